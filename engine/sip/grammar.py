@@ -1,0 +1,186 @@
+"""The lexical ground that SIP's header values stand on: tokens, quoted strings, lists and parameters (RFC 3261 §25.1).
+
+Values come in as `str`, unfolded (CRLF WSP is one space already) and decoded from UTF-8 with `surrogateescape`, so that
+a byte which is no UTF-8 survives the way through. White space may still stand around every separator (RFC 3261 §25.1
+SEMI, EQUAL, COMMA, ...).
+
+Every pattern below is built of possessive repeats over alternatives that differ in their first character, so no input
+can make one of them go back: the time of a match grows with the length of the text and no faster.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+TOKEN_CHARS: Final = r"A-Za-z0-9\-.!%*_+`'~"
+"""What may stand in a token, as the inside of a character class (RFC 3261 §25.1 token)."""
+
+TOKEN: Final = re.compile(rf"[{TOKEN_CHARS}]+")
+"""A token; use `TOKEN.fullmatch`."""
+
+HOST: Final = r"(?:[A-Za-z0-9_][A-Za-z0-9_\-]*+(?:\.[A-Za-z0-9_\-]++)*+\.?+|\[[0-9A-Fa-f:.]{2,47}+\])"
+"""Pattern text of a host (RFC 3261 §25.1). Wider than the RFC by the underscore, which container networks put in names,
+and by what RFC 5118 §4.5 asks for (`:::`); `check_host` looks at the groups of an IPv6 address."""
+
+PORT: Final = r"[0-9]{1,5}+"
+"""Pattern text of a port; `check_port` looks at the range."""
+
+QUOTED: Final = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]++|\\[^\r\n])*+"'
+"""Pattern text of a quoted-string with its quotes (RFC 3261 §25.1). Bytes that are no UTF-8 are let through."""
+
+# gen-value is token / host / quoted-string (RFC 3261 §25.1). IPv6 addresses without brackets in `received`
+# (RFC 5118 §4.5) and tags that hold base64 are older than every stricter reading, so ":", "/", "=", "@", "$", "&" and
+# "#" pass as well. "?" does not: it is how a URI that lacks its "<>" is told (RFC 3261 §20.10).
+_VALUE: Final = rf"[{TOKEN_CHARS}\[\]:/=@$&#]++"
+SIMPLE_PARAMS: Final = rf"(?:;[{TOKEN_CHARS}]++(?:={_VALUE})?+)*+"
+"""Pattern text of `;name=value` parameters without white space and without quotes: what nearly every message has."""
+
+_SIMPLE_PARAMS = re.compile(SIMPLE_PARAMS)
+_PARAM = re.compile(rf"[ \t]*+;[ \t]*+([{TOKEN_CHARS}]++)(?:[ \t]*+=[ \t]*+({_VALUE}|{QUOTED}))?+[ \t]*+")
+_QUOTED = re.compile(QUOTED)
+_ELEMENT = re.compile(rf"(?:[^\",<>]++|{QUOTED}|<[^<>]*+>)++")
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_TO_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+
+
+class ParseError(ValueError):
+    """What a peer sent cannot be understood. The only exception that a peer's input may raise.
+
+    `status` is the response that a request with this fault deserves (RFC 3261 §21.4).
+    """
+
+    status: int
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a peer's text for an error message: escaped, in quotes, at most 60 characters of it."""
+    return ascii(text) if len(text) <= 60 else ascii(text[:60]) + "..."
+
+
+def split_list(text: str) -> list[str]:
+    """The elements of a comma-separated header value, stripped (RFC 3261 §7.3.1).
+
+    Commas within quotes and within `<>` separate nothing. A blank value is an empty list, which `Supported:` and
+    `Accept:` may be (RFC 3261 §20.1, §20.37).
+
+    Raises ParseError: an empty element (RFC 4475 §3.1.2.1), quotes or brackets that are not closed.
+    """
+    if "," not in text and '"' not in text and "<" not in text and ">" not in text:
+        text = text.strip(" \t")
+        return [text] if text else []
+    elements = []
+    position, end = 0, len(text)
+    while True:
+        match = _ELEMENT.match(text, position)
+        if match is None:
+            if not text.strip(" \t"):
+                return []
+            raise _bad_element(text, position)
+        element = match.group().strip(" \t")
+        if not element:
+            raise ParseError(f"empty element in the list {excerpt(text)}")
+        elements.append(element)
+        position = match.end()
+        if position == end:
+            return elements
+        if text[position] != ",":
+            raise _bad_element(text, position)
+        position += 1
+
+
+def _bad_element(text: str, position: int) -> ParseError:
+    found = text[position : position + 1]
+    if found == '"':
+        return ParseError(f"quote that is not closed, or a control character in quotes: {excerpt(text[position:])}")
+    if found and found in "<>":
+        return ParseError(f"unbalanced angle bracket: {excerpt(text[position:])}")
+    return ParseError(f"empty element in the list {excerpt(text)}")
+
+
+def parse_params(text: str) -> dict[str, str | None]:
+    """`;a=b;c` as `{"a": "b", "c": None}`: names lower-cased, values as written, quoted ones with their quotes.
+
+    A name may stand twice only with the same value (RFC 3261 §7.3.1 forbids it altogether; a repeated `lr` does no
+    harm, two different tags do).
+
+    Raises ParseError: stray separators, empty values, contradicting parameters.
+    """
+    params: dict[str, str | None] = {}
+    if _SIMPLE_PARAMS.fullmatch(text):
+        items = text.split(";")
+        del items[0]
+        for item in items:
+            name, equals, value = item.partition("=")
+            params[name.lower()] = value if equals else None
+        if len(params) == len(items):
+            return params
+        params.clear()
+    elif not text.strip(" \t"):
+        return params
+    position, end = 0, len(text)
+    while position < end:
+        match = _PARAM.match(text, position)
+        if match is None:
+            raise ParseError(f"malformed parameter: {excerpt(text[position:])}")
+        written, value = match.group(1, 2)
+        name = written.lower()
+        if params.setdefault(name, value) != value:
+            raise ParseError(f"parameter {excerpt(name)} stands twice with different values")
+        position = match.end()
+    return params
+
+
+def format_params(params: Mapping[str, str | None]) -> str:
+    """The parameters as text: `{"a": "b", "c": None}` as `;a=b;c`. Values are written as they are; see `quote`."""
+    return "".join([f";{name}" if value is None else f";{name}={value}" for name, value in params.items()])
+
+
+def quote(text: str) -> str:
+    """`text` as a quoted-string (RFC 3261 §25.1). CR and LF, which cannot be quoted, become spaces."""
+    if "\r" in text or "\n" in text:
+        text = text.replace("\r\n", " ").replace("\r", " ").replace("\n", " ")
+    return '"' + _TO_ESCAPE.sub(r"\\\g<0>", text) + '"'
+
+
+def unquote(text: str) -> str:
+    """The content of a quoted-string; text that is none is given back as it is. `%XX` is no escape here."""
+    if len(text) < 2 or text[0] != '"' or not _QUOTED.fullmatch(text):
+        return text
+    inner = text[1:-1]
+    return _QUOTED_PAIR.sub(r"\1", inner) if "\\" in inner else inner
+
+
+def check_host(host: str) -> str:
+    """A host that `HOST` matches, lower-cased. ParseError when brackets hold no IPv6 address."""
+    host = host.lower()
+    if host[0] == "[":
+        _check_ipv6(host)
+    return host
+
+
+def host_address(host: str) -> str:
+    """A host without the brackets of an IPv6 reference; `:::`, which an old grammar's reading led to, is `::`
+    (RFC 5118 §4.5)."""
+    return host[1:-1].replace(":::", "::") if host[:1] == "[" else host
+
+
+@lru_cache(maxsize=1024)
+def _check_ipv6(host: str) -> None:
+    try:
+        ipaddress.IPv6Address(host_address(host))
+    except ValueError:
+        raise ParseError(f"not an IPv6 address: {excerpt(host)}") from None
+
+
+def check_port(text: str) -> int:
+    """A port's digits as a number. ParseError above 65535."""
+    port = int(text)
+    if port > 65535:
+        raise ParseError(f"port above 65535: {text}")
+    return port
