@@ -1,0 +1,233 @@
+"""The settings of the engine: what each one is called, its default, its unit and what it may hold.
+
+Nothing here reads a file. `config.loading` fills these models; `service` hands the values on to the packages that use
+them, none of which imports this module.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Literal, NamedTuple, Self
+
+import phonenumbers
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+_LISTEN = re.compile(r"(?P<transport>[a-z]+)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@\s]+)(?::(?P<port>[0-9]{1,5}))?")
+_TRANSPORTS = ("udp", "tcp")
+_DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+# RFC 3261 §25.1: product = token [SLASH product-version]; what a Server or User-Agent header may hold in plain text.
+_USER_AGENT = re.compile(r"[A-Za-z0-9.!%*_+`'~/ ()-]+")
+
+
+def _seconds(value: object) -> object:
+    """`4h`, `90s` or `500ms` as seconds; a plain number is seconds already."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return float(match["number"]) * _UNIT_SECONDS[match["unit"]]
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(r"[0-9.]+", value)):
+        raise ValueError("is no duration; write seconds as a number, or a number with ms, s, m, h or d, such as 4h")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class PortRange(NamedTuple):
+    """Ports from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+def _port_range(value: object) -> object:
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})", value.strip())):
+        first, last = int(match[1]), int(match[2])
+        if 1024 <= first < last <= 65535:
+            return PortRange(first, last)
+    if isinstance(value, PortRange):
+        return value
+    raise ValueError('is no port range; write FIRST-LAST within 1024 and 65535, such as "20000-29999"')
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=False)
+
+
+class InviteRate(_Section):
+    """A token bucket for new calls from one source address; a call beyond it is refused with 503."""
+
+    rate: float = Field(default=0.0, ge=0)
+    """New calls a second that one source may make in the long run; 0 switches the limit off."""
+    burst: int = Field(default=50, ge=1)
+    """Calls that may come at once before the rate counts."""
+
+
+class SipUser(_Section):
+    """Digest credentials (RFC 8760) of a client that is to be trusted wherever it calls from."""
+
+    username: str = Field(min_length=1)
+    password: str = Field(min_length=1, repr=False)
+    realm: str = "trunkline"
+
+
+class SipSettings(_Section):
+    """How the engine speaks SIP. Times are seconds."""
+
+    listen: list[str] = Field(default=["udp://127.0.0.1:5060", "tcp://127.0.0.1:5060"], min_length=1)
+    """Listeners as TRANSPORT://HOST:PORT; the port is 5060 where it is left out, and free to choose at 0."""
+    advertise: str = ""
+    """The host that peers see in Via and Contact, where it differs from the listener's."""
+    trusted_networks: list[str] = ["127.0.0.1/32"]
+    """Addresses and networks of clients that may dial out through providers without credentials."""
+    allow_guests: bool = True
+    """Whether anyone else may call our own numbers."""
+    users: list[SipUser] = []
+    """Clients that authenticate themselves."""
+    user_agent: str = "Trunkline"
+    """The name in Server and User-Agent; "" sends neither."""
+    max_call_duration: Seconds = Field(default=14400.0, gt=0)
+    """After this time a call is hung up with the reason `timeout`."""
+    max_calls: int = Field(default=20000, ge=1)
+    """Calls that may be up at once; a further one is refused with 503."""
+    invite_rate: InviteRate = InviteRate()
+    drain_timeout: Seconds = Field(default=30.0, ge=0)
+    """How long SIGTERM waits for calls to end by themselves before it hangs them up."""
+    session_expires: Seconds = Field(default=1800.0, ge=90)
+    """Session timer that is offered and asked for (RFC 4028 §4)."""
+    min_se: Seconds = Field(default=90.0, ge=90)
+    """The shortest session timer that is accepted; RFC 4028 §5 allows nothing below 90."""
+    rtp_ports: Annotated[PortRange, BeforeValidator(_port_range)] = PortRange(20000, 29999)
+    """Ports of the engine's own media (echo, tones); calls through it carry their media past it."""
+    t1: Seconds = Field(default=0.5, gt=0, le=10)
+    """Round-trip estimate of RFC 3261 §17.1.1.1; every other timer is counted in it."""
+    t2: Seconds = Field(default=4.0, gt=0, le=60)
+    """The longest interval between retransmissions of a non-INVITE request or a final response."""
+
+    @field_validator("listen")
+    @classmethod
+    def _listeners(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            match = _LISTEN.fullmatch(url)
+            if not match or int(match["port"] or 0) > 65535:
+                raise ValueError(f"{url!r} is no listener; write TRANSPORT://HOST:PORT, such as udp://127.0.0.1:5060")
+            if match["transport"] not in _TRANSPORTS:
+                known = " or ".join(_TRANSPORTS)
+                raise ValueError(f"{url!r}: the transport {match['transport']!r} is not available; use {known}")
+        for url in urls:
+            if urls.count(url) > 1 and not url.endswith(":0"):
+                raise ValueError(f"{url!r} is listed twice; keep one")
+        return urls
+
+    @field_validator("advertise")
+    @classmethod
+    def _advertised(cls, host: str) -> str:
+        if not host or _HOST_NAME.fullmatch(host):
+            return host
+        try:
+            ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            raise ValueError(f"{host!r} is no host; write an address or a name without a port") from None
+        return host
+
+    @field_validator("trusted_networks")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                hint = "the bits after the prefix must be zero" if "host bits" in str(error) else "such as 10.0.0.0/8"
+                raise ValueError(f"{network!r} is no address or network; write one, {hint}") from None
+        return networks
+
+    @field_validator("user_agent")
+    @classmethod
+    def _product(cls, name: str) -> str:
+        if name and not _USER_AGENT.fullmatch(name):
+            raise ValueError("holds characters that a User-Agent header may not; use letters, digits and .-_/ only")
+        return name
+
+    @model_validator(mode="after")
+    def _timers_fit(self) -> Self:
+        if self.session_expires < self.min_se:
+            raise ValueError("session_expires is below min_se; raise session_expires or lower min_se")
+        if self.t2 < self.t1:
+            raise ValueError("t2 is below t1; raise t2 or lower t1")
+        return self
+
+
+class NumberingSettings(_Section):
+    """How dialled digits become numbers."""
+
+    default_country: str = ""
+    """Two letters (ISO 3166) of the country whose national numbers are understood; "" understands none."""
+    international_prefixes: list[str] = ["00"]
+    """What stands before a country code in place of `+`."""
+    strict: bool = False
+    """Own numbers must be valid in their country's plan, not only possible."""
+    reserved_virtual_prefix: str = "+899000"
+    """Virtual numbers that begin with this are the platform's own."""
+
+    @field_validator("default_country")
+    @classmethod
+    def _country(cls, country: str) -> str:
+        if country and country not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"{country!r} is no country; write its two capital letters, such as US, or leave it empty")
+        return country
+
+    @field_validator("international_prefixes")
+    @classmethod
+    def _prefixes(cls, prefixes: list[str]) -> list[str]:
+        for prefix in prefixes:
+            if not re.fullmatch(r"[0-9]{1,5}", prefix):
+                raise ValueError(f'{prefix!r} is no dialling prefix; write one to five digits in quotes, such as "00"')
+        return prefixes
+
+    @field_validator("reserved_virtual_prefix")
+    @classmethod
+    def _virtual(cls, prefix: str) -> str:
+        if prefix and not re.fullmatch(r"\+899[0-9]{0,9}", prefix):
+            raise ValueError(f'{prefix!r} is no virtual range; write +899 and up to nine digits, such as "+899000"')
+        return prefix
+
+
+class ApiSettings(_Section):
+    """The REST API of a later version: accepted, and `Configuration.notices` says that it does nothing yet."""
+
+    listen: str = ""
+    admin_key: str = Field(default="", repr=False)
+
+
+class WebhookSettings(_Section):
+    """What flows may fetch over HTTP."""
+
+    allow_private: bool = False
+    """Whether webhooks may go to loopback and private addresses (off: they could reach what only this host may)."""
+
+
+class LogSettings(_Section):
+    """What is logged, and how; logs go to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Settings(_Section):
+    """Everything but the resource lists."""
+
+    sip: SipSettings = SipSettings()
+    numbering: NumberingSettings = NumberingSettings()
+    api: ApiSettings = ApiSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    log: LogSettings = LogSettings()
+    store: str = ":memory:"
+    redis: str = Field(default="", repr=False)
+    flows_module: str = ""
+    """Python module (importable, or a .py file beside the configuration) that registers flows written in Python."""
+
+    @field_validator("flows_module")
+    @classmethod
+    def _module(cls, name: str) -> str:
+        if name and not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*|.*\.py", name):
+            raise ValueError(f"{name!r} is no module; write a dotted name or the path of a .py file")
+        return name
