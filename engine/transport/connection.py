@@ -1,0 +1,171 @@
+"""One connection of a stream transport: messages in, messages out, and what it takes to notice that a peer is gone."""
+
+import asyncio
+from typing import Protocol, cast
+
+from engine.sip.grammar import ParseError
+from engine.transport.addresses import error_words
+from engine.transport.hop import Hop, Sink
+from engine.transport.limits import Limits
+
+
+class Framer(Protocol):
+    """Cuts messages out of a stream. `StreamFramer` for SIP over TCP and TLS; WebSocket frames bring another one."""
+
+    @property
+    def partial(self) -> bool:
+        """True while the beginning of a message waits for its end."""
+
+    @property
+    def broken(self) -> ParseError | None:
+        """Why nothing more can be cut out of this stream."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that are complete with `data`; ParseError when there can be no more."""
+
+    def replies(self) -> bytes:
+        """What the framing itself has to write back."""
+
+
+class Owner(Protocol):
+    """The listener that a connection belongs to."""
+
+    sink: Sink
+    limits: Limits
+
+    def made(self, connection: "Connection") -> bool:
+        """The connection is up; False when it is one too many."""
+
+    def unusable(self, connection: "Connection") -> None:
+        """Nothing more can be sent over it."""
+
+    def lost(self, connection: "Connection") -> None:
+        """Its socket is closed."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that was accepted or made by us. Times are those of the event loop."""
+
+    __slots__ = (
+        "_framer",
+        "_loop",
+        "_owner",
+        "_received",
+        "_transport",
+        "_write_buffer",
+        "error",
+        "hop",
+        "last_traffic",
+        "outgoing",
+        "owed_since",
+        "stalled_since",
+    )
+
+    def __init__(self, owner: Owner, framer: Framer, hop: Hop | None = None) -> None:
+        """`hop` is the peer for a connection that we make; an accepted one learns it from the socket."""
+        self._owner = owner
+        self._framer = framer
+        self._loop = asyncio.get_running_loop()
+        self._received = owner.sink.received
+        self._write_buffer = owner.limits.write_buffer
+        self._transport: asyncio.Transport | None = None
+        self.hop = hop
+        self.outgoing = hop is not None
+        self.error = ""
+        self.last_traffic = self._loop.time()
+        self.owed_since: float | None = None if self.outgoing else self.last_traffic
+        """Since when the peer owes us a message, or the rest of one."""
+        self.stalled_since: float | None = None
+        """Since when the peer takes nothing of what we write."""
+
+    @property
+    def usable(self) -> bool:
+        """True while messages can be sent over it."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """asyncio's side of the connection; None before it is made."""
+        return self._transport
+
+    def write(self, data: bytes) -> bool:
+        """Writes one message; False when too much is waiting already, and then the connection is given up."""
+        transport = self._transport
+        assert transport is not None
+        if transport.get_write_buffer_size() + len(data) > self._write_buffer:
+            self.abort("the peer takes no more data")
+            return False
+        transport.write(data)
+        self.last_traffic = self._loop.time()
+        return True
+
+    def close(self) -> None:
+        """Closes when all that was written is out. Not told to the sink: it is our own doing."""
+        self._owner.unusable(self)
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self, error: str = "") -> None:
+        """Closes at once. With an `error` the sink hears of it."""
+        self.error = self.error or error
+        self._owner.unusable(self)
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection is up."""
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._owner.made(self):
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: some bytes."""
+        framer = self._framer
+        transport = self._transport
+        hop = self.hop
+        assert transport is not None and hop is not None
+        try:
+            messages = framer.feed(data)
+        except ParseError as error:
+            self.abort(f"framing error: {error}")
+            return
+        self.last_traffic = now = self._loop.time()
+        if not framer.partial:
+            self.owed_since = None
+        elif messages or self.owed_since is None:
+            self.owed_since = now
+        reply = framer.replies()
+        if reply and not self.write(reply):
+            return
+        for message in messages:
+            if transport.is_closing():  # by the sink, at one of the messages before
+                return
+            self._received(message, hop)
+        if framer.broken is not None:
+            self.abort(f"framing error: {framer.broken}")
+
+    def eof_received(self) -> bool:
+        """asyncio: the peer closed its side; so do we when all is written.
+
+        A half-closed connection cannot be told from a closed one, and would keep its descriptor until it idles out.
+        """
+        self.error = self.error or "connection closed by peer"
+        self._owner.unusable(self)
+        return False
+
+    def pause_writing(self) -> None:
+        """asyncio: the peer does not keep up."""
+        self.stalled_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """asyncio: the peer has caught up."""
+        self.stalled_since = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the socket is closed."""
+        if isinstance(exc, OSError):
+            self.error = self.error or error_words(exc)
+        self._owner.unusable(self)
+        self._owner.lost(self)

@@ -1,0 +1,33 @@
+"""How much a listener takes from its peers before it defends itself."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Limits:
+    """Bounds of one listener. Times in seconds, sizes in bytes."""
+
+    receive_buffer: int = 8 * 1024 * 1024
+    """UDP: kernel buffer asked for; the kernel may grant less (`UdpTransport.receive_buffer`)."""
+    datagrams_per_turn: int = 64
+    """UDP: read in one go before timers and other sockets get their turn."""
+    send_queue: int = 4096
+    """UDP: datagrams kept while the kernel takes no more."""
+    connect_timeout: float = 4.0
+    """TCP: less than a caller waits for the next target (RFC 3263 §4.3)."""
+    idle_timeout: float = 600.0
+    """TCP: a connection without any traffic is closed."""
+    message_timeout: float = 32.0
+    """TCP: a message that was begun must be complete, and a new peer must have sent something, by then (64*T1)."""
+    stall_timeout: float = 32.0
+    """TCP: a peer that takes nothing of what waits for it is cut off."""
+    write_buffer: int = 1024 * 1024
+    """TCP: what may wait for one peer."""
+    connect_queue: int = 256
+    """TCP: messages that wait for one connection to be made."""
+    connections: int = 4096
+    """TCP: accepted connections per listener; connections made by us are bounded by the same number."""
+    connections_per_source: int = 256
+    """TCP: accepted connections from one address."""
+    header_size: int = 64 * 1024
+    body_size: int = 256 * 1024

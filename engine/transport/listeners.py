@@ -1,0 +1,150 @@
+"""All listeners of the engine: opened from URLs, chosen for each destination."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from engine.transport.addresses import ROUTES, WILDCARDS, error_words, family_of, split_host_port
+from engine.transport.hop import Sink, Transport
+from engine.transport.limits import Limits
+from engine.transport.tcp import TcpTransport
+from engine.transport.udp import UdpTransport
+
+Opener = Callable[[str, int, Sink, str, Limits | None], Awaitable[Transport]]
+
+OPENERS: dict[str, Opener] = {"udp": UdpTransport.open, "tcp": TcpTransport.open}
+"""Transport name to what opens a listener: (numeric host, port, sink, advertise, limits). New transports enter here."""
+
+_LATER = ("tls", "ws", "wss", "sctp")
+_DEFAULT_PORTS = {"tls": 5061, "ws": 80, "wss": 443}
+
+
+class ListenError(Exception):
+    """A listener cannot be opened; the text names its URL, what is wrong and what to do about it."""
+
+
+class ListenUrl(NamedTuple):
+    """A listener URL taken apart: ``udp://192.0.2.1:5060``, ``tcp://[2001:db8::1]:5060``."""
+
+    transport: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, url: str) -> "ListenUrl":
+        """ListenError when it is not such a URL, or of a transport that this version does not have."""
+        transport, separator, rest = url.strip().partition("://")
+        transport = transport.lower()
+        if not separator:
+            raise ListenError(f"{url}: not a listener URL: write it as udp://host:port under sip.listen")
+        if transport not in OPENERS:
+            known = " and ".join(f"{name}://" for name in OPENERS)
+            if transport in _LATER:
+                raise ListenError(f"{url}: {transport} is not built into this version: use {known} under sip.listen")
+            raise ListenError(f"{url}: {transport!r} is not a transport: use {known} under sip.listen")
+        try:
+            host, port = split_host_port(rest.rstrip("/"))
+        except ValueError as error:
+            raise ListenError(f"{url}: {error}: write it as {transport}://host:port under sip.listen") from None
+        return cls(transport, host, _DEFAULT_PORTS.get(transport, 5060) if port is None else port)
+
+
+class Listeners:
+    """The transports of one engine, in the order of their URLs."""
+
+    def __init__(self, transports: Sequence[Transport]) -> None:
+        self._transports = tuple(transports)
+        self._by_family: dict[tuple[str, int], tuple[Transport, ...]] = {}
+        for transport in transports:
+            key = (transport.name, family_of(transport.local[0]))
+            self._by_family[key] = (*self._by_family.get(key, ()), transport)
+
+    @classmethod
+    async def open(
+        cls, urls: Sequence[str], sink: Sink, advertise: str = "", limits: Limits | None = None
+    ) -> "Listeners":
+        """Opens every listener or none. ListenError, with what to do, when one of them cannot be opened."""
+        if advertise:
+            try:
+                split_host_port(advertise)
+            except ValueError as error:
+                raise ListenError(f"sip.advertise: {advertise}: {error}: write it as host or host:port") from None
+        opened = cls(())
+        try:
+            for url in urls:
+                opened = cls((*opened, await _open(url, sink, advertise, limits)))
+        except BaseException:
+            await opened.close()
+            raise
+        return opened
+
+    def __iter__(self) -> Iterator[Transport]:
+        return iter(self._transports)
+
+    def __len__(self) -> int:
+        return len(self._transports)
+
+    def select(self, transport: str, host: str) -> Transport | None:
+        """The listener from which a numeric address is reached over a transport; None when there is none.
+
+        Of several the one on the address that the kernel would send from, else one on a wildcard, else the first.
+        """
+        candidates = self._by_family.get((transport, family_of(host)))
+        if candidates is None:
+            return None
+        if len(candidates) == 1:
+            return candidates[0]
+        source = ROUTES.source(host)
+        wildcard: Transport | None = None
+        for candidate in candidates:
+            bound = candidate.local[0]
+            if bound == source:
+                return candidate
+            if wildcard is None and bound in WILDCARDS:
+                wildcard = candidate
+        return wildcard or candidates[0]
+
+    async def close(self) -> None:
+        """Closes all listeners and returns when no socket, task or timer is left."""
+        for transport in self._transports:
+            transport.close()
+        for transport in self._transports:
+            await transport.wait_closed()
+
+
+async def _open(url: str, sink: Sink, advertise: str, limits: Limits | None) -> Transport:
+    parsed = ListenUrl.parse(url)
+    host = await _numeric(url, parsed.host)
+    try:
+        return await OPENERS[parsed.transport](host, parsed.port, sink, advertise, limits)
+    except OSError as error:
+        raise ListenError(f"{url}: {_advice(error)} under sip.listen") from None
+
+
+async def _numeric(url: str, host: str) -> str:
+    if family_of(host):
+        return host
+    # Once, at start, before there are calls; the loop does it in a thread.
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ListenError(
+            f"{url}: {host} does not resolve: write an address of this machine under sip.listen"
+        ) from None
+    return str(found[0][4][0])
+
+
+def _advice(error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "address already in use: stop the other program or choose another port"
+        case errno.EADDRNOTAVAIL:
+            return "not an address of this machine: choose one that `ip address` shows, or a wildcard,"
+        case errno.EACCES | errno.EPERM:
+            return "not permitted: choose a port above 1023 or grant CAP_NET_BIND_SERVICE, and check the port"
+        case errno.EAFNOSUPPORT:
+            return "this machine does not speak that address family: remove the listener"
+        case _:
+            return f"{error_words(error)}: correct the listener"

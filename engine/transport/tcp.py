@@ -1,0 +1,304 @@
+"""SIP over TCP (RFC 3261 §18): a listening socket, and connections that are used both ways by either side."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Self
+
+from engine.sip.framing import StreamFramer
+from engine.transport.addresses import (
+    WILDCARDS,
+    SentBy,
+    canonical,
+    error_words,
+    family_of,
+    peer_host,
+    socket_address,
+)
+from engine.transport.connection import Connection, Framer
+from engine.transport.failures import Failures
+from engine.transport.hop import Hop, Sink
+from engine.transport.limits import Limits
+
+_BACKLOG = 1024
+_CLOSE_GRACE = 1.0
+_CACHED_PEERS = 4096
+
+# RFC 1122 §4.2.3.6 probes on a quiet connection, so that a peer that vanished without a word (half-open) is noticed.
+_PROBE_AFTER, _PROBE_EVERY, _PROBES = 60, 15, 4
+
+
+class TcpTransport:
+    """One TCP listener with its connections, accepted and made.
+
+    A connection is found by its remote address and port, so a response goes back over the connection of its request,
+    and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, WebSocket
+    with another `_framer`.
+
+    Public counters: `refused` (connections over a limit), `framing_errors`, `timed_out` (idle, slow or stalled).
+    """
+
+    name = "tcp"
+    via_name = "TCP"
+    reliable = True
+
+    def __init__(self, sock: socket.socket, sink: Sink, advertise: str, limits: Limits) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = sock
+        self._family = int(sock.family)
+        self.sink = sink
+        self.limits = limits
+        self._failures = Failures(self._loop, sink)
+        self._server: asyncio.Server | None = None
+        self._usable: dict[tuple[str, int], Connection] = {}
+        self._open: set[Connection] = set()
+        self._accepted: dict[str, int] = {}
+        self._accepted_count = 0
+        self._waiting: dict[tuple[str, int], list[bytes]] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._keys: dict[tuple[str, int], tuple[str, int]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._emptied: asyncio.Future[None] | None = None
+        bound = sock.getsockname()
+        self.local: tuple[str, int] = (peer_host(bound), bound[1])
+        self._sent_by = SentBy(self.local, advertise)
+        self.refused = self.framing_errors = self.timed_out = 0
+
+    @classmethod
+    async def open(cls, host: str, port: int, sink: Sink, advertise: str = "", limits: Limits | None = None) -> Self:
+        """Listens on a numeric address. OSError when that does not work; port 0 takes a free one."""
+        limits = limits or Limits()
+        family = family_of(host)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            # A restart must not wait for connections of the last run to leave TIME_WAIT.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            _detect_dead_peer(sock, limits.stall_timeout)  # accepted sockets inherit it
+            address = socket_address(host, port or 1)
+            assert address is not None, host
+            sock.bind((address[0], port, *address[2:]))
+            sock.listen(_BACKLOG)
+            transport = cls(sock, sink, advertise, limits)
+            transport._server = await transport._accept(sock)
+        except BaseException:
+            sock.close()
+            raise
+        return transport
+
+    def connected(self, host: str, port: int) -> bool:
+        """True when an open connection to this peer can be used."""
+        connection = self._usable.get(self._key(host, port))
+        return connection is not None and connection.usable
+
+    def sent_by(self, remote_host: str) -> str:
+        """The ``host:port`` for Via and Contact towards this peer."""
+        return self._sent_by(remote_host)
+
+    def send(self, data: bytes, host: str, port: int) -> None:
+        """Sends one message over the connection to a numeric address, or over a new one; see `Transport.send`."""
+        key = self._key(host, port)
+        connection = self._usable.get(key)
+        if connection is None or not connection.usable:
+            self._send_over_new(data, key)
+        elif not connection.write(data):
+            self._failures.add(Hop(self, *key), data, connection.error)
+
+    def close(self) -> None:
+        """Stops listening; connections are closed once what was written is out, attempts to connect given up."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for task in self._connecting:
+            task.cancel()
+        for connection in list(self._open):
+            connection.close()
+        self._waiting.clear()
+        self._failures.close()
+
+    async def wait_closed(self) -> None:
+        """Returns when no socket, task or timer is left; peers that take nothing are cut off after a second."""
+        if self._connecting:
+            await asyncio.wait(self._connecting)
+        if self._open:
+            await self._wait_empty()
+        for connection in list(self._open):
+            connection.abort()
+        if self._open:
+            await self._wait_empty()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    async def _wait_empty(self) -> None:
+        self._emptied = self._loop.create_future()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_GRACE):
+                await self._emptied
+
+    # -- what TLS and WebSocket do differently
+
+    async def _accept(self, sock: socket.socket) -> asyncio.Server:
+        return await self._loop.create_server(lambda: Connection(self, self._framer()), sock=sock, backlog=_BACKLOG)
+
+    async def _establish(self, sock: socket.socket, hop: Hop) -> None:
+        await self._loop.create_connection(lambda: Connection(self, self._framer(), hop), sock=sock)
+
+    def _framer(self) -> Framer:
+        return StreamFramer(self.limits.header_size, self.limits.body_size)
+
+    # -- connections that we make
+
+    def _key(self, host: str, port: int) -> tuple[str, int]:
+        key = self._keys.get((host, port))
+        if key is None:
+            if len(self._keys) >= _CACHED_PEERS:
+                self._keys.clear()
+            key = self._keys[host, port] = (canonical(host), port)
+        return key
+
+    def _send_over_new(self, data: bytes, key: tuple[str, int]) -> None:
+        waiting = self._waiting.get(key)
+        if self._closed:
+            return
+        if waiting is None:
+            if len(self._connecting) + len(self._open) - self._accepted_count >= self.limits.connections:
+                self._failures.add(Hop(self, *key), data, "too many connections")
+                return
+            waiting = self._waiting[key] = []
+            task = self._loop.create_task(self._connect(key), name=f"{self.name} connection to {key[0]} {key[1]}")
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+        if len(waiting) >= self.limits.connect_queue:
+            self._failures.add(Hop(self, *key), data, "too many messages wait for the connection")
+            return
+        waiting.append(data)
+
+    async def _connect(self, key: tuple[str, int]) -> None:
+        hop = Hop(self, *key)
+        error = "not an address that this listener can connect to"
+        address = socket_address(*key)
+        if address is not None and family_of(key[0]) == self._family:
+            error = ""
+            ours = True
+            sock = socket.socket(self._family, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                _detect_dead_peer(sock, self.limits.stall_timeout)
+                if self.local[0] not in WILDCARDS:
+                    own = socket_address(self.local[0], 1)
+                    assert own is not None
+                    sock.bind((own[0], 0, *own[2:]))
+                async with asyncio.timeout(self.limits.connect_timeout):
+                    await self._loop.sock_connect(sock, address)
+                    ours = False  # from here on the event loop closes it
+                    await self._establish(sock, hop)
+            except TimeoutError:
+                error = "connection timed out"
+            except OSError as failure:
+                error = error_words(failure)
+            finally:
+                if ours:
+                    sock.close()
+        # `made` took the messages when the connection came up; what is still here was not sent.
+        for data in self._waiting.pop(key, ()):
+            self._failures.add(hop, data, error or "connection closed by peer")
+
+    # -- connections that are up
+
+    def made(self, connection: Connection) -> bool:
+        """A connection is up, accepted or made by us; False when it has to go."""
+        transport = connection.transport
+        assert transport is not None
+        if connection.hop is None:
+            peer = transport.get_extra_info("peername")
+            if self._closed or not peer or not self._admit(peer_host(peer)):
+                return False
+            connection.hop = Hop(self, peer_host(peer), peer[1])
+        elif self._closed:
+            return False
+        self._open.add(connection)
+        key = (connection.hop.host, connection.hop.port)
+        self._usable[key] = connection
+        for data in self._waiting.pop(key, ()):
+            if not connection.usable or not connection.write(data):
+                self._failures.add(connection.hop, data, connection.error or "connection closed by peer")
+        if self._sweeper is None:
+            self._sweep_later()
+        return True
+
+    def _admit(self, host: str) -> bool:
+        count = self._accepted.get(host, 0)
+        if self._accepted_count >= self.limits.connections or count >= self.limits.connections_per_source:
+            self.refused += 1
+            return False
+        self._accepted_count += 1
+        self._accepted[host] = count + 1
+        return True
+
+    def unusable(self, connection: Connection) -> None:
+        """Nothing more can be sent over this connection: the next message makes a new one."""
+        hop = connection.hop
+        if hop is not None and self._usable.get((hop.host, hop.port)) is connection:
+            del self._usable[hop.host, hop.port]
+
+    def lost(self, connection: Connection) -> None:
+        """A connection's socket is closed."""
+        if connection not in self._open:
+            return
+        self._open.discard(connection)
+        hop = connection.hop
+        assert hop is not None
+        if not connection.outgoing:
+            self._accepted_count -= 1
+            count = self._accepted[hop.host] - 1
+            if count:
+                self._accepted[hop.host] = count
+            else:
+                del self._accepted[hop.host]
+        if connection.error.startswith("framing"):
+            self.framing_errors += 1
+        if self._emptied is not None and not self._open and not self._emptied.done():
+            self._emptied.set_result(None)
+        if connection.error and not self._closed:
+            self.sink.failed(hop, None, connection.error)
+
+    # -- one timer for all connections
+
+    def _sweep_later(self) -> None:
+        shortest = min(self.limits.message_timeout, self.limits.stall_timeout, self.limits.idle_timeout)
+        self._sweeper = self._loop.call_later(shortest / 8, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now = self._loop.time()
+        limits = self.limits
+        for connection in list(self._open):
+            owed, stalled = connection.owed_since, connection.stalled_since
+            if owed is not None and now - owed > limits.message_timeout:
+                self.timed_out += 1
+                connection.abort("no complete message in time")
+            elif stalled is not None and now - stalled > limits.stall_timeout:
+                self.timed_out += 1
+                connection.abort("the peer takes no more data")
+            elif now - connection.last_traffic > limits.idle_timeout:
+                self.timed_out += 1
+                connection.close()
+        if self._open:
+            self._sweep_later()
+
+
+def _detect_dead_peer(sock: socket.socket, stall_timeout: float) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+    # Unacknowledged data ends the connection after this, instead of after 15 minutes of retransmission.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall_timeout * 1000))
