@@ -1,0 +1,120 @@
+"""A peer program under test control: its output is read as it comes, every wait has a deadline, and it ends by pid."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+
+def require(program: str, package: str) -> str:
+    """The path of a peer program. Without it the test is skipped, saying how to get it; in CI that is a failure."""
+    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/bin")
+    if path is None:
+        message = f"{program} is not installed: apt-get install {package}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+class Process:
+    """A program whose standard output and error are collected line by line in `lines`."""
+
+    def __init__(
+        self, argv: Sequence[str], *, cwd: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = os.path.basename(argv[0])  # noqa: PTH119 - an argv is text
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # forked children (Kamailio's) are ended with it, by the group of this pid
+            text=True,
+            errors="replace",
+            bufsize=1,
+        )
+        self._reader = threading.Thread(target=self._read, name=f"{self.name} output", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """All that it has printed so far."""
+        with self._news:
+            return "\n".join(self.lines)
+
+    def wait_line(self, pattern: str, timeout: float, *, count: int = 1) -> str:
+        """Waits until `count` lines match and returns the last of them; fails with the output when it does not come."""
+        deadline, search = monotonic() + timeout, re.compile(pattern).search
+        with self._news:
+            while True:
+                found = [line for line in self.lines if search(line)]
+                if len(found) >= count:
+                    return found[count - 1]
+                left = deadline - monotonic()
+                if self._ended or left <= 0:
+                    why = "ended" if self._ended else f"said nothing of the kind in {timeout} s"
+                    text = "\n".join(self.lines[-80:])
+                    raise AssertionError(f"{self.name} {why}; awaited {pattern!r} x {count}, had {len(found)}:\n{text}")
+                self._news.wait(left)
+
+    def wait(self, timeout: float) -> int:
+        """Waits for its own end and returns the exit code; one that does not end is killed, and the test fails."""
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise AssertionError(f"{self.name} did not end in {timeout} s:\n{self.log}") from None
+        self._reader.join(5)
+        return code
+
+    def stop(self, timeout: float = 5.0, sign: signal.Signals = signal.SIGTERM) -> int:
+        """Ends it: SIGTERM, and SIGKILL for its process group when that does not do. Returns the exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(sign)
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self._kill_group()
+                self._process.wait(timeout)
+        self._kill_group()
+        self._reader.join(5)
+        return self._process.returncode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # nothing of it is left, as it should be
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._news:
+                self.lines.append(line.rstrip("\n"))
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
