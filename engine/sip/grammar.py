@@ -27,6 +27,10 @@ and by what RFC 5118 §4.5 asks for (`:::`); `check_host` looks at the groups of
 PORT: Final = r"[0-9]{1,5}+"
 """Pattern text of a port; `check_port` looks at the range."""
 
+COMMON_HOST: Final = r"[a-z0-9][a-z0-9\-]*+(?:\.[a-z0-9\-]++)*+"
+COMMON_PORT: Final = r"(?:[1-5][0-9]{4}|[0-9]{1,4}(?![0-9]))"
+"""What most hosts and ports look like: nothing is left to check or to convert to lower case after these matched."""
+
 QUOTED: Final = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]++|\\[^\r\n])*+"'
 """Pattern text of a quoted-string with its quotes (RFC 3261 §25.1). Bytes that are no UTF-8 are let through."""
 
@@ -111,28 +115,36 @@ def parse_params(text: str) -> dict[str, str | None]:
 
     Raises ParseError: stray separators, empty values, contradicting parameters.
     """
+    if text and _SIMPLE_PARAMS.fullmatch(text):
+        return split_params(text)
     params: dict[str, str | None] = {}
-    if _SIMPLE_PARAMS.fullmatch(text):
-        items = text.split(";")
-        del items[0]
-        for item in items:
-            name, equals, value = item.partition("=")
-            params[name.lower()] = value if equals else None
-        if len(params) == len(items):
-            return params
-        params.clear()
-    elif not text.strip(" \t"):
-        return params
     position, end = 0, len(text)
     while position < end:
         match = _PARAM.match(text, position)
         if match is None:
+            if not text.strip(" \t"):
+                return params
             raise ParseError(f"malformed parameter: {excerpt(text[position:])}")
-        written, value = match.group(1, 2)
+        written, value = match.groups()
         name = written.lower()
         if params.setdefault(name, value) != value:
             raise ParseError(f"parameter {excerpt(name)} stands twice with different values")
         position = match.end()
+    return params
+
+
+def split_params(text: str) -> dict[str, str | None]:
+    """What `parse_params` gives, of a text with at least one parameter that `SIMPLE_PARAMS` is known to match.
+
+    Raises ParseError: contradicting parameters.
+    """
+    params: dict[str, str | None] = {}
+    for item in text[1:].split(";"):
+        name, equals, value = item.partition("=")
+        name = name.lower()
+        if name in params and params[name] != (value if equals else None):
+            raise ParseError(f"parameter {excerpt(name)} stands twice with different values")
+        params[name] = value if equals else None
     return params
 
 

@@ -8,22 +8,30 @@ from dataclasses import dataclass, field
 from engine.sip.grammar import (
     QUOTED,
     SIMPLE_PARAMS,
+    TOKEN_CHARS,
     ParseError,
     excerpt,
     format_params,
     parse_params,
     quote,
     split_list,
+    split_params,
     unquote,
 )
-from engine.sip.uri import SIP_URI, Uri, parse_uri
+from engine.sip.uri import COMMON_SIP_URI, Uri, parse_uri
 
-# Nearly every value is matched by this one: a quoted, plain or absent name, a SIP URI in brackets that is proven valid
-# but for port and IPv6 groups, parameters without quotes or white space.
-_COMMON = re.compile(rf'(?:"([^"\\\x00-\x1f\x7f]*+)"[ ]?+|([A-Za-z0-9\-.]++)[ ])?+<({SIP_URI})>({SIMPLE_PARAMS})')
+# Nearly every value is matched by this one, which proves it valid: a quoted, plain or absent name, a SIP URI in
+# brackets, parameters without quotes or white space.
+_COMMON = re.compile(
+    r'(?:"([^"\\\x00-\x1f\x7f]*+)"[ ]?+|([A-Za-z0-9\-.]++)[ ])?+'
+    rf"<({COMMON_SIP_URI})>(?:;tag=([{TOKEN_CHARS}]++))?+({SIMPLE_PARAMS})"
+)
 # display-name is *(token LWS) or a quoted-string; names with letters beyond ASCII come unquoted from real phones.
 # A comma must be quoted (RFC 4475 §3.1.2.15); so must what else separates here.
-_BRACKETED = re.compile(rf"[ \t]*+(?:({QUOTED})|([^\"<>,;\\\x00-\x08\x0a-\x1f\x7f]*+))[ \t]*+<([^<>]*+)>(.*+)", re.DOTALL)
+_BRACKETED = re.compile(
+    rf"[ \t]*+(?:({QUOTED})|([^\"<>,;\\\x00-\x08\x0a-\x1f\x7f]*+))[ \t]*+<([^<>]*+)>(.*+)",
+    re.DOTALL,
+)
 _BARE = re.compile(r"[ \t]*+([^ \t;,?<>\"]++)(.*+)", re.DOTALL)
 
 
@@ -46,16 +54,16 @@ class NameAddr:
     def parse(cls, text: str) -> "NameAddr":
         """One value. Without `<>` every `;param` is the header's and the URI can hold neither `,` nor `?` (§20.10).
 
-        Raises ParseError(400): no URI, a URI that is malformed (RFC 4475 §3.1.2.13, §3.1.2.14), a name that needs quotes
-        and has none (§3.1.2.15), quotes that are not closed (§3.1.2.6), stray separators (§3.1.2.1).
+        Raises ParseError(400): no URI, or a malformed one (RFC 4475 §3.1.2.13, §3.1.2.14), a name that needs quotes and
+        has none (§3.1.2.15), quotes that are not closed (§3.1.2.6), stray separators (§3.1.2.1).
         """
         match = _COMMON.fullmatch(text)
         if match is not None:
-            quoted, plain, uri_text, params = match.groups()
-            value = cls(quoted or plain or "", uri_text, parse_params(params) if params else {})
-        else:
-            value = cls._parse_any(text)
-        return value
+            quoted, plain, uri_text, tag, params = match.groups()
+            if params:
+                return cls(quoted or plain or "", uri_text, split_params(f";tag={tag}{params}" if tag else params))
+            return cls(quoted or plain or "", uri_text, {"tag": tag} if tag else {})
+        return cls._parse_any(text)
 
     @classmethod
     def _parse_any(cls, text: str) -> "NameAddr":
@@ -79,7 +87,7 @@ class NameAddr:
 
     @property
     def uri(self) -> Uri:
-        """The URI, parsed when first asked for. ParseError(400) for a port or IPv6 address out of range."""
+        """The URI, parsed when first asked for; found valid when the value was parsed."""
         if self._uri is None:
             self._uri = parse_uri(self.uri_text)
         return self._uri

@@ -10,7 +10,18 @@ from typing import Final
 from urllib.parse import quote as _percent_encode
 from urllib.parse import unquote as _percent_decode
 
-from engine.sip.grammar import HOST, PORT, ParseError, check_host, check_port, excerpt, format_params, host_address
+from engine.sip.grammar import (
+    COMMON_HOST,
+    COMMON_PORT,
+    HOST,
+    PORT,
+    ParseError,
+    check_host,
+    check_port,
+    excerpt,
+    format_params,
+    host_address,
+)
 
 _UNRESERVED = r"A-Za-z0-9\-_.!~*'()"
 _ESCAPED = r"%[0-9A-Fa-f][0-9A-Fa-f]"
@@ -23,12 +34,18 @@ _PARAM_VALUE = rf"(?:[{_UNRESERVED}\[\]/:&+$=]++|{_ESCAPED})++"
 _PARAMS = rf"(?:;{_PARAM_NAME}(?:={_PARAM_VALUE})?+)*+"
 _HEADERS = rf"(?:[{_UNRESERVED}\[\]/?:+$&=]++|{_ESCAPED})++"
 
-SIP_URI: Final = (
-    rf"[sS][iI][pP][sS]?+:(?:{_USER}(?::{_PASSWORD})?+@)?+{HOST}(?::{PORT})?+(?:;{_PARAM_NAME}(?:={_PARAM_VALUE})?+)*+"
-    rf"(?:\?{_HEADERS})?+"
+COMMON_SIP_URI: Final = (
+    rf"sips?+:(?:(?:[{_UNRESERVED}&=+$,;?/]++|{_ESCAPED})++@)?+{COMMON_HOST}(?::{COMMON_PORT})?+"
+    rf"(?:;{_PARAM_NAME}(?:={_PARAM_VALUE})?+)?+"
 )
-"""Pattern text of a SIP or SIPS URI without groups, to build a larger pattern on."""
+"""Pattern text without groups of what nearly every SIP URI looks like; what it matches `SipUri.parse` never refuses.
+One parameter at most: two could contradict each other."""
 
+# The shape of nearly every Request-URI and Contact, in groups; what it matches needs no further check.
+_COMMON = re.compile(
+    rf"(sips?+):(?:([{_UNRESERVED}&=+$,;?/]++)@)?+({COMMON_HOST})(?::({COMMON_PORT}))?+"
+    r"(?:;transport=([A-Za-z]++))?+(;lr)?+"
+)
 _SIP_URI = re.compile(
     rf"([sS][iI][pP][sS]?+):(?:({_USER})(?::({_PASSWORD}))?+@)?+({HOST})(?::({PORT}))?+({_PARAMS})(?:\?({_HEADERS}))?+"
 )
@@ -133,18 +150,22 @@ class SipUri:
     @classmethod
     def parse(cls, text: str) -> "SipUri":
         """The SIP or SIPS URI in `text`. ParseError(400) for anything else."""
+        match = _COMMON.fullmatch(text)
+        if match is not None:
+            scheme, user, host, port, transport, lr = match.groups()
+            common: dict[str, str | None] = {"transport": transport} if transport else {}
+            if lr:
+                common["lr"] = None
+            return cls(scheme, user, None, host, int(port) if port else None, common)
         match = _SIP_URI.fullmatch(text)
         if match is None:
             raise ParseError(f"not a SIP URI: {excerpt(text)}")
         scheme, user, password, host, port, params, headers = match.groups()
-        host = host.lower()
-        if host[0] == "[":
-            check_host(host)
         return cls(
             scheme.lower(),
             user,
             password,
-            host,
+            check_host(host),
             None if port is None else check_port(port),
             _parse_uri_params(params) if params else {},
             headers or "",

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from engine.sip.grammar import (
     HOST,
@@ -16,16 +17,17 @@ from engine.sip.grammar import (
     host_address,
     parse_params,
     split_list,
+    split_params,
 )
 
-_COMMON = re.compile(rf"SIP/2\.0/([A-Z]++) ({HOST})(?::({PORT}))?+({SIMPLE_PARAMS})")
 _LWS = r"[ \t]*+"
-_ANY = re.compile(
+_SENT_PROTOCOL_AND_BY = re.compile(
     rf"{_LWS}[sS][iI][pP]{_LWS}/{_LWS}2\.0{_LWS}/{_LWS}([{TOKEN_CHARS}]++)[ \t]++"
-    rf"({HOST})(?:{_LWS}:{_LWS}({PORT}))?+({_LWS}(?:;.*+)?+)",
-    re.DOTALL,
+    rf"({HOST})(?:{_LWS}:{_LWS}({PORT}))?+{_LWS}"
 )
-_MAGIC_COOKIE = "z9hG4bK"
+# What follows the first ";" of nearly every Via: no white space, no quotes, the branch first or just after rport.
+_COMMON_PARAMS = re.compile(rf"(rport;)?+branch=([{TOKEN_CHARS}]++)({SIMPLE_PARAMS})")
+_LONGEST_REMEMBERED = 80
 
 
 @dataclass(slots=True)
@@ -46,26 +48,26 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> "Via":
-        """A single value. ParseError(400) where it is malformed."""
-        match = _COMMON.fullmatch(text)
+        """A single value. ParseError(400) where it is malformed, or where there are several."""
+        head, semicolon, rest = text.partition(";")
+        # Peers are few and their messages many: the part that repeats is read once.
+        transport, host, port = _remembered(head) if len(head) <= _LONGEST_REMEMBERED else _protocol_and_sent_by(head)
+        if not semicolon:
+            return cls(transport, host, port)
+        match = _COMMON_PARAMS.fullmatch(rest)
         if match is None:
-            match = _ANY.fullmatch(text)
-            if match is None:
-                raise ParseError(f"malformed Via: {excerpt(text)}")
-        transport, host, port, params = match.groups()
-        return cls(
-            transport.upper(),
-            check_host(host),
-            None if port is None else check_port(port),
-            parse_params(params) if params else {},
-        )
+            return cls(transport, host, port, parse_params(text[len(head) :]))
+        rport, branch, others = match.groups()
+        if others:
+            return cls(transport, host, port, split_params(f";{rest}"))
+        return cls(transport, host, port, {"rport": None, "branch": branch} if rport else {"branch": branch})
 
     @classmethod
     def first(cls, text: str) -> "Via":
         """The first value of a field that may hold several. ParseError(400) when it, or the list, is malformed."""
-        if "," not in text:
-            return cls.parse(text)
-        return cls.parse(split_list(text)[0])
+        if "," in text:
+            text = (split_list(text) or [text])[0]
+        return cls.parse(text)
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
@@ -109,3 +111,14 @@ class Via:
     def sent_by(self) -> str:
         """`host` or `host:port`, in lower case: half of a transaction's identity (RFC 3261 §17.2.3)."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
+
+
+def _protocol_and_sent_by(head: str) -> tuple[str, str, int | None]:
+    match = _SENT_PROTOCOL_AND_BY.fullmatch(head)
+    if match is None:
+        raise ParseError(f"malformed Via: {excerpt(head)}")
+    transport, host, port = match.groups()
+    return transport.upper(), check_host(host), None if port is None else check_port(port)
+
+
+_remembered = lru_cache(maxsize=4096)(_protocol_and_sent_by)
