@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,22 @@ def require(program: str, package: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+def wait_bound(host: str, port: int, timeout: float = 5.0) -> None:
+    """Waits until somebody has the UDP port `host:port`. SIPp says nothing when it is ready, so the kernel is asked:
+    a call that comes earlier would be refused by ICMP, which is another test."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    deadline, tick = monotonic() + timeout, threading.Event()
+    while True:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                return
+        if monotonic() > deadline:
+            raise AssertionError(f"nobody listens on udp {host}:{port} after {timeout} s")
+        tick.wait(0.02)
 
 
 class Process:

@@ -6,7 +6,7 @@ Both record routes and follow them (RFC 3261 §12.1, §12.2.1.1); what the proxy
 from pathlib import Path
 from typing import Literal
 
-from tests.peers.process import Process, require
+from tests.peers.process import Process, require, wait_bound
 
 Side = Literal["caller", "callee"]
 
@@ -172,7 +172,13 @@ def start(
     argv += ["-i", host, "-p", str(port), "-mi", host, "-m", "1", "-s", service, "-nostdin", "-trace_err"]
     argv += ["-error_file", str(directory / f"{side}_errors.log"), "-timeout", "20s", "-timeout_error"]
     argv += ["-recv_timeout", "10000"]
-    return Process(argv, cwd=directory, env={"TERM": "dumb"})
+    process = Process(argv, cwd=directory, env={"TERM": "dumb"})
+    try:
+        wait_bound(host, port)
+    except BaseException:
+        process.stop()
+        raise
+    return process
 
 
 def finish(process: Process, directory: Path, timeout: float = 25.0) -> None:
