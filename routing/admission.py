@@ -1,0 +1,157 @@
+"""Who a caller is, and what becomes of a call to what it dialled."""
+
+from typing import Literal, NamedTuple
+
+from routing.directory import Directory
+from routing.models import Provider
+from routing.normalise import Dialled
+from routing.numbering import is_virtual
+from routing.rows import NumberRow
+from routing.settings import RoutingSettings
+
+SourceKind = Literal["trunk", "client", "guest"]
+
+Cause = Literal[
+    "no_call_flow",
+    "suspended",
+    "unknown_number",
+    "not_provisioned",
+    "virtual_from_trunk",
+    "unknown_extension",
+    "empty",
+    "overlong",
+    "foreign_from_guest",
+    "guests_not_allowed",
+]
+
+
+class Source(NamedTuple):
+    """Where a call comes from.
+
+    Attributes:
+        kind: "trunk", "client" (trusted network or credentials) or "guest".
+        provider: The trunk's provider.
+    """
+
+    kind: SourceKind
+    provider: Provider | None = None
+
+
+class RunFlow(NamedTuple):
+    """The call is for one of our numbers: its call flow runs.
+
+    Attributes:
+        note: What the call record should say beside it; "" mostly.
+    """
+
+    number: NumberRow
+    note: str = ""
+
+
+class DialOut(NamedTuple):
+    """The call goes to a foreign number, through the providers.
+
+    Attributes:
+        target: In normal form.
+    """
+
+    target: str
+
+
+class Refuse(NamedTuple):
+    """The call is refused.
+
+    Attributes:
+        status: SIP status and its reason phrase.
+        warning: Text for a `Warning: 399` header; "" for none.
+        cause: Why, as a stable word for counters and logs.
+        detail: Why, as a sentence for a log; holds what was dialled, which came from the network.
+    """
+
+    status: int
+    reason: str
+    warning: str
+    cause: Cause
+    detail: str
+
+
+Verdict = RunFlow | DialOut | Refuse
+
+_CLIENT = Source("client")
+_GUEST = Source("guest")
+
+# What refusals look like on the wire. None of them tells a stranger more than the status does.
+_ANSWERS: dict[Cause, tuple[int, str]] = {
+    "no_call_flow": (480, "Temporarily Unavailable"),
+    "suspended": (480, "Temporarily Unavailable"),
+    "unknown_number": (404, "Not Found"),
+    "not_provisioned": (404, "Not Found"),
+    "virtual_from_trunk": (404, "Not Found"),
+    "unknown_extension": (404, "Not Found"),
+    "empty": (484, "Address Incomplete"),
+    "overlong": (484, "Address Incomplete"),
+    "foreign_from_guest": (403, "Forbidden"),
+    "guests_not_allowed": (403, "Forbidden"),
+}
+
+
+def identify(directory: Directory, settings: RoutingSettings, host: str, authenticated: bool = False) -> Source:
+    """Who calls from the numeric address `host`. A trunk stays a trunk even where it is trusted or has credentials:
+    else whoever reaches us through it could dial out at our cost."""
+    provider = directory.trunk_at(host)
+    if provider is not None:
+        return Source("trunk", provider)
+    if authenticated or settings.trusted.find(host):
+        return _CLIENT
+    return _GUEST
+
+
+def admit(directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled) -> Verdict:
+    """What becomes of the call. Refusals are counted in `directory.refused`."""
+    verdict = judge(directory, settings, source, dialled)
+    if isinstance(verdict, Refuse):
+        directory.refused[verdict.cause] = directory.refused.get(verdict.cause, 0) + 1
+    return verdict
+
+
+def judge(directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled) -> Verdict:
+    """As `admit`, without counting."""
+    kind = source.kind
+    if kind == "guest" and not settings.allow_guests:
+        return _refuse("guests_not_allowed", "callers without trunk, trusted network or credentials are not let in")
+    if dialled.kind != "number":
+        if dialled.kind == "empty":
+            return _refuse("empty", "nothing was dialled")
+        if dialled.kind == "overlong":
+            return _refuse("overlong", f"{dialled.text} is too long for a number")
+        return _refuse("unknown_extension", f"{dialled.text} is neither a number nor a known extension")
+    target = dialled.number
+    row = directory.number(target)
+    virtual = is_virtual(target)
+    if virtual and kind == "trunk":
+        return _refuse("virtual_from_trunk", f"{target} is virtual and cannot be reached through a trunk")
+    if row is None:
+        if virtual:
+            return _refuse("unknown_number", f"{target} is a virtual number that does not exist")
+        if kind == "trunk":
+            return _refuse("unknown_number", f"{target} is none of our numbers")
+        if kind == "guest":
+            return _refuse("foreign_from_guest", f"a guest dialled {target}, which is none of our numbers")
+        return DialOut(target)
+    status = row.status
+    if status == "active":
+        if not row.call_flow_id.int:
+            warning = f"Number {target} has no call flow"
+            return _refuse("no_call_flow", f"{target} has no call flow", warning)
+        provider = source.provider
+        if provider is not None and row.provider_id.int and row.provider_id.int != provider.id.int:
+            return RunFlow(row, f"arrived on trunk {provider.name or provider.id}, which is not the number's own")
+        return RunFlow(row)
+    if status == "suspended":
+        return _refuse("suspended", f"{target} is suspended")
+    return _refuse("not_provisioned", f"{target} is {status}")
+
+
+def _refuse(cause: Cause, detail: str, warning: str = "") -> Refuse:
+    status, reason = _ANSWERS[cause]
+    return Refuse(status, reason, warning, cause, detail)

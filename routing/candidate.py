@@ -1,0 +1,46 @@
+"""A provider that may get a call: whether it would be tried, and what it would be sent."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from routing.dial_string import formatted
+from routing.health import TrunkState
+from routing.rows import RouteRow
+from routing.trunk import Trunk
+
+
+class Candidate(NamedTuple):
+    """A provider that may get the call.
+
+    Attributes:
+        provider_id: What the route or the pin names.
+        trunk: None where there is no such provider.
+        route: None where the call is pinned to providers.
+    """
+
+    provider_id: UUID | int
+    trunk: Trunk | None
+    route: RouteRow | None
+
+
+def skip_cause(trunk: Trunk | None, state: TrunkState, now: float) -> str:
+    """Why a provider would be skipped at this moment; "" where it would be tried."""
+    if trunk is None:
+        return "unknown_provider"
+    if not trunk.enabled:
+        return "disabled"
+    if not state.healthy:
+        return "unhealthy"
+    if now < state.cooldown_until:
+        return "cooldown"
+    if trunk.max_channels and state.channels >= trunk.max_channels:
+        return "max_channels"
+    if trunk.max_cps and state.rate_reached(trunk.max_cps, now):
+        return "max_cps"
+    return ""
+
+
+def dial_string(trunk: Trunk, target: str) -> str:
+    """The Request-URI for a normalised number at this trunk."""
+    number = target if trunk.number_format == "e164" else formatted(target, trunk.number_format)
+    return f"sip:{trunk.prefix}{number}{trunk.postfix}@{trunk.request_host}{trunk.user_param}"

@@ -1,0 +1,93 @@
+"""One state of the directory, built aside and put in place whole."""
+
+from collections.abc import Iterable, Mapping
+
+from routing.addresses import AddressTable
+from routing.models import Number, Provider, Route
+from routing.route_table import RouteTable
+from routing.rows import NumberRow, RouteRow, RowMaker
+from routing.trunk import Trunk
+
+
+class Content:
+    """Tables that belong together. Made by `Builder`, changed only through `Directory`.
+
+    Attributes:
+        numbers: By normalised number.
+        trunks: By the provider's id as an integer.
+        names: Trunks by the provider's name.
+        resolved: Addresses of hostnames as they were told, by provider id as an integer.
+        sources: Which trunk a source address is.
+        routes: Routes by prefix.
+    """
+
+    __slots__ = ("names", "numbers", "resolved", "routes", "sources", "trunks")
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, NumberRow] = {}
+        self.trunks: dict[int, Trunk] = {}
+        self.names: dict[str, Trunk] = {}
+        self.resolved: dict[int, tuple[str, ...]] = {}
+        self.sources: AddressTable[Trunk] = AddressTable()
+        self.routes = RouteTable()
+
+    def index_trunks(self) -> None:
+        """Work out names and source addresses anew. Cheap: there are few trunks."""
+        self.names = {trunk.name: trunk for trunk in self.trunks.values()}
+        sources: AddressTable[Trunk] = AddressTable()
+        # What is configured goes before what a name happens to resolve to.
+        for trunk in self.trunks.values():
+            for address in trunk.provider.inbound_addresses:
+                sources.add(address, trunk)
+        for trunk in self.trunks.values():
+            for address in (trunk.address, *self.resolved.get(trunk.key, ())):
+                if address:
+                    sources.add(address, trunk)
+        self.sources = sources
+
+    def discard(self, limit: int = 10_000) -> bool:
+        """Throw away up to `limit` numbers and routes; True while some are left.
+
+        For content that was replaced: a million objects freed in one go hold the interpreter for a fifth of a second.
+        """
+        for _ in range(min(limit, len(self.numbers))):
+            self.numbers.popitem()
+        routes_left = self.routes.discard(limit)
+        return bool(self.numbers) or routes_left
+
+
+class Builder:
+    """Fills new content, in a thread or in slices between other work.
+
+    A fault (a number twice, a route to no provider) is not looked for here: `consistency.faults` does.
+    """
+
+    def __init__(self) -> None:
+        self._content = Content()
+        self._maker = RowMaker()
+
+    def numbers(self, numbers: Iterable[Number | NumberRow]) -> None:
+        """Add numbers; the last of two that are equal counts."""
+        table, make = self._content.numbers, self._maker.number
+        for number in numbers:
+            table[number.number] = number if isinstance(number, NumberRow) else make(number)
+
+    def providers(self, providers: Iterable[Provider]) -> None:
+        """Add providers."""
+        for provider in providers:
+            trunk = Trunk.of(provider)
+            self._content.trunks[trunk.key] = trunk
+
+    def routes(self, routes: Iterable[Route | RouteRow]) -> None:
+        """Add routes."""
+        put, make = self._content.routes.put, self._maker.route
+        for route in routes:
+            put(route if isinstance(route, RouteRow) else make(route))
+
+    def finish(self, resolved: Mapping[int, tuple[str, ...]] | None = None) -> Content:
+        """The content, ready for `Directory.swap`."""
+        content = self._content
+        if resolved:
+            content.resolved = {key: addresses for key, addresses in resolved.items() if key in content.trunks}
+        content.index_trunks()
+        return content

@@ -1,0 +1,13 @@
+"""What routing refuses, with the stable reason under which an API reports it."""
+
+
+class RoutingError(Exception):
+    """A change that is refused.
+
+    Attributes:
+        reason: UPPER_SNAKE and stable, such as NUMBER_ALREADY_EXISTS.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,201 @@
+"""Why a call goes where it goes, in sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from routing.admission import DialOut, RunFlow, Source, SourceKind, judge
+from routing.candidate import dial_string, skip_cause
+from routing.directory import Directory
+from routing.failover import MOST_ATTEMPTS, SKIP_SENTENCES
+from routing.health import HealthBoard, TrunkState
+from routing.normalise import Dialled
+from routing.numbering import is_virtual
+from routing.rows import NumberRow, RouteRow
+from routing.settings import RoutingSettings
+from routing.trunk import Trunk
+
+
+@dataclass(slots=True)
+class ExplainedEntry:
+    """A route, or a pinned provider, that a call comes by.
+
+    Attributes:
+        position: Place among those that would be tried, from 1; 0 where it would be skipped.
+        target: The route's target; "pinned" for a pinned provider.
+        owner: "customer" or "platform".
+        request_uri: What would be sent; "" where there is no such provider.
+        tried: Whether it would be tried once those before it have failed.
+        reason: Why, as a sentence.
+    """
+
+    position: int
+    provider_id: UUID
+    provider_name: str
+    route_id: UUID | None
+    target: str
+    priority: int
+    weight: int
+    owner: str
+    request_uri: str
+    tried: bool
+    reason: str
+
+
+@dataclass(slots=True)
+class SourceVerdict:
+    """What a caller of this kind would get."""
+
+    source: SourceKind
+    reason: str
+
+
+@dataclass(slots=True)
+class Explanation:
+    """Where a dialled string leads.
+
+    Attributes:
+        number: Our own number, where it is one; then no provider is asked.
+        reason: The outcome as a sentence.
+        verdicts: What each kind of caller would get.
+        entries: Every route or pinned provider in the order of the attempts, equals by falling weight.
+    """
+
+    dialled: Dialled
+    reason: str
+    number: NumberRow | None = None
+    verdicts: list[SourceVerdict] = field(default_factory=list)
+    entries: list[ExplainedEntry] = field(default_factory=list)
+
+
+_SOURCES: tuple[Source, ...] = (Source("trunk"), Source("client"), Source("guest"))
+
+
+def explain(
+    directory: Directory,
+    board: HealthBoard,
+    settings: RoutingSettings,
+    dialled: Dialled,
+    now: float,
+    customer_id: UUID,
+    pinned: Sequence[UUID] = (),
+) -> Explanation:
+    """The explanation for what was dialled, at this moment."""
+    verdicts = [SourceVerdict(source.kind, _sentence(directory, settings, source, dialled)) for source in _SOURCES]
+    if dialled.kind != "number":
+        return Explanation(dialled, verdicts[1].reason, None, verdicts)
+    number = dialled.number
+    row = directory.number(number)
+    if row is not None:
+        return Explanation(dialled, _own(row), row, verdicts)
+    if is_virtual(number):
+        return Explanation(dialled, f"{number} is virtual and does not exist; no provider is asked", None, verdicts)
+    entries = (
+        _pinned_entries(directory, board, number, pinned, now)
+        if pinned
+        else _routed_entries(directory, board, number, customer_id, now)
+    )
+    tried = sum(entry.tried for entry in entries)
+    if tried:
+        reason = f"{number} is a foreign number; {tried} of {len(entries)} entries would be tried, in this order"
+    elif entries:
+        reason = f"{number} is a foreign number, and every entry for it would be skipped: the caller gets 480"
+    else:
+        reason = f"{number} is a foreign number without a route: the caller gets 480; add a route with target all"
+    return Explanation(dialled, reason, None, verdicts, entries)
+
+
+def _own(row: NumberRow) -> str:
+    if not row.ours:
+        return f"{row.number} is in the directory and {row.status}: nobody can call it until it is provisioned"
+    if row.status == "suspended":
+        return f"{row.number} is our own {row.type} number and suspended: calls get 480"
+    if not row.call_flow_id.int:
+        return f"{row.number} is our own {row.type} number and has no call flow: calls get 480"
+    return f"{row.number} is our own {row.type} number: calls run flow {row.call_flow_id}"
+
+
+def _sentence(directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled) -> str:
+    verdict = judge(directory, settings, source, dialled)
+    if isinstance(verdict, RunFlow):
+        return f"flow {verdict.number.call_flow_id} runs"
+    if isinstance(verdict, DialOut):
+        return "goes out through the providers"
+    return f"{verdict.status} {verdict.reason}: {verdict.detail}"
+
+
+class _Positions:
+    """Hands out places in the order of attempts, and knows why somebody gets none."""
+
+    def __init__(self, board: HealthBoard, now: float) -> None:
+        self._board = board
+        self._now = now
+        self._seen: set[int] = set()
+        self._taken = 0
+
+    def place(self, key: int, trunk: Trunk | None, route_enabled: bool) -> tuple[int, str]:
+        """The place (0: skipped) and the reason."""
+        if not route_enabled:
+            return 0, "skipped: the route is disabled"
+        if key in self._seen:
+            return 0, "skipped: the provider stands earlier in this list, and is tried once a call"
+        self._seen.add(key)
+        # A state that is not there yet is not made: explaining leaves no trace.
+        cause = skip_cause(trunk, self._board.peek(key) or TrunkState(), self._now)
+        if cause:
+            return 0, f"skipped: {SKIP_SENTENCES[cause]}"
+        if self._taken >= MOST_ATTEMPTS:
+            return 0, f"not reached: a call makes at most {MOST_ATTEMPTS} attempts"
+        self._taken += 1
+        return self._taken, "tried first" if self._taken == 1 else "tried when those before it have failed"
+
+
+def _routed_entries(
+    directory: Directory, board: HealthBoard, number: str, customer_id: UUID, now: float
+) -> list[ExplainedEntry]:
+    positions = _Positions(board, now)
+    entries = []
+    for rows in directory.routes.matches(number, customer_id.int):
+        for row in sorted(rows, key=lambda row: (row.priority, row.customer == 0, -row.weight)):
+            trunk = directory.trunk(row.provider)
+            position, why = positions.place(row.provider, trunk, row.enabled)
+            equals = [other for other in rows if other.enabled and _rank(other) == _rank(row)]
+            if row.enabled and len(equals) > 1:
+                total = sum(other.weight for other in equals)
+                why += f" (drawn by weight, {row.weight} of {total}, among {len(equals)} equals)"
+            entries.append(_entry(position, trunk, UUID(int=row.provider), number, row, why))
+    return entries
+
+
+def _rank(row: RouteRow) -> tuple[int, bool]:
+    return row.priority, row.customer == 0
+
+
+def _pinned_entries(
+    directory: Directory, board: HealthBoard, number: str, pinned: Sequence[UUID], now: float
+) -> list[ExplainedEntry]:
+    positions = _Positions(board, now)
+    entries = []
+    for identifier in pinned:
+        trunk = directory.trunk(identifier.int)
+        position, why = positions.place(identifier.int, trunk, True)
+        entries.append(_entry(position, trunk, identifier, number, None, why))
+    return entries
+
+
+def _entry(
+    position: int, trunk: Trunk | None, provider_id: UUID, number: str, row: RouteRow | None, why: str
+) -> ExplainedEntry:
+    return ExplainedEntry(
+        position,
+        provider_id,
+        str(provider_id) if trunk is None else trunk.name,
+        None if row is None else row.id,
+        "pinned" if row is None else row.target,
+        0 if row is None else row.priority,
+        0 if row is None else row.weight,
+        "customer" if row is not None and row.customer else "platform",
+        "" if trunk is None else dial_string(trunk, number),
+        position > 0,
+        why,
+    )

@@ -1,0 +1,269 @@
+"""Who gets an outgoing call: `Router` plans its way through the providers, `Hunt` walks it."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from routing.attempt import Attempt, AttemptRecord, AttemptReport, report
+from routing.candidate import Candidate, dial_string, skip_cause
+from routing.directory import Directory
+from routing.explanation import Explanation, explain
+from routing.failover import LOCAL_STATUS, MOST_ATTEMPTS, NOTHING_TO_TRY, PASSED_ON, SKIP_SENTENCES, TRY_NEXT, try_next
+from routing.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
+from routing.identifiers import NIL
+from routing.identity import NOBODY, CallerIdentity, shape
+from routing.normalise import Dialled, dialled
+from routing.numbering import is_e164, is_virtual
+from routing.rows import RouteRow
+from routing.settings import RoutingSettings
+from routing.trunk import Trunk
+
+__all__ = ["Attempt", "AttemptRecord", "AttemptReport", "CallerIdentity", "HealthBoard", "Hunt", "Router"]
+
+_DOMAIN = re.compile(r"[A-Za-z0-9.:\[\]-]+")
+
+
+@dataclass(slots=True, eq=False)
+class Hunt:
+    """Ask `next` for a provider, tell `outcome`, and again while it says so; `close` when the call is over.
+
+    Attributes:
+        target: The number as it was dialled, normalised; each attempt shapes it anew.
+        cause: Why there is nothing to try, as a sentence; "" where there is.
+        records: Attempts and skipped providers, in order.
+        started: When the INVITE came (monotonic seconds).
+        wall: The same moment in Unix seconds, 0 where it was not told.
+    """
+
+    target: str
+    caller: CallerIdentity
+    from_domain: str
+    board: HealthBoard
+    candidates: Iterator[Candidate]
+    started: float
+    wall: float = 0.0
+    cause: str = ""
+    refusal: tuple[int, str] = NOTHING_TO_TRY
+    records: list[AttemptRecord] = field(default_factory=list)
+    _attempts: int = 0
+    _over: bool = False
+    _current: Attempt | None = None
+    _answered: Attempt | None = None
+    _real_final: tuple[int, str] | None = None
+    _last_kind: str = ""
+
+    def next(self, now: float) -> Attempt | None:
+        """The next provider to try, or None. Takes a channel and a token of its rate; what is skipped on the way is
+        recorded. Raises RuntimeError while the outcome of the attempt before is not told."""
+        if self._current is not None:
+            raise RuntimeError("tell the outcome of the running attempt before asking for the next one")
+        if self._over or self._attempts >= MOST_ATTEMPTS:
+            return None
+        for candidate in self.candidates:
+            identifier, trunk, route = candidate
+            key = identifier if isinstance(identifier, int) else identifier.int
+            if trunk is None:
+                self._skip(UUID(int=key), str(UUID(int=key)), "unknown_provider")
+                continue
+            state = self.board.state(key)
+            cause = skip_cause(trunk, state, now)
+            if cause:
+                self._skip(trunk.id, trunk.name, cause)
+                continue
+            return self._try(trunk, route, state, now)
+        self._over = True
+        return None
+
+    def _skip(self, provider_id: UUID, name: str, cause: str) -> None:
+        reason = SKIP_SENTENCES[cause]
+        self.records.append(AttemptRecord(provider_id, name, kind="skipped", reason=reason, skipped=cause))
+
+    def _try(self, trunk: Trunk, route: RouteRow | None, state: TrunkState, now: float) -> Attempt:
+        terms = trunk.terms
+        if route is not None and route.overrides is not None:
+            terms = terms.overridden(route.overrides)
+        request_uri = dial_string(trunk, self.target)
+        from_, headers = shape(trunk, self.caller, self.from_domain)
+        headers.extend(trunk.tech_headers)
+        record = AttemptRecord(trunk.id, trunk.name, request_uri, now)
+        attempt = Attempt(
+            trunk.provider,
+            request_uri,
+            trunk.destination,
+            from_,
+            f"<{request_uri}>",
+            headers,
+            trunk.username,
+            trunk.password,
+            trunk.realm,
+            trunk.codecs,
+            terms,
+            record,
+            state,
+        )
+        if trunk.max_cps:
+            state.count_attempt(now)
+        self.records.append(record)
+        self._attempts += 1
+        self._current = attempt
+        return attempt
+
+    def outcome(
+        self,
+        attempt: Attempt,
+        kind: str,
+        status: int = 0,
+        reason: str = "",
+        retry_after: int = 0,
+        first_reply: float | None = None,
+        now: float = 0.0,
+    ) -> bool:
+        """Tell how an attempt ended: True where the next provider is to be tried.
+
+        A challenge that credentials could answer is none: the outcome is the one after it. An attempt that was not
+        answered gives its channel back here. Raises ValueError for an unknown kind or an attempt of another hunt; the
+        second outcome of an attempt changes nothing.
+        """
+        if attempt is not self._current:
+            if attempt.record.kind:
+                return False
+            raise ValueError("this attempt belongs to another hunt")
+        if kind not in TRY_NEXT:
+            raise ValueError(f"no such outcome: {kind!r}; known are {', '.join(TRY_NEXT)}")
+        self._current = None
+        record = attempt.record
+        record.kind = kind
+        record.status = status
+        record.reason = reason
+        record.first_reply = first_reply
+        record.ended = now
+        self._last_kind = kind
+        if kind == "answered":
+            self._answered = attempt
+        else:
+            attempt.release()
+            if kind == "refused":
+                if status >= 300:
+                    self._real_final = (status, reason)
+                if status == 503 and retry_after > 0:
+                    self.board.cooldown(record.provider_id, now + min(retry_after, LONGEST_COOLDOWN))
+        go_on = not self._over and try_next(attempt.terms, kind, status)
+        if not go_on:
+            self._over = True
+        return go_on
+
+    def release(self, attempt: Attempt) -> None:
+        """The attempt's call is over: its channel is free again. A second time does nothing."""
+        attempt.release()
+
+    def close(self, now: float) -> None:
+        """The call is over: whatever still runs counts as cancelled, every channel is free, nothing more is tried. A
+        second time does nothing."""
+        if self._current is not None:
+            self.outcome(self._current, "cancelled", now=now)
+        self._over = True
+        if self._answered is not None:
+            self._answered.release()
+
+    def final(self) -> tuple[int, str]:
+        """Status and reason phrase for a caller whom nobody answered.
+
+        The callee's or caller's own end goes before what providers said earlier; else the last real final response;
+        else what stands for silence. A 503 becomes 500 (RFC 3261 §16.7).
+        """
+        if self._last_kind in ("ring_timeout", "cancelled"):
+            return LOCAL_STATUS[self._last_kind]
+        if self._real_final is not None:
+            return PASSED_ON.get(self._real_final[0], self._real_final)
+        return LOCAL_STATUS.get(self._last_kind, self.refusal)
+
+    def report(self) -> list[AttemptReport]:
+        """The records as people and APIs read them."""
+        return [report(record, self.started, self.wall) for record in self.records]
+
+
+class Router:
+    """Plans calls by the directory's routes and the providers' state. It has no clock and asks no network."""
+
+    def __init__(
+        self, directory: Directory, board: HealthBoard, settings: RoutingSettings, rng: random.Random | None = None
+    ) -> None:
+        """`rng` draws among routes of equal rank; give a seeded one for a repeatable order."""
+        self.directory = directory
+        self.board = board
+        self.settings = settings
+        self.rng = rng or random.Random()
+
+    def hunt(
+        self,
+        target: str,
+        *,
+        caller: CallerIdentity = NOBODY,
+        customer_id: UUID = NIL,
+        pinned: Sequence[UUID] = (),
+        now: float,
+        wall: float = 0.0,
+        from_domain: str = "",
+    ) -> Hunt:
+        """The way of a call to `target` (a number in any form) through the providers.
+
+        Numbers of ours and virtual ones get an empty hunt whose `cause` says so, whoever dials them.
+
+        pinned: Providers to use in this order, in place of the routes.
+        now, wall: When the INVITE came, in monotonic and in Unix seconds.
+        from_domain: Host in From where the provider names none: the engine's own, as this peer sees it.
+        """
+        domain = from_domain if from_domain and _DOMAIN.fullmatch(from_domain) else self.settings.from_domain
+        number = target if is_e164(target) else dialled(target, self.settings, self.directory.numbers).number
+        if not number:
+            return self._empty(target, caller, domain, now, wall, f"{target!r} is no number", 484, "Address Incomplete")
+        if self.directory.own(number):
+            cause = f"{number} is one of our own numbers, which are never sent to a provider"
+            return self._empty(number, caller, domain, now, wall, cause, *NOTHING_TO_TRY)
+        if is_virtual(number):
+            cause = f"{number} is virtual: such numbers are never sent to a provider"
+            return self._empty(number, caller, domain, now, wall, cause, 404, "Not Found")
+        candidates = self._pinned(pinned) if pinned else self._routed(number, customer_id)
+        return Hunt(number, caller, domain, self.board, candidates, now, wall)
+
+    def _empty(
+        self,
+        number: str,
+        caller: CallerIdentity,
+        domain: str,
+        now: float,
+        wall: float,
+        cause: str,
+        status: int,
+        reason: str,
+    ) -> Hunt:
+        return Hunt(number, caller, domain, self.board, iter(()), now, wall, cause, (status, reason))
+
+    def _routed(self, number: str, customer_id: UUID) -> Iterator[Candidate]:
+        # Lazily, as most calls need one candidate only; the order is drawn when the first is asked for.
+        rows = self.directory.routes.order(number, customer_id.int, self.rng)
+        trunk = self.directory.trunk
+        seen: set[int] = set()
+        for row in rows:
+            key = row.provider
+            if key not in seen:
+                seen.add(key)
+                yield Candidate(key, trunk(key), row)
+
+    def _pinned(self, providers: Sequence[UUID]) -> Iterator[Candidate]:
+        for identifier in dict.fromkeys(providers):
+            yield Candidate(identifier, self.directory.trunk(identifier.int), None)
+
+    def explain(
+        self,
+        asked: Dialled | str,
+        now: float,
+        *,
+        customer_id: UUID = NIL,
+        pinned: Sequence[UUID] = (),
+    ) -> Explanation:
+        """What a call to `asked` leads to, and why. Changes nothing: no token, no channel, no counter."""
+        what = dialled(asked, self.settings, self.directory.numbers) if isinstance(asked, str) else asked
+        return explain(self.directory, self.board, self.settings, what, now, customer_id, pinned)

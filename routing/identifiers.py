@@ -1,0 +1,15 @@
+"""Ids of what a configuration file names without giving it one."""
+
+from uuid import UUID, uuid5
+
+NIL = UUID(int=0)
+"""The nil UUID: no flow, no trunk, the platform's own customer."""
+
+# Never to be changed: ids in call records and in stores of earlier runs are derived from it.
+_NAMESPACE = UUID("6f1f6a52-4a0e-5d0c-9a5b-3d1d7a2f8c41")
+
+
+def named_id(kind: str, name: str) -> UUID:
+    """The id of the `kind` ("provider", "flow", "number", "route") called `name`: the same at every start and on every
+    node (RFC 9562 §5.5), so that a reload changes a resource instead of replacing it."""
+    return uuid5(_NAMESPACE, f"{kind}:{name}")

@@ -1,0 +1,99 @@
+"""Who the far end sees: From, and the headers in which trunks carry identity (RFC 3261, 3323, 3325, 5806)."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from routing.dial_string import escaped
+from routing.trunk import Trunk
+
+Anonymous = Literal["no", "yes", "auto"]
+ANONYMOUS_VALUES: tuple[Anonymous, ...] = ("no", "yes", "auto")
+
+# RFC 3323 §4.1.1.3 has the form, RFC 3261 §20.20 the name.
+ANONYMOUS_FROM = '"Anonymous" <sip:anonymous@anonymous.invalid>'
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_PHONE_USER = re.compile(r"\+?[0-9]+")
+_LONGEST_NAME = 128
+
+
+@dataclass(slots=True)
+class CallerIdentity:
+    """The caller as the far end may come to know it.
+
+    Attributes:
+        number: A normalised number, or the user part of a caller that has none; "" where there is no caller.
+        name: Display name, unquoted.
+        private: The caller asked for privacy (an anonymous From, or `Privacy: id`).
+        anonymous: "no" shows the caller, "yes" hides it, "auto" does as the caller asked.
+        diverted_by: The number that forwards this call, for Diversion; "" where it is not forwarded.
+    """
+
+    number: str = ""
+    name: str = ""
+    private: bool = False
+    anonymous: Anonymous = "auto"
+    diverted_by: str = ""
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the far end must not see who calls."""
+        return self.anonymous == "yes" or (self.anonymous == "auto" and self.private)
+
+
+NOBODY = CallerIdentity()
+"""A call that nobody made: an API's or a flow's own, without a source."""
+
+
+def display(name: str) -> str:
+    """A display name as a quoted-string and a space (RFC 3261 §25.1); "" for no name. Control characters, which could
+    end the header, become spaces; what is no UTF-8 is replaced."""
+    if not name:
+        return ""
+    if not name.isprintable():
+        name = _CONTROL.sub(" ", name)
+    name = name[:_LONGEST_NAME].strip().encode("utf-8", "replace").decode("utf-8")
+    if not name:
+        return ""
+    if '"' in name or "\\" in name:
+        name = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{name}" '
+
+
+def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, list[tuple[str, str]]]:
+    """From (a name-addr without a tag) and the identity headers of an INVITE to this trunk.
+
+    from_domain: Host in From and identity headers where the provider names none.
+    """
+    domain = trunk.from_domain or from_domain
+    number = caller.number
+    user = number if _PHONE_USER.fullmatch(number) else escaped(number)
+    if caller.hidden:
+        headers = [("Privacy", "id")]
+        if user and trunk.asserts:
+            headers.insert(0, ("P-Asserted-Identity", f"{display(caller.name)}<{_uri(user, domain, trunk)}>"))
+        return ANONYMOUS_FROM, headers
+    headers = []
+    shown = trunk.from_user or user
+    if not shown:
+        return ANONYMOUS_FROM, headers
+    name = display(caller.name)
+    from_ = f"{name}<{_uri(shown, domain, trunk)}>"
+    if user:
+        if trunk.asserts or trunk.remote_party:
+            identity = f"{name}<{_uri(user, domain, trunk)}>"
+            if trunk.asserts:
+                headers.append(("P-Asserted-Identity", identity))
+            if trunk.remote_party:
+                headers.append(("Remote-Party-ID", f"{identity};party=calling;screen=yes;privacy=off"))
+        if trunk.diverts:
+            by = escaped(caller.diverted_by) if caller.diverted_by else user
+            headers.append(("Diversion", f"<{_uri(by, domain, trunk)}>;reason=unconditional"))
+    return from_, headers
+
+
+def _uri(user: str, domain: str, trunk: Trunk) -> str:
+    # RFC 3261 §19.1.1: user=phone says that the user part is a telephone number, so a name does not get it.
+    param = trunk.user_param if trunk.user_param and _PHONE_USER.fullmatch(user) else ""
+    return f"sip:{user}@{domain}{param}"

@@ -1,0 +1,119 @@
+"""From what was dialled to what is meant: a number, an extension, or neither."""
+
+import re
+from collections.abc import Container
+from typing import Literal, NamedTuple
+from urllib.parse import unquote
+
+from engine.sip.grammar import ParseError
+from engine.sip.uri import SipUri, TelUri, Uri, parse_uri
+from routing.numbering import is_e164, is_virtual, read_digits, read_in_context, without_separators
+from routing.settings import RoutingSettings
+
+Kind = Literal["number", "extension", "empty", "overlong", "none"]
+
+_LONGEST_USER = 128
+_MOST_DIGITS = 15
+_EXTENSION = re.compile(r"[A-Za-z0-9_.*#+-]{1,64}")
+_SHORTEST_PLAIN = 7
+
+
+class Dialled(NamedTuple):
+    """What a caller asked for.
+
+    Attributes:
+        kind: "number" (E.164), "extension" (a name or short digits), "empty", "overlong", "none".
+        number: `+` and digits; "" unless the kind is "number".
+        text: The user part as it came, escapes undone.
+    """
+
+    kind: Kind
+    number: str
+    text: str
+
+
+def dialled(uri: Uri | str, settings: RoutingSettings, known: Container[str] = ()) -> Dialled:
+    """What `uri` (a URI, its text, or a user part alone) names. Never raises.
+
+    known: Our own numbers (`Directory.numbers`). Digits that are one of them once `+` is put before them are that
+        number, whatever the default country makes of them; nothing else is then asked.
+    """
+    if isinstance(uri, str):
+        if not uri[:5].lower().startswith(("sip:", "tel:", "sips:")):
+            return _from_text(uri, settings, known)
+        text = uri
+        try:
+            uri = parse_uri(text)
+        except ParseError:
+            return Dialled("none", "", text[:_LONGEST_USER])
+    if isinstance(uri, SipUri):
+        user = uri.user
+        if not user:
+            return Dialled("empty", "", "")
+        if "%" in user:
+            user = unquote(user, errors="replace")
+        return _from_text(user, settings, known)
+    if isinstance(uri, TelUri):
+        params = uri.params
+        return _from_digits(uri.number, str(params.get("phone-context") or "") if params else "", settings, known)
+    return Dialled("none", "", str(uri)[:_LONGEST_USER])
+
+
+def _from_text(text: str, settings: RoutingSettings, known: Container[str]) -> Dialled:
+    """A user part: a name, or a telephone-subscriber with parameters of its own (RFC 3261 §19.1.6)."""
+    if text in known or is_e164(text):
+        return Dialled("number", text, text)
+    context = ""
+    number = text
+    if ";" in text:
+        number, *params = text.split(";")
+        for param in params:
+            name, _, value = param.partition("=")
+            if name.lower() == "phone-context":
+                context = value
+    return _from_digits(number, context, settings, known, text)
+
+
+def _from_digits(
+    written: str, context: str, settings: RoutingSettings, known: Container[str], text: str | None = None
+) -> Dialled:
+    text = written if text is None else text
+    if len(text) > _LONGEST_USER:
+        return Dialled("overlong", "", text[:_LONGEST_USER])
+    digits = without_separators(written)
+    if not digits:
+        return Dialled("empty" if not written.strip() else "none", "", text)
+    plain = digits[1:] if digits[0] == "+" else digits
+    if not plain.isdigit():
+        return Dialled("extension" if _EXTENSION.fullmatch(written) else "none", "", text)
+    if digits[0] == "+":
+        return _international(plain, text)
+    for prefix in settings.international_prefixes:
+        # A number that begins like the prefix but is one of ours in full is ours: no country code begins with 0.
+        if digits.startswith(prefix) and len(digits) >= len(prefix) + _SHORTEST_PLAIN:
+            return _international(digits[len(prefix) :], text)
+    if f"+{digits}" in known:
+        return Dialled("number", f"+{digits}", text)
+    if len(digits) > _MOST_DIGITS + 1:
+        return Dialled("overlong", "", text)
+    if context.startswith("+"):
+        number = read_in_context(digits, without_separators(context), settings.default_country)
+    elif is_virtual(f"+{digits}"):
+        # No country has this code; the library would only refuse it.
+        number = f"+{digits}" if is_e164(f"+{digits}") else ""
+    elif len(digits) < _SHORTEST_PLAIN and not settings.default_country:
+        number = ""
+    else:
+        number = read_digits(digits, settings.default_country)
+    if number:
+        return Dialled("number", number, text)
+    if len(digits) > _MOST_DIGITS:
+        return Dialled("overlong", "", text)
+    return Dialled("extension", "", text)
+
+
+def _international(digits: str, text: str) -> Dialled:
+    if len(digits) > _MOST_DIGITS:
+        return Dialled("overlong", "", text)
+    number = f"+{digits}"
+    return Dialled("number", number, text) if is_e164(number) else Dialled("none", "", text)

@@ -1,0 +1,125 @@
+"""What makes a telephone number: E.164, our virtual range, and the numbering plans of the countries."""
+
+import re
+from functools import lru_cache
+
+import phonenumbers
+
+from routing.errors import RoutingError
+
+VIRTUAL_PREFIX = "+899"
+E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_VIRTUAL = re.compile(r"\+899[0-9]{9}")
+_SEPARATORS = re.compile(r"[\s\-.()/\u00ad\u200b-\u200f\u2010-\u2015\u202a-\u202e\u2060\u2212\ufeff~]+")
+_OPTIONAL_ZERO = re.compile(r"\(0\)")
+
+
+def is_virtual(number: str) -> bool:
+    """Whether a normalised number lies in the range that exists nowhere but here."""
+    return number.startswith(VIRTUAL_PREFIX)
+
+
+def is_e164(text: str) -> bool:
+    """Whether `text` is a number in normal form: `+` and 7 to 15 digits."""
+    return E164.fullmatch(text) is not None
+
+
+def without_separators(text: str) -> str:
+    """`text` without what people write to make a number readable (RFC 3966 §5.1.1 and more), digits of any script as
+    ASCII. `(0)` after a country code is for callers inside the country only."""
+    if text[:1] in "+\uff0b" or text.startswith("00"):
+        text = _OPTIONAL_ZERO.sub("", text)
+    text = _SEPARATORS.sub("", text)
+    if not text.isascii():
+        text = "".join(_ascii(character) for character in text)
+    return text
+
+
+def _ascii(character: str) -> str:
+    if character == "\uff0b":
+        return "+"
+    return str(int(character)) if character.isdecimal() else character
+
+
+def checked_number(text: str, *, strict: bool = False) -> str:
+    """The number in normal form, for numbers that are to be ours.
+
+    Raises RoutingError: INVALID_NUMBER, VIRTUAL_NUMBER_FORMAT_INVALID. `strict` asks for a number that its country has
+    really given out, not only one of a possible length.
+    """
+    number = without_separators(text)
+    if is_virtual(number):
+        if not _VIRTUAL.fullmatch(number):
+            problem = f"{text!r} is no virtual number; write +899 and exactly nine digits, such as +899100000001"
+            raise RoutingError("VIRTUAL_NUMBER_FORMAT_INVALID", problem)
+        return number
+    if not is_e164(number):
+        problem = f"{text!r} is no number; write + and 7 to 15 digits with the country code, such as +15551234567"
+        raise RoutingError("INVALID_NUMBER", problem)
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        raise RoutingError(
+            "INVALID_NUMBER", f"{text!r} begins with no country code; check the digits after +"
+        ) from None
+    if not _is_complete(parsed):
+        problem = f"{text!r} has the wrong length for country code +{parsed.country_code}; check the digits"
+        raise RoutingError("INVALID_NUMBER", problem)
+    if strict and not phonenumbers.is_valid_number(parsed):
+        problem = f"{text!r} is not in use in country code +{parsed.country_code}; correct it or switch strict off"
+        raise RoutingError("INVALID_NUMBER", problem)
+    return number
+
+
+def _is_complete(parsed: phonenumbers.PhoneNumber) -> bool:
+    # is_possible_number is content with a number that lacks its area code, too; nobody far away can be reached so.
+    return phonenumbers.is_possible_number_with_reason(parsed) == phonenumbers.ValidationResult.IS_POSSIBLE
+
+
+def is_reserved(number: str, reserved_prefix: str) -> bool:
+    """Whether a virtual number is the platform's own, neither to be offered nor provisioned through the API."""
+    return bool(reserved_prefix) and is_virtual(number) and number.startswith(reserved_prefix)
+
+
+@lru_cache(maxsize=8192)
+def national_digits(number: str) -> str:
+    """A normalised number as it is dialled within its own country, its trunk prefix (a leading 0, mostly) included."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+    return "".join(character for character in written if character.isdigit())
+
+
+@lru_cache(maxsize=8192)
+def read_digits(digits: str, country: str) -> str:
+    """Digits without `+` or international prefix as a normalised number; "" where they make none.
+
+    A national number of the default country is tried first, then a number that only lacks its `+`.
+    """
+    for text, region in ((digits, country), (f"+{digits}", "")):
+        if region or text[0] == "+":
+            try:
+                parsed = phonenumbers.parse(text, region or None)
+            except phonenumbers.NumberParseException:
+                continue
+            if _is_complete(parsed):
+                number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+                if is_e164(number):
+                    return number
+    return ""
+
+
+@lru_cache(maxsize=8192)
+def read_in_context(digits: str, context: str, country: str) -> str:
+    """A local number within the global `phone-context` it was given with (RFC 3966 §5.1.5); "" where they make none."""
+    try:
+        parsed = phonenumbers.parse(f"tel:{digits};phone-context={context}")
+    except phonenumbers.NumberParseException:
+        return read_digits(digits, country)
+    if _is_complete(parsed):
+        number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        return number if is_e164(number) else ""
+    # Some senders put the country code into the number as well as into its context.
+    return read_digits(digits, country)

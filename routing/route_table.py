@@ -1,0 +1,144 @@
+"""Routes by prefix, and the order in which they serve a number."""
+
+import random
+from collections.abc import Iterator
+
+from routing.rows import RouteRow
+
+_Bucket = RouteRow | tuple[RouteRow, ...]
+
+
+def _rank(row: RouteRow) -> tuple[int, bool]:
+    # Other customers' routes are left out when a call asks, so "a customer's before the platform's" is all it takes.
+    return row.priority, row.customer == 0
+
+
+class RouteTable:
+    """A dict of prefixes and the list of their lengths: a match is one dict look-up per length in use.
+
+    Attributes:
+        lengths: Lengths of the prefixes that are in the table, longest first.
+    """
+
+    __slots__ = ("_buckets", "_by_key", "_counts", "lengths")
+
+    def __init__(self) -> None:
+        # A prefix with one route, which is the common case, holds it without a tuple around it: 48 bytes each.
+        self._buckets: dict[str, _Bucket] = {}
+        self._by_key: dict[int, RouteRow] = {}
+        self._counts: dict[int, int] = {}
+        self.lengths: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[RouteRow]:
+        return iter(self._by_key.values())
+
+    def put(self, row: RouteRow) -> None:
+        """Add a route; one with the same id is replaced."""
+        if row.key in self._by_key:
+            self.remove(row.key)
+        self._by_key[row.key] = row
+        prefix = row.prefix
+        present = self._buckets.get(prefix)
+        if present is None:
+            self._buckets[prefix] = row
+            self._count(len(prefix), 1)
+        else:
+            rows = (*present, row) if isinstance(present, tuple) else (present, row)
+            self._buckets[prefix] = tuple(sorted(rows, key=_rank))
+
+    def remove(self, key: int) -> bool:
+        """Take a route out by its id as an integer. False when there is none."""
+        row = self._by_key.pop(key, None)
+        if row is None:
+            return False
+        present = self._buckets[row.prefix]
+        left = tuple(other for other in present if other is not row) if isinstance(present, tuple) else ()
+        if left:
+            self._buckets[row.prefix] = left[0] if len(left) == 1 else left
+        else:
+            del self._buckets[row.prefix]
+            self._count(len(row.prefix), -1)
+        return True
+
+    def _count(self, length: int, change: int) -> None:
+        count = self._counts.get(length, 0) + change
+        self._counts[length] = count
+        if not count:
+            del self._counts[length]
+        if count == 0 or (change > 0 and count == 1):
+            self.lengths = tuple(sorted(self._counts, reverse=True))
+
+    def discard(self, limit: int) -> bool:
+        """Throw away up to `limit` routes; True while some are left. For a table that nobody asks any more: freeing
+        hundreds of thousands of objects at once would hold up every call."""
+        for _ in range(min(limit, len(self._by_key))):
+            key, _row = self._by_key.popitem()
+            del _row
+            if self._buckets:
+                self._buckets.popitem()
+            del key
+        return bool(self._by_key)
+
+    def matches(self, number: str, customer: int = 0) -> list[tuple[RouteRow, ...]]:
+        """Every route for `number` that is this customer's or the platform's, enabled or not: one tuple per prefix,
+        longest first, in it by priority and owner."""
+        found = []
+        get = self._buckets.get
+        for length in self.lengths:
+            bucket = get(number[:length])
+            if bucket is None:
+                continue
+            rows = bucket if isinstance(bucket, tuple) else (bucket,)
+            allowed = tuple(row for row in rows if row.customer == 0 or row.customer == customer)
+            if allowed:
+                found.append(allowed)
+        return found
+
+    def order(self, number: str, customer: int, rng: random.Random) -> list[RouteRow]:
+        """The enabled routes for `number` in the order of their attempts, equals drawn by weight."""
+        ordered: list[RouteRow] = []
+        get = self._buckets.get
+        for length in self.lengths:
+            bucket = get(number[:length])
+            if bucket is None:
+                continue
+            if isinstance(bucket, tuple):
+                rows = [row for row in bucket if row.enabled and (row.customer == 0 or row.customer == customer)]
+                ordered.extend(rows if len(rows) < 2 else _drawn(rows, rng))
+            elif bucket.enabled and (bucket.customer == 0 or bucket.customer == customer):
+                ordered.append(bucket)
+        return ordered
+
+
+def _drawn(rows: list[RouteRow], rng: random.Random) -> list[RouteRow]:
+    """`rows`, which are in order of rank, with each run of equals shuffled by weight."""
+    result: list[RouteRow] = []
+    start = 0
+    while start < len(rows):
+        rank = _rank(rows[start])
+        end = start + 1
+        while end < len(rows) and _rank(rows[end]) == rank:
+            end += 1
+        equals = rows[start:end]
+        while len(equals) > 1:
+            result.append(equals.pop(_pick(equals, rng)))
+        result.append(equals[0])
+        start = end
+    return result
+
+
+def _pick(rows: list[RouteRow], rng: random.Random) -> int:
+    total = 0
+    for row in rows:
+        total += row.weight
+    if not total:
+        return int(rng.random() * len(rows))
+    point = rng.random() * total
+    for position, row in enumerate(rows):
+        point -= row.weight
+        if point < 0:
+            return position
+    return next(position for position, row in enumerate(rows) if row.weight)

@@ -1,0 +1,39 @@
+"""What routing is told by the configuration."""
+
+from dataclasses import dataclass, field
+
+from routing.addresses import AddressTable
+from routing.hostnames import parse_host_port
+
+
+@dataclass(slots=True)
+class RoutingSettings:
+    """Plain values; `config` has the words for them. Raises ValueError for a network or domain that is none.
+
+    Attributes:
+        allow_guests: Whether sources that are neither trunk nor client may call our own numbers.
+        trusted_networks: Addresses and networks of clients that may dial out.
+        default_country: ISO 3166 code of the country whose national numbers are understood; "" understands none.
+        international_prefixes: What callers dial in place of `+`.
+        strict: Own numbers must be valid in their numbering plan, not only possible.
+        reserved_virtual_prefix: Virtual numbers of the platform itself; "" reserves none.
+        from_domain: Host in From and in identity headers where neither the provider nor the engine names one.
+    """
+
+    allow_guests: bool = True
+    trusted_networks: tuple[str, ...] = ()
+    default_country: str = ""
+    international_prefixes: tuple[str, ...] = ("00",)
+    strict: bool = False
+    reserved_virtual_prefix: str = "+899000"
+    from_domain: str = "anonymous.invalid"
+    trusted: AddressTable[bool] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parse_host_port(self.from_domain)
+        self.trusted_networks = tuple(self.trusted_networks)
+        # Where one prefix begins another, the longer one is meant.
+        self.international_prefixes = tuple(sorted(self.international_prefixes, key=len, reverse=True))
+        self.trusted = AddressTable()
+        for network in self.trusted_networks:
+            self.trusted.add(network, True)

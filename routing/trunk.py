@@ -1,0 +1,120 @@
+"""A provider made ready for calls: all that does not depend on the call is worked out once, when it is saved."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from routing.codes import expand_codes
+from routing.dial_string import escaped
+from routing.hostnames import parse_host_port
+from routing.models import Provider
+from routing.rows import Overrides
+
+
+@dataclass(slots=True)
+class Terms:
+    """How long to wait for a provider, and what its answers mean.
+
+    Attributes:
+        failover: Final statuses after which the next provider is tried, unless they are in `stop` too.
+        stop: Final statuses that end the hunt in any case.
+    """
+
+    no_reply_timeout: float
+    no_progress_timeout: float
+    ring_timeout: float
+    failover: frozenset[int]
+    stop: frozenset[int]
+
+    def overridden(self, route: Overrides) -> "Terms":
+        """These terms with what a route puts in their place."""
+        return Terms(
+            self.no_reply_timeout if route.no_reply_timeout is None else route.no_reply_timeout,
+            self.no_progress_timeout if route.no_progress_timeout is None else route.no_progress_timeout,
+            self.ring_timeout if route.ring_timeout is None else route.ring_timeout,
+            self.failover if route.failover is None else route.failover,
+            self.stop if route.stop is None else route.stop,
+        )
+
+
+@dataclass(slots=True)
+class Trunk:
+    """A provider as the call path reads it.
+
+    Attributes:
+        provider: The model that it was made from.
+        key: The id as an integer.
+        prefix, postfix: Escaped; the postfix without its `@` and what follows.
+        request_host: Host of the Request-URI: what follows `@` in the postfix, else the hostname.
+        destination: SIP URI of where requests go.
+        user_param: ";user=phone" or "".
+        tech_headers: Names and values in order.
+        own_identity: Lower-case names of identity headers that `tech_headers` sets itself.
+        asserts, remote_party, diverts: Whether P-Asserted-Identity, Remote-Party-ID, Diversion carry identity.
+    """
+
+    provider: Provider
+    key: int
+    id: UUID
+    name: str
+    enabled: bool
+    number_format: str
+    prefix: str
+    postfix: str
+    request_host: str
+    destination: str
+    user_param: str
+    from_user: str
+    from_domain: str
+    tech_headers: tuple[tuple[str, str], ...]
+    asserts: bool
+    remote_party: bool
+    diverts: bool
+    max_channels: int
+    max_cps: int
+    terms: Terms
+    username: str
+    password: str
+    realm: str
+    codecs: str
+    address: str
+
+    @classmethod
+    def of(cls, provider: Provider) -> "Trunk":
+        """The trunk of a checked provider."""
+        postfix, at, request_host = provider.tech_postfix.partition("@")
+        own = {name.lower() for name in provider.tech_headers}
+        # A header that the operator sets by hand replaces ours: two would contradict each other (RFC 3325 §9.1).
+        carries = {name for name in provider.caller_id_headers if name.lower() not in own}
+        return cls(
+            provider=provider,
+            key=provider.id.int,
+            id=provider.id,
+            name=provider.name or str(provider.id),
+            enabled=provider.enabled,
+            number_format=provider.number_format,
+            prefix=escaped(provider.tech_prefix),
+            postfix=escaped(postfix),
+            request_host=request_host if at else provider.hostname,
+            destination=f"sip:{provider.hostname};transport={provider.transport}",
+            user_param=";user=phone" if provider.user_is_phone else "",
+            from_user=escaped(provider.from_user),
+            from_domain=provider.from_domain,
+            tech_headers=tuple(provider.tech_headers.items()),
+            asserts="P-Asserted-Identity" in carries,
+            remote_party="Remote-Party-ID" in carries,
+            diverts="Diversion" in carries,
+            max_channels=provider.max_channels,
+            max_cps=provider.max_cps,
+            terms=Terms(
+                provider.no_reply_timeout,
+                provider.no_progress_timeout,
+                provider.ring_timeout,
+                expand_codes(provider.failover_codes),
+                expand_codes(provider.stop_codes),
+            ),
+            username=provider.username,
+            password=provider.password,
+            realm=provider.realm,
+            codecs=provider.codecs,
+            address=parse_host_port(provider.hostname).address,
+        )
