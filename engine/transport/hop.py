@@ -1,6 +1,7 @@
 """What a transport is to the engine, and the engine to a transport.
 
-`Hop` and `Transport` stand in `engine.sip`, whose messages and transactions name them. UDP and TCP implement `Transport`; TLS and WebSocket can be added as further implementations without a change here.
+`Hop` and `Transport` stand in `engine.sip`, whose messages and transactions name them. UDP and TCP implement
+`Transport`; TLS and WebSocket can be added as further implementations without a change here.
 """
 
 from typing import Protocol

@@ -1,0 +1,161 @@
+"""Dialogs: the state that both ends of a call share (RFC 3261 §12)."""
+
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop
+from engine.sip.message import Message, Request, Response
+from engine.sip.name_addr import NameAddr
+from engine.sip.uri import SipUri, parse_uri
+
+EARLY = "early"
+CONFIRMED = "confirmed"
+TERMINATED = "terminated"
+
+DialogKey = tuple[str, str, str]  # Call-ID, local tag, remote tag
+
+
+class Dialog:
+    """One dialog, early or confirmed, as seen from our end.
+
+    `local` and `remote` are the addresses as they stand in From and To, without tags. `hop` is set where requests must
+    go back the way that the first one came (a peer behind a NAT, a stream connection), whatever its Contact says.
+    """
+
+    __slots__ = (
+        "call_id",
+        "hop",
+        "local",
+        "local_cseq",
+        "local_tag",
+        "remote",
+        "remote_cseq",
+        "remote_tag",
+        "remote_target",
+        "route_set",
+        "state",
+    )
+
+    def __init__(
+        self,
+        call_id: str,
+        local_tag: str,
+        remote_tag: str,
+        local: str,
+        remote: str,
+        remote_target: str,
+        route_set: list[str],
+        local_cseq: int,
+        remote_cseq: int,
+        state: str,
+        hop: Hop | None = None,
+    ) -> None:
+        self.call_id = call_id
+        self.local_tag = local_tag
+        self.remote_tag = remote_tag
+        self.local = local
+        self.remote = remote
+        self.remote_target = remote_target
+        self.route_set = route_set
+        self.local_cseq = local_cseq
+        self.remote_cseq = remote_cseq
+        self.state = state
+        self.hop = hop
+
+    @property
+    def key(self) -> DialogKey:
+        return (self.call_id, self.local_tag, self.remote_tag)
+
+    @classmethod
+    def as_callee(cls, invite: Request, local_tag: str, hop: Hop | None) -> "Dialog":
+        """The UAS side (§12.1.1): route set in the order of Record-Route. Raises ParseError without a usable Contact."""
+        return cls(
+            invite.call_id,
+            local_tag,
+            invite.from_tag,
+            invite.headers["To"][0],
+            without_tag(invite.headers["From"][0]),
+            contact_of(invite),
+            invite.values("Record-Route"),
+            0,
+            invite.cseq,
+            EARLY,
+            hop,
+        )
+
+    @classmethod
+    def as_caller(
+        cls, response: Response, local: str, local_tag: str, local_cseq: int, state: str, request_uri: str, hop: Hop
+    ) -> "Dialog":
+        """The UAC side (§12.1.2): route set in the reverse order of Record-Route."""
+        try:
+            target = contact_of(response)
+        except ParseError:
+            target = request_uri  # a 1xx need not have one; a 2xx without is a peer's fault that a call can survive
+        return cls(
+            response.call_id,
+            local_tag,
+            response.to_tag,
+            local,
+            without_tag(response.headers["To"][0]),
+            target,
+            response.values("Record-Route")[::-1],
+            local_cseq,
+            0,
+            state,
+            hop if hop.transport.reliable and "Record-Route" not in response.headers else None,
+        )
+
+    def confirm(self, response: Response) -> None:
+        """A 2xx makes the early dialog a confirmed one and sets its route set anew (§13.2.2.4)."""
+        self.state = CONFIRMED
+        self.route_set = response.values("Record-Route")[::-1]
+        self.refresh(response)
+
+    def refresh(self, message: Message) -> None:
+        """Target refresh: INVITE and UPDATE, and their 2xx, may move the remote target (§12.2)."""
+        if "Contact" in message.headers:
+            try:
+                self.remote_target = contact_of(message)
+            except ParseError:
+                return  # the old target stands
+
+    def accepts(self, request: Request) -> bool:
+        """CSeq order (§12.2.2): a request that is not newer than the last is refused with 500. Advances the order."""
+        if request.cseq < self.remote_cseq or (request.cseq == self.remote_cseq and request.method not in ("ACK",)):
+            return False
+        self.remote_cseq = request.cseq
+        return True
+
+    def next_cseq(self) -> int:
+        self.local_cseq += 1
+        return self.local_cseq
+
+    def route(self) -> tuple[str, list[str], str]:
+        """Request-URI, Route values and the URI of the next hop of a request within this dialog (§12.2.1.1)."""
+        routes = self.route_set
+        if not routes:
+            return self.remote_target, routes, self.remote_target
+        first = NameAddr.parse(routes[0])
+        uri = first.uri
+        if isinstance(uri, SipUri) and uri.lr:
+            return self.remote_target, routes, first.uri_text
+        # A strict router (RFC 2543): it takes the Request-URI's place and the target goes to the end.
+        return first.uri_text, [*routes[1:], f"<{self.remote_target}>"], first.uri_text
+
+
+def contact_of(message: Message) -> str:
+    """The URI in Contact, which must be a single sip or sips one (§8.1.1.8). Raises ParseError."""
+    contact = message.address("Contact")
+    uri = contact.uri_text
+    if not uri[:5].lower().startswith(("sip:", "sips:")) or not isinstance(parse_uri(uri), SipUri):
+        raise ParseError("Contact is no sip URI")
+    return uri
+
+
+def without_tag(value: str) -> str:
+    """From or To as it is kept: without its tag, everything else as written."""
+    before, found, tag = value.rpartition(";tag=")
+    if found and tag.isalnum():
+        return before
+    address = NameAddr.parse(value)
+    address.params.pop("tag", None)
+    return str(address)

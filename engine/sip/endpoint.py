@@ -1,0 +1,323 @@
+"""The protocol core of one node: bytes and the time go in; bytes to send, calls and the next deadline come out.
+
+A message is parsed, matched to its transaction (RFC 3261 §17.1.3, §17.2.3), then to its dialog (§12), and what is left
+opens something new (§8.2). There is no socket, task, clock or random source in here: they are handed in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
+from engine.sip.dialog import DialogKey
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop, Transport
+from engine.sip.message import BadMessage, Request, Response, parse, response_to
+from engine.sip.server_transaction import ServerTransaction
+from engine.sip.session import Session
+from engine.sip.timers import Deadlines, TimerValues
+from engine.sip.transaction import Transactions
+from engine.sip.uas import UasSession
+from engine.sip.uri import SipUri, TelUri, parse_uri
+from engine.sip.via import Via
+
+NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
+NO_STREAM_MOST = 4096
+
+
+@dataclass(slots=True)
+class Limits:
+    """Bounds of what the network can make us keep."""
+
+    transactions: int = 400_000
+    sessions: int = 40_000  # legs; a call through has two
+    retry_after: int = 5  # s, told with a 503
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What the core does not have of its own."""
+
+    clock: Callable[[], float]  # s, monotonic
+    token: Callable[[], str]  # an unguessable token (tags, branches, Call-IDs)
+    locate: Callable[[str, Callable[[list[Hop]], None]], None]  # next-hop URI -> hops, called back at once or later
+    select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
+    on_invite: Callable[[UasSession], None]  # a new call; its user has to be set before this returns
+    random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
+
+
+@dataclass(slots=True)
+class Counters:
+    """What came and what was refused, since the start."""
+
+    received: int = 0
+    malformed: int = 0
+    stray: int = 0  # responses and ACKs that belong to nothing
+    refused: int = 0  # answered with an error before there was a call
+    overload: int = 0  # answered 503 because a bound was reached
+
+
+@dataclass(slots=True)
+class Policy:
+    """How this node presents itself and what it asks for."""
+
+    user_agent: str = "Trunkline"
+    session_expires: int = 1800  # s; 0: no session timer of our own wish (RFC 4028)
+    min_se: int = 90  # s (RFC 4028 §5: not below 90)
+    timers: TimerValues = field(default_factory=TimerValues)
+    limits: Limits = field(default_factory=Limits)
+
+
+class Endpoint:
+    """Transactions, dialogs and sessions of one node."""
+
+    def __init__(self, surroundings: Surroundings, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.clock = surroundings.clock
+        self.token = surroundings.token
+        self.locate = surroundings.locate
+        self.select = surroundings.select
+        self.on_invite = surroundings.on_invite
+        self.random = surroundings.random
+        self.deadlines = Deadlines()
+        self.transactions = Transactions(self.deadlines, self.policy.timers)
+        self.dialogs: dict[DialogKey, Session] = {}
+        self.sessions: set[Session] = set()
+        self.counters = Counters()
+        self.draining = False  # new calls get 503
+        # The lines that stand in every response to and request of ours.
+        self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
+        self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
+        self._no_stream: dict[tuple[str, int], float] = {}
+
+    # ---- in
+
+    def receive(self, data: bytes, hop: Hop, now: float) -> None:
+        """One message from the network. Raises nothing, whatever it holds."""
+        self.counters.received += 1
+        try:
+            message = parse(data)
+        except BadMessage as error:
+            self._refuse_malformed(error, hop)
+            return
+        if isinstance(message, Response):
+            transaction = self.transactions.client_for(message)
+            if transaction is not None:
+                transaction.receive(message, now)
+            else:
+                self.counters.stray += 1
+        else:
+            self._receive_request(message, hop, now)
+
+    def run(self, now: float) -> None:
+        """Do what is due."""
+        self.deadlines.run(now)
+
+    def next_deadline(self) -> float:
+        """When `run` is to be called at the latest (s, on `clock`); infinity when nothing waits."""
+        return self.deadlines.next()
+
+    def failed(self, hop: Hop, data: bytes | None, error: str, now: float) -> None:
+        """What the transport could not deliver: `data` as far as it is known, None for a connection that was lost."""
+        if data is None:
+            lost = [t for t in self.transactions.clients.values() if t.hop == hop]
+            for transaction in lost:
+                transaction.fail(error, now)
+            return
+        if data.startswith(b"SIP/2.0 "):
+            return  # a response: the request's retransmission, or Timer H, settles it
+        start = data.find(b";branch=")
+        if start < 0:
+            return
+        branch = data[start + 8 : start + 108].split(b"\r\n", 1)[0].split(b";", 1)[0].decode("latin-1")
+        transaction = self.transactions.clients.get(branch)
+        # An ICMP message can be forged; what it quotes must at least be ours and have gone there.
+        if transaction is not None and (transaction.hop.host, transaction.hop.port) == (hop.host, hop.port):
+            transaction.fail(error, now)
+
+    # ---- requests
+
+    def _receive_request(self, request: Request, hop: Hop, now: float) -> None:
+        try:
+            reply_hop = self._note_source(request, hop)
+        except ParseError:
+            self.counters.malformed += 1
+            return
+        method = request.method
+        if method == "ACK":
+            self._receive_ack(request, now)
+            return
+        transaction = self.transactions.server_for(request)
+        if transaction is not None:
+            transaction.fire("request", now)
+            return
+        if len(self.transactions.servers) >= self.policy.limits.transactions:
+            self.counters.overload += 1
+            self._answer(request, reply_hop, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
+            return
+        if method == "CANCEL":
+            self._receive_cancel(request, reply_hop, now)
+        elif request.to_tag:
+            self._receive_in_dialog(request, reply_hop, now)
+        else:
+            self._receive_new(request, hop, reply_hop, now)
+
+    def _receive_ack(self, request: Request, now: float) -> None:
+        transaction = self.transactions.server_for(request, "INVITE")
+        if transaction is not None and transaction.state != "accepted":
+            transaction.fire("ACK", now)
+            return
+        session = self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
+        if session is not None:
+            session.receive_ack(request, now)
+        else:
+            self.counters.stray += 1
+
+    def _receive_cancel(self, request: Request, hop: Hop, now: float) -> None:
+        """§9.2: a CANCEL is answered by itself, then its INVITE is ended if it still can be."""
+        invite = self.transactions.server_for(request, "INVITE")
+        transaction = ServerTransaction(self.transactions, request, hop, invite.tag if invite else self.token())
+        if invite is None:
+            self.counters.refused += 1
+            transaction.respond(481, now)
+            return
+        transaction.respond(200, now, headers=self.server_line)
+        if not invite.answered and invite.user is not None:
+            invite.user.on_cancel(invite, request, now)
+
+    def _receive_in_dialog(self, request: Request, hop: Hop, now: float) -> None:
+        session = self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
+        transaction = ServerTransaction(self.transactions, request, hop, "")
+        if session is None:
+            self.counters.refused += 1
+            transaction.respond(481 if request.method != "OPTIONS" else 200, now)
+            return
+        fault = self._fault(request)
+        if fault is not None:
+            transaction.respond(fault[0], now, headers=fault[1])
+            return
+        session.receive_request(transaction, request, now)
+
+    def _receive_new(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
+        method = request.method
+        fault = self._fault(request) or self._uri_fault(request)
+        if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
+            fault = (481, "")
+        if fault is None and method == "INVITE":
+            fault = self._new_call_fault(request)
+        if fault is not None:
+            self.counters.refused += 1
+            self._respond_once(request, hop, fault[0], fault[1], now)
+            return
+        if method == "OPTIONS":
+            self._respond_once(request, hop, 503 if self.draining else 200, CAPABILITIES, now)
+            return
+        transaction = ServerTransaction(self.transactions, request, hop, self.token())
+        UasSession(self, transaction, request, source, now).start(now)
+
+    def _respond_once(self, request: Request, hop: Hop, status: int, headers: str, now: float) -> None:
+        transaction = ServerTransaction(self.transactions, request, hop, self.token())
+        transaction.respond(status, now, headers=headers + self.server_line)
+
+    def _fault(self, request: Request) -> tuple[int, str] | None:
+        """Why a request cannot be served, whoever it is for (§8.2.1, §8.2.2.3): status and header lines."""
+        method = request.method
+        if method not in SERVED:
+            return (405 if method in KNOWN_METHODS else 501, ALLOW_LINE)
+        if "Require" in request.headers:
+            unknown = request.tokens("Require") - SUPPORTED
+            if unknown:
+                return (420, f"Unsupported: {', '.join(sorted(unknown))}\r\n")
+        return None
+
+    def _uri_fault(self, request: Request) -> tuple[int, str] | None:
+        """§8.2.2.1: a scheme that is not ours, or a malformed URI."""
+        try:
+            uri = parse_uri(request.uri_text)
+        except ParseError as error:
+            return (error.status, "")
+        if not isinstance(uri, SipUri | TelUri):
+            return (416, "")
+        return None
+
+    def _new_call_fault(self, request: Request) -> tuple[int, str] | None:
+        limits = self.policy.limits
+        if self.draining or len(self.sessions) >= limits.sessions:
+            self.counters.overload += 1
+            return (503, f"Retry-After: {limits.retry_after}\r\n")
+        arrived = self.dialogs.get((request.call_id, "", request.from_tag))
+        if arrived is not None and arrived.dialog.remote_cseq == request.cseq:
+            # The same request over another path: one fork of it is being served (§8.2.2.2).
+            return (482, "")
+        return UasSession.fault(request, self.policy.min_se)
+
+    def _refuse_malformed(self, error: BadMessage, hop: Hop) -> None:
+        self.counters.malformed += 1
+        request = error.partial
+        if request is None or request.method == "ACK":
+            return
+        try:
+            request.via = Via.first(request.get("Via"))
+            reply = self._note_source(request, hop)
+        except ParseError:
+            reply = hop
+        self._answer(request, reply, error.status, f'Warning: 399 trunkline "{_quotable(str(error))}"\r\n')
+
+    def _answer(self, request: Request, hop: Hop, status: int, headers: str, reason: str = "") -> None:
+        """A response that nothing is kept for."""
+        data = response_to(request, status, reason, self.token(), headers + self.server_line)
+        hop.transport.send(data, hop.host, hop.port)
+
+    def _note_source(self, request: Request, hop: Hop) -> Hop:
+        """Note received and rport in the topmost Via and find where responses go (§18.2.1, §18.2.2, RFC 3581 §4)."""
+        via = request.via
+        host = hop.host
+        params = via.params
+        vias = request.headers["Via"]
+        if "rport" in params:
+            params["received"] = host
+            params["rport"] = str(hop.port)
+            line = vias[0]
+            if line.count(";rport") == 1 and ";rport=" not in line and "," not in line and ";received" not in line:
+                vias[0] = line.replace(";rport", f";received={host};rport={hop.port}", 1)
+            else:
+                self._rewrite_via(request)
+            return hop
+        if via.host != host:
+            params["received"] = host
+            self._rewrite_via(request)
+        if hop.transport.reliable:
+            return hop
+        return Hop(hop.transport, host, via.port or 5060)
+
+    @staticmethod
+    def _rewrite_via(request: Request) -> None:
+        every = request.values("Via")
+        every[0] = str(request.via)
+        request.headers["Via"] = every
+
+    # ---- out
+
+    def stream_hop(self, hop: Hop, now: float) -> Hop | None:
+        """The same peer by TCP, for a request too long for a datagram; None where it is known not to take that."""
+        refused_at = self._no_stream.get((hop.host, hop.port))
+        if refused_at is not None and now - refused_at < NO_STREAM_FOR:
+            return None
+        transport = self.select("tcp", hop.host)
+        return None if transport is None else Hop(transport, hop.host, hop.port)
+
+    def remember_no_stream(self, hop: Hop, now: float) -> None:
+        """This peer refused a stream: long requests go to it by UDP for a while."""
+        if len(self._no_stream) >= NO_STREAM_MOST:
+            self._no_stream.clear()
+        self._no_stream[(hop.host, hop.port)] = now
+
+    def contact_line(self, hop: Hop) -> str:
+        """Our Contact as this peer is to see it."""
+        transport = hop.transport
+        parameter = "" if transport.name == "udp" else f";transport={transport.name}"
+        return f"Contact: <sip:{transport.sent_by(hop.host)}{parameter}>\r\n"
+
+
+def _quotable(text: str) -> str:
+    """Our own sentence inside a quoted-string."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')

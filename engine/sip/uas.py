@@ -1,0 +1,231 @@
+"""An incoming call until it is answered or refused (RFC 3261 §13.3; reliable provisional responses RFC 3262 §3)."""
+
+from typing import TYPE_CHECKING
+
+from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
+from engine.sip.dialog import CONFIRMED, Dialog
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop
+from engine.sip.message import Request
+from engine.sip.server_transaction import ServerTransaction
+from engine.sip.session import Session
+from engine.sip.session_timer import too_small
+
+if TYPE_CHECKING:
+    from engine.sip.endpoint import Endpoint
+
+RELIABLE_QUEUE = 8  # reliable provisional responses that wait for the PRACK of one before
+MAX_RSEQ = 2**31  # RFC 3262 §7.1
+
+
+class UasSession(Session):
+    """A leg that somebody else opened."""
+
+    __slots__ = (
+        "_accepting",
+        "_reliable",
+        "_reliable_queue",
+        "_rseq",
+        "invite",
+        "requires_100rel",
+        "source",
+        "supports_100rel",
+        "transaction",
+    )
+
+    def __init__(
+        self, endpoint: "Endpoint", transaction: ServerTransaction, invite: Request, source: Hop, now: float
+    ) -> None:
+        super().__init__(endpoint)
+        self.transaction = transaction
+        self.invite = invite
+        self.source = source
+        self.requires_100rel = "Require" in invite.headers and "100rel" in invite.tokens("Require")
+        self.supports_100rel = self.requires_100rel or "100rel" in invite.get("Supported").lower()
+        self._rseq = 0
+        self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
+        self._reliable_queue: list[tuple[int, bytes, str]] = []
+        self._accepting: tuple[bytes, str] | None = None  # a 200 that waits for a PRACK
+
+    @staticmethod
+    def fault(invite: Request, min_se: int) -> tuple[int, str] | None:
+        """Why an INVITE that opens a call is refused before anybody is asked: status and header lines."""
+        headers = invite.headers
+        if invite.body:
+            content = invite.get("Content-Type").split(";", 1)[0].strip().lower()
+            optional = "handling=optional" in invite.get("Content-Disposition").replace(" ", "").lower()
+            if content != "application/sdp" and not optional:
+                return (415, "Accept: application/sdp\r\n")
+            if invite.get("Content-Encoding", "identity").strip().lower() != "identity":
+                return (415, "Accept-Encoding: identity\r\n")
+        if "Accept" in headers:
+            kinds = {value.split(";", 1)[0].strip().lower() for value in invite.tokens("Accept")}
+            if kinds and not kinds & {"application/sdp", "application/*", "*/*"}:
+                return (406, "")  # RFC 4475 §3.3.15: it could not read an answer
+        if "Contact" not in headers:
+            return (400, 'Warning: 399 trunkline "an INVITE needs a Contact"\r\n')
+        if "Session-Expires" in headers and too_small(invite, min_se):
+            return (422, f"Min-SE: {min_se}\r\n")
+        return None
+
+    def start(self, now: float) -> None:
+        """Take the call in: dialog, 100, and hand it to its owner."""
+        endpoint, invite, transaction = self.endpoint, self.invite, self.transaction
+        try:
+            self.dialog = Dialog.as_callee(invite, transaction.tag, self._way_back())
+        except ParseError as error:
+            endpoint.sessions.discard(self)
+            endpoint.counters.refused += 1
+            transaction.respond(error.status, now, headers=endpoint.server_line)
+            return
+        endpoint.dialogs[self.dialog.key] = self
+        endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
+        self.peer_allows_update = "UPDATE" in invite.get("Allow")
+        transaction.user = self
+        transaction.respond(100, now)
+        endpoint.on_invite(self)
+
+    def _way_back(self) -> Hop | None:
+        """Where requests to the caller go, if not to its Contact.
+
+        A caller without a proxy in between is reached where it is: over its connection, or, when the address in its
+        Via is not the one it sends from, through the NAT that is evidently there.
+        """
+        invite, source = self.invite, self.source
+        if "Record-Route" in invite.headers or len(invite.values("Via")) > 1:
+            return None
+        behind_nat = invite.via.host.strip("[]") != source.host
+        return source if source.transport.reliable or behind_nat else None
+
+    @property
+    def answered(self) -> bool:
+        """The INVITE has its final response, or will have it as soon as a PRACK is there."""
+        return self.transaction.answered or self._accepting is not None
+
+    def _lines(self, headers: str) -> str:
+        """What every response that makes a dialog carries (§12.1.1)."""
+        records = self.invite.headers.get("Record-Route")
+        routes = "".join(f"Record-Route: {value}\r\n" for value in records) if records else ""
+        return f"{routes}{headers}"
+
+    def provisional(
+        self, status: int, now: float, body: bytes = b"", headers: str = "", reliable: bool = False
+    ) -> None:
+        """Send 101 to 199, reliably where asked for and possible, or where the caller requires it (RFC 3262 §3)."""
+        if self.answered or self.ended:
+            return
+        endpoint = self.endpoint
+        headers = self._lines(headers) + endpoint.contact_line(self.transaction.hop) + endpoint.server_line
+        if body:
+            self.last_body = body
+            headers += SDP_TYPE
+        if not (self.requires_100rel or (reliable and self.supports_100rel)):
+            self.transaction.respond(status, now, headers=headers, body=body)
+        elif self._reliable is None:
+            self._send_reliable(status, body, headers, now)
+        elif len(self._reliable_queue) < RELIABLE_QUEUE:
+            self._reliable_queue.append((status, body, headers))
+
+    def _send_reliable(self, status: int, body: bytes, headers: str, now: float) -> None:
+        # §3: the first RSeq is chosen at random, so that a stray PRACK of another dialog does not fit.
+        self._rseq = self._rseq + 1 if self._rseq else 1 + int(self.endpoint.random() * (MAX_RSEQ - 2**16))
+        headers += f"Require: 100rel\r\nRSeq: {self._rseq}\r\n{ALLOW_LINE}"
+        self.transaction.respond(status, now, headers=headers, body=body)
+        self._reliable = (self._rseq, self.transaction.response, bool(body))
+        timers = self.endpoint.policy.timers
+        self._interval = timers.t1
+        self._arm("reliable", now + timers.t1)
+        self._arm("no prack", now + timers.timeout)
+
+    def _alarm(self, name: str, now: float) -> None:
+        if name == "reliable" and self._reliable is not None:
+            hop = self.transaction.hop
+            hop.transport.send(self._reliable[1], hop.host, hop.port)
+            self.transaction.transactions.retransmissions += 1
+            self._interval *= 2
+            self._arm("reliable", now + self._interval)
+        elif name == "no prack":
+            self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
+        else:
+            super()._alarm(name, now)
+
+    def _take_prack(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        parts = request.get("RAck").split()
+        waiting = self._reliable
+        number = f"{waiting[0]}" if waiting else ""
+        if waiting is None or parts != [number, str(self.invite.cseq), "INVITE"]:
+            transaction.respond(481, now)
+            return
+        self._reliable = None
+        self._disarm("reliable")
+        self._disarm("no prack")
+        if request.body and self.user is not None:
+            self.user.on_request(self, transaction, request, now)
+        else:
+            transaction.respond(200, now, headers=self.endpoint.server_line)
+        if self.ended:
+            return
+        if self._accepting is not None:
+            body, headers = self._accepting
+            self._accepting = None
+            self.accept(now, body, headers)
+        elif self._reliable_queue:
+            status, body, headers = self._reliable_queue.pop(0)
+            self._send_reliable(status, body, headers, now)
+
+    def accept(self, now: float, body: bytes = b"", headers: str = "") -> None:
+        """200 OK. It waits for the PRACK of a session description that is under way (RFC 3262 §3)."""
+        if self.answered or self.ended:
+            return
+        if self._reliable is not None and self._reliable[2]:
+            self._accepting = (body, headers)
+            return
+        self._stop_reliable()
+        self.dialog.state = CONFIRMED
+        self.send_2xx(self.transaction, body, now, self._lines(headers))
+
+    def reject(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
+        """A final response other than 2xx; the leg is over."""
+        if self.transaction.answered or self.ended:
+            return
+        self._stop_reliable()
+        self.transaction.respond(status, now, reason, headers + self.endpoint.server_line)
+        self.finish("local", status, reason, now)
+
+    def _stop_reliable(self) -> None:
+        self._reliable = None
+        self._reliable_queue.clear()
+        self._disarm("reliable")
+        self._disarm("no prack")
+
+    def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
+        if transaction is not self.transaction:
+            super().on_cancel(transaction, cancel, now)
+        elif not transaction.answered:
+            self._stop_reliable()
+            transaction.respond(487, now, headers=self.endpoint.server_line)
+            self.finish("remote", 487, cancel.get("Reason"), now)
+
+    def _take_bye(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if self.transaction.answered:
+            super()._take_bye(transaction, request, now)
+            return
+        # A caller may end an early dialog by BYE (§15); the INVITE then still needs its end (§15.1.2).
+        transaction.respond(200, now, headers=self.endpoint.server_line)
+        self._stop_reliable()
+        self.transaction.respond(487, now, headers=self.endpoint.server_line)
+        self.finish("remote", 487, request.get("Reason"), now)
+
+    def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
+        if self.transaction.answered:
+            super().end_by_us(now, reason, status, words)
+        else:
+            self._accepting = None
+            self.reject(status if status >= 300 else 480, now)
+
+    def finish(self, by: str, status: int, reason: str, now: float) -> None:
+        if not self.ended:
+            self.endpoint.dialogs.pop((self.dialog.call_id, "", self.dialog.remote_tag), None)
+        super().finish(by, status, reason, now)
+
+
