@@ -1,7 +1,7 @@
 """Numbers, providers and routes in memory, for look-ups that never wait."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from routing.content import Builder, Content
@@ -105,13 +105,13 @@ class Directory:
             self._content.numbers[row.number] = row
         return row
 
-    def add_number(self, number: Number | NumberRow) -> NumberRow:
-        """Add a number that must be new. RoutingError NUMBER_ALREADY_EXISTS otherwise: of several at once one wins."""
-        row = number if isinstance(number, NumberRow) else RowMaker().number(number)
+    def change_number(self, e164: str, change: Callable[[NumberRow | None], NumberRow]) -> NumberRow:
+        """Put what `change` makes of the number (None: there is none) in its place; nobody gets in between. What
+        `change` raises leaves everything as it was. Rows are replaced and not written to: calls may hold the old one.
+        """
         with self._lock:
-            present = self._content.numbers.setdefault(row.number, row)
-        if present is not row:
-            raise RoutingError("NUMBER_ALREADY_EXISTS", f"{row.number} exists already; choose another number")
+            numbers = self._content.numbers
+            row = numbers[e164] = change(numbers.get(e164))
         return row
 
     def remove_number(self, e164: str) -> bool:

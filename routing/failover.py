@@ -21,9 +21,9 @@ TRY_NEXT: dict[str, bool | None] = {
     "cancelled": False,  # the caller is gone
 }
 
-# What the caller hears where an outcome without a final response ended the hunt, or no attempt had one:
-# nobody picked up; the caller gave up (RFC 3261 §15.1.2); silence (§16.8) and a dead end (§16.9) as a proxy would say.
+# What the caller hears where the outcome itself decides, or where no attempt had a final response: an answer; nobody picked up; the caller gave up (RFC 3261 §15.1.2); silence (§16.8) and a dead end (§16.9) as a proxy would say.
 LOCAL_STATUS: dict[str, tuple[int, str]] = {
+    "answered": (200, "OK"),
     "ring_timeout": (480, "Temporarily Unavailable"),
     "cancelled": (487, "Request Terminated"),
     "no_reply": (408, "Request Timeout"),

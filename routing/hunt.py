@@ -155,7 +155,13 @@ class Hunt:
         return go_on
 
     def release(self, attempt: Attempt) -> None:
-        """The attempt's call is over: its channel is free again. A second time does nothing."""
+        """The attempt's call is over: its channel is free again. A second time does nothing.
+
+        For an attempt whose outcome was never told this is the end of the hunt: it counts as cancelled.
+        """
+        if attempt is self._current:
+            self.outcome(attempt, "cancelled")
+            attempt.record.ended = None
         attempt.release()
 
     def close(self, now: float) -> None:
@@ -168,12 +174,12 @@ class Hunt:
             self._answered.release()
 
     def final(self) -> tuple[int, str]:
-        """Status and reason phrase for a caller whom nobody answered.
+        """Status and reason phrase for the caller; 200 where somebody answered.
 
         The callee's or caller's own end goes before what providers said earlier; else the last real final response;
         else what stands for silence. A 503 becomes 500 (RFC 3261 §16.7).
         """
-        if self._last_kind in ("ring_timeout", "cancelled"):
+        if self._last_kind in ("answered", "ring_timeout", "cancelled"):
             return LOCAL_STATUS[self._last_kind]
         if self._real_final is not None:
             return PASSED_ON.get(self._real_final[0], self._real_final)

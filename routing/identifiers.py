@@ -13,3 +13,8 @@ def named_id(kind: str, name: str) -> UUID:
     """The id of the `kind` ("provider", "flow", "number", "route") called `name`: the same at every start and on every
     node (RFC 9562 §5.5), so that a reload changes a resource instead of replacing it."""
     return uuid5(_NAMESPACE, f"{kind}:{name}")
+
+
+def route_id(customer_id: UUID, target: str, provider_id: UUID, priority: int) -> UUID:
+    """The id of a route that is given none: two that agree in all of these are one route."""
+    return named_id("route", f"{customer_id}/{target}/{provider_id}/{priority}")

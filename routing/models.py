@@ -27,7 +27,7 @@ from routing.addresses import parse_network
 from routing.codes import DEFAULT_FAILOVER_CODES, CodeList, canonical_codes
 from routing.errors import RoutingError
 from routing.hostnames import parse_host_port
-from routing.identifiers import NIL, named_id
+from routing.identifiers import NIL, named_id, route_id
 from routing.numbering import checked_number, is_virtual
 from routing.tech_headers import check_tech_headers
 
@@ -288,8 +288,7 @@ class Route(_Resource):
         if self.provider_id == NIL:
             raise _refuse("PROVIDER_NOT_FOUND", "the route names no provider; write the provider that it leads to")
         if self.id == NIL:
-            key = f"{self.customer_id}/{self.target}/{self.provider_id}/{self.priority}"
-            self.__dict__["id"] = named_id("route", key)
+            self.__dict__["id"] = route_id(self.customer_id, self.target, self.provider_id, self.priority)
         return self
 
     @property

@@ -1,0 +1,87 @@
+"""The life of a number: in the inventory, in use, resting, given back."""
+
+import dataclasses
+from typing import Literal
+from uuid import UUID, uuid4
+
+from routing.directory import Directory
+from routing.errors import RoutingError
+from routing.identifiers import NIL
+from routing.models import NumberStatus
+from routing.numbering import checked_number, is_reserved, is_virtual
+from routing.rows import NumberRow
+from routing.settings import RoutingSettings
+
+NumberEvent = Literal["provision", "suspend", "reactivate", "release"]
+
+# available --provision--> active <--reactivate-- / --suspend--> suspended --release--> released; nothing else.
+TRANSITIONS: dict[tuple[NumberStatus, NumberEvent], NumberStatus] = {
+    ("available", "provision"): "active",
+    ("active", "suspend"): "suspended",
+    ("suspended", "reactivate"): "active",
+    ("suspended", "release"): "released",
+}
+
+_POSSIBLE_FROM: dict[NumberEvent, NumberStatus] = {event: before for before, event in TRANSITIONS}
+
+
+def moved(status: NumberStatus, event: NumberEvent, number: str = "the number") -> NumberStatus:
+    """The status after an event. Raises RoutingError NUMBER_STATE_INVALID for a move that is not in the table."""
+    try:
+        return TRANSITIONS[status, event]
+    except KeyError:
+        problem = f"{number} is {status} and cannot be moved by {event}; only an {_POSSIBLE_FROM[event]} number can"
+        if _POSSIBLE_FROM[event] == "suspended":
+            problem = f"{number} is {status} and cannot be moved by {event}; suspend it first"
+        raise RoutingError("NUMBER_STATE_INVALID", problem) from None
+
+
+def move(directory: Directory, e164: str, event: NumberEvent) -> NumberRow:
+    """Move a number on in its life. Raises RoutingError NUMBER_NOT_FOUND or NUMBER_STATE_INVALID.
+
+    A released number keeps neither owner nor flows.
+    """
+
+    def change(row: NumberRow | None) -> NumberRow:
+        if row is None:
+            raise RoutingError("NUMBER_NOT_FOUND", f"{e164} is not in the directory; check the number")
+        status = moved(row.status, event, e164)
+        if status == "released":
+            return dataclasses.replace(row, status=status, call_flow_id=NIL, message_flow_id=NIL, customer_id=NIL)
+        return dataclasses.replace(row, status=status)
+
+    return directory.change_number(e164, change)
+
+
+def provision(directory: Directory, settings: RoutingSettings, number: str, customer_id: UUID) -> NumberRow:
+    """Give a number to a customer: a normal one out of the inventory, a virtual one out of nothing.
+
+    However many ask for it at once, one gets it. Raises RoutingError: INVALID_NUMBER, VIRTUAL_NUMBER_FORMAT_INVALID,
+    VIRTUAL_NUMBER_RESERVED, NUMBER_ALREADY_EXISTS, NUMBER_NOT_AVAILABLE.
+    """
+    e164 = checked_number(number, strict=settings.strict)
+    check_not_reserved(settings, e164)
+
+    def change(row: NumberRow | None) -> NumberRow:
+        if row is None:
+            if not is_virtual(e164):
+                raise RoutingError(
+                    "NUMBER_NOT_AVAILABLE", f"{e164} is not on offer; choose one of the available numbers"
+                )
+            return NumberRow(e164, "active", NIL, NIL, NIL, customer_id, uuid4().int)
+        if row.ours:
+            raise RoutingError("NUMBER_ALREADY_EXISTS", f"{e164} is in use already; choose another number")
+        if row.status == "released" and is_virtual(e164):
+            return NumberRow(e164, "active", NIL, NIL, NIL, customer_id, uuid4().int)
+        if row.status == "released":
+            raise RoutingError("NUMBER_NOT_AVAILABLE", f"{e164} was released; choose one of the available numbers")
+        return dataclasses.replace(row, status=moved(row.status, "provision", e164), customer_id=customer_id)
+
+    return directory.change_number(e164, change)
+
+
+def check_not_reserved(settings: RoutingSettings, e164: str) -> None:
+    """Raises RoutingError VIRTUAL_NUMBER_RESERVED for a number of the platform's own range."""
+    if is_reserved(e164, settings.reserved_virtual_prefix):
+        problem = f"{e164} belongs to the platform's range {settings.reserved_virtual_prefix}; choose another number"
+        raise RoutingError("VIRTUAL_NUMBER_RESERVED", problem)
