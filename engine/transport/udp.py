@@ -27,7 +27,7 @@ _FRAGMENTATION_NEEDED = (_ICMP, 3, 4)
 
 _LARGEST = 65535
 _CACHED_PEERS = 4096
-_CR, _LF, _SPACE = 13, 10, 32
+_SPACE = 32
 _SEND_TRIES = 4
 
 
@@ -131,6 +131,8 @@ class UdpTransport:
             return
         try:
             self._sendto(data, address)
+        except (BlockingIOError, InterruptedError):
+            self._enqueue(data, address)
         except OSError as error:
             self._send_again(data, address, error)
         else:
@@ -204,22 +206,23 @@ class UdpTransport:
         if self._closed:
             return
         for _ in range(_SEND_TRIES):
-            if isinstance(error, (BlockingIOError, InterruptedError)):
-                self._enqueue(data, address)
-                return
-            if error.errno == errno.ENOBUFS:
-                self.send_dropped += 1  # the device's queue is full; retransmission is the cure (RFC 3261 §17.1.1.2)
-                return
             was_pending = self._read_errors()
             try:
                 self._sendto(data, address)
+            except (BlockingIOError, InterruptedError):
+                self._enqueue(data, address)
+                return
             except OSError as again:
+                lasting = again.errno == error.errno and not was_pending and again.errno != errno.ECONNREFUSED
                 error = again
-                if not was_pending and again.errno != errno.ECONNREFUSED:
+                if lasting:
                     break
             else:
                 self.sent += 1
                 return
+        if error.errno == errno.ENOBUFS:
+            self.send_dropped += 1  # the device's queue is full; retransmission is the cure (RFC 3261 §17.1.1.2)
+            return
         self._failures.add(self._hops.get(address) or self._hop(address), data, error_words(error))
 
     def _enqueue(self, data: bytes, address: SockAddr) -> None:
@@ -295,8 +298,7 @@ def _message_in(data: bytes) -> bytes:
 
     Those are CRLF (RFC 5626 §3.5.1), zeros, and STUN, whose first octet is 0 or 1 (RFC 5389 §6).
     """
-    if data and data[0] in (_CR, _LF):
-        return data.lstrip(b"\r\n")
+    data = data.lstrip(b"\r\n\0")
     return b"" if not data or data[0] < 4 else data
 
 

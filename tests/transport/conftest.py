@@ -1,0 +1,110 @@
+"""A sink that records, and event loops that must be left as they were found."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from engine.transport.hop import Hop
+
+WAIT = 8.0
+
+
+class Recorder:
+    """The engine's side in these tests: what arrives can be awaited."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.failures: list[tuple[Hop, bytes | None, str]] = []
+        self.hop: Hop | None = None
+        self.on_message: Callable[[bytes, Hop], None] | None = None
+        self._changed = asyncio.Event()
+
+    def received(self, data: bytes, hop: Hop) -> None:
+        self.messages.append(data)
+        self.hop = hop
+        self._changed.set()
+        if self.on_message:
+            self.on_message(data, hop)
+
+    def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
+        self.failures.append((hop, data, error))
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Waits until the condition holds, looking whenever something arrives."""
+        async with asyncio.timeout(WAIT):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def message(self, count: int = 1) -> bytes:
+        await self.until(lambda: len(self.messages) >= count)
+        return self.messages[count - 1]
+
+    async def failure(self, count: int = 1) -> tuple[Hop, bytes | None, str]:
+        await self.until(lambda: len(self.failures) >= count)
+        return self.failures[count - 1]
+
+
+@pytest.fixture
+def recorder() -> type[Recorder]:
+    return Recorder
+
+
+def _open_files() -> dict[str, str]:
+    found = {}
+    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
+        except OSError:
+            continue  # the descriptor of the listing itself
+    return found
+
+
+def _loop_factories() -> list[Any]:
+    found: list[Any] = [pytest.param(asyncio.new_event_loop, id="asyncio")]
+    try:
+        import uvloop
+    except ImportError:
+        return found
+    return [*found, pytest.param(uvloop.new_event_loop, id="uvloop")]
+
+
+@pytest.fixture(params=_loop_factories())
+def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], None]:
+    """Runs a test's coroutine on asyncio's loop and on uvloop; it must leave no task, socket or loop error behind."""
+
+    def runner(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        errors: list[dict[str, Any]] = []
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: errors.append(context))
+            # A first socket makes a loop open what it keeps for itself.
+            await loop.sock_connect(_warm := _socket(), ("127.0.0.1", 9))
+            _warm.close()
+            before = _open_files()
+            async with asyncio.timeout(2 * WAIT):
+                await test()
+            for _ in range(5):  # a loop closes sockets a turn or two later
+                await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            left = {number: name for number, name in _open_files().items() if before.get(number) != name}
+            assert not left
+
+        with asyncio.Runner(loop_factory=request.param) as loop_runner:
+            loop_runner.run(main())
+        assert not errors
+
+    return runner
+
+
+def _socket() -> Any:
+    import socket
+
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    return sock
