@@ -9,6 +9,7 @@ padding are the incoming stream's and are left out.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.media.latch import Address, Latch
 from engine.media.rtp import RtpError, RtpPacket, build
 
 _GAP = 160
@@ -36,23 +37,43 @@ class EchoCounts:
 
 
 class EchoStream:
-    """One call's echo."""
+    """One call's echo: what its peer sends, and where from, decides what goes back."""
 
-    __slots__ = ("_next_sequence", "_next_timestamp", "_peer", "_sequence", "_timestamp", "payload_types", "ssrc")
+    __slots__ = (
+        "_next_sequence",
+        "_next_timestamp",
+        "_peer",
+        "_sequence",
+        "_timestamp",
+        "counts",
+        "latch",
+        "listening",
+        "payload_types",
+        "ssrc",
+    )
 
-    def __init__(self, ssrc: int, sequence: int, timestamp: int, payload_types: Mapping[int, int]) -> None:
+    def __init__(
+        self, ssrc: int, sequence: int, timestamp: int, payload_types: Mapping[int, int], latch: Latch
+    ) -> None:
         """`ssrc` (32 bits), first `sequence` (16) and `timestamp` (32) are random by RFC 3550 §5.1. `payload_types`
-        maps the peer's numbers to those we send; the two only differ where an answer renumbered our offer."""
+        maps the numbers that the peer sends to those that it wants; they differ only where an answer renumbered."""
         self.ssrc = ssrc
         self.payload_types = payload_types
+        self.latch = latch
+        """Where the peer is; a packet goes back to `latch.source`."""
+        self.listening = True
+        """Whether the peer wants to hear anything (RFC 3264 §8.4)."""
+        self.counts = EchoCounts()
         self._peer: int | None = None
         self._next_sequence = sequence
         self._next_timestamp = timestamp
         self._sequence = 0
         self._timestamp = 0
 
-    def echo(self, data: bytes, counts: EchoCounts) -> bytes | None:
-        """The packet to send for the datagram `data`; None, and why is counted, where there is none."""
+    def receive(self, data: bytes, source: Address) -> bytes | None:
+        """The packet to send to `latch.source` for a datagram that came from `source`; None, and why is counted,
+        where there is none. Only what is RTP of a negotiated type can latch a source."""
+        counts = self.counts
         try:
             packet = RtpPacket.parse(data)
         except RtpError:
@@ -64,6 +85,12 @@ class EchoStream:
             return None
         if packet.ssrc == self.ssrc:
             counts.looped += 1
+            return None
+        if not self.latch.accepts(source):
+            counts.strays += 1
+            return None
+        if not self.listening:
+            counts.held += 1
             return None
         if packet.ssrc != self._peer:  # the first, or a new source: its numbers start anywhere, ours go on
             self._peer = packet.ssrc

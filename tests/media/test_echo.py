@@ -5,20 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.media.echo import EchoCounts, EchoStream
+from engine.media.latch import Latch
 from engine.media.rtp import RtpPacket, build
 
 OURS = 0x0BADCAFE
 THEIRS = 0x11111111
+PEER = ("192.0.2.1", 4000)
+STRANGER = ("203.0.113.9", 666)
 
 
 def stream(sequence: int = 1000, timestamp: int = 5000) -> EchoStream:
-    return EchoStream(OURS, sequence, timestamp, {0: 0, 8: 8, 101: 101})
+    return EchoStream(OURS, sequence, timestamp, {0: 0, 8: 8, 101: 101}, Latch(PEER))
 
 
 def back(echo: EchoStream, packet: RtpPacket) -> RtpPacket:
-    counts = EchoCounts()
-    data = echo.echo(bytes(packet), counts)
-    assert data is not None, counts
+    data = echo.receive(bytes(packet), PEER)
+    assert data is not None, echo.counts
     return RtpPacket.parse(data)
 
 
@@ -57,12 +59,12 @@ def test_events_come_back_with_payload_type_and_marker() -> None:
 def test_extension_sources_and_padding_stay_behind() -> None:
     echo = stream()
     padded = bytes.fromhex("b1 00 0001 00000001 11111111 0000000a bede0001 11223344") + b"abc" + b"\0\2"
-    data = echo.echo(padded, EchoCounts())
+    data = echo.receive(padded, PEER)
     assert data == build(0, False, 1000, 5000, OURS, b"abc")
 
 
 def test_an_answer_that_renumbered_our_offer_gets_its_own_numbers() -> None:
-    echo = EchoStream(OURS, 0, 0, {101: 96})
+    echo = EchoStream(OURS, 0, 0, {101: 96}, Latch())
     assert back(echo, RtpPacket(101, 1, 1, THEIRS, b"")).payload_type == 96
 
 
@@ -78,14 +80,34 @@ def test_an_answer_that_renumbered_our_offer_gets_its_own_numbers() -> None:
     ],
 )
 def test_what_is_not_echoed_is_counted(data: bytes, field: str) -> None:
-    counts = EchoCounts()
-    assert stream().echo(data, counts) is None
-    assert counts == EchoCounts(**{field: 1})
+    echo = stream()
+    assert echo.receive(data, STRANGER) is None
+    assert echo.counts == EchoCounts(**{field: 1})
+    assert echo.latch.source is None  # nothing of it makes anybody the peer
+
+
+def test_strangers_get_nothing_and_change_nothing() -> None:
+    echo = stream()
+    back(echo, RtpPacket(0, 7, 70, THEIRS, b""))
+    assert echo.receive(bytes(RtpPacket(0, 1, 1, THEIRS + 1, b"")), STRANGER) is None
+    assert echo.counts.strays == 1
+    assert back(echo, RtpPacket(0, 8, 230, THEIRS, b"")).sequence == 1001
+
+
+def test_a_peer_on_hold_hears_nothing_and_the_stream_goes_on_afterwards() -> None:
+    echo = stream()
+    back(echo, RtpPacket(0, 7, 70, THEIRS, b""))
+    echo.listening = False
+    assert echo.receive(bytes(RtpPacket(0, 8, 230, THEIRS, b"")), PEER) is None
+    assert echo.counts.held == 1
+    echo.listening = True
+    assert back(echo, RtpPacket(0, 9, 390, THEIRS, b"")).sequence == 1002
 
 
 @given(st.lists(st.binary(max_size=40) | st.binary(min_size=1, max_size=40).map(lambda b: b"\x80\x00" + b)))
 def test_nothing_that_arrives_breaks_a_stream(datagrams: list[bytes]) -> None:
-    echo, counts = stream(), EchoCounts()
-    sent = [data for data in (echo.echo(datagram, counts) for datagram in datagrams) if data is not None]
+    echo = stream()
+    sent = [data for data in (echo.receive(datagram, PEER) for datagram in datagrams) if data is not None]
+    counts = echo.counts
     assert len(sent) + counts.garbage + counts.unknown + counts.looped == len(datagrams)
     assert all(RtpPacket.parse(data).ssrc == OURS for data in sent)

@@ -6,16 +6,30 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.media.ports import NoPortError, PortPool
+from engine.media.ports import NoPortError, PortPool, RtpSocket
 
 HOST = "127.0.1.21"
 
 
+class TidyPool(PortPool):
+    """Closes what a test did not give back, so that the next test finds its ports free."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.leased: list[RtpSocket] = []
+
+    def acquire(self, host: str) -> RtpSocket:
+        self.leased.append(super().acquire(host))
+        return self.leased[-1]
+
+
 @pytest.fixture
 def pool() -> Iterator[PortPool]:
-    with_four = PortPool([HOST], 26001, 26009)
+    with_four = TidyPool([HOST], 26001, 26009)
     yield with_four
     with_four.close()
+    for port in with_four.leased:
+        port.release()
 
 
 def test_ports_are_even_bound_and_do_not_block(pool: PortPool) -> None:

@@ -1,0 +1,353 @@
+"""A media port with real sockets on loopback: descriptions over a call's life, and the echo."""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from engine.media.port import MediaPort, NotAcceptable
+from engine.media.ports import NoPortError, PortPool
+from engine.media.rtp import RtpPacket
+
+HOST = "127.0.1.21"
+PEER = "127.0.1.22"
+
+
+@pytest.fixture
+def pool() -> Iterator[PortPool]:
+    ports = PortPool([HOST, "::1"], 26100, 26120)
+    yield ports
+    assert ports.in_use == 0
+    ports.close()
+
+
+def offer(port: int = 4000, *lines: str, address: str = PEER, version: int = 1) -> bytes:
+    family = "IP6" if ":" in address else "IP4"
+    head = ["v=0", f"o=- 1 {version} IN {family} {address}", "s=-", f"c=IN {family} {address}", "t=0 0"]
+    media = [f"m=audio {port} RTP/AVP 0 101", "a=rtpmap:101 telephone-event/8000", *lines]
+    return "".join(f"{line}\r\n" for line in head + media).encode()
+
+
+def origin(body: bytes) -> str:
+    return body.decode().splitlines()[1]
+
+
+def test_the_answer_names_the_socket_that_is_bound(pool: PortPool) -> None:
+    port = MediaPort.open(pool, HOST)
+    answer = port.answer(offer(), 7)
+    assert b"m=audio %d RTP/AVP 0 101\r\n" % port.port in answer
+    assert origin(answer) == f"o=- 7 7 IN IP4 {HOST}"
+    assert port.local == answer
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, pytest.raises(OSError, match="in use"):
+        other.bind((HOST, port.port))
+    port.close()
+
+
+def test_another_address_may_be_announced(pool: PortPool) -> None:
+    port = MediaPort.open(pool, HOST, "203.0.113.1")
+    assert b"c=IN IP4 203.0.113.1\r\n" in port.answer(offer(), 7)
+    port.close()
+
+
+def test_the_version_goes_up_on_change_and_only_then(pool: PortPool) -> None:
+    """RFC 3264 §8."""
+    port = MediaPort.open(pool, HOST)
+    first = port.answer(offer(), 7)
+    assert port.answer(offer(version=2), 9) == first
+    assert port.answer(offer(address="127.0.1.23", port=4444)) == first  # its address is not in our description
+    assert port.agreed is not None
+    assert port.agreed.remote == ("127.0.1.23", 4444)
+    held = port.answer(offer(4000, "a=sendonly"))
+    assert origin(held) == f"o=- 7 8 IN IP4 {HOST}"
+    assert b"a=recvonly\r\n" in held
+    assert port.answer(offer(4000, "a=sendonly", version=3)) == held
+    resumed = port.answer(offer())
+    assert origin(resumed) == f"o=- 7 9 IN IP4 {HOST}"
+    assert resumed.replace(b" 7 9 ", b" 7 7 ") == first
+    port.close()
+
+
+def test_a_refused_reoffer_changes_nothing(pool: PortPool) -> None:
+    port = MediaPort.open(pool, HOST)
+    first = port.answer(offer(), 7)
+    before = port.agreed
+    with pytest.raises(NotAcceptable) as caught:
+        port.answer(offer().replace(b"RTP/AVP 0 101", b"RTP/AVP 18"))
+    assert caught.value.status == 488
+    assert (port.local, port.agreed) == (first, before)
+    assert port.answer(offer()) == first
+    port.close()
+
+
+def test_a_late_offer_and_its_answer(pool: PortPool) -> None:
+    port = MediaPort.open(pool, HOST)
+    ours = port.offer(7, ["PCMA"])
+    assert origin(ours) == f"o=- 7 7 IN IP4 {HOST}"
+    assert port.agreed is None
+    port.accept(offer(4000).replace(b"RTP/AVP 0", b"RTP/AVP 8"))
+    assert port.agreed is not None
+    assert port.agreed.remote == (PEER, 4000)
+    assert origin(port.offer()) == f"o=- 7 8 IN IP4 {HOST}"  # PCMU is offered too, now
+    port.close()
+
+
+def test_an_answer_needs_an_offer_of_ours(pool: PortPool) -> None:
+    port = MediaPort.open(pool, HOST)
+    with pytest.raises(RuntimeError, match="without an offer"):
+        port.accept(offer())
+    port.close()
+
+
+def test_session_ids_are_random_where_none_is_given(pool: PortPool) -> None:
+    one, two = MediaPort.open(pool, HOST), MediaPort.open(pool, HOST)
+    assert origin(one.answer(offer())) != origin(two.answer(offer()))
+    one.close()
+    two.close()
+
+
+def test_a_closed_port_is_closed_once_and_for_all(pool: PortPool) -> None:
+    port = MediaPort.open(pool, HOST)
+    port.close()
+    port.close()
+    assert (port.port, pool.in_use, pool.idle) == (0, 0, 1)
+    with pytest.raises(RuntimeError, match="closed"):
+        port.answer(offer())
+
+
+def test_no_port_left(pool: PortPool) -> None:
+    ports = [MediaPort.open(pool, HOST) for _ in range(10)]
+    with pytest.raises(NoPortError):
+        MediaPort.open(pool, HOST)
+    for port in ports:
+        port.close()
+
+
+class Phone:
+    """A peer's RTP socket, read by the loop."""
+
+    def __init__(self, host: str = PEER) -> None:
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.setblocking(False)
+        self.sock.bind((host, 0))
+        self.port: int = self.sock.getsockname()[1]
+
+    def send(self, to: MediaPort, *packets: RtpPacket | bytes, host: str = HOST) -> None:
+        for packet in packets:
+            self.sock.sendto(bytes(packet), (host, to.port))
+
+    async def receive(self) -> RtpPacket:
+        loop = asyncio.get_running_loop()
+        return RtpPacket.parse(await asyncio.wait_for(loop.sock_recv(self.sock, 2048), 5))
+
+    def heard_nothing(self) -> bool:
+        try:
+            self.sock.recv(2048)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def packet(sequence: int, payload: bytes = b"\xff" * 160, ssrc: int = 1, payload_type: int = 0) -> RtpPacket:
+    return RtpPacket(payload_type, sequence, sequence * 160, ssrc, payload)
+
+
+Scene = Callable[[MediaPort, Phone], Awaitable[None]]
+
+
+def play(pool: PortPool, scene: Scene, host: str = HOST, peer: str = PEER) -> None:
+    """Runs a scene with an answered port that echoes, and a phone whose address the offer named."""
+
+    async def whole() -> None:
+        phone = Phone(peer)
+        port = MediaPort.open(pool, host)
+        try:
+            port.answer(offer(phone.port, address=peer), 1)
+            port.start_echo(asyncio.get_running_loop())
+            await scene(port, phone)
+        finally:
+            port.close()
+            phone.sock.close()
+
+    asyncio.run(whole())
+
+
+def test_what_is_said_comes_back(pool: PortPool) -> None:
+    async def scene(port: MediaPort, phone: Phone) -> None:
+        phone.send(port, packet(1, b"one"), packet(2, b"two"), packet(3, b"\x05\x8a\x03\x20", payload_type=101))
+        back = [await phone.receive() for _ in range(3)]
+        assert [each.payload for each in back] == [b"one", b"two", b"\x05\x8a\x03\x20"]
+        assert [each.payload_type for each in back] == [0, 0, 101]
+        assert {each.ssrc for each in back} != {1}
+        assert (back[2].sequence - back[0].sequence) & 0xFFFF == 2
+        assert port.counts.returned == 3
+
+    play(pool, scene)
+
+
+def test_ipv6(pool: PortPool) -> None:
+    async def scene(port: MediaPort, phone: Phone) -> None:
+        phone.send(port, packet(1, b"one"), host="::1")
+        assert (await phone.receive()).payload == b"one"
+
+    play(pool, scene, "::1", "::1")
+
+
+def test_garbage_and_strangers_are_counted_and_nothing_is_sent(pool: PortPool) -> None:
+    async def scene(port: MediaPort, phone: Phone) -> None:
+        stranger = Phone("127.0.1.23")
+        phone.send(port, packet(1))
+        await phone.receive()
+        garbage = (b"", b"x", b"\0" * 40, b"INVITE sip:x SIP/2.0\r\n\r\n", b"\x80" * 1600)
+        stranger.send(port, *garbage, packet(9), packet(10))
+        phone.send(port, packet(2))
+        await phone.receive()
+        assert (port.counts.garbage, port.counts.strays, port.counts.returned) == (5, 2, 2)
+        assert stranger.heard_nothing()
+        stranger.sock.close()
+
+    play(pool, scene)
+
+
+def test_a_peer_behind_a_nat_is_answered_where_it_is(pool: PortPool) -> None:
+    async def scene(port: MediaPort, _: Phone) -> None:
+        outside = Phone("127.0.1.24")
+        outside.send(port, packet(1, b"nat"))
+        assert (await outside.receive()).payload == b"nat"
+        outside.sock.close()
+
+    play(pool, scene)
+
+
+def test_a_flood_is_taken_in_bounded_turns(pool: PortPool) -> None:
+    """Between two batches the loop gets its turn."""
+
+    async def scene(port: MediaPort, phone: Phone) -> None:
+        turns = []
+        phone.send(port, *(packet(at, b"x") for at in range(40)))
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def look() -> None:
+            turns.append(port.counts.returned)
+            if port.counts.returned < 40:
+                loop.call_soon(look)
+            else:
+                done.set_result(None)
+
+        look()
+        await asyncio.wait_for(done, 5)
+        steps = [after - before for before, after in itertools.pairwise(turns)]
+        assert sum(steps) == 40
+        assert max(steps) == 16
+
+    play(pool, scene)
+
+
+def test_hold_silences_the_echo_and_resume_brings_it_back(pool: PortPool) -> None:
+    async def scene(port: MediaPort, phone: Phone) -> None:
+        port.answer(offer(phone.port, "a=sendonly"))
+        phone.send(port, packet(1), packet(2))
+        for _ in range(3):  # turns of the loop: the datagrams are in the socket already
+            await asyncio.sleep(0)
+        assert port.counts.held == 2
+        assert phone.heard_nothing()
+        port.answer(offer(phone.port))
+        phone.send(port, packet(3, b"back"))
+        assert (await phone.receive()).payload == b"back"
+
+    play(pool, scene)
+
+
+def test_a_changed_address_moves_the_echo(pool: PortPool) -> None:
+    async def scene(port: MediaPort, phone: Phone) -> None:
+        phone.send(port, packet(1))
+        await phone.receive()
+        moved = Phone("127.0.1.25")
+        port.answer(offer(moved.port, address="127.0.1.25"))
+        moved.send(port, packet(2, b"moved"))
+        assert (await moved.receive()).payload == b"moved"
+        phone.send(port, packet(3))
+        moved.send(port, packet(4))
+        await moved.receive()
+        assert port.counts.strays == 1
+        assert phone.heard_nothing()
+        moved.sock.close()
+
+    play(pool, scene)
+
+
+def test_what_came_before_the_echo_is_not_echoed(pool: PortPool) -> None:
+    async def whole() -> None:
+        phone, port = Phone(), MediaPort.open(pool, HOST)
+        port.answer(offer(phone.port), 1)
+        phone.send(port, packet(1, b"early"))
+        port.start_echo(asyncio.get_running_loop())
+        phone.send(port, packet(2, b"now"))
+        assert (await phone.receive()).payload == b"now"
+        port.close()
+        phone.sock.close()
+
+    asyncio.run(whole())
+
+
+def test_echo_for_a_time_until_closed_and_cancelled(pool: PortPool) -> None:
+    async def scene(port: MediaPort, phone: Phone) -> None:
+        port.stop_echo()
+        await port.echo(0.001)
+        assert not port.echoing
+        running = asyncio.create_task(port.echo())
+        await asyncio.sleep(0)
+        phone.send(port, packet(1, b"one"))
+        assert (await phone.receive()).payload == b"one"
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert not port.echoing
+        running = asyncio.create_task(port.echo(None))
+        await asyncio.sleep(0)
+        assert port.echoing
+        port.close()
+        await asyncio.wait_for(running, 5)
+
+    play(pool, scene)
+
+
+def test_echo_needs_an_agreement(pool: PortPool) -> None:
+    async def whole() -> None:
+        port = MediaPort.open(pool, HOST)
+        with pytest.raises(RuntimeError, match="agreed"):
+            await port.echo(1)
+        port.close()
+
+    asyncio.run(whole())
+
+
+def test_a_recycled_port_knows_nothing_of_its_last_call(pool: PortPool) -> None:
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        old, new = Phone(), Phone("127.0.1.26")
+        port = MediaPort.open(pool, HOST)
+        port.answer(offer(old.port), 1)
+        port.start_echo(loop)
+        old.send(port, packet(1))
+        await old.receive()
+        number = port.port
+        port.close()
+        again = MediaPort.open(pool, HOST)
+        assert again.port == number
+        again.answer(offer(new.port, address="127.0.1.26"), 2)
+        again.start_echo(loop)
+        old.send(again, packet(2))  # still talking: first, but not whom the offer names
+        new.send(again, packet(1, b"new"))
+        assert (await new.receive()).payload == b"new"
+        old.send(again, packet(3))
+        new.send(again, packet(2))
+        await new.receive()
+        assert again.counts.strays == 1
+        again.close()
+        for phone in (old, new):
+            phone.sock.close()
+
+    asyncio.run(whole())
