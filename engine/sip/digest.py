@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+from urllib.parse import unquote as percent_decode
 
 from engine.sip.grammar import QUOTED, TOKEN_CHARS, ParseError, excerpt, quote, split_list, unquote
 from engine.sip.uri import SipUri, parse_uri
@@ -356,7 +357,7 @@ class DigestServer:
         for params in digests:
             if _inner(params.get("realm", "")) == self._realm:
                 return self._judge(params, method, uri, body, password_of, now)
-        return Verdict(False, unquote(digests[0].get("username", "")), "realm")
+        return Verdict(False, _username(digests[0]), "realm")
 
     def _judge(
         self,
@@ -367,7 +368,7 @@ class DigestServer:
         password_of: Callable[[str], str | None],
         now: float,
     ) -> Verdict:
-        username = unquote(params.get("username", ""))
+        username = _username(params)
         nonce, claimed = _inner(params.get("nonce", "")), _inner(params.get("response", ""))
         written_uri, cnonce = _inner(params.get("uri", "")), _inner(params.get("cnonce", ""))
         qop, nc = _inner(params.get("qop", "")).lower(), _inner(params.get("nc", ""))
@@ -441,6 +442,16 @@ class DigestServer:
     def _nonce(self, made: str, number: str) -> str:
         text = f"{made}.{number}."
         return text + hmac.digest(self._secret, f"{self._realm}\0{text}".encode(), "sha256").hex()[:32]
+
+
+def _username(params: dict[str, str]) -> str:
+    # A name beyond what a quoted-string of HTTP holds comes encoded (RFC 7616 §3.4, RFC 8187); SIP's may hold UTF-8.
+    charset, _, encoded = _inner(params.get("username*", "")).partition("''")
+    return (
+        percent_decode(encoded, errors="surrogateescape")
+        if charset.lower() == "utf-8"
+        else unquote(params.get("username", ""))
+    )
 
 
 def _made(nonce: str) -> int:
