@@ -1,0 +1,1 @@
+"""Benchmarks: the same SIPp scenarios against Trunkline, Kamailio and Sippy (`python -m benchmarks --help`)."""
