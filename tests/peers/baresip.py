@@ -6,6 +6,7 @@ Debian's baresip-core has every module that is needed.
 
 import json
 import math
+import re
 import socket
 import struct
 import wave
@@ -135,6 +136,28 @@ class Baresip:
         """Ends the current call, or refuses an incoming one."""
         self.command("hangup")
 
+    def hold(self, timeout: float = 10.0) -> None:
+        """Puts the other side on hold and waits until the re-INVITE is over. Needs `trace`."""
+        self._reinvite("hold", timeout)
+
+    def resume(self, timeout: float = 10.0) -> None:
+        """Takes the other side back and waits until the re-INVITE is over. Needs `trace`."""
+        self._reinvite("resume", timeout)
+
+    def _reinvite(self, command: str, timeout: float) -> None:
+        said = self._lines(r"^ACK ")
+        self.command(command)
+        self.process.wait_line(r"^ACK ", timeout, count=said + 1)
+
+    def wait_receiving(self, timeout: float = 10.0) -> None:
+        """Waits for ten more status lines (a second's worth) that show sound coming in. For a call that was held:
+        baresip 1.0 records nothing more after a resume, though it receives and plays."""
+        pattern = r"audio=\d+/[1-9]\d* "
+        self.process.wait_line(pattern, timeout, count=self._lines(pattern) + 10)
+
+    def _lines(self, pattern: str) -> int:
+        return len(re.findall(pattern, self.process.log, re.MULTILINE))
+
     def wait_event(self, kind: str, timeout: float = 10.0, match: Callable[[Event], bool] | None = None) -> Event:
         """The next event of `kind` (CALL_INCOMING, CALL_RINGING, CALL_PROGRESS, CALL_ESTABLISHED, CALL_CLOSED ...),
         taken out of `events`; one that came earlier counts."""
@@ -152,7 +175,7 @@ class Baresip:
         """Waits until the recordings of what arrived hold `seconds` of a tone of `pitch` Hz; returns what they hold."""
         deadline = monotonic() + timeout
         while True:
-            heard = sum(heard_seconds(path, pitch) for path in self.directory.glob("dump-*-dec.wav"))
+            heard = self.recorded(pitch)
             if heard >= seconds:
                 return heard
             left = deadline - monotonic()
@@ -162,6 +185,10 @@ class Baresip:
                     f"baresip {self.user} heard {heard:.2f} of {seconds} s at {pitch} Hz; {files}\n{self.process.log}"
                 )
             self._collect(min(0.1, left))  # the recording grows without telling: look again after events or 100 ms
+
+    def recorded(self, pitch: int) -> float:
+        """How many seconds of a tone of `pitch` Hz have arrived so far."""
+        return sum(heard_seconds(path, pitch) for path in self.directory.glob("dump-*-dec.wav"))
 
     def stop(self) -> None:
         """Ends the phone."""

@@ -31,7 +31,7 @@ class Engine:
     def start(cls, config_path: Path, *, timeout: float = 15.0) -> "Engine":
         """Starts `serve -c config_path` and returns when every listener of the file has its line."""
         process = Process(
-            [sys.executable, "-m", "service.cli", "serve", "-c", str(config_path)],
+            [sys.executable, "-c", "from service.cli import main; main()", "serve", "-c", str(config_path)],
             cwd=ROOT,
             env={"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "500"},
         )
