@@ -1,6 +1,7 @@
 """A media port with real sockets on loopback: descriptions over a call's life, and the echo."""
 
 import asyncio
+import importlib.util
 import itertools
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -154,26 +155,40 @@ def packet(sequence: int, payload: bytes = b"\xff" * 160, ssrc: int = 1, payload
 
 
 Scene = Callable[[MediaPort, Phone], Awaitable[None]]
+Play = Callable[..., None]
 
 
-def play(pool: PortPool, scene: Scene, host: str = HOST, peer: str = PEER) -> None:
+def loops() -> list[object]:
+    """asyncio's own loop, and uvloop where it is installed: the engine runs on either."""
+    found: list[object] = [pytest.param(asyncio.new_event_loop, id="asyncio")]
+    if importlib.util.find_spec("uvloop"):
+        found.append(pytest.param(importlib.import_module("uvloop").new_event_loop, id="uvloop"))
+    return found
+
+
+@pytest.fixture(params=loops())
+def play(pool: PortPool, request: pytest.FixtureRequest) -> Play:
     """Runs a scene with an answered port that echoes, and a phone whose address the offer named."""
 
-    async def whole() -> None:
-        phone = Phone(peer)
-        port = MediaPort.open(pool, host)
-        try:
-            port.answer(offer(phone.port, address=peer), 1)
-            port.start_echo(asyncio.get_running_loop())
-            await scene(port, phone)
-        finally:
-            port.close()
-            phone.sock.close()
+    def run(scene: Scene, host: str = HOST, peer: str = PEER) -> None:
+        async def whole() -> None:
+            phone = Phone(peer)
+            port = MediaPort.open(pool, host)
+            try:
+                port.answer(offer(phone.port, address=peer), 1)
+                port.start_echo(asyncio.get_running_loop())
+                await scene(port, phone)
+            finally:
+                port.close()
+                phone.sock.close()
 
-    asyncio.run(whole())
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(whole())
+
+    return run
 
 
-def test_what_is_said_comes_back(pool: PortPool) -> None:
+def test_what_is_said_comes_back(play: Play) -> None:
     async def scene(port: MediaPort, phone: Phone) -> None:
         phone.send(port, packet(1, b"one"), packet(2, b"two"), packet(3, b"\x05\x8a\x03\x20", payload_type=101))
         back = [await phone.receive() for _ in range(3)]
@@ -183,18 +198,18 @@ def test_what_is_said_comes_back(pool: PortPool) -> None:
         assert (back[2].sequence - back[0].sequence) & 0xFFFF == 2
         assert port.counts.returned == 3
 
-    play(pool, scene)
+    play(scene)
 
 
-def test_ipv6(pool: PortPool) -> None:
+def test_ipv6(play: Play) -> None:
     async def scene(port: MediaPort, phone: Phone) -> None:
         phone.send(port, packet(1, b"one"), host="::1")
         assert (await phone.receive()).payload == b"one"
 
-    play(pool, scene, "::1", "::1")
+    play(scene, "::1", "::1")
 
 
-def test_garbage_and_strangers_are_counted_and_nothing_is_sent(pool: PortPool) -> None:
+def test_garbage_and_strangers_are_counted_and_nothing_is_sent(play: Play) -> None:
     async def scene(port: MediaPort, phone: Phone) -> None:
         stranger = Phone("127.0.1.23")
         phone.send(port, packet(1))
@@ -207,20 +222,20 @@ def test_garbage_and_strangers_are_counted_and_nothing_is_sent(pool: PortPool) -
         assert stranger.heard_nothing()
         stranger.sock.close()
 
-    play(pool, scene)
+    play(scene)
 
 
-def test_a_peer_behind_a_nat_is_answered_where_it_is(pool: PortPool) -> None:
+def test_a_peer_behind_a_nat_is_answered_where_it_is(play: Play) -> None:
     async def scene(port: MediaPort, _: Phone) -> None:
         outside = Phone("127.0.1.24")
         outside.send(port, packet(1, b"nat"))
         assert (await outside.receive()).payload == b"nat"
         outside.sock.close()
 
-    play(pool, scene)
+    play(scene)
 
 
-def test_a_flood_is_taken_in_bounded_turns(pool: PortPool) -> None:
+def test_a_flood_is_taken_in_bounded_turns(play: Play) -> None:
     """Between two batches the loop gets its turn."""
 
     async def scene(port: MediaPort, phone: Phone) -> None:
@@ -242,14 +257,14 @@ def test_a_flood_is_taken_in_bounded_turns(pool: PortPool) -> None:
         assert sum(steps) == 40
         assert max(steps) == 16
 
-    play(pool, scene)
+    play(scene)
 
 
-def test_hold_silences_the_echo_and_resume_brings_it_back(pool: PortPool) -> None:
+def test_hold_silences_the_echo_and_resume_brings_it_back(play: Play) -> None:
     async def scene(port: MediaPort, phone: Phone) -> None:
         port.answer(offer(phone.port, "a=sendonly"))
         phone.send(port, packet(1), packet(2))
-        for _ in range(3):  # turns of the loop: the datagrams are in the socket already
+        for _ in range(10):  # turns of the loop: the datagrams are in the socket already
             await asyncio.sleep(0)
         assert port.counts.held == 2
         assert phone.heard_nothing()
@@ -257,10 +272,10 @@ def test_hold_silences_the_echo_and_resume_brings_it_back(pool: PortPool) -> Non
         phone.send(port, packet(3, b"back"))
         assert (await phone.receive()).payload == b"back"
 
-    play(pool, scene)
+    play(scene)
 
 
-def test_a_changed_address_moves_the_echo(pool: PortPool) -> None:
+def test_a_changed_address_moves_the_echo(play: Play) -> None:
     async def scene(port: MediaPort, phone: Phone) -> None:
         phone.send(port, packet(1))
         await phone.receive()
@@ -275,7 +290,7 @@ def test_a_changed_address_moves_the_echo(pool: PortPool) -> None:
         assert phone.heard_nothing()
         moved.sock.close()
 
-    play(pool, scene)
+    play(scene)
 
 
 def test_what_came_before_the_echo_is_not_echoed(pool: PortPool) -> None:
@@ -292,7 +307,7 @@ def test_what_came_before_the_echo_is_not_echoed(pool: PortPool) -> None:
     asyncio.run(whole())
 
 
-def test_echo_for_a_time_until_closed_and_cancelled(pool: PortPool) -> None:
+def test_echo_for_a_time_until_closed_and_cancelled(play: Play) -> None:
     async def scene(port: MediaPort, phone: Phone) -> None:
         port.stop_echo()
         await port.echo(0.001)
@@ -311,7 +326,7 @@ def test_echo_for_a_time_until_closed_and_cancelled(pool: PortPool) -> None:
         port.close()
         await asyncio.wait_for(running, 5)
 
-    play(pool, scene)
+    play(scene)
 
 
 def test_echo_needs_an_agreement(pool: PortPool) -> None:
