@@ -158,7 +158,7 @@ def _number(declared: DeclaredNumber, providers: Mapping[str, UUID], flows: Mapp
         values["call_flow_id"] = flows[declared.call_flow]
     if declared.message_flow:
         values["message_flow_id"] = flows[declared.message_flow]
-    return Number.model_construct(**values)
+    return Number.model_construct(declared.model_fields_set, **values)
 
 
 def _route(declared: DeclaredRoute, providers: Mapping[str, UUID]) -> Route:

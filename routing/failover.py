@@ -21,7 +21,8 @@ TRY_NEXT: dict[str, bool | None] = {
     "cancelled": False,  # the caller is gone
 }
 
-# What the caller hears where the outcome itself decides, or where no attempt had a final response: an answer; nobody picked up; the caller gave up (RFC 3261 §15.1.2); silence (§16.8) and a dead end (§16.9) as a proxy would say.
+# What the caller hears where the outcome itself decides, or where no attempt had a final response: an answer, nobody
+# picking up, its own hang-up (RFC 3261 §15.1.2), silence (§16.8), a dead end (§16.9; a 503, thus sent on as 500).
 LOCAL_STATUS: dict[str, tuple[int, str]] = {
     "answered": (200, "OK"),
     "ring_timeout": (480, "Temporarily Unavailable"),

@@ -248,8 +248,10 @@ class Router:
         return Hunt(number, caller, domain, self.board, iter(()), now, wall, cause, (status, reason))
 
     def _routed(self, number: str, customer_id: UUID) -> Iterator[Candidate]:
-        # Lazily, as most calls need one candidate only; the order is drawn when the first is asked for.
         rows = self.directory.routes.order(number, customer_id.int, self.rng)
+        return self._once_each(rows)
+
+    def _once_each(self, rows: Iterator[RouteRow]) -> Iterator[Candidate]:
         trunk = self.directory.trunk
         seen: set[int] = set()
         for row in rows:

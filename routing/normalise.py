@@ -39,6 +39,8 @@ def dialled(uri: Uri | str, settings: RoutingSettings, known: Container[str] = (
         number, whatever the default country makes of them; nothing else is then asked.
     """
     if isinstance(uri, str):
+        if uri in known:
+            return Dialled("number", uri, uri)
         if not uri[:5].lower().startswith(("sip:", "tel:", "sips:")):
             return _from_text(uri, settings, known)
         text = uri
@@ -80,7 +82,7 @@ def _from_digits(
     text = written if text is None else text
     if len(text) > _LONGEST_USER:
         return Dialled("overlong", "", text[:_LONGEST_USER])
-    digits = without_separators(written)
+    digits = written if written.isascii() and written.isdigit() else without_separators(written)
     if not digits:
         return Dialled("empty" if not written.strip() else "none", "", text)
     plain = digits[1:] if digits[0] == "+" else digits

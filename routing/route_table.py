@@ -46,8 +46,9 @@ class RouteTable:
             self._buckets[prefix] = row
             self._count(len(prefix), 1)
         else:
-            rows = (*present, row) if isinstance(present, tuple) else (present, row)
-            self._buckets[prefix] = tuple(sorted(rows, key=_rank))
+            rows = present if isinstance(present, tuple) else (present,)
+            in_place = _rank(rows[-1]) <= _rank(row)
+            self._buckets[prefix] = (*rows, row) if in_place else tuple(sorted((*rows, row), key=_rank))
 
     def remove(self, key: int) -> bool:
         """Take a route out by its id as an integer. False when there is none."""
@@ -86,31 +87,34 @@ class RouteTable:
         """Every route for `number` that is this customer's or the platform's, enabled or not: one tuple per prefix,
         longest first, in it by priority and owner."""
         found = []
-        get = self._buckets.get
-        for length in self.lengths:
-            bucket = get(number[:length])
-            if bucket is None:
-                continue
+        for bucket in self.matched(number):
             rows = bucket if isinstance(bucket, tuple) else (bucket,)
             allowed = tuple(row for row in rows if row.customer == 0 or row.customer == customer)
             if allowed:
                 found.append(allowed)
         return found
 
-    def order(self, number: str, customer: int, rng: random.Random) -> list[RouteRow]:
-        """The enabled routes for `number` in the order of their attempts, equals drawn by weight."""
-        ordered: list[RouteRow] = []
+    def order(self, number: str, customer: int, rng: random.Random) -> Iterator[RouteRow]:
+        """The enabled routes for `number` in the order of their attempts, equals drawn by weight.
+
+        What matches is settled at once, so that later changes of the table do not matter to this call; the drawing is
+        done as far as the attempts get, as most calls need one route only.
+        """
+        return _drawn_by_turns(self.matched(number), customer, rng)
+
+    def matched(self, number: str) -> list[RouteRow | tuple[RouteRow, ...]]:
+        """What stands under each prefix of `number`, longest first, whoever it belongs to."""
         get = self._buckets.get
-        for length in self.lengths:
-            bucket = get(number[:length])
-            if bucket is None:
-                continue
-            if isinstance(bucket, tuple):
-                rows = [row for row in bucket if row.enabled and (row.customer == 0 or row.customer == customer)]
-                ordered.extend(rows if len(rows) < 2 else _drawn(rows, rng))
-            elif bucket.enabled and (bucket.customer == 0 or bucket.customer == customer):
-                ordered.append(bucket)
-        return ordered
+        return [bucket for length in self.lengths if (bucket := get(number[:length])) is not None]
+
+
+def _drawn_by_turns(matched: list[_Bucket], customer: int, rng: random.Random) -> Iterator[RouteRow]:
+    for bucket in matched:
+        if isinstance(bucket, tuple):
+            rows = [row for row in bucket if row.enabled and (row.customer == 0 or row.customer == customer)]
+            yield from rows if len(rows) < 2 else _drawn(rows, rng)
+        elif bucket.enabled and (bucket.customer == 0 or bucket.customer == customer):
+            yield bucket
 
 
 def _drawn(rows: list[RouteRow], rng: random.Random) -> list[RouteRow]:

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from routing.codes import expand_codes
-from routing.identifiers import NIL
+from routing.identifiers import NIL, named_id
 from routing.models import Number, NumberStatus, NumberType, Route
 from routing.numbering import VIRTUAL_PREFIX, is_virtual
 
@@ -45,7 +45,7 @@ class NumberRow:
 
     Attributes:
         number: `+` and digits.
-        key: The id as an integer, 80 bytes less than a UUID a number.
+        key: The id as an integer, 64 bytes less than a UUID; 0 where it is derived from the number, 48 less again.
     """
 
     number: str
@@ -54,7 +54,7 @@ class NumberRow:
     message_flow_id: UUID
     provider_id: UUID
     customer_id: UUID
-    key: int
+    key: int = 0
     name: str = ""
     place: Place = _NOWHERE
     notes: Notes = _NO_NOTES
@@ -62,7 +62,7 @@ class NumberRow:
     @property
     def id(self) -> UUID:
         """The number's id."""
-        return UUID(int=self.key)
+        return UUID(int=self.key) if self.key else named_id("number", self.number)
 
     @property
     def type(self) -> NumberType:
@@ -178,7 +178,7 @@ class RowMaker:
             self.shared_id(number.message_flow_id),
             self.shared_id(number.provider_id),
             self.shared_id(number.customer_id),
-            number.id.int,
+            number.id.int if "id" in number.model_fields_set else 0,
             number.name,
             self._places.setdefault(place, place),
             notes,
