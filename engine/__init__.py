@@ -1,1 +1,18 @@
+"""SIP on the network: a user agent that takes and makes calls, and bridges them (see `engine.user_agent`)."""
 
+from engine.bridge import Bridge
+from engine.call import Call, CallEnded, NotAcceptable
+from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
+from engine.user_agent import AgentSettings, UserAgent
+
+__all__ = [
+    "AgentSettings",
+    "Bridge",
+    "Call",
+    "CallEnded",
+    "DialSpec",
+    "NotAcceptable",
+    "Outcome",
+    "OutgoingCall",
+    "UserAgent",
+]

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Headers, Request, Response, parse
 from engine.sip.timers import NEVER
 from engine.sip.transaction import TERMINATED, Table, Transactions, client_key
 
@@ -197,7 +197,9 @@ def send_ack(transaction: ClientTransaction, now: float, response: Response) -> 
     """The ACK for a final response other than 2xx (§17.1.1.3): the INVITE's Via, Route and CSeq, the response's To."""
     invite = parse(transaction.data)
     assert isinstance(invite, Request)
-    headers = {name: invite.headers[name] for name in ("Via", "Route", "From", "Call-ID") if name in invite.headers}
+    headers: Headers = {
+        name: invite.headers[name] for name in ("Via", "Route", "From", "Call-ID") if name in invite.headers
+    }
     headers["Via"] = invite.headers["Via"][:1]
     headers["To"] = response.headers["To"]
     headers["CSeq"] = [f"{invite.cseq} ACK"]

@@ -43,6 +43,8 @@ class Surroundings:
     select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
     on_invite: Callable[[UasSession], None]  # a new call; its user has to be set before this returns
     random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
+    wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
+    admits: Callable[[Hop, float], bool] = lambda source, now: True  # whether a source may open one more call
 
 
 @dataclass(slots=True)
@@ -78,7 +80,8 @@ class Endpoint:
         self.select = surroundings.select
         self.on_invite = surroundings.on_invite
         self.random = surroundings.random
-        self.deadlines = Deadlines()
+        self.admits = surroundings.admits
+        self.deadlines = Deadlines(surroundings.wake)
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, Session] = {}
         self.sessions: set[Session] = set()
@@ -87,6 +90,7 @@ class Endpoint:
         # The lines that stand in every response to and request of ours.
         self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
+        self._secret = surroundings.token()
         self._no_stream: dict[tuple[str, int], float] = {}
 
     # ---- in
@@ -203,6 +207,11 @@ class Endpoint:
         if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
             fault = (481, "")
         if fault is None and method == "INVITE":
+            limits = self.policy.limits
+            if self.draining or len(self.sessions) >= limits.sessions or not self.admits(source, now):
+                self.counters.overload += 1
+                self._answer(request, hop, 503, f"Retry-After: {limits.retry_after}\r\n")
+                return
             fault = self._new_call_fault(request)
         if fault is not None:
             self.counters.refused += 1
@@ -240,10 +249,6 @@ class Endpoint:
         return None
 
     def _new_call_fault(self, request: Request) -> tuple[int, str] | None:
-        limits = self.policy.limits
-        if self.draining or len(self.sessions) >= limits.sessions:
-            self.counters.overload += 1
-            return (503, f"Retry-After: {limits.retry_after}\r\n")
         arrived = self.dialogs.get((request.call_id, "", request.from_tag))
         if arrived is not None and arrived.dialog.remote_cseq == request.cseq:
             # The same request over another path: one fork of it is being served (§8.2.2.2).
@@ -263,8 +268,9 @@ class Endpoint:
         self._answer(request, reply, error.status, f'Warning: 399 trunkline "{_quotable(str(error))}"\r\n')
 
     def _answer(self, request: Request, hop: Hop, status: int, headers: str, reason: str = "") -> None:
-        """A response that nothing is kept for."""
-        data = response_to(request, status, reason, self.token(), headers + self.server_line)
+        """A response that nothing is kept for; retransmissions get the same tag (§8.2.7)."""
+        tag = f"{hash((request.get('Via'), self._secret)) & 0xFFFFFFFF:08x}"
+        data = response_to(request, status, reason, tag, headers + self.server_line)
         hop.transport.send(data, hop.host, hop.port)
 
     def _note_source(self, request: Request, hop: Hop) -> Hop:

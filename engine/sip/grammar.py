@@ -45,8 +45,13 @@ _SIMPLE_PARAMS = re.compile(SIMPLE_PARAMS)
 _PARAM = re.compile(rf"[ \t]*+;[ \t]*+([{TOKEN_CHARS}]++)(?:[ \t]*+=[ \t]*+({_VALUE}|{QUOTED}))?+[ \t]*+")
 _QUOTED = re.compile(QUOTED)
 _ELEMENT = re.compile(rf"(?:[^\",<>]++|{QUOTED}|<[^<>]*+>)++")
-_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_TO_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+# Every character that a quoted-string holds only behind a backslash; CR and LF it cannot hold at all.
+_QUOTED_PAIRS = {code: "\\" + chr(code) for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x22, 0x5C, 0x7F)}
+_QUOTED_PAIRS[0x0D] = _QUOTED_PAIRS[0x0A] = " "
+
+MAX_ELEMENTS: Final = 500
+"""More elements than this in one list, or parameters in one value, are refused: a datagram has room for 30,000 of them,
+which no peer needs and which would hold up everybody else."""
 
 
 class ParseError(ValueError):
@@ -78,9 +83,11 @@ def split_list(text: str) -> list[str]:
     if "," not in text and '"' not in text and "<" not in text and ">" not in text:
         text = text.strip(" \t")
         return [text] if text else []
-    elements = []
+    elements: list[str] = []
     position, end = 0, len(text)
     while True:
+        if len(elements) == MAX_ELEMENTS:
+            raise ParseError(f"more than {MAX_ELEMENTS} elements in a list: {excerpt(text)}")
         match = _ELEMENT.match(text, position)
         if match is None:
             if not text.strip(" \t"):
@@ -118,8 +125,11 @@ def parse_params(text: str) -> dict[str, str | None]:
     if text and _SIMPLE_PARAMS.fullmatch(text):
         return split_params(text)
     params: dict[str, str | None] = {}
-    position, end = 0, len(text)
+    position, end, count = 0, len(text), 0
     while position < end:
+        count += 1
+        if count > MAX_ELEMENTS:
+            raise _too_many(text)
         match = _PARAM.match(text, position)
         if match is None:
             if not text.strip(" \t"):
@@ -138,14 +148,21 @@ def split_params(text: str) -> dict[str, str | None]:
 
     Raises ParseError: contradicting parameters.
     """
+    items = text[1:].split(";")
+    if len(items) > MAX_ELEMENTS:
+        raise _too_many(text)
     params: dict[str, str | None] = {}
-    for item in text[1:].split(";"):
+    for item in items:
         name, equals, value = item.partition("=")
         name = name.lower()
         if name in params and params[name] != (value if equals else None):
             raise ParseError(f"parameter {excerpt(name)} stands twice with different values")
         params[name] = value if equals else None
     return params
+
+
+def _too_many(text: str) -> ParseError:
+    return ParseError(f"more than {MAX_ELEMENTS} parameters: {excerpt(text)}")
 
 
 def format_params(params: Mapping[str, str | None]) -> str:
@@ -155,17 +172,15 @@ def format_params(params: Mapping[str, str | None]) -> str:
 
 def quote(text: str) -> str:
     """`text` as a quoted-string (RFC 3261 §25.1). CR and LF, which cannot be quoted, become spaces."""
-    if "\r" in text or "\n" in text:
-        text = text.replace("\r\n", " ").replace("\r", " ").replace("\n", " ")
-    return '"' + _TO_ESCAPE.sub(r"\\\g<0>", text) + '"'
+    return f'"{text.translate(_QUOTED_PAIRS)}"'
 
 
 def unquote(text: str) -> str:
     """The content of a quoted-string; text that is none is given back as it is. `%XX` is no escape here."""
     if len(text) < 2 or text[0] != '"' or not _QUOTED.fullmatch(text):
         return text
-    inner = text[1:-1]
-    return _QUOTED_PAIR.sub(r"\1", inner) if "\\" in inner else inner
+    # A backslash that is left after every pair of them has become one escapes what follows it.
+    return "\\".join([part.replace("\\", "") for part in text[1:-1].split("\\\\")])
 
 
 def check_host(host: str) -> str:

@@ -32,7 +32,16 @@ _PLAIN_ADDRESS = re.compile(
     r"(?:;[A-Za-z0-9\-]+(?:=[A-Za-z0-9\-_.]+)?)*>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?"
 )
 _ONCE = ("From", "To", "Call-ID", "CSeq")
-_ONCE_IF_THERE = ("Max-Forwards", "Content-Length", "Content-Type", "Expires", "Date", "RSeq", "RAck", "Session-Expires")
+_ONCE_IF_THERE = (
+    "Max-Forwards",
+    "Content-Length",
+    "Content-Type",
+    "Expires",
+    "Date",
+    "RSeq",
+    "RAck",
+    "Session-Expires",
+)
 
 
 class BadMessage(ParseError):

@@ -93,9 +93,7 @@ class OutgoingRequest:
         if self.method == "ACK":
             hop.transport.send(data, hop.host, hop.port)
             return
-        self.transaction = ClientTransaction(
-            self.endpoint.transactions, self, self.method, branch, data, hop, now
-        )
+        self.transaction = ClientTransaction(self.endpoint.transactions, self, self.method, branch, data, hop, now)
 
     def next_hop(self, now: float) -> bool:
         """Leave the present hop for the next one; False when there is none."""

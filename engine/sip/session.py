@@ -20,6 +20,7 @@ from engine.sip.timers import NEVER
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
 
+LIMIT_REACHED = "longest call time reached"
 OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nobody answered), response, now
 
 
@@ -148,8 +149,19 @@ class Session:
             self._refresh(now)
         elif name == "expired":
             self.end_by_us(now, 'SIP;cause=408;text="session timer expired"', 408)
+        elif name == "limit":
+            self.end_by_us(now, 'SIP;cause=200;text="longest call time reached"', 200, LIMIT_REACHED)
         elif name == "glare" and self._exchange is not None:
             self._send_exchange(self._exchange, now)
+
+    def limit(self, when: float) -> None:
+        """End the call at `when`, however well it goes."""
+        self._arm("limit", when)
+
+    @property
+    def awaits_ack(self) -> bool:
+        """Our 2xx is out and its ACK has not come yet."""
+        return self._unacked is not None
 
     # ---- requests of ours
 
@@ -325,7 +337,9 @@ class Session:
             headers += self._agree(request, now) + self.endpoint.contact_line(transaction.hop)
             self.dialog.refresh(request)
             self.last_body = body or self.last_body
-        transaction.respond(status, now, headers=headers + (SDP_TYPE if body and not _typed(headers) else ""), body=body)
+        transaction.respond(
+            status, now, headers=headers + (SDP_TYPE if body and not _typed(headers) else ""), body=body
+        )
 
     def accept_reinvite(self, now: float, body: bytes = b"", headers: str = "") -> None:
         """200 to the peer's re-INVITE."""

@@ -1,5 +1,6 @@
 """Timer values (RFC 3261 §17, table 4) and one deadline heap for everything that waits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -40,9 +41,11 @@ class Deadlines:
     dropped, so the usual life of a transaction (set, postpone, clear) pushes once.
     """
 
-    __slots__ = ("_cleared", "_heap", "_order")
+    __slots__ = ("_cleared", "_heap", "_order", "_wake")
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[float], None] | None = None) -> None:
+        """`wake` is told when something is due earlier than everything before."""
+        self._wake = wake
         self._heap: list[tuple[float, int, Waiter]] = []
         self._order = count()
         self._cleared = 0
@@ -57,6 +60,8 @@ class Deadlines:
         if when < waiter.queued:
             waiter.queued = when
             heappush(self._heap, (when, next(self._order), waiter))
+            if self._wake is not None and self._heap[0][2] is waiter:
+                self._wake(when)
 
     def clear(self, waiter: Waiter) -> None:
         """The waiter waits for nothing any more."""
@@ -79,6 +84,11 @@ class Deadlines:
         heapify(kept)
         self._heap = kept
         self._cleared = 0
+
+    def stop(self) -> None:
+        """Nothing is due any more."""
+        self._heap.clear()
+        self._wake = None
 
     def next(self) -> float:
         """When `run` has something to do at the latest; NEVER when there is nothing."""

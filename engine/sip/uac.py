@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
 from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
-from engine.sip.digest import Credentials, authorize
+from engine.sip.digest import answer, choose, parse_challenges
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
 MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
+
+
+@dataclass(slots=True)
+class Credentials:
+    """What a 401 or 407 is answered with; an empty realm fits every one."""
+
+    username: str
+    password: str
+    realm: str = ""
 
 
 @dataclass(slots=True)
@@ -55,7 +64,6 @@ class UacSession(Session):
     __slots__ = (
         "_auth_tries",
         "_cancel_reason",
-        "_dialer",
         "_early",
         "_held_prack",
         "_invite",
@@ -64,18 +72,21 @@ class UacSession(Session):
         "_to_tag",
         "_waiting",
         "call_id",
+        "dialer",
         "first_reply",
+        "hop",
         "invitation",
         "local_tag",
     )
 
-    def __init__(self, endpoint: "Endpoint", invitation: Invitation, dialer: DialUser) -> None:
+    def __init__(self, endpoint: "Endpoint", invitation: Invitation, dialer: DialUser | None) -> None:
         super().__init__(endpoint)
         self.invitation = invitation
-        self._dialer: DialUser | None = dialer
+        self.dialer = dialer
         self.call_id = endpoint.token() + endpoint.token()
         self.local_tag = endpoint.token()
         self.first_reply: float | None = None
+        self.hop: Hop | None = None  # where the INVITE went that was last heard of
         self._local_cseq = 0
         self._auth_tries = 0
         self._invite: OutgoingRequest | None = None
@@ -146,7 +157,7 @@ class UacSession(Session):
         self._give_up("cancelled", 487, "cancelled", now)
 
     def _give_up(self, kind: str, status: int, words: str, now: float) -> None:
-        if self._dialer is None or self.ended:
+        if self.dialer is None or self.ended:
             return
         self._report(kind, status, words, None, now)
         self._cancel_reason = self._cancel_reason or ""
@@ -164,25 +175,35 @@ class UacSession(Session):
 
     def _report(self, kind: str, status: int, reason: str, response: Response | None, now: float) -> None:
         """Tell the outcome, once."""
-        dialer, self._dialer = self._dialer, None
+        dialer, self.dialer = self.dialer, None
         self._wait_for("", 0)
         self.user = None
         if dialer is not None:
             dialer.on_refused(self, kind, status, reason, response, now)
+
+    def refuse_locally(self, status: int, reason: str, now: float) -> None:
+        """The call cannot even be sent."""
+        self.end_status = status
+        self._report("refused", status, reason, None, now)
+        self._close(now)
 
     def _close(self, now: float) -> None:
         """Nothing more is expected of a call that was not answered."""
         for dialog in self._early.values():
             self.endpoint.dialogs.pop(dialog.key, None)
         self._early = {}
+        self._invite = None
         self.finish("local", self.end_status or 487, "", now)
 
     # ---- responses
 
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
-        if request is not self._invite or response.cseq != self._local_cseq:
+        if request.method != "INVITE" or response.cseq != self._local_cseq:
             super().on_response(request, response, now)
-        elif response.status < 200:
+            return
+        if request.transaction is not None:
+            self.hop = request.transaction.hop
+        if response.status < 200:
             self._take_provisional(response, now)
         elif response.status < 300:
             self._take_2xx(response, now)
@@ -202,7 +223,7 @@ class UacSession(Session):
             return
         if self.first_reply is None:
             self.first_reply = now
-        if self._dialer is None:
+        if self.dialer is None:
             # Given up before the peer spoke: now it can be cancelled (§9.1).
             request = self._invite
             if request is not None and request.transaction is not None and not request.transaction.ack:
@@ -241,9 +262,9 @@ class UacSession(Session):
         return dialog
 
     def _make_dialog(self, response: Response, state: str) -> Dialog:
-        invitation, request = self.invitation, self._invite
-        assert request is not None and request.transaction is not None
-        hop = request.transaction.hop
+        invitation, hop = self.invitation, self.hop
+        if hop is None:
+            raise ParseError("an answer to nothing")
         return Dialog.as_caller(
             response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, hop
         )
@@ -285,7 +306,7 @@ class UacSession(Session):
         if self.dialog.state == CONFIRMED and response.to_tag == self._to_tag and not self.ended:
             self._resend_ack(response)
             return
-        if self._dialer is None or self.ended or self._to_tag:
+        if self.dialer is None or self.ended or self._to_tag:
             self._dismiss(response, now)
             return
         self._to_tag = response.to_tag
@@ -305,7 +326,8 @@ class UacSession(Session):
         for other in self._early.values():
             self.endpoint.dialogs.pop(other.key, None)  # §13.2.2.4: what they still answer is dismissed
         self._early = {}
-        self._dialer = None
+        self.dialer = None
+        self._invite = None  # it knows this session: no circle may stay behind
         self.dialog = dialog
         self.endpoint.dialogs[dialog.key] = self
         self.peer_allows_update = "UPDATE" in response.get("Allow")
@@ -329,15 +351,15 @@ class UacSession(Session):
             if key not in self._rseqs and len(self._rseqs) < MAX_FORKS:
                 self._rseqs[key] = 0  # once; the ACK as often as it is asked for
                 self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
-        except (ParseError, AssertionError):
+        except ParseError:
             return
-        if self._dialer is None and not self.ended and not self._to_tag:
+        if self.dialer is None and not self.ended and not self._to_tag:
             self._close(now)
 
     def _take_failure(self, response: Response, now: float) -> None:
         status = response.status
         request = self._invite
-        if self._dialer is None:
+        if self.dialer is None:
             self._close(now)
             return
         if status in (401, 407) and self._authenticate(response, now):
@@ -364,19 +386,19 @@ class UacSession(Session):
         if invitation.credentials is None or self._auth_tries:
             return False
         name = "WWW-Authenticate" if response.status == 401 else "Proxy-Authenticate"
-        try:
-            value = authorize(
-                response.headers.get(name, []),
-                invitation.credentials,
-                "INVITE",
-                invitation.request_uri,
-                invitation.body,
-                self.endpoint.token(),
-            )
-        except ParseError:
+        credentials = invitation.credentials
+        challenge = choose(parse_challenges(response.headers.get(name, [])), credentials.realm)
+        if challenge is None:
             return False
-        if not value:
-            return False
+        value = answer(
+            challenge,
+            username=credentials.username,
+            password=credentials.password,
+            method="INVITE",
+            uri=invitation.request_uri,
+            cnonce=self.endpoint.token(),
+            body=invitation.body,
+        )
         self._auth_tries += 1
         header = "Authorization" if response.status == 401 else "Proxy-Authorization"
         self._again(f"{header}: {value}\r\n", now)
@@ -410,7 +432,7 @@ class UacSession(Session):
         return True
 
     def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
-        if self.dialog.state == CONFIRMED or self._dialer is None:
+        if self.dialog.state == CONFIRMED or self.dialer is None:
             super().end_by_us(now, reason, status, words)
         else:
             self.cancel(now, reason)

@@ -227,5 +227,3 @@ class UasSession(Session):
         if not self.ended:
             self.endpoint.dialogs.pop((self.dialog.call_id, "", self.dialog.remote_tag), None)
         super().finish(by, status, reason, now)
-
-

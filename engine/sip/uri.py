@@ -14,6 +14,7 @@ from engine.sip.grammar import (
     COMMON_HOST,
     COMMON_PORT,
     HOST,
+    MAX_ELEMENTS,
     PORT,
     ParseError,
     check_host,
@@ -64,6 +65,9 @@ _KEPT_ESCAPED = frozenset(b";/?:@&=+$,%")
 _NEVER_IGNORED = frozenset({"user", "ttl", "method", "maddr", "transport"})
 
 
+_LONGEST_NAME = 60  # characters: a longer parameter name is none that anybody looks for
+
+
 def escape_user(text: str) -> str:
     """`text` as the user part of a SIP URI: what may not stand there is %-escaped as UTF-8 (RFC 3261 §25.1 user)."""
     return _percent_encode(text, safe="-_.!~*'()&=+$,;?/", errors="surrogateescape")
@@ -90,8 +94,9 @@ def _parse_uri_params(text: str) -> dict[str, str | None]:
     """Parameters that a pattern has found valid. A name that is escaped (`%6C%72`) is put plainly, so that it is found
     under its name (RFC 4475 §3.1.1.3); values stay as written."""
     params: dict[str, str | None] = {}
-    items = text.split(";")
-    del items[0]
+    items = text[1:].split(";")
+    if len(items) > MAX_ELEMENTS:
+        raise ParseError(f"more than {MAX_ELEMENTS} URI parameters: {excerpt(text)}")
     for item in items:
         written, equals, value = item.partition("=")
         name = written.lower()
@@ -104,6 +109,8 @@ def _parse_uri_params(text: str) -> dict[str, str | None]:
 
 
 def _plain_name(name: str) -> str:
+    if len(name) > _LONGEST_NAME:
+        return name
     # Only what a name may hold unescaped is put plainly, so that the text written from it reads as the same name.
     return re.sub(
         _ESCAPED,

@@ -1,0 +1,166 @@
+"""Two legs that talk: what one side's peer does is done to the other (a back-to-back user agent).
+
+Bodies are passed as they came, requests are made anew: fresh Call-ID, tags, CSeq, and nothing of one leg's Via,
+Contact, Route or Record-Route on the other.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from engine.call import CallEnded
+from engine.outgoing_call import OutgoingCall, relay_info, relay_update
+from engine.sip.message import Request, Response
+from engine.sip.server_transaction import ServerTransaction
+from engine.sip.session import Session
+from engine.sip.uas import UasSession
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+# Of a refused re-INVITE, what its sender can use.
+_PASSED_ON = ("Retry-After", "Warning", "Min-SE")
+
+
+class Bridge:
+    """The caller's leg and the leg that was dialled for it. It is the user of both sessions."""
+
+    __slots__ = ("_ended", "_held_ack", "_over", "_waiting_answer", "caller", "leg")
+
+    def __init__(self, caller: "Call", leg: OutgoingCall) -> None:
+        self.caller = caller
+        self.leg = leg
+        self._over = ""
+        self._ended: asyncio.Future[str] | None = None
+        self._waiting_answer = False  # the caller's ACK will bring the answer to the far end's offer
+        self._held_ack: tuple[Session, int] | None = None  # a re-INVITE without offer: the ACK waits for the answer
+
+    @classmethod
+    def connect(cls, caller: "Call", leg: OutgoingCall) -> "Bridge":
+        """Answer the caller with the leg's answer, acknowledge the leg, and relay from now on.
+
+        Raises CallEnded when one of them is over (the leg is then hung up).
+        """
+        if caller.ended or leg.ended:
+            leg.cancel()
+            raise CallEnded("a leg was over before both were connected")
+        now = caller.agent.now()
+        bridge = cls(caller, leg)
+        if caller.answered or not isinstance(caller.session, UasSession):
+            leg.session.acknowledge(now)
+            bridge._attach()
+            bridge._move_caller_media(now)
+            return bridge
+        bridge._attach()
+        # Where the caller made no offer, the 200 brings the far end's, and the caller's ACK its answer.
+        bridge._waiting_answer = not leg.session.invitation.body and bool(leg.answer_body)
+        if not bridge._waiting_answer:
+            leg.session.acknowledge(now)
+        caller.session.accept(now, leg.answer_body)
+        caller._is_answered(now)
+        caller.close_media()
+        return bridge
+
+    def _attach(self) -> None:
+        self.caller.bridge_ = self.leg.bridge_ = self
+        self.caller.session.user = self
+        self.leg.session.user = self
+
+    def _move_caller_media(self, now: float) -> None:
+        """The caller was answered before, with media of ours: send it to the far end by re-INVITE."""
+        caller, leg = self.caller, self.leg
+
+        def on_final(status: int, response: Response | None, later: float) -> None:
+            if response is None or not 200 <= status < 300:
+                return  # it keeps sending to us; hearing nothing, the two will hang up
+            caller.close_media()
+            before, caller.peer_body = caller.peer_body, response.body
+            if _where(before) != _where(response.body) and not leg.ended:
+                leg.session.renegotiate("INVITE", response.body, later, _ignore, retry_glare=True)
+
+        caller.session.renegotiate("INVITE", leg.answer_body, now, on_final, retry_glare=True)
+
+    async def ended(self) -> str:
+        """Who hung up first: "caller" or "callee". The caller's leg outlives the callee's."""
+        if not self._over:
+            self._ended = self.caller.agent.loop.create_future()
+            await self._ended
+        return self._over
+
+    def _other(self, session: Session) -> Session:
+        return self.leg.session if session is self.caller.session else self.caller.session
+
+    # ---- what either peer does (SessionUser)
+
+    def on_progress(self, session: Session, response: Response, now: float) -> None:
+        """Both are answered."""
+
+    def on_answered(self, session: Session, response: Response, now: float) -> None:
+        """Both are answered."""
+
+    def on_acknowledged(self, session: Session, body: bytes, now: float) -> None:
+        if self._waiting_answer and session is self.caller.session:
+            self._waiting_answer = False
+            self.leg.session.acknowledge(now, body)
+            self.caller.peer_body = body or self.caller.peer_body
+        elif self._held_ack is not None and self._held_ack[0] is not session:
+            (towards, cseq), self._held_ack = self._held_ack, None
+            towards.acknowledge_reinvite(cseq, body, now)
+
+    def on_reinvite(self, session: Session, request: Request, now: float) -> None:
+        """Hold, resume, a new address, new codecs: the other side decides (RFC 3261 §14)."""
+        other = self._other(session)
+
+        def on_final(status: int, response: Response | None, later: float) -> None:
+            if response is not None and 200 <= status < 300:
+                if not request.body:
+                    self._held_ack = (other, response.cseq)
+                self._heard(session, request.body)
+                session.accept_reinvite(later, response.body)
+            else:
+                lines = ""
+                if response is not None:
+                    lines = "".join(f"{n}: {response.get(n)}\r\n" for n in _PASSED_ON if response.get(n))
+                session.refuse_reinvite(status, later, lines, response.reason if response is not None else "")
+
+        other.renegotiate("INVITE", request.body, now, on_final)
+
+    def _heard(self, session: Session, body: bytes) -> None:
+        call = self.caller if session is self.caller.session else self.leg
+        call.peer_body = body or call.peer_body
+
+    def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if request.method == "INFO":
+            relay_info(self._other(session), session, transaction, request, now)
+        elif request.method == "UPDATE":
+            self._heard(session, request.body)
+            relay_update(self._other(session), session, transaction, request, now)
+        else:
+            session.reply(transaction, 200, now)
+
+    def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
+        caller, leg = self.caller, self.leg
+        first = not self._over
+        if session is leg.session:
+            self._over = self._over or "callee"
+            leg.finish(by, status, session.end_reason or reason, now)
+            if not caller.ended and caller.session.user is self:
+                caller.session.user = caller
+                caller.bridge_ = None
+                if first:
+                    caller.peer_reason = reason
+        else:
+            self._over = self._over or "caller"
+            if not leg.ended:
+                leg.session.bye(now, reason)
+            caller.finish(by, status, session.end_reason or reason, now)
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(self._over)
+
+
+def _where(body: bytes) -> list[bytes]:
+    """The lines of a session description that say where media goes."""
+    return [line.rstrip() for line in body.split(b"\n") if line.startswith((b"c=", b"m="))]
+
+
+def _ignore(status: int, response: Response | None, now: float) -> None:
+    """The far end keeps what it has; there is nothing better to offer it."""

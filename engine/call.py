@@ -1,0 +1,362 @@
+"""A call as its owner sees it: one leg, with orders to give and things to wait for.
+
+Orders are synchronous and cheap; only waiting is asynchronous. What a peer does reaches the call synchronously from
+the protocol core, so that a relayed message waits for no task.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.media.negotiation import NotAcceptable
+from engine.media.port import MediaPort
+from engine.sip.hop import Hop
+from engine.sip.message import Request, Response
+from engine.sip.server_transaction import ServerTransaction
+from engine.sip.session import Session
+from engine.sip.status import reason_phrase
+from engine.sip.uas import UasSession
+
+if TYPE_CHECKING:
+    from engine.bridge import Bridge
+    from engine.outgoing_call import OutgoingCall
+    from engine.user_agent import UserAgent
+
+__all__ = ["Call", "CallEnded", "NotAcceptable"]
+
+
+class CallEnded(Exception):
+    """An order to a call that is over."""
+
+
+class Call:
+    """One leg. Times are monotonic seconds of the event loop's clock.
+
+    `status` is dialing, ringing, progressing (answered), terminating (our BYE waits), canceling or hangup.
+    `ended_by` is "remote" or "local"; `end_status` the final SIP status; `end_reason` words for it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_acknowledged",
+        "_ended",
+        "_media",
+        "_rang",
+        "agent",
+        "answered_at",
+        "bridge_",
+        "created",
+        "end_reason",
+        "end_status",
+        "ended_at",
+        "ended_by",
+        "id",
+        "legs",
+        "on_end",
+        "peer_body",
+        "peer_reason",
+        "remote",
+        "session",
+        "status",
+        "task",
+    )
+
+    direction = "incoming"
+
+    def __init__(self, agent: "UserAgent", session: Session, remote: Hop, now: float) -> None:
+        self.agent = agent
+        self.session = session
+        self.remote = remote
+        self.id = agent.call_id()
+        self.status = "dialing"
+        self.created = now
+        self.answered_at: float | None = None
+        self.ended_at: float | None = None
+        self.ended_by = ""
+        self.end_status = 0
+        self.end_reason = ""
+        # The session description last heard from the peer.
+        self.peer_body = session.invite.body if isinstance(session, UasSession) else b""
+        self.peer_reason = ""  # Reason of the leg that was bridged to this one, for this one's BYE
+        self.legs: list[OutgoingCall] = []  # being dialled for this call
+        self.bridge_: Bridge | None = None
+        self.on_end: Callable[[Call], None] | None = None
+        self.task: asyncio.Task[Any] | None = None  # runs what happens to the call; ends with it
+        self._ended: asyncio.Future[None] | None = None
+        self._acknowledged: asyncio.Future[None] | None = None
+        self._media: MediaPort | None = None
+        self._rang = False
+        session.user = self
+
+    # ---- what it is
+
+    @property
+    def invite(self) -> Request:
+        """The INVITE that opened the call."""
+        assert isinstance(self.session, UasSession)
+        return self.session.invite
+
+    @property
+    def answered(self) -> bool:
+        return self.answered_at is not None
+
+    @property
+    def ended(self) -> bool:
+        return self.ended_at is not None
+
+    @property
+    def signalling_ids(self) -> set[str]:
+        """Call-IDs of this leg, for its trace."""
+        return {self.session.dialog.call_id}
+
+    # ---- orders before the answer
+
+    def ringing(self) -> None:
+        """180 Ringing, once; nothing after it is answered."""
+        session = self._incoming()
+        if not self._rang and not self.answered:
+            self._rang = True
+            self.status = "ringing"
+            session.provisional(180, self.agent.now())
+
+    def progress(self, body: bytes = b"") -> None:
+        """183 Session Progress with a session description, that of our own media port where none is given."""
+        session = self._incoming()
+        if not self.answered:
+            self.status = "ringing"
+            session.provisional(183, self.agent.now(), body or self._local_description())
+
+    def relay_progress(self, response: Response, with_body: bool, reliable: bool) -> None:
+        """Pass on what a dialled leg's peer sent: ringing once, early media whenever it changes."""
+        session = self.session
+        if self.ended or self.answered or not isinstance(session, UasSession) or not 180 <= response.status < 190:
+            return
+        # An offer may not travel in an unreliable response (RFC 3262 §5): a caller that made none hears only ringing.
+        offered = bool(session.invite.body) or (reliable and session.supports_100rel)
+        body = response.body if with_body and offered else b""
+        if body == session.last_body:
+            body = b""
+        if not body and self._rang:
+            return
+        status = response.status if body or response.status != 183 else 180
+        self._rang = self._rang or status == 180
+        self.status = "ringing"
+        session.provisional(status, self.agent.now(), body, reliable=reliable)
+
+    def answer(self, body: bytes = b"") -> None:
+        """200 OK, with our own media port's description where none is given. Nothing when already answered.
+
+        Raises CallEnded, and NotAcceptable (488) when no media can be agreed on.
+        """
+        session = self._incoming()
+        if self.answered:
+            return
+        now = self.agent.now()
+        session.accept(now, body or self._local_description())
+        self._is_answered(now)
+
+    def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """A final response other than 2xx: the call is over."""
+        session = self._incoming()
+        if self.answered:
+            raise CallEnded("the call has been answered: it can be hung up, not rejected")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        session.reject(status, self.agent.now(), lines, reason)
+
+    def redirect(self, contacts: Sequence[str]) -> None:
+        """302 with the URIs to try instead, in order."""
+        self.reject(302, headers=[("Contact", f"<{uri}>") for uri in contacts])
+
+    def hangup(self, status: int = 480, cause: str = "", reason: str = "") -> None:
+        """End the call: BYE once answered, before that `status`. `cause` is a Reason value (`Q.850;cause=16`)."""
+        if self.ended:
+            return
+        now = self.agent.now()
+        cause = cause or self.peer_reason
+        if self.answered:
+            self.status = "terminating"
+            self.session.bye(now, cause)
+        else:
+            session = self._incoming()
+            session.reject(status, now, f"Reason: {cause}\r\n" if cause else "", reason)
+
+    def _incoming(self) -> UasSession:
+        if self.ended:
+            raise CallEnded("the call is over")
+        session = self.session
+        if not isinstance(session, UasSession):
+            raise CallEnded("an outgoing call is answered by its far end")
+        return session
+
+    # ---- waiting
+
+    async def wait_ended(self) -> None:
+        """Returns when the leg is over."""
+        if self.ended:
+            return
+        if self._ended is None:
+            self._ended = self.agent.loop.create_future()
+        await self._ended
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a hangup ends it by cancelling the call's task. Raises CallEnded on a call that is over."""
+        if self.ended:
+            raise CallEnded("the call is over")
+        await asyncio.sleep(seconds)
+
+    # ---- media of our own
+
+    def _local_description(self) -> bytes:
+        """Our media port's answer to the caller's offer, or its own offer where the caller made none."""
+        if self._media is None:
+            self._media = self.agent.open_media(self.remote)
+        assert isinstance(self.session, UasSession)
+        offer = self.session.invite.body
+        return self._media.answer(offer) if offer else self._media.local or self._media.offer()
+
+    async def echo(self, seconds: float | None = None) -> None:
+        """Send the caller's audio back for so long, or until it hangs up. Answers first if need be."""
+        if self.ended:
+            raise CallEnded("the call is over")
+        if not self.answered:
+            self.answer()
+        if self._media is None or self._media.agreed is None:
+            await self._bring_media_home()
+        assert self._media is not None
+        await self._media.echo(seconds)
+
+    async def _bring_media_home(self) -> None:
+        """The peer's media went elsewhere (to another leg): offer our own port, by re-INVITE."""
+        if self._media is None:
+            self._media = self.agent.open_media(self.remote)
+        media = self._media
+        if self.session.awaits_ack and media.local and media.agreed is None:
+            # Our offer went out in the 200: its answer comes in the ACK.
+            self._acknowledged = self.agent.loop.create_future()
+            await self._acknowledged
+            return
+        done: asyncio.Future[int] = self.agent.loop.create_future()
+
+        def on_final(status: int, response: Response | None, now: float) -> None:
+            if done.done():
+                return
+            if response is not None and 200 <= status < 300:
+                try:
+                    media.accept(response.body)
+                    self.peer_body = response.body
+                except NotAcceptable:
+                    status = 488
+            done.set_result(status)
+
+        self.session.renegotiate("INVITE", media.offer(), self.agent.now(), on_final, retry_glare=True)
+        status = await done
+        if not 200 <= status < 300:
+            raise NotAcceptable(f"the peer does not take our media: {status} {reason_phrase(status)}")
+
+    def close_media(self) -> None:
+        """Give our own media port back."""
+        if self._media is not None:
+            self._media.close()
+            self._media = None
+
+    # ---- another leg
+
+    def offer_for_leg(self) -> tuple[bytes, int, bool]:
+        """What a leg dialled for this call says: its offer, its Max-Forwards, and whether it may ask for 100rel.
+
+        A caller that made no offer gets the far end's, which can come early only if it takes reliable responses.
+        """
+        session = self.session
+        if not isinstance(session, UasSession):
+            return self.peer_body, 70, True
+        text = session.invite.get("Max-Forwards", "70")
+        body = self.peer_body if self.answered else session.invite.body
+        return body, int(text) - 1, bool(body) or session.supports_100rel
+
+    def bridge(self, leg: "OutgoingCall") -> "Bridge":
+        """Answer the caller with what `leg` answered, and connect both. Raises CallEnded when one of them is over."""
+        from engine.bridge import Bridge  # both know each other
+
+        return Bridge.connect(self, leg)
+
+    def _is_answered(self, now: float) -> None:
+        self.answered_at = now
+        self.status = "progressing"
+        if self.agent.max_call_duration:
+            self.session.limit(now + self.agent.max_call_duration)
+
+    # ---- what the peer does (SessionUser)
+
+    def on_progress(self, session: Session, response: Response, now: float) -> None:
+        """Only outgoing calls make progress."""
+
+    def on_answered(self, session: Session, response: Response, now: float) -> None:
+        """Only outgoing calls are answered by their far end."""
+
+    def on_acknowledged(self, session: Session, body: bytes, now: float) -> None:
+        if body and self._media is not None:
+            try:
+                self._media.accept(body)
+                self.peer_body = body
+            except NotAcceptable:
+                session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
+        _resolve(self._acknowledged)
+
+    def on_reinvite(self, session: Session, request: Request, now: float) -> None:
+        """Hold, resume or a changed address, while the media is ours."""
+        if self._media is None:
+            session.refuse_reinvite(488, now)
+            return
+        try:
+            body = self._media.answer(request.body) if request.body else self._media.offer()
+        except NotAcceptable:
+            session.refuse_reinvite(488, now)
+            return
+        session.accept_reinvite(now, body)
+
+    def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media."""
+        leg = self.legs[0] if len(self.legs) == 1 else None
+        if leg is not None and leg.take_from_caller(session, transaction, request, now):
+            return
+        if request.method == "INFO" or not request.body:
+            session.reply(transaction, 200, now)
+        elif self._media is not None:
+            try:
+                if request.method == "PRACK" and self._media.agreed is None:
+                    self._media.accept(request.body)
+                    session.reply(transaction, 200, now)
+                else:
+                    session.reply(transaction, 200, now, body=self._media.answer(request.body))
+            except NotAcceptable:
+                session.reply(transaction, 488, now)
+        else:
+            session.reply(transaction, 488, now)
+
+    def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
+        self.finish(by, status, session.end_reason or reason, now)
+
+    def finish(self, by: str, status: int, reason: str, now: float) -> None:
+        """The leg is over: everything it holds is returned, whoever waits is told, its task is ended."""
+        if self.ended:
+            return
+        self.ended_at = now
+        self.ended_by = by
+        self.end_status = status
+        self.end_reason = reason
+        self.status = "hangup"
+        self.close_media()
+        for leg in tuple(self.legs):
+            leg.cancel(reason)
+        self.bridge_ = None
+        _resolve(self._acknowledged)
+        _resolve(self._ended)
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(self)
+        self.agent.call_over(self)
+
+
+def _resolve(future: "asyncio.Future[None] | None") -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

@@ -1,0 +1,251 @@
+"""A call that we make: dial, hear the outcome, and then a call like any other."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.call import Call, CallEnded, NotAcceptable
+from engine.sip.message import Request, Response
+from engine.sip.server_transaction import ServerTransaction
+from engine.sip.session import Session
+from engine.sip.uac import Credentials, Invitation, UacSession
+from engine.sip.uas import UasSession
+
+if TYPE_CHECKING:
+    from engine.user_agent import UserAgent
+
+
+class Outcome(NamedTuple):
+    """How dialling ended.
+
+    `kind`: answered, refused, unreachable, no_reply, no_progress, ring_timeout or cancelled. `status` is the final
+    SIP status, 0 when there was none. `retry_after` in seconds, 0 when not given. `first_reply` in monotonic seconds.
+    """
+
+    kind: str
+    status: int
+    reason: str
+    retry_after: int
+    first_reply: float | None
+
+
+@dataclass(slots=True)
+class DialSpec:
+    """Whom to call and what to say. Timeouts in seconds; `headers` are sent as they are, in order."""
+
+    request_uri: str
+    destination: str  # a sip: URI: where the request really goes
+    from_: str  # name-addr without tag
+    to: str
+    headers: Sequence[tuple[str, str]] = ()
+    username: str = ""
+    password: str = ""
+    realm: str = ""
+    no_reply_timeout: float = 32.0
+    no_progress_timeout: float = 60.0
+    ring_timeout: float = 180.0
+    codecs: str = ""  # order of our own offer, where we make it
+
+
+class OutgoingCall(Call):
+    """One leg that we opened; see `UserAgent.dial`."""
+
+    __slots__ = ("_outcome", "_waiter", "answer_body", "caller", "early_media", "request_uri")
+
+    direction = "outgoing"
+    session: UacSession
+
+    def __init__(self, agent: "UserAgent", session: UacSession, caller: Call | None, early_media: bool, now: float):
+        super().__init__(agent, session, agent.nowhere, now)
+        self.caller = caller
+        self.early_media = early_media
+        self.request_uri = session.invitation.request_uri
+        self.answer_body = b""  # of the 200, or of the reliable response before it
+        self._outcome: Outcome | None = None
+        self._waiter: asyncio.Future[Outcome] | None = None
+
+    @classmethod
+    def dial(cls, agent: "UserAgent", spec: DialSpec, caller: Call | None, early_media: bool) -> "OutgoingCall":
+        """Send the INVITE; see `UserAgent.dial`."""
+        now = agent.now()
+        headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
+        body, forwards, reliable = b"", 70, True
+        if caller is not None:
+            body, forwards, reliable = caller.offer_for_leg()
+        invitation = Invitation(
+            spec.request_uri,
+            spec.destination,
+            spec.from_,
+            spec.to,
+            body,
+            headers,
+            forwards,
+            Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
+            spec.no_reply_timeout,
+            spec.no_progress_timeout,
+            spec.ring_timeout,
+            reliable,
+        )
+        leg = cls(agent, UacSession(agent.endpoint, invitation, None), caller, early_media, now)
+        leg.session.dialer = leg
+        if caller is not None:
+            caller.legs.append(leg)
+        leg._start(spec, forwards, now)
+        return leg
+
+    def _start(self, spec: DialSpec, forwards: int, now: float) -> None:
+        if forwards < 0:
+            # RFC 3261 §16.3: what has gone through 70 hops goes round in a circle.
+            self.session.refuse_locally(483, "Too Many Hops", now)
+            return
+        if self.caller is None:
+            try:
+                self._media = self.agent.open_media_towards(spec.destination)
+                self.session.invitation.body = self._media.offer(codecs=[c for c in spec.codecs.split(",") if c])
+            except NotAcceptable as error:
+                self.session.refuse_locally(500, str(error), now)
+                return
+        self.session.start(now)
+
+    # ---- the outcome
+
+    async def outcome(self) -> Outcome:
+        """Wait for how dialling ends."""
+        if self._outcome is not None:
+            return self._outcome
+        self._waiter = self.agent.loop.create_future()
+        return await self._waiter
+
+    def cancel(self, cause: str = "") -> None:
+        """Give up: CANCEL, or BYE where the answer was faster. `cause` is a Reason value."""
+        if self.ended:
+            return
+        if self.answered:
+            self.hangup(cause=cause)
+        else:
+            self.status = "canceling"
+            self.session.cancel(self.agent.now(), cause)
+
+    def hangup(self, status: int = 480, cause: str = "", reason: str = "") -> None:
+        if self.answered:
+            super().hangup(status, cause, reason)
+        else:
+            self.cancel(cause)
+
+    def _set_outcome(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._leave_caller()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(outcome)
+
+    def _leave_caller(self) -> None:
+        if self.caller is not None and self in self.caller.legs:
+            self.caller.legs.remove(self)
+
+    # ---- what the far end does
+
+    def on_progress(self, session: Session, response: Response, now: float) -> None:
+        self.status = "ringing"
+        caller = self.caller
+        reliable = "RSeq" in response.headers
+        if response.body and reliable:
+            self.answer_body = response.body
+        if caller is not None:
+            caller.relay_progress(response, self.early_media, reliable)
+
+    def on_answered(self, session: Session, response: Response, now: float) -> None:
+        offerless = not self.session.invitation.body
+        if response.body or not offerless:
+            self.answer_body = response.body or self.answer_body
+        self.peer_body = self.answer_body
+        self._is_answered(now)
+        if self.caller is None:
+            if self._media is not None:
+                try:
+                    self._media.accept(response.body)
+                except NotAcceptable:
+                    self.session.acknowledge(now)
+                    self._set_outcome(Outcome("refused", 488, "no media agreed", 0, self.session.first_reply))
+                    self.session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
+                    return
+            self.session.acknowledge(now)
+        self._set_outcome(Outcome("answered", response.status, response.reason, 0, self.session.first_reply))
+
+    def on_refused(
+        self, session: UacSession, kind: str, status: int, reason: str, response: Response | None, now: float
+    ) -> None:
+        retry_after = 0
+        if response is not None and "Retry-After" in response.headers:
+            digits = response.get("Retry-After").split("(", 1)[0].split(";", 1)[0].strip()
+            retry_after = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+        self._set_outcome(
+            Outcome(kind, status if response is not None else 0, reason, retry_after, session.first_reply)
+        )
+        self.finish("local" if kind == "cancelled" else "remote", status, reason, now)
+
+    def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """INFO or UPDATE from the far end before the answer is passed to the caller."""
+        caller = self.caller
+        if caller is None or caller.ended or self.answered or request.method == "PRACK":
+            super().on_request(session, transaction, request, now)
+        elif request.method == "INFO":
+            relay_info(caller.session, session, transaction, request, now)
+        elif caller.session.peer_allows_update:
+            relay_update(caller.session, session, transaction, request, now)
+        else:
+            session.reply(transaction, 488, now)
+
+    def take_from_caller(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> bool:
+        """The caller's INFO, UPDATE or PRACK while this leg is dialled; False when it is none of the leg's."""
+        ours = self.session
+        if request.method == "PRACK" and ours.holds_prack:
+            ours.prack(now, request.body)
+            session.reply(transaction, 200, now)
+            return True
+        if not ours.dialog.remote_tag:
+            return False
+        if request.method == "INFO":
+            relay_info(ours, session, transaction, request, now)
+            return True
+        if request.body and ours.peer_allows_update:
+            relay_update(ours, session, transaction, request, now)
+            return True
+        return False
+
+
+def relay_info(
+    towards: Session, session: Session, transaction: ServerTransaction, request: Request, now: float
+) -> None:
+    """Pass INFO on with its body (DTMF and the like), and the answer back."""
+
+    def on_final(status: int, response: Response | None, later: float) -> None:
+        session.reply(transaction, status, later, *_content(response))
+
+    headers, body = _content(request)
+    package = request.get("Info-Package")
+    towards.request("INFO", now, headers + (f"Info-Package: {package}\r\n" if package else ""), body, on_final)
+
+
+def relay_update(
+    towards: Session, session: Session, transaction: ServerTransaction, request: Request, now: float
+) -> None:
+    """Pass an UPDATE's offer on, by re-INVITE where the other side knows no UPDATE, and the answer back."""
+
+    def on_final(status: int, response: Response | None, later: float) -> None:
+        session.reply(transaction, status, later, body=response.body if response is not None else b"")
+
+    method = "UPDATE" if towards.peer_allows_update else "INVITE"
+    towards.renegotiate(method, request.body, now, on_final)
+
+
+def _content(message: Request | Response | None) -> tuple[str, bytes]:
+    if message is None or not message.body:
+        return "", b""
+    lines = "".join(
+        f"{name}: {message.get(name)}\r\n" for name in ("Content-Type", "Content-Disposition") if message.get(name)
+    )
+    return lines, message.body
+
+
+__all__ = ["CallEnded", "DialSpec", "Outcome", "OutgoingCall", "UasSession"]

@@ -1,0 +1,320 @@
+"""The engine on the network: listeners below, the protocol core in the middle, calls on top.
+
+    agent = UserAgent(on_call)
+    await agent.start(["udp://127.0.0.1:5060"])
+
+`on_call(call)` is called for each incoming call and returns the coroutine that says what happens to it, or None where
+that has been said already (`call.reject(404)`). The coroutine runs as a task that ends with the call: a hangup cancels
+whatever it waits for.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from engine.call import Call, CallEnded
+from engine.media.port import MediaPort
+from engine.media.ports import PortPool
+from engine.outgoing_call import DialSpec, OutgoingCall
+from engine.rate_limit import RateLimit
+from engine.sip.endpoint import Endpoint, Policy, Surroundings
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop
+from engine.sip.timers import NEVER
+from engine.sip.uas import UasSession
+from engine.sip.uri import SipUri, parse_uri
+from engine.trace import Trace
+from engine.transport.addresses import family_of
+from engine.transport.listeners import Listeners
+from engine.transport.resolver import Resolver, Target
+
+# Timers are looked after this often at the most: under load one turn serves many.
+TIMER_STEP = 0.002  # s
+_LOCATED_MOST = 4096
+_BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
+
+OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
+
+
+class Log(Protocol):
+    """A structlog logger, or anything that takes an event and named values."""
+
+    def warning(self, event: str, **values: Any) -> Any: ...
+    def error(self, event: str, **values: Any) -> Any: ...
+
+
+class _Silent:
+    def warning(self, event: str, **values: Any) -> None:
+        """Nobody asked for a log."""
+
+    def error(self, event: str, **values: Any) -> None:
+        """Nobody asked for a log."""
+
+
+@dataclass(slots=True)
+class AgentSettings:
+    """What a user agent is told. Times in seconds."""
+
+    policy: Policy = field(default_factory=Policy)
+    advertise: str = ""
+    max_calls: int = 20_000  # incoming calls at once; 503 beyond
+    max_call_duration: float = 14_400.0  # 0: no limit
+    invite_rate: float = 0.0  # new calls a second and source; 0: no limit
+    invite_burst: int = 50
+    rtp_first: int = 20_000
+    rtp_last: int = 29_999
+    nameservers: tuple[tuple[str, int], ...] = ()  # the machine's own where empty
+    trace_messages: int = 10_000
+    trace_octets: int = 16 * 2**20
+
+
+class UserAgent:
+    """Accepts and makes calls. It owns every socket, task and timer that they need."""
+
+    def __init__(self, on_call: OnCall, settings: AgentSettings | None = None, log: Log | None = None) -> None:
+        self.on_call = on_call
+        self.settings = settings or AgentSettings()
+        self.log: Log = log or _Silent()
+        self.max_call_duration = self.settings.max_call_duration
+        self.calls: set[Call] = set()
+        self.incoming = 0  # of them
+        self.rate_limit = RateLimit(self.settings.invite_rate, self.settings.invite_burst)
+        self.trace = Trace(self.settings.trace_messages, self.settings.trace_octets)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._randomness = ""
+        self._used = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._armed = NEVER
+        self._located: dict[str, list[Hop]] = {}
+        self._idle: asyncio.Future[None] | None = None
+        self.listeners = Listeners(())
+
+    async def start(self, listen: Iterable[str]) -> None:
+        """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do."""
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time
+        self.endpoint = Endpoint(
+            Surroundings(
+                clock=self.now,
+                token=self._token,
+                locate=self._locate,
+                select=lambda transport, host: self.listeners.select(transport, host),
+                on_invite=self._invited,
+                random=lambda: int.from_bytes(os.urandom(4)) / 2**32,
+                wake=self._wake,
+                admits=self._admits,
+            ),
+            self.settings.policy,
+        )
+        self.listeners = await Listeners.open(list(listen), self, self.settings.advertise)
+        self.nowhere = Hop(next(iter(self.listeners)), "", 0)
+        self.resolver = Resolver(
+            nameservers=self.settings.nameservers,
+            transports=tuple(dict.fromkeys(transport.name for transport in self.listeners)),
+            families=tuple(dict.fromkeys(family_of(transport.local[0]) for transport in self.listeners)),
+        )
+        hosts = dict.fromkeys(transport.local[0] for transport in self.listeners)
+        self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last)
+
+    # ---- calls
+
+    def dial(self, spec: DialSpec, caller: Call | None = None, early_media: bool = True) -> OutgoingCall:
+        """Open a leg. With `caller`, its session description is offered, its Max-Forwards lowered, and what rings is
+        relayed to it (early media too, unless switched off); without, our own media port makes the offer."""
+        leg = OutgoingCall.dial(self, spec, caller, early_media)
+        if not leg.ended:
+            self.calls.add(leg)
+        return leg
+
+    def _invited(self, session: UasSession) -> None:
+        call = Call(self, session, session.source, self.now())
+        self.calls.add(call)
+        self.incoming += 1
+        try:
+            work = self.on_call(call)
+        except Exception as error:
+            self.log.error("call handler failed", call_id=call.id, error=repr(error))
+            session.reject(500, self.now())
+            return
+        if work is None:
+            if not call.ended and not call.answered:
+                session.reject(480, self.now())
+        elif call.ended:
+            work.close()
+        else:
+            self.run(call, work)
+
+    def run(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` say what happens to `call`: one task, which ends with the call."""
+        call.task = task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ran(call, done))
+
+    def _ran(self, call: Call, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        call.task = None
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, CallEnded):
+            self.log.error("call failed", call_id=call.id, error=repr(error))
+            if not call.ended:
+                call.hangup(500, 'Q.850;cause=41;text="internal error"')
+        elif not call.ended and call.status != "terminating":
+            call.hangup()
+
+    def call_over(self, call: Call) -> None:
+        """A leg has ended (told by itself)."""
+        if call not in self.calls:
+            return
+        self.calls.discard(call)
+        if call.direction == "incoming":
+            self.incoming -= 1
+        task = call.task
+        if task is not None and task is not asyncio.current_task(self.loop):
+            task.cancel()
+        if self._idle is not None and not self.calls and not self._idle.done():
+            self._idle.set_result(None)
+
+    # ---- the end
+
+    async def drain(self, timeout: float) -> int:
+        """Refuse new calls, let those in progress end for `timeout` seconds, hang up the rest; how many those were."""
+        self.endpoint.draining = True
+        await self._until_idle(timeout)
+        rest = list(self.calls)
+        for call in rest:
+            call.hangup(503, 'SIP;cause=503;text="shutting down"')
+        if rest:
+            await self._until_idle(_BYE_GRACE)
+        return len(rest)
+
+    async def _until_idle(self, timeout: float) -> None:
+        if not self.calls or timeout <= 0:
+            return
+        self._idle = self.loop.create_future()
+        await asyncio.wait((self._idle,), timeout=timeout)
+
+    async def stop(self) -> None:
+        """Close everything; calls that are still up are hung up, without waiting for their peers."""
+        for call in list(self.calls):
+            call.hangup(503)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_BYE_GRACE)
+        waiting = [t for t in self.endpoint.transactions.clients.values() if t.method == "BYE"]
+        if waiting:
+            await self._settled(waiting)
+        if self._handle is not None:
+            self._handle.cancel()
+        self.endpoint.deadlines.stop()
+        await self.listeners.close()
+        await self.resolver.close()
+        self.ports.close()
+
+    async def _settled(self, transactions: list[Any]) -> None:
+        """Wait, briefly, until the last BYEs are answered: a peer that never hears of its end keeps its line busy."""
+        end = self.now() + _BYE_GRACE
+        while self.now() < end and any(t.state in ("trying", "proceeding") for t in transactions):
+            await asyncio.sleep(0.02)
+
+    # ---- what the protocol core has not of its own
+
+    def _token(self) -> str:
+        """16 hexadecimal digits from the system's random source, drawn in larger pieces."""
+        start = self._used
+        if start + 16 > len(self._randomness):
+            self._randomness = os.urandom(2048).hex()
+            start = 0
+        self._used = start + 16
+        return self._randomness[start : start + 16]
+
+    def call_id(self) -> str:
+        """A random UUID (version 4) as text."""
+        a, b = self._token(), self._token()
+        return f"{a[:8]}-{a[8:12]}-4{a[13:16]}-a{b[1:4]}-{b[4:]}"
+
+    def _admits(self, source: Hop, now: float) -> bool:
+        return self.incoming < self.settings.max_calls and self.rate_limit.allows(source.host, now)
+
+    def _wake(self, when: float) -> None:
+        if when < self._armed:
+            if self._handle is not None:
+                self._handle.cancel()
+            self._armed = max(when, self.now() + TIMER_STEP)
+            self._handle = self.loop.call_at(self._armed, self._tick)
+
+    def _tick(self) -> None:
+        self._armed = NEVER
+        self._handle = None
+        self.endpoint.run(self.now())
+        when = self.endpoint.next_deadline()
+        if when < self._armed:
+            self._wake(when)
+
+    def _locate(self, uri: str, done: Callable[[list[Hop]], None]) -> None:
+        """RFC 3263: at once for what is numeric or known, else when the name servers have answered."""
+        hops = self._located.get(uri)
+        if hops is not None:
+            done(hops)
+            return
+        try:
+            parsed = parse_uri(uri)
+        except ParseError:
+            parsed = None
+        if not isinstance(parsed, SipUri):
+            done([])
+            return
+        targets = self.resolver.cached(parsed)
+        if targets is None:
+            task = self.loop.create_task(self._resolve(parsed, done))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        hops = self._hops(targets)
+        if family_of(parsed.params.get("maddr") or parsed.host_address):
+            if len(self._located) >= _LOCATED_MOST:
+                self._located.clear()
+            self._located[uri] = hops
+        done(hops)
+
+    async def _resolve(self, uri: SipUri, done: Callable[[list[Hop]], None]) -> None:
+        hops: list[Hop] = []
+        with suppress(OSError):
+            hops = self._hops(await self.resolver.resolve(uri))
+        done(hops)
+
+    def _hops(self, targets: Iterable[Target]) -> list[Hop]:
+        hops = []
+        for target in targets:
+            transport = self.listeners.select(target.transport, target.host)
+            if transport is not None:
+                hops.append(Hop(transport, target.host, target.port))
+        return hops
+
+    # ---- media of our own
+
+    def open_media(self, remote: Hop) -> MediaPort:
+        """A media port that `remote` can reach. Raises NoPortError when there is none left."""
+        shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
+        bound = remote.transport.local[0]
+        return MediaPort.open(self.ports, bound, shown if family_of(shown) else "")
+
+    def open_media_towards(self, uri: str) -> MediaPort:
+        """A media port for a call to `uri`, on the listener that the call will leave by as far as that is known."""
+        found: list[Hop] = []
+        self._locate(uri, found.extend)
+        return self.open_media(found[0] if found else self.nowhere)
+
+    # ---- what the transports bring (Sink)
+
+    def received(self, data: bytes, hop: Hop) -> None:
+        """One message from the network."""
+        now = self.now()
+        self.trace.add(now, True, hop, data)
+        self.endpoint.receive(data, hop, now)
+
+    def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
+        """What could not be delivered."""
+        self.endpoint.failed(hop, data, error, self.now())
