@@ -15,6 +15,10 @@ from engine.sip.grammar import ParseError, excerpt
 MAX_SIZE: Final = 65_535
 """The longest description that is read, in bytes: what one datagram could carry."""
 
+MAX_LINES: Final = 1_000
+MAX_FORMATS: Final = 256
+"""More lines, or formats of one stream, are refused: RTP has 128 payload types, and a long body must not hold up others."""
+
 _LINE = re.compile(r"([A-Za-z])=([^\r\n\0]*+)\r?+\n")
 _WELL_FORMED = re.compile(r"(?:[A-Za-z]=[^\r\n\0]*+\r?+\n)++")
 _MEDIA_LINE = re.compile(r"([^ ]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +([^ ]+)((?: +[^ ]+)*+) *")
@@ -260,11 +264,13 @@ class SessionDescription(_Lines):
 def parse(body: bytes) -> SessionDescription:
     """The session description in `body`. Lines may end in CRLF or in LF (RFC 8866 §5).
 
-    Real phones leave out `s=` and `t=`, so neither is missed. Raises ParseError: 413 above `MAX_SIZE`; 400 for a
-    body that does not begin with `v=0`, for a line without a letter and "=", and for a malformed `m=` line.
+    Real phones leave out `s=` and `t=`, so neither is missed. Raises ParseError: 413 above `MAX_SIZE` and `MAX_LINES`;
+    400 for a body that does not begin with `v=0`, for a line without a letter and "=", and for a malformed `m=` line.
     """
     if len(body) > MAX_SIZE:
         raise ParseError(f"session description of {len(body)} bytes", 413)
+    if body.count(b"\n") > MAX_LINES:
+        raise ParseError(f"session description of more than {MAX_LINES} lines", 413)
     text = body.decode("utf-8", "surrogateescape")
     if not _WELL_FORMED.fullmatch(text):
         text = _well_formed(text)
@@ -300,9 +306,12 @@ def _parse_media(value: str) -> Media:
     kind, port, count, protocol, formats = match.groups()
     if int(port) > 65535:
         raise ParseError(f"port above 65535 in m= line: {excerpt(value)}")
-    if not formats and port != "0":
+    texts = formats.split()
+    if len(texts) > MAX_FORMATS:
+        raise ParseError(f"more than {MAX_FORMATS} formats in m= line: {excerpt(value)}")
+    if not texts and port != "0":
         raise ParseError(f"m= line without a format: {excerpt(value)}")
-    return Media(kind, int(port), protocol, formats.split(), [], None if count is None else int(count))
+    return Media(kind, int(port), protocol, texts, [], None if count is None else int(count))
 
 
 def direction(body: bytes) -> str:
