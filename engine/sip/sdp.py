@@ -16,8 +16,10 @@ MAX_SIZE: Final = 65_535
 """The longest description that is read, in bytes: what one datagram could carry."""
 
 MAX_LINES: Final = 1_000
+"""The most lines that are read: what is longer must not hold up everybody else."""
+
 MAX_FORMATS: Final = 256
-"""More lines, or formats of one stream, are refused: RTP has 128 payload types, and a long body must not hold up others."""
+"""The most formats that one stream may offer; RTP knows 128 payload types."""
 
 _LINE = re.compile(r"([A-Za-z])=([^\r\n\0]*+)\r?+\n")
 _WELL_FORMED = re.compile(r"(?:[A-Za-z]=[^\r\n\0]*+\r?+\n)++")
