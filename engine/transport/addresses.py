@@ -59,7 +59,7 @@ def canonical(host: str) -> str:
 
 def _zone_index(zone: str) -> int:
     if zone.isascii() and zone.isdigit():
-        return min(int(zone[:10]), 0x7FFFFFFF)
+        return min(int(zone[:11]), 0x7FFFFFFF)
     try:
         return socket.if_nametoindex(zone)
     except (OSError, ValueError):

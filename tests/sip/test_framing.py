@@ -1,5 +1,7 @@
 """Messages cut out of a stream (RFC 3261 §18.3, §7.5; RFC 5626 §3.5.1)."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def message(body: bytes = b"", length: bytes | None = None, name: bytes = b"Cont
 
 def in_chunks(stream: bytes, cuts: list[int]) -> list[bytes]:
     edges = [0, *sorted({cut % (len(stream) + 1) for cut in cuts}), len(stream)]
-    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [stream[a:b] for a, b in pairwise(edges)]
 
 
 PIECES = st.one_of(

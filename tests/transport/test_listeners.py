@@ -1,0 +1,167 @@
+"""Listener URLs, what is said about those that cannot be opened, and which listener a peer is reached from."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from engine.transport.addresses import ROUTES
+from engine.transport.hop import Hop, Transport
+from engine.transport.limits import Limits
+from engine.transport.listeners import OPENERS, ListenError, Listeners, ListenUrl
+from engine.transport.tcp import TcpTransport
+
+MESSAGE = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "parsed"),
+    [
+        ("udp://127.0.0.1:5060", ("udp", "127.0.0.1", 5060)),
+        ("UDP://127.0.0.1", ("udp", "127.0.0.1", 5060)),
+        ("tcp://[::1]:0", ("tcp", "::1", 0)),
+        ("tcp://[::]/", ("tcp", "::", 5060)),
+        (" udp://sip.example.com:5070 ", ("udp", "sip.example.com", 5070)),
+        ("udp://[fe80::1%2]:5060", ("udp", "fe80::1%2", 5060)),
+    ],
+)
+def test_listener_urls(url: str, parsed: tuple[str, str, int]) -> None:
+    assert ListenUrl.parse(url) == parsed
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:5060", "not a listener URL: write it as udp://host:port"),
+        ("tls://0.0.0.0:5061", "tls is not built into this version: use udp:// and tcp://"),
+        ("wss://0.0.0.0", "wss is not built into this version"),
+        ("http://0.0.0.0", "'http' is not a transport"),
+        ("udp://", "the host is missing"),
+        ("udp://::1:x", "written in brackets"),
+        ("udp://[::1:5060", r"'\]' is missing"),
+        ("tcp://127.0.0.1:99999", "'99999' is not a port from 0 to 65535"),
+        ("udp://203.0.113.77:0", "not an address of this machine"),
+        ("udp://no..host:5060", "no..host does not resolve"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_named_with_what_to_do(run: Any, recorder: Any, url: str, said: str) -> None:
+    async def test() -> None:
+        with pytest.raises(ListenError, match=said) as caught:
+            await Listeners.open(["udp://127.0.0.1:0", "tcp://127.0.0.1:0", url], recorder())
+        assert str(caught.value).startswith(f"{url}: ")
+        assert "sip.listen" in str(caught.value)
+
+    run(test)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM)])
+def test_a_taken_port_is_named_with_what_to_do(run: Any, recorder: Any, name: str, kind: int) -> None:
+    async def test() -> None:
+        with socket.socket(socket.AF_INET, kind) as other:
+            other.bind(("127.0.0.1", 0))
+            if kind == socket.SOCK_STREAM:
+                other.listen()
+            url = f"{name}://127.0.0.1:{other.getsockname()[1]}"
+            with pytest.raises(ListenError) as caught:
+                await Listeners.open([url], recorder())
+        advice = "stop the other program or choose another port under sip.listen"
+        assert str(caught.value) == f"{url}: address already in use: {advice}"
+
+    run(test)
+
+
+def test_an_advertised_address_that_is_none_is_said_so(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        with pytest.raises(ListenError, match=r"sip\.advertise: host:x: .* host or host:port"):
+            await Listeners.open(["udp://127.0.0.1:0"], recorder(), "host:x")
+
+    run(test)
+
+
+def test_udp_and_tcp_in_both_families_at_once(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        urls = ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://[::1]:0", "tcp://[::1]:0", "udp://localhost:0"]
+        here, there = recorder(), recorder()
+        ours = await Listeners.open(urls, here)
+        theirs = await Listeners.open(urls, there, advertise="sip.example.com")
+        assert (len(ours), [t.name for t in ours]) == (5, ["udp", "tcp", "udp", "tcp", "udp"])
+        for number, (one, two) in enumerate(zip(ours, theirs, strict=True), 1):
+            one.send(MESSAGE, *two.local)
+            await there.message(number)
+            assert there.hop == Hop(two, one.local[0], there.hop.port)
+            assert two.sent_by(one.local[0]) == f"sip.example.com:{two.local[1]}"
+        await ours.close()
+        await theirs.close()
+
+    run(test)
+
+
+class Listener:
+    def __init__(self, name: str, host: str) -> None:
+        self.name = name
+        self.local = (host, 5060)
+
+
+def listeners(*parts: str) -> Listeners:
+    made: list[Any] = [Listener(*part.split(" ")) for part in parts]
+    return Listeners(made)
+
+
+@pytest.mark.parametrize(
+    ("parts", "transport", "host", "chosen"),
+    [
+        (["udp 127.0.0.1", "tcp 127.0.0.1", "udp ::1"], "udp", "192.0.2.9", 0),
+        (["udp 127.0.0.1", "tcp 127.0.0.1", "udp ::1"], "tcp", "192.0.2.9", 1),
+        (["udp 127.0.0.1", "tcp 127.0.0.1", "udp ::1"], "udp", "::1", 2),
+        (["udp 127.0.0.1", "tcp 127.0.0.1", "udp ::1"], "tcp", "::1", None),
+        (["udp 127.0.0.1"], "tls", "127.0.0.1", None),
+        (["udp 127.0.0.1"], "udp", "name", None),
+        (["udp 192.0.2.1", "udp 192.0.2.2", "udp 0.0.0.0"], "udp", "198.51.100.2", 1),
+        (["udp 192.0.2.1", "udp 0.0.0.0", "udp 192.0.2.2"], "udp", "198.51.100.2", 2),
+        (["udp 192.0.2.1", "udp 0.0.0.0"], "udp", "198.51.100.7", 1),
+        (["udp 192.0.2.1", "udp 192.0.2.3"], "udp", "198.51.100.7", 0),
+    ],
+)
+def test_the_listener_on_the_kernels_source_address_is_chosen(
+    parts: list[str], transport: str, host: str, chosen: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(ROUTES), "source", lambda _, remote: "192.0.2." + remote[-1])
+    opened = listeners(*parts)
+    expected = None if chosen is None else list(opened)[chosen]
+    assert opened.select(transport, host) is expected
+
+
+def test_a_listener_of_several_is_chosen_by_the_real_route(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        opened = await Listeners.open(["udp://127.0.0.2:0", "udp://127.0.0.1:0", "udp://0.0.0.0:0"], recorder())
+        chosen = opened.select("udp", "127.0.0.1")
+        assert chosen is not None
+        assert chosen.local[0] == "127.0.0.1"
+        await opened.close()
+
+    run(test)
+
+
+def test_a_further_transport_is_one_entry_and_one_class(
+    run: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Other(TcpTransport):
+        name = "tls"
+        via_name = "TLS"
+
+    monkeypatch.setitem(OPENERS, "tls", Other.open)
+
+    async def test() -> None:
+        sink = recorder()
+        opened = await Listeners.open(["tls://127.0.0.1:0", "udp://127.0.0.1:0"], sink, "", Limits())
+        transport = opened.select("tls", "127.0.0.1")
+        assert isinstance(transport, Other)
+        as_interface: Transport = transport
+        as_interface.send(MESSAGE, *transport.local)
+        await sink.message()
+        assert sink.hop.transport.via_name == "TLS"
+        await opened.close()
+        await asyncio.sleep(0)
+
+    run(test)

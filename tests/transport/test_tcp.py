@@ -1,0 +1,513 @@
+"""SIP over TCP on real sockets (RFC 3261 §18, RFC 5626 §3.5.1)."""
+
+import asyncio
+import random
+import socket
+import struct
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from engine.transport.limits import Limits
+from engine.transport.tcp import TcpTransport
+
+HOSTS = ["127.0.0.1", "::1"]
+WAIT = 8.0
+
+
+def message(text: bytes = b"") -> bytes:
+    return b"MESSAGE sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP h\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+
+
+class Peer:
+    """A plain TCP client, so that nothing of ours hides what is on the wire."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.address: tuple[str, int] = writer.get_extra_info("sockname")[:2]
+
+    @classmethod
+    async def connect(cls, transport: TcpTransport, source: str | None = None) -> "Peer":
+        host, port = transport.local
+        local = (source, 0) if source else None
+        return cls(*await asyncio.open_connection(host, port, local_addr=local))
+
+    async def read(self, size: int) -> bytes:
+        async with asyncio.timeout(WAIT):
+            return await self.reader.readexactly(size)
+
+    async def closed(self) -> bytes:
+        """What arrives until the other side closes, in whatever way."""
+        got = b""
+        try:
+            async with asyncio.timeout(WAIT):
+                while data := await self.reader.read(4096):
+                    got += data
+        except ConnectionError:
+            pass
+        await self.close()
+        return got
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+def listening(host: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.bind((host, 0))
+    sock.listen(16)
+    sock.setblocking(False)
+    return sock
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_requests_and_responses_share_one_connection_both_ways(run: Any, recorder: Any, host: str) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        one = await TcpTransport.open(host, 0, here)
+        two = await TcpTransport.open(host, 0, there)
+        assert not one.connected(*two.local)
+        for number in range(3):
+            one.send(message(b"%d" % number), *two.local)
+        await there.message(3)
+        assert there.messages == [message(b"0"), message(b"1"), message(b"2")]
+        back = there.hop
+        assert back.transport is two
+        assert back.host == host
+        assert two.connected(back.host, back.port)
+        two.send(message(b"back"), back.host, back.port)
+        assert await here.message() == message(b"back")
+        assert here.hop == (one, *two.local)
+        assert one.connected(*two.local)
+        assert (len(one._open), len(two._open)) == (1, 1)
+        for transport in (one, two):
+            transport.close()
+        for transport in (one, two):
+            await transport.wait_closed()
+        assert (here.failures, there.failures) == ([], [])
+
+    run(test)
+
+
+def test_messages_arrive_whole_however_the_stream_is_cut(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        rng = random.Random(4)
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        peer = await Peer.connect(transport)
+        sent = [message(b"x" * rng.randrange(2000)) for _ in range(60)]
+        stream = b"\r\n".join(sent)
+        while stream:
+            size = rng.choice((1, 3, 50, 400, 5000))
+            peer.writer.write(stream[:size])
+            stream = stream[size:]
+            await peer.writer.drain()
+            await asyncio.sleep(0)
+        await sink.message(60)
+        assert sink.messages == sent
+        await peer.close()
+        await sink.failure()
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_ping_is_answered_on_the_connection_rfc_5626_3_5_1(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        peer = await Peer.connect(transport)
+        peer.writer.write(b"\r\n\r\n")
+        assert await peer.read(2) == b"\r\n"
+        peer.writer.write(message() + b"\r\n\r\n\r\n\r\n")
+        assert await peer.read(4) == b"\r\n\r\n"
+        assert sink.messages == [message()]
+        transport.close()
+        assert await peer.closed() == b""
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_stream_that_cannot_be_framed_is_closed_without_an_answer(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        peer = await Peer.connect(transport)
+        peer.writer.write(message(b"fine") + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await peer.closed() == b""
+        await sink.failure()
+        assert sink.messages == [message(b"fine")]
+        assert "framing error" in sink.failures[0][2]
+        assert transport.framing_errors == 1
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_connection_refused_is_told_for_each_message_that_waited(run: Any, recorder: Any, host: str) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open(host, 0, sink)
+        with listening(host) as sock:
+            nobody = sock.getsockname()[1]
+        for _ in range(2):  # the second time as well: nothing of the failed attempt is kept
+            sink.failures.clear()
+            transport.send(message(b"1"), host, nobody)
+            transport.send(message(b"2"), host, nobody)
+            assert sink.failures == []
+            await sink.failure(2)
+            hop = (transport, host, nobody)
+            refused = "connection refused"
+            assert sink.failures == [(hop, message(b"1"), refused), (hop, message(b"2"), refused)]
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_peer_that_does_not_answer_the_connection_is_given_up_in_time(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(connect_timeout=0.05))
+        # A full backlog drops SYNs, as a packet filter does.
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen(0)
+            fill = [socket.socket() for _ in range(3)]
+            for sock in fill:
+                sock.setblocking(False)
+                sock.connect_ex(deaf.getsockname())
+            transport.send(message(), *deaf.getsockname())
+            _, data, error = await sink.failure()
+            assert (data, error) == (message(), "connection timed out")
+            for sock in fill:
+                sock.close()
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_messages_waiting_for_a_connection_are_bounded(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connect_queue=2))
+        two = await TcpTransport.open("127.0.0.1", 0, there)
+        for number in range(4):
+            one.send(message(b"%d" % number), *two.local)
+        await there.message(2)
+        await here.failure(2)
+        assert there.messages == [message(b"0"), message(b"1")]
+        assert [data for _, data, _ in here.failures] == [message(b"2"), message(b"3")]
+        for transport in (one, two):
+            transport.close()
+            await transport.wait_closed()
+
+    run(test)
+
+
+@pytest.mark.parametrize("host", ["example.com", "::1", ""])
+def test_what_cannot_be_connected_to_is_told_and_never_looked_up(run: Any, recorder: Any, host: str) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport.send(message(), host, 5060)
+        hop, data, error = await sink.failure()
+        assert (hop, data) == ((transport, host, 5060), message())
+        assert error == "not an address that this listener can connect to"
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_closed_connection_is_made_anew_for_the_next_message(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        with listening("127.0.0.1") as server:
+            loop = asyncio.get_running_loop()
+            for number in (1, 2):
+                transport.send(message(), *server.getsockname())
+                accepted, _ = await loop.sock_accept(server)
+                assert await loop.sock_recv(accepted, 4096) == message()
+                accepted.close()
+                hop, data, error = await sink.failure(number)
+                assert (hop.host, hop.port, data) == (*server.getsockname(), None)
+                assert error == "connection closed by peer"
+                assert not transport.connected(*server.getsockname())
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_reset_is_told_and_leaves_nothing(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        with listening("127.0.0.1") as server:
+            transport.send(message(), *server.getsockname())
+            loop = asyncio.get_running_loop()
+            accepted, _ = await loop.sock_accept(server)
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
+            _, data, error = await sink.failure()
+            assert (data, error) == (None, "connection reset by peer")
+        assert not transport._open
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_peer_that_takes_nothing_is_cut_off_and_told_with_the_message(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(write_buffer=100_000))
+        peer = await Peer.connect(transport)
+        peer.writer.transport.pause_reading()
+        peer.writer.write(message())
+        await sink.message()
+        big = message(b"x" * 50_000)
+        host, port = peer.address
+        for _ in range(10_000):
+            transport.send(big, host, port)
+            if not transport.connected(host, port):
+                break
+            await asyncio.sleep(0)
+        await sink.failure(2)
+        assert {(data, error) for _, data, error in sink.failures} == {
+            (big, "the peer takes no more data"),
+            (None, "the peer takes no more data"),
+        }
+        peer.writer.transport.abort()
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_peer_that_stalls_is_cut_off_in_time(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        limits = Limits(write_buffer=100_000_000, stall_timeout=0.05)
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", limits)
+        peer = await Peer.connect(transport)
+        peer.writer.transport.pause_reading()
+        peer.writer.write(message())
+        await sink.message()
+        for _ in range(200):
+            transport.send(message(b"x" * 100_000), *peer.address)
+        _, data, error = await sink.failure()
+        assert data is None
+        assert error in ("the peer takes no more data", "connection timed out")
+        peer.writer.transport.abort()
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_an_idle_connection_is_closed_without_a_failure(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(idle_timeout=0.05))
+        peer = await Peer.connect(transport)
+        peer.writer.write(message())
+        assert await peer.closed() == b""
+        assert sink.messages == [message()]
+        assert (sink.failures, transport.timed_out) == ([], 1)
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+@pytest.mark.parametrize("begun", [b"", b"INVITE sip:a SIP/2.0\r\nVia:", message() + b"INVITE", message(b"body")[:-1]])
+def test_a_message_that_does_not_get_finished_ends_the_connection(run: Any, recorder: Any, begun: bytes) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(message_timeout=0.05))
+        peer = await Peer.connect(transport)
+        peer.writer.write(begun)
+        assert await peer.closed() == b""
+        assert transport.timed_out == 1
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_slow_bytes_do_not_prolong_a_message(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(message_timeout=0.1))
+        peer = await Peer.connect(transport)
+
+        async def trickle() -> None:
+            for byte in message(b"x" * 250_000):
+                peer.writer.write(bytes([byte]))
+                await asyncio.sleep(0)
+
+        trickling = asyncio.create_task(trickle())
+        await peer.closed()
+        trickling.cancel()
+        await asyncio.wait([trickling])
+        assert sink.messages == []
+        assert transport.timed_out == 1
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_connections_are_bounded_in_all_and_for_each_source(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        limits = Limits(connections=3, connections_per_source=2)
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", limits)
+
+        async def admitted(source: str) -> Peer | None:
+            peer = await Peer.connect(transport, source)
+            try:
+                peer.writer.write(b"\r\n\r\n")
+                await peer.read(2)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                await peer.close()
+                return None
+            return peer
+
+        one, two = await admitted("127.0.0.2"), await admitted("127.0.0.2")
+        assert one
+        assert two
+        assert await admitted("127.0.0.2") is None
+        three = await admitted("127.0.0.3")
+        assert three
+        assert await admitted("127.0.0.4") is None
+        assert transport.refused == 2
+        await one.close()
+        await sink.failure()
+        again = await admitted("127.0.0.2")
+        assert again
+        transport.close()
+        for peer in (two, three, again):
+            await peer.closed()
+        await transport.wait_closed()
+        assert transport._accepted == {}
+
+    run(test)
+
+
+def test_connections_of_our_own_are_bounded(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connections=1))
+        two = await TcpTransport.open("127.0.0.1", 0, there)
+        three = await TcpTransport.open("127.0.0.1", 0, there)
+        one.send(message(b"2"), *two.local)
+        one.send(message(b"3"), *three.local)
+        await there.message()
+        _, data, error = await here.failure()
+        assert (data, error) == (message(b"3"), "too many connections")
+        for transport in (one, two, three):
+            transport.close()
+            await transport.wait_closed()
+
+    run(test)
+
+
+def test_what_was_written_is_out_before_close(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        peer = await Peer.connect(transport)
+        peer.writer.write(message())
+        await sink.message()
+        last = message(b"x" * 200_000)
+        transport.send(last, *peer.address)
+        transport.close()
+        assert await peer.closed() == last
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_close_does_not_wait_for_ever_for_a_peer_that_takes_nothing(
+    run: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.transport.tcp._CLOSE_GRACE", 0.05)
+
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(write_buffer=100_000_000))
+        peer = await Peer.connect(transport)
+        peer.writer.transport.pause_reading()
+        peer.writer.write(message())
+        await sink.message()
+        transport.send(message(b"x" * 20_000_000), *peer.address)
+        transport.close()
+        await transport.wait_closed()
+        peer.writer.transport.abort()
+
+    run(test)
+
+
+def test_close_gives_up_connections_that_are_being_made(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        with listening("127.0.0.1") as server:
+            transport.send(message(), *server.getsockname())
+            transport.close()
+            transport.send(message(), *server.getsockname())
+            await transport.wait_closed()
+            transport.close()
+        assert sink.failures == []
+
+    run(test)
+
+
+def test_the_sink_may_close_the_listener_between_two_messages(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        sink.on_message = lambda data, hop: transport.close()
+        peer = await Peer.connect(transport)
+        peer.writer.write(message(b"1") + message(b"2"))
+        await peer.closed()
+        await transport.wait_closed()
+        assert sink.messages == [message(b"1")]
+
+    run(test)
+
+
+def test_dead_peers_are_looked_for_on_accepted_and_made_connections() -> None:
+    async def test() -> None:
+        class Sink:
+            def received(self, *_: Any) -> None: ...
+            def failed(self, *_: Any) -> None: ...
+
+        limits = Limits(stall_timeout=7.0)
+        transport = await TcpTransport.open("127.0.0.1", 0, Sink(), "", limits)
+        peer = await Peer.connect(transport)
+        peer.writer.write(b"\r\n\r\n")
+        await peer.read(2)
+        (connection,) = transport._open
+        sock = connection.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        transport.close()
+        await peer.closed()
+        await transport.wait_closed()
+
+    asyncio.run(test())
