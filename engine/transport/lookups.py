@@ -59,6 +59,7 @@ Query = Callable[[Question, float], Awaitable[tuple[Records, float]]]
 class _Entry(NamedTuple):
     records: Records
     until: float
+    expired: float  # when their own time to live ended, which for stale records is before `until`
 
 
 class Lookups:
@@ -127,16 +128,21 @@ class Lookups:
     async def _look_up(self, question: Question) -> Records:
         try:
             records, ttl = await self._query(question, self._timeout)
-            ttl = min(max(ttl, _FLOOR), _CEILING if records else _NEGATIVE_CEILING)
         except LookupError:
-            stale = self._cache.get(question)
-            usable = stale is not None and self._clock() - stale.until < _STALE_SECONDS
-            if stale is not None and usable:
-                # The entry keeps its own end, so that stale records do not live on from trouble to trouble.
-                return stale.records
-            records, ttl = (), _TROUBLE_SECONDS
-        self._remember(question, _Entry(records[:_RECORDS], self._clock() + ttl))
-        return records[:_RECORDS]
+            entry = self._in_trouble(question)
+        else:
+            records = records[:_RECORDS]
+            end = self._clock() + min(max(ttl, _FLOOR), _CEILING if records else _NEGATIVE_CEILING)
+            entry = _Entry(records, end, end)
+        self._remember(question, entry)
+        return entry.records
+
+    def _in_trouble(self, question: Question) -> _Entry:
+        now = self._clock()
+        old = self._cache.get(question)
+        if old is not None and old.records and now - old.expired < _STALE_SECONDS:
+            return _Entry(old.records, now + _TROUBLE_SECONDS, old.expired)
+        return _Entry((), now + _TROUBLE_SECONDS, now)
 
     def _remember(self, question: Question, entry: _Entry) -> None:
         self._cache.pop(question, None)
@@ -167,8 +173,8 @@ class NameServers:
         resolver = self._resolver
         if not resolver.nameservers:
             raise LookupError("no name server is configured")
-        # Less than half of it for one server, so that the next one has its turn.
-        resolver.timeout = timeout * 0.4
+        # A lost datagram, or a server that is down, costs a fraction of the time: then it is the next one's turn.
+        resolver.timeout = timeout * 0.15
         try:
             answer = await resolver.resolve(
                 question.name,
