@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, get_origin
+from typing import Any, NamedTuple, get_origin
 
 from pydantic import BaseModel
 
 from config.faults import Fault, FieldPath, format_path
+from flows.faults import printable
 
 PREFIX = "TRUNKLINE_"
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
@@ -109,21 +110,33 @@ def _variable_names(model: type[BaseModel], prefix: str) -> list[str]:
     return names
 
 
+class _Use(NamedTuple):
+    """A text of the file that `${NAME}` was replaced in."""
+
+    path: FieldPath
+    written: str
+    expanded: str
+    values: list[tuple[str, str]]
+
+
 @dataclass(slots=True)
 class Secrets:
-    """The values that `${NAME}` brought in, so that no message repeats one."""
+    """Replaces `${NAME}` by what the environment holds, and keeps those values out of messages."""
 
     faults: list[tuple[FieldPath, str]] = field(default_factory=list)
-    _used: list[tuple[FieldPath, str, str]] = field(default_factory=list)
+    _uses: list[_Use] = field(default_factory=list)
 
-    def expand(self, value: Any, path: FieldPath, environ: Mapping[str, str]) -> Any:
-        """`value` with every `${NAME}` in its texts replaced, and `$${` as a plain `${`."""
+    def expand(self, value: Any, path: FieldPath, environ: Mapping[str, str], skipped: Container[FieldPath]) -> Any:
+        """`value` with every `${NAME}` in its texts replaced, and `$${` as a plain `${`; but at `skipped` paths."""
+        if path in skipped:
+            return value
         if isinstance(value, dict):
-            return {key: self.expand(item, (*path, key), environ) for key, item in value.items()}
+            return {key: self.expand(item, (*path, key), environ, skipped) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.expand(item, (*path, index), environ) for index, item in enumerate(value)]
+            return [self.expand(item, (*path, index), environ, skipped) for index, item in enumerate(value)]
         if not isinstance(value, str) or "${" not in value:
             return value
+        values: list[tuple[str, str]] = []
 
         def replacement(match: re.Match[str]) -> str:
             name = match[1]
@@ -132,19 +145,30 @@ class Secrets:
             if name is None:
                 problem = "${ begins the name of an environment variable; close it with }, or write $${ for a plain ${"
                 self.faults.append((path, problem))
-                return match[0]
-            if name not in environ:
+            elif name not in environ:
                 self.faults.append((path, f"the environment variable {name} is not set; export it"))
-                return match[0]
-            self._used.append((path, name, environ[name]))
-            return environ[name]
+            else:
+                values.append((name, environ[name]))
+                return environ[name]
+            return match[0]
 
-        return _REFERENCE.sub(replacement, value)
+        expanded = _REFERENCE.sub(replacement, value)
+        if values:
+            self._uses.append(_Use(path, value, expanded, values))
+        return expanded
 
     def hide(self, text: str, path: FieldPath) -> str:
-        """`text` about the field at `path`, with secrets of that field, or of one within it, put back to `${NAME}`."""
-        for place, name, value in self._used:
-            length = min(len(place), len(path))
-            if value and place[:length] == path[:length]:
-                text = text.replace(value, f"${{{name}}}")
+        """`text` about the field at `path`, with what secrets brought into it, or into a field within it, put back to
+        `${NAME}`."""
+        for use in self._uses:
+            length = min(len(use.path), len(path))
+            if use.path[:length] != path[:length]:
+                continue
+            for secret, public in (
+                (use.expanded, use.written),
+                *((value, f"${{{name}}}") for name, value in use.values),
+            ):
+                # Messages quote a value as it is, as repr does, or shortened.
+                for form in (secret, repr(secret)[1:-1], printable(secret)):
+                    text = text.replace(form, public) if form else text
         return text

@@ -4,11 +4,12 @@ A fault is one line: where (file and line, or the environment variable), which f
 Loading collects every fault before it gives up, so that a file is mended in one round.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-PathKey = str | int
-FieldPath = tuple[PathKey, ...]
+from flows.faults import FieldPath, format_path
+
+__all__ = ["ConfigurationError", "Fault", "FieldPath", "format_path"]
 
 
 @dataclass(slots=True)
@@ -35,14 +36,3 @@ class ConfigurationError(Exception):
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = list(faults)
-
-
-def format_path(path: Iterable[PathKey]) -> str:
-    """`("providers", 0, "hostname")` as `providers[0].hostname`."""
-    text = ""
-    for key in path:
-        if isinstance(key, int):
-            text += f"[{key}]"
-        else:
-            text += f".{key}" if text else key
-    return text

@@ -8,30 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-# By the error's type; the values of pydantic's context are filled in by name.
-_SENTENCES = {
-    "missing": "is missing; add it",
-    "greater_than": "must be more than {gt}; write a larger number",
-    "greater_than_equal": "must be at least {ge}; write a larger number",
-    "less_than": "must be less than {lt}; write a smaller number",
-    "less_than_equal": "must be at most {le}; write a smaller number",
-    "string_too_short": "must not be empty; write a value",
-    "string_too_long": "must not be longer than {max_length} characters; shorten it",
-    "too_short": "must not be empty; add an entry",
-    "too_long": "must not hold more than {max_length} entries; remove some",
-}
-# By the beginning of the error's type: what the field wants, and how to write it.
-_WANTED = (
-    ("string_type", "text", "put it in quotes"),
-    ("int_", "a whole number", "write digits only"),
-    ("float_", "a number", "write digits only"),
-    ("finite_number", "a number", "write digits only"),
-    ("bool_", "true or false", "write one of the two"),
-    ("list_type", "a list", "write [one, two] or one line with a dash for each entry"),
-    ("dict_type", "a mapping", "write one line of name: value for each entry"),
-    ("model_", "a mapping", "write one line of name: value for each entry"),
-    ("uuid_", "a UUID", "write it as 8-4-4-4-12 hexadecimal digits"),
-)
+from flows import faults as flow_faults
 
 
 def sentence(error: ErrorDetails, known: Sequence[str]) -> str:
@@ -40,30 +17,23 @@ def sentence(error: ErrorDetails, known: Sequence[str]) -> str:
     Values are repeated only where they are short and plain, and the caller hides secrets (`Secrets.hide`).
     """
     kind = error["type"]
-    value = error.get("input")
     if kind == "extra_forbidden":
         return unknown(str(error["loc"][-1]), known)
-    if kind in ("value_error", "assertion_error"):
-        return error["msg"].partition(", ")[2] or error["msg"]
-    if kind in ("literal_error", "enum"):
-        return f"{_described(value)} is not known here; use {error['ctx']['expected']}"
-    if kind in _SENTENCES:
-        return _SENTENCES[kind].format_map({key: _plain(limit) for key, limit in error.get("ctx", {}).items()})
-    if value is None:
+    if kind.isupper():  # routing's own errors: the type is the API's reason, the message a sentence
+        return error["msg"]
+    if error.get("input") is None and kind != "missing":
         return "has no value; write one or remove the line"
-    for beginning, wanted, advice in _WANTED:
-        if kind.startswith(beginning):
-            return f"must be {wanted}, not {_described(value)}; {advice}"
-    message = error["msg"]
-    return f"{message[:1].lower()}{message[1:]}; correct it"
+    if "ctx" in error:
+        error = error | {"ctx": {key: _plain(value) for key, value in error["ctx"].items()}}
+    return flow_faults.sentence(error, "it", known)
 
 
 def unknown(name: str, known: Sequence[str]) -> str:
-    """What to say about a name that does not exist, given those that do."""
+    """What to say about a setting that does not exist, given those that do."""
     close = get_close_matches(name, known, n=1)
     if close:
         return f"unknown setting; did you mean {close[0]}?"
-    return f"unknown setting; remove it, or use one of {', '.join(known)}" if known else "unknown setting; remove it"
+    return f"unknown setting; remove it, or use one of: {', '.join(known)}" if known else "unknown setting; remove it"
 
 
 def fields_at(model: type[BaseModel], location: Iterable[str | int]) -> list[str]:
@@ -93,15 +63,5 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _described(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return f"the number {value}"
-    if isinstance(value, str):
-        return repr(value) if len(value) <= 80 else f"a text of {len(value)} characters"
-    return "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else "this"
-
-
-def _plain(limit: object) -> object:
-    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+def _plain(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

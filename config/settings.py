@@ -4,18 +4,18 @@ Nothing here reads a file. `config.loading` fills these models; `service` hands 
 them, none of which imports this module.
 """
 
-import ipaddress
 import re
 from typing import Annotated, Literal, NamedTuple, Self
 
 import phonenumbers
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-_LISTEN = re.compile(r"(?P<transport>[a-z]+)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:/?#@\s]+)(?::(?P<port>[0-9]{1,5}))?")
-_TRANSPORTS = ("udp", "tcp")
+from engine.transport.listeners import ListenError, ListenUrl
+from routing.addresses import parse_network
+from routing.hostnames import parse_host_port
+
 _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 # RFC 3261 §25.1: product = token [SLASH product-version]; what a Server or User-Agent header may hold in plain text.
 _USER_AGENT = re.compile(r"[A-Za-z0-9.!%*_+`'~/ ()-]+")
 
@@ -107,12 +107,10 @@ class SipSettings(_Section):
     @classmethod
     def _listeners(cls, urls: list[str]) -> list[str]:
         for url in urls:
-            match = _LISTEN.fullmatch(url)
-            if not match or int(match["port"] or 0) > 65535:
-                raise ValueError(f"{url!r} is no listener; write TRANSPORT://HOST:PORT, such as udp://127.0.0.1:5060")
-            if match["transport"] not in _TRANSPORTS:
-                known = " or ".join(_TRANSPORTS)
-                raise ValueError(f"{url!r}: the transport {match['transport']!r} is not available; use {known}")
+            try:
+                ListenUrl.parse(url)
+            except ListenError as error:
+                raise ValueError(str(error)) from None
         for url in urls:
             if urls.count(url) > 1 and not url.endswith(":0"):
                 raise ValueError(f"{url!r} is listed twice; keep one")
@@ -121,23 +119,15 @@ class SipSettings(_Section):
     @field_validator("advertise")
     @classmethod
     def _advertised(cls, host: str) -> str:
-        if not host or _HOST_NAME.fullmatch(host):
-            return host
-        try:
-            ipaddress.IPv6Address(host.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            raise ValueError(f"{host!r} is no host; write an address or a name without a port") from None
+        if host:
+            parse_host_port(host)
         return host
 
     @field_validator("trusted_networks")
     @classmethod
     def _networks(cls, networks: list[str]) -> list[str]:
         for network in networks:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                hint = "the bits after the prefix must be zero" if "host bits" in str(error) else "such as 10.0.0.0/8"
-                raise ValueError(f"{network!r} is no address or network; write one, {hint}") from None
+            parse_network(network)
         return networks
 
     @field_validator("user_agent")

@@ -1,0 +1,178 @@
+"""From a file and the environment to a checked configuration, or to everything that is wrong with them."""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config.document import Document
+from config.environment import Overrides, Secrets, environment_place, override
+from config.faults import ConfigurationError, Fault, FieldPath
+from config.resources import LISTS, Resources, read_resources
+from config.sentences import fields_at, sentence
+from config.settings import Settings
+from flows.model import Flow
+from routing.models import Number, Provider, Route
+from routing.settings import RoutingSettings
+
+# Fields whose values no message repeats, even where they stand in the file itself.
+_SECRET_FIELDS = frozenset({"password", "admin_key", "redis"})
+
+PythonFlows = Callable[[str, Path], Collection[str]]
+"""Names of the flows that a Python module registers, given the module and the directory of the configuration file.
+Raises ImportError or ValueError with a sentence where there are none to be had."""
+
+
+@dataclass(slots=True)
+class Configuration:
+    """A configuration that is in order.
+
+    `warnings` are lines about what is legal and probably not meant, `notices` lines about settings that this version
+    accepts and does not act upon.
+    """
+
+    path: Path
+    settings: Settings
+    resources: Resources
+    warnings: list[str]
+    notices: list[str]
+
+    def routing_settings(self) -> RoutingSettings:
+        """The settings that routing is told."""
+        sip, numbering = self.settings.sip, self.settings.numbering
+        return RoutingSettings(
+            allow_guests=sip.allow_guests,
+            trusted_networks=tuple(sip.trusted_networks),
+            default_country=numbering.default_country,
+            international_prefixes=tuple(numbering.international_prefixes),
+            strict=numbering.strict,
+            reserved_virtual_prefix=numbering.reserved_virtual_prefix,
+        )
+
+    @property
+    def providers(self) -> list[Provider]:
+        """Providers in the order of the file."""
+        return self.resources.providers
+
+    @property
+    def routes(self) -> list[Route]:
+        """Routes in the order of the file."""
+        return self.resources.routes
+
+    @property
+    def numbers(self) -> list[Number]:
+        """Numbers in the order of the file."""
+        return self.resources.numbers
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Flows in the order of the file."""
+        return self.resources.flows
+
+
+def load(
+    path: Path, environ: Mapping[str, str] | None = None, python_flows: PythonFlows | None = None
+) -> Configuration:
+    """Read, complete and check a configuration file. Raises ConfigurationError with every fault there is.
+
+    `environ` is the process environment by default. `python_flows` is asked where the file names a `flows_module`.
+    """
+    environ = os.environ if environ is None else environ
+    document = Document.read(path)
+    if not isinstance(document.data, dict):
+        problem = "the file must be a mapping; begin it with a section such as sip: or numbers:"
+        raise ConfigurationError([Fault(f"{document.name}:1", (), problem, 1)])
+    # A section whose lines are all comments is there and empty: it means the defaults.
+    data = {key: value for key, value in document.data.items() if value is not None}
+    overrides = override(data, environ, Settings, LISTS)
+    secrets = Secrets()
+    # In a flow `${name}` is a variable of the call. What comes from an override is taken as it is.
+    for key in data.keys() - {"flows"}:
+        data[key] = secrets.expand(data[key], (key,), environ, overrides.names)
+
+    faults = _Faults(document, data, overrides, secrets)
+    for place, problem in secrets.faults:
+        faults.add(place, problem)
+    settings = _settings(data, faults)
+    names = _python_flow_names(settings, path.parent, python_flows, faults) if settings else ()
+    resources = read_resources(
+        {key: data.get(key, []) for key in LISTS},
+        faults.add,
+        strict_numbers=settings.numbering.strict if settings else False,
+        python_flows=names,
+    )
+    if settings is None or faults.found:
+        raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
+    warnings = [faults.line(place, problem) for place, problem in resources.warnings]
+    notices = [faults.line(place, problem) for place, problem in _without_effect(settings)]
+    return Configuration(path, settings, resources, warnings, notices)
+
+
+class _Faults:
+    """Collects faults, each with its place and without secrets."""
+
+    def __init__(self, document: Document, data: dict[str, Any], overrides: Overrides, secrets: Secrets) -> None:
+        self._document = document
+        self._data = data
+        self._overrides = overrides
+        self._secrets = secrets
+        self.found = list(overrides.faults)
+
+    def add(self, path: FieldPath, problem: str) -> None:
+        self.found.append(self._fault(path, problem))
+
+    def line(self, path: FieldPath, problem: str) -> str:
+        return str(self._fault(path, problem))
+
+    def _fault(self, path: FieldPath, problem: str) -> Fault:
+        problem = self._secrets.hide(problem, path)
+        if _SECRET_FIELDS.intersection(path) and (value := str(self._value(path))):
+            problem = problem.replace(value, "(hidden)")
+        if variable := self._overrides.variable(path):
+            return Fault(environment_place(variable), path, problem)
+        return Fault(self._document.place(path), path, problem, self._document.line(path))
+
+    def _value(self, path: FieldPath) -> Any:
+        value: Any = self._data
+        for key in path:
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                return ""
+        return value
+
+
+def _settings(data: Mapping[str, Any], faults: _Faults) -> Settings | None:
+    try:
+        return Settings.model_validate({key: value for key, value in data.items() if key not in LISTS})
+    except ValidationError as error:
+        for details in error.errors():
+            location = details["loc"]
+            known = fields_at(Settings, location) + (list(LISTS) if len(location) == 1 else [])
+            faults.add(location, sentence(details, known))
+    return None
+
+
+def _python_flow_names(
+    settings: Settings, directory: Path, python_flows: PythonFlows | None, faults: _Faults
+) -> Collection[str]:
+    if not settings.flows_module or python_flows is None:
+        return ()
+    try:
+        return python_flows(settings.flows_module, directory)
+    except (ImportError, ValueError) as error:
+        faults.add(("flows_module",), f"{error}; correct the module or its name")
+    return ()
+
+
+def _without_effect(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
+    later = "comes in a later version; the setting has no effect yet"
+    if settings.api.listen or settings.api.admin_key:
+        yield ("api",), f"the REST API {later}"
+    if settings.store not in ("", ":memory:"):
+        yield ("store",), f"a store other than :memory: {later}, and everything is read from this file at each start"
+    if settings.redis:
+        yield ("redis",), f"sharing state between nodes through Redis {later}"

@@ -1,0 +1,280 @@
+"""The command line: what may be asked, checked, and handed to the program behind it.
+
+Every program is imported by its own command, so that `--help` is quick and one that is broken stops no other.
+Exit codes: 0 done, 1 the work failed, 2 wrong usage or configuration. Errors are one line each on standard error.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.faults import ConfigurationError
+from config.logs import escape
+from routing.hostnames import parse_host_port
+from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+cli = typer.Typer(
+    help="A SIP signalling engine with number routing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[
+    Path,
+    typer.Option("--config", "-c", metavar="FILE", help="The configuration file.", envvar="TRUNKLINE_CONFIG"),
+]
+_DEFAULT_CONFIG = Path("trunkline.yaml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code. `arguments` are those of the process by default."""
+    try:
+        result = cli(arguments if arguments is None else list(arguments), standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        # Wrong usage comes here; its own rendering takes several lines.
+        _complain(f"{_one_line(error.format_message())} (see trunkline --help)")
+        return error.exit_code
+    except ConfigurationError as error:
+        for fault in error.faults:
+            _complain(str(fault))
+        return WRONG
+    except BrokenPipeError:
+        # Whoever read our output has gone. The interpreter flushes once more at its end: let it have somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted")
+        return FAILED
+    except OSError as error:
+        _complain(_one_line(str(error)))
+        return FAILED
+    return result if isinstance(result, int) else DONE
+
+
+def _complain(line: str) -> None:
+    print(f"trunkline: {escape(line)}", file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _run(program: Coroutine[Any, Any, int]) -> int:
+    """Run a program in the fastest event loop there is. Ctrl-C cancels it, and it may clean up."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None
+    try:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(program)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        try:
+            version = metadata.version("trunkline")
+        except metadata.PackageNotFoundError:
+            version = "(not installed)"
+        print(f"trunkline {version}")
+        raise typer.Exit(DONE)
+
+
+@cli.callback()
+def _common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """A SIP signalling engine with number routing."""
+
+
+@cli.command()
+def serve(
+    config: ConfigFile = _DEFAULT_CONFIG,
+    with_trunk: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT=STATUS",
+            help="Play a provider too, in this process: 127.0.0.2:5080=503 refuses, =200 answers. Repeatable.",
+        ),
+    ] = None,
+) -> int:
+    """Run the engine until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
+    from service import app
+
+    orders = [_played_trunk(text) for text in with_trunk or ()]
+    return _run(_serve_beside(orders, app.serve(config)) if orders else app.serve(config))
+
+
+async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any, int]) -> int:
+    """The engine and its little trunks: all end when the engine does, or when a trunk cannot start."""
+    from service import little_trunk
+
+    async with asyncio.TaskGroup() as group:
+        trunks = [group.create_task(little_trunk.play(order)) for order in orders]
+        try:
+            return await _first_to_end(group.create_task(engine), trunks)
+        finally:
+            for trunk in trunks:
+                trunk.cancel()
+
+
+async def _first_to_end(engine: asyncio.Task[int], trunks: Sequence[asyncio.Task[int]]) -> int:
+    done, _ = await asyncio.wait([engine, *trunks], return_when=asyncio.FIRST_COMPLETED)
+    if engine in done:
+        return engine.result()
+    engine.cancel()
+    return max(task.result() for task in done)
+
+
+@cli.command()
+def check(config: ConfigFile = _DEFAULT_CONFIG) -> int:
+    """Validate the configuration and every flow in it."""
+    from config.loading import load
+
+    try:
+        configuration = load(config)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            _complain(str(fault))
+        return FAILED
+    for line in configuration.warnings:
+        _complain(f"warning: {line}")
+    for line in configuration.notices:
+        _complain(f"note: {line}")
+    counts = ((getattr(configuration, kind), kind) for kind in ("providers", "routes", "numbers", "flows"))
+    summary = ", ".join(f"{len(found)} {kind[:-1] if len(found) == 1 else kind}" for found, kind in counts)
+    print(f"{config} is in order: {summary}")
+    return DONE
+
+
+@cli.command()
+def explain(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="What is dialled.")],
+    config: ConfigFile = _DEFAULT_CONFIG,
+) -> int:
+    """Show which flow or which providers a number leads to, and why."""
+    from config.loading import load
+    from routing.directory import Directory
+    from routing.health import HealthBoard
+    from routing.hunt import Router
+    from service import explain_view
+
+    configuration = load(config)
+    directory = Directory()
+    directory.replace(configuration.numbers, configuration.providers, configuration.routes)
+    router = Router(directory, HealthBoard(), configuration.routing_settings())
+    names = {flow.id: flow.name for flow in configuration.flows}
+    explain_view.show(router.explain(number, time.monotonic()), names)
+    return DONE
+
+
+@cli.command()
+def call(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="A number, an extension or a SIP URI.")],
+    via: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the INVITE is sent.")],
+    caller: Annotated[str, typer.Option("--from", metavar="NUMBER", help="Who calls.")] = "trunkline",
+    user: Annotated[str, typer.Option(help="User name, where credentials are asked for.")] = "",
+    password: Annotated[str, typer.Option(envvar="TRUNKLINE_PASSWORD", help="Its password.")] = "",
+    digits: Annotated[str, typer.Option(help="Keys to press once answered; a comma pauses.")] = "",
+    duration: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Hang up after it; 0 waits for the other end.")
+    ] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for an answer.")] = 60.0,
+    transport: Annotated[str, typer.Option(metavar="udp|tcp")] = "udp",
+    header: Annotated[list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="Repeatable.")] = None,
+) -> int:
+    """Call a number, send digits, and show the ladder and the outcome."""
+    headers = [_header(text) for text in header or ()]
+    if transport not in ("udp", "tcp"):
+        raise typer.BadParameter(f"{transport!r} is no transport; use udp or tcp", param_hint="'--transport'")
+    if set(digits) - set("0123456789*#ABCDabcd,"):
+        raise typer.BadParameter("only 0-9, *, #, A-D and commas can be sent", param_hint="'--digits'")
+    _host_port(via, "'--via'")
+    from service import softphone
+
+    order = CallOrder(number, via, caller, user, password, digits, duration, timeout, transport, headers)
+    return _run(softphone.call(order))
+
+
+@cli.command()
+def trunk(
+    listen: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="Where to listen. Repeatable.  [udp://127.0.0.2:5080]")
+    ] = None,
+    answer: Annotated[bool, typer.Option("--answer", help="Answer and echo; so it does without --status.")] = False,
+    status: Annotated[int | None, typer.Option(min=300, max=699, help="Refuse with this status.")] = None,
+    ring: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Ring before that.")] = 0.0,
+    early_media: Annotated[bool, typer.Option("--early-media", help="Ring with 183 and sound.")] = False,
+) -> int:
+    """Play a provider: take every call, print it, and answer or refuse it."""
+    if answer and status is not None:
+        raise typer.BadParameter("--answer and --status exclude each other; keep one")
+    from service import little_trunk
+
+    order = TrunkOrder(listen or ["udp://127.0.0.2:5080"], 200 if status is None else status, ring, early_media)
+    try:
+        return _run(little_trunk.play(order))
+    except KeyboardInterrupt:
+        return DONE  # Ctrl-C is how this one ends
+
+
+@cli.command()
+def providercall(
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="Its name in the configuration.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The caller's number.")],
+    destinations: Annotated[list[str], typer.Argument(metavar="DESTINATION...", help="One call for each.")],
+    config: ConfigFile = _DEFAULT_CONFIG,
+    flow: Annotated[str, typer.Option(metavar="NAME", help="Flow to run on the answered calls.")] = "",
+    actions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML or JSON list of actions to run in its place.")
+    ] = None,
+    anonymous: Annotated[str, typer.Option(metavar="auto|yes|no", help="Hide the caller's number.")] = "auto",
+) -> int:
+    """Place calls through one provider and print how each went."""
+    if flow and actions:
+        raise typer.BadParameter("--flow and --actions exclude each other; keep one")
+    if anonymous not in ("auto", "yes", "no"):
+        raise typer.BadParameter(f"{anonymous!r} is not known; use auto, yes or no", param_hint="'--anonymous'")
+    from service import place
+
+    return _run(place.providercall(ProvidercallOrder(config, provider, source, destinations, flow, actions, anonymous)))
+
+
+def _played_trunk(text: str) -> TrunkOrder:
+    """`HOST:PORT` or `HOST:PORT=STATUS` of `--with-trunk`."""
+    address, _, status = text.partition("=")
+    _host_port(address, "'--with-trunk'")
+    if status and not (status.isdecimal() and (int(status) == 200 or 300 <= int(status) <= 699)):
+        raise typer.BadParameter(f"{status!r} is no final status; use 200, or 300 to 699", param_hint="'--with-trunk'")
+    return TrunkOrder([f"udp://{address}"], int(status or 200))
+
+
+def _host_port(text: str, option: str) -> None:
+    try:
+        parse_host_port(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or not text.isprintable():
+        raise typer.BadParameter(f"{text!r} is no header; write 'NAME: VALUE'", param_hint="'--header'")
+    return name.strip(), value.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
