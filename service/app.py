@@ -1,0 +1,143 @@
+"""`trunkline serve`: from a file to a running engine, until a signal ends it."""
+
+import asyncio
+import gc
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from config.faults import ConfigurationError
+from config.loading import Configuration, load
+from config.logs import configure
+from engine.transport.listeners import ListenError
+from service.node import Node, python_flow_names
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+
+async def serve(path: Path) -> int:
+    """Run the engine with this configuration; the exit code. Raises ConfigurationError with all faults of the file."""
+    configuration = load(path, python_flows=python_flow_names)
+    settings = configuration.settings
+    configure(settings.log.level, settings.log.format)
+    for line in (*configuration.warnings, *configuration.notices):
+        print(f"trunkline: {line}", file=sys.stderr)
+    _raise_descriptor_limit()
+    node = Node(configuration)
+    try:
+        await node.start()
+    except ListenError as error:
+        print(f"trunkline: {error}", file=sys.stderr)
+        await node.close()
+        return FAILED
+    _tune_collector()
+    signals = _Signals(node, path)
+    signals.install()
+    for transport in node.agent.listeners:
+        host = f"[{transport.local[0]}]" if ":" in transport.local[0] else transport.local[0]
+        print(f"ready: {transport.name}://{host}:{transport.local[1]}", flush=True)
+    try:
+        await signals.asked_to_stop()
+        await signals.drain(configuration.settings.sip.drain_timeout)
+    finally:
+        signals.remove()
+        await node.close()
+    return DONE
+
+
+class _Signals:
+    """SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once."""
+
+    def __init__(self, node: Node, path: Path) -> None:
+        self._node = node
+        self._path = path
+        self._log = structlog.get_logger()
+        self._stop = asyncio.Event()
+        self._now = asyncio.Event()
+        self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
+
+    def install(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end)
+        loop.add_signal_handler(signal.SIGINT, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def remove(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+        if self._reloading is not None:
+            self._reloading.cancel()
+
+    def _end(self) -> None:
+        if self._stop.is_set():
+            self._now.set()
+        self._stop.set()
+
+    async def asked_to_stop(self) -> None:
+        await self._stop.wait()
+
+    async def drain(self, seconds: float) -> None:
+        """New calls get 503; calls in progress have `seconds`, or until a second signal."""
+        agent = self._node.agent
+        if agent.calls:
+            self._log.info("draining", calls=agent.incoming, seconds=seconds)
+        draining = asyncio.ensure_future(agent.drain(seconds))
+        hurried = asyncio.ensure_future(self._now.wait())
+        await asyncio.wait((draining, hurried), return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if draining.done():
+            cut = draining.result()
+            if cut:
+                self._log.warning("calls hung up at the end of the drain", legs=cut)
+        else:
+            draining.cancel()
+
+    def _reload(self) -> None:
+        if self._reloading is not None and not self._reloading.done():
+            self._reload_again = True
+            return
+        self._reloading = asyncio.get_running_loop().create_task(self._reload_now())
+
+    async def _reload_now(self) -> None:
+        while True:
+            self._reload_again = False
+            try:
+                configuration: Configuration = await asyncio.to_thread(load, self._path, None, python_flow_names)
+                notes = await self._node.reload(configuration)
+            except ConfigurationError as error:
+                for fault in error.faults:
+                    self._log.error("reload: nothing has changed", fault=str(fault))
+            except OSError as error:
+                self._log.error("reload: nothing has changed", fault=str(error))
+            else:
+                for note in (*configuration.warnings, *configuration.notices, *notes):
+                    self._log.warning("reload", note=note)
+                self._log.info(
+                    "reloaded",
+                    numbers=len(configuration.numbers),
+                    providers=len(configuration.providers),
+                    routes=len(configuration.routes),
+                    flows=len(configuration.flows),
+                )
+            if not self._reload_again:
+                return
+
+
+def _raise_descriptor_limit() -> None:
+    """An answered call with media of ours holds a descriptor, a TCP peer too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else 1_048_576
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _tune_collector() -> None:
+    """Calls leave no circles behind, so the collector needs to look seldom; what start-up made is not looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

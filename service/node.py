@@ -1,0 +1,160 @@
+"""One engine with everything on top of it, built from a configuration; and changed by a new one without losing a call."""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import httpx
+import structlog
+
+from config.loading import Configuration
+from engine.call import Call
+from engine.sip.endpoint import Limits, Policy
+from engine.sip.timers import TimerValues
+from engine.user_agent import AgentSettings, UserAgent
+from flows.environment import FlowEnvironment, WebhookLimits
+from flows.library import FlowLibrary
+from flows.python_flows import PythonFlow, load_module
+from routing.directory import Directory
+from routing.health import HealthBoard
+from routing.hunt import Router
+from routing.settings import RoutingSettings
+from service.intake import Intake, Users
+from service.trunk_addresses import TrunkAddresses
+
+DRAINED_RETRY_AFTER = 5  # s
+
+
+class Node:
+    """The parts of a running engine. `start` opens the listeners; `close` ends everything that `start` began."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.log = structlog.get_logger()
+        self.directory = Directory()
+        self.board = HealthBoard()
+        self.library = FlowLibrary()
+        routing = self._routing(configuration)
+        self.router = Router(self.directory, self.board, routing, random.Random())
+        self.agent = UserAgent(self._on_call, agent_settings(configuration), self.log)
+        webhook = configuration.settings.webhook
+        self.env = FlowEnvironment(
+            agent=self.agent,
+            router=self.router,
+            directory=self.directory,
+            routing=routing,
+            flows=self.library,
+            log=self.log,
+            debug=configuration.settings.log.level == "debug",
+            webhook=WebhookLimits(allow_private=webhook.allow_private),
+        )
+        self.intake = Intake(self.directory, routing, self.env, self.log, _users(configuration))
+        self.intake.log_calls = configuration.settings.log.level in ("debug", "info")
+        self._trunk_addresses: TrunkAddresses | None = None
+        self._fill(configuration)
+
+    def _on_call(self, call: Call) -> Coroutine[Any, Any, Any] | None:
+        return self.intake(call)
+
+    async def start(self) -> None:
+        """Open the listeners. Raises ListenError, a sentence for the user."""
+        await self.agent.start(self.configuration.settings.sip.listen)
+        env = self.env
+        env.clock = self.agent.now
+        env.http = httpx.AsyncClient(follow_redirects=False)
+        first = self.agent.nowhere.transport
+        env.own_address = f"{_bracketed(first.local[0])}:{first.local[1]}"
+        self._trunk_addresses = TrunkAddresses(self.directory, self.agent.resolver, self.log)
+        self._trunk_addresses.start()
+
+    async def close(self) -> None:
+        """Close everything; calls that are still up are hung up."""
+        if self._trunk_addresses is not None:
+            await self._trunk_addresses.close()
+        await self.env.close()
+        if self.agent.listeners:
+            await self.agent.stop()
+        if self.env.http is not None:
+            await self.env.http.aclose()
+
+    # ---- the configuration
+
+    async def reload(self, configuration: Configuration) -> list[str]:
+        """Take over numbers, providers, routes, flows and routing settings for new calls. Calls in progress go on with
+        what they began with. Returns sentences about what takes a restart."""
+        old = self.configuration.settings
+        self.configuration = configuration
+        await asyncio.to_thread(self._fill, configuration)
+        routing = self._routing(configuration)
+        self.router.settings = routing
+        self.env.routing = routing
+        self.intake.routing = routing
+        self.intake.set_users(_users(configuration))
+        self.env.webhook.allow_private = configuration.settings.webhook.allow_private
+        self.board.keep({provider.id.int for provider in configuration.providers})
+        if self._trunk_addresses is not None:
+            self._trunk_addresses.look_again()
+        new = configuration.settings
+        reloaded = {"trusted_networks", "allow_guests", "users"}
+        return [
+            f"sip.{name} has changed: it takes a restart"
+            for name in type(new.sip).model_fields
+            if name not in reloaded and getattr(new.sip, name) != getattr(old.sip, name)
+        ]
+
+    def _fill(self, configuration: Configuration) -> None:
+        self.directory.replace(configuration.numbers, configuration.providers, configuration.routes)
+        self.library.replace(FlowLibrary(configuration.flows, python_flows(configuration)))
+
+    def _routing(self, configuration: Configuration) -> RoutingSettings:
+        routing = configuration.routing_settings()
+        sip = configuration.settings.sip
+        if sip.advertise:
+            routing.from_domain = sip.advertise
+        else:
+            host = sip.listen[0].partition("://")[2]
+            routing.from_domain = host.rpartition(":")[0] if not host.endswith("]") else host
+        return routing
+
+
+def python_flows(configuration: Configuration) -> dict[str, PythonFlow]:
+    """The flows of the configured Python module."""
+    module = configuration.settings.flows_module
+    return load_module(module, configuration.path.parent) if module else {}
+
+
+def python_flow_names(module: str, beside: Path) -> list[str]:
+    """For `config.loading.load`: which flows a Python module registers."""
+    return list(load_module(module, beside))
+
+
+def agent_settings(configuration: Configuration) -> AgentSettings:
+    """What the engine is told."""
+    sip = configuration.settings.sip
+    policy = Policy(
+        user_agent=sip.user_agent,
+        session_expires=round(sip.session_expires),
+        min_se=round(sip.min_se),
+        timers=TimerValues(t1=sip.t1, t2=sip.t2, d=64 * sip.t1),
+        limits=Limits(sessions=4 * sip.max_calls, retry_after=DRAINED_RETRY_AFTER),
+    )
+    return AgentSettings(
+        policy=policy,
+        advertise=sip.advertise,
+        max_calls=sip.max_calls,
+        max_call_duration=sip.max_call_duration,
+        invite_rate=sip.invite_rate.rate,
+        invite_burst=sip.invite_rate.burst,
+        rtp_first=sip.rtp_ports.first,
+        rtp_last=sip.rtp_ports.last,
+    )
+
+
+def _users(configuration: Configuration) -> Users:
+    return {(user.realm, user.username): user.password for user in configuration.settings.sip.users}
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
