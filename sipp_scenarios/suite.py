@@ -64,9 +64,9 @@ def at(number: int, scenario: str = "uas_answer", calls: int = 1, **more: object
     return Provider(scenario, f"127.0.0.{number}", calls, **more)  # type: ignore[arg-type]
 
 
-def refusing(number: int, status: str, header: str = "X-Test: none") -> Provider:
-    """The provider at 127.0.0.`number` that refuses with `status` (code and reason) and one more header."""
-    return at(number, "uas_refuse", keys={"status": status, "header": header})
+def refusing(number: int, status: int, header: str = "X-Test: none") -> Provider:
+    """The provider at 127.0.0.`number` that refuses with `status` and one more header."""
+    return at(number, f"uas_{status}", keys={"header": header})
 
 
 def nobody(number: int) -> Provider:
@@ -94,7 +94,7 @@ CASES = [
     Case(
         "cancel while ringing", Caller("uac_cancel_ringing", abroad(14)), [at(14, "uas_cancelled_ringing")], direct=True
     ),
-    Case("busy stops the hunt", Caller("uac_486", abroad(15)), [refusing(15, "486 Busy Here"), nobody(16)]),
+    Case("busy stops the hunt", Caller("uac_486", abroad(15)), [refusing(15, 486), nobody(16)], direct=True),
     Case("hold and resume by the caller", Caller("uac_hold", abroad(17)), [at(17, "uas_held")], direct=True),
     Case("hold, resume and BYE by the provider", Caller("uac_held", abroad(18)), [at(18, "uas_hold")], direct=True),
     Case("BYE by the provider", Caller("uac_hung_up", abroad(19)), [at(19, "uas_hang_up")], direct=True),
@@ -110,7 +110,9 @@ CASES = [
         [at(26, "uas_large", transport="t1")],
         direct=True,
     ),
-    Case("provider with transport tcp", Caller("uac_call", abroad(27)), [at(27, "uas_tcp", transport="t1")]),
+    Case(
+        "provider with transport tcp", Caller("uac_call", abroad(27)), [at(27, "uas_tcp", transport="t1")], direct=True
+    ),
     Case(
         "IPv6 on both legs",
         Caller("uac_ipv6", "+15550100028", "::1"),
@@ -127,13 +129,11 @@ CASES = [
         direct=True,
     ),
     # failover
-    Case("503, then the next", Caller("uac_call", abroad(30)), [refusing(30, "503 Service Unavailable"), at(31)]),
-    Case("404 stops the hunt", Caller("uac_404", abroad(32)), [refusing(32, "404 Not Found"), nobody(33)]),
-    Case("603 stops the hunt", Caller("uac_603", abroad(71)), [refusing(71, "603 Decline"), nobody(72)]),
+    Case("503, then the next", Caller("uac_call", abroad(30)), [refusing(30, 503), at(31)]),
+    Case("404 stops the hunt", Caller("uac_404", abroad(32)), [refusing(32, 404), nobody(33)], direct=True),
+    Case("603 stops the hunt", Caller("uac_603", abroad(71)), [refusing(71, 603), nobody(72)], direct=True),
     Case("401 with credentials", Caller("uac_call", abroad(34)), [at(34, "uas_digest")]),
-    Case(
-        "401 without credentials", Caller("uac_call", abroad(35)), [refusing(35, "401 Unauthorized", CHALLENGE), at(36)]
-    ),
+    Case("401 without credentials", Caller("uac_call", abroad(35)), [refusing(35, 401, CHALLENGE), at(36)]),
     Case("100 and silence, then the next", Caller("uac_call", abroad(37)), [at(37, "uas_100_silence"), at(38)]),
     Case("silence, then the next", Caller("uac_call", abroad(39)), [at(39, "uas_silent", retransmissions=ANY), at(40)]),
     Case("refused port, then the next", Caller("uac_call", abroad(41)), [at(42)]),
@@ -141,11 +141,11 @@ CASES = [
     Case(
         "503 with Retry-After cools down",
         Caller("uac_call", abroad(45), calls=2),
-        [refusing(45, "503 Service Unavailable", "Retry-After: 30"), at(46, calls=2)],
+        [refusing(45, 503, "Retry-After: 30"), at(46, calls=2)],
     ),
-    Case("third provider answers", Caller("uac_call", abroad(47)), [refusing(47, "500 Server Internal Error"), at(49)]),
+    Case("third provider answers", Caller("uac_call", abroad(47)), [refusing(47, 500), at(49)]),
     Case("3xx, then the next", Caller("uac_call", abroad(62)), [at(62, "uas_redirect"), at(63)]),
-    Case("503 from the last becomes 500", Caller("uac_500", abroad(70)), [refusing(70, "503 Service Unavailable")]),
+    Case("503 from the last becomes 500", Caller("uac_500", abroad(70)), [refusing(70, 503)]),
     # what the provider is sent
     Case("tech prefix", Caller("uac_call", abroad(50)), [at(50, "uas_prefix")]),
     Case("tech postfix", Caller("uac_call", abroad(51)), [at(51, "uas_postfix")]),

@@ -58,7 +58,8 @@ class Sipp:
             "sipp", "-sf", str(HERE / f"{role.scenario}.xml"), "-i", host, "-p", str(port), "-bind_local", "-nostdin",
             "-t", role.transport, "-timeout", f"{timeout:.0f}s", "-timeout_error", "-f", "60",
             "-trace_stat", "-stf", str(path / "stat.csv"), "-fd", "1", "-trace_err",
-            "-error_file", str(path / "errors"),            "-trace_msg", "-message_file", str(path / "messages"), *keys, *words,
+            "-error_file", str(path / "errors"), "-trace_msg", "-message_file", str(path / "messages"),
+            *keys, *words,
         ]  # fmt: skip
         with (path / "output").open("wb") as output:
             self.process = subprocess.Popen(
