@@ -125,7 +125,7 @@ def program(name: str, job: str) -> Program:
         return Program(name, job, [*words, "-nostdin", "-buff_size", "4194304", "-f", "60"], {})
     if name == "trunkline":
         binary = Path(sys.executable).parent / "trunkline"
-        words = [str(binary)] if binary.exists() else [sys.executable, "-m", "service"]
+        words = [str(binary)] if binary.exists() else [sys.executable, "-m", "service.cli"]
         return Program(name, job, [*words, "serve", "-c", str(HERE / f"trunkline-{job}.yaml")], {})
     raise NotReadyError(f"no such program: {name}")
 
