@@ -93,15 +93,15 @@ def split_list(text: str) -> list[str]:
             if not text.strip(" \t"):
                 return []
             raise _bad_element(text, position)
+        position = match.end()
+        if position < end and text[position] != ",":
+            raise _bad_element(text, position)
         element = match.group().strip(" \t")
         if not element:
             raise ParseError(f"empty element in the list {excerpt(text)}")
         elements.append(element)
-        position = match.end()
         if position == end:
             return elements
-        if text[position] != ",":
-            raise _bad_element(text, position)
         position += 1
 
 
