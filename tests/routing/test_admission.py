@@ -1,0 +1,169 @@
+"""Who may dial what: every row of the two tables."""
+
+import itertools
+from uuid import UUID
+
+import pytest
+
+from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify, judge
+from routing.directory import Directory
+from routing.identifiers import named_id
+from routing.models import Number, Provider
+from routing.normalise import dialled
+from routing.settings import RoutingSettings
+
+FLOW = named_id("flow", "hotline")
+SETTINGS = RoutingSettings(trusted_networks=("10.0.0.0/8", "2001:db8:7::/48"))
+CLOSED = RoutingSettings(allow_guests=False)
+PRIMARY = Provider(name="primary", hostname="192.0.2.1:5060", inbound_addresses=["192.0.2.0/28"])
+TWIN = Provider(name="twin", hostname="192.0.2.33")
+
+TRUNK = Source("trunk", PRIMARY)
+CLIENT = Source("client")
+GUEST = Source("guest")
+
+ACTIVE, NO_FLOW, SUSPENDED = "+15551234567", "+15551234568", "+15551234569"
+AVAILABLE, RELEASED, OF_TWIN = "+15551234570", "+15551234571", "+15551234572"
+VIRTUAL, VIRTUAL_SUSPENDED = "+899100000001", "+899100000002"
+FOREIGN = "+821012345678"
+
+
+@pytest.fixture
+def directory() -> Directory:
+    directory = Directory()
+    directory.replace(
+        [
+            Number(number=ACTIVE, call_flow_id=FLOW, provider_id=PRIMARY.id),
+            Number(number=NO_FLOW),
+            Number(number=SUSPENDED, call_flow_id=FLOW, status="suspended"),
+            Number(number=AVAILABLE, call_flow_id=FLOW, status="available"),
+            Number(number=RELEASED, call_flow_id=FLOW, status="released"),
+            Number(number=OF_TWIN, call_flow_id=FLOW, provider_id=TWIN.id),
+            Number(number=VIRTUAL, call_flow_id=FLOW),
+            Number(number=VIRTUAL_SUSPENDED, call_flow_id=FLOW, status="suspended"),
+        ],
+        [PRIMARY, TWIN],
+        [],
+    )
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("host", "authenticated", "kind", "name"),
+    [
+        ("192.0.2.1", False, "trunk", "primary"),
+        ("192.0.2.14", False, "trunk", "primary"),
+        ("::ffff:192.0.2.14", False, "trunk", "primary"),
+        ("192.0.2.33", False, "trunk", "twin"),
+        # What comes from a trunk stays a trunk's call: credentials on it change nothing.
+        ("192.0.2.33", True, "trunk", "twin"),
+        ("10.1.2.3", False, "client", None),
+        ("2001:db8:7::1", False, "client", None),
+        ("203.0.113.5", True, "client", None),
+        ("203.0.113.5", False, "guest", None),
+        ("2001:db8:8::1", False, "guest", None),
+    ],
+)
+def test_where_a_call_comes_from(
+    directory: Directory, host: str, authenticated: bool, kind: str, name: str | None
+) -> None:
+    source = identify(directory, SETTINGS, host, authenticated)
+    assert source.kind == kind
+    assert (source.provider.name if source.provider else None) == name
+
+
+def test_a_trunk_within_a_trusted_network_is_a_trunk(directory: Directory) -> None:
+    trusting = RoutingSettings(trusted_networks=("192.0.2.0/24",))
+    assert identify(directory, trusting, "192.0.2.1").kind == "trunk"
+    assert identify(directory, trusting, "192.0.2.99").kind == "client"
+
+
+def test_a_disabled_trunk_is_a_trunk_still(directory: Directory) -> None:
+    directory.put_provider(PRIMARY.model_copy(update={"enabled": False}))
+    assert identify(directory, SETTINGS, "192.0.2.1").kind == "trunk"
+
+
+FLOW_RUNS = "flow"
+DIALS_OUT = "out"
+# What is dialled -> the answer to (trunk, client, guest).
+TABLE: dict[str, tuple[object, object, object]] = {
+    ACTIVE: (FLOW_RUNS, FLOW_RUNS, FLOW_RUNS),
+    "15551234567": (FLOW_RUNS, FLOW_RUNS, FLOW_RUNS),
+    "sip:0015551234567@x;user=phone": (FLOW_RUNS, FLOW_RUNS, FLOW_RUNS),
+    OF_TWIN: (FLOW_RUNS, FLOW_RUNS, FLOW_RUNS),
+    VIRTUAL: ((404, "virtual_from_trunk"), FLOW_RUNS, FLOW_RUNS),
+    "899100000001": ((404, "virtual_from_trunk"), FLOW_RUNS, FLOW_RUNS),
+    NO_FLOW: ((480, "no_call_flow"), (480, "no_call_flow"), (480, "no_call_flow")),
+    SUSPENDED: ((480, "suspended"), (480, "suspended"), (480, "suspended")),
+    VIRTUAL_SUSPENDED: ((404, "virtual_from_trunk"), (480, "suspended"), (480, "suspended")),
+    AVAILABLE: ((404, "not_provisioned"), (404, "not_provisioned"), (404, "not_provisioned")),
+    RELEASED: ((404, "not_provisioned"), (404, "not_provisioned"), (404, "not_provisioned")),
+    FOREIGN: ((404, "unknown_number"), DIALS_OUT, (403, "foreign_from_guest")),
+    "+899123123123": ((404, "virtual_from_trunk"), (404, "unknown_number"), (404, "unknown_number")),
+    "+8991234": ((404, "virtual_from_trunk"), (404, "unknown_number"), (404, "unknown_number")),
+    "alice": ((404, "unknown_extension"), (404, "unknown_extension"), (404, "unknown_extension")),
+    "1001": ((404, "unknown_extension"), (404, "unknown_extension"), (404, "unknown_extension")),
+    "+12": ((404, "unknown_extension"), (404, "unknown_extension"), (404, "unknown_extension")),
+    "sip:example.com": ((484, "empty"), (484, "empty"), (484, "empty")),
+    "+1234567890123456": ((484, "overlong"), (484, "overlong"), (484, "overlong")),
+}
+
+
+@pytest.mark.parametrize(("asked", "place"), list(itertools.product(TABLE, range(3))))
+def test_what_becomes_of_a_call(directory: Directory, asked: str, place: int) -> None:
+    source = (TRUNK, CLIENT, GUEST)[place]
+    expected = TABLE[asked][place]
+    verdict = admit(directory, SETTINGS, source, dialled(asked, SETTINGS, directory.numbers))
+    if expected == FLOW_RUNS:
+        assert isinstance(verdict, RunFlow)
+        assert verdict.number.call_flow_id == FLOW
+        assert bool(verdict.note) == (asked == OF_TWIN and source is TRUNK)
+        assert directory.refused == {}
+    elif expected == DIALS_OUT:
+        assert verdict == DialOut(FOREIGN)
+        assert directory.refused == {}
+    else:
+        assert isinstance(verdict, Refuse)
+        assert (verdict.status, verdict.cause) == expected
+        assert directory.refused == {verdict.cause: 1}
+        assert verdict.detail and "\n" not in verdict.detail
+        assert (verdict.warning != "") == (verdict.cause == "no_call_flow")
+
+
+def test_480_without_a_call_flow_says_so(directory: Directory) -> None:
+    verdict = admit(directory, SETTINGS, GUEST, dialled(NO_FLOW, SETTINGS))
+    assert verdict == Refuse(
+        480,
+        "Temporarily Unavailable",
+        f"Number {NO_FLOW} has no call flow",
+        "no_call_flow",
+        f"{NO_FLOW} has no call flow",
+    )
+
+
+def test_a_ported_number_is_accepted_from_another_trunk_and_noted(directory: Directory) -> None:
+    verdict = admit(directory, SETTINGS, TRUNK, dialled(OF_TWIN, SETTINGS))
+    assert isinstance(verdict, RunFlow)
+    assert verdict.note == "arrived on trunk primary, which is not the number's own"
+
+
+@pytest.mark.parametrize("asked", TABLE)
+def test_without_guests_a_stranger_learns_nothing(directory: Directory, asked: str) -> None:
+    verdict = admit(directory, CLOSED, GUEST, dialled(asked, CLOSED, directory.numbers))
+    assert isinstance(verdict, Refuse)
+    assert (verdict.status, verdict.cause, verdict.warning) == (403, "guests_not_allowed", "")
+
+
+def test_toll_fraud_is_counted_and_told(directory: Directory) -> None:
+    for _ in range(3):
+        verdict = admit(directory, SETTINGS, GUEST, dialled(FOREIGN, SETTINGS))
+    assert isinstance(verdict, Refuse) and verdict.detail == f"a guest dialled {FOREIGN}, which is none of our numbers"
+    admit(directory, SETTINGS, TRUNK, dialled(FOREIGN, SETTINGS))
+    judge(directory, SETTINGS, GUEST, dialled(FOREIGN, SETTINGS))
+    assert directory.refused == {"foreign_from_guest": 3, "unknown_number": 1}
+
+
+def test_a_nil_flow_that_is_not_the_constant_is_nil_too(directory: Directory) -> None:
+    directory.put_number(Number(number=ACTIVE, call_flow_id=UUID(int=0)))
+    verdict = admit(directory, SETTINGS, CLIENT, dialled(ACTIVE, SETTINGS))
+    assert isinstance(verdict, Refuse) and verdict.cause == "no_call_flow"
