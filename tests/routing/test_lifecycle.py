@@ -1,0 +1,124 @@
+"""A number's life, and provisioning it once."""
+
+import itertools
+import threading
+from uuid import UUID
+
+import pytest
+
+from routing.directory import Directory
+from routing.errors import RoutingError
+from routing.identifiers import NIL
+from routing.lifecycle import TRANSITIONS, move, moved, provision
+from routing.models import Number
+from routing.rows import NumberRow
+from routing.settings import RoutingSettings
+
+SETTINGS = RoutingSettings()
+CUSTOMER = UUID(int=7)
+STATUSES = ("available", "active", "suspended", "released")
+EVENTS = ("provision", "suspend", "reactivate", "release")
+LIFE = {
+    ("available", "provision"): "active",
+    ("active", "suspend"): "suspended",
+    ("suspended", "reactivate"): "active",
+    ("suspended", "release"): "released",
+}
+
+
+@pytest.mark.parametrize(("status", "event"), list(itertools.product(STATUSES, EVENTS)))
+def test_every_move_is_in_the_table_or_refused(status: str, event: str) -> None:
+    directory = Directory()
+    directory.put_number(Number.model_validate({"number": "+15551234567", "status": status, "customer_id": CUSTOMER}))
+    if (status, event) in LIFE:
+        row = move(directory, "+15551234567", event)  # type: ignore[arg-type]
+        assert row.status == LIFE[status, event]
+        assert directory.number("+15551234567") is row
+        assert row.customer_id == (NIL if event == "release" else CUSTOMER)
+    else:
+        with pytest.raises(RoutingError, match=f"is {status} and cannot be moved by {event}; ") as error:
+            move(directory, "+15551234567", event)  # type: ignore[arg-type]
+        assert error.value.reason == "NUMBER_STATE_INVALID"
+        row_left = directory.number("+15551234567")
+        assert row_left is not None and row_left.status == status
+    assert LIFE == TRANSITIONS
+
+
+def test_refusals_say_what_to_do() -> None:
+    with pytest.raises(RoutingError, match="suspend it first"):
+        moved("active", "release")
+    with pytest.raises(RoutingError, match="only an active number can"):
+        moved("released", "suspend")
+    with pytest.raises(RoutingError, match="not in the directory") as error:
+        move(Directory(), "+15551234567", "suspend")
+    assert error.value.reason == "NUMBER_NOT_FOUND"
+
+
+def test_a_running_call_keeps_the_number_as_it_was() -> None:
+    directory = Directory()
+    before = directory.put_number(Number(number="+15551234567"))
+    move(directory, "+15551234567", "suspend")
+    assert before.status == "active"
+
+
+def test_provisioning_takes_normal_numbers_from_the_inventory_and_makes_virtual_ones() -> None:
+    directory = Directory()
+    offered = directory.put_number(Number(number="+15551234567", status="available", region="California"))
+    row = provision(directory, SETTINGS, "+1 555 123 4567", CUSTOMER)
+    assert (row.status, row.customer_id, row.id, row.region) == ("active", CUSTOMER, offered.id, "California")
+    virtual = provision(directory, SETTINGS, "+899100000001", CUSTOMER)
+    assert (virtual.type, virtual.status, virtual.provider_id) == ("virtual", "active", NIL)
+    move(directory, "+899100000001", "suspend")
+    move(directory, "+899100000001", "release")
+    again = provision(directory, SETTINGS, "+899100000001", CUSTOMER)
+    assert again.status == "active" and again.id != virtual.id
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("+15550000000", "NUMBER_NOT_AVAILABLE"),
+        ("+15551234567", "NUMBER_ALREADY_EXISTS"),
+        ("+15551234568", "NUMBER_ALREADY_EXISTS"),
+        ("+15551234569", "NUMBER_NOT_AVAILABLE"),
+        ("+899000123456", "VIRTUAL_NUMBER_RESERVED"),
+        ("+89912", "VIRTUAL_NUMBER_FORMAT_INVALID"),
+        ("555", "INVALID_NUMBER"),
+    ],
+)
+def test_what_cannot_be_provisioned(number: str, reason: str) -> None:
+    directory = Directory()
+    directory.put_number(Number(number="+15551234567"))
+    directory.put_number(Number(number="+15551234568", status="suspended"))
+    directory.put_number(Number(number="+15551234569", status="released"))
+    with pytest.raises(RoutingError) as error:
+        provision(directory, SETTINGS, number, CUSTOMER)
+    assert error.value.reason == reason
+
+
+def test_the_reserved_range_can_be_moved() -> None:
+    assert provision(Directory(), RoutingSettings(reserved_virtual_prefix="+8999"), "+899000123456", CUSTOMER).ours
+
+
+@pytest.mark.parametrize("number", ["+15551234567", "+899100000001"])
+def test_of_many_who_ask_at_once_one_gets_the_number(number: str) -> None:
+    directory = Directory()
+    directory.put_number(Number(number="+15551234567", status="available"))
+    start = threading.Barrier(8)
+    won: list[NumberRow] = []
+    lost: list[str] = []
+
+    def ask(customer: UUID) -> None:
+        start.wait()
+        try:
+            won.append(provision(directory, SETTINGS, number, customer))
+        except RoutingError as error:
+            lost.append(error.reason)
+
+    threads = [threading.Thread(target=ask, args=(UUID(int=place + 1),)) for place in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1 and lost == ["NUMBER_ALREADY_EXISTS"] * 7
+    assert directory.number(number) is won[0]
