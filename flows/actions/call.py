@@ -1,0 +1,38 @@
+"""call: calls of their own, beside the one that the flow runs on."""
+
+from flows.options import CallOptions
+from flows.originate import NOTHING, TooManyTasksError, originate
+from flows.run import ActionError, Run
+from routing.identifiers import NIL
+
+
+def call(run: Run, option: CallOptions) -> None:
+    """Begins one call for each destination and goes on. With `chained` they end when this call does."""
+    program = run.step.inline or NOTHING
+    if option.flow_id:
+        found = run.env.flows.find(option.flow_id)
+        if found is None:
+            raise ActionError(f"there is no flow {option.flow_id!r}")
+        program = found
+    if option.chained and run.over:
+        raise ActionError("a chained call would end with this one, which is over")
+    customer = run.number.customer_id if run.number is not None else run.record.customer_id or NIL
+    for destination in option.destinations:
+        try:
+            record, task = originate(
+                run.env,
+                destination,
+                source=option.source,
+                program=program,
+                anonymous=option.anonymous,
+                customer_id=customer,
+                own=run.variables.own(),
+                metadata={"created_by": run.record.id},
+            )
+        except TooManyTasksError as error:
+            raise ActionError(str(error)) from None
+        if option.chained:
+            if run.chained is None:
+                run.chained = []
+            run.chained.append(task)
+        run.record.note(f"call {record.id} to {record.destination}")

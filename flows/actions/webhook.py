@@ -1,0 +1,32 @@
+"""webhook_send: tells a web server, and with `sync` takes variables from its answer."""
+
+from flows.environment import FlowEnvironment
+from flows.options import WebhookOptions
+from flows.run import ActionError, Run
+from flows.tasks import TooManyTasksError
+from flows.variables import VariableError
+from flows.webhook import send, variables_of
+
+
+async def webhook_send(run: Run, option: WebhookOptions) -> None:
+    """Sends. With `sync` the flow waits for the answer; without, it goes on while a task of the service's sends."""
+    env = run.env
+    if not option.sync:
+        work = _send_alone(env, option, run.record.id, run.step.id)
+        try:
+            env.tasks.start(work, f"webhook of {run.record.id}")
+        except TooManyTasksError as error:
+            raise ActionError(str(error)) from None
+        return
+    for name, value in variables_of(await send(env, option.method, option.uri, option.data)).items():
+        try:
+            run.variables.set(name, value)
+        except VariableError as error:
+            run.warn("variable not set", name=name[:100], error=str(error)[:300])
+
+
+async def _send_alone(env: FlowEnvironment, option: WebhookOptions, call_id: str, action_id: str) -> None:
+    try:
+        await send(env, option.method, option.uri, option.data)
+    except ActionError as error:
+        env.log.warning("webhook failed", call=call_id, action=action_id, error=str(error))

@@ -1,0 +1,30 @@
+"""From a checked flow to the program that runs: done once, when the flow is loaded."""
+
+from flows.model import Flow
+from flows.program import Program, Step
+from flows.registry import KINDS
+from flows.variables import has_reference
+
+
+def compile_flow(flow: Flow) -> Program:
+    """The program of a flow. The flow has been validated by being made, so nothing can fail here."""
+    places = {action.id: index for index, action in enumerate(flow.actions)}
+    steps = []
+    for index, action in enumerate(flow.actions):
+        kind = KINDS[action.type]
+        # The actions that a call holds are expanded when they run, with the variables of that call.
+        source = {key: value for key, value in action.option.items() if key != "actions"}
+        inline = flow.inline.get(index)
+        steps.append(
+            Step(
+                id=action.id,
+                type=action.type,
+                function=kind.function,
+                option=flow.options[index],
+                following=places[action.next_id] if action.next_id else index + 1,
+                waits=kind.waits,
+                source=source if has_reference(source) else None,
+                inline=compile_flow(inline) if inline else None,
+            )
+        )
+    return Program(str(flow.id), flow.name, steps, places, flow.on_complete_flow_id, flow.customer_id)

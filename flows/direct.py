@@ -1,0 +1,99 @@
+"""A hunt of one: a SIP URI that is dialled as it stands, without a provider and its headers."""
+
+from dataclasses import dataclass, field
+
+from flows.contracts import ProviderAttempt
+from routing.attempt import AttemptRecord
+from routing.dial_string import escaped
+from routing.identifiers import NIL
+from routing.identity import ANONYMOUS_FROM, CallerIdentity, display
+
+NO_REPLY_TIMEOUT = 4.0
+NO_PROGRESS_TIMEOUT = 15.0
+RING_TIMEOUT = 60.0
+# What no caller of ours can do anything with: a redirection that is not followed, a challenge meant for us.
+_NOT_PASSED_ON = {401: (403, "Forbidden"), 407: (403, "Forbidden"), 503: (500, "Server Internal Error")}
+_WITHOUT_FINAL = {
+    "ring_timeout": (480, "Temporarily Unavailable"),
+    "cancelled": (487, "Request Terminated"),
+    "no_reply": (408, "Request Timeout"),
+    "no_progress": (408, "Request Timeout"),
+}
+
+
+@dataclass(slots=True)
+class DirectAttempt:
+    """The one attempt; the fields of `routing.attempt.Attempt` that dialling needs. Times in seconds."""
+
+    request_uri: str
+    destination: str
+    from_: str
+    to: str
+    headers: list[tuple[str, str]]
+    record: AttemptRecord
+    username: str = ""
+    password: str = ""
+    realm: str = ""
+    no_reply_timeout: float = NO_REPLY_TIMEOUT
+    no_progress_timeout: float = NO_PROGRESS_TIMEOUT
+    ring_timeout: float = RING_TIMEOUT
+    codecs: str = ""
+
+
+@dataclass(slots=True)
+class DirectHunt:
+    """Dials `uri` once; asked and told like `routing.hunt.Hunt`."""
+
+    uri: str
+    caller: CallerIdentity
+    domain: str
+    records: list[AttemptRecord] = field(default_factory=list)
+    _kind: str = ""
+    _status: int = 0
+    _reason: str = ""
+
+    def next(self, now: float) -> ProviderAttempt | None:
+        """The attempt, the first time."""
+        if self.records:
+            return None
+        record = AttemptRecord(NIL, "", self.uri, now)
+        self.records.append(record)
+        from_, headers = _identity(self.caller, self.domain)
+        return DirectAttempt(self.uri, self.uri, from_, f"<{self.uri}>", headers, record)
+
+    def outcome(
+        self,
+        attempt: DirectAttempt,
+        kind: str,
+        status: int,
+        reason: str,
+        retry_after: int,
+        first_reply: float | None,
+        now: float,
+    ) -> bool:
+        """Always False: there is no other to try."""
+        record = attempt.record
+        record.kind, record.status, record.reason = kind, status, reason
+        record.first_reply, record.ended = first_reply, now
+        self._kind, self._status, self._reason = kind, status, reason
+        return False
+
+    def release(self, attempt: DirectAttempt) -> None:
+        """Nothing is held."""
+
+    def final(self) -> tuple[int, str]:
+        """Status and reason phrase for the caller."""
+        if self._kind in _WITHOUT_FINAL:
+            return _WITHOUT_FINAL[self._kind]
+        if self._kind == "refused" and self._status >= 400:
+            return _NOT_PASSED_ON.get(self._status, (self._status, self._reason))
+        return (480, "Temporarily Unavailable") if self._status else (500, "Server Internal Error")
+
+
+def _identity(caller: CallerIdentity, domain: str) -> tuple[str, list[tuple[str, str]]]:
+    """From and the headers of identity. Whoever is dialled so is not known to be trusted with a withheld number."""
+    if caller.hidden:
+        return ANONYMOUS_FROM, [("Privacy", "id")]
+    if not caller.number:
+        return ANONYMOUS_FROM, []
+    return f"{display(caller.name)}<sip:{escaped(caller.number)}@{domain}>", []

@@ -1,0 +1,125 @@
+"""What actions may use. The service builds one of these and hands it to every run; nothing in flows is global."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import httpx
+
+from flows.address import Address
+from flows.contracts import Dialler, Log, Router
+from flows.program import Program
+from flows.record import CallRecord
+from flows.tasks import OwnedTasks
+from routing.directory import Directory
+from routing.settings import RoutingSettings
+
+ExtensionResolver = Callable[[Address], str | None]
+HostResolver = Callable[[str, int], Awaitable[list[str]]]
+
+
+class FlowFinder(Protocol):
+    """Programs by the id or the name of their flow (`flows.library.FlowLibrary`)."""
+
+    def find(self, reference: object) -> Program | None: ...
+
+
+class CallLog:
+    """The records of calls, the running ones and the last `limit` altogether; the oldest go first."""
+
+    __slots__ = ("_limit", "_records")
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._limit = limit
+        self._records: OrderedDict[str, CallRecord] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def add(self, record: CallRecord) -> None:
+        """Keeps a record, by its id."""
+        self._records[record.id] = record
+        if len(self._records) > self._limit:
+            self._records.popitem(last=False)
+
+    def get(self, call_id: str) -> CallRecord | None:
+        """The record of a call, None where it is not known or was long ago."""
+        return self._records.get(call_id)
+
+    def newest(self, limit: int = 100) -> list[CallRecord]:
+        """The last `limit` records, newest first."""
+        return [self._records[key] for key, _ in zip(reversed(self._records), range(limit), strict=False)]
+
+
+def _nobody(_address: Address) -> str | None:
+    return None
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)  # SOCK_STREAM
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class WebhookLimits:
+    """What webhooks may do. `timeout` is seconds for the whole exchange, `body` bytes, each way.
+
+    `allow_private`: whether they may reach loopback, private and link-local addresses, where this host's own services
+    live (an author of flows could use us to talk to them).
+    """
+
+    timeout: float = 10.0
+    body: int = 64 * 1024
+    allow_private: bool = False
+
+
+@dataclass(slots=True)
+class FlowEnvironment:
+    """Everything that a run reaches outside of itself.
+
+    Attributes:
+        agent: Dials (the engine's user agent).
+        router: Plans the attempts for a number.
+        directory: Our own numbers.
+        routing: How dialled digits are read, and the domain of our From.
+        flows: Programs by id or name.
+        log: A structlog logger; set `debug` where its level is debug.
+        calls: Where the records of calls that flows make go to, and where `hangup` looks up a reference.
+        tasks: What outlives its call: calls of our own, webhooks that nobody waits for, flows after a call.
+        http: One shared client for webhooks; None: this service sends none.
+        clock: Monotonic seconds, the engine's clock. `wall`: seconds since 1970.
+        utc_now: For conditions on date and time.
+        resolve_extension: The SIP URI at which an extension or an agent can be reached now, None for nobody.
+        resolve_host: Addresses of a webhook's host.
+        own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
+    """
+
+    agent: Dialler
+    router: Router
+    directory: Directory
+    routing: RoutingSettings
+    flows: FlowFinder
+    log: Log
+    debug: bool = False
+    calls: CallLog = field(default_factory=CallLog)
+    tasks: OwnedTasks = field(default_factory=OwnedTasks)
+    http: httpx.AsyncClient | None = None
+    webhook: WebhookLimits = field(default_factory=WebhookLimits)
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    utc_now: Callable[[], datetime] = _utc_now
+    resolve_extension: ExtensionResolver = _nobody
+    resolve_host: HostResolver = _look_up
+    own_address: str = ""
+
+    async def close(self) -> None:
+        """Ends everything that runs beside the calls."""
+        await self.tasks.close()

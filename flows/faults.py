@@ -1,0 +1,117 @@
+"""What is wrong with a flow, told so that its author can mend it: which flow, which action, which field, what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic_core import ErrorDetails
+
+_SENTENCES = {
+    "missing": "is missing; add it",
+    "greater_than": "must be more than {gt}; write a larger number",
+    "greater_than_equal": "must be at least {ge}; write a larger number",
+    "less_than_equal": "must be at most {le}; write a smaller number",
+    "string_too_short": "must not be empty; write a value",
+    "string_too_long": "must not be longer than {max_length} characters; shorten it",
+    "too_short": "must not be empty; add an entry",
+    "too_long": "must not hold more than {max_length} entries; remove some",
+}
+# By the beginning of pydantic's error type: what the field wants.
+_WANTED = (
+    ("string_", "text; put it in quotes"),
+    ("int_", "a whole number; write digits only"),
+    ("float_", "a number; write digits only"),
+    ("finite_", "a number; write digits only"),
+    ("bool_", "true or false; write one of the two"),
+    ("list_", "a list; write its entries in [ ]"),
+    ("dict_", "an object; write it as {name: value}"),
+    ("model_", "an object; write it as {name: value}"),
+    ("uuid_", "a UUID; write it as 8-4-4-4-12 hexadecimal digits"),
+    ("datetime_", "a time; write it as 2026-01-31T12:00:00Z"),
+)
+
+FieldPath = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Fault:
+    """One thing that is wrong with a flow.
+
+    `flow` is its name (or id), `index` the action's place in the list from 0 (None: the flow as a whole), `path` the
+    place of the field within the flow's document, such as `("actions", 2, "option", "duration")`.
+    """
+
+    flow: str
+    index: int | None
+    action_id: str
+    action_type: str
+    path: FieldPath
+    problem: str
+
+    @property
+    def field(self) -> str:
+        """The field as the author writes it: `option.destinations[0].target`; "" where none is meant."""
+        return format_path(self.path[2:] if self.index is not None else self.path)
+
+    def __str__(self) -> str:
+        where = f'flow "{printable(self.flow)}"' if self.flow else "flow"
+        if self.index is not None:
+            named = [printable(part) for part in (self.action_type, self.action_id and f"id {self.action_id}") if part]
+            where += f", action {self.index + 1}" + (f" ({', '.join(named)})" if named else "")
+        field = printable(self.field)
+        return f"{where}: {field}: {self.problem}" if field else f"{where}: {self.problem}"
+
+
+class FlowError(ValueError):
+    """A flow cannot be used. `faults` holds every reason, in the order of the actions; `str()` is one line for each."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = list(faults)
+
+
+def format_path(path: Sequence[str | int]) -> str:
+    """`("option", "destinations", 0, "target")` as `option.destinations[0].target`."""
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text
+
+
+def printable(text: object, limit: int = 60) -> str:
+    """Text of the author's for a one-line message: short, and without anything that could break the line."""
+    shown = str(text)[: limit + 1]
+    shown = shown if len(shown) <= limit else shown[:limit] + "…"
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
+
+
+def described(value: object) -> str:
+    """A wrong value in the author's words."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {printable(value)}" if abs(value) < 10**15 else "a number"
+    if isinstance(value, str):
+        return f"'{printable(value)}'"
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "something else"
+
+
+def sentence(error: ErrorDetails, kind: str, known: Sequence[str]) -> str:
+    """One pydantic error in words. `kind` is what the fields belong to ("connect"), `known` the fields there are."""
+    error_type = error["type"]
+    value = error.get("input")
+    if error_type == "extra_forbidden":
+        options = f"use one of: {', '.join(known)}" if known else f"{kind} has none"
+        return f"is not known to {kind}; remove it ({options})"
+    if error_type == "value_error":
+        return error["msg"].partition(", ")[2]
+    if error_type == "literal_error":
+        return f"must be one of {error['ctx']['expected']}, and is {described(value)}; choose one"
+    if error_type in _SENTENCES:
+        return _SENTENCES[error_type].format_map(error.get("ctx", {}))
+    for beginning, wanted in _WANTED:
+        if error_type.startswith(beginning):
+            what, _, advice = wanted.partition("; ")
+            return f"must be {what}, and is {described(value)}; {advice}"
+    return f"{printable(error['msg'], 200)}; correct it"

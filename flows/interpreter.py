@@ -1,0 +1,185 @@
+"""Runs programs: one action after the other, until the flow or the call is over.
+
+The loop is on the way of every call. An action that does not wait is called and not awaited, options without `${` are
+used as they were compiled, and nothing is logged unless it went wrong or `env.debug` is set.
+"""
+
+from contextlib import suppress
+
+from flows.causes import CAUSES
+from flows.contracts import CallEnded, CallLeg
+from flows.environment import FlowEnvironment
+from flows.local_leg import LocalLeg
+from flows.program import STOP, Program
+from flows.record import CallRecord
+from flows.run import ActionError, Run
+from flows.tasks import TooManyTasksError
+from routing.rows import NumberRow
+
+MAX_COMPLETIONS = 5
+"""Flows that may complete one another, one after the other."""
+
+COMPLETED = -3
+EXHAUSTED = -4
+
+
+async def run(
+    program: Program,
+    call: CallLeg,
+    env: FlowEnvironment,
+    *,
+    number: NumberRow | None = None,
+    record: CallRecord | None = None,
+    own: dict[str, str] | None = None,
+) -> CallRecord:
+    """Runs a flow on a call, until the call is over. The task that this runs in is cancelled when the call ends.
+
+    `number` is the number of ours that was called; `record` is filled in (one is made where it is left out); `own` are
+    variables to begin with. After `stop` the call stays up, and this waits for its end.
+    """
+    if record is None:
+        record = CallRecord(call.id, call.direction, created=env.wall())
+    record.flow = program.title
+    if number is not None:
+        record.number = number.number
+    running = Run(program, call, env, record, number, own)
+    try:
+        await conduct(running, program)
+    finally:
+        record.finish(call, env.clock())
+    return record
+
+
+async def conduct(run: Run, program: Program) -> None:
+    """A flow from its beginning to its end, and the flows that complete it."""
+    completions = 0
+    following: Program | None = program
+    try:
+        while following is not None:
+            program, following = following, None
+            end = await execute(run, program)
+            if end == STOP:
+                following = _completing(run, program, completions)
+                completions += 1
+                if following is None:
+                    program = _NOTHING  # what completes it has been looked for
+                    await run.call.wait_ended()
+            elif end == COMPLETED:
+                hang_up(run, "normal")
+            elif end == EXHAUSTED:
+                run.warn("too many actions", error="the call has run as many actions as a call may, and is hung up")
+                hang_up(run, "failed")
+    finally:
+        if run.chained:
+            for task in run.chained:
+                task.cancel()
+        if program.on_complete and not run.over:
+            _complete_afterwards(run, program, completions)
+
+
+_NOTHING = Program("", "", [])
+
+
+def hang_up(run: Run, reason: str) -> None:
+    """Ends the call with one of the reasons in CAUSES. Nothing when it is over."""
+    cause = CAUSES[reason]
+    if run.over:
+        return
+    if run.depth == 0 and reason != "normal":
+        run.record.cause = reason
+    with suppress(CallEnded):
+        run.call.hangup(cause.status, cause.header)
+
+
+async def execute(run: Run, program: Program) -> int:
+    """The loop. How the program ended: STOP, HUNG_UP, COMPLETED or EXHAUSTED. What follows an end is `conduct`'s."""
+    outer: list[tuple[Program, int]] | None = None  # programs that fetched the one that runs, and where they go on
+    run.program = program
+    steps = program.steps
+    budget = run.budget
+    debug = run.env.debug
+    index = 0
+    while True:
+        if index >= len(steps):
+            if not outer:
+                return COMPLETED
+            program, index = outer.pop()
+            run.program = program
+            steps = program.steps
+            continue
+        run.step = step = steps[index]
+        if budget.left <= 0:
+            return EXHAUSTED
+        budget.left -= 1
+        index = step.following
+        try:
+            option = step.option
+            if step.source is not None:
+                option = type(option).model_validate(run.variables.expand_all(step.source))
+            if debug:
+                run.env.log.debug("action", call=run.record.id, flow=program.title, action=step.id, type=step.type)
+            result = step.function(run, option)
+            if step.waits:
+                result = await result
+        except CallEnded:
+            run.env.log.info("action skipped: the call is over", call=run.record.id, action=step.id, type=step.type)
+            continue
+        except ActionError as error:
+            run.warn("action failed", error=str(error))
+            continue
+        except Exception as error:  # whatever goes wrong in one action, the caller is still there: the flow goes on
+            run.warn("action failed", error=f"{type(error).__name__}: {error}"[:500])
+            continue
+        if result is None:
+            continue
+        if type(result) is int:
+            if result < 0:
+                return result
+            index = result
+        else:
+            if outer is None:
+                outer = []
+            outer.append((program, index))
+            run.program = program = result
+            steps = program.steps
+            index = 0
+
+
+def _completing(run: Run, program: Program, completions: int) -> Program | None:
+    if not program.on_complete:
+        return None
+    if completions >= MAX_COMPLETIONS:
+        problem = f"{MAX_COMPLETIONS} flows have completed one another; on_complete_flow_id is not followed further"
+        run.env.log.warning("flow not completed", call=run.record.id, flow=program.title, error=problem)
+        return None
+    found = run.env.flows.find(program.on_complete)
+    if found is None:
+        problem = f"there is no flow {program.on_complete!r}"
+        run.env.log.warning("flow not completed", call=run.record.id, flow=program.title, error=problem)
+    return found
+
+
+def _complete_afterwards(run: Run, program: Program, completions: int) -> None:
+    """The call is over, or its task is being cancelled: what completes the flow runs in a task of its own."""
+    following = _completing(run, program, completions)
+    if following is None:
+        return
+    after = Run(following, LocalLeg(run.call, over=True), run.env, run.record, run.number)
+    after.variables = run.variables
+    after.variables.rebind(after.look_up)
+    after.destination = run.destination
+    after.budget = run.budget
+    after.over = True
+    try:
+        run.env.tasks.start(_complete(after, following, completions + 1), f"completion of {program.title}")
+    except TooManyTasksError as error:
+        run.env.log.warning("flow not completed", call=run.record.id, flow=program.title, error=str(error))
+
+
+async def _complete(run: Run, program: Program, completions: int) -> None:
+    following: Program | None = program
+    while following is not None:
+        program = following
+        await execute(run, program)
+        following = _completing(run, program, completions)
+        completions += 1

@@ -1,0 +1,133 @@
+"""A call from one of our own numbers' flows to another: the same caller, one number further.
+
+The flow that connects keeps the caller when the number that it called refuses or hangs up. So that number's flow gets
+this in the caller's place: what is for the caller goes through, what would end the call ends only this leg.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flows.contracts import CallEnded, CallLeg, LegBridge
+
+
+def _always() -> bool:
+    return True
+
+
+class LocalLeg:
+    """A call to one of our own numbers, made by a flow for `caller`.
+
+    `claim` is asked before the leg is answered; False means that another destination has the caller already. `over`
+    makes a leg that takes no orders at all, for what runs after a call.
+    """
+
+    __slots__ = ("_answered", "_caller", "_claim", "_over", "answered_at", "end_reason", "end_status")
+
+    def __init__(self, caller: CallLeg, claim: Callable[[], bool] = _always, *, over: bool = False) -> None:
+        self._caller = caller
+        self._claim = claim
+        self._over = over
+        self._answered = False
+        self.end_status = 0
+        self.end_reason = ""
+        self.answered_at: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The caller's id: it is the same call."""
+        return self._caller.id
+
+    @property
+    def direction(self) -> str:
+        """As the caller's."""
+        return self._caller.direction
+
+    @property
+    def status(self) -> str:
+        """The caller's, or `hangup` when this leg is over."""
+        return "hangup" if self._over else self._caller.status
+
+    @property
+    def answered(self) -> bool:
+        """Whether the number's flow has answered, whatever happened to the caller before."""
+        return self._answered
+
+    @property
+    def created(self) -> float:
+        """As the caller's."""
+        return self._caller.created
+
+    @property
+    def ended_at(self) -> float | None:
+        """As the caller's."""
+        return self._caller.ended_at
+
+    @property
+    def ended_by(self) -> str:
+        """`local` when the number's flow ended it."""
+        return "local" if self._over else self._caller.ended_by
+
+    def _check(self) -> None:
+        if self._over:
+            raise CallEnded("the call is over")
+
+    def _take(self) -> None:
+        self._check()
+        if not self._answered:
+            if not self._claim():
+                self._over = True
+                raise CallEnded("another destination was quicker")
+            self._answered = True
+
+    def ringing(self) -> None:
+        """To the caller."""
+        self._check()
+        self._caller.ringing()
+
+    def progress(self, body: bytes = b"") -> None:
+        """To the caller."""
+        self._check()
+        self._caller.progress(body)
+
+    def answer(self, body: bytes = b"") -> None:
+        """Answers the caller."""
+        self._take()
+        self._caller.answer(body)
+
+    def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Ends this leg; the flow that connected learns the status."""
+        self._end(status, reason)
+
+    def redirect(self, contacts: Sequence[str]) -> None:
+        """Ends this leg. Nobody follows: where the caller would be sent, the flow that connected has its say."""
+        self._end(480, "Temporarily Unavailable")
+
+    def hangup(self, status: int = 480, cause: str = "", reason: str = "") -> None:
+        """Ends this leg, answered or not."""
+        self._end(200 if self._answered else status, reason)
+
+    def _end(self, status: int, reason: str) -> None:
+        self._check()
+        self._over = True
+        self.end_status = status
+        self.end_reason = reason
+
+    async def wait_ended(self) -> None:
+        """Until the caller is gone."""
+        if not self._over:
+            await self._caller.wait_ended()
+
+    async def sleep(self, seconds: float) -> None:
+        """As the caller's."""
+        self._check()
+        await self._caller.sleep(seconds)
+
+    async def echo(self, seconds: float | None) -> None:
+        """As the caller's; it answers."""
+        self._take()
+        await self._caller.echo(seconds)
+
+    def bridge(self, leg: Any) -> LegBridge:
+        """Connects the caller with `leg`."""
+        self._take()
+        return self._caller.bridge(leg)

@@ -1,0 +1,162 @@
+"""A flow as it is written and kept: its fields, and the actions with their ids.
+
+`read_flow` is the door for documents (a file's, a request's): every fault of a flow comes back in one FlowError.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+
+from flows.faults import Fault, FieldPath, FlowError, printable, sentence
+from flows.options import NIL, CallOptions, Options, Reference
+from flows.validation import Medium, Part, check_actions
+from routing.identifiers import NIL as NIL_UUID
+from routing.identifiers import named_id
+
+MAX_ACTIONS = 1000
+MAX_NESTED = 3
+"""How deep `call` actions may hold actions that call."""
+
+
+class Action(BaseModel):
+    """One step. `id` is made where it is missing; an empty or nil `next_id` means the next in the list.
+
+    An id may be a UUID or a short name of the author's own.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._-]*$", strict=True)
+    next_id: Reference = Field("", strict=True)
+    type: str = Field(min_length=1, max_length=64, strict=True)
+    option: dict[str, Any] = Field({}, strict=True)
+
+
+class Flow(BaseModel):
+    """What happens to a call, as a list of actions. Validated whole when it is made.
+
+    The validation context may hold `flows` (ids and names of the flows there are) and `medium`. A flow with a name and
+    without an id gets the same id at every start.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: UUID = NIL_UUID
+    customer_id: UUID = NIL_UUID
+    name: str = Field("", max_length=255, strict=True)
+    detail: str = Field("", max_length=4096, strict=True)
+    actions: list[Action] = Field(min_length=1, max_length=MAX_ACTIONS, strict=True)
+    on_complete_flow_id: Reference = Field("", strict=True)
+    tm_create: datetime | None = None
+    tm_update: datetime | None = None
+    tm_delete: datetime | None = None
+
+    _options: list[Options] = PrivateAttr(default_factory=list)
+    _inline: dict[int, "Flow"] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole(self, info: ValidationInfo) -> Self:
+        if self.id == NIL_UUID:
+            self.id = named_id("flow", self.name) if self.name else uuid4()
+        made: set[str] = set()
+        for action in self.actions:
+            if not action.id or action.id == NIL:
+                action.id = str(uuid4())
+                made.add(action.id)
+        context = info.context or {}
+        options, faults = check_actions(
+            self.title,
+            [Part(action.id, action.next_id, action.type, action.option) for action in self.actions],
+            medium=context.get("medium", "call"),
+            known_flows=context.get("flows"),
+        )
+        faults += self._on_complete_faults(context.get("flows"))
+        for index, option in enumerate(options):
+            if isinstance(option, CallOptions) and option.actions:
+                faults += self._read_inline(index, option, context)
+        for fault in faults:
+            if fault.action_id in made:
+                fault.action_id = ""  # its author has never seen it
+        faults.sort(key=lambda fault: -1 if fault.index is None else fault.index)
+        if faults:
+            raise FlowError(faults)
+        self._options = options
+        return self
+
+    def _read_inline(self, index: int, option: CallOptions, context: Mapping[str, Any]) -> list[Fault]:
+        nested = context.get("nested", 0) + 1
+        action = self.actions[index]
+        place: FieldPath = ("actions", index, "option", "actions")
+        if nested > MAX_NESTED:
+            problem = f"calls within calls are nested more than {MAX_NESTED} deep; use flow_id instead"
+            return [Fault(self.title, index, action.id, action.type, place, problem)]
+        title = f"{self.title}, action {index + 1} (call)"
+        document = {"name": title[:255], "actions": option.actions}
+        try:
+            self._inline[index] = read_flow(document, flows=context.get("flows"), nested=nested)
+        except FlowError as error:
+            return error.faults
+        return []
+
+    def _on_complete_faults(self, flows: Any) -> list[Fault]:
+        other = self.on_complete_flow_id
+        if not other or flows is None or other in flows or other in (str(self.id), self.name):
+            return []
+        problem = f"there is no flow '{printable(other)}'; write the id or the name of a flow"
+        return [Fault(self.title, None, "", "", ("on_complete_flow_id",), problem)]
+
+    @property
+    def title(self) -> str:
+        """Its name, or its id where it has none."""
+        return self.name or str(self.id)
+
+    @property
+    def options(self) -> list[Options]:
+        """The checked options of each action, in order."""
+        return self._options
+
+    @property
+    def inline(self) -> dict[int, "Flow"]:
+        """The flows that `call` actions hold themselves, by the action's index."""
+        return self._inline
+
+
+def read_flow(
+    document: object, *, flows: Any = None, medium: Medium = "call", nested: int = 0, title: str = ""
+) -> Flow:
+    """A flow from a document. `flows` holds the ids and names that may be referred to (None: unknown, not checked).
+
+    Raises FlowError, and nothing else, with every fault.
+    """
+    try:
+        return Flow.model_validate(document, context={"flows": flows, "medium": medium, "nested": nested})
+    except ValidationError as error:
+        raise FlowError(list(_faults(document, error, title))) from None
+    except RecursionError:
+        raise FlowError([Fault(title, None, "", "", (), "is nested too deeply; write it flatter")]) from None
+
+
+def _faults(document: object, error: ValidationError, title: str) -> Iterator[Fault]:
+    fields = document if isinstance(document, Mapping) else {}
+    name = fields.get("name") or fields.get("id") or title
+    for details in error.errors():
+        inner = details.get("ctx", {}).get("error")
+        if isinstance(inner, FlowError):
+            yield from inner.faults
+            continue
+        path = details["loc"]
+        index, action_id, action_type = _action_at(fields, path)
+        kind, model = ("an action", Action) if index is not None else ("a flow", Flow)
+        yield Fault(str(name), index, action_id, action_type, path, sentence(details, kind, list(model.model_fields)))
+
+
+def _action_at(fields: Mapping[Any, Any], path: tuple[str | int, ...]) -> tuple[int | None, str, str]:
+    if len(path) < 2 or path[0] != "actions" or not isinstance(path[1], int):
+        return None, "", ""
+    action = fields["actions"][path[1]]
+    if not isinstance(action, Mapping):
+        return path[1], "", ""
+    return path[1], str(action.get("id") or ""), str(action.get("type") or "")

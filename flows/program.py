@@ -1,0 +1,48 @@
+"""A flow made ready to run: one step for each action, its options checked, its jumps resolved.
+
+Nothing here knows which actions there are; `compiler` makes programs, `interpreter` runs them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+STOP = -1
+"""What an action returns that ends the flow without a hangup."""
+HUNG_UP = -2
+"""What an action returns that ended the call."""
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One action. `following` is the index of the step that comes next; the program's length is the end.
+
+    `function(run, option)` returns None (go on), an index to jump to, STOP, HUNG_UP, or a Program to run in place; it
+    is awaited where `waits` is set. `source` is the option as written where it holds `${`, and None elsewhere.
+    """
+
+    id: str
+    type: str
+    function: Callable[[Any, Any], Any]
+    option: Any
+    following: int
+    waits: bool
+    source: dict[str, Any] | None = None
+    inline: "Program | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class Program:
+    """A compiled flow. `places` is the index of each step by the action's id."""
+
+    id: str
+    name: str
+    steps: list[Step]
+    places: dict[str, int] = field(default_factory=dict)
+    on_complete: str = ""
+    customer_id: Any = None
+
+    @property
+    def title(self) -> str:
+        """Its name, or its id where it has none."""
+        return self.name or self.id

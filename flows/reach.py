@@ -1,0 +1,198 @@
+"""One destination of a connect: through the providers, directly, or by running the flow of a number of ours."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flows.address import Address
+from flows.causes import CAUSES
+from flows.contracts import CallEnded
+from flows.direct import DirectHunt
+from flows.interpreter import conduct
+from flows.local_leg import LocalLeg
+from flows.options import ConnectOptions
+from flows.outbound import place
+from flows.run import Run
+from routing.admission import DialOut, RunFlow, Source, judge
+from routing.hangup import hangup_reason
+from routing.identifiers import NIL
+from routing.identity import Anonymous, CallerIdentity
+from routing.normalise import dialled
+
+MAX_LOCAL = 5
+"""Numbers of ours that may call one another, one within the other."""
+Claim = Callable[[], bool]
+
+_AS_CLIENT = Source("client")
+
+
+@dataclass(slots=True)
+class Reached:
+    """What became of a destination: `connect.status`, `connect.sip_status` and the seconds of talk.
+
+    `reason` is the reason phrase for the caller. `word` is the hangup_reason that goes with it.
+    """
+
+    status: str
+    sip_status: int
+    reason: str = ""
+    duration: float = 0.0
+    word: str = "failed"
+
+    @property
+    def answered(self) -> bool:
+        return self.status == "answered"
+
+
+def unanswered(status: int, reason: str, kind: str = "") -> Reached:
+    """A destination that did not answer."""
+    word = hangup_reason(answered=False, status=status, kind=kind)
+    return Reached("canceled" if word == "cancel" else word, status, reason, 0.0, word)
+
+
+def always() -> bool:
+    """The claim of a destination that has no rivals."""
+    return True
+
+
+async def reach(run: Run, option: ConnectOptions, address: Address, claim: Claim) -> Reached:
+    """Dials `address` for the caller and bridges it when it answers, until it hangs up.
+
+    `claim` is asked when it answers; False means that another destination was quicker.
+    """
+    env = run.env
+    if address.type == "tel":
+        directory = env.directory
+        verdict = judge(directory, env.routing, _AS_CLIENT, dialled(address.target, env.routing, directory.numbers))
+        if isinstance(verdict, DialOut):
+            customer = _customer(run)
+            identity = _identity(run, option)
+            hunt = env.router.hunt(verdict.target, caller=identity, customer_id=customer, now=env.clock())
+            return await _talk(run, option, hunt, claim)
+        if isinstance(verdict, RunFlow):
+            return await _run_number(run, verdict, claim)
+        run.record.note(f"connect: {verdict.detail}")
+        return unanswered(verdict.status, verdict.reason)
+    uri: str | None = address.sip_uri
+    if address.type != "sip":
+        uri = env.resolve_extension(address)
+        if not uri:
+            run.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
+            return unanswered(404, "Not Found")
+    return await _talk(run, option, DirectHunt(uri or "", _identity(run, option), env.routing.from_domain), claim)
+
+
+def _customer(run: Run) -> Any:
+    if run.number is not None:
+        return run.number.customer_id
+    return run.record.customer_id or NIL
+
+
+def _identity(run: Run, option: ConnectOptions) -> CallerIdentity:
+    record = run.record
+    diverted_by = run.number.number if run.number is not None else ""
+    source = option.source
+    if source is None:
+        return CallerIdentity(record.source, record.source_name, record.anonymous, option.anonymous, diverted_by)
+    return identity_of(run.env, source, option.anonymous, private=record.anonymous, diverted_by=diverted_by)
+
+
+def identity_of(
+    env: Any, source: Address, anonymous: Anonymous, *, private: bool = False, diverted_by: str = ""
+) -> CallerIdentity:
+    """A caller that is named by an address: a number in normal form where it is one."""
+    number = dialled(source.target, env.routing, env.directory.numbers).number or source.target
+    return CallerIdentity(number, source.target_name or source.name, private, anonymous, diverted_by)
+
+
+async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Reached:
+    env = run.env
+    run.record.hunts.append(hunt)
+    leg, attempt, kind, status, reason = await place(env, hunt, run.caller, option.early_media, option.ring_timeout)
+    if leg is None:
+        return unanswered(status, reason, kind)
+    # From here on there is a leg that is paid for: whatever happens, it is hung up and its channel given back.
+    began = env.clock()
+    try:
+        if not claim():
+            return unanswered(487, "Request Terminated", "cancelled")
+        await run.call.bridge(leg).ended()
+        return Reached("answered", status, reason, env.clock() - began, "normal")
+    except CallEnded as error:
+        if run.caller.ended_at is not None:
+            raise
+        # The far end answered and was gone before the two could be connected.
+        run.record.note(f"connect: {error}")
+        return unanswered(480, "Temporarily Unavailable")
+    except Exception as error:  # such as media that cannot be agreed on
+        run.warn("bridging failed", error=f"{type(error).__name__}: {error}"[:500])
+        return unanswered(getattr(error, "status", 0) or 488, "Not Acceptable Here")
+    finally:
+        if leg.ended_at is None:
+            leg.hangup(480, CAUSES["normal"].header)
+        hunt.release(attempt)
+
+
+async def _run_number(run: Run, verdict: RunFlow, claim: Claim) -> Reached:
+    """Another number of ours: its flow runs as if it had been called, on the same caller.
+
+    Where that flow does not answer, its status is the destination's; where it does, the connect is over when that flow
+    is, and the caller's own flow goes on.
+    """
+    env = run.env
+    number = verdict.number
+    if run.depth >= MAX_LOCAL:
+        run.record.note(
+            f"connect: more than {MAX_LOCAL} of our own numbers call one another; {number.number} is left out"
+        )
+        return unanswered(482, "Loop Detected")
+    program = env.flows.find(number.call_flow_id)
+    if program is None:
+        run.record.note(f"connect: {number.number} has a call flow that does not exist")
+        return unanswered(480, "Temporarily Unavailable")
+    leg = LocalLeg(run.call, claim)
+    inner = Run(program, leg, env, run.record, number)
+    inner.caller = run.caller
+    inner.budget = run.budget
+    inner.depth = run.depth + 1
+    inner.destination = number.number
+    began = env.clock()
+    await conduct(inner, program)
+    if leg.answered:
+        return Reached("answered", 200, "OK", env.clock() - began, "normal")
+    return unanswered(leg.end_status or 480, leg.end_reason or "Temporarily Unavailable")
+
+
+class Race:
+    """Destinations that are dialled at the same time. The first claim wins, and the others are given up."""
+
+    __slots__ = ("_tasks", "_winner")
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[Reached]] = []
+        self._winner: int | None = None
+
+    def _claim(self, place: int) -> bool:
+        if self._winner is None:
+            self._winner = place
+            for other, task in enumerate(self._tasks):
+                if other != place:
+                    task.cancel()
+        return self._winner == place
+
+    async def run(self, run: Run, option: ConnectOptions) -> list[Reached]:
+        """Every destination's result; the winner's alone where there is one."""
+        loop = asyncio.get_running_loop()
+        for place_, address in enumerate(option.destinations):
+            work = reach(run, option, address, lambda place_=place_: self._claim(place_))  # type: ignore[misc]
+            self._tasks.append(loop.create_task(work, name=f"connect {run.record.id} {place_}"))
+        try:
+            await asyncio.wait(self._tasks)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            if any(not task.done() for task in self._tasks):
+                await asyncio.wait(self._tasks)
+        chosen = self._tasks if self._winner is None else [self._tasks[self._winner]]
+        return [task.result() for task in chosen]

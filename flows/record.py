@@ -1,0 +1,103 @@
+"""What is kept of a call: who, when, how it ended and why, and every provider that was tried."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.sip.session import LIMIT_REACHED
+from flows.contracts import CallLeg
+from routing.attempt import AttemptRecord, AttemptReport, report
+from routing.hangup import hangup_reason
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call, kept after it is over.
+
+    `created` is seconds since 1970 (UTC) of the INVITE; the `_ms` fields count from it and are None for what never
+    happened. `begun` is the same moment on the engine's clock. `number` is the number of ours whose flow ran, `flow`
+    that flow's name or id. `hangup_by` is `remote`, `local` or "" while the call lasts.
+    """
+
+    id: str
+    direction: str
+    source: str = ""
+    source_name: str = ""
+    destination: str = ""
+    anonymous: bool = False
+    """Whether the caller asked for its number to be withheld."""
+    number: str = ""
+    flow: str = ""
+    customer_id: Any = None
+    created: float = 0.0
+    begun: float = 0.0
+    answered_ms: int | None = None
+    ended_ms: int | None = None
+    status: str = "dialing"
+    end_status: int = 0
+    end_reason: str = ""
+    hangup_reason: str = ""
+    hangup_by: str = ""
+    hunts: list[Any] = field(default_factory=list)
+    """One for each destination dialled, in order; `attempts` reads them."""
+    notes: list[str] = field(default_factory=list)
+    metadata: dict[str, Any] | None = None
+    cause: str = ""
+    """The reason that a flow gave for its hangup; it goes before what the responses say."""
+
+    @property
+    def attempts(self) -> list[AttemptRecord]:
+        """Every provider (or URI) that was tried or skipped, in order."""
+        return [record for hunt in self.hunts for record in hunt.records]
+
+    def attempt_reports(self) -> list[AttemptReport]:
+        """The attempts with their times in UTC and in milliseconds since the INVITE."""
+        return [report(record, self.begun, self.created) for record in self.attempts]
+
+    @property
+    def tm_create(self) -> datetime:
+        """When the call began."""
+        return datetime.fromtimestamp(self.created, UTC)
+
+    @property
+    def tm_answer(self) -> datetime | None:
+        """When it was answered."""
+        return None if self.answered_ms is None else datetime.fromtimestamp(self.created + self.answered_ms / 1000, UTC)
+
+    @property
+    def tm_hangup(self) -> datetime | None:
+        """When it was over."""
+        return None if self.ended_ms is None else datetime.fromtimestamp(self.created + self.ended_ms / 1000, UTC)
+
+    def note(self, text: str) -> None:
+        """Something that a reader of the record should know. At most twenty are kept."""
+        if len(self.notes) < 20:
+            self.notes.append(text)
+
+    def finish(self, leg: CallLeg, now: float) -> None:
+        """Takes over how `leg` went; `now` is of the same clock as its times. May be called again."""
+        begin = self.begun = leg.created if not self.begun else self.begun
+        self.status = leg.status
+        if leg.answered_at is not None:
+            self.answered_ms = round((leg.answered_at - begin) * 1000)
+        ended = leg.ended_at
+        self.ended_ms = round(((now if ended is None else ended) - begin) * 1000)
+        self.end_status = leg.end_status
+        self.end_reason = leg.end_reason
+        self.hangup_by = leg.ended_by or self.hangup_by or "local"
+        if self.cause:
+            self.hangup_reason = self.cause
+        elif leg.direction == "incoming" and not leg.answered and self.hangup_by == "remote":
+            self.hangup_reason = "cancel"
+        else:
+            timed_out = leg.end_reason == LIMIT_REACHED
+            self.hangup_reason = hangup_reason(answered=leg.answered, status=leg.end_status, timed_out=timed_out)
+
+    def never_answered(self, status: int, reason: str, kind: str, milliseconds: int) -> None:
+        """Takes over how a call of our own went that nobody answered; `kind` is how its last attempt ended."""
+        self.status = "hangup"
+        self.ended_ms = milliseconds
+        self.end_status = status
+        self.end_reason = reason
+        self.hangup_by = "local" if kind in ("cancelled", "ring_timeout") else "remote"
+        self.hangup_reason = hangup_reason(answered=False, status=status, kind=kind)

@@ -1,0 +1,134 @@
+"""One run of a flow on a call: what its actions share."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from flows.contracts import CallLeg
+from flows.environment import FlowEnvironment
+from flows.program import Program, Step
+from flows.record import CallRecord
+from flows.variables import Variables
+from routing.rows import NumberRow
+
+MAX_ACTIONS = 1000
+"""Actions that one call may run, whatever its flows fetch, complete with or hand over to."""
+
+
+class ActionError(Exception):
+    """An action that cannot be carried out, in a sentence for the log."""
+
+
+class Budget:
+    """The actions that are left to a call, shared by everything that runs on it."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = MAX_ACTIONS) -> None:
+        self.left = left
+
+
+class Run:
+    """What an action gets.
+
+    Attributes:
+        call: The leg that takes orders. Within a connect to one of our own numbers it is a LocalLeg.
+        caller: The engine's own call behind `call`, for dialling on its behalf.
+        number: The number of ours whose flow this is, None where there is none.
+        destination: What was dialled; differs from the record's within a connect to another of our numbers.
+        depth: How many connects to our own numbers lie around this run.
+        over: The call is over, and this is the flow that was to run on completion.
+        step: The step that runs now.
+    """
+
+    __slots__ = (
+        "budget",
+        "call",
+        "caller",
+        "chained",
+        "depth",
+        "destination",
+        "env",
+        "loops",
+        "number",
+        "over",
+        "program",
+        "record",
+        "step",
+        "variables",
+    )
+
+    step: Step
+
+    def __init__(
+        self,
+        program: Program,
+        call: CallLeg,
+        env: FlowEnvironment,
+        record: CallRecord,
+        number: NumberRow | None = None,
+        own: dict[str, str] | None = None,
+    ) -> None:
+        self.program = program
+        self.call = call
+        self.caller: Any = call
+        self.env = env
+        self.record = record
+        self.number = number
+        self.destination = record.destination
+        self.variables = Variables(self.look_up, own)
+        self.budget = Budget()
+        self.depth = 0
+        self.over = False
+        self.loops: dict[Step, int] | None = None
+        self.chained: list[asyncio.Task[Any]] | None = None
+
+    def look_up(self, name: str) -> str | None:
+        """A variable that the call, its record or its number answers for."""
+        reader = _READERS.get(name)
+        if reader is not None:
+            return reader(self)
+        if name.startswith("number.metadata.") and self.number is not None:
+            value = self.number.metadata.get(name.removeprefix("number.metadata."))
+            return None if value is None else str(value)
+        return None
+
+    def warn(self, event: str, **values: Any) -> None:
+        """Logs with the call, the flow and the action."""
+        step = self.step
+        self.env.log.warning(
+            event, call=self.record.id, flow=self.program.title, action=step.id, type=step.type, **values
+        )
+
+
+def _number_reader(field: str) -> Callable[[Run], str]:
+    return lambda run: "" if run.number is None else str(getattr(run.number, field))
+
+
+_READERS: dict[str, Callable[[Run], str]] = {
+    "call.id": lambda run: run.record.id,
+    "call.source.number": lambda run: run.record.source,
+    "call.source.name": lambda run: run.record.source_name,
+    "call.destination.number": lambda run: run.destination,
+    "call.direction": lambda run: run.record.direction,
+    "call.status": lambda run: run.call.status,
+} | {
+    f"number.{field}": _number_reader(field)
+    for field in (
+        "id",
+        "customer_id",
+        "number",
+        "type",
+        "status",
+        "name",
+        "detail",
+        "call_flow_id",
+        "message_flow_id",
+        "provider_id",
+        "origin",
+        "country",
+        "region",
+        "city",
+        "kind",
+    )
+}

@@ -1,0 +1,168 @@
+"""A flow seen as a whole: every action known and well told, every jump arriving, every action reached.
+
+Works on plain parts, so that the model and the compiler share it. Finds all faults in one go.
+"""
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from flows.faults import Fault, FieldPath, printable, sentence
+from flows.options import NoOptions, Options
+from flows.registry import KINDS, LATER, Kind
+
+Medium = Literal["call", "message"]
+_MAX_DEPTH = 64
+
+
+class Part(NamedTuple):
+    """An action before its options are checked."""
+
+    id: str
+    next_id: str
+    type: str
+    option: dict[str, Any]
+
+
+class _Check:
+    __slots__ = ("faults", "flow", "parts")
+
+    def __init__(self, flow: str, parts: Sequence[Part]) -> None:
+        self.flow = flow
+        self.parts = parts
+        self.faults: list[Fault] = []
+
+    def fault(self, index: int, path: FieldPath, problem: str) -> None:
+        part = self.parts[index]
+        self.faults.append(Fault(self.flow, index, part.id, part.type, ("actions", index, *path), problem))
+
+
+def check_actions(
+    flow: str,
+    parts: Sequence[Part],
+    *,
+    medium: Medium = "call",
+    known_flows: Container[str] | None = None,
+) -> tuple[list[Options], list[Fault]]:
+    """The options of each action, and what is wrong with the flow called `flow`."""
+    check = _Check(flow, parts)
+    places = _places(check)
+    options = [_options(check, index, medium) for index in range(len(parts))]
+    _jumps(check, options, places)
+    if not check.faults:
+        _reach(check, options, places)
+    if known_flows is not None:
+        _flow_references(check, options, known_flows)
+    return options, check.faults
+
+
+def _places(check: _Check) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for index, part in enumerate(check.parts):
+        if part.id in places:
+            check.fault(index, ("id",), f"is the id of action {places[part.id] + 1} too; give each action its own")
+        else:
+            places[part.id] = index
+    return places
+
+
+def _options(check: _Check, index: int, medium: Medium) -> Options:
+    part = check.parts[index]
+    kind = KINDS.get(part.type)
+    if kind is None:
+        if part.type in LATER:
+            problem = f'"{part.type}" is not built into this version; remove the action or use another'
+        else:
+            problem = f'"{printable(part.type)}" is no action; use one of: {", ".join(KINDS)}'
+        check.fault(index, ("type",), problem)
+        return NoOptions()
+    if medium not in kind.media:
+        check.fault(index, ("type",), f'"{part.type}" needs a call and cannot run on a {medium}; remove it')
+    if _depth(part.option) > _MAX_DEPTH:
+        check.fault(index, ("option",), "is nested too deeply; write it flatter")
+        return NoOptions()
+    try:
+        return kind.options.model_validate(part.option)
+    except ValidationError as error:
+        for details in error.errors():
+            known = _known_fields(kind.options, details["loc"])
+            check.fault(index, ("option", *details["loc"]), sentence(details, part.type, known))
+        return NoOptions()
+
+
+def _depth(value: Any) -> int:
+    deepest = 0
+    waiting = [(value, 1)]
+    while waiting and deepest <= _MAX_DEPTH:
+        item, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        if isinstance(item, dict | list):
+            waiting += [(inner, depth + 1) for inner in (item.values() if isinstance(item, dict) else item)]
+    return deepest
+
+
+def _known_fields(model: type[Options], location: FieldPath) -> list[str]:
+    if len(location) == 1:
+        return list(model.model_fields)
+    from_address = ["type", "target", "target_name", "name", "detail"]
+    return from_address if location[:1] in (("source",), ("destinations",)) else []
+
+
+def _jumps(check: _Check, options: Sequence[Options], places: dict[str, int]) -> None:
+    for index, part in enumerate(check.parts):
+        targets = [(("option", *path), target) for path, target in options[index].jumps()]
+        if part.next_id:
+            targets.append((("next_id",), part.next_id))
+        for path, target in targets:
+            if target not in places:
+                problem = f"there is no action with the id '{printable(target)}'; write one of this flow's ids"
+                check.fault(index, path, problem)
+
+
+def _reach(check: _Check, options: Sequence[Options], places: dict[str, int]) -> None:
+    """Follows every way from the first action; what may not be reached, or not run there, is a fault.
+
+    `answered[i]` is whether on every way to action i the call has been answered by an action before it.
+    """
+    size = len(check.parts)
+    answered: list[bool | None] = [None] * size
+    waiting = [(0, False)]
+    while waiting:
+        index, state = waiting.pop()
+        before = answered[index]
+        merged = state if before is None else (before and state)
+        if merged is before:
+            continue
+        answered[index] = merged
+        kind = KINDS[check.parts[index].type]
+        after = merged or kind.answers
+        waiting += [(following, after) for following in _following(check, options, places, index, kind)]
+    for index, certain in enumerate(answered):
+        if certain is None:
+            check.fault(index, (), "is never reached; remove it, or jump to it from another action")
+        elif certain and KINDS[check.parts[index].type].before_answer:
+            problem = "cannot run here, because the call has been answered before; use hangup instead"
+            check.fault(index, ("type",), problem)
+
+
+def _following(
+    check: _Check, options: Sequence[Options], places: dict[str, int], index: int, kind: Kind
+) -> Iterable[int]:
+    part = check.parts[index]
+    for _, target in options[index].jumps():
+        yield places[target]
+    if kind.ends or not options[index].falls_through:
+        return
+    if part.next_id:
+        yield places[part.next_id]
+    elif index + 1 < len(check.parts):
+        yield index + 1
+
+
+def _flow_references(check: _Check, options: Sequence[Options], known: Container[str]) -> None:
+    for index, option in enumerate(options):
+        reference = getattr(option, "flow_id", "")
+        if reference and "${" not in reference and reference not in known:
+            problem = f"there is no flow '{printable(reference)}'; write the id or the name of a flow"
+            check.fault(index, ("option", "flow_id"), problem)

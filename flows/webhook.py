@@ -1,0 +1,134 @@
+"""Sends webhooks: one request, bounded in time and size, never to where only this host may go."""
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from flows.environment import FlowEnvironment
+from flows.run import ActionError
+
+
+async def send(env: FlowEnvironment, method: str, uri: str, data: str | Mapping[str, Any] | list[Any]) -> bytes:
+    """Sends and returns the answer's body. Raises ActionError, in words, for whatever goes wrong."""
+    if env.http is None:
+        raise ActionError("this service sends no webhooks")
+    limits = env.webhook
+    body, content_type = _body(data)
+    if len(body) > limits.body:
+        raise ActionError(f"the data is longer than {limits.body} bytes; send less")
+    try:
+        async with asyncio.timeout(limits.timeout):
+            url = httpx.URL(uri)
+            address = await _checked_address(env, url)
+            return await _exchange(env, env.http, method, url, address, body, content_type)
+    except TimeoutError:
+        raise ActionError(f"{url_text(uri)} did not answer within {limits.timeout:g} s") from None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise ActionError(f"{url_text(uri)}: {type(error).__name__}: {error}"[:300]) from None
+
+
+def url_text(uri: str) -> str:
+    """The address without what may be secret in it: credentials, query."""
+    plain = uri.partition("?")[0]
+    scheme, _, rest = plain.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"[:200]
+
+
+def _body(data: str | Mapping[str, Any] | list[Any]) -> tuple[bytes, str]:
+    if isinstance(data, str):
+        try:
+            json.loads(data)
+        except (ValueError, RecursionError):
+            return data.encode("utf-8", "replace"), "text/plain; charset=utf-8"
+        return data.encode("utf-8", "replace"), "application/json"
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"), "application/json"
+
+
+async def _checked_address(env: FlowEnvironment, url: httpx.URL) -> str:
+    """The address to connect to: the one that was checked, so that a second look-up cannot give another."""
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ActionError(f"{url_text(str(url))} is no web address; write it like https://example.com/path")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    addresses = await env.resolve_host(url.host, port)
+    if not addresses:
+        raise ActionError(f"{url.host} does not resolve")
+    if not env.webhook.allow_private:
+        for address in addresses:
+            if not is_public(address):
+                why = "is private; set webhook.allow_private to allow it"
+                raise ActionError(f"{url.host} is at {address}, which {why}")
+    return addresses[0]
+
+
+def is_public(text: str) -> bool:
+    """Whether an address belongs to the open Internet. IPv4 within IPv6 counts as what it leads to."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        # RFC 6052 §2.1: the well-known prefix of NAT64.
+        if inner is None and address in ipaddress.IPv6Network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None and not inner.is_global:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+async def _exchange(
+    env: FlowEnvironment,
+    client: httpx.AsyncClient,
+    method: str,
+    url: httpx.URL,
+    address: str,
+    body: bytes,
+    content_type: str,
+) -> bytes:
+    request = client.build_request(
+        method,
+        url.copy_with(host=address),
+        content=body if body or method != "GET" else None,
+        headers={"Host": url.netloc.decode("ascii"), "Content-Type": content_type, "Accept": "application/json"},
+        extensions={"sni_hostname": url.host} if url.scheme == "https" else None,
+    )
+    response = await client.send(request, stream=True, follow_redirects=False)
+    try:
+        if not response.is_success:
+            raise ActionError(f"{url_text(str(url))} answered {response.status_code}")
+        received = bytearray()
+        async for chunk in response.aiter_bytes():
+            received += chunk
+            if len(received) > env.webhook.body:
+                raise ActionError(f"the answer of {url_text(str(url))} is longer than {env.webhook.body} bytes")
+        return bytes(received)
+    finally:
+        await response.aclose()
+
+
+def variables_of(body: bytes) -> dict[str, str]:
+    """The variables in a JSON answer: each member of the object by its name, inner values as JSON.
+
+    Raises ActionError when it is no JSON object.
+    """
+    if not body.strip():
+        return {}
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ActionError("the answer is no JSON; no variables were set") from None
+    if not isinstance(answer, dict):
+        raise ActionError("the answer is no JSON object; no variables were set")
+    return {name: _text(value) for name, value in answer.items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,325 @@
+"""Fakes that behave as the engine's calls do, and an environment around the real routing."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.call import CallEnded
+from engine.outgoing_call import Outcome
+from flows.environment import FlowEnvironment
+from flows.interpreter import run
+from flows.library import FlowLibrary, read_library
+from flows.record import CallRecord
+from routing.directory import Directory
+from routing.health import HealthBoard
+from routing.hunt import Router
+from routing.identifiers import named_id
+from routing.models import Number, Provider, Route
+from routing.settings import RoutingSettings
+
+ANSWERED = Outcome("answered", 200, "OK", 0, 1.0)
+NEVER = "never"
+
+
+def refused(status: int, reason: str = "") -> Outcome:
+    return Outcome("refused", status, reason, 0, 1.0)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeBridge:
+    def __init__(self, caller: "FakeCall", leg: "FakeLeg") -> None:
+        self.caller, self.leg = caller, leg
+
+    async def ended(self) -> str:
+        if self.leg.talk == NEVER:
+            await self.leg.ended_future
+            return "callee"
+        self.leg.clock.now += self.leg.talk
+        self.leg.end("remote", 200)
+        return "callee"
+
+
+class FakeCall:
+    """Keeps its orders. `task` is cancelled when it ends, as the engine does."""
+
+    direction = "incoming"
+
+    def __init__(self, clock: FakeClock, call_id: str = "call-1") -> None:
+        self.clock = clock
+        self.id = call_id
+        self.status = "dialing"
+        self.created = clock()
+        self.answered_at: float | None = None
+        self.ended_at: float | None = None
+        self.ended_by = ""
+        self.end_status = 0
+        self.end_reason = ""
+        self.orders: list[Any] = []
+        self.task: asyncio.Task[Any] | None = None
+        self._ended_future: asyncio.Future[None] | None = None
+        self.refuse_answer: Exception | None = None
+        self.sleeping: float | None = None
+        self.bridged: list[FakeLeg] = []
+        self.refuse_bridge: Exception | None = None
+
+    @property
+    def answered(self) -> bool:
+        return self.answered_at is not None
+
+    @property
+    def ended_future(self) -> "asyncio.Future[None]":
+        if self._ended_future is None:
+            self._ended_future = asyncio.get_running_loop().create_future()
+            if self.ended_at is not None:
+                self._ended_future.set_result(None)
+        return self._ended_future
+
+    def _order(self, order: Any) -> None:
+        if self.ended_at is not None:
+            raise CallEnded("the call is over")
+        self.orders.append(order)
+
+    def ringing(self) -> None:
+        self._order("ringing")
+        self.status = "ringing"
+
+    def progress(self, body: bytes = b"") -> None:
+        self._order("progress")
+
+    def answer(self, body: bytes = b"") -> None:
+        if self.refuse_answer:
+            raise self.refuse_answer
+        self._order("answer")
+        self.answered_at = self.clock()
+        self.status = "progressing"
+
+    def reject(self, status: int, reason: str = "", headers: Any = ()) -> None:
+        if self.answered:
+            raise CallEnded("answered")
+        self._order(("reject", status, reason))
+        self.end("local", status, reason)
+
+    def redirect(self, contacts: Iterable[str]) -> None:
+        self._order(("redirect", *contacts))
+        self.end("local", 302)
+
+    def hangup(self, status: int = 480, cause: str = "", reason: str = "") -> None:
+        if self.ended_at is not None:
+            return
+        self._order(("hangup", status, cause.partition(";text")[0]))
+        self.end("local", 200 if self.answered else status)
+
+    def end(self, by: str, status: int, reason: str = "") -> None:
+        """The leg is over, whoever ended it."""
+        if self.ended_at is not None:
+            return
+        self.ended_at = self.clock()
+        self.ended_by, self.end_status, self.end_reason, self.status = by, status, reason, "hangup"
+        if self._ended_future is not None and not self._ended_future.done():
+            self._ended_future.set_result(None)
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
+
+    async def wait_ended(self) -> None:
+        await asyncio.shield(self.ended_future)
+
+    async def sleep(self, seconds: float) -> None:
+        self._order(("sleep", seconds))
+        self.sleeping = seconds
+        self.clock.now += seconds
+        await asyncio.sleep(0)
+
+    async def echo(self, seconds: float | None) -> None:
+        if not self.answered:
+            self.answer()
+        self._order(("echo", seconds))
+        if seconds is None:
+            await self.wait_ended()
+        else:
+            self.clock.now += seconds
+            await asyncio.sleep(0)
+
+    def bridge(self, leg: "FakeLeg") -> FakeBridge:
+        if self.refuse_bridge:
+            raise self.refuse_bridge
+        if not self.answered:
+            self.answer()
+        self._order(("bridge", leg.spec.request_uri))
+        self.bridged.append(leg)
+        return FakeBridge(self, leg)
+
+
+class FakeLeg(FakeCall):
+    direction = "outgoing"
+
+    def __init__(self, clock: FakeClock, spec: Any, caller: Any, early_media: bool, outcome: Any) -> None:
+        super().__init__(clock, f"leg {spec.request_uri}")
+        self.spec, self.caller, self.early_media, self.result = spec, caller, early_media, outcome
+        self.talk: Any = 5.0
+        self.cancelled = 0
+        self.waiting: asyncio.Future[Outcome] | None = None
+
+    async def outcome(self) -> Outcome:
+        if isinstance(self.result, Outcome):
+            outcome = self.result
+        else:
+            self.waiting = asyncio.get_running_loop().create_future()
+            outcome = await self.waiting
+        if outcome.kind == "answered":
+            self.answered_at = self.clock()
+            self.status = "progressing"
+        else:
+            self.end("remote", outcome.status, outcome.reason)
+        return outcome
+
+    def settle(self, outcome: Outcome) -> None:
+        """The far end speaks; the waiting task learns of it at the next turn of the loop."""
+        assert self.waiting is not None
+        if outcome.kind == "answered":
+            self.answered_at = self.clock()
+        self.waiting.set_result(outcome)
+
+    def cancel(self, cause: str = "") -> None:
+        self.cancelled += 1
+        if self.answered:
+            self.hangup(cause=cause)
+        else:
+            self.end("local", 487)
+
+
+class FakeAgent:
+    """Dials into a script: by a part of the Request-URI, an Outcome, an exception, or NEVER (settled by the test)."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.script: dict[str, Any] = {}
+        self.legs: list[FakeLeg] = []
+        self.talk: Any = 5.0
+
+    def dial(self, spec: Any, caller: Any = None, early_media: bool = True) -> FakeLeg:
+        found = next((value for key, value in self.script.items() if key in spec.request_uri), ANSWERED)
+        if isinstance(found, Exception):
+            raise found
+        leg = FakeLeg(self.clock, spec, caller, early_media, found)
+        leg.talk = self.talk
+        self.legs.append(leg)
+        return leg
+
+
+class FakeLog:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda event, **values: self.lines.append((level, event, values))
+
+    def errors(self) -> list[str]:
+        return [values["error"] for level, _, values in self.lines if level in ("warning", "error")]
+
+
+class World:
+    """An environment, what is around it, and ways to run flows in it."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.agent = FakeAgent(self.clock)
+        self.log = FakeLog()
+        self.directory = Directory()
+        self.settings = RoutingSettings(from_domain="engine.example")
+        self.board = HealthBoard()
+        self.library = FlowLibrary()
+        self.one = Provider(id=named_id("provider", "one"), name="one", hostname="192.0.2.1:5060", tech_prefix="1")
+        self.two = Provider(id=named_id("provider", "two"), name="two", hostname="192.0.2.2:5060", tech_prefix="2")
+        self.routes = [
+            Route(target="all", provider_id=self.one.id, priority=1, name="r1"),
+            Route(target="all", provider_id=self.two.id, priority=2, name="r2"),
+        ]
+        self.numbers: list[Number] = []
+        self._fill()
+        self.env = FlowEnvironment(
+            agent=self.agent,
+            router=Router(self.directory, self.board, self.settings),
+            directory=self.directory,
+            routing=self.settings,
+            flows=self.library,
+            log=self.log,
+            clock=self.clock,
+            wall=lambda: 1_700_000_000.0,
+        )
+
+    def _fill(self) -> None:
+        self.directory.replace(self.numbers, [self.one, self.two], self.routes)
+
+    def number(self, number: str, flow: str = "", status: str = "active", **more: Any) -> Number:
+        made = (
+            Number(number=number, status=status, call_flow_id=named_id("flow", flow) if flow else named_id("n", ""))
+            if flow
+            else Number(number=number, status=status)
+        )
+        made = made.model_copy(update=more)
+        self.numbers.append(made)
+        self._fill()
+        return made
+
+    def flows(self, **flows: Any) -> None:
+        documents = [
+            {"name": name, **(flow if isinstance(flow, dict) else {"actions": flow})} for name, flow in flows.items()
+        ]
+        self.library.replace(read_library(documents))
+
+    def record(self, **more: Any) -> CallRecord:
+        values = {
+            "source": "+15550001111",
+            "source_name": "Ann",
+            "destination": "+15550002222",
+            "created": 1.7e9,
+        } | more
+        return CallRecord("call-1", "incoming", **values)
+
+    def channels(self) -> int:
+        return self.board.channels(self.one.id) + self.board.channels(self.two.id)
+
+    async def run(self, actions: Any, call: FakeCall | None = None, **more: Any) -> SimpleNamespace:
+        """Runs a flow on a call, in a task that the call's end cancels, and lets what it started finish."""
+        if isinstance(actions, list):
+            actions = {"actions": actions}
+        if isinstance(actions, dict):
+            program = read_library([actions], check_references=False)
+            program = next(iter(program._by_id.values()))
+        else:
+            program = actions
+        call = call or FakeCall(self.clock)
+        record = more.pop("record", None) or self.record()
+        call.task = asyncio.get_running_loop().create_task(run(program, call, self.env, record=record, **more))
+        cancelled = False
+        try:
+            await call.task
+        except asyncio.CancelledError:
+            cancelled = True
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return SimpleNamespace(call=call, record=record, cancelled=cancelled, orders=call.orders)
+
+    def go(self, actions: Any, call: FakeCall | None = None, **more: Any) -> SimpleNamespace:
+        return asyncio.run(self.run(actions, call, **more))
+
+    fake_call = FakeCall
+    answered = ANSWERED
+    never = NEVER
+    refused = staticmethod(refused)
+    outcome = Outcome
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
