@@ -22,7 +22,10 @@ def abroad(provider: int) -> str:
 
 @dataclass(slots=True)
 class Caller:
-    """A SIPp uac: `calls` calls of `scenario` to `number`, one after another."""
+    """A SIPp uac: `calls` calls of `scenario` to `number`, one after another.
+
+    `heard` says how often a message with that start line must have come, copies included, that SIPp itself swallows.
+    """
 
     scenario: str
     number: str
@@ -31,6 +34,7 @@ class Caller:
     transport: str = "u1"
     keys: dict[str, str] = field(default_factory=dict)
     retransmissions: tuple[int, int] = (0, 0)
+    heard: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -80,7 +84,8 @@ CASES = [
     Case("normal number", Caller("uac_call", "+15550100010", GUEST), [at(10)], direct=True),
     Case("normal number from a trunk", Caller("uac_call", "+15550100011", TRUNK), [at(11)]),
     Case("virtual number answers with echo", Caller("uac_answered", "+899100000001", GUEST)),
-    Case("unknown number", Caller("uac_404", "+15550199999", GUEST)),
+    Case("unknown number from a trunk", Caller("uac_404", "+15550199999", TRUNK)),
+    Case("released number", Caller("uac_404", "+15550100404", GUEST)),
     Case("suspended number", Caller("uac_480", "+15550100480", GUEST)),
     Case("number without a flow", Caller("uac_480_warning", "+15550100481", GUEST)),
     Case("virtual number from a trunk", Caller("uac_404", "+899100000001", TRUNK)),
@@ -160,7 +165,7 @@ CASES = [
     Case("two answers of a forking proxy", Caller("uac_call_long", abroad(64)), [at(64, "uas_fork")]),
     Case(
         "lost ACK",
-        Caller("uac_no_ack", abroad(58), retransmissions=(8, 14)),
+        Caller("uac_no_ack", abroad(58), heard={"SIP/2.0 200 OK": (9, 12)}),
         [at(58, "uas_answer")],
         timeout=45.0,
         long=True,

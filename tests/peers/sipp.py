@@ -120,7 +120,18 @@ class Sipp:
         low, high = self.role.retransmissions
         if not low <= counts.retransmissions <= high:
             found.append(f"{who}: {counts.retransmissions} retransmissions, expected {low} to {high}")
+        if isinstance(self.role, Caller):
+            for line, (low, high) in self.role.heard.items():
+                times = self.received(line)
+                if not low <= times <= high:
+                    found.append(f"{who}: {times} times {line!r}, expected {low} to {high}")
         return found
+
+    def received(self, start_line: str) -> int:
+        """How many messages with this start line arrived, copies included."""
+        text = (Path(self.directory.name) / "messages").read_text(errors="replace")
+        arrived = [part.split("\n\n", 1)[1] for part in text.split("\n-----") if " message received " in part[:200]]
+        return sum(message.startswith(start_line) for message in arrived)
 
     def log(self) -> str:
         """Its errors and messages, shortened."""
