@@ -22,6 +22,7 @@ from routing.trunk import Trunk
 
 __all__ = ["Attempt", "AttemptRecord", "AttemptReport", "CallerIdentity", "HealthBoard", "Hunt", "Router"]
 
+_NOBODY_LEFT: Iterator[Candidate] = iter(())
 _DOMAIN = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 
 
@@ -152,6 +153,8 @@ class Hunt:
         go_on = not self._over and try_next(attempt.terms, kind, status)
         if not go_on:
             self._over = True
+            # Hunts stay with their call's record; the rest of the way is of no use to it.
+            self.candidates = _NOBODY_LEFT
         return go_on
 
     def release(self, attempt: Attempt) -> None:

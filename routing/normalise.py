@@ -91,7 +91,7 @@ def _from_digits(
     if digits[0] == "+":
         return _international(plain, text)
     for prefix in settings.international_prefixes:
-        # A number that begins like the prefix but is one of ours in full is ours: no country code begins with 0.
+        # With fewer digits after it, it is no prefix: "0012" is an extension.
         if digits.startswith(prefix) and len(digits) >= len(prefix) + _SHORTEST_PLAIN:
             return _international(digits[len(prefix) :], text)
     if f"+{digits}" in known:

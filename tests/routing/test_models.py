@@ -81,7 +81,7 @@ def test_the_type_is_inferred(number: str, kind: str) -> None:
     made = Number(number=number)
     assert made.type == kind
     assert made.kind == ("virtual" if kind == "virtual" else "")
-    assert Number(number=number, type=kind).type == kind  # type: ignore[arg-type]
+    assert Number.model_validate({"number": number, "type": kind}).type == kind
 
 
 @pytest.mark.parametrize(

@@ -88,11 +88,11 @@ def test_changes_and_removals() -> None:
     table.put(RouteRow("+44", 4, key=1))
     assert keys(table, "+15551234567") == [2]
     assert sorted(keys(table, "+442079460123")) == [1, 3]
-    assert table.lengths == (3, 2)
+    assert list(table.lengths) == [3, 2]
     assert table.remove(2) and not table.remove(2)
-    assert table.lengths == (3,)
+    assert list(table.lengths) == [3]
     assert table.remove(1) and table.remove(3)
-    assert table.lengths == () and len(table) == 0 and keys(table, "+442079460123") == []
+    assert list(table.lengths) == [] and len(table) == 0 and keys(table, "+442079460123") == []
 
 
 def test_a_call_keeps_the_routes_it_started_with() -> None:
