@@ -79,7 +79,9 @@ class Running:
                         return
                     break
             time.sleep(0.05)
-        raise NotReadyError(f"{self.program.name} did not start: {self.log.read_text(errors='replace')[-1500:]}")
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        told = " / ".join([*lines[:3], *lines[-3:]])
+        raise NotReadyError(f"{self.program.name} did not start (exit code {self.process.poll()}): {told}")
 
     def close(self) -> None:
         """SIGTERM, then SIGKILL to its own processes; waits until the port is free."""

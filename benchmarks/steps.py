@@ -31,8 +31,9 @@ class Bed:
             if self.job == "through":
                 self.providers = [Sipp(SCENARIOS / "uas.xml", [], *PROVIDER)]
                 time.sleep(0.3)
-                if self.providers[0].process.poll() is not None:
-                    raise RuntimeError(f"the provider did not start: {self.providers[0].output.read_text()[-500:]}")
+                code = self.providers[0].process.poll()
+                if code is not None:
+                    raise RuntimeError(f"the provider did not start (exit code {code}): {self.providers[0].errors()}")
         except BaseException:
             self.__exit__()
             raise
