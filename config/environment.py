@@ -95,7 +95,7 @@ def _parse(annotation: Any, text: str) -> Any:
 
 def _unknown(name: str, path: FieldPath, settings: type[BaseModel]) -> Fault:
     known = list(_variable_names(settings, PREFIX))
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(name, known, n=1, cutoff=0.8)
     advice = f"did you mean {close[0]}?" if close else "remove the variable or correct its name"
     return Fault(environment_place(name), (), f"there is no setting {format_path(path)}; {advice}")
 

@@ -94,8 +94,6 @@ def load(
         data[key] = secrets.expand(data[key], (key,), environ, overrides.names)
 
     faults = _Faults(document, data, overrides, secrets)
-    for place, problem in secrets.faults:
-        faults.add(place, problem)
     settings = _settings(data, faults)
     names = _python_flow_names(settings, path.parent, python_flows, faults) if settings else ()
     resources = read_resources(
@@ -106,8 +104,8 @@ def load(
     )
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
-    warnings = [faults.line(place, problem) for place, problem in resources.warnings]
-    notices = [faults.line(place, problem) for place, problem in _without_effect(settings)]
+    warnings = [faults.line(place, f"warning: {problem}") for place, problem in resources.warnings]
+    notices = [faults.line(place, f"note: {problem}") for place, problem in _without_effect(settings)]
     return Configuration(path, settings, resources, warnings, notices)
 
 
@@ -119,10 +117,13 @@ class _Faults:
         self._data = data
         self._overrides = overrides
         self._secrets = secrets
-        self.found = list(overrides.faults)
+        self.found = overrides.faults + [self._fault(path, problem) for path, problem in secrets.faults]
+        self._incomplete = {path for path, _ in secrets.faults}
 
     def add(self, path: FieldPath, problem: str) -> None:
-        self.found.append(self._fault(path, problem))
+        # What else is wrong with a text that lacks its secret comes of that.
+        if path not in self._incomplete:
+            self.found.append(self._fault(path, problem))
 
     def line(self, path: FieldPath, problem: str) -> str:
         return str(self._fault(path, problem))

@@ -67,14 +67,11 @@ class _Reading:
         resolved = resolve(list(numbers.values()), list(named.values()), list(routes.values()), flow_ids)
         for (section, position, *rest), problem in resolved.faults:
             self._fault((section, places[str(section)][int(position)], *rest), problem)
-        warnings = [
-            (
-                ("numbers", index),
-                f"{number.number} has no call_flow, so that calls to it get 480; name one of the flows",
-            )
-            for index, number in numbers.items()
-            if number.status == "active" and not number.call_flow and number.call_flow_id == NIL
-        ]
+        warnings: list[tuple[FieldPath, str]] = []
+        for index, number in numbers.items():
+            if number.status == "active" and not number.call_flow and number.call_flow_id == NIL:
+                problem = f"{number.number} has no call_flow and calls to it get 480; name one of the flows"
+                warnings.append((("numbers", index), problem))
         return Resources(list(providers.values()), resolved.routes, resolved.numbers, flows, warnings)
 
     def _mappings(self, section: str, entries: Any) -> dict[int, dict[str, Any]]:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage or configuration. Errors ar
 
 import asyncio
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,10 +18,12 @@ import typer
 
 from config.faults import ConfigurationError
 from config.logs import escape
+from engine.transport.listeners import ListenError
 from routing.hostnames import parse_host_port
 from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 cli = typer.Typer(
     help="A SIP signalling engine with number routing.",
@@ -39,31 +42,39 @@ _DEFAULT_CONFIG = Path("trunkline.yaml")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. `arguments` are those of the process by default."""
     try:
-        result = cli(arguments if arguments is None else list(arguments), standalone_mode=False)
+        words = None if arguments is None else list(arguments)
+        result = cli(words, prog_name="trunkline", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
         # Wrong usage comes here; its own rendering takes several lines.
-        _complain(f"{_one_line(error.format_message())} (see trunkline --help)")
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "trunkline"
+        _complain(f"{_one_line(error.format_message()).rstrip('.')}; see {command} --help")
         return error.exit_code
     except ConfigurationError as error:
-        for fault in error.faults:
-            _complain(str(fault))
+        _show_faults(error)
         return WRONG
     except BrokenPipeError:
         # Whoever read our output has gone. The interpreter flushes once more at its end: let it have somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted")
-        return FAILED
-    except OSError as error:
+    except (ListenError, OSError) as error:
         _complain(_one_line(str(error)))
+        return FAILED
+    if result == _INTERRUPTED:
+        _complain("interrupted")
         return FAILED
     return result if isinstance(result, int) else DONE
 
 
 def _complain(line: str) -> None:
     print(f"trunkline: {escape(line)}", file=sys.stderr)
+
+
+def _show_faults(error: ConfigurationError) -> None:
+    # FILE:LINE stands first, where editors look for it.
+    for fault in error.faults:
+        print(escape(str(fault)), file=sys.stderr)
 
 
 def _one_line(text: str) -> str:
@@ -122,38 +133,31 @@ async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any
     """The engine and its little trunks: all end when the engine does, or when a trunk cannot start."""
     from service import little_trunk
 
-    async with asyncio.TaskGroup() as group:
-        trunks = [group.create_task(little_trunk.play(order)) for order in orders]
-        try:
-            return await _first_to_end(group.create_task(engine), trunks)
-        finally:
-            for trunk in trunks:
-                trunk.cancel()
-
-
-async def _first_to_end(engine: asyncio.Task[int], trunks: Sequence[asyncio.Task[int]]) -> int:
-    done, _ = await asyncio.wait([engine, *trunks], return_when=asyncio.FIRST_COMPLETED)
-    if engine in done:
-        return engine.result()
-    engine.cancel()
-    return max(task.result() for task in done)
+    tasks: list[asyncio.Task[int]] = [
+        asyncio.create_task(program) for program in (engine, *map(little_trunk.play, orders))
+    ]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return max(task.result() for task in ended)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @cli.command()
 def check(config: ConfigFile = _DEFAULT_CONFIG) -> int:
     """Validate the configuration and every flow in it."""
     from config.loading import load
+    from service.node import python_flow_names
 
     try:
-        configuration = load(config)
+        configuration = load(config, python_flows=python_flow_names)
     except ConfigurationError as error:
-        for fault in error.faults:
-            _complain(str(fault))
+        _show_faults(error)
         return FAILED
-    for line in configuration.warnings:
-        _complain(f"warning: {line}")
-    for line in configuration.notices:
-        _complain(f"note: {line}")
+    for line in (*configuration.warnings, *configuration.notices):
+        print(escape(line), file=sys.stderr)
     counts = ((getattr(configuration, kind), kind) for kind in ("providers", "routes", "numbers", "flows"))
     summary = ", ".join(f"{len(found)} {kind[:-1] if len(found) == 1 else kind}" for found, kind in counts)
     print(f"{config} is in order: {summary}")
@@ -171,8 +175,9 @@ def explain(
     from routing.health import HealthBoard
     from routing.hunt import Router
     from service import explain_view
+    from service.node import python_flow_names
 
-    configuration = load(config)
+    configuration = load(config, python_flows=python_flow_names)
     directory = Directory()
     directory.replace(configuration.numbers, configuration.providers, configuration.routes)
     router = Router(directory, HealthBoard(), configuration.routing_settings())
@@ -215,16 +220,16 @@ def trunk(
         list[str] | None, typer.Option(metavar="URL", help="Where to listen. Repeatable.  [udp://127.0.0.2:5080]")
     ] = None,
     answer: Annotated[bool, typer.Option("--answer", help="Answer and echo; so it does without --status.")] = False,
-    status: Annotated[int | None, typer.Option(min=300, max=699, help="Refuse with this status.")] = None,
+    status: Annotated[str, typer.Option(metavar="STATUS", help="Refuse with it, such as 503.")] = "",
     ring: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Ring before that.")] = 0.0,
     early_media: Annotated[bool, typer.Option("--early-media", help="Ring with 183 and sound.")] = False,
 ) -> int:
     """Play a provider: take every call, print it, and answer or refuse it."""
-    if answer and status is not None:
+    if answer and status:
         raise typer.BadParameter("--answer and --status exclude each other; keep one")
+    order = TrunkOrder(listen or ["udp://127.0.0.2:5080"], _final_status(status, "'--status'"), ring, early_media)
     from service import little_trunk
 
-    order = TrunkOrder(listen or ["udp://127.0.0.2:5080"], 200 if status is None else status, ring, early_media)
     try:
         return _run(little_trunk.play(order))
     except KeyboardInterrupt:
@@ -257,9 +262,15 @@ def _played_trunk(text: str) -> TrunkOrder:
     """`HOST:PORT` or `HOST:PORT=STATUS` of `--with-trunk`."""
     address, _, status = text.partition("=")
     _host_port(address, "'--with-trunk'")
-    if status and not (status.isdecimal() and (int(status) == 200 or 300 <= int(status) <= 699)):
-        raise typer.BadParameter(f"{status!r} is no final status; use 200, or 300 to 699", param_hint="'--with-trunk'")
-    return TrunkOrder([f"udp://{address}"], int(status or 200))
+    return TrunkOrder([f"udp://{address}"], _final_status(status, "'--with-trunk'"))
+
+
+def _final_status(text: str, option: str) -> int:
+    if not text or text == "200":
+        return 200
+    if not re.fullmatch(r"[3-6][0-9]{2}", text):
+        raise typer.BadParameter(f"{text!r} is no final status; use 200, or 300 to 699", param_hint=option)
+    return int(text)
 
 
 def _host_port(text: str, option: str) -> None:

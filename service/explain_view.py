@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from config.logs import escape
@@ -23,7 +23,7 @@ def show(explanation: Explanation, flows: Mapping[UUID, str], console: Console |
         return
     rows = [_row(entry) for entry in explanation.entries]
     if console.is_terminal:
-        table = Table(*_HEADINGS)
+        table = Table(*(Column(heading, overflow="fold") for heading in _HEADINGS))
         for entry, row in zip(explanation.entries, rows, strict=True):
             table.add_row(*map(Text, row), style="" if entry.tried else "dim")
         console.print(table)

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# All tests with coverage, then the gates: the packages that decide what a call does are tested line by line.
+# pytest's summary is printed last, where whoever runs this looks.
+set -u
+cd "$(dirname "$0")/.."
+
+scripts/peers.sh || exit 1
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+.venv/bin/coverage erase
+.venv/bin/coverage run -m pytest "$@" | tee "$output"
+status=${PIPESTATUS[0]}
+
+if [ "$status" = 0 ] && [ $# = 0 ]; then
+  for package in engine/sip routing flows; do
+    if ! report=$(.venv/bin/coverage report --include="$package/*" --fail-under=90 --skip-covered --precision=1); then
+      printf '%s\n' "$report"
+      status=1
+    fi
+    printf 'coverage of %s: %s of lines, at least 90%% asked\n' "$package" "$(tail -n 1 <<<"$report" | grep -o '[0-9.]*%')"
+  done
+  # The gates above may have failed; the closing line is pytest's all the same, and the exit code tells.
+  grep -E '^=*.*[0-9]+ (passed|failed|error)' "$output" | tail -n 1
+fi
+exit "$status"

@@ -1,0 +1,368 @@
+"""The command line: exit codes, one line for each error, and what the commands hand to the programs behind them."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import service
+from config.faults import ConfigurationError, Fault
+from engine.transport.listeners import ListenError
+from service import cli
+from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
+
+DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
+GOOD = "numbers:\n  - {number: '+15551234567'}\nstore: sqlite:///x\n"
+BAD = "sip:\n  lisen: []\nnumbers:\n  - {number: 5}\n"
+
+Replace = Callable[..., None]
+
+
+@pytest.fixture
+def replace(monkeypatch: pytest.MonkeyPatch) -> Replace:
+    """Puts a module with the given functions in the place of one of the programs."""
+
+    def replace(name: str, **functions: Any) -> None:
+        module = ModuleType(f"service.{name}")
+        module.__dict__.update(functions)
+        monkeypatch.setitem(sys.modules, f"service.{name}", module)
+        monkeypatch.setattr(service, name, module, raising=False)
+
+    return replace
+
+
+@pytest.fixture
+def orders(replace: Replace) -> list[Any]:
+    """What the softphone, the little trunk and the providercall were asked for."""
+    given: list[Any] = []
+
+    async def take(order: Any) -> int:
+        given.append(order)
+        return 0
+
+    replace("softphone", call=take)
+    replace("little_trunk", play=take)
+    replace("place", providercall=take)
+    return given
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
+    captured = capsys.readouterr()
+    return captured.out.splitlines(), captured.err.splitlines()
+
+
+def test_check_says_what_is_in_a_good_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "-c", str(DEMO)]) == 0
+    assert lines_of(capsys) == ([f"{DEMO} is in order: 2 providers, 2 routes, 2 numbers, 2 flows"], [])
+
+
+def test_check_prints_one_line_for_each_fault_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(BAD)
+    assert cli.main(["check", "-c", str(path)]) == 1
+    assert lines_of(capsys) == (
+        [],
+        [
+            f"{path}:2: sip.lisen: unknown setting; did you mean listen?",
+            f"{path}:4: numbers[0].number: must be text, and is the number 5; put it in quotes",
+        ],
+    )
+
+
+def test_check_prints_warnings_and_notes_of_a_file_that_is_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(GOOD)
+    assert cli.main(["check", "-c", str(path)]) == 0
+    out, (warning, note) = lines_of(capsys)
+    assert out == [f"{path} is in order: 0 providers, 0 routes, 1 number, 0 flows"]
+    assert warning.startswith(f"{path}:2: numbers[0]: warning: +15551234567 has no call_flow")
+    assert note.startswith(f"{path}:3: store: note: a store other than :memory: comes in a later version")
+
+
+def test_what_a_file_holds_is_escaped_in_its_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text('"\\e[2J\\n": 1\n')
+    assert cli.main(["check", "-c", str(path)]) == 1
+    _, (line,) = lines_of(capsys)
+    assert "\\x1b[2J\\x0a" in line
+
+
+def test_explain_lists_the_providers_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", "-c", str(DEMO), "+821012345678"]) == 0
+    out, err = lines_of(capsys)
+    assert err == []
+    assert out[0] == "+821012345678 is a foreign number; 2 of 2 entries would be tried, in this order"
+    assert out[2] == "  from a client: goes out through the providers"
+    assert out[4:] == [
+        "order  provider   route             request URI                        tried or skipped, and why",
+        "1      primary    all (priority 1)  sip:1+821012345678@127.0.0.2:5080  tried first",
+        "2      secondary  all (priority 2)  sip:2+821012345678@127.0.0.3:5080  tried when those before it have failed",
+    ]
+
+
+def test_explain_names_the_flow_of_a_number_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", "-c", str(DEMO), "001 (555) 123-4567"]) == 0
+    out, _ = lines_of(capsys)
+    assert out[0] == "+15551234567 is our own normal number: calls run flow hotline"
+    assert len(out) == 4
+
+
+def test_explain_shows_what_is_skipped_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "providers: [{name: off, hostname: a, enabled: false}, {name: on, hostname: b}]\n"
+        "routes: [{provider: off, target: '+82'}, {provider: on}]\n"
+    )
+    assert cli.main(["explain", "-c", str(path), "+821012345678"]) == 0
+    out, _ = lines_of(capsys)
+    assert out[5].startswith("-      off")
+    assert "skipped: " in out[5]
+    assert out[6].startswith("1      on")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["call"], "trunkline: Missing argument 'NUMBER'; see trunkline call --help"),
+        (["call", "5"], "trunkline: Missing option '--via'; see trunkline call --help"),
+        (["nope"], "trunkline: No such command 'nope'; see trunkline --help"),
+        (["serve", "--nope"], "trunkline: No such option: --nope; see trunkline serve --help"),
+        (
+            ["call", "5", "--via", "h", "--transport", "tls"],
+            "trunkline: Invalid value for '--transport': 'tls' is no transport; use udp or tcp; "
+            "see trunkline call --help",
+        ),
+        (
+            ["call", "5", "--via", "h", "--digits", "12x"],
+            "trunkline: Invalid value for '--digits': only 0-9, *, #, A-D and commas can be sent; "
+            "see trunkline call --help",
+        ),
+        (
+            ["call", "5", "--via", "h", "--header", "X"],
+            "trunkline: Invalid value for '--header': 'X' is no header; write 'NAME: VALUE'; see trunkline call --help",
+        ),
+        (
+            ["call", "5", "--via", "h:x"],
+            "trunkline: Invalid value for '--via': 'h:x' has no valid port; "
+            "write a number from 1 to 65535 after the colon; "
+            "see trunkline call --help",
+        ),
+        (
+            ["trunk", "--status", "99"],
+            "trunkline: Invalid value for '--status': '99' is no final status; use 200, or 300 to 699; "
+            "see trunkline trunk --help",
+        ),
+        (
+            ["trunk", "--status", "503", "--answer"],
+            "trunkline: Invalid value: --answer and --status exclude each other; keep one; see trunkline trunk --help",
+        ),
+        (
+            ["serve", "--with-trunk", "127.0.0.2:5080=1"],
+            "trunkline: Invalid value for '--with-trunk': '1' is no final status; use 200, or 300 to 699; "
+            "see trunkline serve --help",
+        ),
+        (
+            ["providercall", "p", "1", "2", "--flow", "f", "--actions", "x"],
+            "trunkline: Invalid value: --flow and --actions exclude each other; keep one; "
+            "see trunkline providercall --help",
+        ),
+        (
+            ["providercall", "p", "1", "2", "--anonymous", "x"],
+            "trunkline: Invalid value for '--anonymous': 'x' is not known; use auto, yes or no; "
+            "see trunkline providercall --help",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(
+    replace: Replace, capsys: pytest.CaptureFixture[str], words: list[str], line: str
+) -> None:
+    replace("app")
+    assert cli.main(words) == 2
+    assert lines_of(capsys) == ([], [line])
+
+
+def test_help_and_version_are_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    assert cli.main(["call", "--help"]) == 0
+    assert cli.main(["--version"]) == 0
+    out, err = lines_of(capsys)
+    assert out[-1].startswith("trunkline ")
+    assert err == []
+
+
+def test_call_hands_its_options_to_the_softphone(orders: list[Any]) -> None:
+    assert cli.main(["call", "+15551234567", "--via", "127.0.0.1:5060"]) == 0
+    words = "call 5 --via h:1 --from 6 --user u --password p --digits 1,# --duration 2 --timeout 3 --transport tcp"
+    assert cli.main([*words.split(), "--header", "X-A: b: c", "--header", "X-D:"]) == 0
+    assert orders == [
+        CallOrder("+15551234567", "127.0.0.1:5060", headers=[]),
+        CallOrder("5", "h:1", "6", "u", "p", "1,#", 2.0, 3.0, "tcp", [("X-A", "b: c"), ("X-D", "")]),
+    ]
+
+
+def test_trunk_hands_its_options_to_the_little_trunk(orders: list[Any]) -> None:
+    assert cli.main(["trunk"]) == 0
+    assert (
+        cli.main(
+            [
+                "trunk",
+                "--listen",
+                "udp://h:1",
+                "--listen",
+                "tcp://h:1",
+                "--status",
+                "503",
+                "--ring",
+                "2",
+                "--early-media",
+            ]
+        )
+        == 0
+    )
+    assert orders == [
+        TrunkOrder(["udp://127.0.0.2:5080"], 200, 0.0, False),
+        TrunkOrder(["udp://h:1", "tcp://h:1"], 503, 2.0, True),
+    ]
+
+
+def test_providercall_hands_its_options_on(orders: list[Any]) -> None:
+    assert (
+        cli.main(
+            [
+                "providercall",
+                "-c",
+                "f.yaml",
+                "primary",
+                "+1555",
+                "+8210",
+                "+8211",
+                "--flow",
+                "echo",
+                "--anonymous",
+                "yes",
+            ]
+        )
+        == 0
+    )
+    assert orders == [ProvidercallOrder(Path("f.yaml"), "primary", "+1555", ["+8210", "+8211"], "echo", None, "yes")]
+
+
+def test_the_exit_code_of_a_program_is_that_of_the_command(replace: Replace) -> None:
+    async def call(_order: CallOrder) -> int:
+        return 1
+
+    replace("softphone", call=call)
+    assert cli.main(["call", "5", "--via", "h"]) == 1
+
+
+def test_a_configuration_that_serve_refuses_is_2_with_its_faults(
+    replace: Replace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(_path: Path) -> int:
+        raise ConfigurationError([Fault("f:1", ("a",), "one"), Fault("f:2", ("b", 0), "two")])
+
+    replace("app", serve=serve)
+    assert cli.main(["serve", "-c", "f"]) == 2
+    assert lines_of(capsys) == ([], ["f:1: a: one", "f:2: b[0]: two"])
+
+
+@pytest.mark.parametrize(
+    "error", [ListenError("udp://h:1: address already in use"), OSError("udp://h:1: address already in use")]
+)
+def test_a_listener_that_is_taken_is_one_line_and_1(
+    replace: Replace, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    async def serve(_path: Path) -> int:
+        raise error
+
+    replace("app", serve=serve)
+    assert cli.main(["serve"]) == 1
+    assert lines_of(capsys) == ([], ["trunkline: udp://h:1: address already in use"])
+
+
+def test_ctrl_c_is_one_line_and_1_and_for_a_trunk_the_way_to_end(
+    replace: Replace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def interrupted(_order: object) -> int:
+        raise KeyboardInterrupt
+
+    replace("softphone", call=interrupted)
+    replace("little_trunk", play=interrupted)
+    assert cli.main(["call", "5", "--via", "h"]) == 1
+    assert lines_of(capsys) == ([], ["trunkline: interrupted"])
+    assert cli.main(["trunk"]) == 0
+    assert lines_of(capsys) == ([], [])
+
+
+def test_the_trunks_beside_the_engine_end_with_it(replace: Replace) -> None:
+    seen: list[str] = []
+    both = asyncio.Event()
+
+    async def play(order: TrunkOrder) -> int:
+        seen.append(f"{order.listen[0]}={order.status}")
+        if len(seen) == 2:
+            both.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("ended")
+        return 0
+
+    async def serve(_path: Path) -> int:
+        await both.wait()
+        return 0
+
+    replace("app", serve=serve)
+    replace("little_trunk", play=play)
+    assert cli.main(["serve", "--with-trunk", "127.0.0.2:5080=503", "--with-trunk", "127.0.0.3:5080"]) == 0
+    assert seen == ["udp://127.0.0.2:5080=503", "udp://127.0.0.3:5080=200", "ended", "ended"]
+
+
+def test_a_trunk_that_cannot_start_ends_the_engine_with_its_reason(
+    replace: Replace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[bool] = []
+
+    async def play(_order: TrunkOrder) -> int:
+        raise ListenError("udp://127.0.0.2:5080: address already in use")
+
+    async def serve(_path: Path) -> int:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+        return 0
+
+    replace("app", serve=serve)
+    replace("little_trunk", play=play)
+    assert cli.main(["serve", "--with-trunk", "127.0.0.2:5080"]) == 1
+    assert ended == [True]
+    assert lines_of(capsys) == ([], ["trunkline: udp://127.0.0.2:5080: address already in use"])
+
+
+def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    root = Path(__file__).parents[2]
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "service.cli", "explain", "-c", str(DEMO), "+821012345678"],
+            cwd=root,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (ran.returncode, ran.stderr) == (1, b"")
