@@ -90,8 +90,6 @@ def split_list(text: str) -> list[str]:
             raise ParseError(f"more than {MAX_ELEMENTS} elements in a list: {excerpt(text)}")
         match = _ELEMENT.match(text, position)
         if match is None:
-            if not text.strip(" \t"):
-                return []
             raise _bad_element(text, position)
         position = match.end()
         if position < end and text[position] != ",":

@@ -1,9 +1,17 @@
 """RFC 3261 §25.1: tokens, quoted strings, lists and parameters."""
 
+import re
+from collections.abc import Iterator
+from re import _constants as codes  # type: ignore[attr-defined]
+from re import _parser as regex  # type: ignore[attr-defined]
+from types import ModuleType
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.sip import digest, grammar, name_addr, sdp, uri, via
 from engine.sip.grammar import (
     MAX_ELEMENTS,
     TOKEN,
@@ -81,6 +89,7 @@ class TestSplitList:
         with pytest.raises(ParseError, match="more than"):
             split_list(",".join("a" * (MAX_ELEMENTS + 1)))
 
+    @settings(deadline=None)
     @given(st.lists(TOKENS | TEXT.map(quote) | TOKENS.map(lambda token: f"<sip:{token},x>"), min_size=1))
     def test_what_is_joined_comes_apart_again(self, elements: list[str]) -> None:
         assert split_list(" , ".join(elements)) == elements
@@ -147,6 +156,7 @@ class TestParams:
         with pytest.raises(ParseError, match="more than"):
             parse_params(f"{between}p" * (MAX_ELEMENTS + 1))
 
+    @settings(deadline=None)
     @given(st.dictionaries(TOKENS.map(str.lower), st.none() | TOKENS | TEXT.map(quote)))
     def test_what_is_written_is_read_again(self, params: dict[str, str | None]) -> None:
         assert parse_params(format_params(params)) == params
@@ -175,6 +185,7 @@ class TestQuotedStrings:
     def test_a_quoted_string_can_not_hold_a_line_end(self) -> None:
         assert quote("a\r\nVia: x\ry") == '"a  Via: x y"'
 
+    @settings(deadline=None)
     @given(TEXT)
     def test_quoting_is_undone_by_unquoting(self, text: str) -> None:
         assert unquote(quote(text)) == text
@@ -208,6 +219,7 @@ class TestHosts:
             check_port("65536")
 
 
+@settings(deadline=None)
 @given(HOSTILE)
 def test_any_text_raises_nothing_but_parse_errors(text: str) -> None:
     unquote(text)
@@ -217,3 +229,48 @@ def test_any_text_raises_nothing_but_parse_errors(text: str) -> None:
             parse(text)
         except ParseError as error:
             assert error.status == 400
+
+
+def repeats(parsed: Any, inside: bool = False) -> Iterator[bool]:
+    """For every repeat without end that may give back what it took: whether it stands inside another one."""
+    for code, argument in parsed:
+        unbounded = code in (codes.MAX_REPEAT, codes.MIN_REPEAT) and argument[1] is codes.MAXREPEAT
+        if unbounded:
+            yield inside
+        for part in argument if isinstance(argument, tuple | list) else [argument]:
+            nested = part if isinstance(part, list) else [part]
+            for item in nested:
+                if isinstance(item, regex.SubPattern):
+                    yield from repeats(item, inside or unbounded)
+
+
+def test_the_check_below_sees_what_it_is_to_see() -> None:
+    assert list(repeats(regex.parse("(?:a+)+"))) == [False, True]
+    assert list(repeats(regex.parse("(?:a|(b*))*+"))) == [False]
+    assert not any(repeats(regex.parse("(?:a++|b)*+c+d+")))
+
+
+@pytest.mark.parametrize("module", [grammar, uri, name_addr, via, sdp, digest], ids=lambda module: module.__name__)
+def test_no_pattern_can_go_back_through_a_repeat_of_repeats(module: ModuleType) -> None:
+    patterns = [value for value in vars(module).values() if isinstance(value, re.Pattern)]
+    assert patterns
+    for pattern in patterns:
+        assert not any(repeats(regex.parse(pattern.pattern, pattern.flags))), pattern.pattern
+
+
+@pytest.mark.parametrize(
+    "unit", ["<", '"', "\\", ";", "%", ",", " ", "a,", ";a", " ;a", "%41", '"\\', "<>", "a.", "\0", '\\"']
+)
+def test_64_kilobytes_of_anything_are_refused_or_read(unit: str) -> None:
+    for start in ("", '"', "<sip:", "sip:a@h;", "SIP/2.0/UDP h;", "Digest a="):
+        text = start + unit * (65_536 // len(unit))
+        for parse in (
+            *(split_list, parse_params, unquote, quote, uri.parse_uri, name_addr.NameAddr.parse, via.Via.first),
+            *(lambda value: name_addr.parse_name_addrs([value]), lambda value: digest.parse_challenges([value])),
+        ):
+            try:
+                result = parse(text)
+            except ParseError as error:
+                assert len(str(error)) < 500
+            else:
+                assert not isinstance(result, list | dict) or len(result) <= MAX_ELEMENTS
