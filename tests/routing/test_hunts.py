@@ -12,7 +12,7 @@ from routing.directory import Directory
 from routing.failover import MOST_ATTEMPTS, TRY_NEXT
 from routing.health import HealthBoard
 from routing.hunt import Attempt, Hunt, Router
-from routing.identifiers import NIL, named_id
+from routing.identifiers import named_id
 from routing.identity import CallerIdentity
 from routing.models import Number, Provider, Route
 from routing.settings import RoutingSettings
@@ -539,7 +539,6 @@ def test_whatever_happens_channels_add_up_and_hunts_stay_bounded(
     network = Network(*providers)
     network.router.rng = random.Random(seed)
     hunts: list[Hunt | None] = [network.hunt() for _ in range(4)]
-    held: dict[int, Attempt] = {}
     now = 100.0
 
     def check() -> None:
@@ -580,12 +579,7 @@ def test_whatever_happens_channels_add_up_and_hunts_stay_bounded(
             assert hunt.final()[0] != 503
         hunt = None
         check()
-    held.clear()
     for hunt in hunts:
         if hunt is not None:
             hunt.close(now)
     assert network.channels() == [0] * len(providers)
-
-
-def test_nil_is_the_platform() -> None:
-    assert NIL.int == 0
