@@ -148,7 +148,7 @@ class OutgoingCall(Call):
     def on_progress(self, session: Session, response: Response, now: float) -> None:
         self.status = "ringing"
         caller = self.caller
-        reliable = "RSeq" in response.headers
+        reliable = "RSeq" in response.first
         if response.body and reliable:
             self.answer_body = response.body
         if caller is not None:
@@ -176,7 +176,7 @@ class OutgoingCall(Call):
         self, session: UacSession, kind: str, status: int, reason: str, response: Response | None, now: float
     ) -> None:
         retry_after = 0
-        if response is not None and "Retry-After" in response.headers:
+        if response is not None and "Retry-After" in response.first:
             digits = response.get("Retry-After").split("(", 1)[0].split(";", 1)[0].strip()
             retry_after = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
         self._set_outcome(

@@ -100,7 +100,7 @@ class Intake:
             )
 
     def _authenticated(self, invite: Request) -> bool:
-        values = invite.headers.get("Authorization")
+        values = invite.lines("Authorization")
         if not values:
             return False
         for realm, digest in self._digests.items():
@@ -143,7 +143,7 @@ class Intake:
     def _caller(self, invite: Request, source: Source) -> tuple[str, str, bool]:
         """The caller's number and name, and whether it wants to stay unknown. A trunk's and a client's
         P-Asserted-Identity is believed (RFC 3325 §5), a guest's is not."""
-        headers = invite.headers
+        headers = invite.first
         try:
             address = invite.address("From")
             private = "Privacy" in headers and "id" in invite.get("Privacy").lower().split(";")

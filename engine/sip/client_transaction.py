@@ -197,11 +197,12 @@ def send_ack(transaction: ClientTransaction, now: float, response: Response) -> 
     """The ACK for a final response other than 2xx (§17.1.1.3): the INVITE's Via, Route and CSeq, the response's To."""
     invite = parse(transaction.data)
     assert isinstance(invite, Request)
-    headers: Headers = {
-        name: invite.headers[name] for name in ("Via", "Route", "From", "Call-ID") if name in invite.headers
-    }
-    headers["Via"] = invite.headers["Via"][:1]
-    headers["To"] = response.headers["To"]
+    headers: Headers = {"Via": invite.lines("Via")[:1]}
+    if "Route" in invite.first:
+        headers["Route"] = invite.lines("Route")
+    headers["From"] = [invite.first["From"]]
+    headers["Call-ID"] = [invite.call_id]
+    headers["To"] = [response.first["To"]]
     headers["CSeq"] = [f"{invite.cseq} ACK"]
     headers["Max-Forwards"] = ["70"]
     transaction.ack = bytes(Request("ACK", invite.uri_text, headers))

@@ -71,8 +71,8 @@ class Dialog:
             invite.call_id,
             local_tag,
             invite.from_tag,
-            invite.headers["To"][0],
-            without_tag(invite.headers["From"][0]),
+            invite.first["To"],
+            without_tag(invite.first["From"]),
             contact_of(invite),
             invite.values("Record-Route"),
             0,
@@ -95,13 +95,13 @@ class Dialog:
             local_tag,
             response.to_tag,
             local,
-            without_tag(response.headers["To"][0]),
+            without_tag(response.first["To"]),
             target,
             response.values("Record-Route")[::-1],
             local_cseq,
             0,
             state,
-            hop if hop.transport.reliable and "Record-Route" not in response.headers else None,
+            hop if hop.transport.reliable and "Record-Route" not in response.first else None,
         )
 
     def confirm(self, response: Response) -> None:
@@ -112,7 +112,7 @@ class Dialog:
 
     def refresh(self, message: Message) -> None:
         """Target refresh: INVITE and UPDATE, and their 2xx, may move the remote target (§12.2)."""
-        if "Contact" in message.headers:
+        if "Contact" in message.first:
             try:
                 self.remote_target = contact_of(message)
             except ParseError:

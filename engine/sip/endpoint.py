@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
 from engine.sip.dialog import DialogKey
-from engine.sip.grammar import ParseError
+from engine.sip.grammar import ParseError, split_list
 from engine.sip.hop import Hop, Transport
 from engine.sip.message import BadMessage, Request, Response, parse, response_to
 from engine.sip.server_transaction import ServerTransaction
@@ -18,7 +18,6 @@ from engine.sip.timers import Deadlines, TimerValues
 from engine.sip.transaction import Transactions
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, TelUri, parse_uri
-from engine.sip.via import Via
 
 NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
 NO_STREAM_MOST = 4096
@@ -232,7 +231,7 @@ class Endpoint:
         method = request.method
         if method not in SERVED:
             return (405 if method in KNOWN_METHODS else 501, ALLOW_LINE)
-        if "Require" in request.headers:
+        if "Require" in request.first:
             unknown = request.tokens("Require") - SUPPORTED
             if unknown:
                 return (420, f"Unsupported: {', '.join(sorted(unknown))}\r\n")
@@ -261,9 +260,9 @@ class Endpoint:
         if request is None or request.method == "ACK":
             return
         try:
-            request.via = Via.first(request.get("Via"))
+            request.sent_by = request.via.sent_by
             reply = self._note_source(request, hop)
-        except ParseError:
+        except (ParseError, KeyError):
             reply = hop
         self._answer(request, reply, error.status, f'Warning: 399 trunkline "{_quotable(str(error))}"\r\n')
 
@@ -275,31 +274,24 @@ class Endpoint:
 
     def _note_source(self, request: Request, hop: Hop) -> Hop:
         """Note received and rport in the topmost Via and find where responses go (§18.2.1, §18.2.2, RFC 3581 §4)."""
-        via = request.via
-        host = hop.host
-        params = via.params
-        vias = request.headers["Via"]
-        if "rport" in params:
-            params["received"] = host
-            params["rport"] = str(hop.port)
-            line = vias[0]
-            if line.count(";rport") == 1 and ";rport=" not in line and "," not in line and ";received" not in line:
-                vias[0] = line.replace(";rport", f";received={host};rport={hop.port}", 1)
-            else:
-                self._rewrite_via(request)
+        line, host = request.top_via, hop.host
+        plain = "," not in line and ";received" not in line and ";maddr" not in line
+        if plain and ";rport" in line and ";rport=" not in line:
+            request.top_via = line.replace(";rport", f";received={host};rport={hop.port}", 1)
             return hop
-        if via.host != host:
-            params["received"] = host
-            self._rewrite_via(request)
-        if hop.transport.reliable:
+        if plain and ";rport" not in line and request.sent_by.rpartition(":")[0] == host:
+            return hop if hop.transport.reliable else Hop(hop.transport, host, int(request.sent_by.rpartition(":")[2]))
+        via = request.via
+        noted = "rport" in via.params
+        if noted:
+            via.params["rport"] = str(hop.port)
+        if noted or via.host != host:
+            via.params["received"] = host
+        others = split_list(line)[1:] if "," in line else []
+        request.top_via = ", ".join([str(via), *others])
+        if noted or hop.transport.reliable:
             return hop
         return Hop(hop.transport, host, via.port or 5060)
-
-    @staticmethod
-    def _rewrite_via(request: Request) -> None:
-        every = request.values("Via")
-        every[0] = str(request.via)
-        request.headers["Via"] = every
 
     # ---- out
 

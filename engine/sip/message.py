@@ -6,6 +6,7 @@ message needs to be matched (top Via, tags, Call-ID, CSeq) is typed at once, eve
 
 import re
 from collections.abc import Iterator
+from typing import TypeVar
 
 from engine.sip.grammar import ParseError, split_list
 from engine.sip.header_names import canonical
@@ -19,28 +20,54 @@ MAX_CSEQ = 2**31  # RFC 3261 §8.1.1.5: less than 2**31
 MAX_HEAD_LINE = 32_768  # characters in one header field
 
 Headers = dict[str, list[str]]
+Field = tuple[str, str]
 
+# RFC 3261 §25.1: one header field line, begun by the end of the line before. What it does not match is looked at closely.
+_FIELD = re.compile(r"\r\n([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:[ \t]*([^\r\n]*)")
 _FOLD = re.compile(r"\r\n[ \t]+")
+_BLANK_ENDS = re.compile(r"[ \t]+(?=\r\n|$)")
 _CSEQ = re.compile(r"([0-9]{1,20})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 _METHOD = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([0-9]{3}) (.*)", re.DOTALL)
 _CALL_ID = re.compile(r"[^\s@,;]+(?:@[^\s@,;]+)?")
+_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
+# The usual shape of the topmost Via: group 1 is sent-by, 3 the branch. All else goes to the careful parser.
+_PLAIN_VIA = re.compile(
+    rf"SIP/2\.0/(?:UDP|TCP|TLS|WSS?) ([a-z0-9.\-]+(?::[0-9]{{1,5}})?|\[[0-9a-f:.]+\](?::[0-9]{{1,5}})?)"
+    rf"(;rport)?;branch=({_TOKEN})(;rport)?"
+)
 # The usual shape of From and To. What it matches is valid, and group 1 is the tag; all else goes to NameAddr.
 _PLAIN_ADDRESS = re.compile(
     r'(?:"[^"\\<>\x00-\x1f]*"[ ]?|[A-Za-z0-9\-.!%*_+`\'~ ]*)<sips?:'
     r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+@)?(?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
-    r"(?:;[A-Za-z0-9\-]+(?:=[A-Za-z0-9\-_.]+)?)*>(?:;tag=([A-Za-z0-9\-.!%*_+`'~]+))?"
+    rf"(?:;[A-Za-z0-9\-]+(?:=[A-Za-z0-9\-_.]+)?)*>(?:;tag=({_TOKEN}))?"
 )
-_ONCE = ("From", "To", "Call-ID", "CSeq")
-_ONCE_IF_THERE = (
-    "Max-Forwards",
-    "Content-Length",
-    "Content-Type",
-    "Expires",
-    "Date",
-    "RSeq",
-    "RAck",
-    "Session-Expires",
+# Within a dialog From and To are only matched by their tags; nothing else of them is used.
+_TAGGED = re.compile(rf'(?:"[^"\\]*"|[^"<>])*<[^"<>]*>;tag=({_TOKEN})')
+_ONLY_TAGS = frozenset({"ACK", "BYE", "CANCEL", "PRACK", "INFO"})  # they bring no Contact that we would use
+ONCE = frozenset(
+    {
+        "From",
+        "To",
+        "Call-ID",
+        "CSeq",
+        "Max-Forwards",
+        "Content-Length",
+        "Content-Type",
+        "Expires",
+        "Date",
+        "RSeq",
+        "RAck",
+        "Session-Expires",
+    }
+)
+# The usual spellings: a message that uses no other needs no look at its names.
+USUAL = frozenset(
+    """Accept Accept-Encoding Accept-Language Allow Allow-Events Authorization Call-ID Contact Content-Disposition
+    Content-Encoding Content-Length Content-Type CSeq Date Diversion Event Expires From History-Info Max-Forwards Min-SE
+    P-Access-Network-Info P-Asserted-Identity P-Charging-Vector P-Early-Media P-Preferred-Identity Privacy
+    Proxy-Authenticate Proxy-Authorization RAck Reason Record-Route Remote-Party-ID Require Retry-After Route RSeq Server
+    Session-Expires Subject Supported Timestamp To Unsupported User-Agent Via Warning WWW-Authenticate""".split()
 )
 
 
@@ -57,28 +84,74 @@ class BadMessage(ParseError):
 class Message:
     """What requests and responses share: header fields, body, and the typed values by which they are matched."""
 
-    __slots__ = ("body", "branch", "call_id", "cseq", "cseq_method", "from_tag", "headers", "to_tag", "via")
+    __slots__ = (
+        "_via",
+        "body",
+        "branch",
+        "call_id",
+        "cseq",
+        "cseq_method",
+        "fields",
+        "first",
+        "from_tag",
+        "sent_by",
+        "to_tag",
+        "top_via",
+    )
 
-    headers: Headers
+    fields: list[Field]  # every header field line, in order, names in their one spelling
+    first: dict[str, str]  # the first line of each
     body: bytes
-    via: Via  # the topmost
+    top_via: str  # the first Via line, with what we noted in it
     branch: str  # of the topmost Via, "" when it has none
+    sent_by: str  # of the topmost Via, in lower case
     call_id: str
     cseq: int
     cseq_method: str
     from_tag: str
     to_tag: str
 
+    def _fill(self, headers: Headers, body: bytes) -> None:
+        self.fields = [(name, value) for name, values in headers.items() for value in values]
+        self.first = {name: values[0] for name, values in headers.items() if values}
+        self.body = body
+        self.top_via = self.first.get("Via", "")
+        self._via: Via | None = None
+
+    @property
+    def via(self) -> Via:
+        """The topmost Via. Raises ParseError."""
+        if self._via is None:
+            self._via = Via.first(self.first["Via"])
+        return self._via
+
+    @property
+    def headers(self) -> Headers:
+        """All header fields by name, as a new dictionary: for looking at all of them, not on the path of every packet."""
+        headers: Headers = {}
+        for name, value in self.fields:
+            headers.setdefault(name, []).append(value)
+        if self.top_via:
+            headers["Via"][0] = self.top_via
+        return headers
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of a header field, comma lists as they came."""
+        if name not in self.first:
+            return []
+        if name == "Via":
+            return [self.top_via, *[value for other, value in self.fields if other == name][1:]]
+        return [value for other, value in self.fields if other == name]
+
     def get(self, name: str, default: str = "") -> str:
         """The first value of a header field by its usual spelling ("Call-ID"), or `default`."""
-        values = self.headers.get(name)
-        return values[0] if values else default
+        return self.first.get(name, default)
 
     def values(self, name: str) -> list[str]:
         """All values of a list header (Via, Route, Contact, Supported …), comma lists taken apart. Raises ParseError."""
-        lines = self.headers.get(name)
-        if not lines:
+        if name not in self.first:
             return []
+        lines = self.lines(name)
         if len(lines) == 1 and "," not in lines[0]:
             return [lines[0]] if lines[0] else []
         return [value for line in lines if line for value in split_list(line)]
@@ -108,15 +181,18 @@ class Message:
         return "\r\n".join(lines).encode("utf-8", "surrogateescape") + self.body
 
     def _fields(self) -> Iterator[tuple[str, str]]:
-        for name, values in self.headers.items():
-            for value in values:
-                yield name, value
+        top = self.top_via
+        for name, value in self.fields:
+            if top and name == "Via":
+                value, top = top, ""
+            yield name, value
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message) or type(other) is not type(self):
             return NotImplemented
-        mine = {name: values for name, values in self.headers.items() if name != "Content-Length"}
-        theirs = {name: values for name, values in other.headers.items() if name != "Content-Length"}
+        mine, theirs = self.headers, other.headers
+        mine.pop("Content-Length", None)
+        theirs.pop("Content-Length", None)
         return self.start_line() == other.start_line() and mine == theirs and self.body == other.body
 
     __hash__ = None  # type: ignore[assignment]  # equal by content and mutable: not for sets
@@ -133,8 +209,7 @@ class Request(Message):
     def __init__(self, method: str, uri_text: str, headers: Headers, body: bytes = b"") -> None:
         self.method = method
         self.uri_text = uri_text
-        self.headers = headers
-        self.body = body
+        self._fill(headers, body)
 
     def start_line(self) -> str:
         return f"{self.method} {self.uri_text} SIP/2.0"
@@ -148,8 +223,7 @@ class Response(Message):
     def __init__(self, status: int, reason: str, headers: Headers, body: bytes = b"") -> None:
         self.status = status
         self.reason = reason
-        self.headers = headers
-        self.body = body
+        self._fill(headers, body)
 
     def start_line(self) -> str:
         return f"SIP/2.0 {self.status} {self.reason}"
@@ -157,17 +231,6 @@ class Response(Message):
 
 def parse(data: bytes) -> Request | Response:
     """Read one message; bytes behind Content-Length are ignored (RFC 3261 §18.3). Raises BadMessage, nothing else."""
-    message = _split(data)
-    try:
-        _type(message)
-    except ParseError as error:
-        partial = message if isinstance(message, Request) else None
-        raise BadMessage(str(error), error.status, partial) from None
-    return message
-
-
-def _split(data: bytes) -> Request | Response:
-    """Start line, header fields and body, untyped."""
     if data.startswith(b"\r\n"):
         data = data.lstrip(b"\r\n")  # RFC 3261 §7.5: empty lines before the start line
     if len(data) > MAX_MESSAGE:
@@ -178,84 +241,147 @@ def _split(data: bytes) -> Request | Response:
     text = str(data[:end], "utf-8", "surrogateescape")
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
-    lines = text.split("\r\n")
-    if len(lines) > MAX_HEADERS + 1:
-        raise BadMessage(f"more than {MAX_HEADERS} header fields")
-    # What is left of CR, LF and NUL stands inside a value: relayed, it would become a header of somebody else's making.
-    stray = text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text
-    headers: Headers = {}
-    fault = "bare CR, LF or NUL in the header" if stray else ""
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if not colon or not name or len(value) > MAX_HEAD_LINE:
-            fault = fault or "header field without a colon, without a name or over-long"
-            continue
-        name = canonical(name)
-        if name in headers:
-            headers[name].append(value.strip(" \t"))
-        else:
-            headers[name] = [value.strip(" \t")]
-    message = _start(lines[0], headers, data[end + 4 :])
-    if fault:
-        raise BadMessage(fault, 400, message if isinstance(message, Request) and not stray else None)
+    if " \r\n" in text or "\t\r\n" in text or text[-1] in " \t":
+        text = _trimmed(text)
+    fields = _FIELD.findall(text)
+    first = dict(fields)
+    fault = ""
+    lines = text.count("\r\n")
+    # Names as they are usually spelled, none twice, every line understood: nothing is left to do.
+    if len(first) != len(fields) or not first.keys() <= USUAL or len(fields) != lines or "\0" in text:
+        fault, fields, first = _look_closely(text)
+    start = text[: text.find("\r\n")] if lines else text
+    message = _start(start, first, fields, data[end + 4 :])
+    try:
+        if fault:
+            raise ParseError(fault)
+        _type(message)
+    except ParseError as error:
+        partial = message if isinstance(message, Request) else None
+        raise BadMessage(str(error), error.status, partial) from None
     return message
 
 
-def _start(line: str, headers: Headers, body: bytes) -> Request | Response:
+def _trimmed(text: str) -> str:
+    """White space at the end of header lines is no part of a value; at the end of the start line it is an error."""
+    start, found, rest = text.partition("\r\n")
+    return start + found + _BLANK_ENDS.sub("", rest)
+
+
+def _look_closely(text: str) -> tuple[str, list[Field], dict[str, str]]:
+    """Header fields of a message that is not written as usual: what is wrong with it if anything is, and the fields."""
+    lines = text.split("\r\n")
+    fault = ""
+    if len(lines) > MAX_HEADERS + 1:
+        fault = f"more than {MAX_HEADERS} header fields"
+        lines = lines[: MAX_HEADERS + 1]
+    # What is left of CR, LF and NUL stands inside a value: relayed, it would become a header of somebody else's making.
+    elif text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
+        raise BadMessage("bare CR, LF or NUL in the header")
+    fields: list[Field] = []
+    first: dict[str, str] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        name = name.rstrip(" \t")
+        if not colon or _METHOD.fullmatch(name) is None or len(value) > MAX_HEAD_LINE:
+            fault = fault or "header field without a colon, without a name or over-long"
+            continue
+        name = canonical(name)
+        value = value.strip(" \t")
+        fields.append((name, value))
+        if name not in first:
+            first[name] = value
+        elif name in ONCE:
+            fault = fault or f"more than one {name}"
+    return fault, fields, first
+
+
+def _start(line: str, first: dict[str, str], fields: list[Field], body: bytes) -> Request | Response:
+    parts = line.split(" ")
+    if len(parts) == 3 and parts[2] == "SIP/2.0" and _METHOD.fullmatch(parts[0]) and parts[1]:
+        request = Request.__new__(Request)
+        request.method, request.uri_text = parts[0], parts[1]
+        return _with(request, first, fields, body)
     if line.startswith("SIP/"):
         found = _STATUS_LINE.fullmatch(line)
         if found is None:
             raise BadMessage("malformed status line")
-        status = int(found[1])
-        if not 100 <= status <= 699:
-            raise BadMessage(f"status code {status}")
-        return Response(status, found[2], headers, body)
-    parts = line.split(" ")
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and _METHOD.fullmatch(parts[0]) and parts[1]:
-        return Request(parts[0], parts[1], headers, body)
+        response = Response.__new__(Response)
+        response.status, response.reason = int(found[1]), found[2]
+        if not 100 <= response.status <= 699:
+            raise BadMessage(f"status code {response.status}")
+        return _with(response, first, fields, body)
     # Enough of it may be there to say what is wrong (RFC 3261 §21.5.6, RFC 4475 §3.1.2.8).
     method = parts[0] if _METHOD.fullmatch(parts[0]) else ""
     if not method or not parts[-1].upper().startswith("SIP/") or method == "ACK":
         raise BadMessage("malformed start line")
-    partial = Request(method, parts[1], headers, body)
+    request = Request.__new__(Request)
+    request.method, request.uri_text = method, parts[1]
+    partial = _with(request, first, fields, body)
     if len(parts) == 3 and parts[2].upper() != "SIP/2.0":
         raise BadMessage(f"version {parts[2][:20]} is not SIP/2.0", 505, partial)
     raise BadMessage("malformed request line", 400, partial)
 
 
+M = TypeVar("M", "Request", "Response")
+
+
+def _with(message: M, first: dict[str, str], fields: list[Field], body: bytes) -> M:
+    message.first = first
+    message.fields = fields
+    message.body = body
+    message.top_via = first.get("Via", "")
+    message._via = None
+    return message
+
+
 def _type(message: Request | Response) -> None:
     """Type what every message is matched by, and refuse what contradicts itself. Raises ParseError."""
-    headers = message.headers
-    for name in _ONCE:
-        values = headers.get(name)
-        if values is None:
-            raise ParseError(f"{name} is missing")
-        if len(values) != 1:
-            raise ParseError(f"more than one {name}")
-    for name in _ONCE_IF_THERE:
-        if name in headers and len(headers[name]) != 1:
-            raise ParseError(f"more than one {name}")
-    vias = headers.get("Via")
-    if not vias:
-        raise ParseError("Via is missing")
-    message.via = Via.first(vias[0])
-    message.branch = message.via.branch
-    call_id = headers["Call-ID"][0]
+    first = message.first
+    try:
+        via, from_, to = first["Via"], first["From"], first["To"]
+        call_id, cseq = first["Call-ID"], first["CSeq"]
+    except KeyError as missing:
+        raise ParseError(f"{missing.args[0]} is missing") from None
+    plain = _PLAIN_VIA.fullmatch(via)
+    if plain is not None:
+        message.sent_by, message.branch = plain[1], plain[3]
+    else:
+        message.sent_by, message.branch = message.via.sent_by, message.via.branch
     if _CALL_ID.fullmatch(call_id) is None:
         raise ParseError("malformed Call-ID")
     message.call_id = call_id
-    message.from_tag = _tag("From", headers["From"][0])
-    message.to_tag = _tag("To", headers["To"][0])
-    cseq = _CSEQ.fullmatch(headers["CSeq"][0])
-    if cseq is None:
-        raise ParseError("malformed CSeq")
-    message.cseq = int(cseq[1])
-    message.cseq_method = cseq[2]
-    if message.cseq >= MAX_CSEQ:
-        raise ParseError(f"CSeq {message.cseq} is not below 2**31")
-    _cut_body(message)
+    tagged = _TAGGED.fullmatch(to)
+    if tagged is not None:
+        message.to_tag = tagged[1]
+        tagged = _TAGGED.fullmatch(from_)
+        message.from_tag = tagged[1] if tagged is not None else _tag("From", from_)
+    else:
+        message.to_tag = _tag("To", to)
+        message.from_tag = _tag("From", from_)
+    known = _cseqs.get(cseq)
+    message.cseq, message.cseq_method = known if known is not None else _read_cseq(cseq)
+    length = first.get("Content-Length")
+    if length is not None and length != str(len(message.body)):
+        _cut_body(message, length)
     if isinstance(message, Request):
         _type_request(message)
+
+
+_cseqs: dict[str, tuple[int, str]] = {}
+
+
+def _read_cseq(text: str) -> tuple[int, str]:
+    found = _CSEQ.fullmatch(text)
+    if found is None:
+        raise ParseError("malformed CSeq")
+    number = int(found[1])
+    if number >= MAX_CSEQ:
+        raise ParseError(f"CSeq {number} is not below 2**31")
+    if len(_cseqs) >= 1024:
+        _cseqs.clear()
+    _cseqs[text] = (number, found[2])
+    return number, found[2]
 
 
 def _tag(name: str, value: str) -> str:
@@ -268,37 +394,32 @@ def _tag(name: str, value: str) -> str:
         raise ParseError(f"{name}: {error}", error.status) from None
 
 
-def _cut_body(message: Message) -> None:
+def _cut_body(message: Message, text: str) -> None:
     """RFC 3261 §18.3: a body shorter than Content-Length is an error, what follows it is not part of the message."""
-    declared = message.headers.get("Content-Length")
-    if declared is None:
-        return
-    text = declared[0]
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise ParseError(f"Content-Length {text[:20]!r} is no length")
     length = int(text)
     if length > len(message.body):
         raise ParseError(f"Content-Length {length}, but the body has {len(message.body)} bytes")
-    if length < len(message.body):
-        message.body = message.body[:length]
+    message.body = message.body[:length]
 
 
 def _type_request(request: Request) -> None:
-    if request.cseq_method != request.method:
-        raise ParseError(f"CSeq is of {request.cseq_method[:32]}, the request is {request.method[:32]}")
+    method, first = request.method, request.first
+    if request.cseq_method != method:
+        raise ParseError(f"CSeq is of {request.cseq_method[:32]}, the request is {method[:32]}")
     uri = request.uri_text
     if uri[0] == "<" or uri[-1] == ">":
         raise ParseError("the Request-URI stands in <>")
-    headers = request.headers
-    if "Max-Forwards" in headers:
-        _number("Max-Forwards", headers["Max-Forwards"][0], 255)
-    if "Expires" in headers:
-        _number("Expires", headers["Expires"][0], 2**32 - 1)
-    contacts = headers.get("Contact")
-    if contacts is not None and contacts != ["*"]:
-        for contact in request.values("Contact"):
-            if _PLAIN_ADDRESS.fullmatch(contact) is None:
-                NameAddr.parse(contact)
+    if first.get("Max-Forwards", "70") != "70":
+        _number("Max-Forwards", first["Max-Forwards"], 255)
+    if "Expires" in first:
+        _number("Expires", first["Expires"], 2**32 - 1)
+    contact = first.get("Contact", "*")
+    if contact != "*" and method not in _ONLY_TAGS:
+        for value in request.values("Contact"):
+            if _PLAIN_ADDRESS.fullmatch(value) is None:
+                NameAddr.parse(value)
 
 
 def _number(name: str, text: str, most: int) -> int:
@@ -312,11 +433,10 @@ def response_to(request: Request, status: int, reason: str = "", to_tag: str = "
 
     `headers` are complete further lines, each ended by CRLF. Used for what was too broken or too much to be kept.
     """
-    have = request.headers
     lines = [f"SIP/2.0 {status} {reason or reason_phrase(status)}"]
-    lines += [f"Via: {via}" for via in have.get("Via", ())]
+    lines += [f"Via: {via}" for via in request.lines("Via")]
     for name in ("From", "To", "Call-ID", "CSeq"):
-        for value in have.get(name, ())[:1]:
+        for value in request.lines(name)[:1]:
             tagged = name == "To" and to_tag and ";tag=" not in value.replace(" ", "").lower()
             lines.append(f"{name}: {value};tag={to_tag}" if tagged else f"{name}: {value}")
     text = "\r\n".join(lines) + f"\r\n{headers}Content-Length: 0\r\n\r\n"

@@ -60,10 +60,10 @@ class ServerTransaction:
         self.interval = 0.0
         self.table = INVITE_SERVER if request.method == "INVITE" else NON_INVITE_SERVER
         self.state = "proceeding" if request.method == "INVITE" else "trying"
-        headers = request.headers
-        vias = headers["Via"]
-        via = vias[0] if len(vias) == 1 else "\r\nVia: ".join(vias)
-        self._before_to = f"\r\nVia: {via}\r\nFrom: {headers['From'][0]}\r\nTo: {headers['To'][0]}"
+        first = request.first
+        # As many names as lines: then no Via stands behind the first one.
+        via = request.top_via if len(first) == len(request.fields) else "\r\nVia: ".join(request.lines("Via"))
+        self._before_to = f"\r\nVia: {via}\r\nFrom: {first['From']}\r\nTo: {first['To']}"
         tagged = "" if request.to_tag else f";tag={tag}"
         self._after_to = f"{tagged}\r\nCall-ID: {request.call_id}\r\nCSeq: {request.cseq} {request.method}\r\n"
         transactions.servers[self.key] = self
@@ -73,8 +73,8 @@ class ServerTransaction:
         if status == 100:
             # No tag in a 100, and its Timestamp echoed (§8.2.6.1, §8.2.6.2).
             after = self._after_to if self.request.to_tag else self._after_to[self._after_to.index("\r\n") :]
-            stamp = self.request.headers.get("Timestamp")
-            headers += f"Timestamp: {stamp[0]}\r\n" if stamp else ""
+            stamp = self.request.first.get("Timestamp")
+            headers += f"Timestamp: {stamp}\r\n" if stamp else ""
         else:
             after = self._after_to
         text = (

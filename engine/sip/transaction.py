@@ -59,6 +59,6 @@ def server_key(request: Request, method: str) -> tuple[str, ...]:
     """RFC 3261 §17.2.3: branch, sent-by and method; by the fields of RFC 2543 for a branch without the cookie."""
     branch = request.branch
     if len(branch) > 7 and branch.startswith(MAGIC_COOKIE):
-        return (branch, request.via.sent_by, method)
+        return (branch, request.sent_by, method)
     uri = request.uri_text if method != "CANCEL" else ""
     return (str(request.via), request.from_tag, request.call_id, str(request.cseq), uri, method)

@@ -237,7 +237,7 @@ class UacSession(Session):
         if self._waiting in ("no_reply", "no_progress"):
             self._wait_for("ring_timeout", now + self.invitation.ring_timeout)
         dialog = self._early_dialog(response)
-        if "RSeq" in response.headers and dialog is not None and "100rel" in response.tokens("Require"):
+        if "RSeq" in response.first and dialog is not None and "100rel" in response.tokens("Require"):
             if not self._take_reliable(response, dialog, now):
                 return
         if self.user is not None:
@@ -387,7 +387,7 @@ class UacSession(Session):
             return False
         name = "WWW-Authenticate" if response.status == 401 else "Proxy-Authenticate"
         credentials = invitation.credentials
-        challenge = choose(parse_challenges(response.headers.get(name, [])), credentials.realm)
+        challenge = choose(parse_challenges(response.lines(name)), credentials.realm)
         if challenge is None:
             return False
         value = answer(

@@ -40,7 +40,7 @@ class UasSession(Session):
         self.transaction = transaction
         self.invite = invite
         self.source = source
-        self.requires_100rel = "Require" in invite.headers and "100rel" in invite.tokens("Require")
+        self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
         self.supports_100rel = self.requires_100rel or "100rel" in invite.get("Supported").lower()
         self._rseq = 0
         self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
@@ -50,7 +50,7 @@ class UasSession(Session):
     @staticmethod
     def fault(invite: Request, min_se: int) -> tuple[int, str] | None:
         """Why an INVITE that opens a call is refused before anybody is asked: status and header lines."""
-        headers = invite.headers
+        headers = invite.first
         if invite.body:
             content = invite.get("Content-Type").split(";", 1)[0].strip().lower()
             optional = "handling=optional" in invite.get("Content-Disposition").replace(" ", "").lower()
@@ -92,7 +92,7 @@ class UasSession(Session):
         Via is not the one it sends from, through the NAT that is evidently there.
         """
         invite, source = self.invite, self.source
-        if "Record-Route" in invite.headers or len(invite.values("Via")) > 1:
+        if "Record-Route" in invite.first or len(invite.values("Via")) > 1:
             return None
         behind_nat = invite.via.host.strip("[]") != source.host
         return source if source.transport.reliable or behind_nat else None
@@ -104,9 +104,9 @@ class UasSession(Session):
 
     def _lines(self, headers: str) -> str:
         """What every response that makes a dialog carries (§12.1.1)."""
-        records = self.invite.headers.get("Record-Route")
-        routes = "".join(f"Record-Route: {value}\r\n" for value in records) if records else ""
-        return f"{routes}{headers}"
+        if "Record-Route" not in self.invite.first:
+            return headers
+        return "".join(f"Record-Route: {value}\r\n" for value in self.invite.lines("Record-Route")) + headers
 
     def provisional(
         self, status: int, now: float, body: bytes = b"", headers: str = "", reliable: bool = False

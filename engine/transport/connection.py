@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "error",
         "hop",
         "last_traffic",
+        "misframed",
         "outgoing",
         "owed_since",
         "stalled_since",
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
         self.hop = hop
         self.outgoing = hop is not None
         self.error = ""
+        self.misframed = False
         self.last_traffic = self._loop.time()
         self.owed_since: float | None = None if self.outgoing else self.last_traffic
         """Since when the peer owes us a message, or the rest of one."""
@@ -129,7 +131,7 @@ class Connection(asyncio.Protocol):
         try:
             messages = framer.feed(data)
         except ParseError as error:
-            self.abort(f"framing error: {error}")
+            self._misframed(error)
             return
         self.last_traffic = now = self._loop.time()
         if not framer.partial:
@@ -144,7 +146,12 @@ class Connection(asyncio.Protocol):
                 return
             self._received(message, hop)
         if framer.broken is not None:
-            self.abort(f"framing error: {framer.broken}")
+            self._misframed(framer.broken)
+
+    def _misframed(self, error: ParseError) -> None:
+        # There is no telling where the next message begins, nor what an answer would be an answer to.
+        self.misframed = True
+        self.abort(f"framing error: {error}")
 
     def eof_received(self) -> bool:
         """asyncio: the peer closed its side; so do we when all is written.

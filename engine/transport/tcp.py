@@ -9,13 +9,14 @@ from engine.sip.framing import StreamFramer
 from engine.transport.addresses import (
     WILDCARDS,
     SentBy,
+    SockAddr,
     canonical,
     error_words,
     family_of,
     peer_host,
     socket_address,
 )
-from engine.transport.connection import Connection, Framer
+from engine.transport.connection import Connection
 from engine.transport.failures import Failures
 from engine.transport.hop import Hop, Sink
 from engine.transport.limits import Limits
@@ -33,7 +34,7 @@ class TcpTransport:
 
     A connection is found by its remote address and port, so a response goes back over the connection of its request,
     and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, WebSocket
-    with another `_framer`.
+    with another `_connection`.
 
     Public counters: `refused` (connections over a limit), `framing_errors`, `timed_out` (idle, slow or stalled).
     """
@@ -145,13 +146,13 @@ class TcpTransport:
     # -- what TLS and WebSocket do differently
 
     async def _accept(self, sock: socket.socket) -> asyncio.Server:
-        return await self._loop.create_server(lambda: Connection(self, self._framer()), sock=sock, backlog=_BACKLOG)
+        return await self._loop.create_server(self._connection, sock=sock, backlog=_BACKLOG)
 
     async def _establish(self, sock: socket.socket, hop: Hop) -> None:
-        await self._loop.create_connection(lambda: Connection(self, self._framer(), hop), sock=sock)
+        await self._loop.create_connection(lambda: self._connection(hop), sock=sock)
 
-    def _framer(self) -> Framer:
-        return StreamFramer(self.limits.header_size, self.limits.body_size)
+    def _connection(self, hop: Hop | None = None) -> Connection:
+        return Connection(self, StreamFramer(self.limits.header_size, self.limits.body_size), hop)
 
     # -- connections that we make
 
@@ -182,33 +183,37 @@ class TcpTransport:
 
     async def _connect(self, key: tuple[str, int]) -> None:
         hop = Hop(self, *key)
-        error = "not an address that this listener can connect to"
         address = socket_address(*key)
-        if address is not None and family_of(key[0]) == self._family:
-            error = ""
-            ours = True
-            sock = socket.socket(self._family, socket.SOCK_STREAM)
-            try:
-                sock.setblocking(False)
-                _detect_dead_peer(sock, self.limits.stall_timeout)
-                if self.local[0] not in WILDCARDS:
-                    own = socket_address(self.local[0], 1)
-                    assert own is not None
-                    sock.bind((own[0], 0, *own[2:]))
-                async with asyncio.timeout(self.limits.connect_timeout):
-                    await self._loop.sock_connect(sock, address)
-                    ours = False  # from here on the event loop closes it
-                    await self._establish(sock, hop)
-            except TimeoutError:
-                error = "connection timed out"
-            except OSError as failure:
-                error = error_words(failure)
-            finally:
-                if ours:
-                    sock.close()
+        if address is None or family_of(key[0]) != self._family:
+            error = "not an address that this listener can connect to"
+        else:
+            error = await self._try_connect(hop, address)
         # `made` took the messages when the connection came up; what is still here was not sent.
         for data in self._waiting.pop(key, ()):
             self._failures.add(hop, data, error or "connection closed by peer")
+
+    async def _try_connect(self, hop: Hop, address: SockAddr) -> str:
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(self._family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            _detect_dead_peer(sock, self.limits.stall_timeout)
+            if self.local[0] not in WILDCARDS:
+                own = socket_address(self.local[0], 1)
+                assert own is not None
+                sock.bind((own[0], 0, *own[2:]))
+            async with asyncio.timeout(self.limits.connect_timeout):
+                await self._loop.sock_connect(sock, address)
+                handed_over, sock = sock, None  # from here on the event loop closes it
+                await self._establish(handed_over, hop)
+        except TimeoutError:
+            return "connection timed out"
+        except OSError as failure:
+            return error_words(failure)
+        finally:
+            if sock is not None:
+                sock.close()
+        return ""
 
     # -- connections that are up
 
@@ -262,7 +267,7 @@ class TcpTransport:
                 self._accepted[hop.host] = count
             else:
                 del self._accepted[hop.host]
-        if connection.error.startswith("framing"):
+        if connection.misframed:
             self.framing_errors += 1
         if self._emptied is not None and not self._open and not self._emptied.done():
             self._emptied.set_result(None)

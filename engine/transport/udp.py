@@ -16,6 +16,8 @@ from engine.transport.limits import Limits
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
 _SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
 _MSG_ERRQUEUE = 0x2000
 _ICMP, _ICMP6, _LOCAL = 2, 3, 1
 _EXTENDED_ERROR = struct.Struct("=IBBBxII")
@@ -112,6 +114,14 @@ class UdpTransport:
         except BaseException:
             sock.close()
             raise
+
+    @property
+    def receive_dropped(self) -> int:
+        """Datagrams that came and found the receive buffer full, since the listener was opened."""
+        if self._closed:
+            return 0
+        info = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+        return int(_MEMINFO.unpack(info)[-1])
 
     def connected(self, host: str, port: int) -> bool:
         """True: a datagram needs no connection."""
