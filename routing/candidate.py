@@ -1,7 +1,6 @@
 """A provider that may get a call: whether it would be tried, and what it would be sent."""
 
 from typing import NamedTuple
-from uuid import UUID
 
 from routing.dial_string import formatted
 from routing.health import TrunkState
@@ -13,12 +12,12 @@ class Candidate(NamedTuple):
     """A provider that may get the call.
 
     Attributes:
-        provider_id: What the route or the pin names.
+        key: The provider's id as an integer, as the route or the pin has it.
         trunk: None where there is no such provider.
         route: None where the call is pinned to providers.
     """
 
-    provider_id: UUID | int
+    key: int
     trunk: Trunk | None
     route: RouteRow | None
 

@@ -62,9 +62,7 @@ class Hunt:
             raise RuntimeError("tell the outcome of the running attempt before asking for the next one")
         if self._over or self._attempts >= MOST_ATTEMPTS:
             return None
-        for candidate in self.candidates:
-            identifier, trunk, route = candidate
-            key = identifier if isinstance(identifier, int) else identifier.int
+        for key, trunk, route in self.candidates:
             if trunk is None:
                 self._skip(UUID(int=key), str(UUID(int=key)), "unknown_provider")
                 continue
@@ -265,7 +263,7 @@ class Router:
 
     def _pinned(self, providers: Sequence[UUID]) -> Iterator[Candidate]:
         for identifier in dict.fromkeys(providers):
-            yield Candidate(identifier, self.directory.trunk(identifier.int), None)
+            yield Candidate(identifier.int, self.directory.trunk(identifier.int), None)
 
     def explain(
         self,

@@ -53,7 +53,9 @@ def display(name: str) -> str:
         return ""
     if not name.isprintable():
         name = _CONTROL.sub(" ", name)
-    name = name[:_LONGEST_NAME].strip().encode("utf-8", "replace").decode("utf-8")
+    name = name[:_LONGEST_NAME].strip()
+    if not name.isascii():
+        name = name.encode("utf-8", "replace").decode("utf-8")
     if not name:
         return ""
     if '"' in name or "\\" in name:
