@@ -54,7 +54,7 @@ class Intake:
         source = identify(self.directory, self.routing, call.remote.host)
         if source.kind == "guest" and self._digests and self._authenticated(invite):
             source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
-        target = dialled(invite.uri_text, self.routing, self.directory.numbers)
+        target = dialled(invite.uri, self.routing, self.directory.numbers)
         verdict = admit(self.directory, self.routing, source, target)
         if isinstance(verdict, Refuse):
             self._refuse(call, verdict, source)

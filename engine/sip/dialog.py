@@ -2,7 +2,7 @@
 
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
-from engine.sip.message import Message, Request, Response
+from engine.sip.message import PLAIN_ADDRESS, Message, Request, Response
 from engine.sip.name_addr import NameAddr
 from engine.sip.uri import SipUri, parse_uri
 
@@ -144,6 +144,9 @@ class Dialog:
 
 def contact_of(message: Message) -> str:
     """The URI in Contact, which must be a single sip or sips one (§8.1.1.8). Raises ParseError."""
+    plain = PLAIN_ADDRESS.fullmatch(message.get("Contact"))
+    if plain is not None and len(message.first) == len(message.fields):
+        return str(plain[1])
     contact = message.address("Contact")
     uri = contact.uri_text
     if not uri[:5].lower().startswith(("sip:", "sips:")) or not isinstance(parse_uri(uri), SipUri):

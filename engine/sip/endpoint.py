@@ -17,7 +17,7 @@ from engine.sip.session import Session
 from engine.sip.timers import Deadlines, TimerValues
 from engine.sip.transaction import Transactions
 from engine.sip.uas import UasSession
-from engine.sip.uri import SipUri, TelUri, parse_uri
+from engine.sip.uri import SipUri, TelUri
 
 NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
 NO_STREAM_MOST = 4096
@@ -240,7 +240,7 @@ class Endpoint:
     def _uri_fault(self, request: Request) -> tuple[int, str] | None:
         """§8.2.2.1: a scheme that is not ours, or a malformed URI."""
         try:
-            uri = parse_uri(request.uri_text)
+            uri = request.uri
         except ParseError as error:
             return (error.status, "")
         if not isinstance(uri, SipUri | TelUri):

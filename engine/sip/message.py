@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import TypeVar
 
-from engine.sip.grammar import ParseError, split_list
+from engine.sip.grammar import COMMON_PORT, ParseError, split_list
 from engine.sip.header_names import canonical
 from engine.sip.name_addr import NameAddr
 from engine.sip.status import reason_phrase
+from engine.sip.uri import Uri, parse_uri
 from engine.sip.via import Via
 
 MAX_MESSAGE = 65_535  # bytes: the largest datagram, and the largest message taken from a stream
@@ -25,7 +26,6 @@ Field = tuple[str, str]
 # RFC 3261 §25.1: one header field line, begun by the end of the line before. What it does not match is looked at closely.
 _FIELD = re.compile(r"\r\n([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:[ \t]*([^\r\n]*)")
 _FOLD = re.compile(r"\r\n[ \t]+")
-_BLANK_ENDS = re.compile(r"[ \t]+(?=\r\n|$)")
 _CSEQ = re.compile(r"([0-9]{1,20})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 _METHOD = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([0-9]{3}) (.*)", re.DOTALL)
@@ -33,14 +33,14 @@ _CALL_ID = re.compile(r"[^\s@,;]+(?:@[^\s@,;]+)?")
 _TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 # The usual shape of the topmost Via: group 1 is sent-by, 3 the branch. All else goes to the careful parser.
 _PLAIN_VIA = re.compile(
-    rf"SIP/2\.0/(?:UDP|TCP|TLS|WSS?) ([a-z0-9.\-]+(?::[0-9]{{1,5}})?|\[[0-9a-f:.]+\](?::[0-9]{{1,5}})?)"
+    rf"SIP/2\.0/(?:UDP|TCP|TLS|WSS?) ([a-z0-9.\-]+(?::{COMMON_PORT})?|\[[0-9a-f:.]+\](?::{COMMON_PORT})?)"
     rf"(;rport)?;branch=({_TOKEN})(;rport)?"
 )
-# The usual shape of From and To. What it matches is valid, and group 1 is the tag; all else goes to NameAddr.
-_PLAIN_ADDRESS = re.compile(
-    r'(?:"[^"\\<>\x00-\x1f]*"[ ]?|[A-Za-z0-9\-.!%*_+`\'~ ]*)<sips?:'
+# The usual shape of From, To and Contact. What it matches is valid: 1 is the URI, 2 the tag; all else goes to NameAddr.
+PLAIN_ADDRESS = re.compile(
+    r'(?:"[^"\\<>\x00-\x1f]*"[ ]?|[A-Za-z0-9\-.!%*_+`\'~ ]*)<(sips?:'
     r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+@)?(?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
-    rf"(?:;[A-Za-z0-9\-]+(?:=[A-Za-z0-9\-_.]+)?)*>(?:;tag=({_TOKEN}))?"
+    rf"(?:;[A-Za-z0-9\-]+(?:=[A-Za-z0-9\-_.]+)?)*)>(?:;tag=({_TOKEN}))?"
 )
 # Within a dialog From and To are only matched by their tags; nothing else of them is used.
 _TAGGED = re.compile(rf'(?:"[^"\\]*"|[^"<>])*<[^"<>]*>;tag=({_TOKEN})')
@@ -126,6 +126,11 @@ class Message:
         return self._via
 
     @property
+    def single_via(self) -> bool:
+        """Whether it came straight from its sender, over no proxy."""
+        return "," not in self.top_via and (len(self.first) == len(self.fields) or len(self.lines("Via")) == 1)
+
+    @property
     def headers(self) -> Headers:
         """All header fields by name, as a new dictionary: for looking at all of them, not on the path of every packet."""
         headers: Headers = {}
@@ -204,12 +209,20 @@ class Message:
 class Request(Message):
     """A request; `uri_text` is the Request-URI as written."""
 
-    __slots__ = ("method", "uri_text")
+    __slots__ = ("_uri", "method", "uri_text")
 
     def __init__(self, method: str, uri_text: str, headers: Headers, body: bytes = b"") -> None:
         self.method = method
         self.uri_text = uri_text
+        self._uri: Uri | None = None
         self._fill(headers, body)
+
+    @property
+    def uri(self) -> Uri:
+        """The Request-URI, read when first asked for. Raises ParseError."""
+        if self._uri is None:
+            self._uri = parse_uri(self.uri_text)
+        return self._uri
 
     def start_line(self) -> str:
         return f"{self.method} {self.uri_text} SIP/2.0"
@@ -233,28 +246,40 @@ def parse(data: bytes) -> Request | Response:
     """Read one message; bytes behind Content-Length are ignored (RFC 3261 §18.3). Raises BadMessage, nothing else."""
     if data.startswith(b"\r\n"):
         data = data.lstrip(b"\r\n")  # RFC 3261 §7.5: empty lines before the start line
+    fault, status = "", 400
     if len(data) > MAX_MESSAGE:
-        raise BadMessage(f"message of {len(data)} bytes, at most {MAX_MESSAGE} are taken", 513)
+        fault, status = f"message of {len(data)} bytes, at most {MAX_MESSAGE} are taken", 513
+        data = data[:MAX_MESSAGE]
     end = data.find(b"\r\n\r\n")
     if end < 0:
-        raise BadMessage("no empty line ends the header")
+        # Cut short, as RFC 4475 §3.1.2.15 comes. What is there of a request still says whom to tell.
+        fault = fault or "no empty line ends the header"
+        data = data.rstrip(b"\r\n")
+        end = len(data)
     text = str(data[:end], "utf-8", "surrogateescape")
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
-    if " \r\n" in text or "\t\r\n" in text or text[-1] in " \t":
+    if " \r\n" in text or "\t\r\n" in text or text[-1:] in (" ", "\t"):
         text = _trimmed(text)
     fields = _FIELD.findall(text)
     first = dict(fields)
-    fault = ""
-    lines = text.count("\r\n")
-    # Names as they are usually spelled, none twice, every line understood: nothing is left to do.
-    if len(first) != len(fields) or not first.keys() <= USUAL or len(fields) != lines or "\0" in text:
-        fault, fields, first = _look_closely(text)
+    lines = text.count("\n")
+    # Names as they are usually spelled, none twice, every line understood, no CR, LF or NUL but at the ends of lines:
+    # nothing is left to do.
+    if (
+        len(first) != len(fields)
+        or not first.keys() <= USUAL
+        or len(fields) != lines
+        or text.count("\r") != lines
+        or "\0" in text
+    ):
+        close, fields, first = _look_closely(text)
+        fault = fault or close
     start = text[: text.find("\r\n")] if lines else text
     message = _start(start, first, fields, data[end + 4 :])
     try:
         if fault:
-            raise ParseError(fault)
+            raise ParseError(fault, status)
         _type(message)
     except ParseError as error:
         partial = message if isinstance(message, Request) else None
@@ -264,8 +289,8 @@ def parse(data: bytes) -> Request | Response:
 
 def _trimmed(text: str) -> str:
     """White space at the end of header lines is no part of a value; at the end of the start line it is an error."""
-    start, found, rest = text.partition("\r\n")
-    return start + found + _BLANK_ENDS.sub("", rest)
+    start, *lines = text.split("\r\n")
+    return "\r\n".join([start, *[line.rstrip(" \t") for line in lines]])
 
 
 def _look_closely(text: str) -> tuple[str, list[Field], dict[str, str]]:
@@ -276,7 +301,9 @@ def _look_closely(text: str) -> tuple[str, list[Field], dict[str, str]]:
         fault = f"more than {MAX_HEADERS} header fields"
         lines = lines[: MAX_HEADERS + 1]
     # What is left of CR, LF and NUL stands inside a value: relayed, it would become a header of somebody else's making.
-    elif text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
+    # A NUL may stand in quotes behind a backslash (RFC 4475 §3.1.1.2).
+    ends, nuls = text.count("\r\n"), text.count("\0")
+    if text.count("\n") != ends or text.count("\r") != ends or nuls != text.count("\\\0"):
         raise BadMessage("bare CR, LF or NUL in the header")
     fields: list[Field] = []
     first: dict[str, str] = {}
@@ -300,7 +327,7 @@ def _start(line: str, first: dict[str, str], fields: list[Field], body: bytes) -
     parts = line.split(" ")
     if len(parts) == 3 and parts[2] == "SIP/2.0" and _METHOD.fullmatch(parts[0]) and parts[1]:
         request = Request.__new__(Request)
-        request.method, request.uri_text = parts[0], parts[1]
+        request.method, request.uri_text, request._uri = parts[0], parts[1], None
         return _with(request, first, fields, body)
     if line.startswith("SIP/"):
         found = _STATUS_LINE.fullmatch(line)
@@ -312,14 +339,15 @@ def _start(line: str, first: dict[str, str], fields: list[Field], body: bytes) -
             raise BadMessage(f"status code {response.status}")
         return _with(response, first, fields, body)
     # Enough of it may be there to say what is wrong (RFC 3261 §21.5.6, RFC 4475 §3.1.2.8).
+    parts = line.rstrip(" \t").split(" ")
     method = parts[0] if _METHOD.fullmatch(parts[0]) else ""
     if not method or not parts[-1].upper().startswith("SIP/") or method == "ACK":
         raise BadMessage("malformed start line")
     request = Request.__new__(Request)
-    request.method, request.uri_text = method, parts[1]
+    request.method, request.uri_text, request._uri = method, parts[1], None
     partial = _with(request, first, fields, body)
     if len(parts) == 3 and parts[2].upper() != "SIP/2.0":
-        raise BadMessage(f"version {parts[2][:20]} is not SIP/2.0", 505, partial)
+        raise BadMessage(f"version {parts[2][:20]!r} is not SIP/2.0", 505, partial)
     raise BadMessage("malformed request line", 400, partial)
 
 
@@ -378,16 +406,17 @@ def _read_cseq(text: str) -> tuple[int, str]:
     number = int(found[1])
     if number >= MAX_CSEQ:
         raise ParseError(f"CSeq {number} is not below 2**31")
-    if len(_cseqs) >= 1024:
-        _cseqs.clear()
-    _cseqs[text] = (number, found[2])
+    if len(text) <= 32:
+        if len(_cseqs) >= 1024:
+            _cseqs.clear()
+        _cseqs[text] = (number, found[2])
     return number, found[2]
 
 
 def _tag(name: str, value: str) -> str:
-    found = _PLAIN_ADDRESS.fullmatch(value)
+    found = PLAIN_ADDRESS.fullmatch(value)
     if found is not None:
-        return found[1] or ""
+        return found[2] or ""
     try:
         return NameAddr.parse(value).tag
     except ParseError as error:
@@ -417,8 +446,10 @@ def _type_request(request: Request) -> None:
         _number("Expires", first["Expires"], 2**32 - 1)
     contact = first.get("Contact", "*")
     if contact != "*" and method not in _ONLY_TAGS:
+        if PLAIN_ADDRESS.fullmatch(contact) is not None and len(first) == len(request.fields):
+            return
         for value in request.values("Contact"):
-            if _PLAIN_ADDRESS.fullmatch(value) is None:
+            if PLAIN_ADDRESS.fullmatch(value) is None:
                 NameAddr.parse(value)
 
 

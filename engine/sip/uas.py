@@ -52,11 +52,12 @@ class UasSession(Session):
         """Why an INVITE that opens a call is refused before anybody is asked: status and header lines."""
         headers = invite.first
         if invite.body:
-            content = invite.get("Content-Type").split(";", 1)[0].strip().lower()
-            optional = "handling=optional" in invite.get("Content-Disposition").replace(" ", "").lower()
-            if content != "application/sdp" and not optional:
+            content = invite.get("Content-Type")
+            if content != "application/sdp":
+                content = content.split(";", 1)[0].strip().lower()
+            if content != "application/sdp" and not _optional(invite):
                 return (415, "Accept: application/sdp\r\n")
-            if invite.get("Content-Encoding", "identity").strip().lower() != "identity":
+            if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
                 return (415, "Accept-Encoding: identity\r\n")
         if "Accept" in headers:
             kinds = {value.split(";", 1)[0].strip().lower() for value in invite.tokens("Accept")}
@@ -92,9 +93,10 @@ class UasSession(Session):
         Via is not the one it sends from, through the NAT that is evidently there.
         """
         invite, source = self.invite, self.source
-        if "Record-Route" in invite.first or len(invite.values("Via")) > 1:
+        if "Record-Route" in invite.first or not invite.single_via:
             return None
-        behind_nat = invite.via.host.strip("[]") != source.host
+        host = invite.sent_by.rpartition(":")[0] if ":" in invite.sent_by else invite.sent_by
+        behind_nat = host != source.host and invite.via.host.strip("[]") != source.host
         return source if source.transport.reliable or behind_nat else None
 
     @property
@@ -227,3 +229,8 @@ class UasSession(Session):
         if not self.ended:
             self.endpoint.dialogs.pop((self.dialog.call_id, "", self.dialog.remote_tag), None)
         super().finish(by, status, reason, now)
+
+
+def _optional(invite: Request) -> bool:
+    """Whether a body may be left unread (RFC 3261 §20.11)."""
+    return "handling=optional" in invite.get("Content-Disposition").replace(" ", "").lower()
