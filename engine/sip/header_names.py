@@ -40,6 +40,7 @@ _SPELLED = (
 _KNOWN = {name.lower(): name for name in _SPELLED} | COMPACT
 
 _MEMO_LIMIT = 2048
+_MEMO_LONGEST = 64  # characters
 _memo: dict[str, str] = {}
 
 
@@ -47,10 +48,13 @@ def canonical(name: str) -> str:
     """The one spelling of a header field name, whatever its case or compact form: "v" and "VIA" are "Via"."""
     known = _memo.get(name)
     if known is None:
+        if not name.isascii():
+            return name  # not a token; Unicode's rules of case would not lead back to it
         lowered = name.strip(" \t").lower()
         known = _KNOWN.get(lowered) or "-".join(word.capitalize() for word in lowered.split("-"))
         # A peer may invent names without end; the memo may not grow with them.
-        if len(_memo) >= _MEMO_LIMIT:
-            _memo.clear()
-        _memo[name] = known
+        if len(name) <= _MEMO_LONGEST:
+            if len(_memo) >= _MEMO_LIMIT:
+                _memo.clear()
+            _memo[name] = known
     return known
