@@ -14,6 +14,8 @@ def compile_flow(flow: Flow) -> Program:
         kind = KINDS[action.type]
         # The actions that a call holds are expanded when they run, with the variables of that call.
         source = {key: value for key, value in action.option.items() if key != "actions"}
+        if "variable" in source:
+            source["variable"] = getattr(flow.options[index], "variable", "")  # `${name}` here means the name
         inline = flow.inline.get(index)
         steps.append(
             Step(

@@ -6,10 +6,14 @@ used as they were compiled, and nothing is logged unless it went wrong or `env.d
 
 from contextlib import suppress
 
+from pydantic import ValidationError
+
 from flows.causes import CAUSES
 from flows.contracts import CallEnded, CallLeg
 from flows.environment import FlowEnvironment
+from flows.faults import format_path, sentence
 from flows.local_leg import LocalLeg
+from flows.options import RUNNING
 from flows.program import STOP, Program
 from flows.record import CallRecord
 from flows.run import ActionError, Run
@@ -115,7 +119,7 @@ async def execute(run: Run, program: Program) -> int:
         try:
             option = step.option
             if step.source is not None:
-                option = type(option).model_validate(run.variables.expand_all(step.source))
+                option = type(option).model_validate(run.variables.expand_all(step.source), context=RUNNING)
             if debug:
                 run.env.log.debug("action", call=run.record.id, flow=program.title, action=step.id, type=step.type)
             result = step.function(run, option)
@@ -126,6 +130,10 @@ async def execute(run: Run, program: Program) -> int:
             continue
         except ActionError as error:
             run.warn("action failed", error=str(error))
+            continue
+        except ValidationError as error:
+            details = error.errors()[0]
+            run.warn("action failed", error=f"{format_path(details['loc'])}: {sentence(details, step.type, ())}")
             continue
         except Exception as error:  # whatever goes wrong in one action, the caller is still there: the flow goes on
             run.warn("action failed", error=f"{type(error).__name__}: {error}"[:500])

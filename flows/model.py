@@ -54,11 +54,14 @@ class Flow(BaseModel):
     tm_update: datetime | None = None
     tm_delete: datetime | None = None
 
+    _title: str = PrivateAttr(default="")
     _options: list[Options] = PrivateAttr(default_factory=list)
     _inline: dict[int, "Flow"] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Self:
+        context = info.context or {}
+        self._title = self.name or (str(self.id) if self.id.int else "") or context.get("title", "")
         if self.id == NIL_UUID:
             self.id = named_id("flow", self.name) if self.name else uuid4()
         made: set[str] = set()
@@ -66,7 +69,6 @@ class Flow(BaseModel):
             if not action.id or action.id == NIL:
                 action.id = str(uuid4())
                 made.add(action.id)
-        context = info.context or {}
         options, faults = check_actions(
             self.title,
             [Part(action.id, action.next_id, action.type, action.option) for action in self.actions],
@@ -110,8 +112,8 @@ class Flow(BaseModel):
 
     @property
     def title(self) -> str:
-        """Its name, or its id where it has none."""
-        return self.name or str(self.id)
+        """Its name, or the id that its author gave it."""
+        return self._title
 
     @property
     def options(self) -> list[Options]:
@@ -132,7 +134,9 @@ def read_flow(
     Raises FlowError, and nothing else, with every fault.
     """
     try:
-        return Flow.model_validate(document, context={"flows": flows, "medium": medium, "nested": nested})
+        return Flow.model_validate(
+            document, context={"flows": flows, "medium": medium, "nested": nested, "title": title}
+        )
     except ValidationError as error:
         raise FlowError(list(_faults(document, error, title))) from None
     except RecursionError:
@@ -141,7 +145,7 @@ def read_flow(
 
 def _faults(document: object, error: ValidationError, title: str) -> Iterator[Fault]:
     fields = document if isinstance(document, Mapping) else {}
-    name = fields.get("name") or fields.get("id") or title
+    name = fields.get("name") or title or fields.get("id") or ""
     for details in error.errors():
         inner = details.get("ctx", {}).get("error")
         if isinstance(inner, FlowError):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from flows.address import PLACEHOLDER, Address
 from flows.faults import FieldPath
@@ -20,6 +20,8 @@ from routing.identity import Anonymous
 NIL = "00000000-0000-0000-0000-000000000000"
 """The nil UUID, which stands for "none" wherever an id may be left out."""
 DAY_MS = 86_400_000
+RUNNING = {"running": True}
+"""The validation context of options whose variables have been filled in."""
 Comparison = Literal["==", "!=", ">", ">=", "<", "<="]
 
 
@@ -162,8 +164,13 @@ class VariableConditionOptions(_Condition):
     value: str | int | float = ""
 
     @model_validator(mode="after")
-    def _numeric_value(self) -> Self:
-        if self.value_type != "string" and not (isinstance(self.value, str) and PLACEHOLDER in self.value):
+    def _numeric_value(self, info: ValidationInfo) -> Self:
+        # What a variable turns out to hold while the flow runs is compared, and found to be no number.
+        if (
+            self.value_type != "string"
+            and info.context != RUNNING
+            and not (isinstance(self.value, str) and PLACEHOLDER in self.value)
+        ):
             try:
                 number = float(self.value)
             except (ValueError, OverflowError):

@@ -58,8 +58,15 @@ def originate(
     )
     hunt = _hunt(env, destination, identity, pinned, customer_id, record)
     task = env.tasks.start(_carry_out(env, record, hunt, program, own), f"call {record.id}")
+    task.add_done_callback(lambda _: _never_began(env, record))
     env.calls.add(record)
     return record, task
+
+
+def _never_began(env: FlowEnvironment, record: CallRecord) -> None:
+    """A task that is cancelled before its first turn runs none of its code, not even what cleans up."""
+    if record.ended_ms is None:
+        _unanswered(env, record, 487, "Request Terminated", "cancelled")
 
 
 def _hunt(

@@ -194,5 +194,8 @@ class Race:
                 task.cancel()
             if any(not task.done() for task in self._tasks):
                 await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            if not task.cancelled():
+                task.exception()  # taken: of several failures only one can be raised
         chosen = self._tasks if self._winner is None else [self._tasks[self._winner]]
         return [task.result() for task in chosen]

@@ -249,7 +249,8 @@ def test_unknown_flows_are_faults_where_the_flows_are_known() -> None:
         read_flow(flow, flows={"f"})
     assert [str(fault) for fault in caught.value.faults] == [
         "flow \"f\": on_complete_flow_id: there is no flow 'later'; write the id or the name of a flow",
-        "flow \"f\", action 1 (fetch_flow): option.flow_id: there is no flow 'other'; write the id or the name of a flow",
+        "flow \"f\", action 1 (fetch_flow): option.flow_id: there is no flow 'other'; "
+        "write the id or the name of a flow",
     ]
 
 

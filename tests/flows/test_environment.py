@@ -1,0 +1,69 @@
+"""Tasks and records that a service owns."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flows.environment import CallLog, FlowEnvironment
+from flows.record import CallRecord
+from flows.tasks import OwnedTasks, TooManyTasksError
+
+
+def test_tasks_are_bounded_and_awaited_at_the_end() -> None:
+    async def scenario() -> list[str]:
+        seen: list[str] = []
+
+        async def work(name: str) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                seen.append(name)
+
+        async def fails() -> None:
+            raise ValueError
+
+        tasks = OwnedTasks(2)
+        tasks.start(fails(), "f")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(tasks) == 0
+        tasks.start(work("a"), "a")
+        tasks.start(work("b"), "b")
+        with pytest.raises(TooManyTasksError, match="c was not started: 2 are running"):
+            tasks.start(work("c"), "c")
+        await asyncio.sleep(0)
+        await tasks.close()
+        with pytest.raises(TooManyTasksError, match="the service is stopping"):
+            tasks.start(work("d"), "d")
+        return sorted(seen)
+
+    assert asyncio.run(scenario()) == ["a", "b"]
+
+
+def test_the_call_log_keeps_the_newest() -> None:
+    log = CallLog(2)
+    for number in range(3):
+        log.add(CallRecord(str(number), "incoming"))
+    assert [record.id for record in log.newest()] == ["2", "1"]
+    assert (log.get("0"), len(log), len(log.newest(1))) == (None, 2, 1)
+
+
+def test_defaults_of_the_environment(world: Any) -> None:
+    env = FlowEnvironment(world.agent, world.env.router, world.directory, world.settings, world.library, world.log)
+
+    async def scenario() -> list[str]:
+        addresses = await env.resolve_host("127.0.0.1", 80)
+        await env.close()
+        return addresses
+
+    assert asyncio.run(scenario()) == ["127.0.0.1"]
+    assert env.utc_now().tzinfo is not None
+
+
+def test_a_record_keeps_few_notes() -> None:
+    record = CallRecord("x", "incoming")
+    for number in range(30):
+        record.note(str(number))
+    assert len(record.notes) == 20

@@ -1,0 +1,250 @@
+"""Calls of our own: the call action, and providercalls."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flows.faults import FlowError
+from flows.providercall import ProviderCallError, any_answered, as_document, place_provider_call, read_request
+
+TEL = {"type": "tel", "target": "+15559990000"}
+ONE, TWO = "sip:1+15559990000@192.0.2.1:5060", "sip:2+15559990000@192.0.2.2:5060"
+
+
+def call(*destinations: Any, **option: Any) -> dict[str, Any]:
+    return {"type": "call", "option": {"destinations": list(destinations or (TEL,)), **option}}
+
+
+def made(world: Any) -> list[Any]:
+    return world.env.calls.newest()
+
+
+def test_a_call_of_its_own_runs_its_actions_when_answered(world: Any) -> None:
+    flow = [
+        {"type": "variable_set", "option": {"key": "who", "value": "x"}},
+        call(
+            source={"type": "tel", "target": "+15551112222"},
+            actions=[
+                {"type": "answer"},
+                {"type": "sleep", "option": {"duration": 50}},
+                {"type": "connect", "option": {"destinations": [{"type": "sip", "target": "sip:${who}@example.com"}]}},
+                {"type": "hangup", "option": {"reason": "busy"}},
+            ],
+        ),
+        {"type": "ringing"},
+    ]
+    ran = world.go(flow)
+    assert ran.orders == ["ringing", ("hangup", 480, "Q.850;cause=16")]
+    leg, second = world.agent.legs
+    assert leg.caller is None
+    assert leg.spec.from_ == "<sip:+15551112222@engine.example>"
+    assert leg.orders == [("sleep", 0.05), ("bridge", "sip:x@example.com"),
+                          ("hangup", 486, "Q.850;cause=17")]  # fmt: skip
+    assert second.caller is leg
+    (record,) = made(world)
+    assert (record.direction, record.destination, record.source) == ("outgoing", "+15559990000", "+15551112222")
+    assert record.metadata == {"created_by": "call-1"}
+    assert record.hangup_reason == "busy"
+    assert [entry.kind for entry in record.attempts] == ["answered", "answered"]
+    assert ran.record.notes == [f"call {record.id} to +15559990000"]
+    assert world.channels() == 0
+
+
+def test_flow_id_and_variables_of_the_leg(world: Any) -> None:
+    text = "${call.direction} ${call.destination.number}"
+    world.flows(after=[{"type": "variable_set", "option": {"key": "a", "value": text}},
+                       {"type": "fetch_flow", "option": {"flow_id": "${a}"}}])  # fmt: skip
+    world.go([call(flow_id="after")])
+    assert world.log.errors() == ["there is no flow 'outgoing +15559990000'"]
+    assert world.agent.legs[0].orders == [("hangup", 480, "Q.850;cause=16")]
+    world.log.lines.clear()
+    world.go([call(flow_id="gone")])
+    assert world.log.errors() == ["there is no flow 'gone'"]
+
+
+def run_beside(world: Any, option: dict[str, Any]) -> Any:
+    world.agent.script["192.0.2"] = world.never
+
+    async def scenario() -> tuple[Any, bool]:
+        ran = await world.run([call(**option), {"type": "sleep", "option": {"duration": 1}}])
+        alive = bool(len(world.env.tasks))
+        await world.env.close()
+        return ran, alive
+
+    return asyncio.run(scenario())
+
+
+def test_chained_calls_end_with_the_call(world: Any) -> None:
+    _, alive = run_beside(world, {"chained": True})
+    assert not alive
+    assert world.agent.legs[0].cancelled == 1
+    assert made(world)[0].hangup_reason == "cancel"
+    assert world.channels() == 0
+
+
+def test_a_chained_call_that_never_began_has_a_record_all_the_same(world: Any) -> None:
+    world.go([call(chained=True)])
+    assert not world.agent.legs
+    assert (made(world)[0].hangup_reason, made(world)[0].status) == ("cancel", "hangup")
+
+
+def test_other_calls_outlive_it_and_end_with_the_service(world: Any) -> None:
+    _, alive = run_beside(world, {})
+    assert alive
+    assert world.agent.legs[0].cancelled == 1
+    assert world.channels() == 0
+
+
+def test_as_many_calls_as_may_run(world: Any) -> None:
+    world.env.tasks.limit = 0
+    world.go([call()])
+    assert world.log.errors()[0].endswith("was not started: 0 are running")
+    assert not made(world)
+
+
+def test_our_own_numbers_are_called_at_our_own_listener(world: Any) -> None:
+    world.flows(f=[{"type": "answer"}])
+    world.number("+15559990000", "f")
+    world.go([call()])
+    assert made(world)[0].notes == ["no listener of ours takes calls of our own"]
+    assert (made(world)[0].end_status, made(world)[0].hangup_reason) == (480, "noanswer")
+    world.env.own_address = "127.0.0.1:5060"
+    world.go([call()])
+    assert world.agent.legs[0].spec.request_uri == "sip:+15559990000@127.0.0.1:5060"
+
+
+@pytest.mark.parametrize(
+    ("destination", "uri", "status"),
+    [
+        ({"type": "sip", "target": "sip:a@example.com"}, "sip:a@example.com", 200),
+        ({"type": "extension", "target": "101"}, "sip:desk@example.com", 200),
+        ({"type": "agent", "target": "none"}, "", 404),
+        ({"type": "tel", "target": "+899123456789"}, "", 404),
+    ],
+)
+def test_other_destinations(world: Any, destination: Any, uri: str, status: int) -> None:
+    world.env.resolve_extension = lambda address: "sip:desk@example.com" if address.target == "101" else None
+    world.go([call(destination)])
+    assert [leg.spec.request_uri for leg in world.agent.legs] == ([uri] if uri else [])
+    assert made(world)[0].end_status == status
+
+
+def test_the_far_ends_hangup_ends_the_flow(world: Any) -> None:
+    async def scenario() -> None:
+        await world.run([call(actions=[{"type": "block"}])])
+        leg = world.agent.legs[0]
+        assert made(world)[0].status == "progressing"
+        leg.end("remote", 200)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not len(world.env.tasks)
+
+    asyncio.run(scenario())
+    record = made(world)[0]
+    assert (record.hangup_by, record.hangup_reason, record.status) == ("remote", "normal", "hangup")
+    assert world.channels() == 0
+
+
+# ---- providercalls
+
+
+def provider_call(world: Any, **more: Any) -> Any:
+    request = read_request({"provider_id": str(world.two.id), "destinations": [TEL], **more})
+
+    async def scenario() -> Any:
+        made = place_provider_call(world.env, request)
+        document = as_document(made)
+        records = await made.wait()
+        return made, document, records
+
+    return asyncio.run(scenario())
+
+
+def test_one_call_for_each_destination_through_the_provider_alone(world: Any) -> None:
+    world.agent.script["999"] = world.refused(503)
+    other = {"type": "tel", "target": "+15558880000", "target_name": "B"}
+    placed, document, records = provider_call(
+        world, source={"type": "tel", "target": "+14155551234"}, destinations=[TEL, other]
+    )
+    assert [leg.spec.request_uri for leg in world.agent.legs] == [TWO, TWO.replace("999", "888")]
+    assert placed.call_ids == [record.id for record in records]
+    assert document == {
+        "id": str(placed.id),
+        "customer_id": "00000000-0000-0000-0000-000000000000",
+        "provider_id": str(world.two.id),
+        "flow_id": "00000000-0000-0000-0000-000000000000",
+        "source": {"type": "tel", "target": "+14155551234", "target_name": ""},
+        "destinations": [{**TEL, "target_name": ""}, other],
+        "anonymous": "auto",
+        "call_ids": placed.call_ids,
+        "groupcall_ids": [],
+        "tm_create": "2023-11-14T22:13:20.000000Z",
+        "tm_update": "2023-11-14T22:13:20.000000Z",
+        "tm_delete": None,
+    }
+    assert [record.hangup_reason for record in records] == ["failed", "normal"]
+    assert records[0].attempts[0].provider_name == "two"
+    assert records[0].metadata == {"route_provider_ids": [str(world.two.id)], "skip_source_validation": True}
+    assert any_answered(records)
+    assert not any_answered(records[:1])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [(("refused", 486), "busy"), (("refused", 480), "noanswer"), (("no_reply", 0), "noanswer"),
+     (("ring_timeout", 487), "dialout"), (("refused", 403), "failed"), (("unreachable", 0), "failed")],
+)  # fmt: skip
+def test_hangup_reason_of_a_providercall(world: Any, outcome: Any, reason: str) -> None:
+    world.agent.script["192.0.2"] = world.outcome(*outcome, "", 0, None)
+    _, _, (record,) = provider_call(world)
+    assert record.hangup_reason == reason
+    assert record.ended_ms == 0
+
+
+def test_actions_or_a_flow_run_after_the_answer(world: Any) -> None:
+    placed, _, _ = provider_call(world, actions=[{"type": "sleep", "option": {"duration": 20}}], anonymous="yes")
+    assert world.agent.legs[0].orders[0] == ("sleep", 0.02)
+    assert world.agent.legs[0].spec.from_ == '"Anonymous" <sip:anonymous@anonymous.invalid>'
+    assert placed.flow_id.int
+    world.flows(after=[{"type": "sleep", "option": {"duration": 30}}])
+    placed, _, _ = provider_call(world, flow_id="after")
+    assert world.agent.legs[1].orders[0] == ("sleep", 0.03)
+    assert str(placed.flow_id) == world.library.find("after").id
+
+
+def test_refusals_dial_nothing(world: Any) -> None:
+    unknown = "11111111-1111-4111-8111-111111111111"
+    with pytest.raises(
+        ProviderCallError, match=f"there is no provider {unknown}; write the id of one that exists"
+    ) as e:
+        provider_call(world, provider_id=unknown)
+    assert e.value.reason == "PROVIDER_NOT_FOUND"
+    with pytest.raises(ProviderCallError, match="there is no flow 'x'; write its id or name") as e:
+        provider_call(world, flow_id="x")
+    assert e.value.reason == "FLOW_NOT_FOUND"
+    with pytest.raises(
+        FlowError, match=r'flow "providercall", action 1 \(sleep\): option.duration: is missing; add it'
+    ):
+        provider_call(world, actions=[{"type": "sleep"}])
+    with pytest.raises(ProviderCallError) as e:
+        provider_call(world, destinations=[], flow_id=1, colour="red", anonymous="maybe")
+    assert str(e.value).splitlines() == [
+        "destinations: must not be empty; add an entry",
+        "anonymous: must be one of 'no', 'yes' or 'auto', and is 'maybe'; choose one",
+        "flow_id: must be text, and is the number 1; put it in quotes",
+        "colour: is not known to a providercall; remove it (use one of: provider_id, source, destinations, anonymous, "
+        "flow_id, actions, customer_id)",
+    ]
+    with pytest.raises(ProviderCallError, match="flow_id and actions are both given; keep one of them"):
+        provider_call(world, flow_id="x", actions=[{"type": "answer"}])
+    assert not world.agent.legs
+
+
+def test_a_full_service_refuses_and_hangs_up_what_it_began(world: Any) -> None:
+    world.env.tasks.limit = 1
+    world.agent.script["192.0.2"] = world.never
+    with pytest.raises(ProviderCallError, match="try again later") as e:
+        provider_call(world, destinations=[TEL, TEL])
+    assert e.value.reason == "RATE_LIMIT_EXCEEDED"
+    assert world.channels() == 0

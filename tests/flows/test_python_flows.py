@@ -1,0 +1,190 @@
+"""Flows written in Python: registration, and the actions as methods."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.address import Address
+from flows.library import FlowLibrary, read_library
+from flows.python_flows import FlowCall, FlowModuleError, compile_python, load_module
+from flows.run import ActionError
+
+END = ("hangup", 480, "Q.850;cause=16")
+GOOD = """
+from flows.python_flows import FlowCall, flow
+
+@flow("hotline")
+async def hotline(call: FlowCall) -> None:
+    call.answer()
+"""
+
+
+def test_a_module_registers_flows_by_name(tmp_path: Path) -> None:
+    (tmp_path / "my_flows.py").write_text(GOOD)
+    found = load_module("my_flows.py", tmp_path)
+    library = read_library(
+        [{"name": "a", "actions": [{"type": "fetch_flow", "option": {"flow_id": "hotline"}}]}], found
+    )
+    assert len(library) == 2
+    program = library.find("hotline")
+    assert program is not None
+    assert library.find(program.id) is program
+    assert load_module("my_flows.py", tmp_path).keys() == {"hotline"}
+
+
+def test_a_dotted_module_is_run_again_on_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "flows_of_mine.py").write_text(GOOD)
+    assert load_module("flows_of_mine").keys() == {"hotline"}
+    (tmp_path / "flows_of_mine.py").write_text(GOOD.replace('"hotline"', '"desk_of_mine"') + "\n")
+    assert load_module("flows_of_mine").keys() == {"desk_of_mine"}
+
+
+FAULTS = [
+    (None, "m.py: there is no file {path}; write its path as seen from the configuration file"),
+    ("x = 1", 'm.py: registers no flow; put @flow("name") before an async def function'),
+    ("\nraise ValueError('no key')", "m.py: line 2: ValueError: no key; mend it or remove flows_module"),
+    ("def (:", "m.py: SyntaxError: invalid syntax (m.py, line 1); mend it or remove flows_module"),
+    (GOOD + GOOD, "m.py: two flows in Python are called 'hotline'; give each its own name"),
+    (GOOD.replace('"hotline"', '""'), 'm.py: a flow in Python needs a name; write @flow("name")'),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), FAULTS, ids=[str(n) for n in range(len(FAULTS))])
+def test_faults_of_the_module(tmp_path: Path, text: str | None, sentence: str) -> None:
+    if text is not None:
+        (tmp_path / "m.py").write_text(text)
+    with pytest.raises(FlowModuleError) as caught:
+        load_module("m.py", tmp_path)
+    assert str(caught.value) == sentence.format(path=tmp_path / "m.py")
+
+
+def test_a_module_that_is_not_there() -> None:
+    with pytest.raises(
+        FlowModuleError, match="no_such_flows: ModuleNotFoundError: No module named 'no_such_flows'; mend"
+    ):
+        load_module("no_such_flows")
+
+
+def go(world: Any, function: Any, **more: Any) -> Any:
+    return world.go(compile_python("py", function), **more)
+
+
+def test_actions_are_methods(world: Any) -> None:
+    async def flow(call: FlowCall) -> None:
+        call.ringing()
+        call.progress()
+        assert not call.answered
+        call.variables.set("a", "x")
+        call.answer()
+        await call.sleep(1500)
+        await call.echo(10)
+        assert await call.connect("+15559990000", ring_timeout=5, source="sip:me@example.com") == "answered"
+        assert await call.connect(Address(type="agent", target="bob")) == "failed"
+        assert call.source == call.record.source == "+15550001111"
+        assert call.number is None
+        assert call.leg.id == "call-1"
+
+    ran = go(world, flow)
+    assert ran.orders[:5] == ["ringing", "progress", "answer", ("sleep", 1.5), ("echo", 0.01)]
+    assert ran.orders[6:] == [END]
+    assert world.log.errors() == []
+    assert ran.record.flow == "py"
+
+
+@pytest.mark.parametrize(
+    ("verb", "order"),
+    [
+        (lambda call: call.reject(486), ("reject", 486, "")),
+        (lambda call: call.redirect(["sip:a@b"]), ("redirect", "sip:a@b")),
+        (lambda call: call.hangup("busy"), ("hangup", 486, "Q.850;cause=17")),
+    ],
+)
+def test_what_ends_the_call_ends_the_flow(world: Any, verb: Any, order: Any) -> None:
+    async def flow(call: FlowCall) -> None:
+        verb(call)
+
+    assert go(world, flow).orders == [order]
+
+
+def test_relayed_status_ends_the_flow(world: Any) -> None:
+    world.agent.script["192.0.2"] = world.refused(486)
+
+    async def flow(call: FlowCall) -> None:
+        assert await call.connect("+15559990000", relay_reason=True) == "busy"
+
+    assert go(world, flow).orders == [("reject", 486, "")]
+
+
+def test_fetched_flows_run_in_place(world: Any) -> None:
+    world.flows(inner=[{"type": "answer"}], ends=[{"type": "hangup"}])
+
+    async def flow(call: FlowCall) -> None:
+        await call.fetch_flow("inner")
+        call.call("+15559990000", source="+15551112222", flow_id="inner")
+        await call.webhook_send("https://example.com/")
+        with pytest.raises(ActionError, match="there is no flow 'gone'"):
+            await call.fetch_flow("gone")
+        await call.fetch_flow("ends")
+
+    assert go(world, flow).orders == ["answer", END]
+    assert len(world.agent.legs) == 1
+
+
+def test_block_and_stop(world: Any) -> None:
+    async def block(call: FlowCall) -> None:
+        await call.block()
+
+    async def stop(call: FlowCall) -> None:
+        call.stop()
+
+    async def scenario(function: Any) -> Any:
+        call = world.fake_call(world.clock)
+        running = asyncio.ensure_future(world.run(compile_python("py", function), call))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        call.end("remote", 487)
+        return await running
+
+    for function in (block, stop):
+        ran = asyncio.run(scenario(function))
+        assert ran.orders == []
+        assert ran.record.hangup_reason == "cancel"
+
+
+def test_an_error_is_logged_and_the_call_hung_up(world: Any) -> None:
+    async def flow(call: FlowCall) -> None:
+        call.ringing()
+        raise KeyError("x")
+
+    assert go(world, flow).orders == ["ringing", END]
+    assert world.log.errors() == ["KeyError: 'x'"]
+
+
+def test_wrong_options_are_errors_of_the_flow(world: Any) -> None:
+    async def flow(call: FlowCall) -> None:
+        call.reject(200)
+
+    assert go(world, flow).orders == [END]
+    assert world.log.errors() == ["code: must be at least 400; write a larger number"]
+
+
+def test_a_flow_in_python_has_1000_actions_too(world: Any) -> None:
+    async def flow(call: FlowCall) -> None:
+        while True:
+            call.ringing()
+
+    assert len(go(world, flow).orders) == 1000
+    assert world.log.errors() == ["the call has run as many actions as a call may"]
+
+
+def test_libraries_are_replaced_as_a_whole() -> None:
+    async def flow(call: FlowCall) -> None:
+        """Nothing."""
+
+    library = FlowLibrary((), {"a": flow})
+    library.replace(FlowLibrary((), {"b": flow}))
+    assert library.find("a") is None
+    assert library.find("b") is not None
