@@ -15,7 +15,7 @@ from engine.sip.message import BadMessage, Request, Response, parse, response_to
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.timers import Deadlines, TimerValues
-from engine.sip.transaction import Transactions
+from engine.sip.transaction import Transactions, client_key
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, TelUri
 
@@ -128,11 +128,12 @@ class Endpoint:
             return
         if data.startswith(b"SIP/2.0 "):
             return  # a response: the request's retransmission, or Timer H, settles it
-        start = data.find(b";branch=")
+        start = data.find(b";branch=", data.find(b"\r\n"))  # behind the Request-URI, which may hold one too
         if start < 0:
             return
         branch = data[start + 8 : start + 108].split(b"\r\n", 1)[0].split(b";", 1)[0].decode("latin-1")
-        transaction = self.transactions.clients.get(branch)
+        method = data[:20].partition(b" ")[0].decode("latin-1")
+        transaction = self.transactions.clients.get(client_key(branch, method))
         # An ICMP message can be forged; what it quotes must at least be ours and have gone there.
         if transaction is not None and (transaction.hop.host, transaction.hop.port) == (hop.host, hop.port):
             transaction.fail(error, now)
@@ -230,12 +231,26 @@ class Endpoint:
         """Why a request cannot be served, whoever it is for (§8.2.1, §8.2.2.3): status and header lines."""
         method = request.method
         if method not in SERVED:
-            return (405 if method in KNOWN_METHODS else 501, ALLOW_LINE)
+            return self._unserved(request)
         if "Require" in request.first:
             unknown = request.tokens("Require") - SUPPORTED
             if unknown:
                 return (420, f"Unsupported: {', '.join(sorted(unknown))}\r\n")
         return None
+
+    def _unserved(self, request: Request) -> tuple[int, str]:
+        """A method that is not served here; what is malformed beside that is 400 all the same."""
+        fault = self._uri_fault(request)
+        if fault is not None and fault[0] == 400:
+            return fault  # RFC 5118 §4.1
+        if request.method == "REGISTER":
+            try:
+                address = request.address("To").uri
+            except ParseError as error:
+                return (error.status, "")
+            if not isinstance(address, SipUri):
+                return (400, "")  # RFC 3261 §10.2, RFC 4475 §3.3.4
+        return (405 if request.method in KNOWN_METHODS else 501, ALLOW_LINE)
 
     def _uri_fault(self, request: Request) -> tuple[int, str] | None:
         """§8.2.2.1: a scheme that is not ours, or a malformed URI."""
@@ -275,11 +290,11 @@ class Endpoint:
     def _note_source(self, request: Request, hop: Hop) -> Hop:
         """Note received and rport in the topmost Via and find where responses go (§18.2.1, §18.2.2, RFC 3581 §4)."""
         line, host = request.top_via, hop.host
-        plain = "," not in line and ";received" not in line and ";maddr" not in line
-        if plain and ";rport" in line and ";rport=" not in line:
+        plain = request.plain_via
+        if plain and ";rport" in line:
             request.top_via = line.replace(";rport", f";received={host};rport={hop.port}", 1)
             return hop
-        if plain and ";rport" not in line and request.sent_by.rpartition(":")[0] == host:
+        if plain and request.sent_by.rpartition(":")[0] == host:
             return hop if hop.transport.reliable else Hop(hop.transport, host, int(request.sent_by.rpartition(":")[2]))
         via = request.via
         noted = "rport" in via.params

@@ -131,6 +131,11 @@ class Message:
         return "," not in self.top_via and (len(self.first) == len(self.fields) or len(self.lines("Via")) == 1)
 
     @property
+    def plain_via(self) -> bool:
+        """The topmost Via line is one value with nothing but a branch and perhaps an rport without a value."""
+        return self._via is None
+
+    @property
     def headers(self) -> Headers:
         """All header fields by name, as a new dictionary: for looking at all of them, not on the path of every packet."""
         headers: Headers = {}
