@@ -22,9 +22,11 @@ test: .venv/.installed ## run all tests, with coverage; installs the Debian prog
 	@scripts/test.sh
 
 lint: .venv/.installed ## ruff (rules and layout) and mypy --strict
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/ruff format --quiet --check .
-	@$(BIN)/mypy --no-error-summary
+	@failed=0; \
+	$(BIN)/ruff check --quiet --output-format=concise . || failed=1; \
+	$(BIN)/ruff format --quiet --check . || { failed=1; echo "make format lays the code out"; }; \
+	$(BIN)/mypy --no-error-summary || failed=1; \
+	exit $$failed
 
 format: .venv/.installed ## lay the code out, and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix .
