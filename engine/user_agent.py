@@ -34,6 +34,7 @@ from engine.transport.resolver import Resolver, Target
 # Timers are looked after this often at the most: under load one turn serves many.
 TIMER_STEP = 0.002  # s
 _LOCATED_MOST = 4096
+_SETTLE_STEP = 0.02  # s
 _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
 
 OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
@@ -178,10 +179,10 @@ class UserAgent:
 
     # ---- the end
 
-    async def drain(self, timeout: float) -> int:
-        """Refuse new calls, let those in progress end for `timeout` seconds, hang up the rest; how many those were."""
+    async def drain(self, seconds: float) -> int:
+        """Refuse new calls, let those in progress end for `seconds`, hang up the rest; return their number."""
         self.endpoint.draining = True
-        await self._until_idle(timeout)
+        await self._until_idle(seconds)
         rest = list(self.calls)
         for call in rest:
             call.hangup(503, 'SIP;cause=503;text="shutting down"')
@@ -189,11 +190,11 @@ class UserAgent:
             await self._until_idle(_BYE_GRACE)
         return len(rest)
 
-    async def _until_idle(self, timeout: float) -> None:
-        if not self.calls or timeout <= 0:
+    async def _until_idle(self, seconds: float) -> None:
+        if not self.calls or seconds <= 0:
             return
         self._idle = self.loop.create_future()
-        await asyncio.wait((self._idle,), timeout=timeout)
+        await asyncio.wait((self._idle,), timeout=seconds)
 
     async def stop(self) -> None:
         """Close everything; calls that are still up are hung up, without waiting for their peers."""
@@ -203,9 +204,7 @@ class UserAgent:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_BYE_GRACE)
-        waiting = [t for t in self.endpoint.transactions.clients.values() if t.method == "BYE"]
-        if waiting:
-            await self._settled(waiting)
+        await self.settle()
         if self._handle is not None:
             self._handle.cancel()
         self.endpoint.deadlines.stop()
@@ -213,11 +212,13 @@ class UserAgent:
         await self.resolver.close()
         self.ports.close()
 
-    async def _settled(self, transactions: list[Any]) -> None:
-        """Wait, briefly, until the last BYEs are answered: a peer that never hears of its end keeps its line busy."""
-        end = self.now() + _BYE_GRACE
-        while self.now() < end and any(t.state in ("trying", "proceeding") for t in transactions):
-            await asyncio.sleep(0.02)
+    async def settle(self) -> None:
+        """Wait, briefly, until our last requests are answered: a peer that never hears of its end keeps its line busy."""
+        for _ in range(round(_BYE_GRACE / _SETTLE_STEP)):
+            clients = self.endpoint.transactions.clients.values()
+            if not any(t.state in ("trying", "proceeding") for t in clients if t.method != "INVITE"):
+                return
+            await asyncio.sleep(_SETTLE_STEP)
 
     # ---- what the protocol core has not of its own
 

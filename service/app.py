@@ -137,7 +137,7 @@ def _raise_descriptor_limit() -> None:
 
 
 def _tune_collector() -> None:
-    """Calls leave no circles behind, so the collector needs to look seldom; what start-up made is not looked at again."""
+    """Calls leave no circles behind: the collector need not look often, and never again at what start-up made."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -1,4 +1,4 @@
-"""One engine with everything on top of it, built from a configuration; and changed by a new one without losing a call."""
+"""One engine with everything on top of it, built from a configuration, and changed by a new one without a lost call."""
 
 import asyncio
 import random

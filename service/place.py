@@ -1,0 +1,104 @@
+"""`trunkline providercall`: calls through one provider, without a running engine, and how each of them went."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config.loading import Configuration, load
+from config.logs import configure, escape
+from engine.transport.listeners import ListenError, ListenUrl
+from flows.faults import FlowError
+from flows.providercall import ProviderCallError, any_answered, place_provider_call, read_request
+from flows.record import CallRecord
+from service.node import Node, python_flow_names
+from service.orders import ProvidercallOrder
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+
+async def providercall(order: ProvidercallOrder) -> int:
+    """Place the calls and print a line for each; 0 when any was answered, 1 when none was, 2 for a wrong request."""
+    configuration = load(order.config, python_flows=python_flow_names)
+    provider = next((p for p in configuration.providers if order.provider in (p.name, str(p.id))), None)
+    if provider is None:
+        known = ", ".join(p.name for p in configuration.providers) or "none"
+        return _wrong(f"there is no provider {order.provider!r} in {order.config}; it has: {known}")
+    try:
+        actions = _actions(order.actions)
+        document: dict[str, Any] = {
+            "provider_id": str(provider.id),
+            "destinations": [{"type": "tel", "target": target} for target in order.destinations],
+            "anonymous": order.anonymous,
+            "flow_id": order.flow,
+            "actions": actions,
+        }
+        if order.source:
+            document["source"] = {"type": "tel", "target": order.source}
+        request = read_request(document)
+    except (ProviderCallError, ValueError) as error:
+        return _wrong(str(error))
+    configure("warning", configuration.settings.log.format)
+    node = Node(_beside(configuration))
+    try:
+        await node.start()
+    except ListenError as error:
+        await node.close()
+        return _wrong(str(error))
+    try:
+        made = place_provider_call(node.env, request)
+        records = await made.wait()
+        await node.agent.drain(0)
+    except (ProviderCallError, FlowError) as error:
+        return _wrong(str(error))
+    finally:
+        await node.close()
+    for record in records:
+        print(_line(record))
+    return DONE if any_answered(records) else FAILED
+
+
+def _beside(configuration: Configuration) -> Configuration:
+    """The same addresses on free ports: an engine may be running on the configured ones."""
+    urls = [ListenUrl.parse(url) for url in configuration.settings.sip.listen]
+    configuration.settings.sip.listen = [f"{u.transport}://{_bracketed(u.host)}:0" for u in urls]
+    return configuration
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _actions(path: Path | None) -> list[Any]:
+    if path is None:
+        return []
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; give a YAML or JSON file with a list of actions") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}; write a YAML or JSON list of actions") from None
+    if not isinstance(document, list):
+        raise ValueError(f"{path}: is no list; write a YAML or JSON list of actions")
+    return document
+
+
+def _line(record: CallRecord) -> str:
+    """One call: where to, how it ended, and each attempt."""
+    answered = f"answered after {record.answered_ms} ms" if record.answered_ms is not None else "not answered"
+    attempts = "; ".join(
+        f"{report.provider_name} {report.request_uri} {report.status or report.skipped or report.reason or report.kind}"
+        for report in record.attempt_reports()
+    )
+    text = (
+        f"{record.destination} {record.id} {answered}, hangup_reason {record.hangup_reason}"
+        f" by {record.hangup_by or 'local'}, {record.ended_ms} ms [{attempts or 'no attempt'}]"
+    )
+    return escape(text)
+
+
+def _wrong(text: str) -> int:
+    for line in text.splitlines() or [text]:
+        print(f"trunkline: {escape(line)}", file=sys.stderr)
+    return WRONG

@@ -1,0 +1,147 @@
+"""`trunkline call`: a small softphone on the engine. It calls, presses keys, shows the ladder, and says how it went."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+
+from config.logs import escape
+from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
+from engine.sip.grammar import ParseError
+from engine.sip.message import Request, parse
+from engine.sip.uri import SipUri, escape_user, parse_uri
+from engine.trace import Traced
+from engine.transport.addresses import ROUTES, family_of
+from engine.transport.listeners import ListenError
+from engine.transport.resolver import Resolver
+from engine.user_agent import AgentSettings, UserAgent
+from service.ladder_view import LadderEntry, show
+from service.orders import CallOrder
+
+DONE, FAILED = 0, 1
+DIGIT_LENGTH = 100  # ms that a key is held
+DIGIT_GAP = 0.25  # s between two keys
+PAUSE = 0.5  # s for a comma
+
+
+async def call(order: CallOrder) -> int:
+    """Carry the order out; the exit code: 0 when the call was answered."""
+    transport = order.transport
+    target = SipUri.parse(f"sip:{order.via};transport={transport}")
+    resolver = Resolver(transports=(transport,))
+    targets = await resolver.resolve(target)
+    await resolver.close()
+    if not targets:
+        print(
+            f"trunkline: {target.host_address} does not resolve: give an address or a name after --via", file=sys.stderr
+        )
+        return FAILED
+    source = ROUTES.source(targets[0].host)
+    if not source:
+        print(f"trunkline: there is no route to {targets[0].host}: check --via and the network", file=sys.stderr)
+        return FAILED
+    settings = AgentSettings()
+    settings.policy.user_agent = "Trunkline softphone"
+    agent = UserAgent(_refuse_calls, settings)
+    host = f"[{source}]" if family_of(source) and ":" in source else source
+    try:
+        await agent.start([f"{transport}://{host}:0"])
+    except ListenError as error:
+        print(f"trunkline: {error}", file=sys.stderr)
+        return FAILED
+    try:
+        return await _call(agent, order, str(target), host)
+    finally:
+        await agent.stop()
+
+
+def _refuse_calls(incoming: object) -> None:
+    """A softphone that calls takes no calls: 480."""
+
+
+async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str) -> int:
+    request_uri = order.number
+    if not request_uri[:5].lower().startswith(("sip:", "sips:")):
+        request_uri = f"sip:{escape_user(order.number)}@{order.via}"
+    try:
+        parse_uri(request_uri)
+    except ParseError as error:
+        print(f"trunkline: {escape(order.number)} cannot be dialled: {error}", file=sys.stderr)
+        return FAILED
+    caller = f"<sip:{escape_user(order.caller)}@{host}>" if order.caller else "<sip:anonymous@anonymous.invalid>"
+    spec = DialSpec(
+        request_uri,
+        destination,
+        caller,
+        f"<{request_uri}>",
+        order.headers,
+        order.user,
+        order.password,
+        no_reply_timeout=min(order.timeout, 32.0),
+        no_progress_timeout=order.timeout,
+        ring_timeout=order.timeout,
+    )
+    leg = agent.dial(spec)
+    outcome = await leg.outcome()
+    if outcome.kind == "answered":
+        await _talk(agent, leg, order)
+    await agent.settle()
+    show(_ladder(agent.trace.of_calls(leg.signalling_ids)))
+    print()
+    print(_said(outcome, leg))
+    return DONE if outcome.kind == "answered" else FAILED
+
+
+async def _talk(agent: UserAgent, leg: OutgoingCall, order: CallOrder) -> None:
+    """Press the keys, then wait for the time that was asked for, or for the other end."""
+    over = asyncio.ensure_future(leg.wait_ended())
+    keys = asyncio.ensure_future(_press(agent, leg, order.digits))
+    try:
+        await asyncio.wait((over, keys), return_when=asyncio.FIRST_COMPLETED)
+        if not over.done():
+            await asyncio.wait((over,), timeout=order.duration or None)
+    finally:
+        keys.cancel()
+        over.cancel()
+        if not leg.ended:
+            leg.hangup(cause="Q.850;cause=16")
+
+
+async def _press(agent: UserAgent, leg: OutgoingCall, digits: str) -> None:
+    """Keys by SIP INFO, the body that FreeSWITCH, Asterisk and most phones read (application/dtmf-relay)."""
+    for digit in digits:
+        if digit == ",":
+            await asyncio.sleep(PAUSE)
+            continue
+        body = f"Signal={digit}\r\nDuration={DIGIT_LENGTH}\r\n".encode()
+        leg.session.request("INFO", agent.now(), "Content-Type: application/dtmf-relay\r\n", body)
+        await asyncio.sleep(DIGIT_GAP)
+
+
+def _said(outcome: Outcome, leg: OutgoingCall) -> str:
+    if outcome.kind != "answered":
+        status = f"{outcome.status} " if outcome.status else ""
+        return f"not answered: {status}{escape(outcome.reason)}"
+    assert leg.answered_at is not None
+    assert leg.ended_at is not None
+    setup = round((leg.answered_at - leg.created) * 1000)
+    talked = leg.ended_at - leg.answered_at
+    by = "the other end" if leg.ended_by == "remote" else "us"
+    return f"answered after {setup} ms, {talked:.1f} s long, hung up by {by}"
+
+
+def _ladder(messages: Iterable[Traced]) -> list[LadderEntry]:
+    entries = []
+    for traced in messages:
+        try:
+            message = parse(traced.data)
+        except ParseError:
+            continue
+        us = "softphone"
+        peer = f"{traced.hop.host}:{traced.hop.port}"
+        text = message.start_line().removesuffix(" SIP/2.0") if isinstance(message, Request) else ""
+        if not isinstance(message, Request):
+            text = f"{message.status} {message.reason} ({message.cseq_method})"
+        note = "SDP" if message.body and "sdp" in message.get("Content-Type") else ""
+        ends = (peer, us) if traced.inbound else (us, peer)
+        entries.append(LadderEntry(traced.time, *ends, text, note))
+    return entries
