@@ -213,7 +213,7 @@ class UserAgent:
         self.ports.close()
 
     async def settle(self) -> None:
-        """Wait, briefly, until our last requests are answered: a peer that never hears of its end keeps its line busy."""
+        """Wait, briefly, until our last requests are answered: a peer that missed its end keeps its line busy."""
         for _ in range(round(_BYE_GRACE / _SETTLE_STEP)):
             clients = self.endpoint.transactions.clients.values()
             if not any(t.state in ("trying", "proceeding") for t in clients if t.method != "INVITE"):

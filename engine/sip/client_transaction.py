@@ -109,6 +109,12 @@ class ClientTransaction:
             self.retransmit_at = NEVER
             self.transactions.deadlines.set(self, self.expire_at)
 
+    def give_up(self, now: float) -> None:
+        """An INVITE that was cancelled, or whose call is over, is waited for 64*T1 and no longer (RFC 3261 §9.1)."""
+        if self.state == "proceeding" and self.method == "INVITE":
+            self.expire_at = now + self.transactions.timers.timeout
+            self.transactions.deadlines.set(self, self.expire_at)
+
     def forget(self) -> None:
         """Leave the table; nothing of the transaction stays."""
         self.transactions.deadlines.clear(self)
@@ -226,6 +232,7 @@ INVITE_CLIENT: Table = {
     },
     "proceeding": {
         "error": (TERMINATED, (report_error,)),
+        "given up": (TERMINATED, ()),
         "1xx": ("proceeding", (pass_up,)),
         "2xx": ("accepted", (start_m, pass_up)),
         "300-699": ("completed", (send_ack, start_d, pass_up)),
@@ -264,5 +271,5 @@ NON_INVITE_CLIENT: Table = {
 }
 
 # Which timer it is that expires in a state, by machine.
-INVITE_EXPIRY = {"calling": "timer B", "completed": "timer D", "accepted": "timer M"}
+INVITE_EXPIRY = {"calling": "timer B", "proceeding": "given up", "completed": "timer D", "accepted": "timer M"}
 NON_INVITE_EXPIRY = {"trying": "timer F", "proceeding": "timer F", "completed": "timer K"}

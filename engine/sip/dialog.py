@@ -66,14 +66,15 @@ class Dialog:
 
     @classmethod
     def as_callee(cls, invite: Request, local_tag: str, hop: Hop | None) -> "Dialog":
-        """The UAS side (§12.1.1): route set in the order of Record-Route. Raises ParseError without a usable Contact."""
+        """The UAS side (§12.1.1): routes in the order of Record-Route. Raises ParseError without a usable Contact."""
         return cls(
             invite.call_id,
             local_tag,
             invite.from_tag,
             invite.first["To"],
             without_tag(invite.first["From"]),
-            contact_of(invite),
+            # RFC 2543 asked for no Contact (RFC 4475 §3.4.1): its callers are then reached at their From.
+            contact_of(invite, "Contact" if "Contact" in invite.first else "From"),
             invite.values("Record-Route"),
             0,
             invite.cseq,
@@ -99,7 +100,7 @@ class Dialog:
             target,
             response.values("Record-Route")[::-1],
             local_cseq,
-            0,
+            -1,  # nothing yet: 0 is a number too (§12.1.2)
             state,
             hop if hop.transport.reliable and "Record-Route" not in response.first else None,
         )
@@ -142,15 +143,15 @@ class Dialog:
         return first.uri_text, [*routes[1:], f"<{self.remote_target}>"], first.uri_text
 
 
-def contact_of(message: Message) -> str:
+def contact_of(message: Message, name: str = "Contact") -> str:
     """The URI in Contact, which must be a single sip or sips one (§8.1.1.8). Raises ParseError."""
-    plain = PLAIN_ADDRESS.fullmatch(message.get("Contact"))
+    plain = PLAIN_ADDRESS.fullmatch(message.get(name))
     if plain is not None and len(message.first) == len(message.fields):
         return str(plain[1])
-    contact = message.address("Contact")
+    contact = message.address(name)
     uri = contact.uri_text
     if not uri[:5].lower().startswith(("sip:", "sips:")) or not isinstance(parse_uri(uri), SipUri):
-        raise ParseError("Contact is no sip URI")
+        raise ParseError(f"{name} is no sip URI")
     return uri
 
 

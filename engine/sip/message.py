@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeVar
 
-from engine.sip.grammar import COMMON_PORT, ParseError, split_list
+from engine.sip.grammar import COMMON_HOST, COMMON_PORT, ParseError, split_list
 from engine.sip.header_names import canonical
 from engine.sip.name_addr import NameAddr
 from engine.sip.status import reason_phrase
@@ -23,7 +23,7 @@ MAX_HEAD_LINE = 32_768  # characters in one header field
 Headers = dict[str, list[str]]
 Field = tuple[str, str]
 
-# RFC 3261 §25.1: one header field line, begun by the end of the line before. What it does not match is looked at closely.
+# RFC 3261 §25.1: one header field line, begun by the end of the line before. All else is looked at closely.
 _FIELD = re.compile(r"\r\n([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:[ \t]*([^\r\n]*)")
 _FOLD = re.compile(r"\r\n[ \t]+")
 _CSEQ = re.compile(r"([0-9]{1,20})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
@@ -33,13 +33,13 @@ _CALL_ID = re.compile(r"[^\s@,;]+(?:@[^\s@,;]+)?")
 _TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 # The usual shape of the topmost Via: group 1 is sent-by, 3 the branch. All else goes to the careful parser.
 _PLAIN_VIA = re.compile(
-    rf"SIP/2\.0/(?:UDP|TCP|TLS|WSS?) ([a-z0-9.\-]+(?::{COMMON_PORT})?|\[[0-9a-f:.]+\](?::{COMMON_PORT})?)"
+    rf"SIP/2\.0/(?:UDP|TCP|TLS|WSS?) ({COMMON_HOST}(?::{COMMON_PORT})?)"
     rf"(;rport)?;branch=({_TOKEN})(;rport)?"
 )
 # The usual shape of From, To and Contact. What it matches is valid: 1 is the URI, 2 the tag; all else goes to NameAddr.
 PLAIN_ADDRESS = re.compile(
     r'(?:"[^"\\<>\x00-\x1f]*"[ ]?|[A-Za-z0-9\-.!%*_+`\'~ ]*)<(sips?:'
-    r"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+@)?(?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    rf"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@)?{COMMON_HOST}(?::{COMMON_PORT})?"
     rf"(?:;[A-Za-z0-9\-]+(?:=[A-Za-z0-9\-_.]+)?)*)>(?:;tag=({_TOKEN}))?"
 )
 # Within a dialog From and To are only matched by their tags; nothing else of them is used.
@@ -62,17 +62,21 @@ ONCE = frozenset(
     }
 )
 # The usual spellings: a message that uses no other needs no look at its names.
-USUAL = frozenset(
-    """Accept Accept-Encoding Accept-Language Allow Allow-Events Authorization Call-ID Contact Content-Disposition
-    Content-Encoding Content-Length Content-Type CSeq Date Diversion Event Expires From History-Info Max-Forwards Min-SE
-    P-Access-Network-Info P-Asserted-Identity P-Charging-Vector P-Early-Media P-Preferred-Identity Privacy
-    Proxy-Authenticate Proxy-Authorization RAck Reason Record-Route Remote-Party-ID Require Retry-After Route RSeq Server
-    Session-Expires Subject Supported Timestamp To Unsupported User-Agent Via Warning WWW-Authenticate""".split()
-)
+# fmt: off
+USUAL = frozenset((
+    "Accept", "Accept-Encoding", "Accept-Language", "Allow", "Allow-Events", "Authorization", "Call-ID",
+    "Contact", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Type", "CSeq", "Date",
+    "Diversion", "Event", "Expires", "From", "History-Info", "Max-Forwards", "Min-SE", "P-Access-Network-Info",
+    "P-Asserted-Identity", "P-Charging-Vector", "P-Early-Media", "P-Preferred-Identity", "Privacy",
+    "Proxy-Authenticate", "Proxy-Authorization", "RAck", "Reason", "Record-Route", "Remote-Party-ID",
+    "Require", "Retry-After", "Route", "RSeq", "Server", "Session-Expires", "Subject", "Supported",
+    "Timestamp", "To", "Unsupported", "User-Agent", "Via", "Warning", "WWW-Authenticate",
+))
+# fmt: on
 
 
 class BadMessage(ParseError):
-    """A message that cannot be taken; `partial` holds what could be read of it, where an answer can be built from that."""
+    """A message that cannot be taken; `partial` is what could be read of it, where an answer can be built from that."""
 
     partial: "Request | None"
 
@@ -137,7 +141,7 @@ class Message:
 
     @property
     def headers(self) -> Headers:
-        """All header fields by name, as a new dictionary: for looking at all of them, not on the path of every packet."""
+        """All header fields by name, as a new dictionary: for looking at all of them, not for every packet."""
         headers: Headers = {}
         for name, value in self.fields:
             headers.setdefault(name, []).append(value)
@@ -158,7 +162,7 @@ class Message:
         return self.first.get(name, default)
 
     def values(self, name: str) -> list[str]:
-        """All values of a list header (Via, Route, Contact, Supported …), comma lists taken apart. Raises ParseError."""
+        """All values of a list header (Via, Route, Contact …), comma lists taken apart. Raises ParseError."""
         if name not in self.first:
             return []
         lines = self.lines(name)

@@ -72,6 +72,8 @@ class OutgoingRequest:
         self.endpoint.locate(uri, self._located)
 
     def _located(self, hops: list[Hop]) -> None:
+        if self.user is None and self.method == "INVITE":
+            return  # the call was given up before the name was resolved
         now = self.endpoint.clock()
         if not hops:
             self.fail("name does not resolve", now)
@@ -106,7 +108,7 @@ class OutgoingRequest:
         return True
 
     def cancel(self, transaction: ClientTransaction, reason: str, now: float) -> None:
-        """CANCEL an INVITE that has had a provisional response (§9.1): same Request-URI, Via, Route, To and CSeq number."""
+        """CANCEL an INVITE that has had a provisional response: same URI, Via, Route, To and CSeq number (§9.1)."""
         hop = transaction.hop
         via = f"{hop.transport.via_name} {hop.transport.sent_by(hop.host)};rport;branch={transaction.key}\r\n"
         start = self.start.replace("INVITE", "CANCEL", 1)
@@ -114,6 +116,14 @@ class OutgoingRequest:
         reason = f"Reason: {reason}\r\n" if reason else ""
         data = f"{start}{via}{head}{reason}Content-Length: 0\r\n\r\n".encode("utf-8", "surrogateescape")
         ClientTransaction(self.endpoint.transactions, None, "CANCEL", transaction.key, data, hop, now)
+        transaction.ack = b"cancelled"  # once
+        transaction.give_up(now)
+
+    def abandon(self, now: float) -> None:
+        """Nobody waits for the response any more; a transaction that might wait for ever gets an end."""
+        self.user = None
+        if self.transaction is not None:
+            self.transaction.give_up(now)
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         if self.user is None:
@@ -126,8 +136,7 @@ class OutgoingRequest:
     def _late(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A hop that was given up speaks after all: it must not ring, and not answer."""
         if response.status < 200:
-            if transaction.ack == b"":
-                transaction.ack = b"cancelled"  # once
+            if not transaction.ack:
                 self.cancel(transaction, "", now)
         elif response.status < 300 and self.user is not None:
             self.user.on_response(self, response, now)

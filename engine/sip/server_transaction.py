@@ -69,7 +69,7 @@ class ServerTransaction:
         transactions.servers[self.key] = self
 
     def respond(self, status: int, now: float, reason: str = "", headers: str = "", body: bytes = b"") -> None:
-        """Send a response. `headers`: complete further lines, each ended by CRLF; a body needs its Content-Type there."""
+        """Send a response. `headers`: further lines, each ended by CRLF; a body needs its Content-Type there."""
         if status == 100:
             # No tag in a 100, and its Timestamp echoed (§8.2.6.1, §8.2.6.2).
             after = self._after_to if self.request.to_tag else self._after_to[self._after_to.index("\r\n") :]

@@ -5,6 +5,7 @@ takes its orders. It relays bodies as they are: offers and answers are the user'
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE
@@ -14,12 +15,13 @@ from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest, RequestUser
 from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, too_small
+from engine.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
 from engine.sip.timers import NEVER
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
 
+MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
 LIMIT_REACHED = "longest call time reached"
 OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nobody answered), response, now
 
@@ -77,8 +79,10 @@ class Session:
         "_bye_reason",
         "_exchange",
         "_interval",
+        "_owed",
         "_reinvite",
         "_unacked",
+        "_update",
         "deadline",
         "dialog",
         "end_reason",
@@ -106,7 +110,9 @@ class Session:
         self.timer: SessionTimer | None = None
         self._alarms: dict[str, float] | None = None
         self._exchange: Exchange | None = None  # our re-INVITE or UPDATE under way
+        self._owed = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
+        self._update: ServerTransaction | None = None  # the peer's last with an offer
         self._unacked: ServerTransaction | None = None  # our 2xx, not acknowledged yet
         self._interval = 0.0  # of its retransmission
         self._ack: tuple[int, bytes, Hop] | None = None  # CSeq, the last ACK we sent and where
@@ -152,7 +158,10 @@ class Session:
         elif name == "limit":
             self.end_by_us(now, 'SIP;cause=200;text="longest call time reached"', 200, LIMIT_REACHED)
         elif name == "glare" and self._exchange is not None:
-            self._send_exchange(self._exchange, now)
+            if self._busy(self._exchange.method):
+                self._back_off(now)
+            else:
+                self._send_exchange(self._exchange, now)
 
     def limit(self, when: float) -> None:
         """End the call at `when`, however well it goes."""
@@ -185,13 +194,19 @@ class Session:
             f"Call-ID: {dialog.call_id}\r\nCSeq: {number} {method}\r\n"
         )
         contact = method in ("INVITE", "UPDATE")
+        headers = self._credentials(method, uri, number, body) + headers
         return OutgoingRequest(self.endpoint, user, method, uri, head, headers, body, contact)
+
+    def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
+        """Authorization lines for a request within the dialog; only who had to log in has some."""
+        return ""
 
     def send(self, request: OutgoingRequest, now: float, dialog: Dialog | None = None) -> None:
         """Send a composed request to the dialog's next hop."""
         dialog = dialog or self.dialog
-        if dialog.hop is not None:
-            request.send_to([dialog.hop], now)
+        way_back = dialog.way_back()
+        if way_back is not None:
+            request.send_to([way_back], now)
         else:
             request.send(dialog.route()[2], now)
 
@@ -212,15 +227,32 @@ class Session:
     ) -> None:
         """Send a re-INVITE (§14.1) or UPDATE (RFC 3311).
 
-        A 491 is final, unless `retry_glare`: then it is tried again after the back-off of §14.1. A 2xx to a re-INVITE
+        A 491 is final, unless `retry_glare`: then it is tried again after the back-off of §14.1. The same goes for
+        what cannot be sent yet, because an INVITE of the peer is not through with its ACK. A 2xx to a re-INVITE
         that made no offer is acknowledged by the user with `acknowledge_reinvite`.
         """
         early = method == "INVITE" and self.dialog.state != CONFIRMED
-        if self._exchange is not None or self._reinvite is not None or early:
+        busy = self._busy(method)
+        if self._exchange is not None or early or self.ended or (busy and not retry_glare):
             on_final(491, None, now)
             return
         self._exchange = Exchange(method, body, headers, on_final, retry_glare)
-        self._send_exchange(self._exchange, now)
+        if busy:
+            self._back_off(now)
+        else:
+            self._send_exchange(self._exchange, now)
+
+    def _busy(self, method: str) -> bool:
+        """§14.1: no INVITE of ours before the peer's is answered, and that answer acknowledged."""
+        return self._reinvite is not None or (method == "INVITE" and self._unacked is not None)
+
+    def _back_off(self, now: float) -> None:
+        """§14.1: who owns the Call-ID waits longer. Meanwhile nothing of ours is under way."""
+        if self._exchange is not None:
+            self._exchange.request = None
+        random = self.endpoint.random()
+        wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random
+        self._arm("glare", now + round(wait, 2))
 
     def _send_exchange(self, exchange: Exchange, now: float) -> None:
         policy = self.endpoint.policy
@@ -243,7 +275,9 @@ class Session:
         exchange = self._exchange
         status = response.status
         if exchange is None or request is not exchange.request:
-            if request.method == "INVITE" and 200 <= status < 300 and not self._resend_ack(response):
+            if request.method != "INVITE" or not 200 <= status < 300 or response.cseq == self._owed:
+                return
+            if not self._resend_ack(response):
                 self._acknowledge(response.cseq, b"", now)
             return
         if status < 200:
@@ -253,13 +287,17 @@ class Session:
             if exchange.body:
                 self.last_body = exchange.body
             self._start_timer(agree_as_client(response), now)
-            if exchange.method == "INVITE" and not exchange.offerless:
+            if exchange.offerless:
+                self._owed = response.cseq
+            elif exchange.method == "INVITE":
                 self._acknowledge(response.cseq, b"", now)
         elif status == 491 and exchange.retry_glare:
-            # §14.1: who owns the Call-ID waits longer.
-            random = self.endpoint.random()
-            wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random
-            self._arm("glare", now + round(wait, 2))
+            self._back_off(now)
+            return
+        elif status == 422 and self.timer is not None and self.timer.interval < read_min_se(response) <= MAX_INTERVAL:
+            # RFC 4028 §7.4: again, with what the peer takes.
+            self.timer = SessionTimer(read_min_se(response), self.timer.we_refresh)
+            self._send_exchange(exchange, now)
             return
         elif status in (408, 481):
             self._finish_exchange(status, response, now)
@@ -281,6 +319,10 @@ class Session:
 
     def acknowledge_reinvite(self, cseq: int, body: bytes, now: float) -> None:
         """The ACK for a 2xx to a re-INVITE without an offer, with the answer to the offer that came in it."""
+        if self._owed == cseq:
+            self._owed = 0
+        if body:
+            self.last_body = body
         self._acknowledge(cseq, body, now)
 
     def _acknowledge(self, cseq: int, body: bytes, now: float) -> None:
@@ -298,8 +340,9 @@ class Session:
                 self._ack = (cseq, data, hops[0])
                 hops[0].transport.send(data, hops[0].host, hops[0].port)
 
-        if dialog.hop is not None:
-            located([dialog.hop])
+        way_back = dialog.way_back()
+        if way_back is not None:
+            located([way_back])
         else:
             self.endpoint.locate(next_hop, located)
 
@@ -335,20 +378,21 @@ class Session:
         request = transaction.request
         if status < 300 and request.method == "UPDATE":
             headers += self._agree(request, now) + self.endpoint.contact_line(transaction.hop)
-            self.dialog.refresh(request)
+            self.dialog.refresh(request, transaction.hop)
             self.last_body = body or self.last_body
         transaction.respond(
             status, now, headers=headers + (SDP_TYPE if body and not _typed(headers) else ""), body=body
         )
 
-    def accept_reinvite(self, now: float, body: bytes = b"", headers: str = "") -> None:
-        """200 to the peer's re-INVITE."""
+    def accept_reinvite(self, now: float, body: bytes = b"", headers: str = "") -> bool:
+        """200 to the peer's re-INVITE; False when the peer has taken it back meanwhile."""
         transaction = self._reinvite
         if transaction is None:
-            return
+            return False
         self._reinvite = None
-        self.dialog.refresh(transaction.request)
+        self.dialog.refresh(transaction.request, transaction.hop)
         self.send_2xx(transaction, body, now, headers)
+        return True
 
     def refuse_reinvite(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
         """A final response other than 2xx; the session stays what it was (§14.2)."""
@@ -420,10 +464,10 @@ class Session:
         self.finish("remote", self.end_status or 200, request.get("Reason"), now)
 
     def _take_reinvite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        if self._reinvite is not None or self._unacked is not None or self.dialog.state != CONFIRMED:
-            retry = round(self.endpoint.random() * 10)
-            transaction.respond(500, now, headers=f"Retry-After: {retry}\r\n")  # §14.2
-        elif self._exchange is not None and self._exchange.request is not None:
+        busy = self._reinvite is not None or self._unacked is not None or self._answers_update()
+        if busy or self.dialog.state != CONFIRMED:
+            self._try_later(transaction, now)  # §14.2
+        elif self._offers():
             transaction.respond(491, now)
         elif too_small(request, self.endpoint.policy.min_se):
             transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
@@ -436,19 +480,37 @@ class Session:
 
     def _take_update(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if request.body:
-            if self._exchange is not None and (self._exchange.body or self._exchange.offerless):
+            if self._offers():
                 transaction.respond(491, now)  # RFC 3311 §5.2: our own offer is under way
                 return
-            if self._reinvite is not None:
-                retry = round(self.endpoint.random() * 10)
-                transaction.respond(500, now, headers=f"Retry-After: {retry}\r\n")
+            if self._reinvite is not None or self._answers_update():
+                self._try_later(transaction, now)
                 return
         if too_small(request, self.endpoint.policy.min_se):
             transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
         elif request.body and self.user is not None:
+            self._update = transaction
             self.user.on_request(self, transaction, request, now)
         else:
             self.reply(transaction, 200, now)
+
+    def _offers(self) -> bool:
+        """Our own INVITE or UPDATE with an offer is under way; one that waits for its back-off is not."""
+        exchange = self._exchange
+        return (
+            exchange is not None
+            and exchange.request is not None
+            and (exchange.method == "INVITE" or exchange.body != b"")
+        )
+
+    def _answers_update(self) -> bool:
+        """The peer's UPDATE with an offer has no answer yet."""
+        return self._update is not None and not self._update.answered
+
+    def _try_later(self, transaction: ServerTransaction, now: float) -> None:
+        """500 with a Retry-After of up to 10 s (§14.2, RFC 3311 §5.2)."""
+        retry = round(self.endpoint.random() * 10)
+        transaction.respond(500, now, headers=f"Retry-After: {retry}\r\n")
 
     def _take_info(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if self.user is not None:
@@ -484,9 +546,20 @@ class Session:
         if self._exchange is not None or self._reinvite is not None:
             self._arm("refresh", now + 1.0)
         elif self.peer_allows_update:
-            self.renegotiate("UPDATE", b"", now, _ignore, retry_glare=True)
+            self.renegotiate("UPDATE", b"", now, self._refreshed, retry_glare=True)
         else:
-            self.renegotiate("INVITE", self.last_body, now, _ignore, retry_glare=True)
+            self.renegotiate("INVITE", self.last_body, now, self._refreshed, retry_glare=True)
+
+    def _refreshed(self, status: int, response: Response | None, now: float) -> None:
+        if self.ended or self.timer is None:
+            return
+        if status >= 300:
+            # Tried again before it is too late: by re-INVITE with a peer that has no UPDATE after all.
+            unknown = status in (405, 501) and self.peer_allows_update
+            self.peer_allows_update = self.peer_allows_update and not unknown
+            self._arm("refresh", now + (0.0 if unknown else max(1.0, self.timer.interval / 8)))
+        elif response is not None and response.cseq == self._owed:
+            self.acknowledge_reinvite(response.cseq, b"", now)  # a call without session descriptions
 
     # ---- the end
 
@@ -503,10 +576,8 @@ class Session:
         if self._reinvite is not None:
             self.refuse_reinvite(487, now)
         headers = f"Reason: {reason}\r\n{self.endpoint.agent_line}" if reason else self.endpoint.agent_line
-        try:
+        with suppress(ParseError):  # nowhere to send it: the call ends all the same
             self.send(self.compose("BYE", None, headers), now)
-        except ParseError:
-            pass  # nowhere to send it: the call ends all the same
         self.finish("local", self.end_status or 200, "", now)
 
     def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
@@ -534,7 +605,7 @@ class Session:
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             if exchange.request is not None:
-                exchange.request.user = None
+                exchange.request.abandon(now)
             exchange.on_final(487, None, now)
         user, self.user = self.user, None
         if user is not None:
@@ -557,13 +628,17 @@ class _Final:
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
         if response.status >= 200:
             self.on_final(response.status, response, now)
+            if response.status in (408, 481):
+                self._gone(response.status, now)
 
     def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
         self.on_final(408, None, now)
+        self._gone(408, now)
 
-
-def _ignore(status: int, response: Response | None, now: float) -> None:
-    """Nothing hangs on the outcome of a refresh: without one, the session timer expires."""
+    def _gone(self, status: int, now: float) -> None:
+        """§12.2.1.2: the peer knows nothing of the dialog any more."""
+        if self.session.dialog.state == CONFIRMED:
+            self.session.end_by_us(now, f"SIP;cause={status}", status)
 
 
 def _typed(headers: str) -> bool:

@@ -46,7 +46,7 @@ class Transactions:
         return transaction if transaction is not None and transaction.method == response.cseq_method else None
 
     def server_for(self, request: Request, method: str = "") -> Any | None:
-        """The server transaction that a request belongs to; `method` "INVITE" for an ACK or CANCEL looks up its INVITE."""
+        """The server transaction that a request belongs to; `method` "INVITE" for the one an ACK or CANCEL is for."""
         return self.servers.get(server_key(request, method or request.method))
 
 

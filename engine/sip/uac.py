@@ -237,9 +237,9 @@ class UacSession(Session):
         if self._waiting in ("no_reply", "no_progress"):
             self._wait_for("ring_timeout", now + self.invitation.ring_timeout)
         dialog = self._early_dialog(response)
-        if "RSeq" in response.first and dialog is not None and "100rel" in response.tokens("Require"):
-            if not self._take_reliable(response, dialog, now):
-                return
+        reliable = "RSeq" in response.first and "100rel" in response.tokens("Require")
+        if reliable and dialog is not None and not self._take_reliable(response, dialog, now):
+            return
         if self.user is not None:
             self.user.on_progress(self, response, now)
 

@@ -10,6 +10,7 @@ from engine.sip.message import Request
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.session_timer import too_small
+from engine.sip.transaction import MAGIC_COOKIE
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
@@ -63,7 +64,7 @@ class UasSession(Session):
             kinds = {value.split(";", 1)[0].strip().lower() for value in invite.tokens("Accept")}
             if kinds and not kinds & {"application/sdp", "application/*", "*/*"}:
                 return (406, "")  # RFC 4475 §3.3.15: it could not read an answer
-        if "Contact" not in headers:
+        if "Contact" not in headers and invite.branch.startswith(MAGIC_COOKIE):
             return (400, 'Warning: 399 trunkline "an INVITE needs a Contact"\r\n')
         if "Session-Expires" in headers and too_small(invite, min_se):
             return (422, f"Min-SE: {min_se}\r\n")
