@@ -42,7 +42,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="length of one run for CPU per call (default 10, quick 3)")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 5, quick 2)")
     parser.add_argument("--limit", type=int, default=6000, help="highest rate that the search tries (calls/s)")
-    parser.add_argument("--step", type=int, default=250, help="steps of the search (calls/s)")
+    parser.add_argument("--step", type=int, default=500, help="steps of the search (calls/s)")
     parser.add_argument("--long", type=float, help="seconds at the highest clean rate (default 60, quick 10)")
     parser.add_argument("--calls", type=int, help="held calls for the memory figures (default 2000, quick 500)")
     parser.add_argument("--write", action="store_true", help="write the results although --quick")

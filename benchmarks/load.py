@@ -120,6 +120,8 @@ class Run:
     counts: Counts = field(default_factory=Counts)
     cpu_us_per_call: float = 0.0
     cpu_share: float = 0.0
+    waited_share: float = 0.0
+    """Share of the time in which the program wanted its core and another process had it: 0 on a quiet machine."""
     generator_share: float = 0.0
     achieved: float = 0.0
     udp_drops: int = 0
@@ -175,6 +177,7 @@ def measure(
     run = Run(program, job, rate, seconds, load_average=os.getloadavg()[0])
     calls = max(int(rate * seconds), 1)
     before = [sipp.counts() for sipp in extra]
+    waited = proc.waited_ns(pids)
     drops, cpu, extra_cpu = proc.udp_drops(), proc.cpu_ns(pids), proc.cpu_ns([sipp.pid for sipp in extra])
     started = time.monotonic()
     sipps = callers.start(rate, calls)
@@ -187,6 +190,7 @@ def measure(
             time.sleep(0.05)
         elapsed = time.monotonic() - started
         run.cpu_share = (proc.cpu_ns(pids) - cpu) / 1e9 / elapsed
+        run.waited_share = (proc.waited_ns(pids) - waited) / 1e9 / elapsed
         generator_cpu += proc.cpu_ns([sipp.pid for sipp in extra]) - extra_cpu
         run.generator_share = generator_cpu / 1e9 / elapsed
         run.udp_drops = proc.udp_drops() - drops

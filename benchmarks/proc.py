@@ -29,6 +29,18 @@ def cpu_ns(pids: list[int]) -> int:
     return total
 
 
+def waited_ns(pids: list[int]) -> int:
+    """Nanoseconds that the threads of `pids` were ready to run but another process had the core (second field)."""
+    total = 0
+    for pid in pids:
+        for schedstat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            try:
+                total += int(schedstat.read_text().split()[1])
+            except OSError:
+                continue
+    return total
+
+
 def memory_bytes(pids: list[int]) -> int:
     """Bytes of memory of `pids` (Pss of smaps_rollup: what forked workers share counts once)."""
     total = 0

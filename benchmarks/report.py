@@ -78,7 +78,8 @@ def _costs(job: str, found: dict[str, Cost]) -> list[str]:
     for name, cost in found.items():
         median = "no result" if cost.median is None else f"{cost.median:.0f}"
         each = ", ".join(f"{run.cpu_us_per_call:.0f}" + ("" if run.clean else " (spoilt)") for run in cost.runs)
-        rows.append([name, cost.runs[0].rate, median, each, _spoilt(cost.runs)])
+        waited = f"{max(run.waited_share for run in cost.runs):.0%}"
+        rows.append([name, cost.runs[0].rate, median, each, waited, _spoilt(cost.runs)])
     lines = [f"## {job}: CPU per call", ""]
     lines += _table(
         [
@@ -86,6 +87,7 @@ def _costs(job: str, found: dict[str, Cost]) -> list[str]:
             "calls/s",
             "µs per call (median of clean rounds)",
             "rounds",
+            "waited for the core (worst)",
             "failed / retransmissions / UDP drops",
         ],
         rows,
@@ -110,7 +112,7 @@ def _peaks(peaks: list[Peak]) -> list[str]:
         rows.append([
             found.program, found.job, found.rate or "no result",
             "-" if long is None else f"{long.seconds:.0f} s: {verdict(long)}",
-            "-" if long is None else f"{long.cpu_share:.0%} / {long.generator_share:.0%}",
+            "-" if long is None else f"{long.cpu_share:.0%} / {long.waited_share:.0%} / {long.generator_share:.0%}",
             "-" if long is None else _spoilt([long]),
             "" if last is None else f"{last.rate}/s, {last.cpu_share:.0%} / {last.generator_share:.0%} {verdict(last)}",
         ])  # fmt: skip
@@ -119,7 +121,7 @@ def _peaks(peaks: list[Peak]) -> list[str]:
         "job",
         "highest clean calls/s",
         "long run",
-        "CPU program / generators",
+        "CPU program / waited for it / generators",
         "failed / retransmissions / UDP drops",
         "last step",
     ]

@@ -138,7 +138,7 @@ def _clean_step(bed: Bed, found: Peak, rate: int, seconds: float, say: Say) -> b
     for _ in range(2):
         run = bed.load(rate, seconds)
         found.steps.append(run)
-        shares = f"CPU {run.cpu_share:.0%}, generators {run.generator_share:.0%}"
+        shares = f"CPU {run.cpu_share:.0%}, waited {run.waited_share:.0%}, generators {run.generator_share:.0%}"
         say(f"{bed.job} {bed.name}: {rate}/s {verdict(run)}, {shares}")
         if run.clean:
             return True
