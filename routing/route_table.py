@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import islice
 
 from routing.rows import RouteRow
 
@@ -75,12 +76,8 @@ class RouteTable:
     def discard(self, limit: int) -> bool:
         """Throw away up to `limit` routes; True while some are left. For a table that nobody asks any more: freeing
         hundreds of thousands of objects at once would hold up every call."""
-        for _ in range(min(limit, len(self._by_key))):
-            key, _row = self._by_key.popitem()
-            del _row
-            if self._buckets:
-                self._buckets.popitem()
-            del key
+        for key in list(islice(self._by_key, limit)):
+            self.remove(key)
         return bool(self._by_key)
 
     def matches(self, number: str, customer: int = 0) -> list[tuple[RouteRow, ...]]:
