@@ -249,7 +249,10 @@ class UserAgent:
     def _tick(self) -> None:
         self._armed = NEVER
         self._handle = None
-        self.endpoint.run(self.now())
+        try:
+            self.endpoint.run(self.now())
+        except Exception:
+            self.log.error("timer not handled", exc_info=True)
         when = self.endpoint.next_deadline()
         if when < self._armed:
             self._wake(when)
@@ -314,7 +317,11 @@ class UserAgent:
         """One message from the network."""
         now = self.now()
         self.trace.add(now, True, hop, data)
-        self.endpoint.receive(data, hop, now)
+        try:
+            self.endpoint.receive(data, hop, now)
+        except Exception:
+            # A fault of ours in one call must not cost another call its packet.
+            self.log.error("message not handled", source=f"{hop.host}:{hop.port}", exc_info=True)
 
     def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
         """What could not be delivered."""
