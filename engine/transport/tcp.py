@@ -9,7 +9,6 @@ from engine.sip.framing import StreamFramer
 from engine.transport.addresses import (
     WILDCARDS,
     SentBy,
-    SockAddr,
     canonical,
     error_words,
     family_of,
@@ -148,8 +147,10 @@ class TcpTransport:
     async def _accept(self, sock: socket.socket) -> asyncio.Server:
         return await self._loop.create_server(self._connection, sock=sock, backlog=_BACKLOG)
 
-    async def _establish(self, sock: socket.socket, hop: Hop) -> None:
-        await self._loop.create_connection(lambda: self._connection(hop), sock=sock)
+    async def _establish(self, hop: Hop, own: tuple[str, int] | None) -> None:
+        # The loop makes the socket, from numeric addresses and so without a look-up. A socket of ours would be left
+        # open by uvloop 0.23 when the peer resets the connection before `create_connection` has returned.
+        await self._loop.create_connection(lambda: self._connection(hop), hop.host, hop.port, local_addr=own)
 
     def _connection(self, hop: Hop | None = None) -> Connection:
         return Connection(self, StreamFramer(self.limits.header_size, self.limits.body_size), hop)
@@ -183,37 +184,20 @@ class TcpTransport:
 
     async def _connect(self, key: tuple[str, int]) -> None:
         hop = Hop(self, *key)
-        address = socket_address(*key)
-        if address is None or family_of(key[0]) != self._family:
-            error = "not an address that this listener can connect to"
-        else:
-            error = await self._try_connect(hop, address)
+        error = "connection closed by peer"
+        try:
+            if socket_address(*key) is None or family_of(key[0]) != self._family:
+                error = "not an address that this listener can connect to"
+            else:
+                async with asyncio.timeout(self.limits.connect_timeout):
+                    await self._establish(hop, None if self.local[0] in WILDCARDS else (self.local[0], 0))
+        except TimeoutError:
+            error = "connection timed out"
+        except OSError as failure:
+            error = error_words(failure)
         # `made` took the messages when the connection came up; what is still here was not sent.
         for data in self._waiting.pop(key, ()):
-            self._failures.add(hop, data, error or "connection closed by peer")
-
-    async def _try_connect(self, hop: Hop, address: SockAddr) -> str:
-        sock: socket.socket | None = None
-        try:
-            sock = socket.socket(self._family, socket.SOCK_STREAM)
-            sock.setblocking(False)
-            _detect_dead_peer(sock, self.limits.stall_timeout)
-            if self.local[0] not in WILDCARDS:
-                own = socket_address(self.local[0], 1)
-                assert own is not None
-                sock.bind((own[0], 0, *own[2:]))
-            async with asyncio.timeout(self.limits.connect_timeout):
-                await self._loop.sock_connect(sock, address)
-                handed_over, sock = sock, None  # from here on the event loop closes it
-                await self._establish(handed_over, hop)
-        except TimeoutError:
-            return "connection timed out"
-        except OSError as failure:
-            return error_words(failure)
-        finally:
-            if sock is not None:
-                sock.close()
-        return ""
+            self._failures.add(hop, data, error)
 
     # -- connections that are up
 
@@ -228,6 +212,9 @@ class TcpTransport:
             connection.hop = Hop(self, peer_host(peer), peer[1])
         elif self._closed:
             return False
+        else:
+            with suppress(OSError):  # it may be gone again already; connection_lost follows
+                _detect_dead_peer(transport.get_extra_info("socket"), self.limits.stall_timeout)
         self._open.add(connection)
         key = (connection.hop.host, connection.hop.port)
         self._usable[key] = connection

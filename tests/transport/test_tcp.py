@@ -1,6 +1,7 @@
 """SIP over TCP on real sockets (RFC 3261 §18, RFC 5626 §3.5.1)."""
 
 import asyncio
+import errno
 import random
 import socket
 import struct
@@ -169,6 +170,38 @@ def test_connection_refused_is_told_for_each_message_that_waited(run: Any, recor
             assert sink.failures == [(hop, message(b"1"), refused), (hop, message(b"2"), refused)]
         transport.close()
         await transport.wait_closed()
+
+    run(test)
+
+
+def test_no_descriptor_left_for_a_connection_is_told(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        async def none_left(*_: Any) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        sink = recorder()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport._establish = none_left
+        transport.send(message(), "127.0.0.1", 5060)
+        _, data, error = await sink.failure()
+        assert (data, error) == (message(), "no file descriptors left")
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_made_connections_come_from_the_listeners_address(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        one = await TcpTransport.open("127.0.0.5", 0, here)
+        two = await TcpTransport.open("0.0.0.0", 0, there)
+        one.send(message(), "127.0.0.1", two.local[1])
+        await there.message()
+        assert there.hop.host == "127.0.0.5"
+        for transport in (one, two):
+            transport.close()
+            await transport.wait_closed()
 
     run(test)
 
@@ -490,24 +523,21 @@ def test_the_sink_may_close_the_listener_between_two_messages(run: Any, recorder
     run(test)
 
 
-def test_dead_peers_are_looked_for_on_accepted_and_made_connections() -> None:
+def test_dead_peers_are_looked_for_on_accepted_and_made_connections(run: Any, recorder: Any) -> None:
     async def test() -> None:
-        class Sink:
-            def received(self, *_: Any) -> None: ...
-            def failed(self, *_: Any) -> None: ...
+        here, there = recorder(), recorder()
+        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(stall_timeout=7.0))
+        two = await TcpTransport.open("127.0.0.1", 0, there, "", Limits(stall_timeout=8.0))
+        one.send(message(), *two.local)
+        await there.message()
+        for transport, milliseconds in ((one, 7000), (two, 8000)):
+            (connection,) = transport._open
+            sock = connection.transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        for transport in (one, two):
+            transport.close()
+            await transport.wait_closed()
 
-        limits = Limits(stall_timeout=7.0)
-        transport = await TcpTransport.open("127.0.0.1", 0, Sink(), "", limits)
-        peer = await Peer.connect(transport)
-        peer.writer.write(b"\r\n\r\n")
-        await peer.read(2)
-        (connection,) = transport._open
-        sock = connection.transport.get_extra_info("socket")
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7000
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
-        transport.close()
-        await peer.closed()
-        await transport.wait_closed()
-
-    asyncio.run(test())
+    run(test)

@@ -278,6 +278,22 @@ def test_the_receive_buffer_that_was_granted_is_known(run: Any, recorder: Any) -
     run(test)
 
 
+def test_datagrams_that_the_kernel_dropped_are_counted(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await UdpTransport.open("127.0.0.1", 0, sink, "", Limits(receive_buffer=4096))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(100):
+                sender.sendto(OPTIONS + bytes(400), transport.local)
+        dropped = transport.receive_dropped
+        assert 0 < dropped < 100
+        await sink.message(100 - dropped)
+        assert transport.received == 100 - dropped
+        transport.close()
+
+    run(test)
+
+
 def test_the_sink_may_close_the_listener_while_it_is_being_read(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
