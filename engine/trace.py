@@ -29,6 +29,8 @@ class Trace:
     def add(self, now: float, inbound: bool, hop: Hop, data: bytes) -> None:
         """Keep one message; the oldest make room."""
         ring = self._ring
+        if not ring.maxlen:
+            return
         if len(ring) == ring.maxlen:
             self._bytes -= len(ring.popleft().data)
         ring.append(Traced(now, inbound, hop, data))

@@ -109,10 +109,17 @@ class Dialog:
         """A 2xx makes the early dialog a confirmed one and sets its route set anew (§13.2.2.4)."""
         self.state = CONFIRMED
         self.route_set = response.values("Record-Route")[::-1]
+        if self.route_set:
+            self.hop = None
         self.refresh(response)
 
-    def refresh(self, message: Message) -> None:
-        """Target refresh: INVITE and UPDATE, and their 2xx, may move the remote target (§12.2)."""
+    def refresh(self, message: Message, source: Hop | None = None) -> None:
+        """Target refresh: INVITE and UPDATE, and their 2xx, may move the remote target (§12.2).
+
+        `source`: where a request came from; a peer that is reached the way it came may come another way now.
+        """
+        if self.hop is not None and source is not None:
+            self.hop = source
         if "Contact" in message.first:
             try:
                 self.remote_target = contact_of(message)
@@ -121,10 +128,15 @@ class Dialog:
 
     def accepts(self, request: Request) -> bool:
         """CSeq order (§12.2.2): a request that is not newer than the last is refused with 500. Advances the order."""
-        if request.cseq < self.remote_cseq or (request.cseq == self.remote_cseq and request.method not in ("ACK",)):
+        if request.cseq <= self.remote_cseq:
             return False
         self.remote_cseq = request.cseq
         return True
+
+    def way_back(self) -> Hop | None:
+        """The hop that requests take instead of the remote target's, as long as its connection is there."""
+        hop = self.hop
+        return hop if hop is not None and hop.transport.connected(hop.host, hop.port) else None
 
     def next_cseq(self) -> int:
         self.local_cseq += 1

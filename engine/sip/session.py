@@ -641,6 +641,11 @@ class _Final:
             self.session.end_by_us(now, f"SIP;cause={status}", status)
 
 
+def allows_update(message: Request | Response) -> bool:
+    """Whether the peer takes UPDATE (RFC 3311 §5.1)."""
+    return "Allow" in message.first and any("UPDATE" in line for line in message.lines("Allow"))
+
+
 def _typed(headers: str) -> bool:
     return "Content-Type:" in headers
 

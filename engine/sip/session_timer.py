@@ -58,8 +58,10 @@ def agree_as_server(request: Request, wish: int, min_se: int) -> tuple[SessionTi
             return None, ""
         interval, refresher = max(wish, read_min_se(request), min_se), "uas"
     elif not knows:
-        # A proxy asked for it (§9): only we can refresh.
-        interval, refresher = max(interval, min_se), "uas"
+        # A proxy asked for it (§9): only we can refresh. It may not be told 422, nor the interval be raised.
+        if interval < min_se:
+            return None, ""
+        refresher = "uas"
     refresher = refresher or "uac"
     require = "Require: timer\r\n" if refresher == "uac" else ""
     return (

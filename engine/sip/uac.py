@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
 from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
-from engine.sip.digest import answer, choose, parse_challenges
+from engine.sip.digest import ClientSession, choose, parse_challenges
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session
+from engine.sip.session import MAX_INTERVAL, Session, allows_update
 from engine.sip.session_timer import agree_as_client, read_min_se
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
 
 MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
-MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
+MAX_DISMISSED = 64  # unwanted answers to one INVITE that get a BYE: it is not to be made a source of packets
+MAX_REALMS = 4  # proxies and servers on one way that want a login each
 
 
 @dataclass(slots=True)
@@ -62,12 +63,15 @@ class UacSession(Session):
     """A leg that we opened."""
 
     __slots__ = (
-        "_auth_tries",
         "_cancel_reason",
+        "_dismissed",
         "_early",
         "_held_prack",
         "_invite",
+        "_least_interval",
         "_local_cseq",
+        "_logins",
+        "_proof",
         "_rseqs",
         "_to_tag",
         "_waiting",
@@ -88,12 +92,15 @@ class UacSession(Session):
         self.first_reply: float | None = None
         self.hop: Hop | None = None  # where the INVITE went that was last heard of
         self._local_cseq = 0
-        self._auth_tries = 0
+        self._logins: dict[tuple[str, str], ClientSession] | None = None  # by header name and realm
+        self._proof = ""  # the Authorization lines of the INVITE
+        self._least_interval = 0  # s, that a 422 asked for
         self._invite: OutgoingRequest | None = None
         self._early: dict[str, Dialog] = {}
         self._rseqs: dict[str, int] = {}  # the last reliable response taken, by To tag
         self._held_prack: tuple[Dialog, Response] | None = None  # it answers an offer: its body comes from the user
         self._to_tag = ""  # of the 2xx that was kept
+        self._dismissed: set[str] = set()  # To tags of answers that were hung up
         self._cancel_reason: str | None = None
         self._waiting = ""  # the dial timer that runs
         # Until there is a peer's tag, requests of ours and the end of the leg still need a dialog to speak of.
@@ -106,9 +113,9 @@ class UacSession(Session):
     def start(self, now: float) -> None:
         """Send the INVITE."""
         self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
-        self._send_invite("", now)
+        self._send_invite(now)
 
-    def _send_invite(self, headers: str, now: float, hop: Hop | None = None) -> None:
+    def _send_invite(self, now: float, hop: Hop | None = None) -> None:
         invitation, endpoint = self.invitation, self.endpoint
         policy = endpoint.policy
         self._local_cseq += 1
@@ -117,15 +124,16 @@ class UacSession(Session):
             f"To: {invitation.to}\r\nCall-ID: {self.call_id}\r\nCSeq: {self._local_cseq} INVITE\r\n"
         )
         timer = ""
-        if policy.session_expires and "Session-Expires:" not in headers:
-            timer = f"Session-Expires: {policy.session_expires}\r\nMin-SE: {policy.min_se}\r\n"
+        if policy.session_expires or self._least_interval:
+            interval, least = (max(wish, self._least_interval) for wish in (policy.session_expires, policy.min_se))
+            timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
+        uri = invitation.request_uri
+        self._proof = headers = self._log_in("INVITE", uri, invitation.body) if self._logins else ""
         supported = "Supported: 100rel, timer\r\n" if invitation.reliable else "Supported: timer\r\n"
         content = SDP_TYPE if invitation.body else ""
         tail = f"{ALLOW_LINE}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
         self.last_body = invitation.body
-        self._invite = OutgoingRequest(
-            endpoint, self, "INVITE", invitation.request_uri, head, tail, invitation.body, contact=True
-        )
+        self._invite = OutgoingRequest(endpoint, self, "INVITE", uri, head, tail, invitation.body, contact=True)
         if hop is not None:
             self._invite.send_to([hop], now)  # the name is not resolved anew: another server might not know the nonce
         else:
@@ -192,7 +200,9 @@ class UacSession(Session):
         for dialog in self._early.values():
             self.endpoint.dialogs.pop(dialog.key, None)
         self._early = {}
-        self._invite = None
+        request, self._invite = self._invite, None
+        if request is not None and request.transaction is None:
+            request.abandon(now)  # its name is still looked up
         self.finish("local", self.end_status or 487, "", now)
 
     # ---- responses
@@ -202,6 +212,10 @@ class UacSession(Session):
             super().on_response(request, response, now)
             return
         if request.transaction is not None:
+            if response.branch != request.transaction.key:
+                # A hop that had been given up answers after all, while the next one is asked (RFC 3263 §4.3).
+                self._dismiss(response, now)
+                return
             self.hop = request.transaction.hop
         if response.status < 200:
             self._take_provisional(response, now)
@@ -227,7 +241,6 @@ class UacSession(Session):
             # Given up before the peer spoke: now it can be cancelled (§9.1).
             request = self._invite
             if request is not None and request.transaction is not None and not request.transaction.ack:
-                request.transaction.ack = b"cancelled"
                 request.cancel(request.transaction, self._cancel_reason or "", now)
             return
         if response.status == 100:
@@ -258,7 +271,7 @@ class UacSession(Session):
             self.endpoint.dialogs[dialog.key] = self
             if len(self._early) == 1:
                 self.dialog = dialog
-                self.peer_allows_update = "UPDATE" in response.get("Allow")
+                self.peer_allows_update = allows_update(response)
         return dialog
 
     def _make_dialog(self, response: Response, state: str) -> Dialog:
@@ -330,7 +343,7 @@ class UacSession(Session):
         self._invite = None  # it knows this session: no circle may stay behind
         self.dialog = dialog
         self.endpoint.dialogs[dialog.key] = self
-        self.peer_allows_update = "UPDATE" in response.get("Allow")
+        self.peer_allows_update = allows_update(response)
         self._start_timer(agree_as_client(response), now)
         if self.user is not None:
             self.user.on_answered(self, response, now)
@@ -347,13 +360,12 @@ class UacSession(Session):
             dialog = self._make_dialog(response, CONFIRMED)
             ack = self.compose("ACK", None, cseq=self._local_cseq, dialog=dialog)
             self.send(ack, now, dialog)
-            key = f"bye {response.to_tag}"
-            if key not in self._rseqs and len(self._rseqs) < MAX_FORKS:
-                self._rseqs[key] = 0  # once; the ACK as often as it is asked for
+            if response.to_tag not in self._dismissed and len(self._dismissed) < MAX_DISMISSED:
+                self._dismissed.add(response.to_tag)  # once; the ACK as often as it is asked for
                 self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
         except ParseError:
             return
-        if self.dialer is None and not self.ended and not self._to_tag:
+        if self.dialer is None and not self.ended and self.dialog.state != CONFIRMED:
             self._close(now)
 
     def _take_failure(self, response: Response, now: float) -> None:
@@ -364,11 +376,11 @@ class UacSession(Session):
             return
         if status in (401, 407) and self._authenticate(response, now):
             return
-        if status == 422 and self._auth_tries < 4:
+        if status == 422:
             least = read_min_se(response)
-            if self.endpoint.policy.min_se < least <= MAX_INTERVAL:
-                self._auth_tries += 2
-                self._again(f"Session-Expires: {least}\r\nMin-SE: {least}\r\n", now)
+            if max(self.endpoint.policy.min_se, self._least_interval) < least <= MAX_INTERVAL and self._local_cseq < 9:
+                self._least_interval = least
+                self._again(now)
                 return
         if status == 503 and request is not None and request.hops:
             hop = request.transaction.hop if request.transaction is not None else None
@@ -382,29 +394,41 @@ class UacSession(Session):
 
     def _authenticate(self, response: Response, now: float) -> bool:
         """Answer a challenge with the credentials that the provider gave, unless they were refused already."""
-        invitation = self.invitation
-        if invitation.credentials is None or self._auth_tries:
+        credentials = self.invitation.credentials
+        if credentials is None:
             return False
-        name = "WWW-Authenticate" if response.status == 401 else "Proxy-Authenticate"
-        credentials = invitation.credentials
+        header, name = ("Authorization", "WWW-Authenticate")
+        if response.status == 407:
+            header, name = ("Proxy-Authorization", "Proxy-Authenticate")
         challenge = choose(parse_challenges(response.lines(name)), credentials.realm)
         if challenge is None:
             return False
-        value = answer(
-            challenge,
-            username=credentials.username,
-            password=credentials.password,
-            method="INVITE",
-            uri=invitation.request_uri,
-            cnonce=self.endpoint.token(),
-            body=invitation.body,
-        )
-        self._auth_tries += 1
-        header = "Authorization" if response.status == 401 else "Proxy-Authorization"
-        self._again(f"{header}: {value}\r\n", now)
+        if self._logins is None:
+            self._logins = {}
+        before = self._logins.get((header, challenge.realm))
+        fresh = before is None or (challenge.stale and not before.challenge.stale)
+        if not fresh or len(self._logins) >= MAX_REALMS:
+            return False
+        login = ClientSession(challenge, credentials.username, credentials.password)
+        self._logins[(header, challenge.realm)] = login
+        self._again(now)
         return True
 
-    def _again(self, headers: str, now: float) -> None:
+    def _log_in(self, method: str, uri: str, body: bytes) -> str:
+        """Authorization lines for one request, to everyone who has asked for them so far (§22.2, §22.3)."""
+        token = self.endpoint.token
+        logins = (self._logins or {}).items()
+        values = ((header, login.authorization(method, uri, token(), body)) for (header, _), login in logins)
+        return "".join(f"{header}: {value}\r\n" for header, value in values)
+
+    def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
+        if not self._logins:
+            return ""
+        if method == "ACK":
+            return self._proof if cseq == self._local_cseq else ""  # §22.1: an ACK repeats what its INVITE said
+        return self._log_in(method, uri, body)
+
+    def _again(self, now: float) -> None:
         """The same call, one CSeq higher (§8.1.3.5, §22.2), on the hop that answered."""
         hop = self._invite.transaction.hop if self._invite is not None and self._invite.transaction else None
         for dialog in self._early.values():
@@ -412,7 +436,7 @@ class UacSession(Session):
         self._early = {}
         self._rseqs = {}
         self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
-        self._send_invite(headers, now, hop)
+        self._send_invite(now, hop)
 
     # ---- requests of the callee
 

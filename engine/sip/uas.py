@@ -1,5 +1,6 @@
 """An incoming call until it is answered or refused (RFC 3261 §13.3; reliable provisional responses RFC 3262 §3)."""
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
@@ -8,7 +9,7 @@ from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request
 from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session
+from engine.sip.session import Session, allows_update
 from engine.sip.session_timer import too_small
 from engine.sip.transaction import MAGIC_COOKIE
 
@@ -42,7 +43,7 @@ class UasSession(Session):
         self.invite = invite
         self.source = source
         self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
-        self.supports_100rel = self.requires_100rel or "100rel" in invite.get("Supported").lower()
+        self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
         self._rseq = 0
         self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
         self._reliable_queue: list[tuple[int, bytes, str]] = []
@@ -82,7 +83,7 @@ class UasSession(Session):
             return
         endpoint.dialogs[self.dialog.key] = self
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
-        self.peer_allows_update = "UPDATE" in invite.get("Allow")
+        self.peer_allows_update = allows_update(invite)
         transaction.user = self
         transaction.respond(100, now)
         endpoint.on_invite(self)
@@ -97,7 +98,7 @@ class UasSession(Session):
         if "Record-Route" in invite.first or not invite.single_via:
             return None
         host = invite.sent_by.rpartition(":")[0] if ":" in invite.sent_by else invite.sent_by
-        behind_nat = host != source.host and invite.via.host.strip("[]") != source.host
+        behind_nat = host != source.host and _is_elsewhere(invite.via.host.strip("[]"), source.host)
         return source if source.transport.reliable or behind_nat else None
 
     @property
@@ -183,7 +184,7 @@ class UasSession(Session):
         if self._reliable is not None and self._reliable[2]:
             self._accepting = (body, headers)
             return
-        self._stop_reliable()
+        self._quiet()
         self.dialog.state = CONFIRMED
         self.send_2xx(self.transaction, body, now, self._lines(headers))
 
@@ -197,6 +198,10 @@ class UasSession(Session):
 
     def _stop_reliable(self) -> None:
         self._reliable = None
+        self._quiet()
+
+    def _quiet(self) -> None:
+        """Nothing reliable is sent again; a PRACK that is under way still fits (RFC 3262 §3)."""
         self._reliable_queue.clear()
         self._disarm("reliable")
         self._disarm("no prack")
@@ -219,6 +224,19 @@ class UasSession(Session):
         self.transaction.respond(487, now, headers=self.endpoint.server_line)
         self.finish("remote", 487, request.get("Reason"), now)
 
+    def _take_update(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if request.body and not self.transaction.answered and self.invite.body and not self.last_body:
+            self._try_later(transaction, now)  # RFC 3311 §5.2: the offer of the INVITE has no answer yet
+        else:
+            super()._take_update(transaction, request, now)
+
+    def bye(self, now: float, reason: str = "") -> None:
+        if self.transaction.answered:
+            super().bye(now, reason)
+        else:
+            # The 200 still waits for a PRACK: a callee ends an early dialog by its final response (§15).
+            self.reject(480, now, f"Reason: {reason}\r\n" if reason else "")
+
     def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
         if self.transaction.answered:
             super().end_by_us(now, reason, status, words)
@@ -235,3 +253,11 @@ class UasSession(Session):
 def _optional(invite: Request) -> bool:
     """Whether a body may be left unread (RFC 3261 §20.11)."""
     return "handling=optional" in invite.get("Content-Disposition").replace(" ", "").lower()
+
+
+def _is_elsewhere(shown: str, source: str) -> bool:
+    """Whether a peer shows another address than the one it sends from; a name shows none."""
+    try:
+        return ip_address(shown) != ip_address(source.partition("%")[0])
+    except ValueError:
+        return False
