@@ -242,7 +242,7 @@ class Endpoint:
         """A method that is not served here; what is malformed beside that is 400 all the same."""
         fault = self._uri_fault(request)
         if fault is not None and fault[0] == 400:
-            return fault  # RFC 5118 §4.1
+            return fault  # RFC 5118 §4.2
         if request.method == "REGISTER":
             try:
                 address = request.address("To").uri
