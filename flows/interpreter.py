@@ -4,8 +4,6 @@ The loop is on the way of every call. An action that does not wait is called and
 used as they were compiled, and nothing is logged unless it went wrong or `env.debug` is set.
 """
 
-from contextlib import suppress
-
 from pydantic import ValidationError
 
 from flows.causes import CAUSES
@@ -91,8 +89,7 @@ def hang_up(run: Run, reason: str) -> None:
         return
     if run.depth == 0 and reason != "normal":
         run.record.cause = reason
-    with suppress(CallEnded):
-        run.call.hangup(cause.status, cause.header)
+    run.call.hangup(cause.status, cause.header)
 
 
 async def execute(run: Run, program: Program) -> int:

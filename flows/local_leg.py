@@ -103,8 +103,9 @@ class LocalLeg:
         self._end(480, "Temporarily Unavailable")
 
     def hangup(self, status: int = 480, cause: str = "", reason: str = "") -> None:
-        """Ends this leg, answered or not."""
-        self._end(200 if self._answered else status, reason)
+        """Ends this leg, answered or not. Nothing when it is over."""
+        if not self._over:
+            self._end(200 if self._answered else status, reason)
 
     def _end(self, status: int, reason: str) -> None:
         self._check()

@@ -61,19 +61,9 @@ async def reach(run: Run, option: ConnectOptions, address: Address, claim: Claim
 
     `claim` is asked when it answers; False means that another destination was quicker.
     """
-    env = run.env
     if address.type == "tel":
-        directory = env.directory
-        verdict = judge(directory, env.routing, _AS_CLIENT, dialled(address.target, env.routing, directory.numbers))
-        if isinstance(verdict, DialOut):
-            customer = _customer(run)
-            identity = _identity(run, option)
-            hunt = env.router.hunt(verdict.target, caller=identity, customer_id=customer, now=env.clock())
-            return await _talk(run, option, hunt, claim)
-        if isinstance(verdict, RunFlow):
-            return await _run_number(run, verdict, claim)
-        run.record.note(f"connect: {verdict.detail}")
-        return unanswered(verdict.status, verdict.reason)
+        return await reach_number(run, option, address.target, claim)
+    env = run.env
     uri: str | None = address.sip_uri
     if address.type != "sip":
         uri = env.resolve_extension(address)
@@ -81,6 +71,22 @@ async def reach(run: Run, option: ConnectOptions, address: Address, claim: Claim
             run.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
             return unanswered(404, "Not Found")
     return await _talk(run, option, DirectHunt(uri or "", _identity(run, option), env.routing.from_domain), claim)
+
+
+async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim) -> Reached:
+    """`reach` for a number, in any form: one of ours is dealt with here, any other goes through the providers."""
+    env = run.env
+    directory = env.directory
+    verdict = judge(directory, env.routing, _AS_CLIENT, dialled(text, env.routing, directory.numbers))
+    if isinstance(verdict, DialOut):
+        hunt = env.router.hunt(
+            verdict.target, caller=_identity(run, option), customer_id=_customer(run), now=env.clock()
+        )
+        return await _talk(run, option, hunt, claim)
+    if isinstance(verdict, RunFlow):
+        return await _run_number(run, verdict, claim)
+    run.record.note(f"connect: {verdict.detail}")
+    return unanswered(verdict.status, verdict.reason)
 
 
 def _customer(run: Run) -> Any:

@@ -31,6 +31,11 @@ async def connect(run: Run, option: ConnectOptions) -> int | None:
         result = most_telling(tried)
     else:
         result = most_telling(await Race().run(run, option))
+    return conclude(run, option, result)
+
+
+def conclude(run: Run, option: ConnectOptions, result: Reached) -> int | None:
+    """Tells the flow how the connect went; ends the call where its status is to be handed on."""
     tell = run.variables.tell
     tell("connect.status", result.status)
     tell("connect.sip_status", str(result.sip_status))
