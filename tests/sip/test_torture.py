@@ -1,4 +1,4 @@
-"""RFC 4475 and RFC 5118: the parser, then the endpoint, on every message; then what the fields of the good ones mean."""
+"""RFC 4475 and RFC 5118: every message to the parser and to the endpoint; then what the fields of the good ones say."""
 
 from collections.abc import Iterator
 from pathlib import Path

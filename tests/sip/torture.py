@@ -70,7 +70,7 @@ RFC4475: dict[str, Verdict] = {
     "test": Verdict("-", False, DROP, "of no section: no version in the request line, a line without a colon"),
 }
 
-# RFC 5118 names its messages by their subject. The INVITEs are calls, the REGISTERs find no registrar, the BYEs no dialog.
+# RFC 5118 names its messages by their subject. INVITEs are calls, REGISTERs find no registrar, BYEs no dialog.
 RFC5118: dict[str, Verdict] = {
     "ipv6-good": Verdict("4.1", True, 405, "an IPv6 reference in brackets"),
     "ipv6-bad": Verdict("4.2", True, 400, "an IPv6 address without brackets in the Request-URI"),
@@ -78,7 +78,7 @@ RFC5118: dict[str, Verdict] = {
     "port-unambiguous": Verdict("4.4", True, 405, "port 5070"),
     "via-received-param-with-delim": Verdict("4.5", True, 481, "received in brackets"),
     "via-received-param-no-delim": Verdict("4.5", True, 200, "received without brackets"),
-    # The RFC's Content-Length says 268 of a body that has 251 bytes: by RFC 3261 §18.3 that is 400, whatever the address
+    # Its Content-Length says 268 of a body that has 251 bytes: by RFC 3261 §18.3 that is 400, whatever the address
     # family. With the right length it parses; see test_the_body_of_ipv6_in_sdp.
     "ipv6-in-sdp": Verdict("4.6", False, 400, "a body shorter than its Content-Length"),
     "mult-ip-in-header": Verdict("4.7", True, 481, "IPv4 and IPv6 in Via"),
