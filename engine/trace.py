@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from engine.sip.hop import Hop
 
+LONGEST = 8192  # bytes kept of one message: with the number of messages, this bounds the memory
+
 
 class Traced(NamedTuple):
     """One message on the wire. `time` is monotonic seconds; `inbound` says which way it went."""
@@ -17,34 +19,24 @@ class Traced(NamedTuple):
 
 
 class Trace:
-    """A ring bounded by messages and by bytes."""
+    """A ring of so many messages; with 0 nothing is kept."""
 
-    __slots__ = ("_bytes", "_most_bytes", "_ring")
+    __slots__ = ("_ring",)
 
-    def __init__(self, messages: int = 10_000, octets: int = 16 * 2**20) -> None:
-        self._ring: deque[Traced] = deque(maxlen=messages)
-        self._most_bytes = octets
-        self._bytes = 0
+    def __init__(self, messages: int = 10_000) -> None:
+        self._ring: deque[tuple[float, bool, Hop, bytes]] = deque(maxlen=messages)
 
     def add(self, now: float, inbound: bool, hop: Hop, data: bytes) -> None:
-        """Keep one message; the oldest make room."""
-        ring = self._ring
-        if not ring.maxlen:
-            return
-        if len(ring) == ring.maxlen:
-            self._bytes -= len(ring.popleft().data)
-        ring.append(Traced(now, inbound, hop, data))
-        self._bytes += len(data)
-        while self._bytes > self._most_bytes and len(ring) > 1:
-            self._bytes -= len(ring.popleft().data)
+        """Keep one message; the oldest makes room."""
+        self._ring.append((now, inbound, hop, data if len(data) <= LONGEST else data[:LONGEST]))
 
     def __len__(self) -> int:
         return len(self._ring)
 
     def __iter__(self) -> Iterator[Traced]:
-        return iter(self._ring)
+        return (Traced(*entry) for entry in self._ring)
 
     def of_calls(self, call_ids: set[str]) -> list[Traced]:
         """The messages of some Call-IDs, oldest first."""
         wanted = [call_id.encode("utf-8", "surrogateescape") for call_id in call_ids]
-        return [traced for traced in self._ring if any(call_id in traced.data for call_id in wanted)]
+        return [traced for traced in self if any(call_id in traced.data for call_id in wanted)]

@@ -10,6 +10,7 @@ whatever it waits for.
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.grammar import ParseError
-from engine.sip.hop import Hop
+from engine.sip.hop import Hop, Transport
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
@@ -69,7 +70,6 @@ class AgentSettings:
     rtp_last: int = 29_999
     nameservers: tuple[tuple[str, int], ...] = ()  # the machine's own where empty
     trace_messages: int = 10_000
-    trace_octets: int = 16 * 2**20
 
 
 class UserAgent:
@@ -83,7 +83,7 @@ class UserAgent:
         self.calls: set[Call] = set()
         self.incoming = 0  # of them
         self.rate_limit = RateLimit(self.settings.invite_rate, self.settings.invite_burst)
-        self.trace = Trace(self.settings.trace_messages, self.settings.trace_octets)
+        self.trace = Trace(self.settings.trace_messages)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._randomness = ""
         self._used = 0
@@ -96,7 +96,7 @@ class UserAgent:
     async def start(self, listen: Iterable[str]) -> None:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do."""
         self.loop = asyncio.get_running_loop()
-        self.now = self.loop.time
+        self.now = time.monotonic  # the clock of both event loops, and finer than what uvloop remembers of it
         self.endpoint = Endpoint(
             Surroundings(
                 clock=self.now,
@@ -111,6 +111,8 @@ class UserAgent:
             self.settings.policy,
         )
         self.listeners = await Listeners.open(list(listen), self, self.settings.advertise)
+        for transport in self.listeners:
+            transport.tap = self._sent
         self.nowhere = Hop(next(iter(self.listeners)), "", 0)
         self.resolver = Resolver(
             nameservers=self.settings.nameservers,
@@ -322,6 +324,9 @@ class UserAgent:
         except Exception:
             # A fault of ours in one call must not cost another call its packet.
             self.log.error("message not handled", source=f"{hop.host}:{hop.port}", exc_info=True)
+
+    def _sent(self, transport: Transport, data: bytes, host: str, port: int) -> None:
+        self.trace.add(self.now(), False, Hop(transport, host, port), data)
 
     def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
         """What could not be delivered."""

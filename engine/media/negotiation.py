@@ -33,7 +33,7 @@ _MEMO_TAIL = 1024
 _HOLD = frozenset({b"0.0.0.0", b"::", b"0:0:0:0:0:0:0:0"})
 
 
-class NotAcceptable(ParseError):  # noqa: N818 - the reason phrase of its status
+class NotAcceptable(ParseError):
     """Media that cannot be agreed on: `status` is 488, or 400 and 413 where the description itself is at fault."""
 
     def __init__(self, message: str, status: int = 488) -> None:

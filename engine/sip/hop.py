@@ -1,5 +1,6 @@
 """Where a message came from or goes to. The protocol core only names it; sockets are the transports' business."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 
@@ -34,6 +35,9 @@ class Transport(Protocol):
     @property
     def local(self) -> tuple[str, int]:
         """The bound address and port; IPv6 without brackets."""
+
+    tap: "Callable[[Transport, bytes, str, int], None] | None"
+    """Shown each message that `send` is given: the engine's trace."""
 
     def send(self, data: bytes, host: str, port: int) -> None:
         """Sends one whole message to a numeric address.

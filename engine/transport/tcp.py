@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
@@ -17,7 +18,7 @@ from engine.transport.addresses import (
 )
 from engine.transport.connection import Connection
 from engine.transport.failures import Failures
-from engine.transport.hop import Hop, Sink
+from engine.transport.hop import Hop, Sink, Transport
 from engine.transport.limits import Limits
 
 _BACKLOG = 1024
@@ -43,6 +44,7 @@ class TcpTransport:
     reliable = True
 
     def __init__(self, sock: socket.socket, sink: Sink, advertise: str, limits: Limits) -> None:
+        self.tap: Callable[[Transport, bytes, str, int], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._family = int(sock.family)
@@ -100,6 +102,8 @@ class TcpTransport:
 
     def send(self, data: bytes, host: str, port: int) -> None:
         """Sends one message over the connection to a numeric address, or over a new one; see `Transport.send`."""
+        if self.tap is not None:
+            self.tap(self, data, host, port)
         key = self._key(host, port)
         connection = self._usable.get(key)
         if connection is None or not connection.usable:

@@ -5,11 +5,12 @@ import errno
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from typing import Self
 
 from engine.transport.addresses import SentBy, SockAddr, error_words, family_of, peer_host, socket_address
 from engine.transport.failures import Failures
-from engine.transport.hop import Hop, Sink
+from engine.transport.hop import Hop, Sink, Transport
 from engine.transport.limits import Limits
 
 # linux/in.h, linux/in6.h, asm-generic/socket.h, linux/errqueue.h; the socket module does not name these.
@@ -67,9 +68,11 @@ class UdpTransport:
         "received",
         "send_dropped",
         "sent",
+        "tap",
     )
 
     def __init__(self, sock: socket.socket, sink: Sink, advertise: str, limits: Limits) -> None:
+        self.tap: Callable[[Transport, bytes, str, int], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._fd = sock.fileno()
@@ -133,6 +136,8 @@ class UdpTransport:
 
     def send(self, data: bytes, host: str, port: int) -> None:
         """Sends one datagram to a numeric address; see `Transport.send`."""
+        if self.tap is not None:
+            self.tap(self, data, host, port)
         address = self._addresses.get((host, port)) or self._address(data, host, port)
         if address is None:
             return

@@ -23,6 +23,7 @@ class Network:
         self.log: list[tuple[float, str, str, bytes]] = []
         self.keep_log = True
         self._queue: list[tuple[float, int, bytes, tuple[str, int], tuple[str, int]]] = []
+        self._acts: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self.drop: Callable[[bytes], bool] = lambda data: False
 
@@ -38,12 +39,28 @@ class Network:
             at = self.now + 0.001 + self.random.random() * self.jitter
             heapq.heappush(self._queue, (at, next(self._order), data, source, target))
 
+    def at(self, when: float, act: Callable[[], object]) -> None:
+        """Let `act` happen at `when`."""
+        heapq.heappush(self._acts, (when, next(self._order), act))
+
+    def next_due(self) -> float:
+        """When the next thing happens anywhere; infinity when nothing ever will again."""
+        due = [node.endpoint.next_deadline() for node in self.nodes.values()]
+        due += [queue[0][0] for queue in (self._queue, self._acts) if queue]
+        return min(due, default=float("inf"))
+
     def step(self) -> bool:
         """Do the next thing that is due anywhere; False when nothing will ever happen again."""
+        due = self.next_due()
+        if due == float("inf"):
+            return False
+        if self._acts and self._acts[0][0] <= due:
+            when, _, act = heapq.heappop(self._acts)
+            self.now = max(self.now, when)
+            act()
+            return True
         deadline = min((node.endpoint.next_deadline() for node in self.nodes.values()), default=float("inf"))
         arrival = self._queue[0][0] if self._queue else float("inf")
-        if min(deadline, arrival) == float("inf"):
-            return False
         if arrival <= deadline:
             at, _, data, source, target = heapq.heappop(self._queue)
             self.now = max(self.now, at)
@@ -60,9 +77,7 @@ class Network:
         """Let everything happen that happens within `seconds`."""
         end = self.now + seconds
         while True:
-            deadline = min((node.endpoint.next_deadline() for node in self.nodes.values()), default=float("inf"))
-            arrival = self._queue[0][0] if self._queue else float("inf")
-            if min(deadline, arrival) > end or not self.step():
+            if self.next_due() > end or not self.step():
                 break
         if seconds < 1e9:
             self.now = end
@@ -84,6 +99,7 @@ class Node:
     name = "udp"
     via_name = "UDP"
     reliable = False
+    tap = None
 
     def __init__(self, network: Network, host: str, policy: Policy | None = None, port: int = 5060) -> None:
         self.network = network
