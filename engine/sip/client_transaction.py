@@ -111,7 +111,7 @@ class ClientTransaction:
 
     def give_up(self, now: float) -> None:
         """An INVITE that was cancelled, or whose call is over, is waited for 64*T1 and no longer (RFC 3261 §9.1)."""
-        if self.state == "proceeding" and self.method == "INVITE":
+        if self.state == "proceeding" and self.expire_at == NEVER:
             self.expire_at = now + self.transactions.timers.timeout
             self.transactions.deadlines.set(self, self.expire_at)
 

@@ -127,6 +127,7 @@ class OutgoingRequest:
 
     def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         if self.user is None:
+            transaction.give_up(now)
             return
         if transaction is not self.transaction and self.method == "INVITE":
             self._late(transaction, response, now)
