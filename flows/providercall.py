@@ -108,6 +108,10 @@ def place_provider_call(env: FlowEnvironment, request: ProviderCallRequest) -> P
         raise ProviderCallError(
             "PROVIDER_NOT_FOUND", f"there is no provider {request.provider_id}; write the id of one that exists"
         )
+    for index, destination in enumerate(request.destinations):
+        if destination.type != "tel":
+            problem = f"destinations[{index}].type: a provider dials numbers, and this is {destination.type}; use tel"
+            raise ProviderCallError("INVALID_REQUEST_PARAMETER", problem)
     program = _program(env, request)
     now = datetime.fromtimestamp(env.wall(), UTC)
     made = ProviderCall(

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from engine.call import CallEnded
+from engine.sip.session import LIMIT_REACHED
 from flows.environment import CallLog, FlowEnvironment
+from flows.local_leg import LocalLeg
 from flows.record import CallRecord
 from flows.tasks import OwnedTasks, TooManyTasksError
 
@@ -60,6 +63,41 @@ def test_defaults_of_the_environment(world: Any) -> None:
 
     assert asyncio.run(scenario()) == ["127.0.0.1"]
     assert env.utc_now().tzinfo is not None
+
+
+def test_the_longest_call_time_is_a_timeout(world: Any) -> None:
+    call = world.fake_call(world.clock)
+    call.answer()
+    call.end("local", 200, LIMIT_REACHED)
+    record = CallRecord("x", "incoming")
+    record.finish(call, 0.0)
+    assert (record.hangup_reason, record.hangup_by) == ("timeout", "local")
+
+
+def test_a_local_leg_hands_orders_on_until_it_is_over(world: Any) -> None:
+    call = world.fake_call(world.clock)
+    leg = LocalLeg(call)
+    leg.ringing()
+    leg.progress()
+    assert (leg.id, leg.direction, leg.status) == ("call-1", "incoming", "ringing")
+    assert (leg.created, leg.ended_at, leg.ended_by, leg.answered) == (call.created, None, "", False)
+    leg.answer()
+    leg.answer()
+    leg.hangup(486)
+    leg.hangup()
+    assert call.orders == ["ringing", "progress", "answer", "answer"]
+    assert (leg.end_status, leg.status, leg.ended_by) == (200, "hangup", "local")
+    asyncio.run(leg.wait_ended())
+    for order in (leg.ringing, leg.progress, leg.answer, lambda: leg.reject(486), lambda: leg.redirect([])):
+        with pytest.raises(CallEnded):
+            order()
+
+
+def test_a_local_leg_that_was_too_slow_does_not_answer_the_caller(world: Any) -> None:
+    call = world.fake_call(world.clock)
+    with pytest.raises(CallEnded, match="another destination was quicker"):
+        LocalLeg(call, lambda: False).answer()
+    assert call.orders == []
 
 
 def test_a_record_keeps_few_notes() -> None:

@@ -238,6 +238,9 @@ def test_refusals_dial_nothing(world: Any) -> None:
     ]
     with pytest.raises(ProviderCallError, match="flow_id and actions are both given; keep one of them"):
         provider_call(world, flow_id="x", actions=[{"type": "answer"}])
+    with pytest.raises(ProviderCallError) as e:
+        provider_call(world, destinations=[TEL, {"type": "sip", "target": "sip:a@example.com"}])
+    assert str(e.value) == "destinations[1].type: a provider dials numbers, and this is sip; use tel"
     assert not world.agent.legs
 
 
@@ -248,3 +251,11 @@ def test_a_full_service_refuses_and_hangs_up_what_it_began(world: Any) -> None:
         provider_call(world, destinations=[TEL, TEL])
     assert e.value.reason == "RATE_LIMIT_EXCEEDED"
     assert world.channels() == 0
+
+
+def test_what_cannot_be_reached_through_the_provider_is_in_the_record(world: Any) -> None:
+    world.flows(f=[{"type": "answer"}])
+    world.number("+15559990000", "f")
+    _, _, (record,) = provider_call(world)
+    assert not world.agent.legs
+    assert (record.hangup_reason, record.notes) == ("noanswer", ["no listener of ours takes calls of our own"])
