@@ -264,7 +264,7 @@ class Endpoint:
 
     def _new_call_fault(self, request: Request) -> tuple[int, str] | None:
         arrived = self.dialogs.get((request.call_id, "", request.from_tag))
-        if arrived is not None and arrived.dialog.remote_cseq == request.cseq:
+        if isinstance(arrived, UasSession) and arrived.invite.cseq == request.cseq:
             # The same request over another path: one fork of it is being served (§8.2.2.2).
             return (482, "")
         return UasSession.fault(request, self.policy.min_se)

@@ -205,7 +205,7 @@ class World:
             assert (by, final) == ("local", callee.refused), story
             assert kind in ("refused", "cancelled"), story
         elif not callee.answered:
-            assert by == "remote" and final == 487 or final == 504, story
+            assert (by == "remote" and final == 487) or final == 504, story
             assert kind in ("cancelled", "refused"), story
 
 

@@ -1,0 +1,178 @@
+"""Dialogs, RFC 3261 §12: both roles, route sets, targets, CSeq order."""
+
+import pytest
+
+from engine.sip.dialog import CONFIRMED, EARLY, Dialog, contact_of, without_tag
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop
+from engine.sip.message import Request, Response, parse
+from tests.sip.simulation import Network, Node
+
+NODE = Node(Network(), "10.0.0.9")
+HOP = Hop(NODE, "10.0.0.1", 5060)
+
+
+def invite(headers: str = "Contact: <sip:a@10.0.0.1>\r\n", method: str = "INVITE", cseq: int = 7) -> Request:
+    message = parse(
+        f"{method} sip:b@10.0.0.9 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\r\n"
+        f'From: "A" <sip:a@example.com;x=1>;tag=f1\r\nTo: <sip:b@example.com>\r\nCall-ID: c1\r\n'
+        f"CSeq: {cseq} {method}\r\n{headers}Content-Length: 0\r\n\r\n".encode()
+    )
+    assert isinstance(message, Request)
+    return message
+
+
+def ok(headers: str = "Contact: <sip:b@10.0.0.1>\r\n", status: int = 200, tag: str = "t1") -> Response:
+    message = parse(
+        f"SIP/2.0 {status} OK\r\nVia: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bK1\r\nFrom: <sip:me@x>;tag=f9\r\n"
+        f"To: <sip:b@example.com>;tag={tag}\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\n{headers}"
+        "Content-Length: 0\r\n\r\n".encode()
+    )
+    assert isinstance(message, Response)
+    return message
+
+
+def caller(response: Response, state: str = EARLY, hop: Hop = HOP) -> Dialog:
+    return Dialog.as_caller(response, "<sip:me@x>", "f9", 1, state, "sip:b@example.com", hop)
+
+
+ROUTES = "Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\nContact: <sip:z@10.0.0.1>\r\n"
+
+
+def test_callee_keeps_record_route_in_order_12_1_1() -> None:
+    dialog = Dialog.as_callee(invite(ROUTES), "mine", None)
+    assert dialog.route_set == ["<sip:p1;lr>", "<sip:p2;lr>", "<sip:p3;lr>"]
+    assert dialog.key == ("c1", "mine", "f1")
+    assert (dialog.local_cseq, dialog.remote_cseq) == (0, 7)
+    assert dialog.remote_target == "sip:z@10.0.0.1"
+    assert dialog.remote == '"A" <sip:a@example.com;x=1>'
+
+
+def test_caller_reverses_record_route_12_1_2() -> None:
+    dialog = caller(ok(ROUTES))
+    assert dialog.route_set == ["<sip:p3;lr>", "<sip:p2;lr>", "<sip:p1;lr>"]
+    assert dialog.key == ("c1", "f9", "t1")
+
+
+def test_the_2xx_sets_the_route_set_anew_13_2_2_4() -> None:
+    dialog = caller(ok(ROUTES, 180))
+    dialog.confirm(ok("Record-Route: <sip:q1;lr>\r\nRecord-Route: <sip:q2;lr>\r\nContact: <sip:n@10.0.0.3>\r\n"))
+    assert dialog.state == CONFIRMED
+    assert dialog.route_set == ["<sip:q2;lr>", "<sip:q1;lr>"]
+    assert dialog.remote_target == "sip:n@10.0.0.3"
+
+
+def test_loose_route_goes_to_the_first_route_with_the_target_as_uri_12_2_1_1() -> None:
+    uri, routes, hop = caller(ok(ROUTES)).route()
+    assert uri == "sip:z@10.0.0.1"
+    assert routes == ["<sip:p3;lr>", "<sip:p2;lr>", "<sip:p1;lr>"]
+    assert hop == "sip:p3;lr"
+
+
+def test_strict_route_takes_the_request_uri_and_the_target_goes_last_12_2_1_1() -> None:
+    dialog = caller(ok("Record-Route: <sip:p1;lr>, <sip:strict>\r\nContact: <sip:z@10.0.0.1>\r\n"))
+    uri, routes, hop = dialog.route()
+    assert uri == "sip:strict"
+    assert routes == ["<sip:p1;lr>", "<sip:z@10.0.0.1>"]
+    assert hop == "sip:strict"
+
+
+def test_without_a_route_set_requests_go_to_the_target() -> None:
+    assert caller(ok()).route() == ("sip:b@10.0.0.1", [], "sip:b@10.0.0.1")
+
+
+def test_an_unusable_route_is_a_parse_error_and_nothing_else() -> None:
+    with pytest.raises(ParseError):
+        caller(ok("Record-Route: <sip:p1\r\nContact: <sip:b@x>\r\n")).route()
+
+
+def test_cseq_must_grow_12_2_2() -> None:
+    dialog = Dialog.as_callee(invite(cseq=7), "mine", None)
+    assert not dialog.accepts(invite(method="INFO", cseq=7))
+    assert not dialog.accepts(invite(method="INFO", cseq=6))
+    assert dialog.accepts(invite(method="INFO", cseq=12))  # gaps are in order
+    assert not dialog.accepts(invite(method="INFO", cseq=11))
+    assert dialog.remote_cseq == 12
+
+
+def test_the_callees_first_cseq_may_be_0_12_1_2() -> None:
+    dialog = caller(ok())
+    assert dialog.accepts(invite(method="INFO", cseq=0))
+    assert not dialog.accepts(invite(method="INFO", cseq=0))
+
+
+def test_local_cseq_counts_on() -> None:
+    dialog = caller(ok())
+    assert [dialog.next_cseq(), dialog.next_cseq()] == [2, 3]
+
+
+def test_target_refresh_moves_the_target_but_not_the_routes_12_2() -> None:
+    dialog = caller(ok(ROUTES))
+    dialog.refresh(invite("Contact: <sip:new@10.0.0.7>\r\nRecord-Route: <sip:other;lr>\r\n"))
+    assert dialog.remote_target == "sip:new@10.0.0.7"
+    assert len(dialog.route_set) == 3 and "other" not in "".join(dialog.route_set)
+
+
+@pytest.mark.parametrize("contact", ["", "Contact: <tel:+15551234567>\r\n"])
+def test_without_a_usable_contact_the_old_target_stands(contact: str) -> None:
+    dialog = caller(ok())
+    dialog.refresh(invite(contact))
+    assert dialog.remote_target == "sip:b@10.0.0.1"
+
+
+@pytest.mark.parametrize("contact", ["Contact: *\r\n", "Contact: <tel:+15551234567>\r\n", "Contact: <mailto:a@b>\r\n"])
+def test_an_invite_needs_a_sip_contact_8_1_1_8(contact: str) -> None:
+    with pytest.raises(ParseError):
+        Dialog.as_callee(invite(contact), "mine", None)
+
+
+def test_a_caller_of_rfc_2543_without_contact_is_reached_at_its_from() -> None:
+    assert Dialog.as_callee(invite(""), "mine", None).remote_target == "sip:a@example.com;x=1"
+
+
+def test_an_answer_without_contact_is_survived() -> None:
+    assert caller(ok("")).remote_target == "sip:b@example.com"
+
+
+@pytest.mark.parametrize(
+    ("header", "uri"),
+    [
+        ("Contact: sip:a@b;x=1\r\n", "sip:a@b"),
+        ('Contact: "Who, me" <SIP:a@b;transport=udp>;q=0.5\r\n', "SIP:a@b;transport=udp"),
+        ("Contact: <sips:a@b>, <sip:c@d>\r\n", "sips:a@b"),
+        ("m: <sip:short@form>\r\n", "sip:short@form"),
+    ],
+)
+def test_contact_shapes(header: str, uri: str) -> None:
+    assert contact_of(invite(header)) == uri
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("<sip:a@b>;tag=x1", "<sip:a@b>"),
+        ('"x;tag=no" <sip:a@b;tag=inside>;tag=x1', '"x;tag=no" <sip:a@b;tag=inside>'),
+        ("<sip:a@b>", "<sip:a@b>"),
+        ("<sip:a@b>;tag=x-1.2;user=phone", "<sip:a@b>;user=phone"),
+    ],
+)
+def test_addresses_are_kept_without_their_tag(value: str, kept: str) -> None:
+    assert without_tag(value) == kept
+
+
+def test_a_route_set_from_the_answer_ends_the_short_cut_over_the_connection() -> None:
+    stream = Node(Network(), "10.0.0.9")
+    stream.reliable = True
+    hop = Hop(stream, "10.0.0.1", 5060)
+    dialog = caller(ok("Contact: <sip:b@10.0.0.1>\r\n", 180), hop=hop)
+    assert dialog.way_back() == hop
+    dialog.confirm(ok(ROUTES))
+    assert dialog.way_back() is None
+
+
+def test_a_lost_connection_is_no_way_back() -> None:
+    stream = Node(Network(), "10.0.0.9")
+    stream.reliable = True
+    dialog = caller(ok(), hop=Hop(stream, "10.0.0.1", 5060))
+    stream.connected = lambda host, port: False  # type: ignore[method-assign]
+    assert dialog.way_back() is None
