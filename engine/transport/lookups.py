@@ -13,6 +13,7 @@ import dns.nameserver
 import dns.resolver
 
 from engine.transport.addresses import canonical, family_of
+from engine.transport.dns_sockets import DnsBackend
 from engine.transport.hosts import read_hosts
 
 _CACHED = 4096
@@ -154,10 +155,11 @@ class Lookups:
 class NameServers:
     """The `Query` that asks real name servers over dnspython: those given, or the machine's (/etc/resolv.conf)."""
 
-    __slots__ = ("_resolver",)
+    __slots__ = ("_backend", "_resolver")
 
     def __init__(self, servers: Sequence[tuple[str, int]] = ()) -> None:
         """`servers` are numeric addresses with ports. The system's file is read now, once."""
+        self._backend = DnsBackend()
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         if servers:
             self._resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]
@@ -182,6 +184,7 @@ class NameServers:
                 lifetime=timeout,
                 search=question.kind in ("A", "AAAA"),
                 raise_on_no_answer=False,
+                backend=self._backend,
             )
         except dns.resolver.NXDOMAIN as error:
             return (), _negative_ttl(error)

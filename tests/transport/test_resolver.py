@@ -263,7 +263,7 @@ def test_a_name_server_that_is_no_good_costs_bounded_time(run: Any, way: Callabl
         loop = asyncio.get_running_loop()
         before = loop.time()
         assert await resolver.resolve(uri("sip:plain.example.com")) == []
-        assert loop.time() - before < 1.0
+        assert loop.time() - before < 3.0
         await resolver.close()
         server.transport.close()
 
@@ -274,7 +274,7 @@ def test_a_name_server_that_ignores_naptr_and_aaaa_still_gives_the_rest(run: Any
     async def test() -> None:
         server = await NameServer.start()
         server.mute = {"NAPTR", "AAAA"}
-        resolver = against(server, timeout=0.3)
+        resolver = against(server, timeout=1.5)
         targets = texts(await resolver.resolve(uri("sip:srv.example.com")))
         assert targets == ["udp 192.0.2.1 5080"]
         await resolver.close()
@@ -292,6 +292,52 @@ def test_the_second_name_server_is_asked_when_the_first_is_silent(run: Any) -> N
         assert texts(await resolver.resolve(uri("sip:plain.example.com"))) == ["udp 192.0.2.4 5060"]
         await resolver.close()
         deaf.transport.close()
+        server.transport.close()
+
+    run(test)
+
+
+def test_a_name_server_that_is_not_there_is_noticed_at_once(run: Any) -> None:
+    async def test() -> None:
+        gone, server = await NameServer.start(), await NameServer.start()
+        gone.transport.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        lookups = Lookups(NameServers([gone.address, server.address]), hosts={}, timeout=600.0)
+        assert await lookups.ask(Question("plain.example.com", "A")) == ("192.0.2.4",)
+        await lookups.close()
+        server.transport.close()
+
+    run(test)
+
+
+def test_an_answer_too_long_for_a_datagram_is_fetched_over_tcp(run: Any) -> None:
+    async def test() -> None:
+        server = await NameServer.start()
+
+        def truncated(wire: bytes) -> bytes:
+            response = dns.message.make_response(dns.message.from_wire(wire))
+            response.flags |= dns.flags.TC
+            return response.to_wire()
+
+        async def over_tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            (size,) = struct.unpack("!H", await reader.readexactly(2))
+            answer = server.from_zone(await reader.readexactly(size))
+            assert answer is not None
+            writer.write(struct.pack("!H", len(answer)) + answer)
+            await reader.read()
+            writer.close()
+            done.set()
+
+        done = asyncio.Event()
+        server.answer = truncated
+        streams = await asyncio.start_server(over_tcp, *server.address)
+        lookups = Lookups(NameServers([server.address]), hosts={})
+        assert await lookups.ask(Question("plain.example.com", "A")) == ("192.0.2.4",)
+        await done.wait()
+        streams.close()
+        await streams.wait_closed()
+        await lookups.close()
         server.transport.close()
 
     run(test)
