@@ -4,12 +4,14 @@ The decision is made at once, without a task: a call that is refused costs no mo
 """
 
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from engine.call import Call
-from engine.sip.digest import DigestServer
+from engine.rate_limit import RateLimit
+from engine.sip.digest import DigestServer, Verdict
 from engine.sip.grammar import ParseError
 from engine.sip.message import Request
 from engine.sip.name_addr import NameAddr
@@ -26,6 +28,10 @@ from routing.settings import RoutingSettings
 
 Users = dict[tuple[str, str], str]  # (realm, username) -> password
 
+# What strangers bring about is logged so often, for each kind of it: a flood of it must not fill the disk.
+STRANGERS_LINES = 2.0  # lines a second
+STRANGERS_BURST = 10
+
 
 class Intake:
     """Takes calls in. `routing` and `users` change when the configuration is reloaded."""
@@ -40,6 +46,8 @@ class Intake:
         self.log_calls = False  # a line per call, where somebody reads it
         self.users: Users = {}
         self._digests: dict[str, DigestServer] = {}
+        self._lines = RateLimit(STRANGERS_LINES, STRANGERS_BURST)
+        self._unlogged: dict[str, int] = {}
         self.set_users(users)
 
     def set_users(self, users: Users) -> None:
@@ -52,12 +60,16 @@ class Intake:
         """The coroutine of the call; None for one that is refused."""
         invite = call.invite
         source = identify(self.directory, self.routing, call.remote.host)
-        if source.kind == "guest" and self._digests and self._authenticated(invite):
-            source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
+        stale = False
+        if source.kind == "guest" and self._digests and (shown := invite.lines("Authorization")):
+            judged = self._judge(shown, call)
+            stale = judged.stale
+            if judged.accepted:
+                source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
         target = dialled(invite.uri, self.routing, self.directory.numbers)
         verdict = admit(self.directory, self.routing, source, target)
         if isinstance(verdict, Refuse):
-            self._refuse(call, verdict, source)
+            self._refuse(call, verdict, source, stale)
             return None
         record = self._record(call, source, target.number)
         if isinstance(verdict, DialOut):
@@ -74,38 +86,49 @@ class Intake:
             return None
         return run(program, call, self.env, number=verdict.number, record=record)
 
-    def _refuse(self, call: Call, verdict: Refuse, source: Source) -> None:
-        guest = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
-        if guest and self._digests:
+    def _refuse(self, call: Call, verdict: Refuse, source: Source, stale: bool) -> None:
+        not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
+        if not_let_in and self._digests:
             # It may be a client that has not shown its credentials yet (RFC 3261 §22.2).
             challenges = [
                 ("WWW-Authenticate", value)
                 for digest in self._digests.values()
-                for value in digest.challenges(self.env.clock())
+                for value in digest.challenges(self.env.clock(), stale)
             ]
             call.reject(401, headers=challenges)
             return
         headers = [("Warning", f'399 trunkline "{verdict.warning}"')] if verdict.warning else []
         call.reject(verdict.status, verdict.reason, headers)
-        if self.log_calls or guest:
-            tell = self.log.warning if guest else self.log.info
-            tell(
-                "call refused",
-                call_id=call.id,
-                status=verdict.status,
-                cause=verdict.cause,
-                detail=verdict.detail,
-                source=call.remote.host,
-                known_as=source.kind,
-            )
+        if not (self.log_calls or not_let_in):
+            return
+        tell = self.log.warning if not_let_in else self.log.info
+        if source.kind == "guest":
+            tell = partial(self._tell, tell, verdict.cause if not_let_in else "")
+        tell(
+            "call refused",
+            call_id=call.id,
+            status=verdict.status,
+            cause=verdict.cause,
+            detail=verdict.detail,
+            source=call.remote.host,
+            known_as=source.kind,
+        )
 
-    def _authenticated(self, invite: Request) -> bool:
-        values = invite.lines("Authorization")
-        if not values:
-            return False
+    def _tell(self, tell: Callable[..., Any], kind: str, event: str, **values: Any) -> None:
+        """Log what a stranger did, unless much of this `kind` has been logged just now; `unlogged` tells how much."""
+        if not self._lines.allows(event + kind, self.env.clock()):
+            self._unlogged[event + kind] = self._unlogged.get(event + kind, 0) + 1
+            return
+        unlogged = self._unlogged.pop(event + kind, 0)
+        tell(event, **values, **({"unlogged": unlogged} if unlogged else {}))
+
+    def _judge(self, shown: Sequence[str], call: Call) -> Verdict:
+        """What a guest's credentials are worth; those for another server's realm count as none."""
+        invite = call.invite
+        found = Verdict(False, "", "missing")
         for realm, digest in self._digests.items():
             verdict = digest.verify(
-                values,
+                shown,
                 method="INVITE",
                 uri=invite.uri_text,
                 body=invite.body,
@@ -113,10 +136,21 @@ class Intake:
                 now=self.env.clock(),
             )
             if verdict.accepted:
-                return True
+                return verdict
             if verdict.reason not in ("missing", "realm"):
-                self.log.warning("credentials refused", user=verdict.username, reason=verdict.reason)
-        return False
+                found = verdict
+        # A nonce that has only grown old is no attempt at anything.
+        if found.reason not in ("missing", "stale"):
+            self._tell(
+                self.log.warning,
+                "",
+                "credentials refused",
+                call_id=call.id,
+                user=found.username,
+                reason=found.reason,
+                source=call.remote.host,
+            )
+        return found
 
     def _password(self, realm: str, username: str) -> str | None:
         return self.users.get((realm, username))
@@ -144,15 +178,22 @@ class Intake:
         """The caller's number and name, and whether it wants to stay unknown. A trunk's and a client's
         P-Asserted-Identity is believed (RFC 3325 §5), a guest's is not."""
         headers = invite.first
-        try:
-            address = invite.address("From")
-            private = "Privacy" in headers and "id" in invite.get("Privacy").lower().split(";")
-            private = private or address.uri_text[:14].lower() == "sip:anonymous@"
-            if source.kind != "guest" and "P-Asserted-Identity" in headers:
+        private = "Privacy" in headers and "id" in (word.strip() for word in invite.get("Privacy").lower().split(";"))
+        address = None
+        if source.kind != "guest" and "P-Asserted-Identity" in headers:
+            with suppress(ParseError):
                 address = invite.address("P-Asserted-Identity")
+        try:
+            shown = invite.address("From")
+            anonymous = shown.uri_text[:14].lower() == "sip:anonymous@"
+            private = private or anonymous
+            if address is None:
+                if anonymous:
+                    return "", "", True  # RFC 3323 §4.1.1.3: it is nobody's name or number
+                address = shown
+            return self._number(address), address.display, private
         except ParseError:
-            return "", "", False
-        return self._number(address), address.display, private
+            return "", "", private
 
     def _number(self, address: NameAddr) -> str:
         uri = address.uri

@@ -1,0 +1,332 @@
+"""Who may call what, over the wire: the tables of where a call comes from and what an INVITE is answered."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Run = Callable[..., None]
+ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
+OURS, ECHO, FOREIGN = "+15551234567", "+899100000001", "+821012345678"
+
+NUMBERS = [
+    {"number": OURS, "call_flow": "busy"},
+    {"number": "+15551230000"},
+    {"number": "+15551230001", "call_flow": "busy", "status": "suspended"},
+    {"number": "+15551230002", "status": "available"},
+    {"number": "+15551230003", "status": "released"},
+    {"number": ECHO, "call_flow": "busy"},
+]
+FLOWS = [{"name": "busy", "actions": [{"type": "reject", "option": {"code": 486}}]}]
+
+
+@pytest.mark.parametrize(
+    ("uri", "status"),
+    [
+        (f"sip:{OURS}@127.0.0.1", 486),
+        ("sip:15551234567@127.0.0.1", 486),
+        ("sip:0015551234567@127.0.0.1", 486),
+        ("sip:%2B15551234567@127.0.0.1", 486),
+        ("sip:+1-555-123-4567@127.0.0.1;user=phone", 486),
+        ("sip:+1(555)123.4567;isub=7@127.0.0.1;user=phone", 486),
+        ("tel:+1-555-123-4567", 486),
+        ("tel:5551234567;phone-context=+1", 486),
+        ("sip:899100000001@127.0.0.1", 486),
+        ("sip:+15551230000@127.0.0.1", 480),  # active, without a call flow
+        ("sip:+15551230001@127.0.0.1", 480),  # suspended
+        ("sip:+15551230002@127.0.0.1", 404),  # available
+        ("sip:+15551230003@127.0.0.1", 404),  # released
+        ("sip:+899100000099@127.0.0.1", 404),  # virtual, and none of ours
+        ("sip:nobody@127.0.0.1", 404),
+        ("sip:4711@127.0.0.1", 404),
+        ("sip:%00%07@127.0.0.1", 404),
+        ("sip:127.0.0.1", 484),
+        ("sip:+1555123456789012345@127.0.0.1", 484),
+        (f"sip:{'9' * 200}@127.0.0.1", 484),
+        ("mailto:ann@example.com", 416),
+        ("sip:+821012345678@127.0.0.1", 403),  # foreign
+    ],
+)
+def test_what_a_guest_hears(run: Run, uri: str, status: int) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(numbers=NUMBERS, flows=FLOWS)
+        wire = await bench.wire(GUEST)
+        response = await wire.answer(wire.request(uri=uri), engine.address)
+        assert response.status == status
+        warning = response.get("Warning")
+        assert ("no call flow" in warning) == (uri == "sip:+15551230000@127.0.0.1")
+        await engine.quiet()
+
+    run(test)
+
+
+def test_what_a_trunk_hears(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        trunk = await bench.phone(ONE)
+        more = bench.providers(trunk)
+        more["providers"][0]["inbound_addresses"] = ["127.0.0.32/31"]
+        more["providers"].append({"name": "other", "hostname": "192.0.2.1"})
+        numbers = [*NUMBERS, {"number": "+15551230005", "call_flow": "busy", "provider": "other"}]
+        # A trunk's network that is trusted too: it is a trunk all the same.
+        engine = await bench.engine(numbers=numbers, flows=FLOWS, sip={"trusted_networks": ["127.0.0.0/8"]}, **more)
+        for host in (ONE, "127.0.0.32", "127.0.0.33"):
+            wire = await bench.wire(host)
+            for uri, status in (
+                (f"sip:{OURS}@127.0.0.1", 486),
+                (f"sip:{ECHO}@127.0.0.1", 404),  # virtual numbers are not reached from the telephone network
+                (f"sip:{FOREIGN}@127.0.0.1", 404),  # a trunk dials out through nobody
+                ("sip:+15551230001@127.0.0.1", 480),
+            ):
+                assert (await wire.answer(wire.request(uri=uri), engine.address)).status == status, (host, uri)
+            response = await wire.answer(wire.request(uri="sip:+15551230005@127.0.0.1"), engine.address)
+            assert response.status == 486
+            await engine.quiet()
+            assert engine.record.notes == ["arrived on trunk p1, which is not the number's own"]
+        assert not trunk.calls
+
+    run(test)
+
+
+def test_guests_may_be_kept_out_altogether(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(numbers=NUMBERS, flows=FLOWS, sip={"allow_guests": False})
+        guest, client = await bench.wire(GUEST), await bench.wire(CLIENT)
+        assert (await guest.answer(guest.request(), engine.address)).status == 403
+        assert (await client.answer(client.request(), engine.address)).status == 486
+        assert engine.node.directory.refused == {"guests_not_allowed": 1}
+
+    run(test)
+
+
+def test_a_trusted_client_dials_out_and_the_record_tells_how_it_went(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, two, client = await bench.phone(ONE, 503), await bench.phone(TWO), await bench.phone(CLIENT)
+        engine = await bench.engine(**bench.providers(one, two))
+        leg, outcome = await client.call(engine.address, "00821012345678")
+        assert outcome.kind == "answered"
+        await bench.until(lambda: two.heard["ACK"])
+        leg.hangup()
+        await leg.wait_ended()
+        await engine.quiet()
+        record = engine.record
+        assert (record.source, record.source_name, record.destination) == ("+15550001111", "Ann", FOREIGN)
+        assert (record.hangup_reason, record.hangup_by) == ("normal", "remote")
+        assert [(a.provider_name, a.status, a.kind) for a in record.attempts] == [
+            ("p1", 503, "refused"),
+            ("p2", 200, "answered"),
+        ]
+        assert 0 <= record.answered_ms <= record.ended_ms
+        assert two.calls[0].invite.uri_text == f"sip:{FOREIGN}@{two.address}"
+        (line,) = engine.log.named("call ended")
+        assert line["call_id"] == record.id
+        assert (line["attempts"], line["status"], line["hangup_reason"]) == (2, 200, "normal")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("does", "heard", "reason", "by"),
+    [
+        (486, 486, "busy", "local"),
+        (600, 600, "busy", "local"),
+        (480, 480, "noanswer", "local"),
+        (404, 404, "failed", "local"),
+    ],
+)
+def test_the_far_ends_refusal_is_what_the_client_hears(run: Run, does: int, heard: int, reason: str, by: str) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await bench.phone(ONE, does), await bench.phone(CLIENT)
+        engine = await bench.engine(**bench.providers(one))
+        _, outcome = await client.call(engine.address, FOREIGN)
+        assert outcome.status == heard
+        await engine.quiet()
+        assert (engine.record.hangup_reason, engine.record.hangup_by) == (reason, by)
+
+    run(test)
+
+
+def test_a_client_that_gives_up_cancels_the_provider(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await bench.phone(ONE, "ring"), await bench.phone(CLIENT)
+        engine = await bench.engine(**bench.providers(one))
+        leg = client.dial(engine.address, FOREIGN)
+        far = await one.incoming()
+        await bench.until(lambda: client.heard["180"])
+        leg.cancel()
+        await far.wait_ended()
+        await engine.quiet()
+        assert one.heard["CANCEL"] == 1
+        assert (engine.record.hangup_reason, engine.record.hangup_by) == ("cancel", "remote")
+        assert engine.record.attempts[0].kind == "cancelled"
+
+    run(test)
+
+
+# ---- credentials
+
+USERS = {"users": [{"username": "desk", "password": "s3cret"}]}
+
+
+def test_a_user_with_credentials_dials_out_from_anywhere(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, stranger = await bench.phone(ONE), await bench.phone(GUEST)
+        engine = await bench.engine(sip=USERS, **bench.providers(one))
+        leg, outcome = await stranger.call(engine.address, FOREIGN, username="desk", password="s3cret")
+        assert outcome.kind == "answered"
+        assert stranger.heard["401"] == 1
+        leg.hangup()
+        await leg.wait_ended()
+        assert not engine.log.named("credentials refused")
+
+    run(test)
+
+
+@pytest.mark.parametrize(("user", "password", "reason"), [("desk", "wrong", "password"), ("nobody", "s3cret", "user")])
+def test_wrong_credentials_are_refused_and_logged_once(run: Run, user: str, password: str, reason: str) -> None:
+    async def test(bench: Any) -> None:
+        one, stranger = await bench.phone(ONE), await bench.phone(GUEST)
+        engine = await bench.engine(sip=USERS, **bench.providers(one))
+        _, outcome = await stranger.call(engine.address, FOREIGN, username=user, password=password)
+        assert outcome.status == 401
+        (line,) = engine.log.named("credentials refused")
+        assert (line["user"], line["reason"], line["source"]) == (user, reason, GUEST)
+        assert not one.calls
+        assert "s3cret" not in str(engine.log.text)
+
+    run(test)
+
+
+def test_credentials_that_were_overheard_are_worth_nothing(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, stranger, thief = await bench.phone(ONE), await bench.phone(GUEST), await bench.wire("127.0.0.13")
+        engine = await bench.engine(sip=USERS, **bench.providers(one))
+        overheard: list[str] = []
+        verify = engine.node.intake._judge
+
+        def listen(shown: Any, call: Any) -> Any:
+            overheard.extend(shown)
+            return verify(shown, call)
+
+        engine.node.intake._judge = listen
+        leg, outcome = await stranger.call(engine.address, FOREIGN, username="desk", password="s3cret")
+        assert outcome.kind == "answered"
+        stolen = f"Authorization: {overheard[-1]}"
+        for target in (FOREIGN, "+441632960000"):
+            request = thief.request(uri=f"sip:{target}@{engine.address}", headers=[stolen])
+            response = await thief.answer(request, engine.address)
+            assert response.status == 401
+        assert {line["reason"] for line in engine.log.named("credentials refused")} == {"replayed", "uri"}
+        assert len(one.calls) == 1
+        leg.hangup()
+        await leg.wait_ended()
+
+    run(test)
+
+
+def test_a_nonce_that_has_run_out_is_challenged_anew_as_stale(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, stranger = await bench.phone(ONE), await bench.phone(GUEST)
+        engine = await bench.engine(sip=USERS, **bench.providers(one))
+        now = engine.node.env.clock
+        late = iter([0.0, 301.0, 301.0, 301.0])
+        engine.node.intake.env.clock = lambda: now() + next(late, 301.0)
+        _, outcome = await stranger.call(engine.address, FOREIGN, username="desk", password="s3cret")
+        assert outcome.kind == "answered"
+        assert stranger.heard["401"] == 2
+        stale = [r.get("WWW-Authenticate") for r in stranger.responses if r.status == 401]
+        assert ["stale=true" in value for value in stale] == [False, True]
+
+    run(test)
+
+
+# ---- who calls
+
+
+@pytest.mark.parametrize(
+    ("host", "headers", "source", "private"),
+    [
+        (CLIENT, ["P-Asserted-Identity: <tel:+15557770000>"], "+15557770000", False),
+        (ONE, ['P-Asserted-Identity: "Bob" <sip:+15557770000@x.invalid>, <tel:+15557770000>'], "+15557770000", False),
+        (GUEST, ["P-Asserted-Identity: <tel:+15557770000>"], "+15550001111", False),
+        (ONE, ["P-Asserted-Identity: <tel:+15557770000>", "Privacy: id"], "+15557770000", True),
+        (ONE, ["P-Asserted-Identity: <tel:+15557770000>", "Privacy: critical; id"], "+15557770000", True),
+        (ONE, ["P-Asserted-Identity: rubbish", "Privacy: id"], "+15550001111", True),
+        (CLIENT, ["Privacy: none"], "+15550001111", False),
+    ],
+)
+def test_an_asserted_identity_is_believed_from_trunks_and_clients_only(
+    run: Run, host: str, headers: list[str], source: str, private: bool
+) -> None:
+    async def test(bench: Any) -> None:
+        trunk = await bench.phone(ONE)
+        engine = await bench.engine(numbers=NUMBERS, flows=FLOWS, **bench.providers(trunk))
+        wire = await bench.wire(host)
+        assert (await wire.answer(wire.request(headers=headers), engine.address)).status == 486
+        assert (engine.record.source, engine.record.anonymous) == (source, private)
+
+    run(test)
+
+
+def test_an_anonymous_caller_stays_anonymous_towards_the_provider(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await bench.phone(ONE, 486), await bench.phone(CLIENT)
+        engine = await bench.engine(**bench.providers(one))
+        anonymous = '"Anonymous" <sip:anonymous@anonymous.invalid>'
+        await client.call(engine.address, FOREIGN, from_=anonymous)
+        await client.call(
+            engine.address, FOREIGN, from_=anonymous, headers=[("P-Asserted-Identity", "<sip:+15557770000@x.invalid>")]
+        )
+        nobody, somebody = (call.invite for call in one.calls)
+        for invite in (nobody, somebody):
+            assert invite.get("From").startswith(anonymous + ";tag=")
+            assert invite.get("Privacy") == "id"
+        assert "anonymous" not in nobody.get("P-Asserted-Identity")
+        assert "+15557770000@" in somebody.get("P-Asserted-Identity")
+
+    run(test)
+
+
+# ---- the log
+
+
+def test_what_peers_write_reaches_the_log_escaped(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(numbers=NUMBERS, flows=FLOWS)
+        wire = await bench.wire(GUEST)
+        await wire.answer(wire.request(uri="sip:%1b%5b2J%0d%0aevil@127.0.0.1"), engine.address)
+        await wire.answer(wire.request(from_='"\\\x1b[31m\u202egnp" <sip:%C3%A9%1b@x>'), engine.address)
+        text = "\n".join(engine.log.text)
+        assert len(engine.log.events) == 2
+        assert text.isascii()
+        assert text.replace("\n", "").isprintable()
+
+    run(test)
+
+
+def test_a_flood_of_toll_fraud_is_counted_but_does_not_flood_the_log(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine()
+        wire = await bench.wire(GUEST)
+        for _ in range(200):
+            wire.send(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)
+            wire.send(wire.request(uri="sip:+899100000099@127.0.0.1"), engine.address)
+        await bench.until(lambda: sum(engine.node.directory.refused.values()) == 400)
+        lines = engine.log.named("call refused")
+        assert 1 <= len(lines) <= 30
+        assert engine.node.directory.refused == {"foreign_from_guest": 200, "unknown_number": 200}
+        assert lines[0]["cause"] == "foreign_from_guest"
+
+    run(test)
+
+
+def test_a_flood_of_wrong_passwords_does_not_flood_the_log(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(sip=USERS)
+        wire = await bench.wire(GUEST)
+        made_up = 'Digest username="desk", realm="trunkline", nonce="1", uri="sip:x@127.0.0.1", response="2"'
+        for _ in range(200):
+            wire.send(wire.request(uri="sip:x@127.0.0.1", headers=[f"Authorization: {made_up}"]), engine.address)
+        await bench.until(lambda: sum(engine.node.directory.refused.values()) == 200)
+        assert 1 <= len(engine.log.named("credentials refused")) <= 30
+
+    run(test)
