@@ -158,7 +158,7 @@ class Dialog:
 def contact_of(message: Message, name: str = "Contact") -> str:
     """The URI in Contact, which must be a single sip or sips one (§8.1.1.8). Raises ParseError."""
     plain = PLAIN_ADDRESS.fullmatch(message.get(name))
-    if plain is not None and len(message.first) == len(message.fields):
+    if plain is not None and message.unrepeated:
         return str(plain[1])
     contact = message.address(name)
     uri = contact.uri_text

@@ -6,6 +6,7 @@ message needs to be matched (top Via, tags, Call-ID, CSeq) is typed at once, eve
 
 import re
 from collections.abc import Iterator
+from operator import methodcaller
 from typing import TypeVar
 
 from engine.sip.grammar import COMMON_HOST, COMMON_PORT, ParseError, split_list
@@ -23,13 +24,11 @@ MAX_HEAD_LINE = 32_768  # characters in one header field
 Headers = dict[str, list[str]]
 Field = tuple[str, str]
 
-# RFC 3261 §25.1: one header field line, begun by the end of the line before. All else is looked at closely.
-_FIELD = re.compile(r"\r\n([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:[ \t]*([^\r\n]*)")
+_name_and_value = methodcaller("split", ": ", 1)
 _FOLD = re.compile(r"\r\n[ \t]+")
 _CSEQ = re.compile(r"([0-9]{1,20})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 _METHOD = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([0-9]{3}) (.*)", re.DOTALL)
-_CALL_ID = re.compile(r"[^\s@,;]+(?:@[^\s@,;]+)?")
 _TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 # The usual shape of the topmost Via: group 1 is sent-by, 3 the branch. All else goes to the careful parser.
 _PLAIN_VIA = re.compile(
@@ -89,13 +88,13 @@ class Message:
     """What requests and responses share: header fields, body, and the typed values by which they are matched."""
 
     __slots__ = (
+        "_lines",
         "_via",
         "body",
         "branch",
         "call_id",
         "cseq",
         "cseq_method",
-        "fields",
         "first",
         "from_tag",
         "sent_by",
@@ -103,7 +102,6 @@ class Message:
         "top_via",
     )
 
-    fields: list[Field]  # every header field line, in order, names in their one spelling
     first: dict[str, str]  # the first line of each
     body: bytes
     top_via: str  # the first Via line, with what we noted in it
@@ -116,7 +114,7 @@ class Message:
     to_tag: str
 
     def _fill(self, headers: Headers, body: bytes) -> None:
-        self.fields = [(name, value) for name, values in headers.items() for value in values]
+        self._lines: list[Field] | None = [(name, value) for name, values in headers.items() for value in values]
         self.first = {name: values[0] for name, values in headers.items() if values}
         self.body = body
         self.top_via = self.first.get("Via", "")
@@ -130,9 +128,19 @@ class Message:
         return self._via
 
     @property
+    def fields(self) -> list[Field]:
+        """Every header field line, in order, names in their one spelling."""
+        return list(self.first.items()) if self._lines is None else self._lines
+
+    @property
+    def unrepeated(self) -> bool:
+        """No header field has a second line (cheap; may be False where it could be True)."""
+        return self._lines is None
+
+    @property
     def single_via(self) -> bool:
         """Whether it came straight from its sender, over no proxy."""
-        return "," not in self.top_via and (len(self.first) == len(self.fields) or len(self.lines("Via")) == 1)
+        return "," not in self.top_via and (self._lines is None or len(self.lines("Via")) == 1)
 
     @property
     def plain_via(self) -> bool:
@@ -153,6 +161,8 @@ class Message:
         """The lines of a header field, comma lists as they came."""
         if name not in self.first:
             return []
+        if self._lines is None:
+            return [self.first[name] if name != "Via" else self.top_via]
         if name == "Via":
             return [self.top_via, *[value for other, value in self.fields if other == name][1:]]
         return [value for other, value in self.fields if other == name]
@@ -253,8 +263,41 @@ class Response(Message):
 
 def parse(data: bytes) -> Request | Response:
     """Read one message; bytes behind Content-Length are ignored (RFC 3261 §18.3). Raises BadMessage, nothing else."""
-    if data.startswith(b"\r\n"):
-        data = data.lstrip(b"\r\n")  # RFC 3261 §7.5: empty lines before the start line
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or len(data) > MAX_MESSAGE or data[0] <= 32:
+        return _parse_closely(data)
+    text = str(data[:end], "utf-8", "surrogateescape")
+    lines = text.split("\r\n")
+    count = len(lines) - 1
+    try:
+        first = dict(map(_name_and_value, lines[1:]))
+    except ValueError:
+        return _parse_closely(data)
+    # "Name: value" in every line, names as they are usually spelled and none twice, no CR, LF or NUL but at the ends of
+    # lines: nothing is left to do.
+    if (
+        len(first) != count
+        or not first.keys() <= USUAL
+        or "\t" in text
+        or "\0" in text
+        or text.count("\n") != count
+        or text.count("\r") != count
+    ):
+        return _parse_closely(data)
+    if ":  " in text or " \r\n" in text or text[-1] == " ":
+        first = {name: value.strip(" ") for name, value in first.items()}
+    message = _start(lines[0], first, None, data[end + 4 :])
+    try:
+        _type(message)
+    except ParseError as error:
+        partial = message if isinstance(message, Request) else None
+        raise BadMessage(str(error), error.status, partial) from None
+    return message
+
+
+def _parse_closely(data: bytes) -> Request | Response:
+    """A message that is not written as usual: folded, abbreviated, cut off, with a header field twice, or malformed."""
+    data = data.lstrip(b"\r\n")  # RFC 3261 §7.5: empty lines before the start line
     fault, status = "", 400
     if len(data) > MAX_MESSAGE:
         fault, status = f"message of {len(data)} bytes, at most {MAX_MESSAGE} are taken", 513
@@ -270,22 +313,9 @@ def parse(data: bytes) -> Request | Response:
         text = _FOLD.sub(" ", text)
     if " \r\n" in text or "\t\r\n" in text or text[-1:] in (" ", "\t"):
         text = _trimmed(text)
-    fields = _FIELD.findall(text)
-    first = dict(fields)
-    lines = text.count("\n")
-    # Names as they are usually spelled, none twice, every line understood, no CR, LF or NUL but at the ends of lines:
-    # nothing is left to do.
-    if (
-        len(first) != len(fields)
-        or not first.keys() <= USUAL
-        or len(fields) != lines
-        or text.count("\r") != lines
-        or "\0" in text
-    ):
-        close, fields, first = _look_closely(text)
-        fault = fault or close
-    start = text[: text.find("\r\n")] if lines else text
-    message = _start(start, first, fields, data[end + 4 :])
+    close, fields, first = _look_closely(text)
+    fault = fault or close
+    message = _start(text.partition("\r\n")[0], first, fields, data[end + 4 :])
     try:
         if fault:
             raise ParseError(fault, status)
@@ -332,7 +362,7 @@ def _look_closely(text: str) -> tuple[str, list[Field], dict[str, str]]:
     return fault, fields, first
 
 
-def _start(line: str, first: dict[str, str], fields: list[Field], body: bytes) -> Request | Response:
+def _start(line: str, first: dict[str, str], fields: list[Field] | None, body: bytes) -> Request | Response:
     parts = line.split(" ")
     if len(parts) == 3 and parts[2] == "SIP/2.0" and _METHOD.fullmatch(parts[0]) and parts[1]:
         request = Request.__new__(Request)
@@ -363,9 +393,9 @@ def _start(line: str, first: dict[str, str], fields: list[Field], body: bytes) -
 M = TypeVar("M", "Request", "Response")
 
 
-def _with(message: M, first: dict[str, str], fields: list[Field], body: bytes) -> M:
+def _with(message: M, first: dict[str, str], fields: list[Field] | None, body: bytes) -> M:
     message.first = first
-    message.fields = fields
+    message._lines = fields
     message.body = body
     message.top_via = first.get("Via", "")
     message._via = None
@@ -385,7 +415,7 @@ def _type(message: Request | Response) -> None:
         message.sent_by, message.branch = plain[1], plain[3]
     else:
         message.sent_by, message.branch = message.via.sent_by, message.via.branch
-    if _CALL_ID.fullmatch(call_id) is None:
+    if " " in call_id or "," in call_id or not call_id:
         raise ParseError("malformed Call-ID")
     message.call_id = call_id
     tagged = _TAGGED.fullmatch(to)
@@ -455,7 +485,7 @@ def _type_request(request: Request) -> None:
         _number("Expires", first["Expires"], 2**32 - 1)
     contact = first.get("Contact", "*")
     if contact != "*" and method not in _ONLY_TAGS:
-        if PLAIN_ADDRESS.fullmatch(contact) is not None and len(first) == len(request.fields):
+        if PLAIN_ADDRESS.fullmatch(contact) is not None and request.unrepeated:
             return
         for value in request.values("Contact"):
             if PLAIN_ADDRESS.fullmatch(value) is None:

@@ -62,7 +62,7 @@ class ServerTransaction:
         self.state = "proceeding" if request.method == "INVITE" else "trying"
         first = request.first
         # As many names as lines: then no Via stands behind the first one.
-        via = request.top_via if len(first) == len(request.fields) else "\r\nVia: ".join(request.lines("Via"))
+        via = request.top_via if request.unrepeated else "\r\nVia: ".join(request.lines("Via"))
         self._before_to = f"\r\nVia: {via}\r\nFrom: {first['From']}\r\nTo: {first['To']}"
         tagged = "" if request.to_tag else f";tag={tag}"
         self._after_to = f"{tagged}\r\nCall-ID: {request.call_id}\r\nCSeq: {request.cseq} {request.method}\r\n"
