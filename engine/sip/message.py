@@ -124,7 +124,7 @@ class Message:
     def via(self) -> Via:
         """The topmost Via. Raises ParseError."""
         if self._via is None:
-            self._via = Via.first(self.first["Via"])
+            self._via = Via.first(self.get("Via"))
         return self._via
 
     @property
