@@ -8,7 +8,10 @@ from engine.sip.message import Request, Response, parse
 from engine.sip.outgoing import LARGEST_DATAGRAM, OutgoingRequest
 from tests.sip.wire import PEER, Stage, Wire, response
 
-HEAD = "Route: <sip:proxy;lr>\r\nMax-Forwards: 70\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\nCall-ID: c\r\nCSeq: 7 {}\r\n"
+HEAD = (
+    "Route: <sip:proxy;lr>\r\nMax-Forwards: 70\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\n"
+    "Call-ID: c\r\nCSeq: 7 {}\r\n"
+)
 
 
 class User:
