@@ -575,6 +575,8 @@ class Session:
     def _send_bye(self, reason: str, now: float) -> None:
         if self._reinvite is not None:
             self.refuse_reinvite(487, now)
+        if self._owed:
+            self.acknowledge_reinvite(self._owed, b"", now)
         headers = f"Reason: {reason}\r\n{self.endpoint.agent_line}" if reason else self.endpoint.agent_line
         with suppress(ParseError):  # nowhere to send it: the call ends all the same
             self.send(self.compose("BYE", None, headers), now)

@@ -455,6 +455,11 @@ class UacSession(Session):
     def _owns_call_id(self) -> bool:
         return True
 
+    def _send_bye(self, reason: str, now: float) -> None:
+        if self._ack is None:
+            self.acknowledge(now)  # §13.2.2.4: every 2xx gets its ACK, the BYE comes after it
+        super()._send_bye(reason, now)
+
     def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
         if self.dialog.state == CONFIRMED or self.dialer is None:
             super().end_by_us(now, reason, status, words)
