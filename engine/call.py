@@ -44,6 +44,7 @@ class Call:
         "_rang",
         "agent",
         "answered_at",
+        "awaits_end",
         "bridge_",
         "created",
         "end_reason",
@@ -82,6 +83,7 @@ class Call:
         self.bridge_: Bridge | None = None
         self.on_end: Callable[[Call], None] | None = None
         self.task: asyncio.Task[Any] | None = None  # runs what happens to the call; ends with it
+        self.awaits_end = False  # the task waits for nothing else, so it need not be cancelled
         self._ended: asyncio.Future[None] | None = None
         self._acknowledged: asyncio.Future[None] | None = None
         self._media: MediaPort | None = None
@@ -196,6 +198,8 @@ class Call:
             return
         if self._ended is None:
             self._ended = self.agent.loop.create_future()
+        if asyncio.current_task() is self.task:
+            self.awaits_end = True
         await self._ended
 
     async def sleep(self, seconds: float) -> None:

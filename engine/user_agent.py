@@ -174,7 +174,7 @@ class UserAgent:
         if call.direction == "incoming":
             self.incoming -= 1
         task = call.task
-        if task is not None and task is not asyncio.current_task(self.loop):
+        if task is not None and not call.awaits_end and task is not asyncio.current_task(self.loop):
             task.cancel()
         if self._idle is not None and not self.calls and not self._idle.done():
             self._idle.set_result(None)

@@ -9,14 +9,18 @@ from typing import Any
 import httpx
 import structlog
 
+from config.faults import ConfigurationError, Fault
 from config.loading import Configuration
 from engine.call import Call
 from engine.sip.endpoint import Limits, Policy
 from engine.sip.timers import TimerValues
+from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
+from engine.transport.hop import Transport
+from engine.transport.listeners import ListenUrl
 from engine.user_agent import AgentSettings, UserAgent
 from flows.environment import FlowEnvironment, WebhookLimits
 from flows.library import FlowLibrary
-from flows.python_flows import PythonFlow, load_module
+from flows.python_flows import FlowModuleError, PythonFlow, load_module
 from routing.directory import Directory
 from routing.health import HealthBoard
 from routing.hunt import Router
@@ -25,6 +29,9 @@ from service.intake import Intake, Users
 from service.trunk_addresses import TrunkAddresses
 
 DRAINED_RETRY_AFTER = 5  # s
+# What a reload takes over; whatever else has changed takes a restart.
+RELOADED = {"numbering", "webhook", "flows_module"}
+RELOADED_SIP = {"trusted_networks", "allow_guests", "users"}
 
 
 class Node:
@@ -53,6 +60,7 @@ class Node:
         self.intake = Intake(self.directory, routing, self.env, self.log, _users(configuration))
         self.intake.log_calls = configuration.settings.log.level in ("debug", "info")
         self._trunk_addresses: TrunkAddresses | None = None
+        self._started_with = configuration.settings
         self._fill(configuration)
 
     def _on_call(self, call: Call) -> Coroutine[Any, Any, Any] | None:
@@ -64,8 +72,7 @@ class Node:
         env = self.env
         env.clock = self.agent.now
         env.http = httpx.AsyncClient(follow_redirects=False)
-        first = self.agent.nowhere.transport
-        env.own_address = f"{_bracketed(first.local[0])}:{first.local[1]}"
+        env.own_address = _own_address(self.agent.nowhere.transport)
         self._trunk_addresses = TrunkAddresses(self.directory, self.agent.resolver, self.log)
         self._trunk_addresses.start()
 
@@ -84,10 +91,9 @@ class Node:
     async def reload(self, configuration: Configuration) -> list[str]:
         """Take over numbers, providers, routes, flows and routing settings for new calls. Calls in progress go on with
         what they began with. Returns sentences about what takes a restart."""
-        old = self.configuration.settings
-        self.configuration = configuration
-        await asyncio.to_thread(self._fill, configuration)
         routing = self._routing(configuration)
+        await asyncio.to_thread(self._fill, configuration)
+        self.configuration = configuration
         self.router.settings = routing
         self.env.routing = routing
         self.intake.routing = routing
@@ -96,17 +102,25 @@ class Node:
         self.board.keep({provider.id.int for provider in configuration.providers})
         if self._trunk_addresses is not None:
             self._trunk_addresses.look_again()
-        new = configuration.settings
-        reloaded = {"trusted_networks", "allow_guests", "users"}
+        return self._differences(configuration)
+
+    def _differences(self, configuration: Configuration) -> list[str]:
+        """What runs otherwise than the configuration says."""
+        old, new = self._started_with, configuration.settings
+        names: list[tuple[str, str, Any, Any]]
+        names = [("sip", name, old.sip, new.sip) for name in type(new.sip).model_fields if name not in RELOADED_SIP]
+        names += [("", name, old, new) for name in type(new).model_fields if name not in RELOADED | {"sip"}]
         return [
-            f"sip.{name} has changed: it takes a restart"
-            for name in type(new.sip).model_fields
-            if name not in reloaded and getattr(new.sip, name) != getattr(old.sip, name)
+            f"{f'{section}.' if section else ''}{name} has changed: it takes a restart"
+            for section, name, before, after in names
+            if getattr(before, name) != getattr(after, name)
         ]
 
     def _fill(self, configuration: Configuration) -> None:
+        # What may fail comes first: a broken configuration changes nothing.
+        library = FlowLibrary(configuration.flows, python_flows(configuration))
         self.directory.replace(configuration.numbers, configuration.providers, configuration.routes)
-        self.library.replace(FlowLibrary(configuration.flows, python_flows(configuration)))
+        self.library.replace(library)
 
     def _routing(self, configuration: Configuration) -> RoutingSettings:
         routing = configuration.routing_settings()
@@ -114,20 +128,27 @@ class Node:
         if sip.advertise:
             routing.from_domain = sip.advertise
         else:
-            host = sip.listen[0].partition("://")[2]
-            routing.from_domain = host.rpartition(":")[0] if not host.endswith("]") else host
+            routing.from_domain = bracketed(_shown_host(ListenUrl.parse(sip.listen[0]).host))
         return routing
 
 
 def python_flows(configuration: Configuration) -> dict[str, PythonFlow]:
-    """The flows of the configured Python module."""
+    """The flows of the configured Python module. Raises ConfigurationError when it can be loaded no more."""
     module = configuration.settings.flows_module
-    return load_module(module, configuration.path.parent) if module else {}
+    if not module:
+        return {}
+    try:
+        return load_module(module, configuration.path.parent)
+    except FlowModuleError as error:
+        raise ConfigurationError([Fault(str(configuration.path), ("flows_module",), str(error))]) from None
 
 
 def python_flow_names(module: str, beside: Path) -> list[str]:
-    """For `config.loading.load`: which flows a Python module registers."""
-    return list(load_module(module, beside))
+    """For `config.loading.load`: which flows a Python module registers. Raises ValueError with a sentence."""
+    try:
+        return list(load_module(module, beside))
+    except FlowModuleError as error:
+        raise ValueError(str(error)) from None
 
 
 def agent_settings(configuration: Configuration) -> AgentSettings:
@@ -137,6 +158,7 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         user_agent=sip.user_agent,
         session_expires=round(sip.session_expires),
         min_se=round(sip.min_se),
+        trying_after=0.2,
         timers=TimerValues(t1=sip.t1, t2=sip.t2, d=64 * sip.t1),
         limits=Limits(sessions=4 * sip.max_calls, retry_after=DRAINED_RETRY_AFTER),
     )
@@ -149,6 +171,7 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         invite_burst=sip.invite_rate.burst,
         rtp_first=sip.rtp_ports.first,
         rtp_last=sip.rtp_ports.last,
+        nameservers=tuple((host, port or 53) for host, port in map(split_host_port, sip.nameservers)),
     )
 
 
@@ -156,5 +179,18 @@ def _users(configuration: Configuration) -> Users:
     return {(user.realm, user.username): user.password for user in configuration.settings.sip.users}
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _shown_host(host: str) -> str:
+    """The host that peers may be shown for a listener: of a wildcard, the address that leads out of this machine."""
+    if host not in WILDCARDS:
+        return host
+    # Addresses for documentation (RFC 5737, RFC 3849): the kernel is asked for its way to them, nothing is sent.
+    towards, otherwise = ("2001:db8::1", "::1") if ":" in host else ("192.0.2.1", "127.0.0.1")
+    return ROUTES.source(towards) or otherwise
+
+
+def _own_address(listener: Transport) -> str:
+    """Where calls of our own reach our own numbers: what stands behind the `@` of their URI."""
+    host, port = listener.local
+    if host in WILDCARDS:
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"{bracketed(host)}:{port}" + ("" if listener.name == "udp" else f";transport={listener.name}")

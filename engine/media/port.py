@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from itertools import count
 from typing import Self
 
 from engine.media import negotiation
@@ -20,6 +21,7 @@ _LARGEST = 1500
 """Octets of the largest datagram that is taken for RTP: no telephone codec fills half of an Ethernet frame."""
 
 _random = random.SystemRandom()  # RFC 3550 §5.1, §8: SSRC and first numbers are not to be guessed
+_sessions = count(_random.getrandbits(47))  # RFC 8866 §5.2: no two sessions of ours have the same id
 
 
 class MediaPort:
@@ -160,7 +162,7 @@ class MediaPort:
 
     def _begin(self, now_id: int | None) -> None:
         if not self._local:
-            self._session_id = self._version = _random.getrandbits(48) if now_id is None else now_id
+            self._session_id = self._version = next(_sessions) if now_id is None else now_id
 
     def _say(self, body: bytes) -> None:
         """Makes `body`, written with the version of what we said last, our description."""

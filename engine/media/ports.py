@@ -95,8 +95,7 @@ class _Host:
     def acquire(self) -> RtpSocket:
         if self.idle:
             port = self.idle.popleft()
-            port._leased = True
-            port.drain()
+            port._leased = True  # what is stale is thrown away when somebody begins to read
         else:
             port = self._bind()
         self.in_use += 1

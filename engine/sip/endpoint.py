@@ -64,6 +64,7 @@ class Policy:
     user_agent: str = "Trunkline"
     session_expires: int = 1800  # s; 0: no session timer of our own wish (RFC 4028)
     min_se: int = 90  # s (RFC 4028 §5: not below 90)
+    trying_after: float = 0.0  # s until a 100 where nothing else was said; 0: at once (RFC 3261 §17.2.1 allows 0.2)
     timers: TimerValues = field(default_factory=TimerValues)
     limits: Limits = field(default_factory=Limits)
 
@@ -179,7 +180,7 @@ class Endpoint:
     def _receive_cancel(self, request: Request, hop: Hop, now: float) -> None:
         """§9.2: a CANCEL is answered by itself, then its INVITE is ended if it still can be."""
         invite = self.transactions.server_for(request, "INVITE")
-        transaction = ServerTransaction(self.transactions, request, hop, invite.tag if invite else self.token())
+        transaction = ServerTransaction(self.transactions, request, hop, (invite.tag if invite else "") or self.token())
         if invite is None:
             self.counters.refused += 1
             transaction.respond(481, now)

@@ -68,6 +68,11 @@ class ServerTransaction:
         self._after_to = f"{tagged}\r\nCall-ID: {request.call_id}\r\nCSeq: {request.cseq} {request.method}\r\n"
         transactions.servers[self.key] = self
 
+    def trying_at(self, when: float) -> None:
+        """Send 100 at `when`, unless something better has been said by then (§17.2.1: within 200 ms)."""
+        self.expire_at = when
+        self.transactions.deadlines.set(self, when)
+
     def respond(self, status: int, now: float, reason: str = "", headers: str = "", body: bytes = b"") -> None:
         """Send a response. `headers`: further lines, each ended by CRLF; a body needs its Content-Type there."""
         if status == 100:
@@ -130,6 +135,12 @@ def send(transaction: ServerTransaction, now: float) -> None:
     hop.transport.send(transaction.response, hop.host, hop.port)
 
 
+def say_trying(transaction: ServerTransaction, now: float) -> None:
+    """Nothing has been said yet: a caller that hears nothing retransmits (§17.2.1)."""
+    if not transaction.status and transaction.expire_at < NEVER:
+        transaction.respond(100, now)
+
+
 def resend(transaction: ServerTransaction, now: float) -> None:
     if transaction.response:
         transaction.transactions.retransmissions += 1
@@ -187,7 +198,8 @@ def report_no_ack(transaction: ServerTransaction, now: float) -> None:
 # transaction's but the dialog's, so Accepted has no row for it.
 INVITE_SERVER: Table = {
     "proceeding": {
-        "request": ("proceeding", (resend,)),
+        "request": ("proceeding", (resend, say_trying)),
+        "200 ms": ("proceeding", (say_trying,)),
         "1xx": ("proceeding", (send,)),
         "2xx": ("accepted", (send, start_l)),
         "300-699": ("completed", (send, start_g_and_h)),
@@ -230,5 +242,5 @@ NON_INVITE_SERVER: Table = {
 }
 
 # Which timer it is that expires in a state, by machine.
-INVITE_EXPIRY = {"completed": "timer H", "confirmed": "timer I", "accepted": "timer L"}
+INVITE_EXPIRY = {"proceeding": "200 ms", "completed": "timer H", "confirmed": "timer I", "accepted": "timer L"}
 NON_INVITE_EXPIRY = {"completed": "timer J"}

@@ -51,6 +51,8 @@ def agree_as_server(request: Request, wish: int, min_se: int) -> tuple[SessionTi
     The caller's interval and refresher are taken; where it left them open and knows the extension, we ask for `wish`
     seconds (0: for nothing) and refresh ourselves.
     """
+    if "Supported" not in request.first and "Session-Expires" not in request.first:
+        return None, ""
     interval, refresher = read(request)
     knows = "timer" in request.tokens("Supported")
     if not interval:

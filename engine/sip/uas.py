@@ -85,7 +85,10 @@ class UasSession(Session):
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
         self.peer_allows_update = allows_update(invite)
         transaction.user = self
-        transaction.respond(100, now)
+        if endpoint.policy.trying_after:
+            transaction.trying_at(now + endpoint.policy.trying_after)
+        else:
+            transaction.respond(100, now)
         endpoint.on_invite(self)
 
     def _way_back(self) -> Hop | None:

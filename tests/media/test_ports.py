@@ -68,7 +68,7 @@ def test_giving_back_twice_gives_back_once(pool: PortPool) -> None:
     assert (pool.in_use, pool.idle) == (0, 1)
 
 
-def test_packets_of_the_last_call_are_gone_when_the_port_is_handed_out(pool: PortPool) -> None:
+def test_packets_of_the_last_call_are_gone_when_the_port_is_read(pool: PortPool) -> None:
     port = pool.acquire(HOST)
     port.widen()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
@@ -77,6 +77,7 @@ def test_packets_of_the_last_call_are_gone_when_the_port_is_handed_out(pool: Por
     port.release()
     again = pool.acquire(HOST)
     assert again.port == port.port
+    again.widen()
     with pytest.raises(BlockingIOError):
         again.sock.recv(1)
     again.release()
