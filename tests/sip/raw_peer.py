@@ -98,8 +98,8 @@ class Peer:
         """The ACK of a 2xx."""
         self.request("ACK", body=body, cseq=cseq or self.cseq)
 
-    def cancel(self, branch: str, headers: str = "") -> None:
-        self.request("CANCEL", headers, branch=branch, cseq=self.cseq, to_tag="")
+    def cancel(self, branch: str, headers: str = "", to_tag: str | None = None) -> None:
+        self.request("CANCEL", headers, branch=branch, cseq=self.cseq, to_tag=to_tag)
 
     def answer(
         self,
