@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 import phonenumbers
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
 from routing.addresses import parse_network
 from routing.hostnames import parse_host_port
@@ -67,7 +68,14 @@ class SipUser(_Section):
 
     username: str = Field(min_length=1)
     password: str = Field(min_length=1, repr=False)
-    realm: str = "trunkline"
+    realm: str = Field(default="trunkline", min_length=1)
+
+    @field_validator("realm")
+    @classmethod
+    def _quotable(cls, realm: str) -> str:
+        if re.search(r'["\\\x00-\x1f\x7f]', realm):
+            raise ValueError("holds a quote, a backslash or a control character; write a plain name, such as trunkline")
+        return realm
 
 
 class SipSettings(_Section):
@@ -83,6 +91,8 @@ class SipSettings(_Section):
     """Whether anyone else may call our own numbers."""
     users: list[SipUser] = []
     """Clients that authenticate themselves."""
+    nameservers: list[str] = []
+    """Name servers as ADDRESS or ADDRESS:PORT; none: those of the machine."""
     user_agent: str = "Trunkline"
     """The name in Server and User-Agent; "" sends neither."""
     max_call_duration: Seconds = Field(default=14400.0, gt=0)
@@ -129,6 +139,15 @@ class SipSettings(_Section):
         for network in networks:
             parse_network(network)
         return networks
+
+    @field_validator("nameservers")
+    @classmethod
+    def _numeric(cls, servers: list[str]) -> list[str]:
+        for server in servers:
+            host, _ = split_host_port(server)
+            if not family_of(host):
+                raise ValueError(f"{server!r} is no address; write the name server's IP address, such as 192.0.2.53")
+        return servers
 
     @field_validator("user_agent")
     @classmethod

@@ -5,6 +5,7 @@ import gc
 import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -85,7 +86,7 @@ class _Signals:
         """New calls get 503; calls in progress have `seconds`, or until a second signal."""
         agent = self._node.agent
         if agent.calls:
-            self._log.info("draining", calls=agent.incoming, seconds=seconds)
+            self._log.info("draining", legs=len(agent.calls), seconds=seconds)
         draining = asyncio.ensure_future(agent.drain(seconds))
         hurried = asyncio.ensure_future(self._now.wait())
         await asyncio.wait((draining, hurried), return_when=asyncio.FIRST_COMPLETED)
@@ -96,6 +97,7 @@ class _Signals:
                 self._log.warning("calls hung up at the end of the drain", legs=cut)
         else:
             draining.cancel()
+            await asyncio.wait((draining,))
 
     def _reload(self) -> None:
         if self._reloading is not None and not self._reloading.done():
@@ -112,8 +114,8 @@ class _Signals:
             except ConfigurationError as error:
                 for fault in error.faults:
                     self._log.error("reload: nothing has changed", fault=str(fault))
-            except OSError as error:
-                self._log.error("reload: nothing has changed", fault=str(error))
+            except Exception as error:  # whatever it is, calls go on with what there was
+                self._log.error("reload: nothing has changed", fault=f"{type(error).__name__}: {error}", exc_info=True)
             else:
                 for note in (*configuration.warnings, *configuration.notices, *notes):
                     self._log.warning("reload", note=note)
@@ -133,7 +135,8 @@ def _raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = hard if hard != resource.RLIM_INFINITY else 1_048_576
     if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        with suppress(OSError, ValueError):  # the kernel's own bound may be lower
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tune_collector() -> None:

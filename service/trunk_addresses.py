@@ -9,8 +9,10 @@ from engine.transport.addresses import family_of
 from engine.transport.resolver import Resolver
 from flows.contracts import Log
 from routing.directory import Directory
+from routing.models import Provider
 
 EVERY = 60.0  # s; names are cached by their TTL below
+AT_ONCE = 16  # names: a few that nobody answers for hold up none of the others
 
 
 class TrunkAddresses:
@@ -21,6 +23,8 @@ class TrunkAddresses:
         self._resolver = resolver
         self._log = log
         self._again = asyncio.Event()
+        self._hostnames: dict[UUID, str] = {}  # what was looked up last, by provider
+        self._unresolved: set[str] = set()  # logged once, until they resolve
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -28,7 +32,11 @@ class TrunkAddresses:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="trunk addresses")
 
     def look_again(self) -> None:
-        """The providers have changed."""
+        """The providers have changed. What an old name stood for is no trunk's any more."""
+        hostnames = {provider.id: provider.hostname for provider in self._directory.providers}
+        for provider_id, hostname in self._hostnames.items():
+            if hostnames.get(provider_id) != hostname:
+                self._directory.trunk_addresses(provider_id, ())
         self._again.set()
 
     async def close(self) -> None:
@@ -39,24 +47,41 @@ class TrunkAddresses:
 
     async def _run(self) -> None:
         while True:
-            for provider in self._directory.providers:
-                await self._look_up(provider.id, provider.hostname, provider.name)
             self._again.clear()
+            await self._look_up_all()
             try:
                 async with asyncio.timeout(EVERY):
                     await self._again.wait()
             except TimeoutError:
                 continue
 
-    async def _look_up(self, provider_id: UUID, hostname: str, name: str) -> None:
-        try:
-            uri = parse_uri(f"sip:{hostname}")
-        except ParseError:
-            return
-        if not isinstance(uri, SipUri) or family_of(uri.host_address):
-            return  # numeric addresses are known without asking
-        targets = await self._resolver.resolve(uri)
-        if targets:
-            self._directory.trunk_addresses(provider_id, {target.host for target in targets})
-        else:
-            self._log.warning("provider's name does not resolve", provider=name, hostname=hostname)
+    async def _look_up_all(self) -> None:
+        named = [(provider, uri) for provider in self._directory.providers if (uri := _name_of(provider)) is not None]
+        self._hostnames = {provider.id: provider.hostname for provider, _ in named}
+        self._unresolved &= set(self._hostnames.values())
+        for start in range(0, len(named), AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                for provider, uri in named[start : start + AT_ONCE]:
+                    group.create_task(self._look_up(provider, uri))
+
+    async def _look_up(self, provider: Provider, uri: SipUri) -> None:
+        hostname = provider.hostname
+        addresses = {target.host for target in await self._resolver.resolve(uri)}
+        current = self._directory.provider(provider.id)
+        if current is None or current.hostname != hostname:
+            return  # a reload was quicker
+        if addresses:
+            self._directory.trunk_addresses(provider.id, sorted(addresses))
+            self._unresolved.discard(hostname)
+        elif hostname not in self._unresolved:
+            self._unresolved.add(hostname)
+            self._log.warning("provider's name does not resolve", provider=provider.name, hostname=hostname)
+
+
+def _name_of(provider: Provider) -> SipUri | None:
+    """The URI that the provider is dialled at, None for numeric addresses: those are known without asking."""
+    try:
+        uri = parse_uri(f"sip:{provider.hostname};transport={provider.transport}")
+    except ParseError:
+        return None
+    return uri if isinstance(uri, SipUri) and not family_of(uri.host_address) else None

@@ -1,4 +1,4 @@
-"""A whole engine in the test's own event loop, with phones and providers around it that are user agents on the loopback.
+"""A whole engine in the test's own event loop, with phones and providers around it: user agents on the loopback.
 
 Every peer has an address of its own, as it is by its address that the engine knows it: the engine is 127.0.0.1, a
 trusted client 127.0.0.11, a guest 127.0.0.12, providers 127.0.0.21 and further.
@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,7 @@ from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
 from engine.sip.message import Request, Response, parse
 from engine.sip.timers import TimerValues
 from engine.user_agent import AgentSettings, UserAgent
+from service import app
 from service.node import Node, python_flow_names
 
 WAIT = 8.0
@@ -39,14 +41,28 @@ SDP = (
 
 
 async def until(condition: Callable[[], Any], what: str = "") -> Any:
-    """Lets the loop turn until the condition holds; for what has no event of its own."""
+    """Lets the loop turn until the condition holds, and returns its value; for what has no event of its own."""
+    loop = asyncio.get_running_loop()
+    held = loop.create_future()
+
+    def look() -> None:
+        if held.done():
+            return
+        try:
+            if value := condition():
+                held.set_result(value)
+                return
+        except Exception as error:
+            held.set_exception(error)
+            return
+        loop.call_later(0.001, look)
+
+    look()
     try:
         async with asyncio.timeout(WAIT):
-            while not (value := condition()):
-                await asyncio.sleep(0.001)
+            return await held
     except TimeoutError:
         raise AssertionError(f"did not come about: {what or condition}") from None
-    return value
 
 
 class LogLines:
@@ -286,6 +302,36 @@ def providers(*peers: Phone, **more: Any) -> dict[str, Any]:
     }
 
 
+class Served(Engine):
+    """`serve` itself, in a task of the test's loop; signals go to this process."""
+
+    def __init__(self, node: Node, path: Path, log: LogLines, task: "asyncio.Task[int]") -> None:
+        super().__init__(node, path, log)
+        self.task = task
+
+    def signal(self, number: signal.Signals) -> None:
+        assert not self.task.done()  # else it would be the test run's own end
+        os.kill(os.getpid(), number)
+
+    async def reload(self, whole: dict[str, Any] | str) -> dict[str, Any]:
+        """Writes the file anew, sends SIGHUP, and returns the log line that says how it went."""
+        seen = len(self.outcomes)
+        text = whole if isinstance(whole, str) else yaml.safe_dump(whole, sort_keys=False)
+        self.path.write_text(text, encoding="utf-8")
+        self.signal(signal.SIGHUP)
+        await until(lambda: len(self.outcomes) > seen, "the end of a reload")
+        return self.outcomes[-1]
+
+    @property
+    def outcomes(self) -> list[dict[str, Any]]:
+        return [line for line in self.log.events if line["event"] in ("reloaded", "reload: nothing has changed")]
+
+    async def code(self) -> int:
+        """The exit code."""
+        async with asyncio.timeout(WAIT):
+            return await self.task
+
+
 class Bench:
     """Makes engines and peers for one test, and ends them."""
 
@@ -293,9 +339,10 @@ class Bench:
     providers = staticmethod(providers)
     until = staticmethod(until)
 
-    def __init__(self, tmp_path: Path, log: LogLines) -> None:
+    def __init__(self, tmp_path: Path, log: LogLines, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = tmp_path / "trunkline.yaml"
         self.log = log
+        self.patch = monkeypatch
         self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def write(self, whole: dict[str, Any]) -> Path:
@@ -310,6 +357,30 @@ class Bench:
         await node.start()
         self._ends.append(node.close)
         return Engine(node, path, self.log)
+
+    async def serve(self, **sections: Any) -> Served:
+        """`trunkline serve`, ready for calls and signals."""
+        path = self.write(document(**sections))
+        ready: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
+        install = app._Signals.install
+
+        def installed(signals: Any) -> None:
+            install(signals)
+            ready.set_result(signals._node)
+
+        self.patch.setattr(app._Signals, "install", installed)
+        self.patch.setattr(app, "configure", lambda level, style: logs.configure(level, style, self.log))  # type: ignore[arg-type]
+        self.patch.setattr(app, "_tune_collector", lambda: None)  # the test run's collector is not ours
+        task = asyncio.get_running_loop().create_task(app.serve(path))
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.wait((task,))
+
+        self._ends.append(end)
+        await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
+        self.patch.setattr(app._Signals, "install", install)
+        return Served(ready.result() if ready.done() else task.result(), path, self.log, task)  # type: ignore[arg-type]
 
     async def phone(self, host: str = CLIENT, does: Any = "echo", transports: Sequence[str] = ("udp",)) -> Phone:
         phone = Phone(does)
@@ -336,8 +407,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def _bench(tmp_path: Path, log: LogLines) -> Any:
-    bench = Bench(tmp_path, log)
+async def _bench(tmp_path: Path, log: LogLines, monkeypatch: pytest.MonkeyPatch) -> Any:
+    bench = Bench(tmp_path, log, monkeypatch)
     try:
         yield bench
     finally:
@@ -376,7 +447,7 @@ Run = Callable[[Callable[[Bench], Coroutine[Any, Any, None]]], None]
 
 
 @pytest.fixture
-def run(tmp_path: Path, log: LogLines) -> Run:
+def run(tmp_path: Path, log: LogLines, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a test's coroutine with a bench; it must leave no task, socket or loop error behind."""
 
     def runner(test: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
@@ -386,7 +457,7 @@ def run(tmp_path: Path, log: LogLines) -> Run:
             loop = asyncio.get_running_loop()
             loop.set_exception_handler(lambda _, context: errors.append(context))
             before = _sockets()
-            async with asyncio.timeout(5 * WAIT), _bench(tmp_path, log) as bench:
+            async with asyncio.timeout(5 * WAIT), _bench(tmp_path, log, monkeypatch) as bench:
                 await test(bench)
             for _ in range(5):  # a loop closes sockets a turn or two later
                 await asyncio.sleep(0)
