@@ -1,4 +1,4 @@
-"""Hostile and random input (Hypothesis): what is written is read back, and nothing but the parser's own error is raised.
+"""Random and hostile input (Hypothesis): what is written is read back, and nothing but the parser's error is raised.
 
 The examples are drawn from a fixed seed: the same run everywhere.
 """
