@@ -101,7 +101,14 @@ class Node:
     reliable = False
     tap = None
 
-    def __init__(self, network: Network, host: str, policy: Policy | None = None, port: int = 5060) -> None:
+    def __init__(
+        self,
+        network: Network,
+        host: str,
+        policy: Policy | None = None,
+        port: int = 5060,
+        wake: Callable[[float], None] | None = None,
+    ) -> None:
         self.network = network
         self.local = (host, port)
         self.calls: list[UasSession] = []
@@ -115,6 +122,7 @@ class Node:
                 select=lambda name, remote: self if name == "udp" else None,
                 on_invite=lambda session: self.on_invite(session),
                 random=network.random.random,
+                wake=wake,
             ),
             policy,
         )

@@ -138,6 +138,7 @@ class World:
         self.caller = Node(self.network, "10.0.0.1")
         self.callee = Node(self.network, "10.0.0.2")
         self.callee.on_invite = self.called
+        self.target = "10.0.0.2"
         self.at = self.network.at
         self.callers: list[Side] = []
         self.callees: dict[str, Side] = {}
@@ -147,7 +148,7 @@ class World:
         self.callers.append(side)
         chance = self.random
         invitation = Invitation(
-            "sip:b@10.0.0.2", "sip:10.0.0.2:5060", "<sip:a@10.0.0.1>", "<sip:b@10.0.0.2>", SDP,
+            f"sip:{side.number}@{self.target}", f"sip:{self.target}:5060", "<sip:a@10.0.0.1>", "<sip:b@10.0.0.2>", SDP,
             reliable=chance.random() < 0.7,
         )  # fmt: skip
         side.session = session = UacSession(self.caller.endpoint, invitation, side)

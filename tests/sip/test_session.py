@@ -1,6 +1,7 @@
 """An established call: re-INVITE (RFC 3261 §14), UPDATE (RFC 3311), glare, INFO, OPTIONS, BYE, and what is refused."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -222,7 +223,7 @@ def test_no_reinvite_of_ours_before_the_ack_of_our_200_14_1() -> None:
     peer.final("INVITE")
     peer.ack()
     network.run(4)
-    assert len(set(invite.branch for invite in peer.requests("INVITE"))) == 1
+    assert len({invite.branch for invite in peer.requests("INVITE")}) == 1
 
 
 # ---- glare
@@ -284,15 +285,18 @@ def test_two_user_agents_in_glare_settle_14_1() -> None:
         caller, _ = dial(a, "sip:10.0.0.2:5060")
         network.run(1)
         callee = b.calls[0]
-        finals: list[int] = []
+        finals: dict[Session, int] = {}
         for session in (caller, callee):
-            session.renegotiate(
-                "INVITE", OFFER, network.now, lambda status, *_: finals.append(status), retry_glare=True
-            )
+            note = partial(_note, finals, session)
+            session.renegotiate("INVITE", OFFER, network.now, note, retry_glare=True)
         network.run(10)
-        assert finals == [200, 200]
+        assert finals == {caller: 200, callee: 200}
         caller.bye(network.now)
         assert nothing_left(a) and nothing_left(b)
+
+
+def _note(finals: dict[Session, int], session: Session, status: int, response: object, now: float) -> None:
+    finals[session] = status
 
 
 def _accepting(node: Node, owner: Owner) -> Callable[[Session], None]:
