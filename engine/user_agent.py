@@ -37,6 +37,8 @@ TIMER_STEP = 0.002  # s
 _LOCATED_MOST = 4096
 _SETTLE_STEP = 0.02  # s
 _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
+_TASK_GRACE = 15.0  # s that a call's task may still run when the call is over, cleaning up
+_STOP_TRIES = 4
 
 OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
 
@@ -85,6 +87,9 @@ class UserAgent:
         self.rate_limit = RateLimit(self.settings.invite_rate, self.settings.invite_burst)
         self.trace = Trace(self.settings.trace_messages)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._leaving: set[asyncio.Task[Any]] = set()  # of them, those whose call is over
+        self._overdue: set[asyncio.Task[Any]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
         self._randomness = ""
         self._used = 0
         self._handle: asyncio.TimerHandle | None = None
@@ -158,6 +163,7 @@ class UserAgent:
 
     def _ran(self, call: Call, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
+        self._leaving.discard(task)
         call.task = None
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, CallEnded):
             self.log.error("call failed", call_id=call.id, error=repr(error))
@@ -174,10 +180,24 @@ class UserAgent:
         if call.direction == "incoming":
             self.incoming -= 1
         task = call.task
-        if task is not None and not call.awaits_end and task is not asyncio.current_task(self.loop):
-            task.cancel()
+        if task is not None and task is not asyncio.current_task(self.loop):
+            if not call.awaits_end:
+                task.cancel()
+            self._leaving.add(task)
+            if self._sweep is None:
+                self._sweep = self.loop.call_later(_TASK_GRACE, self._cancel_again)
         if self._idle is not None and not self.calls and not self._idle.done():
             self._idle.set_result(None)
+
+    def _cancel_again(self) -> None:
+        """A task that took no notice of the end of its call (a flow that caught the cancellation) is told once more."""
+        self._sweep = None
+        for task in self._overdue & self._leaving:
+            self.log.warning("a flow runs on after its call: cancelled again", task=task.get_name())
+            task.cancel()
+        self._overdue = set(self._leaving)
+        if self._overdue:
+            self._sweep = self.loop.call_later(_TASK_GRACE, self._cancel_again)
 
     # ---- the end
 
@@ -185,7 +205,8 @@ class UserAgent:
         """Refuse new calls, let those in progress end for `seconds`, hang up the rest; return their number."""
         self.endpoint.draining = True
         await self._until_idle(seconds)
-        rest = list(self.calls)
+        # Dialled legs first: hung up after its caller, a leg would be told no cause.
+        rest = sorted(self.calls, key=lambda call: call.direction == "incoming")
         for call in rest:
             call.hangup(503, 'SIP;cause=503;text="shutting down"')
         if rest:
@@ -202,10 +223,13 @@ class UserAgent:
         """Close everything; calls that are still up are hung up, without waiting for their peers."""
         for call in list(self.calls):
             call.hangup(503)
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_BYE_GRACE)
+        for _ in range(_STOP_TRIES):
+            for task in tuple(self._tasks):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(tuple(self._tasks), timeout=_BYE_GRACE / _STOP_TRIES)
+        if self._sweep is not None:
+            self._sweep.cancel()
         await self.settle()
         if self._handle is not None:
             self._handle.cancel()
@@ -289,7 +313,10 @@ class UserAgent:
         hops: list[Hop] = []
         with suppress(OSError):
             hops = self._hops(await self.resolver.resolve(uri))
-        done(hops)
+        try:
+            done(hops)
+        except Exception:
+            self.log.error("request not sent", uri=str(uri), exc_info=True)
 
     def _hops(self, targets: Iterable[Target]) -> list[Hop]:
         hops = []
@@ -330,4 +357,7 @@ class UserAgent:
 
     def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
         """What could not be delivered."""
-        self.endpoint.failed(hop, data, error, self.now())
+        try:
+            self.endpoint.failed(hop, data, error, self.now())
+        except Exception:
+            self.log.error("failure not handled", peer=f"{hop.host}:{hop.port}", exc_info=True)
