@@ -240,10 +240,7 @@ class Endpoint:
         return None
 
     def _unserved(self, request: Request) -> tuple[int, str]:
-        """A method that is not served here; what is malformed beside that is 400 all the same."""
-        fault = self._uri_fault(request)
-        if fault is not None and fault[0] == 400:
-            return fault  # RFC 5118 §4.2
+        """A method that is not served here; a REGISTER for what cannot be registered is malformed before that."""
         if request.method == "REGISTER":
             try:
                 address = request.address("To").uri

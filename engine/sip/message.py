@@ -43,7 +43,8 @@ PLAIN_ADDRESS = re.compile(
 )
 # Within a dialog From and To are only matched by their tags; nothing else of them is used.
 _TAGGED = re.compile(rf'(?:"[^"\\]*"|[^"<>])*<[^"<>]*>;tag=({_TOKEN})')
-_ONLY_TAGS = frozenset({"ACK", "BYE", "CANCEL", "PRACK", "INFO"})  # they bring no Contact that we would use
+# They bring no Contact that we would use, and are for a dialog or a transaction whatever their Request-URI says.
+_ONLY_TAGS = frozenset({"ACK", "BYE", "CANCEL", "PRACK", "INFO"})
 ONCE = frozenset(
     {
         "From",
@@ -483,8 +484,11 @@ def _type_request(request: Request) -> None:
         _number("Max-Forwards", first["Max-Forwards"], 255)
     if "Expires" in first:
         _number("Expires", first["Expires"], 2**32 - 1)
+    if method in _ONLY_TAGS:
+        return
+    request._uri = parse_uri(uri)  # it is needed all the same (§8.2.2.1); RFC 5118 §4.2
     contact = first.get("Contact", "*")
-    if contact != "*" and method not in _ONLY_TAGS:
+    if contact != "*":
         if PLAIN_ADDRESS.fullmatch(contact) is not None and request.unrepeated:
             return
         for value in request.values("Contact"):

@@ -72,8 +72,9 @@ RFC4475: dict[str, Verdict] = {
 
 # RFC 5118 names its messages by their subject. INVITEs are calls, REGISTERs find no registrar, BYEs no dialog.
 RFC5118: dict[str, Verdict] = {
+    # The next two share branch and sent-by: what is malformed may leave no transaction behind, or it answers the other.
+    "ipv6-bad": Verdict("4.2", False, 400, "an IPv6 address without brackets in the Request-URI"),
     "ipv6-good": Verdict("4.1", True, 405, "an IPv6 reference in brackets"),
-    "ipv6-bad": Verdict("4.2", True, 400, "an IPv6 address without brackets in the Request-URI"),
     "port-ambiguous": Verdict("4.3", True, 405, "the last group belongs to the address"),
     "port-unambiguous": Verdict("4.4", True, 405, "port 5070"),
     "via-received-param-with-delim": Verdict("4.5", True, 481, "received in brackets"),
