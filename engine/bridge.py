@@ -112,10 +112,12 @@ class Bridge:
 
         def on_final(status: int, response: Response | None, later: float) -> None:
             if response is not None and 200 <= status < 300:
-                if not request.body:
-                    self._held_ack = (other, response.cseq)
                 self._heard(session, request.body)
-                session.accept_reinvite(later, response.body)
+                taken = session.accept_reinvite(later, response.body)
+                if not request.body and taken:
+                    self._held_ack = (other, response.cseq)
+                elif not request.body:
+                    other.acknowledge_reinvite(response.cseq, b"", later)  # its sender has taken it back
             else:
                 lines = ""
                 if response is not None:

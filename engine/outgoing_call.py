@@ -73,6 +73,8 @@ class OutgoingCall(Call):
         body, forwards, reliable = b"", 70, True
         if caller is not None:
             body, forwards, reliable = caller.offer_for_leg()
+            # An early offer that is not to be relayed would never be answered (RFC 3262 §5).
+            reliable = reliable and (early_media or bool(body))
         invitation = Invitation(
             spec.request_uri,
             spec.destination,
@@ -159,6 +161,7 @@ class OutgoingCall(Call):
         if response.body or not offerless:
             self.answer_body = response.body or self.answer_body
         self.peer_body = self.answer_body
+        self.remote = self.session.hop or self.remote
         self._is_answered(now)
         if self.caller is None:
             if self._media is not None:
@@ -180,7 +183,14 @@ class OutgoingCall(Call):
             digits = response.get("Retry-After").split("(", 1)[0].split(";", 1)[0].strip()
             retry_after = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
         self._set_outcome(
-            Outcome(kind, status if response is not None else 0, reason, retry_after, session.first_reply)
+            # What we refuse ourselves (483, no media) has a status as well.
+            Outcome(
+                kind,
+                status if response is not None or kind == "refused" else 0,
+                reason,
+                retry_after,
+                session.first_reply,
+            )
         )
         self.finish("local" if kind == "cancelled" else "remote", status, reason, now)
 

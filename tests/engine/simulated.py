@@ -5,7 +5,7 @@ import random
 import selectors
 from collections.abc import Coroutine
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
@@ -53,8 +53,11 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 class Air:
     """What `simulation.Network` is, on a simulated loop: datagrams that are lost, doubled and reordered as told."""
 
+    opened: ClassVar[list["Air"]] = []  # for the fixture that closes them
+
     def __init__(self, seed: int = 0, loss: float = 0.0, duplicates: float = 0.0, jitter: float = 0.0) -> None:
         self.loop = SimulatedLoop()
+        self.opened.append(self)
         self.random = random.Random(seed)
         self.loss, self.duplicates, self.jitter = loss, duplicates, jitter
         self.nodes: dict[tuple[str, int], Any] = {}
@@ -87,6 +90,15 @@ class Air:
 
     def until(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
+
+    def close(self) -> None:
+        """End what still runs, and the loop."""
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks))
+        self.loop.close()
 
     def node(self, host: str) -> Node:
         """A protocol core without calls and tasks, which this loop wakes."""
@@ -172,6 +184,7 @@ class ThroughCalls:
         self.calls: list[Call] = []
         self.errors: list[BaseException] = []
         self.ended: list[str] = []
+        self.pause = 0.0  # s between the answer and the bridge
 
     def __call__(self, call: Call) -> Coroutine[Any, Any, None]:
         return self.flow(call)
@@ -183,6 +196,8 @@ class ThroughCalls:
         self.legs.append(leg)
         try:
             outcome = await leg.outcome()
+            if self.pause:
+                await call.sleep(self.pause)
             if outcome.kind == "answered":
                 self.ended.append(await call.bridge(leg).ended())
             elif not call.ended:
