@@ -231,6 +231,9 @@ class UserAgent:
         if self._sweep is not None:
             self._sweep.cancel()
         await self.settle()
+        for call in tuple(self.calls):
+            # Its BYE waits for an ACK that will not come any more (RFC 3261 §15).
+            call.finish("local", 408, "no ACK until the end", self.now())
         if self._handle is not None:
             self._handle.cancel()
         self.endpoint.deadlines.stop()
