@@ -8,7 +8,9 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -174,6 +176,8 @@ class Wire(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        # Floods come back as answers: what is waited for must not be lost among them.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 2**20)
         self.host, self.port = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, data: bytes, address: Any) -> None:
@@ -211,36 +215,40 @@ class Wire(asyncio.DatagramProtocol):
         return ("\r\n".join(lines) + "\r\n\r\n" + sdp).encode()
 
     async def answer(self, request: bytes, engine: str) -> Response:
-        """Sends the request and returns its final response, acknowledged if it is an INVITE's."""
-        sent = parse(request)
-        assert isinstance(sent, Request)
-        self.send(request, engine)
+        """Sends the request, again and again as clients do, and returns its final response, acknowledged if it is an
+        INVITE's."""
+        found = re.search(rb"\r\nCall-ID: (\S+)", request)
+        assert found is not None
+        call_id, seen = found[1], len(self.heard)
+        clock = asyncio.get_running_loop().time
+        again = clock()
 
         def final() -> Response | None:
-            for data in self.heard:
-                with suppress(ValueError):
-                    message = parse(data)
-                    if isinstance(message, Response) and message.call_id == sent.call_id and message.status >= 200:
-                        return message
+            nonlocal seen, again
+            for data in self.heard[seen:]:
+                if call_id in data and data.startswith(b"SIP/2.0 ") and not data.startswith(b"SIP/2.0 1"):
+                    return parse(data)  # type: ignore[return-value]
+            seen = len(self.heard)
+            if clock() >= again:
+                again = clock() + 0.5
+                self.send(request, engine)
             return None
 
-        response: Response = await until(final, f"a final response to {sent.start_line()}")
-        if sent.method == "INVITE":
-            self.acknowledge(sent, response, engine)
+        response: Response = await until(final, f"a final response to {request[:60]!r}")
+        if request.startswith(b"INVITE"):
+            self.acknowledge(request, response, engine)
         return response
 
-    def acknowledge(self, sent: Request, response: Response, engine: str) -> None:
-        via = (
-            sent.get("Via")
-            if response.status >= 300
-            else f"SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bKack{self.number}"
-        )
+    def acknowledge(self, request: bytes, response: Response, engine: str) -> None:
+        head = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        kept = {line.partition(":")[0]: line for line in head[1:]}
+        via = kept["Via"] if response.status >= 300 else f"{kept['Via']}ack"
         lines = [
-            f"ACK {sent.uri_text} SIP/2.0",
-            f"Via: {via}",
-            f"From: {sent.get('From')}",
+            head[0].replace("INVITE", "ACK", 1),
+            via,
+            kept["From"],
             f"To: {response.get('To')}",
-            f"Call-ID: {sent.call_id}",
+            kept["Call-ID"],
             "CSeq: 1 ACK",
             "Content-Length: 0",
         ]
