@@ -80,9 +80,9 @@ def test_the_2xx_is_sent_again_until_its_ack_13_3_1_4(world: World) -> None:
     world.peer.invite()
     start = world.now
     world.accept()
-    world.wait(9)
+    world.wait(13)
     sent = [at - start for at, source, _, data in world.network.log if source == "10.0.0.2" and b" 200 OK" in data[:20]]
-    assert sent == pytest.approx([0, 0.5, 1.5, 3.5, 7.5])  # T1 doubling up to T2
+    assert sent == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 11.5])  # T1 doubling up to T2
     world.peer.final("INVITE")
     world.peer.ack()
     world.peer.forget()
