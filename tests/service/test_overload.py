@@ -83,7 +83,8 @@ def test_half_open_calls_run_out(run: Run) -> None:
         await one.calls[0].wait_ended()
         await engine.quiet()
         endpoint = engine.node.agent.endpoint
-        await bench.until(lambda: not endpoint.transactions.servers and not endpoint.transactions.clients)
+        await bench.until(lambda: not endpoint.transactions.servers, "the end of the transactions")
+        assert len(endpoint.transactions.clients) <= 1  # the BYE of the bridged call waits for retransmissions, T4
         assert not endpoint.dialogs
         assert not endpoint.sessions
         assert not engine.node.agent._tasks
