@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from operator import methodcaller
 from typing import TypeVar
 
+from engine.sip.capabilities import KNOWN_METHODS
 from engine.sip.grammar import COMMON_HOST, COMMON_PORT, ParseError, split_list
 from engine.sip.header_names import canonical
 from engine.sip.name_addr import NameAddr
@@ -28,7 +29,6 @@ _name_and_value = methodcaller("split", ": ", 1)
 _FOLD = re.compile(r"\r\n[ \t]+")
 _CSEQ = re.compile(r"([0-9]{1,20})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 _METHOD = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([0-9]{3}) (.*)", re.DOTALL)
 _TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 # The usual shape of the topmost Via: group 1 is sent-by, 3 the branch. All else goes to the careful parser.
 _PLAIN_VIA = re.compile(
@@ -364,20 +364,25 @@ def _look_closely(text: str) -> tuple[str, list[Field], dict[str, str]]:
 
 
 def _start(line: str, first: dict[str, str], fields: list[Field] | None, body: bytes) -> Request | Response:
-    parts = line.split(" ")
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and _METHOD.fullmatch(parts[0]) and parts[1]:
-        request = Request.__new__(Request)
-        request.method, request.uri_text, request._uri = parts[0], parts[1], None
-        return _with(request, first, fields, body)
     if line.startswith("SIP/"):
-        found = _STATUS_LINE.fullmatch(line)
-        if found is None:
+        code = line[8:11]
+        if line[:8] != "SIP/2.0 " or line[11:12] != " " or not (code.isascii() and code.isdigit()):
             raise BadMessage("malformed status line")
         response = Response.__new__(Response)
-        response.status, response.reason = int(found[1]), found[2]
+        response.status, response.reason = int(code), line[12:]
         if not 100 <= response.status <= 699:
             raise BadMessage(f"status code {response.status}")
         return _with(response, first, fields, body)
+    parts = line.split(" ")
+    if (
+        len(parts) == 3
+        and parts[2] == "SIP/2.0"
+        and parts[1]
+        and (parts[0] in KNOWN_METHODS or _METHOD.fullmatch(parts[0]))
+    ):
+        request = Request.__new__(Request)
+        request.method, request.uri_text, request._uri = parts[0], parts[1], None
+        return _with(request, first, fields, body)
     # Enough of it may be there to say what is wrong (RFC 3261 §21.5.6, RFC 4475 §3.1.2.8).
     parts = line.rstrip(" \t").split(" ")
     method = parts[0] if _METHOD.fullmatch(parts[0]) else ""
