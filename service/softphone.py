@@ -1,8 +1,10 @@
 """`trunkline call`: a small softphone on the engine. It calls, presses keys, shows the ladder, and says how it went."""
 
 import asyncio
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from config.logs import escape
 from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
@@ -10,21 +12,30 @@ from engine.sip.grammar import ParseError
 from engine.sip.message import Request, parse
 from engine.sip.uri import SipUri, escape_user, parse_uri
 from engine.trace import Traced
-from engine.transport.addresses import ROUTES, family_of
+from engine.transport.addresses import ROUTES, bracketed
 from engine.transport.listeners import ListenError
 from engine.transport.resolver import Resolver
 from engine.user_agent import AgentSettings, UserAgent
+from routing.tech_headers import check_tech_headers
 from service.ladder_view import LadderEntry, show
 from service.orders import CallOrder
 
-DONE, FAILED = 0, 1
+DONE, FAILED, WRONG = 0, 1, 2
 DIGIT_LENGTH = 100  # ms that a key is held
 DIGIT_GAP = 0.25  # s between two keys
 PAUSE = 0.5  # s for a comma
+_CANCEL_WAIT = 1.0  # s for the 487
+_CANCEL_LOOKS = 50
 
 
 async def call(order: CallOrder) -> int:
-    """Carry the order out; the exit code: 0 when the call was answered."""
+    """Carry the order out; the exit code: 0 when the call was answered, 2 for headers that no call can carry."""
+    try:
+        for name, value in order.headers:
+            check_tech_headers({name: value})
+    except ValueError as error:
+        print(f"trunkline: --header: {escape(str(error))}", file=sys.stderr)
+        return WRONG
     transport = order.transport
     target = SipUri.parse(f"sip:{order.via};transport={transport}")
     resolver = Resolver(transports=(transport,))
@@ -42,7 +53,7 @@ async def call(order: CallOrder) -> int:
     settings = AgentSettings()
     settings.policy.user_agent = "Trunkline softphone"
     agent = UserAgent(_refuse_calls, settings)
-    host = f"[{source}]" if family_of(source) and ":" in source else source
+    host = bracketed(source)
     try:
         await agent.start([f"{transport}://{host}:0"])
     except ListenError as error:
@@ -60,7 +71,7 @@ def _refuse_calls(incoming: object) -> None:
 
 async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str) -> int:
     request_uri = order.number
-    if not request_uri[:5].lower().startswith(("sip:", "sips:")):
+    if not request_uri[:5].lower().startswith(("sip:", "sips:", "tel:")):
         request_uri = f"sip:{escape_user(order.number)}@{order.via}"
     try:
         parse_uri(request_uri)
@@ -80,15 +91,51 @@ async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str)
         no_progress_timeout=order.timeout,
         ring_timeout=order.timeout,
     )
-    leg = agent.dial(spec)
-    outcome = await leg.outcome()
-    if outcome.kind == "answered":
-        await _talk(agent, leg, order)
+    with _hung_up_by_signals() as legs:
+        leg = agent.dial(spec)
+        legs.append(leg)
+        outcome = await leg.outcome()
+        if outcome.kind == "answered":
+            await _talk(agent, leg, order)
+    await _told(leg)
     await agent.settle()
     show(_ladder(agent.trace.of_calls(leg.signalling_ids)))
     print()
     print(_said(outcome, leg))
     return DONE if outcome.kind == "answered" else FAILED
+
+
+@contextmanager
+def _hung_up_by_signals() -> Iterator[list[OutgoingCall]]:
+    """Ctrl-C and SIGTERM hang up, and what was heard until then is shown; a second one ends the program."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    legs: list[OutgoingCall] = []
+
+    def hang_up() -> None:
+        print("trunkline: interrupted", file=sys.stderr)
+        let_go()
+        for leg in legs:
+            leg.hangup(cause="Q.850;cause=16")
+
+    def let_go() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, hang_up)
+    try:
+        yield legs
+    finally:
+        let_go()
+
+
+async def _told(leg: OutgoingCall) -> None:
+    """Wait for the peer's word on our CANCEL, which belongs into the ladder."""
+    for _ in range(_CANCEL_LOOKS):
+        if leg.session.ended or leg.session.first_reply is None:
+            return
+        await asyncio.sleep(_CANCEL_WAIT / _CANCEL_LOOKS)
 
 
 async def _talk(agent: UserAgent, leg: OutgoingCall, order: CallOrder) -> None:
@@ -137,7 +184,7 @@ def _ladder(messages: Iterable[Traced]) -> list[LadderEntry]:
         except ParseError:
             continue
         us = "softphone"
-        peer = f"{traced.hop.host}:{traced.hop.port}"
+        peer = f"{bracketed(traced.hop.host)}:{traced.hop.port}"
         text = message.start_line().removesuffix(" SIP/2.0") if isinstance(message, Request) else ""
         if not isinstance(message, Request):
             text = f"{message.status} {message.reason} ({message.cseq_method})"

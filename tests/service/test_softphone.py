@@ -1,0 +1,271 @@
+"""`trunkline call`: what it dials, says, shows, and returns."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import softphone
+from service.orders import CallOrder
+
+Run = Callable[..., None]
+ROOT = Path(__file__).parents[2]
+PEER = "127.0.0.21"
+OURS, FOREIGN = "+15551234567", "+821012345678"
+
+
+def ladder(out: str) -> list[str]:
+    """The arrows of the ladder, each as `>` or `<` and its text."""
+    found = []
+    for line in out.splitlines():
+        if "▶" in line or "◀" in line:
+            text = line.split("│")[1].strip("─▶◀ ")
+            if not text.startswith("100 "):  # sent where the answer takes its time
+                found.append(("> " if "▶" in line else "< ") + text)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_an_answered_call_is_shown_whole(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(PEER)
+        order = CallOrder("+15551234567", peer.address, duration=0.01, headers=[("X-Account", "4 2")])
+        assert await softphone.call(order) == 0
+        invite = peer.calls[0].invite
+        assert invite.uri_text == f"sip:+15551234567@{peer.address}"
+        assert invite.get("X-Account") == "4 2"
+        assert invite.get("From").startswith("<sip:trunkline@127.0.0.")
+        bye = next(request for request in peer.requests if request.method == "BYE")
+        assert bye.get("Reason") == "Q.850;cause=16"
+
+    run(test)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert ladder(out) == [
+        f"> INVITE sip:{OURS}@{PEER}:{out.split('@' + PEER + ':')[1].split()[0]}",
+        "< 180 Ringing (INVITE)",
+        "< 200 OK (INVITE)",
+        *[line for line in ladder(out) if "> ACK" in line],
+        *[line for line in ladder(out) if "> BYE" in line],
+        "< 200 OK (BYE)",
+    ]
+    assert "SDP" in out
+    assert out.splitlines()[-1].startswith("answered after ")
+    assert out.splitlines()[-1].endswith("hung up by us")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(486, "not answered: 486 Busy Here"), (404, "not answered: 404 Not Found"), (603, "603 Decline")],
+)
+def test_a_refusal_is_shown_and_returns_1(run: Run, capsys: pytest.CaptureFixture[str], status: int, said: str) -> None:
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(PEER, status)
+        assert await softphone.call(CallOrder("4711", peer.address)) == 1
+
+    run(test)
+    out = capsys.readouterr().out
+    assert said in out.splitlines()[-1]
+    assert [line[:5] for line in ladder(out)] == ["> INV", f"< {status}", "> ACK"]
+
+
+def test_nobody_listening_is_told_at_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        async with asyncio.timeout(2):
+            assert await softphone.call(CallOrder("4711", "127.0.0.99:5999")) == 1
+
+    run(test)
+    assert capsys.readouterr().out.splitlines()[-1] == "not answered: connection refused"
+
+
+def test_nobody_answering_in_time_is_cancelled(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(PEER, "ring")
+        assert await softphone.call(CallOrder("4711", peer.address, timeout=0.2)) == 1
+        assert peer.heard["CANCEL"] == 1
+
+    run(test)
+    out = capsys.readouterr().out
+    assert "not answered: " in out.splitlines()[-1]
+    assert "< 487 Request Terminated (INVITE)" in ladder(out)
+
+
+def test_a_peer_that_says_nothing_is_given_up(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        wire = await bench.wire(PEER)
+        assert await softphone.call(CallOrder("4711", f"{PEER}:{wire.port}", timeout=0.2)) == 1
+
+    run(test)
+    assert "no reply" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_without_a_duration_the_other_end_hangs_up(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        async def brief(call: Any) -> None:
+            call.answer()
+            await call.sleep(0.05)
+            call.hangup()
+
+        peer = await bench.phone(PEER, brief)
+        assert await softphone.call(CallOrder("4711", peer.address, duration=0)) == 0
+
+    run(test)
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].endswith("hung up by the other end")
+    assert any(line.startswith("< BYE ") for line in ladder(out))
+    assert ladder(out)[-1] == "> 200 OK (BYE)"
+
+
+def test_keys_arrive_as_info_in_order(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        bench.patch.setattr(softphone, "DIGIT_GAP", 0.005)
+        bench.patch.setattr(softphone, "PAUSE", 0.005)
+        peer = await bench.phone(PEER)
+        assert await softphone.call(CallOrder("4711", peer.address, digits="1*,#D", duration=0.01)) == 0
+        infos = [request for request in peer.requests if request.method == "INFO"]
+        assert [info.body for info in infos] == [f"Signal={key}\r\nDuration=100\r\n".encode() for key in "1*#D"]
+        assert {info.get("Content-Type") for info in infos} == {"application/dtmf-relay"}
+
+    run(test)
+
+
+def test_keys_go_through_the_engine_to_the_far_end(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        bench.patch.setattr(softphone, "DIGIT_GAP", 0.005)
+        peer = await bench.phone(PEER)
+        engine = await bench.engine(sip={"trusted_networks": ["127.0.0.1/32"]}, **bench.providers(peer))
+        assert await softphone.call(CallOrder(FOREIGN, engine.address, digits="42", duration=0.01)) == 0
+        assert [request.body[:8] for request in peer.requests if request.method == "INFO"] == [b"Signal=4", b"Signal=2"]
+        await engine.quiet()
+
+    run(test)
+
+
+@pytest.mark.parametrize(("password", "code"), [("s3cret", 0), ("wrong", 1)])
+def test_credentials(run: Run, capsys: pytest.CaptureFixture[str], password: str, code: int) -> None:
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(PEER)
+        users = [{"username": "desk", "password": "s3cret"}]
+        engine = await bench.engine(sip={"users": users}, **bench.providers(peer))
+        order = CallOrder(FOREIGN, engine.address, user="desk", password=password, duration=0.01)
+        assert await softphone.call(order) == code
+        await engine.quiet()
+
+    run(test)
+    out = capsys.readouterr().out
+    assert "< 401 Unauthorized (INVITE)" in ladder(out)
+    assert "s3cret" not in out
+
+
+@pytest.mark.parametrize(("host", "transport"), [("127.0.0.21", "tcp"), ("::1", "udp"), ("::1", "tcp")])
+def test_tcp_and_ipv6(run: Run, capsys: pytest.CaptureFixture[str], host: str, transport: str) -> None:
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(host, transports=(transport,))
+        order = CallOrder("4711", peer.address, transport=transport, duration=0.01)
+        assert await softphone.call(order) == 0
+        invite = peer.calls[0].invite
+        assert invite.uri_text == f"sip:4711@{peer.address}"
+        assert invite.via.transport == transport.upper()
+
+    run(test)
+    out = capsys.readouterr().out
+    assert len(ladder(out)) == 6
+    assert f"{'[::1]' if host == '::1' else host}:" in out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "uri"),
+    [
+        ("sip:ann@example.com;user=phone", "sip:ann@example.com;user=phone"),
+        ("tel:+15551234567", "tel:+15551234567"),
+        ("#31#0 x", "sip:%2331%230%20x@{}"),
+    ],
+)
+def test_what_is_dialled(run: Run, number: str, uri: str) -> None:
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(PEER, 486)
+        assert await softphone.call(CallOrder(number, peer.address)) == 1
+        assert peer.calls[0].invite.uri_text == uri.format(peer.address)
+
+    run(test)
+
+
+def test_a_number_that_cannot_be_dialled(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        assert await softphone.call(CallOrder("sip:\x1b[2J@", "127.0.0.1:5999")) == 1
+
+    run(test)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("trunkline: sip:\\x1b[2J@ cannot be dialled: ")
+    assert err.count("\n") == 1
+
+
+def test_a_name_that_does_not_resolve(run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    async def test(bench: Any) -> None:
+        async def nothing(*_: Any) -> list[Any]:
+            return []
+
+        monkeypatch.setattr(softphone.Resolver, "resolve", nothing)
+        assert await softphone.call(CallOrder("4711", "nowhere.invalid")) == 1
+
+    run(test)
+    assert capsys.readouterr().err == (
+        "trunkline: nowhere.invalid does not resolve: give an address or a name after --via\n"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_it_rings_it_cancels(run: Run, number: signal.Signals) -> None:
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(PEER, "ring")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service.cli", "call", "4711", "--via", peer.address),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
+        )
+        call = await peer.incoming()
+        process.send_signal(number)
+        out, err = await process.communicate()
+        assert (process.returncode, err) == (1, b"trunkline: interrupted\n")
+        arrows = [line.split()[0] + line.split()[1] for line in ladder(out.decode())]
+        assert arrows == [">INVITE", "<180", ">CANCEL", "<200", "<487", ">ACK"]
+        assert out.endswith(b"not answered: cancelled\n")
+        assert peer.heard["CANCEL"] == 1
+        await call.wait_ended()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["call", "4711"],
+        ["call", "4711", "--via", "x:y"],
+        ["call", "4711", "--via", "127.0.0.1", "--digits", "9z"],
+        ["call", "4711", "--via", "127.0.0.1", "--transport", "tls"],
+        ["call", "4711", "--via", "127.0.0.1", "--header", "no colon"],
+        ["call", "4711", "--via", "127.0.0.1", "--header", "Via: SIP/2.0/UDP x"],
+        ["call", "4711", "--via", "127.0.0.1", "--header", "X Y: z"],
+        ["call", "4711", "--via", "127.0.0.1", "--duration", "-1"],
+    ],
+)
+def test_wrong_usage_is_2_and_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    from service import cli
+
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
