@@ -42,7 +42,7 @@ _ALGORITHMS: Final = {
 _ELEMENT = re.compile(
     rf"(?:([{TOKEN_CHARS}]++)[ \t]++)?([{TOKEN_CHARS}]++)[ \t]*+=[ \t]*+({QUOTED}|[^ \t\",<>\x00-\x1f\x7f]*+)[ \t]*+"
 )
-_OTHER_SCHEME = re.compile(rf"[{TOKEN_CHARS}]++(?:[ \t]++[A-Za-z0-9\-._~+/]++=*+)?+")
+_OTHER_SCHEME = re.compile(rf"[{TOKEN_CHARS}]++(?:[ \t]++[A-Za-z0-9\-._~+/]++=*+)?")
 _COUNT = re.compile(r"[0-9A-Fa-f]{8}")
 _NONCE = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,16})\.[0-9a-f]{32}")
 

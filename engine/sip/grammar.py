@@ -4,8 +4,10 @@ Values come in as `str`, unfolded (CRLF WSP is one space already) and decoded fr
 a byte which is no UTF-8 survives the way through. White space may still stand around every separator (RFC 3261 §25.1
 SEMI, EQUAL, COMMA, ...).
 
-Every pattern below is built of possessive repeats over alternatives that differ in their first character, so no input
-can make one of them go back: the time of a match grows with the length of the text and no faster.
+Every pattern here and in the modules beside is built so that what may follow a repeat never begins with what the
+repeat itself takes: wherever a match fails and goes back, it fails again at once, and its time grows with the length of
+the text and no faster. Repeats of one character are possessive, repeats of groups are not and stand in no other repeat
+without end: Python before 3.11.5 matches possessive groups wrongly (CPython gh-106052).
 """
 
 import ipaddress
@@ -20,31 +22,32 @@ TOKEN_CHARS: Final = r"A-Za-z0-9\-.!%*_+`'~"
 TOKEN: Final = re.compile(rf"[{TOKEN_CHARS}]+")
 """A token; use `TOKEN.fullmatch`."""
 
-HOST: Final = r"(?:[A-Za-z0-9_][A-Za-z0-9_\-]*+(?:\.[A-Za-z0-9_\-]++)*+\.?+|\[[0-9A-Fa-f:.]{2,47}+\])"
+HOST: Final = r"(?:[A-Za-z0-9_][A-Za-z0-9_\-]*+(?:\.[A-Za-z0-9_\-]++)*\.?+|\[[0-9A-Fa-f:.]{2,47}+\])"
 """Pattern text of a host (RFC 3261 §25.1). Wider than the RFC by the underscore, which container networks put in names,
 and by what RFC 5118 §4.5 asks for (`:::`); `check_host` looks at the groups of an IPv6 address."""
 
 PORT: Final = r"[0-9]{1,5}+"
 """Pattern text of a port; `check_port` looks at the range."""
 
-COMMON_HOST: Final = r"[a-z0-9][a-z0-9\-]*+(?:\.[a-z0-9\-]++)*+"
+COMMON_HOST: Final = r"[a-z0-9][a-z0-9\-]*+(?:\.[a-z0-9\-]++)*"
 COMMON_PORT: Final = r"(?:[1-5][0-9]{4}|[0-9]{1,4}(?![0-9]))"
 """What most hosts and ports look like: nothing is left to check or to convert to lower case after these matched."""
 
-QUOTED: Final = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]++|\\[^\r\n])*+"'
+QUOTED: Final = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]++|\\[^\r\n])*"'
 """Pattern text of a quoted-string with its quotes (RFC 3261 §25.1). Bytes that are no UTF-8 are let through."""
 
 # gen-value is token / host / quoted-string (RFC 3261 §25.1). IPv6 addresses without brackets in `received`
 # (RFC 5118 §4.5) and tags that hold base64 are older than every stricter reading, so ":", "/", "=", "@", "$", "&" and
 # "#" pass as well. "?" does not: it is how a URI that lacks its "<>" is told (RFC 3261 §20.10).
 _VALUE: Final = rf"[{TOKEN_CHARS}\[\]:/=@$&#]++"
-SIMPLE_PARAMS: Final = rf"(?:;[{TOKEN_CHARS}]++(?:={_VALUE})?+)*+"
+SIMPLE_PARAMS: Final = rf"(?:;[{TOKEN_CHARS}]++(?:={_VALUE}|))*"
 """Pattern text of `;name=value` parameters without white space and without quotes: what nearly every message has."""
 
 _SIMPLE_PARAMS = re.compile(SIMPLE_PARAMS)
-_PARAM = re.compile(rf"[ \t]*+;[ \t]*+([{TOKEN_CHARS}]++)(?:[ \t]*+=[ \t]*+({_VALUE}|{QUOTED}))?+[ \t]*+")
+_PARAM = re.compile(rf"[ \t]*+;[ \t]*+([{TOKEN_CHARS}]++)(?:[ \t]*+=[ \t]*+({_VALUE}|{QUOTED}))?[ \t]*+")
 _QUOTED = re.compile(QUOTED)
-_ELEMENT = re.compile(rf"(?:[^\",<>]++|{QUOTED}|<[^<>]*+>)++")
+# What a list is cut at: a comma, or what hides commas. A quote or bracket by itself is one that is not closed.
+_CUT = re.compile(rf",|{QUOTED}|<[^<>]*+>|\"|<|>")
 # Every character that a quoted-string holds only behind a backslash; CR and LF it cannot hold at all.
 _QUOTED_PAIRS = {code: "\\" + chr(code) for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x22, 0x5C, 0x7F)}
 _QUOTED_PAIRS[0x0D] = _QUOTED_PAIRS[0x0A] = " "
@@ -80,36 +83,39 @@ def split_list(text: str) -> list[str]:
 
     Raises ParseError: an empty element (RFC 4475 §3.1.2.1), quotes or brackets that are not closed.
     """
-    if "," not in text and '"' not in text and "<" not in text and ">" not in text:
-        text = text.strip(" \t")
-        return [text] if text else []
-    elements: list[str] = []
-    position, end = 0, len(text)
-    while True:
-        if len(elements) == MAX_ELEMENTS:
-            raise ParseError(f"more than {MAX_ELEMENTS} elements in a list: {excerpt(text)}")
-        match = _ELEMENT.match(text, position)
-        if match is None:
-            raise _bad_element(text, position)
-        position = match.end()
-        if position < end and text[position] != ",":
-            raise _bad_element(text, position)
-        element = match.group().strip(" \t")
-        if not element:
-            raise ParseError(f"empty element in the list {excerpt(text)}")
-        elements.append(element)
-        if position == end:
+    elements: list[str]
+    if '"' not in text and "<" not in text and ">" not in text:
+        elements = [element.strip(" \t") for element in text.split(",", MAX_ELEMENTS)]
+        if "" not in elements:
+            if len(elements) > MAX_ELEMENTS:
+                raise ParseError(f"more than {MAX_ELEMENTS} elements in a list: {excerpt(text)}")
             return elements
-        position += 1
+        if len(elements) == 1:
+            return []
+        raise ParseError(f"empty element in the list {excerpt(text)}")
+    elements = []
+    start = 0
+    for match in _CUT.finditer(text):
+        found = match.group()
+        if found == ",":
+            elements.append(_element(text, start, match.start()))
+            if len(elements) == MAX_ELEMENTS:
+                raise ParseError(f"more than {MAX_ELEMENTS} elements in a list: {excerpt(text)}")
+            start = match.end()
+        elif found == '"':
+            rest = excerpt(text[match.start() :])
+            raise ParseError(f"quote that is not closed, or a control character in quotes: {rest}")
+        elif len(found) == 1:
+            raise ParseError(f"unbalanced angle bracket: {excerpt(text[match.start() :])}")
+    elements.append(_element(text, start, len(text)))
+    return elements
 
 
-def _bad_element(text: str, position: int) -> ParseError:
-    found = text[position : position + 1]
-    if found == '"':
-        return ParseError(f"quote that is not closed, or a control character in quotes: {excerpt(text[position:])}")
-    if found and found in "<>":
-        return ParseError(f"unbalanced angle bracket: {excerpt(text[position:])}")
-    return ParseError(f"empty element in the list {excerpt(text)}")
+def _element(text: str, start: int, end: int) -> str:
+    element = text[start:end].strip(" \t")
+    if not element:
+        raise ParseError(f"empty element in the list {excerpt(text)}")
+    return element
 
 
 def parse_params(text: str) -> dict[str, str | None]:

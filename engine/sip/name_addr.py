@@ -23,8 +23,8 @@ from engine.sip.uri import COMMON_SIP_URI, Uri, parse_uri
 # Nearly every value is matched by this one, which proves it valid: a quoted, plain or absent name, a SIP URI in
 # brackets, parameters without quotes or white space.
 _COMMON = re.compile(
-    r'(?:"([^"\\\x00-\x1f\x7f]*+)"[ ]?+|([A-Za-z0-9\-.]++)[ ])?+'
-    rf"<({COMMON_SIP_URI})>(?:;tag=([{TOKEN_CHARS}]++))?+({SIMPLE_PARAMS})"
+    r'(?:"([^"\\\x00-\x1f\x7f]*+)"[ ]?+|([A-Za-z0-9\-.]++)[ ]|)'
+    rf"<({COMMON_SIP_URI})>(?:;tag=([{TOKEN_CHARS}]++)|)({SIMPLE_PARAMS})"
 )
 # display-name is *(token LWS) or a quoted-string; names with letters beyond ASCII come unquoted from real phones.
 # A comma must be quoted (RFC 4475 §3.1.2.15); so must what else separates here.

@@ -22,8 +22,8 @@ MAX_FORMATS: Final = 256
 """The most formats that one stream may offer; RTP knows 128 payload types."""
 
 _LINE = re.compile(r"([A-Za-z])=([^\r\n\0]*+)\r?+\n")
-_WELL_FORMED = re.compile(r"(?:[A-Za-z]=[^\r\n\0]*+\r?+\n)++")
-_MEDIA_LINE = re.compile(r"([^ ]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +([^ ]+)((?: +[^ ]+)*+) *")
+_WELL_FORMED = re.compile(r"(?:[A-Za-z]=[^\r\n\0]*+\r?+\n)+")
+_MEDIA_LINE = re.compile(r"([^ ]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +([^ ]+)((?: ++[^ ]++)*) *+")
 _RTPMAP = re.compile(r"rtpmap: *([0-9]{1,3}) +([^/ ]{1,64})/([0-9]{1,9})(?:/([0-9]{1,3}))? *")
 _DIRECTIONS: Final = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
 # RFC 3264 §6.1: what the answerer may say to each of the offerer's words.

@@ -23,10 +23,10 @@ from engine.sip.grammar import (
 _LWS = r"[ \t]*+"
 _SENT_PROTOCOL_AND_BY = re.compile(
     rf"{_LWS}[sS][iI][pP]{_LWS}/{_LWS}2\.0{_LWS}/{_LWS}([{TOKEN_CHARS}]++)[ \t]++"
-    rf"({HOST})(?:{_LWS}:{_LWS}({PORT}))?+{_LWS}"
+    rf"({HOST})(?:{_LWS}:{_LWS}({PORT}))?{_LWS}"
 )
 # What follows the first ";" of nearly every Via: no white space, no quotes, the branch first or just after rport.
-_COMMON_PARAMS = re.compile(rf"(rport;)?+branch=([{TOKEN_CHARS}]++)({SIMPLE_PARAMS})")
+_COMMON_PARAMS = re.compile(rf"(rport;|)branch=([{TOKEN_CHARS}]++)({SIMPLE_PARAMS})")
 _LONGEST_REMEMBERED = 80
 
 

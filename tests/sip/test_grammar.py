@@ -1,5 +1,9 @@
 """RFC 3261 §25.1: tokens, quoted strings, lists and parameters."""
 
+import ast
+import importlib
+import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from re import _constants as codes  # type: ignore[attr-defined]
@@ -11,6 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import config
+import engine
+import flows
+import routing
+import service
 from engine.sip import digest, grammar, name_addr, sdp, uri, via
 from engine.sip.grammar import (
     MAX_ELEMENTS,
@@ -256,6 +265,60 @@ def test_no_pattern_can_go_back_through_a_repeat_of_repeats(module: ModuleType) 
     assert patterns
     for pattern in patterns:
         assert not any(repeats(regex.parse(pattern.pattern, pattern.flags))), pattern.pattern
+
+
+def possessive_groups(parsed: Any) -> Iterator[str]:
+    """The possessive repeats of anything but one character, and the atomic groups."""
+    for code, argument in parsed:
+        if code is codes.ATOMIC_GROUP:
+            yield "atomic group"
+        if code is codes.POSSESSIVE_REPEAT and [item[0] for item in argument[2]] not in ONE_CHARACTER:
+            yield "possessive repeat of a group"
+        for part in argument if isinstance(argument, tuple | list) else [argument]:
+            for item in part if isinstance(part, list) else [part]:
+                if isinstance(item, regex.SubPattern):
+                    yield from possessive_groups(item)
+
+
+ONE_CHARACTER = ([codes.LITERAL], [codes.NOT_LITERAL], [codes.IN], [codes.ANY])
+
+
+def patterns_in_calls(source: str) -> Iterator[str]:
+    """The patterns that a module hands to `re` where it stands; what an f-string fills in is left out."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            pattern = node.args[0]
+            if isinstance(node.func.value, ast.Name) and node.func.value.id == "re":
+                parts = pattern.values if isinstance(pattern, ast.JoinedStr) else [pattern]
+                yield "".join(_text(part.value) if isinstance(part, ast.Constant) else "x" for part in parts)
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def test_the_search_below_finds_what_it_is_to_find() -> None:
+    for pattern in ("(?:ab)++", "(?:ab?c)*+", "(a)?+", "(?:a|bc){2,3}+", "(?>a)", "x|(?:y(?=(?>ab)))"):
+        assert list(possessive_groups(regex.parse(pattern))), pattern
+    assert not list(possessive_groups(regex.parse(r"[ab]++c*+.?+\d{1,3}+[^x]*+(?:ab)*(?:c|)")))
+    assert list(patterns_in_calls('re.compile(rf"a{b}+") or re.sub("c", d) or re.compile(rb"e")')) == ["ax+", "c", "e"]
+
+
+@pytest.mark.parametrize("package", [config, engine, flows, routing, service], ids=lambda package: package.__name__)
+def test_no_group_is_possessive_or_atomic(package: ModuleType) -> None:
+    """Python before 3.11.5 matches them wrongly, and Debian 12 has 3.11.2: CPython gh-106052 and gh-100061. There
+    `(?:=[a-z]++)?+` keeps the "=" of `a=`, and a peer's nonsense is taken for a value. One character may be possessive.
+    """
+    patterns: list[tuple[str, str | bytes]] = []
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        patterns += [(found.name, value.pattern) for value in vars(module).values() if isinstance(value, re.Pattern)]
+        patterns += [(found.name, pattern) for pattern in patterns_in_calls(inspect.getsource(module))]
+    assert patterns
+    for name, pattern in patterns:
+        assert not list(possessive_groups(regex.parse(pattern))), (name, pattern)
 
 
 @pytest.mark.parametrize(
