@@ -7,7 +7,7 @@ from itertools import count
 from typing import Protocol
 
 NEVER = float("inf")
-COMPACT_FROM = 10_000  # cleared entries before the heap is looked through
+COMPACT_FROM = 1_000  # cleared entries before the heap is looked through
 
 
 @dataclass(slots=True)
