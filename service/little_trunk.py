@@ -9,6 +9,7 @@ from typing import Any
 from config.logs import escape
 from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.ports import NoPortError
+from engine.transport.addresses import bracketed
 from engine.transport.listeners import ListenError
 from engine.user_agent import AgentSettings, UserAgent
 from service.orders import TrunkOrder
@@ -26,8 +27,10 @@ async def play(order: TrunkOrder) -> int:
     except ListenError as error:
         print(f"trunkline: {error}", file=sys.stderr)
         return FAILED
-    for url in order.listen:
-        print(f"trunk at {url}: {'answers' if order.status == 200 else f'refuses with {order.status}'}", flush=True)
+    does = "answers" if order.status == 200 else f"refuses with {order.status}"
+    for transport in trunk.agent.listeners:
+        host, port = transport.local
+        print(f"trunk at {transport.name}://{bracketed(host)}:{port}: {does}", flush=True)
     alone = loop.is_running() and not _handles_sigterm()
     if alone:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -56,9 +59,9 @@ class LittleTrunk:
 
     def _take(self, call: Call) -> Coroutine[Any, Any, None]:
         number = call.invite.uri_text
-        where = self.agent.nowhere.transport.local
+        host, port = call.remote.transport.local
         caller = call.invite.get("From")
-        print(f"trunk {where[0]}:{where[1]}: INVITE {escape(number)} from {escape(caller)}", flush=True)
+        print(f"trunk {bracketed(host)}:{port}: INVITE {escape(number)} from {escape(caller)}", flush=True)
         return self._serve(call)
 
     async def _serve(self, call: Call) -> None:
