@@ -27,13 +27,13 @@ async def play(order: TrunkOrder) -> int:
     except ListenError as error:
         print(f"trunkline: {error}", file=sys.stderr)
         return FAILED
+    alone = not _handles_sigterm()
+    if alone:
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
     does = "answers" if order.status == 200 else f"refuses with {order.status}"
     for transport in trunk.agent.listeners:
         host, port = transport.local
         print(f"trunk at {transport.name}://{bracketed(host)}:{port}: {does}", flush=True)
-    alone = loop.is_running() and not _handles_sigterm()
-    if alone:
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
     try:
         await stop.wait()
     finally:
