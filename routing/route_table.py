@@ -101,8 +101,9 @@ class RouteTable:
 
     def matched(self, number: str) -> list[RouteRow | tuple[RouteRow, ...]]:
         """What stands under each prefix of `number`, longest first, whoever it belongs to."""
-        get = self._buckets.get
-        return [bucket for length in self.lengths if (bucket := get(number[:length])) is not None]
+        get, end = self._buckets.get, len(number)
+        # Cut at more than it has, a number would be its own prefix once more for every longer one in the table.
+        return [bucket for length in self.lengths if length <= end and (bucket := get(number[:length])) is not None]
 
 
 def _drawn_by_turns(matched: list[_Bucket], customer: int, rng: random.Random) -> Iterator[RouteRow]:

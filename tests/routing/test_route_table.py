@@ -93,6 +93,15 @@ def test_changes_and_removals() -> None:
     assert len(table) == 0 and keys(table, "+442079460123") == []
 
 
+def test_a_route_for_a_whole_number_serves_it_once_beside_longer_prefixes() -> None:
+    table = table_of(
+        *(RouteRow(prefix, 1, key=key) for key, prefix in enumerate(["+1555", "+15551", "+155512", "+1555123"]))
+    )
+    assert keys(table, "+1555") == [0]
+    assert keys(table, "+15551") == [1, 0]
+    assert [len(rows) for rows in table.matches("+15551")] == [1, 1]
+
+
 def test_a_call_keeps_the_routes_it_started_with() -> None:
     table = table_of(RouteRow("+1", 1, key=1), RouteRow("", 2, key=2))
     walk = table.order("+15551234567", 0, random.Random(1))
