@@ -33,6 +33,9 @@ def _seconds(value: object) -> object:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
+DigestAlgorithm = Literal["MD5", "SHA-256", "SHA-512-256"]
+
+
 class PortRange(NamedTuple):
     """Ports from `first` to `last`, both included."""
 
@@ -91,6 +94,10 @@ class SipSettings(_Section):
     """Whether anyone else may call our own numbers."""
     users: list[SipUser] = []
     """Clients that authenticate themselves."""
+    digest_algorithms: list[DigestAlgorithm] = Field(default=["MD5"], min_length=1)
+    """What those clients are challenged with, in this order. MD5 alone by default: it is what every phone knows, and
+    phones of before RFC 8760 give up where another one stands beside it; an MD5 that is offered can be chosen by
+    whoever attacks, so that SHA-256 before it would protect nobody."""
     nameservers: list[str] = []
     """Name servers as ADDRESS or ADDRESS:PORT; none: those of the machine."""
     user_agent: str = "Trunkline"
@@ -139,6 +146,14 @@ class SipSettings(_Section):
         for network in networks:
             parse_network(network)
         return networks
+
+    @field_validator("digest_algorithms")
+    @classmethod
+    def _once_each(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is listed twice; keep one")
+        return names
 
     @field_validator("nameservers")
     @classmethod

@@ -37,7 +37,13 @@ class Intake:
     """Takes calls in. `routing` and `users` change when the configuration is reloaded."""
 
     def __init__(
-        self, directory: Directory, routing: RoutingSettings, env: FlowEnvironment, log: Log, users: Users
+        self,
+        directory: Directory,
+        routing: RoutingSettings,
+        env: FlowEnvironment,
+        log: Log,
+        users: Users,
+        algorithms: Sequence[str] = ("MD5",),
     ) -> None:
         self.directory = directory
         self.routing = routing
@@ -46,15 +52,22 @@ class Intake:
         self.log_calls = False  # a line per call, where somebody reads it
         self.users: Users = {}
         self._digests: dict[str, DigestServer] = {}
+        self._algorithms: Sequence[str] = ()
         self._lines = RateLimit(STRANGERS_LINES, STRANGERS_BURST)
         self._unlogged: dict[str, int] = {}
-        self.set_users(users)
+        self.set_users(users, algorithms)
 
-    def set_users(self, users: Users) -> None:
-        """The clients that may authenticate themselves."""
+    def set_users(self, users: Users, algorithms: Sequence[str]) -> None:
+        """The clients that may authenticate themselves, and the algorithms that they are challenged with."""
         self.users = users
+        if list(algorithms) != list(self._algorithms):
+            self._algorithms = tuple(algorithms)
+            self._digests = {}
         realms = dict.fromkeys(realm for realm, _ in users)
-        self._digests = {realm: self._digests.get(realm) or DigestServer(realm, os.urandom(32)) for realm in realms}
+        self._digests = {
+            realm: self._digests.get(realm) or DigestServer(realm, os.urandom(32), algorithms=algorithms)
+            for realm in realms
+        }
 
     def __call__(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         """The coroutine of the call; None for one that is refused."""

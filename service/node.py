@@ -31,7 +31,7 @@ from service.trunk_addresses import TrunkAddresses
 DRAINED_RETRY_AFTER = 5  # s
 # What a reload takes over; whatever else has changed takes a restart.
 RELOADED = {"numbering", "webhook", "flows_module"}
-RELOADED_SIP = {"trusted_networks", "allow_guests", "users"}
+RELOADED_SIP = {"trusted_networks", "allow_guests", "users", "digest_algorithms"}
 
 
 class Node:
@@ -57,7 +57,7 @@ class Node:
             debug=configuration.settings.log.level == "debug",
             webhook=WebhookLimits(allow_private=webhook.allow_private),
         )
-        self.intake = Intake(self.directory, routing, self.env, self.log, _users(configuration))
+        self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
         self.intake.log_calls = configuration.settings.log.level in ("debug", "info")
         self._trunk_addresses: TrunkAddresses | None = None
         self._started_with = configuration.settings
@@ -97,7 +97,7 @@ class Node:
         self.router.settings = routing
         self.env.routing = routing
         self.intake.routing = routing
-        self.intake.set_users(_users(configuration))
+        self.intake.set_users(*_logins(configuration))
         self.env.webhook.allow_private = configuration.settings.webhook.allow_private
         self.board.keep({provider.id.int for provider in configuration.providers})
         if self._trunk_addresses is not None:
@@ -175,8 +175,9 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
     )
 
 
-def _users(configuration: Configuration) -> Users:
-    return {(user.realm, user.username): user.password for user in configuration.settings.sip.users}
+def _logins(configuration: Configuration) -> tuple[Users, list[str]]:
+    sip = configuration.settings.sip
+    return {(user.realm, user.username): user.password for user in sip.users}, list(sip.digest_algorithms)
 
 
 def _shown_host(host: str) -> str:

@@ -73,9 +73,11 @@ class Baresip:
         auto_answer: bool = False,
         codecs: str = "PCMU/8000/1,PCMA/8000/1",
         trace: bool = False,
+        password: str = "",
     ) -> None:
         """Listens on UDP and TCP `host:sip_port`, on TLS one above it, for control two above it; RTP ports are from 40
-        above it on. `pitch` is the sine that it plays, in Hz. `directory` takes its configuration and recordings."""
+        above it on. `pitch` is the sine that it plays, in Hz. `directory` takes its configuration and recordings.
+        With a `password`, it logs in as `user` where it is asked to."""
         program = require("baresip", "baresip-core")
         modules = next((path for path in _MODULES if Path(path).is_dir()), _MODULES[0])
         directory.mkdir(parents=True, exist_ok=True)
@@ -95,8 +97,9 @@ class Baresip:
             )
         )
         mode = "auto" if auto_answer else "manual"
+        login = f";auth_user={user};auth_pass={password}" if password else ""
         (directory / "accounts").write_text(
-            f"<sip:{user}@{host}:{sip_port}>;regint=0;answermode={mode};audio_codecs={codecs}\n"
+            f"<sip:{user}@{host}:{sip_port}>;regint=0;answermode={mode};audio_codecs={codecs}{login}\n"
         )
         (directory / "contacts").write_text("")
         write_sine(directory / "voice.wav", pitch, 30.0)

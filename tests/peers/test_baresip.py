@@ -111,3 +111,20 @@ def test_a_busy_far_phone_is_busy_for_the_caller(tmp_path: Path) -> None:
         far.hangup()  # 486 from baresip
         closed = caller.wait_event("CALL_CLOSED")
         assert "486" in closed.get("param", ""), closed
+
+
+def test_a_phone_of_before_rfc_8760_logs_in_with_the_default_settings(tmp_path: Path) -> None:
+    """libre 1.0 gives up on a challenge that it does not know, even where one that it knows stands beside it."""
+    settings = config(provider="127.0.1.3:6100")
+    sip = {"listen": [f"udp://{ENGINE}:6060"], "users": [{"username": "alice", "password": "s3cret"}]}
+    with (
+        Engine.start(write_config(tmp_path, settings | {"sip": sip})),
+        Baresip(tmp_path / "caller", "127.0.1.2", 6100, user="alice", password="s3cret") as caller,
+        Baresip(tmp_path / "far", "127.0.1.3", 6100, user="9+821012345678") as far,
+    ):
+        caller.dial(f"sip:+821012345678@{ENGINE}:6060")
+        far.wait_event("CALL_INCOMING")
+        far.command("accept")
+        caller.wait_event("CALL_ESTABLISHED")
+        caller.hangup()
+        far.wait_event("CALL_CLOSED")
