@@ -209,8 +209,6 @@ FLOWS = """
 import asyncio
 from flows.python_flows import flow
 
-forever = asyncio.Event
-
 @flow("raises")
 async def raises(call):
     raise RuntimeError("a fault of the flow's")
@@ -244,9 +242,10 @@ async def patient(call):
         pass
     await asyncio.sleep(3600)
 
-@flow("exits")
-async def exits(call):
-    raise SystemExit(3)
+@flow("deaf")
+async def deaf(call):
+    call.ringing()
+    await asyncio.Event().wait()
 """
 
 
@@ -291,6 +290,20 @@ def test_a_flow_that_waits_for_ever_ends_with_its_call(run: Run, flow: str) -> N
         leg.hangup()
         await leg.wait_ended()
         await bench.until(lambda: not engine.node.agent._tasks, "the end of the flow")
+
+    run(test)
+
+
+def test_a_flow_that_never_answers_ends_when_its_caller_gives_up(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        guest = await bench.phone(GUEST)
+        engine = await bench.engine(**python(bench, "deaf"))
+        leg = guest.dial(engine.address, OURS)
+        await bench.until(lambda: guest.heard["180"])
+        leg.cancel()
+        await bench.until(lambda: guest.heard["487"])
+        await bench.until(lambda: not engine.node.agent._tasks, "the end of the flow")
+        assert engine.record.hangup_reason == "cancel"
 
     run(test)
 

@@ -206,3 +206,23 @@ def test_a_provider_that_moved_is_a_trunk_at_its_new_address_only(run: Run) -> N
         assert served.node.directory.trunk_at(TWO) is not None
 
     run(test)
+
+
+def test_no_call_is_lost_while_it_reloads(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await bench.phone(ONE, 486), await bench.wire(CLIENT)
+        more = bench.providers(one)
+        served = await bench.serve(numbers=[], **more)
+        before = len(served.outcomes)
+        for index in range(60):
+            if index % 6 == 0:
+                served.signal(signal.SIGHUP)
+            request = client.request(uri=f"sip:{FOREIGN}@127.0.0.1")
+            assert (await client.answer(request, served.address)).status == 486
+        await bench.until(lambda: len(served.outcomes) > before)
+        assert {line["event"] for line in served.outcomes} == {"reloaded"}
+        await served.quiet()
+        provider = served.node.directory.provider_named("p1")
+        assert served.node.board.channels(provider.id) == 0
+
+    run(test)
