@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.sip.session import LIMIT_REACHED
+from engine.sip.leg import LIMIT_REACHED
 from flows.contracts import CallLeg
 from routing.attempt import AttemptRecord, AttemptReport, report
 from routing.hangup import hangup_reason

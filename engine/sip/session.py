@@ -1,29 +1,25 @@
-"""The INVITE usage of a dialog after it is set up, whoever called (RFC 3261 §13 to §15; RFC 3311, 4028, 6026).
+"""What is negotiated within a call: re-INVITE and UPDATE both ways, with glare, and the session timer
+(RFC 3261 §14; RFC 3311, 4028).
 
 `UasSession` and `UacSession` add how a call comes in and goes out. A session tells one `SessionUser` what happens and
 takes its orders. It relays bodies as they are: offers and answers are the user's.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE
-from engine.sip.dialog import CONFIRMED, TERMINATED, Dialog
+from engine.sip.dialog import CONFIRMED
 from engine.sip.grammar import ParseError
-from engine.sip.hop import Hop
+from engine.sip.leg import Leg, OnFinal
 from engine.sip.message import Request, Response
-from engine.sip.outgoing import OutgoingRequest, RequestUser
+from engine.sip.outgoing import OutgoingRequest
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
-from engine.sip.timers import NEVER
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
 
 MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
-LIMIT_REACHED = "longest call time reached"
-OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nobody answered), response, now
 
 
 class SessionUser(Protocol):
@@ -69,158 +65,59 @@ class Exchange:
         self.request: OutgoingRequest | None = None
 
 
-class Session:
+class Session(Leg):
     """One leg of a call."""
 
-    __slots__ = (
-        "__weakref__",
-        "_ack",
-        "_alarms",
-        "_bye_reason",
-        "_exchange",
-        "_interval",
-        "_owed",
-        "_reinvite",
-        "_unacked",
-        "_update",
-        "deadline",
-        "dialog",
-        "end_reason",
-        "end_status",
-        "ended",
-        "endpoint",
-        "last_body",
-        "peer_allows_update",
-        "queued",
-        "timer",
-        "user",
-    )
-
-    dialog: Dialog
+    __slots__ = ("_exchange", "_owed", "_reinvite", "_update", "peer_allows_update", "timer", "user")
 
     def __init__(self, endpoint: "Endpoint") -> None:
-        self.endpoint = endpoint
+        super().__init__(endpoint)
         self.user: SessionUser | None = None
-        self.deadline = self.queued = NEVER
-        self.ended = False
-        self.end_status = 0
-        self.end_reason = ""
-        self.last_body = b""  # the SDP that the peer has from us
         self.peer_allows_update = False
         self.timer: SessionTimer | None = None
-        self._alarms: dict[str, float] | None = None
         self._exchange: Exchange | None = None  # our re-INVITE or UPDATE under way
         self._owed = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
         self._update: ServerTransaction | None = None  # the peer's last with an offer
-        self._unacked: ServerTransaction | None = None  # our 2xx, not acknowledged yet
-        self._interval = 0.0  # of its retransmission
-        self._ack: tuple[int, bytes, Hop] | None = None  # CSeq, the last ACK we sent and where
-        self._bye_reason: str | None = None  # a BYE that waits for the ACK (§15)
         endpoint.sessions.add(self)
 
-    # ---- alarms: one deadline in the endpoint's heap for all that a session waits for
+    # ---- what happens to the leg
 
-    def _arm(self, name: str, when: float) -> None:
-        if self._alarms is None:
-            self._alarms = {}
-        self._alarms[name] = when
-        if when < self.deadline:
-            self.endpoint.deadlines.set(self, when)
+    def _heard_ack(self, body: bytes, now: float) -> None:
+        if self.user is not None:
+            self.user.on_acknowledged(self, body, now)
 
-    def _disarm(self, name: str) -> None:
-        # The deadline stays: waking once for nothing is cheaper than looking for the next at every ACK.
-        if self._alarms is not None:
-            self._alarms.pop(name, None)
+    def _before_bye(self, now: float) -> None:
+        if self._reinvite is not None:
+            self.refuse_reinvite(487, now)
+        if self._owed:
+            self.acknowledge_reinvite(self._owed, b"", now)
 
-    def on_deadline(self, now: float) -> None:
-        alarms = self._alarms
-        if alarms is None:
-            return
-        for name in [name for name, when in alarms.items() if when <= now]:
-            if name in alarms and not self.ended:
-                del alarms[name]
-                self._alarm(name, now)
-        if alarms and not self.ended:
-            when = min(alarms.values())
-            if when < self.deadline:
-                self.endpoint.deadlines.set(self, when)
+    def _told(self, by: str, status: int, reason: str, now: float) -> None:
+        self.endpoint.sessions.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            if exchange.request is not None:
+                exchange.request.abandon(now)
+            exchange.on_final(487, None, now)
+        user, self.user = self.user, None
+        if user is not None:
+            user.on_ended(self, by, status, reason, now)
 
     def _alarm(self, name: str, now: float) -> None:
-        if name == "2xx":
-            self._resend_2xx(now)
-        elif name == "no ack":
-            self._unacknowledged(now)
-        elif name == "refresh":
+        if name == "refresh":
             self._refresh(now)
         elif name == "expired":
             self.end_by_us(now, 'SIP;cause=408;text="session timer expired"', 408)
-        elif name == "limit":
-            self.end_by_us(now, 'SIP;cause=200;text="longest call time reached"', 200, LIMIT_REACHED)
         elif name == "glare" and self._exchange is not None:
             if self._busy(self._exchange.method):
                 self._back_off(now)
             else:
                 self._send_exchange(self._exchange, now)
-
-    def limit(self, when: float) -> None:
-        """End the call at `when`, however well it goes."""
-        self._arm("limit", when)
-
-    @property
-    def awaits_ack(self) -> bool:
-        """Our 2xx is out and its ACK has not come yet."""
-        return self._unacked is not None
-
-    # ---- requests of ours
-
-    def compose(
-        self,
-        method: str,
-        user: RequestUser | None,
-        headers: str = "",
-        body: bytes = b"",
-        cseq: int = 0,
-        dialog: Dialog | None = None,
-    ) -> OutgoingRequest:
-        """A request within the dialog (§12.2.1.1), not sent yet. Raises ParseError on a route set that is unusable."""
-        dialog = dialog or self.dialog
-        uri, routes, _ = dialog.route()
-        number = cseq or dialog.next_cseq()
-        route = "".join(f"Route: {value}\r\n" for value in routes)
-        head = (
-            f"{route}Max-Forwards: 70\r\nFrom: {dialog.local};tag={dialog.local_tag}\r\n"
-            f"To: {dialog.remote}{f';tag={dialog.remote_tag}' if dialog.remote_tag else ''}\r\n"
-            f"Call-ID: {dialog.call_id}\r\nCSeq: {number} {method}\r\n"
-        )
-        contact = method in ("INVITE", "UPDATE")
-        headers = self._credentials(method, uri, number, body) + headers
-        return OutgoingRequest(self.endpoint, user, method, uri, head, headers, body, contact)
-
-    def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
-        """Authorization lines for a request within the dialog; only who had to log in has some."""
-        return ""
-
-    def send(self, request: OutgoingRequest, now: float, dialog: Dialog | None = None) -> None:
-        """Send a composed request to the dialog's next hop."""
-        dialog = dialog or self.dialog
-        way_back = dialog.way_back()
-        if way_back is not None:
-            request.send_to([way_back], now)
         else:
-            request.send(dialog.route()[2], now)
+            super()._alarm(name, now)
 
-    def request(
-        self, method: str, now: float, headers: str = "", body: bytes = b"", on_final: OnFinal | None = None
-    ) -> None:
-        """Send INFO, PRACK or another request that changes no session; `on_final` gets what comes back."""
-        user = _Final(self, on_final) if on_final is not None else None
-        try:
-            self.send(self.compose(method, user, headers, body), now)
-        except ParseError as error:
-            if on_final is not None:
-                on_final(503, None, now)
-            self.end_by_us(now, "", 500, str(error))
+    # ---- re-INVITE and UPDATE of ours
 
     def renegotiate(
         self, method: str, body: bytes, now: float, on_final: OnFinal, headers: str = "", retry_glare: bool = False
@@ -325,34 +222,6 @@ class Session:
             self.last_body = body
         self._acknowledge(cseq, body, now)
 
-    def _acknowledge(self, cseq: int, body: bytes, now: float) -> None:
-        """ACK a 2xx (§13.2.2.4): a request of its own, sent again for each retransmission of the 2xx."""
-        dialog = self.dialog
-        try:
-            ack = self.compose("ACK", None, SDP_TYPE if body else "", body, cseq)
-            next_hop = dialog.route()[2]
-        except ParseError:
-            return
-
-        def located(hops: list[Hop]) -> None:
-            if hops:
-                data = ack.compose(hops[0], "z9hG4bK" + self.endpoint.token())
-                self._ack = (cseq, data, hops[0])
-                hops[0].transport.send(data, hops[0].host, hops[0].port)
-
-        way_back = dialog.way_back()
-        if way_back is not None:
-            located([way_back])
-        else:
-            self.endpoint.locate(next_hop, located)
-
-    def _resend_ack(self, response: Response) -> bool:
-        if self._ack is None or self._ack[0] != response.cseq:
-            return False
-        _, data, hop = self._ack
-        hop.transport.send(data, hop.host, hop.port)
-        return True
-
     def _owns_call_id(self) -> bool:
         return False
 
@@ -402,52 +271,13 @@ class Session:
             transaction.respond(status, now, reason, headers)
 
     def send_2xx(self, transaction: ServerTransaction, body: bytes, now: float, headers: str = "") -> None:
-        """A 2xx to an INVITE, retransmitted until its ACK comes, 64*T1 at the most (§13.3.1.4)."""
+        """A 2xx to an INVITE, with what a target refresh and a session timer need."""
         endpoint = self.endpoint
         headers = (
             f"{self._agree(transaction.request, now)}{endpoint.contact_line(transaction.hop)}"
             f"{ALLOW_LINE}{SUPPORTED_LINE}{endpoint.server_line}{headers}"
         )
-        if body:
-            self.last_body = body
-            headers += SDP_TYPE
-        self._unacked = transaction
-        timers = endpoint.policy.timers
-        self._interval = timers.t1
-        self._arm("2xx", now + timers.t1)
-        self._arm("no ack", now + timers.timeout)
-        transaction.respond(200, now, headers=headers, body=body)
-
-    def _resend_2xx(self, now: float) -> None:
-        transaction = self._unacked
-        if transaction is not None:
-            transaction.transactions.retransmissions += 1
-            transaction.fire("2xx", now)
-            self._interval = min(self._interval * 2, self.endpoint.policy.timers.t2)
-            self._arm("2xx", now + self._interval)
-
-    def receive_ack(self, request: Request, now: float) -> None:
-        """The ACK of a 2xx of ours."""
-        transaction = self._unacked
-        if transaction is None or request.cseq != transaction.request.cseq:
-            return
-        self._unacked = None
-        transaction.acknowledged()
-        self._disarm("2xx")
-        self._disarm("no ack")
-        if self.user is not None:
-            self.user.on_acknowledged(self, request.body, now)
-        if self._bye_reason is not None and not self.ended:
-            self._send_bye(self._bye_reason, now)
-
-    def _unacknowledged(self, now: float) -> None:
-        """§13.3.1.4: no ACK for 64*T1 ends the session with a BYE."""
-        self._disarm("2xx")
-        self._unacked = None
-        if self._bye_reason is not None:
-            self._send_bye(self._bye_reason, now)
-        else:
-            self.end_by_us(now, 'SIP;cause=408;text="no ACK"', 408, "no ACK")
+        self._answer(transaction, headers, body, now)
 
     def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
         """The peer takes its re-INVITE back."""
@@ -560,87 +390,6 @@ class Session:
             self._arm("refresh", now + (0.0 if unknown else max(1.0, self.timer.interval / 8)))
         elif response is not None and response.cseq == self._owed:
             self.acknowledge_reinvite(response.cseq, b"", now)  # a call without session descriptions
-
-    # ---- the end
-
-    def bye(self, now: float, reason: str = "") -> None:
-        """End a confirmed dialog; before its ACK has come, as soon as it comes (§15). `reason`: a Reason value."""
-        if self.ended or self._bye_reason is not None:
-            return
-        if self._unacked is not None:
-            self._bye_reason = reason
-            return
-        self._send_bye(reason, now)
-
-    def _send_bye(self, reason: str, now: float) -> None:
-        if self._reinvite is not None:
-            self.refuse_reinvite(487, now)
-        if self._owed:
-            self.acknowledge_reinvite(self._owed, b"", now)
-        headers = f"Reason: {reason}\r\n{self.endpoint.agent_line}" if reason else self.endpoint.agent_line
-        with suppress(ParseError):  # nowhere to send it: the call ends all the same
-            self.send(self.compose("BYE", None, headers), now)
-        self.finish("local", self.end_status or 200, "", now)
-
-    def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
-        """The call cannot go on: BYE, with what is known of the cause."""
-        if self.ended:
-            return
-        self.end_status, self.end_reason = status, words
-        if self.dialog.state == CONFIRMED:
-            self._unacked = None
-            self._send_bye(reason, now)
-        else:
-            self.finish("local", status, words, now)
-
-    def finish(self, by: str, status: int, reason: str, now: float) -> None:
-        """The leg is over: out of every table, and the user is told once."""
-        if self.ended:
-            return
-        self.ended = True
-        self.end_status = status
-        endpoint = self.endpoint
-        endpoint.sessions.discard(self)
-        self._leave_dialogs()
-        endpoint.deadlines.clear(self)
-        self._alarms = None
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            if exchange.request is not None:
-                exchange.request.abandon(now)
-            exchange.on_final(487, None, now)
-        user, self.user = self.user, None
-        if user is not None:
-            user.on_ended(self, by, status, reason, now)
-
-    def _leave_dialogs(self) -> None:
-        self.dialog.state = TERMINATED
-        self.endpoint.dialogs.pop(self.dialog.key, None)
-
-
-class _Final:
-    """Takes the one final response to a request that changes no session."""
-
-    __slots__ = ("on_final", "session")
-
-    def __init__(self, session: Session, on_final: OnFinal) -> None:
-        self.session = session
-        self.on_final = on_final
-
-    def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
-        if response.status >= 200:
-            self.on_final(response.status, response, now)
-            if response.status in (408, 481):
-                self._gone(response.status, now)
-
-    def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
-        self.on_final(408, None, now)
-        self._gone(408, now)
-
-    def _gone(self, status: int, now: float) -> None:
-        """§12.2.1.2: the peer knows nothing of the dialog any more."""
-        if self.session.dialog.state == CONFIRMED:
-            self.session.end_by_us(now, f"SIP;cause={status}", status)
 
 
 def allows_update(message: Request | Response) -> bool:

@@ -1,6 +1,7 @@
 """Mistakes in calls: both sides of an INVITE, re-INVITE and UPDATE, session timers, and the bridge of two legs."""
 
 SESSION, UAS, UAC = "engine/sip/session.py", "engine/sip/uas.py", "engine/sip/uac.py"
+LEG = "engine/sip/leg.py"
 DIALOG, TIMER, BRIDGE = "engine/sip/dialog.py", "engine/sip/session_timer.py", "engine/bridge.py"
 T_SESSION, T_UAS, T_UAC = "tests/sip/test_session.py", "tests/sip/test_uas.py", "tests/sip/test_uac.py"
 T_TIMER, T_BRIDGE = "tests/sip/test_session_timer.py", "tests/engine/test_bridge.py"
@@ -18,15 +19,15 @@ MUTANTS = [
     ),
     (SESSION, "        if not self.dialog.accepts(request):", "        if False:", T_SESSION),
     # The callee: 2xx, ACK, CANCEL
-    (SESSION, "self._interval = min(self._interval * 2, self.endpoint.policy.timers.t2)", "self._interval *= 2", T_UAS),
-    (SESSION, '        self._arm("no ack", now + timers.timeout)\n', "", T_UAS),
+    (LEG, "self._interval = min(self._interval * 2, self.endpoint.policy.timers.t2)", "self._interval *= 2", T_UAS),
+    (LEG, '        self._arm("no ack", now + timers.timeout)\n', "", T_UAS),
     (
-        SESSION,
+        LEG,
         "        if self._unacked is not None:\n            self._bye_reason = reason\n            return\n",
         "",
         T_UAS,
     ),
-    (SESSION, "if transaction is None or request.cseq != transaction.request.cseq:", "if transaction is None:", T_UAS),
+    (LEG, "if transaction is None or request.cseq != transaction.request.cseq:", "if transaction is None:", T_UAS),
     (UAS, "        elif not transaction.answered:\n            self._stop_reliable()", "        elif False:", T_UAS),
     (UAS, "return source if source.transport.reliable or behind_nat else None", "return None", T_UAS),
     # The callee: PRACK
