@@ -46,8 +46,8 @@ SIMPLE_PARAMS: Final = rf"(?:;[{TOKEN_CHARS}]++(?:={_VALUE}|))*"
 _SIMPLE_PARAMS = re.compile(SIMPLE_PARAMS)
 _PARAM = re.compile(rf"[ \t]*+;[ \t]*+([{TOKEN_CHARS}]++)(?:[ \t]*+=[ \t]*+({_VALUE}|{QUOTED}))?[ \t]*+")
 _QUOTED = re.compile(QUOTED)
-# What a list is cut at: a comma, or what hides commas. A quote or bracket by itself is one that is not closed.
-_CUT = re.compile(rf",|{QUOTED}|<[^<>]*+>|\"|<|>")
+# What may stand between two commas of a list, but for quoted-strings that hold a backslash.
+_PIECES = re.compile(r"(?:[^\",<>]++|\"[^\"\\\x00-\x08\x0a-\x1f\x7f]*+\"|<[^<>]*+>)+")
 # Every character that a quoted-string holds only behind a backslash; CR and LF it cannot hold at all.
 _QUOTED_PAIRS = {code: "\\" + chr(code) for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x22, 0x5C, 0x7F)}
 _QUOTED_PAIRS[0x0D] = _QUOTED_PAIRS[0x0A] = " "
@@ -94,28 +94,29 @@ def split_list(text: str) -> list[str]:
             return []
         raise ParseError(f"empty element in the list {excerpt(text)}")
     elements = []
-    start = 0
-    for match in _CUT.finditer(text):
-        found = match.group()
-        if found == ",":
-            elements.append(_element(text, start, match.start()))
+    start = position = 0
+    end = len(text)
+    while True:
+        match = _PIECES.match(text, position)
+        if match is not None:
+            position = match.end()
+        if position == end or text[position] == ",":
             if len(elements) == MAX_ELEMENTS:
                 raise ParseError(f"more than {MAX_ELEMENTS} elements in a list: {excerpt(text)}")
-            start = match.end()
-        elif found == '"':
-            rest = excerpt(text[match.start() :])
+            element = text[start:position].strip(" \t")
+            if not element:
+                raise ParseError(f"empty element in the list {excerpt(text)}")
+            elements.append(element)
+            if position == end:
+                return elements
+            start = position = position + 1
+        elif text[position] != '"':
+            raise ParseError(f"unbalanced angle bracket: {excerpt(text[position:])}")
+        elif match := _QUOTED.match(text, position):
+            position = match.end()
+        else:
+            rest = excerpt(text[position:])
             raise ParseError(f"quote that is not closed, or a control character in quotes: {rest}")
-        elif len(found) == 1:
-            raise ParseError(f"unbalanced angle bracket: {excerpt(text[match.start() :])}")
-    elements.append(_element(text, start, len(text)))
-    return elements
-
-
-def _element(text: str, start: int, end: int) -> str:
-    element = text[start:end].strip(" \t")
-    if not element:
-        raise ParseError(f"empty element in the list {excerpt(text)}")
-    return element
 
 
 def parse_params(text: str) -> dict[str, str | None]:
