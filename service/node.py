@@ -138,7 +138,7 @@ def python_flows(configuration: Configuration) -> dict[str, PythonFlow]:
     if not module:
         return {}
     try:
-        return load_module(module, configuration.path.parent)
+        return _load_module(module, configuration.path.parent)
     except FlowModuleError as error:
         raise ConfigurationError([Fault(str(configuration.path), ("flows_module",), str(error))]) from None
 
@@ -146,9 +146,17 @@ def python_flows(configuration: Configuration) -> dict[str, PythonFlow]:
 def python_flow_names(module: str, beside: Path) -> list[str]:
     """For `config.loading.load`: which flows a Python module registers. Raises ValueError with a sentence."""
     try:
-        return list(load_module(module, beside))
+        return list(_load_module(module, beside))
     except FlowModuleError as error:
         raise ValueError(str(error)) from None
+
+
+def _load_module(module: str, beside: Path) -> dict[str, PythonFlow]:
+    try:
+        return load_module(module, beside)
+    except SystemExit as error:  # a script that ends itself must not end the engine that reads it
+        problem = f"{module}: ends the program ({error!r}) when it is imported; put a guard around that"
+        raise FlowModuleError(problem) from None
 
 
 def agent_settings(configuration: Configuration) -> AgentSettings:

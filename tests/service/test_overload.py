@@ -340,3 +340,58 @@ def test_a_webhook_to_a_dead_host_costs_the_call_nothing(run: Run) -> None:
         await bench.until(lambda: not len(engine.node.env.tasks), "the end of the webhooks")
 
     run(test)
+
+
+# ---- ends that nobody asked for
+
+
+def test_the_longest_call_time_ends_both_legs(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await bench.phone(ONE), await bench.phone(CLIENT)
+        engine = await bench.engine(sip={"max_call_duration": 0.2}, **bench.providers(one))
+        for number in (FOREIGN, OURS):
+            leg, outcome = await client.call(engine.address, number)
+            assert outcome.kind == "answered"
+            await leg.wait_ended()
+            await engine.quiet()
+            assert (engine.record.hangup_reason, engine.record.hangup_by) == ("timeout", "local")
+        assert one.heard["BYE"] == 1
+
+    run(test)
+
+
+def test_a_connection_that_is_lost_costs_no_other_call(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await bench.phone(ONE)
+        lost, kept = await bench.phone(CLIENT, transports=("tcp",)), await bench.phone(CLIENT, transports=("tcp",))
+        listen = ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]
+        engine = await bench.engine(sip={"listen": listen, "t1": 0.02}, **bench.providers(one))
+        for phone in (lost, kept):
+            _, outcome = await phone.call(engine.at("tcp"), FOREIGN, transport="tcp")
+            assert outcome.kind == "answered"
+        await lost.agent.listeners.close()
+        one.calls[0].hangup()  # a BYE has to go where nobody is any more
+        await bench.until(lambda: len(engine.node.agent.calls) == 2)
+        (other,) = kept.agent.calls
+        assert not other.ended
+        other.hangup()
+        await engine.quiet()
+
+    run(test)
+
+
+def test_a_route_that_leads_back_to_ourselves_does_not_go_round(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        client = await bench.phone(CLIENT)
+        sip = {"trusted_networks": ["127.0.0.0/8"]}
+        served = await bench.serve(sip=sip)
+        more = {
+            "providers": [{"name": "me", "hostname": served.address}],
+            "routes": [{"target": "all", "provider": "me"}],
+        }
+        await served.reload(bench.document(sip=sip, **more))
+        assert (await client.call(served.address, FOREIGN))[1].status == 404
+        await served.quiet()
+        assert len(served.node.env.calls) == 1  # it came back as a trunk's call, and trunks do not dial out
+
+    run(test)

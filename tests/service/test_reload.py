@@ -126,6 +126,7 @@ def test_a_module_of_python_flows_is_read_again(run: Run) -> None:
             ("1 / 0\n", "ZeroDivisionError"),
             ("def x(:\n", "SyntaxError"),
             ("x = 1\n", "registers no flow"),
+            ("import sys\nsys.exit(1)\n", "ends the program (SystemExit(1))"),
         ):
             module.write_text(broken)
             line = await served.reload(whole)
