@@ -1,7 +1,7 @@
 """SIP on the network: a user agent that takes and makes calls, and bridges them (see `engine.user_agent`)."""
 
 from engine.bridge import Bridge
-from engine.call import Call, CallEnded, NotAcceptable
+from engine.call import Call, CallEnded, NoPortError, NotAcceptable
 from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
 from engine.user_agent import AgentSettings, UserAgent
 
@@ -11,6 +11,7 @@ __all__ = [
     "Call",
     "CallEnded",
     "DialSpec",
+    "NoPortError",
     "NotAcceptable",
     "Outcome",
     "OutgoingCall",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.media.negotiation import NotAcceptable
 from engine.media.port import MediaPort
+from engine.media.ports import NoPortError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from engine.outgoing_call import OutgoingCall
     from engine.user_agent import UserAgent
 
-__all__ = ["Call", "CallEnded", "NotAcceptable"]
+__all__ = ["MEDIA_FAILURES", "Call", "CallEnded", "NoPortError", "NotAcceptable"]
+
+MEDIA_FAILURES = (NotAcceptable, NoPortError)
+"""What orders that need media of our own (answer, progress, echo) raise; `status` is the response that it deserves."""
 
 
 class CallEnded(Exception):
@@ -122,7 +126,10 @@ class Call:
             session.provisional(180, self.agent.now())
 
     def progress(self, body: bytes = b"") -> None:
-        """183 Session Progress with a session description, that of our own media port where none is given."""
+        """183 Session Progress with a session description, that of our own media port where none is given.
+
+        Raises CallEnded, and what is in MEDIA_FAILURES where our own media cannot be had.
+        """
         session = self._incoming()
         if not self.answered:
             self.status = "ringing"
@@ -148,7 +155,7 @@ class Call:
     def answer(self, body: bytes = b"") -> None:
         """200 OK, with our own media port's description where none is given. Nothing when already answered.
 
-        Raises CallEnded, and NotAcceptable (488) when no media can be agreed on.
+        Raises CallEnded, NotAcceptable (488) when no media can be agreed on, NoPortError (503) when no port is left.
         """
         session = self._incoming()
         if self.answered:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.call import Call, CallEnded, NotAcceptable
+from engine.call import MEDIA_FAILURES, Call, CallEnded, NoPortError, NotAcceptable
 from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
@@ -105,8 +105,9 @@ class OutgoingCall(Call):
             try:
                 self._media = self.agent.open_media_towards(spec.destination)
                 self.session.invitation.body = self._media.offer(codecs=[c for c in spec.codecs.split(",") if c])
-            except NotAcceptable as error:
-                self.session.refuse_locally(500, str(error), now)
+            except MEDIA_FAILURES as error:
+                status = error.status if isinstance(error, NoPortError) else 500
+                self.session.refuse_locally(status, str(error), now)
                 return
         self.session.start(now)
 
@@ -192,7 +193,8 @@ class OutgoingCall(Call):
                 session.first_reply,
             )
         )
-        self.finish("local" if kind == "cancelled" else "remote", status, reason, now)
+        ours = kind == "cancelled" or (kind == "refused" and response is None)
+        self.finish("local" if ours else "remote", status, reason, now)
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO or UPDATE from the far end before the answer is passed to the caller."""

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from engine.call import Call, CallEnded
+from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.media.port import MediaPort
 from engine.media.ports import PortPool
 from engine.outgoing_call import DialSpec, OutgoingCall
@@ -125,7 +125,8 @@ class UserAgent:
             families=tuple(dict.fromkeys(family_of(transport.local[0]) for transport in self.listeners)),
         )
         hosts = dict.fromkeys(transport.local[0] for transport in self.listeners)
-        self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last)
+        anywhere = int.from_bytes(os.urandom(4))
+        self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last, first=anywhere)
 
     # ---- calls
 
@@ -166,6 +167,11 @@ class UserAgent:
         self._leaving.discard(task)
         call.task = None
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, CallEnded):
+            if isinstance(error, MEDIA_FAILURES):
+                # No fault of whoever wrote the flow: the error says itself what the caller is to hear.
+                self.log.warning("no media of our own", call_id=call.id, status=error.status, error=str(error))
+                call.hangup(error.status, f'SIP;cause={error.status};text="no media"')
+                return
             self.log.error("call failed", call_id=call.id, error=repr(error))
             if not call.ended:
                 call.hangup(500, 'Q.850;cause=41;text="internal error"')

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from engine.call import CallEnded
+from engine.call import MEDIA_FAILURES, CallEnded
 from engine.outgoing_call import DialSpec, Outcome
 from routing.identifiers import NIL
 from routing.identity import NOBODY, CallerIdentity
 
 __all__ = [
+    "MEDIA_FAILURES",
     "CallEnded",
     "CallLeg",
     "DialSpec",

@@ -7,7 +7,7 @@ used as they were compiled, and nothing is logged unless it went wrong or `env.d
 from pydantic import ValidationError
 
 from flows.causes import CAUSES
-from flows.contracts import CallEnded, CallLeg
+from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg
 from flows.environment import FlowEnvironment
 from flows.faults import format_path, sentence
 from flows.local_leg import LocalLeg
@@ -67,7 +67,7 @@ async def conduct(run: Run, program: Program) -> None:
                     program = _NOTHING  # what completes it has been looked for
                     await run.call.wait_ended()
             elif end == COMPLETED:
-                hang_up(run, "normal")
+                _hang_up_at_the_end(run)
             elif end == EXHAUSTED:
                 run.warn("too many actions", error="the call has run as many actions as a call may, and is hung up")
                 hang_up(run, "failed")
@@ -80,6 +80,13 @@ async def conduct(run: Run, program: Program) -> None:
 
 
 _NOTHING = Program("", "", [])
+
+
+def _hang_up_at_the_end(run: Run) -> None:
+    if run.media_status and not run.call.answered and not run.over:
+        run.call.hangup(run.media_status, CAUSES["failed"].header)
+    else:
+        hang_up(run, "normal")
 
 
 def hang_up(run: Run, reason: str) -> None:
@@ -131,6 +138,11 @@ async def execute(run: Run, program: Program) -> int:
         except ValidationError as error:
             details = error.errors()[0]
             run.warn("action failed", error=f"{format_path(details['loc'])}: {sentence(details, step.type, ())}")
+            continue
+        except MEDIA_FAILURES as error:
+            # A connect that follows needs no media of ours; but where nothing answers the caller, it hears why.
+            run.media_status = error.status
+            run.warn("action failed", error=str(error), status=error.status)
             continue
         except Exception as error:  # whatever goes wrong in one action, the caller is still there: the flow goes on
             run.warn("action failed", error=f"{type(error).__name__}: {error}"[:500])

@@ -92,7 +92,11 @@ class LocalLeg:
     def answer(self, body: bytes = b"") -> None:
         """Answers the caller."""
         self._take()
-        self._caller.answer(body)
+        try:
+            self._caller.answer(body)
+        except Exception:
+            self._answered = self._caller.answered  # where there is no media of our own, it is not
+            raise
 
     def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """Ends this leg; the flow that connected learns the status."""
@@ -126,7 +130,11 @@ class LocalLeg:
     async def echo(self, seconds: float | None) -> None:
         """As the caller's; it answers."""
         self._take()
-        await self._caller.echo(seconds)
+        try:
+            await self._caller.echo(seconds)
+        except Exception:
+            self._answered = self._caller.answered
+            raise
 
     def bridge(self, leg: Any) -> LegBridge:
         """Connects the caller with `leg`."""

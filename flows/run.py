@@ -36,6 +36,7 @@ class Run:
         caller: The engine's own call behind `call`, for dialling on its behalf.
         number: The number of ours whose flow this is, None where there is none.
         destination: What was dialled; differs from the record's within a connect to another of our numbers.
+        media_status: What an unanswered caller is told in the end where our own media could not be had; 0 mostly.
         depth: How many connects to our own numbers lie around this run.
         over: The call is over, and this is the flow that was to run on completion.
         step: The step that runs now.
@@ -50,6 +51,7 @@ class Run:
         "destination",
         "env",
         "loops",
+        "media_status",
         "number",
         "over",
         "program",
@@ -78,6 +80,7 @@ class Run:
         self.destination = record.destination
         self.variables = Variables(self.look_up, own)
         self.budget = Budget()
+        self.media_status = 0
         self.depth = 0
         self.over = False
         self.loops: dict[Step, int] | None = None

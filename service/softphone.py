@@ -24,6 +24,7 @@ DONE, FAILED, WRONG = 0, 1, 2
 DIGIT_LENGTH = 100  # ms that a key is held
 DIGIT_GAP = 0.25  # s between two keys
 PAUSE = 0.5  # s for a comma
+RTP_FIRST, RTP_LAST = 32_000, 32_766  # beside the engine's and the little trunk's, below Linux' ephemeral ports
 _CANCEL_WAIT = 1.0  # s for the 487
 _CANCEL_LOOKS = 50
 
@@ -50,7 +51,7 @@ async def call(order: CallOrder) -> int:
     if not source:
         print(f"trunkline: there is no route to {targets[0].host}: check --via and the network", file=sys.stderr)
         return FAILED
-    settings = AgentSettings()
+    settings = AgentSettings(rtp_first=RTP_FIRST, rtp_last=RTP_LAST)
     settings.policy.user_agent = "Trunkline softphone"
     agent = UserAgent(_refuse_calls, settings)
     host = bracketed(source)

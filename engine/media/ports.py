@@ -151,12 +151,18 @@ class PortPool:
 
     __slots__ = ("_hosts",)
 
-    def __init__(self, hosts: Iterable[str], low: int = LOW, high: int = HIGH, *, max_idle: int = MAX_IDLE) -> None:
-        """Opens nothing yet. Raises ValueError for a range that holds no even port with a free one above it."""
+    def __init__(
+        self, hosts: Iterable[str], low: int = LOW, high: int = HIGH, *, max_idle: int = MAX_IDLE, first: int = 0
+    ) -> None:
+        """Opens nothing yet. `first` is the place of the first pair that is handed out, counted round the range: two
+        engines with one range that begin at random places do not walk into each other's ports. Raises ValueError for
+        a range that holds no even port with a free one above it."""
         low += low % 2
         if not 0 < low < high <= 65535:
             raise ValueError(f"RTP ports {low}-{high}: give a range with an even port and the odd one above it")
-        self._hosts = {host: _Host(host, range(low, high, 2), max_idle) for host in hosts}
+        ports = range(low, high, 2)
+        first %= len(ports)
+        self._hosts = {host: _Host(host, (*ports[first:], *ports[:first]), max_idle) for host in hosts}
 
     def acquire(self, host: str) -> RtpSocket:
         """A bound, empty, non-blocking socket on `host`, or on the wildcard address of its family where the pool has

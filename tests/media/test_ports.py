@@ -194,3 +194,17 @@ def test_a_host_that_is_not_served_is_an_error_of_ours(pool: PortPool) -> None:
 def test_a_range_without_a_pair_of_ports_is_refused(low: int, high: int) -> None:
     with pytest.raises(ValueError, match="RTP ports"):
         PortPool([HOST], low, high)
+
+
+def test_two_pools_with_one_range_may_begin_at_different_ports(pool: PortPool) -> None:
+    turned = PortPool([HOST], 26001, 26009, first=2)
+    ports = [turned.acquire(HOST) for _ in range(3)]
+    assert [port.port for port in ports] == [26006, 26008, 26002]
+    assert pool.acquire(HOST).port == 26004  # what the other one holds is passed over
+    far = PortPool([HOST], 26030, 26034, first=1_000_001)
+    ports.append(far.acquire(HOST))
+    assert ports[-1].port == 26032
+    for port in ports:
+        port.release()
+    turned.close()
+    far.close()

@@ -1,0 +1,32 @@
+"""Flows on calls for which no media of our own can be had: the caller hears it, unless something else answers."""
+
+from typing import Any
+
+import pytest
+
+from engine.call import NoPortError, NotAcceptable
+
+
+def action(type_: str, **option: Any) -> dict[str, Any]:
+    return {"type": type_, "option": option}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(NoPortError("no RTP port: all 5 are in use"), 503), (NotAcceptable("no codec in common"), 488)],
+)
+def test_the_caller_hears_why_and_the_log_says_it(world: Any, error: Exception, status: int) -> None:
+    call = world.fake_call(world.clock)
+    call.refuse_answer = error
+    ran = world.go([{"id": "a1", "type": "answer"}], call)
+    assert ran.orders == [("hangup", status, "Q.850;cause=41")]
+    assert (ran.record.end_status, ran.record.hangup_reason, ran.record.hangup_by) == (status, "failed", "local")
+    ((level, event, values),) = world.log.lines
+    assert (level, event, values["action"], values["error"]) == ("warning", "action failed", "a1", str(error))
+
+
+def test_an_action_that_ends_the_call_has_its_own_say(world: Any) -> None:
+    call = world.fake_call(world.clock)
+    call.refuse_answer = NoPortError("no RTP port")
+    ran = world.go([action("answer"), action("hangup", reason="busy")], call)
+    assert ran.orders == [("hangup", 486, "Q.850;cause=17")]
