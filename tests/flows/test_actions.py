@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.causes import CAUSES
@@ -377,7 +377,6 @@ def flow_of(parts: list[tuple[str, int, int]]) -> list[dict[str, Any]]:
     return made
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.faults import FlowError
@@ -314,7 +314,6 @@ documents = json_values | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
 @given(documents)
 def test_any_document_makes_a_flow_or_a_flow_error(document: Any) -> None:
     try:

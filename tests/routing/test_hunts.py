@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.directory import Directory
@@ -517,7 +517,6 @@ def test_states_outlive_a_reload_and_go_with_their_provider() -> None:
 KINDS = st.sampled_from([*TRY_NEXT, "release", "close", "forget"])
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.framing import StreamFramer
@@ -46,7 +46,6 @@ def test_any_chunking_gives_the_same_messages_and_pongs(pieces: list[bytes], cut
     assert not chunked.partial
 
 
-@settings(max_examples=300)
 @given(
     stream=st.one_of(
         st.binary(max_size=300),

@@ -21,7 +21,7 @@ from tests.sip.simulation import Owner
 from tests.sip.torture import RFC4475, RFC5118
 from tests.sip.wire import PEER, Stage, in_chunks, request, response, rfc4475, rfc5118
 
-STEADY = settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+STEADY = settings(suppress_health_check=list(HealthCheck))
 
 # ---- messages that are well-formed
 
@@ -223,7 +223,7 @@ def read_everything(message: Message) -> None:
             str(message.uri)
 
 
-@settings(STEADY, max_examples=400)
+@settings(STEADY, max_examples=3 * STEADY.max_examples)
 @given(ANY)
 def test_any_bytes_are_a_message_or_a_bad_message(data: bytes) -> None:
     try:
@@ -304,7 +304,7 @@ def live_stage() -> tuple[Stage, list[bytes]]:
 LIVE_SEEDS = live_stage()[1]
 
 
-@settings(STEADY, max_examples=150)
+@STEADY
 @given(st.lists(st.one_of(mutated(LIVE_SEEDS), ANY), min_size=1, max_size=8))
 def test_an_endpoint_in_the_middle_of_calls_takes_any_datagram(datagrams: list[bytes]) -> None:
     """Nothing is raised, what it sends can be read by us, and afterwards nothing is left."""
@@ -330,7 +330,7 @@ def after(stage: Stage, data: bytes) -> list[bytes]:
     return stage.udp.take()
 
 
-@settings(STEADY, max_examples=120)
+@STEADY
 @given(
     st.lists(st.one_of(mutated(LIVE_SEEDS), st.sampled_from(LIVE_SEEDS), ANY), min_size=1, max_size=6),
     st.lists(st.integers(0, 5000), max_size=12),
@@ -351,7 +351,7 @@ def test_a_stream_in_random_chunks_ends_in_messages_or_in_a_parse_error(parts: l
     assert stage.left == {}
 
 
-@settings(STEADY, max_examples=40)
+@STEADY
 @given(st.lists(st.sampled_from(LIVE_SEEDS), min_size=1, max_size=5), st.lists(st.integers(0, 3000), max_size=12))
 def test_chunking_changes_nothing_that_is_answered(parts: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(parts)

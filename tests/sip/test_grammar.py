@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import config
@@ -98,7 +98,6 @@ class TestSplitList:
         with pytest.raises(ParseError, match="more than"):
             split_list(",".join("a" * (MAX_ELEMENTS + 1)))
 
-    @settings(deadline=None)
     @given(st.lists(TOKENS | TEXT.map(quote) | TOKENS.map(lambda token: f"<sip:{token},x>"), min_size=1))
     def test_what_is_joined_comes_apart_again(self, elements: list[str]) -> None:
         assert split_list(" , ".join(elements)) == elements
@@ -165,7 +164,6 @@ class TestParams:
         with pytest.raises(ParseError, match="more than"):
             parse_params(f"{between}p" * (MAX_ELEMENTS + 1))
 
-    @settings(deadline=None)
     @given(st.dictionaries(TOKENS.map(str.lower), st.none() | TOKENS | TEXT.map(quote)))
     def test_what_is_written_is_read_again(self, params: dict[str, str | None]) -> None:
         assert parse_params(format_params(params)) == params
@@ -194,7 +192,6 @@ class TestQuotedStrings:
     def test_a_quoted_string_can_not_hold_a_line_end(self) -> None:
         assert quote("a\r\nVia: x\ry") == '"a  Via: x y"'
 
-    @settings(deadline=None)
     @given(TEXT)
     def test_quoting_is_undone_by_unquoting(self, text: str) -> None:
         assert unquote(quote(text)) == text
@@ -228,7 +225,6 @@ class TestHosts:
             check_port("65536")
 
 
-@settings(deadline=None)
 @given(HOSTILE)
 def test_any_text_raises_nothing_but_parse_errors(text: str) -> None:
     unquote(text)

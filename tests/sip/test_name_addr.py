@@ -1,7 +1,7 @@
 """name-addr and addr-spec with header parameters (RFC 3261 §20.10, §25.1)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.grammar import ParseError, quote
@@ -183,7 +183,6 @@ TOKENS = st.from_regex(r"[a-z0-9\-.!%*_+`'~]{1,8}", fullmatch=True)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
 
 
-@settings(deadline=None)
 @given(
     NAMES,
     st.sampled_from(["sip:a@h", "sips:h:5061;lr", "sip:a;b?c@[::1];x=y;z?h=i", "tel:+1-2;ext=3", "urn:service:sos"]),
@@ -196,7 +195,6 @@ def test_what_is_written_is_read_again(display: str, uri: str, params: dict[str,
     assert parse_name_addrs([f"{value}, {value}"]) == [value, value]
 
 
-@settings(deadline=None)
 @given(
     st.text(st.sampled_from('<>"\\;,= :@%?[]*sipa1.\t\r\n\0é\udcff') | st.characters(), max_size=50),
     st.sampled_from(["", "<sip:", '"', '"a" <sip:a@h>', "sip:a@h", "A <"]),

@@ -1,7 +1,7 @@
 """Session descriptions (RFC 8866) and the offer/answer exchange (RFC 3264)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip import sdp
@@ -437,7 +437,6 @@ MEDIA = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.builds(SessionDescription, LINES.map(lambda lines: [("v", "0"), *lines]), st.lists(MEDIA, max_size=3)))
 def test_what_is_written_is_read_again(description: SessionDescription) -> None:
     assert sdp.parse(bytes(description)) == description
@@ -466,7 +465,6 @@ STREAMS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STREAMS)
 def test_every_answer_keeps_the_offers_shape_and_has_one_stream_3264_6(lines: list[str]) -> None:
     theirs = offer(*lines)
@@ -483,7 +481,6 @@ def test_every_answer_keeps_the_offers_shape_and_has_one_stream_3264_6(lines: li
     assert sdp.parse(bytes(ours)) == ours
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=80) | st.text(st.sampled_from("v=0m\r\naudio 1RTP/AVPc:x\0é"), max_size=60).map(str.encode),
     st.sampled_from([b"", b"v=0\r\n", HEAD.encode(), HEAD.encode() + b"m=audio 1 RTP/AVP 0 96\r\na="]),

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.sip.grammar import MAX_ELEMENTS, ParseError
@@ -302,7 +302,6 @@ def test_escaping_a_user_part_25_1() -> None:
     assert escape_user("a@b:c%d é\udcff") == "a%40b%3Ac%25d%20%C3%A9%FF"
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8") | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF), min_size=1))
 @example("\udcc3\udca9")
 def test_an_escaped_user_is_read_as_the_text_it_was(text: str) -> None:
@@ -357,7 +356,6 @@ OTHER_URIS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(sip_uris() | TEL_URIS | OTHER_URIS)
 def test_what_is_written_is_read_again(uri: SipUri | TelUri | OtherUri) -> None:
     assert parse_uri(str(uri)) == uri
@@ -365,14 +363,12 @@ def test_what_is_written_is_read_again(uri: SipUri | TelUri | OtherUri) -> None:
     assert uri.equivalent(parse_uri(str(uri)))
 
 
-@settings(deadline=None)
 @given(sip_uris())
 def test_the_common_pattern_is_no_wider_than_the_parser(uri: SipUri) -> None:
     if re.fullmatch(COMMON_SIP_URI, str(uri)):
         SipUri.parse(str(uri))
 
 
-@settings(deadline=None)
 @given(
     st.text(st.sampled_from('sip:tel+10aA@.[]%2541;=?&<>" \t\r\n\0é\udcff#*-()') | st.characters(), max_size=50),
     st.sampled_from(["", "sip:", "sips:a@", "sip:a@h;", "sip:[", "tel:", "tel:+", "x:"]),

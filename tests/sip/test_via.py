@@ -1,7 +1,7 @@
 """Via (RFC 3261 §18.2, §20.42), rport (RFC 3581) and IPv6 in it (RFC 5118 §4.5)."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.grammar import ParseError
@@ -148,7 +148,6 @@ def test_a_single_value_is_not_a_list() -> None:
 TOKENS = st.from_regex(r"[a-z0-9\-.!%*_+`'~]{1,8}", fullmatch=True)
 
 
-@settings(deadline=None)
 @given(
     st.from_regex(r"[A-Z]{1,5}", fullmatch=True),
     st.from_regex(r"[a-z0-9]{1,5}(\.[a-z0-9-]{1,5}){0,3}\.?", fullmatch=True)
@@ -164,7 +163,6 @@ def test_what_is_written_is_read_again(
     assert Via.first(f"{via} , {via}") == via
 
 
-@settings(deadline=None)
 @given(
     st.text(st.sampled_from('SIP/2.0 UDP;,=:[]"\\<>h1rportbranch\t\r\n\0é\udcff') | st.characters(), max_size=50),
     st.sampled_from(["", "SIP/2.0/UDP ", "SIP/2.0/UDP h;", "SIP/2.0/UDP h;branch="]),
