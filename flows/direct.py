@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from flows.contracts import ProviderAttempt
 from routing.attempt import AttemptRecord
 from routing.dial_string import escaped
+from routing.failover import passed_on
 from routing.identifiers import NIL
 from routing.identity import ANONYMOUS_FROM, CallerIdentity, display
 
 NO_REPLY_TIMEOUT = 4.0
 NO_PROGRESS_TIMEOUT = 15.0
 RING_TIMEOUT = 60.0
-# What no caller of ours can do anything with: a redirection that is not followed, a challenge meant for us.
-_NOT_PASSED_ON = {401: (403, "Forbidden"), 407: (403, "Forbidden"), 503: (500, "Server Internal Error")}
 _WITHOUT_FINAL = {
     "ring_timeout": (480, "Temporarily Unavailable"),
     "cancelled": (487, "Request Terminated"),
@@ -85,8 +84,8 @@ class DirectHunt:
         """Status and reason phrase for the caller."""
         if self._kind in _WITHOUT_FINAL:
             return _WITHOUT_FINAL[self._kind]
-        if self._kind == "refused" and self._status >= 400:
-            return _NOT_PASSED_ON.get(self._status, (self._status, self._reason))
+        if self._kind == "refused" and self._status >= 300:
+            return passed_on(self._status, self._reason)
         return (480, "Temporarily Unavailable") if self._status else (500, "Server Internal Error")
 
 

@@ -34,8 +34,19 @@ LOCAL_STATUS: dict[str, tuple[int, str]] = {
 
 NOTHING_TO_TRY = (480, "Temporarily Unavailable")
 
-# RFC 3261 §16.7 step 6: a 503 speaks of one server only, so it is not passed on.
-PASSED_ON: dict[int, tuple[int, str]] = {503: (500, "Server Internal Error")}
+# What a provider says to us and not to the caller -> what the caller hears in its place. The attempt's record keeps
+# what was said.
+PASSED_ON: dict[int, tuple[int, str]] = {
+    # A redirection that is not followed. With its Contact the caller would go round us, straight to the carrier, and
+    # without one a 3xx is none (RFC 3261 §21.3).
+    **dict.fromkeys(range(300, 400), (480, "Temporarily Unavailable")),
+    # Our credentials were refused, or we have none. A proxy would hand on the challenge (§16.7 step 7); a caller of
+    # ours has no account there, and a 401 without a challenge is malformed (§22.2).
+    401: (403, "Forbidden"),
+    407: (403, "Forbidden"),
+    # A 503 speaks of one server only (§16.7 step 6).
+    503: (500, "Server Internal Error"),
+}
 
 SKIP_SENTENCES: dict[str, str] = {
     "disabled": "the provider is disabled",
@@ -45,6 +56,11 @@ SKIP_SENTENCES: dict[str, str] = {
     "cooldown": "it asked to be left alone for a while (503 with Retry-After)",
     "unknown_provider": "there is no such provider",
 }
+
+
+def passed_on(status: int, reason: str) -> tuple[int, str]:
+    """Status and reason phrase that a caller hears where this was a provider's last word."""
+    return PASSED_ON.get(status, (status, reason))
 
 
 def try_next(terms: Terms, kind: str, status: int) -> bool:

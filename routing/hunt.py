@@ -10,7 +10,7 @@ from routing.attempt import Attempt, AttemptRecord, AttemptReport, report
 from routing.candidate import Candidate, dial_string, skip_cause
 from routing.directory import Directory
 from routing.explanation import Explanation, explain
-from routing.failover import LOCAL_STATUS, MOST_ATTEMPTS, NOTHING_TO_TRY, PASSED_ON, SKIP_SENTENCES, TRY_NEXT, try_next
+from routing.failover import LOCAL_STATUS, MOST_ATTEMPTS, NOTHING_TO_TRY, SKIP_SENTENCES, TRY_NEXT, passed_on, try_next
 from routing.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
 from routing.identifiers import NIL
 from routing.identity import NOBODY, CallerIdentity, shape
@@ -178,12 +178,12 @@ class Hunt:
         """Status and reason phrase for the caller; 200 where somebody answered.
 
         The callee's or caller's own end goes before what providers said earlier; else the last real final response;
-        else what stands for silence. A 503 becomes 500 (RFC 3261 §16.7).
+        else what stands for silence. What is not meant for the caller is put otherwise (`failover.PASSED_ON`).
         """
         if self._last_kind in ("answered", "ring_timeout", "cancelled"):
             return LOCAL_STATUS[self._last_kind]
         if self._real_final is not None:
-            return PASSED_ON.get(self._real_final[0], self._real_final)
+            return passed_on(*self._real_final)
         return LOCAL_STATUS.get(self._last_kind, self.refusal)
 
     def report(self) -> list[AttemptReport]:

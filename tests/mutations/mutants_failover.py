@@ -15,8 +15,8 @@ MUTANTS = [
     ),
     (
         FILE,
-        'PASSED_ON: dict[int, tuple[int, str]] = {503: (500, "Server Internal Error")}',
-        "PASSED_ON: dict[int, tuple[int, str]] = {}",
+        '    503: (500, "Server Internal Error"),\n',
+        "",
         TESTS + "one_final_response",
     ),
     (

@@ -385,7 +385,7 @@ def test_a_number_that_is_ours_no_more_goes_out() -> None:
         ([("refused", 502, "Bad Gateway"), ("no_reply", 0, "")], (502, "Bad Gateway")),
         ([("refused", 503, ""), ("unreachable", 0, "")], (500, "Server Internal Error")),
         ([("no_reply", 0, ""), ("refused", 486, "Busy Here")], (486, "Busy Here")),
-        ([("refused", 302, "Moved")], (302, "Moved")),
+        ([("refused", 302, "Moved")], (480, "Temporarily Unavailable")),
         ([("no_reply", 0, "")], (408, "Request Timeout")),
         ([("no_progress", 0, "")], (408, "Request Timeout")),
         ([("unreachable", 0, "")], (500, "Server Internal Error")),
