@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import Coroutine
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,7 @@ class Node:
         await self.agent.start(self.configuration.settings.sip.listen)
         env = self.env
         env.clock = self.agent.now
-        env.http = httpx.AsyncClient(follow_redirects=False)
+        env.http = httpx.AsyncClient(verify=_tls(), follow_redirects=False)
         env.own_address = _own_address(self.agent.nowhere.transport)
         self._trunk_addresses = TrunkAddresses(self.directory, self.agent.resolver, self.log)
         self._trunk_addresses.start()
@@ -130,6 +132,12 @@ class Node:
         else:
             routing.from_domain = bracketed(_shown_host(ListenUrl.parse(sip.listen[0]).host))
         return routing
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """What webhooks trust. Reading the certificates takes 60 ms: once for the process."""
+    return httpx.create_ssl_context()
 
 
 def python_flows(configuration: Configuration) -> dict[str, PythonFlow]:
