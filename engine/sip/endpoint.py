@@ -38,7 +38,7 @@ class Surroundings:
 
     clock: Callable[[], float]  # s, monotonic
     token: Callable[[], str]  # an unguessable token (tags, branches, Call-IDs)
-    locate: Callable[[str, Callable[[list[Hop]], None]], None]  # next-hop URI -> hops, called back at once or later
+    locate: Callable[[str, Located], None]  # next-hop URI -> hops, called back at once or later
     select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
     on_invite: Callable[[UasSession], None]  # a new call; its user has to be set before this returns
     random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
@@ -194,7 +194,7 @@ class Endpoint:
         transaction = ServerTransaction(self.transactions, request, hop, "")
         if session is None:
             self.counters.refused += 1
-            transaction.respond(481 if request.method != "OPTIONS" else 200, now)
+            transaction.respond(481, now)
             return
         fault = self._fault(request)
         if fault is not None:

@@ -115,6 +115,10 @@ def test_a_request_of_no_dialog_is_481_12_2_2(method: str, to_tag: str) -> None:
     assert bytes(again) == bytes(answer)  # from the transaction
 
 
+def test_options_of_no_dialog_is_481_12_2_2() -> None:
+    assert [answer.status for answer in Stage().ask(request("OPTIONS", to_tag="gone"))] == [481]
+
+
 def test_a_reinvite_of_no_dialog_is_481_12_2_2() -> None:
     stage = Stage()
     assert [answer.status for answer in stage.ask(request("INVITE", to_tag="gone"))] == [481]
