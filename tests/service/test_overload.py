@@ -138,7 +138,7 @@ def test_twenty_thousand_random_datagrams(run: Run) -> None:
 def test_floods_of_requests_that_lead_nowhere(run: Run, method: str) -> None:
     async def test(bench: Any) -> None:
         wire = await bench.wire(GUEST)
-        engine = await bench.engine(sip={"t1": 0.01})
+        engine = await bench.engine(sip={"t1": 0.002})
         for _ in range(500):
             wire.send(wire.request(method, body=False), engine.address)
         assert await engine.alive(wire) == 200
@@ -369,7 +369,9 @@ def test_a_connection_that_is_lost_costs_no_other_call(run: Run) -> None:
         for phone in (lost, kept):
             _, outcome = await phone.call(engine.at("tcp"), FOREIGN, transport="tcp")
             assert outcome.kind == "answered"
-        await lost.agent.listeners.close()
+        for transport in lost.agent.listeners:
+            for connection in tuple(transport._open):
+                connection.abort()
         one.calls[0].hangup()  # a BYE has to go where nobody is any more
         await bench.until(lambda: len(engine.node.agent.calls) == 2)
         (other,) = kept.agent.calls
