@@ -236,6 +236,13 @@ def test_interrupted_while_it_rings_it_cancels(run: Run, number: signal.Signals)
             stderr=subprocess.PIPE,
             env={**os.environ, "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"},
         )
+
+        async def end() -> None:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+        bench.at_end(end)
         call = await peer.incoming()
         process.send_signal(number)
         out, err = await process.communicate()
