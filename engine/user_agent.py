@@ -11,9 +11,10 @@ whatever it waits for.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from socket import AF_INET, AF_INET6
 from typing import Any, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
@@ -23,7 +24,7 @@ from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.grammar import ParseError
-from engine.sip.hop import Hop, Transport
+from engine.sip.hop import Hop, Located, Transport
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
@@ -292,10 +293,10 @@ class UserAgent:
         if when < self._armed:
             self._wake(when)
 
-    def _locate(self, uri: str, done: Callable[[list[Hop]], None]) -> None:
+    def _locate(self, uri: str, done: Located) -> None:
         """RFC 3263: at once for what is numeric or known, else when the name servers have answered."""
         hops = self._located.get(uri)
-        if hops is not None:
+        if hops:
             done(hops)
             return
         try:
@@ -303,7 +304,11 @@ class UserAgent:
         except ParseError:
             parsed = None
         if not isinstance(parsed, SipUri):
-            done([])
+            done([], "not a SIP URI")
+            return
+        asked = "tls" if parsed.scheme == "sips" else parsed.transport.lower()
+        if asked and not any(transport.name == asked for transport in self.listeners):
+            done([], f"no listener for {asked}")
             return
         targets = self.resolver.cached(parsed)
         if targets is None:
@@ -316,14 +321,14 @@ class UserAgent:
             if len(self._located) >= _LOCATED_MOST:
                 self._located.clear()
             self._located[uri] = hops
-        done(hops)
+        done(hops, self._why_none(targets))
 
-    async def _resolve(self, uri: SipUri, done: Callable[[list[Hop]], None]) -> None:
-        hops: list[Hop] = []
+    async def _resolve(self, uri: SipUri, done: Located) -> None:
+        targets: list[Target] = []
         with suppress(OSError):
-            hops = self._hops(await self.resolver.resolve(uri))
+            targets = await self.resolver.resolve(uri)
         try:
-            done(hops)
+            done(self._hops(targets), self._why_none(targets))
         except Exception:
             self.log.error("request not sent", uri=str(uri), exc_info=True)
 
@@ -334,6 +339,21 @@ class UserAgent:
             if transport is not None:
                 hops.append(Hop(transport, target.host, target.port))
         return hops
+
+    def _why_none(self, targets: Sequence[Target]) -> str:
+        """Why no listener reaches any of these, where none does."""
+        families = {family_of(transport.local[0]) for transport in self.listeners}
+        if not targets:
+            asked = {AF_INET: " to an IPv4 address", AF_INET6: " to an IPv6 address"}
+            only = [words for family, words in asked.items() if families == {family}]
+            return "name does not resolve" + "".join(only)
+        target = targets[0]
+        family = "IPv6" if ":" in target.host else "IPv4"
+        if family_of(target.host) not in families:
+            return f"no {family} listener"
+        if any(transport.name == target.transport for transport in self.listeners):
+            return f"no {family} listener for {target.transport}"
+        return f"no listener for {target.transport}"
 
     # ---- media of our own
 
@@ -346,7 +366,7 @@ class UserAgent:
     def open_media_towards(self, uri: str) -> MediaPort:
         """A media port for a call to `uri`, on the listener that the call will leave by as far as that is known."""
         found: list[Hop] = []
-        self._locate(uri, found.extend)
+        self._locate(uri, lambda hops, _cause="": found.extend(hops))
         return self.open_media(found[0] if found else self.nowhere)
 
     # ---- what the transports bring (Sink)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
 from engine.sip.dialog import DialogKey
 from engine.sip.grammar import ParseError, split_list
-from engine.sip.hop import Hop, Transport
+from engine.sip.hop import Hop, Located, Transport
 from engine.sip.message import BadMessage, Request, Response, parse, response_to
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session

@@ -17,6 +17,13 @@ class Hop(NamedTuple):
     port: int
 
 
+class Located(Protocol):
+    """Takes the hops of a URI, best first."""
+
+    def __call__(self, hops: "list[Hop]", cause: str = ..., /) -> None:
+        """`cause` says in words why there are none."""
+
+
 class Transport(Protocol):
     """One listener: a bound socket and, where the transport has connections, all that belong to it."""
 

@@ -173,7 +173,7 @@ class Leg:
         except ParseError:
             return
 
-        def located(hops: list[Hop]) -> None:
+        def located(hops: list[Hop], _cause: str = "") -> None:
             if hops:
                 data = ack.compose(hops[0], MAGIC_COOKIE + self.endpoint.token())
                 self._ack = (cseq, data, hops[0])

@@ -71,12 +71,12 @@ class OutgoingRequest:
         """Find the hops of `uri` (at once, or when its name is resolved) and send to the first."""
         self.endpoint.locate(uri, self._located)
 
-    def _located(self, hops: list[Hop]) -> None:
+    def _located(self, hops: list[Hop], cause: str = "name does not resolve") -> None:
         if self.user is None and self.method == "INVITE":
             return  # the call was given up before the name was resolved
         now = self.endpoint.clock()
         if not hops:
-            self.fail("name does not resolve", now)
+            self.fail(cause, now)
             return
         self.send_to(hops, now)
 
