@@ -14,9 +14,11 @@ from config.faults import ConfigurationError, Fault, FieldPath
 from config.resources import LISTS, Resources, read_resources
 from config.sentences import fields_at, sentence
 from config.settings import Settings
+from engine.transport.listeners import ListenUrl
 from flows.model import Flow
 from routing.models import Number, Provider, Route
 from routing.settings import RoutingSettings
+from routing.trunk import asked_transport
 
 # Fields whose values no message repeats, even where they stand in the file itself.
 _SECRET_FIELDS = frozenset({"password", "admin_key", "redis"})
@@ -51,6 +53,11 @@ class Configuration:
             strict=numbering.strict,
             reserved_virtual_prefix=numbering.reserved_virtual_prefix,
         )
+
+    @property
+    def transports(self) -> list[str]:
+        """The transports that the engine listens on."""
+        return list(dict.fromkeys(ListenUrl.parse(url).transport for url in self.settings.sip.listen))
 
     @property
     def providers(self) -> list[Provider]:
@@ -105,8 +112,10 @@ def load(
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     warnings = [faults.line(place, f"warning: {problem}") for place, problem in resources.warnings]
-    notices = [faults.line(place, f"note: {problem}") for place, problem in _without_effect(settings)]
-    return Configuration(path, settings, resources, warnings, notices)
+    configuration = Configuration(path, settings, resources, warnings, [])
+    without_effect = (*_without_effect(settings), *_out_of_reach(configuration))
+    configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
+    return configuration
 
 
 class _Faults:
@@ -177,3 +186,14 @@ def _without_effect(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
         yield ("store",), f"a store other than :memory: {later}, and everything is read from this file at each start"
     if settings.redis:
         yield ("redis",), f"sharing state between nodes through Redis {later}"
+
+
+def _out_of_reach(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:
+    listened = configuration.transports
+    for index, provider in enumerate(configuration.providers):
+        transport = asked_transport(provider)
+        if transport == "tls":
+            yield ("providers", index, "transport"), "TLS comes in a later version; until then no call is sent there"
+        elif transport and transport not in listened:
+            problem = f"there is no {transport}:// under sip.listen, so no call is sent there; add a listener"
+            yield ("providers", index, "transport"), problem

@@ -1,5 +1,6 @@
 """A provider that may get a call: whether it would be tried, and what it would be sent."""
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from routing.dial_string import formatted
@@ -22,12 +23,15 @@ class Candidate(NamedTuple):
     route: RouteRow | None
 
 
-def skip_cause(trunk: Trunk | None, state: TrunkState, now: float) -> str:
-    """Why a provider would be skipped at this moment; "" where it would be tried."""
+def skip_cause(trunk: Trunk | None, state: TrunkState, now: float, transports: Container[str]) -> str:
+    """Why a provider would be skipped at this moment; "" where it would be tried. `transports` are those that we listen
+    on, besides "", which stands for whatever the provider's name says."""
     if trunk is None:
         return "unknown_provider"
     if not trunk.enabled:
         return "disabled"
+    if trunk.transport not in transports:
+        return "no_listener"
     if not state.healthy:
         return "unhealthy"
     if now < state.cooldown_until:

@@ -141,7 +141,7 @@ class _Positions:
             return 0, "skipped: the provider stands earlier in this list, and is tried once a call"
         self._seen.add(key)
         # A state that is not there yet is not made: explaining leaves no trace.
-        cause = skip_cause(trunk, self._board.peek(key) or TrunkState(), self._now)
+        cause = skip_cause(trunk, self._board.peek(key) or TrunkState(), self._now, self._board.transports)
         if cause:
             return 0, f"skipped: {SKIP_SENTENCES[cause]}"
         if self._taken >= MOST_ATTEMPTS:

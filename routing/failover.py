@@ -5,7 +5,7 @@ from typing import Literal
 from routing.trunk import Terms
 
 OutcomeKind = Literal["answered", "refused", "unreachable", "no_reply", "no_progress", "ring_timeout", "cancelled"]
-SkipCause = Literal["disabled", "max_channels", "max_cps", "unhealthy", "cooldown", "unknown_provider"]
+SkipCause = Literal["disabled", "max_channels", "max_cps", "unhealthy", "cooldown", "unknown_provider", "no_listener"]
 
 MOST_ATTEMPTS = 10
 """Attempts in one call; loops and storms end here."""
@@ -55,6 +55,7 @@ SKIP_SENTENCES: dict[str, str] = {
     "unhealthy": "it does not answer health probes",
     "cooldown": "it asked to be left alone for a while (503 with Retry-After)",
     "unknown_provider": "there is no such provider",
+    "no_listener": "there is no listener for its transport under sip.listen",
 }
 
 

@@ -1,6 +1,7 @@
 """What is known of each provider at this moment: its health, its rest after a 503, and how much of it is in use."""
 
 from collections import deque
+from collections.abc import Iterable
 from uuid import UUID
 
 LONGEST_COOLDOWN = 300.0
@@ -43,9 +44,11 @@ class TrunkState:
 class HealthBoard:
     """The states of all providers, by id as an integer."""
 
-    __slots__ = ("_states",)
+    __slots__ = ("_states", "transports")
 
-    def __init__(self) -> None:
+    def __init__(self, transports: Iterable[str] = ("udp", "tcp")) -> None:
+        """`transports` are those that we listen on: providers that ask for another one are skipped."""
+        self.transports = frozenset(("", *transports))
         self._states: dict[int, TrunkState] = {}
 
     def state(self, key: int) -> TrunkState:

@@ -67,7 +67,7 @@ class Hunt:
                 self._skip(UUID(int=key), str(UUID(int=key)), "unknown_provider")
                 continue
             state = self.board.state(key)
-            cause = skip_cause(trunk, state, now)
+            cause = skip_cause(trunk, state, now, self.board.transports)
             if cause:
                 self._skip(trunk.id, trunk.name, cause)
                 continue

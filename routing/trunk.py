@@ -36,6 +36,20 @@ class Terms:
         )
 
 
+def asked_transport(provider: Provider) -> str:
+    """The transport that requests to this provider go by; "" where that is for its name to say (RFC 3263 §4.1): NAPTR
+    is asked for a name without a port, unless the operator has named a transport."""
+    where = parse_host_port(provider.hostname)
+    open_ = not where.address and where.port is None and "transport" not in provider.model_fields_set
+    return "" if open_ else provider.transport
+
+
+def destination(provider: Provider) -> str:
+    """The SIP URI of where requests to this provider go."""
+    transport = asked_transport(provider)
+    return f"sip:{provider.hostname}" + (f";transport={transport}" if transport else "")
+
+
 @dataclass(slots=True)
 class Trunk:
     """A provider as the call path reads it.
@@ -46,6 +60,7 @@ class Trunk:
         prefix, postfix: Escaped; the postfix without its `@` and what follows.
         request_host: Host of the Request-URI: what follows `@` in the postfix, else the hostname.
         destination: SIP URI of where requests go.
+        transport: What its requests go by; "" where that is for its name to say.
         user_param: ";user=phone" or "".
         tech_headers: Names and values in order.
         own_identity: Lower-case names of identity headers that `tech_headers` sets itself.
@@ -62,6 +77,7 @@ class Trunk:
     postfix: str
     request_host: str
     destination: str
+    transport: str
     user_param: str
     from_user: str
     from_domain: str
@@ -95,7 +111,8 @@ class Trunk:
             prefix=escaped(provider.tech_prefix),
             postfix=escaped(postfix),
             request_host=request_host if at else provider.hostname,
-            destination=f"sip:{provider.hostname};transport={provider.transport}",
+            destination=destination(provider),
+            transport=asked_transport(provider),
             user_param=";user=phone" if provider.user_is_phone else "",
             from_user=escaped(provider.from_user),
             from_domain=provider.from_domain,

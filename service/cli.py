@@ -180,7 +180,7 @@ def explain(
     configuration = load(config, python_flows=python_flow_names)
     directory = Directory()
     directory.replace(configuration.numbers, configuration.providers, configuration.routes)
-    router = Router(directory, HealthBoard(), configuration.routing_settings())
+    router = Router(directory, HealthBoard(configuration.transports), configuration.routing_settings())
     names = {flow.id: flow.name for flow in configuration.flows}
     explain_view.show(router.explain(number, time.monotonic()), names)
     return DONE

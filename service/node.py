@@ -43,7 +43,7 @@ class Node:
         self.configuration = configuration
         self.log = structlog.get_logger()
         self.directory = Directory()
-        self.board = HealthBoard()
+        self.board = HealthBoard(configuration.transports)
         self.library = FlowLibrary()
         routing = self._routing(configuration)
         self.router = Router(self.directory, self.board, routing, random.Random())

@@ -10,6 +10,7 @@ from engine.transport.resolver import Resolver
 from flows.contracts import Log
 from routing.directory import Directory
 from routing.models import Provider
+from routing.trunk import destination
 
 EVERY = 60.0  # s; names are cached by their TTL below
 AT_ONCE = 16  # names: a few that nobody answers for hold up none of the others
@@ -81,7 +82,7 @@ class TrunkAddresses:
 def _name_of(provider: Provider) -> SipUri | None:
     """The URI that the provider is dialled at, None for numeric addresses: those are known without asking."""
     try:
-        uri = parse_uri(f"sip:{provider.hostname};transport={provider.transport}")
+        uri = parse_uri(destination(provider))
     except ParseError:
         return None
     return uri if isinstance(uri, SipUri) and not family_of(uri.host_address) else None

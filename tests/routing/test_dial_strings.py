@@ -68,10 +68,13 @@ def test_formats_of_other_countries() -> None:
 @pytest.mark.parametrize(
     ("values", "destination"),
     [
-        ({}, "sip:host.example;transport=udp"),
+        ({}, "sip:host.example"),  # RFC 3263 §4.1: its NAPTR records choose
+        ({"transport": "udp"}, "sip:host.example;transport=udp"),  # unless the operator has chosen
+        ({"hostname": "host.example:5080"}, "sip:host.example:5080;transport=udp"),  # a port leaves nothing to ask
+        ({"hostname": "127.0.0.2"}, "sip:127.0.0.2;transport=udp"),
         ({"transport": "tcp", "hostname": "127.0.0.2:5080"}, "sip:127.0.0.2:5080;transport=tcp"),
         ({"transport": "tls", "hostname": "[::1]"}, "sip:[::1];transport=tls"),
-        ({"tech_postfix": "@elsewhere.example"}, "sip:host.example;transport=udp"),
+        ({"tech_postfix": "@elsewhere.example"}, "sip:host.example"),
     ],
 )
 def test_the_request_goes_to_the_hostname_whatever_the_request_uri_says(

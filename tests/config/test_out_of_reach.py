@@ -1,0 +1,44 @@
+"""Providers that the engine has no listener for: told when the file is loaded, and by `explain`."""
+
+from pathlib import Path
+
+import pytest
+
+from config.loading import Configuration, load
+from service.cli import main
+
+TLS = "TLS comes in a later version; until then no call is sent there"
+TCP = "there is no tcp:// under sip.listen, so no call is sent there; add a listener"
+UDP = "there is no udp:// under sip.listen, so no call is sent there; add a listener"
+
+
+def read(tmp_path: Path, provider: str, listen: str) -> Configuration:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        f"sip: {{listen: [{listen}]}}\n"
+        f"providers:\n  - {{name: p, {provider}}}\n"
+        "routes:\n  - {target: all, provider: p}\n",
+        encoding="utf-8",
+    )
+    return load(path, {})
+
+
+@pytest.mark.parametrize(
+    ("provider", "listen", "note"),
+    [
+        ("hostname: a.example, transport: tls", '"udp://127.0.0.1:0"', TLS),
+        ("hostname: a.example, transport: tcp", '"udp://127.0.0.1:0"', TCP),
+        ("hostname: 192.0.2.1", '"tcp://127.0.0.1:0"', UDP),
+        ("hostname: a.example", '"tcp://127.0.0.1:0"', ""),  # the name may have SRV records for TCP
+        ("hostname: a.example, transport: tcp", '"udp://127.0.0.1:0", "tcp://127.0.0.1:0"', ""),
+        ("hostname: 192.0.2.1", '"udp://127.0.0.1:0"', ""),
+    ],
+)
+def test_a_provider_without_a_listener_is_a_note_and_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], provider: str, listen: str, note: str
+) -> None:
+    notices = read(tmp_path, provider, listen).notices
+    assert notices == ([f"{tmp_path}/t.yaml:3: providers[0].transport: note: {note}"] if note else [])
+    main(["explain", "-c", f"{tmp_path}/t.yaml", "+821012345678"])
+    skipped = "skipped: there is no listener for its transport under sip.listen" in capsys.readouterr().out
+    assert skipped == bool(note)
