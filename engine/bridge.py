@@ -30,7 +30,7 @@ class Bridge:
         self.caller = caller
         self.leg = leg
         self._over = ""
-        self._ended: asyncio.Future[str] | None = None
+        self._ended: asyncio.Event | None = None
         self._waiting_answer = False  # the caller's ACK will bring the answer to the far end's offer
         self._held_ack: tuple[Session, int] | None = None  # a re-INVITE without offer: the ACK waits for the answer
 
@@ -82,8 +82,9 @@ class Bridge:
     async def ended(self) -> str:
         """Who hung up first: "caller" or "callee". The caller's leg outlives the callee's."""
         if not self._over:
-            self._ended = self.caller.agent.loop.create_future()
-            await self._ended
+            if self._ended is None:
+                self._ended = asyncio.Event()
+            await self._ended.wait()
         return self._over
 
     def _other(self, session: Session) -> Session:
@@ -155,8 +156,8 @@ class Bridge:
             if not leg.ended:
                 leg.session.bye(now, reason)
             caller.finish(by, status, session.end_reason or reason, now)
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(self._over)
+        if self._ended is not None:
+            self._ended.set()
 
 
 def _where(body: bytes) -> list[bytes]:

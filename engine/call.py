@@ -88,8 +88,8 @@ class Call:
         self.on_end: Callable[[Call], None] | None = None
         self.task: asyncio.Task[Any] | None = None  # runs what happens to the call; ends with it
         self.awaits_end = False  # the task waits for nothing else, so it need not be cancelled
-        self._ended: asyncio.Future[None] | None = None
-        self._acknowledged: asyncio.Future[None] | None = None
+        self._ended: asyncio.Event | None = None
+        self._acknowledged: asyncio.Event | None = None
         self._media: MediaPort | None = None
         self._rang = False
         session.user = self
@@ -204,10 +204,13 @@ class Call:
         if self.ended:
             return
         if self._ended is None:
-            self._ended = self.agent.loop.create_future()
+            self._ended = asyncio.Event()
         if asyncio.current_task() is self.task:
             self.awaits_end = True
-        await self._ended
+        try:
+            await self._ended.wait()
+        finally:
+            self.awaits_end = False
 
     async def sleep(self, seconds: float) -> None:
         """Wait; a hangup ends it by cancelling the call's task. Raises CallEnded on a call that is over."""
@@ -243,8 +246,8 @@ class Call:
         media = self._media
         if self.session.awaits_ack and media.local and media.agreed is None:
             # Our offer went out in the 200: its answer comes in the ACK.
-            self._acknowledged = self.agent.loop.create_future()
-            await self._acknowledged
+            self._acknowledged = asyncio.Event()
+            await self._acknowledged.wait()
             return
         done: asyncio.Future[int] = self.agent.loop.create_future()
 
@@ -368,6 +371,6 @@ class Call:
         self.agent.call_over(self)
 
 
-def _resolve(future: "asyncio.Future[None] | None") -> None:
-    if future is not None and not future.done():
-        future.set_result(None)
+def _resolve(event: asyncio.Event | None) -> None:
+    if event is not None:
+        event.set()

@@ -51,7 +51,7 @@ class DialSpec:
 class OutgoingCall(Call):
     """One leg that we opened; see `UserAgent.dial`."""
 
-    __slots__ = ("_outcome", "_waiter", "answer_body", "caller", "early_media", "request_uri")
+    __slots__ = ("_decided", "_outcome", "answer_body", "caller", "early_media", "request_uri")
 
     direction = "outgoing"
     session: UacSession
@@ -63,7 +63,7 @@ class OutgoingCall(Call):
         self.request_uri = session.invitation.request_uri
         self.answer_body = b""  # of the 200, or of the reliable response before it
         self._outcome: Outcome | None = None
-        self._waiter: asyncio.Future[Outcome] | None = None
+        self._decided: asyncio.Event | None = None
 
     @classmethod
     def dial(cls, agent: "UserAgent", spec: DialSpec, caller: Call | None, early_media: bool) -> "OutgoingCall":
@@ -115,10 +115,12 @@ class OutgoingCall(Call):
 
     async def outcome(self) -> Outcome:
         """Wait for how dialling ends."""
-        if self._outcome is not None:
-            return self._outcome
-        self._waiter = self.agent.loop.create_future()
-        return await self._waiter
+        if self._outcome is None:
+            if self._decided is None:
+                self._decided = asyncio.Event()
+            await self._decided.wait()
+        assert self._outcome is not None
+        return self._outcome
 
     def cancel(self, cause: str = "") -> None:
         """Give up: CANCEL, or BYE where the answer was faster. `cause` is a Reason value."""
@@ -139,8 +141,8 @@ class OutgoingCall(Call):
     def _set_outcome(self, outcome: Outcome) -> None:
         self._outcome = outcome
         self._leave_caller()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(outcome)
+        if self._decided is not None:
+            self._decided.set()
 
     def _leave_caller(self) -> None:
         if self.caller is not None and self in self.caller.legs:

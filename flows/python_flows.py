@@ -118,7 +118,11 @@ def compile_python(name: str, function: PythonFlow) -> Program:
 
     async def run_function(run: Run, _option: NoOptions) -> int | None:
         call = FlowCall(run)
-        await function(call)
+        try:
+            await function(call)
+        except SystemExit as error:
+            # asyncio lets this one end the program, with everybody's calls.
+            raise ActionError(f"the flow tried to end the program: {error}") from None
         return call.result
 
     identifier = str(named_id("flow", name))

@@ -1,6 +1,7 @@
 """An incoming call with media of ours: orders, waiting, and the end; and what a user agent does about calls."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any
 
@@ -254,6 +255,47 @@ def test_wait_ended(world: World) -> None:
     world.peer.request("BYE")
     world.air.until(waiter)
     world.air.until(call.wait_ended())
+    assert world.over()
+
+
+def test_a_wait_that_was_given_up_spoils_no_later_one(world: World) -> None:
+    seen = []
+
+    async def work(call: Call) -> None:
+        call.answer()
+        try:
+            async with asyncio.timeout(1):
+                await call.wait_ended()
+        except TimeoutError:
+            seen.append("still up")
+        await call.wait_ended()
+        seen.append("over")
+
+    call = world.call(work)
+    world.peer.final("INVITE")
+    world.peer.ack()
+    world.air.run(2)
+    assert seen == ["still up"] and not call.ended
+    world.peer.request("BYE")
+    assert world.over()
+    assert seen == ["still up", "over"]
+
+
+def test_a_hangup_cancels_a_flow_that_waits_for_something_else_after_a_bounded_wait(world: World) -> None:
+    async def work(call: Call) -> None:
+        call.answer()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await call.wait_ended()
+        await asyncio.sleep(1000)
+
+    call = world.call(work)
+    world.peer.final("INVITE")
+    world.peer.ack()
+    world.air.run(2)
+    world.peer.request("BYE")
+    world.air.run(0.1)
+    assert call.ended and isinstance(world.errors[0], asyncio.CancelledError)
     assert world.over()
 
 
