@@ -22,6 +22,7 @@ from engine.media.port import MediaPort
 from engine.media.ports import PortPool
 from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
+from engine.refusals import Refusals
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop, Located, Transport
@@ -102,6 +103,7 @@ class UserAgent:
     async def start(self, listen: Iterable[str]) -> None:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do."""
         self.loop = asyncio.get_running_loop()
+        self.refusals = Refusals(self.log, self.loop)
         self.now = time.monotonic  # the clock of both event loops, and finer than what uvloop remembers of it
         self.endpoint = Endpoint(
             Surroundings(
@@ -244,6 +246,7 @@ class UserAgent:
         if self._handle is not None:
             self._handle.cancel()
         self.endpoint.deadlines.stop()
+        self.refusals.close()
         await self.listeners.close()
         await self.resolver.close()
         self.ports.close()
@@ -273,7 +276,13 @@ class UserAgent:
         return f"{a[:8]}-{a[8:12]}-4{a[13:16]}-a{b[1:4]}-{b[4:]}"
 
     def _admits(self, source: Hop, now: float) -> bool:
-        return self.incoming < self.settings.max_calls and self.rate_limit.allows(source.host, now)
+        if self.incoming >= self.settings.max_calls:
+            self.refusals.add("max_calls", source.host)
+            return False
+        if not self.rate_limit.allows(source.host, now):
+            self.refusals.add("invite_rate", source.host)
+            return False
+        return True
 
     def _wake(self, when: float) -> None:
         if when < self._armed:
