@@ -47,6 +47,7 @@ class Configuration:
         sip, numbering = self.settings.sip, self.settings.numbering
         return RoutingSettings(
             allow_guests=sip.allow_guests,
+            logins=bool(sip.users),
             trusted_networks=tuple(sip.trusted_networks),
             default_country=numbering.default_country,
             international_prefixes=tuple(numbering.international_prefixes),

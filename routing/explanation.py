@@ -121,7 +121,9 @@ def _sentence(directory: Directory, settings: RoutingSettings, source: Source, d
         return f"flow {verdict.number.call_flow_id} runs"
     if isinstance(verdict, DialOut):
         return "goes out through the providers"
-    return f"{verdict.status} {verdict.reason}: {verdict.detail}"
+    login = settings.logins and verdict.cause in ("foreign_from_guest", "guests_not_allowed")
+    asked = "401 Unauthorized; goes on as a client with a login, and without one " if login else ""
+    return f"{asked}{verdict.status} {verdict.reason}: {verdict.detail}"
 
 
 class _Positions:

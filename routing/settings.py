@@ -12,6 +12,7 @@ class RoutingSettings:
 
     Attributes:
         allow_guests: Whether sources that are neither trunk nor client may call our own numbers.
+        logins: Whether guests are asked for credentials before they are refused.
         trusted_networks: Addresses and networks of clients that may dial out.
         default_country: ISO 3166 code of the country whose national numbers are understood; "" understands none.
         international_prefixes: What callers dial in place of `+`.
@@ -21,6 +22,7 @@ class RoutingSettings:
     """
 
     allow_guests: bool = True
+    logins: bool = False
     trusted_networks: tuple[str, ...] = ()
     default_country: str = ""
     international_prefixes: tuple[str, ...] = ("00",)

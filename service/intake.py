@@ -32,6 +32,12 @@ Users = dict[tuple[str, str], str]  # (realm, username) -> password
 STRANGERS_LINES = 2.0  # lines a second
 STRANGERS_BURST = 10
 
+_NO_LOGIN = Verdict(False, "", "missing")
+# Credentials that another challenge would not mend: they were made for this call and are not good. Those with a nonce
+# or an algorithm of yesterday (`stale`, `replayed`, `algorithm`) get a new one.
+_WRONG = ("user", "password", "uri", "malformed")
+_ASKED_MOST = 4096
+
 
 class Intake:
     """Takes calls in. `routing` and `users` change when the configuration is reloaded."""
@@ -55,6 +61,7 @@ class Intake:
         self._algorithms: Sequence[str] = ()
         self._lines = RateLimit(STRANGERS_LINES, STRANGERS_BURST)
         self._unlogged: dict[str, int] = {}
+        self._asked: dict[tuple[str, str], None] = {}  # calls that were challenged, by address and Call-ID
         self.set_users(users, algorithms)
 
     def set_users(self, users: Users, algorithms: Sequence[str]) -> None:
@@ -73,16 +80,15 @@ class Intake:
         """The coroutine of the call; None for one that is refused."""
         invite = call.invite
         source = identify(self.directory, self.routing, call.remote.host)
-        stale = False
+        judged = _NO_LOGIN
         if source.kind == "guest" and self._digests and (shown := invite.lines("Authorization")):
             judged = self._judge(shown, call)
-            stale = judged.stale
             if judged.accepted:
                 source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
         target = dialled(invite.uri, self.routing, self.directory.numbers)
         verdict = admit(self.directory, self.routing, source, target)
         if isinstance(verdict, Refuse):
-            self._refuse(call, verdict, source, stale)
+            self._refuse(call, verdict, source, judged)
             return None
         record = self._record(call, source, target.number)
         if isinstance(verdict, DialOut):
@@ -99,33 +105,48 @@ class Intake:
             return None
         return run(program, call, self.env, number=verdict.number, record=record)
 
-    def _refuse(self, call: Call, verdict: Refuse, source: Source, stale: bool) -> None:
+    def _refuse(self, call: Call, verdict: Refuse, source: Source, judged: Verdict) -> None:
         not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
-        if not_let_in and self._digests:
-            # It may be a client that has not shown its credentials yet (RFC 3261 §22.2).
+        status = verdict.status
+        if not_let_in and self._may_log_in(call, judged):
+            status = 401
             challenges = [
                 ("WWW-Authenticate", value)
                 for digest in self._digests.values()
-                for value in digest.challenges(self.env.clock(), stale)
+                for value in digest.challenges(self.env.clock(), judged.stale)
             ]
-            call.reject(401, headers=challenges)
+            call.reject(status, headers=challenges)
+        else:
+            headers = [("Warning", f'399 trunkline "{verdict.warning}"')] if verdict.warning else []
+            call.reject(status, verdict.reason, headers)
+        final = not_let_in and status != 401
+        if not (self.log_calls or final):
             return
-        headers = [("Warning", f'399 trunkline "{verdict.warning}"')] if verdict.warning else []
-        call.reject(verdict.status, verdict.reason, headers)
-        if not (self.log_calls or not_let_in):
-            return
-        tell = self.log.warning if not_let_in else self.log.info
+        tell = self.log.warning if final else self.log.info
         if source.kind == "guest":
-            tell = partial(self._tell, tell, verdict.cause if not_let_in else "")
+            tell = partial(self._tell, tell, f"{verdict.cause} {status}" if not_let_in else "")
         tell(
             "call refused",
             call_id=call.id,
-            status=verdict.status,
+            status=status,
             cause=verdict.cause,
             detail=verdict.detail,
             source=call.remote.host,
             known_as=source.kind,
         )
+
+    def _may_log_in(self, call: Call, judged: Verdict) -> bool:
+        """Whether a stranger is asked who it is: it may be a client that has not shown its credentials yet (RFC 3261
+        §22.2). It is asked once a call; who then shows none, or wrong ones, is refused for good (§22.1)."""
+        if not self._digests or judged.reason in _WRONG:
+            return False
+        asked = (call.remote.host, call.invite.call_id)
+        if asked in self._asked:
+            return judged.stale
+        if len(self._asked) >= _ASKED_MOST:
+            del self._asked[next(iter(self._asked))]
+        self._asked[asked] = None
+        return True
 
     def _tell(self, tell: Callable[..., Any], kind: str, event: str, **values: Any) -> None:
         """Log what a stranger did, unless much of this `kind` has been logged just now; `unlogged` tells how much."""
@@ -138,7 +159,7 @@ class Intake:
     def _judge(self, shown: Sequence[str], call: Call) -> Verdict:
         """What a guest's credentials are worth; those for another server's realm count as none."""
         invite = call.invite
-        found = Verdict(False, "", "missing")
+        found = _NO_LOGIN
         for realm, digest in self._digests.items():
             verdict = digest.verify(
                 shown,

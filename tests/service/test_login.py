@@ -1,9 +1,12 @@
 """Clients that log in: what they are challenged with, and what becomes of those that cannot."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from service.cli import main
 
 Run = Callable[..., None]
 GUEST, ONE = "127.0.0.12", "127.0.0.21"
@@ -50,3 +53,49 @@ def test_a_reload_takes_other_algorithms_over(run: Run) -> None:
         assert not engine.log.named("reload")  # no restart is asked for
 
     run(test)
+
+
+def test_a_guest_is_asked_once_a_call_and_then_refused(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(sip=USERS)
+        wire = await bench.wire(GUEST)
+        statuses = []
+        for cseq in (1, 2):
+            request = wire.request(uri=f"sip:{FOREIGN}@127.0.0.1").replace(b"CSeq: 1 ", f"CSeq: {cseq} ".encode())
+            head, found, rest = request.partition(b"Call-ID: ")
+            assert found
+            request = head + b"Call-ID: the-same\r\n" + rest.partition(b"\r\n")[2]
+            statuses.append((await wire.answer(request, engine.address)).status)
+        assert statuses == [401, 403]
+        other = await wire.answer(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)
+        assert other.status == 401  # another call is asked anew
+        lines = [(line["level"], line["status"], line["cause"]) for line in engine.log.named("call refused")]
+        assert lines == [
+            ("info", 401, "foreign_from_guest"),
+            ("warning", 403, "foreign_from_guest"),
+            ("info", 401, "foreign_from_guest"),
+        ]
+        assert engine.node.directory.refused == {"foreign_from_guest": 3}
+
+    run(test)
+
+
+def test_a_flood_of_guests_that_could_log_in_is_counted_and_bounded(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(sip=USERS)
+        wire = await bench.wire(GUEST)
+        for _ in range(300):
+            wire.send(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)
+        await bench.until(lambda: engine.node.directory.refused.get("foreign_from_guest") == 300)
+        assert 1 <= len(engine.log.named("call refused")) <= 30
+        assert len(engine.node.intake._asked) <= 4096
+
+    run(test)
+
+
+def test_explain_says_that_guests_may_log_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text("sip: {users: [{username: a, password: b}]}\n", encoding="utf-8")
+    main(["explain", "-c", str(path), FOREIGN])
+    guest = "  from a guest: 401 Unauthorized; goes on as a client with a login, and without one 403 Forbidden: "
+    assert guest + f"a guest dialled {FOREIGN}" in capsys.readouterr().out
