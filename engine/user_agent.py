@@ -161,7 +161,7 @@ class UserAgent:
 
     def run(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
         """Let `work` say what happens to `call`: one task, which ends with the call."""
-        call.task = task = self.loop.create_task(work)
+        call.task = task = self.loop.create_task(work, name=call.id)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ran(call, done))
 
@@ -202,7 +202,7 @@ class UserAgent:
         """A task that took no notice of the end of its call (a flow that caught the cancellation) is told once more."""
         self._sweep = None
         for task in self._overdue & self._leaving:
-            self.log.warning("a flow runs on after its call: cancelled again", task=task.get_name())
+            self.log.warning("a flow runs on after its call: cancelled again", call_id=task.get_name())
             task.cancel()
         self._overdue = set(self._leaving)
         if self._overdue:

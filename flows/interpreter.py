@@ -125,12 +125,12 @@ async def execute(run: Run, program: Program) -> int:
             if step.source is not None:
                 option = type(option).model_validate(run.variables.expand_all(step.source), context=RUNNING)
             if debug:
-                run.env.log.debug("action", call=run.record.id, flow=program.title, action=step.id, type=step.type)
+                run.env.log.debug("action", call_id=run.record.id, flow=program.title, action=step.id, type=step.type)
             result = step.function(run, option)
             if step.waits:
                 result = await result
         except CallEnded:
-            run.env.log.info("action skipped: the call is over", call=run.record.id, action=step.id, type=step.type)
+            run.env.log.info("action skipped: the call is over", call_id=run.record.id, action=step.id, type=step.type)
             continue
         except ActionError as error:
             run.warn("action failed", error=str(error))
@@ -167,12 +167,12 @@ def _completing(run: Run, program: Program, completions: int) -> Program | None:
         return None
     if completions >= MAX_COMPLETIONS:
         problem = f"{MAX_COMPLETIONS} flows have completed one another; on_complete_flow_id is not followed further"
-        run.env.log.warning("flow not completed", call=run.record.id, flow=program.title, error=problem)
+        run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)
         return None
     found = run.env.flows.find(program.on_complete)
     if found is None:
         problem = f"there is no flow {program.on_complete!r}"
-        run.env.log.warning("flow not completed", call=run.record.id, flow=program.title, error=problem)
+        run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)
     return found
 
 
@@ -190,7 +190,7 @@ def _complete_afterwards(run: Run, program: Program, completions: int) -> None:
     try:
         run.env.tasks.start(_complete(after, following, completions + 1), f"completion of {program.title}")
     except TooManyTasksError as error:
-        run.env.log.warning("flow not completed", call=run.record.id, flow=program.title, error=str(error))
+        run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=str(error))
 
 
 async def _complete(run: Run, program: Program, completions: int) -> None:

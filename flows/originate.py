@@ -118,7 +118,7 @@ async def _carry_out(
         return record
     record.hunts.append(hunt)
     try:
-        leg, attempt, kind, status, reason = await place(env, hunt)
+        leg, attempt, kind, status, reason = await place(env, hunt, call_id=record.id)
     except BaseException:
         _unanswered(env, record, 487, "Request Terminated", "cancelled")
         raise

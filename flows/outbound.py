@@ -23,10 +23,16 @@ class Placed(NamedTuple):
 
 
 async def place(
-    env: FlowEnvironment, hunt: Any, caller: Any = None, early_media: bool = True, ring_timeout: float = 0
+    env: FlowEnvironment,
+    hunt: Any,
+    caller: Any = None,
+    early_media: bool = True,
+    ring_timeout: float = 0,
+    *,
+    call_id: str,
 ) -> Placed:
     """Dials attempt after attempt. `caller` is the engine's call that this is for, None for a call of our own;
-    `ring_timeout` (seconds, 0: none) shortens the provider's.
+    `ring_timeout` (seconds, 0: none) shortens the provider's. `call_id` is for the log.
 
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
     """
@@ -64,7 +70,10 @@ async def place(
         except Exception as error:
             # A provider that cannot even be dialled must not keep the caller from the next one.
             env.log.error(
-                "dialling failed", request_uri=attempt.request_uri, error=f"{type(error).__name__}: {error}"[:500]
+                "dialling failed",
+                call_id=call_id,
+                request_uri=attempt.request_uri,
+                error=f"{type(error).__name__}: {error}"[:500],
             )
             if leg is not None:
                 leg.cancel()

@@ -115,7 +115,9 @@ def identity_of(
 async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Reached:
     env = run.env
     run.record.hunts.append(hunt)
-    leg, attempt, kind, status, reason = await place(env, hunt, run.caller, option.early_media, option.ring_timeout)
+    leg, attempt, kind, status, reason = await place(
+        env, hunt, run.caller, option.early_media, option.ring_timeout, call_id=run.record.id
+    )
     if leg is None:
         return unanswered(status, reason, kind)
     # From here on there is a leg that is paid for: whatever happens, it is hung up and its channel given back.

@@ -54,6 +54,23 @@ class CallRecord:
         """The attempts with their times in UTC and in milliseconds since the INVITE."""
         return [report(record, self.begun, self.created) for record in self.attempts]
 
+    def attempts_in_words(self) -> str:
+        """The attempts in a line for a log: provider (or URI), what it said, and the milliseconds until it did."""
+        words = []
+        for record in self.attempts:
+            name = record.provider_name or record.request_uri
+            if record.skipped:
+                words.append(f"{name} skipped: {record.skipped}")
+                continue
+            # One that still runs when the call is over is being given up.
+            said = str(record.status or "") or record.kind or "cancelled"
+            if not record.status and record.kind == "unreachable":
+                said = f"{said}: {record.reason}"
+            if record.started is not None and record.ended is not None:
+                said += f" {round((record.ended - record.started) * 1000)} ms"
+            words.append(f"{name} {said}")
+        return ", ".join(words)
+
     @property
     def tm_create(self) -> datetime:
         """When the call began."""

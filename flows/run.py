@@ -100,7 +100,7 @@ class Run:
         """Logs with the call, the flow and the action."""
         step = self.step
         self.env.log.warning(
-            event, call=self.record.id, flow=self.program.title, action=step.id, type=step.type, **values
+            event, call_id=self.record.id, flow=self.program.title, action=step.id, type=step.type, **values
         )
 
 

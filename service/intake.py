@@ -241,6 +241,11 @@ class Intake:
     def _over(self, record: CallRecord, call: Call) -> None:
         record.finish(call, self.env.clock())
         if self.log_calls:
+            more = {}
+            if record.attempts:
+                more["tried"] = record.attempts_in_words()
+            if record.notes:
+                more["notes"] = "; ".join(record.notes)
             self.log.info(
                 "call ended",
                 call_id=record.id,
@@ -253,4 +258,5 @@ class Intake:
                 answered_ms=record.answered_ms,
                 ended_ms=record.ended_ms,
                 attempts=len(record.attempts),
+                **more,
             )

@@ -29,4 +29,4 @@ async def _send_alone(env: FlowEnvironment, option: WebhookOptions, call_id: str
     try:
         await send(env, option.method, option.uri, option.data)
     except ActionError as error:
-        env.log.warning("webhook failed", call=call_id, action=action_id, error=str(error))
+        env.log.warning("webhook failed", call_id=call_id, action=action_id, error=str(error))

@@ -115,7 +115,7 @@ def test_a_failing_action_is_logged_with_its_id_and_the_flow_goes_on(world: Any)
             "warning",
             "action failed",
             {
-                "call": "call-1",
+                "call_id": "call-1",
                 "flow": ran.record.flow,
                 "action": "a1",
                 "type": "answer",

@@ -92,7 +92,7 @@ def test_an_asynchronous_one_does_not_hold_the_flow(world: Any, server: Server) 
         (
             "warning",
             "webhook failed",
-            {"call": "call-1", "action": "w", "error": "https://hooks.example.com/x answered 500"},
+            {"call_id": "call-1", "action": "w", "error": "https://hooks.example.com/x answered 500"},
         )
     ]
 

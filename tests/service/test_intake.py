@@ -1,5 +1,6 @@
 """Who may call what, over the wire: the tables of where a call comes from and what an INVITE is answered."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,7 @@ def test_what_a_trunk_hears(run: Run) -> None:
             assert response.status == 486
             await engine.quiet()
             assert engine.record.notes == ["arrived on trunk p1, which is not the number's own"]
+            assert engine.log.named("call ended")[-1]["notes"] == engine.record.notes[0]
         assert not trunk.calls
 
     run(test)
@@ -120,6 +122,8 @@ def test_a_trusted_client_dials_out_and_the_record_tells_how_it_went(run: Run) -
         (line,) = engine.log.named("call ended")
         assert line["call_id"] == record.id
         assert (line["attempts"], line["status"], line["hangup_reason"]) == (2, 200, "normal")
+        assert re.fullmatch(r"p1 503 \d+ ms, p2 200 \d+ ms", line["tried"])
+        assert "notes" not in line
 
     run(test)
 
@@ -158,6 +162,7 @@ def test_a_client_that_gives_up_cancels_the_provider(run: Run) -> None:
         assert one.heard["CANCEL"] == 1
         assert (engine.record.hangup_reason, engine.record.hangup_by) == ("cancel", "remote")
         assert engine.record.attempts[0].kind == "cancelled"
+        assert engine.log.named("call ended")[0]["tried"] == "p1 cancelled"
 
     run(test)
 

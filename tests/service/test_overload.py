@@ -316,7 +316,8 @@ def test_a_flow_that_swallows_its_cancellation_is_cancelled_again(run: Run) -> N
         leg, _ = await guest.call(engine.address, OURS)
         leg.hangup()
         await leg.wait_ended()
-        await engine.log.wait("a flow runs on after its call: cancelled again")
+        line = await engine.log.wait("a flow runs on after its call: cancelled again")
+        assert line["call_id"] == engine.record.id
         await bench.until(lambda: not engine.node.agent._tasks, "the end of the flow")
         assert not engine.node.agent._leaving
 
