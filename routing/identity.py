@@ -89,9 +89,8 @@ def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, 
                 headers.append(("P-Asserted-Identity", identity))
             if trunk.remote_party:
                 headers.append(("Remote-Party-ID", f"{identity};party=calling;screen=yes;privacy=off"))
-        if trunk.diverts:
-            by = escaped(caller.diverted_by) if caller.diverted_by else user
-            headers.append(("Diversion", f"<{_uri(by, domain, trunk)}>;reason=unconditional"))
+    if trunk.diverts and caller.diverted_by:
+        headers.append(("Diversion", f"<{_uri(escaped(caller.diverted_by), domain, trunk)}>;reason=unconditional"))
     return from_, headers
 
 

@@ -53,6 +53,16 @@ def test_bridges_the_far_end_and_goes_on_when_it_hangs_up(world: Any) -> None:
     assert ran.record.hangup_reason == "normal"
 
 
+def test_only_a_call_for_a_number_of_ours_that_is_sent_on_is_diverted(world: Any) -> None:
+    world.one = world.one.model_copy(update={"caller_id_headers": ["Diversion"]})
+    world.number("+15550002222")
+    world.go([connect()])
+    world.go([connect()], number=world.directory.number("+15550002222"))
+    sent_out, sent_on = (leg.spec.headers for leg in world.agent.legs)
+    assert list(sent_out) == []
+    assert list(sent_on) == [("Diversion", "<sip:+15550002222@engine.example>;reason=unconditional")]
+
+
 def test_status_and_duration_after_an_answer(world: Any) -> None:
     flow = [
         connect(),

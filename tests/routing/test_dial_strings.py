@@ -124,13 +124,12 @@ def test_auto_is_no_where_there_is_no_caller() -> None:
         ([], [], [("Privacy", "id")]),
         ([PAI], [(PAI, BOB)], [(PAI, BOB), ("Privacy", "id")]),
         ([RPID], [(RPID, f"{BOB};party=calling;screen=yes;privacy=off")], [("Privacy", "id")]),
-        (["Diversion"], [("Diversion", "<sip:+14155551234@198.51.100.1>;reason=unconditional")], [("Privacy", "id")]),
+        (["Diversion"], [], [("Privacy", "id")]),  # nobody has diverted this call, least of all its caller
         (
             [PAI, RPID, "Diversion"],
             [
                 (PAI, BOB),
                 (RPID, f"{BOB};party=calling;screen=yes;privacy=off"),
-                ("Diversion", "<sip:+14155551234@198.51.100.1>;reason=unconditional"),
             ],
             [(PAI, BOB), ("Privacy", "id")],
         ),
@@ -152,6 +151,7 @@ def test_diversion_names_who_forwards() -> None:
     made = trunk(caller_id_headers=["Diversion"])
     caller = CallerIdentity("+14155551234", diverted_by="+15550001111")
     assert shape(made, caller, DOMAIN)[1] == [("Diversion", f"<sip:+15550001111@{DOMAIN}>;reason=unconditional")]
+    assert [name for name, _ in shape(trunk(), caller, DOMAIN)[1]] == [PAI]  # only where the provider wants it
 
 
 @pytest.mark.parametrize(
