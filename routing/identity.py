@@ -82,13 +82,12 @@ def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, 
         return ANONYMOUS_FROM, headers
     name = display(caller.name)
     from_ = f"{name}<{_uri(shown, domain, trunk)}>"
-    if user:
-        if trunk.asserts or trunk.remote_party:
-            identity = f"{name}<{_uri(user, domain, trunk)}>"
-            if trunk.asserts:
-                headers.append(("P-Asserted-Identity", identity))
-            if trunk.remote_party:
-                headers.append(("Remote-Party-ID", f"{identity};party=calling;screen=yes;privacy=off"))
+    if user and (trunk.asserts or trunk.remote_party):
+        identity = f"{name}<{_uri(user, domain, trunk)}>"
+        if trunk.asserts:
+            headers.append(("P-Asserted-Identity", identity))
+        if trunk.remote_party:
+            headers.append(("Remote-Party-ID", f"{identity};party=calling;screen=yes;privacy=off"))
     if trunk.diverts and caller.diverted_by:
         headers.append(("Diversion", f"<{_uri(escaped(caller.diverted_by), domain, trunk)}>;reason=unconditional"))
     return from_, headers
