@@ -35,7 +35,7 @@ from engine.transport.listeners import Listeners
 from engine.transport.resolver import Resolver, Target
 
 # Timers are looked after this often at the most: under load one turn serves many.
-TIMER_STEP = 0.002  # s
+TIMER_STEP = 0.005  # s
 _LOCATED_MOST = 4096
 _SETTLE_STEP = 0.02  # s
 _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs

@@ -143,4 +143,4 @@ def _tune_collector() -> None:
     """Calls leave no circles behind: the collector need not look often, and never again at what start-up made."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(500_000, 10, 100)

@@ -135,6 +135,11 @@ def pass_up(transaction: ClientTransaction, now: float, response: Response) -> N
         transaction.user.on_response(transaction, response, now)
 
 
+def let_go(transaction: ClientTransaction, now: float, _: Response) -> None:
+    """The user has heard the last of it; what follows is only absorbed."""
+    transaction.user = None
+
+
 def report_timeout(transaction: ClientTransaction, now: float, _: None) -> None:
     if transaction.user is not None:
         transaction.user.on_failure(transaction, "timeout", now)
@@ -228,14 +233,14 @@ INVITE_CLIENT: Table = {
         "error": (TERMINATED, (report_error,)),
         "1xx": ("proceeding", (stop_timers, pass_up)),
         "2xx": ("accepted", (start_m, pass_up)),
-        "300-699": ("completed", (send_ack, start_d, pass_up)),
+        "300-699": ("completed", (send_ack, start_d, pass_up, let_go)),
     },
     "proceeding": {
         "error": (TERMINATED, (report_error,)),
         "given up": (TERMINATED, ()),
         "1xx": ("proceeding", (pass_up,)),
         "2xx": ("accepted", (start_m, pass_up)),
-        "300-699": ("completed", (send_ack, start_d, pass_up)),
+        "300-699": ("completed", (send_ack, start_d, pass_up, let_go)),
     },
     "completed": {
         "300-699": ("completed", (resend_ack,)),
@@ -255,16 +260,16 @@ NON_INVITE_CLIENT: Table = {
         "timer F": (TERMINATED, (report_timeout,)),
         "error": (TERMINATED, (report_error,)),
         "1xx": ("proceeding", (slow_e, pass_up)),
-        "2xx": ("completed", (start_k, pass_up)),
-        "300-699": ("completed", (start_k, pass_up)),
+        "2xx": ("completed", (start_k, pass_up, let_go)),
+        "300-699": ("completed", (start_k, pass_up, let_go)),
     },
     "proceeding": {
         "timer E": ("proceeding", (retransmit, slow_e)),
         "timer F": (TERMINATED, (report_timeout,)),
         "error": (TERMINATED, (report_error,)),
         "1xx": ("proceeding", (pass_up,)),
-        "2xx": ("completed", (start_k, pass_up)),
-        "300-699": ("completed", (start_k, pass_up)),
+        "2xx": ("completed", (start_k, pass_up, let_go)),
+        "300-699": ("completed", (start_k, pass_up, let_go)),
     },
     "completed": {"timer K": (TERMINATED, ())},
     TERMINATED: {},

@@ -217,7 +217,7 @@ class Leg:
     def receive_ack(self, request: Request, now: float) -> None:
         """The ACK of a 2xx of ours."""
         transaction = self._unacked
-        if transaction is None or request.cseq != transaction.request.cseq:
+        if transaction is None or request.cseq != transaction.cseq:
             return
         self._unacked = None
         transaction.acknowledged()

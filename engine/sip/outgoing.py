@@ -152,6 +152,12 @@ class OutgoingRequest:
         else:
             self.fail(cause, now)
 
+    def lighten(self) -> None:
+        """It was answered and will not be sent again: keep nothing that was only for sending."""
+        self.head = self.tail = ""
+        self.body = b""
+        self.hops = []
+
     def fail(self, cause: str, now: float) -> None:
         """Tell the user that nobody answers."""
         if self.user is not None:

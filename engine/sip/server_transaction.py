@@ -21,12 +21,17 @@ class ServerUser(Protocol):
         ...
 
 
+# Stands in for a request that has been answered: for 32 s only the response is needed again.
+ANSWERED = Request("", "", {})
+
+
 class ServerTransaction:
     """One request of a peer and what we answer."""
 
     __slots__ = (
         "_after_to",
         "_before_to",
+        "cseq",
         "deadline",
         "expire_at",
         "hop",
@@ -50,6 +55,7 @@ class ServerTransaction:
         self.transactions = transactions
         self.request = request
         self.method = request.method
+        self.cseq = request.cseq
         self.hop = hop
         self.tag = tag
         self.key = server_key(request, request.method)
@@ -88,7 +94,13 @@ class ServerTransaction:
         )
         self.response = text.encode("utf-8", "surrogateescape") + body
         self.status = status
-        self.fire("1xx" if status < 200 else "2xx" if status < 300 else "300-699", now)
+        if status < 200:
+            self.fire("1xx", now)
+            return
+        # What the request held is given back at once: memory that is still warm serves the next call.
+        self.request = ANSWERED
+        self._before_to = self._after_to = ""
+        self.fire("2xx" if status < 300 else "300-699", now)
 
     @property
     def answered(self) -> bool:

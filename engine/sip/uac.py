@@ -340,6 +340,8 @@ class UacSession(Session):
             self.endpoint.dialogs.pop(other.key, None)  # §13.2.2.4: what they still answer is dismissed
         self._early = {}
         self.dialer = None
+        if self._invite is not None:
+            self._invite.lighten()
         self._invite = None  # it knows this session: no circle may stay behind
         self.dialog = dialog
         self.endpoint.dialogs[dialog.key] = self

@@ -27,7 +27,7 @@ MUTANTS = [
         "",
         T_UAS,
     ),
-    (LEG, "if transaction is None or request.cseq != transaction.request.cseq:", "if transaction is None:", T_UAS),
+    (LEG, "if transaction is None or request.cseq != transaction.cseq:", "if transaction is None:", T_UAS),
     (UAS, "        elif not transaction.answered:\n            self._stop_reliable()", "        elif False:", T_UAS),
     (UAS, "return source if source.transport.reliable or behind_nat else None", "return None", T_UAS),
     # The callee: PRACK
