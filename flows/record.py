@@ -111,10 +111,12 @@ class CallRecord:
             self.hangup_reason = hangup_reason(answered=leg.answered, status=leg.end_status, timed_out=timed_out)
 
     def never_answered(self, status: int, reason: str, kind: str, milliseconds: int) -> None:
-        """Takes over how a call of our own went that nobody answered; `kind` is how its last attempt ended."""
+        """Takes over how a call of our own went that nobody answered; `kind` is how its last attempt ended, "" where
+        nothing was sent to anybody."""
         self.status = "hangup"
         self.ended_ms = milliseconds
         self.end_status = status
         self.end_reason = reason
-        self.hangup_by = "local" if kind in ("cancelled", "ring_timeout") else "remote"
-        self.hangup_reason = hangup_reason(answered=False, status=status, kind=kind)
+        self.hangup_by = "local" if kind in ("", "cancelled", "ring_timeout") else "remote"
+        # Without an attempt there is nobody whose silence the status could speak of.
+        self.hangup_reason = hangup_reason(answered=False, status=status, kind=kind) if kind else "failed"

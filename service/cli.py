@@ -47,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except typer.TyperException as error:
         # Wrong usage comes here; its own rendering takes several lines.
+        message = _one_line(error.format_message()).rstrip(".")
+        if not message:
+            return error.exit_code  # there was no command, and the help has been shown
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "trunkline"
-        _complain(f"{_one_line(error.format_message()).rstrip('.')}; see {command} --help")
+        _complain(f"{message}; see {command} --help")
         return error.exit_code
     except ConfigurationError as error:
         _show_faults(error)

@@ -12,6 +12,7 @@ from engine.transport.listeners import ListenError, ListenUrl
 from flows.faults import FlowError
 from flows.providercall import ProviderCallError, any_answered, place_provider_call, read_request
 from flows.record import CallRecord
+from routing.attempt import AttemptReport
 from service.node import Node, python_flow_names
 from service.orders import ProvidercallOrder
 
@@ -87,15 +88,18 @@ def _actions(path: Path | None) -> list[Any]:
 def _line(record: CallRecord) -> str:
     """One call: where to, how it ended, and each attempt."""
     answered = f"answered after {record.answered_ms} ms" if record.answered_ms is not None else "not answered"
-    attempts = "; ".join(
-        f"{report.provider_name} {report.request_uri} {report.status or report.skipped or report.reason or report.kind}"
-        for report in record.attempt_reports()
-    )
+    attempts = "; ".join(map(_attempt, record.attempt_reports()))
     text = (
         f"{record.destination} {record.id} {answered}, hangup_reason {record.hangup_reason}"
         f" by {record.hangup_by or 'local'}, {record.ended_ms} ms [{attempts or 'no attempt'}]"
     )
     return escape(text)
+
+
+def _attempt(report: AttemptReport) -> str:
+    if report.skipped:
+        return f"{report.provider_name} skipped: {report.skipped}"
+    return f"{report.provider_name} {report.request_uri} {report.status or report.reason or report.kind}".lstrip()
 
 
 def _wrong(text: str) -> int:

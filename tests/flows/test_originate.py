@@ -108,7 +108,7 @@ def test_our_own_numbers_are_called_at_our_own_listener(world: Any) -> None:
     world.number("+15559990000", "f")
     world.go([call()])
     assert made(world)[0].notes == ["no listener of ours takes calls of our own"]
-    assert (made(world)[0].end_status, made(world)[0].hangup_reason) == (480, "noanswer")
+    assert (made(world)[0].end_status, made(world)[0].hangup_reason) == (480, "failed")
     world.env.own_address = "127.0.0.1:5060"
     world.go([call()])
     assert world.agent.legs[0].spec.request_uri == "sip:+15559990000@127.0.0.1:5060"
@@ -258,4 +258,4 @@ def test_what_cannot_be_reached_through_the_provider_is_in_the_record(world: Any
     world.number("+15559990000", "f")
     _, _, (record,) = provider_call(world)
     assert not world.agent.legs
-    assert (record.hangup_reason, record.notes) == ("noanswer", ["no listener of ours takes calls of our own"])
+    assert (record.hangup_reason, record.notes) == ("failed", ["no listener of ours takes calls of our own"])

@@ -366,3 +366,10 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
     finally:
         os.close(writing)
     assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+def test_without_a_command_there_is_the_help_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    out, err = capsys.readouterr()
+    assert "providercall" in out + err
+    assert "trunkline: " not in out + err

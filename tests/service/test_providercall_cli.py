@@ -188,3 +188,15 @@ def test_the_command_line_end_to_end(run: Run, capsys: pytest.CaptureFixture[str
         assert b"hangup_reason busy by remote" in out
 
     run(test)
+
+
+def test_a_disabled_provider_gets_nothing_and_the_line_says_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        one = await bench.phone(ONE)
+        assert await placed(bench, FOREIGN, sections=bench.providers(one, enabled=False)) == 1
+        assert not one.calls
+
+    run(test)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert " not answered, hangup_reason failed by local, " in line
+    assert line.endswith(" ms [p1 skipped: disabled]")
