@@ -1,7 +1,7 @@
 """From a file and the environment to a checked configuration, or to everything that is wrong with them."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def load(
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     warnings = [faults.line(place, f"warning: {problem}") for place, problem in resources.warnings]
     configuration = Configuration(path, settings, resources, warnings, [])
-    without_effect = (*_without_effect(settings), *_out_of_reach(configuration))
+    without_effect = (*_without_effect(settings), *_out_of_reach(configuration), *_nobody_there(configuration))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
     return configuration
 
@@ -187,6 +187,28 @@ def _without_effect(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
         yield ("store",), f"a store other than :memory: {later}, and everything is read from this file at each start"
     if settings.redis:
         yield ("redis",), f"sharing state between nodes through Redis {later}"
+
+
+def _nobody_there(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:
+    for index, flow in enumerate(configuration.flows):
+        actions = [(action.type, action.option) for action in flow.actions]
+        yield from _unknown_destinations(actions, ("flows", index, "actions"))
+
+
+def _unknown_destinations(
+    actions: Sequence[tuple[str, Mapping[str, Any]]], path: FieldPath
+) -> Iterator[tuple[FieldPath, str]]:
+    """The options are sound: the flow has been checked whole."""
+    later = "come in a later version; until then this destination is not found (404)"
+    for index, (kind, option) in enumerate(actions):
+        if kind not in ("connect", "call"):
+            continue
+        for place, destination in enumerate(option.get("destinations", ())):
+            if isinstance(destination, dict) and destination.get("type") in ("extension", "agent"):
+                where = (*path, index, "option", "destinations", place, "type")
+                yield where, f"{destination['type']}s {later}"
+        inner = [(action.get("type", ""), action.get("option") or {}) for action in option.get("actions", ())]
+        yield from _unknown_destinations(inner, (*path, index, "option", "actions"))
 
 
 def _out_of_reach(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:
