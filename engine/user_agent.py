@@ -31,7 +31,7 @@ from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
 from engine.trace import Trace
 from engine.transport.addresses import family_of
-from engine.transport.listeners import Listeners
+from engine.transport.listeners import SETTING, Listeners
 from engine.transport.resolver import Resolver, Target
 
 # Timers are looked after this often at the most: under load one turn serves many.
@@ -100,8 +100,9 @@ class UserAgent:
         self._idle: asyncio.Future[None] | None = None
         self.listeners = Listeners(())
 
-    async def start(self, listen: Iterable[str]) -> None:
-        """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do."""
+    async def start(self, listen: Iterable[str], where: str = SETTING) -> None:
+        """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do, and in the words of
+        `where` the place at which it is to be done."""
         self.loop = asyncio.get_running_loop()
         self.refusals = Refusals(self.log, self.loop)
         self.now = time.monotonic  # the clock of both event loops, and finer than what uvloop remembers of it
@@ -118,7 +119,7 @@ class UserAgent:
             ),
             self.settings.policy,
         )
-        self.listeners = await Listeners.open(list(listen), self, self.settings.advertise)
+        self.listeners = await Listeners.open(list(listen), self, self.settings.advertise, where=where)
         for transport in self.listeners:
             transport.tap = self._sent
         self.nowhere = Hop(next(iter(self.listeners)), "", 0)

@@ -265,7 +265,7 @@ def _played_trunk(text: str) -> TrunkOrder:
     """`HOST:PORT` or `HOST:PORT=STATUS` of `--with-trunk`."""
     address, _, status = text.partition("=")
     _host_port(address, "'--with-trunk'")
-    return TrunkOrder([f"udp://{address}"], _final_status(status, "'--with-trunk'"))
+    return TrunkOrder([f"udp://{address}"], _final_status(status, "'--with-trunk'"), option="--with-trunk")
 
 
 def _final_status(text: str, option: str) -> int:

@@ -23,7 +23,7 @@ async def play(order: TrunkOrder) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
-        await trunk.agent.start(order.listen)
+        await trunk.agent.start(order.listen, f"with {order.option}")
     except ListenError as error:
         print(f"trunkline: {error}", file=sys.stderr)
         return FAILED

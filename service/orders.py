@@ -42,12 +42,14 @@ class TrunkOrder:
         status: Final status; 200 answers and echoes.
         ring: Seconds of ringing before it.
         early_media: Ring with 183 and media in place of 180.
+        option: The option of the command line that names the listeners.
     """
 
     listen: Sequence[str]
     status: int = 200
     ring: float = 0.0
     early_media: bool = False
+    option: str = "--listen"
 
 
 @dataclass(slots=True)

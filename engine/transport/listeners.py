@@ -17,6 +17,9 @@ Opener = Callable[[str, int, Sink, str, Limits | None], Awaitable[Transport]]
 OPENERS: dict[str, Opener] = {"udp": UdpTransport.open, "tcp": TcpTransport.open}
 """Transport name to what opens a listener: (numeric host, port, sink, advertise, limits). New transports enter here."""
 
+SETTING = "under sip.listen"
+"""Where listeners are written, in errors about them, unless it was somewhere else."""
+
 _LATER = ("tls", "ws", "wss", "sctp")
 _DEFAULT_PORTS = {"tls": 5061, "ws": 80, "wss": 443}
 
@@ -33,21 +36,22 @@ class ListenUrl(NamedTuple):
     port: int
 
     @classmethod
-    def parse(cls, url: str) -> "ListenUrl":
-        """ListenError when it is not such a URL, or of a transport that this version does not have."""
+    def parse(cls, url: str, where: str = SETTING) -> "ListenUrl":
+        """ListenError when it is not such a URL, or of a transport that this version does not have. `where` says in
+        the error where the user wrote it."""
         transport, separator, rest = url.strip().partition("://")
         transport = transport.lower()
         if not separator:
-            raise ListenError(f"{url}: not a listener URL: write it as udp://host:port under sip.listen")
+            raise ListenError(f"{url}: not a listener URL: write it as udp://host:port {where}")
         if transport not in OPENERS:
             known = " and ".join(f"{name}://" for name in OPENERS)
             if transport in _LATER:
-                raise ListenError(f"{url}: {transport} is not built into this version: use {known} under sip.listen")
-            raise ListenError(f"{url}: {transport!r} is not a transport: use {known} under sip.listen")
+                raise ListenError(f"{url}: {transport} is not built into this version: use {known} {where}")
+            raise ListenError(f"{url}: {transport!r} is not a transport: use {known} {where}")
         try:
             host, port = split_host_port(rest.rstrip("/"))
         except ValueError as error:
-            raise ListenError(f"{url}: {error}: write it as {transport}://host:port under sip.listen") from None
+            raise ListenError(f"{url}: {error}: write it as {transport}://host:port {where}") from None
         return cls(transport, host, _DEFAULT_PORTS.get(transport, 5060) if port is None else port)
 
 
@@ -63,9 +67,15 @@ class Listeners:
 
     @classmethod
     async def open(
-        cls, urls: Sequence[str], sink: Sink, advertise: str = "", limits: Limits | None = None
+        cls,
+        urls: Sequence[str],
+        sink: Sink,
+        advertise: str = "",
+        limits: Limits | None = None,
+        where: str = SETTING,
     ) -> "Listeners":
-        """Opens every listener or none. ListenError, with what to do, when one of them cannot be opened."""
+        """Opens every listener or none. ListenError, with what to do, when one of them cannot be opened; `where` says
+        in it where the user wrote the URLs."""
         if advertise:
             try:
                 split_host_port(advertise)
@@ -74,7 +84,7 @@ class Listeners:
         opened = cls(())
         try:
             for url in urls:
-                opened = cls((*opened, await _open(url, sink, advertise, limits)))
+                opened = cls((*opened, await _open(url, sink, advertise, limits, where)))
         except BaseException:
             await opened.close()
             raise
@@ -114,25 +124,23 @@ class Listeners:
             await transport.wait_closed()
 
 
-async def _open(url: str, sink: Sink, advertise: str, limits: Limits | None) -> Transport:
-    parsed = ListenUrl.parse(url)
-    host = await _numeric(url, parsed.host)
+async def _open(url: str, sink: Sink, advertise: str, limits: Limits | None, where: str) -> Transport:
+    parsed = ListenUrl.parse(url, where)
+    host = await _numeric(url, parsed.host, where)
     try:
         return await OPENERS[parsed.transport](host, parsed.port, sink, advertise, limits)
     except OSError as error:
-        raise ListenError(f"{url}: {_advice(error)} under sip.listen") from None
+        raise ListenError(f"{url}: {_advice(error)} {where}") from None
 
 
-async def _numeric(url: str, host: str) -> str:
+async def _numeric(url: str, host: str, where: str) -> str:
     if family_of(host):
         return host
     # Once, at start, before there are calls; the loop does it in a thread.
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ListenError(
-            f"{url}: {host} does not resolve: write an address of this machine under sip.listen"
-        ) from None
+        raise ListenError(f"{url}: {host} does not resolve: write an address of this machine {where}") from None
     return str(found[0][4][0])
 
 

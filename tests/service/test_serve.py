@@ -208,5 +208,8 @@ def test_a_little_trunk_whose_port_is_taken_ends_the_engine(tmp_path: Path) -> N
     with taken(socket.SOCK_DGRAM) as port:
         done = served("-c", str(write(tmp_path)), "--with-trunk", f"127.0.0.1:{port}")
     assert done.returncode == 1
-    assert f"trunkline: udp://127.0.0.1:{port}: address already in use" in done.stderr
+    assert done.stderr == (
+        f"trunkline: udp://127.0.0.1:{port}: address already in use: stop the other program or choose another port"
+        " with --with-trunk\n"
+    )
     assert "Traceback" not in done.stderr

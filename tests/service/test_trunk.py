@@ -131,4 +131,5 @@ def test_a_port_that_is_taken_is_1() -> None:
             [sys.executable, "-m", "service.cli", "trunk", "--listen", url], cwd=ROOT, capture_output=True, text=True
         )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"trunkline: {url}: address already in use")
+    advice = "stop the other program or choose another port with --listen"
+    assert done.stderr == f"trunkline: {url}: address already in use: {advice}\n"
