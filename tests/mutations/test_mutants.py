@@ -97,7 +97,7 @@ class Copy:
 # Loads what every test needs and none of ours, then forks for each run: a new interpreter each time takes seconds.
 RUNNER = """
 import asyncio, json, os, signal, sys
-import dns.asyncresolver, httpx, hypothesis, phonenumbers, pydantic, pytest, yaml
+import dns.asyncresolver, httpx, hypothesis, phonenumbers, pydantic, pytest, pytest_timeout, yaml
 
 for line in sys.stdin:
     child = os.fork()
@@ -106,7 +106,7 @@ for line in sys.stdin:
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", *json.loads(line)])
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "-W", "ignore", *json.loads(line)])
         sys.stdout.flush()
         os._exit(int(code))
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
