@@ -33,7 +33,7 @@ class CallLog:
 
     __slots__ = ("_limit", "_records")
 
-    def __init__(self, limit: int = 10_000) -> None:
+    def __init__(self, limit: int = 2_000) -> None:
         self._limit = limit
         self._records: OrderedDict[str, CallRecord] = OrderedDict()
 

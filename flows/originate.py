@@ -116,7 +116,7 @@ async def _carry_out(
     if hunt is None:
         _unanswered(env, record, record.end_status, record.end_reason, "")
         return record
-    record.hunts.append(hunt)
+    record.tried.append(hunt.records)
     try:
         leg, attempt, kind, status, reason = await place(env, hunt, call_id=record.id)
     except BaseException:

@@ -114,7 +114,7 @@ def identity_of(
 
 async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Reached:
     env = run.env
-    run.record.hunts.append(hunt)
+    run.record.tried.append(hunt.records)
     leg, attempt, kind, status, reason = await place(
         env, hunt, run.caller, option.early_media, option.ring_timeout, call_id=run.record.id
     )

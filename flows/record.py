@@ -38,8 +38,8 @@ class CallRecord:
     end_reason: str = ""
     hangup_reason: str = ""
     hangup_by: str = ""
-    hunts: list[Any] = field(default_factory=list)
-    """One for each destination dialled, in order; `attempts` reads them."""
+    tried: list[list[AttemptRecord]] = field(default_factory=list)
+    """What each hunt, one for each destination dialled, keeps of its attempts; `attempts` reads them."""
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
     cause: str = ""
@@ -48,7 +48,7 @@ class CallRecord:
     @property
     def attempts(self) -> list[AttemptRecord]:
         """Every provider (or URI) that was tried or skipped, in order."""
-        return [record for hunt in self.hunts for record in hunt.records]
+        return [record for records in self.tried for record in records]
 
     def attempt_reports(self) -> list[AttemptReport]:
         """The attempts with their times in UTC and in milliseconds since the INVITE."""
