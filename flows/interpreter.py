@@ -77,6 +77,7 @@ async def conduct(run: Run, program: Program) -> None:
                 task.cancel()
         if program.on_complete and not run.over:
             _complete_afterwards(run, program, completions)
+        run.variables.let_go(run)
 
 
 _NOTHING = Program("", "", [])
@@ -200,3 +201,4 @@ async def _complete(run: Run, program: Program, completions: int) -> None:
         await execute(run, program)
         following = _completing(run, program, completions)
         completions += 1
+    run.variables.let_go(run)

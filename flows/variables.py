@@ -87,6 +87,11 @@ class Variables:
         """Asks `source` from now on for what the call says."""
         self._source = source
 
+    def let_go(self, owner: object) -> None:
+        """`owner`, whose method answers for the call, is done: else the two would keep each other, and the call."""
+        if getattr(self._source, "__self__", None) is owner:
+            self._source = None
+
     def own(self) -> dict[str, str]:
         """A copy of the author's own variables."""
         return dict(self._own) if self._own else {}

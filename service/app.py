@@ -1,7 +1,6 @@
 """`trunkline serve`: from a file to a running engine, until a signal ends it."""
 
 import asyncio
-import gc
 import resource
 import signal
 import sys
@@ -14,6 +13,7 @@ from config.faults import ConfigurationError
 from config.loading import Configuration, load
 from config.logs import configure
 from engine.transport.listeners import ListenError
+from service.collector import Collector
 from service.node import Node, python_flow_names
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -34,7 +34,8 @@ async def serve(path: Path) -> int:
         print(f"trunkline: {error}", file=sys.stderr)
         await node.close()
         return FAILED
-    _tune_collector()
+    collector = Collector(node.agent.calls, node.log)
+    collector.start()
     signals = _Signals(node, path)
     signals.install()
     for transport in node.agent.listeners:
@@ -45,6 +46,7 @@ async def serve(path: Path) -> int:
         await signals.drain(configuration.settings.sip.drain_timeout)
     finally:
         signals.remove()
+        collector.close()
         await node.close()
     return DONE
 
@@ -137,10 +139,3 @@ def _raise_descriptor_limit() -> None:
     if soft < wanted:
         with suppress(OSError, ValueError):  # the kernel's own bound may be lower
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _tune_collector() -> None:
-    """Calls leave no circles behind: the collector need not look often, and never again at what start-up made."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(500_000, 10, 100)

@@ -1,0 +1,74 @@
+"""Python's cycle collector stands still under load and runs while nobody is on the phone."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from service import collector as module
+from service.collector import Collector
+
+
+class Silent:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def debug(self, event: str, **values: object) -> None:
+        self.lines.append(event)
+
+    info = warning = error = debug
+
+
+class Circle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+def circle() -> "weakref.ref[Circle]":
+    return weakref.ref(Circle())
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def run(calls: set[int], monkeypatch: pytest.MonkeyPatch, most: int = 10**9) -> tuple[bool, list[str]]:
+    """Whether a circle is gone after the collector has had its turn, and what was logged."""
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    monkeypatch.setattr(module, "MOST", most)
+    log = Silent()
+
+    async def scene() -> bool:
+        collector = Collector(calls, log)
+        collector.start()
+        assert not gc.isenabled()
+        left = circle()
+        await turns()
+        collector.close()
+        assert gc.isenabled() and not gc.get_freeze_count()
+        return left() is None
+
+    return asyncio.run(scene()), log.lines
+
+
+def test_circles_are_found_while_nobody_is_on_the_phone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(set(), monkeypatch) == (True, [])
+
+
+def test_nothing_is_looked_for_while_calls_are_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run({1}, monkeypatch) == (False, [])
+
+
+def test_an_engine_that_is_never_idle_does_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, lines = run({1}, monkeypatch, most=-1)
+    assert gone and "expect a pause" in lines[0]
