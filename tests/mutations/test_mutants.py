@@ -106,7 +106,8 @@ for line in sys.stdin:
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "-W", "ignore", *json.loads(line)])
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", "-W", "ignore"]
+        code = pytest.main([*options, *json.loads(line)])
         sys.stdout.flush()
         os._exit(int(code))
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
