@@ -378,7 +378,8 @@ class Bench:
 
         self.patch.setattr(app._Signals, "install", installed)
         self.patch.setattr(app, "configure", lambda level, style: logs.configure(level, style, self.log))  # type: ignore[arg-type]
-        self.patch.setattr(app, "_tune_collector", lambda: None)  # the test run's collector is not ours
+        self.patch.setattr(app.Collector, "start", lambda collector: None)  # the test run's collector is not ours
+        self.patch.setattr(app.Collector, "close", lambda collector: None)
         task = asyncio.get_running_loop().create_task(app.serve(path))
 
         async def end() -> None:
