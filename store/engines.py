@@ -1,0 +1,141 @@
+"""Connections: SQLite with one writer and several readers, PostgreSQL with a pool, from one URL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
+
+READERS = 4
+POSTGRES_CONNECTIONS = 10
+BUSY_TIMEOUT = 10.0  # s that a write of another process is waited for
+POOL_TIMEOUT = 10.0  # s that a request waits for a connection before it is told that the store is busy
+
+
+class StoreError(Exception):
+    """The database cannot be used; a sentence for the user: what, where, what to do."""
+
+
+class StoreBusy(StoreError):
+    """No connection became free in time."""
+
+
+class Engines:
+    """The connections of one database.
+
+    On SQLite one connection writes, so that writers wait for each other here, in order, and never find the file locked
+    by their own process. A database in memory has a single connection for everything.
+    """
+
+    def __init__(self, url: URL, writer: AsyncEngine, reader: AsyncEngine) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.dialect = writer.dialect.name
+        self.in_memory = self.dialect == "sqlite" and url.database in (None, "", ":memory:")
+        shown = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+        self.shown_url = ":memory:" if self.in_memory else shown
+        self.url = url
+        self._one_at_a_time = asyncio.Lock() if self.in_memory else None
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection to read from."""
+        return self._connection(self._reader)
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection with a transaction begun; who asked for it commits."""
+        return self._connection(self._writer)
+
+    @asynccontextmanager
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        if self._one_at_a_time is not None:
+            async with self._one_at_a_time, engine.connect() as connection:
+                yield connection
+            return
+        try:
+            connection = await engine.connect()
+        except PoolTimeout:
+            raise StoreBusy(f"no connection to {self.shown_url} became free in {POOL_TIMEOUT:g} s") from None
+        except (DBAPIError, OSError) as error:
+            raise StoreError(f"{self.shown_url} cannot be reached: {reason(error)}") from error
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+
+def open_engines(url: str) -> Engines:
+    """The engines for a database URL. Raises StoreError for one that is none."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "postgresql":
+        engine = create_async_engine(
+            parsed.set(drivername="postgresql+asyncpg"),
+            pool_size=POSTGRES_CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT,
+            pool_pre_ping=True,
+        )
+        return Engines(parsed, engine, engine)
+    asynchronous = parsed.set(drivername="sqlite+aiosqlite")
+    if parsed.database in (None, "", ":memory:"):
+        engine = create_async_engine(asynchronous, poolclass=StaticPool)
+        _set_up_sqlite(engine, "BEGIN", durable=False)
+        return Engines(parsed, engine, engine)
+    directory = Path(parsed.database or "").parent
+    if not directory.is_dir():
+        raise StoreError(f"{directory} is no directory, so {parsed.database} cannot be kept there; make it first")
+    # Writers say at once that they will write: two that had begun by reading could both wait for ever (SQLITE_BUSY).
+    writer = create_async_engine(asynchronous, pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT)
+    _set_up_sqlite(writer, "BEGIN IMMEDIATE")
+    reader = create_async_engine(asynchronous, pool_size=READERS, max_overflow=0, pool_timeout=POOL_TIMEOUT)
+    _set_up_sqlite(reader, "BEGIN")
+    return Engines(parsed, writer, reader)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url("sqlite:///:memory:" if url == ":memory:" else url)
+        backend = parsed.get_backend_name()
+    except ArgumentError:
+        backend = ""
+    if backend == "postgres":  # the older spelling, which many tools still print
+        parsed, backend = parsed.set(drivername="postgresql"), "postgresql"
+    if backend not in ("sqlite", "postgresql"):
+        raise StoreError("is no database; write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME or :memory:")
+    return parsed
+
+
+def _set_up_sqlite(engine: AsyncEngine, begin: str, *, durable: bool = True) -> None:
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        # The driver's own BEGIN comes too late (with the first write); SQLAlchemy's "begin" event sends ours.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT * 1000)}")
+        if durable:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            # FULL: a commit is on the disk when it returns, so that a power cut loses nothing that was acknowledged.
+            cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def began(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+
+def reason(error: Exception) -> str:
+    """A database's complaint in one line."""
+    original = getattr(error, "orig", None) or error
+    return " ".join(str(original).split())[:300] or type(original).__name__

@@ -1,0 +1,185 @@
+"""A database, opened: reads, and writes that are committed before anybody is told of them.
+
+    store = await Store.open("sqlite:///./trunkline.db")
+    async with store.read() as connection:
+        rows = (await connection.execute(sa.select(tables.flows))).mappings().all()
+    async with store.write() as transaction:
+        await transaction.execute(sa.insert(tables.flows), {...})
+        transaction.changed("flow", flow_id)
+        transaction.event("number_created", customer_id, {...})
+
+A write is one transaction. It is rolled back when its block raises, and committed when the block ends; only then are
+the listeners of its changes and events called.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from routing.identifiers import NIL
+from store import tables
+from store.engines import Engines, open_engines
+from store.migrations.upgrade import upgrade
+
+# Taken at the end of every transaction that appends to `changes` or `events` on PostgreSQL: without it a row could
+# become visible after one with a higher id, and whoever reads on from the highest id it has seen would miss it.
+_APPEND_LOCK = 0x7472756E  # "trun"
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """One resource that is no longer what it was. `kind`: number, provider, route, flow, customer, agent, accesskey,
+    webhook, queue, conference. `key` is the number itself, for numbers."""
+
+    kind: str
+    resource_id: UUID
+    key: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Event:
+    """One piece of news for a customer (the nil UUID: for the platform alone); `id` grows with the commits."""
+
+    id: int
+    customer_id: UUID
+    type: str
+    data: Mapping[str, Any]
+    tm: datetime
+
+
+class Transaction:
+    """A write in progress: statements, and what others are told once they are committed."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+        """The moment that every timestamp of this write takes."""
+        self.changes: list[Change] = []
+        self.news: list[tuple[UUID, str, Mapping[str, Any]]] = []
+
+    async def execute(
+        self, statement: sa.Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> sa.CursorResult[Any]:
+        """Run a statement; with a sequence of values, once for each."""
+        return await self.connection.execute(statement, values)
+
+    def changed(self, kind: str, resource_id: UUID, key: str = "") -> None:
+        """Every directory that holds this resource has to read it again."""
+        self.changes.append(Change(kind, resource_id, key))
+
+    def event(self, kind: str, customer_id: UUID, data: Mapping[str, Any]) -> None:
+        """News for webhooks and event streams; `data` is JSON."""
+        self.news.append((customer_id, kind, data))
+
+
+@dataclass(slots=True)
+class Listeners:
+    """Called in the loop after each commit of this process; they must be quick and must not raise."""
+
+    changes: list[Callable[[Sequence[Change]], None]] = field(default_factory=list)
+    events: list[Callable[[Sequence[Event]], None]] = field(default_factory=list)
+
+
+def utc_now() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(UTC)
+
+
+class Store:
+    """An open database. Made by `open`."""
+
+    def __init__(self, engines: Engines, clock: Callable[[], datetime] = utc_now) -> None:
+        self._engines = engines
+        self.clock = clock
+        self.listeners = Listeners()
+
+    @classmethod
+    async def open(cls, url: str, clock: Callable[[], datetime] = utc_now) -> Self:
+        """Connect, and bring the database up to date. `url`: `sqlite:///FILE`, `:memory:` or
+        `postgresql://USER:PASSWORD@HOST/DATABASE`. Raises StoreError, a sentence for the user."""
+        engines = open_engines(url)
+        try:
+            await upgrade(engines)
+        except BaseException:
+            await engines.close()
+            raise
+        return cls(engines, clock)
+
+    async def close(self) -> None:
+        """Close all connections. What is being written is finished first."""
+        await self._engines.close()
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engines.dialect
+
+    @property
+    def url(self) -> str:
+        """The database's URL without its password, for people."""
+        return self._engines.shown_url
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes can be on this database too (not so for `:memory:`)."""
+        return not self._engines.in_memory
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read from; what it sees is of one moment within one statement."""
+        async with self._engines.read() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        """A transaction. Committed when the block ends, also when the task is cancelled during the commit."""
+        committed: list[Event] = []
+        async with self._engines.write() as connection:
+            transaction = Transaction(connection, self.clock())
+            yield transaction
+            committed = await self._append(transaction)
+            # A cancelled request must not leave its caller's connection between two states.
+            await asyncio.shield(connection.commit())
+        if transaction.changes:
+            for listen in self.listeners.changes:
+                listen(transaction.changes)
+        if committed:
+            for tell in self.listeners.events:
+                tell(committed)
+
+    async def _append(self, transaction: Transaction) -> list[Event]:
+        if not transaction.changes and not transaction.news:
+            return []
+        connection, now = transaction.connection, transaction.now
+        if self.dialect == "postgresql":
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPEND_LOCK)))
+        if transaction.changes:
+            rows = [
+                {"kind": change.kind, "resource_id": change.resource_id, "key": change.key, "tm_create": now}
+                for change in dict.fromkeys(transaction.changes)
+            ]
+            await connection.execute(sa.insert(tables.changes), rows)
+            if self.dialect == "postgresql":
+                # Delivered by the server at the commit, and not at all when it fails.
+                await connection.execute(sa.text("NOTIFY trunkline_changes"))
+        if not transaction.news:
+            return []
+        news = [
+            {"customer_id": customer or NIL, "type": kind, "data": data, "tm_create": now}
+            for customer, kind, data in transaction.news
+        ]
+        insert = sa.insert(tables.events).returning(tables.events.c.id, sort_by_parameter_order=True)
+        ids = (await connection.execute(insert, news)).scalars().all()
+        if self.dialect == "postgresql":
+            await connection.execute(sa.text("NOTIFY trunkline_events"))
+        return [
+            Event(number, customer, kind, data, now)
+            for number, (customer, kind, data) in zip(ids, transaction.news, strict=True)
+        ]
