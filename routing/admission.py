@@ -110,7 +110,7 @@ def admit(directory: Directory, settings: RoutingSettings, source: Source, diall
     """What becomes of the call. Refusals are counted in `directory.refused`."""
     verdict = judge(directory, settings, source, dialled)
     if isinstance(verdict, Refuse):
-        directory.refused[verdict.cause] = directory.refused.get(verdict.cause, 0) + 1
+        directory.count_refusal(verdict.cause)
     return verdict
 
 

@@ -97,6 +97,7 @@ class Attempt:
         to: name-addr.
         headers: Identity, then the provider's own, in order.
         terms: Timers (seconds) and status sets, the route's where it has some.
+        rate: What a minute of it costs in micro-units, as the route says; 0 is free, and so is a pinned call.
     """
 
     provider: Provider
@@ -111,6 +112,7 @@ class Attempt:
     codecs: str
     terms: Terms
     record: AttemptRecord
+    rate: int
     _state: TrunkState
     _held: bool = field(default=False, init=False)
 

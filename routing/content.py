@@ -1,11 +1,14 @@
 """One state of the directory, built aside and put in place whole."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from routing.addresses import AddressTable
+from routing.customers import CustomerTerms
 from routing.models import Number, Provider, Route
 from routing.route_table import RouteTable
-from routing.rows import NumberRow, RouteRow, RowMaker
+from routing.row_maker import RowMaker
+from routing.rows import NumberRow, RouteRow
 from routing.trunk import Trunk
 
 
@@ -19,9 +22,11 @@ class Content:
         resolved: Addresses of hostnames as they were told, by provider id as an integer.
         sources: Which trunk a source address is.
         routes: Routes by prefix.
+        customers: Their terms, by the customer's id as an integer.
+        complete: Whether every number there is stands in `numbers`.
     """
 
-    __slots__ = ("names", "numbers", "resolved", "routes", "sources", "trunks")
+    __slots__ = ("complete", "customers", "names", "numbers", "resolved", "routes", "sources", "trunks")
 
     def __init__(self) -> None:
         self.numbers: dict[str, NumberRow] = {}
@@ -30,6 +35,8 @@ class Content:
         self.resolved: dict[int, tuple[str, ...]] = {}
         self.sources: AddressTable[Trunk] = AddressTable()
         self.routes = RouteTable()
+        self.customers: dict[int, CustomerTerms] = {}
+        self.complete = True
 
     def index_trunks(self) -> None:
         """Work out names and source addresses anew. Cheap: there are few trunks."""
@@ -46,14 +53,16 @@ class Content:
         self.sources = sources
 
     def discard(self, limit: int = 10_000) -> bool:
-        """Throw away up to `limit` numbers and routes; True while some are left.
+        """Throw away up to `limit` numbers, as many routes and as many customers; True while some are left.
 
         For content that was replaced: a million objects freed in one go hold the interpreter for a fifth of a second.
         """
         for _ in range(min(limit, len(self.numbers))):
             self.numbers.popitem()
+        for _ in range(min(limit, len(self.customers))):
+            self.customers.popitem()
         routes_left = self.routes.discard(limit)
-        return bool(self.numbers) or routes_left
+        return bool(self.numbers) or bool(self.customers) or routes_left
 
 
 class Builder:
@@ -72,6 +81,13 @@ class Builder:
         for number in numbers:
             table[number.number] = number if isinstance(number, NumberRow) else make(number)
 
+    def numbers_from(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add numbers as a store has them: the values of `row_maker.NUMBER_COLUMNS`, one sequence a number."""
+        table, make = self._content.numbers, self._maker.number_from
+        for columns in rows:
+            row = make(columns)
+            table[row.number] = row
+
     def providers(self, providers: Iterable[Provider]) -> None:
         """Add providers."""
         for provider in providers:
@@ -84,9 +100,23 @@ class Builder:
         for route in routes:
             put(route if isinstance(route, RouteRow) else make(route))
 
-    def finish(self, resolved: Mapping[int, tuple[str, ...]] | None = None) -> Content:
-        """The content, ready for `Directory.swap`."""
+    def routes_from(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add routes as a store has them: the values of `row_maker.ROUTE_COLUMNS`, one sequence a route."""
+        put, make = self._content.routes.put, self._maker.route_from
+        for columns in rows:
+            put(make(columns))
+
+    def customers(self, customers: Iterable[CustomerTerms]) -> None:
+        """Add customers' terms."""
+        table = self._content.customers
+        for terms in customers:
+            table[terms.key] = terms
+
+    def finish(self, resolved: Mapping[int, tuple[str, ...]] | None = None, *, complete: bool = True) -> Content:
+        """The content, ready for `Directory.swap`. `complete` is False where the store has more numbers than were
+        added."""
         content = self._content
+        content.complete = complete
         if resolved:
             content.resolved = {key: addresses for key, addresses in resolved.items() if key in content.trunks}
         content.index_trunks()

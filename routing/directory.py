@@ -1,14 +1,19 @@
-"""Numbers, providers and routes in memory, for look-ups that never wait."""
+"""Numbers, providers, routes and customers' terms in memory, for look-ups that never wait."""
 
 import threading
 from collections.abc import Callable, Iterable
+from itertools import islice
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from routing.content import Builder, Content
+from routing.customers import CustomerTerms
 from routing.errors import RoutingError
 from routing.models import Number, Provider, Route
+from routing.number_source import AbsentNumbers, NumberFetch
 from routing.route_table import RouteTable
-from routing.rows import NumberRow, RouteRow, RowMaker
+from routing.row_maker import RowMaker
+from routing.rows import NumberRow, RouteRow
 from routing.trunk import Trunk
 
 
@@ -18,23 +23,37 @@ class Directory:
     Look-ups read one reference and then plain dicts, so that they can go on while another thread builds the next
     content. Changes one by one come from a store's feed.
 
+    With more numbers than `limit` it holds a part of them and is not `complete`; `number_source` tells how the rest is
+    reached. Without a store to ask, there is no rest: give such a directory the limit 0.
+
     Attributes:
-        refused: How many calls admission has refused, by cause; for metrics.
+        limit: Numbers held at most once they come one by one; 0 is no limit.
+        misses: Numbers that the store was asked for and did not have.
+        refused: How many calls were refused, by cause; for metrics.
     """
 
-    __slots__ = ("_content", "_lock", "refused")
+    __slots__ = ("_content", "_fetches", "_lock", "limit", "misses", "refused")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 1_000_000) -> None:
         self._content = Content()
         self._lock = threading.Lock()
+        # Weak: a fetch that failed is forgotten with whoever began it.
+        self._fetches: WeakValueDictionary[str, NumberFetch] = WeakValueDictionary()
+        self.limit = limit
+        self.misses = AbsentNumbers()
         self.refused: dict[str, int] = {}
 
     # Look-ups
 
     @property
     def numbers(self) -> dict[str, NumberRow]:
-        """Every number by its normal form; to be read only."""
+        """Every number in memory by its normal form; to be read only."""
         return self._content.numbers
+
+    @property
+    def complete(self) -> bool:
+        """Whether every number that exists is in memory: one that is not found then does not exist."""
+        return self._content.complete
 
     def number(self, e164: str) -> NumberRow | None:
         """The number in normal form (`+` and digits), whatever its status."""
@@ -74,10 +93,22 @@ class Directory:
         """All routes; to be read only."""
         return self._content.routes
 
+    def customer(self, key: int) -> CustomerTerms | None:
+        """The terms of a customer by its id as an integer; None where there are none, which forbids nothing."""
+        return self._content.customers.get(key)
+
+    def count_refusal(self, cause: str) -> None:
+        """A call was refused for this reason, a stable word."""
+        self.refused[cause] = self.refused.get(cause, 0) + 1
+
     # Everything at once
 
     def replace(
-        self, numbers: Iterable[Number | NumberRow], providers: Iterable[Provider], routes: Iterable[Route | RouteRow]
+        self,
+        numbers: Iterable[Number | NumberRow],
+        providers: Iterable[Provider],
+        routes: Iterable[Route | RouteRow],
+        customers: Iterable[CustomerTerms] = (),
     ) -> Content:
         """Put new content in place of the old, which is returned. Atomic for whoever looks up.
 
@@ -87,37 +118,114 @@ class Directory:
         builder.providers(providers)
         builder.numbers(numbers)
         builder.routes(routes)
+        builder.customers(customers)
         return self.swap(builder.finish(self._content.resolved))
 
     def swap(self, content: Content) -> Content:
         """Put content in place that was built aside. The old one is returned: keep calling its `discard` now and then
-        until it is empty, so that freeing it holds up no call."""
+        until it is empty, so that freeing it holds up no call. It may hold more numbers than `limit`: what does not fit
+        goes when the next number comes."""
         with self._lock:
             old, self._content = self._content, content
+            self.misses.clear()
+            for fetch in list(self._fetches.values()):
+                fetch.overtaken = True
+            self._fetches.clear()
         return old
 
-    # One by one
+    # Numbers one by one
 
     def put_number(self, number: Number | NumberRow) -> NumberRow:
-        """Add or change a number."""
+        """Add or change a number. Beyond `limit` the numbers that came first are dropped and the directory is no longer
+        complete; a number that is changed keeps its place in that order."""
         row = number if isinstance(number, NumberRow) else RowMaker().number(number)
         with self._lock:
+            self._settle(row.number)
             self._content.numbers[row.number] = row
+            self._evict()
         return row
 
     def change_number(self, e164: str, change: Callable[[NumberRow | None], NumberRow]) -> NumberRow:
-        """Put what `change` makes of the number (None: there is none) in its place; nobody gets in between. What
-        `change` raises leaves everything as it was. Rows are replaced and not written to: calls may hold the old one.
+        """Put what `change` makes of the number (None: there is none in memory) in its place; nobody gets in between.
+        What `change` raises leaves everything as it was. Rows are replaced and not written to: calls may hold the old
+        one.
         """
         with self._lock:
             numbers = self._content.numbers
             row = numbers[e164] = change(numbers.get(e164))
+            self._settle(e164)
+            self._evict()
         return row
 
     def remove_number(self, e164: str) -> bool:
-        """Take a number out. False when there is none."""
+        """Take a number out: it does not exist any more. False when there is none in memory."""
         with self._lock:
+            self._settle(e164)
             return self._content.numbers.pop(e164, None) is not None
+
+    def _settle(self, e164: str) -> None:
+        """News of a number: what was known or is being asked about it is out of date."""
+        self.misses.forget(e164)
+        if self._fetches:
+            fetch = self._fetches.pop(e164, None)
+            if fetch is not None:
+                fetch.overtaken = True
+
+    def _evict(self) -> None:
+        content, limit = self._content, self.limit
+        numbers = content.numbers
+        if not limit or len(numbers) <= limit:
+            return
+        content.complete = False
+        # A thousandth at a time: to find its first entry, a dict passes by all the places that were emptied before it.
+        excess = len(numbers) - limit + limit // 1000
+        for e164 in list(islice(numbers, excess)):
+            del numbers[e164]
+
+    # Numbers that are not in memory
+
+    def known_absent(self, e164: str, now: float) -> bool:
+        """Whether this number surely does not exist, so that the store need not be asked. `now` is monotonic."""
+        content = self._content
+        return e164 not in content.numbers and (content.complete or self.misses.known(e164, now))
+
+    def remember_absent(self, e164: str, now: float) -> None:
+        """The store does not have this number: for five seconds it is not asked again, unless the number comes."""
+        with self._lock:
+            if e164 not in self._content.numbers:
+                self.misses.remember(e164, now)
+
+    def forget_misses(self) -> None:
+        """Ask the store again for everything: news may have been lost."""
+        with self._lock:
+            self.misses.clear()
+
+    def begin_fetch(self, e164: str) -> NumberFetch:
+        """The store is about to be asked for a number. Hold on to what this returns until `end_fetch`; several may
+        fetch the same number at once. A fetch that fails is just let go."""
+        with self._lock:
+            fetch = self._fetches.get(e164)
+            if fetch is None:
+                fetch = self._fetches[e164] = NumberFetch(e164)
+        return fetch
+
+    def end_fetch(self, fetch: NumberFetch, row: NumberRow | None, now: float) -> bool:
+        """The store has answered, None for a number that it does not have. False where the number was changed
+        meanwhile: what the store said then is not taken, and it is to be asked again unless the number is here."""
+        with self._lock:
+            if fetch.overtaken:
+                return False
+            e164 = fetch.number
+            numbers = self._content.numbers
+            if row is not None:
+                self.misses.forget(e164)
+                numbers.setdefault(e164, row)
+                self._evict()
+            elif e164 not in numbers:
+                self.misses.remember(e164, now)
+        return True
+
+    # Providers, routes and customers one by one
 
     def put_provider(self, provider: Provider) -> None:
         """Add or change a provider."""
@@ -157,6 +265,16 @@ class Directory:
         """Take a route out. False when there is none."""
         with self._lock:
             return self._content.routes.remove(route_id.int)
+
+    def put_customer(self, terms: CustomerTerms) -> None:
+        """Add or change a customer's terms."""
+        with self._lock:
+            self._content.customers[terms.key] = terms
+
+    def remove_customer(self, key: int) -> bool:
+        """Take a customer's terms out, by its id as an integer. False when there are none."""
+        with self._lock:
+            return self._content.customers.pop(key, None) is not None
 
     def trunk_addresses(self, provider_id: UUID, addresses: Iterable[str]) -> None:
         """Tell what a provider's hostname resolves to: calls from there are this trunk's. Raises ValueError for what is

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from routing.admission import DialOut, RunFlow, Source, SourceKind, judge
 from routing.candidate import dial_string, skip_cause
+from routing.customers import barred_sentence
 from routing.directory import Directory
 from routing.failover import MOST_ATTEMPTS, SKIP_SENTENCES
 from routing.health import HealthBoard, TrunkState
@@ -23,6 +24,7 @@ class ExplainedEntry:
     Attributes:
         position: Place among those that would be tried, from 1; 0 where it would be skipped.
         target: The route's target; "pinned" for a pinned provider.
+        rate: Micro-units of the currency a minute; 0 for a pinned provider.
         owner: "customer" or "platform".
         request_uri: What would be sent; "" where there is no such provider.
         tried: Whether it would be tried once those before it have failed.
@@ -36,6 +38,7 @@ class ExplainedEntry:
     target: str
     priority: int
     weight: int
+    rate: int
     owner: str
     request_uri: str
     tried: bool
@@ -95,6 +98,12 @@ def explain(
         if pinned
         else _routed_entries(directory, board, number, customer_id, now)
     )
+    terms = directory.customer(customer_id.int)
+    if terms is not None and (cause := barred_sentence(terms, number)):
+        for entry in entries:
+            entry.position, entry.tried, entry.reason = 0, False, "not reached: the customer may not make this call"
+        reason = f"{number} is a foreign number, and the caller gets 403: {cause}"
+        return Explanation(dialled, reason, None, verdicts, entries)
     tried = sum(entry.tried for entry in entries)
     if tried:
         reason = f"{number} is a foreign number; {tried} of {len(entries)} entries would be tried, in this order"
@@ -196,6 +205,7 @@ def _entry(
         "pinned" if row is None else row.target,
         0 if row is None else row.priority,
         0 if row is None else row.weight,
+        0 if row is None else row.rate,
         "customer" if row is not None and row.customer else "platform",
         "" if trunk is None else dial_string(trunk, number),
         position > 0,

@@ -34,6 +34,9 @@ LOCAL_STATUS: dict[str, tuple[int, str]] = {
 
 NOTHING_TO_TRY = (480, "Temporarily Unavailable")
 
+BARRED = (403, "Forbidden")
+"""What a caller hears whose customer may not make this call."""
+
 # What a provider says to us and not to the caller -> what the caller hears in its place. The attempt's record keeps
 # what was said.
 PASSED_ON: dict[int, tuple[int, str]] = {

@@ -2,10 +2,26 @@
 
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 LONGEST_COOLDOWN = 300.0
 """Seconds for which a Retry-After is believed at most."""
+
+
+class TrunkReading(NamedTuple):
+    """One provider's state at a moment, for metrics.
+
+    Attributes:
+        key: The provider's id as an integer.
+        channels: Attempts and calls that hold a channel.
+        cooldown: Seconds for which it is still left alone; 0 where it is not.
+    """
+
+    key: int
+    healthy: bool
+    channels: int
+    cooldown: float
 
 
 class TrunkState:
@@ -80,6 +96,14 @@ class HealthBoard:
         """Channels in use."""
         state = self._states.get(provider_id.int)
         return 0 if state is None else state.channels
+
+    def snapshot(self, now: float) -> list[TrunkReading]:
+        """Every provider that has a state, in the order in which they got it; one that was neither called nor probed
+        has none, and is healthy and idle. `now` is monotonic."""
+        return [
+            TrunkReading(key, state.healthy, state.channels, max(0.0, state.cooldown_until - now))
+            for key, state in list(self._states.items())
+        ]
 
     def keep(self, keys: set[int]) -> None:
         """Forget providers that are gone and hold no call any more. Call it after a reload."""

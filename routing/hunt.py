@@ -8,9 +8,19 @@ from uuid import UUID
 
 from routing.attempt import Attempt, AttemptRecord, AttemptReport, report
 from routing.candidate import Candidate, dial_string, skip_cause
+from routing.customers import barred, barred_sentence
 from routing.directory import Directory
 from routing.explanation import Explanation, explain
-from routing.failover import LOCAL_STATUS, MOST_ATTEMPTS, NOTHING_TO_TRY, SKIP_SENTENCES, TRY_NEXT, passed_on, try_next
+from routing.failover import (
+    BARRED,
+    LOCAL_STATUS,
+    MOST_ATTEMPTS,
+    NOTHING_TO_TRY,
+    SKIP_SENTENCES,
+    TRY_NEXT,
+    passed_on,
+    try_next,
+)
 from routing.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
 from routing.identifiers import NIL
 from routing.identity import NOBODY, CallerIdentity, shape
@@ -100,6 +110,7 @@ class Hunt:
             trunk.codecs,
             terms,
             record,
+            0 if route is None else route.rate,
             state,
         )
         if trunk.max_cps:
@@ -216,7 +227,8 @@ class Router:
     ) -> Hunt:
         """The way of a call to `target` (a number in any form) through the providers.
 
-        Numbers of ours and virtual ones get an empty hunt whose `cause` says so, whoever dials them.
+        Numbers of ours and virtual ones get an empty hunt whose `cause` says so, whoever dials them; so does what the
+        customer's terms forbid, which is refused with 403.
 
         pinned: Providers to use in this order, in place of the routes.
         now, wall: When the INVITE came, in monotonic and in Unix seconds.
@@ -232,6 +244,10 @@ class Router:
         if is_virtual(number):
             cause = f"{number} is virtual: such numbers are never sent to a provider"
             return self._empty(number, caller, domain, now, wall, cause, 404, "Not Found")
+        terms = self.directory.customer(customer_id.int)
+        if terms is not None and (why := barred(terms, number)):
+            self.directory.count_refusal(why)
+            return self._empty(number, caller, domain, now, wall, barred_sentence(terms, number), *BARRED)
         candidates = self._pinned(pinned) if pinned else self._routed(number, customer_id)
         return Hunt(number, caller, domain, self.board, candidates, now, wall)
 

@@ -22,6 +22,13 @@ TRANSITIONS: dict[tuple[NumberStatus, NumberEvent], NumberStatus] = {
     ("suspended", "release"): "released",
 }
 
+# What deleting a number does, by its status. A customer deletes what it has, in use or resting, in one request; the
+# number still goes through `suspended` on its way, so that the table above stays the whole truth about moves.
+DELETION: dict[NumberStatus, tuple[NumberEvent, ...]] = {
+    "active": ("suspend", "release"),
+    "suspended": ("release",),
+}
+
 _POSSIBLE_FROM: dict[NumberEvent, NumberStatus] = {event: before for before, event in TRANSITIONS}
 
 
@@ -53,8 +60,43 @@ def move(directory: Directory, e164: str, event: NumberEvent) -> NumberRow:
     return directory.change_number(e164, change)
 
 
+def released_from(status: NumberStatus, number: str = "the number") -> tuple[NumberEvent, ...]:
+    """The moves by which deleting a number of this status releases it. Raises RoutingError NUMBER_STATE_INVALID where
+    nobody has it: it is in the inventory, or was released before."""
+    try:
+        return DELETION[status]
+    except KeyError:
+        problem = f"{number} is {status} and cannot be deleted; only an active or a suspended number can"
+        raise RoutingError("NUMBER_STATE_INVALID", problem) from None
+
+
+def provisioned_from(status: NumberStatus | None, e164: str) -> Literal["made", "taken"]:
+    """How a customer gets a number of this status (None: there is no such number): a virtual number is "made", and
+    begins anew with its own id; a normal one is "taken" out of the inventory as it is, and becomes active.
+
+    Raises RoutingError: NUMBER_ALREADY_EXISTS, NUMBER_NOT_AVAILABLE.
+    """
+    if status == "available":
+        return "taken"
+    if status == "active" or status == "suspended":
+        raise RoutingError("NUMBER_ALREADY_EXISTS", f"{e164} is in use already; choose another number")
+    if is_virtual(e164):
+        return "made"
+    gone = "was released" if status == "released" else "is not on offer"
+    raise RoutingError("NUMBER_NOT_AVAILABLE", f"{e164} {gone}; choose one of the available numbers")
+
+
+def check_offerable(status: NumberStatus | None, e164: str) -> None:
+    """Whether the inventory may take a number of this status (None: there is no such number): a new one, or one that
+    was released, which so comes back on offer. Raises RoutingError NUMBER_ALREADY_EXISTS for any other."""
+    if status == "available":
+        raise RoutingError("NUMBER_ALREADY_EXISTS", f"{e164} is in the inventory already; remove it from the list")
+    if status == "active" or status == "suspended":
+        raise RoutingError("NUMBER_ALREADY_EXISTS", f"{e164} is in use by a customer; remove it from the list")
+
+
 def provision(directory: Directory, settings: RoutingSettings, number: str, customer_id: UUID) -> NumberRow:
-    """Give a number to a customer: a normal one out of the inventory, a virtual one out of nothing.
+    """Give a number to a customer within this directory alone: for engines without a store.
 
     However many ask for it at once, one gets it. Raises RoutingError: INVALID_NUMBER, VIRTUAL_NUMBER_FORMAT_INVALID,
     VIRTUAL_NUMBER_RESERVED, NUMBER_ALREADY_EXISTS, NUMBER_NOT_AVAILABLE.
@@ -63,18 +105,8 @@ def provision(directory: Directory, settings: RoutingSettings, number: str, cust
     check_not_reserved(settings, e164)
 
     def change(row: NumberRow | None) -> NumberRow:
-        if row is None:
-            if not is_virtual(e164):
-                raise RoutingError(
-                    "NUMBER_NOT_AVAILABLE", f"{e164} is not on offer; choose one of the available numbers"
-                )
+        if provisioned_from(None if row is None else row.status, e164) == "made" or row is None:
             return NumberRow(e164, "active", NIL, NIL, NIL, customer_id, uuid4().int)
-        if row.ours:
-            raise RoutingError("NUMBER_ALREADY_EXISTS", f"{e164} is in use already; choose another number")
-        if row.status == "released" and is_virtual(e164):
-            return NumberRow(e164, "active", NIL, NIL, NIL, customer_id, uuid4().int)
-        if row.status == "released":
-            raise RoutingError("NUMBER_NOT_AVAILABLE", f"{e164} was released; choose one of the available numbers")
         return dataclasses.replace(row, status=moved(row.status, "provision", e164), customer_id=customer_id)
 
     return directory.change_number(e164, change)

@@ -28,7 +28,7 @@ from routing.codes import DEFAULT_FAILOVER_CODES, CodeList, canonical_codes
 from routing.errors import RoutingError
 from routing.hostnames import parse_host_port
 from routing.identifiers import NIL, named_id, route_id
-from routing.numbering import checked_number, is_virtual
+from routing.numbering import NumberKind, checked_number, is_virtual
 from routing.tech_headers import check_tech_headers
 
 T = TypeVar("T")
@@ -36,6 +36,9 @@ T = TypeVar("T")
 NumberStatus = Literal["available", "active", "suspended", "released"]
 NumberType = Literal["normal", "virtual"]
 IdentityHeader = Literal["P-Asserted-Identity", "Remote-Party-ID", "Diversion"]
+
+HIGHEST_RATE = 10**12
+"""Micro-units a minute: a million currency units, far above any real price and far within 64 bits."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TARGET = re.compile(r"\+[1-9][0-9]{0,14}")
@@ -118,7 +121,7 @@ class Number(_Resource):
     country: Text = ""
     region: Text = ""
     city: Text = ""
-    kind: Literal["", "local", "toll_free", "mobile", "national", "virtual"] = ""
+    kind: NumberKind = ""
     tm_purchase: datetime | None = None
 
     @field_validator("number")
@@ -266,6 +269,8 @@ class Route(_Resource):
     target: str = "all"
     """`all`, or `+` and the first digits of the numbers."""
     enabled: bool = True
+    rate: int = Field(default=0, ge=0, le=HIGHEST_RATE)
+    """What a minute costs the caller's customer, in millionths of the currency unit; 0 is free."""
     failover_codes: Codes | None = None
     stop_codes: Codes | None = None
     no_reply_timeout: Timer | None = None

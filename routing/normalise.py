@@ -61,6 +61,28 @@ def dialled(uri: Uri | str, settings: RoutingSettings, known: Container[str] = (
     return Dialled("none", "", str(uri)[:_LONGEST_USER])
 
 
+class _Asked:
+    """Our own numbers as seen by a reading that finds none of them; keeps what was asked for."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def __contains__(self, text: object) -> bool:
+        self.texts.append(str(text))
+        return False
+
+
+def numbers_asked(uri: Uri | str, settings: RoutingSettings) -> list[str]:
+    """The normal forms that `dialled` compares with our own numbers, and the one that it comes to otherwise.
+
+    For a directory that does not hold all numbers: once each of these is in it or known not to exist, `dialled` reads
+    `uri` rightly.
+    """
+    asked = _Asked()
+    meant = dialled(uri, settings, asked)
+    return list(dict.fromkeys(text for text in (*asked.texts, meant.number) if is_e164(text)))
+
+
 def _from_text(text: str, settings: RoutingSettings, known: Container[str]) -> Dialled:
     """A user part: a name, or a telephone-subscriber with parameters of its own (RFC 3261 §19.1.6)."""
     if text in known or is_e164(text):

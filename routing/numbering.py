@@ -2,10 +2,13 @@
 
 import re
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import phonenumbers
 
 from routing.errors import RoutingError
+
+NumberKind = Literal["", "local", "toll_free", "mobile", "national", "virtual"]
 
 VIRTUAL_PREFIX = "+899"
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -123,3 +126,66 @@ def read_in_context(digits: str, context: str, country: str) -> str:
         return number if is_e164(number) else ""
     # Some senders put the country code into the number as well as into its context.
     return read_digits(digits, country)
+
+
+class NumberDescription(NamedTuple):
+    """Where a number is from and what it is.
+
+    Attributes:
+        country: ISO 3166 code; "" for a virtual number, and where the number belongs to no country.
+        kind: As in `models.Number`.
+    """
+
+    country: str
+    kind: NumberKind
+
+
+# What the numbering plan calls a number -> what we call it. All others (premium rate, shared cost, VoIP, personal,
+# companies' own) have no place of their own within the country: they are national.
+_KINDS: dict[int, NumberKind] = {
+    phonenumbers.PhoneNumberType.FIXED_LINE: "local",
+    phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE: "local",
+    # Possible, but not given out: mostly a number for trying things, such as +1 555. People look for it among these.
+    phonenumbers.PhoneNumberType.UNKNOWN: "local",
+    phonenumbers.PhoneNumberType.TOLL_FREE: "toll_free",
+    phonenumbers.PhoneNumberType.MOBILE: "mobile",
+}
+
+
+@lru_cache(maxsize=8192)
+def country_of(number: str) -> str:
+    """The ISO 3166 code of the country that a number in normal form belongs to; "" for none.
+
+    Countries that share a code are told apart by the digits that follow (+1 876 is JM). Where these are not in use in
+    any of them, it is the code's main country (+1 555 is US).
+    """
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return ""
+    country = phonenumbers.region_code_for_number(parsed)
+    if country is None and parsed.country_code is not None:
+        country = phonenumbers.region_code_for_country_code(parsed.country_code)
+    # "001" is the library's word for the codes that belong to the world, such as +800.
+    return country if country is not None and country in phonenumbers.SUPPORTED_REGIONS else ""
+
+
+def is_country(code: str) -> bool:
+    """Whether `code` is the ISO 3166 code, in capitals, of a country with telephone numbers."""
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def describe_number(number: str) -> NumberDescription:
+    """Country and kind of a number in normal form, for numbers that come without them.
+
+    Region and city are not told: the library's place names take 100 MB of memory, and whoever offers a number knows
+    where it is.
+    """
+    if is_virtual(number):
+        return NumberDescription("", "virtual")
+    try:
+        kind = _KINDS.get(phonenumbers.number_type(phonenumbers.parse(number)), "national")
+    except phonenumbers.NumberParseException:
+        return NumberDescription("", "")
+    country = country_of(number)
+    return NumberDescription(country, kind if country or kind == "toll_free" else "national")

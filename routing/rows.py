@@ -12,9 +12,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from routing.codes import expand_codes
-from routing.identifiers import NIL, named_id
-from routing.models import Number, NumberStatus, NumberType, Route
+from routing.identifiers import named_id
+from routing.models import NumberStatus, NumberType
 from routing.numbering import VIRTUAL_PREFIX, is_virtual
 
 
@@ -35,8 +34,8 @@ class Notes(NamedTuple):
     metadata: Mapping[str, JsonValue]
 
 
-_NOWHERE = Place()
-_NO_NOTES = Notes("", MappingProxyType({}))
+NOWHERE = Place()
+NO_NOTES = Notes("", MappingProxyType({}))
 
 
 @dataclass(slots=True)
@@ -56,8 +55,8 @@ class NumberRow:
     customer_id: UUID
     key: int = 0
     name: str = ""
-    place: Place = _NOWHERE
-    notes: Notes = _NO_NOTES
+    place: Place = NOWHERE
+    notes: Notes = NO_NOTES
 
     @property
     def id(self) -> UUID:
@@ -135,6 +134,7 @@ class RouteRow:
         provider: The provider's id as an integer (hashing a UUID costs ten times as much).
         customer: The owner's id as an integer; 0 is the platform.
         key: The route's id as an integer.
+        rate: Micro-units of the currency a minute; 0 is free.
     """
 
     prefix: str
@@ -146,6 +146,7 @@ class RouteRow:
     overrides: Overrides | None = None
     key: int = 0
     name: str = ""
+    rate: int = 0
 
     @property
     def id(self) -> UUID:
@@ -156,64 +157,3 @@ class RouteRow:
     def target(self) -> str:
         """`all` or the prefix, as it is configured."""
         return self.prefix or "all"
-
-
-class RowMaker:
-    """Makes rows that share what is equal in them. One per load; it is dropped with its tables afterwards."""
-
-    def __init__(self) -> None:
-        self._ids: dict[int, UUID] = {0: NIL}
-        self._places: dict[Place, Place] = {_NOWHERE: _NOWHERE}
-        self._overrides: dict[tuple[object, ...], Overrides] = {}
-        self._integers: dict[int, int] = {}
-
-    def number(self, number: Number) -> NumberRow:
-        """The row of a checked number."""
-        place = Place(number.origin, number.country, number.region, number.city, number.kind)
-        notes = Notes(number.detail, number.metadata) if number.detail or number.metadata else _NO_NOTES
-        return NumberRow(
-            number.number,
-            number.status,
-            self.shared_id(number.call_flow_id),
-            self.shared_id(number.message_flow_id),
-            self.shared_id(number.provider_id),
-            self.shared_id(number.customer_id),
-            number.id.int if "id" in number.model_fields_set else 0,
-            number.name,
-            self._places.setdefault(place, place),
-            notes,
-        )
-
-    def route(self, route: Route) -> RouteRow:
-        """The row of a checked route."""
-        overrides = None
-        codes, stop = route.failover_codes, route.stop_codes
-        timers = (route.no_reply_timeout, route.no_progress_timeout, route.ring_timeout)
-        if codes is not None or stop is not None or timers != (None, None, None):
-            key = (*timers, None if codes is None else tuple(codes), None if stop is None else tuple(stop))
-            overrides = self._overrides.get(key)
-            if overrides is None:
-                overrides = self._overrides[key] = Overrides(
-                    *timers,
-                    None if codes is None else expand_codes(codes),
-                    None if stop is None else expand_codes(stop),
-                )
-        return RouteRow(
-            route.prefix,
-            self.shared_integer(route.provider_id.int),
-            route.priority,
-            route.weight,
-            self.shared_integer(route.customer_id.int),
-            route.enabled,
-            overrides,
-            route.id.int,
-            route.name,
-        )
-
-    def shared_id(self, identifier: UUID) -> UUID:
-        """One object for all that are equal."""
-        return self._ids.setdefault(identifier.int, identifier)
-
-    def shared_integer(self, value: int) -> int:
-        """One object for all that are equal."""
-        return self._integers.setdefault(value, value)

@@ -1,0 +1,64 @@
+"""What a customer may call: its standing, and the countries that it is limited to."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Self
+from uuid import UUID
+
+from routing.numbering import country_of, is_virtual
+
+Barred = Literal["", "customer_suspended", "destination_not_allowed"]
+"""Why a call is not for a customer to make; "" where it is."""
+
+
+@dataclass(slots=True, frozen=True)
+class CustomerTerms:
+    """One customer, as the decisions of a call need it.
+
+    Attributes:
+        key: The customer's id as an integer.
+        suspended: Its calls to foreign numbers are refused.
+        destination_countries: ISO 3166 codes in capitals of the countries that it may call; empty: all.
+    """
+
+    key: int
+    suspended: bool = False
+    destination_countries: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, customer_id: UUID, *, suspended: bool = False, destination_countries: Iterable[str] = ()) -> Self:
+        """The terms of a customer, country codes in any case."""
+        return cls(customer_id.int, suspended, frozenset(code.upper() for code in destination_countries))
+
+
+def barred(terms: CustomerTerms, number: str) -> Barred:
+    """Why this customer's calls to a foreign number in normal form are refused; "" where they are not.
+
+    A limited customer does not reach what belongs to no country (a satellite phone, a code that nobody has): such
+    numbers are what premium-rate fraud likes best. Virtual numbers lie nowhere, but never leave for a provider.
+    """
+    if terms.suspended:
+        return "customer_suspended"
+    countries = terms.destination_countries
+    if countries and not is_virtual(number) and country_of(number) not in countries:
+        return "destination_not_allowed"
+    return ""
+
+
+def destination_allowed(terms: CustomerTerms, number: str) -> bool:
+    """Whether this customer may call a foreign number in normal form. Numbers of our own are not asked about: they are
+    dealt with here and cost nothing."""
+    return not barred(terms, number)
+
+
+def barred_sentence(terms: CustomerTerms, number: str) -> str:
+    """Why the call is refused, for logs and people; "" where it is not."""
+    why = barred(terms, number)
+    customer = UUID(int=terms.key)
+    if why == "customer_suspended":
+        return f"customer {customer} is suspended and may not call {number}; reactivate it first"
+    if why:
+        where = country_of(number) or "no country"
+        allowed = ", ".join(sorted(terms.destination_countries))
+        return f"destination not allowed: {number} is in {where}, and customer {customer} may call {allowed} only"
+    return ""

@@ -1,0 +1,218 @@
+"""Rows out of checked models, and out of a store's columns.
+
+The second way is for loading a million numbers: what was checked when it was saved is not checked again, and no model
+and no UUID is made on the way. Ask the database for `NUMBER_COLUMNS` (`ROUTE_COLUMNS`) in this order and hand on what
+it gives, one tuple a row.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from routing.codes import CodeList, expand_codes
+from routing.identifiers import NIL
+from routing.models import Number, NumberStatus, Route
+from routing.rows import NO_NOTES, NOWHERE, Notes, NumberRow, Overrides, Place, RouteRow
+
+StoredId = UUID | str | bytes | int | None
+"""An id as a database gives it: a UUID, its 32 or 36 hexadecimal characters, its 16 bytes, an integer; None is nil.
+
+Text and UUIDs that exist already cost the same here. What costs is making a UUID of each text: have SQLite's
+CHAR(32) read as plain text (`type_coerce(column, String)`); PostgreSQL's driver makes UUIDs in C, leave it to.
+"""
+
+NUMBER_COLUMNS: Final = (
+    "number",
+    "status",
+    "call_flow_id",
+    "message_flow_id",
+    "provider_id",
+    "customer_id",
+    "id",
+    "name",
+    "origin",
+    "country",
+    "region",
+    "city",
+    "kind",
+    "detail",
+    "metadata",
+)
+"""What `RowMaker.number_from` takes, in this order. `metadata` is a mapping, its JSON text, or None."""
+
+ROUTE_COLUMNS: Final = (
+    "target",
+    "provider_id",
+    "priority",
+    "weight",
+    "customer_id",
+    "enabled",
+    "rate",
+    "id",
+    "name",
+    "failover_codes",
+    "stop_codes",
+    "no_reply_timeout",
+    "no_progress_timeout",
+    "ring_timeout",
+)
+"""What `RowMaker.route_from` takes, in this order. The codes are lists, their JSON text, or None; times are seconds."""
+
+# One object for each status in all rows: a database makes a new string every time.
+_STATUSES: dict[str, NumberStatus] = {
+    "available": "available",
+    "active": "active",
+    "suspended": "suspended",
+    "released": "released",
+}
+
+_Timers = tuple[float | None, float | None, float | None]
+
+
+def id_integer(identifier: StoredId) -> int:
+    """The id as an integer. Raises ValueError for text that is no id."""
+    if isinstance(identifier, str):
+        return int(identifier.replace("-", ""), 16) if identifier else 0
+    if isinstance(identifier, UUID):
+        return identifier.int
+    if isinstance(identifier, bytes):
+        return int.from_bytes(identifier)
+    return identifier or 0
+
+
+class RowMaker:
+    """Makes rows that share what is equal in them. One per load; it is dropped with its tables afterwards."""
+
+    __slots__ = ("_ids", "_integers", "_overrides", "_places", "_stored_ids")
+
+    def __init__(self) -> None:
+        self._ids: dict[int, UUID] = {0: NIL}
+        self._places: dict[tuple[str, ...], Place] = {NOWHERE: NOWHERE}
+        self._overrides: dict[tuple[object, ...], Overrides] = {}
+        self._integers: dict[int, int] = {}
+        # Ids of flows, trunks and customers as the database writes them: each is read once.
+        self._stored_ids: dict[object, UUID] = {None: NIL, "": NIL}
+
+    def number(self, number: Number) -> NumberRow:
+        """The row of a checked number."""
+        place = Place(number.origin, number.country, number.region, number.city, number.kind)
+        notes = Notes(number.detail, number.metadata) if number.detail or number.metadata else NO_NOTES
+        return NumberRow(
+            number.number,
+            number.status,
+            self.shared_id(number.call_flow_id),
+            self.shared_id(number.message_flow_id),
+            self.shared_id(number.provider_id),
+            self.shared_id(number.customer_id),
+            number.id.int if "id" in number.model_fields_set else 0,
+            number.name,
+            self._places.setdefault(place, place),
+            notes,
+        )
+
+    def number_from(self, columns: Sequence[Any]) -> NumberRow:
+        """The row of a stored number, `columns` being the values of `NUMBER_COLUMNS`. What the store checked is not
+        checked again. Raises ValueError for columns that are too few, too many, or not in this order."""
+        number, status, call, message, trunk, owner, key, name, *place, detail, metadata = columns
+        where = tuple(place)
+        known = self._stored_ids.get
+        return NumberRow(
+            number,
+            _STATUSES.get(status) or _no_status(status),
+            known(call) or self._stored_id(call),
+            known(message) or self._stored_id(message),
+            known(trunk) or self._stored_id(trunk),
+            known(owner) or self._stored_id(owner),
+            id_integer(key),
+            name,
+            self._places.get(where) or self._place(where),
+            _notes(detail, metadata) if detail or metadata else NO_NOTES,
+        )
+
+    def route(self, route: Route) -> RouteRow:
+        """The row of a checked route."""
+        timers = (route.no_reply_timeout, route.no_progress_timeout, route.ring_timeout)
+        return RouteRow(
+            route.prefix,
+            self.shared_integer(route.provider_id.int),
+            route.priority,
+            route.weight,
+            self.shared_integer(route.customer_id.int),
+            route.enabled,
+            self._overridden(timers, route.failover_codes, route.stop_codes),
+            route.id.int,
+            route.name,
+            self.shared_integer(route.rate),
+        )
+
+    def route_from(self, columns: Sequence[Any]) -> RouteRow:
+        """The row of a stored route, `columns` being the values of `ROUTE_COLUMNS`. What the store checked is not
+        checked again. Raises ValueError for columns that are too few, too many, or not in this order."""
+        target, provider, priority, weight, customer, enabled, rate, key, name, codes, stop, *timers = columns
+        if len(timers) != 3 or (target != "all" and target[:1] != "+"):
+            raise ValueError(f"these are no columns of a route; select {', '.join(ROUTE_COLUMNS)}")
+        known = self._stored_ids.get
+        return RouteRow(
+            "" if target == "all" else target,
+            self.shared_integer((known(provider) or self._stored_id(provider)).int),
+            priority,
+            weight,
+            self.shared_integer((known(customer) or self._stored_id(customer)).int),
+            bool(enabled),
+            self._overridden((timers[0], timers[1], timers[2]), _stored_codes(codes), _stored_codes(stop)),
+            id_integer(key),
+            name,
+            self.shared_integer(rate),
+        )
+
+    def shared_id(self, identifier: UUID) -> UUID:
+        """One object for all that are equal."""
+        return self._ids.setdefault(identifier.int, identifier)
+
+    def shared_integer(self, value: int) -> int:
+        """One object for all that are equal."""
+        return self._integers.setdefault(value, value)
+
+    def _stored_id(self, stored: StoredId) -> UUID:
+        # A UUID of our own even where the driver has a class for them: rows of all doors hold the same.
+        value = id_integer(stored)
+        identifier = self._stored_ids[stored] = self._ids.get(value) or self.shared_id(UUID(int=value))
+        return identifier
+
+    def _place(self, where: tuple[str, ...]) -> Place:
+        if len(where) != len(Place._fields):
+            raise ValueError(f"these are no columns of a number; select {', '.join(NUMBER_COLUMNS)}")
+        return self._places.setdefault(where, Place(*where))
+
+    def _overridden(self, timers: _Timers, codes: CodeList | None, stop: CodeList | None) -> Overrides | None:
+        """What a route sets in its provider's place; None where that is nothing."""
+        if codes is None and stop is None and timers == (None, None, None):
+            return None
+        key = (*timers, None if codes is None else tuple(codes), None if stop is None else tuple(stop))
+        overrides = self._overrides.get(key)
+        if overrides is None:
+            overrides = self._overrides[key] = Overrides(
+                *timers,
+                None if codes is None else expand_codes(codes),
+                None if stop is None else expand_codes(stop),
+            )
+        return overrides
+
+
+def _no_status(status: object) -> NumberStatus:
+    raise ValueError(f"{status!r} is no status of a number; select {', '.join(NUMBER_COLUMNS)}, in this order")
+
+
+def _notes(detail: str, metadata: Mapping[str, JsonValue] | str | None) -> Notes:
+    values: Mapping[str, JsonValue] | None = json.loads(metadata) if isinstance(metadata, str) else metadata
+    return Notes(detail, values or NO_NOTES.metadata) if detail or values else NO_NOTES
+
+
+def _stored_codes(codes: CodeList | str | None) -> CodeList | None:
+    if isinstance(codes, str):
+        read: CodeList | None = json.loads(codes) if codes else None
+        return read
+    return codes
