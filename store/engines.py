@@ -1,6 +1,7 @@
 """Connections: SQLite with one writer and several readers, PostgreSQL with a pool, from one URL."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -76,6 +77,11 @@ class Engines:
             await self._reader.dispose()
 
 
+def _as_json(value: Any) -> str:
+    # What bodies hold besides JSON's own: ids and moments.
+    return json.dumps(value, default=str, separators=(",", ":"))
+
+
 def open_engines(url: str) -> Engines:
     """The engines for a database URL. Raises StoreError for one that is none."""
     parsed = _parsed(url)
@@ -86,22 +92,29 @@ def open_engines(url: str) -> Engines:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT,
             pool_pre_ping=True,
+            json_serializer=_as_json,
         )
         return Engines(parsed, engine, engine)
     asynchronous = parsed.set(drivername="sqlite+aiosqlite")
     if parsed.database in (None, "", ":memory:"):
-        engine = create_async_engine(asynchronous, poolclass=StaticPool)
+        engine = create_async_engine(asynchronous, poolclass=StaticPool, json_serializer=_as_json)
         _set_up_sqlite(engine, "BEGIN", durable=False)
         return Engines(parsed, engine, engine)
     directory = Path(parsed.database or "").parent
     if not directory.is_dir():
         raise StoreError(f"{directory} is no directory, so {parsed.database} cannot be kept there; make it first")
     # Writers say at once that they will write: two that had begun by reading could both wait for ever (SQLITE_BUSY).
-    writer = create_async_engine(asynchronous, pool_size=1, max_overflow=0, pool_timeout=POOL_TIMEOUT)
+    writer = _pooled(asynchronous, 1)
     _set_up_sqlite(writer, "BEGIN IMMEDIATE")
-    reader = create_async_engine(asynchronous, pool_size=READERS, max_overflow=0, pool_timeout=POOL_TIMEOUT)
+    reader = _pooled(asynchronous, READERS)
     _set_up_sqlite(reader, "BEGIN")
     return Engines(parsed, writer, reader)
+
+
+def _pooled(url: URL, connections: int) -> AsyncEngine:
+    return create_async_engine(
+        url, pool_size=connections, max_overflow=0, pool_timeout=POOL_TIMEOUT, json_serializer=_as_json
+    )
 
 
 def _parsed(url: str) -> URL:

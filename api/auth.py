@@ -1,0 +1,209 @@
+"""Who asks, and whether that may be: tokens and access keys, four permissions, one guard for every operation."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+from fastapi import Depends, Request, Security
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
+
+from api.errors import ApiError, error_responses
+from api.services import Services, Use
+from api.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
+from store.tables import accesskeys, agents, customers
+
+Permission = Literal["project_super_admin", "customer_admin", "customer_manager", "customer_agent"]
+
+RANK: Mapping[str, int] = {
+    "customer_agent": 1,
+    "customer_manager": 2,
+    "customer_admin": 3,
+    "project_super_admin": 4,
+}
+"""Each permission includes those below it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Caller:
+    """Whoever sent the request. `key_id` is the access key's, None for a token of a login."""
+
+    agent_id: UUID
+    customer_id: UUID
+    permission: Permission
+    key_id: UUID | None = None
+    request_rate: int = 0
+
+    @property
+    def is_super(self) -> bool:
+        """Whether it sees every customer's resources."""
+        return self.permission == "project_super_admin"
+
+    @property
+    def scope(self) -> UUID | None:
+        """The customer whose resources it sees; None: all of them."""
+        return None if self.is_super else self.customer_id
+
+    def may(self, permission: Permission) -> bool:
+        """Whether its permission is this one or more."""
+        return RANK[self.permission] >= RANK[permission]
+
+    def owner(self, asked: UUID | None) -> UUID:
+        """The customer that a new resource belongs to: its own, or for a super admin the one it asks for. Raises
+        ApiError PERMISSION_DENIED where it asks for another."""
+        if asked is None or asked == self.customer_id:
+            return self.customer_id
+        if self.is_super:
+            return asked
+        raise ApiError("PERMISSION_DENIED", "customer_id: only a super admin creates for other customers; leave it out")
+
+
+_bearer = HTTPBearer(auto_error=False, description="A token of POST /auth/login, or an access key.")
+_token = APIKeyQuery(name="token", auto_error=False, description="The same, for tools that cannot set a header.")
+_accesskey = APIKeyQuery(name="accesskey", auto_error=False, description="An access key.")
+
+
+async def identify(
+    request: Request,
+    services: Use,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
+    token: Annotated[str | None, Security(_token)] = None,
+    accesskey: Annotated[str | None, Security(_accesskey)] = None,
+) -> Caller:
+    """The caller. Raises ApiError AUTHENTICATION_REQUIRED, INVALID_CREDENTIALS, CUSTOMER_SUSPENDED."""
+    shown = bearer.credentials if bearer else token or accesskey
+    return await recognise(request, services, shown or "")
+
+
+Who = Annotated[Caller, Depends(identify)]
+"""`caller: Who` as a parameter of an operation."""
+
+
+async def recognise(request: Request, services: Services, shown: str) -> Caller:
+    """The caller that these credentials belong to; found once for each request."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    if not shown:
+        problem = "no credentials; log in at POST /auth/login, or send an access key as ?accesskey= or Bearer"
+        raise ApiError("AUTHENTICATION_REQUIRED", problem)
+    address = request.client.host if request.client else ""
+    try:
+        caller = await (_of_key if shown.startswith(KEY_BEGINNING) else _of_token_or_key)(services, shown)
+    except ApiError as error:
+        if error.reason == "INVALID_CREDENTIALS" and not services.guesses.allows(address, services.clock()):
+            raise ApiError(
+                "RATE_LIMIT_EXCEEDED", "too many wrong credentials from this address", retry_after=1
+            ) from None
+        raise
+    request.state.caller = caller
+    return caller
+
+
+async def _of_token_or_key(services: Services, shown: str) -> Caller:
+    if shown.count(".") != 2:
+        # The key that the configuration sets for the first super admin may look like anything.
+        return await _of_key(services, shown)
+    try:
+        claims = services.tokens.read(shown)
+    except InvalidTokenError as error:
+        raise ApiError("INVALID_CREDENTIALS", str(error)) from None
+    row = await _look_up(services, _AGENTS.where(agents.c.id == claims.agent_id))
+    if row is None or password_mark(row["password_hash"]) != claims.password_mark:
+        raise ApiError("INVALID_CREDENTIALS", "the token is void, its password has changed; log in again")
+    return _caller(row, row["permission"], None)
+
+
+async def _of_key(services: Services, key: str) -> Caller:
+    query = _AGENTS.add_columns(
+        accesskeys.c.id.label("key_id"), accesskeys.c.permission.label("key_permission"), accesskeys.c.tm_expire
+    ).join(accesskeys, accesskeys.c.agent_id == agents.c.id)
+    row = await _look_up(
+        services, query.where(accesskeys.c.key_hash == key_hash(key), accesskeys.c.tm_delete.is_(None))
+    )
+    if row is None or (row["tm_expire"] is not None and row["tm_expire"] <= services.store.clock()):
+        raise ApiError("INVALID_CREDENTIALS", "this access key does not exist, is revoked or has expired")
+    # A key never does more than its owner, also when the owner has been given less since.
+    least = min(row["key_permission"] or row["permission"], row["permission"], key=RANK.__getitem__)
+    return _caller(row, least, row["key_id"])
+
+
+_AGENTS = (
+    sa.select(
+        agents.c.id,
+        agents.c.customer_id,
+        agents.c.permission,
+        agents.c.password_hash,
+        customers.c.suspended,
+        customers.c.request_rate,
+    )
+    .select_from(agents)
+    .join(customers, customers.c.id == agents.c.customer_id)
+    .where(agents.c.tm_delete.is_(None), customers.c.tm_delete.is_(None))
+)
+
+
+async def _look_up(services: Services, query: Any) -> Mapping[str, Any] | None:
+    async with services.store.read() as connection:
+        found = (await connection.execute(query)).mappings().one_or_none()
+    return None if found is None else dict(found)
+
+
+def _caller(row: Mapping[str, Any], permission: Permission, key_id: UUID | None) -> Caller:
+    if row["suspended"]:
+        raise ApiError("CUSTOMER_SUSPENDED", "this customer is suspended; ask the platform's admin")
+    return Caller(row["id"], row["customer_id"], permission, key_id, row["request_rate"])
+
+
+class _Guard:
+    """The dependency behind `guarded`."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request, services: Use, caller: Who) -> None:
+        wait = services.allow(caller.customer_id, caller.request_rate)
+        if wait:
+            raise ApiError("RATE_LIMIT_EXCEEDED", "too many requests of this customer", retry_after=wait)
+        if not caller.may(self.permission):
+            problem = f"this takes the permission {self.permission}, and these credentials have {caller.permission}"
+            raise ApiError("PERMISSION_DENIED", problem)
+        refuse_unknown_parameters(request)
+
+
+def guarded(permission: Permission, *http: int) -> dict[str, Any]:
+    """What every operation but the login passes to its decorator: `@router.get("/flows", **guarded("customer_agent"))`.
+    `http` are statuses of errors beyond the usual ones."""
+    return {
+        "dependencies": [Depends(_Guard(permission))],
+        "responses": error_responses(*http),
+        "openapi_extra": {"x-permission": permission},
+    }
+
+
+_KNOWN: dict[Callable[..., Any], frozenset[str]] = {}
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """A filter that is misspelt would otherwise list everything. Raises ApiError."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or not request.query_params:
+        return
+    known = _KNOWN.get(route.endpoint)
+    if known is None:
+        known = _KNOWN[route.endpoint] = frozenset(_query_names(route.dependant)) | {"token", "accesskey"}
+    for name in request.query_params:
+        if name not in known:
+            choices = ", ".join(sorted(known - {"token", "accesskey"})) or "none"
+            problem = f"the parameter {name[:64]!r} is not known here; there are: {choices}"
+            raise ApiError("INVALID_REQUEST_PARAMETER", problem)
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)

@@ -1,0 +1,243 @@
+"""What a request can be refused for: one envelope for every failure, with reasons that never change their names."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal, NamedTuple
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from routing.models import reason_of
+from store.engines import StoreError
+from store.rows import TokenError
+
+Status = Literal[
+    "INVALID_ARGUMENT",
+    "UNAUTHENTICATED",
+    "PAYMENT_REQUIRED",
+    "PERMISSION_DENIED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "FAILED_PRECONDITION",
+    "RESOURCE_EXHAUSTED",
+    "UNAVAILABLE",
+    "INTERNAL",
+]
+
+HTTP_STATUS: Mapping[str, int] = {
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PAYMENT_REQUIRED": 402,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "FAILED_PRECONDITION": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "INTERNAL": 500,
+}
+
+# Reasons whose status is not INVALID_ARGUMENT; `<RESOURCE>_NOT_FOUND` is NOT_FOUND. The documentation lists all.
+STATUS_OF: Mapping[str, Status] = {
+    "AUTHENTICATION_REQUIRED": "UNAUTHENTICATED",
+    "INVALID_CREDENTIALS": "UNAUTHENTICATED",
+    "INSUFFICIENT_BALANCE": "PAYMENT_REQUIRED",
+    "PERMISSION_DENIED": "PERMISSION_DENIED",
+    "SOURCE_NOT_ALLOWED": "PERMISSION_DENIED",
+    "DESTINATION_NOT_ALLOWED": "PERMISSION_DENIED",
+    "CUSTOMER_SUSPENDED": "PERMISSION_DENIED",
+    "PATH_NOT_FOUND": "NOT_FOUND",
+    "NUMBER_ALREADY_EXISTS": "ALREADY_EXISTS",
+    "NAME_ALREADY_EXISTS": "ALREADY_EXISTS",
+    "NUMBER_NOT_AVAILABLE": "FAILED_PRECONDITION",
+    "NUMBER_STATE_INVALID": "FAILED_PRECONDITION",
+    "PROVIDER_IN_USE": "FAILED_PRECONDITION",
+    "FLOW_IN_USE": "FAILED_PRECONDITION",
+    "CUSTOMER_IN_USE": "FAILED_PRECONDITION",
+    "RESOURCE_IN_USE": "FAILED_PRECONDITION",
+    "DECLARED_IN_FILE": "FAILED_PRECONDITION",
+    "CALL_ALREADY_HANGUP": "FAILED_PRECONDITION",
+    "NO_ROUTE_AVAILABLE": "FAILED_PRECONDITION",
+    "IDEMPOTENCY_KEY_REUSED": "FAILED_PRECONDITION",
+    "IDEMPOTENCY_KEY_IN_USE": "FAILED_PRECONDITION",
+    "RATE_LIMIT_EXCEEDED": "RESOURCE_EXHAUSTED",
+    "VIRTUAL_NUMBER_LIMIT": "RESOURCE_EXHAUSTED",
+    "SERVICE_UNAVAILABLE": "UNAVAILABLE",
+    "INTERNAL_ERROR": "INTERNAL",
+}
+
+
+class Violation(BaseModel):
+    """What is wrong with one field: its place as `destinations[0].target`, and a sentence."""
+
+    field: str
+    reason: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """The error itself. Programs branch on `reason`; `message` is for people."""
+
+    status: Status
+    reason: str
+    message: str
+    request_id: str
+    details: list[Violation] | None = None
+
+
+class ErrorEnvelope(BaseModel):
+    """Every 4xx and 5xx."""
+
+    error: ErrorBody
+
+
+class ApiError(Exception):
+    """A request is refused. `reason` decides the status: `NOT_FOUND` for `…_NOT_FOUND`, `STATUS_OF`, or
+    INVALID_ARGUMENT; `status` overrides that. `retry_after` in seconds goes into the header of that name."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        status: Status | None = None,
+        retry_after: float = 0.0,
+        details: Sequence[Violation] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status: Status = status or status_of(reason)
+        self.retry_after = retry_after
+        self.details = list(details)
+        self.headers = dict(headers or {})
+
+
+def status_of(reason: str) -> Status:
+    """The canonical status that goes with a reason."""
+    if reason in STATUS_OF:
+        return STATUS_OF[reason]
+    return "NOT_FOUND" if reason.endswith("_NOT_FOUND") else "INVALID_ARGUMENT"
+
+
+def not_found(resource: str, identifier: object) -> ApiError:
+    """There is none with this id, or it is another customer's. `resource` is its word, such as "provider"."""
+    words = resource.upper().replace(" ", "_")
+    return ApiError(f"{words}_NOT_FOUND", f"there is no {resource} {identifier}; list them to find its id")
+
+
+def error_responses(*http: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation: the envelope for each of these and for what any operation can answer."""
+    return {
+        code: {"model": ErrorEnvelope, "description": HTTPStatus(code).phrase}
+        for code in sorted({400, 401, 403, 404, 429, 500, 503, *http})
+    }
+
+
+class _Refusal(NamedTuple):
+    reason: str
+    message: str
+
+
+_STARLETTE: Mapping[int, _Refusal] = {
+    404: _Refusal("PATH_NOT_FOUND", "there is nothing at this path; /openapi.json lists the paths there are"),
+    405: _Refusal("METHOD_NOT_ALLOWED", "this path does not take that method; the Allow header says which it takes"),
+}
+
+
+def respond(request: Request, error: ApiError, http: int | None = None) -> Response:
+    """The envelope as a response."""
+    body: dict[str, Any] = {
+        "status": error.status,
+        "reason": error.reason,
+        "message": str(error),
+        "request_id": request_id_of(request),
+    }
+    if error.details:
+        body["details"] = [violation.model_dump() for violation in error.details]
+    headers = error.headers
+    if error.retry_after or error.status in ("RESOURCE_EXHAUSTED", "UNAVAILABLE"):
+        # Whole seconds (RFC 9110 §10.2.3), and never 0, which would be an invitation to come back at once.
+        headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
+    if error.status == "UNAUTHENTICATED":
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §15.5.2
+    return JSONResponse({"error": body}, http or HTTP_STATUS[error.status], headers)
+
+
+def request_id_of(request: Request) -> str:
+    """The id that `api.requests` gave it."""
+    return str(request.scope.get("trunkline.request_id", ""))
+
+
+def install(app: FastAPI) -> None:
+    """Let every failure of `app` come out as the envelope."""
+
+    @app.exception_handler(ApiError)
+    async def _api_error(request: Request, error: ApiError) -> Response:
+        return respond(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        return respond(request, invalid(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        code = error.status_code
+        if code == 400:
+            problem = "the body cannot be read as JSON; check its quotes, commas and encoding (UTF-8)"
+            return respond(request, ApiError("INVALID_JSON_BODY", problem))
+        refusal = _STARLETTE.get(code, _Refusal("INVALID_REQUEST_PARAMETER", str(error.detail)))
+        return respond(request, ApiError(*refusal, headers=error.headers), code)
+
+    @app.exception_handler(TokenError)
+    async def _token(request: Request, error: TokenError) -> Response:
+        problem = f"{error}; leave page_token out to begin at the newest"
+        return respond(request, ApiError("INVALID_REQUEST_PARAMETER", problem, details=[_violation_of_token(error)]))
+
+    @app.exception_handler(StoreError)
+    @app.exception_handler(DBAPIError)
+    async def _store(request: Request, error: Exception) -> Response:
+        structlog.get_logger().error("the store failed a request", request_id=request_id_of(request), error=str(error))
+        problem = "the store cannot be reached; nothing was changed, try again in a moment"
+        return respond(request, ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1))
+
+
+def _violation_of_token(error: TokenError) -> Violation:
+    return Violation(field="page_token", reason="INVALID_REQUEST_PARAMETER", message=str(error))
+
+
+def invalid(errors: Sequence[Any]) -> ApiError:
+    """What pydantic found, as one error: its reason is the first fault's, `details` has all of them."""
+    details = [_violation(error) for error in errors[:100]]
+    first = details[0]
+    if first.reason == "INVALID_JSON_BODY":
+        return ApiError(first.reason, first.message)
+    message = f"{first.field}: {first.message}" if first.field else first.message
+    status: Status | None = "INVALID_ARGUMENT" if first.reason.endswith("_NOT_FOUND") else None
+    return ApiError(first.reason, message, details=details, status=status)
+
+
+def _violation(error: ErrorDetails) -> Violation:
+    source, *place = error["loc"] or ("body",)
+    field = ""
+    for step in place:
+        field += f"[{step}]" if isinstance(step, int) else f".{step}" if field else str(step)
+    kind = error["type"]
+    if kind == "json_invalid" or (source == "body" and not place and kind in ("model_attributes_type", "dict_type")):
+        problem = "the body is no JSON object; send one with Content-Type: application/json"
+        return Violation(field="", reason="INVALID_JSON_BODY", message=problem)
+    reason = reason_of(dict(error))
+    if source == "path":
+        reason = "INVALID_ID"
+    elif kind == "missing" and not place:
+        return Violation(field="", reason="INVALID_JSON_BODY", message="the body is missing; send a JSON object")
+    message = "is missing; add it" if kind == "missing" else error["msg"]
+    if kind == "extra_forbidden":
+        message = "is not known here; remove it"
+    return Violation(field=field, reason=reason, message=message)

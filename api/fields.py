@@ -1,0 +1,117 @@
+"""Types of fields that many bodies share, and what a PUT does with them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from api.errors import ApiError, Violation
+from routing.identifiers import NIL
+from routing.models import Text
+from store.times import api_time
+
+DEEPEST = 32
+LARGEST_METADATA = 64 * 1024  # characters
+
+
+class Body(BaseModel):
+    """A request's body: what is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _printable(text: str) -> str:
+    # PostgreSQL keeps no NUL, and nobody means one.
+    if "\x00" in text:
+        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "holds a NUL character; remove it")
+    return text
+
+
+def _keepable(value: JsonValue, depth: int = 0) -> JsonValue:
+    if depth > DEEPEST:
+        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "is nested too deeply; write it flatter")
+    if isinstance(value, str):
+        _printable(value)
+    elif isinstance(value, float) and value - value != 0:
+        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "holds a number that JSON has not (NaN, Infinity)")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "holds a number beyond 64 bits; write it as text")
+    elif isinstance(value, list):
+        for item in value:
+            _keepable(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _printable(key)
+            _keepable(item, depth + 1)
+    return value
+
+
+def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    _keepable(value)
+    if len(str(value)) > LARGEST_METADATA:
+        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "is larger than 64 KiB; keep less")
+    return value
+
+
+Name = Annotated[Text, Field(max_length=255)]
+"""One line."""
+Detail = Annotated[str, Field(max_length=65_536), AfterValidator(_printable)]
+"""Any text."""
+Metadata = Annotated[dict[str, JsonValue], AfterValidator(_small)]
+"""Free values of the owner."""
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(api_time, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-04-21T23:15:00.000000Z"]}),
+]
+"""`YYYY-MM-DDTHH:MM:SS.ffffffZ`."""
+Money = Annotated[int, Field(ge=0, le=10**15)]
+"""Micro-units of the platform's currency."""
+
+
+class Times(BaseModel):
+    """What every resource's answer ends with."""
+
+    tm_create: Timestamp | None
+    tm_update: Timestamp | None
+    tm_delete: Timestamp | None
+
+
+def given(body: BaseModel, cleared: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that a PUT sets. Fields that are absent keep what they have; null, or the nil UUID, puts what
+    `cleared` has for the field. Raises ApiError for a null where there is nothing to clear to."""
+    values: dict[str, Any] = {}
+    for name, value in body.model_dump(exclude_unset=True).items():
+        if value is None:
+            if name not in cleared:
+                problem = "cannot be empty; leave it out to keep what it is"
+                violation = Violation(field=name, reason="INVALID_REQUEST_PARAMETER", message=problem)
+                raise ApiError("INVALID_REQUEST_PARAMETER", f"{name}: {problem}", details=[violation])
+            value = cleared[name]
+        values[name] = value
+    return values
+
+
+def refuse_declared(row: Mapping[str, Any], resource: str) -> None:
+    """What a configuration file owns is changed there. Raises ApiError DECLARED_IN_FILE."""
+    if row.get("declared_in"):
+        problem = f"this {resource} is declared in {row['declared_in']}; change it there and reload"
+        raise ApiError("DECLARED_IN_FILE", problem)
+
+
+__all__ = [
+    "NIL",
+    "UUID",
+    "Body",
+    "Detail",
+    "Metadata",
+    "Money",
+    "Name",
+    "Times",
+    "Timestamp",
+    "given",
+    "refuse_declared",
+]

@@ -1,0 +1,35 @@
+"""Passwords: argon2id hashes, computed beside the loop, a few at a time."""
+
+import asyncio
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+SHORTEST = 8
+LONGEST = 256
+
+_hasher = PasswordHasher()
+# Each takes 64 MiB and a core for some 50 ms: a flood of logins must not take all of either.
+_at_once = asyncio.Semaphore(2)
+# Verified when there is no such user, so that the answer takes as long as for one there is.
+_nobody = _hasher.hash("nobody has this password")
+
+
+async def hash_password(password: str) -> str:
+    """A salted hash in the PHC format."""
+    async with _at_once:
+        return await asyncio.to_thread(_hasher.hash, password)
+
+
+async def password_fits(password: str, password_hash: str | None) -> bool:
+    """Whether this is the password. None: there is no such user, which takes as long to find out."""
+    async with _at_once:
+        fits = await asyncio.to_thread(_verify, password, password_hash or _nobody)
+    return fits and password_hash is not None
+
+
+def _verify(password: str, password_hash: str) -> bool:
+    try:
+        return _hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False

@@ -1,0 +1,89 @@
+"""What most resources do alike with their table: list, create, get, change, delete, each within its owner's scope."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from api.auth import Caller
+from api.errors import not_found
+from api.fields import refuse_declared
+from api.listing import Paging
+from api.services import Services
+from store import rows
+from store.rows import Executor, Row
+from store.store import Transaction
+
+Check = Callable[[Transaction, Row], Awaitable[None]]
+"""Looks at the row before it is changed, in the same transaction; raises ApiError where it must not be."""
+
+
+@dataclass(slots=True, frozen=True)
+class Resource:
+    """A table of rows that belong to customers. `word` is what it is called: "queue"; changes carry it too."""
+
+    table: sa.Table
+    word: str
+
+    async def list(
+        self, services: Services, caller: Caller, paging: Paging, *where: Any, customer_id: UUID | None = None
+    ) -> dict[str, Any]:
+        """A page of what the caller may see. `customer_id` is a super admin's filter, and nothing to others."""
+        scope = customer_id if caller.is_super else caller.customer_id
+        async with services.store.read() as connection:
+            page = await rows.page(
+                connection, self.table, *where, size=paging.size, token=paging.token, customer_id=scope
+            )
+        return {"result": page.rows, "next_page_token": page.next_token}
+
+    async def find(self, executor: Executor, caller: Caller, identifier: UUID) -> Row:
+        """The row. Raises ApiError `…_NOT_FOUND`, also where it is another customer's."""
+        row = await rows.one(executor, self.table, identifier, caller.scope)
+        if row is None:
+            raise not_found(self.word, identifier)
+        return row
+
+    async def get(self, services: Services, caller: Caller, identifier: UUID) -> Row:
+        """The row, in a read of its own."""
+        async with services.store.read() as connection:
+            return await self.find(connection, caller, identifier)
+
+    async def create(self, services: Services, values: Mapping[str, Any]) -> Row:
+        """A new row; `values` has its owner."""
+        async with services.store.write() as transaction:
+            row = await rows.insert(transaction, self.table, values)
+            transaction.changed(self.word, row["id"])
+        return row
+
+    async def update(
+        self,
+        services: Services,
+        caller: Caller,
+        identifier: UUID,
+        values: Mapping[str, Any],
+        check: Check | None = None,
+    ) -> Row:
+        """The row with `values` in it."""
+        async with services.store.write() as transaction:
+            before = await self.find(transaction, caller, identifier)
+            refuse_declared(before, self.word)
+            if check is not None:
+                await check(transaction, before)
+            row = await rows.update(transaction, self.table, identifier, values)
+            transaction.changed(self.word, identifier)
+        assert row is not None  # it was found in this transaction
+        return row
+
+    async def delete(self, services: Services, caller: Caller, identifier: UUID, check: Check | None = None) -> Row:
+        """The row as it was, with `tm_delete`."""
+        async with services.store.write() as transaction:
+            before = await self.find(transaction, caller, identifier)
+            refuse_declared(before, self.word)
+            if check is not None:
+                await check(transaction, before)
+            row = await rows.soft_delete(transaction, self.table, identifier)
+            transaction.changed(self.word, identifier)
+        assert row is not None  # it was found in this transaction
+        return row

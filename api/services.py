@@ -1,0 +1,61 @@
+"""What requests work with. The service builds one of these; nothing in api is global."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from starlette.datastructures import State
+
+from api.limits import Limits
+from api.tokens import Tokens
+from engine.rate_limit import RateLimit
+from flows.environment import FlowEnvironment
+from routing.settings import RoutingSettings
+from store.store import Store
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything that a request may reach.
+
+    Attributes:
+        store: Where resources are kept.
+        env: The running engine: calls, directory, router, flows.
+        tokens: Signs and reads the tokens of logins.
+        clock: Monotonic seconds, for rate limits.
+        limits: Requests a second of each customer and each address.
+        guesses: Failed logins and wrong keys, by address.
+        stored: Waits until the record of a call is committed.
+        draining: Whether the engine is stopping.
+        extra: What single resources need (webhook sender, metrics, …), by name.
+    """
+
+    store: Store
+    env: FlowEnvironment
+    tokens: Tokens
+    clock: Callable[[], float]
+    limits: Limits
+    guesses: RateLimit
+    stored: Callable[[Any], Any]
+    draining: Callable[[], bool] = lambda: False
+    extra: State = field(default_factory=State)
+
+    def allow(self, customer_id: UUID, rate: int) -> float:
+        """Count a request of a customer; the seconds to wait where it is one too many, else 0."""
+        return self.limits.customer(customer_id, rate, self.clock())
+
+    @property
+    def routing(self) -> RoutingSettings:
+        """How numbers are read; changes when the configuration is reloaded."""
+        return self.env.routing
+
+
+def _services(request: Request) -> Services:
+    found: Services = request.app.state.services
+    return found
+
+
+Use = Annotated[Services, Depends(_services)]
+"""`services: Use` as a parameter of an operation."""

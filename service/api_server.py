@@ -1,0 +1,93 @@
+"""The API's listener: uvicorn in this process and loop, owned like every other task."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from engine.transport.addresses import bracketed, split_host_port
+
+_BACKLOG = 512
+_MOST_CONNECTIONS = 1000
+_GRACE = 5.0  # s that stopping waits for answers in progress
+
+
+class ApiListenError(Exception):
+    """The API cannot listen; a sentence for the user."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tells when it is done."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the service's."""
+        yield
+
+
+class ApiServer:
+    """Serves an application at `listen` ("127.0.0.1:8080")."""
+
+    def __init__(self, app: FastAPI, listen: str) -> None:
+        self._listen = listen
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                proxy_headers=False,
+                limit_concurrency=_MOST_CONNECTIONS,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=round(_GRACE),
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+        self._socket: socket.socket | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, as a URL; with the port that was chosen."""
+        assert self._socket is not None
+        host, port = self._socket.getsockname()[:2]
+        return f"http://{bracketed(host)}:{port}"
+
+    async def start(self) -> None:
+        """Raises ApiListenError when the address cannot be had."""
+        host, port = split_host_port(self._listen)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((host, port or 0))
+            self._socket.listen(_BACKLOG)
+        except OSError as error:
+            self._socket.close()
+            problem = f"api.listen {self._listen}: {error.strerror}; name another address, or stop what listens there"
+            raise ApiListenError(problem) from None
+        self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]), name="api")
+        await self._server.ready.wait()
+
+    async def close(self) -> None:
+        """Answer what is being answered, for some seconds, and close."""
+        if self._task is not None:
+            self._server.should_exit = True
+            await asyncio.wait((self._task,), timeout=_GRACE + 1)
+            if not self._task.done():
+                self._server.force_exit = True
+                self._task.cancel()
+                await asyncio.wait((self._task,))
+        if self._socket is not None:
+            self._socket.close()

@@ -1,0 +1,85 @@
+"""The first start on a store: the platform's own customer, a super admin, and the key that opens the API."""
+
+import secrets
+
+import sqlalchemy as sa
+
+from api.passwords import hash_password
+from api.tokens import key_hash, key_prefix, make_key
+from routing.identifiers import named_id
+from store import rows
+from store.store import Store, Transaction
+from store.tables import accesskeys, agents, billing_accounts, customers
+from store.tables import secrets as kept_secrets
+
+PLATFORM = named_id("customer", "platform")
+"""The customer of those who run the engine."""
+FIRST_ADMIN = "admin"
+TOKEN_SECRET = "tokens"
+
+
+async def bootstrap(store: Store, admin_key: str = "") -> str:
+    """Make what a new store lacks. Returns the access key that was made up, to be shown once; "" where the store has
+    a super admin already or the configuration brings the key (`admin_key`), which is made good at every start."""
+    async with store.write() as transaction:
+        known = await rows.one(transaction, customers, PLATFORM)
+        if known is None:
+            await rows.insert(transaction, customers, {"id": PLATFORM, "name": "platform"})
+            account = {"customer_id": PLATFORM, "name": "platform", "tier": "unlimited"}
+            await rows.insert(transaction, billing_accounts, account)
+            transaction.changed("customer", PLATFORM)
+        admin = await _super_admin(transaction)
+        made_up = ""
+        if admin is None:
+            values = {
+                "customer_id": PLATFORM,
+                "username": FIRST_ADMIN,
+                "name": FIRST_ADMIN,
+                # Nobody knows it: `trunkline admin password` sets one.
+                "password_hash": await hash_password(secrets.token_urlsafe(32)),
+                "permission": "project_super_admin",
+                "status": "offline",
+                "ring_method": "ring_all",
+            }
+            admin = await rows.insert(transaction, agents, values)
+            if not admin_key:
+                made_up = make_key()
+        key = made_up or admin_key
+        if key and not await _has_key(transaction, key):
+            values = {
+                "customer_id": admin["customer_id"],
+                "agent_id": admin["id"],
+                "name": "first key" if made_up else "api.admin_key",
+                "key_hash": key_hash(key),
+                "key_prefix": key_prefix(key) if made_up else "",
+                "permission": "project_super_admin",
+            }
+            await rows.insert(transaction, accesskeys, values)
+    return made_up
+
+
+async def token_secret(store: Store) -> str:
+    """The secret that signs tokens: made once, the same for all nodes on this store."""
+    async with store.write() as transaction:
+        query = sa.select(kept_secrets.c.value).where(kept_secrets.c.name == TOKEN_SECRET)
+        value: str | None = (await transaction.execute(query)).scalar_one_or_none()
+        if value is None:
+            value = secrets.token_urlsafe(48)
+            await transaction.execute(sa.insert(kept_secrets), {"name": TOKEN_SECRET, "value": value})
+    return value
+
+
+async def _super_admin(transaction: Transaction) -> rows.Row | None:
+    query = (
+        sa.select(agents)
+        .where(agents.c.permission == "project_super_admin", agents.c.tm_delete.is_(None))
+        .order_by(agents.c.tm_create)
+        .limit(1)
+    )
+    found = (await transaction.execute(query)).mappings().one_or_none()
+    return None if found is None else dict(found)
+
+
+async def _has_key(transaction: Transaction, key: str) -> bool:
+    query = sa.select(accesskeys.c.id).where(accesskeys.c.key_hash == key_hash(key))
+    return (await transaction.execute(query)).first() is not None

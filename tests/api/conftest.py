@@ -1,0 +1,146 @@
+"""An API on a store of its own, asked through ASGI without a socket."""
+
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import structlog
+
+from api.app import make_app
+from api.limits import Limits
+from api.services import Services
+from api.tokens import Tokens, key_hash, key_prefix, make_key
+from engine.rate_limit import RateLimit
+from flows.environment import FlowEnvironment
+from flows.library import FlowLibrary
+from routing.directory import Directory
+from routing.health import HealthBoard
+from routing.hunt import Router
+from routing.settings import RoutingSettings
+from service.bootstrap import bootstrap, token_secret
+from store import rows, tables
+from store.store import Store
+
+
+class Client:
+    """Asks as somebody. Every answer is checked for what every answer has."""
+
+    def __init__(self, http: httpx.AsyncClient, key: str, customer_id: UUID, agent_id: UUID) -> None:
+        self.http = http
+        self.key = key
+        self.customer_id = customer_id
+        self.agent_id = agent_id
+
+    async def ask(self, method: str, path: str, status: int | None = None, **options: Any) -> Any:
+        headers = options.pop("headers", {}) | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+        answer = await self.http.request(method, path, headers=headers, **options)
+        assert answer.headers["x-request-id"]
+        document = json.loads(answer.content)
+        assert status is None or answer.status_code == status, f"{method} {path}: {answer.status_code} {document}"
+        if answer.status_code >= 400:
+            assert set(document) == {"error"}
+            assert {"status", "reason", "message", "request_id"} <= set(document["error"])
+            assert document["error"]["request_id"] == answer.headers["x-request-id"]
+            return document["error"]
+        return document
+
+    async def get(self, path: str, status: int = 200, **params: Any) -> Any:
+        return await self.ask("GET", path, status, params=params)
+
+    async def post(self, path: str, body: Any = None, status: int = 201, **options: Any) -> Any:
+        return await self.ask("POST", path, status, json={} if body is None else body, **options)
+
+    async def put(self, path: str, body: Any, status: int = 200) -> Any:
+        return await self.ask("PUT", path, status, json=body)
+
+    async def delete(self, path: str, status: int = 200) -> Any:
+        return await self.ask("DELETE", path, status)
+
+
+class Api:
+    """The application, its services, and clients made as they are needed."""
+
+    def __init__(self, services: Services, http: httpx.AsyncClient, root_key: str) -> None:
+        self.services = services
+        self.store = services.store
+        self.http = http
+        self.nobody = Client(http, "", UUID(int=0), UUID(int=0))
+        self.root_key = root_key
+
+    async def start(self) -> None:
+        async with self.store.read() as connection:
+            query = tables.agents.select().where(tables.agents.c.permission == "project_super_admin")
+            admin = (await connection.execute(query)).mappings().one()
+        self.root = Client(self.http, self.root_key, admin["customer_id"], admin["id"])
+
+    async def customer(self, name: str = "", tier: str = "free", balance: int = 0) -> UUID:
+        async with self.store.write() as transaction:
+            row = await rows.insert(transaction, tables.customers, {"name": name or "somebody"})
+            account = {"customer_id": row["id"], "tier": tier, "balance": balance}
+            await rows.insert(transaction, tables.billing_accounts, account)
+            transaction.changed("customer", row["id"])
+        identifier: UUID = row["id"]
+        return identifier
+
+    async def client(self, permission: str = "customer_admin", customer_id: UUID | None = None) -> Client:
+        """Somebody with this permission; of a new customer, or of this one."""
+        customer_id = customer_id or await self.customer()
+        key = make_key()
+        async with self.store.write() as transaction:
+            agent = await rows.insert(
+                transaction,
+                tables.agents,
+                {"customer_id": customer_id, "username": uuid4().hex, "permission": permission, "password_hash": ""},
+            )
+            await rows.insert(
+                transaction,
+                tables.accesskeys,
+                {
+                    "customer_id": customer_id,
+                    "agent_id": agent["id"],
+                    "key_hash": key_hash(key),
+                    "key_prefix": key_prefix(key),
+                    "permission": permission,
+                },
+            )
+        return Client(self.http, key, customer_id, agent["id"])
+
+
+def environment() -> FlowEnvironment:
+    """An engine that dials nobody."""
+    directory, routing = Directory(), RoutingSettings()
+    router = Router(directory, HealthBoard(), routing, random.Random(1))
+    agent: Any = None
+    return FlowEnvironment(agent, router, directory, routing, FlowLibrary(), structlog.get_logger())
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    """An API on a store in memory, with a super admin `api.root`."""
+    store = await Store.open(":memory:")
+    key = await bootstrap(store)
+
+    async def stored(_record: Any) -> None:
+        """Nothing is written in the background here."""
+
+    services = Services(
+        store=store,
+        env=environment(),
+        tokens=Tokens(await token_secret(store)),
+        clock=time.monotonic,
+        limits=Limits(0, 0),
+        guesses=RateLimit(0, 1),
+        stored=stored,
+    )
+    app = make_app(services)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://trunkline") as http:
+        made = Api(services, http, key)
+        await made.start()
+        yield made
+    await store.close()
