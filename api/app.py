@@ -4,14 +4,17 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import errors, login, queues
+from api import errors, flows, login, providers, queues, routes
 from api.requests import Observer, Requests, unobserved
 from api.services import Services
 
 BASE = "/v1.0"
 ROUTERS: list[APIRouter] = [
     login.router,
+    flows.router,
+    providers.router,
     queues.router,
+    routes.router,
 ]
 """Those under /v1.0, in the order of the documentation."""
 

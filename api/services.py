@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,6 +17,10 @@ from routing.settings import RoutingSettings
 from store.store import Store
 
 
+def _never_looked(_provider_id: UUID) -> tuple[str, datetime | None]:
+    return "unknown", None
+
+
 @dataclass(slots=True)
 class Services:
     """Everything that a request may reach.
@@ -28,6 +33,7 @@ class Services:
         limits: Requests a second of each customer and each address.
         guesses: Failed logins and wrong keys, by address.
         stored: Waits until the record of a call is committed.
+        health: What the prober last found of a provider, and when: ("unknown", None) where it never looked.
         draining: Whether the engine is stopping.
         extra: What single resources need (webhook sender, metrics, …), by name.
     """
@@ -39,6 +45,7 @@ class Services:
     limits: Limits
     guesses: RateLimit
     stored: Callable[[Any], Any]
+    health: Callable[[UUID], tuple[str, datetime | None]] = _never_looked
     draining: Callable[[], bool] = lambda: False
     extra: State = field(default_factory=State)
 

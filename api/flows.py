@@ -1,0 +1,232 @@
+"""Flows: what happens to a call or a message. Validated whole before they are kept."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.auth import Who, guarded
+from api.errors import ApiError, Violation
+from api.fields import Body, Detail, Name, Times, given, refuse_declared
+from api.listing import Listing, OfCustomer, Pages
+from api.resource import Resource
+from api.services import Use
+from flows.faults import FlowError, format_path
+from flows.model import MAX_ACTIONS, Flow, read_flow
+from routing.identifiers import NIL
+from store import rows, tables
+from store.rows import Executor, Row
+from store.store import Transaction
+
+router = APIRouter(tags=["flows"])
+FLOWS = Resource(tables.flows, "flow")
+
+
+class Action(BaseModel):
+    """One step. `option` is of the action's type; the documentation of flows lists them."""
+
+    id: str = ""
+    next_id: str = ""
+    type: str
+    option: dict[str, Any] = {}
+
+
+Actions = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ACTIONS)]
+
+
+class FlowAnswer(Times):
+    """A flow."""
+
+    id: UUID
+    customer_id: UUID
+    name: str
+    detail: str
+    actions: list[Action]
+    on_complete_flow_id: UUID
+    declared_in: str
+
+
+class FlowCreate(Body):
+    """A new flow."""
+
+    customer_id: UUID | None = None
+    name: Name = ""
+    detail: Detail = ""
+    actions: Actions
+    on_complete_flow_id: UUID = NIL
+
+
+class FlowUpdate(Body):
+    """What is to change."""
+
+    name: Name | None = None
+    detail: Detail | None = None
+    actions: Actions | None = None
+    on_complete_flow_id: UUID | None = None
+
+
+class Verdict(BaseModel):
+    """Whether a flow could be saved, and everything that speaks against it."""
+
+    valid: bool
+    faults: list[Violation]
+
+
+_CLEARED = {"name": "", "detail": "", "on_complete_flow_id": NIL}
+_CONTENT = ("name", "detail", "actions", "on_complete_flow_id")
+
+
+@router.get("/flows", response_model=Listing[FlowAnswer], **guarded("customer_agent"))
+async def list_flows(
+    services: Use,
+    caller: Who,
+    paging: Pages,
+    customer_id: OfCustomer = None,
+    name: Annotated[str | None, Query(max_length=255)] = None,
+) -> Any:
+    """The flows, newest first."""
+    where = [] if name is None else [tables.flows.c.name == name]
+    page = await FLOWS.list(services, caller, paging, *where, customer_id=customer_id)
+    return page | {"result": [answer(row) for row in page["result"]]}
+
+
+@router.post("/flows", status_code=201, response_model=FlowAnswer, **guarded("customer_manager"))
+async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
+    """Create a flow."""
+    owner = caller.owner(body.customer_id)
+    async with services.store.write() as transaction:
+        flow = await _read(transaction, owner, body.model_dump(exclude={"customer_id"}))
+        row = await rows.insert(transaction, tables.flows, _row(flow) | {"id": flow.id, "customer_id": owner})
+        transaction.changed("flow", flow.id)
+    return answer(row)
+
+
+# Before /flows/{flow_id}: what comes first is tried first.
+@router.post("/flows/validate", response_model=Verdict, **guarded("customer_agent"))
+async def validate_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
+    """Check a flow without saving it."""
+    async with services.store.read() as connection:
+        try:
+            await _read(connection, caller.owner(body.customer_id), body.model_dump(exclude={"customer_id"}))
+        except ApiError as error:
+            return {"valid": False, "faults": error.details}
+    return {"valid": True, "faults": []}
+
+
+@router.get("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_agent"))
+async def get_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
+    """One flow."""
+    return answer(await FLOWS.get(services, caller, flow_id))
+
+
+@router.put("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_manager", 409))
+async def update_flow(services: Use, caller: Who, flow_id: UUID, body: FlowUpdate) -> Any:
+    """Change a flow. Calls that run it go on with what they began with."""
+    changed = given(body, _CLEARED)
+    async with services.store.write() as transaction:
+        before = await FLOWS.find(transaction, caller, flow_id)
+        refuse_declared(before, "flow")
+        document = {name: before[name] for name in _CONTENT} | changed | {"id": flow_id}
+        flow = await _read(transaction, before["customer_id"], document)
+        row = await rows.update(transaction, tables.flows, flow_id, _row(flow))
+        transaction.changed("flow", flow_id)
+    assert row is not None  # it was found in this transaction
+    return answer(row)
+
+
+@router.delete("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_manager", 409))
+async def delete_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
+    """Delete a flow that no number uses and no other flow goes on with."""
+
+    async def unused(transaction: Transaction, row: Row) -> None:
+        numbers, flows = tables.numbers, tables.flows
+        using = sa.or_(numbers.c.call_flow_id == flow_id, numbers.c.message_flow_id == flow_id)
+        query = sa.select(numbers.c.number).where(using, numbers.c.tm_delete.is_(None)).limit(4)
+        used_by = [f"number {number}" for number in (await transaction.execute(query)).scalars()]
+        following = sa.and_(flows.c.on_complete_flow_id == str(flow_id), flows.c.id != flow_id)
+        names = sa.select(flows.c.name, flows.c.id).where(following, flows.c.tm_delete.is_(None)).limit(4)
+        used_by += [f"flow {row.name or row.id}" for row in await transaction.execute(names)]
+        if used_by:
+            problem = f"it is still used by {', '.join(used_by[:4])}{' and others' * (len(used_by) > 3)}"
+            raise ApiError("FLOW_IN_USE", f"{problem}; give them another flow first")
+
+    return answer(await FLOWS.delete(services, caller, flow_id, unused))
+
+
+def answer(row: Row) -> dict[str, Any]:
+    """The flow as the API shows it."""
+    return row | {"on_complete_flow_id": row["on_complete_flow_id"] or NIL}
+
+
+def _row(flow: Flow) -> dict[str, Any]:
+    return {
+        "name": flow.name,
+        "detail": flow.detail,
+        "actions": [action.model_dump() for action in flow.actions],
+        "on_complete_flow_id": flow.on_complete_flow_id,
+    }
+
+
+async def _read(executor: Executor, owner: UUID, document: dict[str, Any]) -> Flow:
+    """The flow, checked whole; flows that it refers to must be its owner's. Raises ApiError with every fault."""
+    on_complete = document["on_complete_flow_id"]
+    identifier = document.get("id") or uuid4()
+    written = document | {"id": identifier, "on_complete_flow_id": str(on_complete or "")}
+    try:
+        return read_flow(written, flows={str(identifier), *await _known(executor, owner, written)})
+    except FlowError as error:
+        raise refusal(error) from None
+
+
+async def _known(executor: Executor, owner: UUID, document: dict[str, Any]) -> list[str]:
+    """Of the flows that a document refers to, those that there are."""
+    asked = set(_mentioned(document["actions"]))
+    with suppress(ValueError):
+        asked.add(UUID(document["on_complete_flow_id"]))
+    if not asked:
+        return []
+    columns = tables.flows.c
+    query = sa.select(columns.id).where(
+        columns.id.in_(asked), columns.customer_id.in_((owner, NIL)), columns.tm_delete.is_(None)
+    )
+    return [str(found) for found in (await executor.execute(query)).scalars()]
+
+
+def _mentioned(value: Any) -> Iterator[UUID]:
+    """The ids in every `flow_id`, however deep: actions may hold actions."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _mentioned(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "flow_id" and isinstance(item, str):
+                with suppress(ValueError):
+                    yield UUID(item)
+            else:
+                yield from _mentioned(item)
+
+
+def refusal(error: FlowError) -> ApiError:
+    """What is wrong with a flow's actions, as the API says it."""
+    details = [
+        Violation(field=format_path(fault.path), reason="INVALID_ACTION", message=fault.problem)
+        for fault in error.faults[:100]
+    ]
+    message = f"{details[0].field}: {details[0].message}" if details[0].field else details[0].message
+    return ApiError("INVALID_ACTION", message, details=details)
+
+
+async def require_flow(executor: Executor, owner: UUID, flow_id: UUID, field: str) -> None:
+    """For bodies that name a flow, the nil UUID being none. It must be its user's own, or the platform's. Raises
+    ApiError FLOW_NOT_FOUND as a fault of the body (400)."""
+    if flow_id == NIL:
+        return
+    row = await rows.one(executor, tables.flows, flow_id)
+    if row is None or row["customer_id"] not in (owner, NIL):
+        problem = f"there is no flow {flow_id}; list the flows to find its id"
+        violation = Violation(field=field, reason="FLOW_NOT_FOUND", message=problem)
+        raise ApiError("FLOW_NOT_FOUND", f"{field}: {problem}", status="INVALID_ARGUMENT", details=[violation])

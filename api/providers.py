@@ -1,0 +1,138 @@
+"""Providers: the trunks that calls leave through and come in by. The platform's, so super admins only."""
+
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query
+
+from api.auth import Who, guarded
+from api.errors import ApiError, not_found
+from api.fields import Body, Times, Timestamp, given, refuse_declared
+from api.listing import Listing, Pages
+from api.resource import Resource
+from api.services import Services, Use
+from api.shapes import checked, defaults, fields_of
+from routing.models import Provider
+from store import rows, tables
+from store.content import provider_of, provider_row
+from store.rows import IntegrityError, Row
+from store.store import Transaction
+
+router = APIRouter(tags=["providers"])
+PROVIDERS = Resource(tables.providers, "provider")
+
+_MADE_HERE = {"id", "tm_create", "tm_update", "tm_delete", "health_status", "health_checked_at"}
+_OWN = {"health_status", "health_checked_at", "password"}
+
+
+@fields_of(Provider, without=_OWN | {"id", "tm_create", "tm_update", "tm_delete"})
+class ProviderAnswer(Times):
+    """A provider. Its password is never shown."""
+
+    id: UUID
+    health_status: str
+    health_checked_at: Timestamp | None
+    declared_in: str
+    """The configuration file that owns it; "" for one of the API."""
+
+
+@fields_of(Provider, without=_MADE_HERE)
+class ProviderCreate(Body):
+    """A new provider."""
+
+
+@fields_of(Provider, without=_MADE_HERE, optional=True)
+class ProviderUpdate(Body):
+    """What is to change."""
+
+
+_CLEARED = defaults(Provider, set(ProviderUpdate.model_fields))
+
+
+def answer(services: Services, row: Row) -> dict[str, Any]:
+    """The provider as the API shows it, with what the prober last found."""
+    provider = provider_of(row)
+    healthy, checked_at = services.health(provider.id)
+    return provider.model_dump() | {
+        "health_status": healthy,
+        "health_checked_at": checked_at,
+        "declared_in": row["declared_in"],
+    }
+
+
+@router.get("/providers", response_model=Listing[ProviderAnswer], **guarded("project_super_admin"))
+async def list_providers(
+    services: Use, caller: Who, paging: Pages, name: Annotated[str | None, Query(max_length=255)] = None
+) -> Any:
+    """The providers, newest first."""
+    where = [] if name is None else [tables.providers.c.name == name]
+    page = await PROVIDERS.list(services, caller, paging, *where)
+    return page | {"result": [answer(services, row) for row in page["result"]]}
+
+
+@router.post("/providers", status_code=201, response_model=ProviderAnswer, **guarded("project_super_admin", 409))
+async def create_provider(services: Use, caller: Who, body: ProviderCreate) -> Any:
+    """Create a provider."""
+    provider = checked(Provider, body.model_dump(exclude_unset=True) | {"id": uuid4()})
+    try:
+        row = await PROVIDERS.create(services, provider_row(provider) | {"customer_id": caller.customer_id})
+    except IntegrityError:
+        raise _name_taken(provider.name) from None
+    return answer(services, row)
+
+
+@router.get("/providers/{provider_id}", response_model=ProviderAnswer, **guarded("project_super_admin"))
+async def get_provider(services: Use, caller: Who, provider_id: UUID) -> Any:
+    """One provider."""
+    return answer(services, await PROVIDERS.get(services, caller, provider_id))
+
+
+@router.put("/providers/{provider_id}", response_model=ProviderAnswer, **guarded("project_super_admin", 409))
+async def update_provider(services: Use, caller: Who, provider_id: UUID, body: ProviderUpdate) -> Any:
+    """Change a provider. Calls that are up go on with what they began with."""
+    changed = given(body, _CLEARED)
+    try:
+        async with services.store.write() as transaction:
+            before = await PROVIDERS.find(transaction, caller, provider_id)
+            refuse_declared(before, "provider")
+            kept = provider_of(before).model_dump(exclude=_MADE_HERE - {"id"})
+            values = provider_row(checked(Provider, kept | changed))
+            row = await rows.update(transaction, tables.providers, provider_id, values)
+            transaction.changed("provider", provider_id)
+    except IntegrityError:
+        raise _name_taken(str(changed.get("name"))) from None
+    assert row is not None  # it was found in this transaction
+    return answer(services, row)
+
+
+@router.delete("/providers/{provider_id}", response_model=ProviderAnswer, **guarded("project_super_admin", 409))
+async def delete_provider(services: Use, caller: Who, provider_id: UUID) -> Any:
+    """Delete a provider that no route leads to and no number arrives on."""
+
+    async def unused(transaction: Transaction, row: Row) -> None:
+        routes, numbers = tables.routes, tables.numbers
+        counts = {}
+        for word, table in (("route", routes), ("number", numbers)):
+            query = sa.select(sa.func.count()).where(table.c.provider_id == provider_id, table.c.tm_delete.is_(None))
+            counts[word] = (await transaction.execute(query)).scalar_one()
+        used = " and ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
+        if used:
+            problem = f"{used} still use provider {row['name'] or provider_id}; change or delete them first"
+            raise ApiError("PROVIDER_IN_USE", problem)
+
+    return answer(services, await PROVIDERS.delete(services, caller, provider_id, unused))
+
+
+def _name_taken(name: str) -> ApiError:
+    return ApiError("NAME_ALREADY_EXISTS", f"there is a provider named {name!r} already; choose another name")
+
+
+async def require_provider(transaction: Transaction, provider_id: UUID) -> None:
+    """For bodies that name a provider. Raises ApiError PROVIDER_NOT_FOUND as a fault of the body (400)."""
+    if await rows.one(transaction, tables.providers, provider_id) is None:
+        missing = not_found("provider", provider_id)
+        raise ApiError(missing.reason, str(missing), status="INVALID_ARGUMENT")
+
+
+__all__ = ["ProviderAnswer", "require_provider", "router"]

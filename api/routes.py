@@ -1,0 +1,153 @@
+"""Routes: which provider serves which numbers, in which order, at which rate. The platform's, so super admins only."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from api.auth import Who, guarded
+from api.fields import Body, Times, given, refuse_declared
+from api.listing import Listing, OfCustomer, Pages
+from api.providers import require_provider
+from api.resource import Resource
+from api.services import Use
+from api.shapes import checked, defaults, fields_of
+from routing.identifiers import NIL
+from routing.models import Route
+from store import rows, tables
+from store.content import route_of, route_row
+
+router = APIRouter(tags=["routes"])
+ROUTES = Resource(tables.routes, "route")
+_MADE_HERE = {"id", "tm_create", "tm_update", "tm_delete"}
+
+
+@fields_of(Route, without=_MADE_HERE)
+class RouteAnswer(Times):
+    """A route."""
+
+    id: UUID
+    declared_in: str
+
+
+@fields_of(Route, without=_MADE_HERE)
+class RouteCreate(Body):
+    """A new route. With `customer_id` it serves that customer's calls only."""
+
+
+@fields_of(Route, without=_MADE_HERE, optional=True)
+class RouteUpdate(Body):
+    """What is to change."""
+
+
+_CLEARED = defaults(Route, set(RouteUpdate.model_fields))
+
+
+class ExplainedEntry(BaseModel):
+    """A route (or a pinned provider) in the order of the attempts. `position` counts those that would be tried from 1;
+    0: skipped, and `reason` says why."""
+
+    position: int
+    provider_id: UUID
+    provider_name: str
+    route_id: UUID | None
+    target: str
+    priority: int
+    weight: int
+    rate: int
+    owner: str
+    request_uri: str
+    tried: bool
+    reason: str
+
+
+class SourceVerdict(BaseModel):
+    """What a caller of this kind (trunk, client, guest) would get."""
+
+    source: str
+    reason: str
+
+
+class Explanation(BaseModel):
+    """Where a destination leads to at this moment, and why."""
+
+    destination: str
+    number: str
+    reason: str
+    verdicts: list[SourceVerdict]
+    entries: list[ExplainedEntry]
+
+
+@router.get("/routes", response_model=Listing[RouteAnswer], **guarded("project_super_admin"))
+async def list_routes(
+    services: Use,
+    caller: Who,
+    paging: Pages,
+    customer_id: OfCustomer = None,
+    provider_id: Annotated[UUID | None, Query()] = None,
+    target: Annotated[str | None, Query(max_length=20)] = None,
+) -> Any:
+    """The routes, newest first."""
+    columns = tables.routes.c
+    where = [] if provider_id is None else [columns.provider_id == provider_id]
+    where += [] if target is None else [columns.target == target]
+    return await ROUTES.list(services, caller, paging, *where, customer_id=customer_id)
+
+
+@router.post("/routes", status_code=201, response_model=RouteAnswer, **guarded("project_super_admin"))
+async def create_route(services: Use, caller: Who, body: RouteCreate) -> Any:
+    """Create a route."""
+    route = checked(Route, body.model_dump(exclude_unset=True) | {"id": uuid4()})
+    async with services.store.write() as transaction:
+        await require_provider(transaction, route.provider_id)
+        row = await rows.insert(transaction, tables.routes, route_row(route))
+        transaction.changed("route", row["id"])
+    return row
+
+
+# Before /routes/{route_id}: what comes first is tried first.
+@router.get("/routes/explain", response_model=Explanation, **guarded("project_super_admin"))
+async def explain_destination(
+    services: Use,
+    caller: Who,
+    destination: Annotated[str, Query(min_length=1, max_length=256, description="As it would be dialled.")],
+    customer_id: OfCustomer = None,
+) -> Any:
+    """Which number or which providers, in which order, a destination leads to."""
+    env = services.env
+    found = env.router.explain(destination, env.clock(), customer_id=customer_id or NIL)
+    return {
+        "destination": destination,
+        "number": found.dialled.number,
+        "reason": found.reason,
+        "verdicts": [asdict(verdict) for verdict in found.verdicts],
+        "entries": [asdict(entry) for entry in found.entries],
+    }
+
+
+@router.get("/routes/{route_id}", response_model=RouteAnswer, **guarded("project_super_admin"))
+async def get_route(services: Use, caller: Who, route_id: UUID) -> Any:
+    """One route."""
+    return await ROUTES.get(services, caller, route_id)
+
+
+@router.put("/routes/{route_id}", response_model=RouteAnswer, **guarded("project_super_admin", 409))
+async def update_route(services: Use, caller: Who, route_id: UUID, body: RouteUpdate) -> Any:
+    """Change a route."""
+    changed = given(body, _CLEARED)
+    async with services.store.write() as transaction:
+        before = await ROUTES.find(transaction, caller, route_id)
+        refuse_declared(before, "route")
+        route = checked(Route, route_of(before).model_dump(exclude=_MADE_HERE - {"id"}) | changed)
+        await require_provider(transaction, route.provider_id)
+        row = await rows.update(transaction, tables.routes, route_id, route_row(route))
+        transaction.changed("route", route_id)
+    return row
+
+
+@router.delete("/routes/{route_id}", response_model=RouteAnswer, **guarded("project_super_admin", 409))
+async def delete_route(services: Use, caller: Who, route_id: UUID) -> Any:
+    """Delete a route."""
+    return await ROUTES.delete(services, caller, route_id)

@@ -1,0 +1,78 @@
+"""Flows through the API: validated whole, with a fault for each field."""
+
+from typing import Any
+from uuid import uuid4
+
+from store import rows, tables
+from tests.api.conftest import Api
+
+ECHO = [{"type": "answer"}, {"type": "echo", "option": {"duration": 60000}}]
+
+
+async def test_a_flow_is_created_read_changed_and_deleted(api: Api) -> None:
+    manager = await api.client("customer_manager")
+    made = await manager.post("/v1.0/flows", {"name": "echo", "actions": ECHO})
+    assert [action["type"] for action in made["actions"]] == ["answer", "echo"]
+    assert all(action["id"] for action in made["actions"])
+    assert made["on_complete_flow_id"] == "00000000-0000-0000-0000-000000000000"
+    path = f"/v1.0/flows/{made['id']}"
+    assert await manager.get(path) == made
+    changed = await manager.put(path, {"detail": "for tests"})
+    assert changed["actions"] == made["actions"]
+    await manager.delete(path)
+    assert (await manager.get(path, 404))["reason"] == "FLOW_NOT_FOUND"
+
+
+async def test_two_flows_may_have_one_name(api: Api) -> None:
+    manager = await api.client("customer_manager")
+    made = [await manager.post("/v1.0/flows", {"name": "echo", "actions": ECHO}) for _ in range(2)]
+    assert made[0]["id"] != made[1]["id"]
+
+
+async def test_every_fault_of_a_flow_is_told(api: Api) -> None:
+    manager = await api.client("customer_manager")
+    actions: list[dict[str, Any]] = [
+        {"type": "answr"},
+        {"type": "sleep", "option": {"duration": "x"}},
+        {"type": "goto", "option": {"target_id": "nowhere", "loop_count": 1}},
+    ]
+    error = await manager.post("/v1.0/flows", {"actions": actions}, 400)
+    assert error["reason"] == "INVALID_ACTION"
+    assert [detail["field"] for detail in error["details"]] == [
+        "actions[0].type",
+        "actions[1].option.duration",
+        "actions[2].option.target_id",
+    ]
+    verdict = await manager.post("/v1.0/flows/validate", {"actions": actions}, 200)
+    assert not verdict["valid"] and verdict["faults"] == error["details"]
+    assert await manager.post("/v1.0/flows/validate", {"actions": ECHO}, 200) == {"valid": True, "faults": []}
+
+
+async def test_a_flow_refers_to_its_owners_flows_only(api: Api) -> None:
+    mine, other = await api.client("customer_manager"), await api.client("customer_manager")
+    theirs = await other.post("/v1.0/flows", {"actions": ECHO})
+    fetch = [{"type": "fetch_flow", "option": {"flow_id": theirs["id"]}}]
+    assert (await mine.post("/v1.0/flows", {"actions": fetch}, 400))["reason"] == "INVALID_ACTION"
+    await other.post("/v1.0/flows", {"actions": fetch})
+    error = await mine.post("/v1.0/flows", {"actions": ECHO, "on_complete_flow_id": str(uuid4())}, 400)
+    assert error["details"][0]["field"] == "on_complete_flow_id"
+
+
+async def test_a_flow_in_use_is_not_deleted(api: Api) -> None:
+    manager = await api.client("customer_manager")
+    flow = await manager.post("/v1.0/flows", {"actions": ECHO})
+    later = await manager.post("/v1.0/flows", {"actions": ECHO, "on_complete_flow_id": flow["id"]})
+    assert (await manager.delete(f"/v1.0/flows/{flow['id']}", 409))["reason"] == "FLOW_IN_USE"
+    await manager.delete(f"/v1.0/flows/{later['id']}")
+    await manager.delete(f"/v1.0/flows/{flow['id']}")
+
+
+async def test_what_a_file_declares_is_changed_in_the_file(api: Api) -> None:
+    async with api.store.write() as transaction:
+        values = {"name": "hotline", "actions": ECHO, "declared_in": "/etc/trunkline.yaml"}
+        row = await rows.insert(transaction, tables.flows, values)
+    path = f"/v1.0/flows/{row['id']}"
+    for error in (await api.root.put(path, {"name": "x"}, 409), await api.root.delete(path, 409)):
+        assert error["reason"] == "DECLARED_IN_FILE"
+        assert "/etc/trunkline.yaml" in error["message"]
+    assert (await api.root.get(path))["declared_in"] == "/etc/trunkline.yaml"
