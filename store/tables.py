@@ -196,9 +196,11 @@ attempts = sa.Table(
     text("reason"),
     text("skipped", 32),
     sa.Column("talk_ms", sa.Integer),
+    sa.Column("tm_create", UtcTime, nullable=False),
 )
-"""Providers tried or skipped, `place` counting from 0. `talk_ms`: how long the answered one talked."""
-sa.Index("ix_attempts_provider", attempts.c.provider_id, attempts.c.tm_start)
+"""Providers tried or skipped, `place` counting from 0. `talk_ms`: how long the answered one talked. `tm_create`: the
+call's, as a provider that was skipped has no start of its own."""
+sa.Index("ix_attempts_provider", attempts.c.provider_id, attempts.c.tm_create)
 
 providercalls = _resource(
     "providercalls",
@@ -221,6 +223,12 @@ groupcalls = _resource(
     identifier("flow_id"),
     identifier("answer_call_id"),
     document("call_ids", list),
+)
+sa.Index(
+    "ix_groupcalls_open",
+    groupcalls.c.node_id,
+    sqlite_where=groupcalls.c.status != "hangup",
+    postgresql_where=groupcalls.c.status != "hangup",
 )
 
 messages = _resource(

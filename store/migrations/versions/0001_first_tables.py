@@ -84,10 +84,11 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("skipped", sa.String(length=32), nullable=False),
         sa.Column("talk_ms", sa.Integer(), nullable=True),
+        sa.Column("tm_create", UtcTime(), nullable=False),
         sa.PrimaryKeyConstraint("call_id", "place", name=op.f("pk_attempts")),
     )
     with op.batch_alter_table("attempts", schema=None) as batch_op:
-        batch_op.create_index("ix_attempts_provider", ["provider_id", "tm_start"], unique=False)
+        batch_op.create_index("ix_attempts_provider", ["provider_id", "tm_create"], unique=False)
 
     op.create_table(
         "billing_accounts",
@@ -280,6 +281,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("groupcalls", schema=None) as batch_op:
         batch_op.create_index("ix_groupcalls_customer_page", ["customer_id", "tm_create", "id"], unique=False)
+        batch_op.create_index(
+            "ix_groupcalls_open",
+            ["node_id"],
+            unique=False,
+            sqlite_where=sa.text("status != 'hangup'"),
+            postgresql_where=sa.text("status != 'hangup'"),
+        )
         batch_op.create_index("ix_groupcalls_page", ["tm_create", "id"], unique=False)
 
     op.create_table(
@@ -580,6 +588,11 @@ def downgrade() -> None:
     op.drop_table("idempotency")
     with op.batch_alter_table("groupcalls", schema=None) as batch_op:
         batch_op.drop_index("ix_groupcalls_page")
+        batch_op.drop_index(
+            "ix_groupcalls_open",
+            sqlite_where=sa.text("status != 'hangup'"),
+            postgresql_where=sa.text("status != 'hangup'"),
+        )
         batch_op.drop_index("ix_groupcalls_customer_page")
 
     op.drop_table("groupcalls")
