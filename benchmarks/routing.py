@@ -92,6 +92,60 @@ def numbers_benchmark(count: int) -> Directory:
     return directory
 
 
+def stored_numbers_benchmark(count: int) -> None:
+    """The same directory out of a store's columns, and numbers that come to it when it is full."""
+    rng = random.Random(1)
+    ids = [f"{rng.getrandbits(128):032x}" for _ in range(1204)]
+    nil = NIL.hex
+    gc.collect()
+    before = resident_mb()
+    spent = 0.0
+    builder = Builder()
+    for start in range(0, count, 1000):
+        # As a driver hands them on: every value an object of its own.
+        page = [
+            (
+                f"+1{2000000000 + item}",
+                b"active".decode(),
+                f"{ids[item % 1000]}",
+                nil,
+                f"{ids[1200 + item % 4]}",
+                f"{ids[1000 + item % 200]}",
+                f"{rng.getrandbits(128):032x}",
+                f"Line {item}",
+                b"provisioned".decode(),
+                b"US".decode(),
+                f"Region {item % 50}",
+                f"City {item % 50}",
+                b"local".decode(),
+                "",
+                "{}",
+            )
+            for item in range(start, start + 1000)
+        ]
+        began = time.perf_counter()
+        builder.numbers_from(page)
+        spent += time.perf_counter() - began
+    del page
+    directory = Directory(limit=count)
+    directory.swap(builder.finish())
+    del builder
+    gc.collect()
+    show(f"{count:,} numbers from a store's columns: rows", spent, "s", "-")
+    show(f"{count:,} numbers from a store's columns: memory", resident_mb() - before, "MB", "< 350")
+    gc.freeze()
+    slowest = 0.0
+    began = time.perf_counter()
+    for item in range(count // 10):
+        row = NumberRow(f"+44{2000000000 + item}", "active", NIL, NIL, NIL, NIL, item)
+        put = time.perf_counter()
+        directory.put_number(row)
+        slowest = max(slowest, time.perf_counter() - put)
+    average = (time.perf_counter() - began) / (count // 10)
+    show("put_number() into a full directory: average", average * 1e6, "us", "-")
+    show("put_number() into a full directory: slowest", slowest * 1e3, "ms", "-")
+
+
 def models_benchmark() -> None:
     """What checking costs when resources are saved."""
     counted = iter(range(10**9))
@@ -197,6 +251,8 @@ def main() -> None:
     routes_benchmark(arguments.routes)
     directory = numbers_benchmark(arguments.numbers)
     call_benchmark(directory)
+    del directory
+    stored_numbers_benchmark(arguments.numbers)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
-"""The flows that can be run: by id and by name, compiled once; replaced as a whole when the configuration changes."""
+"""The flows that can be run: by id and by name, compiled once; changed one by one, or replaced as a whole.
 
-from collections.abc import Iterable, Mapping
+A name belongs to the platform: flows of the configuration file and flows in Python are found by name and by id. Flows
+of customers are found by id alone, as two customers may both have a flow called "welcome".
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from uuid import UUID
 
 from flows.compiler import compile_flow
@@ -11,37 +15,84 @@ from flows.python_flows import PythonFlow, compile_python
 
 
 class FlowLibrary:
-    """Programs by the id (UUID or text) or the name of their flow."""
+    """Programs by the id (UUID or text) or, where the platform owns them, the name of their flow.
 
-    __slots__ = ("_by_id", "_by_text")
+    Looking up needs no lock: each finds a flow as it was before a change or after it. Only one thread may change it.
+    How many flows there may be is for the store to say.
+    """
+
+    # One table for every key, so that a whole library is put in place by one assignment. A UUID stands in it by its
+    # integer, as its own hash is computed in Python.
+    __slots__ = ("_programs",)
 
     def __init__(self, flows: Iterable[Flow] = (), python: Mapping[str, PythonFlow] | None = None) -> None:
-        self._by_id: dict[int, Program] = {}
-        self._by_text: dict[str, Program] = {}
+        self._programs: dict[int | str, Program] = {}
         for name, function in (python or {}).items():
             self._put(compile_python(name, function))
         for flow in flows:
-            self._put(compile_flow(flow))
-
-    def _put(self, program: Program) -> None:
-        self._by_id[UUID(program.id).int] = program
-        self._by_text[program.id] = program
-        if program.name:
-            self._by_text[program.name] = program
+            self.put(flow)
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return sum(1 for _ in self)
 
-    def find(self, reference: object) -> Program | None:
-        """The program, None where there is none."""
-        if isinstance(reference, UUID):
-            # By its integer: a UUID's own hash is computed in Python.
-            return self._by_id.get(reference.int)
-        return self._by_text.get(str(reference))
+    def __iter__(self) -> Iterator[Program]:
+        """Every program once, as they are now."""
+        return iter([program for key, program in list(self._programs.items()) if isinstance(key, int)])
+
+    def find(self, reference: object, customer_id: UUID | None = None) -> Program | None:
+        """The program, None where there is none.
+
+        customer_id: Whose call asks. The flows of other customers then do not exist. None: any flow is found by its id.
+        """
+        program = self._programs.get(reference.int if isinstance(reference, UUID) else str(reference))
+        if program is None or customer_id is None or not program.customer_id or not program.customer_id.int:
+            return program
+        return program if program.customer_id.int == customer_id.int else None
+
+    def put(self, flow: Flow) -> Program:
+        """Add a flow, or change the one with its id. Runs that have begun go on with what they have.
+
+        A name that another flow has stays with that one; this flow is then found by its id.
+        """
+        return self._put(compile_flow(flow))
+
+    def remove(self, flow_id: UUID) -> bool:
+        """Take a flow out by its id. False when there is none. Runs that have begun go on with what they have."""
+        programs = self._programs
+        program = programs.pop(flow_id.int, None)
+        if program is None:
+            return False
+        programs.pop(program.id, None)
+        self._forget_name(program)
+        return True
 
     def replace(self, other: "FlowLibrary") -> None:
-        """Takes over another library's flows, all at once. Runs that have begun go on with what they have."""
-        self._by_id, self._by_text = other._by_id, other._by_text
+        """Takes over another library's flows, all at once; the other is not to be used any more. Runs that have begun
+        go on with what they have."""
+        self._programs = other._programs
+
+    def _put(self, program: Program) -> Program:
+        programs = self._programs
+        before = programs.get(UUID(program.id).int)
+        programs[UUID(program.id).int] = program
+        programs[program.id] = program
+        name = _public_name(program)
+        if name:
+            holder = programs.get(name)
+            if holder is None or holder is before:
+                programs[name] = program
+        if before is not None and _public_name(before) != name:
+            self._forget_name(before)
+        return program
+
+    def _forget_name(self, program: Program) -> None:
+        if self._programs.get(program.name) is program and program.name != program.id:
+            del self._programs[program.name]
+
+
+def _public_name(program: Program) -> str:
+    """The name by which everybody finds it; "" for a customer's flow."""
+    return "" if program.customer_id and program.customer_id.int else program.name
 
 
 def read_library(

@@ -276,6 +276,10 @@ class Directory:
         with self._lock:
             return self._content.customers.pop(key, None) is not None
 
+    def resolved_addresses(self, provider_id: UUID) -> tuple[str, ...]:
+        """What `trunk_addresses` was told last for this provider."""
+        return self._content.resolved.get(provider_id.int, ())
+
     def trunk_addresses(self, provider_id: UUID, addresses: Iterable[str]) -> None:
         """Tell what a provider's hostname resolves to: calls from there are this trunk's. Raises ValueError for what is
         no address; nothing happens for an unknown provider."""

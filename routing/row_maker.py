@@ -119,6 +119,8 @@ class RowMaker:
         number, status, call, message, trunk, owner, key, name, *place, detail, metadata = columns
         where = tuple(place)
         known = self._stored_ids.get
+        if metadata == "{}":
+            metadata = None
         return NumberRow(
             number,
             _STATUSES.get(status) or _no_status(status),
@@ -207,8 +209,10 @@ def _no_status(status: object) -> NumberStatus:
 
 
 def _notes(detail: str, metadata: Mapping[str, JsonValue] | str | None) -> Notes:
-    values: Mapping[str, JsonValue] | None = json.loads(metadata) if isinstance(metadata, str) else metadata
-    return Notes(detail, values or NO_NOTES.metadata) if detail or values else NO_NOTES
+    values: Mapping[str, JsonValue] = NO_NOTES.metadata
+    if metadata:
+        values = (json.loads(metadata) if isinstance(metadata, str) else metadata) or values
+    return Notes(detail, values) if detail or values else NO_NOTES
 
 
 def _stored_codes(codes: CodeList | str | None) -> CodeList | None:

@@ -295,7 +295,7 @@ class World:
             actions = {"actions": actions}
         if isinstance(actions, dict):
             program = read_library([actions], check_references=False)
-            program = next(iter(program._by_id.values()))
+            program = next(iter(program))
         else:
             program = actions
         call = call or FakeCall(self.clock)

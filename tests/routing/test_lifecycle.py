@@ -9,8 +9,16 @@ import pytest
 from routing.directory import Directory
 from routing.errors import RoutingError
 from routing.identifiers import NIL
-from routing.lifecycle import TRANSITIONS, move, moved, provision
-from routing.models import Number
+from routing.lifecycle import (
+    TRANSITIONS,
+    check_offerable,
+    move,
+    moved,
+    provision,
+    provisioned_from,
+    released_from,
+)
+from routing.models import Number, NumberStatus
 from routing.rows import NumberRow
 from routing.settings import RoutingSettings
 
@@ -122,3 +130,56 @@ def test_of_many_who_ask_at_once_one_gets_the_number(number: str) -> None:
         thread.join()
     assert len(won) == 1 and lost == ["NUMBER_ALREADY_EXISTS"] * 7
     assert directory.number(number) is won[0]
+
+
+# What a store decides by
+
+
+@pytest.mark.parametrize(
+    ("status", "events"), [("active", ("suspend", "release")), ("suspended", ("release",)), ("available", None)]
+)
+def test_deleting_a_number_walks_the_table_to_released(status: str, events: tuple[str, ...] | None) -> None:
+    if events is None:
+        for nobodys in (status, "released"):
+            with pytest.raises(RoutingError, match=f"is {nobodys} and cannot be deleted") as error:
+                released_from(nobodys, "+15551234567")  # type: ignore[arg-type]
+            assert error.value.reason == "NUMBER_STATE_INVALID"
+        return
+    assert released_from(status) == events  # type: ignore[arg-type]
+    for event in events:
+        status = moved(status, event)  # type: ignore[arg-type]
+    assert status == "released"
+
+
+@pytest.mark.parametrize(
+    ("status", "number", "how"),
+    [
+        (None, "+15551234567", "NUMBER_NOT_AVAILABLE"),
+        ("available", "+15551234567", "taken"),
+        ("active", "+15551234567", "NUMBER_ALREADY_EXISTS"),
+        ("suspended", "+15551234567", "NUMBER_ALREADY_EXISTS"),
+        ("released", "+15551234567", "NUMBER_NOT_AVAILABLE"),
+        (None, "+899100000001", "made"),
+        ("available", "+899100000001", "taken"),
+        ("active", "+899100000001", "NUMBER_ALREADY_EXISTS"),
+        ("suspended", "+899100000001", "NUMBER_ALREADY_EXISTS"),
+        ("released", "+899100000001", "made"),
+    ],
+)
+def test_how_a_customer_gets_a_number(status: NumberStatus | None, number: str, how: str) -> None:
+    if how in ("made", "taken"):
+        assert provisioned_from(status, number) == how
+    else:
+        with pytest.raises(RoutingError, match=r"\+") as error:
+            provisioned_from(status, number)
+        assert error.value.reason == how
+
+
+def test_the_inventory_takes_new_numbers_and_released_ones_back() -> None:
+    check_offerable(None, "+15551234567")
+    check_offerable("released", "+15551234567")
+    held: tuple[NumberStatus, ...] = ("available", "active", "suspended")
+    for status in held:
+        with pytest.raises(RoutingError) as error:
+            check_offerable(status, "+15551234567")
+        assert error.value.reason == "NUMBER_ALREADY_EXISTS"

@@ -6,8 +6,16 @@ from hypothesis import strategies as st
 
 from engine.sip.uri import OtherUri, SipUri, TelUri
 from routing.errors import RoutingError
+from routing.models import Number
 from routing.normalise import dialled
-from routing.numbering import checked_number, is_reserved, national_digits, without_separators
+from routing.numbering import (
+    checked_number,
+    describe_number,
+    is_country,
+    is_reserved,
+    national_digits,
+    without_separators,
+)
 from routing.settings import RoutingSettings
 
 PLAIN = RoutingSettings()
@@ -225,3 +233,34 @@ def test_national_digits(number: str, national: str) -> None:
 
 def test_separators_are_dropped_and_letters_stay() -> None:
     assert without_separators("+1 (555) ABC") == "+1555ABC"
+
+
+@pytest.mark.parametrize(
+    ("number", "country", "kind"),
+    [
+        ("+14155552671", "US", "local"),
+        ("+15551234567", "US", "local"),  # not given out
+        ("+18005551234", "US", "toll_free"),
+        ("+821012345678", "KR", "mobile"),
+        ("+442079460123", "GB", "local"),
+        ("+443001234567", "GB", "national"),  # UAN
+        ("+449098790123", "GB", "national"),  # premium rate
+        ("+445612345678", "GB", "national"),  # VoIP
+        ("+447012345678", "GB", "national"),  # personal
+        ("+448431234567", "GB", "national"),  # shared cost
+        ("+18765550100", "JM", "mobile"),
+        ("+77011234567", "KZ", "mobile"),
+        ("+80012345678", "", "toll_free"),
+        ("+88312345678", "", "national"),
+        ("+999123456789", "", ""),
+        ("+899100000001", "", "virtual"),
+    ],
+)
+def test_a_number_is_described_by_its_plan(number: str, country: str, kind: str) -> None:
+    assert describe_number(number) == (country, kind)
+    Number.model_validate({"number": "+899100000001" if kind == "virtual" else "+15551234567", "kind": kind})
+
+
+def test_countries_are_known_by_their_codes() -> None:
+    assert is_country("US") and is_country("KR")
+    assert not is_country("us") and not is_country("001") and not is_country("XX") and not is_country("")
