@@ -4,13 +4,16 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import errors, flows, login, providers, queues, routes
+from api import accesskeys, agents, conferences, errors, flows, login, providers, queues, routes
 from api.requests import Observer, Requests, unobserved
 from api.services import Services
 
 BASE = "/v1.0"
 ROUTERS: list[APIRouter] = [
     login.router,
+    accesskeys.router,
+    agents.router,
+    conferences.router,
     flows.router,
     providers.router,
     queues.router,

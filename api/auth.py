@@ -61,9 +61,13 @@ class Caller:
         raise ApiError("PERMISSION_DENIED", "customer_id: only a super admin creates for other customers; leave it out")
 
 
-_bearer = HTTPBearer(auto_error=False, description="A token of POST /auth/login, or an access key.")
-_token = APIKeyQuery(name="token", auto_error=False, description="The same, for tools that cannot set a header.")
-_accesskey = APIKeyQuery(name="accesskey", auto_error=False, description="An access key.")
+_bearer = HTTPBearer(
+    scheme_name="bearer", auto_error=False, description="A token of POST /auth/login, or an access key."
+)
+_token = APIKeyQuery(
+    name="token", scheme_name="token", auto_error=False, description="The same, for tools that cannot set a header."
+)
+_accesskey = APIKeyQuery(name="accesskey", scheme_name="accesskey", auto_error=False, description="An access key.")
 
 
 async def identify(

@@ -1,0 +1,129 @@
+"""Access keys: what programs send in place of a login. Shown once, kept as a hash, limited, and revoked by deletion."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, Field
+
+from api.auth import Caller, Permission, Who, guarded
+from api.errors import ApiError, not_found
+from api.fields import Body, Detail, Name, Times, Timestamp, given
+from api.listing import Listing, OfCustomer, Pages
+from api.resource import Resource
+from api.services import Use
+from api.tokens import key_hash, key_prefix, make_key
+from store import tables
+from store.rows import Row
+from store.store import Transaction
+
+router = APIRouter(tags=["accesskeys"])
+ACCESSKEYS = Resource(tables.accesskeys, "accesskey")
+
+
+class AccessKey(Times):
+    """A key, of which only the beginning is known here. `permission`: the most that it may do."""
+
+    id: UUID
+    customer_id: UUID
+    agent_id: UUID
+    name: str
+    detail: str
+    key_prefix: str
+    permission: Permission
+    tm_expire: Timestamp | None
+
+
+class NewAccessKey(AccessKey):
+    """With `accesskey` itself, which is shown this once."""
+
+    accesskey: str
+
+
+class AccessKeyCreate(Body):
+    """A new key of the caller's own. It may do what its owner may, or less; without `tm_expire` it does not expire."""
+
+    name: Name = ""
+    detail: Detail = ""
+    permission: Permission | None = None
+    tm_expire: Annotated[AwareDatetime | None, Field(description="RFC 3339, in the future.")] = None
+
+
+class AccessKeyUpdate(Body):
+    """What is to change."""
+
+    name: Name | None = None
+    detail: Detail | None = None
+
+
+def _visible(caller: Caller) -> list[Any]:
+    """Agents see their own keys, admins their customer's."""
+    return [] if caller.may("customer_admin") else [tables.accesskeys.c.agent_id == caller.agent_id]
+
+
+@router.get("/accesskeys", response_model=Listing[AccessKey], **guarded("customer_agent"))
+async def list_accesskeys(services: Use, caller: Who, paging: Pages, customer_id: OfCustomer = None) -> Any:
+    """The keys, newest first: one's own, or as an admin the customer's."""
+    return await ACCESSKEYS.list(services, caller, paging, *_visible(caller), customer_id=customer_id)
+
+
+@router.post("/accesskeys", status_code=201, response_model=NewAccessKey, **guarded("customer_agent"))
+async def create_accesskey(services: Use, caller: Who, body: AccessKeyCreate) -> Any:
+    """Create a key for oneself. Keep it: nobody can show it again."""
+    permission = body.permission or caller.permission
+    if not caller.may(permission):
+        problem = f"a key cannot have more than its maker, which is {caller.permission}; ask for that or less"
+        raise ApiError("PERMISSION_DENIED", problem)
+    _refuse_past(body.tm_expire, services.store.clock())
+    key = make_key()
+    row = await ACCESSKEYS.create(
+        services,
+        body.model_dump()
+        | {
+            "customer_id": caller.customer_id,
+            "agent_id": caller.agent_id,
+            "permission": permission,
+            "key_hash": key_hash(key),
+            "key_prefix": key_prefix(key),
+        },
+    )
+    return row | {"accesskey": key}
+
+
+@router.get("/accesskeys/{accesskey_id}", response_model=AccessKey, **guarded("customer_agent"))
+async def get_accesskey(services: Use, caller: Who, accesskey_id: UUID) -> Any:
+    """One key."""
+    row = await ACCESSKEYS.get(services, caller, accesskey_id)
+    _refuse_others(caller, row)
+    return row
+
+
+@router.put("/accesskeys/{accesskey_id}", response_model=AccessKey, **guarded("customer_agent"))
+async def update_accesskey(services: Use, caller: Who, accesskey_id: UUID, body: AccessKeyUpdate) -> Any:
+    """Change what a key is called."""
+    values = given(body, {"name": "", "detail": ""})
+    return await ACCESSKEYS.update(services, caller, accesskey_id, values, _own(caller))
+
+
+@router.delete("/accesskeys/{accesskey_id}", response_model=AccessKey, **guarded("customer_agent"))
+async def delete_accesskey(services: Use, caller: Who, accesskey_id: UUID) -> Any:
+    """Revoke a key. It opens nothing from the next request on."""
+    return await ACCESSKEYS.delete(services, caller, accesskey_id, _own(caller))
+
+
+def _own(caller: Caller) -> Any:
+    async def check(_transaction: Transaction, row: Row) -> None:
+        _refuse_others(caller, row)
+
+    return check
+
+
+def _refuse_others(caller: Caller, row: Row) -> None:
+    if row["agent_id"] != caller.agent_id and not caller.may("customer_admin"):
+        raise not_found("accesskey", row["id"])
+
+
+def _refuse_past(expire: datetime | None, now: datetime) -> None:
+    if expire is not None and expire <= now:
+        raise ApiError("INVALID_REQUEST_PARAMETER", "tm_expire: is in the past; write a time to come, or leave it out")

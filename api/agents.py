@@ -1,0 +1,152 @@
+"""Agents: people and programs that log in, and whom queues ring at their addresses."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from api.auth import Caller, Permission, Who, guarded
+from api.errors import ApiError
+from api.fields import Body, Detail, Name, Times, given
+from api.listing import Listing, OfCustomer, Pages
+from api.passwords import LONGEST, SHORTEST, hash_password
+from api.resource import Resource
+from api.services import Use
+from flows.address import Address
+from store import rows, tables
+from store.rows import IntegrityError, Row
+from store.store import Transaction
+
+router = APIRouter(tags=["agents"])
+AGENTS = Resource(tables.agents, "agent")
+
+Username = Annotated[Name, Field(min_length=1)]
+Password = Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST)]
+Addresses = Annotated[list[Address], Field(max_length=20)]
+Tags = Annotated[list[UUID], Field(max_length=100)]
+Status = Literal["available", "away", "busy", "offline"]
+RingMethod = Literal["ring_all", "linear"]
+
+
+class Agent(Times):
+    """An agent. Its password is never shown."""
+
+    id: UUID
+    customer_id: UUID
+    username: str
+    name: str
+    detail: str
+    permission: Permission
+    addresses: list[Address]
+    status: Status
+    ring_method: RingMethod
+    tag_ids: list[UUID]
+
+
+class AgentCreate(Body):
+    """A new agent. Its permission is at most that of whoever makes it."""
+
+    customer_id: UUID | None = None
+    username: Username
+    password: Password
+    name: Name = ""
+    detail: Detail = ""
+    permission: Permission = "customer_agent"
+    addresses: Addresses = Field([])
+    status: Status = "offline"
+    ring_method: RingMethod = "ring_all"
+    tag_ids: Tags = Field([])
+
+
+class AgentUpdate(Body):
+    """What is to change. A new password ends every token that was given for the old one."""
+
+    password: Password | None = None
+    name: Name | None = None
+    detail: Detail | None = None
+    permission: Permission | None = None
+    addresses: Addresses | None = None
+    status: Status | None = None
+    ring_method: RingMethod | None = None
+    tag_ids: Tags | None = None
+
+
+_CLEARED = {"name": "", "detail": "", "addresses": [], "tag_ids": []}
+# What agents without any more permission may change of themselves.
+_ONES_OWN = {"password", "name", "detail", "status", "addresses", "ring_method"}
+
+
+@router.get("/agents", response_model=Listing[Agent], **guarded("customer_agent"))
+async def list_agents(services: Use, caller: Who, paging: Pages, customer_id: OfCustomer = None) -> Any:
+    """The agents, newest first."""
+    return await AGENTS.list(services, caller, paging, customer_id=customer_id)
+
+
+@router.post("/agents", status_code=201, response_model=Agent, **guarded("customer_admin", 409))
+async def create_agent(services: Use, caller: Who, body: AgentCreate) -> Any:
+    """Create an agent."""
+    _refuse_more_than_own(caller, body.permission)
+    owner = caller.owner(body.customer_id)
+    values = body.model_dump(exclude={"password", "customer_id"}) | {
+        "customer_id": owner,
+        "password_hash": await hash_password(body.password),
+    }
+    try:
+        async with services.store.write() as transaction:
+            await _require_customer(transaction, owner)
+            row = await rows.insert(transaction, tables.agents, values)
+            transaction.changed("agent", row["id"])
+    except IntegrityError:
+        problem = f"there is an agent with the user name {body.username!r} already; choose another"
+        raise ApiError("NAME_ALREADY_EXISTS", problem) from None
+    return row
+
+
+@router.get("/agents/{agent_id}", response_model=Agent, **guarded("customer_agent"))
+async def get_agent(services: Use, caller: Who, agent_id: UUID) -> Any:
+    """One agent."""
+    return await AGENTS.get(services, caller, agent_id)
+
+
+@router.put("/agents/{agent_id}", response_model=Agent, **guarded("customer_agent"))
+async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUpdate) -> Any:
+    """Change an agent. Every agent may change its own password, name, status and addresses; the rest, and other
+    agents, take a customer_admin."""
+    values = given(body, _CLEARED)
+    if "password" in values:
+        values["password_hash"] = await hash_password(values.pop("password"))
+
+    async def allowed(_transaction: Transaction, before: Row) -> None:
+        if not caller.may("customer_admin") and (agent_id != caller.agent_id or body.model_fields_set - _ONES_OWN):
+            problem = f"an agent may change of itself: {', '.join(sorted(_ONES_OWN))}; the rest takes customer_admin"
+            raise ApiError("PERMISSION_DENIED", problem)
+        _refuse_more_than_own(caller, before["permission"])
+        if "permission" in values:
+            _refuse_more_than_own(caller, values["permission"])
+
+    return await AGENTS.update(services, caller, agent_id, values, allowed)
+
+
+@router.delete("/agents/{agent_id}", response_model=Agent, **guarded("customer_admin", 409))
+async def delete_agent(services: Use, caller: Who, agent_id: UUID) -> Any:
+    """Delete an agent; its access keys and tokens open nothing from then on."""
+
+    async def allowed(_transaction: Transaction, before: Row) -> None:
+        _refuse_more_than_own(caller, before["permission"])
+        if agent_id == caller.agent_id:
+            raise ApiError("RESOURCE_IN_USE", "nobody deletes the agent that they are; let another admin do it")
+
+    return await AGENTS.delete(services, caller, agent_id, allowed)
+
+
+def _refuse_more_than_own(caller: Caller, permission: Permission) -> None:
+    if not caller.may(permission):
+        problem = f"an agent with {permission} is beyond these credentials, which have {caller.permission}"
+        raise ApiError("PERMISSION_DENIED", problem)
+
+
+async def _require_customer(transaction: Transaction, customer_id: UUID) -> None:
+    if await rows.one(transaction, tables.customers, customer_id) is None:
+        problem = f"customer_id: there is no customer {customer_id}; list the customers to find its id"
+        raise ApiError("CUSTOMER_NOT_FOUND", problem, status="INVALID_ARGUMENT")

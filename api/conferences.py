@@ -1,0 +1,83 @@
+"""Conferences: rooms where callers talk together."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from api.auth import Who, guarded
+from api.fields import Body, Detail, Name, Times, given
+from api.listing import Listing, OfCustomer, Pages
+from api.resource import Resource
+from api.services import Use
+from store import tables
+
+router = APIRouter(tags=["conferences"])
+CONFERENCES = Resource(tables.conferences, "conference")
+
+Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
+Members = Annotated[int, Field(ge=0, le=1000)]
+
+
+class Conference(Times):
+    """A conference. `timeout` in milliseconds, 0 for no limit; `max_members` 0 for no limit."""
+
+    id: UUID
+    customer_id: UUID
+    name: str
+    detail: str
+    timeout: int
+    max_members: int
+
+
+class ConferenceCreate(Body):
+    """A new conference."""
+
+    customer_id: UUID | None = None
+    name: Name = ""
+    detail: Detail = ""
+    timeout: Milliseconds = 0
+    max_members: Members = 0
+
+
+class ConferenceUpdate(Body):
+    """What is to change."""
+
+    name: Name | None = None
+    detail: Detail | None = None
+    timeout: Milliseconds | None = None
+    max_members: Members | None = None
+
+
+_CLEARED = {"name": "", "detail": "", "timeout": 0, "max_members": 0}
+
+
+@router.get("/conferences", response_model=Listing[Conference], **guarded("customer_agent"))
+async def list_conferences(services: Use, caller: Who, paging: Pages, customer_id: OfCustomer = None) -> Any:
+    """The conferences, newest first."""
+    return await CONFERENCES.list(services, caller, paging, customer_id=customer_id)
+
+
+@router.post("/conferences", status_code=201, response_model=Conference, **guarded("customer_admin"))
+async def create_conference(services: Use, caller: Who, body: ConferenceCreate) -> Any:
+    """Create a conference."""
+    return await CONFERENCES.create(services, body.model_dump() | {"customer_id": caller.owner(body.customer_id)})
+
+
+@router.get("/conferences/{conference_id}", response_model=Conference, **guarded("customer_agent"))
+async def get_conference(services: Use, caller: Who, conference_id: UUID) -> Any:
+    """One conference."""
+    return await CONFERENCES.get(services, caller, conference_id)
+
+
+@router.put("/conferences/{conference_id}", response_model=Conference, **guarded("customer_admin"))
+async def update_conference(services: Use, caller: Who, conference_id: UUID, body: ConferenceUpdate) -> Any:
+    """Change a conference."""
+    return await CONFERENCES.update(services, caller, conference_id, given(body, _CLEARED))
+
+
+@router.delete("/conferences/{conference_id}", response_model=Conference, **guarded("customer_admin"))
+async def delete_conference(services: Use, caller: Who, conference_id: UUID) -> Any:
+    """Delete a conference; the answer is what it was, with `tm_delete`."""
+    return await CONFERENCES.delete(services, caller, conference_id)
