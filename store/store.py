@@ -21,6 +21,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from routing.identifiers import NIL
@@ -125,6 +126,11 @@ class Store:
     def url(self) -> str:
         """The database's URL without its password, for people."""
         return self._engines.shown_url
+
+    @property
+    def address(self) -> URL:
+        """The database's URL with its password, for connections of other kinds."""
+        return self._engines.url
 
     @property
     def shared(self) -> bool:
