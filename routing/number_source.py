@@ -38,7 +38,11 @@ class NumberSource(Protocol):
     """Where numbers are fetched from: the store."""
 
     async def number(self, e164: str) -> NumberRow | None:
-        """The number in normal form, whatever its status; None where there is none."""
+        """The number in normal form, whatever its status; None where there is none.
+
+        The store must be read after this is called: a query that was under way before may not know of a change that
+        the fetch before this one was overtaken by.
+        """
 
 
 class NumberFetch:

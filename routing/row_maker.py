@@ -7,7 +7,7 @@ it gives, one tuple a row.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -16,6 +16,9 @@ from routing.codes import CodeList, expand_codes
 from routing.identifiers import NIL
 from routing.models import Number, NumberStatus, Route
 from routing.rows import NO_NOTES, NOWHERE, Notes, NumberRow, Overrides, Place, RouteRow
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 StoredId = UUID | str | bytes | int | None
 """An id as a database gives it: a UUID, its 32 or 36 hexadecimal characters, its 16 bytes, an integer; None is nil.
@@ -69,6 +72,9 @@ _STATUSES: dict[str, NumberStatus] = {
     "released": "released",
 }
 
+MOST_SHARED: Final = 100_000
+"""Ids, places and the like that are remembered to be shared: more than a load has that shares anything."""
+
 _Timers = tuple[float | None, float | None, float | None]
 
 
@@ -84,7 +90,8 @@ def id_integer(identifier: StoredId) -> int:
 
 
 class RowMaker:
-    """Makes rows that share what is equal in them. One per load; it is dropped with its tables afterwards."""
+    """Makes rows that share what is equal in them: one per load, or one for all the changes that come after it. It
+    remembers at most `MOST_SHARED` values of a sort and then begins anew, which costs memory for copies and no more."""
 
     __slots__ = ("_ids", "_integers", "_overrides", "_places", "_stored_ids")
 
@@ -109,7 +116,7 @@ class RowMaker:
             self.shared_id(number.customer_id),
             number.id.int if "id" in number.model_fields_set else 0,
             number.name,
-            self._places.setdefault(place, place),
+            self._places.get(place) or _remember(self._places, place, place),
             notes,
         )
 
@@ -172,22 +179,25 @@ class RowMaker:
 
     def shared_id(self, identifier: UUID) -> UUID:
         """One object for all that are equal."""
-        return self._ids.setdefault(identifier.int, identifier)
+        ids = self._ids
+        return ids.get(identifier.int) or _remember(ids, identifier.int, identifier)
 
     def shared_integer(self, value: int) -> int:
         """One object for all that are equal."""
-        return self._integers.setdefault(value, value)
+        integers = self._integers
+        return integers[value] if value in integers else _remember(integers, value, value)
 
     def _stored_id(self, stored: StoredId) -> UUID:
         # A UUID of our own even where the driver has a class for them: rows of all doors hold the same.
         value = id_integer(stored)
-        identifier = self._stored_ids[stored] = self._ids.get(value) or self.shared_id(UUID(int=value))
-        return identifier
+        identifier = self._ids.get(value) or self.shared_id(UUID(int=value))
+        return _remember(self._stored_ids, stored, identifier)
 
     def _place(self, where: tuple[str, ...]) -> Place:
         if len(where) != len(Place._fields):
             raise ValueError(f"these are no columns of a number; select {', '.join(NUMBER_COLUMNS)}")
-        return self._places.setdefault(where, Place(*where))
+        place = Place(*where)
+        return _remember(self._places, place, place)
 
     def _overridden(self, timers: _Timers, codes: CodeList | None, stop: CodeList | None) -> Overrides | None:
         """What a route sets in its provider's place; None where that is nothing."""
@@ -196,12 +206,17 @@ class RowMaker:
         key = (*timers, None if codes is None else tuple(codes), None if stop is None else tuple(stop))
         overrides = self._overrides.get(key)
         if overrides is None:
-            overrides = self._overrides[key] = Overrides(
-                *timers,
-                None if codes is None else expand_codes(codes),
-                None if stop is None else expand_codes(stop),
-            )
+            failover = None if codes is None else expand_codes(codes)
+            stopping = None if stop is None else expand_codes(stop)
+            overrides = _remember(self._overrides, key, Overrides(*timers, failover, stopping))
         return overrides
+
+
+def _remember(table: dict[K, V], key: K, value: V) -> V:
+    if len(table) >= MOST_SHARED:
+        table.clear()
+    table[key] = value
+    return value
 
 
 def _no_status(status: object) -> NumberStatus:

@@ -218,8 +218,10 @@ def test_what_is_configured_goes_before_what_a_name_resolves_to_and_the_first_be
 def test_resolved_addresses_follow_the_name_and_outlive_a_reload() -> None:
     trunk = provider("primary")
     directory = directory_of(trunk)
+    assert directory.resolved_addresses(trunk.id) == ()
     directory.trunk_addresses(trunk.id, ["10.1.1.1"])
     directory.trunk_addresses(trunk.id, ["10.1.1.1"])
+    assert directory.resolved_addresses(trunk.id) == ("10.1.1.1",)
     assert directory.trunk_at("10.1.1.1") is trunk
     directory.replace([], [trunk], [])
     assert directory.trunk_at("10.1.1.1") is trunk

@@ -155,3 +155,17 @@ def test_a_directory_is_filled_from_a_store() -> None:
     assert not directory.complete
     assert {row.id for row in directory.numbers.values()} == {model.id for model in numbers}
     assert [row.target for (row,) in directory.routes.matches("+442079460123")] == ["+44", "all"]
+
+
+def test_a_maker_that_serves_for_ever_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("routing.row_maker.MOST_SHARED", 20)
+    maker = RowMaker()
+    for item in range(100):
+        model = number(call_flow_id=uuid4(), city=f"City {item}")
+        columns = columns_of(model, NUMBER_COLUMNS, str)
+        assert maker.number_from(columns) == maker.number(model) == RowMaker().number(model)
+        route = Route(provider_id=uuid4(), rate=item, ring_timeout=item + 1)
+        stored = columns_of(route, ROUTE_COLUMNS, str)
+        assert maker.route_from(stored) == maker.route(route) == RowMaker().route(route)
+    for table in (maker._ids, maker._stored_ids, maker._places, maker._integers, maker._overrides):
+        assert 0 < len(table) <= 20
