@@ -103,7 +103,22 @@ numbers = _resource(
 provisioning costs, in micro-units."""
 # A number exists once: this index is what makes it so.
 sa.Index("uq_numbers_number", numbers.c.number, unique=True, **_living(numbers))
-sa.Index("ix_numbers_status", numbers.c.status, numbers.c.country, numbers.c.kind)
+# Conditions on a status must be written out and not be parameters, or SQLite does not see that this index serves them.
+sa.Index(
+    "ix_numbers_offer",
+    numbers.c.country,
+    numbers.c.kind,
+    numbers.c.number,
+    sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+    postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+)
+# What a tier's limit counts.
+sa.Index(
+    "ix_numbers_virtual",
+    numbers.c.customer_id,
+    sqlite_where=sa.text("type = 'virtual' AND tm_delete IS NULL"),
+    postgresql_where=sa.text("type = 'virtual' AND tm_delete IS NULL"),
+)
 sa.Index("ix_numbers_call_flow", numbers.c.call_flow_id)
 sa.Index("ix_numbers_message_flow", numbers.c.message_flow_id)
 

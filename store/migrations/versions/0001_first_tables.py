@@ -377,8 +377,21 @@ def upgrade() -> None:
         batch_op.create_index("ix_numbers_call_flow", ["call_flow_id"], unique=False)
         batch_op.create_index("ix_numbers_customer_page", ["customer_id", "tm_create", "id"], unique=False)
         batch_op.create_index("ix_numbers_message_flow", ["message_flow_id"], unique=False)
+        batch_op.create_index(
+            "ix_numbers_offer",
+            ["country", "kind", "number"],
+            unique=False,
+            sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+        )
         batch_op.create_index("ix_numbers_page", ["tm_create", "id"], unique=False)
-        batch_op.create_index("ix_numbers_status", ["status", "country", "kind"], unique=False)
+        batch_op.create_index(
+            "ix_numbers_virtual",
+            ["customer_id"],
+            unique=False,
+            sqlite_where=sa.text("type = 'virtual' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("type = 'virtual' AND tm_delete IS NULL"),
+        )
         batch_op.create_index(
             "uq_numbers_number",
             ["number"],
@@ -565,8 +578,17 @@ def downgrade() -> None:
             sqlite_where=sa.text("tm_delete IS NULL"),
             postgresql_where=sa.text("tm_delete IS NULL"),
         )
-        batch_op.drop_index("ix_numbers_status")
+        batch_op.drop_index(
+            "ix_numbers_virtual",
+            sqlite_where=sa.text("type = 'virtual' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("type = 'virtual' AND tm_delete IS NULL"),
+        )
         batch_op.drop_index("ix_numbers_page")
+        batch_op.drop_index(
+            "ix_numbers_offer",
+            sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+        )
         batch_op.drop_index("ix_numbers_message_flow")
         batch_op.drop_index("ix_numbers_customer_page")
         batch_op.drop_index("ix_numbers_call_flow")
