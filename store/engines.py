@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -78,8 +79,12 @@ class Engines:
 
 
 def _as_json(value: Any) -> str:
-    # What bodies hold besides JSON's own: ids and moments.
-    return json.dumps(value, default=str, separators=(",", ":"))
+    # What bodies hold besides JSON's own: ids and moments. Calls write four documents each, which pydantic's encoder
+    # does in a quarter of the time of Python's.
+    try:
+        return to_json(value, fallback=str).decode()
+    except PydanticSerializationError:  # half a surrogate pair
+        return json.dumps(value, default=str, separators=(",", ":"))
 
 
 def open_engines(url: str) -> Engines:

@@ -26,12 +26,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from routing.identifiers import NIL
 from store import tables
+from store.bulk import BulkWrite, next_ids
 from store.engines import Engines, open_engines
 from store.migrations.upgrade import upgrade
 
 # Taken at the end of every transaction that appends to `changes` or `events` on PostgreSQL: without it a row could
 # become visible after one with a higher id, and whoever reads on from the highest id it has seen would miss it.
 _APPEND_LOCK = 0x7472756E  # "trun"
+_EVENTS = BulkWrite(tables.events)
 
 
 @dataclass(slots=True, frozen=True)
@@ -177,12 +179,12 @@ class Store:
                 await connection.execute(sa.text("NOTIFY trunkline_changes"))
         if not transaction.news:
             return []
+        ids = await next_ids(connection, tables.events, len(transaction.news))
         news = [
-            {"customer_id": customer or NIL, "type": kind, "data": data, "tm_create": now}
-            for customer, kind, data in transaction.news
+            {"id": number, "customer_id": customer or NIL, "type": kind, "data": data, "tm_create": now}
+            for number, (customer, kind, data) in zip(ids, transaction.news, strict=True)
         ]
-        insert = sa.insert(tables.events).returning(tables.events.c.id, sort_by_parameter_order=True)
-        ids = (await connection.execute(insert, news)).scalars().all()
+        await _EVENTS.write(connection, news)
         if self.dialect == "postgresql":
             await connection.execute(sa.text("NOTIFY trunkline_events"))
         return [
