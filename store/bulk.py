@@ -54,7 +54,7 @@ class BulkWrite:
             statement = statement.on_conflict_do_update(index_elements=key, set_=changed)
         compiled = statement.compile(dialect=dialect, column_keys=[column.name for column in columns])
         order: list[str] = list(compiled.positiontup)
-        processors = []
+        processors: list[tuple[int, _Processor]] = []
         for place, name in enumerate(order):
             processor = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
             if processor is not None:
