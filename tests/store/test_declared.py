@@ -1,0 +1,225 @@
+"""What a file declares: in the store under its name, marked, changed with the file and gone with it."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from routing.identifiers import named_id, route_id
+from routing.models import Number, Provider, Route
+from store import declared, tables
+from store.declared import Declarations, merge
+from store.store import Store
+from tests.store.feeding import add_flow, add_number, add_provider, add_route, process, until
+
+FILE = "/etc/trunkline.yaml"
+NUMBER = "+15551234567"
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = await Store.open(store_url)
+    yield opened
+    await opened.close()
+
+
+def flow(name: str, *actions: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """A row as the service makes it: actions have ids, made up where their author gave none."""
+    made = [{"id": str(uuid4()), "next_id": "", "type": "answer", "option": {}} | action for action in actions or ({},)]
+    row = {"id": named_id("flow", name), "customer_id": UUID(int=0), "name": name, "detail": "", "actions": made}
+    return row | {"on_complete_flow_id": ""} | values
+
+
+def whole(**changed: Any) -> Declarations:
+    """A provider, a route to it, a number that arrives on it and runs a flow."""
+    carrier = Provider(name="carrier", hostname="192.0.2.1", tech_headers={"X-B": "1", "X-A": "2"})
+    values: dict[str, Any] = {
+        "providers": [carrier],
+        "routes": [Route(provider_id=carrier.id, target="+44", priority=1)],
+        "numbers": [Number(number=NUMBER, provider_id=carrier.id, call_flow_id=named_id("flow", "echo"))],
+        "flows": [flow("echo")],
+    }
+    return Declarations(FILE, **(values | changed))
+
+
+async def living(store: Store, table: sa.Table) -> list[Any]:
+    async with store.read() as connection:
+        query = sa.select(table).where(table.c.tm_delete.is_(None)).order_by(table.c.tm_create, table.c.id)
+        return list((await connection.execute(query)).mappings())
+
+
+async def changes(store: Store) -> Sequence[Any]:
+    async with store.read() as connection:
+        return (await connection.execute(sa.select(tables.changes).order_by(tables.changes.c.id))).all()
+
+
+async def test_what_is_declared_is_there_and_marked(store: Store) -> None:
+    done = await merge(store, whole())
+    assert done.added == {"provider": 1, "route": 1, "number": 1, "flow": 1}
+    (provider,) = await living(store, tables.providers)
+    (route,) = await living(store, tables.routes)
+    (number,) = await living(store, tables.numbers)
+    (found,) = await living(store, tables.flows)
+    assert {row["declared_in"] for row in (provider, route, number, found)} == {FILE}
+    assert route["provider_id"] == number["provider_id"] == provider["id"] == named_id("provider", "carrier")
+    assert number["call_flow_id"] == found["id"] == named_id("flow", "echo")
+    assert {row.kind for row in await changes(store)} == {"provider", "route", "number", "flow"}
+
+
+async def test_what_is_equal_is_not_touched(store: Store) -> None:
+    await merge(store, whole())
+    before = await changes(store), await living(store, tables.flows), await living(store, tables.numbers)
+    done = await merge(store, whole())  # whose actions have other ids, as they have at each reading of the file
+    assert done.total == 0
+    assert (await changes(store), await living(store, tables.flows), await living(store, tables.numbers)) == before
+
+
+async def test_what_has_changed_is_changed_and_the_rest_left_alone(store: Store) -> None:
+    await merge(store, whole())
+    seen = len(await changes(store))
+    other = Provider(name="carrier", hostname="192.0.2.2", tech_headers={"X-A": "2", "X-B": "1"})
+    done = await merge(store, whole(providers=[other], flows=[flow("echo", {"type": "hangup"})]))
+    assert (done.changed, done.added.total(), done.removed.total()) == ({"provider": 1, "flow": 1}, 0, 0)
+    (provider,) = await living(store, tables.providers)
+    assert provider["hostname"] == "192.0.2.2"
+    assert provider["settings"]["tech_headers"] == [["X-A", "2"], ["X-B", "1"]]
+    assert {row.kind for row in (await changes(store))[seen:]} == {"provider", "flow"}
+
+
+async def test_what_is_declared_no_more_is_deleted_and_may_come_back(store: Store) -> None:
+    await merge(store, whole())
+    done = await merge(store, Declarations(FILE))
+    assert done.removed == {"provider": 1, "route": 1, "number": 1, "flow": 1}
+    assert not await living(store, tables.numbers)
+    done = await merge(store, whole())
+    assert done.changed == {"provider": 1, "route": 1, "number": 1, "flow": 1}  # the same rows, alive again
+    (number,) = await living(store, tables.numbers)
+    assert number["id"] == named_id("number", NUMBER)
+
+
+async def test_what_the_api_made_becomes_the_files_and_keeps_its_id(store: Store) -> None:
+    async with store.write() as transaction:
+        provider = await add_provider(transaction, "carrier", hostname="192.0.2.200")
+        theirs = await add_provider(transaction, "another")
+        made = await add_flow(transaction, "echo")
+        route = await add_route(transaction, provider["id"], target="+44", priority=1, weight=7)
+        number = await add_number(transaction, NUMBER, customer_id=uuid4())
+    done = await merge(store, whole())
+    assert done.changed == {"provider": 1, "route": 1, "number": 1, "flow": 1}
+    assert done.added.total() == 0
+    (changed,) = await living(store, tables.numbers)
+    assert changed["id"] == number["id"]
+    assert (changed["provider_id"], changed["call_flow_id"]) == (provider["id"], made["id"])
+    assert changed["declared_in"] == FILE
+    assert [row["id"] for row in await living(store, tables.routes)] == [route["id"]]
+    kept = {row["id"]: row for row in await living(store, tables.providers)}
+    assert kept[provider["id"]]["hostname"] == "192.0.2.1"
+    assert kept[theirs["id"]]["declared_in"] == ""
+    assert (await merge(store, whole())).total == 0
+    # The file lets go of all but its provider: nothing else of the API's is touched.
+    await merge(store, Declarations(FILE, providers=whole().providers))
+    assert {row["id"] for row in await living(store, tables.providers)} == {provider["id"], theirs["id"]}
+    assert not await living(store, tables.routes)
+
+
+async def test_a_new_route_to_a_provider_of_the_api_has_the_same_id_at_every_start(store: Store) -> None:
+    async with store.write() as transaction:
+        provider = await add_provider(transaction, "carrier")
+    await merge(store, whole())
+    (route,) = await living(store, tables.routes)
+    assert route["id"] == route_id(UUID(int=0), "+44", provider["id"], 1)
+    assert (await merge(store, whole())).total == 0
+
+
+async def test_flows_that_name_one_another_by_id_find_each_other(store: Store) -> None:
+    explicit = uuid4()
+    async with store.write() as transaction:
+        made = await add_flow(transaction, "second")
+    first = flow(
+        "first", {"type": "fetch_flow", "option": {"flow_id": str(explicit)}}, on_complete_flow_id=str(explicit)
+    )
+    flows = [first, flow("second", id=explicit)]
+    await merge(store, Declarations(FILE, flows=flows))
+    rows = {row["name"]: row for row in await living(store, tables.flows)}
+    assert rows["second"]["id"] == made["id"]
+    assert rows["first"]["on_complete_flow_id"] == str(made["id"])
+    assert rows["first"]["actions"][0]["option"] == {"flow_id": str(made["id"])}
+    assert (await merge(store, Declarations(FILE, flows=flows))).total == 0
+
+
+async def test_a_customers_flow_of_the_same_name_stays_the_customers(store: Store) -> None:
+    async with store.write() as transaction:
+        made = await add_flow(transaction, "echo", customer_id=uuid4())
+    await merge(store, whole())
+    rows = {row["id"]: row for row in await living(store, tables.flows)}
+    assert rows[made["id"]]["declared_in"] == ""
+    assert len(rows) == 2
+
+
+async def test_another_name_for_an_id_is_a_change(store: Store) -> None:
+    fixed = uuid4()
+    await merge(store, Declarations(FILE, providers=[Provider(id=fixed, name="old", hostname="192.0.2.1")]))
+    done = await merge(store, Declarations(FILE, providers=[Provider(id=fixed, name="new", hostname="192.0.2.1")]))
+    assert (done.changed, done.removed.total()) == ({"provider": 1}, 0)
+    assert [(row["id"], row["name"]) for row in await living(store, tables.providers)] == [(fixed, "new")]
+
+
+async def test_an_id_whose_row_has_found_another_name_is_not_used_twice(store: Store) -> None:
+    async with store.write() as transaction:
+        made = await add_provider(transaction, "a")
+    file = Declarations(
+        FILE,
+        providers=[Provider(name="a", hostname="192.0.2.1"), Provider(id=made["id"], name="b", hostname="192.0.2.2")],
+    )
+    await merge(store, file)
+    rows = {row["name"]: row["id"] for row in await living(store, tables.providers)}
+    assert rows["a"] == made["id"] != rows["b"]
+    assert (await merge(store, file)).total == 0
+
+
+async def test_another_number_for_an_id_takes_the_old_one_out(store_url: str) -> None:
+    fixed = uuid4()
+    async with process(store_url) as here:
+        await merge(here.store, Declarations(FILE, numbers=[Number(id=fixed, number=NUMBER)]))
+        await here.settled()
+        assert list(here.directory.numbers) == [NUMBER]
+        await merge(here.store, Declarations(FILE, numbers=[Number(id=fixed, number="+15557654321")]))
+        await here.settled()
+        assert list(here.directory.numbers) == ["+15557654321"]
+
+
+async def test_what_another_file_had_declared_is_said(store: Store) -> None:
+    await merge(store, whole())
+    done = await merge(store, Declarations("/etc/other.yaml", providers=whole().providers))
+    assert done.notes == [f"provider carrier was declared in {FILE}, and now is in /etc/other.yaml"]
+    # What the first file declares besides is none of the other's business.
+    assert len(await living(store, tables.numbers)) == 1
+
+
+async def test_a_merge_that_fails_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await merge(store, whole())
+    before = await living(store, tables.providers), await changes(store)
+
+    async def fails(*_: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(declared._Merging, "_insert", fails)
+    with pytest.raises(RuntimeError):
+        await merge(store, whole(providers=[Provider(name="carrier", hostname="192.0.2.2")]))
+    assert (await living(store, tables.providers), await changes(store)) == before
+
+
+async def test_very_many_are_one_change(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "MANY", 500)
+    numbers = [Number(number=f"+1555{index:07}") for index in range(1_000)]
+    async with process(store_url) as here:
+        done = await merge(here.store, Declarations(FILE, numbers=numbers))
+        assert done.added == {"number": 1_000}
+        assert [row.kind for row in await changes(here.store)] == ["all"]
+        await here.settled()
+        assert len(here.directory.numbers) == 1_000
+        assert (await merge(here.store, Declarations(FILE, numbers=numbers))).total == 0
+        await merge(here.store, Declarations(FILE, numbers=numbers[:-1]))
+        await until(lambda: len(here.directory.numbers) == 999)
