@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from routing.errors import RoutingError
 from routing.models import reason_of
+from store.billing import InsufficientBalance
 from store.engines import StoreError
 from store.rows import TokenError
 
@@ -181,6 +183,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     async def _api_error(request: Request, error: ApiError) -> Response:
         return respond(request, error)
+
+    @app.exception_handler(RoutingError)
+    async def _routing(request: Request, error: RoutingError) -> Response:
+        return respond(request, ApiError(error.reason, str(error)))
+
+    @app.exception_handler(InsufficientBalance)
+    async def _unpaid(request: Request, error: InsufficientBalance) -> Response:
+        return respond(request, ApiError("INSUFFICIENT_BALANCE", str(error)))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
