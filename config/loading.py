@@ -114,7 +114,7 @@ def load(
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     warnings = [faults.line(place, f"warning: {problem}") for place, problem in resources.warnings]
     configuration = Configuration(path, settings, resources, warnings, [])
-    without_effect = (*_without_effect(settings), *_out_of_reach(configuration), *_nobody_there(configuration))
+    without_effect = (*_out_of_reach(configuration), *_nobody_there(configuration))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
     return configuration
 
@@ -177,16 +177,6 @@ def _python_flow_names(
     except (ImportError, ValueError) as error:
         faults.add(("flows_module",), f"{error}; correct the module or its name")
     return ()
-
-
-def _without_effect(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
-    later = "comes in a later version; the setting has no effect yet"
-    if settings.api.listen or settings.api.admin_key:
-        yield ("api",), f"the REST API {later}"
-    if settings.store not in ("", ":memory:"):
-        yield ("store",), f"a store other than :memory: {later}, and everything is read from this file at each start"
-    if settings.redis:
-        yield ("redis",), f"sharing state between nodes through Redis {later}"
 
 
 def _nobody_there(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:

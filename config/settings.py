@@ -19,6 +19,7 @@ _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)"
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # RFC 3261 §25.1: product = token [SLASH product-version]; what a Server or User-Agent header may hold in plain text.
 _USER_AGENT = re.compile(r"[A-Za-z0-9.!%*_+`'~/ ()-]+")
+_DATABASE = re.compile(r"sqlite:///\S.*|(postgres|postgresql)://\S+")
 
 
 def _seconds(value: object) -> object:
@@ -215,11 +216,58 @@ class NumberingSettings(_Section):
         return prefix
 
 
-class ApiSettings(_Section):
-    """The REST API of a later version: accepted, and `Configuration.notices` says that it does nothing yet."""
+class RequestRate(_Section):
+    """A token bucket for API requests; one beyond it is refused with 429 and a Retry-After."""
 
-    listen: str = ""
+    rate: float = Field(default=50.0, ge=0)
+    """Requests a second in the long run; 0 switches the limit off."""
+    burst: int = Field(default=100, ge=1)
+    """Requests that may come at once before the rate counts."""
+
+
+class ApiSettings(_Section):
+    """The REST API."""
+
+    listen: str = "127.0.0.1:8080"
+    """HOST:PORT, a free port at 0; "" switches the API off."""
     admin_key: str = Field(default="", repr=False)
+    """Access key of the first super admin; "" has the first start make one up and print it once."""
+    request_rate: RequestRate = RequestRate()
+    """What one customer may ask, where it has no rate of its own."""
+    address_rate: RequestRate = RequestRate(rate=20.0, burst=40)
+    """What one address may ask without credentials, or with wrong ones."""
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, address: str) -> str:
+        if not address:
+            return address
+        host, port = split_host_port(address)
+        if not family_of(host) or port is None:
+            problem = (
+                f'{address!r} is no address to listen at; write HOST:PORT, such as "127.0.0.1:8080", or "" for off'
+            )
+            raise ValueError(problem)
+        return address
+
+    @field_validator("admin_key")
+    @classmethod
+    def _long_enough(cls, key: str) -> str:
+        if key and not re.fullmatch(r"[!-~]{16,255}", key):
+            problem = (
+                "is no access key; write 16 to 255 letters, digits and signs that nobody can guess, or leave it out"
+            )
+            raise ValueError(problem)
+        return key
+
+
+class RetentionSettings(_Section):
+    """How long the store keeps what only grows; 0 keeps it for ever."""
+
+    calls: Seconds = Field(default=90 * 86400.0, ge=0)
+    """Calls that have ended, with their attempts."""
+    events: Seconds = Field(default=7 * 86400.0, ge=0)
+    """Events, and their deliveries to webhooks."""
 
 
 class WebhookSettings(_Section):
@@ -244,10 +292,40 @@ class Settings(_Section):
     api: ApiSettings = ApiSettings()
     webhook: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
-    store: str = ":memory:"
+    store: str = Field(default="sqlite:///./trunkline.db", repr=False)
+    """Where everything is kept: a database's URL, or `:memory:` for nothing. A relative path counts from the directory
+    that the engine was started in."""
     redis: str = Field(default="", repr=False)
+    """A Redis server through which nodes on one store tell each other of changes; "" does without."""
+    retention: RetentionSettings = RetentionSettings()
+    node_name: str = Field(default="", max_length=255)
+    """What this node is called among those on one store, the same at every start; "" is the host's name and the port of
+    the first listener."""
     flows_module: str = ""
     """Python module (importable, or a .py file beside the configuration) that registers flows written in Python."""
+
+    @field_validator("store")
+    @classmethod
+    def _database(cls, url: str) -> str:
+        if not url or url == ":memory:":
+            return ":memory:"
+        if not _DATABASE.fullmatch(url):
+            raise ValueError("is no database; write sqlite:///FILE, postgresql://USER:PASSWORD@HOST/NAME or :memory:")
+        return url
+
+    @field_validator("redis")
+    @classmethod
+    def _redis(cls, url: str) -> str:
+        if url and not re.fullmatch(r"(rediss?|unix)://\S+", url):
+            raise ValueError("is no Redis server; write redis://HOST:PORT/0, rediss://... or unix://PATH")
+        return url
+
+    @field_validator("node_name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("holds a control character; write a plain name, such as sip1")
+        return name
 
     @field_validator("flows_module")
     @classmethod

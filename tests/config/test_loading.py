@@ -74,7 +74,9 @@ def test_an_empty_file_means_the_defaults(read: Load) -> None:
     assert settings.sip.allow_guests
     assert settings.sip.max_call_duration == 4 * 3600
     assert settings.sip.invite_rate.rate == 0
-    assert (settings.api.listen, settings.store, settings.redis) == ("", ":memory:", "")
+    assert (settings.api.listen, settings.api.admin_key) == ("127.0.0.1:8080", "")
+    assert (settings.store, settings.redis, settings.node_name) == ("sqlite:///./trunkline.db", "", "")
+    assert (settings.retention.calls, settings.retention.events) == (90 * 86400, 7 * 86400)
     assert (settings.log.level, settings.log.format) == ("info", "console")
 
 
@@ -316,29 +318,47 @@ def test_a_number_without_a_call_flow_is_a_warning(read: Load, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "note"),
+    "text",
     [
-        (
-            "api: {listen: '127.0.0.1:8080'}",
-            "api: note: the REST API comes in a later version; the setting has no effect yet",
-        ),
-        ("api: {admin_key: k}", "api: note: the REST API comes in a later version; the setting has no effect yet"),
-        (
-            "store: sqlite:///./t.db",
-            "store: note: a store other than :memory: comes in a later version; the setting has no effect yet, "
-            "and everything is read from this file at each start",
-        ),
-        (
-            "redis: redis://u:secret@h",
-            "redis: note: sharing state between nodes through Redis comes in a later version; "
-            "the setting has no effect yet",
-        ),
-        ("store: ':memory:'", ""),
-        ("store: ''\nredis: ''\napi: {listen: ''}", ""),
+        "api: {listen: '0.0.0.0:0', admin_key: '0123456789abcdef', request_rate: {rate: 0}}",
+        "api: {listen: ''}",
+        "api: {listen: '[::1]:8080'}",
+        "store: ':memory:'",
+        "store: sqlite:////var/lib/trunkline/trunkline.db",
+        "store: postgresql://trunkline:secret@db.example/trunkline",
+        "redis: rediss://:secret@redis.example:6380/1",
+        "redis: unix:///run/redis.sock",
+        "retention: {calls: 365d, events: 0}",
+        "node_name: sip1",
     ],
 )
-def test_settings_that_do_nothing_yet_are_told(read: Load, tmp_path: Path, text: str, note: str) -> None:
-    assert read(text).notices == ([f"{tmp_path}/t.yaml:1: {note}"] if note else [])
+def test_settings_of_the_api_and_the_store(read: Load, text: str) -> None:
+    configuration = read(text)
+    assert configuration.warnings + configuration.notices == []
+
+
+def test_a_store_that_is_left_empty_is_in_memory(read: Load) -> None:
+    assert read("store: ''").settings.store == ":memory:"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("api: {listen: '8080'}", "api.listen: '8080' is no address to listen at; write HOST:PORT"),
+        ("api: {listen: 'example.com:80'}", "api.listen: 'example.com:80' is no address to listen at"),
+        ("api: {listen: '127.0.0.1'}", "api.listen: '127.0.0.1' is no address to listen at"),
+        ("api: {admin_key: tooshort}", "api.admin_key: is no access key; write 16 to 255"),
+        ("api: {admin_key: 'sixteen letters with spaces'}", "api.admin_key: is no access key"),
+        ("store: mysql://h/d", "store: is no database; write sqlite:///FILE"),
+        ("store: trunkline.db", "store: is no database; write sqlite:///FILE"),
+        ("redis: 'localhost:6379'", "redis: is no Redis server; write redis://HOST:PORT/0"),
+        ('node_name: "a\\nb"', "node_name: holds a control character"),
+    ],
+)
+def test_wrong_settings_of_the_api_and_the_store(faults: Faults, text: str, fault: str) -> None:
+    (line,) = faults(text)
+    assert line.startswith(f"t.yaml:1: {fault}"), line
+    assert "tooshort" not in line
 
 
 def test_strict_numbering_reaches_the_numbers(faults: Faults, read: Load) -> None:
