@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import accesskeys, agents, conferences, errors, flows, login, providers, queues, routes
+from api import accesskeys, agents, conferences, errors, events, flows, login, providers, queues, routes, webhooks
 from api.requests import Observer, Requests, unobserved
 from api.services import Services
 
@@ -14,10 +14,12 @@ ROUTERS: list[APIRouter] = [
     accesskeys.router,
     agents.router,
     conferences.router,
+    events.router,
     flows.router,
     providers.router,
     queues.router,
     routes.router,
+    webhooks.router,
 ]
 """Those under /v1.0, in the order of the documentation."""
 

@@ -150,6 +150,17 @@ _AGENTS = (
 )
 
 
+async def still_valid(services: Services, caller: Caller) -> bool:
+    """Whether the credentials of a long answer's caller are still good, and its customer not suspended."""
+    query = _AGENTS.where(agents.c.id == caller.agent_id, customers.c.suspended.is_(False))
+    if caller.key_id is not None:
+        lives = sa.or_(accesskeys.c.tm_expire.is_(None), accesskeys.c.tm_expire > services.store.clock())
+        query = query.join(accesskeys, accesskeys.c.agent_id == agents.c.id).where(
+            accesskeys.c.id == caller.key_id, accesskeys.c.tm_delete.is_(None), lives
+        )
+    return await _look_up(services, query) is not None
+
+
 async def _look_up(services: Services, query: Any) -> Mapping[str, Any] | None:
     async with services.store.read() as connection:
         found = (await connection.execute(query)).mappings().one_or_none()

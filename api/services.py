@@ -1,24 +1,32 @@
 """What requests work with. The service builds one of these; nothing in api is global."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request
-from starlette.datastructures import State
 
 from api.limits import Limits
 from api.tokens import Tokens
 from engine.rate_limit import RateLimit
 from flows.environment import FlowEnvironment
 from routing.settings import RoutingSettings
+from store.events import EventBell
 from store.store import Store
 
 
 def _never_looked(_provider_id: UUID) -> tuple[str, datetime | None]:
     return "unknown", None
+
+
+async def _at_once() -> None:
+    """Nothing is between the store and the calls."""
+
+
+async def _written(_record: Any) -> None:
+    """Records are not kept in the background."""
 
 
 @dataclass(slots=True)
@@ -35,7 +43,9 @@ class Services:
         stored: Waits until the record of a call is committed.
         health: What the prober last found of a provider, and when: ("unknown", None) where it never looked.
         draining: Whether the engine is stopping.
-        extra: What single resources need (webhook sender, metrics, …), by name.
+        bell: Rings when there are new events.
+        settled: Waits until what this process has committed counts for calls.
+        streams: Event streams that are open.
     """
 
     store: Store
@@ -44,10 +54,12 @@ class Services:
     clock: Callable[[], float]
     limits: Limits
     guesses: RateLimit
-    stored: Callable[[Any], Any]
+    bell: EventBell
+    stored: Callable[[Any], Awaitable[None]] = _written
     health: Callable[[UUID], tuple[str, datetime | None]] = _never_looked
     draining: Callable[[], bool] = lambda: False
-    extra: State = field(default_factory=State)
+    settled: Callable[[], Awaitable[None]] = _at_once
+    streams: int = 0
 
     def allow(self, customer_id: UUID, rate: int) -> float:
         """Count a request of a customer; the seconds to wait where it is one too many, else 0."""

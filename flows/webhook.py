@@ -14,19 +14,29 @@ from flows.run import ActionError
 
 async def send(env: FlowEnvironment, method: str, uri: str, data: str | Mapping[str, Any] | list[Any]) -> bytes:
     """Sends and returns the answer's body. Raises ActionError, in words, for whatever goes wrong."""
+    body, content_type = _body(data)
+    if len(body) > env.webhook.body:
+        raise ActionError(f"the data is longer than {env.webhook.body} bytes; send less")
+    status, answer = await exchange(env, method, uri, body, {"Content-Type": content_type})
+    if not 200 <= status < 300:
+        raise ActionError(f"{url_text(uri)} answered {status}")
+    return answer
+
+
+async def exchange(
+    env: FlowEnvironment, method: str, uri: str, body: bytes, headers: Mapping[str, str]
+) -> tuple[int, bytes]:
+    """One request; the status and the body of the answer. Raises ActionError where there was none, or too large a one.
+    """
     if env.http is None:
         raise ActionError("this service sends no webhooks")
-    limits = env.webhook
-    body, content_type = _body(data)
-    if len(body) > limits.body:
-        raise ActionError(f"the data is longer than {limits.body} bytes; send less")
     try:
-        async with asyncio.timeout(limits.timeout):
+        async with asyncio.timeout(env.webhook.timeout):
             url = httpx.URL(uri)
             address = await _checked_address(env, url)
-            return await _exchange(env, env.http, method, url, address, body, content_type)
+            return await _exchange(env, env.http, method, url, address, body, headers)
     except TimeoutError:
-        raise ActionError(f"{url_text(uri)} did not answer within {limits.timeout:g} s") from None
+        raise ActionError(f"{url_text(uri)} did not answer within {env.webhook.timeout:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise ActionError(f"{url_text(uri)}: {type(error).__name__}: {error}"[:300]) from None
 
@@ -87,25 +97,23 @@ async def _exchange(
     url: httpx.URL,
     address: str,
     body: bytes,
-    content_type: str,
-) -> bytes:
+    headers: Mapping[str, str],
+) -> tuple[int, bytes]:
     request = client.build_request(
         method,
         url.copy_with(host=address),
         content=body if body or method != "GET" else None,
-        headers={"Host": url.netloc.decode("ascii"), "Content-Type": content_type, "Accept": "application/json"},
+        headers={"Host": url.netloc.decode("ascii"), "Accept": "application/json", **headers},
         extensions={"sni_hostname": url.host} if url.scheme == "https" else None,
     )
     response = await client.send(request, stream=True, follow_redirects=False)
     try:
-        if not response.is_success:
-            raise ActionError(f"{url_text(str(url))} answered {response.status_code}")
         received = bytearray()
         async for chunk in response.aiter_bytes():
             received += chunk
             if len(received) > env.webhook.body:
                 raise ActionError(f"the answer of {url_text(str(url))} is longer than {env.webhook.body} bytes")
-        return bytes(received)
+        return response.status_code, bytes(received)
     finally:
         await response.aclose()
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 from pydantic_core import PydanticSerializationError, to_json
@@ -36,9 +38,12 @@ class Engines:
     by their own process. A database in memory has a single connection for everything.
     """
 
-    def __init__(self, url: URL, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(
+        self, url: URL, writer: AsyncEngine, reader: AsyncEngine, anchor: sqlite3.Connection | None = None
+    ) -> None:
         self._writer = writer
         self._reader = reader
+        self._anchor = anchor
         self.dialect = writer.dialect.name
         self.in_memory = self.dialect == "sqlite" and url.database in (None, "", ":memory:")
         shown = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
@@ -76,6 +81,8 @@ class Engines:
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
+        if self._anchor is not None:
+            self._anchor.close()
 
 
 def _as_json(value: Any) -> str:
@@ -102,9 +109,15 @@ def open_engines(url: str) -> Engines:
         return Engines(parsed, engine, engine)
     asynchronous = parsed.set(drivername="sqlite+aiosqlite")
     if parsed.database in (None, "", ":memory:"):
-        engine = create_async_engine(asynchronous, poolclass=StaticPool, json_serializer=_as_json)
+        name = f"file:trunkline-{uuid4().hex}"
+        shared = parsed.set(
+            drivername="sqlite+aiosqlite", database=name, query={"mode": "memory", "cache": "shared", "uri": "true"}
+        )
+        engine = create_async_engine(shared, poolclass=StaticPool, json_serializer=_as_json)
         _set_up_sqlite(engine, "BEGIN", durable=False)
-        return Engines(parsed, engine, engine)
+        # A request that is cancelled takes its connection along; the database lives as long as this one.
+        anchor = sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True, check_same_thread=False)
+        return Engines(parsed, engine, engine, anchor)
     directory = Path(parsed.database or "").parent
     if not directory.is_dir():
         raise StoreError(f"{directory} is no directory, so {parsed.database} cannot be kept there; make it first")

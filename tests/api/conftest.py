@@ -24,6 +24,7 @@ from routing.hunt import Router
 from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
 from store import rows, tables
+from store.events import EventBell
 from store.store import Store
 
 
@@ -125,9 +126,6 @@ async def api() -> AsyncIterator[Api]:
     store = await Store.open(":memory:")
     key = await bootstrap(store)
 
-    async def stored(_record: Any) -> None:
-        """Nothing is written in the background here."""
-
     services = Services(
         store=store,
         env=environment(),
@@ -135,7 +133,7 @@ async def api() -> AsyncIterator[Api]:
         clock=time.monotonic,
         limits=Limits(0, 0),
         guesses=RateLimit(0, 1),
-        stored=stored,
+        bell=EventBell(store),
     )
     app = make_app(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -1,0 +1,85 @@
+"""The stream of events (server-sent events, WHATWG HTML §9.2): what happens, as it happens, and what was missed."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from pydantic import Field
+from starlette.responses import StreamingResponse
+
+from api.auth import Caller, Who, guarded, still_valid
+from api.errors import ApiError
+from api.services import Services, Use
+from api.webhooks import EventType
+from store import events as stored
+from store.events import event_document
+
+router = APIRouter(tags=["events"])
+
+MOST_STREAMS = 200
+KEEP_ALIVE = 15.0
+"""Seconds of silence after which a comment is sent: proxies close what is silent."""
+# Event ids are counted in 64 bits.
+EventId = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+@router.get("/events", response_class=StreamingResponse, **guarded("customer_agent"))
+async def stream_events(
+    services: Use,
+    caller: Who,
+    since: Annotated[
+        EventId | None, Query(description="Begin after this event's id; left out: with what happens from now on.")
+    ] = None,
+    types: Annotated[list[EventType] | None, Query(description="Types to be sent; none for all.")] = None,
+    last_event_id: Annotated[EventId | None, Header(description="As browsers send it; goes before `since`.")] = None,
+) -> Any:
+    """Events as they happen, `text/event-stream`: `id` to go on from, `event` the type, `data` as webhooks get it.
+    A client that was away sends the last `id` as Last-Event-ID or `since` and is told what it missed; that something
+    is no longer kept is told by an event `missed`."""
+    if services.streams >= MOST_STREAMS:
+        raise ApiError("SERVICE_UNAVAILABLE", "too many event streams are open; try again later", retry_after=30)
+    position = since if last_event_id is None else last_event_id
+    if position is None:
+        position = await stored.newest(services.store)
+    return StreamingResponse(
+        _stream(services, caller, position, types or ()),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _stream(services: Services, caller: Caller, position: int, types: Sequence[str]) -> AsyncIterator[bytes]:
+    whose = None if caller.is_super else [caller.customer_id]
+    clock = services.clock
+    services.streams += 1
+    try:
+        # At once, so that the client knows that it listens.
+        yield b"retry: 2000\n\n"
+        first = await stored.oldest(services.store)
+        if 0 < position < first - 1:
+            yield _format(position, "missed", {"after": position, "before": first})
+        spoke = clock()
+        while not services.draining():
+            ring = services.bell.next_ring()
+            found = await stored.after(services.store, position, customers=whose, types=types)
+            for event in found:
+                yield _format(event.id, event.type, event_document(event.type, event.data, event.tm))
+                position = event.id
+            if found:
+                spoke = clock()
+                continue
+            if clock() - spoke >= KEEP_ALIVE:
+                # A key that was revoked meanwhile is told nothing more.
+                if not await still_valid(services, caller):
+                    return
+                yield b":\n\n"
+                spoke = clock()
+            await ring()
+    finally:
+        services.streams -= 1
+
+
+def _format(number: int, kind: str, data: Any) -> bytes:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return f"id: {number}\nevent: {kind}\ndata: {text}\n\n".encode()

@@ -1,0 +1,166 @@
+"""Webhooks: where a customer's events are sent, and how that went."""
+
+import secrets
+from typing import Annotated, Any, Literal, get_args
+from uuid import UUID
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
+
+from api.auth import Who, guarded
+from api.fields import Body, Detail, Name, Times, Timestamp, given
+from api.listing import Listing, OfCustomer, Pages
+from api.resource import Resource
+from api.services import Use
+from store import rows, tables
+
+router = APIRouter(tags=["webhooks"])
+WEBHOOKS = Resource(tables.webhooks, "webhook")
+
+EventType = Literal[
+    "number_created",
+    "number_updated",
+    "number_deleted",
+    "number_suspended",
+    "number_reactivated",
+    "call_created",
+    "call_ringing",
+    "call_progressing",
+    "call_hangup",
+    "message_received",
+    "message_sent",
+    "provider_healthy",
+    "provider_unhealthy",
+]
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
+Types = Annotated[list[EventType], Field(max_length=len(EVENT_TYPES))]
+
+
+def _web_address(uri: str) -> str:
+    if not uri.startswith(("http://", "https://")) or any(letter <= " " or letter == "\x7f" for letter in uri):
+        raise PydanticCustomError(
+            "INVALID_REQUEST_PARAMETER", "is no web address; write it like https://example.com/path"
+        )
+    return uri
+
+
+WebAddress = Annotated[str, Field(max_length=2048), AfterValidator(_web_address)]
+Secret = Annotated[Name, Field(min_length=16)]
+
+
+class Webhook(Times):
+    """A webhook. Its secret is shown when it is made, and never again. `events`: none for all."""
+
+    id: UUID
+    customer_id: UUID
+    name: str
+    detail: str
+    uri: str
+    events: list[EventType]
+    enabled: bool
+
+
+class NewWebhook(Webhook):
+    """With the secret that deliveries are signed with."""
+
+    secret: str
+
+
+class WebhookCreate(Body):
+    """A new webhook. Without a secret, one is made. It is sent what happens from now on."""
+
+    customer_id: UUID | None = None
+    name: Name = ""
+    detail: Detail = ""
+    uri: WebAddress
+    secret: Secret | None = None
+    events: Types = Field([])
+    enabled: bool = True
+
+
+class WebhookUpdate(Body):
+    """What is to change."""
+
+    name: Name | None = None
+    detail: Detail | None = None
+    uri: WebAddress | None = None
+    secret: Secret | None = None
+    events: Types | None = None
+    enabled: bool | None = None
+
+
+class Delivery(BaseModel):
+    """One event on its way: pending (tried next at `tm_next`), delivered, failed."""
+
+    id: UUID
+    webhook_id: UUID
+    event_id: int
+    type: str
+    status: str
+    attempts: int
+    last_status: int
+    last_error: str
+    tm_next: Timestamp | None
+    tm_create: Timestamp
+    tm_update: Timestamp
+
+
+_CLEARED = {"name": "", "detail": "", "events": []}
+
+
+@router.get("/webhooks", response_model=Listing[Webhook], **guarded("customer_manager"))
+async def list_webhooks(services: Use, caller: Who, paging: Pages, customer_id: OfCustomer = None) -> Any:
+    """The webhooks, newest first."""
+    return await WEBHOOKS.list(services, caller, paging, customer_id=customer_id)
+
+
+@router.post("/webhooks", status_code=201, response_model=NewWebhook, **guarded("customer_admin"))
+async def create_webhook(services: Use, caller: Who, body: WebhookCreate) -> Any:
+    """Create a webhook."""
+    values = body.model_dump() | {
+        "customer_id": caller.owner(body.customer_id),
+        "secret": body.secret or secrets.token_urlsafe(32),
+    }
+    async with services.store.write() as transaction:
+        newest = sa.select(sa.func.coalesce(sa.func.max(tables.events.c.id), 0))
+        values["last_event_id"] = (await transaction.execute(newest)).scalar_one()
+        row = await rows.insert(transaction, tables.webhooks, values)
+        transaction.changed("webhook", row["id"])
+    return row
+
+
+@router.get("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_manager"))
+async def get_webhook(services: Use, caller: Who, webhook_id: UUID) -> Any:
+    """One webhook."""
+    return await WEBHOOKS.get(services, caller, webhook_id)
+
+
+@router.put("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_admin"))
+async def update_webhook(services: Use, caller: Who, webhook_id: UUID, body: WebhookUpdate) -> Any:
+    """Change a webhook. One that is enabled again is sent what happened meanwhile, as far as events are kept."""
+    return await WEBHOOKS.update(services, caller, webhook_id, given(body, _CLEARED))
+
+
+@router.delete("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_admin"))
+async def delete_webhook(services: Use, caller: Who, webhook_id: UUID) -> Any:
+    """Delete a webhook; what is still waiting for it is not sent."""
+    return await WEBHOOKS.delete(services, caller, webhook_id)
+
+
+@router.get("/webhooks/{webhook_id}/deliveries", response_model=Listing[Delivery], **guarded("customer_manager"))
+async def list_deliveries(
+    services: Use,
+    caller: Who,
+    paging: Pages,
+    webhook_id: UUID,
+    status: Annotated[Literal["pending", "delivered", "failed"] | None, Query()] = None,
+) -> Any:
+    """What was sent, is waiting or has failed, newest first."""
+    columns = tables.deliveries.c
+    where = [columns.webhook_id == webhook_id] + ([] if status is None else [columns.status == status])
+    async with services.store.read() as connection:
+        await WEBHOOKS.find(connection, caller, webhook_id)
+        page = await rows.page(connection, tables.deliveries, *where, size=paging.size, token=paging.token)
+    return {"result": page.rows, "next_page_token": page.next_token}

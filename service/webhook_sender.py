@@ -1,0 +1,134 @@
+"""Sends what webhooks are to be told: signed, a few at a time, again until it is taken or a day has passed."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.contracts import Log
+from flows.environment import FlowEnvironment
+from flows.run import ActionError
+from flows.webhook import exchange
+from store import deliveries
+from store.deliveries import Due
+from store.engines import StoreError
+from store.events import EventBell, event_document
+from store.store import Store
+
+AT_ONCE: Final = 32
+AT_ONCE_EACH: Final = 4
+"""To one webhook: a slow one must not hold up the others."""
+SIGNATURE: Final = "X-Trunkline-Signature"
+
+
+def signature(secret: str, timestamp: int, body: bytes) -> str:
+    """`t=<Unix seconds>,v1=<HMAC-SHA-256 of "<t>.<body>" in hexadecimal>`: whoever knows the secret can tell that we
+    sent it, and when, so that a copy sent again later is noticed."""
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
+
+
+class WebhookSender:
+    """One task that turns events into deliveries and starts due ones, and a bounded set of deliveries on their way."""
+
+    def __init__(self, store: Store, env: FlowEnvironment, bell: EventBell, platform: UUID, log: Log) -> None:
+        self._store = store
+        self._env = env
+        self._bell = bell
+        self._platform = platform
+        self._log = log
+        self._task: asyncio.Task[None] | None = None
+        self._sending: dict[asyncio.Task[None], UUID] = {}
+        self._wake = asyncio.Event()
+        self.delivered = 0
+        self.failed = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="webhooks")
+
+    async def close(self) -> None:
+        """End. What is on its way and not answered is sent again after the next start."""
+        tasks = [*self._sending, *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self) -> None:
+        failing = False
+        while True:
+            self._wake.clear()
+            ring = self._bell.next_ring()
+            try:
+                more = await deliveries.spread(self._store, self._platform)
+                started = await self._start_due()
+                failing = False
+            except (StoreError, SQLAlchemyError, OSError) as error:
+                if not failing:
+                    self._log.error("webhooks wait for the store", error=str(error)[:300])
+                failing, more, started = True, 0, 0
+            if not more and not started:
+                await self._until_woken(ring)
+
+    async def _until_woken(self, ring: Callable[[], Awaitable[None]]) -> None:
+        waits = [asyncio.ensure_future(ring()), asyncio.ensure_future(self._wake.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _start_due(self) -> int:
+        """Begin to send what is due; how many."""
+        free = AT_ONCE - len(self._sending)
+        if free <= 0:
+            return 0  # the first that is done wakes us
+        going = list(self._sending.values())
+        busy = [webhook for webhook in set(going) if going.count(webhook) >= AT_ONCE_EACH]
+        found = await deliveries.claim(self._store, min(free, AT_ONCE_EACH), busy)
+        for due in found:
+            task = asyncio.get_running_loop().create_task(self._send(due), name=f"webhook {due.id}")
+            self._sending[task] = due.webhook_id
+            task.add_done_callback(self._sent)
+        return len(found)
+
+    def _sent(self, task: "asyncio.Task[None]") -> None:
+        self._sending.pop(task, None)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("webhook", error=repr(error))
+
+    async def _send(self, due: Due) -> None:
+        body = json.dumps(
+            event_document(due.type, due.data, due.tm), ensure_ascii=False, separators=(",", ":")
+        ).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "Trunkline",
+            "X-Trunkline-Event": due.type,
+            "X-Trunkline-Event-Id": str(due.event_id),
+            "X-Trunkline-Delivery": str(due.id),
+            SIGNATURE: signature(due.secret, int(self._env.wall()), body),
+        }
+        status, problem = 0, ""
+        try:
+            status, _ = await exchange(self._env, "POST", due.uri, body, headers)
+            if not 200 <= status < 300:
+                problem = f"answered {status}"
+        except ActionError as error:
+            problem = str(error)
+        # Not told, it is sent again after its lease: twice is better than never.
+        with suppress(StoreError, SQLAlchemyError, OSError):
+            again = await deliveries.done(self._store, due, status, problem)
+            if not problem:
+                self.delivered += 1
+            elif not again:
+                self.failed += 1
+                self._log.warning("webhook given up", webhook=str(due.webhook_id), type=due.type, error=problem)
