@@ -26,6 +26,7 @@ from engine.refusals import Refusals
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop, Located, Transport
+from engine.sip.ping import Ping
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
@@ -141,6 +142,24 @@ class UserAgent:
         if not leg.ended:
             self.calls.add(leg)
         return leg
+
+    async def ping(self, uri: str, destination: str, domain: str, patience: float) -> tuple[int, str]:
+        """Send OPTIONS to `destination` (a SIP URI): status and reason phrase of the answer; 0 and the cause where
+        there was none within `patience` seconds."""
+        answered: asyncio.Future[tuple[int, str]] = self.loop.create_future()
+
+        def tell(status: int, reason: str) -> None:
+            if not answered.done():
+                answered.set_result((status, reason))
+
+        ping = Ping(self.endpoint, uri, destination, domain, tell)
+        try:
+            async with asyncio.timeout(patience):
+                return await answered
+        except TimeoutError:
+            return 0, "no response"
+        finally:
+            ping.give_up(self.now())
 
     def _invited(self, session: UasSession) -> None:
         call = Call(self, session, session.source, self.now())
