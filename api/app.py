@@ -4,7 +4,22 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 
-from api import accesskeys, agents, conferences, errors, events, flows, login, providers, queues, routes, webhooks
+from api import (
+    accesskeys,
+    agents,
+    available_numbers,
+    conferences,
+    errors,
+    events,
+    flows,
+    inventory,
+    login,
+    numbers,
+    providers,
+    queues,
+    routes,
+    webhooks,
+)
 from api.requests import Observer, Requests, unobserved
 from api.services import Services
 
@@ -13,9 +28,12 @@ ROUTERS: list[APIRouter] = [
     login.router,
     accesskeys.router,
     agents.router,
+    available_numbers.router,
     conferences.router,
     events.router,
     flows.router,
+    inventory.router,
+    numbers.router,
     providers.router,
     queues.router,
     routes.router,

@@ -134,6 +134,13 @@ def not_found(resource: str, identifier: object) -> ApiError:
     return ApiError(f"{words}_NOT_FOUND", f"there is no {resource} {identifier}; list them to find its id")
 
 
+def fault_in(field: str, reason: str, problem: str) -> ApiError:
+    """A field of the body is wrong in a way that its type does not tell: 400, also for what the body names and there
+    is not (`…_NOT_FOUND`)."""
+    violation = Violation(field=field, reason=reason, message=problem)
+    return ApiError(reason, f"{field}: {problem}", status="INVALID_ARGUMENT", details=[violation])
+
+
 def error_responses(*http: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of an operation: the envelope for each of these and for what any operation can answer."""
     return {

@@ -1,0 +1,130 @@
+"""The inventory: numbers on offer, brought in one by one or by a CSV file. Super admins only."""
+
+import json
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.auth import Who, guarded
+from api.csv_upload import Upload, UploadResult
+from api.errors import ApiError
+from api.fields import Times, refuse_declared
+from api.listing import Listing, Pages
+from api.numbers import NUMBERS, asked_number
+from api.offers import InventoryCreate, offer_of
+from api.providers import require_provider
+from api.services import Use
+from api.shapes import checked
+from routing.identifiers import NIL
+from routing.lifecycle import check_offerable
+from routing.models import NumberType
+from routing.numbering import NumberKind
+from store import numbers, tables
+
+router = APIRouter(tags=["inventory"])
+
+
+class InventoryNumber(Times):
+    """A number on offer. `price` is what provisioning it costs, in micro-units."""
+
+    id: UUID
+    number: str
+    type: NumberType
+    name: str
+    provider_id: UUID
+    price: int
+    country: str
+    region: str
+    city: str
+    kind: NumberKind
+    declared_in: str
+
+
+@router.get("/inventory", response_model=Listing[InventoryNumber], **guarded("project_super_admin"))
+async def list_inventory(
+    services: Use,
+    caller: Who,
+    paging: Pages,
+    number: Annotated[str | None, Query(max_length=64)] = None,
+    country: Annotated[str | None, Query(pattern="^[A-Za-z]{2}$")] = None,
+    provider_id: Annotated[UUID | None, Query()] = None,
+) -> Any:
+    """The numbers on offer, newest first."""
+    columns = tables.numbers.c
+    where = [columns.status == "available"]
+    where += [] if number is None else [columns.number == asked_number(number)]
+    where += [] if country is None else [columns.country == country.upper()]
+    where += [] if provider_id is None else [columns.provider_id == provider_id]
+    # They are nobody's: the index of customers finds them among all numbers.
+    return await NUMBERS.list(services, caller, paging, *where, customer_id=NIL)
+
+
+def _two_bodies() -> dict[str, Any]:
+    """The options of the operation that takes JSON or CSV: FastAPI knows bodies of one kind only."""
+    options = guarded("project_super_admin", 409)
+    header = {
+        "type": "string",
+        "format": "binary",
+        "examples": ["number,provider,price\n+15551234567,primary,1000000\n"],
+    }
+    schema = InventoryCreate.model_json_schema()
+    options["openapi_extra"] |= {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema}, "text/csv": {"schema": header}},
+        }
+    }
+    options["responses"] |= {200: {"model": UploadResult, "description": "What has become of a CSV file's lines."}}
+    return options
+
+
+@router.post("/inventory", status_code=201, response_model=InventoryNumber, **_two_bodies())
+async def offer_numbers(services: Use, caller: Who, request: Request) -> Any:
+    """Put a number on offer (JSON), or many (`Content-Type: text/csv`, UTF-8).
+
+    The first line of a CSV file names its columns: `number`, and any of `provider` (its name or id), `price`, `name`,
+    `country`, `region`, `city`, `kind`. Good lines are taken, a few hundred at a time; the others are in the answer,
+    each with its reason. Numbers that are on offer already take over what the file says, so the same file can be sent
+    again, also after a connection was lost.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/csv":
+        result = await Upload(services).run(await request.body())
+        return Response(result.model_dump_json(), media_type="application/json")
+    row = offer_of(services, checked(InventoryCreate, _json(await request.body())))
+    async with services.store.write() as transaction:
+        if row["provider_id"] != NIL:
+            await require_provider(transaction, row["provider_id"])
+        made = await numbers.make(transaction, row)
+        if made is None:
+            known = await numbers.living(transaction, row["number"])
+            check_offerable(None if known is None else known["status"], row["number"])
+            raise ApiError("NUMBER_ALREADY_EXISTS", f"{row['number']} was changed at the same time; try again")
+        transaction.changed("number", made["id"], made["number"])
+    return made
+
+
+@router.delete("/inventory/{number_id}", response_model=InventoryNumber, **guarded("project_super_admin", 409))
+async def withdraw_number(services: Use, caller: Who, number_id: UUID) -> Any:
+    """Take a number out of the inventory; the answer is what it was, with `tm_delete`."""
+    async with services.store.write() as transaction:
+        row = await numbers.withdraw(transaction, number_id)
+        if row is None:
+            known = await NUMBERS.find(transaction, caller, number_id)
+            refuse_declared(known, "number")
+            problem = f"{known['number']} is {known['status']} and no more on offer; DELETE /numbers/{number_id} it"
+            raise ApiError("NUMBER_STATE_INVALID", problem)
+        transaction.changed("number", row["id"], row["number"])
+    return row
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    """Raises ApiError for what is no JSON object, as FastAPI does for other operations."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        problem = "the body is no JSON object; send one with Content-Type: application/json, or a file as text/csv"
+        raise ApiError("INVALID_JSON_BODY", problem)
+    return document

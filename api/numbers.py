@@ -1,0 +1,317 @@
+"""Numbers: provisioned from the inventory, made (virtual ones) or ported in; given flows, suspended, released."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field, JsonValue
+
+from api.auth import Caller, Who, guarded
+from api.errors import ApiError, fault_in
+from api.fields import Body, Detail, Metadata, Name, Times, Timestamp, given, refuse_declared
+from api.flows import require_flow
+from api.listing import Listing, OfCustomer, Pages
+from api.providers import require_provider
+from api.resource import Resource
+from api.services import Services, Use
+from routing.errors import RoutingError
+from routing.identifiers import NIL
+from routing.lifecycle import DELETION, check_not_reserved, moved, provisioned_from, released_from
+from routing.models import NumberStatus, NumberType
+from routing.numbering import NumberKind, checked_number, describe_number, is_e164, is_virtual, without_separators
+from routing.tiers import check_virtual_number_limit
+from store import numbers, tables
+from store.billing import purchase
+from store.rows import Row
+from store.store import Transaction
+
+router = APIRouter(tags=["numbers"])
+NUMBERS = Resource(tables.numbers, "number")
+
+Origin = Literal["provisioned", "ported", "hosted"]
+WrittenNumber = Annotated[str, Field(max_length=64, examples=["+15551234567"])]
+"""A number as people write it; `read_number` makes it E.164."""
+
+
+class Number(Times):
+    """A number. `kind` is what the search calls `type`: local, toll_free, mobile, national or virtual."""
+
+    id: UUID
+    customer_id: UUID
+    number: str
+    type: NumberType
+    name: str
+    detail: str
+    call_flow_id: UUID
+    message_flow_id: UUID
+    status: NumberStatus
+    metadata: dict[str, JsonValue]
+    provider_id: UUID
+    origin: Origin
+    country: str
+    region: str
+    city: str
+    kind: NumberKind
+    declared_in: str
+    """The configuration file that owns it; "" for one of the API."""
+    tm_purchase: Timestamp | None
+
+
+class NumberCreate(Body):
+    """A number to be had. A normal one must be on offer, and its price is paid; a virtual one, `+899` and nine digits,
+    is free. `origin` other than `provisioned`, and `provider_id`, are for super admins: a number that is brought from
+    elsewhere needs no offer, but somebody who knows that it is the customer's."""
+
+    number: WrittenNumber
+    customer_id: UUID | None = None
+    name: Name = ""
+    detail: Detail = ""
+    call_flow_id: UUID = NIL
+    message_flow_id: UUID = NIL
+    metadata: Metadata = Field({})
+    provider_id: UUID = NIL
+    origin: Origin = "provisioned"
+
+
+class NumberUpdate(Body):
+    """What is to change. `provider_id` is for super admins."""
+
+    name: Name | None = None
+    detail: Detail | None = None
+    call_flow_id: UUID | None = None
+    message_flow_id: UUID | None = None
+    metadata: Metadata | None = None
+    provider_id: UUID | None = None
+
+
+_CLEARED = {
+    "name": "",
+    "detail": "",
+    "call_flow_id": NIL,
+    "message_flow_id": NIL,
+    "metadata": {},
+    "provider_id": NIL,
+}
+
+
+@router.get("/numbers", response_model=Listing[Number], **guarded("customer_agent"))
+async def list_numbers(
+    services: Use,
+    caller: Who,
+    paging: Pages,
+    customer_id: OfCustomer = None,
+    number: Annotated[str | None, Query(max_length=64, description="This number, with or without its +.")] = None,
+    type: Annotated[NumberType | None, Query()] = None,  # noqa: A002  # the parameter's name
+    status: Annotated[NumberStatus | None, Query()] = None,
+    name: Annotated[Name | None, Query()] = None,
+) -> Any:
+    """The numbers, newest first. Super admins see those in the inventory, too."""
+    columns = tables.numbers.c
+    where = [] if number is None else [columns.number == asked_number(number)]
+    where += [
+        column == value
+        for column, value in ((columns.type, type), (columns.status, status), (columns.name, name))
+        if value is not None
+    ]
+    return await NUMBERS.list(services, caller, paging, *where, customer_id=customer_id)
+
+
+@router.post("/numbers", status_code=201, response_model=Number, **guarded("customer_admin", 402, 409))
+async def create_number(services: Use, caller: Who, body: NumberCreate) -> Any:
+    """Provision a number: take a normal one out of the inventory and pay its price, make a virtual one, or bring one
+    from elsewhere (`origin` `ported` or `hosted`; super admins)."""
+    owner = caller.owner(None if body.customer_id == NIL else body.customer_id)
+    number = read_number(services, body.number)
+    _refuse_special(caller, number, body)
+    async with services.store.write() as transaction:
+        await _hold_owner(transaction, owner, number)
+        await _require_references(transaction, owner, body)
+        row = await _acquire(transaction, owner, number, body)
+        _tell(transaction, "number_created", row)
+    return row
+
+
+@router.get("/numbers/{number_id}", response_model=Number, **guarded("customer_agent"))
+async def get_number(services: Use, caller: Who, number_id: UUID) -> Any:
+    """One number."""
+    return await NUMBERS.get(services, caller, number_id)
+
+
+@router.put("/numbers/{number_id}", response_model=Number, **guarded("customer_manager", 409))
+async def update_number(services: Use, caller: Who, number_id: UUID, body: NumberUpdate) -> Any:
+    """Change a number. Calls that are up go on with what they began with."""
+    values = given(body, _CLEARED)
+    async with services.store.write() as transaction:
+        before = await NUMBERS.find(transaction, caller, number_id)
+        _refuse_provider(caller, before["number"], body)
+        await _require_references(transaction, before["customer_id"], body)
+        return await _change(transaction, caller, number_id, _Move(numbers.IN_USE, values, "number_updated", _in_use))
+
+
+@router.delete("/numbers/{number_id}", response_model=Number, **guarded("customer_admin", 409))
+async def delete_number(services: Use, caller: Who, number_id: UUID) -> Any:
+    """Release a number, for good; the answer is what it was, with `tm_delete`. What it cost is not paid back."""
+    async with services.store.write() as transaction:
+        released = {"tm_delete": transaction.now, "status": "released", "call_flow_id": NIL, "message_flow_id": NIL}
+        move = _Move(tuple(DELETION), released, "number_deleted", released_from)
+        return await _change(transaction, caller, number_id, move)
+
+
+@router.post("/numbers/{number_id}/suspend", response_model=Number, **guarded("customer_manager", 409))
+async def suspend_number(services: Use, caller: Who, number_id: UUID) -> Any:
+    """Let an active number rest: calls to it are refused until it is reactivated."""
+    async with services.store.write() as transaction:
+        return await _change(transaction, caller, number_id, _SUSPEND)
+
+
+@router.post("/numbers/{number_id}/reactivate", response_model=Number, **guarded("customer_manager", 409))
+async def reactivate_number(services: Use, caller: Who, number_id: UUID) -> Any:
+    """Let a suspended number take calls again."""
+    async with services.store.write() as transaction:
+        return await _change(transaction, caller, number_id, _REACTIVATE)
+
+
+# ---- having one
+
+
+async def _hold_owner(transaction: Transaction, owner: UUID, number: str) -> None:
+    """Raises ApiError CUSTOMER_NOT_FOUND, RoutingError VIRTUAL_NUMBER_LIMIT."""
+    virtual = is_virtual(number)
+    tier = await numbers.hold_customer(transaction, owner, alone=virtual)
+    if tier is None:
+        problem = f"customer_id: there is no customer {owner}; list the customers to find its id"
+        raise ApiError("CUSTOMER_NOT_FOUND", problem, status="INVALID_ARGUMENT")
+    if virtual and tier != "unlimited":
+        check_virtual_number_limit(tier, await numbers.virtual_held(transaction, owner))
+
+
+async def _acquire(transaction: Transaction, owner: UUID, number: str, body: NumberCreate) -> Row:
+    """The number as the owner's. Raises RoutingError NUMBER_ALREADY_EXISTS, NUMBER_NOT_AVAILABLE; ApiError
+    DECLARED_IN_FILE; InsufficientBalance."""
+    wanted = body.model_dump(include={"name", "detail", "metadata", "call_flow_id", "message_flow_id", "origin"})
+    if body.provider_id != NIL:
+        wanted["provider_id"] = body.provider_id
+    if body.origin == "provisioned":
+        row = await numbers.take(transaction, number, owner, wanted)
+        if row is not None:
+            await purchase(transaction, owner, row["price"], row["id"], f"number {number}")
+            return row
+        known = await numbers.living(transaction, number)
+        if known is not None and known["status"] == "available":
+            refuse_declared(known, "number")
+        provisioned_from(None if known is None else known["status"], number)
+    country, kind = describe_number(number)
+    made = wanted | {
+        "customer_id": owner,
+        "number": number,
+        "type": "virtual" if is_virtual(number) else "normal",
+        "status": "active",
+        "country": country,
+        "kind": kind,
+        "tm_purchase": transaction.now,
+    }
+    row = await numbers.make(transaction, made)
+    if row is None:
+        problem = f"{number} exists here already; choose another number"
+        raise ApiError("NUMBER_ALREADY_EXISTS", problem)
+    return row
+
+
+def read_number(services: Services, text: str) -> str:
+    """A number of a body, in normal form. Raises ApiError INVALID_NUMBER, VIRTUAL_NUMBER_FORMAT_INVALID,
+    VIRTUAL_NUMBER_RESERVED."""
+    try:
+        number = checked_number(text, strict=services.routing.strict)
+        check_not_reserved(services.routing, number)
+    except RoutingError as error:
+        raise fault_in("number", error.reason, str(error)) from None
+    return number
+
+
+def _refuse_special(caller: Caller, number: str, body: NumberCreate) -> None:
+    _refuse_provider(caller, number, body)
+    if body.origin == "provisioned":
+        return
+    if not caller.is_super:
+        # Calls to a number of ours stay here: whoever could claim any number would get other people's calls.
+        problem = f"origin: only a super admin brings in {body.origin} numbers; ask the platform to do it"
+        raise ApiError("PERMISSION_DENIED", problem)
+    if is_virtual(number):
+        problem = "virtual numbers exist only here and are neither ported nor hosted; leave origin out"
+        raise fault_in("origin", "INVALID_REQUEST_PARAMETER", problem)
+
+
+def _refuse_provider(caller: Caller, number: str, body: NumberCreate | NumberUpdate) -> None:
+    if body.provider_id in (None, NIL):
+        return
+    if not caller.is_super:
+        raise ApiError("PERMISSION_DENIED", "provider_id: only a super admin sets the provider; leave it out")
+    if is_virtual(number):
+        problem = "a virtual number arrives on no provider; leave provider_id out"
+        raise fault_in("provider_id", "INVALID_REQUEST_PARAMETER", problem)
+
+
+async def _require_references(transaction: Transaction, owner: UUID, body: NumberCreate | NumberUpdate) -> None:
+    """Raises ApiError FLOW_NOT_FOUND, PROVIDER_NOT_FOUND as faults of the body."""
+    await require_flow(transaction, owner, body.call_flow_id or NIL, "call_flow_id")
+    await require_flow(transaction, owner, body.message_flow_id or NIL, "message_flow_id")
+    if body.provider_id not in (None, NIL):
+        await require_provider(transaction, body.provider_id)
+
+
+# ---- changing one
+
+
+@dataclass(slots=True, frozen=True)
+class _Move:
+    """A change of a number in one of the statuses `before`. `refuse` raises for a number in any other."""
+
+    before: tuple[NumberStatus, ...]
+    values: dict[str, Any]
+    news: str
+    refuse: Callable[[NumberStatus, str], Any]
+
+
+def _in_use(status: NumberStatus, number: str) -> None:
+    if status not in numbers.IN_USE:
+        raise RoutingError("NUMBER_STATE_INVALID", f"{number} is {status} and nobody's; provision it first")
+
+
+_SUSPEND = _Move(
+    ("active",), {"status": "suspended"}, "number_suspended", lambda status, number: moved(status, "suspend", number)
+)
+_REACTIVATE = _Move(
+    ("suspended",),
+    {"status": "active"},
+    "number_reactivated",
+    lambda status, number: moved(status, "reactivate", number),
+)
+
+
+async def _change(transaction: Transaction, caller: Caller, number_id: UUID, move: _Move) -> Row:
+    """Raises ApiError NUMBER_NOT_FOUND, DECLARED_IN_FILE, and NUMBER_STATE_INVALID (this one RoutingError, too)."""
+    row = await numbers.change(transaction, number_id, caller.scope, move.before, move.values)
+    if row is None:
+        now = await NUMBERS.find(transaction, caller, number_id)
+        refuse_declared(now, "number")
+        move.refuse(now["status"], now["number"])
+        # It has just become what it was to be.
+        raise ApiError("NUMBER_STATE_INVALID", f"{now['number']} was changed at the same time; try again")
+    _tell(transaction, move.news, row)
+    return row
+
+
+def _tell(transaction: Transaction, news: str, row: Row) -> None:
+    transaction.changed("number", row["id"], row["number"])
+    transaction.event(news, row["customer_id"], Number.model_validate(row).model_dump(mode="json"))
+
+
+def asked_number(text: str) -> str:
+    """A number in a query, where `+` arrives as a space if the client did not escape it; "" for what is none."""
+    number = f"+{without_separators(text).removeprefix('+')}"
+    return number if is_e164(number) else ""
+
+
+__all__ = ["NUMBERS", "Number", "WrittenNumber", "asked_number", "read_number", "router"]
