@@ -1,12 +1,22 @@
-"""How thoroughly hypothesis searches: `HYPOTHESIS_PROFILE=thorough` in the environment, or the quick default.
+"""What holds for every test: how thoroughly hypothesis searches, what an engine of a test leaves alone, and servers.
 
-The quick profile tries the same examples in every run, so that a run that failed fails again, here and in CI. The
-thorough one searches anew every time; what it finds becomes a test of its own or an `@example`.
+`HYPOTHESIS_PROFILE=thorough` in the environment, or the quick default: the quick profile tries the same examples in
+every run, so that a run that failed fails again, here and in CI. The thorough one searches anew every time; what it
+finds becomes a test of its own or an `@example`.
 """
 
 import os
 
 from hypothesis import settings
+
+# An engine that a test starts from a small file would listen on the API's port and write a database beside the
+# sources, and two of them would meet there. This goes before what a file says: a test that wants an API or a database
+# on disk gives its engine an environment of its own (`engine_environment` of tests/peers/engine.py).
+os.environ["TRUNKLINE_API__LISTEN"] = ""
+os.environ["TRUNKLINE_STORE"] = ":memory:"
+
+# The fixtures postgres_server, postgres_url, store_url, redis_server and redis_url, for tests of every package.
+pytest_plugins = ["tests.peers.postgres", "tests.peers.redis_server"]
 
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1000, derandomize=False, deadline=None, print_blob=True)

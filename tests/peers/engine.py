@@ -23,6 +23,15 @@ def write_config(directory: Path, config: dict[str, Any]) -> Path:
     return path
 
 
+def engine_environment(config: dict[str, Any]) -> dict[str, str]:
+    """What an engine's environment has to say for the API and the store of its `config` to count: tests/conftest.py
+    switches both off for every process of the test run, and that goes before a file."""
+    return {
+        "TRUNKLINE_API__LISTEN": config.get("api", {}).get("listen", ""),
+        "TRUNKLINE_STORE": config.get("store", ":memory:"),
+    }
+
+
 class Engine:
     """One running engine. A context manager; leaving it ends the process with SIGTERM."""
 
@@ -32,13 +41,14 @@ class Engine:
     @classmethod
     def start(cls, config_path: Path, *, timeout: float = 15.0) -> "Engine":
         """Starts `serve -c config_path` and returns when every listener of the file has its line."""
+        config = yaml.safe_load(config_path.read_text())
         process = Process(
             [sys.executable, "-c", "from service.cli import main; main()", "serve", "-c", str(config_path)],
             cwd=ROOT,
-            env={"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "500"},
+            env={"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "500"} | engine_environment(config),
         )
         try:
-            for url in yaml.safe_load(config_path.read_text())["sip"]["listen"]:
+            for url in config["sip"]["listen"]:
                 scheme, _, address = url.partition("://")
                 process.wait_line(rf"(?i)\b{re.escape(scheme)}\b.*{re.escape(address)}", timeout)
         except BaseException:

@@ -16,9 +16,10 @@ from typing import Self
 import pytest
 
 
-def require(program: str, package: str) -> str:
-    """The path of a peer program. Without it the test is skipped, saying how to get it; in CI that is a failure."""
-    path = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/bin")
+def require(program: str, package: str, *folders: str) -> str:
+    """The path of a peer program, on the PATH or in `folders`. Without it the test is skipped, saying how to get it;
+    in CI that is a failure."""
+    path = shutil.which(program, path=":".join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/bin", *folders]))
     if path is None:
         message = f"{program} is not installed: apt-get install {package}"
         if os.environ.get("CI") == "true":

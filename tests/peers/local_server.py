@@ -1,0 +1,106 @@
+"""A server on a free TCP port of 127.0.0.1 that tests may stop and start again in the middle of a test.
+
+It ends with the test run whatever happens to that: by the fixture that owns it, and by the kernel when the test run is
+killed.
+"""
+
+import random
+import shutil
+import socket
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tests.peers.process import Process
+
+HOST = "127.0.0.1"
+
+# Below the ports that Linux gives to outgoing connections (32768 on). On one of those a client that tries to connect
+# to a server which is down can be given that very port, connects to itself, and keeps the server from coming back.
+_PORTS = range(10000, 20000)
+
+
+def free_tcp_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody has at this moment."""
+    for port in random.sample(_PORTS, 100):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError(f"no free TCP port was found between {_PORTS.start} and {_PORTS.stop}")
+
+
+def ending_with_parent(sign: str, *, user: str = "", group: str = "") -> list[str]:
+    """What to put before a command so that the kernel sends it `sign` when this thread ends, however it ends; and so
+    that it runs as `user` and `group`, which takes root. Nothing where there is no setpriv (util-linux)."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return []
+    identity = [f"--reuid={user}", f"--regid={group}", "--clear-groups"] if user else []
+    return [setpriv, f"--pdeathsig={sign}", *identity, "--"]
+
+
+class LocalServer:
+    """What the servers have in common: one port for all their life, `start` and `stop`. A context manager."""
+
+    ready = ""
+    """The pattern of the line that says that it takes connections."""
+
+    def __init__(self) -> None:
+        self.port = free_tcp_port()
+        self._process: Process | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 where it does not run."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
+    def log(self) -> str:
+        """All that it has printed since its last start."""
+        return "" if self._process is None else self._process.log
+
+    def command(self) -> Sequence[str]:
+        """The words that start it in the foreground, on `port`."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Starts it, and returns when it takes connections. Does nothing where it runs."""
+        if self._process is not None:
+            return
+        # The signal at the parent's end comes at the end of the thread that started it.
+        assert threading.current_thread() is threading.main_thread(), "start it from the main thread"
+        process = Process(self.command())
+        try:
+            process.wait_line(self.ready, 20)
+        except BaseException:
+            process.stop()
+            raise
+        self._process = process
+
+    def stop(self) -> None:
+        """Ends it; its clients lose their connections. Does nothing where it does not run."""
+        process, self._process = self._process, None
+        if process is not None:
+            self.end(process)
+
+    def end(self, process: Process) -> None:
+        """How its process is ended."""
+        process.stop()
+
+    def close(self) -> None:
+        """Ends it for good."""
+        self.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,192 @@
+"""A PostgreSQL server of the test run's own, and a fresh database for every test that asks for one.
+
+Debian's `postgresql` has all that is needed. Its cluster and its service are left alone: the server here has a
+directory, a port and a superuser of its own. What is tested connects as `trunkline`, a role that owns its database and
+nothing else, as it would in production.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.peers.local_server import HOST, LocalServer, ending_with_parent
+from tests.peers.process import Process, require
+
+ROLE = "trunkline"
+"""Who connects."""
+
+_SUPERUSER = "postgres"
+
+_SETTINGS = {
+    "listen_addresses": HOST,
+    "fsync": "off",  # nothing here outlives a test; `kill -9` of a server loses nothing by it, only a power cut does
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "200",
+    "max_wal_size": "256MB",
+    "log_checkpoints": "off",
+    "lc_messages": "C",  # its log is read
+}
+
+
+def _folders() -> list[str]:
+    """Where servers are that are not on the PATH, as on Debian; the newest first."""
+    found = Path("/usr/lib/postgresql").glob("*/bin")
+    return [str(path) for path in sorted(found, key=lambda path: path.parent.name.zfill(3), reverse=True)] + [
+        "/usr/local/pgsql/bin"
+    ]
+
+
+def _other_user() -> pwd.struct_passwd | None:
+    """Whom the server runs as: it refuses to be root's."""
+    if os.geteuid() != 0:
+        return None
+    with suppress(KeyError):
+        return pwd.getpwnam("postgres")
+    return pwd.getpwnam("nobody")
+
+
+class PostgresServer(LocalServer):
+    """One running server with a database cluster in a temporary directory. A context manager; leaving it ends the
+    server and removes the directory.
+
+    Its methods block, the loop of an asynchronous test included: some 10 ms for a question, 100 ms for `start` and
+    `stop`.
+    """
+
+    ready = r"database system is ready to accept connections"
+
+    def __init__(self) -> None:
+        """Makes the cluster and starts it. Skips the test where PostgreSQL is not installed; in CI that fails."""
+        super().__init__()
+        # The link that some put on the PATH leads to the folder that has initdb and psql too.
+        self._programs = Path(require("postgres", "postgresql", *_folders())).resolve().parent
+        self._user = _other_user()
+        # Not below pytest's directories: those are root's alone, and too long for the name of a Unix socket.
+        self.directory = Path(tempfile.mkdtemp(prefix="trunkline-pg-"))
+        self._numbers = count(1)
+        try:
+            if self._user is not None:
+                os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
+            self._make_cluster()
+            self.start()
+            self.execute(f"CREATE ROLE {ROLE} LOGIN")
+        except BaseException:
+            self.close()
+            raise
+
+    def url(self, database: str) -> str:
+        """The URL of a database, over TCP."""
+        return f"postgresql://{ROLE}@{HOST}:{self.port}/{database}"
+
+    def command(self) -> Sequence[str]:
+        settings = _SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.directory)}
+        words = [f"--{name}={value}" for name, value in settings.items()]
+        return [*self._as_user("QUIT"), str(self._programs / "postgres"), "-D", str(self._data), *words]
+
+    def end(self, process: Process) -> None:
+        process.stop(sign=signal.SIGINT)  # the fast way: SIGTERM would wait until every client has left by itself
+
+    def close(self) -> None:
+        super().close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def create_database(self) -> str:
+        """Makes an empty database that `trunkline` owns, and returns its name."""
+        name = f"test_{next(self._numbers)}"
+        # template0, as nobody is ever connected to that one, which would forbid copying it.
+        self.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0")
+        return name
+
+    def drop_database(self, database: str) -> None:
+        """Removes a database, and whoever is connected to it."""
+        self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def terminate_connections(self, database: str) -> int:
+        """Ends every connection to a database, as the server's administrator would; returns how many there were."""
+        ended = self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        return ended.splitlines().count("t")
+
+    def execute(self, statement: str, database: str = "postgres") -> str:
+        """Runs one statement as the superuser, and returns its rows, a line each, columns separated by `|`."""
+        done = subprocess.run(
+            [
+                *(str(self._programs / "psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"),
+                *("--set=ON_ERROR_STOP=1", "--host", HOST, "--port", str(self.port)),
+                *("--username", _SUPERUSER, "--dbname", database, "--command", statement),
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, f"{statement}: {done.stderr}\n{self.log}"
+        return done.stdout
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _as_user(self, sign: str) -> list[str]:
+        if self._user is None:
+            return ending_with_parent(sign)
+        require("setpriv", "util-linux")
+        return ending_with_parent(sign, user=self._user.pw_name, group=str(self._user.pw_gid))
+
+    def _make_cluster(self) -> None:
+        done = subprocess.run(
+            [
+                *(*self._as_user("KILL"), str(self._programs / "initdb"), "-D", str(self._data)),
+                *("--username", _SUPERUSER, "--auth=trust", "--no-sync", "--no-instructions"),
+                # Texts sort as they do for people ("a" before "B"), as on most servers, and not by code points as on
+                # SQLite: what counts on one order is found here.
+                *("--encoding=UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US"),
+            ],
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"initdb made no cluster: {done.stdout}{done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The test run's PostgreSQL server, started by the first test that needs it.
+
+    A test may `stop` and `start` it, which keeps its port and its data, and `terminate_connections`; it need not put
+    things right, as the next test that asks for `postgres_url` finds it running.
+    """
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database of this test's own; it is dropped afterwards, with whoever is still connected."""
+    postgres_server.start()
+    database = postgres_server.create_database()
+    yield postgres_server.url(database)
+    postgres_server.start()
+    postgres_server.drop_database(database)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store of this test's own, on SQLite and on PostgreSQL: the test runs once on each."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/trunkline.db"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

@@ -1,0 +1,188 @@
+"""The PostgreSQL and the Redis of the test run: they are real, clean for each test, and can be lost and found again."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+import asyncpg
+import pytest
+from redis import asyncio as redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.peers.local_server import free_tcp_port
+from tests.peers.postgres import PostgresServer
+from tests.peers.process import require
+from tests.peers.redis_server import RedisServer
+
+ROOT = Path(__file__).resolve().parents[2]
+# asyncpg has no one exception for it: which one comes depends on how far the server's last words were read.
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+pytestmark = pytest.mark.peer
+
+
+async def answer(url: str, question: str) -> object:
+    """What a query gives on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(question)
+    finally:
+        await connection.close()
+
+
+async def test_a_database_answers_over_tcp(postgres_url: str) -> None:
+    assert await answer(postgres_url, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+async def test_every_test_finds_its_database_empty(postgres_url: str, turn: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+        await connection.execute("CREATE TABLE leftover (id int)")
+    finally:
+        await connection.close()
+
+
+async def test_the_role_owns_its_database_and_is_nobody_else(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    assert await answer(postgres_url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") is False
+    owner = "SELECT pg_get_userbyid(datdba) = current_user FROM pg_database WHERE datname = current_database()"
+    assert await answer(postgres_url, owner) is True
+
+
+async def test_texts_sort_as_they_do_for_people(postgres_url: str) -> None:
+    """What counts on the order of code points would pass otherwise, and fail on most servers."""
+    assert await answer(postgres_url, "SELECT 'a' < 'B'") is True
+
+
+async def test_a_lost_server_comes_back_on_its_port_with_its_data(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("CREATE TABLE kept AS SELECT 7 AS seven")
+    before = postgres_server.pid
+    postgres_server.stop()
+    assert not postgres_server.running
+    with pytest.raises(LOST):
+        await connection.fetchval("SELECT 1")
+    with pytest.raises(OSError):
+        await asyncpg.connect(postgres_url)
+    postgres_server.start()
+    assert postgres_server.pid not in (0, before)
+    assert await answer(postgres_url, "SELECT seven FROM kept") == 7
+
+
+@pytest.mark.parametrize("turn", ["stops", "finds"])
+async def test_a_test_that_leaves_the_server_stopped_spoils_no_other(
+    turn: str, postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    assert await answer(postgres_url, "SELECT 1") == 1
+    if turn == "stops":
+        postgres_server.stop()
+
+
+async def test_connections_to_one_database_are_ended_and_others_not(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    other_database = postgres_server.create_database()
+    mine = [await asyncpg.connect(postgres_url) for _ in range(2)]
+    other = await asyncpg.connect(postgres_server.url(other_database))
+    ended = [asyncio.Event() for _ in mine]
+    for connection, event in zip(mine, ended, strict=True):
+        connection.add_termination_listener(lambda _, event=event: event.set())
+    try:
+        assert postgres_server.terminate_connections(postgres_url.rpartition("/")[2]) == 2
+        async with asyncio.timeout(5):
+            for event in ended:
+                await event.wait()
+        assert await other.fetchval("SELECT 1") == 1
+        postgres_server.drop_database(other_database)  # though somebody is connected
+        assert other_database not in postgres_server.execute("SELECT datname FROM pg_database")
+    finally:
+        for connection in [*mine, other]:
+            connection.terminate()
+
+
+def test_the_store_is_tested_on_both(store_url: str, request: pytest.FixtureRequest) -> None:
+    scheme = store_url.partition("://")[0]
+    assert request.node.callspec.id == scheme
+    assert scheme != "sqlite" or not Path(store_url.removeprefix("sqlite:///")).exists()
+
+
+async def test_redis_answers_and_is_empty(redis_url: str) -> None:
+    async with redis.Redis.from_url(redis_url) as client:
+        assert await client.ping()
+        assert await client.dbsize() == 0
+        await client.set("leftover", "1")
+
+
+async def test_redis_is_empty_in_the_next_test_too(redis_url: str) -> None:
+    async with redis.Redis.from_url(redis_url) as client:
+        assert await client.dbsize() == 0
+
+
+async def test_a_lost_redis_comes_back_on_its_port_and_knows_nothing(redis_url: str, redis_server: RedisServer) -> None:
+    async with redis.Redis.from_url(redis_url, retry=None) as client:
+        await client.set("key", "1")
+        redis_server.stop()
+        with pytest.raises(RedisConnectionError):
+            await client.ping()
+        redis_server.start()
+        assert await client.get("key") is None
+
+
+def test_ports_are_not_among_those_that_outgoing_connections_are_given() -> None:
+    ephemeral = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    lowest = int(ephemeral.read_text().split()[0]) if ephemeral.exists() else 32768
+    assert {free_tcp_port() < lowest for _ in range(20)} == {True}
+
+
+_KILLED = """
+import os, signal, sys
+from tests.peers.postgres import PostgresServer
+from tests.peers.redis_server import RedisServer
+postgres, redis = PostgresServer(), RedisServer()
+print(postgres.pid, redis.pid, postgres.directory, redis.directory, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_test_run_that_is_killed_leaves_no_server() -> None:
+    require("setpriv", "util-linux")
+    run = subprocess.Popen(
+        [sys.executable, "-c", _KILLED], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdin is not None and run.stdout is not None
+    words = run.stdout.readline().split()
+    servers, directories = [int(word) for word in words[:2]], words[2:]
+    try:
+        assert all(is_alive(pid) for pid in servers) and len(servers) == 2
+        run.kill()
+        run.wait(10)
+        deadline = monotonic() + 10
+        while any(is_alive(pid) for pid in servers):
+            assert monotonic() < deadline, f"{servers} are left"
+            sleep(0.01)  # the kernel tells nobody but the parent, which is gone
+    finally:
+        for pid in servers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for directory in directories:
+            subprocess.run(["rm", "-rf", directory], check=False)
+        for pipe in (run.stdin, run.stdout):
+            pipe.close()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
