@@ -13,7 +13,7 @@ the listeners of its changes and events called.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -147,20 +147,22 @@ class Store:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """A transaction. Committed when the block ends, also when the task is cancelled during the commit."""
-        committed: list[Event] = []
+        """A transaction. Committed when the block ends. A task that is cancelled during the commit learns of it when
+        the commit is over and the listeners have been called."""
         async with self._engines.write() as connection:
             transaction = Transaction(connection, self.clock())
             yield transaction
             committed = await self._append(transaction)
-            # A cancelled request must not leave its caller's connection between two states.
-            await asyncio.shield(connection.commit())
-        if transaction.changes:
-            for listen in self.listeners.changes:
-                listen(transaction.changes)
-        if committed:
-            for tell in self.listeners.events:
-                tell(committed)
+            cancelled = await _to_its_end(connection.commit())
+            # Before anything else is awaited: what is committed is told, whatever becomes of this task.
+            if transaction.changes:
+                for listen in self.listeners.changes:
+                    listen(transaction.changes)
+            if committed:
+                for tell in self.listeners.events:
+                    tell(committed)
+            if cancelled is not None:
+                raise cancelled
 
     async def _append(self, transaction: Transaction) -> list[Event]:
         if not transaction.changes and not transaction.news:
@@ -191,3 +193,21 @@ class Store:
             Event(number, customer, kind, data, now)
             for number, (customer, kind, data) in zip(ids, transaction.news, strict=True)
         ]
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+    """Wait for `work`, however often this task is cancelled meanwhile. The cancellation, for the caller to raise."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    try:
+        task.result()
+    except Exception as error:
+        if cancelled is not None:
+            raise cancelled from error
+        raise
+    return cancelled
