@@ -16,10 +16,12 @@ from flows.program import Program
 from flows.record import CallRecord
 from flows.tasks import OwnedTasks
 from routing.directory import Directory
+from routing.rows import NumberRow
 from routing.settings import RoutingSettings
 
 ExtensionResolver = Callable[[Address], str | None]
 HostResolver = Callable[[str, int], Awaitable[list[str]]]
+NumberFetcher = Callable[[str], Awaitable[NumberRow | None]]
 
 
 class FlowFinder(Protocol):
@@ -99,6 +101,8 @@ class FlowEnvironment:
         utc_now: For conditions on date and time.
         resolve_extension: The SIP URI at which an extension or an agent can be reached now, None for nobody.
         resolve_host: Addresses of a webhook's host.
+        fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
+            there is none to ask.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
     """
 
@@ -119,6 +123,7 @@ class FlowEnvironment:
     resolve_extension: ExtensionResolver = _nobody
     resolve_host: HostResolver = _look_up
     own_address: str = ""
+    fetch_number: NumberFetcher | None = None
 
     async def close(self) -> None:
         """Ends everything that runs beside the calls."""

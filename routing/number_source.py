@@ -34,6 +34,11 @@ MOST_ABSENT: Final = 10_000
 """Numbers remembered as absent; the oldest go first. Whoever dials at random cannot make it grow."""
 
 
+class NumberUnavailable(Exception):
+    """Whether the number exists cannot be told now: the store does not answer, or too many numbers are waited for. A
+    call for it is to come again later (503)."""
+
+
 class NumberSource(Protocol):
     """Where numbers are fetched from: the store."""
 

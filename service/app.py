@@ -15,6 +15,7 @@ from config.logs import configure
 from engine.transport.listeners import ListenError
 from service.collector import Collector
 from service.node import Node, python_flow_names
+from store.engines import StoreError
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -30,8 +31,8 @@ async def serve(path: Path) -> int:
     node = Node(configuration)
     try:
         await node.start()
-    except ListenError as error:
-        print(f"trunkline: {error}", file=sys.stderr)
+    except (ListenError, StoreError) as error:
+        print(f"trunkline: {'store ' if isinstance(error, StoreError) else ''}{error}", file=sys.stderr)
         await node.close()
         return FAILED
     collector = Collector(node.agent.calls, node.log)
@@ -87,6 +88,7 @@ class _Signals:
     async def drain(self, seconds: float) -> None:
         """New calls get 503; calls in progress have `seconds`, or until a second signal."""
         agent = self._node.agent
+        self._node.drain()
         if agent.calls:
             self._log.info("draining", legs=len(agent.calls), seconds=seconds)
         draining = asyncio.ensure_future(agent.drain(seconds))
@@ -116,6 +118,8 @@ class _Signals:
             except ConfigurationError as error:
                 for fault in error.faults:
                     self._log.error("reload: nothing has changed", fault=str(fault))
+            except StoreError as error:
+                self._log.error("reload: nothing has changed", fault=f"store {error}")
             except Exception as error:  # whatever it is, calls go on with what there was
                 self._log.error("reload: nothing has changed", fault=f"{type(error).__name__}: {error}", exc_info=True)
             else:

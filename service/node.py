@@ -2,11 +2,12 @@
 
 import asyncio
 import random
+import socket
 import ssl
 from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import structlog
@@ -28,7 +29,9 @@ from routing.health import HealthBoard
 from routing.hunt import Router
 from routing.settings import RoutingSettings
 from service.intake import Intake, Users
+from service.storage import Storage
 from service.trunk_addresses import TrunkAddresses
+from store.store import Change
 
 DRAINED_RETRY_AFTER = 5  # s
 # What a reload takes over; whatever else has changed takes a restart.
@@ -36,19 +39,37 @@ RELOADED = {"numbering", "webhook", "flows_module"}
 RELOADED_SIP = {"trusted_networks", "allow_guests", "users", "digest_algorithms"}
 
 
+class Part(Protocol):
+    """What runs on top of the store and ends before it."""
+
+    async def close(self) -> None: ...
+
+
 class Node:
-    """The parts of a running engine. `start` opens the listeners; `close` ends everything that `start` began."""
+    """The parts of a running engine. `start` opens the store and the listeners; `close` ends everything that `start`
+    began.
+
+    Without an API, `store: ":memory:"` means that there is no store: the directory is what the file says.
+
+    Attributes:
+        storage: The store and its change feed; None without one, and before `start`.
+        draining: Whether no new work is taken any more.
+    """
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.log = structlog.get_logger()
-        self.directory = Directory()
+        settings = configuration.settings
+        self.stored = settings.store != ":memory:" or bool(settings.api.listen)
+        self.storage: Storage | None = None
+        self.draining = False
+        # Without a store nothing could be asked for the numbers that are not in memory: all of them are.
+        self.directory = Directory() if self.stored else Directory(limit=0)
         self.board = HealthBoard(configuration.transports)
         self.library = FlowLibrary()
         routing = self._routing(configuration)
         self.router = Router(self.directory, self.board, routing, random.Random())
         self.agent = UserAgent(self._on_call, agent_settings(configuration), self.log)
-        webhook = configuration.settings.webhook
         self.env = FlowEnvironment(
             agent=self.agent,
             router=self.router,
@@ -56,20 +77,26 @@ class Node:
             routing=routing,
             flows=self.library,
             log=self.log,
-            debug=configuration.settings.log.level == "debug",
-            webhook=WebhookLimits(allow_private=webhook.allow_private),
+            debug=settings.log.level == "debug",
+            webhook=WebhookLimits(allow_private=settings.webhook.allow_private),
         )
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
-        self.intake.log_calls = configuration.settings.log.level in ("debug", "info")
+        self.intake.log_calls = settings.log.level in ("debug", "info")
         self._trunk_addresses: TrunkAddresses | None = None
-        self._started_with = configuration.settings
-        self._fill(configuration)
+        self._parts: list[Part] = []
+        self._started_with = settings
+        if self.stored:
+            self._python = python_flows(configuration)
+        else:
+            self._fill(configuration)
 
     def _on_call(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         return self.intake(call)
 
     async def start(self) -> None:
-        """Open the listeners. Raises ListenError, a sentence for the user."""
+        """Open the store, then the listeners. Raises StoreError and ListenError, sentences for the user."""
+        if self.stored:
+            await self._open_store()
         await self.agent.start(self.configuration.settings.sip.listen)
         env = self.env
         env.clock = self.agent.now
@@ -78,32 +105,65 @@ class Node:
         self._trunk_addresses = TrunkAddresses(self.directory, self.agent.resolver, self.log)
         self._trunk_addresses.start()
 
+    async def _open_store(self) -> None:
+        configuration = self.configuration
+        name = configuration.settings.node_name or _node_name(configuration)
+        storage = await Storage.open(configuration, name, self.directory, self.library, self.log)
+        self.storage = storage
+        merged = await storage.start(configuration, self._python)
+        self.env.fetch_number = storage.numbers.fetch
+        storage.feed.subscribe("provider", self._provider_changed)
+        self.log.info(
+            "store",
+            at=storage.store.url,
+            node=name,
+            declared=merged.total,
+            numbers=len(self.directory.numbers),
+            complete=self.directory.complete,
+        )
+
+    def _provider_changed(self, _change: Change | None) -> None:
+        self.board.keep({provider.id.int for provider in self.directory.providers})
+        if self._trunk_addresses is not None:
+            self._trunk_addresses.look_again()
+
+    def drain(self) -> None:
+        """Take no new work: from here on the API refuses it, and what is up has time to end."""
+        self.draining = True
+
     async def close(self) -> None:
-        """Close everything; calls that are still up are hung up."""
+        """Close everything, the store last; calls that are still up are hung up."""
+        self.draining = True
         if self._trunk_addresses is not None:
             await self._trunk_addresses.close()
         await self.env.close()
         if self.agent.listeners:
             await self.agent.stop()
+        for part in reversed(self._parts):
+            await part.close()
         if self.env.http is not None:
             await self.env.http.aclose()
+        if self.storage is not None:
+            await self.storage.close()
 
     # ---- the configuration
 
     async def reload(self, configuration: Configuration) -> list[str]:
         """Take over numbers, providers, routes, flows and routing settings for new calls. Calls in progress go on with
-        what they began with. Returns sentences about what takes a restart."""
+        what they began with. Returns sentences about what takes a restart. Raises ConfigurationError and StoreError;
+        nothing has changed then."""
         routing = self._routing(configuration)
-        await asyncio.to_thread(self._fill, configuration)
+        if self.storage is None:
+            await asyncio.to_thread(self._fill, configuration)
+        else:
+            await self.storage.reload(configuration, await asyncio.to_thread(python_flows, configuration))
         self.configuration = configuration
         self.router.settings = routing
         self.env.routing = routing
         self.intake.routing = routing
         self.intake.set_users(*_logins(configuration))
         self.env.webhook.allow_private = configuration.settings.webhook.allow_private
-        self.board.keep({provider.id.int for provider in configuration.providers})
-        if self._trunk_addresses is not None:
-            self._trunk_addresses.look_again()
+        self._provider_changed(None)
         return self._differences(configuration)
 
     def _differences(self, configuration: Configuration) -> list[str]:
@@ -120,7 +180,8 @@ class Node:
 
     def _fill(self, configuration: Configuration) -> None:
         # What may fail comes first: a broken configuration changes nothing.
-        library = FlowLibrary(configuration.flows, python_flows(configuration))
+        self._python = python_flows(configuration)
+        library = FlowLibrary(configuration.flows, self._python)
         self.directory.replace(configuration.numbers, configuration.providers, configuration.routes)
         self.library.replace(library)
 
@@ -132,6 +193,11 @@ class Node:
         else:
             routing.from_domain = bracketed(_shown_host(ListenUrl.parse(sip.listen[0]).host))
         return routing
+
+
+def _node_name(configuration: Configuration) -> str:
+    """The same at every start, another one for each node: the host, and the port where several run on it."""
+    return f"{socket.gethostname()}:{ListenUrl.parse(configuration.settings.sip.listen[0]).port}"
 
 
 @cache

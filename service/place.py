@@ -61,7 +61,8 @@ async def providercall(order: ProvidercallOrder) -> int:
 
 
 def _beside(configuration: Configuration) -> Configuration:
-    """The same addresses on free ports: an engine may be running on the configured ones."""
+    """The same addresses on free ports, and no store: an engine may be running on the configured ones."""
+    configuration.settings.store, configuration.settings.api.listen = ":memory:", ""
     urls = [ListenUrl.parse(url) for url in configuration.settings.sip.listen]
     configuration.settings.sip.listen = [f"{u.transport}://{_bracketed(u.host)}:0" for u in urls]
     return configuration

@@ -6,6 +6,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from routing.directory import Directory
+from routing.number_source import NumberUnavailable
 from routing.row_maker import NUMBER_COLUMNS, RowMaker
 from routing.rows import NumberRow
 from store.engines import StoreError, reason
@@ -19,10 +20,6 @@ ASKED_AT_ONCE: Final = 200
 """Numbers in one query. While a query runs, those that are asked for meanwhile gather for the next one."""
 PATIENCE: Final = 2.0
 """Seconds that a caller waits at most."""
-
-
-class NumberUnavailable(Exception):
-    """Whether the number exists cannot be told now: the store does not answer, or too many numbers are waited for."""
 
 
 class StoredNumbers:

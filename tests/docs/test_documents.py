@@ -331,7 +331,8 @@ def test_the_flow_in_python_refuses_and_connects(tmp_path: Path, caller: str, en
         port = next(iter(carrier.listeners)).local[1]
         path = tmp_path / "python.yaml"
         path.write_text(document.text.replace("sip.carrier.example", f'"127.0.0.9:{port}"'))
-        node = Node(load(path, {"TRUNKLINE_SIP__LISTEN": "udp://127.0.0.1:0"}, python_flow_names))
+        alone = {"TRUNKLINE_SIP__LISTEN": "udp://127.0.0.1:0", "TRUNKLINE_API__LISTEN": "", "TRUNKLINE_STORE": ":memory:"}
+        node = Node(load(path, alone, python_flow_names))
         await node.start()
         try:
             return await call_to("127.0.0.1", next(iter(node.agent.listeners)).local[1], "+15551234567", caller)

@@ -288,9 +288,11 @@ class Engine:
 
 
 def document(**sections: Any) -> dict[str, Any]:
-    """A configuration: one number that echoes. Sections given replace, those of `sip` are added."""
+    """A configuration: one number that echoes, without a store. Sections given replace, those of `sip` are added."""
     whole: dict[str, Any] = {
         "log": {"level": "info", "format": "json"},
+        "api": {"listen": ""},
+        "store": ":memory:",
         "numbers": [{"number": OURS, "call_flow": "echo"}, {"number": ECHO, "call_flow": "echo"}],
         "flows": [{"name": "echo", "actions": [{"type": "answer"}, {"type": "echo", "option": {"duration": 60000}}]}],
     } | sections

@@ -1,0 +1,129 @@
+"""The store under a node: opened, told what the file declares, read into memory, and followed from then on."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from config.loading import Configuration
+from flows.contracts import Log
+from flows.library import FlowLibrary
+from flows.python_flows import PythonFlow
+from routing.directory import Directory
+from service.directory_feed import LibraryShelf
+from store.declared import Declarations, Merge, merge
+from store.directory_sync import DirectorySync
+from store.engines import StoreError, reason
+from store.events import EventBell
+from store.feed import ChangeFeed
+from store.nodes import NodeLife
+from store.notices import PostgresNotices, RedisNotices
+from store.number_source import StoredNumbers
+from store.store import Store
+
+SETTLED_WITHIN = 60.0  # s that a reload waits until calls go by what it has written
+
+
+class Storage:
+    """A store and everything that follows it. Made by `open`; `close` ends it.
+
+    Attributes:
+        store: The database.
+        feed: Its changes; `subscribe` to hear of one kind.
+        life: This node's row: `life.id` is what calls and reservations of this start are marked with.
+        numbers: Numbers that are not in memory.
+        bell: Rings for new events, of other processes too.
+        notices: What hears other processes; empty where a look every second does.
+    """
+
+    def __init__(self, store: Store, name: str, directory: Directory, library: FlowLibrary, log: Log) -> None:
+        self._directory = directory
+        self._log = log
+        self._shelf = LibraryShelf(library, log)
+        self.store = store
+        self.feed = ChangeFeed(store, DirectorySync(store, directory, self._shelf, log), log)
+        self.life = NodeLife(store, name)
+        self.numbers = StoredNumbers(store, directory)
+        self.bell = EventBell(store)
+        self.notices: list[PostgresNotices | RedisNotices] = []
+
+    @classmethod
+    async def open(
+        cls, configuration: Configuration, name: str, directory: Directory, library: FlowLibrary, log: Log
+    ) -> "Storage":
+        """Open the store and bring its tables up to date. Raises StoreError, a sentence for the user."""
+        store = await Store.open(configuration.settings.store)
+        storage = cls(store, name, directory, library, log)
+        heard = {"changes": storage.feed.look, "events": storage.bell.ring}
+        if store.dialect == "postgresql":
+            storage.notices.append(PostgresNotices(store, heard, log))
+        if configuration.settings.redis and store.shared:
+            storage.notices.append(RedisNotices(configuration.settings.redis, store, heard, log))
+        return storage
+
+    async def start(self, configuration: Configuration, python: Mapping[str, PythonFlow]) -> Merge:
+        """Write what the file declares, read everything, and begin to follow. Raises StoreError."""
+        try:
+            await self.life.start()
+            merged = await self._merge(configuration)
+            self._shelf.use_python(python)
+            await self.feed.start()
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.store.url} cannot be used: {reason(error)}") from error
+        for notices in self.notices:
+            notices.start()
+        return merged
+
+    async def reload(self, configuration: Configuration, python: Mapping[str, PythonFlow]) -> Merge:
+        """Write what the file declares now, and wait until calls go by it. Raises StoreError; nothing has changed
+        then."""
+        merged = await self._merge(configuration)
+        async with asyncio.timeout(SETTLED_WITHIN):
+            await self.feed.settled()
+            await self._shelf.replace_python(python, self.store)
+        return merged
+
+    async def close(self) -> None:
+        """End everything, the store last."""
+        for notices in self.notices:
+            await notices.close()
+        await self.feed.close()
+        await self.numbers.close()
+        self.bell.close()
+        await self.life.close()
+        await self.store.close()
+
+    async def _merge(self, configuration: Configuration) -> Merge:
+        try:
+            merged = await merge(self.store, declarations(configuration))
+        except IntegrityError as error:
+            problem = f"what {configuration.path} declares does not go with what is there: {reason(error)}"
+            raise StoreError(f"{self.store.url}: {problem}") from error
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.store.url} cannot be used: {reason(error)}") from error
+        for note in merged.notes:
+            self._log.warning("declared twice", note=note)
+        return merged
+
+
+def declarations(configuration: Configuration) -> Declarations:
+    """What a file declares, as the store takes it. Flows in Python stay outside of it."""
+    flows: list[dict[str, Any]] = [
+        {
+            "id": flow.id,
+            "customer_id": flow.customer_id,
+            "name": flow.name,
+            "detail": flow.detail,
+            "actions": [action.model_dump(mode="json") for action in flow.actions],
+            "on_complete_flow_id": flow.on_complete_flow_id,
+        }
+        for flow in configuration.flows
+    ]
+    return Declarations(
+        str(configuration.path.absolute()),
+        configuration.providers,
+        configuration.routes,
+        configuration.numbers,
+        flows,
+    )
