@@ -12,6 +12,7 @@ from api import (
     errors,
     events,
     flows,
+    health,
     inventory,
     login,
     numbers,
@@ -56,6 +57,7 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
     )
     app.state.services = services
     errors.install(app)
+    app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)
     _describe(app)

@@ -1,6 +1,6 @@
 """What requests work with. The service builds one of these; nothing in api is global."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -25,6 +25,16 @@ async def _at_once() -> None:
     """Nothing is between the store and the calls."""
 
 
+async def _nothing_to_check() -> Mapping[str, str]:
+    """No part says anything of itself."""
+    return {}
+
+
+async def _nothing_counted() -> bytes:
+    """Nobody counts."""
+    return b""
+
+
 async def _written(_record: Any) -> None:
     """Records are not kept in the background."""
 
@@ -45,6 +55,8 @@ class Services:
         draining: Whether the engine is stopping.
         bell: Rings when there are new events.
         settled: Waits until what this process has committed counts for calls.
+        checks: What each part of the engine says of itself: "ok", or what is wrong.
+        metrics: The text that Prometheus reads.
         streams: Event streams that are open.
     """
 
@@ -59,6 +71,8 @@ class Services:
     health: Callable[[UUID], tuple[str, datetime | None]] = _never_looked
     draining: Callable[[], bool] = lambda: False
     settled: Callable[[], Awaitable[None]] = _at_once
+    checks: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_to_check
+    metrics: Callable[[], Awaitable[bytes]] = _nothing_counted
     streams: int = 0
 
     def allow(self, customer_id: UUID, rate: int) -> float:

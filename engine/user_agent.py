@@ -87,6 +87,7 @@ class UserAgent:
         self.max_call_duration = self.settings.max_call_duration
         self.calls: set[Call] = set()
         self.incoming = 0  # of them
+        self.sent = 0  # messages, retransmissions too
         self.rate_limit = RateLimit(self.settings.invite_rate, self.settings.invite_burst)
         self.trace = Trace(self.settings.trace_messages)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -411,6 +412,7 @@ class UserAgent:
             self.log.error("message not handled", source=f"{hop.host}:{hop.port}", exc_info=True)
 
     def _sent(self, transport: Transport, data: bytes, host: str, port: int) -> None:
+        self.sent += 1
         self.trace.add(self.now(), False, Hop(transport, host, port), data)
 
     def failed(self, hop: Hop, data: bytes | None, error: str) -> None:

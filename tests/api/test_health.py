@@ -1,0 +1,38 @@
+"""What machines that look after this one are told."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from tests.api.conftest import Api
+
+
+async def test_alive_and_ready_need_no_credentials(api: Api) -> None:
+    assert await api.nobody.get("/healthz") == {"status": "ok"}
+    assert (await api.nobody.get("/readyz"))["status"] == "ready"
+
+
+async def test_what_is_not_ready_says_why_with_503(api: Api) -> None:
+    async def checks() -> Mapping[str, str]:
+        return {"listeners": "ok", "store": "cannot be reached"}
+
+    api.services.checks = checks
+    answer = await api.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "not ready", "checks": {"listeners": "ok", "store": "cannot be reached"}}
+
+
+async def test_metrics_are_for_this_machine_and_super_admins(api: Api) -> None:
+    async def metrics() -> bytes:
+        return b"trunkline_legs 0\n"
+
+    api.services.metrics = metrics
+    assert (await api.http.get("/metrics")).text == "trunkline_legs 0\n"
+    transport = api.http._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    transport.client = ("192.0.2.1", 5000)
+    assert (await api.nobody.get("/metrics", 401))["reason"] == "AUTHENTICATION_REQUIRED"
+    admin = await api.client("customer_admin")
+    assert (await admin.get("/metrics", 403))["reason"] == "PERMISSION_DENIED"
+    answer = await api.http.get("/metrics", headers={"Authorization": f"Bearer {api.root.key}"})
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -1,0 +1,94 @@
+"""Metrics as Prometheus' own parser reads them, off a real user agent."""
+
+import asyncio
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from engine.user_agent import UserAgent
+from flows.record import CallRecord
+from routing.attempt import AttemptRecord
+from routing.health import HealthBoard
+from routing.identifiers import NIL
+from routing.models import Provider
+from service.loop_lag import EVERY, LoopLag
+from service.metrics import Metrics, Reading
+from tests.api.conftest import environment
+
+Samples = dict[tuple[str, tuple[str, ...]], float]
+
+
+def samples(metrics: Metrics) -> Samples:
+    return {
+        (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+    }
+
+
+def test_a_call_counts_when_it_is_over_with_its_attempts() -> None:
+    metrics = Metrics()
+    record = CallRecord("1", "incoming", answered_ms=1500, ended_ms=61500, hangup_reason="normal")
+    record.tried.append(
+        [
+            AttemptRecord(NIL, "primary", kind="refused", status=503),
+            AttemptRecord(NIL, "secondary", kind="answered", status=200),
+            AttemptRecord(NIL, "third", kind="skipped", skipped="disabled"),
+        ]
+    )
+    metrics.begun(record)
+    metrics.ended(record)
+    found = samples(metrics)
+    assert found["trunkline_calls_total", ("incoming", "normal")] == 1
+    assert found["trunkline_call_setup_seconds_sum", ("incoming",)] == 1.5
+    assert found["trunkline_call_talk_seconds_sum", ("incoming",)] == 60
+    assert found["trunkline_attempts_total", ("refused", "primary")] == 1
+    assert found["trunkline_attempts_total", ("disabled", "third")] == 1
+
+
+async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
+    agent = UserAgent(lambda call: None)
+    await agent.start(["udp://127.0.0.1:0"])
+    try:
+        env = environment()
+        provider = Provider(name="primary", hostname="127.0.0.1")
+        env.directory.replace([], [provider], [])
+        env.directory.refused["foreign_from_guest"] = 3
+        metrics = Metrics()
+        metrics.read_engine(agent, env.directory, HealthBoard())
+        metrics.read(
+            [Reading("store_waiting", "Rows that wait.", lambda: 7), Reading("lost", "x", lambda: 2, grows=True)]
+        )
+        host, port = next(iter(agent.listeners)).local
+        before = samples(metrics)
+        assert before["trunkline_sip_messages_total", ("sent",)] == 0
+        assert (await agent.ping(f"sip:{host}:{port}", f"sip:{host}:{port}", host, 5))[0] == 200
+        found = samples(metrics)
+        # We asked ourselves: OPTIONS and its answer, each sent and received once.
+        assert found["trunkline_sip_messages_total", ("sent",)] == 2
+        assert found["trunkline_sip_messages_total", ("received",)] == 2
+        assert found["trunkline_provider_healthy", ("primary",)] == 1
+        assert found["trunkline_calls_denied_total", ("foreign_from_guest",)] == 3
+        assert found["trunkline_store_waiting", ()] == 7
+        assert found["trunkline_lost_total", ()] == 2
+        assert found["trunkline_legs", ("incoming",)] == 0
+    finally:
+        await agent.stop()
+
+
+async def test_the_lag_of_the_loop_is_what_a_timer_is_late() -> None:
+    seen: list[float] = []
+    told = asyncio.Event()
+
+    def observe(seconds: float) -> None:
+        seen.append(seconds)
+        told.set()
+
+    lag = LoopLag(observe)
+    lag.start()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + EVERY + 0.05
+    while loop.time() < end:
+        pass  # what hogs the loop
+    await told.wait()
+    lag.close()
+    assert 0.04 < seen[0] < 5
