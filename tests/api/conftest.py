@@ -4,6 +4,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -120,10 +121,10 @@ def environment() -> FlowEnvironment:
     return FlowEnvironment(agent, router, directory, routing, FlowLibrary(), structlog.get_logger())
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    """An API on a store in memory, with a super admin `api.root`."""
-    store = await Store.open(":memory:")
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Api]:
+    """An API on the store of this URL, with a super admin `root`."""
+    store = await Store.open(url)
     key = await bootstrap(store)
 
     services = Services(
@@ -142,3 +143,17 @@ async def api() -> AsyncIterator[Api]:
         await made.start()
         yield made
     await store.close()
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    """An API on a store in memory, with a super admin `api.root`."""
+    async with opened(":memory:") as made:
+        yield made
+
+
+@pytest.fixture
+async def api_on(store_url: str) -> AsyncIterator[Api]:
+    """The same on SQLite on a disk and on PostgreSQL: for what happens at the same time, and for own SQL."""
+    async with opened(store_url) as made:
+        yield made
