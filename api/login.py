@@ -41,8 +41,9 @@ async def log_in(services: Use, request: Request, body: Login) -> Token:
     async with services.store.read() as connection:
         row = (await connection.execute(query)).mappings().one_or_none()
     if not await password_fits(body.password, row["password_hash"] if row else None) or row is None:
-        if not services.guesses.allows(address, services.clock()):
-            raise ApiError("RATE_LIMIT_EXCEEDED", "too many wrong passwords from this address", retry_after=1)
+        wait = services.limits.address(address, services.clock())
+        if wait:
+            raise ApiError("RATE_LIMIT_EXCEEDED", "too many wrong passwords from this address", retry_after=wait)
         raise ApiError("INVALID_CREDENTIALS", "the user name or the password is wrong")
     token = services.tokens.make(row["id"], row["password_hash"], services.store.clock())
     return Token(username=body.username, token=token)

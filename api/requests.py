@@ -1,5 +1,6 @@
 """What happens to every request before it is routed and after it is answered: its id, its limits, its log line."""
 
+import asyncio
 import os
 import re
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
+from fastapi import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +16,10 @@ from api.errors import ApiError, respond
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_UPLOAD = 64 * 1024 * 1024  # bytes of a CSV file
+PATIENCE = 30.0
+"""Seconds that the next part of a body may take."""
+LONGEST_BODY = 60.0
+"""Seconds that a whole body may take; one of CSV ten times that."""
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -57,69 +63,91 @@ class Requests:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        try:
-            refusal = self._refusal(request)
-            if refusal is not None:
-                await respond(request, refusal)(scope, receive, answer)
-            else:
-                await self.app(scope, _bounded(receive, _limit(request)), answer)
-        except _TooLarge as error:
-            if not started:
-                problem = f"the body is larger than {error.limit} bytes; send less at a time"
-                await respond(request, ApiError("REQUEST_TOO_LARGE", problem))(scope, receive, answer)
-        except Exception as error:
-            self.log.error(
-                "request failed", request_id=request_id, method=request.method, path=request.url.path, exc_info=True
-            )
-            if started:
-                raise
-            problem = f"something went wrong here ({type(error).__name__}); the log has it under {request_id}"
-            await respond(request, ApiError("INTERNAL_ERROR", problem))(scope, receive, answer)
-        finally:
-            seconds = time.monotonic() - began
-            route = getattr(scope.get("route"), "path", "")
-            self.observe(request.method, route, status, seconds)
-            self.log.debug(
-                "request",
-                request_id=request_id,
-                method=request.method,
-                path=request.url.path,  # without the query: it may hold a key
-                status=status,
-                ms=round(seconds * 1000, 1),
-            )
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                refusal = self._refusal(request)
+                if refusal is not None:
+                    await respond(request, *refusal)(scope, receive, answer)
+                else:
+                    await self.app(scope, _Body(request, receive), answer)
+            except Exception as error:
+                self.log.error("request failed", method=request.method, path=scope["path"], exc_info=True)
+                if started:
+                    raise  # the server cuts the connection, so that nobody takes a half for the whole
+                problem = f"something went wrong here ({type(error).__name__}); the log has it under {request_id}"
+                await respond(request, ApiError("INTERNAL_ERROR", problem))(scope, receive, answer)
+            finally:
+                seconds = time.monotonic() - began
+                self.observe(request.method, _template(scope), status, seconds)
+                self.log.debug(
+                    "request",
+                    method=request.method,
+                    path=scope["path"],  # without the query: it may hold a key
+                    status=status,
+                    ms=round(seconds * 1000, 1),
+                )
 
-    def _refusal(self, request: Request) -> ApiError | None:
+    def _refusal(self, request: Request) -> tuple[ApiError, int | None] | None:
         if self.draining():
-            return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5)
-        wait = self.admit(request.client.host if request.client else "")
+            return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5), None
+        # Who shows credentials is counted by them.
+        wait = 0.0 if _shows_credentials(request) else self.admit(request.client.host if request.client else "")
         if wait:
-            return ApiError("RATE_LIMIT_EXCEEDED", "too many requests from this address", retry_after=wait)
+            return ApiError("RATE_LIMIT_EXCEEDED", "too many requests from this address", retry_after=wait), None
+        announced = request.headers.get("content-length", "")
+        # No more digits than the largest body has: int() of a thousand of them is work that anybody could ask for.
+        if announced.isdecimal() and (len(announced) > 12 or int(announced) > _limit(request)):
+            return _too_large(_limit(request)), 413
         return None
 
 
-class _TooLarge(Exception):
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.limit = limit
+def _template(scope: Scope) -> str:
+    """Of the path, such as /v1.0/flows/{flow_id}; "" for a path that leads nowhere. Of bounded number, so that metrics
+    can be kept for each."""
+    # Where a router is included with a prefix, FastAPI keeps the whole path here and the router's part in `route`.
+    found = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return str(getattr(found, "path", ""))
+
+
+class _BodyRefused(HTTPException):
+    """Raised where the body is being read. FastAPI takes any other exception for JSON that cannot be read."""
+
+
+class _Body:
+    """A `receive` that lets nobody send without end: neither bytes, nor a byte now and then."""
+
+    def __init__(self, request: Request, receive: Receive) -> None:
+        self._receive = receive
+        self._limit = _limit(request)
+        self._seen = 0
+        self._whole = False
+        self._began = time.monotonic()
+        self._longest = LONGEST_BODY * (10 if self._limit == MAX_UPLOAD else 1)
+
+    async def __call__(self) -> Message:
+        """The next message. Raises HTTPException 408, 413."""
+        if self._whole:
+            return await self._receive()  # what comes now is that the client has gone
+        left = self._began + self._longest - time.monotonic()
+        try:
+            async with asyncio.timeout(max(0, min(PATIENCE, left))):
+                message = await self._receive()
+        except TimeoutError:
+            raise _BodyRefused(408, headers={"Connection": "close"}) from None
+        if message["type"] == "http.request":
+            self._whole = not message.get("more_body", False)
+            self._seen += len(message.get("body", b""))
+            if self._seen > self._limit:
+                raise _BodyRefused(413, str(_too_large(self._limit)), headers={"Connection": "close"})
+        return message
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError("REQUEST_TOO_LARGE", f"the body is larger than {limit} bytes; send less at a time")
 
 
 def _limit(request: Request) -> int:
     return MAX_UPLOAD if request.headers.get("content-type", "").startswith("text/csv") else MAX_BODY
-
-
-def _bounded(receive: Receive, limit: int) -> Receive:
-    seen = 0
-
-    async def bounded() -> Message:
-        nonlocal seen
-        message = await receive()
-        if message["type"] == "http.request":
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise _TooLarge(limit)
-        return message
-
-    return bounded
 
 
 def _request_id(request: Request) -> str:

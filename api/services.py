@@ -10,7 +10,6 @@ from fastapi import Depends, Request
 
 from api.limits import Limits
 from api.tokens import Tokens
-from engine.rate_limit import RateLimit
 from flows.environment import FlowEnvironment
 from routing.settings import RoutingSettings
 from store.events import EventBell
@@ -48,8 +47,7 @@ class Services:
         env: The running engine: calls, directory, router, flows.
         tokens: Signs and reads the tokens of logins.
         clock: Monotonic seconds, for rate limits.
-        limits: Requests a second of each customer and each address.
-        guesses: Failed logins and wrong keys, by address.
+        limits: How often customers, and addresses without good credentials, may ask.
         stored: Waits until the record of a call is committed.
         health: What the prober last found of a provider, and when: ("unknown", None) where it never looked.
         draining: Whether the engine is stopping.
@@ -65,7 +63,6 @@ class Services:
     tokens: Tokens
     clock: Callable[[], float]
     limits: Limits
-    guesses: RateLimit
     bell: EventBell
     stored: Callable[[Any], Awaitable[None]] = _written
     health: Callable[[UUID], tuple[str, datetime | None]] = _never_looked

@@ -132,8 +132,7 @@ async def opened(url: str) -> AsyncIterator[Api]:
         env=environment(),
         tokens=Tokens(await token_secret(store)),
         clock=time.monotonic,
-        limits=Limits(0, 0),
-        guesses=RateLimit(0, 1),
+        limits=Limits(RateLimit(0, 1), RateLimit(0, 1)),
         bell=EventBell(store),
     )
     app = make_app(services)
