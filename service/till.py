@@ -1,6 +1,7 @@
 """Where orders about reservations wait for the store, and one task that carries them there, many in one transaction."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +15,9 @@ from store.reservations import Order, Posted, post
 from store.store import Store
 
 LAG = 0.2  # s that an order may wait for others, if nobody waits for it
+# s between the beginnings of two transactions. A transaction costs the loop as much as a dozen orders in it do: under
+# load this halves what a call costs, and nobody hears a fiftieth of a second before the ringing.
+SPACING = 0.02
 AT_ONCE = 500  # orders in one transaction
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # s between two tries while the store fails
 
@@ -48,12 +52,14 @@ class Till:
         self._store = store
         self._log = log
         self._lag = lag
+        self._spacing = min(SPACING, lag)
         self._queue: deque[Customer] = deque()
         self._filled = asyncio.Event()
         self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closing = False
+        self._next = 0.0  # when the next transaction may begin
         self._task: asyncio.Task[None] | None = None
         self.failing = False
         """The last transaction failed, and none has succeeded since."""
@@ -137,10 +143,15 @@ class Till:
                 self._filled.clear()
 
     async def _wait_for_others(self) -> None:
-        # A call that wants to begin waits for nobody; its transaction takes along what is not urgent, for nothing.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._lag):
-                await self._hurry.wait()
+        # Only what is urgent begins a transaction at once, and takes along what is not.
+        if not self._hurry.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._lag):
+                    await self._hurry.wait()
+        now = time.monotonic()
+        if now < self._next:
+            await asyncio.sleep(self._next - now)
+        self._next = max(now, self._next) + self._spacing
 
     def _take(self, most: int) -> list[tuple[Customer, Order]]:
         batch: list[tuple[Customer, Order]] = []

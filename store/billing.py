@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from routing.identifiers import NIL
 from routing.tiers import Tier
 from store import rows
+from store.bulk import BulkWrite
 from store.rows import Executor, Row
 from store.store import Transaction
 from store.tables import billing_accounts, customers, ledger
@@ -28,6 +29,7 @@ EntryKind = Literal["top_up", "call", "purchase", "adjustment"]
 MOST = 2**63 - 1
 """What the columns can hold, and so the largest balance."""
 _MICROSECOND = timedelta(microseconds=1)
+_LEDGER = BulkWrite(ledger)
 
 
 class InsufficientBalance(Exception):
@@ -175,8 +177,7 @@ class Book:
                 )
         if changed:
             await self._transaction.execute(_CHANGE_ACCOUNT, changed)
-        if self._entries:
-            await self._transaction.execute(sa.insert(ledger), self._entries)
+        await _LEDGER.write(self._transaction.connection, self._entries)
 
 
 # Differences and not what was computed: even if a row could be changed behind a Book's back, no money would be made.

@@ -17,11 +17,13 @@ import sqlalchemy as sa
 
 from routing.identifiers import NIL
 from store.billing import Account, Book
+from store.bulk import BulkWrite
 from store.rows import Row
 from store.store import Transaction
 from store.tables import nodes, reservations
 
 _AT_ONCE = 500  # reservations of a dead node that are settled together
+_ROWS = BulkWrite(reservations, upsert=True)
 
 
 def price(rate: int, seconds: int) -> int:
@@ -207,28 +209,12 @@ class _Posting:
         return new
 
     async def _write(self, new: Sequence[Row]) -> None:
-        execute = self._transaction.execute
         await self._book.write()
         over = [order.id for order in self._orders if isinstance(order, Settle) and order.id in self._rows]
         if over:
-            await execute(sa.delete(reservations).where(reservations.c.id.in_(over)))
-        if new:
-            await execute(sa.insert(reservations), new)
-        held = [order.id for order in self._orders if isinstance(order, Hold) and order.id in self._rows]
-        if held:
-            rows = [self._rows[identifier] for identifier in held]
-            values = [
-                {"held": row["id"], "is": row["amount"], "answered": row["tm_answer"], "at": row["tm_update"]}
-                for row in rows
-            ]
-            await execute(_CHANGE_RESERVATION, values)
-
-
-_CHANGE_RESERVATION = (
-    sa.update(reservations)
-    .where(reservations.c.id == sa.bindparam("held"))
-    .values(amount=sa.bindparam("is"), tm_answer=sa.bindparam("answered"), tm_update=sa.bindparam("at"))
-)
+            await self._transaction.execute(sa.delete(reservations).where(reservations.c.id.in_(over)))
+        held = {order.id for order in self._orders if isinstance(order, Hold)} & self._rows.keys()
+        await _ROWS.write(self._transaction.connection, [*new, *(self._rows[identifier] for identifier in held)])
 
 
 def _shared(wants: Iterable[_Want]) -> dict[int, int]:
