@@ -98,10 +98,10 @@ async def recognise(request: Request, services: Services, shown: str) -> Caller:
     try:
         caller = await (_of_key if shown.startswith(KEY_BEGINNING) else _of_token_or_key)(services, shown)
     except ApiError as error:
-        if error.reason == "INVALID_CREDENTIALS" and not services.guesses.allows(address, services.clock()):
-            raise ApiError(
-                "RATE_LIMIT_EXCEEDED", "too many wrong credentials from this address", retry_after=1
-            ) from None
+        wait = services.limits.address(address, services.clock()) if error.reason == "INVALID_CREDENTIALS" else 0.0
+        if wait:
+            problem = "too many wrong credentials from this address"
+            raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait) from None
         raise
     request.state.caller = caller
     return caller

@@ -12,7 +12,7 @@ from fastapi import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ApiError, respond
+from api.errors import ApiError, error_of, respond
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_UPLOAD = 64 * 1024 * 1024  # bytes of a CSV file
@@ -20,6 +20,7 @@ PATIENCE = 30.0
 """Seconds that the next part of a body may take."""
 LONGEST_BODY = 60.0
 """Seconds that a whole body may take; one of CSV ten times that."""
+_LOOKED_AFTER = frozenset(("/healthz", "/readyz", "/metrics"))
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -88,7 +89,8 @@ class Requests:
                 )
 
     def _refusal(self, request: Request) -> tuple[ApiError, int | None] | None:
-        if self.draining():
+        # Who looks after this machine wants to know how it is until its end.
+        if self.draining() and request.url.path not in _LOOKED_AFTER:
             return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5), None
         # Who shows credentials is counted by them.
         wait = 0.0 if _shows_credentials(request) else self.admit(request.client.host if request.client else "")
@@ -97,8 +99,13 @@ class Requests:
         announced = request.headers.get("content-length", "")
         # No more digits than the largest body has: int() of a thousand of them is work that anybody could ask for.
         if announced.isdecimal() and (len(announced) > 12 or int(announced) > _limit(request)):
-            return _too_large(_limit(request)), 413
+            return error_of(413), 413
         return None
+
+
+def _shows_credentials(request: Request) -> bool:
+    query = request.query_params
+    return "authorization" in request.headers or "token" in query or "accesskey" in query
 
 
 def _template(scope: Scope) -> str:
@@ -138,12 +145,8 @@ class _Body:
             self._whole = not message.get("more_body", False)
             self._seen += len(message.get("body", b""))
             if self._seen > self._limit:
-                raise _BodyRefused(413, str(_too_large(self._limit)), headers={"Connection": "close"})
+                raise _BodyRefused(413, headers={"Connection": "close"})
         return message
-
-
-def _too_large(limit: int) -> ApiError:
-    return ApiError("REQUEST_TOO_LARGE", f"the body is larger than {limit} bytes; send less at a time")
 
 
 def _limit(request: Request) -> int:
