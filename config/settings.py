@@ -116,6 +116,8 @@ class SipSettings(_Section):
     """The shortest session timer that is accepted; RFC 4028 §5 allows nothing below 90."""
     rtp_ports: Annotated[PortRange, BeforeValidator(_port_range)] = PortRange(20000, 29999)
     """Ports of the engine's own media (echo, tones); calls through it carry their media past it."""
+    probe_interval: Seconds = Field(default=30.0, ge=0)
+    """How often each provider is asked with OPTIONS whether it is there; 0 asks none."""
     t1: Seconds = Field(default=0.5, gt=0, le=10)
     """Round-trip estimate of RFC 3261 §17.1.1.1; every other timer is counted in it."""
     t2: Seconds = Field(default=4.0, gt=0, le=60)

@@ -13,6 +13,7 @@ from config.faults import ConfigurationError
 from config.loading import Configuration, load
 from config.logs import configure
 from engine.transport.listeners import ListenError
+from service.api_server import ApiListenError
 from service.collector import Collector
 from service.node import Node, python_flow_names
 from store.engines import StoreError
@@ -31,7 +32,7 @@ async def serve(path: Path) -> int:
     node = Node(configuration)
     try:
         await node.start()
-    except (ListenError, StoreError) as error:
+    except (ListenError, ApiListenError, StoreError) as error:
         print(f"trunkline: {'store ' if isinstance(error, StoreError) else ''}{error}", file=sys.stderr)
         await node.close()
         return FAILED
@@ -42,6 +43,7 @@ async def serve(path: Path) -> int:
     for transport in node.agent.listeners:
         host = f"[{transport.local[0]}]" if ":" in transport.local[0] else transport.local[0]
         print(f"ready: {transport.name}://{host}:{transport.local[1]}", flush=True)
+    _show_api(node)
     try:
         await signals.asked_to_stop()
         await signals.drain(configuration.settings.sip.drain_timeout)
@@ -50,6 +52,15 @@ async def serve(path: Path) -> int:
         collector.close()
         await node.close()
     return DONE
+
+
+def _show_api(node: Node) -> None:
+    management = node.management
+    if management is None or management.server is None:
+        return
+    print(f"ready: {management.server.url}/v1.0 (documentation at {management.server.url}/docs)", flush=True)
+    if management.made_up_key:
+        print(f"access key of the super admin, shown this once: {management.made_up_key}", flush=True)
 
 
 class _Signals:

@@ -20,6 +20,7 @@ from config.faults import ConfigurationError
 from config.logs import escape
 from engine.transport.listeners import ListenError
 from routing.hostnames import parse_host_port
+from service.cli_admin import commands as admin_commands
 from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -288,6 +289,9 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip() or not text.isprintable():
         raise typer.BadParameter(f"{text!r} is no header; write 'NAME: VALUE'", param_hint="'--header'")
     return name.strip(), value.strip()
+
+
+cli.add_typer(admin_commands, name="admin")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import structlog
@@ -29,6 +29,7 @@ from routing.health import HealthBoard
 from routing.hunt import Router
 from routing.settings import RoutingSettings
 from service.intake import Intake, Users
+from service.management import Management
 from service.storage import Storage
 from service.trunk_addresses import TrunkAddresses
 from store.store import Change
@@ -39,12 +40,6 @@ RELOADED = {"numbering", "webhook", "flows_module"}
 RELOADED_SIP = {"trusted_networks", "allow_guests", "users", "digest_algorithms"}
 
 
-class Part(Protocol):
-    """What runs on top of the store and ends before it."""
-
-    async def close(self) -> None: ...
-
-
 class Node:
     """The parts of a running engine. `start` opens the store and the listeners; `close` ends everything that `start`
     began.
@@ -53,6 +48,7 @@ class Node:
 
     Attributes:
         storage: The store and its change feed; None without one, and before `start`.
+        management: What runs on the store beside the calls, the API among it; None where there is no store.
         draining: Whether no new work is taken any more.
     """
 
@@ -62,6 +58,7 @@ class Node:
         settings = configuration.settings
         self.stored = settings.store != ":memory:" or bool(settings.api.listen)
         self.storage: Storage | None = None
+        self.management: Management | None = None
         self.draining = False
         # Without a store nothing could be asked for the numbers that are not in memory: all of them are.
         self.directory = Directory() if self.stored else Directory(limit=0)
@@ -83,7 +80,6 @@ class Node:
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
         self.intake.log_calls = settings.log.level in ("debug", "info")
         self._trunk_addresses: TrunkAddresses | None = None
-        self._parts: list[Part] = []
         self._started_with = settings
         if self.stored:
             self._python = python_flows(configuration)
@@ -94,7 +90,8 @@ class Node:
         return self.intake(call)
 
     async def start(self) -> None:
-        """Open the store, then the listeners. Raises StoreError and ListenError, sentences for the user."""
+        """Open the store, then the listeners, then the API. Raises StoreError, ListenError and ApiListenError, each a
+        sentence for the user."""
         if self.stored:
             await self._open_store()
         await self.agent.start(self.configuration.settings.sip.listen)
@@ -104,6 +101,8 @@ class Node:
         env.own_address = _own_address(self.agent.nowhere.transport)
         self._trunk_addresses = TrunkAddresses(self.directory, self.agent.resolver, self.log)
         self._trunk_addresses.start()
+        if self.management is not None:
+            await self.management.start()
 
     async def _open_store(self) -> None:
         configuration = self.configuration
@@ -121,6 +120,8 @@ class Node:
             numbers=len(self.directory.numbers),
             complete=self.directory.complete,
         )
+        self.management = Management(self, storage)
+        await self.management.prepare()
 
     def _provider_changed(self, _change: Change | None) -> None:
         self.board.keep({provider.id.int for provider in self.directory.providers})
@@ -134,13 +135,15 @@ class Node:
     async def close(self) -> None:
         """Close everything, the store last; calls that are still up are hung up."""
         self.draining = True
+        if self.management is not None:
+            await self.management.close_api()
         if self._trunk_addresses is not None:
             await self._trunk_addresses.close()
         await self.env.close()
         if self.agent.listeners:
             await self.agent.stop()
-        for part in reversed(self._parts):
-            await part.close()
+        if self.management is not None:
+            await self.management.close()
         if self.env.http is not None:
             await self.env.http.aclose()
         if self.storage is not None:

@@ -1,0 +1,139 @@
+"""`trunkline admin`: users, passwords and access keys from the command line."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.logs import escape
+
+if TYPE_CHECKING:
+    from store.store import Store
+
+commands = typer.Typer(help="Users, passwords and access keys of the API.", no_args_is_help=True)
+
+ConfigFile = Annotated[
+    Path,
+    typer.Option("--config", "-c", metavar="FILE", help="The configuration file.", envvar="TRUNKLINE_CONFIG"),
+]
+Username = Annotated[str, typer.Argument(metavar="USERNAME")]
+_DEFAULT_CONFIG = Path("trunkline.yaml")
+
+
+def _on_store(config: Path, work: "Callable[[Store], Awaitable[None]]") -> int:
+    from service.admin import AdminError, store_of
+    from store.engines import StoreError
+
+    async def run() -> None:
+        async with store_of(config, _show_first_key) as store:
+            await work(store)
+
+    try:
+        asyncio.run(run())
+    except (AdminError, StoreError) as error:
+        print(f"trunkline: {escape(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show_first_key(key: str) -> None:
+    print(f"access key of the super admin, shown this once: {key}")
+
+
+def _password() -> str:
+    """From the terminal, twice; a line of standard input where there is none, so that scripts can give it."""
+    if sys.stdin.isatty():
+        entered: str = typer.prompt("password", hide_input=True, confirmation_prompt=True)
+        return entered
+    return sys.stdin.readline().rstrip("\n")
+
+
+@commands.command("users")
+def list_users(config: ConfigFile = _DEFAULT_CONFIG) -> int:
+    """List everybody who can log in."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from service import admin
+    from store.times import api_time
+
+    async def work(store: "Store") -> None:
+        fields = ("username", "permission", "customer")
+        found = [
+            [*(escape(user[field]) for field in fields), api_time(user["tm_create"]) or ""]
+            for user in await admin.users(store)
+        ]
+        if not Console().is_terminal:
+            for row in found:
+                print("\t".join(row))
+            return
+        table = Table("user", "permission", "customer", "since")
+        for row in found:
+            table.add_row(*map(Text, row))
+        Console().print(table)
+
+    return _on_store(config, work)
+
+
+@commands.command("create-user")
+def create_user(
+    username: Username,
+    config: ConfigFile = _DEFAULT_CONFIG,
+    permission: Annotated[
+        str, typer.Option(help="project_super_admin, customer_admin, customer_manager or customer_agent.")
+    ] = "customer_admin",
+    customer: Annotated[str, typer.Option(metavar="ID|NAME", help="Whose; left out: the platform's own.")] = "",
+) -> int:
+    """Make a user; the password is asked for, or read from standard input."""
+    from service import admin
+
+    async def work(store: "Store") -> None:
+        identifier = await admin.create_user(store, username, _password(), permission, customer)
+        print(f"made user {username} with {permission}: agent {identifier}")
+
+    return _on_store(config, work)
+
+
+@commands.command("password")
+def set_password(username: Username, config: ConfigFile = _DEFAULT_CONFIG) -> int:
+    """Set a user's password; it is asked for, or read from standard input."""
+    from service import admin
+
+    async def work(store: "Store") -> None:
+        await admin.set_password(store, username, _password())
+        print(f"{username} has a new password; earlier logins are void")
+
+    return _on_store(config, work)
+
+
+@commands.command("create-key")
+def create_key(
+    username: Username,
+    config: ConfigFile = _DEFAULT_CONFIG,
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    permission: Annotated[str, typer.Option(help="Limit it; left out: all that the user may.")] = "",
+) -> int:
+    """Make an access key of a user and print it; nobody can show it again."""
+    from service import admin
+
+    async def work(store: "Store") -> None:
+        print(await admin.create_key(store, username, name, permission))
+
+    return _on_store(config, work)
+
+
+@commands.command("reset-keys")
+def reset_keys(username: Username, config: ConfigFile = _DEFAULT_CONFIG) -> int:
+    """Revoke all access keys of a user, make a new one and print it."""
+    from service import admin
+
+    async def work(store: "Store") -> None:
+        revoked, key = await admin.reset_keys(store, username)
+        print(f"revoked {revoked} keys of {username}", file=sys.stderr)
+        print(key)
+
+    return _on_store(config, work)

@@ -1,0 +1,187 @@
+"""What runs on the store beside the calls: their records, their price, the providers' health, news, and the API."""
+
+import asyncio
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.app import make_app
+from api.limits import Limits
+from api.services import Services
+from api.tokens import Tokens
+from engine.rate_limit import RateLimit
+from routing.identifiers import NIL
+from routing.models import Provider
+from service.api_server import ApiServer
+from service.bootstrap import PLATFORM, bootstrap, token_secret
+from service.charging import Charging
+from service.journal import Journal
+from service.loop_lag import LoopLag
+from service.metrics import Metrics, Reading
+from service.prober import Prober
+from service.storage import Storage
+from service.upkeep import Upkeep
+from service.webhook_sender import WebhookSender
+from store import deliveries
+from store.engines import StoreError, reason
+
+if TYPE_CHECKING:
+    from service.node import Node
+
+_CHECK_WITHIN: Final = 2.0  # s
+
+
+class Management:
+    """Made on an open store. `prepare` comes before the first call, `start` after the listeners are open.
+
+    Attributes:
+        made_up_key: The access key of a first start, to be shown once; "" at every other.
+        server: The API's listener; None where it is switched off.
+    """
+
+    def __init__(self, node: "Node", storage: Storage) -> None:
+        self._node = node
+        self._storage = storage
+        self._settings = node.configuration.settings
+        self.metrics = Metrics()
+        self.journal = Journal(storage.store, node.env, storage.life.id, node.log)
+        self.charging = Charging(storage.store, storage.life.id, node.log)
+        self.prober = Prober(
+            node.agent,
+            node.directory,
+            node.board,
+            node.log,
+            interval=self._settings.sip.probe_interval,
+            domain=lambda: node.env.routing.from_domain,
+            utc_now=storage.store.clock,
+            changed=self._provider_changed,
+        )
+        self.webhooks = WebhookSender(storage.store, node.env, storage.bell, PLATFORM, node.log)
+        self.lag = LoopLag(self.metrics.lag)
+        self.upkeep = Upkeep(storage.store, storage.life, self._settings.retention, node.log)
+        self.server: ApiServer | None = None
+        self.made_up_key = ""
+        self._waiting_deliveries = 0
+        self._news: set[asyncio.Task[None]] = set()
+
+    async def prepare(self) -> None:
+        """Close what earlier runs left open, and be ready to take calls down. Raises StoreError."""
+        try:
+            self.made_up_key = await bootstrap(self._storage.store, self._settings.api.admin_key)
+            await self.upkeep.recover()
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self._storage.store.url} cannot be used: {reason(error)}") from error
+        self.journal.start()
+        self.charging.start()
+        self._node.env.charging = self.charging
+        if self._settings.api.listen:
+            self._node.env.calls.observers.append(self.metrics)
+
+    async def start(self) -> None:
+        """Begin with everything else. Raises ApiListenError."""
+        self.upkeep.start()
+        self.webhooks.start()
+        if self._settings.sip.probe_interval:
+            self.prober.start()
+        if not self._settings.api.listen:
+            return
+        self._read_metrics()
+        self.lag.start()
+        services = await self._services()
+        app = make_app(services, version=metadata.version("trunkline"), observe=self.metrics.request)
+        self.server = ApiServer(app, self._settings.api.listen)
+        await self.server.start()
+
+    async def close_api(self) -> None:
+        """Before the calls end: no new work comes in."""
+        self._storage.bell.ring()  # streams see that the engine is stopping
+        if self.server is not None:
+            await self.server.close()
+
+    async def close(self) -> None:
+        """After the calls have ended: write what is left of them."""
+        self.lag.close()
+        await self.prober.close()
+        await self.webhooks.close()
+        await self.upkeep.close()
+        if self._news:
+            await asyncio.wait(self._news)
+        await self.charging.close()
+        await self.journal.close()
+
+    # ---- what the API works with
+
+    async def _services(self) -> Services:
+        node, api = self._node, self._settings.api
+        return Services(
+            store=self._storage.store,
+            env=node.env,
+            tokens=Tokens(await token_secret(self._storage.store)),
+            clock=node.agent.now,
+            limits=Limits(
+                RateLimit(api.request_rate.rate, api.request_rate.burst),
+                RateLimit(api.address_rate.rate, api.address_rate.burst),
+            ),
+            bell=self._storage.bell,
+            stored=self.journal.stored,
+            health=self.prober.health,
+            draining=lambda: node.draining,
+            settled=self._storage.feed.settled,
+            checks=self._checks,
+            metrics=self._metrics_text,
+        )
+
+    async def _checks(self) -> Mapping[str, str]:
+        node, feed = self._node, self._storage.feed
+        return {
+            "engine": "stopping" if node.draining else "ok" if node.agent.listeners else "not listening",
+            "store": await self._store_answers(),
+            "directory": "ok" if feed.healthy else f"not current for {feed.lag:.0f} s",
+        }
+
+    async def _store_answers(self) -> str:
+        try:
+            async with asyncio.timeout(_CHECK_WITHIN), self._storage.store.read() as connection:
+                await connection.execute(sa.select(1))
+        except (StoreError, SQLAlchemyError, OSError, TimeoutError) as error:
+            return reason(error) if isinstance(error, Exception) else "no answer"
+        return "ok"
+
+    def _read_metrics(self) -> None:
+        node, feed, journal = self._node, self._storage.feed, self.journal
+        self.metrics.read_engine(node.agent, node.directory, node.board)
+        self.metrics.read(
+            [
+                Reading("store_calls_waiting", "Calls with something not stored yet.", lambda: journal.waiting),
+                Reading("store_calls_written", "Rows of calls stored.", lambda: journal.written, grows=True),
+                Reading("store_calls_lost", "Calls that could not be stored.", lambda: journal.dropped, grows=True),
+                Reading("feed_lag_seconds", "How old what calls go by can be.", lambda: feed.lag),
+                Reading("feed_changes", "Changes taken over.", lambda: feed.applied, grows=True),
+                Reading("feed_resynchronisations", "Full ones.", lambda: feed.resynchronisations, grows=True),
+                Reading("webhooks_waiting", "Deliveries that wait.", lambda: self._waiting_deliveries),
+                Reading("webhooks_delivered", "Deliveries taken.", lambda: self.webhooks.delivered, grows=True),
+                Reading("webhooks_failed", "Deliveries given up.", lambda: self.webhooks.failed, grows=True),
+            ]
+        )
+
+    async def _metrics_text(self) -> bytes:
+        self._waiting_deliveries = await deliveries.waiting(self._storage.store)
+        return self.metrics.text()
+
+    # ---- news of our own
+
+    def _provider_changed(self, provider: Provider, healthy: bool, why: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._tell(provider, healthy, why), name="provider event")
+        self._news.add(task)
+        task.add_done_callback(self._news.discard)
+
+    async def _tell(self, provider: Provider, healthy: bool, why: str) -> None:
+        data = {"id": str(provider.id), "name": provider.name, "hostname": provider.hostname, "reason": why}
+        try:
+            async with self._storage.store.write() as transaction:
+                transaction.event("provider_healthy" if healthy else "provider_unhealthy", NIL, data)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            self._node.log.error("event not stored", provider=provider.name, error=str(error)[:300])
