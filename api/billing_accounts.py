@@ -1,0 +1,154 @@
+"""Billing accounts: a customer's tier and credit, topped up by super admins, with a ledger of every change."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.auth import Who, guarded
+from api.errors import ApiError, fault_in, not_found
+from api.fields import Body, Detail, Name, Times, Timestamp, given
+from api.listing import Listing, OfCustomer, Pages
+from api.resource import Resource
+from api.services import Use
+from routing.tiers import Tier
+from store import billing, customers, rows, tables
+from store.rows import IntegrityError, Row
+from store.store import Transaction
+
+router = APIRouter(tags=["billing accounts"])
+ACCOUNTS = Resource(tables.billing_accounts, "billing_account")
+
+
+class BillingAccount(Times):
+    """An account, in micro-units of the platform's currency. `balance` is the credit; `reserved` is the part of it that
+    calls hold which are up, so that `balance - reserved` can be spent."""
+
+    id: UUID
+    customer_id: UUID
+    name: str
+    detail: str
+    tier: Tier
+    balance: int
+    reserved: int
+
+
+class BillingAccountCreate(Body):
+    """An account for a customer that has none."""
+
+    customer_id: UUID
+    name: Name = ""
+    detail: Detail = ""
+    tier: Tier = "free"
+
+
+class BillingAccountUpdate(Body):
+    """What is to change. `tier` is for super admins; what a customer has beyond a lower tier it keeps."""
+
+    name: Name | None = None
+    detail: Detail | None = None
+    tier: Tier | None = None
+
+
+class TopUp(Body):
+    """Credit to add."""
+
+    amount: Annotated[int, Field(ge=1, le=10**15, description="Micro-units.")]
+    detail: Detail = ""
+
+
+class LedgerEntry(BaseModel):
+    """A change of the balance by `amount`, which is negative where something was paid; `balance` is the one after it.
+    `reference_id` is the call or the number that was paid for."""
+
+    id: UUID
+    customer_id: UUID
+    account_id: UUID
+    kind: Literal["top_up", "call", "purchase", "adjustment"]
+    amount: int
+    balance: int
+    reference_id: UUID
+    detail: str
+    tm_create: Timestamp
+
+
+_CLEARED = {"name": "", "detail": ""}
+
+
+@router.get("/billing_accounts", response_model=Listing[BillingAccount], **guarded("customer_manager"))
+async def list_billing_accounts(services: Use, caller: Who, paging: Pages, customer_id: OfCustomer = None) -> Any:
+    """The accounts, newest first; one's own, or as a super admin everybody's."""
+    return await ACCOUNTS.list(services, caller, paging, customer_id=customer_id)
+
+
+@router.post("/billing_accounts", status_code=201, response_model=BillingAccount, **guarded("project_super_admin", 409))
+async def create_billing_account(services: Use, caller: Who, body: BillingAccountCreate) -> Any:
+    """Create an account for a customer that has none (each is made with one)."""
+    try:
+        async with services.store.write() as transaction:
+            if not await customers.hold(transaction, body.customer_id):
+                missing = not_found("customer", body.customer_id)
+                raise fault_in("customer_id", missing.reason, str(missing))
+            row = await billing.open_account(transaction, body.customer_id, body.tier, body.name, body.detail)
+            transaction.changed("customer", body.customer_id)
+            return row
+    except IntegrityError:
+        problem = f"customer {body.customer_id} has an account already; change that one"
+        raise ApiError("BILLING_ACCOUNT_ALREADY_EXISTS", problem, status="ALREADY_EXISTS") from None
+
+
+@router.get("/billing_accounts/{account_id}", response_model=BillingAccount, **guarded("customer_manager"))
+async def get_billing_account(services: Use, caller: Who, account_id: UUID) -> Any:
+    """One account."""
+    return await ACCOUNTS.get(services, caller, account_id)
+
+
+@router.put("/billing_accounts/{account_id}", response_model=BillingAccount, **guarded("customer_admin"))
+async def update_billing_account(services: Use, caller: Who, account_id: UUID, body: BillingAccountUpdate) -> Any:
+    """Change what an account is called, and as a super admin its tier."""
+    if "tier" in body.model_fields_set and not caller.is_super:
+        raise ApiError("PERMISSION_DENIED", "tier: only a super admin changes it; leave it out")
+    values = given(body, _CLEARED) | {"tm_update": billing.no_earlier(services.store.clock())}
+    return await ACCOUNTS.update(services, caller, account_id, values)
+
+
+@router.delete("/billing_accounts/{account_id}", response_model=BillingAccount, **guarded("project_super_admin", 409))
+async def delete_billing_account(services: Use, caller: Who, account_id: UUID) -> Any:
+    """Delete the account of a customer that is no more. The ledger is kept."""
+
+    async def left_over(transaction: Transaction, row: Row) -> None:
+        if await customers.hold(transaction, row["customer_id"]):
+            problem = f"customer {row['customer_id']} lives on this account; delete the customer first"
+            raise ApiError("RESOURCE_IN_USE", problem)
+
+    return await ACCOUNTS.delete(services, caller, account_id, left_over)
+
+
+@router.post("/billing_accounts/{account_id}/top_up", response_model=BillingAccount, **guarded("project_super_admin"))
+async def top_up_billing_account(services: Use, caller: Who, account_id: UUID, body: TopUp) -> Any:
+    """Add credit; the answer is the account with its new balance."""
+    try:
+        async with services.store.write() as transaction:
+            if await billing.top_up(transaction, account_id, body.amount, body.detail) is None:
+                raise not_found(ACCOUNTS.word, account_id)
+            return await ACCOUNTS.find(transaction, caller, account_id)
+    except billing.BalanceLimit as error:
+        raise fault_in("amount", "INVALID_REQUEST_PARAMETER", f"is too much: {error}") from None
+
+
+@router.get("/billing_accounts/{account_id}/ledger", response_model=Listing[LedgerEntry], **guarded("customer_manager"))
+async def list_ledger(
+    services: Use,
+    caller: Who,
+    account_id: UUID,
+    paging: Pages,
+    kind: Annotated[Literal["top_up", "call", "purchase", "adjustment"] | None, Query()] = None,
+) -> Any:
+    """Every change of the balance, newest first. All amounts together are the balance."""
+    columns = tables.ledger.c
+    where = [columns.account_id == account_id, *([] if kind is None else [columns.kind == kind])]
+    async with services.store.read() as connection:
+        await ACCOUNTS.find(connection, caller, account_id)
+        page = await rows.page(connection, tables.ledger, *where, size=paging.size, token=paging.token)
+    return {"result": page.rows, "next_page_token": page.next_token}
