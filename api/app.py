@@ -11,6 +11,7 @@ from api import (
     billing_accounts,
     conferences,
     customers,
+    docs_pages,
     errors,
     events,
     flows,
@@ -64,6 +65,7 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)
+    docs_pages.install(app)
     _describe(app)
     app.add_middleware(
         Requests,

@@ -1,0 +1,67 @@
+"""Pages about the API for people: Swagger UI and ReDoc, from files that are installed here, without a CDN."""
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from starlette.requests import Request
+from starlette.responses import Response
+
+_FILES: Final = files("fastapi_offline") / "static"
+_TYPES: Final = {
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "redoc.standalone.js": "text/javascript; charset=utf-8",
+}
+_STATIC: Final = "/docs/static"
+_NO_ICON: Final = "data:,"
+# The pages carry a script of their own in line; what they would like from other hosts (a logo) they do not get.
+_NOTHING_FROM_ELSEWHERE: Final = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; worker-src blob:"
+)
+
+
+def install(app: FastAPI) -> None:
+    """Serve `/docs` (Swagger UI), `/redoc` and their files; none of them is part of the OpenAPI document."""
+
+    async def swagger(_request: Request) -> Response:
+        page = get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Trunkline: the API",
+            swagger_js_url=f"{_STATIC}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_STATIC}/swagger-ui.css",
+            swagger_favicon_url=_NO_ICON,
+        )
+        page.headers["Content-Security-Policy"] = _NOTHING_FROM_ELSEWHERE
+        return page
+
+    async def redoc(_request: Request) -> Response:
+        page = get_redoc_html(
+            openapi_url="/openapi.json",
+            title="Trunkline: the API",
+            redoc_js_url=f"{_STATIC}/redoc.standalone.js",
+            redoc_favicon_url=_NO_ICON,
+            with_google_fonts=False,
+        )
+        page.headers["Content-Security-Policy"] = _NOTHING_FROM_ELSEWHERE
+        return page
+
+    app.add_route("/docs", swagger, include_in_schema=False)
+    app.add_route("/redoc", redoc, include_in_schema=False)
+    for name, content_type in _TYPES.items():
+        app.add_route(f"{_STATIC}/{name}", _file(name, content_type), include_in_schema=False)
+
+
+def _file(name: str, content_type: str) -> Callable[[Request], Awaitable[Response]]:
+    content: bytes | None = None
+
+    async def serve(_request: Request) -> Response:
+        nonlocal content
+        if content is None:
+            content = (_FILES / name).read_bytes()
+        return Response(content, media_type=content_type, headers={"Cache-Control": "max-age=86400"})
+
+    return serve
