@@ -1,5 +1,6 @@
 """The application: every router under /v1.0, one error envelope, one OpenAPI document."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -16,6 +17,7 @@ from api import (
     events,
     flows,
     health,
+    idempotency,
     inventory,
     login,
     numbers,
@@ -59,6 +61,7 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
         redoc_url=None,
         separate_input_output_schemas=False,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
     errors.install(app)
@@ -67,6 +70,8 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
         app.include_router(router, prefix=BASE)
     docs_pages.install(app)
     _describe(app)
+    idempotency.install(app)
+    # Added last, so that it is around everything else.
     app.add_middleware(
         Requests,
         admit=lambda address: services.limits.address(address, services.clock()),
@@ -77,21 +82,32 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
 
 
 def _describe(app: FastAPI) -> None:
-    """The OpenAPI document says 400 where FastAPI would say 422."""
+    """The OpenAPI document has what no single operation says: 400 where FastAPI would say 422, and what the
+    middleware takes and answers."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
             for operations in document["paths"].values():
-                for operation in operations.values():
+                for method, operation in operations.items():
                     operation["responses"].pop("422", None)
+                    if "requestBody" in operation:
+                        operation["responses"] |= {"408": _refused(408), "413": _refused(413)}
+                    if method == "post" and "x-permission" in operation:
+                        operation["responses"].setdefault("409", _refused(409))
+                        idempotency.document(operation)
             for name in ("HTTPValidationError", "ValidationError"):
                 document.get("components", {}).get("schemas", {}).pop(name, None)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of changing the document
+
+
+def _refused(code: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ErrorEnvelope"}
+    return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": schema}}}
 
 
 __all__ = ["BASE", "ROUTERS", "make_app"]

@@ -11,6 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
+from api import idempotency
 from api.errors import ApiError, error_responses
 from api.services import Services, Use
 from api.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
@@ -187,6 +188,8 @@ class _Guard:
             problem = f"this takes the permission {self.permission}, and these credentials have {caller.permission}"
             raise ApiError("PERMISSION_DENIED", problem)
         refuse_unknown_parameters(request)
+        # Last: what is refused above is not remembered, and whoever may not ask is not given another's answer.
+        await idempotency.claim(request, services, caller.customer_id, caller.agent_id)
 
 
 def guarded(permission: Permission, *http: int) -> dict[str, Any]:

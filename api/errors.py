@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
@@ -157,11 +158,18 @@ class _Refusal(NamedTuple):
 _STARLETTE: Mapping[int, _Refusal] = {
     404: _Refusal("PATH_NOT_FOUND", "there is nothing at this path; /openapi.json lists the paths there are"),
     405: _Refusal("METHOD_NOT_ALLOWED", "this path does not take that method; the Allow header says which it takes"),
+    408: _Refusal("REQUEST_TIMEOUT", "the body did not arrive in time; send it again, faster"),
+    413: _Refusal("REQUEST_TOO_LARGE", "the body is larger than 1 MiB, or 64 MiB of CSV; send less at a time"),
 }
 
 
+def error_of(code: int, detail: str = "", headers: Mapping[str, str] | None = None) -> ApiError:
+    """What a status code of HTTP itself stands for here; `detail` where it is none of those known."""
+    return ApiError(*_STARLETTE.get(code, _Refusal("INVALID_REQUEST_PARAMETER", detail)), headers=headers)
+
+
 def respond(request: Request, error: ApiError, http: int | None = None) -> Response:
-    """The envelope as a response."""
+    """The envelope as a response; `http` where its status code is not the canonical one (405, 413)."""
     body: dict[str, Any] = {
         "status": error.status,
         "reason": error.reason,
@@ -209,8 +217,10 @@ def install(app: FastAPI) -> None:
         if code == 400:
             problem = "the body cannot be read as JSON; check its quotes, commas and encoding (UTF-8)"
             return respond(request, ApiError("INVALID_JSON_BODY", problem))
-        refusal = _STARLETTE.get(code, _Refusal("INVALID_REQUEST_PARAMETER", str(error.detail)))
-        return respond(request, ApiError(*refusal, headers=error.headers), code)
+        headers = dict(error.headers or {})
+        if code == 405:
+            headers["Allow"] = ", ".join(_methods_at(app, request.scope["path"]))
+        return respond(request, error_of(code, str(error.detail), headers), code)
 
     @app.exception_handler(TokenError)
     async def _token(request: Request, error: TokenError) -> Response:
@@ -223,6 +233,15 @@ def install(app: FastAPI) -> None:
         structlog.get_logger().error("the store failed a request", request_id=request_id_of(request), error=str(error))
         problem = "the store cannot be reached; nothing was changed, try again in a moment"
         return respond(request, ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1))
+
+
+def _methods_at(app: FastAPI, path: str) -> list[str]:
+    """Of every route at this path: Starlette names those of the first alone, and a route here has one method."""
+    found: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        if route.methods and route.path_regex.match(path):
+            found |= route.methods
+    return sorted(found)
 
 
 def _violation_of_token(error: TokenError) -> Violation:

@@ -90,7 +90,7 @@ class Requests:
 
     def _refusal(self, request: Request) -> tuple[ApiError, int | None] | None:
         # Who looks after this machine wants to know how it is until its end.
-        if self.draining() and request.url.path not in _LOOKED_AFTER:
+        if self.draining() and request.scope["path"] not in _LOOKED_AFTER:
             return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5), None
         # Who shows credentials is counted by them.
         wait = 0.0 if _shows_credentials(request) else self.admit(request.client.host if request.client else "")
