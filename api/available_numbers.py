@@ -45,7 +45,12 @@ class AvailableNumber(BaseModel):
 
 # The second path is an older spelling.
 @router.get("/available_numbers", response_model=Listing[AvailableNumber], **guarded("customer_agent"))
-@router.get("/number_availables", response_model=Listing[AvailableNumber], **guarded("customer_agent"))
+@router.get(
+    "/number_availables",
+    name="list_number_availables",
+    response_model=Listing[AvailableNumber],
+    **guarded("customer_agent"),
+)
 async def list_available_numbers(
     services: Use,
     caller: Who,
