@@ -71,7 +71,7 @@ class Management:
         """Close what earlier runs left open, and be ready to take calls down. Raises StoreError."""
         try:
             self.made_up_key = await bootstrap(self._storage.store, self._settings.api.admin_key)
-            await self.upkeep.recover()
+            await self.upkeep.recover(starting=True)
         except SQLAlchemyError as error:
             raise StoreError(f"{self._storage.store.url} cannot be used: {reason(error)}") from error
         self.journal.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,6 +11,8 @@ from config.settings import RetentionSettings
 from flows.contracts import Log
 from store.engines import StoreError, reason
 from store.nodes import NodeLife
+from store.recovery import recover
+from store.retention import prune
 from store.store import Store
 
 RECOVER_EVERY: Final = 30.0  # s
@@ -26,12 +29,24 @@ class Upkeep:
         self._log = log
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def recover(self) -> None:
-        """Close what nodes that are gone left open: earlier runs of this one, and others that give no sign of life.
-        Raises StoreError, or SQLAlchemy's errors."""
+    async def recover(self, *, starting: bool = False) -> None:
+        """Close what nodes that are gone left open: those that give no sign of life and, `starting`, earlier runs of
+        this one. Raises StoreError, or SQLAlchemy's errors."""
+        found = await recover(self._store, self._life.id, self._life.name if starting else "")
+        if found:
+            self._log.warning(
+                "what a node left open is closed",
+                calls=found.calls,
+                groupcalls=found.groupcalls,
+                reservations=found.reservations,
+            )
 
     async def prune(self) -> None:
         """Delete what is older than the settings say. Raises StoreError, or SQLAlchemy's errors."""
+        keep = self._retention
+        done = await prune(self._store, calls_for=keep.calls, events_for=keep.events)
+        if done:
+            self._log.info("old rows are deleted", **asdict(done))
 
     def start(self) -> None:
         """Begin to do both now and then."""

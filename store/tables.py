@@ -381,6 +381,7 @@ deliveries = sa.Table(
     sa.Column("tm_update", UtcTime, nullable=False),
 )
 """Events on their way to a webhook: pending (due at `tm_next`), delivered, failed."""
+sa.Index("ix_deliveries_time", deliveries.c.tm_create)
 sa.Index("ix_deliveries_page", deliveries.c.webhook_id, deliveries.c.tm_create, deliveries.c.id)
 sa.Index(
     "ix_deliveries_due",

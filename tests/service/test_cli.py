@@ -18,7 +18,7 @@ from service import cli
 from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
 
 DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
-GOOD = "numbers:\n  - {number: '+15551234567'}\nstore: sqlite:///x\n"
+GOOD = "numbers:\n  - {number: '+15551234567'}\nproviders:\n  - {name: a, hostname: a.example, transport: tls}\n"
 BAD = "sip:\n  lisen: []\nnumbers:\n  - {number: 5}\n"
 
 Replace = Callable[..., None]
@@ -84,9 +84,9 @@ def test_check_prints_warnings_and_notes_of_a_file_that_is_in_order(
     path.write_text(GOOD)
     assert cli.main(["check", "-c", str(path)]) == 0
     out, (warning, note) = lines_of(capsys)
-    assert out == [f"{path} is in order: 0 providers, 0 routes, 1 number, 0 flows"]
+    assert out == [f"{path} is in order: 1 provider, 0 routes, 1 number, 0 flows"]
     assert warning.startswith(f"{path}:2: numbers[0]: warning: +15551234567 has no call_flow")
-    assert note.startswith(f"{path}:3: store: note: a store other than :memory: comes in a later version")
+    assert note.startswith(f"{path}:4: providers[0].transport: note: TLS comes in a later version")
 
 
 def test_what_a_file_holds_is_escaped_in_its_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

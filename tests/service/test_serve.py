@@ -22,7 +22,8 @@ OURS = "+15551234567"
 
 def write(directory: Path, **sections: Any) -> Path:
     path = directory / "trunkline.yaml"
-    path.write_text(yaml.safe_dump({"sip": {"listen": ["udp://127.0.0.1:0"]}} | sections, allow_unicode=True))
+    alone = {"sip": {"listen": ["udp://127.0.0.1:0"]}, "api": {"listen": ""}, "store": ":memory:"}
+    path.write_text(yaml.safe_dump(alone | sections, allow_unicode=True))
     return path
 
 
@@ -83,6 +84,25 @@ def test_a_listener_that_cannot_be(
     assert found == code
     assert said in line
     assert line.startswith("trunkline: udp" if code == 1 else f"{tmp_path}/trunkline.yaml:")
+
+
+def test_a_store_that_cannot_be_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, line = fails(["serve", "-c", str(write(tmp_path, store=f"sqlite:///{tmp_path}/none/t.db"))], capsys)
+    assert (code, line) == (
+        1,
+        f"trunkline: store {tmp_path}/none is no directory, so {tmp_path}/none/t.db cannot be kept there; make it first",
+    )
+    (tmp_path / "text.db").write_text("this is no database" * 100)
+    code, line = fails(["serve", "-c", str(write(tmp_path, store=f"sqlite:///{tmp_path}/text.db"))], capsys)
+    assert code == 1
+    assert line.startswith(f"trunkline: store sqlite:///{tmp_path}/text.db cannot be used: ")
+    with taken(socket.SOCK_STREAM) as port:
+        pass  # nobody listens there now
+    url = f"postgresql://somebody:secret@127.0.0.1:{port}/trunkline"
+    code, line = fails(["serve", "-c", str(write(tmp_path, store=url))], capsys)
+    assert code == 1
+    assert line.startswith(f"trunkline: store postgresql://somebody:***@127.0.0.1:{port}/trunkline cannot be ")
+    assert "secret" not in line
 
 
 def test_files_that_are_not_there_or_not_readable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,11 +174,10 @@ def test_from_the_first_line_to_the_last(tmp_path: Path) -> None:
         log={"format": "json"},
         flows=flows,
         numbers=[{"number": OURS, "call_flow": "busy"}],
-        api={"listen": "127.0.0.1:8080"},
+        store=f"sqlite:///{tmp_path}/trunkline.db",
     )
     with start(path) as process:
-        note = process.wait_line(r"api: note: ", 15)
-        assert note.startswith("trunkline: ")
+        process.wait_line(r'"event": "store".*"declared": 2|"declared": 2.*"event": "store"', 15)
         address = process.wait_line(r"^ready: udp://127\.0\.0\.1:\d+$", 15).removeprefix("ready: udp://")
         process.wait_line(r"^ready: tcp://127\.0\.0\.1:\d+$", 5)
         six = process.wait_line(r"^ready: udp://\[::1\]:\d+$", 5).removeprefix("ready: udp://")

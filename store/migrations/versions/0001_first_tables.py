@@ -227,6 +227,7 @@ def upgrade() -> None:
             postgresql_where=sa.text("status = 'pending'"),
         )
         batch_op.create_index("ix_deliveries_page", ["webhook_id", "tm_create", "id"], unique=False)
+        batch_op.create_index("ix_deliveries_time", ["tm_create"], unique=False)
 
     op.create_table(
         "events",
@@ -629,6 +630,7 @@ def downgrade() -> None:
 
     op.drop_table("events")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
+        batch_op.drop_index("ix_deliveries_time")
         batch_op.drop_index("ix_deliveries_page")
         batch_op.drop_index(
             "ix_deliveries_due",
