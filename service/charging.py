@@ -1,6 +1,6 @@
 """Calls that cost: credit is reserved before a provider is dialled, extended while the call runs, and settled after it.
 
-    reservation = await charging.reserve(customer_id, call_id, rate)   # None: the customer cannot pay
+    reservation = await charging.reserve(customer_id, call_id, rate)  # None: the customer cannot pay
     reservation.answered(exhausted=call.hangup)                        # from here on every second counts
     reservation.close()                                                # over, or never answered
 
@@ -19,6 +19,7 @@ the settlement (which deletes the row). Orders of many calls travel in one trans
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from math import ceil
 from uuid import UUID, uuid4
@@ -27,6 +28,7 @@ from engine.sip.timers import NEVER, Deadlines
 from flows.contracts import Log
 from routing.identifiers import NIL
 from service.till import LAG, Till
+from store.engines import StoreBusy
 from store.reservations import Hold, Order, Posted, Reserve, Settle
 from store.store import Store
 
@@ -77,7 +79,7 @@ class Reservation:
         self.deadline = self.queued = NEVER  # in the heap of deadlines
         self._charging = charging
         self._account_id: UUID | None = None  # known once the reservation is made
-        self._opening: asyncio.Future[None] | None = None
+        self._opening: asyncio.Future[bool] | None = None
         self._uncertain = False  # nobody knows whether the store has made it
         self._answered_at: float | None = None
         self._tm_answer: datetime | None = None
@@ -164,8 +166,8 @@ class Reservation:
 
     # ---- the till
 
-    def opening(self) -> asyncio.Future[None]:
-        """Done when the store has said what it gives: `paid` is 0 where that is nothing."""
+    def opening(self) -> asyncio.Future[bool]:
+        """True when the store has said what it gives (`paid` is 0 where that is nothing), False when it does not."""
         self._opening = asyncio.get_running_loop().create_future()
         self._charging.till.put(self, hurry=True)
         return self._opening
@@ -188,7 +190,7 @@ class Reservation:
                 self._account_id, self.paid = posted.account_id, posted.seconds
                 if self._lasted is not None:  # the caller has not waited
                     self._charging.till.put(self)
-            self._opened()
+            self._opened(True)
         elif isinstance(order, Settle):
             if posted is not None:
                 self._charging.log.debug("settled", call_id=str(self.call_id), cost=posted.amount, s=posted.seconds)
@@ -215,21 +217,21 @@ class Reservation:
         if isinstance(order, Reserve):
             self._uncertain = True
             self.close()
-            self._opened()
+            self._opened(False)
 
     def dropped(self, order: Order) -> None:
         """The store never will."""
         if isinstance(order, Reserve):
             self.close()
-            self._opened()
+            self._opened(False)
         elif isinstance(order, Hold):
             self._answer_noted = True
             if self._lasted is None and order.seconds:
                 self._extended(None)
 
-    def _opened(self) -> None:
+    def _opened(self, answered: bool) -> None:
         if self._opening is not None and not self._opening.done():
-            self._opening.set_result(None)
+            self._opening.set_result(answered)
         self._opening = None
 
 
@@ -267,8 +269,8 @@ class Charging:
 
     async def reserve(self, customer_id: UUID, call_id: UUID, rate: int) -> Reservation | None:
         """Credit for a call at `rate` micro-units a minute. None where the customer cannot pay for a second of it, is
-        suspended or has no account, and where the store cannot be had (logged). A rate of 0 costs nothing and is given
-        to everybody.
+        suspended or has no account. A rate of 0 costs nothing and is given to everybody. Raises StoreError where the
+        store cannot be had or the engine is stopping: no paid call begins then.
 
         Whoever gets a reservation has to close it.
         """
@@ -276,19 +278,21 @@ class Charging:
         if rate <= 0 or not self.rated(customer_id):
             return reservation
         if self._closing or self.till.failing:
-            return None
+            raise StoreBusy("the engine is stopping" if self._closing else "the store does not take reservations")
         self._open[reservation.id] = reservation
+        answered = False
         try:
-            async with asyncio.timeout(ANSWER_WITHIN):
-                await reservation.opening()
-        except TimeoutError:
-            self.log.error("the store is too slow for a paid call to begin", call_id=str(call_id), s=ANSWER_WITHIN)
-        except BaseException:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    answered = await reservation.opening()
+        except BaseException:  # the caller waits no more
             reservation.close()
             raise
         if reservation.paid:
             return reservation
         reservation.close()
+        if not answered:
+            raise StoreBusy(f"the store has reserved nothing within {ANSWER_WITHIN:g} s, or has failed")
         return None
 
     def over(self, reservation: Reservation) -> None:

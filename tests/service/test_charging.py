@@ -17,6 +17,7 @@ from service import till as till_module
 from service.charging import Charging, Reservation
 from store import rows
 from store.billing import open_account, top_up
+from store.engines import StoreBusy
 from store.reservations import post, settle_dead
 from store.store import Store
 from store.tables import billing_accounts, customers, ledger, nodes, reservations
@@ -243,7 +244,8 @@ async def test_closing_settles_the_calls_that_still_run(bench: Bench) -> None:
     await bench.until(12)
     await bench.charging.close()
     assert await bench.money(somebody) == (1_000_000 - 12 * A_SECOND, 0)
-    assert await bench.charging.reserve(somebody, uuid4(), RATE) is None
+    with pytest.raises(StoreBusy):
+        await bench.charging.reserve(somebody, uuid4(), RATE)
 
 
 async def test_what_a_crash_leaves_is_settled_at_the_next_start(bench: Bench) -> None:
@@ -350,9 +352,11 @@ async def test_a_call_ends_when_the_store_stays_away(bench: Bench, failing: Fail
 async def test_no_paid_call_begins_while_the_store_is_away(bench: Bench, failing: Failing) -> None:
     somebody = await bench.customer(1_000_000)
     failing.error = cut()
-    assert await bench.charging.reserve(somebody, uuid4(), RATE) is None
-    assert bench.charging.till.failing
-    assert await bench.charging.reserve(somebody, uuid4(), RATE) is None  # not even asked
+    for _ in range(2):  # the second is not even asked for
+        with pytest.raises(StoreBusy):
+            await bench.charging.reserve(somebody, uuid4(), RATE)
+        assert bench.charging.till.failing
+    assert not len(bench.charging)
     assert len(bench.charging.till) <= 1
     failing.error = None
     await bench.charging.till.flush()
@@ -376,7 +380,8 @@ async def test_a_reservation_that_was_made_though_nobody_said_so_is_given_back(
         return posted
 
     monkeypatch.setattr(bench.charging.till, "_carry", carry)
-    assert await bench.charging.reserve(somebody, uuid4(), RATE) is None
+    with pytest.raises(StoreBusy):
+        await bench.charging.reserve(somebody, uuid4(), RATE)
     await bench.charging.till.flush()
     assert await bench.money(somebody) == (1_000_000, 0)
     assert not await bench.held()
@@ -387,7 +392,8 @@ async def test_a_store_that_is_too_slow_lets_no_paid_call_begin(bench: Bench, mo
     monkeypatch.setattr(charging_module, "ANSWER_WITHIN", 0.05)
     async with bench.store.write() as t:
         await t.execute(sa.select(billing_accounts).with_for_update())
-        assert await bench.charging.reserve(somebody, uuid4(), RATE) is None
+        with pytest.raises(StoreBusy):
+            await bench.charging.reserve(somebody, uuid4(), RATE)
     await bench.charging.till.flush()
     assert await bench.money(somebody) == (1_000_000, 0)
     assert not await bench.held()
@@ -407,9 +413,11 @@ async def test_an_order_that_is_refused_for_good_does_not_hold_up_the_others(
     monkeypatch.setattr("service.till.post", refusing)
     with capture_logs() as logs:
         found = await asyncio.gather(
-            *(bench.charging.reserve(somebody, poison if number == 7 else uuid4(), RATE) for number in range(20))
+            *(bench.charging.reserve(somebody, poison if number == 7 else uuid4(), RATE) for number in range(20)),
+            return_exceptions=True,
         )
-    assert [number for number, reservation in enumerate(found) if reservation is None] == [7]
+    assert [number for number, made in enumerate(found) if not isinstance(made, Reservation)] == [7]
+    assert isinstance(found[7], StoreBusy)
     assert [line["event"] for line in logs] == ["the store refuses an order about a reservation"]
     assert not bench.charging.till.failing
 
