@@ -58,6 +58,7 @@ class Call:
         "id",
         "legs",
         "on_end",
+        "on_status",
         "peer_body",
         "peer_reason",
         "remote",
@@ -86,6 +87,8 @@ class Call:
         self.legs: list[OutgoingCall] = []  # being dialled for this call
         self.bridge_: Bridge | None = None
         self.on_end: Callable[[Call], None] | None = None
+        # Told of every change of `status` but the last, which is on_end's. It must not raise, and is quick.
+        self.on_status: Callable[[Call], None] | None = None
         self.task: asyncio.Task[Any] | None = None  # runs what happens to the call; ends with it
         self.awaits_end = False  # the task waits for nothing else, so it need not be cancelled
         self._ended: asyncio.Event | None = None
@@ -111,6 +114,11 @@ class Call:
         return self.ended_at is not None
 
     @property
+    def sip_call_id(self) -> str:
+        """The Call-ID of this leg."""
+        return self.session.dialog.call_id
+
+    @property
     def signalling_ids(self) -> set[str]:
         """Call-IDs of this leg, for its trace."""
         return {self.session.dialog.call_id}
@@ -122,7 +130,7 @@ class Call:
         session = self._incoming()
         if not self._rang and not self.answered:
             self._rang = True
-            self.status = "ringing"
+            self._turn("ringing")
             session.provisional(180, self.agent.now())
 
     def progress(self, body: bytes = b"") -> None:
@@ -132,8 +140,9 @@ class Call:
         """
         session = self._incoming()
         if not self.answered:
-            self.status = "ringing"
-            session.provisional(183, self.agent.now(), body or self._local_description())
+            body = body or self._local_description()
+            self._turn("ringing")
+            session.provisional(183, self.agent.now(), body)
 
     def relay_progress(self, response: Response, with_body: bool, reliable: bool) -> None:
         """Pass on what a dialled leg's peer sent: ringing once, early media whenever it changes."""
@@ -149,7 +158,7 @@ class Call:
             return
         status = response.status if body or response.status != 183 else 180
         self._rang = self._rang or status == 180
-        self.status = "ringing"
+        self._turn("ringing")
         session.provisional(status, self.agent.now(), body, reliable=reliable)
 
     def answer(self, body: bytes = b"") -> None:
@@ -183,7 +192,7 @@ class Call:
         now = self.agent.now()
         cause = cause or self.peer_reason
         if self.answered:
-            self.status = "terminating"
+            self._turn("terminating")
             self.session.bye(now, cause)
         else:
             session = self._incoming()
@@ -293,9 +302,16 @@ class Call:
 
         return Bridge.connect(self, leg)
 
+    def _turn(self, status: str) -> None:
+        """Every change of `status` but the last."""
+        if status != self.status:
+            self.status = status
+            if self.on_status is not None:
+                self.on_status(self)
+
     def _is_answered(self, now: float) -> None:
         self.answered_at = now
-        self.status = "progressing"
+        self._turn("progressing")
         if self.agent.max_call_duration:
             self.session.limit(now + self.agent.max_call_duration)
 
@@ -359,6 +375,7 @@ class Call:
         self.end_status = status
         self.end_reason = reason
         self.status = "hangup"
+        self.on_status = None
         self.close_media()
         for leg in tuple(self.legs):
             leg.cancel(reason)

@@ -129,7 +129,7 @@ class OutgoingCall(Call):
         if self.answered:
             self.hangup(cause=cause)
         else:
-            self.status = "canceling"
+            self._turn("canceling")
             self.session.cancel(self.agent.now(), cause)
 
     def hangup(self, status: int = 480, cause: str = "", reason: str = "") -> None:
@@ -151,7 +151,7 @@ class OutgoingCall(Call):
     # ---- what the far end does
 
     def on_progress(self, session: Session, response: Response, now: float) -> None:
-        self.status = "ringing"
+        self._turn("ringing")
         caller = self.caller
         reliable = "RSeq" in response.first
         if response.body and reliable:

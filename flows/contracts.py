@@ -1,7 +1,7 @@
 """What flows need of the engine and of routing, as protocols: each is one class of theirs, and a fake in the tests."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from engine.call import MEDIA_FAILURES, CallEnded
@@ -9,10 +9,15 @@ from engine.outgoing_call import DialSpec, Outcome
 from routing.identifiers import NIL
 from routing.identity import NOBODY, CallerIdentity
 
+if TYPE_CHECKING:
+    from flows.record import CallRecord
+
 __all__ = [
     "MEDIA_FAILURES",
     "CallEnded",
     "CallLeg",
+    "CallObserver",
+    "Charging",
     "DialSpec",
     "Dialler",
     "LegBridge",
@@ -21,7 +26,9 @@ __all__ = [
     "OutgoingLeg",
     "ProviderAttempt",
     "ProviderHunt",
+    "Reservation",
     "Router",
+    "Running",
 ]
 
 
@@ -65,6 +72,11 @@ class CallLeg(Protocol):
 class OutgoingLeg(CallLeg, Protocol):
     """A call that was dialled (`engine.call.OutgoingCall`)."""
 
+    on_status: Any
+    """Called with the leg at every change of its status but the last."""
+
+    @property
+    def sip_call_id(self) -> str: ...
     async def outcome(self) -> Outcome: ...
     def cancel(self, cause: str = "") -> None: ...
 
@@ -108,6 +120,8 @@ class ProviderAttempt(Protocol):
     def ring_timeout(self) -> float: ...
     @property
     def codecs(self) -> str: ...
+    @property
+    def rate(self) -> int: ...
 
 
 class ProviderHunt(Protocol):
@@ -126,6 +140,7 @@ class ProviderHunt(Protocol):
         first_reply: float | None,
         now: float,
     ) -> bool: ...
+    def refuse(self, attempt: Any, word: str, sentence: str, status: int, reason: str, *, stop: bool) -> None: ...
     def release(self, attempt: Any) -> None: ...
     def final(self) -> tuple[int, str]: ...
 
@@ -153,3 +168,49 @@ class Router(Protocol):
     ) -> ProviderHunt: ...
 
     def explain(self, asked: Any, now: float, *, customer_id: UUID = NIL, pinned: Sequence[UUID] = ()) -> Any: ...
+
+
+class CallObserver(Protocol):
+    """Who is told of calls. Synchronous and on the way of every call: what takes time is only noted down.
+
+    An exception is logged, and no call hears of it.
+    """
+
+    def begun(self, record: "CallRecord") -> None:
+        """The call is there; nothing has been sent for it yet, or its INVITE has just come."""
+
+    def changed(self, record: "CallRecord") -> None:
+        """Its status is another; at the answer, when it was answered as well."""
+
+    def ended(self, record: "CallRecord") -> None:
+        """It is over and so is all that ran on it: the record is complete. Once for each call."""
+
+
+class Running(Protocol):
+    """A call that runs, as somebody from outside may end it."""
+
+    def hang_up(self, cause: str) -> None:
+        """Ends it, for one of the causes in `flows.causes`. A second time changes nothing."""
+
+
+class Reservation(Protocol):
+    """Credit that is kept for one attempt, and for the call that becomes of it."""
+
+    def answered(self, exhausted: Callable[[], None]) -> None:
+        """From now on time costs. `exhausted` is called, in the event loop, when the credit is used up."""
+
+    def close(self) -> None:
+        """The attempt failed, or the call is over. What was not used is given back; a second time does nothing."""
+
+
+class Charging(Protocol):
+    """Who takes money for calls (`service.charging.Charging`)."""
+
+    def rated(self, customer_id: UUID) -> bool:
+        """Whether this customer pays for calls at all. Quick: it is asked before each attempt that costs."""
+
+    async def reserve(self, customer_id: UUID, call_id: UUID, rate: int) -> Reservation | None:
+        """Credit for the beginning of a call at `rate` micro-units a minute; None: there is not enough.
+
+        Cancelled, it keeps nothing.
+        """

@@ -37,6 +37,7 @@ class DirectAttempt:
     no_progress_timeout: float = NO_PROGRESS_TIMEOUT
     ring_timeout: float = RING_TIMEOUT
     codecs: str = ""
+    rate: int = 0
 
 
 @dataclass(slots=True)
@@ -76,6 +77,9 @@ class DirectHunt:
         record.first_reply, record.ended = first_reply, now
         self._kind, self._status, self._reason = kind, status, reason
         return False
+
+    def refuse(self, attempt: DirectAttempt, word: str, sentence: str, status: int, reason: str, *, stop: bool) -> None:
+        """Never: what is dialled directly costs nothing."""
 
     def release(self, attempt: DirectAttempt) -> None:
         """Nothing is held."""

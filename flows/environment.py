@@ -2,18 +2,18 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
+from uuid import UUID
 
 import httpx
 
 from flows.address import Address
-from flows.contracts import Dialler, Log, Router
+from flows.call_log import CallLog
+from flows.contracts import Charging, Dialler, Log, Router
 from flows.program import Program
-from flows.record import CallRecord
 from flows.tasks import OwnedTasks
 from routing.directory import Directory
 from routing.rows import NumberRow
@@ -27,34 +27,7 @@ NumberFetcher = Callable[[str], Awaitable[NumberRow | None]]
 class FlowFinder(Protocol):
     """Programs by the id or the name of their flow (`flows.library.FlowLibrary`)."""
 
-    def find(self, reference: object) -> Program | None: ...
-
-
-class CallLog:
-    """The records of calls, the running ones and the last `limit` altogether; the oldest go first."""
-
-    __slots__ = ("_limit", "_records")
-
-    def __init__(self, limit: int = 2_000) -> None:
-        self._limit = limit
-        self._records: OrderedDict[str, CallRecord] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def add(self, record: CallRecord) -> None:
-        """Keeps a record, by its id."""
-        self._records[record.id] = record
-        if len(self._records) > self._limit:
-            self._records.popitem(last=False)
-
-    def get(self, call_id: str) -> CallRecord | None:
-        """The record of a call, None where it is not known or was long ago."""
-        return self._records.get(call_id)
-
-    def newest(self, limit: int = 100) -> list[CallRecord]:
-        """The last `limit` records, newest first."""
-        return [self._records[key] for key, _ in zip(reversed(self._records), range(limit), strict=False)]
+    def find(self, reference: object, customer_id: UUID | None = None) -> Program | None: ...
 
 
 def _nobody(_address: Address) -> str | None:
@@ -94,7 +67,7 @@ class FlowEnvironment:
         routing: How dialled digits are read, and the domain of our From.
         flows: Programs by id or name.
         log: A structlog logger; set `debug` where its level is debug.
-        calls: Where the records of calls that flows make go to, and where `hangup` looks up a reference.
+        calls: Where the records of all calls go to, and where those that run are found.
         tasks: What outlives its call: calls of our own, webhooks that nobody waits for, flows after a call.
         http: One shared client for webhooks; None: this service sends none.
         clock: Monotonic seconds, the engine's clock. `wall`: seconds since 1970.
@@ -103,6 +76,7 @@ class FlowEnvironment:
         resolve_host: Addresses of a webhook's host.
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is none to ask.
+        charging: Who takes money for calls; None: nobody does.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
     """
 
@@ -124,6 +98,11 @@ class FlowEnvironment:
     resolve_host: HostResolver = _look_up
     own_address: str = ""
     fetch_number: NumberFetcher | None = None
+    charging: Charging | None = None
+
+    def __post_init__(self) -> None:
+        if self.calls.log is None:
+            self.calls.log = self.log
 
     async def close(self) -> None:
         """Ends everything that runs beside the calls."""

@@ -1,14 +1,17 @@
 """Calls of our own: nobody waits on the other side, and a flow runs on the leg that answers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from flows.address import Address
+from flows.causes import CAUSES
 from flows.contracts import OutgoingLeg
 from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
+from flows.hang_up import end, note_cause
 from flows.interpreter import run as run_flow
 from flows.outbound import place
 from flows.program import Program
@@ -26,7 +29,165 @@ NOTHING = Program("", "", [])
 _AS_CLIENT = Source("client")
 
 
-def originate(
+class OwnCall:
+    """A call of our own: prepared, started, and in the end a record.
+
+    Attributes:
+        record: Its id may be given away before anything is dialled.
+        task: What carries the call out; None before the start.
+        claim: Asked when it is answered; False means that another call was quicker, and this one is hung up.
+    """
+
+    __slots__ = ("_begun", "_given_up", "_hunt", "_leg", "_own", "_program", "claim", "env", "record", "task")
+
+    def __init__(
+        self, env: FlowEnvironment, record: CallRecord, hunt: Any, program: Program, own: dict[str, str] | None
+    ) -> None:
+        self.env = env
+        self.record = record
+        self.task: asyncio.Task[CallRecord] | None = None
+        self.claim: Callable[[], bool] | None = None
+        self._hunt = hunt
+        self._program = program
+        self._own = own
+        self._leg: OutgoingLeg | None = None
+        self._begun = False
+        self._given_up = False
+
+    # ---- orders
+
+    def start(self) -> asyncio.Task[CallRecord]:
+        """Begins to dial; the task gives the record back when the call is over.
+
+        Raises TooManyTasksError, and nobody has heard of the call, when as many calls and webhooks run as may at once.
+        """
+        task = self.env.tasks.start(self._carry_out(), f"call {self.record.id}")
+        self.task = task
+        self._begun = True
+        task.add_done_callback(self._done)
+        self.env.calls.begin(self.record, self)
+        return task
+
+    def start_or_fail(self) -> None:
+        """`start` for a call whose id has been given away: where no more may run, its record says so. Nothing for one
+        that has been started, or given up."""
+        if self._begun:
+            return
+        try:
+            self.start()
+        except TooManyTasksError as error:
+            self._never(503, "Service Unavailable", "", str(error))
+
+    def give_up(self, why: str) -> None:
+        """Ends it as `hang_up` does; where it has not been started it never will be, and the record says `why`."""
+        if self._begun:
+            self.hang_up("normal")
+        else:
+            self._never(487, "Request Terminated", "cancelled", why)
+
+    def hang_up(self, cause: str) -> None:
+        """Ends a call that was started: CANCEL before the answer, BYE after it."""
+        if self._given_up or self.task is None or self.task.done():
+            return
+        self._given_up = True
+        record, leg = self.record, self._leg
+        if leg is not None and leg.answered:
+            end(leg, record, cause)
+            return
+        note_cause(record, cause, False)
+        if leg is not None and leg.ended_at is None:
+            leg.cancel(CAUSES[cause].header)
+        else:  # between two attempts
+            record.status = "canceling"
+            self.env.calls.changed(record)
+            self.task.cancel()
+
+    # ---- how it goes
+
+    def _dialled(self, leg: OutgoingLeg) -> None:
+        self._leg = leg
+        leg.on_status = self._turned
+
+    def _turned(self, leg: OutgoingLeg) -> None:
+        if leg is self._leg and self.record.follow(leg, self.env.clock()):
+            self.env.calls.changed(self.record)
+
+    async def _carry_out(self) -> CallRecord:
+        env, record, hunt = self.env, self.record, self._hunt
+        if hunt is None:
+            self._unanswered(record.end_status, record.end_reason, "")
+            return record
+        record.tried.append(hunt.records)
+        try:
+            leg, attempt, kind, status, reason, reservation = await place(
+                env, hunt, record, customer_id=record.customer_id, dialled=self._dialled
+            )
+        except BaseException:
+            self._unanswered(487, "Request Terminated", "cancelled")
+            raise
+        if leg is None:
+            self._unanswered(status, reason, kind)
+            return record
+        try:
+            self._turned(leg)
+            if self._given_up:
+                pass  # in the moment of the answer
+            elif self.claim is not None and not self.claim():
+                record.note("another destination was quicker")
+            else:
+                if reservation is not None:
+                    reservation.answered(partial(end, leg, record, "timeout"))
+                await self._until_ended(leg)
+        finally:
+            if leg.ended_at is None and leg.status != "terminating":
+                leg.hangup()
+            hunt.release(attempt)
+            if reservation is not None:
+                reservation.close()
+            record.finish(leg, env.clock())
+        return record
+
+    async def _until_ended(self, leg: OutgoingLeg) -> None:
+        """Runs the flow until it or the call is over: nobody but us would end it with the call."""
+        loop = asyncio.get_running_loop()
+        record = self.record
+        work = run_flow(self._program, leg, self.env, record=record, own=self._own)
+        flow = loop.create_task(work, name=f"flow {record.id}")
+        ended = loop.create_task(leg.wait_ended(), name=f"end {record.id}")
+        try:
+            await asyncio.wait((flow, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            flow.cancel()
+            ended.cancel()
+            await asyncio.wait((flow, ended))
+        if not flow.cancelled():
+            flow.result()
+
+    def _unanswered(self, status: int, reason: str, kind: str) -> None:
+        record = self.record
+        record.never_answered(status, reason, kind, round((self.env.clock() - record.begun) * 1000))
+
+    def _done(self, task: "asyncio.Task[CallRecord]") -> None:
+        if self.record.ended_ms is None:
+            # Cancelled before its first turn, a task runs none of its code, not even what cleans up.
+            self._unanswered(487, "Request Terminated", "cancelled")
+        self._over()
+
+    def _never(self, status: int, reason: str, kind: str, why: str) -> None:
+        if not self._begun:
+            self._begun = self._given_up = True
+            self.env.calls.begin(self.record, self)
+            self.record.note(why)
+            self._unanswered(status, reason, kind)
+            self._over()
+
+    def _over(self) -> None:
+        self.record.status = "hangup"
+        self.env.calls.over(self.record)
+        self.env.calls.ended(self.record)
+
+
+def prepare(
     env: FlowEnvironment,
     destination: Address,
     *,
@@ -37,11 +198,11 @@ def originate(
     customer_id: UUID = NIL,
     own: dict[str, str] | None = None,
     metadata: dict[str, Any] | None = None,
-) -> tuple[CallRecord, asyncio.Task[CallRecord]]:
-    """Begins a call to `destination` and gives back its record at once, and the task that fills it in.
+    groupcall_id: str = "",
+) -> OwnCall:
+    """A call to `destination`, with its record and its id. Nothing is dialled, and nobody is told, before its `start`.
 
     `program` runs when it is answered, with the variables `own`. `pinned` are providers to use in place of the routes.
-    Raises TooManyTasksError when as many calls and webhooks run as may run at once.
     """
     identity = identity_of(env, source, anonymous) if source else NOBODY
     record = CallRecord(
@@ -49,24 +210,27 @@ def originate(
         "outgoing",
         source=identity.number,
         source_name=identity.name,
+        source_type=source.type if source else "tel",
         destination=destination.target,
+        destination_type=destination.type,
         flow=program.title,
+        call_flow_id=UUID(program.id) if program is not NOTHING else NIL,
         customer_id=customer_id,
+        groupcall_id=groupcall_id,
         created=env.wall(),
         begun=env.clock(),
         metadata=metadata,
     )
-    hunt = _hunt(env, destination, identity, pinned, customer_id, record)
-    task = env.tasks.start(_carry_out(env, record, hunt, program, own), f"call {record.id}")
-    task.add_done_callback(lambda _: _never_began(env, record))
-    env.calls.add(record)
-    return record, task
+    return OwnCall(env, record, _hunt(env, destination, identity, pinned, customer_id, record), program, own)
 
 
-def _never_began(env: FlowEnvironment, record: CallRecord) -> None:
-    """A task that is cancelled before its first turn runs none of its code, not even what cleans up."""
-    if record.ended_ms is None:
-        _unanswered(env, record, 487, "Request Terminated", "cancelled")
+def originate(env: FlowEnvironment, destination: Address, **order: Any) -> tuple[CallRecord, asyncio.Task[CallRecord]]:
+    """`prepare` and start in one: gives back the record at once, and the task that fills it in.
+
+    Raises TooManyTasksError when as many calls and webhooks run as may run at once.
+    """
+    call = prepare(env, destination, **order)
+    return call.record, call.start()
 
 
 def _hunt(
@@ -110,51 +274,4 @@ def _refused(record: CallRecord, status: int, reason: str, detail: str) -> None:
     record.end_status, record.end_reason = status, reason
 
 
-async def _carry_out(
-    env: FlowEnvironment, record: CallRecord, hunt: Any, program: Program, own: dict[str, str] | None
-) -> CallRecord:
-    if hunt is None:
-        _unanswered(env, record, record.end_status, record.end_reason, "")
-        return record
-    record.tried.append(hunt.records)
-    try:
-        leg, attempt, kind, status, reason = await place(env, hunt, call_id=record.id)
-    except BaseException:
-        _unanswered(env, record, 487, "Request Terminated", "cancelled")
-        raise
-    if leg is None:
-        _unanswered(env, record, status, reason, kind)
-        return record
-    record.status = leg.status
-    try:
-        await _until_ended(env, record, leg, program, own)
-    finally:
-        if leg.ended_at is None and leg.status != "terminating":
-            leg.hangup()
-        hunt.release(attempt)
-        record.finish(leg, env.clock())
-    return record
-
-
-async def _until_ended(
-    env: FlowEnvironment, record: CallRecord, leg: OutgoingLeg, program: Program, own: dict[str, str] | None
-) -> None:
-    """Runs the flow until it or the call is over: nobody but us would end it with the call."""
-    loop = asyncio.get_running_loop()
-    flow = loop.create_task(run_flow(program, leg, env, record=record, own=own), name=f"flow {record.id}")
-    ended = loop.create_task(leg.wait_ended(), name=f"end {record.id}")
-    try:
-        await asyncio.wait((flow, ended), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        flow.cancel()
-        ended.cancel()
-        await asyncio.wait((flow, ended))
-    if not flow.cancelled():
-        flow.result()
-
-
-def _unanswered(env: FlowEnvironment, record: CallRecord, status: int, reason: str, kind: str) -> None:
-    record.never_answered(status, reason, kind, round((env.clock() - record.begun) * 1000))
-
-
-__all__ = ["NOTHING", "TooManyTasksError", "originate"]
+__all__ = ["NOTHING", "OwnCall", "TooManyTasksError", "originate", "prepare"]

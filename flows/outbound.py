@@ -1,18 +1,26 @@
 """Carries out a hunt: one attempt after another, until somebody answers, the hunt stops, or the caller is gone."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from flows.contracts import CallEnded, DialSpec, OutgoingLeg
+from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
 from flows.environment import FlowEnvironment
+from flows.record import CallRecord
+from routing.identifiers import NIL
+
+# Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.
+_NO_CREDIT = ("insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required")
+_NOT_CHARGED = ("charging_failed", "nobody could say whether the credit pays for it", 500, "Server Internal Error")
 
 
 class Placed(NamedTuple):
     """What became of a hunt.
 
-    `leg` and `attempt` are set when it was answered: whoever gets them hangs the leg up and releases the attempt. Else
-    `status` and `reason` are what the caller is to hear, and `kind` is how the last attempt ended ("" where there was
-    none).
+    `leg` and `attempt` are set when it was answered, and `reservation` where that costs: whoever gets them hangs the
+    leg up, releases the attempt and closes the reservation. Else `status` and `reason` are what the caller is to hear,
+    and `kind` is how the last attempt ended ("" where there was none).
     """
 
     leg: OutgoingLeg | None
@@ -20,24 +28,32 @@ class Placed(NamedTuple):
     kind: str
     status: int
     reason: str
+    reservation: Reservation | None
 
 
 async def place(
     env: FlowEnvironment,
     hunt: Any,
+    record: CallRecord,
     caller: Any = None,
     early_media: bool = True,
     ring_timeout: float = 0,
     *,
-    call_id: str,
+    customer_id: UUID = NIL,
+    dialled: Callable[[OutgoingLeg], None] | None = None,
 ) -> Placed:
-    """Dials attempt after attempt. `caller` is the engine's call that this is for, None for a call of our own;
-    `ring_timeout` (seconds, 0: none) shortens the provider's. `call_id` is for the log.
+    """Dials attempt after attempt for the call of `record`.
+
+    caller: The engine's call that this is for, None for a call of our own.
+    ring_timeout: Seconds, 0 for none; it shortens the provider's.
+    customer_id: Who pays for attempts that cost.
+    dialled: Told of each leg as soon as it is dialled.
 
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
     """
     clock = env.clock
     dial = env.agent.dial
+    charging = env.charging
     kind = ""
     while True:
         attempt = hunt.next(clock())
@@ -47,7 +63,18 @@ async def place(
         if 0 < ring_timeout < ringing:
             ringing = ring_timeout
         leg: OutgoingLeg | None = None
+        reservation: Reservation | None = None
         try:
+            if charging is not None and attempt.rate > 0 and charging.rated(customer_id):
+                reservation, go_on = await _reserve(env, charging, customer_id, record, hunt, attempt)
+                if reservation is None:
+                    if go_on:
+                        continue
+                    kind = ""
+                    break
+                attempt.record.started = clock()
+            if caller is not None and (caller.ended_at is not None or caller.status == "terminating"):
+                raise CallEnded("the caller is gone")
             spec = DialSpec(
                 attempt.request_uri,
                 attempt.destination,
@@ -63,15 +90,18 @@ async def place(
                 attempt.codecs,
             )
             leg = dial(spec, caller, early_media)
+            record.sip_call_ids.append(leg.sip_call_id)
+            if dialled is not None:
+                dialled(leg)
             kind, status, reason, retry_after, first_reply = await leg.outcome()
         except (asyncio.CancelledError, CallEnded):
-            _give_up(leg, hunt, attempt, clock())
+            _give_up(leg, hunt, attempt, reservation, clock())
             raise
         except Exception as error:
             # A provider that cannot even be dialled must not keep the caller from the next one.
             env.log.error(
                 "dialling failed",
-                call_id=call_id,
+                call_id=record.id,
                 request_uri=attempt.request_uri,
                 error=f"{type(error).__name__}: {error}"[:500],
             )
@@ -80,17 +110,37 @@ async def place(
             kind, status, reason, retry_after, first_reply = "unreachable", 0, str(error)[:200], 0, None
         try_next = hunt.outcome(attempt, kind, status, reason, retry_after, first_reply, clock())
         if kind == "answered":
-            return Placed(leg, attempt, kind, status, reason)
+            return Placed(leg, attempt, kind, status, reason, reservation)
         hunt.release(attempt)
+        if reservation is not None:
+            reservation.close()
         if not try_next:
             break
     status, reason = hunt.final()
-    return Placed(None, None, kind, status, reason)
+    return Placed(None, None, kind, status, reason, None)
 
 
-def _give_up(leg: OutgoingLeg | None, hunt: Any, attempt: Any, now: float) -> None:
+async def _reserve(
+    env: FlowEnvironment, charging: Charging, customer_id: UUID, record: CallRecord, hunt: Any, attempt: Any
+) -> tuple[Reservation | None, bool]:
+    """Credit for an attempt. Where there is none, the hunt knows that it is not made; the second value tells whether
+    the next one is worth asking about."""
+    try:
+        reservation = await charging.reserve(customer_id, UUID(record.id), attempt.rate)
+    except Exception as error:
+        env.log.error("charging failed", call_id=record.id, error=f"{type(error).__name__}: {error}"[:500])
+        hunt.refuse(attempt, *_NOT_CHARGED, stop=False)
+        return None, True
+    if reservation is None:
+        hunt.refuse(attempt, *_NO_CREDIT, stop=True)
+    return reservation, False
+
+
+def _give_up(leg: OutgoingLeg | None, hunt: Any, attempt: Any, reservation: Reservation | None, now: float) -> None:
     if leg is not None and leg.ended_at is None:
         # The answer may have come in the moment of giving up: cancel() is a BYE then.
         leg.cancel()
     hunt.outcome(attempt, "cancelled", 0, "given up", 0, None, now)
     hunt.release(attempt)
+    if reservation is not None:
+        reservation.close()

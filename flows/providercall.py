@@ -1,53 +1,25 @@
 """Providercalls: calls through one named provider, to see that its trunk works, and what it makes of a number."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
 from flows.address import Address
-from flows.compiler import compile_flow
 from flows.environment import FlowEnvironment
-from flows.faults import described, format_path, sentence
-from flows.model import read_flow
-from flows.options import Reference
-from flows.originate import NOTHING, TooManyTasksError, originate
-from flows.program import Program
+from flows.outgoing import CallOrder, Calls, OrderError, prepare_calls, read_order
 from flows.record import CallRecord
-from routing.identifiers import NIL
 from routing.identity import Anonymous
 
-
-class ProviderCallError(Exception):
-    """A providercall that is refused. `reason` is stable: PROVIDER_NOT_FOUND, FLOW_NOT_FOUND, INVALID_ACTION, ..."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+ProviderCallError = OrderError
+"""A providercall that is refused."""
 
 
-class ProviderCallRequest(BaseModel):
-    """What is asked for. `flow_id` (an id or a name) or `actions` run on each call when it is answered."""
-
-    model_config = ConfigDict(extra="forbid")
+class ProviderCallRequest(CallOrder):
+    """What is asked for: an order that one provider carries out."""
 
     provider_id: UUID
-    source: Address | None = None
-    destinations: list[Address] = Field(min_length=1, max_length=100)
-    anonymous: Anonymous = "auto"
-    flow_id: Reference = ""
-    actions: list[Any] = []
-    customer_id: UUID = NIL
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if self.flow_id and self.actions:
-            raise ValueError("flow_id and actions are both given; keep one of them")
-        return self
 
 
 @dataclass(slots=True)
@@ -61,47 +33,48 @@ class ProviderCall:
     source: Address | None
     destinations: list[Address]
     anonymous: Anonymous
-    call_ids: list[str]
     tm_create: datetime
     tm_update: datetime
+    calls: Calls = field(repr=False)
     groupcall_ids: list[str] = field(default_factory=list)
     tm_delete: datetime | None = None
-    records: list[CallRecord] = field(default_factory=list, repr=False)
-    tasks: list[asyncio.Task[CallRecord]] = field(default_factory=list, repr=False)
+
+    @property
+    def call_ids(self) -> list[str]:
+        """The ids of its calls, in the order of the destinations."""
+        return self.calls.call_ids
+
+    @property
+    def records(self) -> list[CallRecord]:
+        """The records of its calls, which fill in as they go on."""
+        return self.calls.records
+
+    def start(self) -> None:
+        """Begins to dial."""
+        self.calls.start()
 
     async def wait(self) -> list[CallRecord]:
         """The records of the calls, in the order of the destinations, when all of them are over.
 
         Cancelled, it lets the calls go on; `hang_up` ends them.
         """
-        if self.tasks:
-            await asyncio.wait(self.tasks)
-        return self.records
+        return await self.calls.wait()
 
     def hang_up(self) -> None:
         """Ends the calls that are still up."""
-        for task in self.tasks:
-            task.cancel()
+        self.calls.hang_up()
 
 
 def read_request(document: Mapping[str, Any]) -> ProviderCallRequest:
     """A request from a document. Raises ProviderCallError with one line for each fault."""
-    try:
-        return ProviderCallRequest.model_validate(document)
-    except ValidationError as error:
-        lines = []
-        for details in error.errors():
-            place = format_path(details["loc"])
-            text = sentence(details, "a providercall", list(ProviderCallRequest.model_fields))
-            lines.append(f"{place}: {text}" if place else text)
-        raise ProviderCallError("INVALID_REQUEST_PARAMETER", "\n".join(lines)) from None
+    return read_order(ProviderCallRequest, document, "a providercall")
 
 
-def place_provider_call(env: FlowEnvironment, request: ProviderCallRequest) -> ProviderCall:
-    """Begins one call for each destination, through the request's provider and no other.
+def prepare_provider_call(env: FlowEnvironment, request: ProviderCallRequest) -> ProviderCall:
+    """One call for each destination, through the request's provider and no other; `start` begins them.
 
-    Raises ProviderCallError (nothing is dialled) when the provider or the flow does not exist or the actions are wrong,
-    and FlowError for faults in the actions.
+    Raises ProviderCallError when the provider or the flow does not exist, the destinations are none for a provider, or
+    too many calls run already, and FlowError for faults in the actions.
     """
     provider = env.directory.provider(request.provider_id)
     if provider is None or provider.tm_delete is not None:
@@ -112,53 +85,35 @@ def place_provider_call(env: FlowEnvironment, request: ProviderCallRequest) -> P
         if destination.type != "tel":
             problem = f"destinations[{index}].type: a provider dials numbers, and this is {destination.type}; use tel"
             raise ProviderCallError("INVALID_REQUEST_PARAMETER", problem)
-    program = _program(env, request)
+    # Only the platform's own people place providercalls: they may run anybody's flow.
+    calls = prepare_calls(
+        env,
+        request,
+        metadata={"route_provider_ids": [str(request.provider_id)], "skip_source_validation": True},
+        pinned=[request.provider_id],
+        kind="providercall",
+        any_flow=True,
+    )
     now = datetime.fromtimestamp(env.wall(), UTC)
-    made = ProviderCall(
+    return ProviderCall(
         uuid4(),
         request.customer_id,
         request.provider_id,
-        UUID(program.id) if program is not NOTHING else NIL,
+        calls.flow_id,
         request.source,
         request.destinations,
         request.anonymous,
-        [],
         now,
         now,
+        calls,
     )
-    metadata = {"route_provider_ids": [str(request.provider_id)], "skip_source_validation": True}
-    try:
-        for destination in request.destinations:
-            record, task = originate(
-                env,
-                destination,
-                source=request.source,
-                program=program,
-                anonymous=request.anonymous,
-                pinned=[request.provider_id],
-                customer_id=request.customer_id,
-                metadata=dict(metadata),
-            )
-            made.call_ids.append(record.id)
-            made.records.append(record)
-            made.tasks.append(task)
-    except TooManyTasksError as error:
-        made.hang_up()
-        raise ProviderCallError("RATE_LIMIT_EXCEEDED", f"{error}; try again later") from None
+
+
+def place_provider_call(env: FlowEnvironment, request: ProviderCallRequest) -> ProviderCall:
+    """`prepare_provider_call` and its start in one."""
+    made = prepare_provider_call(env, request)
+    made.start()
     return made
-
-
-def _program(env: FlowEnvironment, request: ProviderCallRequest) -> Program:
-    if request.actions:
-        return compile_flow(read_flow({"name": "", "actions": request.actions}, title="providercall"))
-    if not request.flow_id:
-        return NOTHING
-    program = env.flows.find(request.flow_id)
-    if program is None:
-        raise ProviderCallError(
-            "FLOW_NOT_FOUND", f"there is no flow {described(request.flow_id)}; write its id or name"
-        )
-    return program
 
 
 def as_document(made: ProviderCall) -> dict[str, Any]:

@@ -3,20 +3,23 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 from flows.address import Address
 from flows.causes import CAUSES
-from flows.contracts import CallEnded
+from flows.contracts import CallEnded, OutgoingLeg
 from flows.direct import DirectHunt
+from flows.hang_up import end
 from flows.interpreter import conduct
 from flows.local_leg import LocalLeg
 from flows.options import ConnectOptions
 from flows.outbound import place
+from flows.record import CallRecord
 from flows.run import Run
 from routing.admission import DialOut, RunFlow, Source, judge
 from routing.hangup import hangup_reason
-from routing.identifiers import NIL
 from routing.identity import Anonymous, CallerIdentity
 from routing.normalise import dialled
 
@@ -89,10 +92,9 @@ async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim
     return unanswered(verdict.status, verdict.reason)
 
 
-def _customer(run: Run) -> Any:
-    if run.number is not None:
-        return run.number.customer_id
-    return run.record.customer_id or NIL
+def _customer(run: Run) -> UUID:
+    """Whose call this is, and who pays for it."""
+    return run.number.customer_id if run.number is not None else run.record.customer_id
 
 
 def _identity(run: Run, option: ConnectOptions) -> CallerIdentity:
@@ -115,8 +117,14 @@ def identity_of(
 async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Reached:
     env = run.env
     run.record.tried.append(hunt.records)
-    leg, attempt, kind, status, reason = await place(
-        env, hunt, run.caller, option.early_media, option.ring_timeout, call_id=run.record.id
+    leg, attempt, kind, status, reason, reservation = await place(
+        env,
+        hunt,
+        run.record,
+        run.caller,
+        option.early_media,
+        option.ring_timeout,
+        customer_id=_customer(run),
     )
     if leg is None:
         return unanswered(status, reason, kind)
@@ -125,7 +133,10 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
     try:
         if not claim():
             return unanswered(487, "Request Terminated", "cancelled")
-        await run.call.bridge(leg).ended()
+        bridge = run.call.bridge(leg)
+        if reservation is not None:
+            reservation.answered(partial(_exhausted, run.caller, leg, run.record))
+        await bridge.ended()
         return Reached("answered", status, reason, env.clock() - began, "normal")
     except CallEnded as error:
         if run.caller.ended_at is not None:
@@ -140,6 +151,14 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         if leg.ended_at is None:
             leg.hangup(480, CAUSES["normal"].header)
         hunt.release(attempt)
+        if reservation is not None:
+            reservation.close()
+
+
+def _exhausted(caller: Any, leg: OutgoingLeg, record: CallRecord) -> None:
+    """The credit is used up. What costs ends first: the caller's BYE may have to wait for its ACK."""
+    leg.hangup(CAUSES["timeout"].status, CAUSES["timeout"].header)
+    end(caller, record, "timeout")
 
 
 async def _run_number(run: Run, verdict: RunFlow, claim: Claim) -> Reached:

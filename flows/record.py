@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from engine.sip.leg import LIMIT_REACHED
 from flows.contracts import CallLeg
 from routing.attempt import AttemptRecord, AttemptReport, report
 from routing.hangup import hangup_reason
+from routing.identifiers import NIL
+from routing.rows import NumberRow
 
 
 @dataclass(slots=True)
@@ -16,7 +19,8 @@ class CallRecord:
 
     `created` is seconds since 1970 (UTC) of the INVITE; the `_ms` fields count from it and are None for what never
     happened. `begun` is the same moment on the engine's clock. `number` is the number of ours whose flow ran, `flow`
-    that flow's name or id. `hangup_by` is `remote`, `local` or "" while the call lasts.
+    that flow's name or id. `hangup_by` is `remote`, `local` or "" while the call lasts. `status` follows the caller's
+    leg, of a call of our own the leg that is dialled. `customer_id` is whose call it is, the nil UUID is the platform.
     """
 
     id: str
@@ -28,9 +32,20 @@ class CallRecord:
     """Whether the caller asked for its number to be withheld."""
     number: str = ""
     flow: str = ""
-    customer_id: Any = None
+    customer_id: UUID = NIL
+    source_type: str = "tel"
+    destination_type: str = "tel"
+    call_flow_id: UUID = NIL
+    provider_id: UUID = NIL
+    """The trunk that it came from."""
+    groupcall_id: str = ""
+    number_row: NumberRow | None = None
+    """The number of ours that was called; `number_id` reads it."""
+    sip_call_ids: list[str] = field(default_factory=list)
+    """The SIP Call-ID of every leg, in order: the caller's, and that of each attempt."""
     created: float = 0.0
     begun: float = 0.0
+    ringing_ms: int | None = None
     answered_ms: int | None = None
     ended_ms: int | None = None
     status: str = "dialing"
@@ -43,7 +58,12 @@ class CallRecord:
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
     cause: str = ""
-    """The reason that a flow gave for its hangup; it goes before what the responses say."""
+    """The reason that a flow, or whoever hung up from outside, gave; it goes before what the responses say."""
+
+    @property
+    def number_id(self) -> UUID:
+        """The id of the number of ours that was called, the nil UUID where there is none."""
+        return self.number_row.id if self.number_row is not None else NIL
 
     @property
     def attempts(self) -> list[AttemptRecord]:
@@ -77,6 +97,11 @@ class CallRecord:
         return datetime.fromtimestamp(self.created, UTC)
 
     @property
+    def tm_ringing(self) -> datetime | None:
+        """When it first rang, or early media came."""
+        return None if self.ringing_ms is None else datetime.fromtimestamp(self.created + self.ringing_ms / 1000, UTC)
+
+    @property
     def tm_answer(self) -> datetime | None:
         """When it was answered."""
         return None if self.answered_ms is None else datetime.fromtimestamp(self.created + self.answered_ms / 1000, UTC)
@@ -90,6 +115,19 @@ class CallRecord:
         """Something that a reader of the record should know. At most twenty are kept."""
         if len(self.notes) < 20:
             self.notes.append(text)
+
+    def follow(self, leg: CallLeg, now: float) -> bool:
+        """Takes over the status of a leg that is not over; `now` is of the same clock as its times. False where that
+        is no news."""
+        status = leg.status
+        if status == self.status:
+            return False
+        self.status = status
+        if status == "ringing" and self.ringing_ms is None:
+            self.ringing_ms = round((now - self.begun) * 1000)
+        elif status == "progressing" and leg.answered_at is not None:
+            self.answered_ms = round((leg.answered_at - self.begun) * 1000)
+        return True
 
     def finish(self, leg: CallLeg, now: float) -> None:
         """Takes over how `leg` went; `now` is of the same clock as its times. May be called again."""
@@ -119,4 +157,5 @@ class CallRecord:
         self.end_reason = reason
         self.hangup_by = "local" if kind in ("", "cancelled", "ring_timeout") else "remote"
         # Without an attempt there is nobody whose silence the status could speak of.
-        self.hangup_reason = hangup_reason(answered=False, status=status, kind=kind) if kind else "failed"
+        said = hangup_reason(answered=False, status=status, kind=kind) if kind else "failed"
+        self.hangup_reason = self.cause or said

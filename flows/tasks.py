@@ -24,6 +24,12 @@ class OwnedTasks:
     def __len__(self) -> int:
         return len(self._running)
 
+    def check(self, count: int, name: str) -> None:
+        """Raises TooManyTasksError where `count` more tasks may not be started. It keeps no place for them."""
+        if self._closed or len(self._running) + count > self.limit:
+            state = "the service is stopping" if self._closed else f"{len(self._running)} of {self.limit} are running"
+            raise TooManyTasksError(f"{name} was not started: {state}")
+
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Runs `work` as a task. Raises TooManyTasksError, and runs nothing, when the set is full or closed."""
         if self._closed or len(self._running) >= self.limit:

@@ -26,8 +26,7 @@ async def send(env: FlowEnvironment, method: str, uri: str, data: str | Mapping[
 async def exchange(
     env: FlowEnvironment, method: str, uri: str, body: bytes, headers: Mapping[str, str]
 ) -> tuple[int, bytes]:
-    """One request; the status and the body of the answer. Raises ActionError where there was none, or too large a one.
-    """
+    """One request; the status and the body of the answer. Raises ActionError where there was none, or one too large."""
     if env.http is None:
         raise ActionError("this service sends no webhooks")
     try:

@@ -166,6 +166,25 @@ class Hunt:
             self.candidates = _NOBODY_LEFT
         return go_on
 
+    def refuse(self, attempt: Attempt, word: str, sentence: str, status: int, reason: str, *, stop: bool) -> None:
+        """The attempt is not made after all: its provider counts as skipped, for `word`, and its channel is free.
+
+        status, reason: What the caller hears where nobody else has said anything; with `stop`, whoever has, and no
+        other provider is tried.
+        """
+        if attempt is not self._current:
+            raise ValueError("this attempt is not the one that is to be made")
+        self._current = None
+        attempt.release()
+        record = attempt.record
+        record.request_uri, record.started = "", None
+        record.kind, record.skipped, record.reason = "skipped", word, sentence
+        self.refusal = (status, reason)
+        if stop:
+            self._over = True
+            self.candidates = _NOBODY_LEFT
+            self._last_kind, self._real_final = "", None
+
     def release(self, attempt: Attempt) -> None:
         """The attempt's call is over: its channel is free again. A second time does nothing.
 

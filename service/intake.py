@@ -19,6 +19,7 @@ from engine.sip.uri import SipUri, TelUri
 from flows.contracts import Log
 from flows.dial_out import dial_out
 from flows.environment import FlowEnvironment
+from flows.incoming import IncomingCall
 from flows.interpreter import run
 from flows.record import CallRecord
 from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify
@@ -92,15 +93,24 @@ class Intake:
             return None
         record = self._record(call, source, target.number)
         if isinstance(verdict, DialOut):
+            self._begin(call, record)
             return dial_out(verdict.target, call, self.env, record)
         return self._flow(call, verdict, record)
 
     def _flow(self, call: Call, verdict: RunFlow, record: CallRecord) -> Coroutine[Any, Any, Any] | None:
-        program = self.env.flows.find(verdict.number.call_flow_id)
+        number = record.number_row = verdict.number
+        record.number = number.number
+        record.customer_id = number.customer_id
+        record.call_flow_id = number.call_flow_id
+        program = self.env.flows.find(number.call_flow_id)
         if verdict.note:
             record.note(verdict.note)
         if program is None:
             record.note("its call flow does not exist")
+        else:
+            record.flow = program.title
+        self._begin(call, record)
+        if program is None:
             call.reject(480, headers=[("Warning", f'399 trunkline "Number {verdict.number.number} has no call flow"')])
             return None
         return run(program, call, self.env, number=verdict.number, record=record)
@@ -193,20 +203,25 @@ class Intake:
 
     def _record(self, call: Call, source: Source, number: str) -> CallRecord:
         caller, name, private = self._caller(call.invite, source)
-        env = self.env
         record = CallRecord(
             call.id,
             "incoming",
             source=caller,
             source_name=name,
+            source_type="tel" if caller[:1] == "+" or not caller else "sip",
             destination=number,
             anonymous=private,
-            created=env.wall(),
+            sip_call_ids=[call.sip_call_id],
+            created=self.env.wall(),
             begun=call.created,
         )
-        env.calls.add(record)
-        call.on_end = partial(self._over, record)
+        if source.provider is not None:
+            record.provider_id = source.provider.id
         return record
+
+    def _begin(self, call: Call, record: CallRecord) -> None:
+        """From now on the call can be found, and its record follows it."""
+        IncomingCall(self.env, call, record, self._log_end if self.log_calls else None).begin()
 
     def _caller(self, invite: Request, source: Source) -> tuple[str, str, bool]:
         """The caller's number and name, and whether it wants to stay unknown. A trunk's and a client's
@@ -238,25 +253,23 @@ class Intake:
             return named.number
         return uri.user_text if isinstance(uri, SipUri) else uri.number
 
-    def _over(self, record: CallRecord, call: Call) -> None:
-        record.finish(call, self.env.clock())
-        if self.log_calls:
-            more = {}
-            if record.attempts:
-                more["tried"] = record.attempts_in_words()
-            if record.notes:
-                more["notes"] = "; ".join(record.notes)
-            self.log.info(
-                "call ended",
-                call_id=record.id,
-                source=record.source,
-                destination=record.destination,
-                flow=record.flow,
-                status=record.end_status,
-                hangup_reason=record.hangup_reason,
-                hangup_by=record.hangup_by,
-                answered_ms=record.answered_ms,
-                ended_ms=record.ended_ms,
-                attempts=len(record.attempts),
-                **more,
-            )
+    def _log_end(self, record: CallRecord) -> None:
+        more = {}
+        if record.attempts:
+            more["tried"] = record.attempts_in_words()
+        if record.notes:
+            more["notes"] = "; ".join(record.notes)
+        self.log.info(
+            "call ended",
+            call_id=record.id,
+            source=record.source,
+            destination=record.destination,
+            flow=record.flow,
+            status=record.end_status,
+            hangup_reason=record.hangup_reason,
+            hangup_by=record.hangup_by,
+            answered_ms=record.answered_ms,
+            ended_ms=record.ended_ms,
+            attempts=len(record.attempts),
+            **more,
+        )

@@ -3,7 +3,6 @@
 from flows.options import CallOptions
 from flows.originate import NOTHING, TooManyTasksError, originate
 from flows.run import ActionError, Run
-from routing.identifiers import NIL
 
 
 def call(run: Run, option: CallOptions) -> None:
@@ -16,7 +15,7 @@ def call(run: Run, option: CallOptions) -> None:
         program = found
     if option.chained and run.over:
         raise ActionError("a chained call would end with this one, which is over")
-    customer = run.number.customer_id if run.number is not None else run.record.customer_id or NIL
+    customer = run.number.customer_id if run.number is not None else run.record.customer_id
     for destination in option.destinations:
         try:
             record, task = originate(

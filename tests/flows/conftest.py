@@ -56,8 +56,9 @@ class FakeCall:
 
     def __init__(self, clock: FakeClock, call_id: str = "call-1") -> None:
         self.clock = clock
-        self.id = call_id
-        self.status = "dialing"
+        self.id = self.sip_call_id = call_id
+        self.on_status: Any = None
+        self._status = "dialing"
         self.created = clock()
         self.answered_at: float | None = None
         self.ended_at: float | None = None
@@ -71,6 +72,16 @@ class FakeCall:
         self.sleeping: float | None = None
         self.bridged: list[FakeLeg] = []
         self.refuse_bridge: Exception | None = None
+
+    @property
+    def status(self) -> str:
+        return self._status
+
+    @status.setter
+    def status(self, status: str) -> None:
+        changed, self._status = status != self._status, status
+        if changed and status != "hangup" and self.on_status is not None:
+            self.on_status(self)
 
     @property
     def answered(self) -> bool:
@@ -95,6 +106,7 @@ class FakeCall:
 
     def progress(self, body: bytes = b"") -> None:
         self._order("progress")
+        self.status = "ringing"
 
     def answer(self, body: bytes = b"") -> None:
         if self.refuse_answer:
@@ -194,7 +206,10 @@ class FakeLeg(FakeCall):
         if self.answered:
             self.hangup(cause=cause)
         else:
+            self.status = "canceling"
             self.end("local", 487)
+            if self.waiting is not None and not self.waiting.done():
+                self.waiting.set_result(Outcome("cancelled", 487, "cancelled", 0, None))
 
 
 class FakeAgent:

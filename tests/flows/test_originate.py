@@ -233,8 +233,8 @@ def test_refusals_dial_nothing(world: Any) -> None:
         "destinations: must not be empty; add an entry",
         "anonymous: must be one of 'no', 'yes' or 'auto', and is 'maybe'; choose one",
         "flow_id: must be text, and is the number 1; put it in quotes",
-        "colour: is not known to a providercall; remove it (use one of: provider_id, source, destinations, anonymous, "
-        "flow_id, actions, customer_id)",
+        "colour: is not known to a providercall; remove it (use one of: source, destinations, anonymous, flow_id, "
+        "actions, customer_id, provider_id)",
     ]
     with pytest.raises(ProviderCallError, match="flow_id and actions are both given; keep one of them"):
         provider_call(world, flow_id="x", actions=[{"type": "answer"}])

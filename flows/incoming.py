@@ -1,0 +1,58 @@
+"""An incoming call while it runs: its record follows its leg, and it can be ended from outside."""
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.call import Call
+from flows.environment import FlowEnvironment
+from flows.hang_up import end
+from flows.record import CallRecord
+
+
+class IncomingCall:
+    """The link between a call of the engine's and its record. The engine lets go of it when the call is over.
+
+    `at_end` is told of the record at the hangup, before what ran on the call has ended.
+    """
+
+    __slots__ = ("at_end", "call", "env", "record")
+
+    def __init__(
+        self, env: FlowEnvironment, call: Call, record: CallRecord, at_end: Callable[[CallRecord], None] | None = None
+    ) -> None:
+        self.env = env
+        self.call = call
+        self.record = record
+        self.at_end = at_end
+
+    def begin(self) -> None:
+        """From now on the call is known, and its record follows it."""
+        call = self.call
+        call.on_status = self._turned
+        call.on_end = self._over
+        self.env.calls.begin(self.record, self)
+
+    def hang_up(self, cause: str) -> None:
+        """Ends the call: `Running`."""
+        end(self.call, self.record, cause)
+
+    def _turned(self, call: Call) -> None:
+        if self.record.follow(call, self.env.clock()):
+            self.env.calls.changed(self.record)
+
+    def _over(self, call: Call) -> None:
+        env, record = self.env, self.record
+        record.finish(call, env.clock())
+        env.calls.over(record)
+        if self.at_end is not None:
+            self.at_end(record)
+        if not env.calls.observers:
+            return
+        if call.task is None:
+            env.calls.ended(record)
+        else:
+            # What is being dialled for the call is given up in its task: only then does the record say so.
+            call.task.add_done_callback(self._ran)
+
+    def _ran(self, task: Any) -> None:
+        self.env.calls.ended(self.record)
