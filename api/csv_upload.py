@@ -1,6 +1,6 @@
 """Many numbers for the inventory, from one CSV file: line by line, so that one wrong line costs only itself.
 
-The file is read between the turns of calls, for some milliseconds at a time, and written some hundred lines at a time:
+The file is read between the turns of calls, for a millisecond at a time, and written some hundred lines at a time:
 other writers get in between.
 """
 
@@ -28,7 +28,7 @@ from store.rows import Row
 
 AT_ONCE = 200
 """Lines that are written in one transaction."""
-BREATH = 0.002
+BREATH = 0.001
 """Seconds of reading after which the loop gets its turn."""
 MOST_LINES = 1_000_000
 MOST_ERRORS = 1_000

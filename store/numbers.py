@@ -154,8 +154,8 @@ class Search:
             found.append(_COLUMNS.kind == self.kind)
         for column, text in ((_COLUMNS.region, self.region), (_COLUMNS.city, self.city)):
             if text:
-                # SQLite's lower() knows ASCII only: other letters are found as they are written.
-                found.append(sa.or_(column == text, sa.func.lower(column) == text.lower()))
+                # By the database on both sides: SQLite's lower() leaves all letters but ASCII as they are.
+                found.append(sa.func.lower(column) == sa.func.lower(text))
         if self.digits:
             found.append(_COLUMNS.number.like(f"{'' if self.digits[0] == '+' else '%'}{self.digits}%"))
         return found
@@ -166,7 +166,10 @@ async def on_offer(executor: Executor, search: Search, size: int, token: str = "
     place = (_COLUMNS.country, _COLUMNS.kind, _COLUMNS.number)
     query = sa.select(numbers).where(_ON_OFFER, *search.where())
     if token:
-        query = query.where(sa.tuple_(*place) > sa.tuple_(*map(sa.literal, _parse(token))))
+        # Only what is not the same in all rows: SQLite begins within its index at the columns that are compared.
+        same = (search.country, search.kind, "")
+        after = [pair for pair, fixed in zip(zip(place, _parse(token), strict=True), same, strict=True) if not fixed]
+        query = query.where(sa.tuple_(*(column for column, _ in after)) > sa.tuple_(*(sa.literal(v) for _, v in after)))
     found = (await executor.execute(query.order_by(*place).limit(size + 1))).mappings()
     rows = [dict(row) for row in found]
     if len(rows) <= size:

@@ -112,6 +112,17 @@ sa.Index(
     sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
     postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
 )
+# Places are searched in capital and small letters; the other columns keep the order of the search.
+for _place in (numbers.c.region, numbers.c.city):
+    sa.Index(
+        f"ix_numbers_offer_{_place.name}",
+        sa.func.lower(_place),
+        numbers.c.country,
+        numbers.c.kind,
+        numbers.c.number,
+        sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+        postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+    )
 # What a tier's limit counts.
 sa.Index(
     "ix_numbers_virtual",

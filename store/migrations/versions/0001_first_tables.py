@@ -385,6 +385,20 @@ def upgrade() -> None:
             sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
             postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
         )
+        batch_op.create_index(
+            "ix_numbers_offer_city",
+            [sa.literal_column("lower(city)"), "country", "kind", "number"],
+            unique=False,
+            sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_numbers_offer_region",
+            [sa.literal_column("lower(region)"), "country", "kind", "number"],
+            unique=False,
+            sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+        )
         batch_op.create_index("ix_numbers_page", ["tm_create", "id"], unique=False)
         batch_op.create_index(
             "ix_numbers_virtual",
@@ -585,6 +599,16 @@ def downgrade() -> None:
             postgresql_where=sa.text("type = 'virtual' AND tm_delete IS NULL"),
         )
         batch_op.drop_index("ix_numbers_page")
+        batch_op.drop_index(
+            "ix_numbers_offer_region",
+            sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+        )
+        batch_op.drop_index(
+            "ix_numbers_offer_city",
+            sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+            postgresql_where=sa.text("status = 'available' AND tm_delete IS NULL"),
+        )
         batch_op.drop_index(
             "ix_numbers_offer",
             sqlite_where=sa.text("status = 'available' AND tm_delete IS NULL"),
