@@ -91,10 +91,8 @@ def test_a_store_that_cannot_be_had(
 ) -> None:
     monkeypatch.delenv("TRUNKLINE_STORE")
     code, line = fails(["serve", "-c", str(write(tmp_path, store=f"sqlite:///{tmp_path}/none/t.db"))], capsys)
-    assert (code, line) == (
-        1,
-        f"trunkline: store {tmp_path}/none is no directory, so {tmp_path}/none/t.db cannot be kept there; make it first",
-    )
+    problem = f"{tmp_path}/none is no directory, so {tmp_path}/none/t.db cannot be kept there; make it first"
+    assert (code, line) == (1, f"trunkline: store {problem}")
     (tmp_path / "text.db").write_text("this is no database" * 100)
     code, line = fails(["serve", "-c", str(write(tmp_path, store=f"sqlite:///{tmp_path}/text.db"))], capsys)
     assert code == 1

@@ -14,6 +14,7 @@ from store import rows, tables
 from store.content import Row, number_row, provider_row, route_row
 from store.directory_sync import DirectorySync
 from store.feed import ChangeFeed
+from store.notices import PostgresNotices, RedisNotices
 from store.store import Store, Transaction
 
 BOUND = 8.0
@@ -56,7 +57,9 @@ class Lines:
 
 
 class Process:
-    """What one process has: a store, a directory and the feed between them."""
+    """What one process has: a store, a directory and the feed between them; and what hears other processes."""
+
+    notices: PostgresNotices | RedisNotices
 
     def __init__(self, store: Store, poll: float, limit: int) -> None:
         self.store = store
@@ -71,14 +74,25 @@ class Process:
 
 
 @asynccontextmanager
-async def process(url: str, *, poll: float = 30.0, limit: int = 1_000_000) -> AsyncIterator[Process]:
-    """A process on this database. By default it never looks by itself, so that what comes came by a notice."""
+async def process(
+    url: str, *, poll: float = 30.0, limit: int = 1_000_000, listen: bool = False, redis: str = ""
+) -> AsyncIterator[Process]:
+    """A process on this database. By default it never looks by itself, so that what comes came by a notice: of
+    PostgreSQL with `listen`, of this Redis server with `redis`."""
     async with AsyncExitStack() as stack:
         store = await Store.open(url)
         stack.push_async_callback(store.close)
         made = Process(store, poll, limit)
         stack.push_async_callback(made.feed.close)
         await made.feed.start()
+        if listen or redis:
+            heard = {"changes": made.feed.look}
+            made.notices = (
+                RedisNotices(redis, store, heard, made.log) if redis else PostgresNotices(store, heard, made.log)
+            )
+            made.notices.start()
+            stack.push_async_callback(made.notices.close)
+            await until(lambda: made.notices.connected)
         yield made
 
 
