@@ -235,7 +235,7 @@ class UacSession(Session):
     def _take_provisional(self, response: Response, now: float) -> None:
         if self.ended:
             return
-        if self.first_reply is None:
+        if self.first_reply is None and response.status != 100:  # which is hop by hop, and says nothing of the call
             self.first_reply = now
         if self.dialer is None:
             # Given up before the peer spoke: now it can be cancelled (§9.1).
