@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
