@@ -13,6 +13,7 @@ from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
 from flows.hang_up import end, note_cause
 from flows.interpreter import run as run_flow
+from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.outbound import place
 from flows.program import Program
 from flows.reach import identity_of
@@ -22,6 +23,7 @@ from routing.admission import DialOut, RunFlow, Source, judge
 from routing.identifiers import NIL
 from routing.identity import NOBODY, Anonymous
 from routing.normalise import dialled
+from routing.number_source import NumberUnavailable
 
 NOTHING = Program("", "", [])
 """The flow of a call without one: it is hung up when it is answered."""
@@ -38,16 +40,35 @@ class OwnCall:
         claim: Asked when it is answered; False means that another call was quicker, and this one is hung up.
     """
 
-    __slots__ = ("_begun", "_given_up", "_hunt", "_leg", "_own", "_program", "claim", "env", "record", "task")
+    __slots__ = (
+        "_begun",
+        "_given_up",
+        "_hunt",
+        "_leg",
+        "_missing",
+        "_own",
+        "_program",
+        "claim",
+        "env",
+        "record",
+        "task",
+    )
 
     def __init__(
-        self, env: FlowEnvironment, record: CallRecord, hunt: Any, program: Program, own: dict[str, str] | None
+        self,
+        env: FlowEnvironment,
+        record: CallRecord,
+        hunt: Callable[[], Any],
+        program: Program,
+        own: dict[str, str] | None,
+        missing: Sequence[str],
     ) -> None:
         self.env = env
         self.record = record
         self.task: asyncio.Task[CallRecord] | None = None
         self.claim: Callable[[], bool] | None = None
         self._hunt = hunt
+        self._missing = missing
         self._program = program
         self._own = own
         self._leg: OutgoingLeg | None = None
@@ -113,7 +134,18 @@ class OwnCall:
             self.env.calls.changed(self.record)
 
     async def _carry_out(self) -> CallRecord:
-        env, record, hunt = self.env, self.record, self._hunt
+        env, record = self.env, self.record
+        if self._missing:
+            try:
+                await fetch_numbers(env, self._missing)
+            except NumberUnavailable as error:
+                record.note(f"{record.destination} cannot be looked up: {error}")
+                self._unanswered(503, "Service Unavailable", "")
+                return record
+            except BaseException:
+                self._unanswered(487, "Request Terminated", "cancelled")
+                raise
+        hunt = self._hunt()
         if hunt is None:
             self._unanswered(record.end_status, record.end_reason, "")
             return record
@@ -221,7 +253,12 @@ def prepare(
         begun=env.clock(),
         metadata=metadata,
     )
-    return OwnCall(env, record, _hunt(env, destination, identity, pinned, customer_id, record), program, own)
+    order = partial(_hunt, env, destination, identity, pinned, customer_id, record)
+    missing = missing_numbers(env, destination.target) if destination.type == "tel" else []
+    if missing:  # who is asked shows when the store has told
+        return OwnCall(env, record, order, program, own, missing)
+    hunt = order()
+    return OwnCall(env, record, lambda: hunt, program, own, ())
 
 
 def originate(env: FlowEnvironment, destination: Address, **order: Any) -> tuple[CallRecord, asyncio.Task[CallRecord]]:

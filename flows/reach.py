@@ -13,6 +13,7 @@ from flows.contracts import CallEnded, OutgoingLeg
 from flows.direct import DirectHunt
 from flows.hang_up import end
 from flows.interpreter import conduct
+from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.local_leg import LocalLeg
 from flows.options import ConnectOptions
 from flows.outbound import place
@@ -22,6 +23,7 @@ from routing.admission import DialOut, RunFlow, Source, judge
 from routing.hangup import hangup_reason
 from routing.identity import Anonymous, CallerIdentity
 from routing.normalise import dialled
+from routing.number_source import NumberUnavailable
 
 MAX_LOCAL = 5
 """Numbers of ours that may call one another, one within the other."""
@@ -80,6 +82,11 @@ async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim
     """`reach` for a number, in any form: one of ours is dealt with here, any other goes through the providers."""
     env = run.env
     directory = env.directory
+    try:
+        await fetch_numbers(env, missing_numbers(env, text))
+    except NumberUnavailable as error:
+        run.record.note(f"connect: {text} cannot be looked up: {error}")
+        return unanswered(503, "Service Unavailable")
     verdict = judge(directory, env.routing, _AS_CLIENT, dialled(text, env.routing, directory.numbers))
     if isinstance(verdict, DialOut):
         hunt = env.router.hunt(

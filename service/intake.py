@@ -21,10 +21,12 @@ from flows.dial_out import dial_out
 from flows.environment import FlowEnvironment
 from flows.incoming import IncomingCall
 from flows.interpreter import run
+from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.record import CallRecord
 from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify
 from routing.directory import Directory
 from routing.normalise import dialled
+from routing.number_source import NumberUnavailable
 from routing.settings import RoutingSettings
 
 Users = dict[tuple[str, str], str]  # (realm, username) -> password
@@ -32,6 +34,8 @@ Users = dict[tuple[str, str], str]  # (realm, username) -> password
 # What strangers bring about is logged so often, for each kind of it: a flood of it must not fill the disk.
 STRANGERS_LINES = 2.0  # lines a second
 STRANGERS_BURST = 10
+
+UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
 
 _NO_LOGIN = Verdict(False, "", "missing")
 # Credentials that another challenge would not mend: they were made for this call and are not good. Those with a nonce
@@ -79,6 +83,24 @@ class Intake:
 
     def __call__(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         """The coroutine of the call; None for one that is refused."""
+        if not self.directory.complete and (missing := missing_numbers(self.env, call.invite.uri)):
+            return self._later(call, missing)
+        return self._take(call)
+
+    async def _later(self, call: Call, missing: Sequence[str]) -> None:
+        """What is dialled may be a number of ours that is not in memory: the store is asked first."""
+        try:
+            await fetch_numbers(self.env, missing)
+        except NumberUnavailable as error:
+            call.reject(503, headers=[("Retry-After", str(UNAVAILABLE_RETRY_AFTER))])
+            tell = partial(self._tell, self.log.warning, "number not looked up")
+            tell("call refused", call_id=call.id, status=503, detail=str(error), source=call.remote.host)
+            return
+        work = self._take(call)
+        if work is not None:
+            await work
+
+    def _take(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         invite = call.invite
         source = identify(self.directory, self.routing, call.remote.host)
         judged = _NO_LOGIN
