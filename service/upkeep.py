@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,12 +30,12 @@ class Upkeep:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def recover(self, *, starting: bool = False) -> None:
-        """Close what nodes that are gone left open: those that give no sign of life, and `starting` (before there is a
-        call) earlier runs of this one too. Raises StoreError, or SQLAlchemy's errors."""
+        """Close what nodes that are gone left open: those that give no sign of life and, `starting`, earlier runs of
+        this one. Raises StoreError, or SQLAlchemy's errors."""
         found = await recover(self._store, self._life.id, self._life.name if starting else "")
         if found:
             self._log.warning(
-                "closed what a node that is gone left open",
+                "what a node left open is closed",
                 calls=found.calls,
                 groupcalls=found.groupcalls,
                 reservations=found.reservations,
@@ -42,8 +43,10 @@ class Upkeep:
 
     async def prune(self) -> None:
         """Delete what is older than the settings say. Raises StoreError, or SQLAlchemy's errors."""
-        retention = self._retention
-        await prune(self._store, calls_for=retention.calls, events_for=retention.events)
+        keep = self._retention
+        done = await prune(self._store, calls_for=keep.calls, events_for=keep.events)
+        if done:
+            self._log.info("old rows are deleted", **asdict(done))
 
     def start(self) -> None:
         """Begin to do both now and then."""
