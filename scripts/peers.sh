@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The programs that nobody here wrote and that the tests call: SIPp, baresip and Kamailio, from Debian.
+# The programs that nobody here wrote and that the tests call: SIPp, baresip, Kamailio, PostgreSQL and Redis, from Debian.
 #
 #   scripts/peers.sh          installs what is missing when it may (root, or sudo that asks for no password), and
 #                             otherwise says which tests are left out and how to get them
@@ -12,11 +12,17 @@ peers=(
   "sipp:sip-tester:the SIPp scenarios (make sipp) and the tests that call with SIPp"
   "baresip:baresip-core:the calls with a softphone (tests/peers/test_baresip*)"
   "kamailio:kamailio:the calls through a proxy (tests/peers/test_kamailio*)"
+  "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
+  "redis-server:redis-server:changes told between nodes by Redis"
 )
-PATH=$PATH:/usr/sbin:/usr/local/bin
 
+# Debian keeps PostgreSQL's server off the PATH, in a folder with the version in its name.
 missing_packages() {
-  local peer program package
+  local peer program package folder
+  local PATH=$PATH:/usr/sbin:/usr/local/bin
+  for folder in /usr/lib/postgresql/*/bin; do
+    PATH=$PATH:$folder
+  done
   for peer in "${peers[@]}"; do
     IFS=: read -r program package _ <<<"$peer"
     command -v "$program" >/dev/null || printf '%s\n' "$package"
@@ -24,22 +30,28 @@ missing_packages() {
 }
 
 # Debian starts and enables what it installs. A proxy that listens on 5060 is the last thing that is wanted here, so
-# the packages are installed while policy-rc.d forbids every start, and what they enabled is disabled again.
+# the packages are installed while policy-rc.d forbids every start, and what they enabled is disabled again. PostgreSQL
+# makes a database cluster besides, unless it is told not to: the tests make one of their own each time.
 install_packages() {
   local as_root=("$@")
-  local policy=/usr/sbin/policy-rc.d installed=0
+  local policy=/usr/sbin/policy-rc.d clusters=/etc/postgresql-common/createcluster.d installed=0 package
+  # Whatever happens, both files go again: with the first nothing that is installed later would start.
+  trap "${as_root[*]} rm -f $clusters/trunkline-tests.conf" EXIT
+  trap 'exit 130' INT TERM
   if [ ! -e "$policy" ]; then
-    # Whatever happens: without this nothing that is installed later would start.
-    trap "${as_root[*]} rm -f $policy" EXIT
-    trap 'exit 130' INT TERM
+    trap "${as_root[*]} rm -f $policy $clusters/trunkline-tests.conf" EXIT
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null && "${as_root[@]}" chmod 755 "$policy"
+  fi
+  if [[ " ${missing[*]} " = *" postgresql "* ]]; then
+    "${as_root[@]}" mkdir -p "$clusters" &&
+      echo "create_main_cluster = off" | "${as_root[@]}" tee "$clusters/trunkline-tests.conf" >/dev/null
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update &&
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" \
       >/dev/null || installed=1
   if command -v systemctl >/dev/null; then
     for package in "${missing[@]}"; do
-      # Only kamailio brings a service; asking for another does nothing.
+      # The services have their packages' names; asking for one that there is not does nothing.
       "${as_root[@]}" systemctl disable "$package" >/dev/null 2>&1
     done
   fi
@@ -64,7 +76,7 @@ mapfile -t missing < <(missing_packages)
 
 for peer in "${peers[@]}"; do
   IFS=: read -r program package tests <<<"$peer"
-  command -v "$program" >/dev/null || echo "left out, as $program is missing: $tests" >&2
+  [[ " ${missing[*]} " != *" $package "* ]] || echo "left out, as $program is missing: $tests" >&2
 done
-echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now kamailio)" >&2
+echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now kamailio postgresql redis-server)" >&2
 [ "${CI:-}" != true ] || exit 1
