@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from flows.address import Address
+from flows.hang_up import hang_up
+from flows.originate import originate
+
 Run = Callable[..., None]
 ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
 OURS, ECHO, FOREIGN = "+15551234567", "+899100000001", "+821012345678"
@@ -163,6 +167,152 @@ def test_a_client_that_gives_up_cancels_the_provider(run: Run) -> None:
         assert (engine.record.hangup_reason, engine.record.hangup_by) == ("cancel", "remote")
         assert engine.record.attempts[0].kind == "cancelled"
         assert engine.log.named("call ended")[0]["tried"] == "p1 cancelled"
+
+    run(test)
+
+
+# ---- the record while the call runs
+
+
+class Watcher:
+    """What is told of calls: (what, status, number of attempts that have an end)."""
+
+    def __init__(self, engine: Any) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.kinds: list[str] = []
+        engine.node.env.calls.observers.append(self)
+
+    def begun(self, record: Any) -> None:
+        self.told.append(("begun", record.status))
+
+    def changed(self, record: Any) -> None:
+        self.told.append(("changed", record.status))
+
+    def ended(self, record: Any) -> None:
+        self.told.append(("ended", record.status))
+        self.kinds = [attempt.kind for attempt in record.attempts]
+
+
+def test_a_record_follows_the_callers_leg_and_names_whose_call_it_is(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        trunk = await bench.phone(ONE)
+        flow = [{"type": "ringing"}, {"type": "sleep", "option": {"duration": 20}}, {"type": "answer"},
+                {"type": "block"}]  # fmt: skip
+        owner = "11111111-1111-4111-8111-111111111111"
+        numbers = [{"number": OURS, "call_flow": "ring", "provider": "p1", "customer_id": owner}]
+        flows = [{"name": "ring", "actions": flow}]
+        engine = await bench.engine(numbers=numbers, flows=flows, **bench.providers(trunk))
+        watcher = Watcher(engine)
+        leg, outcome = await trunk.call(engine.address, OURS)
+        assert outcome.kind == "answered"
+        record, row = engine.record, engine.node.directory.number(OURS)
+        assert (record.status, record.hangup_reason, record.ended_ms) == ("progressing", "", None)
+        assert record.answered_ms >= record.ringing_ms + 20
+        assert (record.number_id, record.call_flow_id, record.customer_id) == (
+            row.id,
+            row.call_flow_id,
+            row.customer_id,
+        )
+        assert (record.number, record.flow, str(record.customer_id)) == (OURS, "ring", owner)
+        assert record.provider_id == engine.node.directory.trunk_at(ONE).id
+        assert (record.source_type, record.destination_type) == ("tel", "tel")
+        assert record.sip_call_ids == [leg.sip_call_id]
+        assert engine.node.env.calls.running_records() == [record]
+        leg.hangup()
+        await engine.quiet()
+        await bench.until(lambda: watcher.told[-1][0] == "ended")
+        assert watcher.told == [
+            ("begun", "dialing"),
+            ("changed", "ringing"),
+            ("changed", "progressing"),
+            ("ended", "hangup"),
+        ]
+        assert not engine.node.env.calls.running_records()
+
+    run(test)
+
+
+def test_the_end_is_told_when_the_attempts_know_theirs(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await bench.phone(ONE, "ring"), await bench.phone(CLIENT)
+        engine = await bench.engine(**bench.providers(one))
+        watcher = Watcher(engine)
+        leg = client.dial(engine.address, FOREIGN)
+        await bench.until(lambda: client.heard["180"])
+        record = engine.record
+        assert (record.status, record.customer_id.int, record.number_id.int) == ("ringing", 0, 0)
+        leg.cancel()
+        await bench.until(lambda: watcher.told[-1][0] == "ended")
+        assert watcher.kinds == ["cancelled"]
+        # The ladder of the whole call is found by the Call-IDs of its legs.
+        assert len(record.sip_call_ids) == 2
+        lines = engine.node.agent.trace.of_calls(set(record.sip_call_ids))
+        assert sum(traced.data.startswith(b"INVITE") for traced in lines) == 2
+        await engine.quiet()
+
+    run(test)
+
+
+def test_a_call_that_is_refused_at_once_has_begun_and_ended(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        client = await bench.phone(CLIENT)
+        engine = await bench.engine(numbers=NUMBERS, flows=FLOWS)
+        watcher = Watcher(engine)
+        engine.node.library._programs.clear()
+        _, outcome = await client.call(engine.address, OURS)
+        assert outcome.status == 480
+        assert watcher.told == [("begun", "dialing"), ("ended", "hangup")]
+        assert engine.record.notes == ["its call flow does not exist"]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("cause", "answered", "heard", "reason"),
+    [
+        ("normal", True, 0, "normal"),
+        ("timeout", True, 0, "timeout"),
+        ("normal", False, 480, "cancel"),
+        ("busy", False, 486, "busy"),
+    ],
+)
+def test_an_incoming_call_is_hung_up_by_its_id(run: Run, cause: str, answered: bool, heard: int, reason: str) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await bench.phone(ONE, "echo" if answered else "ring"), await bench.phone(CLIENT)
+        engine = await bench.engine(**bench.providers(one))
+        env = engine.node.env
+        leg = client.dial(engine.address, FOREIGN)
+        await bench.until(lambda: one.heard["ACK"] and leg.answered if answered else client.heard["180"])
+        far, record = one.calls[0], engine.record
+        assert hang_up(env, record.id, cause)
+        await leg.wait_ended()
+        await far.wait_ended()
+        await engine.quiet()
+        assert not hang_up(env, record.id, cause)
+        assert (record.hangup_reason, record.hangup_by, record.status) == (reason, "local", "hangup")
+        if answered:
+            assert client.heard["BYE"] == one.heard["BYE"] == 1
+        else:
+            assert client.final().status == heard
+            assert one.heard["CANCEL"] == 1
+
+    run(test)
+
+
+def test_a_call_of_our_own_is_hung_up_by_its_id(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await bench.phone(ONE, "ring")
+        engine = await bench.engine(**bench.providers(one))
+        env = engine.node.env
+        record, task = originate(env, Address(type="tel", target=FOREIGN))
+        await bench.until(lambda: record.status == "ringing")
+        assert hang_up(env, record.id)
+        assert record.status == "canceling"
+        await task
+        assert (record.status, record.hangup_reason, record.hangup_by) == ("hangup", "cancel", "local")
+        await one.calls[0].wait_ended()
+        assert one.heard["CANCEL"] == 1
+        await engine.quiet()
 
     run(test)
 
