@@ -1,0 +1,63 @@
+"""What a provider has done with the calls it was given."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel
+
+from api.auth import Who, guarded
+from api.errors import ApiError
+from api.fields import Timestamp
+from api.providers import PROVIDERS
+from api.services import Use
+from store.statistics import WINDOW, provider_statistics
+
+router = APIRouter(tags=["providers"])
+
+
+class PostDialDelay(BaseModel):
+    """Milliseconds from the INVITE until it rang (or was answered), at 50, 95 and 99 percent of the attempts."""
+
+    p50: int | None
+    p95: int | None
+    p99: int | None
+
+
+class Statistics(BaseModel):
+    """A provider's attempts of the calls that began from `since` to `until` and are over.
+
+    `answer_seizure_ratio`: answered among all, 0 to 1 (ITU-T E.411). `network_effectiveness_ratio`: also those that
+    reached somebody who was busy, did not answer or refused (E.425). `average_call_duration` in seconds. `codes`:
+    final SIP statuses, `outcomes`: how attempts ended, `skipped`: why the provider was passed over, each with how often.
+    """
+
+    provider_id: UUID
+    since: Timestamp
+    until: Timestamp
+    attempts: int
+    answered: int
+    answer_seizure_ratio: float | None
+    network_effectiveness_ratio: float | None
+    average_call_duration: float | None
+    post_dial_delay: PostDialDelay
+    codes: dict[str, int]
+    outcomes: dict[str, int]
+    skipped: dict[str, int]
+
+
+Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339 with its zone.")]
+
+
+@router.get("/providers/{provider_id}/statistics", response_model=Statistics, **guarded("project_super_admin"))
+async def get_statistics(
+    services: Use, caller: Who, provider_id: UUID, since: Moment = None, until: Moment = None
+) -> Any:
+    """A provider's figures; without `since` and `until`, of the last 24 hours."""
+    await PROVIDERS.get(services, caller, provider_id)
+    until = until or services.store.clock()
+    since = since or until - min(WINDOW, until - until.min.replace(tzinfo=until.tzinfo))
+    if since >= until:
+        raise ApiError("INVALID_REQUEST_PARAMETER", "since: is not before until; write an earlier time")
+    return asdict(await provider_statistics(services.store, provider_id, since, until))
