@@ -1,14 +1,17 @@
 """A server on a free TCP port of 127.0.0.1 that tests may stop and start again in the middle of a test.
 
-It ends with the test run whatever happens to that: by the fixture that owns it, and by the kernel when the test run is
-killed.
+It ends with the test run whatever happens to that, and its directory goes with it: the fixture that owns it sees to
+both, and where the test run is killed, the kernel and a shell that waits for it.
 """
 
 import random
 import shutil
 import socket
+import subprocess
+import tempfile
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -43,15 +46,29 @@ def ending_with_parent(sign: str, *, user: str = "", group: str = "") -> list[st
     return [setpriv, f"--pdeathsig={sign}", *identity, "--"]
 
 
+# Reads until the other end of the pipe is closed, which a killed process's is too. The server may be writing still.
+_SWEEPER = 'cat; for turn in 1 2 3 4 5 6 7 8 9; do rm -rf "$0" && exit; sleep 0.2; done'
+
+
 class LocalServer:
-    """What the servers have in common: one port for all their life, `start` and `stop`. A context manager."""
+    """What the servers have in common: a port and a directory for all their life, `start` and `stop`. A context
+    manager."""
 
     ready = ""
     """The pattern of the line that says that it takes connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.port = free_tcp_port()
+        # Not below pytest's directories: those are nobody else's, and too long for the name of a Unix socket.
+        self.directory = Path(tempfile.mkdtemp(prefix=f"trunkline-{name}-"))
         self._process: Process | None = None
+        self._sweeper = subprocess.Popen(
+            ["sh", "-c", _SWEEPER, str(self.directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is not for it
+        )
 
     @property
     def running(self) -> bool:
@@ -96,8 +113,11 @@ class LocalServer:
         process.stop()
 
     def close(self) -> None:
-        """Ends it for good."""
+        """Ends it for good, and removes its directory."""
         self.stop()
+        assert self._sweeper.stdin is not None
+        self._sweeper.stdin.close()
+        self._sweeper.wait(10)
 
     def __enter__(self) -> Self:
         return self

@@ -7,10 +7,8 @@ nothing else, as it would in production.
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import count
@@ -67,12 +65,10 @@ class PostgresServer(LocalServer):
 
     def __init__(self) -> None:
         """Makes the cluster and starts it. Skips the test where PostgreSQL is not installed; in CI that fails."""
-        super().__init__()
         # The link that some put on the PATH leads to the folder that has initdb and psql too.
         self._programs = Path(require("postgres", "postgresql", *_folders())).resolve().parent
+        super().__init__("postgres")
         self._user = _other_user()
-        # Not below pytest's directories: those are root's alone, and too long for the name of a Unix socket.
-        self.directory = Path(tempfile.mkdtemp(prefix="trunkline-pg-"))
         self._numbers = count(1)
         try:
             if self._user is not None:
@@ -95,10 +91,6 @@ class PostgresServer(LocalServer):
 
     def end(self, process: Process) -> None:
         process.stop(sign=signal.SIGINT)  # the fast way: SIGTERM would wait until every client has left by itself
-
-    def close(self) -> None:
-        super().close()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def create_database(self) -> str:
         """Makes an empty database that `trunkline` owns, and returns its name."""

@@ -1,9 +1,6 @@
 """A Redis server of the test run's own, empty at the beginning of every test that asks for it."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -18,9 +15,8 @@ class RedisServer(LocalServer):
 
     def __init__(self) -> None:
         """Starts it. Skips the test where Redis is not installed; in CI that fails."""
-        super().__init__()
         self._program = require("redis-server", "redis-server")
-        self.directory = Path(tempfile.mkdtemp(prefix="trunkline-redis-"))
+        super().__init__("redis")
         try:
             self.start()
         except BaseException:
@@ -35,10 +31,6 @@ class RedisServer(LocalServer):
     def command(self) -> Sequence[str]:
         words = [*ending_with_parent("KILL"), self._program, "--bind", HOST, "--port", str(self.port)]
         return [*words, "--save", "", "--appendonly", "no", "--dir", str(self.directory)]
-
-    def close(self) -> None:
-        super().close()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

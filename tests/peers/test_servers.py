@@ -154,28 +154,28 @@ sys.stdin.read()
 """
 
 
-def test_a_test_run_that_is_killed_leaves_no_server() -> None:
+def test_a_test_run_that_is_killed_leaves_no_server_and_no_directory() -> None:
     require("setpriv", "util-linux")
     run = subprocess.Popen(
         [sys.executable, "-c", _KILLED], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert run.stdin is not None and run.stdout is not None
     words = run.stdout.readline().split()
-    servers, directories = [int(word) for word in words[:2]], words[2:]
+    servers, directories = [int(word) for word in words[:2]], [Path(word) for word in words[2:]]
     try:
-        assert all(is_alive(pid) for pid in servers) and len(servers) == 2
+        assert len(servers) == len(directories) == 2
+        assert all(is_alive(pid) for pid in servers) and all(path.is_dir() for path in directories)
         run.kill()
         run.wait(10)
         deadline = monotonic() + 10
-        while any(is_alive(pid) for pid in servers):
-            assert monotonic() < deadline, f"{servers} are left"
+        while any(is_alive(pid) for pid in servers) or any(path.exists() for path in directories):
+            assert monotonic() < deadline, f"{words} are left"
             sleep(0.01)  # the kernel tells nobody but the parent, which is gone
     finally:
+        run.kill()
         for pid in servers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for directory in directories:
-            subprocess.run(["rm", "-rf", directory], check=False)
         for pipe in (run.stdin, run.stdout):
             pipe.close()
 
