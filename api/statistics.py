@@ -29,8 +29,8 @@ class Statistics(BaseModel):
     """A provider's attempts of the calls that began from `since` to `until` and are over.
 
     `answer_seizure_ratio`: answered among all, 0 to 1 (ITU-T E.411). `network_effectiveness_ratio`: also those that
-    reached somebody who was busy, did not answer or refused (E.425). `average_call_duration` in seconds. `codes`:
-    reached somebody who was busy, did not answer or refused (E.425). `average_call_duration`: seconds. `codes`:
+    reached somebody who was busy, did not answer or refused (E.425). `average_call_duration`: seconds. `codes`: final
+    SIP statuses, `outcomes`: how attempts ended, `skipped`: why the provider was passed over, each with how often.
     """
 
     provider_id: UUID
