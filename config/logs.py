@@ -17,23 +17,10 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-# Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls, and lone surrogates, which
-# are how bytes that are not UTF-8 come out of the parser.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+from engine.sip.escape import escape as escape
+
 _BARE = re.compile(r"[^\s\"=\\]+")
 _FIRST_KEYS = ("timestamp", "level", "event", "call_id")
-
-
-def escape(text: str) -> str:
-    """`text` with everything that a terminal would act upon written as `\\xNN` or `\\uNNNN`."""
-    return _UNSAFE.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that surrogateescape kept
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"
 
 
 def console_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:

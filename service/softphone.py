@@ -3,21 +3,20 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from config.logs import escape
+from engine.ladder import entries_of
 from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
 from engine.sip.grammar import ParseError
-from engine.sip.message import Request, parse
 from engine.sip.uri import SipUri, escape_user, parse_uri
-from engine.trace import Traced
 from engine.transport.addresses import ROUTES, bracketed
 from engine.transport.listeners import ListenError
 from engine.transport.resolver import Resolver
 from engine.user_agent import AgentSettings, UserAgent
 from routing.tech_headers import check_tech_headers
-from service.ladder_view import LadderEntry, show
+from service.ladder_view import show
 from service.orders import CallOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -100,7 +99,7 @@ async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str)
             await _talk(agent, leg, order)
     await _told(leg)
     await agent.settle()
-    show(_ladder(agent.trace.of_calls(leg.signalling_ids)))
+    show(entries_of(agent.trace.of_calls(leg.signalling_ids), "softphone"))
     print()
     print(_said(outcome, leg))
     return DONE if outcome.kind == "answered" else FAILED
@@ -175,21 +174,3 @@ def _said(outcome: Outcome, leg: OutgoingCall) -> str:
     talked = leg.ended_at - leg.answered_at
     by = "the other end" if leg.ended_by == "remote" else "us"
     return f"answered after {setup} ms, {talked:.1f} s long, hung up by {by}"
-
-
-def _ladder(messages: Iterable[Traced]) -> list[LadderEntry]:
-    entries = []
-    for traced in messages:
-        try:
-            message = parse(traced.data)
-        except ParseError:
-            continue
-        us = "softphone"
-        peer = f"{bracketed(traced.hop.host)}:{traced.hop.port}"
-        text = message.start_line().removesuffix(" SIP/2.0") if isinstance(message, Request) else ""
-        if not isinstance(message, Request):
-            text = f"{message.status} {message.reason} ({message.cseq_method})"
-        note = "SDP" if message.body and "sdp" in message.get("Content-Type") else ""
-        ends = (peer, us) if traced.inbound else (us, peer)
-        entries.append(LadderEntry(traced.time, *ends, text, note))
-    return entries
