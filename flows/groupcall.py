@@ -87,6 +87,11 @@ class GroupCall:
         """The records of its calls, which fill in as they go on."""
         return self._calls.records
 
+    def announce(self) -> None:
+        """From now on its calls are known, before anything is dialled (`OwnCall.announce`)."""
+        for call in self._calls.calls:
+            call.announce()
+
     def start(self) -> None:
         """Begins to dial. Where no more calls may run, the records of those that are left out say so. A second time
         does nothing."""

@@ -43,6 +43,7 @@ class OwnCall:
     __slots__ = (
         "_begun",
         "_given_up",
+        "_heard_of",
         "_hunt",
         "_leg",
         "_missing",
@@ -72,21 +73,29 @@ class OwnCall:
         self._program = program
         self._own = own
         self._leg: OutgoingLeg | None = None
+        self._heard_of = False
         self._begun = False
         self._given_up = False
 
     # ---- orders
 
+    def announce(self) -> None:
+        """From now on the call is known, and observers may keep its record; `start` dials, or `give_up` ends it. For a
+        call that must be kept before anything is dialled: without this it is known from its start on."""
+        if not self._heard_of:
+            self._heard_of = True
+            self.env.calls.begin(self.record, self)
+
     def start(self) -> asyncio.Task[CallRecord]:
         """Begins to dial; the task gives the record back when the call is over.
 
-        Raises TooManyTasksError, and nobody has heard of the call, when as many calls and webhooks run as may at once.
+        Raises TooManyTasksError, and nothing has begun, when as many calls and webhooks run as may at once.
         """
         task = self.env.tasks.start(self._carry_out(), f"call {self.record.id}")
         self.task = task
         self._begun = True
         task.add_done_callback(self._done)
-        self.env.calls.begin(self.record, self)
+        self.announce()
         return task
 
     def start_or_fail(self) -> None:
@@ -107,7 +116,11 @@ class OwnCall:
             self._never(487, "Request Terminated", "cancelled", why)
 
     def hang_up(self, cause: str) -> None:
-        """Ends a call that was started: CANCEL before the answer, BYE after it."""
+        """Ends the call: CANCEL before the answer, BYE after it; one that was not started never will be."""
+        if not self._begun:
+            note_cause(self.record, cause, False)
+            self._never(487, "Request Terminated", "cancelled", "hung up before it was dialled")
+            return
         if self._given_up or self.task is None or self.task.done():
             return
         self._given_up = True
@@ -208,7 +221,7 @@ class OwnCall:
     def _never(self, status: int, reason: str, kind: str, why: str) -> None:
         if not self._begun:
             self._begun = self._given_up = True
-            self.env.calls.begin(self.record, self)
+            self.announce()
             self.record.note(why)
             self._unanswered(status, reason, kind)
             self._over()
