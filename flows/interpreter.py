@@ -170,7 +170,7 @@ def _completing(run: Run, program: Program, completions: int) -> Program | None:
         problem = f"{MAX_COMPLETIONS} flows have completed one another; on_complete_flow_id is not followed further"
         run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)
         return None
-    found = run.env.flows.find(program.on_complete)
+    found = run.find_flow(program.on_complete)
     if found is None:
         problem = f"there is no flow {program.on_complete!r}"
         run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)

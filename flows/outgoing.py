@@ -162,7 +162,7 @@ def _program(env: FlowEnvironment, order: CallOrder, kind: str, any_flow: bool) 
         return compile_flow(read_flow({"name": "", "actions": order.actions}, title=kind))
     if not order.flow_id:
         return NOTHING
-    program = env.flows.find(order.flow_id, None if any_flow else order.customer_id)
+    program = env.flows.find(order.flow_id, None if any_flow or not order.customer_id.int else order.customer_id)
     if program is None:
         raise OrderError("FLOW_NOT_FOUND", f"there is no flow {described(order.flow_id)}; write its id or name")
     return program

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from flows.address import Address
 from flows.causes import CAUSES
@@ -90,18 +89,13 @@ async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim
     verdict = judge(directory, env.routing, _AS_CLIENT, dialled(text, env.routing, directory.numbers))
     if isinstance(verdict, DialOut):
         hunt = env.router.hunt(
-            verdict.target, caller=_identity(run, option), customer_id=_customer(run), now=env.clock()
+            verdict.target, caller=_identity(run, option), customer_id=run.customer_id, now=env.clock()
         )
         return await _talk(run, option, hunt, claim)
     if isinstance(verdict, RunFlow):
         return await _run_number(run, verdict, claim)
     run.record.note(f"connect: {verdict.detail}")
     return unanswered(verdict.status, verdict.reason)
-
-
-def _customer(run: Run) -> UUID:
-    """Whose call this is, and who pays for it."""
-    return run.number.customer_id if run.number is not None else run.record.customer_id
 
 
 def _identity(run: Run, option: ConnectOptions) -> CallerIdentity:
@@ -131,7 +125,7 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         run.caller,
         option.early_media,
         option.ring_timeout,
-        customer_id=_customer(run),
+        customer_id=run.customer_id,
     )
     if leg is None:
         return unanswered(status, reason, kind)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from flows.contracts import CallLeg
 from flows.environment import FlowEnvironment
@@ -95,6 +96,17 @@ class Run:
             value = self.number.metadata.get(name.removeprefix("number.metadata."))
             return None if value is None else str(value)
         return None
+
+    @property
+    def customer_id(self) -> UUID:
+        """Whose call this is: who pays for what it dials, and whose flows it may run. The nil UUID is the platform."""
+        return self.number.customer_id if self.number is not None else self.record.customer_id
+
+    def find_flow(self, reference: object) -> Program | None:
+        """A flow by its id or name, None where there is none. Other customers' flows do not exist for a customer's
+        call."""
+        customer_id = self.customer_id
+        return self.env.flows.find(reference, customer_id if customer_id.int else None)
 
     def warn(self, event: str, **values: Any) -> None:
         """Logs with the call, the flow and the action."""

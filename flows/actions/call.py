@@ -9,13 +9,12 @@ def call(run: Run, option: CallOptions) -> None:
     """Begins one call for each destination and goes on. With `chained` they end when this call does."""
     program = run.step.inline or NOTHING
     if option.flow_id:
-        found = run.env.flows.find(option.flow_id)
+        found = run.find_flow(option.flow_id)
         if found is None:
             raise ActionError(f"there is no flow {option.flow_id!r}")
         program = found
     if option.chained and run.over:
         raise ActionError("a chained call would end with this one, which is over")
-    customer = run.number.customer_id if run.number is not None else run.record.customer_id
     for destination in option.destinations:
         try:
             record, task = originate(
@@ -24,7 +23,7 @@ def call(run: Run, option: CallOptions) -> None:
                 source=option.source,
                 program=program,
                 anonymous=option.anonymous,
-                customer_id=customer,
+                customer_id=run.customer_id,
                 own=run.variables.own(),
                 metadata={"created_by": run.record.id},
             )

@@ -56,7 +56,7 @@ def as_text(value: object) -> str:
 
 def fetch_flow(run: Run, option: FetchFlowOptions) -> Program:
     """The other flow's actions run in place; the flow goes on behind them."""
-    program = run.env.flows.find(option.flow_id)
+    program = run.find_flow(option.flow_id)
     if program is None:
         raise ActionError(f"there is no flow {option.flow_id!r}")
     return program

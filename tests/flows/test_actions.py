@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Any, get_args
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -420,3 +421,23 @@ def test_any_valid_flow_ends_and_never_raises(make_world: Any, parts: list[tuple
     ran = world.go(world.library.find("mine"))
     assert ran.call.ended_at is not None
     assert len(ran.orders) <= 3100
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_a_customers_call_runs_no_other_customers_flow(world: Any, theirs: bool) -> None:
+    one, other = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+    world.flows(inner={"customer_id": other if theirs else one, "actions": [{"type": "answer"}]})
+    (inner,) = list(world.library)
+    world.number("+15550002222", customer_id=UUID(one))
+    flow = {
+        "on_complete_flow_id": inner.id,
+        "actions": [
+            {"type": "fetch_flow", "option": {"flow_id": inner.id}},
+            {"type": "call", "option": {"destinations": [{"type": "tel", "target": "+1555999"}], "flow_id": inner.id}},
+            {"type": "hangup"},
+        ],
+    }
+    ran = world.go(flow, number=world.directory.number("+15550002222"))
+    assert ("answer" in ran.orders) is not theirs
+    assert len(world.agent.legs) == (0 if theirs else 1)
+    assert world.log.errors() == ([f"there is no flow {inner.id!r}"] * 3 if theirs else [])
