@@ -24,8 +24,10 @@ from api import (
     providers,
     queues,
     routes,
+    statistics,
     webhooks,
 )
+from api.methods import Methods
 from api.requests import Observer, Requests, unobserved
 from api.services import Services
 
@@ -45,6 +47,7 @@ ROUTERS: list[APIRouter] = [
     providers.router,
     queues.router,
     routes.router,
+    statistics.router,
     webhooks.router,
 ]
 """Those under /v1.0, in the order of the documentation."""
@@ -64,16 +67,18 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
-    errors.install(app)
+    errors.install(app, lambda: methods)
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)
     docs_pages.install(app)
+    methods = Methods(app.routes)
     _describe(app)
     idempotency.install(app)
     # Added last, so that it is around everything else.
     app.add_middleware(
         Requests,
+        methods=methods,
         admit=lambda address: services.limits.address(address, services.clock()),
         observe=observe,
         draining=lambda: services.draining(),

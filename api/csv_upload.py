@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from api.errors import ApiError, fault_in
-from api.fields import refuse_declared
+from api.fields import ALL_TEXT, refuse_declared
 from api.offers import InventoryCreate, offer_of
 from api.services import Services
 from api.shapes import checked
@@ -129,7 +129,7 @@ class Upload:
                 problem = f"there are {len(cells)} values for {len(columns)} columns; put texts with commas in quotes"
                 raise ApiError("INVALID_REQUEST_PARAMETER", problem)
             provider_id = self._provider(values.pop("provider", ""))
-            row = offer_of(self._services, checked(InventoryCreate, values | {"provider_id": provider_id}))
+            row = offer_of(self._services, checked(InventoryCreate, values | {"provider_id": provider_id}, ALL_TEXT))
             first = self._line_of.setdefault(row["number"], line)
             if first != line:
                 raise ApiError("NUMBER_ALREADY_EXISTS", f"{row['number']} is in line {first} already; keep one")

@@ -1,19 +1,19 @@
 """What a request can be refused for: one envelope for every failure, with reasons that never change their names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from api.methods import Methods
 from routing.errors import RoutingError
 from routing.models import reason_of
 from store.billing import InsufficientBalance
@@ -192,8 +192,8 @@ def request_id_of(request: Request) -> str:
     return str(request.scope.get("trunkline.request_id", ""))
 
 
-def install(app: FastAPI) -> None:
-    """Let every failure of `app` come out as the envelope."""
+def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
+    """Let every failure of `app` come out as the envelope. `methods`: of its paths, when all of them are there."""
 
     @app.exception_handler(ApiError)
     async def _api_error(request: Request, error: ApiError) -> Response:
@@ -219,7 +219,7 @@ def install(app: FastAPI) -> None:
             return respond(request, ApiError("INVALID_JSON_BODY", problem))
         headers = dict(error.headers or {})
         if code == 405:
-            headers["Allow"] = ", ".join(_methods_at(app, request.scope["path"]))
+            headers["Allow"] = ", ".join(methods().at(request.scope["path"]))
         return respond(request, error_of(code, str(error.detail), headers), code)
 
     @app.exception_handler(TokenError)
@@ -233,15 +233,6 @@ def install(app: FastAPI) -> None:
         structlog.get_logger().error("the store failed a request", request_id=request_id_of(request), error=str(error))
         problem = "the store cannot be reached; nothing was changed, try again in a moment"
         return respond(request, ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1))
-
-
-def _methods_at(app: FastAPI, path: str) -> list[str]:
-    """Of every route at this path: Starlette names those of the first alone, and a route here has one method."""
-    found: set[str] = set()
-    for route in iter_route_contexts(app.routes):
-        if route.methods and route.path_regex.match(path):
-            found |= route.methods
-    return sorted(found)
 
 
 def _violation_of_token(error: TokenError) -> Violation:

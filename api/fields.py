@@ -1,11 +1,24 @@
 """Types of fields that many bodies share, and what a PUT does with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from api.errors import ApiError, Violation
@@ -15,12 +28,53 @@ from store.times import api_time
 
 DEEPEST = 32
 LARGEST_METADATA = 64 * 1024  # characters
+ALL_TEXT = {"values": "text"}
+"""Context for values that come from where everything is text, such as CSV: a number in quotes is one."""
 
 
 class Body(BaseModel):
-    """A request's body: what is not known is refused."""
+    """A request's body: what is not known is refused, and what is of another type is not bent into shape."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_the_document_says(cls, value: Any, info: ValidationInfo) -> Any:
+        """A number is no text and no truth value, a truth value is nothing else, a moment is a text: pydantic would
+        take `false` for 0, `"yes"` for true and 0 for the year 1970."""
+        if value is None or info.field_name is None or info.context == ALL_TEXT:
+            return value
+        kind = _kind(cls, info.field_name)
+        if kind == "number" and (isinstance(value, bool | str)):
+            raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "is no number; write it without quotes")
+        if kind == "boolean" and not isinstance(value, bool):
+            raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "is neither true nor false; write one of them")
+        if kind == "text" and not isinstance(value, str):
+            raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "is no text; write it in quotes")
+        return value
+
+
+_KINDS: Mapping[Any, str] = {int: "number", float: "number", bool: "boolean", datetime: "text", UUID: "text"}
+
+
+@cache
+def _kind(model: type[BaseModel], name: str) -> str:
+    """What JSON has to have for this field; "" where pydantic sees to it, or it may be several things."""
+    kinds = {_KINDS.get(found, "") for found in _members(model.model_fields[name].annotation)}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """The types of a union, without None and without what is annotated to them."""
+    if get_origin(annotation) in (Union, UnionType):
+        for inner in get_args(annotation):
+            yield from _members(inner)
+    elif get_origin(annotation) is Annotated:
+        yield from _members(get_args(annotation)[0])
+    elif annotation is AwareDatetime:
+        yield datetime
+    elif annotation is not NoneType:
+        yield annotation
 
 
 def _printable(text: str) -> str:
@@ -103,6 +157,7 @@ def refuse_declared(row: Mapping[str, Any], resource: str) -> None:
 
 
 __all__ = [
+    "ALL_TEXT",
     "NIL",
     "UUID",
     "Body",

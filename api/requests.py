@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ApiError, error_of, respond
+from api.methods import Methods
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_UPLOAD = 64 * 1024 * 1024  # bytes of a CSV file
@@ -37,8 +38,11 @@ Observer = Callable[[str, str, int, float], None]
 class Requests:
     """ASGI middleware. Plain, without a task or a stream of its own for each request."""
 
-    def __init__(self, app: ASGIApp, admit: Admission, observe: Observer, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, methods: Methods, admit: Admission, observe: Observer, draining: Callable[[], bool]
+    ) -> None:
         self.app = app
+        self.methods = methods
         self.admit = admit
         self.observe = observe
         self.draining = draining
@@ -96,6 +100,9 @@ class Requests:
         wait = 0.0 if _shows_credentials(request) else self.admit(request.client.host if request.client else "")
         if wait:
             return ApiError("RATE_LIMIT_EXCEEDED", "too many requests from this address", retry_after=wait), None
+        taken = self.methods.refused(request.method, request.scope["path"])
+        if taken:
+            return error_of(405, headers={"Allow": ", ".join(taken)}), 405
         announced = request.headers.get("content-length", "")
         # No more digits than the largest body has: int() of a thousand of them is work that anybody could ask for.
         if announced.isdecimal() and (len(announced) > 12 or int(announced) > _limit(request)):
