@@ -188,8 +188,6 @@ class Reservation:
         if isinstance(order, Reserve):
             if posted is not None:
                 self._account_id, self.paid = posted.account_id, posted.seconds
-                if self._lasted is not None:  # the caller has not waited
-                    self._charging.till.put(self)
             self._opened(True)
         elif isinstance(order, Settle):
             if posted is not None:
