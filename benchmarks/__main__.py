@@ -14,7 +14,7 @@ from benchmarks.proc import machine
 from benchmarks.report import Report
 from benchmarks.steps import costs, peak
 
-ALL = ["trunkline", "kamailio", "kamailio-qm", "sippy", "sipp"]
+ALL = ["trunkline", "trunkline-stored", "kamailio", "kamailio-qm", "sippy", "sipp"]
 PEERS = {"answering": [name for name in ALL if name != "sippy"], "through": [name for name in ALL if name != "sipp"]}
 PROBED = ("trunkline", "kamailio")  # Sippy has one static route, and so none for the probe
 SLOW_RATE = {"sippy": 50, "kamailio-qm": 400}  # calls/s well below these programs' limits; all others run at --rate

@@ -22,6 +22,14 @@ PROBE_PROVIDER = ("127.0.1.21", 5070)
 SECOND_PROVIDER = ("127.0.1.22", 5070)
 REFUSING_PROVIDER = ("127.0.1.23", 5070)
 SILENT_PROVIDER = ("127.0.1.24", 5070)
+API, API_KEY = "127.0.1.1:8089", "key-of-the-bench"
+# Every call and attempt kept in SQLite, and the API on: what a single machine runs with.
+STORED = {
+    "TRUNKLINE_STORE": "sqlite:///{directory}/bench.db",
+    "TRUNKLINE_API__LISTEN": API,
+    "TRUNKLINE_API__ADMIN_KEY": API_KEY,
+    "TRUNKLINE_API__REQUEST_RATE__RATE": "0",
+}
 NUMBER, PROBE_NUMBER = "+15550000001", "+15550000002"
 REFUSED_NUMBER, SILENT_NUMBER = "+15550000003", "+15550000004"
 
@@ -51,7 +59,7 @@ class Running:
             self.process = subprocess.Popen(
                 [*proc.pin(MEASURED_CORE), *program.command],
                 cwd=HERE.parent,
-                env={**os.environ, **program.environment},
+                env={**os.environ, **self._environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -63,6 +71,10 @@ class Running:
             self.close()
             raise
         self.pids = proc.descendants(self.process.pid)
+
+    def _environment(self) -> dict[str, str]:
+        """What the program is told, files in a directory that goes with it."""
+        return {name: value.format(directory=self.directory.name) for name, value in self.program.environment.items()}
 
     def _wait(self) -> None:
         """Waits until its port is taken (a second bind fails) and gives forking programs a moment for their workers."""
@@ -125,10 +137,11 @@ def program(name: str, job: str) -> Program:
             raise NotReadyError("SIPp's uas is the floor of the job 'answering' only")
         words = ["sipp", "-sf", str(SCENARIOS / "uas.xml"), "-i", ADDRESS[0], "-p", str(ADDRESS[1]), "-bind_local"]
         return Program(name, job, [*words, "-nostdin", "-buff_size", "4194304", "-f", "60"], {})
-    if name == "trunkline":
+    if name in ("trunkline", "trunkline-stored"):
         binary = Path(sys.executable).parent / "trunkline"
         words = [str(binary)] if binary.exists() else [sys.executable, "-m", "service.cli"]
-        return Program(name, job, [*words, "serve", "-c", str(HERE / f"trunkline-{job}.yaml")], {})
+        command = [*words, "serve", "-c", str(HERE / f"trunkline-{job}.yaml")]
+        return Program(name, job, command, STORED if name == "trunkline-stored" else {})
     raise NotReadyError(f"no such program: {name}")
 
 
@@ -136,7 +149,7 @@ def available(name: str) -> bool:
     """Whether the program is installed here."""
     if name == "sippy":
         return (PEERS / ".venv/bin/b2bua_radius").exists()
-    if name == "trunkline":
+    if name in ("trunkline", "trunkline-stored"):
         return (HERE.parent / "service/cli.py").exists()
     return shutil.which(name.removesuffix("-qm")) is not None
 
@@ -152,6 +165,7 @@ def version(name: str) -> str:
             "-c",
             "import importlib.metadata as m; print('sippy', m.version('sippy'))",
         ],
+        "trunkline-stored": ["git", "-C", str(HERE.parent), "describe", "--always", "--dirty"],
         "trunkline": ["git", "-C", str(HERE.parent), "describe", "--always", "--dirty"],
     }
     try:
@@ -160,4 +174,4 @@ def version(name: str) -> str:
         return f"{name}: not installed"
     text = (output.stdout + output.stderr).strip().splitlines()
     words = next((line.strip().rstrip(".") for line in text if line.strip()), "?")
-    return f"trunkline {words}" if name == "trunkline" else words
+    return f"{name} {words}" if name.startswith("trunkline") else words
