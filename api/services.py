@@ -1,7 +1,7 @@
 """What requests work with. The service builds one of these; nothing in api is global."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,7 +10,10 @@ from fastapi import Depends, Request
 
 from api.limits import Limits
 from api.tokens import Tokens
+from engine.trace import Trace
 from flows.environment import FlowEnvironment
+from flows.groupcall import GroupCall
+from routing.identifiers import NIL
 from routing.settings import RoutingSettings
 from store.events import EventBell
 from store.store import Store
@@ -49,6 +52,9 @@ class Services:
         clock: Monotonic seconds, for rate limits.
         limits: How often customers, and addresses without good credentials, may ask.
         stored: Waits until the record of a call is committed.
+        node_id: This process, as the store knows it.
+        trace: The last SIP messages; None where nobody keeps them.
+        groupcalls: Those that run here.
         health: What the prober last found of a provider, and when: ("unknown", None) where it never looked.
         draining: Whether the engine is stopping.
         bell: Rings when there are new events.
@@ -65,6 +71,9 @@ class Services:
     limits: Limits
     bell: EventBell
     stored: Callable[[Any], Awaitable[None]] = _written
+    node_id: UUID = NIL
+    trace: Trace | None = None
+    groupcalls: dict[UUID, GroupCall] = field(default_factory=dict)
     health: Callable[[UUID], tuple[str, datetime | None]] = _never_looked
     draining: Callable[[], bool] = lambda: False
     settled: Callable[[], Awaitable[None]] = _at_once

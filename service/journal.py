@@ -15,10 +15,10 @@ from uuid import UUID
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from engine.rate_limit import RateLimit
+from flows.call_rows import attempt_rows, call_row
 from flows.contracts import Log
 from flows.environment import FlowEnvironment
 from flows.record import CallRecord
-from service.call_rows import attempt_rows, call_row
 from store.calls import save, stage, stage_events, tell
 from store.engines import StoreError, reason
 from store.rows import Row

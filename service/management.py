@@ -127,6 +127,8 @@ class Management:
             ),
             bell=self._storage.bell,
             stored=self.journal.stored,
+            node_id=self._storage.life.id,
+            trace=node.agent.trace,
             health=self.prober.health,
             draining=lambda: node.draining,
             settled=self._storage.feed.settled,

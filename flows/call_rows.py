@@ -1,4 +1,4 @@
-"""A call's record as rows for the store."""
+"""A call's record as rows of `store.tables`: for the store, and for whoever shows a call that runs."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,8 @@ from uuid import UUID
 
 from flows.record import CallRecord
 from routing.identifiers import NIL
-from store.rows import Row
+
+Row = dict[str, Any]
 
 # What PostgreSQL cannot keep in a text: NUL, and halves of surrogate pairs (bytes of a peer that are no UTF-8).
 _UNKEPT = {0: "\ufffd"} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
