@@ -89,8 +89,7 @@ class GroupCall:
 
     def announce(self) -> None:
         """From now on its calls are known, before anything is dialled (`OwnCall.announce`)."""
-        for call in self._calls.calls:
-            call.announce()
+        self._calls.announce()
 
     def start(self) -> None:
         """Begins to dial. Where no more calls may run, the records of those that are left out say so. A second time

@@ -95,6 +95,11 @@ class Calls:
         """The flow that runs on each that answers, the nil UUID for none."""
         return UUID(self.program.id) if self.program is not NOTHING else NIL
 
+    def announce(self) -> None:
+        """From now on they are known, before anything is dialled (`OwnCall.announce`)."""
+        for call in self.calls:
+            call.announce()
+
     def start(self) -> None:
         """Begins to dial. Where no more calls may run, the records of those that are left out say so."""
         for call in self.calls:

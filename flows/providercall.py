@@ -49,6 +49,10 @@ class ProviderCall:
         """The records of its calls, which fill in as they go on."""
         return self.calls.records
 
+    def announce(self) -> None:
+        """From now on its calls are known, before anything is dialled (`OwnCall.announce`)."""
+        self.calls.announce()
+
     def start(self) -> None:
         """Begins to dial."""
         self.calls.start()
