@@ -1,6 +1,5 @@
 """The store under a node: opened, told what the file declares, read into memory, and followed from then on."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,9 +78,11 @@ class Storage:
         """Write what the file declares now, and wait until calls go by it. Raises StoreError; nothing has changed
         then."""
         merged = await self._merge(configuration)
-        async with asyncio.timeout(SETTLED_WITHIN):
-            await self.feed.settled()
+        await self.feed.settled(SETTLED_WITHIN)
+        try:
             await self._shelf.replace_python(python, self.store)
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self.store.url} cannot be read: {reason(error)}") from error
         return merged
 
     async def close(self) -> None:

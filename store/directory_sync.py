@@ -146,10 +146,16 @@ class DirectorySync:
             rows = await self._rows(tables.numbers, NUMBER_COLUMNS, tables.numbers.c.number.in_(some))
             found = {columns[0]: columns for columns in rows}
             for number in some:
-                if number in found:
-                    directory.put_number(self._maker.number_from(found[number]))
-                else:
+                columns = found.get(number)
+                try:
+                    made = None if columns is None else self._maker.number_from(columns)
+                except ValueError as error:
+                    made = None
+                    self._skipped("number", number, error)
+                if made is None:
                     directory.remove_number(number)
+                else:
+                    directory.put_number(made)
             await asyncio.sleep(0)
 
     async def _by_id(self, table: sa.Table, ids: Sequence[UUID]) -> Mapping[UUID, Row]:

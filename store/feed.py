@@ -10,6 +10,7 @@ builds everything anew beside the old, which goes on being served and kept up me
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
@@ -27,8 +28,11 @@ STALE: Final = 5.0
 """Seconds without a look at the store after which the feed is not healthy."""
 RETRY: Final = 0.5
 """Seconds between attempts while the store cannot be reached."""
+FAULT_RETRY: Final = 0.5
+"""Seconds before the next attempt after a fault of ours."""
 PATIENCE: Final = 4.0
-"""Seconds that one look may take; a connection that is dead without knowing takes for ever."""
+"""Seconds that one portion may take; a connection that is dead without knowing takes for ever."""
+SETTLED_WITHIN: Final = 2.0
 BATCH: Final = 1_000
 KEPT_FOR: Final = timedelta(days=1)
 KEPT: Final = 100_000
@@ -91,6 +95,8 @@ class ChangeFeed:
         self._loading: asyncio.Task[None] | None = None
         self._since: dict[Change, None] = {}
         self._start_over = False
+        # Whether what is served lacks something that only reading everything brings.
+        self._incomplete = False
         # Own commits: how many there were, and up to which the directory is known to be.
         self._committed = 0
         self._settled = 0
@@ -133,13 +139,16 @@ class ChangeFeed:
         self._start_over = True
         self._wake.set()
 
-    async def settled(self) -> None:
-        """Wait until every change that this process has committed so far is in the directory."""
+    async def settled(self, within: float = SETTLED_WITHIN) -> None:
+        """Wait until every change that this process has committed so far is in the directory; not longer than `within`
+        seconds, as the store may go away between a commit and the look at it."""
         if self._task is None or self._settled >= self._committed:
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append((self._committed, waiter))
-        await waiter
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await waiter
 
     async def start(self) -> None:
         """Fill the directory from the store, and begin to follow. Raises StoreError when the store fails."""
@@ -176,8 +185,7 @@ class ChangeFeed:
             self._wake.clear()
             committed = self._committed
             try:
-                async with asyncio.timeout(PATIENCE):
-                    await self._catch_up()
+                await self._catch_up()
                 await self._finish_loading()
                 await self._prune_now_and_then()
             except StoreFailure as error:
@@ -185,14 +193,13 @@ class ChangeFeed:
                 await asyncio.sleep(min(RETRY, self._poll))
                 continue
             except Exception as error:  # a fault of ours must not end the feed
-                self._log.error("change feed", fault=f"{type(error).__name__}: {error}", exc_info=True)
-                self._start_over = True
-                await asyncio.sleep(self._poll)
+                self._fault(error)
+                await asyncio.sleep(max(self._poll, FAULT_RETRY))
                 continue
             if self._failing:
                 self._failing = False
                 self._log.info("the store can be reached again", store=self._store.url)
-            if self._loading is None and not self._start_over:
+            if not self._incomplete:
                 self._looked = self._clock()
                 self._let_go(committed)
             await self._woken()
@@ -209,6 +216,9 @@ class ChangeFeed:
             self._failing = True
             text = reason(error) if isinstance(error, Exception) else ""
             self._log.warning("the store cannot be reached: what is in memory is served", error=text)
+
+    def _fault(self, error: Exception) -> None:
+        self._log.error("change feed", fault=f"{type(error).__name__}: {error}", exc_info=True)
 
     def _let_go(self, committed: int) -> None:
         self._settled = max(self._settled, committed)
@@ -231,17 +241,22 @@ class ChangeFeed:
         while True:
             if self._start_over and self._loading is None:
                 self._begin_loading()
-            rows = await self._read_on()
-            if self._position and (not rows or rows[0].id != self._position):
-                self._log.warning("changes have been missed: everything is read again")
-                self._start_over = True
-                self._position = await self._newest()
-                continue
-            news = rows[1:] if self._position else rows
-            if news:
-                await self._take_over(news)
+            async with self._patience():
+                rows = await self._read_on()
+                if self._position and (not rows or rows[0].id != self._position):
+                    self._log.warning("changes have been missed: everything is read again")
+                    self._start_over = self._incomplete = True
+                    self._position = await self._newest()
+                    continue
+                news = rows[1:] if self._position else rows
+                if news:
+                    await self._take_over(news)
             if len(rows) <= BATCH and not (self._start_over and self._loading is None):
                 return
+
+    def _patience(self) -> asyncio.Timeout:
+        # A database in memory has one connection: who writes much has it for long, and nobody is away.
+        return asyncio.timeout(PATIENCE if self._store.shared else None)
 
     async def _read_on(self) -> Sequence[Any]:
         """The row of the last look, as long as it is there, and those after it."""
@@ -254,11 +269,18 @@ class ChangeFeed:
         # Two changes of one resource are one: it is read again as it is now.
         news = list(dict.fromkeys(Change(row.kind, row.resource_id, row.key) for row in rows))
         if EVERYTHING in news:
-            self._start_over = True
+            self._start_over = self._incomplete = True
             news.remove(EVERYTHING)
-        await self._applier.apply(news)
-        if self._loading is not None:
-            self._since.update(dict.fromkeys(news))
+        try:
+            await self._applier.apply(news)
+        except StoreFailure:
+            raise
+        except Exception as error:  # a fault of ours: what it was about comes with everything else
+            self._fault(error)
+            self._start_over = self._incomplete = True
+        else:
+            if self._loading is not None:
+                self._since.update(dict.fromkeys(news))
         self._position = rows[-1].id
         self.applied += len(news)
         for change in news:
@@ -269,7 +291,7 @@ class ChangeFeed:
             try:
                 told(change)
             except Exception as error:  # one subscriber's fault is not the others'
-                self._log.error("change feed", kind=kind, fault=f"{type(error).__name__}: {error}", exc_info=True)
+                self._fault(error)
 
     # ---- starting over
 
@@ -290,6 +312,7 @@ class ChangeFeed:
         except BaseException:
             self._start_over = True
             raise
+        self._incomplete = self._start_over
         self.resynchronisations += 1
         self._log.info("everything was read again from the store", store=self._store.url)
         for kind in self._subscribers:

@@ -9,6 +9,7 @@ import gc
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
@@ -51,16 +52,16 @@ async def _load(store: Store, skipped: Skipped, limit: int, resolved: Any) -> Co
             builder.customers([terms_of(row)])
     # The routes of a provider that is gone lead nowhere.
     living = "EXISTS (SELECT 1 FROM providers p WHERE p.id = routes.provider_id AND p.tm_delete IS NULL)"
-    await _fill(store, builder.routes_from, "routes", ROUTE_COLUMNS, [living])
+    await _fill(store, skipped, builder.routes_from, "routes", ROUTE_COLUMNS, [living])
     async with store.read() as connection:
         count = (await connection.execute(sa.select(sa.func.count()).select_from(_numbers()))).scalar_one()
     if not limit or count <= limit:
-        await _fill(store, builder.numbers_from, "numbers", NUMBER_COLUMNS, [])
+        await _fill(store, skipped, builder.numbers_from, "numbers", NUMBER_COLUMNS, [])
         return builder.finish(resolved)
     taking_calls = "status IN ('active', 'suspended')"
-    left = limit - await _fill(store, builder.numbers_from, "numbers", NUMBER_COLUMNS, [taking_calls], limit)
+    left = limit - await _fill(store, skipped, builder.numbers_from, "numbers", NUMBER_COLUMNS, [taking_calls], limit)
     if left > 0:
-        await _fill(store, builder.numbers_from, "numbers", NUMBER_COLUMNS, [f"NOT {taking_calls}"], left)
+        await _fill(store, skipped, builder.numbers_from, "numbers", NUMBER_COLUMNS, [f"NOT {taking_calls}"], left)
     return builder.finish(resolved, complete=False)
 
 
@@ -91,8 +92,28 @@ def _numbers() -> Any:
     return sa.select(tables.numbers.c.id).where(tables.numbers.c.tm_delete.is_(None)).subquery()
 
 
+def _take(
+    take: Callable[[Sequence[Sequence[Any]]], None],
+    rows: Sequence[Sequence[Any]],
+    told: Callable[[Sequence[Any], Exception], None],
+) -> None:
+    try:
+        take(rows)
+    except ValueError:  # somebody wrote into the table by hand: one row must not cost all the others
+        for row in rows:
+            try:
+                take([row])
+            except ValueError as error:
+                told(row, error)
+
+
+def _told(skipped: Skipped, table: str, columns: Sequence[str], row: Sequence[Any], error: Exception) -> None:
+    skipped(table.removesuffix("s"), row[columns.index("id")], error)
+
+
 async def _fill(
     store: Store,
+    skipped: Skipped,
     take: Callable[[Sequence[Sequence[Any]]], None],
     table: str,
     columns: Sequence[str],
@@ -106,7 +127,7 @@ async def _fill(
     async with store.read() as connection, aclosing(_fetched(store.dialect, connection, query)) as batches:
         async for rows in batches:
             for start in range(0, len(rows), SLICE):
-                take(rows[start : start + SLICE])
+                _take(take, rows[start : start + SLICE], partial(_told, skipped, table, columns))
                 await asyncio.sleep(0)
             count += len(rows)
     return count

@@ -329,7 +329,7 @@ def test_while_the_store_cannot_be_asked_such_a_call_is_to_come_again(run: Run, 
         assert (outcome.status, guest.final().get("Retry-After")) == (503, "2")
         there = next(number for number in engine.node.directory.numbers)
         leg, outcome = await guest.call(engine.address, there)
-        assert outcome.kind == "answered"
+        assert outcome.kind == "answered", (outcome, bench.log.text)
         leg.hangup()
         await engine.quiet()
 

@@ -337,6 +337,28 @@ async def test_a_fault_in_the_applier_does_not_end_the_feed(store_url: str) -> N
         await store.close()
 
 
+async def test_waiting_for_changes_has_an_end_while_the_store_is_away(store_url: str) -> None:
+    async with process(store_url) as here:
+        here.feed._committed += 1
+        async with asyncio.timeout(BOUND):
+            await here.feed.settled(within=0.01)
+
+
+async def test_a_row_that_somebody_broke_costs_no_other(store_url: str) -> None:
+    async with process(store_url) as here:
+        async with here.store.write() as transaction:
+            await add_number(transaction, NUMBER)
+            broken = await add_number(transaction, "+15557654321")
+            await rows.update(transaction, tables.numbers, broken["id"], {"status": "odd"})
+        await here.settled()
+        assert list(here.directory.numbers) == [NUMBER]
+        here.feed.start_over()
+        await until(lambda: here.feed.resynchronisations)
+        assert list(here.directory.numbers) == [NUMBER]
+        assert len(here.log.events("error")) == 2
+        assert not here.feed._start_over
+
+
 async def test_waiting_for_changes_ends_when_the_feed_does(store_url: str) -> None:
     async with process(store_url) as here:
         here.feed._committed += 1  # as if the store had gone right after a commit
