@@ -109,9 +109,10 @@ async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
 @router.post("/flows/validate", response_model=Verdict, **guarded("customer_agent"))
 async def validate_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
     """Check a flow without saving it."""
+    owner = caller.owner(body.customer_id)
     async with services.store.read() as connection:
         try:
-            await _read(connection, caller.owner(body.customer_id), body.model_dump(exclude={"customer_id"}))
+            await _read(connection, owner, body.model_dump(exclude={"customer_id"}))
         except ApiError as error:
             return {"valid": False, "faults": error.details}
     return {"valid": True, "faults": []}
@@ -221,11 +222,11 @@ def refusal(error: FlowError) -> ApiError:
 
 
 async def require_flow(executor: Executor, owner: UUID, flow_id: UUID, field: str) -> None:
-    """For bodies that name a flow, the nil UUID being none. It must be its user's own, or the platform's. Raises
-    ApiError FLOW_NOT_FOUND as a fault of the body (400)."""
+    """For bodies that name a flow, the nil UUID being none. It must be its user's own, or the platform's, and cannot
+    be deleted until a transaction that asked ends. Raises ApiError FLOW_NOT_FOUND as a fault of the body (400)."""
     if flow_id == NIL:
         return
-    row = await rows.one(executor, tables.flows, flow_id)
+    row = await rows.one(executor, tables.flows, flow_id, hold="shared" if isinstance(executor, Transaction) else "")
     if row is None or row["customer_id"] not in (owner, NIL):
         problem = f"there is no flow {flow_id}; list the flows to find its id"
         violation = Violation(field=field, reason="FLOW_NOT_FOUND", message=problem)

@@ -3,15 +3,19 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import sqlalchemy as sa
 from fastapi import APIRouter
 from pydantic import Field
 
 from api.auth import Who, guarded
+from api.errors import fault_in
 from api.fields import Body, Detail, Name, Times, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
-from store import tables
+from store import rows, tables
+from store.rows import Row
+from store.store import Transaction
 
 router = APIRouter(tags=["queues"])
 QUEUES = Resource(tables.queues, "queue")
@@ -72,7 +76,12 @@ async def list_queues(services: Use, caller: Who, paging: Pages, customer_id: Of
 @router.post("/queues", status_code=201, response_model=Queue, **guarded("customer_admin"))
 async def create_queue(services: Use, caller: Who, body: QueueCreate) -> Any:
     """Create a queue."""
-    return await QUEUES.create(services, body.model_dump() | {"customer_id": caller.owner(body.customer_id)})
+    owner = caller.owner(body.customer_id)
+    async with services.store.write() as transaction:
+        await _require_agents(transaction, owner, body.agent_ids)
+        row = await rows.insert(transaction, tables.queues, body.model_dump() | {"customer_id": owner})
+        transaction.changed("queue", row["id"])
+    return row
 
 
 @router.get("/queues/{queue_id}", response_model=Queue, **guarded("customer_agent"))
@@ -84,10 +93,27 @@ async def get_queue(services: Use, caller: Who, queue_id: UUID) -> Any:
 @router.put("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
 async def update_queue(services: Use, caller: Who, queue_id: UUID, body: QueueUpdate) -> Any:
     """Change a queue."""
-    return await QUEUES.update(services, caller, queue_id, given(body, _CLEARED))
+
+    async def allowed(transaction: Transaction, before: Row) -> None:
+        await _require_agents(transaction, before["customer_id"], body.agent_ids or [])
+
+    return await QUEUES.update(services, caller, queue_id, given(body, _CLEARED), allowed)
 
 
 @router.delete("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
 async def delete_queue(services: Use, caller: Who, queue_id: UUID) -> Any:
     """Delete a queue; the answer is what it was, with `tm_delete`."""
     return await QUEUES.delete(services, caller, queue_id)
+
+
+async def _require_agents(transaction: Transaction, owner: UUID, agent_ids: list[UUID]) -> None:
+    """A queue rings agents of its own customer only. Raises ApiError AGENT_NOT_FOUND."""
+    columns = tables.agents.c
+    query = sa.select(columns.id).where(
+        columns.id.in_(set(agent_ids)), columns.customer_id == owner, columns.tm_delete.is_(None)
+    )
+    found = set((await transaction.execute(query)).scalars()) if agent_ids else set()
+    for place, agent_id in enumerate(agent_ids):
+        if agent_id not in found:
+            problem = f"there is no agent {agent_id}; list the agents to find its id"
+            raise fault_in(f"agent_ids[{place}]", "AGENT_NOT_FOUND", problem)

@@ -97,7 +97,14 @@ class Api:
             agent = await rows.insert(
                 transaction,
                 tables.agents,
-                {"customer_id": customer_id, "username": uuid4().hex, "permission": permission, "password_hash": ""},
+                {
+                    "customer_id": customer_id,
+                    "username": uuid4().hex,
+                    "permission": permission,
+                    "password_hash": "",
+                    "status": "offline",
+                    "ring_method": "ring_all",
+                },
             )
             await rows.insert(
                 transaction,

@@ -1,6 +1,7 @@
 """The API behind a real HTTP server on a free port, in a thread and a loop of its own: for clients that block."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -32,14 +33,11 @@ class LiveApi:
     async def _serve(self, url: str) -> None:
         self._loop = asyncio.get_running_loop()
         async with opened(url) as self.api:
-            config = uvicorn.Config(
-                make_app(self.api.services), host="127.0.0.1", port=0, log_level="error", lifespan="off"
-            )
+            config = uvicorn.Config(make_app(self.api.services), log_level="error", lifespan="off")
             self._server = _Quiet(config)
-            serving = asyncio.ensure_future(self._server.serve())
-            while not self._server.started and not serving.done():
-                await asyncio.sleep(0.01)
-            port = self._server.servers[0].sockets[0].getsockname()[1]
+            listener = socket.create_server(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            serving = asyncio.ensure_future(self._server.serve([listener]))
             self.address = f"http://127.0.0.1:{port}"
             self._ready.set()
             await serving
