@@ -1,5 +1,6 @@
 """The last messages that went through: raw bytes in a bounded ring, read only when somebody looks."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,6 +8,9 @@ from typing import NamedTuple
 from engine.sip.hop import Hop
 
 LONGEST = 8192  # bytes kept of one message: with the number of messages, this bounds the memory
+
+# Call-ID or its short form, the only header by which a message belongs to a call.
+_CALL_ID = re.compile(rb"\r\n(?:Call-ID|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
 
 
 class Traced(NamedTuple):
@@ -36,7 +40,24 @@ class Trace:
     def __iter__(self) -> Iterator[Traced]:
         return (Traced(*entry) for entry in self._ring)
 
+    @property
+    def since(self) -> float | None:
+        """The time of the oldest message, where older ones have made room; None: none has."""
+        ring = self._ring
+        return ring[0][0] if ring and len(ring) == ring.maxlen else None
+
     def of_calls(self, call_ids: set[str]) -> list[Traced]:
         """The messages of some Call-IDs, oldest first."""
-        wanted = [call_id.encode("utf-8", "surrogateescape") for call_id in call_ids]
-        return [traced for traced in self if any(call_id in traced.data for call_id in wanted)]
+        wanted = {call_id.encode("utf-8", "surrogateescape") for call_id in call_ids}
+        found = []
+        for entry in self._ring:
+            data = entry[3]
+            # Most are another call's, and to see that takes no pattern. A short Call-ID stands in many a message.
+            if any(call_id in data for call_id in wanted) and _call_id(data) in wanted:
+                found.append(Traced(*entry))
+        return found
+
+
+def _call_id(data: bytes) -> bytes:
+    match = _CALL_ID.search(data)
+    return match[1] if match else b""

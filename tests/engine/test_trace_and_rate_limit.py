@@ -25,9 +25,27 @@ def test_a_trace_of_nothing_keeps_nothing() -> None:
 
 def test_messages_of_some_calls() -> None:
     trace = Trace()
-    for data in (b"Call-ID: one", b"Call-ID: two", b"Call-ID: one again"):
+    one, short, folded = (
+        b"BYE sip:a SIP/2.0\r\n%b\r\n\r\n" % line for line in (b"Call-ID: one", b"i:one", b"CALL-ID :  one ")
+    )
+    others = (
+        b"BYE sip:a SIP/2.0\r\nCall-ID: one again\r\nSubject: one\r\n\r\n",
+        b"BYE sip:a SIP/2.0\r\nReplaces: one\r\nCall-ID: two\r\n\r\n",
+        b"Call-ID: one",
+    )
+    for data in (one, *others, short, folded):
         trace.add(0.0, False, HOP, data)
-    assert [traced.data for traced in trace.of_calls({"one"})] == [b"Call-ID: one", b"Call-ID: one again"]
+    assert [traced.data for traced in trace.of_calls({"one"})] == [one, short, folded]
+    assert [traced.data for traced in trace.of_calls({"two", "three"})] == [others[1]]
+
+
+def test_the_trace_says_since_when_it_is_whole() -> None:
+    trace = Trace(messages=3)
+    filled(trace, 2)
+    assert trace.since is None
+    filled(trace, 5)
+    assert trace.since == 2.0
+    assert Trace(messages=0).since is None
 
 
 def test_a_burst_and_then_the_rate() -> None:
