@@ -301,8 +301,8 @@ class Settings(_Section):
     """A Redis server through which nodes on one store tell each other of changes; "" does without."""
     retention: RetentionSettings = RetentionSettings()
     node_name: str = Field(default="", max_length=255)
-    """What this node is called among those on one store, the same at every start; "" is the host's name and the port of
-    the first listener."""
+    """What this node is called among those on one store, the same at every start; "" is the host's name and the address
+    of the first listener."""
     flows_module: str = ""
     """Python module (importable, or a .py file beside the configuration) that registers flows written in Python."""
 

@@ -199,8 +199,9 @@ class Node:
 
 
 def _node_name(configuration: Configuration) -> str:
-    """The same at every start, another one for each node: the host, and the port where several run on it."""
-    return f"{socket.gethostname()}:{ListenUrl.parse(configuration.settings.sip.listen[0]).port}"
+    """The same at every start, another one for each node: the host, and the address where several run on it."""
+    first = ListenUrl.parse(configuration.settings.sip.listen[0])
+    return f"{socket.gethostname()}/{bracketed(first.host)}:{first.port}"
 
 
 @cache
