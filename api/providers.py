@@ -129,8 +129,9 @@ def _name_taken(name: str) -> ApiError:
 
 
 async def require_provider(transaction: Transaction, provider_id: UUID) -> None:
-    """For bodies that name a provider. Raises ApiError PROVIDER_NOT_FOUND as a fault of the body (400)."""
-    if await rows.one(transaction, tables.providers, provider_id) is None:
+    """For bodies that name a provider; it cannot be deleted until the transaction ends. Raises ApiError
+    PROVIDER_NOT_FOUND as a fault of the body (400)."""
+    if await rows.one(transaction, tables.providers, provider_id, hold="shared") is None:
         missing = not_found("provider", provider_id)
         raise ApiError(missing.reason, str(missing), status="INVALID_ARGUMENT")
 

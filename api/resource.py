@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -39,8 +39,10 @@ class Resource:
         return {"result": page.rows, "next_page_token": page.next_token}
 
     async def find(self, executor: Executor, caller: Caller, identifier: UUID) -> Row:
-        """The row. Raises ApiError `…_NOT_FOUND`, also where it is another customer's."""
-        row = await rows.one(executor, self.table, identifier, caller.scope)
+        """The row; in a transaction nobody else changes it, or comes to refer to it (`rows.one` with `hold`), until
+        that ends. Raises ApiError `…_NOT_FOUND`, also where it is another customer's."""
+        hold: Literal["", "alone"] = "alone" if isinstance(executor, Transaction) else ""
+        row = await rows.one(executor, self.table, identifier, caller.scope, hold=hold)
         if row is None:
             raise not_found(self.word, identifier)
         return row

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -61,13 +61,26 @@ class Page:
     next_token: str
 
 
-async def one(executor: Executor, table: sa.Table, identifier: UUID, customer_id: UUID | None = None) -> Row | None:
-    """The living row with this id; with `customer_id`, only if it belongs to that customer."""
+async def one(
+    executor: Executor,
+    table: sa.Table,
+    identifier: UUID,
+    customer_id: UUID | None = None,
+    *,
+    hold: Literal["", "shared", "alone"] = "",
+) -> Row | None:
+    """The living row with this id; with `customer_id`, only if it belongs to that customer.
+
+    hold: Until the transaction ends, nobody else changes the row ("shared": others may hold it so, too; "alone"). On
+        SQLite that is so in any case.
+    """
     query = sa.select(table).where(table.c.id == identifier)
     if "tm_delete" in table.c:
         query = query.where(table.c.tm_delete.is_(None))
     if customer_id is not None:
         query = query.where(table.c.customer_id == customer_id)
+    if hold:
+        query = query.with_for_update(read=hold == "shared")
     found = (await executor.execute(query)).mappings().one_or_none()
     return None if found is None else dict(found)
 

@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from store import tables
+from api.flows import require_flow
+from api.providers import require_provider
+from store import rows, tables
 from tests.api.conftest import Api, Client
 
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -449,3 +451,37 @@ async def test_lists_are_filtered(api: Api) -> None:
     for wrong in ({"status": "gone"}, {"type": "x"}, {"name": "a\x00b"}):
         error = await admin.ask("GET", "/v1.0/numbers", 400, params=wrong)
         assert error["reason"] == "INVALID_REQUEST_PARAMETER"
+
+
+# ---- what refers to what, at the same time
+
+
+async def waits(api: Api, task: "asyncio.Task[Any]") -> bool:
+    """Whether the task comes to wait for a row that somebody holds, and does not end."""
+    for _ in range(500):
+        if task.done():
+            return False
+        if api.store.dialect == "postgresql":
+            async with api.store.read() as connection:
+                query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                if (await connection.execute(query)).scalar_one():
+                    return True
+        await asyncio.sleep(0.01 if api.store.dialect == "postgresql" else 0.0005)
+    # SQLite has one writer, and this one has been waiting all the time.
+    return api.store.dialect == "sqlite"
+
+
+@pytest.mark.parametrize("what", ["flow", "provider"])
+async def test_what_a_number_is_just_being_given_cannot_be_deleted(api: Api, what: str) -> None:
+    number = await api.root.post("/v1.0/numbers", {"number": "+442079460123", "origin": "ported"})
+    made = await api.root.post(f"/v1.0/{what}s", FLOW if what == "flow" else PROVIDER)
+    field = "call_flow_id" if what == "flow" else "provider_id"
+    async with api.store.write() as transaction:
+        if what == "flow":
+            await require_flow(transaction, api.root.customer_id, UUID(made["id"]), field)
+        else:
+            await require_provider(transaction, UUID(made["id"]))
+        deletion = asyncio.create_task(api.root.ask("DELETE", f"/v1.0/{what}s/{made['id']}"))
+        assert await waits(api, deletion)
+        await rows.update(transaction, tables.numbers, UUID(number["id"]), {field: UUID(made["id"])})
+    assert (await deletion)["reason"] == f"{what.upper()}_IN_USE"
