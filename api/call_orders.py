@@ -1,0 +1,186 @@
+"""What orders for calls have in common: their bodies, whether the customer may, and that records go before dialling."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Final, Protocol, Self, TypeVar
+from uuid import UUID
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from api.call_rights import require_dialled
+from api.errors import ApiError, fault_in
+from api.fields import Body
+from api.flows import refusal
+from api.parties import Anonymity, Destinations, Party
+from api.services import Services
+from flows.call_rows import call_row
+from flows.faults import FlowError
+from flows.model import MAX_ACTIONS, read_flow
+from flows.outgoing import CallOrder, OrderError
+from flows.record import CallRecord
+from flows.registry import LATER
+from routing.identifiers import NIL
+from store import rows, tables
+from store.calls import call_document
+from store.rows import Row
+
+KEPT_WITHIN: Final = 10.0
+"""Seconds that the store has for the records of new calls; after that nothing is dialled."""
+
+Order = TypeVar("Order", bound=CallOrder)
+
+
+class OrderBody(Body):
+    """One call for each destination. `flow_id`, or `actions` written out, run on each that is answered; without either
+    a call is hung up when it is answered. Actions that this version does not know yet (such as `talk`) are passed
+    over, and the calls' `notes` say so."""
+
+    destinations: Destinations
+    anonymous: Anonymity = "auto"
+    flow_id: UUID = NIL
+    actions: Annotated[list[dict[str, Any]], Field(max_length=MAX_ACTIONS)] = Field([])
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.flow_id != NIL and self.actions:
+            problem = "flow_id and actions are both given; keep one of them"
+            raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "{problem}", {"problem": problem})
+        return self
+
+
+class Made(Protocol):
+    """Calls that were prepared and wait for their start."""
+
+    @property
+    def records(self) -> list[CallRecord]: ...
+    def announce(self) -> None: ...
+    def start(self) -> None: ...
+    def hang_up(self) -> None: ...
+
+
+async def read_order(
+    services: Services,
+    model: type[Order],
+    body: OrderBody,
+    source: Party | None,
+    owner: UUID,
+    *,
+    any_flow: bool = False,
+    **more: Any,
+) -> tuple[Order, list[str]]:
+    """The engine's order, and a sentence for each action that is passed over.
+
+    any_flow: Whether the flow may be another customer's than the owner's.
+
+    Raises ApiError: INVALID_NUMBER, FLOW_NOT_FOUND, INVALID_ACTION.
+    """
+    for index, party in enumerate(body.destinations):
+        if party.type == "tel":
+            await require_dialled(services, party.target, f"destinations[{index}].target")
+    await _require_flow(services, owner, body.flow_id, any_flow)
+    actions, passed_over = _runnable(body.actions)
+    if actions:
+        _check(services, owner, actions, any_flow)
+    order = model(
+        source=None if source is None else source.address(),
+        destinations=[party.address() for party in body.destinations],
+        anonymous=body.anonymous,
+        flow_id="" if body.flow_id == NIL else str(body.flow_id),
+        actions=actions,
+        customer_id=owner,
+        **more,
+    )
+    return order, passed_over
+
+
+async def _require_flow(services: Services, owner: UUID, flow_id: UUID, any_flow: bool) -> None:
+    if flow_id == NIL:
+        return
+    await services.settled()
+    if services.env.flows.find(flow_id, None if any_flow else owner) is not None:
+        return
+    async with services.store.read() as connection:
+        row = await rows.one(connection, tables.flows, flow_id)
+    if row is None or not (any_flow or row["customer_id"] in (owner, NIL)):
+        raise fault_in("flow_id", "FLOW_NOT_FOUND", f"there is no flow {flow_id}; list the flows to find its id")
+    # Another node has just made it.
+    raise not_here_yet(f"flow {flow_id}")
+
+
+def not_here_yet(what: str) -> ApiError:
+    """The store has something that this process has not heard of."""
+    problem = f"{what} is not known to this node yet; try again in a second"
+    return ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1)
+
+
+def _runnable(actions: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Actions that are not built into this version are put aside: an order is carried out now or never, so that to
+    refuse all of it would serve nobody. Their ids stay, as others may jump to them."""
+    kept, passed_over = [], []
+    for index, action in enumerate(actions):
+        kind = action.get("type")
+        if isinstance(kind, str) and kind in LATER:
+            passed_over.append(f"actions[{index}] was passed over: {kind} is not built into this version")
+            action = {name: action[name] for name in ("id", "next_id") if name in action} | {"type": "empty"}
+        kept.append(action)
+    return kept, passed_over
+
+
+class _Flows:
+    """The flows that an order may refer to."""
+
+    def __init__(self, services: Services, owner: UUID | None) -> None:
+        self._find = services.env.flows.find
+        self._owner = owner
+
+    def __contains__(self, reference: object) -> bool:
+        return self._find(reference, self._owner) is not None
+
+
+def _check(services: Services, owner: UUID, actions: list[dict[str, Any]], any_flow: bool) -> None:
+    try:
+        read_flow({"name": "", "actions": actions}, flows=_Flows(services, None if any_flow else owner), title="order")
+    except FlowError as error:
+        raise refusal(error) from None
+
+
+def refused(error: OrderError) -> ApiError:
+    """An order that the engine refuses, as the API says it."""
+    if error.reason.endswith("_NOT_FOUND"):
+        return ApiError(error.reason, str(error), status="INVALID_ARGUMENT")
+    return ApiError(error.reason, str(error), retry_after=1 if error.reason == "RATE_LIMIT_EXCEEDED" else 0)
+
+
+async def keep(services: Services, made: Made, passed_over: Iterable[str] = ()) -> None:
+    """Let the records of these calls be committed; `made.start` may come after it. Raises ApiError
+    SERVICE_UNAVAILABLE, or StoreError: none of them will ever be dialled then."""
+    sentences = list(passed_over)
+    for record in made.records:
+        for sentence in sentences:
+            record.note(sentence)
+    made.announce()
+    try:
+        async with asyncio.timeout(KEPT_WITHIN):
+            for record in made.records:
+                await services.stored(record)
+    except BaseException as error:
+        made.hang_up()
+        if isinstance(error, TimeoutError):
+            problem = "the store does not take the records of these calls; none was dialled, try again in a moment"
+            raise ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1) from None
+        raise
+
+
+def documents(services: Services, records: Iterable[CallRecord]) -> Iterator[dict[str, Any]]:
+    """Calls that run here, as they are now."""
+    for record in records:
+        yield call_document(live_row(services, record))
+
+
+def live_row(services: Services, record: CallRecord) -> Row:
+    """The row of a call that runs here, as it would be written now."""
+    return call_row(record, services.node_id, services.store.clock())
+
+
+__all__ = ["Made", "OrderBody", "documents", "keep", "live_row", "not_here_yet", "read_order", "refused"]

@@ -1,0 +1,145 @@
+"""What a customer may call, as whom, and whether its credit pays for a beginning: asked before a call is made.
+
+The call itself is judged again when it is dialled, by the same rules; here a client gets its answer at once, and
+nothing is kept of what could not have been.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from api.auth import Caller
+from api.errors import ApiError, fault_in
+from api.parties import Party
+from api.services import Services
+from flows.known_numbers import fetch_numbers, missing_numbers
+from routing.admission import DialOut, Source, judge
+from routing.customers import CustomerTerms, barred, barred_sentence
+from routing.directory import Directory
+from routing.identifiers import NIL
+from routing.normalise import Dialled, dialled
+from routing.number_source import NumberUnavailable
+from routing.rows import RouteRow
+from store import rows, tables
+from store.billing import account_of
+from store.reservations import price
+from store.rows import Executor
+
+_AS_CLIENT = Source("client")
+_REFUSALS: Mapping[str, str] = {
+    "customer_suspended": "CUSTOMER_SUSPENDED",
+    "destination_not_allowed": "DESTINATION_NOT_ALLOWED",
+}
+
+
+async def require_dialled(services: Services, text: str, field: str) -> Dialled:
+    """A number of a body, in any form, as a call would read it. Raises ApiError INVALID_NUMBER."""
+    env = services.env
+    try:
+        await fetch_numbers(env, missing_numbers(env, text))
+    except NumberUnavailable as error:
+        raise ApiError("SERVICE_UNAVAILABLE", f"{field}: cannot be looked up: {error}", retry_after=1) from None
+    asked = dialled(text, services.routing, env.directory.numbers)
+    if asked.kind != "number":
+        raise fault_in(field, "INVALID_NUMBER", f"{text} is no number; write it like +15551234567")
+    return asked
+
+
+async def require_rights(
+    services: Services, caller: Caller, owner: UUID, source: Party, destinations: Sequence[Party]
+) -> None:
+    """That `owner` may call these destinations as this source, and could pay for the first second of each.
+
+    Raises ApiError: CUSTOMER_NOT_FOUND, SOURCE_NOT_ALLOWED, INVALID_NUMBER, DESTINATION_NOT_ALLOWED,
+    CUSTOMER_SUSPENDED, NO_ROUTE_AVAILABLE, INSUFFICIENT_BALANCE.
+    """
+    await services.settled()
+    async with services.store.read() as connection:
+        terms = await _terms(connection, owner)
+        await require_source(services, connection, caller, owner, source)
+    rates = [await _rate(services, terms, party, index) for index, party in enumerate(destinations)]
+    charging = services.env.charging
+    cost = sum(price(rate, 1) for rate in rates)
+    if cost and charging is not None and charging.rated(owner):
+        await _require_credit(services, owner, cost)
+
+
+async def _terms(executor: Executor, owner: UUID) -> CustomerTerms:
+    row = await rows.one(executor, tables.customers, owner)
+    if row is None:
+        problem = f"there is no customer {owner}; list the customers to find its id"
+        raise fault_in("customer_id", "CUSTOMER_NOT_FOUND", problem)
+    return CustomerTerms.of(owner, suspended=row["suspended"], destination_countries=row["destination_countries"])
+
+
+async def require_source(
+    services: Services, executor: Executor, caller: Caller, owner: UUID, source: Party, *, virtual: bool = False
+) -> None:
+    """That the source is an active number of the owner's, and a normal one (`virtual`: or a virtual one). Raises
+    ApiError SOURCE_NOT_ALLOWED."""
+    number = dialled(source.target, services.routing, services.env.directory.numbers).number
+    # What a file declares belongs to the platform, and so do its super admins.
+    owners = (owner, NIL) if caller.is_super and owner == caller.customer_id else (owner,)
+    columns = tables.numbers.c
+    query = sa.select(columns.id).where(
+        columns.number == number,
+        columns.status == "active",
+        columns.customer_id.in_(owners),
+        columns.tm_delete.is_(None),
+    )
+    if not virtual:
+        query = query.where(columns.type == "normal")
+    if source.type != "tel" or not number or (await executor.execute(query)).first() is None:
+        kind = "number" if virtual else "normal number"
+        problem = f"source: {source.target} is no active {kind} of this customer; list the numbers for one that is"
+        raise ApiError("SOURCE_NOT_ALLOWED", problem)
+
+
+async def _rate(services: Services, terms: CustomerTerms, party: Party, index: int) -> int:
+    """What a minute to this destination costs to begin with; 0 where it does not leave through a provider."""
+    if party.type != "tel":
+        return 0
+    field, directory = f"destinations[{index}].target", services.env.directory
+    verdict = judge(directory, services.routing, _AS_CLIENT, await require_dialled(services, party.target, field))
+    if not isinstance(verdict, DialOut):
+        return 0
+    if why := barred(terms, verdict.target):
+        raise ApiError(_REFUSALS[why], f"{field}: {barred_sentence(terms, verdict.target)}")
+    rate = first_rate(directory, verdict.target, terms.key)
+    if rate is None:
+        raise ApiError("NO_ROUTE_AVAILABLE", f"{field}: no route leads to {verdict.target}; ask the platform for one")
+    return rate
+
+
+def first_rate(directory: Directory, number: str, customer: int) -> int | None:
+    """The rate of the route that a call to a foreign number takes first; the least where several take turns. None:
+    there is no route with a provider that is switched on."""
+
+    def usable(row: RouteRow) -> bool:
+        trunk = directory.trunk(row.provider)
+        return row.enabled and trunk is not None and trunk.enabled
+
+    for bucket in directory.routes.matches(number, customer):
+        routes = [row for row in bucket if usable(row)]
+        if routes:
+            rank = _rank(routes[0])
+            return min(row.rate for row in routes if _rank(row) == rank)
+    return None
+
+
+def _rank(row: RouteRow) -> tuple[int, bool]:
+    return row.priority, row.customer == 0
+
+
+async def _require_credit(services: Services, owner: UUID, cost: int) -> None:
+    async with services.store.read() as connection:
+        account: dict[str, Any] | None = await account_of(connection, owner)
+    available = 0 if account is None else account["balance"] - account["reserved"]
+    if available < cost:
+        problem = f"a second of this costs {cost} micro-units, and the account can spend {available}; top it up first"
+        raise ApiError("INSUFFICIENT_BALANCE", problem)
+
+
+__all__ = ["first_rate", "require_dialled", "require_rights", "require_source"]

@@ -1,0 +1,121 @@
+"""Providercalls: calls through one provider and no other, to see that its trunk works. Super admins only."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from api.auth import Who, guarded
+from api.call_orders import OrderBody, keep, not_here_yet, read_order, refused
+from api.errors import fault_in
+from api.fields import Times
+from api.listing import Listing, Pages
+from api.parties import Anonymity, Party, PartyAnswer, shown
+from api.resource import Resource
+from api.services import Services, Use
+from flows.outgoing import OrderError
+from flows.providercall import ProviderCall as Prepared
+from flows.providercall import ProviderCallRequest, prepare_provider_call
+from store import rows, tables
+
+router = APIRouter(tags=["providercalls"])
+PROVIDERCALLS = Resource(tables.providercalls, "providercall")
+
+
+class ProviderCall(Times):
+    """What was asked for, and the calls that were made of it. It does not change as they go on: follow each of
+    `call_ids` at `GET /calls/{call_id}`. `groupcall_ids` is always empty."""
+
+    id: UUID
+    customer_id: UUID
+    provider_id: UUID
+    flow_id: UUID
+    source: PartyAnswer | None
+    destinations: list[PartyAnswer]
+    anonymous: Anonymity
+    call_ids: list[UUID]
+    groupcall_ids: list[UUID]
+
+
+class ProviderCallCreate(OrderBody):
+    """Calls to be made through a provider; all destinations are numbers. Nobody asks whether the source is a number of
+    yours: it is for the provider to accept it. Without a source a call leaves with no caller."""
+
+    provider_id: UUID
+    source: Party | None = None
+
+
+@router.get("/providercalls", response_model=Listing[ProviderCall], **guarded("project_super_admin"))
+async def list_providercalls(
+    services: Use, caller: Who, paging: Pages, provider_id: Annotated[UUID | None, Query()] = None
+) -> Any:
+    """The providercalls of the admin's own customer, newest first."""
+    where = [] if provider_id is None else [tables.providercalls.c.provider_id == provider_id]
+    return await PROVIDERCALLS.list(services, caller, paging, *where, customer_id=caller.customer_id)
+
+
+@router.post("/providercalls", status_code=201, response_model=ProviderCall, **guarded("project_super_admin"))
+async def create_providercall(services: Use, caller: Who, body: ProviderCallCreate) -> Any:
+    """Call each destination through one provider. These are real calls, which somebody may have to pay for. The record
+    and its calls are kept before anything is dialled."""
+    await _require_provider(services, body.provider_id)
+    order, passed_over = await read_order(
+        services,
+        ProviderCallRequest,
+        body,
+        body.source,
+        caller.customer_id,
+        any_flow=True,
+        provider_id=body.provider_id,
+    )
+    try:
+        made = prepare_provider_call(services.env, order)
+    except OrderError as error:
+        raise refused(error) from None
+    await keep(services, made, passed_over)
+    try:
+        async with services.store.write() as transaction:
+            row = await rows.insert(transaction, tables.providercalls, _row(made))
+    except BaseException:
+        made.hang_up()
+        raise
+    made.start()
+    return row
+
+
+@router.get("/providercalls/{providercall_id}", response_model=ProviderCall, **guarded("project_super_admin"))
+async def get_providercall(services: Use, caller: Who, providercall_id: UUID) -> Any:
+    """One providercall."""
+    return await PROVIDERCALLS.get(services, caller, providercall_id)
+
+
+@router.delete("/providercalls/{providercall_id}", response_model=ProviderCall, **guarded("project_super_admin"))
+async def delete_providercall(services: Use, caller: Who, providercall_id: UUID) -> Any:
+    """Take the record of a providercall out of the lists. Its calls stay, and go on."""
+    return await PROVIDERCALLS.delete(services, caller, providercall_id)
+
+
+async def _require_provider(services: Services, provider_id: UUID) -> None:
+    await services.settled()
+    async with services.store.read() as connection:
+        row = await rows.one(connection, tables.providers, provider_id)
+    if row is None:
+        problem = f"there is no provider {provider_id}; list the providers to find its id"
+        raise fault_in("provider_id", "PROVIDER_NOT_FOUND", problem)
+    if services.env.directory.provider(provider_id) is None:
+        raise not_here_yet(f"provider {provider_id}")
+
+
+def _row(made: Prepared) -> dict[str, Any]:
+    """`tm_create` and `tm_update` are the transaction's, and so alike."""
+    return {
+        "id": made.id,
+        "customer_id": made.customer_id,
+        "provider_id": made.provider_id,
+        "flow_id": made.flow_id,
+        "source": None if made.source is None else shown(made.source),
+        "destinations": [shown(address) for address in made.destinations],
+        "anonymous": made.anonymous,
+        "call_ids": list(made.call_ids),
+        "groupcall_ids": list(made.groupcall_ids),
+    }
