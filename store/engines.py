@@ -17,6 +17,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
+from store.turns import Turns
+
 READERS = 4
 POSTGRES_CONNECTIONS = 10
 BUSY_TIMEOUT = 10.0  # s that a write of another process is waited for
@@ -50,14 +52,30 @@ class Engines:
         self.shown_url = ":memory:" if self.in_memory else shown
         self.url = url
         self._one_at_a_time = asyncio.Lock() if self.in_memory else None
+        self._turns = Turns() if writer is not reader else None
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection to read from."""
         return self._connection(self._reader)
 
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection with a transaction begun; who asked for it commits."""
-        return self._connection(self._writer)
+    def write(self, *, hurry: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection with a transaction begun; who asked for it commits. Who is in a `hurry` goes before the others
+        that wait for SQLite's one writer."""
+        if self._turns is None:
+            return self._connection(self._writer)
+        return self._in_turn(self._turns, hurry)
+
+    @asynccontextmanager
+    async def _in_turn(self, turns: Turns, hurry: bool) -> AsyncIterator[AsyncConnection]:
+        try:
+            await turns.take(hurry=hurry, patience=POOL_TIMEOUT)
+        except TimeoutError:
+            raise StoreBusy(f"{self.shown_url} had no time to write within {POOL_TIMEOUT:g} s") from None
+        try:
+            async with self._connection(self._writer) as connection:
+                yield connection
+        finally:
+            turns.give()
 
     @asynccontextmanager
     async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:

@@ -1,0 +1,78 @@
+"""Who writes next: in order, the hurried first, and a turn is never lost."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from store import engines
+from store.engines import StoreBusy
+from store.store import Store
+from store.turns import Turns
+from tests.store.stored_calls import opened
+
+BOUND = 8.0
+
+
+async def settled(*tasks: "asyncio.Task[None]") -> None:
+    """Until they wait for their turn."""
+    for _ in range(10 * len(tasks)):
+        await asyncio.sleep(0)
+
+
+async def test_the_hurried_go_before_those_who_wait(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    async def write(store: Store, name: str, hurry: bool) -> None:
+        async with store.write(hurry=hurry):
+            order.append(name)
+
+    async with opened(f"sqlite:///{tmp_path}/a.db") as store:
+        async with store.write():
+            waiting = []
+            for name, hurry in (("a", False), ("b", False), ("first", True), ("c", False), ("second", True)):
+                waiting.append(asyncio.create_task(write(store, name, hurry)))
+                await settled(waiting[-1])
+            assert order == []
+        async with asyncio.timeout(BOUND):
+            await asyncio.gather(*waiting)
+    assert order == ["first", "second", "a", "b", "c"]
+
+
+async def test_on_both_databases_a_hurry_is_no_more_than_that(store_url: str) -> None:
+    async with opened(store_url) as store, asyncio.timeout(BOUND):
+        for hurry in (True, False, True):
+            async with store.write(hurry=hurry) as transaction:
+                assert transaction.now
+
+
+async def test_who_waits_too_long_is_told_that_the_store_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "POOL_TIMEOUT", 0.01)
+    async with opened(f"sqlite:///{tmp_path}/a.db") as store:
+        async with store.write():
+            with pytest.raises(StoreBusy, match=r"had no time to write within 0\.01 s"):
+                async with store.write():
+                    pass
+        async with asyncio.timeout(BOUND), store.write():
+            pass
+
+
+@pytest.mark.parametrize("given_before", [True, False])
+async def test_a_turn_of_one_who_gives_up_is_the_next_ones(given_before: bool) -> None:
+    turns = Turns()
+    await turns.take(hurry=False, patience=BOUND)
+    quitter, next_one = (asyncio.create_task(turns.take(hurry=False, patience=BOUND)) for _ in range(2))
+    await settled(quitter, next_one)
+    if given_before:
+        turns.give()  # it has its turn, and does not know yet
+    quitter.cancel()
+    if not given_before:
+        await asyncio.wait((quitter,))
+        turns.give()
+    async with asyncio.timeout(BOUND):
+        await next_one
+        turns.give()
+        await turns.take(hurry=False, patience=BOUND)
+    assert quitter.cancelled()
