@@ -38,6 +38,8 @@ async def serve(path: Path) -> int:
         return FAILED
     collector = Collector(node.agent.calls, node.log)
     collector.start()
+    if node.storage is not None:
+        node.storage.feed.subscribe("number", lambda change: None if change else collector.keep())
     signals = _Signals(node, path)
     signals.install()
     for transport in node.agent.listeners:

@@ -72,3 +72,19 @@ def test_nothing_is_looked_for_while_calls_are_up(monkeypatch: pytest.MonkeyPatc
 def test_an_engine_that_is_never_idle_does_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     gone, lines = run({1}, monkeypatch, most=-1)
     assert gone and "expect a pause" in lines[0]
+
+
+def test_what_is_kept_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        collector = Collector(set(), Silent())
+        collector.keep()
+        assert not gc.get_freeze_count()  # it has not begun
+        collector.start()
+        before = gc.get_freeze_count()
+        directory = [[number] for number in range(1_000)]
+        collector.keep()
+        assert gc.get_freeze_count() >= before + len(directory)
+        collector.close()
+        assert not gc.get_freeze_count()
+
+    asyncio.run(scene())
