@@ -58,6 +58,7 @@ STATUS_OF: Mapping[str, Status] = {
     "PATH_NOT_FOUND": "NOT_FOUND",
     "NUMBER_ALREADY_EXISTS": "ALREADY_EXISTS",
     "NAME_ALREADY_EXISTS": "ALREADY_EXISTS",
+    "BILLING_ACCOUNT_ALREADY_EXISTS": "ALREADY_EXISTS",
     "NUMBER_NOT_AVAILABLE": "FAILED_PRECONDITION",
     "NUMBER_STATE_INVALID": "FAILED_PRECONDITION",
     "PROVIDER_IN_USE": "FAILED_PRECONDITION",
@@ -66,6 +67,9 @@ STATUS_OF: Mapping[str, Status] = {
     "RESOURCE_IN_USE": "FAILED_PRECONDITION",
     "DECLARED_IN_FILE": "FAILED_PRECONDITION",
     "CALL_ALREADY_HANGUP": "FAILED_PRECONDITION",
+    "CALL_IN_PROGRESS": "FAILED_PRECONDITION",
+    "GROUPCALL_ALREADY_HANGUP": "FAILED_PRECONDITION",
+    "RUNS_ON_OTHER_NODE": "FAILED_PRECONDITION",
     "NO_ROUTE_AVAILABLE": "FAILED_PRECONDITION",
     "IDEMPOTENCY_KEY_REUSED": "FAILED_PRECONDITION",
     "IDEMPOTENCY_KEY_IN_USE": "FAILED_PRECONDITION",
@@ -74,6 +78,45 @@ STATUS_OF: Mapping[str, Status] = {
     "SERVICE_UNAVAILABLE": "UNAVAILABLE",
     "INTERNAL_ERROR": "INTERNAL",
 }
+
+# Reasons that are found in a body, a parameter or a path, all of them INVALID_ARGUMENT.
+INVALID: frozenset[str] = frozenset(
+    {
+        "INVALID_ACTION",
+        "INVALID_ANONYMOUS_VALUE",
+        "INVALID_ID",
+        "INVALID_JSON_BODY",
+        "INVALID_NUMBER",
+        "INVALID_REQUEST_PARAMETER",
+        "INVALID_TECH_HEADER",
+        "METHOD_NOT_ALLOWED",
+        "MISSING_REQUEST_PARAMETER",
+        "REQUEST_TIMEOUT",
+        "REQUEST_TOO_LARGE",
+        "VIRTUAL_NUMBER_FORMAT_INVALID",
+        "VIRTUAL_NUMBER_RESERVED",
+    }
+)
+# What there is one of or none (404 in a path, 400 in a body).
+_RESOURCES = (
+    "ACCESSKEY",
+    "AGENT",
+    "BILLING_ACCOUNT",
+    "CALL",
+    "CONFERENCE",
+    "CUSTOMER",
+    "FLOW",
+    "GROUPCALL",
+    "MESSAGE",
+    "NUMBER",
+    "PROVIDER",
+    "PROVIDERCALL",
+    "QUEUE",
+    "ROUTE",
+    "WEBHOOK",
+)
+REASONS: frozenset[str] = INVALID | STATUS_OF.keys() | {f"{word}_NOT_FOUND" for word in _RESOURCES}
+"""Every reason there is. They do not change their names."""
 
 
 class Violation(BaseModel):

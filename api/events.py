@@ -24,7 +24,13 @@ KEEP_ALIVE = 15.0
 EventId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
-@router.get("/events", response_class=StreamingResponse, **guarded("customer_agent"))
+def _stream_of_text() -> dict[str, Any]:
+    options = guarded("customer_agent")
+    options["responses"] |= {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+    return options
+
+
+@router.get("/events", response_class=StreamingResponse, **_stream_of_text())
 async def stream_events(
     services: Use,
     caller: Who,

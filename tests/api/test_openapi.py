@@ -1,0 +1,165 @@
+"""The OpenAPI document: whole, readable, and saying what the code does."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.app import make_app
+from api.errors import HTTP_STATUS, REASONS, status_of
+from api.methods import Methods
+from tests.api.conftest import Api
+from tests.api.contract import LADDER, PUBLIC
+
+ROOT = Path(__file__).parents[2]
+ENVELOPE = {"$ref": "#/components/schemas/ErrorEnvelope"}
+# Lists that come whole, and why.
+WHOLE = {"list_attempts": "a call has ten attempts at most"}
+# Statuses of health checks are no errors: what reads them looks at nothing else.
+NO_ENVELOPE = {("readyz", "503")}
+
+
+@pytest.fixture
+def document(api: Api) -> dict[str, Any]:
+    """As it is served."""
+    return make_app(api.services).openapi()
+
+
+def every(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method, operation."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+async def test_it_is_served_as_it_is_made(api: Api, document: dict[str, Any]) -> None:
+    assert await api.nobody.get("/openapi.json") == document
+    assert document["openapi"].startswith("3.1")
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    for path, method, operation in every(document):
+        where = f"{method.upper()} {path}"
+        assert operation.get("summary"), f"{where}: has no summary"
+        assert operation.get("description", "").strip().endswith((".", "`.")), f"{where}: give it a docstring"
+        assert operation.get("tags"), f"{where}: give its router a tag"
+        for parameter in operation.get("parameters", []):
+            assert parameter["schema"], f"{where}: {parameter['name']} is of no type"
+
+
+def test_every_success_is_described(document: dict[str, Any]) -> None:
+    for path, method, operation in every(document):
+        good = {code: found for code, found in operation["responses"].items() if code.startswith("2")}
+        assert good, f"{method.upper()} {path}: no success is documented"
+        for code, found in good.items():
+            for kind, content in found["content"].items():
+                assert content.get("schema"), f"{method.upper()} {path}: {code} {kind} has no schema; response_model?"
+
+
+def test_every_failure_is_the_envelope(document: dict[str, Any]) -> None:
+    for path, method, operation in every(document):
+        where = f"{method.upper()} {path}"
+        codes = set(operation["responses"])
+        assert "422" not in codes, where
+        assert {"400", "429", "500", "503"} <= codes, f"{where}: pass **guarded(…) or responses=error_responses()"
+        if operation["operationId"] not in PUBLIC:
+            assert {"401", "403", "404"} <= codes, where
+        if "requestBody" in operation:
+            assert {"408", "413"} <= codes, where
+        for code, found in operation["responses"].items():
+            if code >= "4" and (operation["operationId"], code) not in NO_ENVELOPE:
+                assert found["content"]["application/json"]["schema"] == ENVELOPE, f"{where}: {code}"
+
+
+def test_permissions_and_credentials_are_told(document: dict[str, Any]) -> None:
+    for path, method, operation in every(document):
+        if operation["operationId"] in PUBLIC:
+            continue
+        assert operation.get("x-permission") in LADDER, f"{method.upper()} {path}"
+        schemes = {name for way in operation["security"] for name in way}
+        assert schemes == {"bearer", "token", "accesskey"}, f"{method.upper()} {path}"
+
+
+def test_operations_have_names_of_their_own(document: dict[str, Any]) -> None:
+    names = Counter(operation["operationId"] for _, _, operation in every(document))
+    assert not [name for name, count in names.items() if count > 1]
+    for name in names:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name), f"{name}: name the function after what it does"
+        assert "v1" not in name
+
+
+def test_every_post_takes_an_idempotency_key_and_nothing_else_does(document: dict[str, Any]) -> None:
+    for path, method, operation in every(document):
+        headers = [p["name"] for p in operation.get("parameters", []) if p["in"] == "header"]
+        takes = method == "post" and operation["operationId"] not in PUBLIC
+        assert headers.count("Idempotency-Key") == int(takes), f"{method.upper()} {path}"
+        if takes:
+            assert "409" in operation["responses"]
+
+
+def test_lists_have_pages(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    lists = 0
+    for path, method, operation in every(document):
+        schema = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        properties = schemas.get(schema.get("$ref", "").rpartition("/")[2], {}).get("properties", {})
+        if "next_page_token" in properties and operation["operationId"] not in WHOLE:
+            names = {parameter["name"] for parameter in operation["parameters"]}
+            assert {"page_size", "page_token"} <= names, f"{method.upper()} {path}"
+            lists += 1
+    assert lists > 10
+
+
+def test_nothing_that_the_document_refers_to_is_missing_or_left_over(document: dict[str, Any]) -> None:
+    schemas = set(document["components"]["schemas"])
+    named = set(re.findall(r"#/components/schemas/([\w.-]+)", str(document)))
+    assert named == schemas
+
+
+def test_every_operation_is_found_at_its_path(api: Api, document: dict[str, Any]) -> None:
+    methods = Methods(make_app(api.services).routes)
+    for path, operations in document["paths"].items():
+        taken = {method.upper() for method in operations}
+        assert taken == set(methods.at(re.sub(r"\{\w+\}", "7", path))) - {"HEAD"}, path
+
+
+# ---- reasons
+
+_CALLS = "ApiError|fault_in|_refuse|PydanticCustomError|RoutingError|_?Refusal"
+_REASON = re.compile(rf"(?:(?:{_CALLS})\(|reason=|reason = )\s*\"([A-Z][A-Z_]+)\"")
+_WORD = re.compile(r"(?:not_found\(|Resource\([\w.]+, )\"(\w+)\"")
+
+
+def reasons_of_the_code() -> set[str]:
+    """Those that the sources name."""
+    found: set[str] = set()
+    for folder in ("api", "routing"):
+        for file in (ROOT / folder).glob("*.py"):
+            text = file.read_text()
+            found |= set(_REASON.findall(text))
+            if folder == "api":
+                found |= {f"{word.upper()}_NOT_FOUND" for word in _WORD.findall(text)}
+    return found
+
+
+def test_every_reason_is_listed(document: dict[str, Any]) -> None:
+    used = reasons_of_the_code()
+    assert len(used) > 30
+    assert used <= REASONS, f"add to api/errors.py: {sorted(used - REASONS)}"
+
+
+def test_reasons_have_statuses_and_statuses_have_codes() -> None:
+    for reason in REASONS:
+        assert re.fullmatch(r"[A-Z]+(_[A-Z]+)*", reason)
+        assert status_of(reason) in HTTP_STATUS
+
+
+def test_the_documentation_lists_every_reason() -> None:
+    """`docs/api.md` has a table row for each; and none for what there is not."""
+    page = ROOT / "docs" / "api.md"
+    if page.exists():
+        rows = set(re.findall(r"^\| *`([A-Z]+(?:_[A-Z]+)*)`", page.read_text(), re.MULTILINE))
+        assert rows >= REASONS, f"docs/api.md lacks {sorted(REASONS - rows)}"
