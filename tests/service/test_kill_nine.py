@@ -1,0 +1,253 @@
+"""`kill -9` amid calls and writes: what was acknowledged is there after the restart, and no call is open.
+
+The engine is a process with a store on disk. Calls go through it, from a phone to a provider, both in this process;
+clients of the API write all the while. Nothing is asked of the engine before it is killed.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from engine.outgoing_call import OutgoingCall
+from store import tables
+from store.calls import STAGES
+from store.recovery import END_REASON
+from store.rows import Row
+from store.store import Store
+from tests.peers.engine import Engine, write_config
+
+HELD = 200  # calls that are up when the engine is killed
+RINGING = 20  # and calls that nobody answers
+CHURN = 40.0  # short calls a second, so that some begin, are answered and end in the very moment
+WRITES = 50.0  # a second
+SHORT = 0.3  # s that a short call lasts
+SAFE = 0.5  # s after which what happened to a call must be on the disk
+KEY = "a-key-for-the-admin-of-this-test"
+OURS, SILENT = "+15551234567", "+15557654321"
+ANSWERING, RINGING_FOR_EVER = "127.0.0.21", "127.0.0.22"
+
+
+class Client:
+    """Writes to the API, `WRITES` a second, and keeps the ids that were acknowledged."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.acknowledged: list[UUID] = []
+        self.refused: list[str] = []
+        self._number = 0
+
+    async def run(self) -> None:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10)
+        async with client as http, asyncio.TaskGroup() as writes:
+            while True:
+                writes.create_task(self._write(http))
+                await asyncio.sleep(1 / WRITES)
+
+    async def _write(self, http: httpx.AsyncClient) -> None:
+        self._number += 1
+        flow = {"name": f"flow {self._number}", "actions": [{"type": "answer"}]}
+        try:
+            answer = await http.post("/v1.0/flows", json=flow)
+        except httpx.HTTPError:
+            return  # not acknowledged: killed meanwhile
+        if answer.status_code == 201:
+            self.acknowledged.append(UUID(answer.json()["id"]))
+        else:
+            self.refused.append(answer.text)
+
+
+class Caller:
+    """Makes calls through the engine and remembers what it saw of each, by the loop's clock."""
+
+    def __init__(self, phone: Any, engine: str) -> None:
+        self._phone = phone
+        self._engine = engine
+        self._clock = asyncio.get_running_loop().time
+        self.begun: dict[str, float] = {}
+        self.answered: dict[str, float] = {}
+        self.ended: dict[str, float] = {}
+
+    async def call(self, number: str = OURS, lasts: float = 0) -> None:
+        leg: OutgoingCall = self._phone.dial(self._engine, number)
+        call_id = leg.sip_call_id
+        outcome = await leg.outcome()
+        if outcome.kind != "answered":
+            return
+        self.answered[call_id] = self._clock()
+        if lasts:
+            await asyncio.sleep(lasts)
+            leg.hangup()
+            await leg.wait_ended()
+            self.ended[call_id] = self._clock()
+
+    async def ring(self) -> None:
+        leg: OutgoingCall = self._phone.dial(self._engine, SILENT)
+        call_id = leg.sip_call_id
+        self.begun[call_id] = self._clock()
+        with suppress(asyncio.CancelledError):
+            await leg.outcome()
+
+    async def churn(self) -> None:
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                calls.create_task(self.call(lasts=SHORT))
+                await asyncio.sleep(1 / CHURN)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def configuration(bench: Any, tmp_path: Path, answering: Any, ringing: Any) -> dict[str, Any]:
+    def connects(name: str, target: str) -> dict[str, Any]:
+        option = {"destinations": [{"type": "tel", "target": target}]}
+        return {"name": name, "actions": [{"type": "connect", "option": option}]}
+
+    return {
+        "sip": {
+            "listen": [f"udp://127.0.0.1:{free_port()}"],
+            "trusted_networks": ["127.0.0.11/32"],
+            "invite_rate": {"rate": 0},
+        },
+        "api": {"listen": "127.0.0.1:0", "admin_key": KEY, "request_rate": {"rate": 0}},
+        "store": f"sqlite:///{tmp_path}/trunkline.db",
+        "log": {"level": "warning", "format": "json"},
+        "providers": [
+            {"name": "answering", "hostname": answering.address},
+            {"name": "ringing", "hostname": ringing.address},
+        ],
+        "routes": [
+            {"target": "+82", "provider": "answering", "priority": 1},
+            {"target": "+81", "provider": "ringing", "priority": 1},
+        ],
+        "numbers": [{"number": OURS, "call_flow": "through"}, {"number": SILENT, "call_flow": "silent"}],
+        "flows": [connects("through", "+821012345678"), connects("silent", "+81312345678")],
+    }
+
+
+def api_of(engine: Engine) -> str:
+    return engine.process.wait_line(r"^ready: http://", 15.0).split()[1].removesuffix("/v1.0")
+
+
+async def all_rows(url: str, table: sa.Table) -> list[Row]:
+    store = await Store.open(url)
+    try:
+        async with store.read() as connection:
+            return [dict(row) for row in (await connection.execute(sa.select(table))).mappings()]
+    finally:
+        await store.close()
+
+
+async def one_round(
+    bench: Any, path: Path, config: dict[str, Any], chance: random.Random
+) -> tuple[Caller, Client, float]:
+    """From a start to its `kill -9`: what was seen from outside, and when it was killed."""
+    engine = Engine.start(path)
+    try:
+        phone = await bench.phone("127.0.0.11")
+        caller = Caller(phone, config["sip"]["listen"][0].removeprefix("udp://"))
+        client = Client(api_of(engine))
+        loop = asyncio.get_running_loop()
+        held = []
+        for _ in range(HELD):
+            held.append(loop.create_task(caller.call()))
+            await asyncio.sleep(0.003)
+        async with asyncio.timeout(15):
+            await asyncio.gather(*held)
+        assert len(caller.answered) == HELD
+        ringing = [loop.create_task(caller.ring()) for _ in range(RINGING)]
+        busy = [loop.create_task(caller.churn()), loop.create_task(client.run())]
+        await asyncio.sleep(1.0 + chance.random())  # anywhere in a commit, or between two
+        killed = loop.time()
+        os.kill(engine.pid, signal.SIGKILL)
+        for task in (*busy, *ringing):
+            task.cancel()
+        await asyncio.wait((*busy, *ringing))
+        for task in busy:
+            assert task.cancelled() or task.exception() is None, task.exception()
+        # Its INVITEs go on being repeated, and would be new calls to the next engine.
+        await phone.agent.stop()
+    finally:
+        engine.stop()
+    assert client.refused == []
+    return caller, client, killed
+
+
+def judge(calls: list[Row], flows: list[Row], caller: Caller, client: Client, killed: float) -> None:
+    """Compare what was seen from outside with what is in the store."""
+    by_call_id = {call_id: row for row in calls for call_id in row["sip_call_ids"]}
+    assert [row for row in calls if row["tm_hangup"] is None or row["status"] != "hangup"] == []
+    sure = [call_id for call_id, moment in caller.answered.items() if moment < killed - SAFE]
+    assert len(sure) >= HELD
+    for call_id in sure:
+        row = by_call_id.get(call_id)
+        assert row is not None, "a call that was answered is not in the store"
+        assert row["tm_progressing"] is not None
+        if call_id not in caller.ended:
+            assert (row["hangup_reason"], row["hangup_by"], row["end_reason"]) == ("failed", "local", END_REASON)
+            assert row["tm_progressing"] <= row["tm_hangup"]
+        elif caller.ended[call_id] < killed - SAFE:
+            assert (row["hangup_reason"], row["hangup_by"]) == ("normal", "remote")
+    rang = [call_id for call_id, moment in caller.begun.items() if moment < killed - SAFE]
+    assert len(rang) == RINGING
+    for call_id in rang:
+        row = by_call_id[call_id]
+        assert (row["hangup_reason"], row["tm_progressing"]) == ("failed", None)
+        assert row["tm_ringing"] is not None
+    missing = set(client.acknowledged) - {row["id"] for row in flows}
+    assert not missing
+    assert len(client.acknowledged) >= 0.5 * WRITES
+
+
+def told_in_order(events: list[Row], calls: list[Row]) -> None:
+    """Each call's events: each stage that it has reached once, in order, the hangup last."""
+    kinds: dict[str, list[str]] = {}
+    for event in sorted(events, key=lambda event: event["id"]):
+        if event["type"].startswith("call_"):
+            kinds.setdefault(event["data"]["id"], []).append(event["type"])
+    for row in calls:
+        assert kinds.pop(str(row["id"])) == [kind for kind, _, column in STAGES if row[column] is not None]
+    assert kinds == {}
+
+
+async def rounds(bench: Any, tmp_path: Path, count: int) -> None:
+    chance = random.Random(count)
+    answering, ringing = await bench.phone(ANSWERING, "echo"), await bench.phone(RINGING_FOR_EVER, "ring")
+    config = configuration(bench, tmp_path, answering, ringing)
+    path = write_config(tmp_path, config)
+    acknowledged: set[UUID] = set()
+    for _ in range(count):
+        caller, client, killed = await one_round(bench, path, config, chance)
+        # The next start is what closes them, before it says that it is ready.
+        with Engine.start(path):
+            calls, flows = await all_rows(config["store"], tables.calls), await all_rows(config["store"], tables.flows)
+            events = await all_rows(config["store"], tables.events)
+        judge(calls, flows, caller, client, killed)
+        told_in_order(events, calls)
+        acknowledged |= set(client.acknowledged)
+        assert acknowledged <= {row["id"] for row in flows}
+
+
+@pytest.mark.timeout(120)
+def test_killed_twice_nothing_acknowledged_is_missing_and_no_call_is_open(run: Any, tmp_path: Path) -> None:
+    run(lambda bench: rounds(bench, tmp_path, 2))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_killed_ten_times(run: Any, tmp_path: Path) -> None:
+    run(lambda bench: rounds(bench, tmp_path, 10))
