@@ -175,17 +175,20 @@ def explain(
 ) -> int:
     """Show which flow or which providers a number leads to, and why."""
     from config.loading import load
-    from routing.directory import Directory
     from routing.health import HealthBoard
     from routing.hunt import Router
     from service import explain_view
+    from service.known_directory import known_directory
     from service.node import python_flow_names
+    from store.engines import StoreError
 
     configuration = load(config, python_flows=python_flow_names)
-    directory = Directory()
-    directory.replace(configuration.numbers, configuration.providers, configuration.routes)
+    try:
+        directory, names = asyncio.run(known_directory(configuration))
+    except StoreError as error:
+        _complain(f"store {_one_line(str(error))}")
+        return FAILED
     router = Router(directory, HealthBoard(configuration.transports), configuration.routing_settings())
-    names = {flow.id: flow.name for flow in configuration.flows}
     explain_view.show(router.explain(number, time.monotonic()), names)
     return DONE
 
