@@ -1,0 +1,127 @@
+"""`trunkline admin`: the way in when nobody has a key, on the store itself."""
+
+import asyncio
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.passwords import password_fits
+from api.tokens import key_hash
+from service import cli
+from service.bootstrap import bootstrap
+from store import rows, tables
+from store.store import Store
+
+
+class Admin:
+    """Runs commands on a store of its own."""
+
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.url = f"sqlite:///{directory}/trunkline.db"
+        self.config = directory / "trunkline.yaml"
+        self.config.write_text(f'store: "{self.url}"\n')
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def run(self, *words: str, typed: str = "", code: int = 0) -> str:
+        """What the command printed: its output, or with a code other than 0 its complaint."""
+        self._monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        assert cli.main(["admin", words[0], "-c", str(self.config), *words[1:]]) == code
+        printed = self._capsys.readouterr()
+        return printed.err if code else printed.out
+
+    def agent(self, username: str) -> Any:
+        async def look() -> Any:
+            store = await Store.open(self.url)
+            try:
+                async with store.read() as connection:
+                    return (await rows.page(connection, tables.agents, tables.agents.c.username == username)).rows[0]
+            finally:
+                await store.close()
+
+        return asyncio.run(look())
+
+    def key_hashes(self) -> set[str]:
+        async def look() -> set[str]:
+            store = await Store.open(self.url)
+            try:
+                async with store.read() as connection:
+                    found = (await rows.page(connection, tables.accesskeys)).rows
+                    return {row["key_hash"] for row in found}
+            finally:
+                await store.close()
+
+        return asyncio.run(look())
+
+
+@pytest.fixture
+def admin(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Admin:
+    monkeypatch.delenv("TRUNKLINE_STORE", raising=False)
+    return Admin(tmp_path, capsys, monkeypatch)
+
+
+def test_a_new_store_shows_its_first_key_once(admin: Admin) -> None:
+    first = admin.run("users")
+    key = re.search(r"tk_\S+", first)
+    assert key is not None and key_hash(key[0]) in admin.key_hashes()
+    again = admin.run("users")
+    assert "tk_" not in again
+    assert again.startswith("admin\tproject_super_admin\tplatform\t")
+
+
+def test_a_user_is_made_and_gets_another_password(admin: Admin) -> None:
+    admin.run("create-user", "alice", "--permission", "project_super_admin", typed="first password\n")
+    made = admin.agent("alice")
+    assert made["permission"] == "project_super_admin"
+    assert asyncio.run(password_fits("first password", made["password_hash"]))
+    admin.run("password", "alice", typed="second password\n")
+    changed = admin.agent("alice")
+    assert asyncio.run(password_fits("second password", changed["password_hash"]))
+    assert not asyncio.run(password_fits("first password", changed["password_hash"]))
+
+
+def test_keys_are_made_limited_and_reset(admin: Admin) -> None:
+    admin.run("users")
+    key = admin.run("create-key", "admin", "--permission", "customer_agent").strip()
+    assert key_hash(key) in admin.key_hashes()
+    fresh = admin.run("reset-keys", "admin").strip()
+    assert admin.key_hashes() == {key_hash(fresh)}
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "complaint"),
+    [
+        (("password", "nobody"), "long enough\n", "there is no user 'nobody'"),
+        (("create-user", "bob"), "short\n", "a password has 8 to 256 characters"),
+        (("create-user", "bob", "--permission", "king"), "long enough\n", "'king' is no permission"),
+        (("create-user", "bob", "--customer", "acme"), "long enough\n", "there is no customer 'acme'"),
+        (("create-user", "admin"), "long enough\n", "there is a user 'admin' already"),
+        (("create-key", "admin", "--permission", "king"), "", "is no permission up to project_super_admin"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(admin: Admin, words: tuple[str, ...], typed: str, complaint: str) -> None:
+    admin.run("users")
+    error = admin.run(*words, typed=typed, code=1)
+    assert complaint in error and error.startswith("trunkline: ") and error.count("\n") == 1
+
+
+def test_a_store_in_memory_cannot_be_reached(admin: Admin) -> None:
+    admin.config.write_text('store: ":memory:"\n')
+    assert "no other process can reach" in admin.run("users", code=1)
+
+
+async def test_a_key_of_the_configuration_is_made_good_at_every_start() -> None:
+    store = await Store.open(":memory:")
+    try:
+        assert await bootstrap(store, "a key of sixteen and more") == ""
+        assert await bootstrap(store, "a key of sixteen and more") == ""
+        async with store.read() as connection:
+            found = (await rows.page(connection, tables.accesskeys)).rows
+        assert [row["key_hash"] for row in found] == [key_hash("a key of sixteen and more")]
+        assert await bootstrap(store, "") == ""
+    finally:
+        await store.close()
