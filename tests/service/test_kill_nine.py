@@ -25,6 +25,7 @@ from store.recovery import END_REASON
 from store.rows import Row
 from store.store import Store
 from tests.peers.engine import Engine, write_config
+from tests.service.conftest import Phone
 
 HELD = 200  # calls that are up when the engine is killed
 RINGING = 20  # and calls that nobody answers
@@ -70,7 +71,7 @@ class Client:
 class Caller:
     """Makes calls through the engine and remembers what it saw of each, by the loop's clock."""
 
-    def __init__(self, phone: Any, engine: str) -> None:
+    def __init__(self, phone: Phone, engine: str) -> None:
         self._phone = phone
         self._engine = engine
         self._clock = asyncio.get_running_loop().time
@@ -112,7 +113,7 @@ def free_port() -> int:
     return port
 
 
-def configuration(bench: Any, tmp_path: Path, answering: Any, ringing: Any) -> dict[str, Any]:
+def configuration(tmp_path: Path, answering: Phone, ringing: Phone) -> dict[str, Any]:
     def connects(name: str, target: str) -> dict[str, Any]:
         option = {"destinations": [{"type": "tel", "target": target}]}
         return {"name": name, "actions": [{"type": "connect", "option": option}]}
@@ -152,37 +153,31 @@ async def all_rows(url: str, table: sa.Table) -> list[Row]:
         await store.close()
 
 
-async def one_round(
-    bench: Any, path: Path, config: dict[str, Any], chance: random.Random
-) -> tuple[Caller, Client, float]:
-    """From a start to its `kill -9`: what was seen from outside, and when it was killed."""
-    engine = Engine.start(path)
-    try:
-        phone = await bench.phone("127.0.0.11")
-        caller = Caller(phone, config["sip"]["listen"][0].removeprefix("udp://"))
-        client = Client(api_of(engine))
-        loop = asyncio.get_running_loop()
-        held = []
-        for _ in range(HELD):
-            held.append(loop.create_task(caller.call()))
-            await asyncio.sleep(0.003)
-        async with asyncio.timeout(15):
-            await asyncio.gather(*held)
-        assert len(caller.answered) == HELD
-        ringing = [loop.create_task(caller.ring()) for _ in range(RINGING)]
-        busy = [loop.create_task(caller.churn()), loop.create_task(client.run())]
-        await asyncio.sleep(1.0 + chance.random())  # anywhere in a commit, or between two
-        killed = loop.time()
-        os.kill(engine.pid, signal.SIGKILL)
-        for task in (*busy, *ringing):
-            task.cancel()
-        await asyncio.wait((*busy, *ringing))
-        for task in busy:
-            assert task.cancelled() or task.exception() is None, task.exception()
-        # Its INVITEs go on being repeated, and would be new calls to the next engine.
-        await phone.agent.stop()
-    finally:
-        engine.stop()
+async def until_killed(engine: Engine, sip: str, chance: random.Random) -> tuple[Caller, Client, float]:
+    """Calls and writes until the engine is killed among them: what was seen from outside, and when it was killed."""
+    phone = Phone()
+    await phone.start("127.0.0.11")
+    caller, client = Caller(phone, sip), Client(api_of(engine))
+    loop = asyncio.get_running_loop()
+    held = []
+    for _ in range(HELD):
+        held.append(loop.create_task(caller.call()))
+        await asyncio.sleep(0.003)
+    async with asyncio.timeout(15):
+        await asyncio.gather(*held)
+    assert len(caller.answered) == HELD
+    ringing = [loop.create_task(caller.ring()) for _ in range(RINGING)]
+    busy = [loop.create_task(caller.churn()), loop.create_task(client.run())]
+    await asyncio.sleep(1.0 + chance.random())  # anywhere in a commit, or between two
+    killed = loop.time()
+    os.kill(engine.pid, signal.SIGKILL)
+    for task in (*busy, *ringing):
+        task.cancel()
+    await asyncio.wait((*busy, *ringing))
+    # INVITEs go on being repeated by a phone, and would be new calls to the next engine: it ends, too.
+    for task in busy:
+        assert task.cancelled() or task.exception() is None, task.exception()
+    await phone.agent.stop()
     assert client.refused == []
     return caller, client, killed
 
@@ -224,30 +219,46 @@ def told_in_order(events: list[Row], calls: list[Row]) -> None:
     assert kinds == {}
 
 
-async def rounds(bench: Any, tmp_path: Path, count: int) -> None:
+async def rounds(tmp_path: Path, count: int) -> None:
+    answering, ringing = Phone("echo"), Phone("ring")
+    await answering.start(ANSWERING)
+    await ringing.start(RINGING_FOR_EVER)
+    try:
+        await kill_and_look(tmp_path, count, configuration(tmp_path, answering, ringing))
+    finally:
+        await answering.agent.stop()
+        await ringing.agent.stop()
+
+
+async def kill_and_look(tmp_path: Path, count: int, config: dict[str, Any]) -> None:
     chance = random.Random(count)
-    answering, ringing = await bench.phone(ANSWERING, "echo"), await bench.phone(RINGING_FOR_EVER, "ring")
-    config = configuration(bench, tmp_path, answering, ringing)
     path = write_config(tmp_path, config)
     acknowledged: set[UUID] = set()
-    for _ in range(count):
-        caller, client, killed = await one_round(bench, path, config, chance)
-        # The next start is what closes them, before it says that it is ready.
-        with Engine.start(path):
-            calls, flows = await all_rows(config["store"], tables.calls), await all_rows(config["store"], tables.flows)
-            events = await all_rows(config["store"], tables.events)
-        judge(calls, flows, caller, client, killed)
-        told_in_order(events, calls)
-        acknowledged |= set(client.acknowledged)
-        assert acknowledged <= {row["id"] for row in flows}
+    engine = Engine.start(path)
+    try:
+        for _ in range(count):
+            sip = config["sip"]["listen"][0].removeprefix("udp://")
+            caller, client, killed = await until_killed(engine, sip, chance)
+            engine.stop()
+            # The next start is what closes them, before it says that it is ready.
+            engine = Engine.start(path)
+            calls, flows, events = [
+                await all_rows(config["store"], table) for table in (tables.calls, tables.flows, tables.events)
+            ]
+            judge(calls, flows, caller, client, killed)
+            told_in_order(events, calls)
+            acknowledged |= set(client.acknowledged)
+            assert acknowledged <= {row["id"] for row in flows}
+    finally:
+        engine.stop()
 
 
-@pytest.mark.timeout(120)
-def test_killed_twice_nothing_acknowledged_is_missing_and_no_call_is_open(run: Any, tmp_path: Path) -> None:
-    run(lambda bench: rounds(bench, tmp_path, 2))
+@pytest.mark.timeout(180)
+async def test_killed_twice_nothing_acknowledged_is_missing_and_no_call_is_open(tmp_path: Path) -> None:
+    await rounds(tmp_path, 2)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_killed_ten_times(run: Any, tmp_path: Path) -> None:
-    run(lambda bench: rounds(bench, tmp_path, 10))
+async def test_killed_ten_times(tmp_path: Path) -> None:
+    await rounds(tmp_path, 10)
