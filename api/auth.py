@@ -206,14 +206,16 @@ _KNOWN: dict[Callable[..., Any], frozenset[str]] = {}
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """A filter that is misspelt would otherwise list everything. Raises ApiError."""
+    """A filter that is misspelt would otherwise list everything; one with a NUL could find nothing. Raises ApiError."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or not request.query_params:
         return
     known = _KNOWN.get(route.endpoint)
     if known is None:
         known = _KNOWN[route.endpoint] = frozenset(_query_names(route.dependant)) | {"token", "accesskey"}
-    for name in request.query_params:
+    for name, value in request.query_params.multi_items():
+        if "\x00" in value:  # PostgreSQL would fail at it
+            raise ApiError("INVALID_REQUEST_PARAMETER", f"{name[:64]!r} holds a NUL character; remove it")
         if name not in known:
             choices = ", ".join(sorted(known - {"token", "accesskey"})) or "none"
             problem = f"the parameter {name[:64]!r} is not known here; there are: {choices}"

@@ -1,5 +1,6 @@
 """Types of fields that many bodies share, and what a PUT does with them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
@@ -32,6 +33,10 @@ ALL_TEXT = {"values": "text"}
 """Context for values that come from where everything is text, such as CSV: a number in quotes is one."""
 
 
+# JSON can write one half of a pair (RFC 8259 §8.2), and nothing can keep it: it is no character.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class Body(BaseModel):
     """A request's body: what is not known is refused, and what is of another type is not bent into shape."""
 
@@ -41,7 +46,9 @@ class Body(BaseModel):
     @classmethod
     def _as_the_document_says(cls, value: Any, info: ValidationInfo) -> Any:
         """A number is no text and no truth value, a truth value is nothing else, a moment is a text: pydantic would
-        take `false` for 0, `"yes"` for true and 0 for the year 1970."""
+        take `false` for 0, `"yes"` for true and 0 for the year 1970. And a text is one that can be kept."""
+        if isinstance(value, str):
+            _printable(value)
         if value is None or info.field_name is None or info.context == ALL_TEXT:
             return value
         kind = _kind(cls, info.field_name)
@@ -81,6 +88,8 @@ def _printable(text: str) -> str:
     # PostgreSQL keeps no NUL, and nobody means one.
     if "\x00" in text:
         raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "holds a NUL character; remove it")
+    if _SURROGATE.search(text):
+        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "holds half a character; write it as UTF-8")
     return text
 
 

@@ -21,6 +21,8 @@ PATIENCE = 30.0
 """Seconds that the next part of a body may take."""
 LONGEST_BODY = 60.0
 """Seconds that a whole body may take; one of CSV ten times that."""
+# A method may be any word: metrics are not kept for what clients make up.
+_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"))
 _LOOKED_AFTER = frozenset(("/healthz", "/readyz", "/metrics"))
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -32,7 +34,8 @@ class Admission(Protocol):
 
 
 Observer = Callable[[str, str, int, float], None]
-"""Told of every answered request, for metrics: method, template of the path, status, seconds."""
+"""Told of every answered request, for metrics: method ("OTHER" for one that HTTP does not know), template of the path,
+status, seconds."""
 
 
 class Requests:
@@ -83,7 +86,9 @@ class Requests:
                 await respond(request, ApiError("INTERNAL_ERROR", problem))(scope, receive, answer)
             finally:
                 seconds = time.monotonic() - began
-                self.observe(request.method, _template(scope), status, seconds)
+                self.observe(
+                    request.method if request.method in _METHODS else "OTHER", _template(scope), status, seconds
+                )
                 self.log.debug(
                     "request",
                     method=request.method,
