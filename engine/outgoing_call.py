@@ -113,6 +113,11 @@ class OutgoingCall(Call):
 
     # ---- the outcome
 
+    @property
+    def first_reply(self) -> float | None:
+        """When it first rang or was answered (monotonic s); None: it has not."""
+        return self.session.first_reply
+
     async def outcome(self) -> Outcome:
         """Wait for how dialling ends."""
         if self._outcome is None:

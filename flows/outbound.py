@@ -140,7 +140,8 @@ def _give_up(leg: OutgoingLeg | None, hunt: Any, attempt: Any, reservation: Rese
     if leg is not None and leg.ended_at is None:
         # The answer may have come in the moment of giving up: cancel() is a BYE then.
         leg.cancel()
-    hunt.outcome(attempt, "cancelled", 0, "given up", 0, None, now)
+    first_reply = None if leg is None else leg.first_reply
+    hunt.outcome(attempt, "cancelled", 0, "given up", 0, first_reply, now)
     hunt.release(attempt)
     if reservation is not None:
         reservation.close()

@@ -179,6 +179,7 @@ class FakeLeg(FakeCall):
         self.spec, self.caller, self.early_media, self.result = spec, caller, early_media, outcome
         self.talk: Any = 5.0
         self.cancelled = 0
+        self.first_reply: float | None = None
         self.waiting: asyncio.Future[Outcome] | None = None
 
     async def outcome(self) -> Outcome:
