@@ -27,6 +27,8 @@ from service.bootstrap import bootstrap, token_secret
 from store import rows, tables
 from store.events import EventBell
 from store.store import Store
+from tests.service.conftest import log as log  # fixtures: an engine and its phones
+from tests.service.conftest import run as run
 
 
 class Client:
