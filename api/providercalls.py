@@ -58,6 +58,10 @@ async def list_providercalls(
 async def create_providercall(services: Use, caller: Who, body: ProviderCallCreate) -> Any:
     """Call each destination through one provider. These are real calls, which somebody may have to pay for. The record
     and its calls are kept before anything is dialled."""
+    for index, party in enumerate(body.destinations):
+        if party.type != "tel":
+            problem = f"a provider dials numbers, and this is {party.type}; use tel"
+            raise fault_in(f"destinations[{index}].type", "INVALID_REQUEST_PARAMETER", problem)
     await _require_provider(services, body.provider_id)
     order, passed_over = await read_order(
         services,
