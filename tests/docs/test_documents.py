@@ -80,7 +80,10 @@ def code(cell: str) -> str:
 
 
 ALL = [block for page in PAGES for block in blocks(page)]
-INFOS = ("", "yaml", "yaml broken", "yaml python", "console", "python program", "python flows")
+INFOS = (
+    "", "yaml", "yaml broken", "yaml python", "console", "python program", "python flows",
+    "yaml api", "sh api", "json api", "python api",  # test_api_page.py
+)  # fmt: skip
 
 
 def shown(info: str, page: str = "") -> list[Any]:
@@ -331,7 +334,11 @@ def test_the_flow_in_python_refuses_and_connects(tmp_path: Path, caller: str, en
         port = next(iter(carrier.listeners)).local[1]
         path = tmp_path / "python.yaml"
         path.write_text(document.text.replace("sip.carrier.example", f'"127.0.0.9:{port}"'))
-        alone = {"TRUNKLINE_SIP__LISTEN": "udp://127.0.0.1:0", "TRUNKLINE_API__LISTEN": "", "TRUNKLINE_STORE": ":memory:"}
+        alone = {
+            "TRUNKLINE_SIP__LISTEN": "udp://127.0.0.1:0",
+            "TRUNKLINE_API__LISTEN": "",
+            "TRUNKLINE_STORE": ":memory:",
+        }
         node = Node(load(path, alone, python_flow_names))
         await node.start()
         try:
