@@ -31,6 +31,15 @@ from tests.service.conftest import log as log  # fixtures: an engine and its pho
 from tests.service.conftest import run as run
 
 
+# A traceback with every local variable, as structlog draws it by default, takes seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+
+
 class Client:
     """Asks as somebody. Every answer is checked for what every answer has."""
 

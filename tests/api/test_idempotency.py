@@ -14,7 +14,7 @@ from api.app import make_app
 from store import tables
 from tests.api.conftest import Api, Client
 
-PATH = "/v1.0/queues"
+PATH = "/v1.0/conferences"
 
 
 async def post(client: Client, key: str, body: Any = None, path: str = PATH, **options: Any) -> httpx.Response:
@@ -72,7 +72,7 @@ async def test_a_key_is_not_used_for_anything_else(api_on: Api) -> None:
     assert (await post(admin, "a-key")).status_code == 201
     for answer in (
         await post(admin, "a-key", {"name": "support"}),
-        await post(admin, "a-key", path="/v1.0/conferences"),
+        await post(admin, "a-key", path="/v1.0/queues"),
         await post(await api_on.client("customer_admin", admin.customer_id), "a-key"),
     ):
         assert answer.status_code == 409 and reason(answer) == "IDEMPOTENCY_KEY_REUSED"
