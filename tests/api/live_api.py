@@ -1,18 +1,49 @@
 """The API behind a real HTTP server on a free port, in a thread and a loop of its own: for clients that block."""
 
 import asyncio
-import socket
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-import uvicorn
+import structlog
 
 from api.app import make_app
+from service.api_server import ApiServer
+from service.directory_feed import LibraryShelf
+from service.journal import Journal
+from store.directory_sync import DirectorySync
+from store.feed import ChangeFeed
 from tests.api.conftest import Api, opened
 
 T = TypeVar("T")
+
+
+class NobodyThere:
+    """Dials in place of the engine: nobody is reached, and nothing is sent."""
+
+    def dial(self, spec: Any, _caller: Any = None, _early_media: bool = True) -> Any:
+        """As for an address where nobody listens."""
+        raise ConnectionRefusedError(f"nobody listens at {spec.destination}")
+
+
+@asynccontextmanager
+async def _calls(api: Api) -> AsyncIterator[None]:
+    """Calls by what the store holds, written into it."""
+    services, log = api.services, structlog.get_logger()
+    env = services.env
+    env.agent = NobodyThere()
+    feed = ChangeFeed(api.store, DirectorySync(api.store, env.directory, LibraryShelf(env.flows, log), log), log)
+    journal = Journal(api.store, env, services.node_id, log)
+    await feed.start()
+    journal.start()
+    services.settled, services.stored = feed.settled, journal.stored
+    try:
+        yield
+    finally:
+        await env.close()
+        await journal.close()
+        await feed.close()
 
 
 class LiveApi:
@@ -22,9 +53,9 @@ class LiveApi:
         self.address = ""
         self.api: Api
         self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
         self._ready = threading.Event()
         self._failure: BaseException | None = None
-        self._server: uvicorn.Server | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this in the server's loop."""
@@ -32,15 +63,14 @@ class LiveApi:
 
     async def _serve(self, url: str) -> None:
         self._loop = asyncio.get_running_loop()
-        async with opened(url) as self.api:
-            config = uvicorn.Config(make_app(self.api.services), log_level="error", lifespan="off")
-            self._server = _Quiet(config)
-            listener = socket.create_server(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-            serving = asyncio.ensure_future(self._server.serve([listener]))
-            self.address = f"http://127.0.0.1:{port}"
+        async with opened(url) as self.api, _calls(self.api):
+            server = ApiServer(make_app(self.api.services), "127.0.0.1:0")
+            await server.start()
+            self.address = server.url
+            self._stop = asyncio.Event()
             self._ready.set()
-            await serving
+            await self._stop.wait()
+            await server.close()
 
     def _thread(self, url: str) -> None:
         try:
@@ -63,15 +93,6 @@ class LiveApi:
                 raise live._failure
             yield live
         finally:
-            if live._server is not None:
-                live._server.should_exit = live._server.force_exit = True
+            if live.address:
+                live._loop.call_soon_threadsafe(live._stop.set)
             thread.join(30)
-
-
-class _Quiet(uvicorn.Server):
-    """Signals are the test runner's."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """None."""
-        yield
