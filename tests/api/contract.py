@@ -74,22 +74,36 @@ def _body(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mapping[
 # What required parameters of queries are given.
 QUERIES: Mapping[str, str] = {"destination": "+15551234567"}
 
-# Bodies that could be accepted, where {} could not.
-BODIES: Mapping[str, Any] = {
-    "create_agent": lambda: {"username": uuid4().hex, "password": "a long password"},
-    "create_flow": lambda: {"actions": [{"type": "answer"}]},
-    "validate_flow": lambda: {"actions": [{"type": "answer"}]},
-    "create_number": lambda: {"number": f"+8991{uuid4().int % 10**8:08}"},
-    "create_webhook": lambda: {"uri": "https://example.com/hook"},
+NOBODYS = "+15550000000"
+"""A number that no customer has."""
+
+
+def _order(source: str) -> dict[str, Any]:
+    return {"source": _tel(source), "destinations": [_tel("+821012345678")]}
+
+
+def _tel(number: str) -> dict[str, str]:
+    return {"type": "tel", "target": number}
+
+
+# Bodies that could be accepted, where {} could not; of a customer with this number to call from.
+BODIES: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    "create_agent": lambda _: {"username": uuid4().hex, "password": "a long password"},
+    "create_calls": _order,
+    "create_flow": lambda _: {"actions": [{"type": "answer"}]},
+    "create_groupcall": _order,
+    "create_message": lambda source: _order(source) | {"text": "hello"},
+    "create_number": lambda _: {"number": f"+8991{uuid4().int % 10**8:08}"},
+    "create_webhook": lambda _: {"uri": "https://example.com/hook"},
+    "validate_flow": lambda _: {"actions": [{"type": "answer"}]},
 }
 
 
-def body_of(operation: Operation) -> dict[str, Any] | None:
+def body_of(operation: Operation, source: str = NOBODYS) -> dict[str, Any] | None:
     """A body that this operation could accept; None where it takes none."""
     if operation.method not in ("POST", "PUT"):
         return None
-    made: dict[str, Any] = BODIES.get(operation.name, dict)()
-    return made
+    return BODIES[operation.name](source) if operation.name in BODIES else {}
 
 
 class Answer(NamedTuple):
@@ -176,10 +190,12 @@ async def ask(
 
 
 class Belongings(NamedTuple):
-    """A customer's admin, and the ids of what the customer has, by the name of the path's parameter."""
+    """A customer's admin, the ids of what the customer has, by the name of the path's parameter, and a number that its
+    calls may come from."""
 
     admin: Client
     ids: dict[str, UUID]
+    source: str
 
 
 Maker = Callable[[Api, Client], Awaitable[Any]]
@@ -187,7 +203,7 @@ Maker = Callable[[Api, Client], Awaitable[Any]]
 
 def _posted(operation: str, path: str) -> Maker:
     async def make(_api: Api, admin: Client) -> Any:
-        return (await admin.post(path, BODIES.get(operation, dict)()))["id"]
+        return (await admin.post(path, BODIES[operation](NOBODYS) if operation in BODIES else {}))["id"]
 
     return make
 
@@ -227,7 +243,7 @@ MAKERS: Mapping[str, Maker] = {
     "customer_id": _its_customer,
     "flow_id": _posted("create_flow", "/v1.0/flows"),
     "groupcall_id": _row(tables.groupcalls, status="hangup", ring_method="ring_all"),
-    "message_id": _row(tables.messages, status="sent", direction="outgoing"),
+    "message_id": _row(tables.messages, status="not_sent", direction="outgoing"),
     "number_id": _posted("create_number", "/v1.0/numbers"),
     "provider_id": _provider,
     "providercall_id": _row(tables.providercalls),
@@ -244,7 +260,10 @@ async def belongings(api: Api) -> Belongings:
     made = {name: UUID(str(await make(api, admin))) for name, make in MAKERS.items()}
     made["customer_id"] = admin.customer_id
     of = {"customer_id": admin.customer_id}
+    source = f"+1555{uuid4().int % 10**7:07}"
+    number = {"number": source, "type": "normal", "status": "active", "origin": "provisioned", "kind": "local"}
     async with api.store.write() as transaction:
+        await rows.insert(transaction, tables.numbers, of | number)
         await rows.insert(
             transaction,
             tables.deliveries,
@@ -258,7 +277,7 @@ async def belongings(api: Api) -> Belongings:
         attempt = {"call_id": made["call_id"], "place": 0, "provider_name": "a trunk", "tm_create": transaction.now}
         await transaction.execute(sa.insert(tables.attempts), attempt)
         transaction.event("call_hangup", admin.customer_id, {"id": str(made["call_id"])})
-    return Belongings(admin, made)
+    return Belongings(admin, made, source)
 
 
 async def everything_of(api: Api, customer_id: UUID) -> dict[str, Any]:

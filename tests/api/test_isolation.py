@@ -66,13 +66,17 @@ async def test_what_belongs_to_another_does_not_exist(api_on: Api, app: FastAPI)
     for operation in every(app):
         if not operation.parameters:
             continue
-        answer = await ask(app, operation, operation.at(mine.ids), other.admin.key, body=body_of(operation))
+        answer = await ask(
+            app, operation, operation.at(mine.ids), other.admin.key, body=body_of(operation, other.source)
+        )
         # Those for super admins alone do not even look: providers are the platform's.
         expected = 403 if operation.permission == "project_super_admin" else 404
         assert answer.status == expected, f"{operation} on another's id: {answer.status} {answer.text}"
         if expected == 404:
             assert answer.reason.endswith("_NOT_FOUND") and answer.reason != "PATH_NOT_FOUND", str(operation)
-            never = await ask(app, operation, operation.at(_never(mine)), other.admin.key, body=body_of(operation))
+            never = await ask(
+                app, operation, operation.at(_never(mine)), other.admin.key, body=body_of(operation, other.source)
+            )
             assert _without_ids(answer.text) == _without_ids(never.text), f"{operation} tells that it exists"
         tried += 1
     assert tried > 30
@@ -123,7 +127,9 @@ async def test_bodies_name_nothing_of_another(api_on: Api, app: FastAPI) -> None
             if field not in NAMES:
                 continue
             identifier: Any = str(mine.ids[NAMES[field]])
-            body = (body_of(operation) or {}) | {field: [identifier] if field.endswith("s") else identifier}
+            body = (body_of(operation, other.source) or {}) | {
+                field: [identifier] if field.endswith("s") else identifier
+            }
             answer = await ask(app, operation, operation.at(other.ids), other.admin.key, body=body)
             if operation.name == "validate_flow" and field != "customer_id":
                 assert json.loads(answer.text)["valid"] is False
@@ -133,6 +139,20 @@ async def test_bodies_name_nothing_of_another(api_on: Api, app: FastAPI) -> None
             tried += 1
     assert tried > 8
     assert await everything_of(api_on, mine.admin.customer_id) == before
+
+
+async def test_nobody_calls_or_writes_from_the_number_of_another(api_on: Api, app: FastAPI) -> None:
+    mine, other = await belongings(api_on), await belongings(api_on)
+    tried = 0
+    for operation in every(app):
+        if "source" in operation.fields and operation.permission != "project_super_admin":
+            answer = await ask(app, operation, operation.path, other.admin.key, body=body_of(operation, mine.source))
+            assert (answer.status, answer.reason) == (403, "SOURCE_NOT_ALLOWED"), f"{operation}: {answer.text}"
+            # Its own number it may use, whatever comes of it.
+            answer = await ask(app, operation, operation.path, other.admin.key, body=body_of(operation, other.source))
+            assert answer.reason != "SOURCE_NOT_ALLOWED", f"{operation}: {answer.text}"
+            tried += 1
+    assert tried >= 3
 
 
 async def test_actions_name_nothing_of_another(api_on: Api, app: FastAPI) -> None:
