@@ -44,7 +44,7 @@ class GroupCall(Times):
     id: UUID
     customer_id: UUID
     status: GroupStatus
-    source: PartyAnswer
+    source: PartyAnswer | None
     destinations: list[PartyAnswer]
     ring_method: RingMethod
     flow_id: UUID

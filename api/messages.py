@@ -21,7 +21,7 @@ router = APIRouter(tags=["messages"])
 MESSAGES = Resource(tables.messages, "message")
 
 LONGEST_TEXT = 4096  # characters
-MessageStatus = Literal["not_sent"]
+MessageStatus = Literal["not_sent", "sent", "received"]
 Direction = Literal["incoming", "outgoing"]
 
 
@@ -32,14 +32,14 @@ def _sendable(text: str) -> str:
 
 
 class Message(Times):
-    """A message. Its status is `not_sent`: the record is kept, and nothing leaves for the destinations; a later version
-    that sends will not send it after all."""
+    """A message. The status of one that is made here is `not_sent`: the record is kept, and nothing leaves for the
+    destinations; a later version, which sends, will not send it after all."""
 
     id: UUID
     customer_id: UUID
     direction: Direction
     status: MessageStatus
-    source: PartyAnswer
+    source: PartyAnswer | None
     destinations: list[PartyAnswer]
     text: str
 

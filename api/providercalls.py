@@ -10,7 +10,7 @@ from api.call_orders import OrderBody, keep, not_here_yet, read_order, refused
 from api.errors import fault_in
 from api.fields import Times
 from api.listing import Listing, Pages
-from api.parties import Anonymity, Party, PartyAnswer, shown
+from api.parties import Party, PartyAnswer, shown
 from api.resource import Resource
 from api.services import Services, Use
 from flows.outgoing import OrderError
@@ -32,7 +32,7 @@ class ProviderCall(Times):
     flow_id: UUID
     source: PartyAnswer | None
     destinations: list[PartyAnswer]
-    anonymous: Anonymity
+    anonymous: str
     call_ids: list[UUID]
     groupcall_ids: list[UUID]
 
