@@ -109,7 +109,7 @@ async def get_agent(services: Use, caller: Who, agent_id: UUID) -> Any:
     return await AGENTS.get(services, caller, agent_id)
 
 
-@router.put("/agents/{agent_id}", response_model=Agent, **guarded("customer_agent"))
+@router.put("/agents/{agent_id}", response_model=Agent, **guarded("customer_agent", 409))
 async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUpdate) -> Any:
     """Change an agent. Every agent may change its own password, name, status and addresses; the rest, and other
     agents, take a customer_admin."""
@@ -124,6 +124,9 @@ async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUp
         _refuse_more_than_own(caller, before["permission"])
         if "permission" in values:
             _refuse_more_than_own(caller, values["permission"])
+            if agent_id == caller.agent_id and values["permission"] != before["permission"]:
+                problem = "nobody changes their own permission, which could leave no admin; let another admin do it"
+                raise ApiError("RESOURCE_IN_USE", problem)
 
     return await AGENTS.update(services, caller, agent_id, values, allowed)
 

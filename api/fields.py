@@ -119,7 +119,9 @@ def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
-Name = Annotated[Text, Field(max_length=255)]
+# What `Text` refuses, for the document.
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[Text, Field(max_length=255, json_schema_extra={"pattern": _ONE_LINE})]
 """One line."""
 Detail = Annotated[str, Field(max_length=65_536), AfterValidator(_printable)]
 """Any text."""

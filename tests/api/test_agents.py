@@ -167,3 +167,11 @@ async def test_a_customer_and_an_address_have_their_rates(api: Api) -> None:
     await other.get("/v1.0/queues")
     moment = 101.0
     await admin.get("/v1.0/queues")
+
+
+async def test_nobody_takes_their_own_permission_away(api: Api) -> None:
+    admin = await api.client()
+    path = f"/v1.0/agents/{admin.agent_id}"
+    assert (await admin.put(path, {"permission": "customer_agent"}, 409))["reason"] == "RESOURCE_IN_USE"
+    assert (await admin.put(path, {"permission": "customer_admin"}))["permission"] == "customer_admin"
+    assert (await api.root.put(path, {"permission": "customer_agent"}))["permission"] == "customer_agent"

@@ -42,9 +42,9 @@ enabled = false
 include-method = ["POST", "PUT"]
 checks.positive_data_acceptance.enabled = false
 
-# `since` has to be before `until`.
+# Parameters that have to go together: `since` before `until`, one country by two names.
 [[operations]]
-include-path = "/v1.0/providers/{provider_id}/statistics"
+include-path = ["/v1.0/providers/{provider_id}/statistics", "/v1.0/available_numbers", "/v1.0/number_availables"]
 checks.positive_data_acceptance.enabled = false
 """
 
