@@ -91,9 +91,9 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
     app.add_middleware(
         Requests,
         methods=methods,
-        admit=lambda address: services.limits.address(address, services.clock()),
+        admit=lambda address: app.state.services.limits.address(address, app.state.services.clock()),
         observe=observe,
-        draining=lambda: services.draining(),
+        draining=lambda: app.state.services.draining(),
     )
     return app
 

@@ -22,10 +22,11 @@ async def hash_password(password: str) -> str:
 
 
 async def password_fits(password: str, password_hash: str | None) -> bool:
-    """Whether this is the password. None: there is no such user, which takes as long to find out."""
+    """Whether this is the password. None: there is no such user; "": it has no password. Both take as long to find
+    out as a wrong one."""
     async with _at_once:
         fits = await asyncio.to_thread(_verify, password, password_hash or _nobody)
-    return fits and password_hash is not None
+    return fits and bool(password_hash)
 
 
 def _verify(password: str, password_hash: str) -> bool:
