@@ -267,13 +267,4 @@ def document(operation: dict[str, Any]) -> None:
             }
 
 
-async def forget(store: Store) -> int:
-    """Remove what is older than a day; how many. For the housekeeping of the service, now and then."""
-    async with store.write() as transaction:
-        result = await transaction.execute(
-            sa.delete(idempotency).where(idempotency.c.tm_create <= transaction.now - KEPT)
-        )
-    return result.rowcount
-
-
-__all__ = ["HEADER", "REPLAYED", "SECRET_FIELDS", "Idempotency", "Replay", "claim", "document", "forget", "install"]
+__all__ = ["HEADER", "REPLAYED", "SECRET_FIELDS", "Idempotency", "Replay", "claim", "document", "install"]

@@ -192,13 +192,9 @@ async def test_after_a_day_a_key_is_new(api: Api, moved: Any) -> None:
     first = await post(admin, "a-key")
     moved(timedelta(hours=23, minutes=59))
     assert (await post(admin, "a-key")).content == first.content
-    assert await idempotency.forget(api.store) == 0
     moved(timedelta(hours=24, seconds=1))
     again = await post(admin, "a-key", {"name": "support"})
     assert again.status_code == 201 and again.json()["name"] == "support"
-    moved(timedelta(hours=48, seconds=2))
-    assert await idempotency.forget(api.store) == 1
-    assert not await kept(api)
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 256, "tab\there", "\x7f", "caf\xe9"])
