@@ -175,3 +175,9 @@ async def test_nobody_takes_their_own_permission_away(api: Api) -> None:
     assert (await admin.put(path, {"permission": "customer_agent"}, 409))["reason"] == "RESOURCE_IN_USE"
     assert (await admin.put(path, {"permission": "customer_admin"}))["permission"] == "customer_admin"
     assert (await api.root.put(path, {"permission": "customer_agent"}))["permission"] == "customer_agent"
+
+
+async def test_who_has_no_password_does_not_log_in_with_any(api: Api) -> None:
+    for password in ("", "nobody has this password"):
+        answer = await api.http.post("/v1.0/auth/login", json={"username": "admin", "password": password})
+        assert answer.status_code == 401
