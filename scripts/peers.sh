@@ -14,6 +14,8 @@ peers=(
   "kamailio:kamailio:the calls through a proxy (tests/peers/test_kamailio*)"
   "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
   "redis-server:redis-server:changes told between nodes by Redis"
+  "curl:curl:the tutorials, word for word (tests/docs, tests/api/test_tutorials.py)"
+  "jq:jq:the tutorial of docs/api.md (tests/docs)"
 )
 
 # Debian keeps PostgreSQL's server off the PATH, in a folder with the version in its name.

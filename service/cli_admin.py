@@ -133,7 +133,7 @@ def reset_keys(username: Username, config: ConfigFile = _DEFAULT_CONFIG) -> int:
 
     async def work(store: "Store") -> None:
         revoked, key = await admin.reset_keys(store, username)
-        print(f"revoked {revoked} keys of {username}", file=sys.stderr)
+        print(f"revoked {revoked} {'key' if revoked == 1 else 'keys'} of {username}", file=sys.stderr)
         print(key)
 
     return _on_store(config, work)
