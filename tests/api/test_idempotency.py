@@ -187,6 +187,33 @@ async def test_a_request_that_died_locks_its_key_for_a_minute_and_what_was_slow_
     assert (await post(admin, "a-key", {"name": "slow"})).content == successor.content
 
 
+async def test_what_was_slow_and_fails_does_not_let_go_of_its_successors_key(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = await api.client()
+    clock = api.store.clock
+    with monkeypatch.context() as patch:
+        slow_one = Held(patch)
+        slow = asyncio.ensure_future(post(admin, "a-key"))
+        await slow_one.began.wait()
+    api.store.clock = lambda: clock() + timedelta(seconds=65)
+    with monkeypatch.context() as patch:
+        held = Held(patch)
+        successor = asyncio.ensure_future(post(admin, "a-key"))
+        await held.began.wait()
+
+        def fail(*_arguments: Any, **_options: Any) -> Any:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as broken:
+            broken.setattr("api.resource.rows.insert", fail)
+            slow_one.may_end.set()
+            assert (await slow).status_code == 500
+        assert reason(await post(admin, "a-key")) == "IDEMPOTENCY_KEY_IN_USE"
+        held.may_end.set()
+        assert (await successor).status_code == 201
+
+
 async def test_after_a_day_a_key_is_new(api: Api, moved: Any) -> None:
     admin = await api.client()
     first = await post(admin, "a-key")
