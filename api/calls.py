@@ -162,7 +162,7 @@ async def delete_call(services: Use, caller: Who, call_id: UUID) -> Any:
         row = await rows.soft_delete(transaction, tables.calls, call_id, tables.calls.c.tm_hangup.is_not(None))
     if row is None:
         problem = f"call {call_id} is not over; hang it up first"
-        raise ApiError("CALL_IN_PROGRESS", problem, status="FAILED_PRECONDITION")
+        raise ApiError("CALL_IN_PROGRESS", problem)
     return call_document(row)
 
 
@@ -187,7 +187,7 @@ async def elsewhere(services: Services, row: Row, word: str) -> ApiError:
         query = sa.select(tables.nodes.c.name).where(tables.nodes.c.id == row["node_id"])
         name = (await connection.execute(query)).scalar_one_or_none()
     problem = f"{word} {row['id']} runs on the node {name or row['node_id']}; ask that one"
-    return ApiError("RUNS_ON_OTHER_NODE", problem, status="FAILED_PRECONDITION")
+    return ApiError("RUNS_ON_OTHER_NODE", problem)
 
 
 def _party(text: str | None) -> str | None:

@@ -114,7 +114,7 @@ async def hang_up_groupcall(services: Use, caller: Who, groupcall_id: UUID) -> A
         raise await elsewhere(services, row, "groupcall")
     if running is None or running.status == "hangup":
         problem = f"groupcall {groupcall_id} is over already"
-        raise ApiError("GROUPCALL_ALREADY_HANGUP", problem, status="FAILED_PRECONDITION")
+        raise ApiError("GROUPCALL_ALREADY_HANGUP", problem)
     running.hang_up()
     return _as_it_is(services, row)
 

@@ -216,7 +216,9 @@ def test_actions_that_are_not_built_yet_are_passed_over_and_told(run: Run) -> No
         (call,) = (await manager.post("/v1.0/calls", order(actions=actions)))["calls"]
         assert call["notes"] == ["actions[1] was passed over: talk is not built into this version"]
         over = await followed(manager, call["id"])
-        assert (over["hangup_reason"], over["hangup_by"], over["notes"]) == ("normal", "local", call["notes"]), (over, x.engine.record.attempts, list(x.node.agent.trace))
+        assert (over["hangup_reason"], over["hangup_by"], over["notes"]) == ("normal", "local", call["notes"]), (
+            x.engine.record.attempts
+        )
 
     run(test)
 
