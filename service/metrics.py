@@ -14,7 +14,7 @@ from routing.directory import Directory
 from routing.health import HealthBoard
 
 # A series beside each counter that says when it began, under the counter's own description.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has types for all but this one
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SETUP = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)

@@ -149,5 +149,8 @@ def test_a_password_that_is_no_text_is_not_repeated(read: Load) -> None:
 
 
 def test_settings_do_not_show_their_secrets_when_they_are_logged(read: Load) -> None:
-    text = "api: {admin_key: k3y-k3y-k3y-k3y-k3y}\nstore: postgresql://u:k3y@h/d\nredis: redis://k3y\nsip: {users: [{username: a, password: k3y}]}"
+    text = (
+        "api: {admin_key: k3y-k3y-k3y-k3y-k3y}\nstore: postgresql://u:k3y@h/d\nredis: redis://k3y\n"
+        "sip: {users: [{username: a, password: k3y}]}"
+    )
     assert "k3y" not in repr(read(text).settings)
