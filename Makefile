@@ -34,6 +34,9 @@ format: .venv/.installed ## lay the code out, and mend what ruff can mend
 
 bench: .venv/.installed ## measure against the peers; takes minutes (docs/performance.md)
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.routing
+	@$(BIN)/python -m benchmarks.store
+	@$(BIN)/python -m benchmarks.api
 
 sipp: .venv/.installed ## run the SIPp scenarios against a running engine of their own
 	@scripts/peers.sh
