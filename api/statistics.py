@@ -1,15 +1,16 @@
 """What a provider has done with the calls it was given."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel
+from fastapi import APIRouter
+from pydantic import BaseModel
 
 from api.auth import Who, guarded
 from api.errors import ApiError
 from api.fields import Timestamp
+from api.moments import Moment
 from api.providers import PROVIDERS
 from api.services import Use
 from store.statistics import WINDOW, provider_statistics
@@ -45,9 +46,6 @@ class Statistics(BaseModel):
     codes: dict[str, int]
     outcomes: dict[str, int]
     skipped: dict[str, int]
-
-
-Moment = Annotated[AwareDatetime | None, Query(description="RFC 3339 with its zone.")]
 
 
 @router.get("/providers/{provider_id}/statistics", response_model=Statistics, **guarded("project_super_admin"))

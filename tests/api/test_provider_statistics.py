@@ -49,4 +49,5 @@ async def test_a_providers_figures_are_counted_over_a_window(api: Api) -> None:
     error = await api.root.get(path, 400, since="2020-01-02T00:00:00Z", until="2020-01-01T00:00:00Z")
     assert error["reason"] == "INVALID_REQUEST_PARAMETER"
     await api.root.get(path, 400, since="0001-01-01T00:00:00Z", until="0001-01-01T00:00:00Z")
+    await api.root.get(path, 400, since="0001-01-01T00:00:00+14:00")
     await api.root.get(f"/v1.0/providers/{uuid4()}/statistics", 404)
