@@ -89,23 +89,12 @@ async def set_password(store: Store, username: str, password: str) -> None:
 
 async def create_key(store: Store, username: str, name: str, permission: str) -> str:
     """A new access key of this user, to be shown once. `permission`: "" for the user's own. Raises AdminError."""
-    key = make_key()
     async with store.write() as transaction:
         agent = await _agent(transaction, username)
         least = permission or agent["permission"]
         if RANK.get(least, 0) not in range(1, RANK[agent["permission"]] + 1):
             raise AdminError(f"{permission!r} is no permission up to {agent['permission']}, which {username} has")
-        values = {
-            "customer_id": agent["customer_id"],
-            "agent_id": agent["id"],
-            "name": name,
-            "key_hash": key_hash(key),
-            "key_prefix": key_prefix(key),
-            "permission": least,
-        }
-        row = await rows.insert(transaction, accesskeys, values)
-        transaction.changed("accesskey", row["id"])
-    return key
+        return await _make_key(transaction, agent, name, least)
 
 
 async def reset_keys(store: Store, username: str) -> tuple[int, str]:
@@ -117,7 +106,23 @@ async def reset_keys(store: Store, username: str) -> tuple[int, str]:
             .where(accesskeys.c.agent_id == agent["id"], accesskeys.c.tm_delete.is_(None))
             .values(tm_delete=transaction.now, tm_update=transaction.now)
         )
-    return revoked.rowcount, await create_key(store, username, "reset", "")
+        # In the same transaction: nobody is left without a key when this process ends in between.
+        return revoked.rowcount, await _make_key(transaction, agent, "reset", agent["permission"])
+
+
+async def _make_key(transaction: Transaction, agent: Row, name: str, permission: str) -> str:
+    key = make_key()
+    values = {
+        "customer_id": agent["customer_id"],
+        "agent_id": agent["id"],
+        "name": name,
+        "key_hash": key_hash(key),
+        "key_prefix": key_prefix(key),
+        "permission": permission,
+    }
+    row = await rows.insert(transaction, accesskeys, values)
+    transaction.changed("accesskey", row["id"])
+    return key
 
 
 async def _hashed(password: str) -> str:

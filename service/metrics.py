@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,7 +15,6 @@ from routing.health import HealthBoard
 # A series beside each counter that says when it began, under the counter's own description.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has types for all but this one
 
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SETUP = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64)
 _DURATION = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
