@@ -276,7 +276,51 @@ class WebhookSettings(_Section):
     """What flows may fetch over HTTP."""
 
     allow_private: bool = False
-    """Whether webhooks may go to loopback and private addresses (off: they could reach what only this host may)."""
+    """Whether webhooks, fetched actions and sounds may come from loopback and private addresses (off: a flow could
+    reach what only this host may)."""
+
+
+CodecName = Literal["PCMU", "PCMA", "G722", "opus"]
+
+
+class MediaSettings(_Section):
+    """The engine's own media: what it hears and plays where a call ends here."""
+
+    codecs: list[CodecName] = Field(default=["PCMU", "PCMA", "G722", "opus"], min_length=1)
+    """What the engine offers, in this order, and takes of what it is offered."""
+    rtp_timeout: Seconds = Field(default=300.0, ge=0)
+    """A call whose peer sends no media for so long, and does not hold us, is hung up; 0 waits for ever."""
+    inband_digits: Literal["auto", "never", "always"] = "auto"
+    """Whether keys are heard as tones in the sound: `auto` does where no telephone-event was agreed on."""
+    sounds: str = "./sounds"
+    """The folder that relative names of sounds start from. A relative path counts from the configuration file."""
+    largest_sound: int = Field(default=20_000_000, ge=1_000, le=1_000_000_000)
+    """Bytes of the largest sound that is played, a file's or a URL's."""
+    cache: int = Field(default=128_000_000, ge=1_000_000, le=100_000_000_000)
+    """Bytes of decoded and encoded sound, speech among it, that are kept for the next call."""
+    voices: str = ""
+    """A folder of piper's voices (.onnx files); "" speaks with espeak-ng alone."""
+    recordings: str = "./recordings"
+    """The folder that recordings are written to. A relative path counts from the configuration file."""
+    rtpengines: list[str] = []
+    """The ng addresses (HOST:PORT) of rtpengines that anchored calls send their media through; none: this process."""
+
+    @field_validator("codecs")
+    @classmethod
+    def _once_each(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is listed twice; keep one")
+        return names
+
+    @field_validator("rtpengines")
+    @classmethod
+    def _addresses(cls, addresses: list[str]) -> list[str]:
+        for address in addresses:
+            host, port = split_host_port(address)
+            if not family_of(host) or not port:
+                raise ValueError(f'{address!r} is no address; write HOST:PORT, such as "127.0.0.1:2223"')
+        return addresses
 
 
 class LogSettings(_Section):
@@ -293,6 +337,7 @@ class Settings(_Section):
     numbering: NumberingSettings = NumberingSettings()
     api: ApiSettings = ApiSettings()
     webhook: WebhookSettings = WebhookSettings()
+    media: MediaSettings = MediaSettings()
     log: LogSettings = LogSettings()
     store: str = Field(default="sqlite:///./trunkline.db", repr=False)
     """Where everything is kept: a database's URL, or `:memory:` for nothing. A relative path counts from the directory

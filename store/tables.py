@@ -160,7 +160,8 @@ routes = _resource(
 )
 sa.Index("ix_routes_provider", routes.c.provider_id)
 
-flows = _resource("flows", document("actions", list), text("on_complete_flow_id", 255), declared())
+flows = _resource("flows", document("actions", list), text("on_complete_flow_id", 255), text("media", 16), declared())
+"""`media`: `anchor` has the calls that it connects send their media through us or an rtpengine; "" leaves it direct."""
 
 # ---- what happens
 
@@ -188,6 +189,7 @@ calls = sa.Table(
     text("hangup_by", 16),
     document("notes", list),
     document("metadata", dict),
+    document("media", dict),
     document("sip_call_ids", list),
     sa.Column("tm_ringing", UtcTime),
     sa.Column("tm_progressing", UtcTime),
@@ -264,7 +266,42 @@ messages = _resource(
     sa.Column("source", Json),
     document("destinations", list),
     text("text"),
+    identifier("number_id"),
+    document("targets", list),
 )
+"""`targets`: what became of it at each destination: status, SIP status, provider, attempts."""
+
+opt_outs = sa.Table(
+    "opt_outs",
+    metadata,
+    identity(),
+    owner(),
+    text("number", 20),
+    text("contact", 255),
+    text("keyword", 32),
+    *times(),
+)
+"""Who wants no messages (`contact`) from one of our numbers (`number`): the word that said so. Deleted by START."""
+sa.Index("uq_opt_outs_pair", opt_outs.c.number, opt_outs.c.contact, unique=True, **_living(opt_outs))
+sa.Index("ix_opt_outs_customer_page", opt_outs.c.customer_id, opt_outs.c.tm_create, opt_outs.c.id)
+
+recordings = _resource(
+    "recordings",
+    identifier("call_id"),
+    identifier("node_id"),
+    text("format", 8),
+    text("filename"),
+    text("status", 16),
+    text("ended_by", 16),
+    sa.Column("channels", sa.Integer, nullable=False, default=1),
+    sa.Column("duration", sa.Integer, nullable=False, default=0),
+    sa.Column("size", sa.BigInteger, nullable=False, default=0),
+    sa.Column("tm_start", UtcTime),
+    sa.Column("tm_end", UtcTime),
+)
+"""Recordings of calls. `filename` is relative to the node's folder of recordings; `duration` milliseconds, `size`
+bytes."""
+sa.Index("ix_recordings_call", recordings.c.call_id)
 
 queues = _resource(
     "queues",
@@ -274,7 +311,13 @@ queues = _resource(
     sa.Column("wait_timeout", sa.Integer, nullable=False, default=0),
     sa.Column("service_timeout", sa.Integer, nullable=False, default=0),
     document("wait_actions", list),
+    text("music"),
+    sa.Column("ring_timeout", sa.Integer, nullable=False, default=0),
+    sa.Column("wrap_up_timeout", sa.Integer, nullable=False, default=0),
+    sa.Column("max_waiting", sa.Integer, nullable=False, default=0),
+    text("overflow_flow_id", 255),
 )
+"""Times are milliseconds, 0 for no limit (`ring_timeout`: 0 takes the default). `music`: what `play` takes."""
 
 conferences = _resource(
     "conferences",
@@ -283,7 +326,9 @@ conferences = _resource(
     sa.Column("max_members", sa.Integer, nullable=False, default=0),
     document("pre_actions", list),
     document("post_actions", list),
+    sa.Column("announce", sa.Boolean, nullable=False, default=True),
 )
+"""`announce`: whether the others hear a tone when somebody joins or leaves."""
 
 # ---- money, in micro-units of the platform's currency
 

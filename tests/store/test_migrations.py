@@ -1,0 +1,90 @@
+"""A database of any age becomes today's, with what it holds."""
+
+import warnings
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from store import tables
+from store.engines import StoreError, open_engines
+from store.migrations.upgrade import revisions, upgrade
+from store.store import Store
+
+NOT_RESOURCES = {"alembic_version"}
+
+
+def differences(connection: sa.Connection) -> list[Any]:
+    """Between the database and `store.tables`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # indexes on expressions cannot be compared, and alembic says so
+        found: list[Any] = compare_metadata(MigrationContext.configure(connection), tables.metadata)
+    return found
+
+
+def one_row_each(connection: sa.Connection) -> list[str]:
+    """A row in every table of an old database, with its own columns; the names of the tables."""
+    old = sa.MetaData()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old.reflect(connection)
+    filled = [table for table in old.sorted_tables if table.name not in NOT_RESOURCES]
+    for table in filled:
+        known = tables.metadata.tables[table.name].c
+        columns = {column.name: known.get(column.name, column) for column in table.c}
+        as_written = sa.table(table.name, *(sa.column(name, column.type) for name, column in columns.items()))
+        connection.execute(as_written.insert().values({name: value_for(columns[name]) for name in columns}))
+    return [table.name for table in filled]
+
+
+def value_for(column: sa.Column[Any]) -> Any:
+    """Some value of the column's type."""
+    if isinstance(column.type, sa.Uuid):
+        return UUID(int=7)
+    if isinstance(column.type, sa.JSON):
+        return {}
+    if isinstance(column.type, sa.Boolean):
+        return True
+    if isinstance(column.type, sa.Integer | sa.Float):
+        return 7
+    return "seven" if isinstance(column.type, sa.String) else datetime(2026, 11, 21, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("before", [None, *revisions()[:-1]])
+async def test_a_database_of_every_revision_becomes_todays_with_its_rows(store_url: str, before: str | None) -> None:
+    filled: list[str] = []
+    if before is not None:
+        engines = open_engines(store_url)
+        await upgrade(engines, before)
+        async with engines.write() as connection:
+            filled = await connection.run_sync(one_row_each)
+            await connection.commit()
+        await engines.close()
+        assert "calls" in filled
+    store = await Store.open(store_url)
+    try:
+        async with store.write() as transaction:
+            assert await transaction.connection.run_sync(differences) == []
+            for name in filled:
+                rows = (await transaction.execute(sa.select(tables.metadata.tables[name]))).mappings().all()
+                assert len(rows) == 1, name
+                assert all(rows[0][column.name] is not None for column in rows_not_null(name)), name
+    finally:
+        await store.close()
+
+
+def rows_not_null(name: str) -> list[sa.Column[Any]]:
+    return [column for column in tables.metadata.tables[name].c if not column.nullable]
+
+
+async def test_a_database_of_a_later_version_is_left_alone(store_url: str) -> None:
+    store = await Store.open(store_url)
+    async with store.write() as transaction:
+        await transaction.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    await store.close()
+    with pytest.raises(StoreError, match="made by a later version of Trunkline"):
+        await Store.open(store_url)
