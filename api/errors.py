@@ -26,8 +26,11 @@ Status = Literal[
     "PAYMENT_REQUIRED",
     "PERMISSION_DENIED",
     "NOT_FOUND",
+    "UNIMPLEMENTED",
+    "DEADLINE_EXCEEDED",
     "ALREADY_EXISTS",
     "FAILED_PRECONDITION",
+    "OUT_OF_RANGE",
     "RESOURCE_EXHAUSTED",
     "UNAVAILABLE",
     "INTERNAL",
@@ -39,8 +42,11 @@ HTTP_STATUS: Mapping[str, int] = {
     "PAYMENT_REQUIRED": 402,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
+    "UNIMPLEMENTED": 405,
+    "DEADLINE_EXCEEDED": 408,
     "ALREADY_EXISTS": 409,
     "FAILED_PRECONDITION": 409,
+    "OUT_OF_RANGE": 413,
     "RESOURCE_EXHAUSTED": 429,
     "UNAVAILABLE": 503,
     "INTERNAL": 500,
@@ -56,6 +62,9 @@ STATUS_OF: Mapping[str, Status] = {
     "DESTINATION_NOT_ALLOWED": "PERMISSION_DENIED",
     "CUSTOMER_SUSPENDED": "PERMISSION_DENIED",
     "PATH_NOT_FOUND": "NOT_FOUND",
+    "METHOD_NOT_ALLOWED": "UNIMPLEMENTED",
+    "REQUEST_TIMEOUT": "DEADLINE_EXCEEDED",
+    "REQUEST_TOO_LARGE": "OUT_OF_RANGE",
     "NUMBER_ALREADY_EXISTS": "ALREADY_EXISTS",
     "NAME_ALREADY_EXISTS": "ALREADY_EXISTS",
     "BILLING_ACCOUNT_ALREADY_EXISTS": "ALREADY_EXISTS",
@@ -89,10 +98,7 @@ INVALID: frozenset[str] = frozenset(
         "INVALID_NUMBER",
         "INVALID_REQUEST_PARAMETER",
         "INVALID_TECH_HEADER",
-        "METHOD_NOT_ALLOWED",
         "MISSING_REQUEST_PARAMETER",
-        "REQUEST_TIMEOUT",
-        "REQUEST_TOO_LARGE",
         "VIRTUAL_NUMBER_FORMAT_INVALID",
         "VIRTUAL_NUMBER_RESERVED",
     }
@@ -211,8 +217,8 @@ def error_of(code: int, detail: str = "", headers: Mapping[str, str] | None = No
     return ApiError(*_STARLETTE.get(code, _Refusal("INVALID_REQUEST_PARAMETER", detail)), headers=headers)
 
 
-def respond(request: Request, error: ApiError, http: int | None = None) -> Response:
-    """The envelope as a response; `http` where its status code is not the canonical one (405, 413)."""
+def respond(request: Request, error: ApiError) -> Response:
+    """The envelope as a response."""
     body: dict[str, Any] = {
         "status": error.status,
         "reason": error.reason,
@@ -227,7 +233,7 @@ def respond(request: Request, error: ApiError, http: int | None = None) -> Respo
         headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
     if error.status == "UNAUTHENTICATED":
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §15.5.2
-    return JSONResponse({"error": body}, http or HTTP_STATUS[error.status], headers)
+    return JSONResponse({"error": body}, HTTP_STATUS[error.status], headers)
 
 
 def request_id_of(request: Request) -> str:
@@ -263,7 +269,7 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
         headers = dict(error.headers or {})
         if code == 405:
             headers["Allow"] = ", ".join(methods().at(request.scope["path"]))
-        return respond(request, error_of(code, str(error.detail), headers), code)
+        return respond(request, error_of(code, str(error.detail), headers))
 
     @app.exception_handler(TokenError)
     async def _token(request: Request, error: TokenError) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from re import Pattern
 
 from fastapi.routing import iter_route_contexts
+from starlette.responses import StreamingResponse
 from starlette.routing import BaseRoute
 
 
@@ -21,10 +22,14 @@ class Methods:
         for route in iter_route_contexts(list(routes)):
             if not route.methods or route.path is None:
                 continue
+            methods = set(route.methods)
+            # `api.requests` answers HEAD where there is a GET, but for streams, which have no end.
+            if "GET" in methods and getattr(route, "response_class", None) is not StreamingResponse:
+                methods.add("HEAD")
             if "{" in route.path:
-                self._patterns.append((route.path_regex, route.methods))
+                self._patterns.append((route.path_regex, methods))
             else:
-                self._written_out.setdefault(route.path, set()).update(route.methods)
+                self._written_out.setdefault(route.path, set()).update(methods)
 
     def at(self, path: str) -> list[str]:
         """What the path takes, sorted; nothing where it leads nowhere."""

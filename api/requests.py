@@ -62,6 +62,9 @@ class Requests:
         scope["trunkline.request_id"] = request_id
         status = 500
         started = False
+        head = request.method == "HEAD"
+        # Whoever asks for a head gets that of the GET (RFC 9110 §9.3.2). The server goes on to know it for what it is.
+        inner = scope | {"method": "GET"} if head else scope
 
         async def answer(message: Message) -> None:
             nonlocal status, started
@@ -69,15 +72,17 @@ class Requests:
                 started = True
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            elif head:
+                message = {"type": "http.response.body", "more_body": message.get("more_body", False)}
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 refusal = self._refusal(request)
                 if refusal is not None:
-                    await respond(request, *refusal)(scope, receive, answer)
+                    await respond(request, refusal)(scope, receive, answer)
                 else:
-                    await self.app(scope, _Body(request, receive), answer)
+                    await self.app(inner, _Body(request, receive), answer)
             except Exception as error:
                 self.log.error("request failed", method=request.method, path=scope["path"], exc_info=True)
                 if started:
@@ -87,7 +92,7 @@ class Requests:
             finally:
                 seconds = time.monotonic() - began
                 self.observe(
-                    request.method if request.method in _METHODS else "OTHER", _template(scope), status, seconds
+                    request.method if request.method in _METHODS else "OTHER", _template(inner), status, seconds
                 )
                 self.log.debug(
                     "request",
@@ -97,21 +102,21 @@ class Requests:
                     ms=round(seconds * 1000, 1),
                 )
 
-    def _refusal(self, request: Request) -> tuple[ApiError, int | None] | None:
+    def _refusal(self, request: Request) -> ApiError | None:
         # Who looks after this machine wants to know how it is until its end.
         if self.draining() and request.scope["path"] not in _LOOKED_AFTER:
-            return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5), None
+            return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5)
         # Who shows credentials is counted by them.
         wait = 0.0 if _shows_credentials(request) else self.admit(request.client.host if request.client else "")
         if wait:
-            return ApiError("RATE_LIMIT_EXCEEDED", "too many requests from this address", retry_after=wait), None
+            return ApiError("RATE_LIMIT_EXCEEDED", "too many requests from this address", retry_after=wait)
         taken = self.methods.refused(request.method, request.scope["path"])
         if taken:
-            return error_of(405, headers={"Allow": ", ".join(taken)}), 405
+            return error_of(405, headers={"Allow": ", ".join(taken)})
         announced = request.headers.get("content-length", "")
         # No more digits than the largest body has: int() of a thousand of them is work that anybody could ask for.
         if announced.isdecimal() and (len(announced) > 12 or int(announced) > _limit(request)):
-            return error_of(413), 413
+            return error_of(413)
         return None
 
 
