@@ -138,7 +138,9 @@ async def until_killed(engine: Engine, sip: str, client: Writing, chance: random
     assert len(caller.answered) == HELD
     ringing = [loop.create_task(caller.ring()) for _ in range(RINGING)]
     busy = [loop.create_task(caller.churn()), loop.create_task(client.run())]
-    await asyncio.sleep(1.0 + chance.random())  # anywhere in a commit, or between two
+    async with asyncio.timeout(30):
+        await client.enough.wait()
+    await asyncio.sleep(SAFE + chance.random())  # anywhere in a commit, or between two
     killed = loop.time()
     os.kill(engine.pid, signal.SIGKILL)
     for task in (*busy, *ringing):
