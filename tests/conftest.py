@@ -15,8 +15,9 @@ from hypothesis import settings
 os.environ["TRUNKLINE_API__LISTEN"] = ""
 os.environ["TRUNKLINE_STORE"] = ":memory:"
 
-# The fixtures postgres_server, postgres_url, store_url, redis_server and redis_url, for tests of every package.
-pytest_plugins = ["tests.peers.postgres", "tests.peers.redis_server"]
+# The fixtures postgres_server, postgres_url, store_url, redis_server and redis_url, for tests of every package; and
+# what makes stores and passwords quick.
+pytest_plugins = ["tests.cheap_passwords", "tests.migrated", "tests.peers.postgres", "tests.peers.redis_server"]
 
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1000, derandomize=False, deadline=None, print_blob=True)

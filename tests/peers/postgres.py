@@ -5,17 +5,20 @@ directory, a port and a superuser of its own. What is tested connects as `trunkl
 nothing else, as it would in production.
 """
 
+import asyncio
 import os
 import pwd
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tests.migrated import migrated_file
 from tests.peers.local_server import HOST, LocalServer, ending_with_parent
 from tests.peers.process import Process, require
 
@@ -70,6 +73,7 @@ class PostgresServer(LocalServer):
         super().__init__("postgres")
         self._user = _other_user()
         self._numbers = count(1)
+        self._migrated = ""
         try:
             if self._user is not None:
                 os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
@@ -94,9 +98,23 @@ class PostgresServer(LocalServer):
 
     def create_database(self) -> str:
         """Makes an empty database that `trunkline` owns, and returns its name."""
-        name = f"test_{next(self._numbers)}"
         # template0, as nobody is ever connected to that one, which would forbid copying it.
-        self.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE template0")
+        return self._copy("template0")
+
+    def create_migrated_database(self) -> str:
+        """The same with all tables of the store, and no rows."""
+        if not self._migrated:
+            empty = self.create_database()
+            # In a thread of its own, as the test's loop is not to know of this one.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(asyncio.run, _migrate(self.url(empty))).result()
+            self._migrated = empty
+        return self._copy(self._migrated)
+
+    def _copy(self, template: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        # Its files are copied: some 8 MB, which would all go through the write-ahead log otherwise.
+        self.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template} STRATEGY FILE_COPY")
         return name
 
     def drop_database(self, database: str) -> None:
@@ -165,19 +183,49 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+async def _migrate(url: str) -> None:
+    from store.store import Store
+
+    await (await Store.open(url)).close()
+
+
+def _given(server: PostgresServer, database: str) -> Iterator[str]:
+    yield server.url(database)
+    server.start()
+    server.drop_database(database)
+
+
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of an empty database of this test's own; it is dropped afterwards, with whoever is still connected."""
     postgres_server.start()
-    database = postgres_server.create_database()
-    yield postgres_server.url(database)
+    yield from _given(postgres_server, postgres_server.create_database())
+
+
+@pytest.fixture
+def postgres_store_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The same with all tables of the store, and no rows."""
     postgres_server.start()
-    postgres_server.drop_database(database)
+    yield from _given(postgres_server, postgres_server.create_migrated_database())
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)]
+
+
+@pytest.fixture(params=_DATABASES)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty store of this test's own, on SQLite and on PostgreSQL: the test runs once on each."""
+    """The URL of a store of this test's own, with all tables and no rows, on SQLite and on PostgreSQL: the test runs
+    once on each."""
+    if request.param == "sqlite":
+        migrated_file(tmp_path / "trunkline.db")
+        return f"sqlite:///{tmp_path}/trunkline.db"
+    url: str = request.getfixturevalue("postgres_store_url")
+    return url
+
+
+@pytest.fixture(params=_DATABASES)
+def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without any table, on SQLite and on PostgreSQL: for what happens at the first start."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/trunkline.db"
     url: str = request.getfixturevalue("postgres_url")

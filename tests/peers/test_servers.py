@@ -8,12 +8,16 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
+from uuid import UUID
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from redis import asyncio as redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from store import tables
+from store.store import Store
 from tests.peers.local_server import free_tcp_port
 from tests.peers.postgres import PostgresServer
 from tests.peers.process import require
@@ -110,10 +114,23 @@ async def test_connections_to_one_database_are_ended_and_others_not(
             connection.terminate()
 
 
-def test_the_store_is_tested_on_both(store_url: str, request: pytest.FixtureRequest) -> None:
-    scheme = store_url.partition("://")[0]
+def test_the_store_is_tested_on_both(empty_store_url: str, request: pytest.FixtureRequest) -> None:
+    scheme = empty_store_url.partition("://")[0]
     assert request.node.callspec.id == scheme
-    assert scheme != "sqlite" or not Path(store_url.removeprefix("sqlite:///")).exists()
+    assert scheme != "sqlite" or not Path(empty_store_url.removeprefix("sqlite:///")).exists()
+
+
+@pytest.mark.parametrize("turn", ["first", "second"])
+async def test_a_store_is_given_with_its_tables_and_no_rows(store_url: str, turn: str) -> None:
+    """As many as the migrations make, and nothing of the test before."""
+    store = await Store.open(store_url)
+    try:
+        async with store.write() as transaction:
+            for table in tables.metadata.sorted_tables:
+                assert (await transaction.execute(sa.select(sa.func.count()).select_from(table))).scalar_one() == 0
+            transaction.changed("queue", UUID(int=1))
+    finally:
+        await store.close()
 
 
 async def test_redis_answers_and_is_empty(redis_url: str) -> None:

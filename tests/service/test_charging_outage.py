@@ -20,9 +20,9 @@ RATE = 6_000  # 100 a second
 
 
 async def test_a_call_survives_a_restart_of_the_server_and_is_settled(
-    postgres_server: PostgresServer, postgres_url: str
+    postgres_server: PostgresServer, postgres_store_url: str
 ) -> None:
-    store = await Store.open(postgres_url)
+    store = await Store.open(postgres_store_url)
     now = 0.0
     charging = Charging(store, uuid4(), structlog.get_logger(), lambda: now, lag=0)
     charging.start()

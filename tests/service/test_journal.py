@@ -439,8 +439,8 @@ async def test_a_call_that_no_database_takes_does_not_keep_the_others_from_it(st
 
 
 @pytest.mark.peer
-async def test_what_postgresql_refuses_is_told_from_a_server_that_is_away(postgres_url: str) -> None:
-    async with opened(postgres_url) as desk:
+async def test_what_postgresql_refuses_is_told_from_a_server_that_is_away(postgres_store_url: str) -> None:
+    async with opened(postgres_store_url) as desk:
         too_long, too_large = desk.begin(source_type="x" * 17), desk.begin()
         too_large.end_status = 2**40
         good = desk.begin()
@@ -454,10 +454,10 @@ async def test_what_postgresql_refuses_is_told_from_a_server_that_is_away(postgr
 
 @pytest.mark.peer
 async def test_a_postgresql_server_that_goes_away_and_comes_back(
-    postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_server: PostgresServer, postgres_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "LAST_RETRY", 0.05)
-    async with opened(postgres_url) as desk:
+    async with opened(postgres_store_url) as desk:
         before = desk.begin()
         await desk.journal.stored(before)
         postgres_server.stop()

@@ -31,8 +31,8 @@ def has(here: Process, number: str) -> Callable[[], bool]:
 
 
 @pytest.mark.peer
-async def test_another_process_on_postgresql_has_it_within_a_tenth_of_a_second(postgres_url: str) -> None:
-    async with process(postgres_url, listen=True) as one, process(postgres_url, listen=True) as two:
+async def test_another_process_on_postgresql_has_it_within_a_tenth_of_a_second(postgres_store_url: str) -> None:
+    async with process(postgres_store_url, listen=True) as one, process(postgres_store_url, listen=True) as two:
         row = await write(one, NUMBER)
         assert await until(has(two, NUMBER)) < VISIBLE
         async with two.store.write() as transaction:
@@ -41,8 +41,8 @@ async def test_another_process_on_postgresql_has_it_within_a_tenth_of_a_second(p
 
 
 @pytest.mark.peer
-async def test_what_is_rolled_back_is_not_told(postgres_url: str) -> None:
-    async with process(postgres_url, listen=True) as one, process(postgres_url, listen=True) as two:
+async def test_what_is_rolled_back_is_not_told(postgres_store_url: str) -> None:
+    async with process(postgres_store_url, listen=True) as one, process(postgres_store_url, listen=True) as two:
         with pytest.raises(RuntimeError):
             async with one.store.write() as transaction:
                 await add_number(transaction, NUMBER)
@@ -53,9 +53,9 @@ async def test_what_is_rolled_back_is_not_told(postgres_url: str) -> None:
 
 
 @pytest.mark.peer
-async def test_writers_at_the_same_time_lose_none_of_their_changes(postgres_url: str) -> None:
+async def test_writers_at_the_same_time_lose_none_of_their_changes(postgres_store_url: str) -> None:
     """Ids are given out when a row is written and show when it is committed: without a lock a reader would pass by."""
-    async with process(postgres_url, listen=True) as one, process(postgres_url, listen=True) as two:
+    async with process(postgres_store_url, listen=True) as one, process(postgres_store_url, listen=True) as two:
 
         async def writes(here: Process, first: int) -> None:
             for index in range(40):
@@ -69,12 +69,15 @@ async def test_writers_at_the_same_time_lose_none_of_their_changes(postgres_url:
 
 @pytest.mark.peer
 async def test_connections_that_are_cut_are_made_again_and_nothing_is_missed(
-    postgres_url: str, postgres_server: PostgresServer
+    postgres_store_url: str, postgres_server: PostgresServer
 ) -> None:
-    async with process(postgres_url, listen=True) as one, process(postgres_url, listen=True, poll=POLL) as two:
+    async with (
+        process(postgres_store_url, listen=True) as one,
+        process(postgres_store_url, listen=True, poll=POLL) as two,
+    ):
         await write(one, NUMBER)
         await until(has(two, NUMBER))
-        postgres_server.terminate_connections(database(postgres_url))
+        postgres_server.terminate_connections(database(postgres_store_url))
         await until(lambda: "notices of PostgreSQL: connection lost, trying again" in two.log.events("warning"))
         await write(one, OTHER)
         assert await until(has(two, OTHER)) < STALE
@@ -86,9 +89,9 @@ async def test_connections_that_are_cut_are_made_again_and_nothing_is_missed(
 
 @pytest.mark.peer
 async def test_a_server_that_is_away_changes_nothing_in_memory_and_is_caught_up_with(
-    postgres_url: str, postgres_server: PostgresServer
+    postgres_store_url: str, postgres_server: PostgresServer
 ) -> None:
-    async with process(postgres_url, listen=True, poll=0.1) as here:
+    async with process(postgres_store_url, listen=True, poll=0.1) as here:
         await write(here, NUMBER)
         await here.settled()
         postgres_server.stop()
@@ -100,7 +103,7 @@ async def test_a_server_that_is_away_changes_nothing_in_memory_and_is_caught_up_
             f"UPDATE numbers SET name = 'new' WHERE number = '{NUMBER}'; "
             f"INSERT INTO changes (kind, resource_id, key, tm_create) "
             f"SELECT 'number', id, number, now() FROM numbers",
-            database(postgres_url),
+            database(postgres_store_url),
         )
         began = asyncio.get_running_loop().time()
         await until(lambda: here.directory.numbers[NUMBER].name == "new")
@@ -112,9 +115,9 @@ async def test_a_server_that_is_away_changes_nothing_in_memory_and_is_caught_up_
 
 @pytest.mark.peer
 async def test_changes_that_were_deleted_while_it_was_cut_off_lead_to_reading_everything(
-    postgres_url: str, postgres_server: PostgresServer
+    postgres_store_url: str, postgres_server: PostgresServer
 ) -> None:
-    async with process(postgres_url, listen=True, poll=0.1) as here:
+    async with process(postgres_store_url, listen=True, poll=0.1) as here:
         await write(here, NUMBER)
         await here.settled()
         postgres_server.stop()
@@ -123,7 +126,7 @@ async def test_changes_that_were_deleted_while_it_was_cut_off_lead_to_reading_ev
         postgres_server.execute(
             f"UPDATE numbers SET name = 'new' WHERE number = '{NUMBER}'; DELETE FROM changes; "
             "INSERT INTO changes (kind, resource_id, key, tm_create) VALUES ('node', gen_random_uuid(), '', now())",
-            database(postgres_url),
+            database(postgres_store_url),
         )
         await until(lambda: here.feed.resynchronisations == 1)
         assert here.directory.numbers[NUMBER].name == "new"

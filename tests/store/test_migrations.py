@@ -55,17 +55,19 @@ def value_for(column: sa.Column[Any]) -> Any:
 
 
 @pytest.mark.parametrize("before", [None, *revisions()[:-1]])
-async def test_a_database_of_every_revision_becomes_todays_with_its_rows(store_url: str, before: str | None) -> None:
+async def test_a_database_of_every_revision_becomes_todays_with_its_rows(
+    empty_store_url: str, before: str | None
+) -> None:
     filled: list[str] = []
     if before is not None:
-        engines = open_engines(store_url)
+        engines = open_engines(empty_store_url)
         await upgrade(engines, before)
         async with engines.write() as connection:
             filled = await connection.run_sync(one_row_each)
             await connection.commit()
         await engines.close()
         assert "calls" in filled
-    store = await Store.open(store_url)
+    store = await Store.open(empty_store_url)
     try:
         async with store.write() as transaction:
             assert await transaction.connection.run_sync(differences) == []
