@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api.auth import Caller, Permission, Who, guarded
 from api.errors import ApiError
-from api.fields import Body, Detail, Name, Times, given
+from api.fields import Body, Detail, Name, Times, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.passwords import LONGEST, SHORTEST, hash_password
 from api.resource import Resource
@@ -62,13 +62,13 @@ class AgentCreate(Body):
 class AgentUpdate(Body):
     """What is to change. A new password ends every token that was given for the old one."""
 
-    password: Password | None = None
+    password: Password = absent()
     name: Name | None = None
     detail: Detail | None = None
-    permission: Permission | None = None
+    permission: Permission = absent()
     addresses: Addresses | None = None
-    status: Status | None = None
-    ring_method: RingMethod | None = None
+    status: Status = absent()
+    ring_method: RingMethod = absent()
     tag_ids: Tags | None = None
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
 from api.errors import ApiError, fault_in, not_found
-from api.fields import Body, Detail, Name, Times, Timestamp, given
+from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
@@ -48,7 +48,7 @@ class BillingAccountUpdate(Body):
 
     name: Name | None = None
     detail: Detail | None = None
-    tier: Tier | None = None
+    tier: Tier = absent()
 
 
 class TopUp(Body):

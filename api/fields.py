@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from api.errors import ApiError, Violation
+from api.errors import ApiError
 from routing.identifiers import NIL
 from routing.models import Text
 from store.times import api_time
@@ -49,8 +49,12 @@ class Body(BaseModel):
         take `false` for 0, `"yes"` for true and 0 for the year 1970. And a text is one that can be kept."""
         if isinstance(value, str):
             _printable(value)
-        if value is None or info.field_name is None or info.context == ALL_TEXT:
+        if info.field_name is None or info.context == ALL_TEXT:
             return value
+        if value is None:
+            if _ever_null(cls, info.field_name):
+                return value
+            raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "cannot be null; write a value, or leave it out")
         kind = _kind(cls, info.field_name)
         if kind == "number" and (isinstance(value, bool | str)):
             raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "is no number; write it without quotes")
@@ -67,12 +71,18 @@ _KINDS: Mapping[Any, str] = {int: "number", float: "number", bool: "boolean", da
 @cache
 def _kind(model: type[BaseModel], name: str) -> str:
     """What JSON has to have for this field; "" where pydantic sees to it, or it may be several things."""
-    kinds = {_KINDS.get(found, "") for found in _members(model.model_fields[name].annotation)}
+    kinds = {_KINDS.get(found, "") for found in _members(model.model_fields[name].annotation) if found is not NoneType}
     return kinds.pop() if len(kinds) == 1 else ""
 
 
+@cache
+def _ever_null(model: type[BaseModel], name: str) -> bool:
+    """Whether this field may be null."""
+    return NoneType in _members(model.model_fields[name].annotation)
+
+
 def _members(annotation: Any) -> Iterator[Any]:
-    """The types of a union, without None and without what is annotated to them."""
+    """The types of a union, without what is annotated to them."""
     if get_origin(annotation) in (Union, UnionType):
         for inner in get_args(annotation):
             yield from _members(inner)
@@ -80,7 +90,7 @@ def _members(annotation: Any) -> Iterator[Any]:
         yield from _members(get_args(annotation)[0])
     elif annotation is AwareDatetime:
         yield datetime
-    elif annotation is not NoneType:
+    else:
         yield annotation
 
 
@@ -145,19 +155,21 @@ class Times(BaseModel):
     tm_delete: Timestamp | None
 
 
+def absent() -> Any:
+    """The default of a PUT's field that cannot be cleared: `tier: Tier = absent()`. Left out, it keeps what it is; null
+    is refused, and the document does not have it."""
+    return Field(default_factory=_nothing)
+
+
+def _nothing() -> None:
+    return None
+
+
 def given(body: BaseModel, cleared: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that a PUT sets. Fields that are absent keep what they have; null, or the nil UUID, puts what
-    `cleared` has for the field. Raises ApiError for a null where there is nothing to clear to."""
-    values: dict[str, Any] = {}
-    for name, value in body.model_dump(exclude_unset=True).items():
-        if value is None:
-            if name not in cleared:
-                problem = "cannot be empty; leave it out to keep what it is"
-                violation = Violation(field=name, reason="INVALID_REQUEST_PARAMETER", message=problem)
-                raise ApiError("INVALID_REQUEST_PARAMETER", f"{name}: {problem}", details=[violation])
-            value = cleared[name]
-        values[name] = value
-    return values
+    `cleared` has for the field, and it has something for each that can be null."""
+    values = body.model_dump(exclude_unset=True)
+    return {name: cleared[name] if value is None else value for name, value in values.items()}
 
 
 def refuse_declared(row: Mapping[str, Any], resource: str) -> None:
@@ -178,6 +190,7 @@ __all__ = [
     "Name",
     "Times",
     "Timestamp",
+    "absent",
     "given",
     "refuse_declared",
 ]

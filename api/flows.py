@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
 from api.errors import ApiError, Violation
-from api.fields import Body, Detail, Name, Times, given, refuse_declared
+from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
@@ -65,7 +65,7 @@ class FlowUpdate(Body):
 
     name: Name | None = None
     detail: Detail | None = None
-    actions: Actions | None = None
+    actions: Actions = absent()
     on_complete_flow_id: UUID | None = None
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.auth import Who, guarded
 from api.errors import fault_in
-from api.fields import Body, Detail, Name, Times, given
+from api.fields import Body, Detail, Name, Times, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
@@ -57,7 +57,7 @@ class QueueUpdate(Body):
 
     name: Name | None = None
     detail: Detail | None = None
-    routing_method: RoutingMethod | None = None
+    routing_method: RoutingMethod = absent()
     tag_ids: Ids | None = None
     agent_ids: Ids | None = None
     wait_timeout: Milliseconds | None = None

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from api.errors import invalid
+from api.fields import absent
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -19,8 +20,9 @@ M = TypeVar("M", bound=BaseModel)
 def fields_of(
     model: type[BaseModel], *, without: Collection[str] = (), optional: bool = False
 ) -> Callable[[type[M]], type[M]]:
-    """Give the decorated class the fields of `model` before its own. `optional`: each may be left out or null, as in
-    a PUT. The validators of `model` that see more than one field do not come along: `checked` runs them."""
+    """Give the decorated class the fields of `model` before its own. `optional`: each may be left out, as in a PUT,
+    and those that have a default may be null. The validators of `model` that see more than one field do not come
+    along: `checked` runs them."""
 
     def decorate(shape: type[M]) -> type[M]:
         fields: dict[str, Any] = {
@@ -42,7 +44,8 @@ def _plain(field: FieldInfo) -> Any:
 
 
 def _optional(field: FieldInfo) -> Any:
-    return (field.rebuild_annotation() | None, None)
+    kind = field.rebuild_annotation()
+    return (kind, absent()) if field.is_required() else (kind | None, None)
 
 
 def checked(model: type[M], values: dict[str, Any], context: dict[str, Any] | None = None) -> M:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api.auth import Who, guarded
-from api.fields import Body, Detail, Name, Times, Timestamp, given
+from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
@@ -85,10 +85,10 @@ class WebhookUpdate(Body):
 
     name: Name | None = None
     detail: Detail | None = None
-    uri: WebAddress | None = None
-    secret: Secret | None = None
+    uri: WebAddress = absent()
+    secret: Secret = absent()
     events: Types | None = None
-    enabled: bool | None = None
+    enabled: bool = absent()
 
 
 class Delivery(BaseModel):
