@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.call_media import CallMedia
 from engine.media.negotiation import NotAcceptable
 from engine.media.port import MediaPort
 from engine.media.ports import NoPortError
@@ -20,6 +21,7 @@ from engine.sip.uas import UasSession
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge
+    from engine.media.feed import Feed, Tap
     from engine.outgoing_call import OutgoingCall
     from engine.user_agent import UserAgent
 
@@ -45,6 +47,7 @@ class Call:
         "_acknowledged",
         "_ended",
         "_media",
+        "_orders",
         "_rang",
         "agent",
         "answered_at",
@@ -94,6 +97,7 @@ class Call:
         self._ended: asyncio.Event | None = None
         self._acknowledged: asyncio.Event | None = None
         self._media: MediaPort | None = None
+        self._orders: CallMedia | None = None  # made by the first order that needs it
         self._rang = False
         session.user = self
 
@@ -247,6 +251,53 @@ class Call:
             await self._bring_media_home()
         assert self._media is not None
         await self._media.echo(seconds)
+
+    async def play(self, feed: "Feed", until: str = "") -> str:
+        """Plays `feed` to its end. A key in `until` stops it, stays in the buffer, and is returned; "" otherwise.
+
+        An unanswered call whose `progress` has sent our description hears it as early media; any other is answered
+        first. A later `play` takes the place of this one, which then returns. Cancelling it stops the sound at once.
+        Raises CallEnded, and what is in MEDIA_FAILURES.
+        """
+        return await self._media_orders().play(feed, until)
+
+    async def key(self, timeout: float | None = None) -> str:  # noqa: ASYNC109 - running out of it is no error
+        """The next key ("0" to "9", "*", "#", "A" to "D"); "" when none came within `timeout` seconds.
+
+        Keys are kept (64, the oldest go first) from when our media is opened: by RFC 4733, by SIP INFO, and as tones
+        where the engine is told to hear them. Raises CallEnded, and what is in MEDIA_FAILURES.
+        """
+        return await self._media_orders().key(timeout)
+
+    async def listen(self) -> None:
+        """Opens our media without playing; answers first if need be. Raises as `play` does."""
+        await self._media_orders().listen()
+
+    def forget_keys(self) -> None:
+        """Throws away the keys that nobody has asked for."""
+        if self._orders is not None:
+            self._orders.forget_keys()
+
+    async def send_keys(self, digits: str, duration: float = 0.1, interval: float = 0.1) -> None:
+        """Presses `digits` for the peer, `duration` seconds each with `interval` seconds between them; "," is a pause.
+
+        By RFC 4733, or by SIP INFO where the peer took no telephone-event. Raises as `play` does.
+        """
+        await self._media_orders().send_keys(digits, duration, interval)
+
+    def attach(self, tap: "Tap") -> None:
+        """From now on `tap` hears the peer. Raises RuntimeError while our media is not open (`listen` opens it)."""
+        self._media_orders().attach(tap)
+
+    def detach(self, tap: "Tap") -> None:
+        """`tap` hears no more; nothing where it did not."""
+        if self._orders is not None:
+            self._orders.detach(tap)
+
+    def _media_orders(self) -> CallMedia:
+        if self._orders is None:
+            self._orders = CallMedia(self)
+        return self._orders
 
     async def _bring_media_home(self) -> None:
         """The peer's media went elsewhere (to another leg): offer our own port, by re-INVITE."""

@@ -4,10 +4,15 @@ The flow that connects keeps the caller when the number that it called refuses o
 this in the caller's place: what is for the caller goes through, what would end the call ends only this leg.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flows.contracts import CallEnded, CallLeg, LegBridge
+from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg, LegBridge
+
+if TYPE_CHECKING:
+    from engine.media.feed import Feed, Tap
+
+T = TypeVar("T")
 
 
 def _always() -> bool:
@@ -21,13 +26,14 @@ class LocalLeg:
     makes a leg that takes no orders at all, for what runs after a call.
     """
 
-    __slots__ = ("_answered", "_caller", "_claim", "_over", "answered_at", "end_reason", "end_status")
+    __slots__ = ("_answered", "_caller", "_claim", "_early", "_over", "answered_at", "end_reason", "end_status")
 
     def __init__(self, caller: CallLeg, claim: Callable[[], bool] = _always, *, over: bool = False) -> None:
         self._caller = caller
         self._claim = claim
         self._over = over
         self._answered = False
+        self._early = False  # our description was sent in a 183: what plays now need not answer
         self.end_status = 0
         self.end_reason = ""
         self.answered_at: float | None = None
@@ -78,6 +84,7 @@ class LocalLeg:
                 self._over = True
                 raise CallEnded("another destination was quicker")
             self._answered = True
+            self._early = False
 
     def ringing(self) -> None:
         """To the caller."""
@@ -88,6 +95,7 @@ class LocalLeg:
         """To the caller."""
         self._check()
         self._caller.progress(body)
+        self._early = not self._answered
 
     def answer(self, body: bytes = b"") -> None:
         """Answers the caller."""
@@ -130,10 +138,54 @@ class LocalLeg:
     async def echo(self, seconds: float | None) -> None:
         """As the caller's; it answers."""
         self._take()
+        await self._with_media(self._caller.echo(seconds))
+
+    async def play(self, feed: "Feed", until: str = "") -> str:
+        """To the caller."""
+        self._open()
+        return await self._with_media(self._caller.play(feed, until))
+
+    async def key(self, timeout: float | None = None) -> str:  # noqa: ASYNC109 - running out of it is no error
+        """Of the caller."""
+        self._open()
+        return await self._with_media(self._caller.key(timeout))
+
+    async def listen(self) -> None:
+        """As the caller's; it answers."""
+        self._open()
+        await self._with_media(self._caller.listen())
+
+    def forget_keys(self) -> None:
+        """Of the caller."""
+        self._check()
+        self._caller.forget_keys()
+
+    async def send_keys(self, digits: str, duration: float, interval: float) -> None:
+        """To the caller."""
+        self._open()
+        await self._with_media(self._caller.send_keys(digits, duration, interval))
+
+    def attach(self, tap: "Tap") -> None:
+        """To the caller's media."""
+        self._check()
+        self._caller.attach(tap)
+
+    def detach(self, tap: "Tap") -> None:
+        """From the caller's media, of a leg that is over too."""
+        self._caller.detach(tap)
+
+    def _open(self) -> None:
+        """Before what answers the caller, unless this leg's early media is what it hears."""
+        if not self._early:
+            self._take()
+        else:
+            self._check()
+
+    async def _with_media(self, order: Awaitable[T]) -> T:
         try:
-            await self._caller.echo(seconds)
-        except Exception:
-            self._answered = self._caller.answered
+            return await order
+        except MEDIA_FAILURES:
+            self._answered = self._answered and self._caller.answered
             raise
 
     def bridge(self, leg: Any) -> LegBridge:
