@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from engine.media.codecs import Codec, by_name
 from engine.media.latch import Address
+from engine.media.srtp import Keys
 from engine.sip import sdp
 from engine.sip.grammar import ParseError
 
@@ -45,21 +47,37 @@ class Agreed(NamedTuple):
 
     remote: Address
     """Where the peer's description wants media."""
+    rtcp: Address
+    """Where it wants RTCP: `a=rtcp` (RFC 3605), the port above, or the same one where both agreed to `rtcp-mux`."""
     listening: bool
     """Whether the peer wants to be sent anything: false while it holds us (RFC 3264 §8.4)."""
+    talking: bool
+    """Whether the peer sends anything: false where it is recvonly or inactive, so that its silence is no fault."""
     payload_types: Mapping[int, int]
     """The numbers that the peer sends, each with the number that it wants to be sent for the same format."""
     events: int | None
-    """The peer's number for RFC 4733 events, None where it takes none."""
+    """The peer's number for RFC 4733 events on the clock of `codec`, None where it takes none."""
+    codec: Codec
+    """What we send."""
+    codec_payload_type: int
+    """The peer's number for `codec`."""
+    codecs: Mapping[int, Codec]
+    """What the peer may send, by its numbers: it may change from packet to packet (RFC 3264 §5.1)."""
+    event_types: frozenset[int]
+    """The numbers of the events that the peer may send."""
+    rtcp_mux: bool
+    """RTP and RTCP share one port (RFC 5761)."""
+    packet: int
+    """Milliseconds of a packet that we send: 20, or 10 where the peer's `maxptime` is below 20."""
+    crypto: Keys | None
+    """The keys of SRTP (RFC 4568), None where media is plain."""
 
 
 class _Answer(NamedTuple):
     """What is remembered of an answer: all that follows its port, and the agreement without the address."""
 
     tail: bytes
-    listening: bool
-    payload_types: Mapping[int, int]
-    events: int | None
+    agreed: Agreed
 
 
 _memo: dict[bytes, _Answer] = {}
@@ -83,7 +101,7 @@ def answer(offer: bytes, host: str, port: int, session_id: int, version: int) ->
     remote = (_numeric(address.decode("ascii")), int(number))
     return (
         _compose(host, port, session_id, version, known.tail),
-        Agreed(remote, known.listening, known.payload_types, known.events),
+        known.agreed._replace(remote=remote, rtcp=(remote[0], remote[1] + 1)),
     )
 
 
@@ -114,7 +132,29 @@ def accept(ours: bytes, theirs: bytes) -> Agreed:
     if not any(mine.matches(codec) for codec in remote.codecs for mine in offered):
         raise NotAcceptable("no codec in common")
     listening = remote.direction in _LISTENING
-    return Agreed((_numeric(remote.address), remote.port), listening, pairs, remote.telephone_event)
+    return _skeleton((_numeric(remote.address), remote.port), listening, pairs, remote.telephone_event, taken)
+
+
+def _skeleton(
+    remote: Address, listening: bool, pairs: dict[int, int], events: int | None, taken: list[sdp.Codec]
+) -> Agreed:
+    known = {codec.payload_type: ours for codec in taken if (ours := by_name(codec.name)) is not None}
+    number = next(iter(known))
+    return Agreed(
+        remote,
+        (remote[0], remote[1] + 1),
+        listening,
+        True,
+        pairs,
+        events,
+        known[number],
+        number,
+        known,
+        frozenset(() if events is None else (events,)),
+        False,
+        20,
+        None,
+    )
 
 
 def _full_answer(body: bytes, host: str, port: int, session_id: int, version: int) -> tuple[bytes, Agreed]:
@@ -130,13 +170,13 @@ def _full_answer(body: bytes, host: str, port: int, session_id: int, version: in
     events = next((codec.payload_type for codec in codecs if codec.matches(sdp.TELEPHONE_EVENT)), None)
     numbers = {codec.payload_type: codec.payload_type for codec in codecs}
     remote = (_numeric(address), theirs.media[at].port)
-    return bytes(ours), Agreed(remote, listening, numbers, events)
+    return bytes(ours), _skeleton(remote, listening, numbers, events, codecs)
 
 
 def _remember(tail: bytes, whole: bytes, agreed: Agreed, host: str, port: int, session_id: int, version: int) -> None:
     start = b"\r\nm=audio %d " % port
     at = whole.find(start)
-    known = _Answer(whole[at + len(start) :], agreed.listening, agreed.payload_types, agreed.events)
+    known = _Answer(whole[at + len(start) :], agreed)
     # Only what the short path writes exactly as the full one does may take the short path.
     if at >= 0 and _compose(host, port, session_id, version, known.tail) == whole:
         if len(_memo) >= _MEMO_SIZE:

@@ -63,10 +63,14 @@ class Codec(NamedTuple):
 
 PCMU: Final = Codec("PCMU", 8000, 0)
 PCMA: Final = Codec("PCMA", 8000, 8)
+G722: Final = Codec("G722", 8000, 9)
+"""Its clock is 8000 by a historic error: its sound has 16 kHz (RFC 3551 §4.5.2)."""
+OPUS: Final = Codec("opus", 48000, 111, "useinbandfec=1", 2)
+"""Always written with two channels; what is sent is mono as long as nobody says `stereo=1` (RFC 7587 §7)."""
 TELEPHONE_EVENT: Final = Codec("telephone-event", 8000, 101, "0-16")
 _EVENTS: Final = "telephone-event"
 
-# RFC 3551 §6, table 4: payload types that mean something without an rtpmap. G722's clock is 8000 by a historic error.
+# RFC 3551 §6, table 4: payload types that mean something without an rtpmap.
 _STATIC: Final = {
     str(codec.payload_type): codec
     for codec in (
@@ -74,7 +78,7 @@ _STATIC: Final = {
         Codec("GSM", 8000, 3),
         Codec("G723", 8000, 4),
         PCMA,
-        Codec("G722", 8000, 9),
+        G722,
         Codec("CN", 8000, 13),
         Codec("G728", 8000, 15),
         Codec("G729", 8000, 18),

@@ -39,7 +39,12 @@ def test_a_plain_offer_is_answered() -> None:
         b"v=0\r\no=- 7 8 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
         b"m=audio 16384 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
     )
-    assert agreed == (("198.51.100.1", 4000), True, {0: 0}, None)
+    assert (agreed.remote, agreed.listening, agreed.payload_types, agreed.events) == (
+        ("198.51.100.1", 4000),
+        True,
+        {0: 0},
+        None,
+    )
 
 
 def test_a_phones_offer_on_hold_with_events() -> None:
@@ -49,7 +54,8 @@ def test_a_phones_offer_on_hold_with_events() -> None:
     assert "a=rtpmap:96 telephone-event/8000" in lines
     assert "a=ptime:30" in lines
     assert lines[-1] == "a=recvonly"
-    assert agreed == (("198.51.100.1", 4000), False, {8: 8, 0: 0, 96: 96}, 96)
+    assert (agreed.remote, agreed.listening, agreed.events) == (("198.51.100.1", 4000), False, 96)
+    assert agreed.payload_types == {8: 8, 0: 0, 96: 96}
 
 
 def test_the_second_answer_is_the_one_the_full_path_would_write() -> None:
@@ -180,7 +186,9 @@ def test_our_offer_names_codecs_in_the_order_wanted() -> None:
 def test_an_answer_to_our_offer() -> None:
     ours = negotiation.offer(HOST, PORT, 1, 1)
     theirs = description("m=audio 4000 RTP/AVP 8 96", "a=rtpmap:96 telephone-event/8000", "a=sendonly")
-    assert negotiation.accept(ours, theirs) == (("198.51.100.1", 4000), False, {8: 8, 101: 96}, 96)
+    agreed = negotiation.accept(ours, theirs)
+    assert (agreed.remote, agreed.listening, agreed.events) == (("198.51.100.1", 4000), False, 96)
+    assert agreed.payload_types == {8: 8, 101: 96}
 
 
 @pytest.mark.parametrize(
