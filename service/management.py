@@ -68,12 +68,11 @@ class Management:
         self._news: set[asyncio.Task[None]] = set()
 
     async def prepare(self) -> None:
-        """Close what earlier runs left open, and be ready to take calls down. Raises StoreError."""
+        """Be ready to take calls down. Raises StoreError."""
         try:
             self.made_up_key = await bootstrap(self._storage.store, self._settings.api.admin_key)
-            await self.upkeep.recover(starting=True)
         except SQLAlchemyError as error:
-            raise StoreError(f"{self._storage.store.url} cannot be used: {reason(error)}") from error
+            raise self._unusable(error) from error
         self.journal.start()
         self.charging.start()
         self._node.env.charging = self.charging
@@ -81,7 +80,12 @@ class Management:
             self._node.env.calls.observers.append(self.metrics)
 
     async def start(self) -> None:
-        """Begin with everything else. Raises ApiListenError."""
+        """Close what earlier runs left open, and begin with everything else. Raises StoreError, ApiListenError."""
+        try:
+            # Not before the listeners are open: on them, another engine of this name would still have its calls.
+            await self.upkeep.recover(starting=True)
+        except SQLAlchemyError as error:
+            raise self._unusable(error) from error
         self.upkeep.start()
         self.webhooks.start()
         if self._settings.sip.probe_interval:
@@ -94,6 +98,9 @@ class Management:
         app = make_app(services, version=metadata.version("trunkline"), observe=self.metrics.request)
         self.server = ApiServer(app, self._settings.api.listen)
         await self.server.start()
+
+    def _unusable(self, error: SQLAlchemyError) -> StoreError:
+        return StoreError(f"{self._storage.store.url} cannot be used: {reason(error)}")
 
     async def close_api(self) -> None:
         """Before the calls end: no new work comes in."""

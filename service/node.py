@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import secrets
 import socket
 import ssl
 from collections.abc import Coroutine
@@ -199,9 +200,15 @@ class Node:
 
 
 def _node_name(configuration: Configuration) -> str:
-    """The same at every start, another one for each node: the host, and the address where several run on it."""
-    first = ListenUrl.parse(configuration.settings.sip.listen[0])
-    return f"{socket.gethostname()}/{bracketed(first.host)}:{first.port}"
+    """The same at every start, another one for each node: the host, and the address where several run on it.
+
+    Where the system chooses the port, no address is this node's alone, and none the same at the next start: such a
+    node has a new name every time.
+    """
+    listeners = [ListenUrl.parse(url) for url in configuration.settings.sip.listen]
+    named = next((listener for listener in listeners if listener.port), None)
+    own = f":{named.port}" if named else f"/{secrets.token_hex(4)}"
+    return f"{socket.gethostname()}/{bracketed((named or listeners[0]).host)}{own}"
 
 
 @cache

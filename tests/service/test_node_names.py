@@ -1,0 +1,83 @@
+"""A node's name says whose calls are its own earlier runs': two engines that run never take each other for dead."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from config.loading import load
+from engine.transport.listeners import ListenError
+from service.node import Node, python_flow_names
+from store import tables
+
+Run = Callable[..., None]
+CLIENT, OURS = "127.0.0.11", "+15551234567"
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def column(node: Any, wanted: sa.Column[Any]) -> list[Any]:
+    async with node.storage.store.read() as connection:
+        return list((await connection.execute(sa.select(wanted))).scalars())
+
+
+async def with_a_call(bench: Any, engine: Any) -> Any:
+    """A call that is up, and in the store."""
+    client = await bench.phone(CLIENT)
+    leg, outcome = await client.call(engine.address, OURS)
+    assert outcome.kind == "answered"
+    await bench.until(lambda: engine.node.management.journal.waiting == 0)
+    assert await column(engine.node, tables.calls.c.status) == ["progressing"]
+    return leg
+
+
+async def still_up(bench: Any, engine: Any, leg: Any) -> None:
+    assert await column(engine.node, tables.calls.c.status) == ["progressing"]
+    assert not bench.log.named("what a node left open is closed")
+    leg.hangup()
+    await leg.wait_ended()
+    await engine.quiet()
+    await bench.until(lambda: engine.node.management.journal.waiting == 0)
+    assert await column(engine.node, tables.calls.c.end_reason) == [""]
+
+
+def test_an_engine_that_is_started_twice_leaves_the_calls_of_the_first_alone(run: Run, store_url: str) -> None:
+    async def test(bench: Any) -> None:
+        listen = [f"udp://127.0.0.1:{free_port()}"]
+        engine = await bench.engine(store=store_url, sip={"listen": listen})
+        leg = await with_a_call(bench, engine)
+        again = Node(load(engine.path, environ={}, python_flows=python_flow_names))
+        with pytest.raises(ListenError, match="already in use"):
+            await again.start()
+        await again.close()
+        await still_up(bench, engine, leg)
+
+    run(test)
+
+
+def test_engines_on_ports_that_the_system_chose_are_two_nodes(run: Run, store_url: str) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=store_url)
+        leg = await with_a_call(bench, engine)
+        other = await bench.engine(store=store_url)
+        assert len(set(await column(other.node, tables.nodes.c.name))) == 2
+        await still_up(bench, engine, leg)
+
+    run(test)
+
+
+def test_the_name_is_that_of_the_first_address_that_stays(run: Run, store_url: str) -> None:
+    async def test(bench: Any) -> None:
+        port = free_port()
+        listen = ["udp://127.0.0.1:0", f"tcp://127.0.0.1:{port}"]
+        engine = await bench.engine(store=store_url, sip={"listen": listen})
+        assert engine.node.storage.life.name == f"{socket.gethostname()}/127.0.0.1:{port}"
+
+    run(test)
