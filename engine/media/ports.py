@@ -24,6 +24,10 @@ NARROW, WIDE = 2048, 32768
 _TRIES = 64
 """Ports tried for one call while other programs hold them."""
 
+_STEP = 37
+"""How far on the next is looked for where one is held. Another engine with this range keeps its idle sockets in one
+row (MAX_IDLE of them): trying the neighbours would walk along it until the tries are used up."""
+
 _STALE = 64
 """Datagrams thrown away at most when a socket is drained: more than the narrow buffer holds."""
 
@@ -125,6 +129,8 @@ class _Host:
             except OSError as error:
                 free.append(number)  # tried again when all others have had their turn
                 if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                    if len(free) > _TRIES:  # where all are tried in any case, no step may pass one over
+                        free.rotate(-_STEP)
                     continue
                 raise NoPortError(f"no RTP socket on {self._host}: {error.strerror}") from error
             return RtpSocket(sock, self._host, number, self)

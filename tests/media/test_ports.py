@@ -131,6 +131,18 @@ def test_ports_that_other_programs_hold_are_said_to_be_so() -> None:
     pool.close()
 
 
+def test_a_run_of_ports_that_another_engine_keeps_idle_is_stepped_over() -> None:
+    """Two engines on one host with one range: each keeps its idle sockets bound, hundreds of them in a row."""
+    other, pool = PortPool([HOST], 26100, 26499), PortPool([HOST], 26100, 26999)
+    kept = [other.acquire(HOST) for _ in range(200)]
+    port = pool.acquire(HOST)
+    assert port.port not in {one.port for one in kept}
+    for one in (port, *kept):
+        one.release()
+    pool.close()
+    other.close()
+
+
 def test_out_of_descriptors_is_an_error_of_the_call(pool: PortPool, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> socket.socket:
         raise OSError(errno.EMFILE, "Too many open files")
