@@ -14,6 +14,7 @@ from flows.address import Address
 from flows.call_log import CallLog
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.program import Program
+from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
 from routing.directory import Directory
 from routing.rows import NumberRow
@@ -76,6 +77,7 @@ class FlowEnvironment:
         resolve_host: Addresses of a webhook's host.
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is none to ask.
+        sounds: Where sounds and speech come from; None: nothing is played.
         charging: Who takes money for calls; None: nobody does.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
     """
@@ -99,6 +101,7 @@ class FlowEnvironment:
     own_address: str = ""
     fetch_number: NumberFetcher | None = None
     charging: Charging | None = None
+    sounds: Sounds | None = None
 
     def __post_init__(self) -> None:
         if self.calls.log is None:

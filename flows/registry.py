@@ -8,7 +8,9 @@ from flows.actions.answering import answer, hangup, progress, redirect, reject, 
 from flows.actions.call import call
 from flows.actions.conditions import condition_caller, condition_datetime, condition_variable
 from flows.actions.connect import connect
-from flows.actions.control import block, branch, echo, empty, fetch_flow, goto, sleep, stop, variable_set
+from flows.actions.control import block, branch, empty, fetch_flow, goto, sleep, stop, variable_set
+from flows.actions.digits import digits_receive, digits_send
+from flows.actions.sound import beep, echo, play, talk
 from flows.actions.webhook import webhook_send
 from flows.options import (
     BranchOptions,
@@ -16,16 +18,20 @@ from flows.options import (
     CallOptions,
     ConnectOptions,
     DatetimeConditionOptions,
+    DigitsReceiveOptions,
+    DigitsSendOptions,
     EchoOptions,
     FetchFlowOptions,
     GotoOptions,
     HangupOptions,
     NoOptions,
     Options,
+    PlayOptions,
     ProgressOptions,
     RedirectOptions,
     RejectOptions,
     SleepOptions,
+    TalkOptions,
     VariableConditionOptions,
     VariableSetOptions,
     WebhookOptions,
@@ -46,6 +52,8 @@ class Kind:
         media: What it can run on: a call, a message.
         ends: Nothing runs behind it.
         answers: The call is answered once it has run.
+        sounds: It opens our media: the call is answered once it has run, unless early media was begun before.
+        early: It begins early media, or what it runs may.
         before_answer: It has no meaning once the call is answered.
     """
 
@@ -55,13 +63,15 @@ class Kind:
     media: frozenset[str] = _CALL
     ends: bool = False
     answers: bool = False
+    sounds: bool = False
+    early: bool = False
     before_answer: bool = False
 
 
 KINDS: dict[str, Kind] = {
     "answer": Kind(answer, answers=True),
     "ringing": Kind(ringing),
-    "progress": Kind(progress, ProgressOptions),
+    "progress": Kind(progress, ProgressOptions, early=True),
     "reject": Kind(reject, RejectOptions, before_answer=True),
     "redirect": Kind(redirect, RedirectOptions, before_answer=True),
     "hangup": Kind(hangup, HangupOptions, ends=True),
@@ -72,11 +82,16 @@ KINDS: dict[str, Kind] = {
     "condition_datetime": Kind(condition_datetime, DatetimeConditionOptions, media=_ANY),
     "condition_caller": Kind(condition_caller, CallerConditionOptions, media=_ANY),
     "variable_set": Kind(variable_set, VariableSetOptions, media=_ANY),
-    "connect": Kind(connect, ConnectOptions, waits=True),
+    "connect": Kind(connect, ConnectOptions, waits=True, early=True),
     "call": Kind(call, CallOptions, media=_ANY),
+    "play": Kind(play, PlayOptions, waits=True, sounds=True),
+    "talk": Kind(talk, TalkOptions, waits=True, sounds=True),
+    "beep": Kind(beep, waits=True, sounds=True),
     "echo": Kind(echo, EchoOptions, waits=True, answers=True),
+    "digits_receive": Kind(digits_receive, DigitsReceiveOptions, waits=True, sounds=True),
+    "digits_send": Kind(digits_send, DigitsSendOptions, waits=True, sounds=True),
     "webhook_send": Kind(webhook_send, WebhookOptions, waits=True, media=_ANY),
-    "fetch_flow": Kind(fetch_flow, FetchFlowOptions, media=_ANY),
+    "fetch_flow": Kind(fetch_flow, FetchFlowOptions, media=_ANY, early=True),
     "stop": Kind(stop, media=_ANY, ends=True),
     "block": Kind(block, waits=True, ends=True),
     "empty": Kind(empty, media=_ANY),
@@ -84,17 +99,12 @@ KINDS: dict[str, Kind] = {
 
 LATER = frozenset(
     {
-        "beep",
         "conference_join",
-        "digits_receive",
-        "digits_send",
         "fetch",
         "message_send",
-        "play",
         "queue_join",
         "recording_start",
         "recording_stop",
-        "talk",
         "transfer",
     }
 )

@@ -123,25 +123,27 @@ def _jumps(check: _Check, options: Sequence[Options], places: dict[str, int]) ->
 def _reach(check: _Check, options: Sequence[Options], places: dict[str, int]) -> None:
     """Follows every way from the first action; what may not be reached, or not run there, is a fault.
 
-    `answered[i]` is whether on every way to action i the call has been answered by an action before it.
+    Of every action: whether on all ways to it the call has been answered, and whether on any early media was begun,
+    in which sound is heard without an answer.
     """
-    size = len(check.parts)
-    answered: list[bool | None] = [None] * size
-    waiting = [(0, False)]
+    states: list[tuple[bool, bool] | None] = [None] * len(check.parts)
+    waiting = [(0, (False, False))]
     while waiting:
         index, state = waiting.pop()
-        before = answered[index]
-        merged = state if before is None else (before and state)
-        if merged is before:
+        before = states[index]
+        merged = state if before is None else (before[0] and state[0], before[1] or state[1])
+        if merged == before:
             continue
-        answered[index] = merged
+        states[index] = merged
+        answered, early = merged
         kind = KINDS[check.parts[index].type]
-        after = merged or kind.answers
-        waiting += [(following, after) for following in _following(check, options, places, index, kind)]
-    for index, certain in enumerate(answered):
-        if certain is None:
+        answered = answered or kind.answers or (kind.sounds and not early)
+        early = early or kind.early
+        waiting += [(following, (answered, early)) for following in _following(check, options, places, index, kind)]
+    for index, found in enumerate(states):
+        if found is None:
             check.fault(index, (), "is never reached; remove it, or jump to it from another action")
-        elif certain and KINDS[check.parts[index].type].before_answer:
+        elif found[0] and KINDS[check.parts[index].type].before_answer:
             problem = "cannot run here, because the call has been answered before; use hangup instead"
             check.fault(index, ("type",), problem)
 

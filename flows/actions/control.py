@@ -1,8 +1,7 @@
-"""The way through the flow: goto, branch, sleep, variable_set, fetch_flow, stop, block, empty; and echo."""
+"""The way through the flow: goto, branch, sleep, variable_set, fetch_flow, stop, block, empty."""
 
 from flows.options import (
     BranchOptions,
-    EchoOptions,
     FetchFlowOptions,
     GotoOptions,
     NoOptions,
@@ -35,11 +34,6 @@ def branch(run: Run, option: BranchOptions) -> int | None:
 async def sleep(run: Run, option: SleepOptions) -> None:
     """Waits; the hangup ends it."""
     await run.call.sleep(option.duration / 1000)
-
-
-async def echo(run: Run, option: EchoOptions) -> None:
-    """Sends the caller's media back. The call is answered by it."""
-    await run.call.echo(option.duration / 1000 if option.duration else None)
 
 
 def variable_set(run: Run, option: VariableSetOptions) -> None:

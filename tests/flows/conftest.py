@@ -72,6 +72,11 @@ class FakeCall:
         self.sleeping: float | None = None
         self.bridged: list[FakeLeg] = []
         self.refuse_bridge: Exception | None = None
+        self.early = False
+        self.typed: list[str | float] = []
+        """Keys, and seconds before the next one."""
+        self.taps: list[Any] = []
+        self.on_play: Any = None
 
     @property
     def status(self) -> str:
@@ -107,6 +112,7 @@ class FakeCall:
     def progress(self, body: bytes = b"") -> None:
         self._order("progress")
         self.status = "ringing"
+        self.early = True
 
     def answer(self, body: bytes = b"") -> None:
         if self.refuse_answer:
@@ -160,6 +166,51 @@ class FakeCall:
         else:
             self.clock.now += seconds
             await asyncio.sleep(0)
+
+    async def play(self, feed: Any, until: str = "") -> str:
+        await self.listen()
+        self._order(("play", feed.name, until) if until else ("play", feed.name))
+        if self.on_play is not None:
+            await self.on_play(feed)
+        if self.typed and str(self.typed[0]) in until:
+            return str(self.typed[0])
+        self.clock.now += feed.seconds
+        await asyncio.sleep(0)
+        return ""
+
+    async def key(self, timeout: float | None = None) -> str:  # noqa: ASYNC109
+        while self.typed and isinstance(self.typed[0], float):
+            wait = self.typed[0]
+            if timeout is not None and wait > timeout:
+                self.typed[0] = wait - timeout
+                break
+            self.clock.now += wait
+            timeout = None if timeout is None else timeout - wait
+            del self.typed[0]
+        if self.typed and isinstance(self.typed[0], str):
+            return str(self.typed.pop(0))
+        self.clock.now += timeout or 0.0
+        return ""
+
+    async def listen(self) -> None:
+        if self.ended_at is not None:
+            raise CallEnded("the call is over")
+        if not self.answered and not self.early:
+            self.answer()
+
+    def forget_keys(self) -> None:
+        self.typed.clear()
+
+    async def send_keys(self, digits: str, duration: float, interval: float) -> None:
+        await self.listen()
+        self._order(("send_keys", digits, duration, interval))
+
+    def attach(self, tap: Any) -> None:
+        self.taps.append(tap)
+
+    def detach(self, tap: Any) -> None:
+        if tap in self.taps:
+            self.taps.remove(tap)
 
     def bridge(self, leg: "FakeLeg") -> FakeBridge:
         if self.refuse_bridge:
@@ -232,6 +283,40 @@ class FakeAgent:
         return leg
 
 
+class FakeSound:
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name, self.seconds = name, seconds
+
+    def feed(self, loop: int = 1) -> Any:
+        return SimpleNamespace(name=self.name if loop == 1 else f"{self.name} x{loop}", seconds=self.seconds * loop)
+
+
+class FakeSounds:
+    """Every source lasts a second, unless `script` has its seconds or its failure."""
+
+    def __init__(self) -> None:
+        self.script: dict[str, Any] = {}
+        self.asked: list[Any] = []
+
+    async def load(self, source: str) -> FakeSound:
+        self.asked.append(source)
+        found = self.script.get(source, 1.0)
+        await asyncio.sleep(0)
+        if isinstance(found, asyncio.Event):
+            await found.wait()
+            found = 1.0
+        if isinstance(found, Exception):
+            raise found
+        return FakeSound(source, found)
+
+    async def speech(self, text: str, language: str = "en-US", gender: str = "female", voice: str = "") -> FakeSound:
+        self.asked.append((text, language, gender, voice))
+        found = self.script.get(text, 1.0)
+        if isinstance(found, Exception):
+            raise found
+        return FakeSound(f"say {text}", found)
+
+
 class FakeLog:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -262,6 +347,7 @@ class World:
         ]
         self.numbers: list[Number] = []
         self._fill()
+        self.sounds = FakeSounds()
         self.env = FlowEnvironment(
             agent=self.agent,
             router=Router(self.directory, self.board, self.settings),
@@ -271,6 +357,7 @@ class World:
             log=self.log,
             clock=self.clock,
             wall=lambda: 1_700_000_000.0,
+            sounds=self.sounds,
         )
 
     def _fill(self) -> None:

@@ -51,10 +51,6 @@ SENTENCES = [
         'flow "f", action 2 (fly): type: "fly" is no action; use one of: ' + ", ".join(KINDS),
     ),
     (
-        [action("play", sources=[])],
-        'flow "f", action 1 (play): type: "play" is not built into this version; remove the action or use another',
-    ),
-    (
         [action("goto", target_id="nowhere")],
         "flow \"f\", action 1 (goto): option.target_id: there is no action with the id 'nowhere'; "
         "write one of this flow's ids",

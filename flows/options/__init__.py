@@ -1,0 +1,47 @@
+"""The options of every action, with their defaults. What is not named here is refused when a flow is saved.
+
+Durations of actions are milliseconds; ring timeouts are seconds, as they are for providers. One module for each
+subject, as in `flows.actions`; everything is to be had from here.
+"""
+
+from flows.options.answering import HangupOptions, ProgressOptions, RedirectOptions, RejectOptions
+from flows.options.base import DAY_MS, KEYS, NIL, RUNNING, NoOptions, Options, Reference
+from flows.options.conditions import CallerConditionOptions, DatetimeConditionOptions, VariableConditionOptions
+from flows.options.control import BranchOptions, FetchFlowOptions, GotoOptions, SleepOptions, VariableSetOptions
+from flows.options.dialling import CallOptions, ConnectOptions
+from flows.options.digits import DigitsReceiveOptions, DigitsSendOptions
+from flows.options.recording import RecordingStartOptions
+from flows.options.sound import EchoOptions, PlayOptions, TalkOptions
+from flows.options.web import FetchOptions, WebhookOptions
+
+__all__ = [
+    "DAY_MS",
+    "KEYS",
+    "NIL",
+    "RUNNING",
+    "BranchOptions",
+    "CallOptions",
+    "CallerConditionOptions",
+    "ConnectOptions",
+    "DatetimeConditionOptions",
+    "DigitsReceiveOptions",
+    "DigitsSendOptions",
+    "EchoOptions",
+    "FetchFlowOptions",
+    "FetchOptions",
+    "GotoOptions",
+    "HangupOptions",
+    "NoOptions",
+    "Options",
+    "PlayOptions",
+    "ProgressOptions",
+    "RecordingStartOptions",
+    "RedirectOptions",
+    "Reference",
+    "RejectOptions",
+    "SleepOptions",
+    "TalkOptions",
+    "VariableConditionOptions",
+    "VariableSetOptions",
+    "WebhookOptions",
+]
