@@ -6,7 +6,10 @@ finds becomes a test of its own or an `@example`.
 """
 
 import os
+from collections.abc import Iterator
 
+import pytest
+import structlog
 from hypothesis import settings
 
 # An engine that a test starts from a small file would listen on the API's port and write a database beside the
@@ -15,6 +18,14 @@ from hypothesis import settings
 os.environ["TRUNKLINE_API__LISTEN"] = ""
 os.environ["TRUNKLINE_STORE"] = ":memory:"
 
+# A traceback with every local variable, as structlog draws it by default, takes seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+
 # The fixtures postgres_server, postgres_url, store_url, redis_server and redis_url, for tests of every package; and
 # what makes stores and passwords quick.
 pytest_plugins = ["tests.cheap_passwords", "tests.migrated", "tests.peers.postgres", "tests.peers.redis_server"]
@@ -22,3 +33,11 @@ pytest_plugins = ["tests.cheap_passwords", "tests.migrated", "tests.peers.postgr
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1000, derandomize=False, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(autouse=True)
+def _the_log_is_as_it_was() -> Iterator[None]:
+    """An engine sets up the log of the process, to a stream that is closed with its test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

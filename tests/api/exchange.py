@@ -9,7 +9,7 @@ from routing.numbering import describe_number
 from service import management
 from service.node import Node
 from store import rows, tables
-from tests.api.conftest import Api, Client
+from tests.api.conftest import Api, Client, application
 from tests.service.conftest import WAIT, Engine, Phone
 
 KEY = "tk_a-key-for-the-tests-alone"
@@ -62,11 +62,10 @@ class Exchange:
 async def exchange(bench: Any, *peers: Phone, store: str = ":memory:", **sections: Any) -> Exchange:
     """An engine whose routes lead to these peers, in this order."""
     made: list[Any] = []
-    make_app = management.make_app
 
     def noted(services: Any, **options: Any) -> Any:
         made.append(services)
-        return make_app(services, **options)
+        return application(services, **options)
 
     bench.patch.setattr(management, "make_app", noted)
     whole = {"numbers": [], "flows": []} | bench.providers(*peers) | sections

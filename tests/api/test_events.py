@@ -10,14 +10,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api.app import make_app
 from service.api_server import ApiServer
 from tests.api.conftest import Api, Client
 
 
 @pytest.fixture
 async def url(api: Api) -> AsyncIterator[str]:
-    server = ApiServer(make_app(api.services), "127.0.0.1:0")
+    server = ApiServer(api.app, "127.0.0.1:0")
     await server.start()
     yield server.url
     # Streams end when the engine stops; the client of each test has gone before.

@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from api import idempotency
-from api.app import make_app
 from store import tables
 from tests.api.conftest import Api, Client
 
@@ -279,7 +278,7 @@ async def test_a_secret_is_shown_once_and_kept_nowhere(api: Api, path: str, body
 def test_every_answer_that_may_hold_a_secret_is_known(api: Api) -> None:
     """Fields of answers to POST whose names say that they are secret are among those that are not kept, and not deeper
     than the middleware looks."""
-    document = make_app(api.services).openapi()
+    document = api.app.openapi()
     schemas = document["components"]["schemas"]
     words = ("secret", "password", "token", "accesskey", "credential")
     not_secret = {"next_page_token"}

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 
-from api.app import make_app
 from tests.api.conftest import Api
 from tests.api.contract import (
     MAKERS,
@@ -39,7 +38,7 @@ NAME_NOTHING: Mapping[str, str] = {"tag_ids": "tags are free values, there is no
 @pytest.fixture
 def app(api_on: Api) -> FastAPI:
     """The same API, to be asked without a client."""
-    return make_app(api_on.services)
+    return api_on.app
 
 
 def every(app: FastAPI) -> list[Operation]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from api.app import make_app
 from api.errors import HTTP_STATUS, REASONS, status_of
 from api.methods import Methods
 from tests.api.conftest import Api
@@ -25,7 +24,7 @@ NO_ENVELOPE = {("readyz", "503")}
 @pytest.fixture
 def document(api: Api) -> dict[str, Any]:
     """As it is served."""
-    return make_app(api.services).openapi()
+    return api.app.openapi()
 
 
 def every(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -120,7 +119,7 @@ def test_nothing_that_the_document_refers_to_is_missing_or_left_over(document: d
 
 
 def test_every_operation_is_found_at_its_path(api: Api, document: dict[str, Any]) -> None:
-    methods = Methods(make_app(api.services).routes)
+    methods = Methods(api.app.routes)
     for path, operations in document["paths"].items():
         taken = {method.upper() for method in operations}
         assert taken == set(methods.at(re.sub(r"\{\w+\}", "7", path))) - {"HEAD"}, path

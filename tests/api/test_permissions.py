@@ -8,7 +8,6 @@ import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 
-from api.app import make_app
 from api.passwords import hash_password
 from api.tokens import Tokens
 from store import rows, tables
@@ -19,7 +18,7 @@ from tests.api.contract import LADDER, PUBLIC, Operation, ask, body_of, operatio
 @pytest.fixture
 def app(api: Api) -> FastAPI:
     """The same API, to be asked without a client."""
-    return make_app(api.services)
+    return api.app
 
 
 def every(app: FastAPI) -> list[Operation]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 import yaml
 
 from config import logs
@@ -450,7 +449,6 @@ def log() -> Iterator[LogLines]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield LogLines()
-    structlog.reset_defaults()
     root.handlers[:], root.level = handlers, level
 
 

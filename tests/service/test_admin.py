@@ -4,12 +4,10 @@ import asyncio
 import io
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from api.passwords import password_fits
 from api.tokens import key_hash
@@ -61,10 +59,9 @@ class Admin:
 
 
 @pytest.fixture
-def admin(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
+def admin(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Admin:
     monkeypatch.delenv("TRUNKLINE_STORE", raising=False)
-    yield Admin(tmp_path, capsys, monkeypatch)
-    structlog.reset_defaults()  # the commands log to this test's standard error, which is closed after it
+    return Admin(tmp_path, capsys, monkeypatch)
 
 
 def test_a_new_store_shows_its_first_key_once(admin: Admin) -> None:
