@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.call_media import CallMedia
+from engine.media.anchor import Shared
 from engine.media.negotiation import NotAcceptable
 from engine.media.port import MediaPort
 from engine.media.ports import NoPortError
@@ -50,6 +51,7 @@ class Call:
         "_orders",
         "_rang",
         "agent",
+        "anchor_side",
         "answered_at",
         "awaits_end",
         "bridge_",
@@ -89,6 +91,7 @@ class Call:
         self.peer_reason = ""  # Reason of the leg that was bridged to this one, for this one's BYE
         self.legs: list[OutgoingCall] = []  # being dialled for this call
         self.bridge_: Bridge | None = None
+        self.anchor_side: Shared | None = None  # what legs of this call share that are anchored
         self.on_end: Callable[[Call], None] | None = None
         # Told of every change of `status` but the last, which is on_end's. It must not raise, and is quick.
         self.on_status: Callable[[Call], None] | None = None
@@ -428,6 +431,8 @@ class Call:
         self.status = "hangup"
         self.on_status = None
         self.close_media()
+        if self.anchor_side is not None:
+            self.anchor_side.close()
         for leg in tuple(self.legs):
             leg.cancel(reason)
         self.bridge_ = None

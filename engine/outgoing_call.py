@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallEnded, NoPortError, NotAcceptable
+from engine.media.anchor import AnchorError
+from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
 class Outcome(NamedTuple):
     """How dialling ended.
 
-    `kind`: answered, refused, unreachable, no_reply, no_progress, ring_timeout or cancelled. `status` is the final
-    SIP status, 0 when there was none. `retry_after` in seconds, 0 when not given. `first_reply` in monotonic seconds.
+    `kind`: answered, refused, unreachable, no_reply, no_progress, ring_timeout, cancelled, or no_media: nothing was
+    sent, since the media cannot be anchored. `status` is the final SIP status (of no_media, what the caller deserves),
+    0 when there was none. `retry_after` in seconds, 0 when not given. `first_reply` in monotonic seconds.
     """
 
     kind: str
@@ -46,6 +50,7 @@ class DialSpec:
     no_progress_timeout: float = 60.0
     ring_timeout: float = 180.0
     codecs: str = ""  # order of our own offer, where we make it
+    anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
 
 
 class OutgoingCall(Call):
@@ -89,7 +94,9 @@ class OutgoingCall(Call):
             spec.ring_timeout,
             reliable,
         )
-        leg = cls(agent, UacSession(agent.endpoint, invitation, None), caller, early_media, now)
+        # Without a caller the media is our own, and ends here.
+        kind = AnchoredSession if spec.anchor and caller is not None else UacSession
+        leg = cls(agent, kind(agent.endpoint, invitation, None), caller, early_media, now)
         leg.session.dialer = leg
         if caller is not None:
             caller.legs.append(leg)
@@ -109,7 +116,29 @@ class OutgoingCall(Call):
                 status = error.status if isinstance(error, NoPortError) else 500
                 self.session.refuse_locally(status, str(error), now)
                 return
-        self.session.start(now)
+        if isinstance(self.session, AnchoredSession):
+            self._anchor(self.session, spec)
+        else:
+            self.session.start(now)
+
+    def _anchor(self, session: AnchoredSession, spec: DialSpec) -> None:
+        """The anchor has to be where both sides can reach it: first it is found out where the callee is."""
+        agent, caller = self.agent, self.caller
+        assert caller is not None
+
+        def located(hops: list[Hop], _cause: str = "") -> None:
+            now = agent.now()
+            if session.ended:
+                return
+            try:
+                if hops:
+                    session.anchor = agent.open_anchor(caller, hops[0], embedded=spec.anchor == "embedded")
+            except AnchorError as error:
+                session.refuse_media(error, now)
+            else:
+                session.start(now)
+
+        agent.endpoint.locate(spec.destination, located)
 
     # ---- the outcome
 
@@ -194,13 +223,13 @@ class OutgoingCall(Call):
             # What we refuse ourselves (483, no media) has a status as well.
             Outcome(
                 kind,
-                status if response is not None or kind == "refused" else 0,
+                status if response is not None or kind in ("refused", "no_media") else 0,
                 reason,
                 retry_after,
                 session.first_reply,
             )
         )
-        ours = kind == "cancelled" or (kind == "refused" and response is None)
+        ours = kind in ("cancelled", "no_media") or (kind == "refused" and response is None)
         self.finish("local" if ours else "remote", status, reason, now)
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:

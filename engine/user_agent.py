@@ -18,8 +18,10 @@ from socket import AF_INET, AF_INET6
 from typing import Any, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
+from engine.media.anchor import Anchor, Anchors, Place
 from engine.media.port import MediaPort
 from engine.media.ports import PortPool
+from engine.media.relay import Relays
 from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
@@ -101,6 +103,8 @@ class UserAgent:
         self._located: dict[str, list[Hop]] = {}
         self._idle: asyncio.Future[None] | None = None
         self.listeners = Listeners(())
+        self.anchors: Anchors | None = None
+        """What the media of anchored calls passes. None: sockets of this process."""
 
     async def start(self, listen: Iterable[str], where: str = SETTING) -> None:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do, and in the words of
@@ -133,6 +137,7 @@ class UserAgent:
         hosts = dict.fromkeys(transport.local[0] for transport in self.listeners)
         anywhere = int.from_bytes(os.urandom(4))
         self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last, first=anywhere)
+        self.relays = Relays(self.ports, self.loop)
 
     # ---- calls
 
@@ -389,15 +394,21 @@ class UserAgent:
 
     def open_media(self, remote: Hop) -> MediaPort:
         """A media port that `remote` can reach. Raises NoPortError when there is none left."""
-        shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
-        bound = remote.transport.local[0]
-        return MediaPort.open(self.ports, bound, shown if family_of(shown) else "")
+        return MediaPort.open(self.ports, *media_place(remote))
 
     def open_media_towards(self, uri: str) -> MediaPort:
         """A media port for a call to `uri`, on the listener that the call will leave by as far as that is known."""
         found: list[Hop] = []
         self._locate(uri, lambda hops, _cause="": found.extend(hops))
         return self.open_media(found[0] if found else self.nowhere)
+
+    def open_anchor(self, caller: Call, callee: Hop, *, embedded: bool) -> Anchor:
+        """A place of ours for the media of `caller` and a leg at `callee`. Raises AnchorError."""
+        anchors: Anchors = self.relays if embedded or self.anchors is None else self.anchors
+        near = media_place(caller.remote)
+        if caller.anchor_side is None:
+            caller.anchor_side = anchors.shared(near)
+        return anchors.open(near, media_place(callee), caller.anchor_side)
 
     # ---- what the transports bring (Sink)
 
@@ -421,3 +432,9 @@ class UserAgent:
             self.endpoint.failed(hop, data, error, self.now())
         except Exception:
             self.log.error("failure not handled", peer=f"{hop.host}:{hop.port}", exc_info=True)
+
+
+def media_place(remote: Hop) -> Place:
+    """Where media from and to `remote` finds us: where its signalling does."""
+    shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
+    return Place(remote.transport.local[0], shown if family_of(shown) else "")

@@ -1,0 +1,169 @@
+"""The embedded anchor: packets of an anchored call pass sockets of this process, as they are.
+
+The caller's side is one for all legs that are dialled for it: whatever failover does, and whoever sends early media,
+the caller keeps sending to the same ports. What it sends goes to the leg whose answer it was given last.
+"""
+
+import asyncio
+from typing import Any
+
+from engine.media.anchor import CALLER, AnchorError, Place, Rewritten, Shared
+from engine.media.ports import NoPortError, PortPool
+from engine.media.relay_side import RelaySide
+from engine.sip import sdp
+from engine.sip.grammar import ParseError
+
+
+class Relay:
+    """The media of one leg and its caller."""
+
+    __slots__ = ("_closed", "_home", "_offers", "_report", "far", "near")
+
+    def __init__(self, home: "Relays", near: "NearSide", far: Place) -> None:
+        self.near = near
+        self.far = RelaySide(home.pool, far)
+        self._home = home
+        self._offers: list[sdp.SessionDescription | None] = [None, None]  # of each side, the last
+        self._report: dict[str, Any] = {}
+        self._closed = False
+
+    def _sides(self, side: int) -> tuple[RelaySide, RelaySide]:
+        return (self.near, self.far) if side == CALLER else (self.far, self.near)
+
+    def offer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
+        """See `Anchor.offer`."""
+        try:
+            description = self._read(body)
+            text = self._describe(side, description)
+        except AnchorError as error:
+            rewritten(b"", error)
+            return
+        self._offers[side] = description
+        rewritten(text, None)
+
+    def answer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
+        """See `Anchor.answer`."""
+        try:
+            description = self._read(body)
+            text = self._describe(side, description)
+            self._agree(side, description)
+        except AnchorError as error:
+            rewritten(b"", error)
+            return
+        rewritten(text, None)
+
+    def refused(self, side: int) -> None:
+        """See `Anchor.refused`."""
+        self._offers[side] = None
+
+    def _read(self, body: bytes) -> sdp.SessionDescription:
+        if self._closed:
+            raise AnchorError("the media of this leg is closed", 487)
+        try:
+            return sdp.parse(body)
+        except ParseError as error:
+            raise AnchorError(str(error), error.status) from error
+
+    def _describe(self, side: int, description: sdp.SessionDescription) -> bytes:
+        """What the other side is told; both get their ports, so that an answer cannot fail for want of one."""
+        own, other = self._sides(side)
+        try:
+            text = other.describe(description)
+            own.prepare(description)
+        except (NoPortError, ValueError) as error:
+            raise AnchorError(str(error), getattr(error, "status", 488)) from error
+        return text
+
+    def _agree(self, side: int, answer: sdp.SessionDescription) -> None:
+        own, other = self._sides(side)
+        offer = self._offers[1 - side]
+        try:
+            if offer is not None:
+                other.aim(offer)
+            own.aim(answer)
+        except ParseError as error:
+            raise AnchorError(str(error), error.status) from error
+        loop = self._home.loop
+        for index, media in enumerate(answer.media):
+            near, far = self.near.stream(index), self.far.stream(index)
+            if near is None or far is None:
+                continue
+            if media.port:
+                near.couple(far, loop)
+            else:
+                self.far.drop(index)
+                self.near.drop_unshared(index)
+
+    def report(self) -> dict[str, Any]:
+        """See `Anchor.report`."""
+        if self._closed:
+            return self._report
+        return {"anchor": "embedded", "caller": self.near.report(), "callee": self.far.report()}
+
+    def close(self) -> None:
+        """See `Anchor.close`."""
+        if self._closed:
+            return
+        self._report = self.report()
+        self._closed = True
+        self.far.close()
+        self.near.leave()
+        self._home.relays.discard(self)
+
+
+class NearSide(RelaySide):
+    """The caller's side. It is over when the caller is, and none of its legs has it any more."""
+
+    __slots__ = ("_kept", "_users")
+
+    def __init__(self, pool: PortPool, place: Place) -> None:
+        super().__init__(pool, place)
+        self._kept = True
+        self._users = 0
+
+    def enter(self) -> None:
+        """One more leg uses it."""
+        self._users += 1
+
+    def leave(self) -> None:
+        """A leg does not use it any more."""
+        self._users -= 1
+        self._close_unused()
+
+    def drop_unshared(self, index: int) -> None:
+        """A stream that the only leg does not want."""
+        if self._users == 1:
+            self.drop(index)
+
+    def close(self) -> None:
+        """The caller is over."""
+        self._kept = False
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._kept and self._users <= 0:
+            super().close()
+
+
+class Relays:
+    """All relays of an engine, on one range of ports."""
+
+    def __init__(self, pool: PortPool, loop: asyncio.AbstractEventLoop) -> None:
+        self.pool = pool
+        self.loop = loop
+        self.relays: set[Relay] = set()
+        """Those that are open."""
+
+    def shared(self, near: Place) -> Shared | None:
+        """See `Anchors.shared`."""
+        return NearSide(self.pool, near)
+
+    def open(self, near: Place, far: Place, shared: Shared | None) -> Relay:
+        """See `Anchors.open`."""
+        side = shared if isinstance(shared, NearSide) else NearSide(self.pool, near)
+        relay = Relay(self, side, far)
+        side.enter()
+        if side is not shared:
+            side.close()  # nobody else keeps it
+        self.relays.add(relay)
+        return relay

@@ -1,0 +1,123 @@
+"""One UDP socket of the embedded anchor: what one side sends there goes out of the socket that it is coupled with.
+
+Packets pass as they came (SRTP, DTLS, any codec), and go back to where the side's own packets come from (RFC 4961).
+A packet costs one wake-up of the loop, one read and one write; whoever floods a port gets one packet a turn.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from engine.media.latch import Address, Latch
+
+LARGEST: Final = 2048
+"""Octets of the largest datagram that passes: no media fills more than an Ethernet frame."""
+
+# First octets by RFC 7983: RTP and RTCP, and DTLS, which brings the keys of some SRTP. STUN would ask for an answer.
+_MEDIA: Final = bytes(1 if 128 <= first < 192 or 20 <= first < 64 else 0 for first in range(256))
+_ANYTHING: Final = bytes([1]) * 256
+
+Tap = Callable[[bytes], None]
+
+
+class RelayPort:
+    """One socket, and the side that uses it.
+
+    Attributes:
+        peer: The port of the other side, where what comes in here goes out; None: nowhere.
+        target: Where packets for the side are sent; None while nothing is known of it.
+        packets, octets: Of the side, that went on to the other.
+        strays: Datagrams of somebody who is not the side.
+        garbage: Datagrams of the side that no media looks like.
+        unsent: Datagrams that the kernel would not take, or whose receiver is not known.
+        tap: Gets every packet that has gone on.
+    """
+
+    __slots__ = (
+        "_latch",
+        "_loop",
+        "_passes",
+        "_receive",
+        "_send",
+        "_source",
+        "garbage",
+        "octets",
+        "packets",
+        "peer",
+        "sock",
+        "strays",
+        "tap",
+        "target",
+        "unsent",
+    )
+
+    def __init__(self, sock: socket.socket, *, media: bool = True) -> None:
+        """`media`: only what looks like RTP, RTCP or DTLS passes; T.38 over UDPTL does not."""
+        self.sock = sock
+        self.peer: RelayPort | None = None
+        self.target: Any = None
+        self.tap: Tap | None = None
+        self.packets = self.octets = self.strays = self.garbage = self.unsent = 0
+        self._latch = Latch()
+        self._source: Any = None  # the latched source as the kernel writes it
+        self._passes = _MEDIA if media else _ANYTHING
+        self._receive = sock.recvfrom
+        self._send = sock.sendto
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def aim(self, address: Address | None) -> None:
+        """Where the side's description wants media. The same as before keeps the source that is known by now."""
+        self._latch.retarget(address)
+        if self._latch.source is None:
+            self._source = None
+            self.target = address
+
+    def couple(self, other: "RelayPort") -> None:
+        """From now on, these two. Whoever was coupled with one of them is left alone."""
+        for port, now in ((self, other), (other, self)):
+            if port.peer is not None and port.peer is not now:
+                port.peer.peer = None
+            port.peer = now
+
+    def read(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let packets pass. A second time does nothing."""
+        if self._loop is None:
+            self._loop = loop
+            loop.add_reader(self.sock.fileno(), self._readable)
+
+    def stop(self) -> None:
+        """Nothing passes any more, in neither direction."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.sock.fileno())
+            self._loop = None
+        if self.peer is not None and self.peer.peer is self:
+            self.peer.peer = None
+        self.peer = self.tap = None
+
+    def _readable(self) -> None:
+        try:
+            data, source = self._receive(LARGEST + 1)
+        except OSError:  # nothing there after all; or an ICMP error, which this read has cleared
+            return
+        if not data or len(data) > LARGEST or not self._passes[data[0]]:
+            self.garbage += 1
+            return
+        if source != self._source:
+            if not self._latch.accepts(source[:2]):
+                self.strays += 1
+                return
+            self._source = self.target = source
+        peer = self.peer
+        if peer is None or peer.target is None:
+            self.unsent += 1
+            return
+        try:
+            peer._send(data, peer.target)
+        except OSError:  # a full send buffer or no way there: media is not repeated
+            self.unsent += 1
+            return
+        self.packets += 1
+        self.octets += len(data)
+        if self.tap is not None:
+            self.tap(data)

@@ -1,0 +1,186 @@
+"""One side of the embedded anchor: a pair of ports for each of its streams, and the descriptions that lead there."""
+
+import asyncio
+import random
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from itertools import count
+from typing import Any
+
+from engine.media.anchor import Place
+from engine.media.latch import Address
+from engine.media.ports import PortPool, RtpSocket
+from engine.media.redirect import NOWHERE, redirect
+from engine.media.relay_port import RelayPort
+from engine.sip.sdp import Media, SessionDescription
+
+MAX_STREAMS = 8
+"""Streams that one description may have: each costs two pairs of ports."""
+
+_sessions = count(random.SystemRandom().getrandbits(47))  # RFC 8866 §5.2: no two sessions of ours have the same id
+
+
+class RelayStream:
+    """The ports of one `m=` line: RTP, and RTCP on the odd port above it where nobody else has that."""
+
+    __slots__ = ("_lease", "ports")
+
+    def __init__(self, lease: RtpSocket, media: bool) -> None:
+        self._lease = lease
+        lease.widen()
+        self.ports = [RelayPort(lease.sock, media=media)]
+        if media:
+            with suppress(OSError):
+                self.ports.append(RelayPort(_bound(lease.host, lease.port + 1)))
+
+    @property
+    def port(self) -> int:
+        """The number that goes into descriptions."""
+        return self._lease.port
+
+    def aim(self, addresses: Sequence[Address | None]) -> None:
+        """Where the side wants RTP and RTCP."""
+        for port, address in zip(self.ports, addresses, strict=False):
+            port.aim(address)
+
+    def couple(self, other: "RelayStream", loop: asyncio.AbstractEventLoop) -> None:
+        """Packets pass between these two from now on."""
+        for mine, its in zip(self.ports, other.ports, strict=False):
+            mine.couple(its)
+            mine.read(loop)
+            its.read(loop)
+
+    def close(self) -> None:
+        """Gives the ports back."""
+        for port in self.ports:
+            port.stop()
+        for port in self.ports[1:]:
+            port.sock.close()
+        self.ports = []
+        self._lease.release()
+
+
+class RelaySide:
+    """What one side sees of the anchor."""
+
+    __slots__ = ("_pool", "_said", "_session_id", "_version", "place", "streams")
+
+    def __init__(self, pool: PortPool, place: Place) -> None:
+        self.place = place
+        self.streams: list[RelayStream | None] = []
+        """By the place of the `m=` line; None for lines that do not pass us."""
+        self._pool = pool
+        self._session_id = self._version = next(_sessions)
+        self._said = b""
+
+    def describe(self, description: SessionDescription) -> bytes:
+        """What this side is told of the other's `description`. Raises NoPortError; ValueError for too many streams."""
+        if len(description.media) > MAX_STREAMS:
+            raise ValueError(f"{len(description.media)} media streams; {MAX_STREAMS} at the most")
+        ports: list[int | None] = []
+        for index, media in enumerate(description.media):
+            if not passes(media):
+                ports.append(None)
+            elif not media.port:
+                ports.append(0)
+            else:
+                ports.append(self._stream(index, media).port)
+        host = self.place.address
+        body = redirect(description, host, ports, self._session_id, self._version)
+        if self._said and body != self._said:
+            self._version += 1
+            body = redirect(description, host, ports, self._session_id, self._version)
+        self._said = body
+        return body
+
+    def prepare(self, description: SessionDescription) -> None:
+        """Ports for the streams of this side's own `description`, which the other side's will need. Raises as
+        `describe`, which has been called with it."""
+        for index, media in enumerate(description.media):
+            if media.port and passes(media):
+                self._stream(index, media)
+
+    def _stream(self, index: int, media: Media) -> RelayStream:
+        streams = self.streams
+        streams += [None] * (index + 1 - len(streams))
+        stream = streams[index]
+        if stream is None:
+            stream = RelayStream(self._pool.acquire(self.place.host), _is_rtp(media))
+            streams[index] = stream
+        return stream
+
+    def aim(self, description: SessionDescription) -> None:
+        """What this side says of itself."""
+        for stream, media in zip(self.streams, description.media, strict=False):
+            if stream is not None:
+                stream.aim(_addresses(description, media))
+
+    def drop(self, index: int) -> None:
+        """A stream that is not wanted any more."""
+        stream = self.stream(index)
+        if stream is not None:
+            self.streams[index] = None
+            stream.close()
+
+    def stream(self, index: int) -> RelayStream | None:
+        """The stream of the `m=` line at `index`."""
+        return self.streams[index] if index < len(self.streams) else None
+
+    def report(self) -> dict[str, Any]:
+        """What came from this side."""
+        ports = [port for stream in self.streams if stream is not None for port in stream.ports]
+        names = ("packets", "octets", "strays", "garbage", "unsent")
+        return {name: sum(getattr(port, name) for port in ports) for name in names}
+
+    def close(self) -> None:
+        """Gives all ports back. A second time does nothing."""
+        streams, self.streams = self.streams, []
+        for stream in streams:
+            if stream is not None:
+                stream.close()
+
+
+def passes(media: Media) -> bool:
+    """Whether a line is UDP that can be relayed: RTP of any profile, and T.38."""
+    return _is_rtp(media) or media.protocol.upper() == "UDPTL"
+
+
+def _is_rtp(media: Media) -> bool:
+    return "RTP/" in media.protocol.upper() and not media.protocol.upper().startswith("TCP/")
+
+
+def _addresses(description: SessionDescription, media: Media) -> tuple[Address | None, Address | None]:
+    host = _numeric(description.address_of(media))
+    if not host or not media.port:
+        return None, None
+    rtcp: Address = (host, media.port + 1)
+    for value in media.attributes("rtcp"):  # RFC 3605
+        words = value.split()
+        if words and words[0].isascii() and words[0].isdigit() and 0 < int(words[0]) < 65536:
+            rtcp = ((_numeric(words[3]) if len(words) == 4 else "") or host, int(words[0]))
+    return (host, media.port), rtcp
+
+
+def _numeric(host: str) -> str:
+    """The spelling that sockets use; "" for nowhere, and for a name: such a side is found when it sends."""
+    if host in NOWHERE:
+        return ""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
