@@ -2,9 +2,9 @@
 
 What comes out follows the sender's timestamps, moved by a `lag` that is kept as long as it serves. Network time is
 measured as (arrival - timestamp): the smallest of the last seconds is what the way takes at least, and how far the
-largest lies above it is the jitter; the smallest moves along when the two clocks drift apart. A packet that comes too late
-to be played on time pushes the lag up; a lag that has been longer than needed for a while is shortened by leaving one
-packet out.
+largest lies above it is the jitter; the smallest moves along when the two clocks drift apart. A packet that comes too
+late to be played on time pushes the lag up; a lag that has been longer than needed for a while is shortened by leaving
+one packet out.
 """
 
 from bisect import insort
