@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import httpx
@@ -14,6 +14,7 @@ from flows.address import Address
 from flows.call_log import CallLog
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.program import Program
+from flows.recordings import Recordings
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
 from routing.directory import Directory
@@ -29,6 +30,8 @@ class FlowFinder(Protocol):
     """Programs by the id or the name of their flow (`flows.library.FlowLibrary`)."""
 
     def find(self, reference: object, customer_id: UUID | None = None) -> Program | None: ...
+
+    def compile(self, actions: list[Any], medium: Literal["call", "message"], title: str) -> Program: ...
 
 
 def _nobody(_address: Address) -> str | None:
@@ -78,6 +81,7 @@ class FlowEnvironment:
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is none to ask.
         sounds: Where sounds and speech come from; None: nothing is played.
+        recordings: Where calls are recorded to; None: nothing is.
         charging: Who takes money for calls; None: nobody does.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
     """
@@ -102,6 +106,7 @@ class FlowEnvironment:
     fetch_number: NumberFetcher | None = None
     charging: Charging | None = None
     sounds: Sounds | None = None
+    recordings: Recordings | None = None
 
     def __post_init__(self) -> None:
         if self.calls.log is None:

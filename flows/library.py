@@ -5,6 +5,7 @@ of customers are found by id alone, as two customers may both have a flow called
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 from uuid import UUID
 
 from flows.compiler import compile_flow
@@ -12,6 +13,7 @@ from flows.faults import Fault, FlowError
 from flows.model import Flow, read_flow
 from flows.program import Program
 from flows.python_flows import PythonFlow, compile_python
+from flows.validation import Medium
 
 
 class FlowLibrary:
@@ -48,6 +50,11 @@ class FlowLibrary:
         if program is None or customer_id is None or not program.customer_id or not program.customer_id.int:
             return program
         return program if program.customer_id.int == customer_id.int else None
+
+    def compile(self, actions: list[Any], medium: Medium, title: str) -> Program:
+        """The program of actions that come from elsewhere, and are not kept. Raises FlowError, which calls them
+        `title`."""
+        return compile_flow(read_flow({"actions": actions}, medium=medium, title=title))
 
     def put(self, flow: Flow) -> Program:
         """Add a flow, or change the one with its id. Runs that have begun go on with what they have.

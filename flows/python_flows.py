@@ -15,36 +15,17 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
 
-from flows.actions import answering
-from flows.actions.call import call as call_action
-from flows.actions.connect import connect as connect_action
-from flows.actions.webhook import webhook_send as webhook_action
-from flows.address import Address
-from flows.contracts import CallEnded, CallLeg
-from flows.interpreter import execute, hang_up
-from flows.options import (
-    CallOptions,
-    ConnectOptions,
-    NoOptions,
-    ProgressOptions,
-    RedirectOptions,
-    RejectOptions,
-    WebhookOptions,
-)
-from flows.program import HUNG_UP, STOP, Program, Step
-from flows.record import CallRecord
+from flows.contracts import CallEnded
+from flows.flow_call import FlowCall
+from flows.options import NoOptions
+from flows.program import Program, Step
 from flows.run import ActionError, Run
-from flows.variables import Variables
-from routing.hangup import HangupReason
 from routing.identifiers import named_id
-from routing.identity import Anonymous
-from routing.rows import NumberRow
 
-PythonFlow = Callable[["FlowCall"], Awaitable[None]]
+PythonFlow = Callable[[FlowCall], Awaitable[None]]
 
 _NO_OPTIONS = NoOptions()
 _registered: dict[str, PythonFlow] = {}
@@ -127,188 +108,6 @@ def compile_python(name: str, function: PythonFlow) -> Program:
 
     identifier = str(named_id("flow", name))
     return Program(identifier, name, [Step(name, "python", run_function, _NO_OPTIONS, 1, True)], {name: 0})
-
-
-class FlowCall:
-    """A call, as a flow in Python sees it. Its methods are the actions, with the same names and options.
-
-    Orders raise CallEnded once the call is over, ActionError when they cannot be carried out, and pydantic's
-    ValidationError (a ValueError) for an option that is wrong. Durations are milliseconds, ring timeouts seconds.
-    """
-
-    __slots__ = ("_run", "result")
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self.result: int | None = None
-        """How the flow ends: None hangs up."""
-
-    # ---- what it is
-
-    @property
-    def leg(self) -> CallLeg:
-        """The engine's call, for what has no method here."""
-        return self._run.call
-
-    @property
-    def record(self) -> CallRecord:
-        """What is kept of the call; notes may be added."""
-        return self._run.record
-
-    @property
-    def number(self) -> NumberRow | None:
-        """The number of ours that was called."""
-        return self._run.number
-
-    @property
-    def variables(self) -> Variables:
-        """`get`, `set` and `expand`, with the names and limits of all flows."""
-        return self._run.variables
-
-    @property
-    def answered(self) -> bool:
-        """Whether the call has been answered."""
-        return self._run.call.answered
-
-    @property
-    def source(self) -> str:
-        """The caller's number."""
-        return self._run.record.source
-
-    # ---- actions
-
-    def answer(self) -> None:
-        """200 OK unless already answered."""
-        self._count()
-        answering.answer(self._run, _NO_OPTIONS)
-
-    def ringing(self) -> None:
-        """180, once."""
-        self._count()
-        answering.ringing(self._run, _NO_OPTIONS)
-
-    def progress(self, early_media: bool = True) -> None:
-        """183 with the engine's own media."""
-        self._count()
-        answering.progress(self._run, ProgressOptions(early_media=early_media))
-
-    def reject(self, code: int = 603, reason: str = "") -> None:
-        """The final response that refuses; return afterwards."""
-        self._count()
-        self.result = answering.reject(self._run, RejectOptions(code=code, reason=reason))
-
-    def redirect(self, contacts: Sequence[str]) -> None:
-        """302; return afterwards."""
-        self._count()
-        self.result = answering.redirect(self._run, RedirectOptions(contacts=list(contacts)))
-
-    def hangup(self, reason: HangupReason = "normal") -> None:
-        """Ends the call; return afterwards."""
-        self._count()
-        hang_up(self._run, reason)
-        self.result = HUNG_UP
-
-    async def sleep(self, duration: int) -> None:
-        """Waits for milliseconds."""
-        self._count()
-        await self._run.call.sleep(duration / 1000)
-
-    async def echo(self, duration: int = 0) -> None:
-        """Sends the caller's media back, for milliseconds or (0) until the hangup."""
-        self._count()
-        await self._run.call.echo(duration / 1000 if duration else None)
-
-    async def block(self) -> None:
-        """Waits for the hangup."""
-        self._count()
-        await self._run.call.wait_ended()
-        self.result = HUNG_UP
-
-    def stop(self) -> None:
-        """The end of the function will not hang up."""
-        self._count()
-        self.result = STOP
-
-    async def connect(
-        self,
-        *destinations: str | Address,
-        source: str | Address | None = None,
-        ring_method: Literal["ring_all", "linear"] = "ring_all",
-        ring_timeout: int = 0,
-        early_media: bool = True,
-        relay_reason: bool = False,
-        anonymous: Anonymous = "auto",
-    ) -> str:
-        """Dials and bridges; returns `connect.status` when the far end has hung up or nobody answered."""
-        self._count()
-        option = ConnectOptions(
-            source=_address(source) if source else None,
-            destinations=[_address(destination) for destination in destinations],
-            ring_method=ring_method,
-            ring_timeout=ring_timeout,
-            early_media=early_media,
-            relay_reason=relay_reason,
-            anonymous=anonymous,
-        )
-        ended = await connect_action(self._run, option)
-        if ended is not None:
-            self.result = ended
-        return self._run.variables.get("connect.status")
-
-    def call(
-        self,
-        *destinations: str | Address,
-        source: str | Address | None = None,
-        flow_id: str = "",
-        chained: bool = False,
-        anonymous: Anonymous = "auto",
-    ) -> None:
-        """Begins calls of their own; `flow_id` (an id or a name) runs on each when it is answered."""
-        self._count()
-        option = CallOptions(
-            source=_address(source) if source else None,
-            destinations=[_address(destination) for destination in destinations],
-            flow_id=flow_id,
-            chained=chained,
-            anonymous=anonymous,
-        )
-        call_action(self._run, option)
-
-    async def webhook_send(
-        self,
-        uri: str,
-        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST",
-        data: str | dict[str, Any] | list[Any] = "",
-        sync: bool = False,
-    ) -> None:
-        """Sends a webhook; with `sync` waits and takes variables from the answer."""
-        self._count()
-        await webhook_action(self._run, WebhookOptions(uri=uri, method=method, data=data, sync=sync))
-
-    async def fetch_flow(self, flow_id: str) -> None:
-        """Runs another flow in place. When that flow has ended the call, so has this one: return afterwards."""
-        self._count()
-        program = self._run.env.flows.find(flow_id)
-        if program is None:
-            raise ActionError(f"there is no flow {flow_id!r}")
-        outer = self._run.program, self._run.step
-        ended = await execute(self._run, program)
-        self._run.program, self._run.step = outer
-        if ended in (STOP, HUNG_UP):
-            self.result = ended
-
-    def _count(self) -> None:
-        budget = self._run.budget
-        if budget.left <= 0:
-            raise ActionError("the call has run as many actions as a call may")
-        budget.left -= 1
-
-
-def _address(party: str | Address) -> Address:
-    if isinstance(party, Address):
-        return party
-    kind: Literal["sip", "tel"] = "sip" if party[:4].lower() == "sip:" or party[:5].lower() == "sips:" else "tel"
-    return Address(type=kind, target=party)
 
 
 __all__ = ["CallEnded", "FlowCall", "FlowModuleError", "PythonFlow", "compile_python", "flow", "load_module"]

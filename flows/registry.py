@@ -10,6 +10,8 @@ from flows.actions.conditions import condition_caller, condition_datetime, condi
 from flows.actions.connect import connect
 from flows.actions.control import block, branch, empty, fetch_flow, goto, sleep, stop, variable_set
 from flows.actions.digits import digits_receive, digits_send
+from flows.actions.fetch import fetch
+from flows.actions.recording import recording_start, recording_stop
 from flows.actions.sound import beep, echo, play, talk
 from flows.actions.webhook import webhook_send
 from flows.options import (
@@ -22,12 +24,14 @@ from flows.options import (
     DigitsSendOptions,
     EchoOptions,
     FetchFlowOptions,
+    FetchOptions,
     GotoOptions,
     HangupOptions,
     NoOptions,
     Options,
     PlayOptions,
     ProgressOptions,
+    RecordingStartOptions,
     RedirectOptions,
     RejectOptions,
     SleepOptions,
@@ -91,6 +95,9 @@ KINDS: dict[str, Kind] = {
     "digits_receive": Kind(digits_receive, DigitsReceiveOptions, waits=True, sounds=True),
     "digits_send": Kind(digits_send, DigitsSendOptions, waits=True, sounds=True),
     "webhook_send": Kind(webhook_send, WebhookOptions, waits=True, media=_ANY),
+    "recording_start": Kind(recording_start, RecordingStartOptions, waits=True, sounds=True),
+    "recording_stop": Kind(recording_stop, waits=True),
+    "fetch": Kind(fetch, FetchOptions, waits=True, media=_ANY, early=True),
     "fetch_flow": Kind(fetch_flow, FetchFlowOptions, media=_ANY, early=True),
     "stop": Kind(stop, media=_ANY, ends=True),
     "block": Kind(block, waits=True, ends=True),
@@ -100,11 +107,8 @@ KINDS: dict[str, Kind] = {
 LATER = frozenset(
     {
         "conference_join",
-        "fetch",
         "message_send",
         "queue_join",
-        "recording_start",
-        "recording_stop",
         "transfer",
     }
 )

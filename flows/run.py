@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from flows.contracts import CallLeg
 from flows.environment import FlowEnvironment
 from flows.program import Program, Step
 from flows.record import CallRecord
+from flows.recordings import RunningRecording
 from flows.variables import Variables
 from routing.rows import NumberRow
 
@@ -37,13 +38,16 @@ class Run:
         caller: The engine's own call behind `call`, for dialling on its behalf.
         number: The number of ours whose flow this is, None where there is none.
         destination: What was dialled; differs from the record's within a connect to another of our numbers.
+        medium: What it runs on: a call, or a message.
         media_status: What an unanswered caller is told in the end where our own media could not be had; 0 mostly.
         depth: How many connects to our own numbers lie around this run.
+        anchored: A flow around this one wants the media of the calls that it connects anchored.
         over: The call is over, and this is the flow that was to run on completion.
         step: The step that runs now.
     """
 
     __slots__ = (
+        "anchored",
         "budget",
         "call",
         "caller",
@@ -53,6 +57,7 @@ class Run:
         "env",
         "loops",
         "media_status",
+        "medium",
         "number",
         "over",
         "program",
@@ -82,7 +87,9 @@ class Run:
         self.variables = Variables(self.look_up, own)
         self.budget = Budget()
         self.media_status = 0
+        self.medium: Literal["call", "message"] = "call"
         self.depth = 0
+        self.anchored = False
         self.over = False
         self.loops: dict[Step, int] | None = None
         self.chained: list[asyncio.Task[Any]] | None = None
@@ -101,6 +108,12 @@ class Run:
     def customer_id(self) -> UUID:
         """Whose call this is: who pays for what it dials, and whose flows it may run. The nil UUID is the platform."""
         return self.number.customer_id if self.number is not None else self.record.customer_id
+
+    @property
+    def recording(self) -> RunningRecording | None:
+        """The recording that runs on the call, whichever of its flows began it."""
+        recordings = self.env.recordings
+        return None if recordings is None else recordings.running(self.record.id)
 
     def find_flow(self, reference: object) -> Program | None:
         """A flow by its id or name, None where there is none. Other customers' flows do not exist for a customer's

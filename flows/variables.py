@@ -96,6 +96,10 @@ class Variables:
         """A copy of the author's own variables."""
         return dict(self._own) if self._own else {}
 
+    def known(self) -> dict[str, str]:
+        """A copy of what actions and the author have set; the author's own go first."""
+        return {**(self._set or {}), **(self._own or {})}
+
     def expand(self, text: str) -> str:
         """`text` with every `${name}` filled in, once: what a value holds is never expanded again.
 

@@ -10,6 +10,11 @@ DIGITS = "call.digits"
 async def digits_receive(run: Run, option: DigitsReceiveOptions) -> None:
     """Appends what is pressed to `call.digits`. Keys that were pressed before, during a prompt, count: they come first
     and take no time."""
+    await receive(run, option)
+
+
+async def receive(run: Run, option: DigitsReceiveOptions) -> str:
+    """`digits_receive`; what came now."""
     clock = run.env.clock
     await run.call.listen()
     until = clock() + option.duration / 1000
@@ -24,6 +29,7 @@ async def digits_receive(run: Run, option: DigitsReceiveOptions) -> None:
             run.variables.set(DIGITS, run.variables.get(DIGITS) + key)
         except VariableError as error:
             raise ActionError(str(error)) from None
+    return received
 
 
 async def digits_send(run: Run, option: DigitsSendOptions) -> None:

@@ -198,6 +198,11 @@ class FakeCall:
         if not self.answered and not self.early:
             self.answer()
 
+    async def pressed(self, among: str) -> str:
+        self.watched: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.watched_for = among
+        return await self.watched
+
     def forget_keys(self) -> None:
         self.typed.clear()
 

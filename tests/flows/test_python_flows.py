@@ -94,6 +94,38 @@ def test_actions_are_methods(world: Any) -> None:
     assert ran.record.flow == "py"
 
 
+def test_sound_and_keys_are_methods(world: Any) -> None:
+    world.env.recordings = None
+    call = world.fake_call(world.clock)
+    call.typed = ["1", "2", "#", "3"]
+
+    async def flow(call: FlowCall) -> None:
+        await call.play("a.wav", "b.wav", loop=2)
+        await call.talk("Hello", language="de-DE", digits_stop=True)
+        await call.beep()
+        assert await call.digits_receive(key="#") == "12"
+        assert await call.digits_receive(length=1) == "3"
+        assert call.variables.get("call.digits") == "123"
+        await call.digits_send("9,1", duration=80)
+        with pytest.raises(ActionError, match="records nothing"):
+            await call.recording_start(end_of_key=True)
+        with pytest.raises(ActionError, match="nothing is being recorded"):
+            await call.recording_stop()
+        with pytest.raises(ValueError, match="is no tone"):
+            await call.play("tone:")
+
+    ran = go(world, flow, call=call)
+    assert ran.orders == [
+        "answer",
+        *[("play", name) for name in ("a.wav", "b.wav", "a.wav", "b.wav")],
+        ("play", "say Hello", "0123456789*#ABCD"),
+        ("play", "tone:!1000/250"),
+        ("send_keys", "9,1", 0.08, 0.1),
+        END,
+    ]
+    assert world.log.errors() == []
+
+
 @pytest.mark.parametrize(
     ("verb", "order"),
     [

@@ -1,0 +1,58 @@
+"""recording_start and recording_stop: what the caller says, in a file."""
+
+from flows.actions.sound import beep
+from flows.contracts import CallEnded
+from flows.options import NoOptions, RecordingStartOptions
+from flows.recordings import Recording, RecordingError
+from flows.run import ActionError, Run
+
+_NO_OPTIONS = NoOptions()
+
+
+async def recording_start(run: Run, option: RecordingStartOptions) -> None:
+    """Begins, and the flow goes on beside it. Sets `recording.id` and `recording.filename` at once, and
+    `recording.duration` (milliseconds) and `recording.ended_by` at its end."""
+    if run.over:
+        raise CallEnded("the call is over")
+    recordings = run.env.recordings
+    if recordings is None:
+        raise ActionError("this service records nothing")
+    await run.call.listen()
+    if option.beep_start:
+        await beep(run, _NO_OPTIONS)
+    try:
+        recording = await recordings.start(
+            run.caller,
+            run.record.id,
+            run.customer_id,
+            duration=option.duration / 1000,
+            silence=option.end_of_silence / 1000,
+            end_of_key=option.end_of_key,
+            ended=lambda recording: _tell(run, recording),
+        )
+    except RecordingError as error:
+        raise ActionError(str(error)) from None
+    run.record.note(f"recording {recording.filename}")
+    _tell(run, recording)
+
+
+async def recording_stop(run: Run, option: NoOptions) -> None:
+    """Ends the recording, and waits until its file is there. One that has ended by itself is left as it is."""
+    running = run.recording
+    if running is None:
+        if not run.variables.get("recording.id"):
+            raise ActionError("nothing is being recorded")
+        return
+    recording = await running.stop()
+    _tell(run, recording)
+    if recording.status == "failed":
+        raise ActionError(f"{recording.filename} could not be written")
+
+
+def _tell(run: Run, recording: Recording) -> None:
+    over = recording.ended is not None
+    tell = run.variables.tell
+    tell("recording.id", str(recording.id))
+    tell("recording.filename", recording.filename)
+    tell("recording.duration", str(recording.duration) if over else "")
+    tell("recording.ended_by", recording.ended_by if over else "")

@@ -1,0 +1,214 @@
+"""A call, as a flow in Python sees it: the actions as methods."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from flows.actions import answering
+from flows.actions.call import call as call_action
+from flows.actions.connect import connect as connect_action
+from flows.actions.fetch import fetch as fetch_action
+from flows.actions.webhook import webhook_send as webhook_action
+from flows.address import Address
+from flows.contracts import CallLeg
+from flows.flow_sound import SoundMethods
+from flows.interpreter import execute, hang_up
+from flows.options import (
+    CallOptions,
+    ConnectOptions,
+    FetchOptions,
+    NoOptions,
+    ProgressOptions,
+    RedirectOptions,
+    RejectOptions,
+    WebhookOptions,
+)
+from flows.program import HUNG_UP, STOP, Program
+from flows.record import CallRecord
+from flows.run import ActionError, Run
+from flows.variables import Variables
+from routing.hangup import HangupReason
+from routing.identity import Anonymous
+from routing.rows import NumberRow
+
+_NO_OPTIONS = NoOptions()
+
+
+class FlowCall(SoundMethods):
+    """A call, as a flow in Python sees it. Its methods are the actions, with the same names and options.
+
+    Orders raise CallEnded once the call is over, ActionError when they cannot be carried out, and pydantic's
+    ValidationError (a ValueError) for an option that is wrong. Durations are milliseconds, ring timeouts seconds.
+    """
+
+    __slots__ = ("result",)
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.result: int | None = None
+        """How the flow ends: None hangs up."""
+
+    # ---- what it is
+
+    @property
+    def leg(self) -> CallLeg:
+        """The engine's call, for what has no method here."""
+        return self._run.call
+
+    @property
+    def record(self) -> CallRecord:
+        """What is kept of the call; notes may be added."""
+        return self._run.record
+
+    @property
+    def number(self) -> NumberRow | None:
+        """The number of ours that was called."""
+        return self._run.number
+
+    @property
+    def variables(self) -> Variables:
+        """`get`, `set` and `expand`, with the names and limits of all flows."""
+        return self._run.variables
+
+    @property
+    def answered(self) -> bool:
+        """Whether the call has been answered."""
+        return self._run.call.answered
+
+    @property
+    def source(self) -> str:
+        """The caller's number."""
+        return self._run.record.source
+
+    # ---- actions
+
+    def answer(self) -> None:
+        """200 OK unless already answered."""
+        self._count()
+        answering.answer(self._run, _NO_OPTIONS)
+
+    def ringing(self) -> None:
+        """180, once."""
+        self._count()
+        answering.ringing(self._run, _NO_OPTIONS)
+
+    def progress(self, early_media: bool = True) -> None:
+        """183 with the engine's own media."""
+        self._count()
+        answering.progress(self._run, ProgressOptions(early_media=early_media))
+
+    def reject(self, code: int = 603, reason: str = "") -> None:
+        """The final response that refuses; return afterwards."""
+        self._count()
+        self.result = answering.reject(self._run, RejectOptions(code=code, reason=reason))
+
+    def redirect(self, contacts: Sequence[str]) -> None:
+        """302; return afterwards."""
+        self._count()
+        self.result = answering.redirect(self._run, RedirectOptions(contacts=list(contacts)))
+
+    def hangup(self, reason: HangupReason = "normal") -> None:
+        """Ends the call; return afterwards."""
+        self._count()
+        hang_up(self._run, reason)
+        self.result = HUNG_UP
+
+    async def sleep(self, duration: int) -> None:
+        """Waits for milliseconds."""
+        self._count()
+        await self._run.call.sleep(duration / 1000)
+
+    async def block(self) -> None:
+        """Waits for the hangup."""
+        self._count()
+        await self._run.call.wait_ended()
+        self.result = HUNG_UP
+
+    def stop(self) -> None:
+        """The end of the function will not hang up."""
+        self._count()
+        self.result = STOP
+
+    async def connect(
+        self,
+        *destinations: str | Address,
+        source: str | Address | None = None,
+        ring_method: Literal["ring_all", "linear"] = "ring_all",
+        ring_timeout: int = 0,
+        early_media: bool = True,
+        relay_reason: bool = False,
+        anonymous: Anonymous = "auto",
+    ) -> str:
+        """Dials and bridges; returns `connect.status` when the far end has hung up or nobody answered."""
+        self._count()
+        option = ConnectOptions(
+            source=_address(source) if source else None,
+            destinations=[_address(destination) for destination in destinations],
+            ring_method=ring_method,
+            ring_timeout=ring_timeout,
+            early_media=early_media,
+            relay_reason=relay_reason,
+            anonymous=anonymous,
+        )
+        ended = await connect_action(self._run, option)
+        if ended is not None:
+            self.result = ended
+        return self._run.variables.get("connect.status")
+
+    def call(
+        self,
+        *destinations: str | Address,
+        source: str | Address | None = None,
+        flow_id: str = "",
+        chained: bool = False,
+        anonymous: Anonymous = "auto",
+    ) -> None:
+        """Begins calls of their own; `flow_id` (an id or a name) runs on each when it is answered."""
+        self._count()
+        option = CallOptions(
+            source=_address(source) if source else None,
+            destinations=[_address(destination) for destination in destinations],
+            flow_id=flow_id,
+            chained=chained,
+            anonymous=anonymous,
+        )
+        call_action(self._run, option)
+
+    async def webhook_send(
+        self,
+        uri: str,
+        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST",
+        data: str | dict[str, Any] | list[Any] = "",
+        sync: bool = False,
+    ) -> None:
+        """Sends a webhook; with `sync` waits and takes variables from the answer."""
+        self._count()
+        await webhook_action(self._run, WebhookOptions(uri=uri, method=method, data=data, sync=sync))
+
+    async def fetch(self, event_url: str, event_method: Literal["POST", "GET"] = "POST") -> None:
+        """Runs the actions that a web server answers with. When they have ended the call, return afterwards."""
+        self._count()
+        program = await fetch_action(self._run, FetchOptions(event_url=event_url, event_method=event_method))
+        if program is not None:
+            await self._in_place(program)
+
+    async def fetch_flow(self, flow_id: str) -> None:
+        """Runs another flow in place. When that flow has ended the call, so has this one: return afterwards."""
+        self._count()
+        program = self._run.find_flow(flow_id)
+        if program is None:
+            raise ActionError(f"there is no flow {flow_id!r}")
+        await self._in_place(program)
+
+    async def _in_place(self, program: Program) -> None:
+        outer = self._run.program, self._run.step
+        ended = await execute(self._run, program)
+        self._run.program, self._run.step = outer
+        if ended in (STOP, HUNG_UP):
+            self.result = ended
+
+
+def _address(party: str | Address) -> Address:
+    if isinstance(party, Address):
+        return party
+    kind: Literal["sip", "tel"] = "sip" if party[:4].lower() == "sip:" or party[:5].lower() == "sips:" else "tel"
+    return Address(type=kind, target=party)

@@ -1,0 +1,102 @@
+"""The methods of a flow in Python that have to do with sound: what is played, keys, recordings."""
+
+from typing import Literal
+
+from flows.actions import digits, recording, sound
+from flows.options import (
+    DigitsReceiveOptions,
+    DigitsSendOptions,
+    EchoOptions,
+    NoOptions,
+    PlayOptions,
+    RecordingStartOptions,
+    TalkOptions,
+)
+from flows.run import ActionError, Run
+
+_NO_OPTIONS = NoOptions()
+
+
+class SoundMethods:
+    """Sound on a call: a part of `FlowCall`. Durations are milliseconds."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def play(self, *sources: str, loop: int = 1, digits_stop: str | bool = "") -> None:
+        """Plays files, web addresses and tones, one after the other; answers first if need be."""
+        self._count()
+        option = PlayOptions.model_validate({"sources": list(sources), "loop": loop, "digits_stop": digits_stop})
+        await sound.play(self._run, option)
+
+    async def talk(
+        self,
+        text: str,
+        language: str = "en-US",
+        gender: Literal["female", "male", "neutral"] = "female",
+        voice: str = "",
+        digits_stop: str | bool = "",
+    ) -> None:
+        """Speaks plain text or SSML; answers first if need be."""
+        self._count()
+        option = TalkOptions.model_validate(
+            {"text": text, "language": language, "gender": gender, "voice": voice, "digits_stop": digits_stop}
+        )
+        await sound.talk(self._run, option)
+
+    async def beep(self) -> None:
+        """A short tone."""
+        self._count()
+        await sound.beep(self._run, _NO_OPTIONS)
+
+    async def echo(self, duration: int = 0) -> None:
+        """Sends the caller's media back, for milliseconds or (0) until the hangup."""
+        self._count()
+        await sound.echo(self._run, EchoOptions(duration=duration))
+
+    async def digits_receive(self, duration: int = 5_000, length: int = 0, key: str = "") -> str:
+        """Waits for keys and appends them to `call.digits`; returns those that came now, without the terminator."""
+        self._count()
+        return await digits.receive(self._run, DigitsReceiveOptions(duration=duration, length=length, key=key))
+
+    async def digits_send(self, keys: str, duration: int = 100, interval: int = 100) -> None:
+        """Presses keys for the caller."""
+        self._count()
+        option = DigitsSendOptions(digits=keys, duration=duration, interval=interval)
+        await digits.digits_send(self._run, option)
+
+    async def recording_start(
+        self,
+        format: Literal["wav"] = "wav",  # noqa: A002  # the option's name
+        duration: int = 0,
+        end_of_silence: int = 0,
+        end_of_key: str | bool = "",
+        beep_start: bool = False,
+    ) -> None:
+        """Begins to record the caller, beside the flow."""
+        self._count()
+        option = RecordingStartOptions.model_validate(
+            {
+                "format": format,
+                "duration": duration,
+                "end_of_silence": end_of_silence,
+                "end_of_key": end_of_key,
+                "beep_start": beep_start,
+            }
+        )
+        await recording.recording_start(self._run, option)
+
+    async def recording_stop(self) -> str:
+        """Ends the recording; returns its file's name, which is relative to the folder of recordings."""
+        self._count()
+        await recording.recording_stop(self._run, _NO_OPTIONS)
+        return self._run.variables.get("recording.filename")
+
+    def _count(self) -> None:
+        """Every method is an action. Raises ActionError when the call has run as many as a call may."""
+        budget = self._run.budget
+        if budget.left <= 0:
+            raise ActionError("the call has run as many actions as a call may")
+        budget.left -= 1

@@ -1,0 +1,253 @@
+"""Recordings of calls: one at a time for each, run beside its flow, kept as files and told to whoever lists them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID, uuid4
+
+from flows.contracts import CallEnded, Log
+from flows.tasks import OwnedTasks, TooManyTasksError
+
+if TYPE_CHECKING:
+    from engine.media.feed import Tap
+
+PLATFORM = "platform"
+"""The folder of calls that belong to no customer."""
+KEPT_WITHIN = 5.0
+"""Seconds that `recording_stop` waits for the listing, once the file is there."""
+
+
+class RecordingError(Exception):
+    """A recording that cannot be begun or has failed, in a sentence."""
+
+
+@dataclass(slots=True)
+class Recording:
+    """One recording. `filename` is relative to the folder of recordings, `duration` milliseconds, `size` bytes.
+
+    `status` is recording, ended or failed; `ended_by` is stop, duration, silence, key, hangup or (failed) error.
+    """
+
+    id: UUID
+    customer_id: UUID
+    call_id: str
+    filename: str
+    begun: datetime
+    channels: int = 1
+    format: str = "wav"
+    status: str = "recording"
+    ended_by: str = ""
+    duration: int = 0
+    size: int = 0
+    ended: datetime | None = None
+
+
+class RecordingKeeper(Protocol):
+    """Who keeps the list of recordings (`service.recordings.RecordingList`). Neither method raises."""
+
+    async def begun(self, recording: Recording) -> None:
+        """It runs."""
+
+    async def ended(self, recording: Recording) -> None:
+        """It is over, and its file is there, unless it `failed`."""
+
+
+class Written(Protocol):
+    """What became of a file (`engine.sound.recorder.Recording`)."""
+
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def ended_by(self) -> str: ...
+
+
+class Recorder(Protocol):
+    """Writes one file (`engine.sound.recorder.Recorder`)."""
+
+    def channel(self, number: int) -> "Tap":
+        """What the caller says (0), and what the other side of a bridge does (1)."""
+        ...
+
+    def start(self) -> None:
+        """Begins to write what is heard."""
+        ...
+
+    async def over(self) -> str:
+        """Until it has ended by itself: "duration" or "silence"."""
+        ...
+
+    async def stop(self) -> Written:
+        """Ends it, and puts the file in its place. Raises OSError."""
+        ...
+
+
+RecorderMaker = Callable[[Path, float, float], Recorder]
+"""(file, longest duration in seconds, seconds of silence that end it; 0 for neither)"""
+
+
+class RunningRecording:
+    """A recording while it runs.
+
+    Attributes:
+        recording: What is kept of it.
+        recorder: Where its channels are: whoever bridges attaches channel 1 to the other side.
+        written: Set when the file is there. `listed`: set when whoever lists it knows so, too.
+    """
+
+    __slots__ = ("_asked", "listed", "recorder", "recording", "written")
+
+    def __init__(self, recording: Recording, recorder: Recorder) -> None:
+        self.recording = recording
+        self.recorder = recorder
+        self.written = asyncio.Event()
+        self.listed = asyncio.Event()
+        self._asked = asyncio.Event()
+
+    async def stop(self) -> Recording:
+        """Ends it and waits for its file. A second time waits only."""
+        self._asked.set()
+        await self.written.wait()
+        with suppress(TimeoutError):  # the file is there, and the list will have it in its time
+            await asyncio.wait_for(self.listed.wait(), KEPT_WITHIN)
+        return self.recording
+
+    async def until_over(self, caller: Any, end_of_key: str) -> str:
+        """Until something ends it; the word for what did."""
+        loop = asyncio.get_running_loop()
+        waits: dict[str, asyncio.Task[Any]] = {
+            "stop": loop.create_task(self._asked.wait()),
+            "limit": loop.create_task(self.recorder.over()),
+            "hangup": loop.create_task(caller.wait_ended()),
+        }
+        if end_of_key:
+            waits["key"] = loop.create_task(caller.pressed(end_of_key))
+        try:
+            await asyncio.wait(waits.values(), return_when=asyncio.FIRST_COMPLETED)
+            word, task = next((word, task) for word, task in waits.items() if task.done())
+            try:
+                result = task.result()
+            except CallEnded:
+                return "hangup"
+            return str(result) if word == "limit" else word
+        finally:
+            for task in waits.values():
+                task.cancel()
+            await asyncio.gather(*waits.values(), return_exceptions=True)
+
+
+class Recordings:
+    """The recordings that run on this node, and where their files go.
+
+    Attributes:
+        folder: The folder of recordings; made when it is first needed.
+        keeper: Who is told of each; None: nobody.
+        utc_now: The time of day, for files' names.
+    """
+
+    __slots__ = ("_log", "_make", "_running", "_tasks", "folder", "keeper", "utc_now")
+
+    def __init__(
+        self,
+        folder: Path,
+        make: RecorderMaker,
+        tasks: OwnedTasks,
+        log: Log,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.folder = folder
+        self.keeper: RecordingKeeper | None = None
+        self.utc_now = utc_now
+        self._make = make
+        self._tasks = tasks
+        self._log = log
+        self._running: dict[str, RunningRecording | None] = {}  # by the call's id; None: about to begin
+
+    def running(self, call_id: str) -> RunningRecording | None:
+        """The recording of a call, None where there is none."""
+        return self._running.get(call_id)
+
+    async def start(
+        self,
+        caller: Any,
+        call_id: str,
+        customer_id: UUID,
+        *,
+        duration: float = 0.0,
+        silence: float = 0.0,
+        end_of_key: str = "",
+        ended: Callable[[Recording], None] = lambda _: None,
+    ) -> Recording:
+        """Records a call whose media is open, until a limit (seconds; 0: none), a key, `stop` or the hangup. `ended` is
+        told then, once the file is there.
+
+        Raises RecordingError, and nothing has begun: the call is being recorded, or there is no file to be had.
+        """
+        if call_id in self._running:
+            raise RecordingError("the call is being recorded already; use recording_stop first")
+        self._running[call_id] = None
+        try:
+            self._tasks.check(1, "the recording")
+            filename = await asyncio.to_thread(self._filename, call_id, customer_id)
+            recorder = self._make(self.folder / filename, duration, silence)
+            recorder.start()
+            recording = Recording(uuid4(), customer_id, call_id, filename, self.utc_now())
+            running = RunningRecording(recording, recorder)
+            self._tasks.start(self._carry_out(running, caller, end_of_key, ended), f"recording of {call_id}")
+            self._running[call_id] = running
+        except (OSError, TooManyTasksError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+            raise RecordingError(f"nothing can be recorded in {self.folder}: {reason}") from None
+        finally:
+            if self._running[call_id] is None:
+                del self._running[call_id]
+        return recording
+
+    async def _carry_out(
+        self, running: RunningRecording, caller: Any, end_of_key: str, ended: Callable[[Recording], None]
+    ) -> None:
+        recording, tap = running.recording, running.recorder.channel(0)
+        listed = asyncio.ensure_future(self.keeper.begun(recording)) if self.keeper is not None else None
+        recording.ended_by = "hangup"  # where the service stops
+        try:
+            caller.attach(tap)
+            recording.ended_by = await running.until_over(caller, end_of_key)
+        finally:
+            caller.detach(tap)
+            await self._finish(running)
+            ended(recording)
+            running.written.set()
+            if self.keeper is not None and listed is not None:
+                await listed
+                await self.keeper.ended(recording)
+            running.listed.set()
+
+    async def _finish(self, running: RunningRecording) -> None:
+        recording = running.recording
+        try:
+            written = await running.recorder.stop()
+            recording.duration, recording.size = round(written.seconds * 1000), written.size
+            recording.status = "ended"
+        except OSError as error:
+            recording.status, recording.ended_by = "failed", "error"
+            self._log.error(
+                "recording failed", call_id=recording.call_id, file=recording.filename, error=str(error)[:300]
+            )
+        finally:
+            recording.ended = self.utc_now()
+            del self._running[recording.call_id]
+
+    def _filename(self, call_id: str, customer_id: UUID) -> str:
+        """`<customer>/<date>-<call>-<n>.wav`, which no file has yet."""
+        folder = str(customer_id) if customer_id.int else PLATFORM
+        (self.folder / folder).mkdir(mode=0o750, parents=True, exist_ok=True)
+        date = self.utc_now().strftime("%Y-%m-%d")
+        number = 1
+        while (self.folder / (name := f"{folder}/{date}-{call_id}-{number}.wav")).exists():
+            number += 1
+        return name

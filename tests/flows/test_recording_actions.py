@@ -1,0 +1,287 @@
+"""recording_start and recording_stop: what begins and ends a recording, what the flow learns, what is kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from flows.actions import fetch
+from flows.faults import FlowError
+from flows.model import read_flow
+from flows.recordings import Recording, Recordings
+
+END = ("hangup", 480, "Q.850;cause=16")
+NAME = "platform/2026-11-21-call-1-1.wav"
+
+
+def action(type_: str, **option: Any) -> dict[str, Any]:
+    return {"type": type_, "option": option}
+
+
+class FakeRecorder:
+    """Ends by itself when `limit` is set to a word."""
+
+    def __init__(self, file: Path, duration: float, silence: float) -> None:
+        self.file, self.limits = file, (duration, silence)
+        self.limit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.started = False
+        self.fails: OSError | None = None
+
+    def start(self) -> None:
+        self.started = True
+
+    def channel(self, number: int) -> Any:
+        return ("channel", number, self.file.name)
+
+    async def over(self) -> str:
+        return await self.limit
+
+    async def stop(self) -> Any:
+        if self.fails:
+            raise self.fails
+        self.file.write_bytes(b"RIFF")
+        return SimpleNamespace(seconds=1.5, size=4, ended_by="")
+
+
+class FakeKeeper:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+
+    async def begun(self, recording: Recording) -> None:
+        self.told.append(("begun", recording.status, recording.filename))
+
+    async def ended(self, recording: Recording) -> None:
+        self.told.append(("ended", recording.status, recording.ended_by))
+
+
+@pytest.fixture
+def studio(world: Any, tmp_path: Path) -> Any:
+    """The world, with a folder to record to; `studio.recorders` are those that were made."""
+    recorders: list[FakeRecorder] = []
+
+    def make(file: Path, duration: float, silence: float) -> FakeRecorder:
+        recorders.append(FakeRecorder(file, duration, silence))
+        return recorders[-1]
+
+    moment = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+    recordings = Recordings(tmp_path / "kept", make, world.env.tasks, world.log, lambda: moment)
+    recordings.keeper = keeper = FakeKeeper()
+    world.env.recordings = recordings
+    return SimpleNamespace(
+        world=world, recordings=recordings, recorders=recorders, keeper=keeper, folder=tmp_path / "kept"
+    )
+
+
+def during(studio: Any, actions: Any, meanwhile: Callable[[Any], Awaitable[None]], **more: Any) -> Any:
+    """Runs the actions until they block; then `meanwhile(call)`."""
+
+    async def scenario() -> Any:
+        world = studio.world
+        call = world.fake_call(world.clock)
+        running = asyncio.ensure_future(world.run(actions, call, **more))
+        await settled()
+        await meanwhile(call)
+        ran = await running
+        await world.env.tasks.close()
+        return ran
+
+    return asyncio.run(scenario())
+
+
+async def settled() -> None:
+    """Threads have made folders, and all that could run has run."""
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+
+
+def test_a_recording_runs_beside_the_flow_until_it_is_stopped(studio: Any) -> None:
+    ran = go(
+        studio,
+        [
+            action("recording_start", duration=60000, end_of_silence=3000, beep_start=True),
+            action("play", sources=["a"]),
+            action("recording_stop"),
+        ],
+    )
+    assert ran.orders == ["answer", ("play", "tone:!1000/250"), ("play", "a"), END]
+    assert ran.variables == {"filename": NAME, "duration": "1500", "ended_by": "stop"}
+    (recorder,) = studio.recorders
+    assert recorder.limits == (60.0, 3.0)
+    assert recorder.file == studio.folder / NAME
+    assert recorder.file.read_bytes() == b"RIFF"
+    assert ran.call.taps == []
+    assert ran.record.notes == [f"recording {NAME}"]
+    assert studio.keeper.told == [("begun", "recording", NAME), ("ended", "ended", "stop")]
+    assert studio.recordings.running("call-1") is None
+
+
+def go(studio: Any, actions: Any, call: Any = None, **more: Any) -> Any:
+    """Runs a flow with an action in the end that keeps what it knows of its recording."""
+    known: dict[str, str] = {}
+
+    async def scenario() -> Any:
+        ran = await studio.world.run([*actions, action("fetch", event_url="http://h.example/")], call or None, **more)
+        await studio.world.env.tasks.close()
+        return ran
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return []
+
+    told = fetch.document
+
+    def keep(run: Any) -> Any:
+        document = told(run)
+        known.update({k.removeprefix("recording."): v for k, v in document["variables"].items() if "recording" in k})
+        return document
+
+    studio.world.env.resolve_host = resolve
+    studio.world.env.http = object()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(fetch, "document", keep)
+    try:
+        ran = asyncio.run(scenario())
+    finally:
+        patch.undo()
+    if "id" in known:
+        UUID(known.pop("id"))
+    ran.variables = known
+    return ran
+
+
+@pytest.mark.parametrize("word", ["duration", "silence"])
+def test_a_limit_ends_it_and_a_later_stop_changes_nothing(studio: Any, word: str) -> None:
+    call = studio.world.fake_call(studio.world.clock)
+
+    async def limit(feed: Any) -> None:
+        studio.recorders[0].limit.set_result(word)
+        await settled()
+
+    call.on_play = limit
+    ran = go(studio, [action("recording_start"), action("play", sources=["a"]), action("recording_stop")], call)
+    assert ran.variables == {"filename": NAME, "duration": "1500", "ended_by": word}
+    assert studio.keeper.told[-1] == ("ended", "ended", word)
+
+
+def test_a_key_ends_it_and_stays_for_whoever_waits_for_keys(studio: Any) -> None:
+    call = studio.world.fake_call(studio.world.clock)
+    call.typed = ["#"]
+
+    async def press(feed: Any) -> None:
+        await settled()
+        assert call.watched_for == "#*"
+        call.watched.set_result("#")
+        await settled()
+
+    call.on_play = press
+    ran = go(
+        studio,
+        [
+            action("recording_start", end_of_key="#*"),
+            action("play", sources=["a"]),
+            action("digits_receive", key="#"),
+            action("recording_stop"),
+        ],
+        call,
+    )
+    assert ran.variables["ended_by"] == "key"
+    assert call.typed == []
+
+
+def test_the_hangup_ends_it_and_its_file_is_there(studio: Any) -> None:
+    async def hang_up(call: Any) -> None:
+        assert studio.world.env.recordings.running("call-1").recording.status == "recording"
+        assert call.taps == [("channel", 0, "2026-11-21-call-1-1.wav")]
+        call.end("remote", 200)
+
+    ran = during(studio, [action("recording_start"), action("block")], hang_up)
+    assert ran.record.hangup_by == "remote"
+    assert ran.call.taps == []
+    assert studio.keeper.told[-1] == ("ended", "ended", "hangup")
+    assert (studio.folder / NAME).exists()
+    assert studio.recordings.running("call-1") is None
+
+
+def test_the_end_of_the_service_ends_it_and_its_file_is_there(studio: Any) -> None:
+    async def stop(call: Any) -> None:
+        await studio.world.env.tasks.close()
+        assert (studio.folder / NAME).exists()
+        call.end("local", 200)
+
+    during(studio, [action("recording_start"), action("block")], stop)
+    assert studio.keeper.told[-1] == ("ended", "ended", "hangup")
+
+
+def test_two_at_once_are_refused_and_one_after_the_other_are_numbered(studio: Any) -> None:
+    start, stop = action("recording_start"), action("recording_stop")
+    ran = go(studio, [start, start, stop, start, stop])
+    assert ran.variables["filename"] == NAME.replace("-1.wav", "-2.wav")
+    assert studio.world.log.errors()[0] == "the call is being recorded already; use recording_stop first"
+    assert [recorder.file.name[-5:] for recorder in studio.recorders] == ["1.wav", "2.wav"]
+
+
+def test_a_stop_without_a_start_fails(studio: Any) -> None:
+    go(studio, [action("recording_stop")])
+    assert studio.world.log.errors()[0] == "nothing is being recorded"
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_the_flow_goes_on(studio: Any) -> None:
+    studio.folder.write_text("no folder")
+    ran = go(studio, [action("recording_start"), action("play", sources=["a"])])
+    assert ("play", "a") in ran.orders
+    assert studio.world.log.errors()[0] == f"nothing can be recorded in {studio.folder}: Not a directory"
+    assert studio.recordings.running("call-1") is None
+
+
+def test_a_file_that_cannot_be_finished_has_failed(studio: Any) -> None:
+    call = studio.world.fake_call(studio.world.clock)
+
+    async def fill(feed: Any) -> None:
+        studio.recorders[0].fails = OSError(28, "No space left on device")
+
+    call.on_play = fill
+    go(studio, [action("recording_start"), action("play", sources=["a"]), action("recording_stop")], call)
+    errors = [error for error in studio.world.log.errors() if "h.example" not in error]
+    assert errors == ["[Errno 28] No space left on device", f"{NAME} could not be written"]
+    assert studio.keeper.told[-1] == ("ended", "failed", "error")
+
+
+def test_recordings_of_customers_have_folders_of_their_own(studio: Any) -> None:
+    owner = UUID(int=7)
+    record = studio.world.record(customer_id=owner)
+    ran = go(studio, [action("recording_start"), action("recording_stop")], record=record)
+    assert ran.variables["filename"] == f"{owner}/2026-11-21-call-1-1.wav"
+
+
+def test_a_number_of_ours_that_is_connected_to_records_the_same_call(studio: Any) -> None:
+    studio.world.flows(inner=[action("answer"), action("recording_start")])
+    studio.world.number("+15557770000", "inner")
+    connect = action("connect", destinations=[{"type": "tel", "target": "+15557770000"}])
+    ran = go(studio, [connect, action("recording_start"), action("recording_stop")])
+    assert "the call is being recorded already; use recording_stop first" in studio.world.log.errors()
+    assert ran.variables["ended_by"] == "stop"
+    assert len(studio.recorders) == 1
+
+
+def test_a_service_without_a_folder_says_so(world: Any) -> None:
+    world.go([action("recording_start")])
+    assert world.log.errors() == ["this service records nothing"]
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"format": "mp3"}, "option.format: must be one of 'wav', and is 'mp3'; choose one"),
+        ({"end_of_key": "x"}, "option.end_of_key: holds what is no key; use 0-9, *, # and A-D"),
+        ({"duration": -1}, "option.duration: must be at least 0; write a larger number"),
+        ({"beep_start": 1}, "option.beep_start: must be true or false, and is the number 1; write one of the two"),
+    ],
+)
+def test_what_is_wrong_is_said_when_the_flow_is_saved(option: Any, sentence: str) -> None:
+    with pytest.raises(FlowError) as caught:
+        read_flow({"name": "f", "actions": [action("recording_start", **option)]})
+    assert str(caught.value) == f'flow "f", action 1 (recording_start): {sentence}'
