@@ -1,6 +1,6 @@
 """`trunkline admin …`: users, passwords and keys, on the store itself, whether an engine runs on it or not."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from config.logs import configure
 from service.bootstrap import PLATFORM, bootstrap
 from service.node import python_flow_names
 from store import rows
+from store.declared_files import declaring_files, release
 from store.rows import IntegrityError, Row
 from store.store import Store, Transaction
 from store.tables import accesskeys, agents, customers
@@ -152,3 +153,23 @@ async def _customer(transaction: Transaction, customer: str) -> UUID:
         raise AdminError(f"{problem} {customer!r}; write its id")
     identifier: UUID = found[0]
     return identifier
+
+
+async def declaring(store: Store) -> Mapping[str, Mapping[str, int]]:
+    """How many resources of each kind each configuration file has declared."""
+    async with store.read() as connection:
+        return await declaring_files(connection)
+
+
+async def release_file(store: Store, config: str, file: str) -> Mapping[str, int]:
+    """What `file` has declared becomes the API's; how many of each kind. `config` is the file that is read. Both are
+    absolute paths. Raises AdminError: nothing was done."""
+    if file == config:
+        problem = f"{file} is the configuration itself: take what it should not declare out of it and reload"
+        raise AdminError(problem)
+    async with store.write() as transaction:
+        released = await release(transaction, file)
+    if not released:
+        known = ", ".join(sorted(await declaring(store))) or "none"
+        raise AdminError(f"nothing in the store was declared in {file}; the files are: {known}")
+    return released

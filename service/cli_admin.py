@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,3 +137,36 @@ def reset_keys(username: Username, config: ConfigFile = _DEFAULT_CONFIG) -> int:
         print(key)
 
     return _on_store(config, work)
+
+
+@commands.command("files")
+def list_files(config: ConfigFile = _DEFAULT_CONFIG) -> int:
+    """List the configuration files that have declared resources in the store, and how many."""
+    from service import admin
+
+    async def work(store: "Store") -> None:
+        for file, counts in sorted((await admin.declaring(store)).items()):
+            print(f"{escape(file)}\t{_counted(counts)}")
+
+    return _on_store(config, work)
+
+
+@commands.command("release")
+def release_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Its path, as `files` shows it.")],
+    config: ConfigFile = _DEFAULT_CONFIG,
+) -> int:
+    """Make what a configuration file declared that no engine reads any more the API's: it can be changed and deleted
+    there."""
+    from service import admin
+
+    path = str(config.absolute())
+
+    async def work(store: "Store") -> None:
+        print(f"the API's now: {_counted(await admin.release_file(store, path, file))}")
+
+    return _on_store(config, work)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())

@@ -12,6 +12,7 @@ from flows.python_flows import PythonFlow
 from routing.directory import Directory
 from service.directory_feed import LibraryShelf
 from store.declared import Declarations, Merge, merge
+from store.declared_files import declaring_files
 from store.directory_sync import DirectorySync
 from store.engines import StoreError, reason
 from store.events import EventBell
@@ -66,6 +67,7 @@ class Storage:
         try:
             await self.life.start()
             merged = await self._merge(configuration)
+            await self._tell_of_other_files(configuration)
             self._shelf.use_python(python)
             await self.feed.start()
         except SQLAlchemyError as error:
@@ -103,9 +105,21 @@ class Storage:
             raise StoreError(f"{self.store.url}: {problem}") from error
         except SQLAlchemyError as error:
             raise StoreError(f"{self.store.url} cannot be used: {reason(error)}") from error
-        for note in merged.notes:
-            self._log.warning("declared twice", note=note)
+        for file, taken in merged.taken.items():
+            self._log.warning("what another file had declared is this file's now", file=file, **taken)
         return merged
+
+    async def _tell_of_other_files(self, configuration: Configuration) -> None:
+        """Say whose the rest is: where no other node reads those files, nobody could change or delete it."""
+        async with self.store.read() as connection:
+            files = await declaring_files(connection)
+        files.pop(str(configuration.path.absolute()), None)
+        if not files:
+            return
+        say = self._log.warning if await self.life.alone() else self._log.info
+        for file, counts in files.items():
+            hint = f"where no engine reads it any more: trunkline admin release {file}"
+            say("declared in a file that this node does not read", file=file, **counts, hint=hint)
 
 
 def declarations(configuration: Configuration) -> Declarations:

@@ -44,12 +44,12 @@ class Declarations:
 
 @dataclass(slots=True)
 class Merge:
-    """What a merge did, by kind. `notes` are sentences about rows that another file had declared."""
+    """What a merge did, by kind. `taken`: how many rows of each kind another file had declared, by its path."""
 
     added: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
+    taken: dict[str, Counter[str]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -214,10 +214,7 @@ class _Merging:
         if old["tm_delete"] is None and all(kind.same(name, old[name], value) for name, value in row.items()):
             return
         if old["tm_delete"] is None and old["declared_in"] not in ("", self._source):
-            name = row.get("number") or row.get("name") or row["id"]
-            self._done.notes.append(
-                f"{kind.kind} {name} was declared in {old['declared_in']}, and now is in {self._source}"
-            )
+            self._done.taken.setdefault(old["declared_in"], Counter())[kind.kind] += 1
         if old.get("number") not in (None, row.get("number")):
             self._transaction.changed(kind.kind, old["id"], old["number"])
         changed.append(row)

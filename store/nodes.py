@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -15,6 +16,8 @@ from store.tables import nodes
 
 HEARTBEAT: Final = 5.0
 """Seconds between two signs of life."""
+SILENCE: Final = timedelta(seconds=60)
+"""Without a sign of life for so long, a node is dead."""
 
 
 class NodeLife:
@@ -40,6 +43,12 @@ class NodeLife:
             # The feed remembers where it is by a row of `changes`: from here on there is one.
             transaction.changed("node", self.id)
         self._task = asyncio.get_running_loop().create_task(self._beat(), name="heartbeat")
+
+    async def alone(self) -> bool:
+        """Whether no other node has given a sign of life lately. Raises StoreError, or SQLAlchemy's DBAPIError."""
+        others = nodes.c.name != self.name, nodes.c.tm_seen >= self._store.clock() - SILENCE
+        async with self._store.read() as connection:
+            return (await connection.execute(sa.select(nodes.c.id).where(*others).limit(1))).first() is None
 
     async def close(self) -> None:
         """End with a last sign of life, as what this node left open counts up to it."""

@@ -6,20 +6,19 @@ not done so for a while is taken for dead.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from store.calls import STAGES, save, stage_events, tell
+from store.nodes import SILENCE
 from store.reservations import settle_dead
 from store.rows import Row
 from store.store import Store, Transaction
 from store.tables import calls, groupcalls, nodes, reservations
 
-SILENCE: Final = timedelta(seconds=60)
-"""Without a sign of life for so long, a node is dead."""
 BATCH: Final = 500
 """Calls in a transaction; others write in between."""
 END_REASON: Final = "The engine ended during the call"

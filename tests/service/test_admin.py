@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -125,3 +126,21 @@ async def test_a_key_of_the_configuration_is_made_good_at_every_start() -> None:
         assert await bootstrap(store, "") == ""
     finally:
         await store.close()
+
+
+def test_what_a_file_declared_that_is_read_no_more_is_given_to_the_api(admin: Admin) -> None:
+    number = {"id": uuid4(), "number": "+15551234567", "declared_in": "/old/trunkline.yaml"}
+
+    async def declare() -> None:
+        store = await Store.open(admin.url)
+        async with store.write() as transaction:
+            await rows.insert(transaction, tables.numbers, number)
+        await store.close()
+
+    asyncio.run(declare())
+    admin.run("users")
+    assert admin.run("files") == "/old/trunkline.yaml\t1 number\n"
+    assert "the files are: /old/trunkline.yaml" in admin.run("release", "/nowhere", code=1)
+    assert "is the configuration itself" in admin.run("release", str(admin.config), code=1)
+    assert admin.run("release", "/old/trunkline.yaml") == "the API's now: 1 number\n"
+    assert admin.run("files") == ""

@@ -177,7 +177,7 @@ async def test_a_call_is_in_the_store_as_soon_as_it_has_begun(store_url: str) ->
             "destination_type": "tel", "destination": "+15551234567", "anonymous": False, "number_id": NIL,
             "flow_id": UUID(int=3), "provider_id": PROVIDER, "groupcall_id": UUID(int=4), "end_status": 0,
             "end_reason": "", "hangup_reason": "", "hangup_by": "", "notes": [], "metadata": {"k": [1]},
-        "media": {},
+            "media": {},
             "sip_call_ids": ["a@b"], "tm_create": moment(0), "tm_ringing": None, "tm_progressing": None,
             "tm_hangup": None, "tm_delete": None,
         }  # fmt: skip

@@ -59,6 +59,7 @@ def call(**values: Any) -> Row:
         "hangup_by": "",
         "notes": [],
         "metadata": {},
+        "media": {},
         "sip_call_ids": ["a@b"],
         "tm_create": NOW,
         "tm_ringing": None,

@@ -11,6 +11,7 @@ from routing.identifiers import named_id, route_id
 from routing.models import Number, Provider, Route
 from store import declared, tables
 from store.declared import Declarations, merge
+from store.declared_files import declaring_files, release
 from store.store import Store
 from tests.store.feeding import add_flow, add_number, add_provider, add_route, process, until
 
@@ -190,12 +191,34 @@ async def test_another_number_for_an_id_takes_the_old_one_out(store_url: str) ->
         assert list(here.directory.numbers) == ["+15557654321"]
 
 
-async def test_what_another_file_had_declared_is_said(store: Store) -> None:
+async def test_what_another_file_had_declared_is_counted(store: Store) -> None:
     await merge(store, whole())
     done = await merge(store, Declarations("/etc/other.yaml", providers=whole().providers))
-    assert done.notes == [f"provider carrier was declared in {FILE}, and now is in /etc/other.yaml"]
+    assert done.taken == {FILE: {"provider": 1}}
     # What the first file declares besides is none of the other's business.
     assert len(await living(store, tables.numbers)) == 1
+
+
+async def test_a_file_that_was_moved_takes_what_it_still_declares_and_the_rest_can_be_released(store: Store) -> None:
+    await merge(store, whole())
+    moved = whole(flows=[flow("echo"), flow("new")], numbers=[])
+    moved.source = "/srv/trunkline.yaml"
+    done = await merge(store, moved)
+    assert done.taken == {FILE: {"provider": 1, "route": 1, "flow": 1}}
+    assert (done.added, done.removed) == ({"flow": 1}, {})
+    async with store.read() as connection:
+        files = await declaring_files(connection)
+    assert files == {"/srv/trunkline.yaml": {"provider": 1, "route": 1, "flow": 2}, FILE: {"number": 1}}
+
+    before = await living(store, tables.numbers)
+    async with store.write() as transaction:
+        assert await release(transaction, FILE) == {"number": 1}
+    (number,) = await living(store, tables.numbers)
+    assert dict(number) == dict(before[0]) | {"declared_in": "", "tm_update": number["tm_update"]}
+    async with store.write() as transaction:
+        assert not await release(transaction, FILE)
+    # It is the API's: no reload of any file touches it.
+    assert (await merge(store, moved)).total == 0
 
 
 async def test_a_merge_that_fails_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

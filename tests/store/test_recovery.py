@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from store import tables
 from store.calls import save
-from store.recovery import BATCH, END_REASON, SILENCE, recover
+from store.nodes import SILENCE
+from store.recovery import BATCH, END_REASON, recover
 from store.rows import insert
 from store.store import Store
 from store.times import api_time

@@ -1,0 +1,66 @@
+"""A configuration file that has moved: what it still declares goes with it, and the log says what does not."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+import yaml
+
+from config.loading import load
+from service.node import Node, python_flow_names
+from store import tables
+
+Run = Callable[..., None]
+OURS, ECHO = "+15551234567", "+899100000001"
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def starts_elsewhere(bench: Any, whole: dict[str, Any]) -> Node:
+    """The same engine from a file in another folder."""
+    moved = bench.path.parent / "moved" / "trunkline.yaml"
+    moved.parent.mkdir()
+    moved.write_text(yaml.safe_dump(whole))
+    node = Node(load(moved, environ={}, python_flows=python_flow_names))
+    try:
+        await node.start()
+    finally:
+        await node.close()
+    return node
+
+
+def test_what_remains_of_the_old_path_is_said(run: Run, store_url: str) -> None:
+    async def test(bench: Any) -> None:
+        sip = {"listen": [f"udp://127.0.0.1:{free_port()}"]}
+        engine = await bench.engine(store=store_url, sip=sip)
+        old = str(engine.path.absolute())
+        assert not bench.log.named("declared in a file that this node does not read")
+        await engine.node.close()
+        whole = bench.document(store=store_url, sip=sip)
+        await starts_elsewhere(bench, whole | {"numbers": whole["numbers"][:1]})
+        (taken,) = bench.log.named("what another file had declared is this file's now")
+        assert (taken["file"], taken["number"], taken["flow"]) == (old, 1, 1)
+        (left,) = bench.log.named("declared in a file that this node does not read")
+        assert (left["file"], left["number"], left["level"]) == (old, 1, "warning")
+        assert left["hint"].endswith(f"trunkline admin release {old}")
+
+    run(test)
+
+
+def test_beside_another_node_it_may_well_be_that_ones(run: Run, store_url: str) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=store_url)
+        await starts_elsewhere(bench, bench.document(store=store_url, numbers=[], flows=[]))
+        (left,) = bench.log.named("declared in a file that this node does not read")
+        assert (left["number"], left["flow"], left["level"]) == (2, 1, "info")
+        async with engine.node.storage.store.read() as connection:
+            owners = (await connection.execute(sa.select(tables.numbers.c.declared_in))).scalars().all()
+        assert owners == [str(engine.path.absolute())] * 2
+
+    run(test)
