@@ -8,7 +8,7 @@ from flows.options import EchoOptions, NoOptions, PlayOptions, TalkOptions
 from flows.run import ActionError, Run
 from flows.sounds import Sound, SoundError, Sounds
 
-BEEP = "tone:!1000/250"
+BEEP = "tone:1000/250"
 """The tone of `beep`: 1 kHz for a quarter of a second."""
 
 

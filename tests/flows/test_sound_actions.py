@@ -143,19 +143,19 @@ def test_a_text_that_has_grown_too_long_or_speech_that_is_not_there_fails_with_i
     world.sounds.script["Hi"] = SoundError("espeak-ng is not installed; install it to use talk")
     world.go(
         [
-            action("variable_set", key="long", value="x" * 3000),
+            action("variable_set", key="long", value="x" * 6000),
             action("talk", text="${long} ${long}"),
             action("talk", text="Hi"),
         ]
     )
     assert world.log.errors() == [
-        "text: must not be longer than 5000 characters; shorten it",
+        "text: must not be longer than 10000 characters; shorten it",
         "espeak-ng is not installed; install it to use talk",
     ]
 
 
 def test_beep_plays_a_tone(world: Any) -> None:
-    assert world.go([action("beep")]).orders[:2] == ["answer", ("play", "tone:!1000/250")]
+    assert world.go([action("beep")]).orders[:2] == ["answer", ("play", "tone:1000/250")]
 
 
 def test_a_service_without_sound_says_so(world: Any) -> None:
@@ -183,6 +183,17 @@ FAULTS = [
         action("play", sources=["http://"]),
         "option.sources[0]: is no web address; write it like https://example.com/path",
     ),
+    (
+        action("play", sources=["tone:425/1000", "tone:beep"]),
+        "option.sources[1]: there is no tone 'beep'; there are ",
+    ),
+    (
+        action("play", sources=["tone:425/x"]),
+        "option.sources[0]: 'tone:425/x': '425/x' is no segment; write Hz/ms, such as 425/1000 or 350+440/500",
+    ),
+    (action("play", sources=["c:welcome.wav"]), "option.sources[0]: is no sound; write a file's name, an http address"),
+    (action("talk", text="<speak>Hello"), "option.text: "),
+    (action("talk", text="   "), "option.text: there is nothing to say in the text"),
     (action("play", sources=["a\nb"]), "option.sources[0]: holds control characters or line breaks; remove them"),
     (
         action("play", sources=["a"], digits_stop="1x"),
@@ -191,7 +202,7 @@ FAULTS = [
     (action("play", sources=["a"], digits_stop=1), "option.digits_stop: must be text, and is the number 1; put it in"),
     (action("play", sources=["a"], loop=-1), "option.loop: must be at least 0; write a larger number"),
     (action("talk", text=""), "option.text: must not be empty; write a value"),
-    (action("talk", text="x" * 5001), "option.text: must not be longer than 5000 characters; shorten it"),
+    (action("talk", text="x" * 10001), "option.text: must not be longer than 10000 characters; shorten it"),
     (action("talk", text="x", language="klingon?"), "option.language: is no language; write it like en-US"),
     (action("talk", text="x", gender="robot"), "option.gender: must be one of 'female', 'male' or 'neutral', and"),
     (action("talk", text="x", voice="../../etc"), "option.voice: is no name of a voice; use letters, digits, dots"),
