@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -37,6 +37,9 @@ class Action(BaseModel):
 
 Actions = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_ACTIONS)]
 
+Media = Literal["", "anchor"]
+"""`anchor`: media of the calls that a flow connects passes the engine, or an rtpengine; "": it goes end to end."""
+
 
 class FlowAnswer(Times):
     """A flow."""
@@ -47,6 +50,7 @@ class FlowAnswer(Times):
     detail: str
     actions: list[Action]
     on_complete_flow_id: UUID
+    media: str
     declared_in: str
 
 
@@ -58,6 +62,7 @@ class FlowCreate(Body):
     detail: Detail = ""
     actions: Actions
     on_complete_flow_id: UUID = NIL
+    media: Media = ""
 
 
 class FlowUpdate(Body):
@@ -67,6 +72,7 @@ class FlowUpdate(Body):
     detail: Detail | None = None
     actions: Actions = absent()
     on_complete_flow_id: UUID | None = None
+    media: Media | None = None
 
 
 class Verdict(BaseModel):
@@ -76,8 +82,8 @@ class Verdict(BaseModel):
     faults: list[Violation]
 
 
-_CLEARED = {"name": "", "detail": "", "on_complete_flow_id": NIL}
-_CONTENT = ("name", "detail", "actions", "on_complete_flow_id")
+_CLEARED = {"name": "", "detail": "", "on_complete_flow_id": NIL, "media": ""}
+_CONTENT = ("name", "detail", "actions", "on_complete_flow_id", "media")
 
 
 @router.get("/flows", response_model=Listing[FlowAnswer], **guarded("customer_agent"))
@@ -169,6 +175,7 @@ def _row(flow: Flow) -> dict[str, Any]:
         "detail": flow.detail,
         "actions": [action.model_dump() for action in flow.actions],
         "on_complete_flow_id": flow.on_complete_flow_id,
+        "media": flow.media,
     }
 
 

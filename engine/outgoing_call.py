@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallEnded, NoPortError, NotAcceptable
 from engine.media.anchor import AnchorError
+from engine.media.feed import Tap
+from engine.media.relay import Relay
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
@@ -139,6 +141,13 @@ class OutgoingCall(Call):
                 session.start(now)
 
         agent.endpoint.locate(spec.destination, located)
+
+    def overhear(self, caller: Tap, callee: Tap) -> None:
+        """Tell `caller` what the caller says, and `callee` what this leg does, until its end. Nothing on a leg whose
+        media is not anchored in this process (`DialSpec.anchor`)."""
+        session = self.session
+        if isinstance(session, AnchoredSession) and isinstance(session.anchor, Relay):
+            session.anchor.overhear(self.agent.plane, caller, callee)
 
     # ---- the outcome
 

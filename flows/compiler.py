@@ -29,4 +29,4 @@ def compile_flow(flow: Flow) -> Program:
                 inline=compile_flow(inline) if inline else None,
             )
         )
-    return Program(str(flow.id), flow.name, steps, places, flow.on_complete_flow_id, flow.customer_id)
+    return Program(str(flow.id), flow.name, steps, places, flow.on_complete_flow_id, flow.customer_id, flow.media)

@@ -38,6 +38,7 @@ class DirectAttempt:
     ring_timeout: float = RING_TIMEOUT
     codecs: str = ""
     rate: int = 0
+    media: str = ""
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class DirectHunt:
     _kind: str = ""
     _status: int = 0
     _reason: str = ""
+    _refusal: tuple[int, str] = (480, "Temporarily Unavailable")
 
     def next(self, now: float) -> ProviderAttempt | None:
         """The attempt, the first time."""
@@ -79,13 +81,19 @@ class DirectHunt:
         return False
 
     def refuse(self, attempt: DirectAttempt, word: str, sentence: str, status: int, reason: str, *, stop: bool) -> None:
-        """Never: what is dialled directly costs nothing."""
+        """The attempt is not made after all, for want of media: what is dialled directly costs nothing."""
+        record = attempt.record
+        record.request_uri, record.started = "", None
+        record.kind, record.skipped, record.reason = "skipped", word, sentence
+        self._kind, self._refusal = "skipped", (status, reason)
 
     def release(self, attempt: DirectAttempt) -> None:
         """Nothing is held."""
 
     def final(self) -> tuple[int, str]:
         """Status and reason phrase for the caller."""
+        if self._kind == "skipped":
+            return self._refusal
         if self._kind in _WITHOUT_FINAL:
             return _WITHOUT_FINAL[self._kind]
         if self._kind == "refused" and self._status >= 300:

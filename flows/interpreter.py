@@ -158,6 +158,7 @@ async def execute(run: Run, program: Program) -> int:
             if outer is None:
                 outer = []
             outer.append((program, index))
+            run.anchored = run.anchored or program.media == "anchor"
             run.program = program = result
             steps = program.steps
             index = 0

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
@@ -50,6 +50,8 @@ class Flow(BaseModel):
     detail: str = Field("", max_length=4096, strict=True)
     actions: list[Action] = Field(min_length=1, max_length=MAX_ACTIONS, strict=True)
     on_complete_flow_id: Reference = Field("", strict=True)
+    media: Literal["", "anchor"] = ""
+    """`anchor`: media of the calls that it connects passes the engine, or an rtpengine; "": it goes end to end."""
     tm_create: datetime | None = None
     tm_update: datetime | None = None
     tm_delete: datetime | None = None

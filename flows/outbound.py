@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from engine.sip.status import reason_phrase
 from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
 from flows.environment import FlowEnvironment
 from flows.record import CallRecord
@@ -40,6 +41,7 @@ async def place(
     ring_timeout: float = 0,
     *,
     customer_id: UUID = NIL,
+    anchor: str = "",
     dialled: Callable[[OutgoingLeg], None] | None = None,
 ) -> Placed:
     """Dials attempt after attempt for the call of `record`.
@@ -47,6 +49,7 @@ async def place(
     caller: The engine's call that this is for, None for a call of our own.
     ring_timeout: Seconds, 0 for none; it shortens the provider's.
     customer_id: Who pays for attempts that cost.
+    anchor: What `DialSpec.anchor` is for all of them; "" leaves it to each provider.
     dialled: Told of each leg as soon as it is dialled.
 
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
@@ -88,6 +91,7 @@ async def place(
                 attempt.no_progress_timeout,
                 ringing,
                 attempt.codecs,
+                anchor or attempt.media,
             )
             leg = dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)
@@ -108,6 +112,16 @@ async def place(
             if leg is not None:
                 leg.cancel()
             kind, status, reason, retry_after, first_reply = "unreachable", 0, str(error)[:200], 0, None
+        if kind == "no_media":
+            # Nothing was sent to anybody: another provider may need no media of ours.
+            env.log.warning(
+                "media cannot be anchored", call_id=record.id, request_uri=attempt.request_uri, error=reason
+            )
+            hunt.refuse(attempt, kind, reason, status, reason_phrase(status), stop=False)
+            if reservation is not None:
+                reservation.close()
+            kind = ""
+            continue
         try_next = hunt.outcome(attempt, kind, status, reason, retry_after, first_reply, clock())
         if kind == "answered":
             return Placed(leg, attempt, kind, status, reason, reservation)

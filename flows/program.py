@@ -41,6 +41,7 @@ class Program:
     places: dict[str, int] = field(default_factory=dict)
     on_complete: str = ""
     customer_id: Any = None
+    media: str = ""
 
     @property
     def title(self) -> str:

@@ -136,6 +136,11 @@ class Attempt:
         return self.terms.ring_timeout
 
     @property
+    def media(self) -> str:
+        """`anchor` where the provider wants the media anchored, else ""."""
+        return self.provider.media
+
+    @property
     def holds_channel(self) -> bool:
         """Whether the attempt still counts against the provider's `max_channels`."""
         return self._held

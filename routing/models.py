@@ -197,6 +197,8 @@ class Provider(_Resource):
     """Final statuses that are the callee's word even though `failover_codes` holds them."""
     codecs: Text = ""
     """Names in the order of preference, where the engine makes the offer."""
+    media: Literal["", "anchor"] = ""
+    """`anchor`: media of calls to it passes the engine, or an rtpengine; "": it goes end to end."""
     health_status: Literal["unknown", "healthy", "unhealthy"] = "unknown"
     health_checked_at: datetime | None = None
 

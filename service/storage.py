@@ -132,6 +132,7 @@ def declarations(configuration: Configuration) -> Declarations:
             "detail": flow.detail,
             "actions": [action.model_dump(mode="json") for action in flow.actions],
             "on_complete_flow_id": flow.on_complete_flow_id,
+            "media": flow.media,
         }
         for flow in configuration.flows
     ]

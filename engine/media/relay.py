@@ -5,7 +5,7 @@ the caller keeps sending to the same ports. What it sends goes to the leg whose 
 """
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.media.anchor import CALLER, AnchorError, Place, Rewritten, Shared
 from engine.media.ports import NoPortError, PortPool
@@ -13,17 +13,24 @@ from engine.media.relay_side import RelaySide
 from engine.sip import sdp
 from engine.sip.grammar import ParseError
 
+if TYPE_CHECKING:
+    from engine.media.feed import Tap
+    from engine.media.overhearing import Overhearing
+    from engine.media.plane import Plane
+
 
 class Relay:
     """The media of one leg and its caller."""
 
-    __slots__ = ("_closed", "_home", "_offers", "_report", "far", "near")
+    __slots__ = ("_agreed", "_closed", "_home", "_offers", "_overhearing", "_report", "far", "near")
 
     def __init__(self, home: "Relays", near: "NearSide", far: Place) -> None:
         self.near = near
         self.far = RelaySide(home.pool, far)
         self._home = home
         self._offers: list[sdp.SessionDescription | None] = [None, None]  # of each side, the last
+        self._agreed: tuple[sdp.SessionDescription, ...] = ()  # the last answer, and its offer
+        self._overhearing: Overhearing | None = None
         self._report: dict[str, Any] = {}
         self._closed = False
 
@@ -93,6 +100,27 @@ class Relay:
             else:
                 self.far.drop(index)
                 self.near.drop_unshared(index)
+        self._agreed = (answer,) if offer is None else (answer, offer)
+        self._listen()
+
+    def overhear(self, plane: "Plane", caller: "Tap", callee: "Tap") -> None:
+        """Tell `caller` what the caller says from now on, and `callee` what the callee does, until the end."""
+        from engine.media.overhearing import Overhearing  # numpy, for those who record
+
+        if not self._closed and self._overhearing is None:
+            self._overhearing = Overhearing(plane, caller, callee)
+            self._listen()
+
+    def _listen(self) -> None:
+        """To the first stream of sound."""
+        if self._overhearing is None or not self._agreed:
+            return
+        for index, media in enumerate(self._agreed[0].media):
+            near, far = self.near.stream(index), self.far.stream(index)
+            if media.kind.lower() == "audio" and near is not None and far is not None:
+                described = [description.media[index] for description in self._agreed]
+                self._overhearing.listen(near.ports[0], far.ports[0], described)
+                return
 
     def report(self) -> dict[str, Any]:
         """See `Anchor.report`."""
@@ -106,6 +134,8 @@ class Relay:
             return
         self._report = self.report()
         self._closed = True
+        if self._overhearing is not None:
+            self._overhearing.close()
         self.far.close()
         self.near.leave()
         self._home.relays.discard(self)
