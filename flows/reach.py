@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from engine.media.anchor import CALLEE, CALLER
 from flows.address import Address
 from flows.causes import CAUSES
 from flows.contracts import CallEnded, OutgoingLeg
@@ -115,6 +116,14 @@ def identity_of(
     return CallerIdentity(number, source.target_name or source.name, private, anonymous, diverted_by)
 
 
+def _anchor(run: Run) -> str:
+    """How the media of what is dialled passes us, as `DialSpec.anchor` says it; "" where only the provider may want
+    that. What is recorded has to pass this process."""
+    if run.recording is not None:
+        return "embedded"
+    return "anchor" if run.anchored or run.program.media == "anchor" else ""
+
+
 async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Reached:
     env = run.env
     run.record.tried.append(hunt.records)
@@ -126,6 +135,7 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         option.early_media,
         option.ring_timeout,
         customer_id=run.customer_id,
+        anchor=_anchor(run),
     )
     if leg is None:
         return unanswered(status, reason, kind)
@@ -135,6 +145,10 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         if not claim():
             return unanswered(487, "Request Terminated", "cancelled")
         bridge = run.call.bridge(leg)
+        recording = run.recording
+        if recording is not None:
+            recording.recording.channels = 2
+            leg.overhear(recording.recorder.channel(CALLER), recording.recorder.channel(CALLEE))
         if reservation is not None:
             reservation.answered(partial(_exhausted, run.caller, leg, run.record))
         await bridge.ended()
@@ -184,6 +198,7 @@ async def _run_number(run: Run, verdict: RunFlow, claim: Claim) -> Reached:
     inner.caller = run.caller
     inner.budget = run.budget
     inner.depth = run.depth + 1
+    inner.anchored = run.anchored or run.program.media == "anchor"
     inner.destination = number.number
     began = env.clock()
     await conduct(inner, program)
