@@ -6,6 +6,9 @@ numpy nor PyAV (15 MB and 20 MB of memory) is loaded by a process whose calls ke
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.sip import sdp
@@ -130,21 +133,40 @@ OPUS: Codec | None
 """None where PyAV was built without libopus; found out when it is first asked for."""
 
 _OPUS: Final = Codec("opus", 48000, 48000, sdp.OPUS, _opus_encoder, _opus_decoder)
-_BY_NAME: Final = {codec.name.lower(): codec for codec in (PCMU, PCMA, G722)}
+_BY_NAME: Final = {codec.name.lower(): codec for codec in (PCMU, PCMA, G722, _OPUS)}
 
 
 def by_name(name: str) -> Codec | None:
     """The codec that SDP calls `name`, in any case; None where there is none, or where its library is missing."""
-    found = _BY_NAME.get(name.lower())
-    return __getattr__("OPUS") if found is None and name.lower() == "opus" else found  # type: ignore[return-value]
+    codec = _BY_NAME.get(name.lower())
+    return None if codec is _OPUS and not _has_opus() else codec
+
+
+def of_format(form: sdp.Codec) -> Codec | None:
+    """The codec of a format in a description; None where we have none. Whether its library is there is not asked:
+    that was when it was offered or allowed."""
+    codec = _BY_NAME.get(form.name.lower())
+    return codec if codec is not None and codec.sdp.matches(form) else None
+
+
+@lru_cache(maxsize=1)
+def _has_opus() -> bool:
+    # PyAV's wheels bring libopus as a file of its own; seeing it there spares loading all of FFmpeg at the start.
+    package = find_spec("av")
+    if package is None:
+        return False
+    for folder in map(Path, package.submodule_search_locations or ()):
+        if any((folder.parent / "av.libs").glob("libopus*")) or any((folder / ".dylibs").glob("libopus*")):
+            return True
+    from engine.media import opus
+
+    return opus.available()
 
 
 def __getattr__(name: str) -> object:
     """OPUS and Samples, made when first asked for: each loads a library that many processes never need."""
     if name == "OPUS":
-        from engine.media import opus
-
-        value: object = _OPUS if opus.available() else None
+        value: object = by_name("opus")
     elif name == "Samples":
         import numpy
         from numpy.typing import NDArray

@@ -1,26 +1,29 @@
-"""What a media port says in SDP and what it understands of its peer's: RFC 3264 for PCMU, PCMA and telephone-event.
+"""What a media port says in SDP and what it understands of its peer's: RFC 3264 for our codecs, RFC 4568 for keys.
 
-`engine.sip.sdp` does the reading and the writing. In front of it stands a memo for the offers that make up nearly all
-traffic: the same phones and trunks offer the same media part over and over, with only the `o=` line, the address and
-the port changing. Such an offer is recognised by one regular expression, and its answer is put together from the
-part that the full path wrote the first time.
+`engine.sip.offer_answer` does the reading and the writing. In front of it stands a memo for the offers that make up
+nearly all traffic: the same phones and trunks offer the same media part over and over, with only the `o=` line, the
+address and the port changing. Such an offer is recognised by one regular expression, and its answer is put together
+from the part that the full path wrote the first time.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from engine.media.codecs import Codec, by_name
+from engine.media.codecs import PCMA, PCMU, Codec, of_format
 from engine.media.latch import Address
-from engine.media.srtp import Keys
-from engine.sip import sdp
+from engine.media.srtp import SUITES, Crypto, Keys, new_key
+from engine.sip import offer_answer, sdp
 from engine.sip.grammar import ParseError
 
-CODECS = (sdp.PCMU, sdp.PCMA, sdp.TELEPHONE_EVENT)
-"""What a media port can do anything with, in the order of its own offers."""
+CODECS: Final = (PCMU, PCMA)
+"""What is offered and taken where nobody says otherwise."""
+
+EVENTS: Final = (sdp.TELEPHONE_EVENT, sdp.TELEPHONE_EVENT_48000)
 
 _LISTENING = frozenset({"sendrecv", "recvonly"})
+_TALKING = frozenset({"sendrecv", "sendonly"})
 
 _PLAIN = re.compile(
     rb"v=0\r\no=[^ \r\n\0]+ \d+ \d+ IN IP[46] [^ \r\n\0]+\r\ns=[^\r\n\0]*\r\nc=IN IP[46] ([0-9a-fA-F.:]{2,45})\r\n"
@@ -32,7 +35,13 @@ _MEMO_SIZE = 128
 _MEMO_TAIL = 1024
 """Entries, and octets of the longest offer's media part that is remembered: at most some 300 KB in all."""
 
+_ONE_TIME = (b"a=crypto:", b"a=rtcp:", b"a=ssrc:", b"a=candidate:")
+"""Lines that hold a key, a port or a number of this one call: what has them never comes again."""
+
 _HOLD = frozenset({b"0.0.0.0", b"::", b"0:0:0:0:0:0:0:0"})
+
+_DYNAMIC: Final = range(96, 128)
+"""Payload types without a meaning of their own (RFC 3551 §6)."""
 
 
 class NotAcceptable(ParseError):
@@ -48,140 +57,282 @@ class Agreed(NamedTuple):
     remote: Address
     """Where the peer's description wants media."""
     rtcp: Address
-    """Where it wants RTCP: `a=rtcp` (RFC 3605), the port above, or the same one where both agreed to `rtcp-mux`."""
-    listening: bool
-    """Whether the peer wants to be sent anything: false while it holds us (RFC 3264 §8.4)."""
-    talking: bool
-    """Whether the peer sends anything: false where it is recvonly or inactive, so that its silence is no fault."""
-    payload_types: Mapping[int, int]
-    """The numbers that the peer sends, each with the number that it wants to be sent for the same format."""
-    events: int | None
-    """The peer's number for RFC 4733 events on the clock of `codec`, None where it takes none."""
+    """Where it wants RTCP: `a=rtcp` (RFC 3605), else the port above, or the same one with `rtcp_mux`."""
     codec: Codec
     """What we send."""
     codec_payload_type: int
     """The peer's number for `codec`."""
     codecs: Mapping[int, Codec]
     """What the peer may send, by its numbers: it may change from packet to packet (RFC 3264 §5.1)."""
-    event_types: frozenset[int]
-    """The numbers of the events that the peer may send."""
+    payload_types: Mapping[int, int]
+    """The numbers that the peer sends, each with the number that it wants to be sent for the same format."""
+    events: int | None
+    """The peer's number for RFC 4733 events, on the clock of `codec` where there is such; None where it takes none."""
+    event_clock: int
+    """The clock of `events` in Hz."""
+    event_types: Mapping[int, int]
+    """The numbers of the events that the peer may send, each with its clock in Hz."""
+    listening: bool
+    """Whether the peer wants to be sent anything: false while it holds us (RFC 3264 §8.4)."""
+    talking: bool
+    """Whether the peer sends anything: false where it is recvonly or inactive, so that its silence is no fault."""
+    packet: int
+    """Milliseconds of each packet that we send: 20, or 10 or 5 where the peer's `maxptime` is less and a payload of
+    `codec` can be divided."""
     rtcp_mux: bool
     """RTP and RTCP share one port (RFC 5761)."""
-    packet: int
-    """Milliseconds of a packet that we send: 20, or 10 where the peer's `maxptime` is below 20."""
     crypto: Keys | None
-    """The keys of SRTP (RFC 4568), None where media is plain."""
+    """The keys of SRTP (RFC 4568); None where media is plain."""
 
 
 class _Answer(NamedTuple):
-    """What is remembered of an answer: all that follows its port, and the agreement without the address."""
+    """What is remembered of an answer: all that follows its port, and the agreement but for the addresses."""
 
     tail: bytes
-    agreed: Agreed
+    terms: tuple[object, ...]
+    rtcp: int
+    """What is added to the port for RTCP."""
 
 
-_memo: dict[bytes, _Answer] = {}
+_memo: dict[tuple[bytes, tuple[Codec, ...]], _Answer] = {}
 
 
-def answer(offer: bytes, host: str, port: int, session_id: int, version: int) -> tuple[bytes, Agreed]:
+def answer(
+    offer: bytes,
+    host: str,
+    port: int,
+    session_id: int,
+    version: int,
+    codecs: tuple[Codec, ...] = CODECS,
+    previous: Agreed | None = None,
+) -> tuple[bytes, Agreed]:
     """The answer to `offer` from our `host` (numeric, unbracketed) and `port`, with `o=` of the two numbers given.
 
-    Raises NotAcceptable: 488 for no audio, no profile or no codec of ours; 400 and 413 for a broken description.
+    `codecs` are those we take, in any order: what is used is the first of the offer's (RFC 3264 §6.1). `previous` is
+    what this session agreed on before, whose key of ours is kept. Raises NotAcceptable: 488 for no audio, no profile,
+    no codec of ours or no usable key; 400 and 413 for a broken description.
     """
     match = _PLAIN.fullmatch(offer)
     if match is None:
-        return _full_answer(offer, host, port, session_id, version)
+        return _full_answer(offer, host, port, session_id, version, codecs, previous)
     address, number, tail = match.groups()
-    known = _memo.get(tail)
-    if known is None or address in _HOLD or int(number) > 65535:
-        whole, agreed = _full_answer(offer, host, port, session_id, version)
-        if len(tail) <= _MEMO_TAIL and address not in _HOLD:
-            _remember(tail, whole, agreed, host, port, session_id, version)
+    known = _memo.get((tail, codecs))
+    if known is None or address in _HOLD or int(number) >= 65535:
+        whole, agreed = _full_answer(offer, host, port, session_id, version, codecs, previous)
+        if len(tail) <= _MEMO_TAIL and address not in _HOLD and int(number) < 65535:
+            _remember(tail, codecs, whole, agreed, host, port, session_id, version)
         return whole, agreed
-    remote = (_numeric(address.decode("ascii")), int(number))
+    where, at = _numeric(address.decode("ascii")), int(number)
     return (
         _compose(host, port, session_id, version, known.tail),
-        known.agreed._replace(remote=remote, rtcp=(remote[0], remote[1] + 1)),
+        Agreed._make(((where, at), (where, at + known.rtcp), *known.terms)),
     )
 
 
 def offer(
-    host: str, port: int, session_id: int, version: int, names: Sequence[str] = (), events: int | None = None
+    host: str,
+    port: int,
+    session_id: int,
+    version: int,
+    codecs: Sequence[Codec] = CODECS,
+    previous: Agreed | None = None,
+    *,
+    srtp: bool = False,
 ) -> bytes:
-    """Our own offer. `names` (PCMU, PCMA) gives the codecs and their order, all of ours where empty or unknown;
-    `events` is the number that telephone-event had before in this session (RFC 3264 §8.3.2), None for our own."""
-    voice = [codec for name in names for codec in CODECS[:-1] if codec.name == name.upper()] or list(CODECS[:-1])
-    number = sdp.TELEPHONE_EVENT.payload_type if events is None else events
-    codecs = [*dict.fromkeys(voice), sdp.TELEPHONE_EVENT._replace(payload_type=number)]
-    return bytes(sdp.offer_audio(codecs, host, port, session_id=session_id, version=version))
+    """Our own offer of `codecs`, in this order.
+
+    `previous` is what this session agreed on before: a number keeps its meaning (RFC 3264 §8.3.2), and media that was
+    protected stays so. `srtp` offers SRTP alone (RTP/SAVP), with both suites.
+    """
+    clocks = {codec.sdp.clock_rate for codec in codecs}
+    events = [event for event in EVENTS if event.clock_rate in clocks]
+    formats = _numbered([*(codec.sdp for codec in codecs), *events], previous)
+    crypto: list[Crypto] = []
+    if previous is not None and previous.crypto is not None:
+        crypto = [previous.crypto.ours]
+    elif srtp:
+        crypto = [Crypto(tag, suite, new_key()) for tag, suite in enumerate(SUITES, 1)]
+    lines = [str(line) for line in crypto]
+    return bytes(offer_answer.offer_audio(formats, host, port, session_id=session_id, version=version, crypto=lines))
 
 
 def accept(ours: bytes, theirs: bytes) -> Agreed:
     """What `theirs`, the answer to our offer `ours`, agrees on. Raises NotAcceptable when that is nothing."""
     try:
-        description, offered = sdp.parse(theirs), sdp.parse(ours).media[0].codecs()
+        description, offered = sdp.parse(theirs), sdp.parse(ours).media[0]
         if len(description.media) != 1:
             raise NotAcceptable(f"{len(description.media)} media streams answer the one that was offered", 400)
-        remote = sdp.remote_audio(description)
-        taken = description.media[0].codecs()
+        media = description.media[0]
+        if media.kind.lower() != "audio" or not media.port:
+            raise NotAcceptable("the answer refuses audio")
+        if media.protocol.upper() != offered.protocol:
+            raise NotAcceptable(f"{offered.protocol} was offered and another profile answered")
+        if not description.address_of(media):
+            raise NotAcceptable("audio without a c= line", 400)
+        # RFC 3264 §6.1: each side is sent its own numbers.
+        pairs = [
+            (mine.payload_type, codec) for codec in media.codecs() for mine in offered.codecs() if mine.matches(codec)
+        ]
+        keys = _taken_keys(offered, media) if offered.protocol in sdp.SECURE_PROFILES else None
+        mux = _has_mux(media) and _has_mux(offered)
+        return _agreed(description, media, pairs, mux, keys)
+    except NotAcceptable:
+        raise
     except ParseError as error:
         raise NotAcceptable(str(error), error.status) from error
-    if remote is None:
-        raise NotAcceptable("the answer refuses audio")
-    pairs = {mine.payload_type: codec.payload_type for codec in taken for mine in offered if mine.matches(codec)}
-    if not any(mine.matches(codec) for codec in remote.codecs for mine in offered):
-        raise NotAcceptable("no codec in common")
-    listening = remote.direction in _LISTENING
-    return _skeleton((_numeric(remote.address), remote.port), listening, pairs, remote.telephone_event, taken)
 
 
-def _skeleton(
-    remote: Address, listening: bool, pairs: dict[int, int], events: int | None, taken: list[sdp.Codec]
+def _full_answer(
+    body: bytes,
+    host: str,
+    port: int,
+    session_id: int,
+    version: int,
+    codecs: Sequence[Codec] = CODECS,
+    previous: Agreed | None = None,
+) -> tuple[bytes, Agreed]:
+    keys: dict[int, Keys] = {}
+
+    def ours_for(media: sdp.Media) -> str:
+        theirs = next((line for value in media.attributes("crypto") if (line := Crypto.parse(value))), None)
+        if theirs is None:
+            return ""
+        before = previous.crypto if previous is not None else None
+        # A key that is kept keeps the packets' index going on both sides (RFC 4568 §7.1.4).
+        kept = before is not None and before.ours.suite == theirs.suite
+        key = before.ours.key if before is not None and kept else new_key()
+        keys[id(media)] = Keys(Crypto(theirs.tag, theirs.suite, key), theirs)
+        return str(keys[id(media)].ours)
+
+    try:
+        theirs = sdp.parse(body)
+        taken = offer_answer.answer_audio(
+            theirs,
+            [*(codec.sdp for codec in codecs), *EVENTS],
+            host,
+            port,
+            session_id=session_id,
+            version=version,
+            rtcp_mux=True,
+            keys=ours_for,
+        )
+        at = next(at for at, media in enumerate(taken.media) if media.port)  # the stream that was taken
+        offered, mine = theirs.media[at], taken.media[at]
+        pairs = [(codec.payload_type, codec) for codec in mine.codecs()]
+        agreed = _agreed(theirs, offered, pairs, _has_mux(mine), keys.get(id(offered)))
+    except NotAcceptable:
+        raise
+    except ParseError as error:
+        raise NotAcceptable(str(error), error.status) from error
+    return bytes(taken), agreed
+
+
+def _agreed(
+    description: sdp.SessionDescription,
+    media: sdp.Media,
+    pairs: Sequence[tuple[int, sdp.Codec]],
+    mux: bool,
+    keys: Keys | None,
 ) -> Agreed:
-    known = {codec.payload_type: ours for codec in taken if (ours := by_name(codec.name)) is not None}
-    number = next(iter(known))
+    """The agreement with the author of `description` on `media`; `pairs` are the formats in common, each with the
+    number that the peer sends it under."""
+    packet = _packet(media.milliseconds("maxptime"))
+    codecs: dict[int, Codec] = {}
+    sent: tuple[int, Codec] | None = None
+    for number, form in pairs:
+        codec = of_format(form)
+        if codec is None:
+            continue
+        codecs.setdefault(number, codec)
+        # A packet of Opus cannot be divided; where that is too long another codec is better.
+        if sent is None or (not sent[1].octets and codec.octets and packet < 20):
+            sent = (form.payload_type, codec)
+    if sent is None:
+        raise NotAcceptable("no codec in common")
+    payload_type, codec = sent
+    events = [form for _, form in pairs if form.is_events]
+    event = next((form for form in events if form.clock_rate == codec.clock), events[0] if events else None)
+    remote = (_numeric(description.address_of(media)), media.port)
+    rtcp = remote if mux else description.rtcp_of(media)
+    direction = description.direction_of(media)
     return Agreed(
-        remote,
-        (remote[0], remote[1] + 1),
-        listening,
-        True,
-        pairs,
-        events,
-        known[number],
-        number,
-        known,
-        frozenset(() if events is None else (events,)),
-        False,
-        20,
-        None,
+        remote=remote,
+        rtcp=(_numeric(rtcp[0]), rtcp[1]),
+        codec=codec,
+        codec_payload_type=payload_type,
+        codecs=codecs,
+        payload_types={number: form.payload_type for number, form in pairs},
+        events=None if event is None else event.payload_type,
+        event_clock=codec.clock if event is None else event.clock_rate,
+        event_types={number: form.clock_rate for number, form in pairs if form.is_events},
+        listening=direction in _LISTENING,
+        talking=direction in _TALKING,
+        packet=packet if codec.octets else 20,
+        rtcp_mux=mux,
+        crypto=keys,
     )
 
 
-def _full_answer(body: bytes, host: str, port: int, session_id: int, version: int) -> tuple[bytes, Agreed]:
-    try:
-        theirs = sdp.parse(body)
-        ours = sdp.answer_audio(theirs, CODECS, host, port, session_id=session_id, version=version)
-        at = next(at for at, media in enumerate(ours.media) if media.port)  # the stream that was taken
-        address = theirs.address_of(theirs.media[at])
-        listening = theirs.direction_of(theirs.media[at]) in _LISTENING
-    except ParseError as error:
-        raise NotAcceptable(str(error), error.status) from error
-    codecs = ours.media[at].codecs()
-    events = next((codec.payload_type for codec in codecs if codec.matches(sdp.TELEPHONE_EVENT)), None)
-    numbers = {codec.payload_type: codec.payload_type for codec in codecs}
-    remote = (_numeric(address), theirs.media[at].port)
-    return bytes(ours), _skeleton(remote, listening, numbers, events, codecs)
+def _packet(longest: int) -> int:
+    """Milliseconds of our packets where the peer takes `longest` (0: says nothing)."""
+    return next((size for size in (20, 10) if not longest or size <= longest), 5)
 
 
-def _remember(tail: bytes, whole: bytes, agreed: Agreed, host: str, port: int, session_id: int, version: int) -> None:
+def _numbered(formats: Sequence[sdp.Codec], previous: Agreed | None) -> list[sdp.Codec]:
+    """`formats` under the numbers that they have had in this session, and under free ones of ours otherwise."""
+    had: dict[tuple[str, int], int] = {}
+    if previous is not None:
+        had |= {(codec.sdp.name.lower(), codec.sdp.clock_rate): number for number, codec in previous.codecs.items()}
+        had |= {(sdp.TELEPHONE_EVENT.name, clock): number for number, clock in previous.event_types.items()}
+    taken = set(had.values())
+    numbered = []
+    for form in formats:
+        number = had.get((form.name.lower(), form.clock_rate))
+        if number is None:
+            number = form.payload_type
+            if number in taken:
+                number = next((free for free in reversed(_DYNAMIC) if free not in taken), number)
+        taken.add(number)
+        numbered.append(form._replace(payload_type=number))
+    return numbered
+
+
+def _taken_keys(offered: sdp.Media, answered: sdp.Media) -> Keys:
+    """The keys of an answer: its one line names the one of ours that it takes (RFC 4568 §7.1.3)."""
+    mine = [line for value in offered.attributes("crypto") if (line := Crypto.parse(value))]
+    lines = list(answered.attributes("crypto"))
+    theirs = Crypto.parse(lines[0]) if len(lines) == 1 else None
+    if theirs is not None:
+        for line in mine:
+            if line.tag == theirs.tag and line.suite == theirs.suite:
+                return Keys(line, theirs)
+    raise NotAcceptable("the answer takes none of the keys that were offered")
+
+
+def _has_mux(media: sdp.Media) -> bool:
+    return any(True for _ in media.attributes("rtcp-mux"))
+
+
+def _remember(
+    tail: bytes,
+    codecs: tuple[Codec, ...],
+    whole: bytes,
+    agreed: Agreed,
+    host: str,
+    port: int,
+    session_id: int,
+    version: int,
+) -> None:
+    if any(line in tail for line in _ONE_TIME):
+        return
     start = b"\r\nm=audio %d " % port
     at = whole.find(start)
-    known = _Answer(whole[at + len(start) :], agreed)
+    known = _Answer(whole[at + len(start) :], agreed[2:], agreed.rtcp[1] - agreed.remote[1])
     # Only what the short path writes exactly as the full one does may take the short path.
     if at >= 0 and _compose(host, port, session_id, version, known.tail) == whole:
         if len(_memo) >= _MEMO_SIZE:
             del _memo[next(iter(_memo))]  # the oldest: offers that never come again push each other out
-        _memo[tail] = known
+        _memo[tail, codecs] = known
 
 
 def _compose(host: str, port: int, session_id: int, version: int, tail: bytes) -> bytes:

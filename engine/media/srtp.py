@@ -117,9 +117,21 @@ class Srtp:
         """Raises SrtpError where libsrtp does not take the keys."""
         self.keys = keys
         self._out = _session(keys.ours, outbound=True)
-        self._in = _session(keys.theirs, outbound=False)
-        self._mki = keys.theirs.mki
-        self._tag = _TAGS[keys.theirs.suite]
+        self._listen(keys.theirs)
+
+    def rekey(self, keys: Keys) -> None:
+        """The keys that a later offer and answer agreed on. A direction whose key has not changed goes on: beginning
+        anew would lose the count of its packets (RFC 3711 §3.3.1). Raises SrtpError as the first time."""
+        before, self.keys = self.keys, keys
+        if keys.ours[1:] != before.ours[1:]:
+            self._out = _session(keys.ours, outbound=True)
+        if keys.theirs[1:] != before.theirs[1:]:
+            self._listen(keys.theirs)
+
+    def _listen(self, theirs: Crypto) -> None:
+        self._in = _session(theirs, outbound=False)
+        self._mki = theirs.mki
+        self._tag = _TAGS[theirs.suite]
 
     def protect(self, packet: bytes) -> bytes:
         """An RTP packet of ours as it goes out. Raises SrtpError for what is no RTP packet, or a repeated one."""

@@ -1,11 +1,11 @@
-"""Session descriptions (RFC 8866) and the offer/answer exchange for one audio stream (RFC 3264).
+"""Session descriptions (RFC 8866); `engine.sip.offer_answer` stands beside with what two of them agree on.
 
 A description is kept as its lines: what is not understood here stays where it is and is written again as it was. Only
 the `m=` lines are taken apart when a description is read; everything else when something asks for it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -25,14 +25,20 @@ _LINE = re.compile(r"([A-Za-z])=([^\r\n\0]*+)\r?+\n")
 _WELL_FORMED = re.compile(r"(?:[A-Za-z]=[^\r\n\0]*+\r?+\n)+")
 _MEDIA_LINE = re.compile(r"([^ ]+) +([0-9]{1,5})(?:/([0-9]{1,5}))? +([^ ]+)((?: ++[^ ]++)*) *+")
 _RTPMAP = re.compile(r"rtpmap: *([0-9]{1,3}) +([^/ ]{1,64})/([0-9]{1,9})(?:/([0-9]{1,3}))? *")
+_RTCP = re.compile(r"([0-9]{1,5})(?: +IN +IP[46] +\[?([^ \[\]]{1,255})\]?)?")
 _DIRECTIONS: Final = frozenset({"sendrecv", "sendonly", "recvonly", "inactive"})
-# RFC 3264 §6.1: what the answerer may say to each of the offerer's words.
-_MIRRORED: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
 # RFC 3264 §8.4: the address 0.0.0.0 takes the listening out of whatever is said besides.
 _WITHOUT_LISTENING: Final = {"sendrecv": "sendonly", "recvonly": "inactive"}
 _NOWHERE: Final = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})
-_PROFILES: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
-_NOT_ACCEPTABLE: Final = 488
+
+PLAIN_PROFILES: Final = frozenset({"RTP/AVP", "RTP/AVPF"})
+"""RTP as it is (RFC 3551), and with feedback (RFC 4585)."""
+
+SECURE_PROFILES: Final = frozenset({"RTP/SAVP", "RTP/SAVPF"})
+"""SRTP (RFC 3711, RFC 5124) whose keys stand in the description (RFC 4568)."""
+
+_RTP: Final = PLAIN_PROFILES | SECURE_PROFILES | {"UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"}
+"""All that is RTP in the end, the keys of WebRTC (RFC 5764) included."""
 
 
 class Codec(NamedTuple):
@@ -60,6 +66,11 @@ class Codec(NamedTuple):
             and (self.name == other.name or self.name.lower() == other.name.lower())
         )
 
+    @property
+    def is_events(self) -> bool:
+        """Whether it carries keys (RFC 4733) and no sound."""
+        return self.name.lower() == "telephone-event"
+
 
 PCMU: Final = Codec("PCMU", 8000, 0)
 PCMA: Final = Codec("PCMA", 8000, 8)
@@ -68,7 +79,8 @@ G722: Final = Codec("G722", 8000, 9)
 OPUS: Final = Codec("opus", 48000, 111, "useinbandfec=1", 2)
 """Always written with two channels; what is sent is mono as long as nobody says `stereo=1` (RFC 7587 §7)."""
 TELEPHONE_EVENT: Final = Codec("telephone-event", 8000, 101, "0-16")
-_EVENTS: Final = "telephone-event"
+TELEPHONE_EVENT_48000: Final = Codec("telephone-event", 48000, 102, "0-16")
+"""Events run on the clock of the sound that they stand beside (RFC 4733 §2.5.1.2): these beside Opus."""
 
 # RFC 3551 §6, table 4: payload types that mean something without an rtpmap.
 _STATIC: Final = {
@@ -97,7 +109,8 @@ def _mapped(attribute: str) -> Codec | None:
 
 
 @lru_cache(maxsize=512)
-def _attributes_of(codec: Codec) -> tuple[tuple[str, str], ...]:
+def attributes_of(codec: Codec) -> tuple[tuple[str, str], ...]:
+    """The lines that describe `codec` in a media section: its rtpmap, and its fmtp where it has one."""
     channels = f"/{codec.channels}" if codec.channels != 1 else ""
     rtpmap = ("a", f"rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}")
     return (rtpmap, ("a", f"fmtp:{codec.payload_type} {codec.fmtp}")) if codec.fmtp else (rtpmap,)
@@ -111,26 +124,6 @@ class Origin(NamedTuple):
     version: str
     address_type: str
     address: str
-
-
-class RemoteAudio(NamedTuple):
-    """Where and how a peer wants its sound.
-
-    Attributes:
-        address: Numeric, IPv6 without brackets, or a name where the peer wrote one.
-        port: Of RTP.
-        codecs: In the peer's order, each with the peer's number; telephone-event is not among them.
-        telephone_event: The number for RFC 4733 events; None where the peer takes none.
-        direction: As the peer means it, seen from its side: "sendonly" is a peer that holds us.
-        ptime: Milliseconds of sound in a packet; 0 where the peer says nothing.
-    """
-
-    address: str
-    port: int
-    codecs: tuple[Codec, ...]
-    telephone_event: int | None
-    direction: str
-    ptime: int
 
 
 class _Lines:
@@ -200,6 +193,14 @@ class Media(_Lines):
         count = "" if self.port_count is None else f"/{self.port_count}"
         return " ".join((self.kind, f"{self.port}{count}", self.protocol, *self.formats))
 
+    def milliseconds(self, name: str) -> int:
+        """What `a=ptime` or `a=maxptime` says; 0 where nothing, or nothing that can be understood."""
+        for value in self.attributes(name):
+            whole = value.partition(".")[0]
+            if whole.isascii() and whole.isdigit() and len(whole) <= 4:
+                return int(whole)
+        return 0
+
     def codecs(self) -> list[Codec]:
         """The formats that are known by an `a=rtpmap` or by their static number, in order (RFC 3264 §5.1)."""
         mapped: dict[str, Codec] = {}
@@ -259,10 +260,19 @@ class SessionDescription(_Lines):
             direction = _WITHOUT_LISTENING.get(direction, direction)
         return direction
 
+    def rtcp_of(self, media: Media) -> tuple[str, int]:
+        """Where RTCP for `media` is to be sent where it shares no port with RTP: its `a=rtcp` (RFC 3605), which may
+        have an address of its own, else the port above."""
+        for value in media.attributes("rtcp"):
+            match = _RTCP.fullmatch(value)
+            if match is not None and 0 < int(match[1]) <= 65535:
+                return match[2] or self.address_of(media), int(match[1])
+        return self.address_of(media), min(media.port + 1, 65535)
+
     def audio(self) -> Media | None:
-        """The first audio section that is in use and of a plain RTP profile; None where there is none."""
+        """The first audio section that is in use and of an RTP profile; None where there is none."""
         for media in self.media:
-            if media.kind.lower() == "audio" and media.port and media.protocol.upper() in _PROFILES:
+            if media.kind.lower() == "audio" and media.port and media.protocol.upper() in _RTP:
                 return media
         return None
 
@@ -328,163 +338,3 @@ def direction(body: bytes) -> str:
     description = parse(body)
     audio = description.audio()
     return "inactive" if audio is None else description.direction_of(audio)
-
-
-def remote_audio(description: SessionDescription) -> RemoteAudio | None:
-    """Where the author of `description` wants to be sent sound; None when it has no audio in use, or no codec of it
-    is known by name. ParseError(400) when the address is missing or malformed."""
-    media = description.audio()
-    if media is None:
-        return None
-    address = description.address_of(media)
-    if not address:
-        raise ParseError("audio without a c= line")
-    known = media.codecs()
-    codecs = tuple(codec for codec in known if codec.name.lower() != _EVENTS)
-    if not codecs:
-        return None
-    return RemoteAudio(
-        address, media.port, codecs, _events_for(codecs[0], known), description.direction_of(media), _ptime(media)
-    )
-
-
-def _events_for(codec: Codec, known: Sequence[Codec]) -> int | None:
-    # RFC 4733 §2.5.1.2: events run on the clock of the sound that they stand beside.
-    for events in known:
-        if events.name.lower() == _EVENTS and events.clock_rate == codec.clock_rate:
-            return events.payload_type
-    return None
-
-
-def _ptime(media: Media) -> int:
-    for value in media.attributes("ptime"):
-        whole = value.partition(".")[0]
-        if whole.isascii() and whole.isdigit() and len(whole) <= 4:
-            return int(whole)
-    return 0
-
-
-def offer_audio(
-    codecs: Sequence[Codec],
-    host: str,
-    port: int,
-    *,
-    session_id: int,
-    version: int,
-    ptime: int = 20,
-    direction: str = "sendrecv",
-) -> SessionDescription:
-    """An offer of one audio stream (RFC 3264 §5), codecs in our order.
-
-    `host` is a numeric address without brackets, `ptime` in ms (0: not said). `session_id` and `version` fill `o=`; see
-    `successor` for a later offer of the same session.
-    """
-    media = Media("audio", port, "RTP/AVP", [str(codec.payload_type) for codec in codecs])
-    _describe(media, codecs, str(ptime) if ptime else "", direction)
-    return SessionDescription([*_session_lines(host, session_id, version), ("t", "0 0")], [media])
-
-
-def answer_audio(
-    offer: SessionDescription,
-    codecs: Sequence[Codec],
-    host: str,
-    port: int,
-    *,
-    session_id: int,
-    version: int,
-    direction: str = "sendrecv",
-    rtcp_mux: bool = False,
-) -> SessionDescription:
-    """The answer that takes the offer's first usable audio stream and refuses everything else (RFC 3264 §6).
-
-    The accepted codecs stand in the offerer's order under the offerer's numbers; ours are matched by name and clock.
-    `direction` is what we would do if asked for both ways. `rtcp_mux`: agree where it is offered (RFC 5761 §5.1.1).
-
-    Raises ParseError(488): no audio, only profiles that are not ours (RTP/SAVP), no codec in common, no address.
-    """
-    accepted, shared = _acceptable(offer, codecs)
-    answer = SessionDescription(_session_lines(host, session_id, version))
-    # RFC 3264 §6: the answer's t= lines are the offer's.
-    answer.lines.extend([("t", value) for value in offer.values("t")] or [("t", "0 0")])
-    for media in offer.media:
-        if media is not accepted:
-            answer.media.append(Media(media.kind, 0, media.protocol, list(media.formats)))
-            continue
-        taken = Media(media.kind, port, media.protocol, [str(codec.payload_type) for codec in shared])
-        ptime = next((value for value in media.attributes("ptime") if value), "")
-        _describe(taken, shared, ptime, _narrowed(_MIRRORED[offer.direction_of(media)], direction))
-        if rtcp_mux and any(True for _ in media.attributes("rtcp-mux")):
-            taken.lines.append(("a", "rtcp-mux"))
-        answer.media.append(taken)
-    return answer
-
-
-def _acceptable(offer: SessionDescription, codecs: Sequence[Codec]) -> tuple[Media, list[Codec]]:
-    fault = "no audio in the offer"
-    for media in offer.media:
-        if media.kind.lower() != "audio" or not media.port:
-            continue
-        if media.protocol.upper() not in _PROFILES:
-            fault = f"audio is offered as {excerpt(media.protocol)} only"
-            continue
-        if not offer.address_of(media):
-            fault = "audio without a c= line"
-            continue
-        shared = _in_common(media.codecs(), codecs)
-        if shared:
-            return media, shared
-        fault = "no codec in common"
-    raise ParseError(fault, _NOT_ACCEPTABLE)
-
-
-def _in_common(offered: Sequence[Codec], ours: Sequence[Codec]) -> list[Codec]:
-    shared = []
-    for codec in offered:
-        mine = next((mine for mine in ours if mine.matches(codec)), None)
-        if mine is not None:
-            shared.append(codec if codec.fmtp == mine.fmtp else codec._replace(fmtp=mine.fmtp))
-    clocks = {codec.clock_rate for codec in shared if codec.name.lower() != _EVENTS}
-    return [codec for codec in shared if codec.clock_rate in clocks]
-
-
-def _narrowed(one: str, other: str) -> str:
-    """What remains of two directions when both must agree."""
-    sends = one in ("sendrecv", "sendonly") and other in ("sendrecv", "sendonly")
-    receives = one in ("sendrecv", "recvonly") and other in ("sendrecv", "recvonly")
-    if sends:
-        return "sendrecv" if receives else "sendonly"
-    return "recvonly" if receives else "inactive"
-
-
-def _describe(media: Media, codecs: Sequence[Codec], ptime: str, direction: str) -> None:
-    for codec in codecs:
-        media.lines.extend(_attributes_of(codec))
-    if ptime:
-        media.lines.append(("a", f"ptime:{ptime}"))
-    media.lines.append(("a", direction))
-
-
-def _session_lines(host: str, session_id: int, version: int) -> list[tuple[str, str]]:
-    family = "IP6" if ":" in host else "IP4"
-    origin = f"- {session_id} {version} IN {family} {host}"
-    return [("v", "0"), ("o", origin), ("s", "-"), ("c", f"IN {family} {host}")]
-
-
-def successor(previous: SessionDescription, current: SessionDescription) -> SessionDescription:
-    """`current` as the description that follows our own `previous` in the same session: the session id stays, and the
-    version goes up by one if anything else differs, and stays if nothing does (RFC 3264 §8).
-
-    Both need `o=` lines with numbers, as `offer_audio` and `answer_audio` write them; ValueError otherwise.
-    """
-    before, now = previous.origin, current.origin
-    if before is None or now is None:
-        raise ValueError("a description of ours has an o= line")
-    same = _without_origin(previous) == _without_origin(current) and before.address == now.address
-    version = before.version if same else str(int(before.version) + 1)
-    origin = f"{before.username} {before.session_id} {version} IN {now.address_type} {now.address}"
-    lines = [(letter, origin if letter == "o" else value) for letter, value in current.lines]
-    return SessionDescription(lines, current.media)
-
-
-def _without_origin(description: SessionDescription) -> tuple[list[tuple[str, str]], list[Media]]:
-    return [line for line in description.lines if line[0] != "o"], description.media

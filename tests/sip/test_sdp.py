@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip import sdp
+from engine.sip import offer_answer, sdp
 from engine.sip.grammar import ParseError
-from engine.sip.sdp import PCMA, PCMU, TELEPHONE_EVENT, Codec, Origin, RemoteAudio, SessionDescription
+from engine.sip.sdp import PCMA, PCMU, TELEPHONE_EVENT, Codec, Origin, SessionDescription
 
 OURS = (PCMU, PCMA, TELEPHONE_EVENT)
 HEAD = "v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
@@ -23,7 +23,7 @@ def offer(*lines: str, head: str = HEAD) -> SessionDescription:
 def answer(
     *lines: str, head: str = HEAD, direction: str = "sendrecv", rtcp_mux: bool = False, host: str = "198.51.100.9"
 ) -> list[str]:
-    description = sdp.answer_audio(
+    description = offer_answer.answer_audio(
         offer(*lines, head=head), OURS, host, 4000, session_id=7, version=8, direction=direction, rtcp_mux=rtcp_mux
     )
     return bytes(description).decode().removesuffix("\r\n").split("\r\n")
@@ -31,7 +31,7 @@ def answer(
 
 def refusal(*lines: str, head: str = HEAD) -> ParseError:
     with pytest.raises(ParseError) as caught:
-        sdp.answer_audio(offer(*lines, head=head), OURS, "198.51.100.9", 4000, session_id=7, version=8)
+        offer_answer.answer_audio(offer(*lines, head=head), OURS, "198.51.100.9", 4000, session_id=7, version=8)
     return caught.value
 
 
@@ -174,47 +174,41 @@ class TestCodecs:
         assert offer("m=audio 1 RTP/AVP 96 128 x", f"a=rtpmap:{value}").media[0].codecs() == []
 
 
-class TestRemoteAudio:
-    def test_where_to_send_what(self) -> None:
-        description = offer(
-            "m=video 5000 RTP/AVP 31",
-            "m=audio 49217 RTP/AVP 96 8 97 0",
-            "c=IN IP6 2001:db8::1",
-            "a=rtpmap:96 telephone-event/8000",
-            "a=rtpmap:97 G726-32/8000",
-            "a=ptime:30",
-            "a=sendonly",
-        )
-        assert sdp.remote_audio(description) == RemoteAudio(
-            "2001:db8::1", 49217, (PCMA, Codec("G726-32", 8000, 97), PCMU), 96, "sendonly", 30
-        )
+class TestStream:
+    def test_the_first_audio_in_use_of_an_rtp_profile(self) -> None:
+        for profile in ("RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF"):
+            description = offer("m=video 1 RTP/AVP 31", "m=audio 0 RTP/AVP 0", f"m=audio 2 {profile} 0")
+            assert description.audio() is description.media[2]
+        assert offer("m=text 1 x y", "m=audio 1 udptl t38").audio() is None
 
-    def test_nothing_said_means_both_ways_3264_5_1(self) -> None:
-        assert sdp.remote_audio(offer("m=audio 1 RTP/AVP 0")) == RemoteAudio(
-            "192.0.2.1", 1, (PCMU,), None, "sendrecv", 0
-        )
+    @pytest.mark.parametrize(("value", "length"), [("20", 20), ("20.5", 20), ("x", 0), ("99999", 0), ("-1", 0)])
+    def test_milliseconds(self, value: str, length: int) -> None:
+        media = offer("m=audio 1 RTP/AVP 0", f"a=ptime:{value}", "a=maxptime:40").media[0]
+        assert (media.milliseconds("ptime"), media.milliseconds("maxptime"), media.milliseconds("x")) == (length, 40, 0)
 
     @pytest.mark.parametrize(
-        "line", ["m=audio 0 RTP/AVP 0", "m=audio 1 RTP/SAVP 0", "m=audio 1 RTP/AVP 77", "m=text 1 x y"]
+        ("value", "address"),
+        [
+            ("53020", ("192.0.2.1", 53020)),
+            ("53020 IN IP4 126.16.64.4", ("126.16.64.4", 53020)),
+            ("53020 IN IP6 2001:db8::211", ("2001:db8::211", 53020)),
+            ("53020 IN IP6 [2001:db8::211]", ("2001:db8::211", 53020)),
+            ("0", ("192.0.2.1", 5001)),
+            ("99999", ("192.0.2.1", 5001)),
+            ("x", ("192.0.2.1", 5001)),
+            ("1 IN IP4", ("192.0.2.1", 5001)),
+        ],
     )
-    def test_no_audio_that_can_be_used(self, line: str) -> None:
-        assert sdp.remote_audio(offer(line)) is None
+    def test_the_address_of_rtcp_3605(self, value: str, address: tuple[str, int]) -> None:
+        description = offer("m=audio 5000 RTP/AVP 0", f"a=rtcp:{value}")
+        assert description.rtcp_of(description.media[0]) == address
 
-    def test_events_on_another_clock_do_not_count_4733_2_5_1_2(self) -> None:
-        description = offer("m=audio 1 RTP/AVP 0 101", "a=rtpmap:101 telephone-event/48000")
-        remote = sdp.remote_audio(description)
-        assert remote is not None
-        assert remote.telephone_event is None
-
-    def test_an_address_is_needed(self) -> None:
-        with pytest.raises(ParseError, match="c= line"):
-            sdp.remote_audio(sdp.parse(b"v=0\r\nm=audio 1 RTP/AVP 0\r\n"))
-
-    @pytest.mark.parametrize(("value", "ptime"), [("20", 20), ("20.5", 20), ("x", 0), ("99999", 0), ("-1", 0)])
-    def test_ptime(self, value: str, ptime: int) -> None:
-        remote = sdp.remote_audio(offer("m=audio 1 RTP/AVP 0", f"a=ptime:{value}"))
-        assert remote is not None
-        assert remote.ptime == ptime
+    def test_rtcp_goes_to_the_port_above_where_nothing_is_said_3550_11(self) -> None:
+        description = offer("m=audio 5000 RTP/AVP 0", "m=audio 65535 RTP/AVP 0", "c=IN IP4 192.0.2.9")
+        assert [description.rtcp_of(media) for media in description.media] == [
+            ("192.0.2.1", 5001),
+            ("192.0.2.9", 65535),
+        ]
 
 
 class TestDirection:
@@ -243,7 +237,9 @@ class TestDirection:
 
 class TestOffer:
     def test_one_stream_in_our_order_3264_5(self) -> None:
-        assert bytes(sdp.offer_audio(OURS, "192.0.2.1", 4000, session_id=1, version=2)).decode().split("\r\n") == [
+        assert bytes(offer_answer.offer_audio(OURS, "192.0.2.1", 4000, session_id=1, version=2)).decode().split(
+            "\r\n"
+        ) == [
             "v=0",
             "o=- 1 2 IN IP4 192.0.2.1",
             "s=-",
@@ -261,7 +257,7 @@ class TestOffer:
 
     def test_ipv6_hold_and_channels(self) -> None:
         text = bytes(
-            sdp.offer_audio(
+            offer_answer.offer_audio(
                 [Codec("opus", 48000, 96, "", 2)], "::1", 4, session_id=1, version=2, ptime=0, direction="sendonly"
             )
         )
@@ -270,10 +266,16 @@ class TestOffer:
         assert text.endswith(b"m=audio 4 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=sendonly\r\n")
 
     def test_what_we_offer_we_can_answer(self) -> None:
-        ours = sdp.offer_audio(OURS, "192.0.2.1", 4000, session_id=1, version=2)
+        ours = offer_answer.offer_audio(OURS, "192.0.2.1", 4000, session_id=1, version=2)
         assert sdp.parse(bytes(ours)) == ours
-        theirs = sdp.answer_audio(ours, OURS, "192.0.2.2", 5000, session_id=3, version=4)
-        assert sdp.remote_audio(theirs) == RemoteAudio("192.0.2.2", 5000, (PCMU, PCMA), 101, "sendrecv", 20)
+        theirs = offer_answer.answer_audio(ours, OURS, "192.0.2.2", 5000, session_id=3, version=4)
+        assert theirs.media[0].codecs() == list(OURS)
+        assert theirs.direction_of(theirs.media[0]) == "sendrecv"
+
+    def test_keys_make_it_a_secure_profile_4568_7_1_1(self) -> None:
+        ours = offer_answer.offer_audio(OURS, "192.0.2.1", 4000, session_id=1, version=2, crypto=["1 A k", "2 B k"])
+        assert ours.media[0].protocol == "RTP/SAVP"
+        assert list(ours.media[0].attributes("crypto")) == ["1 A k", "2 B k"]
 
 
 class TestAnswer:
@@ -397,23 +399,23 @@ class TestAnswer:
 
 class TestSuccessor:
     def first(self) -> SessionDescription:
-        return sdp.offer_audio(OURS, "192.0.2.1", 4000, session_id=10, version=20)
+        return offer_answer.offer_audio(OURS, "192.0.2.1", 4000, session_id=10, version=20)
 
     def test_the_version_stays_when_nothing_else_changes_3264_8(self) -> None:
-        again = sdp.offer_audio(OURS, "192.0.2.1", 4000, session_id=99, version=99)
-        assert bytes(sdp.successor(self.first(), again)) == bytes(self.first())
+        again = offer_answer.offer_audio(OURS, "192.0.2.1", 4000, session_id=99, version=99)
+        assert bytes(offer_answer.successor(self.first(), again)) == bytes(self.first())
 
     @pytest.mark.parametrize(
         "changed",
         [
-            sdp.offer_audio(OURS, "192.0.2.1", 4000, session_id=99, version=99, direction="sendonly"),
-            sdp.offer_audio(OURS, "192.0.2.1", 4002, session_id=99, version=99),
-            sdp.offer_audio(OURS, "192.0.2.2", 4000, session_id=99, version=99),
-            sdp.offer_audio(OURS[:1], "192.0.2.1", 4000, session_id=99, version=99),
+            offer_answer.offer_audio(OURS, "192.0.2.1", 4000, session_id=99, version=99, direction="sendonly"),
+            offer_answer.offer_audio(OURS, "192.0.2.1", 4002, session_id=99, version=99),
+            offer_answer.offer_audio(OURS, "192.0.2.2", 4000, session_id=99, version=99),
+            offer_answer.offer_audio(OURS[:1], "192.0.2.1", 4000, session_id=99, version=99),
         ],
     )
     def test_the_version_goes_up_by_one_with_any_change_3264_8(self, changed: SessionDescription) -> None:
-        following = sdp.successor(self.first(), changed)
+        following = offer_answer.successor(self.first(), changed)
         assert following.origin is not None
         assert changed.origin is not None
         assert following.origin == changed.origin._replace(session_id="10", version="21")
@@ -421,7 +423,7 @@ class TestSuccessor:
 
     def test_ours_have_an_origin(self) -> None:
         with pytest.raises(ValueError, match="o="):
-            sdp.successor(sdp.parse(b"v=0\r\n"), self.first())
+            offer_answer.successor(sdp.parse(b"v=0\r\n"), self.first())
 
 
 VALUES = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
@@ -469,7 +471,7 @@ STREAMS = st.lists(
 def test_every_answer_keeps_the_offers_shape_and_has_one_stream_3264_6(lines: list[str]) -> None:
     theirs = offer(*lines)
     try:
-        ours = sdp.answer_audio(theirs, OURS, "192.0.2.2", 4000, session_id=1, version=1)
+        ours = offer_answer.answer_audio(theirs, OURS, "192.0.2.2", 4000, session_id=1, version=1)
     except ParseError as error:
         assert error.status == 488
         return
@@ -477,7 +479,7 @@ def test_every_answer_keeps_the_offers_shape_and_has_one_stream_3264_6(lines: li
     assert [media.port for media in ours.media if media.port] == [4000]
     taken, asked = next((mine, other) for mine, other in zip(ours.media, theirs.media, strict=True) if mine.port)
     assert [text for text in asked.formats if text in taken.formats] == taken.formats
-    assert sdp.remote_audio(ours) is not None
+    assert ours.audio() is taken
     assert sdp.parse(bytes(ours)) == ours
 
 
@@ -490,8 +492,10 @@ def test_any_bytes_raise_nothing_but_parse_errors(text: bytes, start: bytes) -> 
         description = sdp.parse(start + text)
         assert sdp.parse(bytes(description)) == description
         sdp.direction(start + text)
-        sdp.remote_audio(description)
-        sdp.answer_audio(description, OURS, "192.0.2.2", 4000, session_id=1, version=1)
+        for media in description.media:
+            description.rtcp_of(media)
+            media.milliseconds("ptime")
+        offer_answer.answer_audio(description, OURS, "192.0.2.2", 4000, session_id=1, version=1)
         _ = description.origin
     except ParseError as error:
         assert error.status in (400, 488)
