@@ -21,7 +21,7 @@ from flows.outgoing import CallOrder, OrderError
 from flows.record import CallRecord
 from flows.registry import LATER
 from routing.identifiers import NIL
-from store import rows, tables
+from store import rows, tables, temporary_flows
 from store.calls import call_document
 from store.rows import Row
 
@@ -54,6 +54,8 @@ class Made(Protocol):
 
     @property
     def records(self) -> list[CallRecord]: ...
+    @property
+    def flow_id(self) -> UUID: ...
     def announce(self) -> None: ...
     def start(self) -> None: ...
     def hang_up(self) -> None: ...
@@ -152,9 +154,9 @@ def refused(error: OrderError) -> ApiError:
     return ApiError(error.reason, str(error), retry_after=1 if error.reason == "RATE_LIMIT_EXCEEDED" else 0)
 
 
-async def keep(services: Services, made: Made, passed_over: Iterable[str] = ()) -> None:
-    """Let the records of these calls be committed; `made.start` may come after it. Raises ApiError
-    SERVICE_UNAVAILABLE, or StoreError: none of them will ever be dialled then."""
+async def keep(services: Services, made: Made, order: CallOrder, passed_over: Iterable[str] = ()) -> None:
+    """Let the records of these calls be committed, and the flow that was made of the order's actions; `made.start` may
+    come after it. Raises ApiError SERVICE_UNAVAILABLE, or StoreError: none of them will ever be dialled then."""
     sentences = list(passed_over)
     for record in made.records:
         for sentence in sentences:
@@ -162,6 +164,11 @@ async def keep(services: Services, made: Made, passed_over: Iterable[str] = ()) 
     made.announce()
     try:
         async with asyncio.timeout(KEPT_WITHIN):
+            if order.actions:
+                actions = read_flow({"name": "", "actions": order.actions}).actions
+                async with services.store.write() as transaction:
+                    written = [action.model_dump() for action in actions]
+                    await temporary_flows.keep(transaction, made.flow_id, order.customer_id, written)
             for record in made.records:
                 await services.stored(record)
     except BaseException as error:

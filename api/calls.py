@@ -131,7 +131,7 @@ async def create_calls(services: Use, caller: Who, body: CallCreate) -> Any:
         made = prepare_calls(services.env, order, metadata=body.metadata)
     except OrderError as error:
         raise refused(error) from None
-    await keep(services, made, passed_over)
+    await keep(services, made, order, passed_over)
     answer = {"calls": list(documents(services, made.records)), "groupcalls": []}
     made.start()
     return answer

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
-from api.errors import ApiError, Violation
+from api.errors import ApiError, Violation, not_found
 from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
@@ -18,7 +18,7 @@ from api.services import Use
 from flows.faults import FlowError, format_path
 from flows.model import MAX_ACTIONS, Flow, read_flow
 from routing.identifiers import NIL
-from store import rows, tables
+from store import rows, tables, temporary_flows
 from store.rows import Executor, Row
 from store.store import Transaction
 
@@ -126,8 +126,13 @@ async def validate_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
 
 @router.get("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_agent"))
 async def get_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
-    """One flow."""
-    return answer(await FLOWS.get(services, caller, flow_id))
+    """One flow; also the temporary one of an order that came with `actions`, for as long as its calls are kept. Such a
+    flow is in no list and for nobody else to use: its `tm_delete` is its `tm_create`."""
+    async with services.store.read() as connection:
+        row = await temporary_flows.shown(connection, flow_id, caller.scope)
+    if row is None:
+        raise not_found("flow", flow_id)
+    return answer(row)
 
 
 @router.put("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_manager", 409))

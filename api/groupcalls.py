@@ -87,7 +87,7 @@ async def create_groupcall(services: Use, caller: Who, body: GroupCallCreate) ->
         made = prepare_group_call(services.env, order, metadata=body.metadata)
     except OrderError as error:
         raise refused(error) from None
-    await keep(services, made, passed_over)
+    await keep(services, made, order, passed_over)
     try:
         _follow(services, made)
         async with services.store.write() as transaction:

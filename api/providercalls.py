@@ -76,7 +76,7 @@ async def create_providercall(services: Use, caller: Who, body: ProviderCallCrea
         made = prepare_provider_call(services.env, order)
     except OrderError as error:
         raise refused(error) from None
-    await keep(services, made, passed_over)
+    await keep(services, made, order, passed_over)
     try:
         async with services.store.write() as transaction:
             row = await rows.insert(transaction, tables.providercalls, _row(made))

@@ -12,7 +12,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from store.store import Store, Transaction
-from store.tables import attempts, calls, deliveries, events, groupcalls, idempotency, nodes
+from store.tables import attempts, calls, deliveries, events, flows, groupcalls, idempotency, nodes
+from store.temporary_flows import TEMPORARY
 
 BATCH: Final = 2_000
 """Rows a transaction."""
@@ -29,6 +30,7 @@ class Pruned:
     calls: int = 0
     attempts: int = 0
     groupcalls: int = 0
+    flows: int = 0
     events: int = 0
     deliveries: int = 0
     idempotency: int = 0
@@ -41,9 +43,9 @@ class Pruned:
 async def prune(
     store: Store, *, calls_for: float, events_for: float, batch: int = BATCH, pause: float = PAUSE
 ) -> Pruned:
-    """Delete what is older than these seconds (0: keep it for ever): calls that are over with their attempts and
-    groupcalls, events with their deliveries. Answers to repeated requests are kept for a day, and nodes that are gone,
-    once none of their calls is open."""
+    """Delete what is older than these seconds (0: keep it for ever): calls that are over with their attempts,
+    groupcalls and temporary flows, events with their deliveries. Answers to repeated requests are kept for a day, and
+    nodes that are gone, once none of their calls is open."""
     now = store.clock()
     done = Pruned()
     sweep = _Sweep(store, batch, pause)
@@ -51,6 +53,7 @@ async def prune(
         before = now - timedelta(seconds=calls_for)
         done.calls, done.attempts = await sweep.calls(before)
         done.groupcalls = await sweep.rows(groupcalls, groupcalls.c.tm_create < before, groupcalls.c.status == "hangup")
+        done.flows = await sweep.rows(flows, flows.c.tm_create < before, TEMPORARY)
     if events_for:
         before = now - timedelta(seconds=events_for)
         done.deliveries = await sweep.rows(deliveries, deliveries.c.tm_create < before)

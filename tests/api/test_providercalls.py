@@ -44,6 +44,14 @@ def test_a_providercall_is_placed_followed_listed_and_deleted(run: Run, store_ur
             "tm_delete": None,
         }
         assert made["flow_id"] != NIL and len(set(made["call_ids"])) == 2
+        # The temporary flow can be looked at, and is no other's to use.
+        flow = await x.root.get(f"/v1.0/flows/{made['flow_id']}")
+        assert [action["type"] for action in flow["actions"]] == [action["type"] for action in TALK]
+        assert (flow["id"], flow["name"], flow["tm_delete"]) == (made["flow_id"], "", flow["tm_create"])
+        assert made["flow_id"] not in [row["id"] for row in (await x.root.get("/v1.0/flows"))["result"]]
+        using = {"number": "+899100000009", "call_flow_id": made["flow_id"]}
+        assert (await x.root.post("/v1.0/numbers", using, 400))["reason"] == "FLOW_NOT_FOUND"
+        assert (await x.root.delete(f"/v1.0/flows/{made['flow_id']}", 404))["reason"] == "FLOW_NOT_FOUND"
         for call_id in made["call_ids"]:
             call = await followed(x.root, call_id, "progressing")
             assert call["metadata"] == {"route_provider_ids": [two_id], "skip_source_validation": True}

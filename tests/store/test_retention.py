@@ -36,6 +36,17 @@ async def test_old_calls_go_with_their_attempts(store_url: str) -> None:
         assert not await pruned(store, calls_for=5 * DAY)
 
 
+async def test_temporary_flows_go_with_their_calls_and_no_other_flow_does(store_url: str) -> None:
+    async with opened(store_url) as store:
+        async with store.write() as transaction:
+            for created, deleted in ((OLD, OLD), (YOUNG, YOUNG), (OLD, None), (OLD, YOUNG)):
+                values = {"actions": [], "tm_create": created, "tm_delete": deleted}
+                await insert(transaction, tables.flows, values)
+        assert await pruned(store, calls_for=5 * DAY) == Pruned(flows=1)
+        left = {(row["tm_create"], row["tm_delete"]) for row in await table(store, tables.flows)}
+        assert left == {(YOUNG, YOUNG), (OLD, None), (OLD, YOUNG)}
+
+
 async def test_zero_keeps_for_ever(store_url: str) -> None:
     async with opened(store_url) as store:
         async with store.write() as transaction:
