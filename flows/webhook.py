@@ -24,16 +24,17 @@ async def send(env: FlowEnvironment, method: str, uri: str, data: str | Mapping[
 
 
 async def exchange(
-    env: FlowEnvironment, method: str, uri: str, body: bytes, headers: Mapping[str, str]
+    env: FlowEnvironment, method: str, uri: str, body: bytes, headers: Mapping[str, str], largest: int = 0
 ) -> tuple[int, bytes]:
-    """One request; the status and the body of the answer. Raises ActionError where there was none, or one too large."""
+    """One request; the status and the body of the answer. Raises ActionError where there was none, or one of more than
+    `largest` bytes (0: what webhooks may have)."""
     if env.http is None:
         raise ActionError("this service sends no webhooks")
     try:
         async with asyncio.timeout(env.webhook.timeout):
             url = httpx.URL(uri)
             address = await _checked_address(env, url)
-            return await _exchange(env, env.http, method, url, address, body, headers)
+            return await _exchange(env.http, method, url, address, body, headers, largest or env.webhook.body)
     except TimeoutError:
         raise ActionError(f"{url_text(uri)} did not answer within {env.webhook.timeout:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
@@ -90,13 +91,13 @@ def is_public(text: str) -> bool:
 
 
 async def _exchange(
-    env: FlowEnvironment,
     client: httpx.AsyncClient,
     method: str,
     url: httpx.URL,
     address: str,
     body: bytes,
     headers: Mapping[str, str],
+    largest: int,
 ) -> tuple[int, bytes]:
     request = client.build_request(
         method,
@@ -110,8 +111,8 @@ async def _exchange(
         received = bytearray()
         async for chunk in response.aiter_bytes():
             received += chunk
-            if len(received) > env.webhook.body:
-                raise ActionError(f"the answer of {url_text(str(url))} is longer than {env.webhook.body} bytes")
+            if len(received) > largest:
+                raise ActionError(f"the answer of {url_text(str(url))} is longer than {largest} bytes")
         return response.status_code, bytes(received)
     finally:
         await response.aclose()

@@ -1,0 +1,345 @@
+"""Records what is heard to a WAV file: 16 bit, one channel or two that are aligned in time, written beside the loop.
+
+The file has another name until it is whole (`name.wav.part`), so that whoever finds it under its own finds all of it.
+"""
+
+import asyncio
+import contextlib
+import os
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy
+
+from engine.sound.clip import Resampler
+
+if TYPE_CHECKING:
+    from engine.media.codecs import Samples
+
+LONGEST: Final = 14_400.0
+"""Seconds of the longest recording: a WAV file cannot be larger than 4 GB."""
+
+SILENT: Final = 32768.0 * 10 ** (-40 / 20)
+"""Root mean square of 20 ms below which they are silence: -40 dBFS, above a line's noise and below any voice."""
+
+_SOUNDING: Final = 3
+"""Frames in a row above that which end a silence: a click or a crackle is none of somebody's words."""
+
+_CHUNK: Final = 1.0
+"""Seconds that are written at a time."""
+
+_WAITING: Final = 30.0
+"""Seconds of sound that may wait for a slow disk; then the recording ends with an error."""
+
+_LATE: Final = 0.2
+"""Seconds that a channel may be behind the clock before silence is put in: ticks come late and in bunches at times."""
+
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_writers: ThreadPoolExecutor | None = None
+
+
+def _threads() -> ThreadPoolExecutor:
+    """Two threads for all recordings: one disk that hangs leaves room for another."""
+    global _writers
+    if _writers is None:
+        _writers = ThreadPoolExecutor(2, thread_name_prefix="recording")
+    return _writers
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording that is over."""
+
+    filename: Path
+    seconds: float
+    size: int
+    """Octets of the file."""
+    ended_by: str
+    """stop, key, hangup (as `stop` was told), duration, silence or error."""
+    error: str = ""
+    """What went wrong where it ended by error; the file holds what was heard before."""
+
+
+class Recorder:
+    """Writes one file. Taken from the loop: `start`, its channels attached to streams, `stop`."""
+
+    __slots__ = (
+        "_channels",
+        "_clock",
+        "_duration",
+        "_ended_by",
+        "_error",
+        "_file",
+        "_frames",
+        "_loop",
+        "_over",
+        "_part",
+        "_path",
+        "_pending",
+        "_quiet",
+        "_result",
+        "_silence",
+        "_started",
+        "_writing",
+        "rate",
+    )
+
+    def __init__(
+        self,
+        path: Path,
+        duration: float = 0.0,
+        end_of_silence: float = 0.0,
+        *,
+        channels: int = 1,
+        rate: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`path` of the file, in a folder that is there; an older one of that name is replaced. `duration` (s) ends
+        it, LONGEST at most; `end_of_silence` (s) does when all channels have been silent for so long; 0: neither.
+        `rate` in Hz, that of what is heard first where 0."""
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._duration = min(duration or LONGEST, LONGEST)
+        self._silence = end_of_silence
+        self.rate = rate
+        """Hz; 0 until something was heard."""
+        self._clock = clock
+        self._channels = [Channel(self) for _ in range(channels)]
+        self._started = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Future[str] | None = None
+        self._result: asyncio.Task[Recording] | None = None
+        self._file: FileIO | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._pending: list[bytes] = []
+        self._frames = 0
+        """Samples of each channel that were handed on to be written."""
+        self._quiet = 0.0
+        """Where (s) the last sound was."""
+        self._ended_by = ""
+        self._error = ""
+
+    def channel(self, number: int) -> "Channel":
+        """The tap for channel 0 (the caller) or 1 (the other side). IndexError where it has no such channel."""
+        return self._channels[number]
+
+    @property
+    def seconds(self) -> float:
+        """What was recorded so far."""
+        return max(channel.heard for channel in self._channels) / self.rate if self.rate else 0.0
+
+    def start(self) -> None:
+        """Begins: what is heard from now on counts. The file is opened beside the loop."""
+        self._loop = asyncio.get_running_loop()
+        self._over = self._loop.create_future()
+        self._started = self._clock()
+        self._write(self._open)
+
+    async def over(self) -> str:
+        """Waits until it has ended: "duration", "silence", "error", or what `stop` was told."""
+        assert self._over is not None
+        return await asyncio.shield(self._over)
+
+    async def stop(self, ended_by: str = "stop") -> Recording:
+        """Ends it, unless something else has, and puts the file in its place. A second time gives the same again.
+
+        Raises OSError when there is no file: it could not be made, or not be finished.
+        """
+        assert self._loop is not None
+        self._end(ended_by)
+        if self._result is None:
+            self._result = self._loop.create_task(self._finish(), name=f"recording {self._path.name}")
+        return await asyncio.shield(self._result)
+
+    def _heard(self) -> None:
+        """After each piece that a channel has heard: limits, and whether there is enough to be written."""
+        seconds = self.seconds
+        if seconds >= self._duration:
+            self._end("duration")
+        elif self._silence:
+            sounding = max(channel.sounding for channel in self._channels)
+            if sounding >= _SOUNDING:
+                self._quiet = seconds
+            elif seconds - self._quiet >= self._silence - 1e-9:
+                self._end("silence")
+        ready = min(channel.heard for channel in self._channels)
+        if seconds > self._frames / self.rate + _LATE + _CHUNK:
+            # One channel hears nothing at all (it is not attached yet, or no more): it is silent meanwhile.
+            behind = max(channel.heard for channel in self._channels) - int(_LATE * self.rate)
+            for channel in self._channels:
+                channel.fill(behind)
+            ready = max(ready, behind)
+        if (ready - self._frames) >= _CHUNK * self.rate:
+            self._hand_on(ready)
+
+    def _hand_on(self, ready: int) -> None:
+        """Gives all up to sample `ready` to the thread that writes."""
+        count = ready - self._frames
+        if count <= 0:
+            return
+        block = numpy.stack([channel.take(count) for channel in self._channels], axis=1)
+        self._frames = ready
+        self._pending.append(block.astype("<i2").tobytes())
+        if sum(map(len, self._pending)) > _WAITING * self.rate * 2 * len(self._channels):
+            self._fail("the disk is too slow")
+        elif self._writing is None:
+            self._write(self._append)
+
+    def _write(self, work: Callable[[bytes], None]) -> None:
+        """Has the thread do one thing. The next comes when that is done: chunks stay in order."""
+        assert self._loop is not None
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._writing = self._loop.run_in_executor(_threads(), work, data)
+        self._writing.add_done_callback(self._written)
+
+    def _written(self, done: "asyncio.Future[None]") -> None:
+        self._writing = None
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            self._fail(str(error)[:300])
+        elif self._pending and self._result is None:
+            self._write(self._append)
+
+    def _fail(self, why: str) -> None:
+        self._error = self._error or why
+        self._pending.clear()
+        self._end("error")
+        if self._ended_by != "error" and self._result is None:  # it had ended, and is not whole
+            self._ended_by = "error"
+
+    def _end(self, ended_by: str) -> None:
+        if not self._ended_by:
+            self._ended_by = ended_by
+            if self._over is not None and not self._over.done():
+                self._over.set_result(ended_by)
+
+    @property
+    def ended(self) -> bool:
+        """Whether anything that is heard from now on is lost."""
+        return bool(self._ended_by) or self._loop is None
+
+    async def _finish(self) -> Recording:
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
+        if not self._error and self.rate:
+            end = min(max(channel.heard for channel in self._channels), round(self._duration * self.rate))
+            for channel in self._channels:
+                channel.fill(end)
+            if end > self._frames:
+                block = numpy.stack([channel.take(end - self._frames) for channel in self._channels], axis=1)
+                self._frames = end
+                self._pending.append(block.astype("<i2").tobytes())
+        assert self._loop is not None
+        rest = b"".join(self._pending)
+        self._pending.clear()
+        size, error = await self._loop.run_in_executor(_threads(), self._close, rest)
+        ended_by = "error" if error else self._ended_by
+        width = 2 * len(self._channels)
+        seconds = (size - _HEADER.size) / width / (self.rate or 8000)
+        return Recording(self._path, seconds, size, ended_by, error)
+
+    # In a thread from here on, one of these at a time.
+
+    def _open(self, _: bytes) -> None:
+        self._file = FileIO(self._part, "w")
+        _all(self._file, self._header(0))
+
+    def _append(self, data: bytes) -> None:
+        assert self._file is not None
+        _all(self._file, data)
+
+    def _close(self, rest: bytes) -> tuple[int, str]:
+        """Writes what is left and the header, and renames the file. Its size, and what went wrong before."""
+        error = self._error
+        if self._file is None:
+            raise OSError(error or "the file was not made")
+        try:
+            with self._file as file:
+                try:
+                    _all(file, rest)
+                except OSError as full:
+                    error = error or str(full)[:300]
+                width = 2 * len(self._channels)
+                samples = max(file.seek(0, os.SEEK_END) - _HEADER.size, 0) // width
+                file.truncate(_HEADER.size + samples * width)
+                file.seek(0)
+                _all(file, self._header(samples * width))
+            self._part.replace(self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._part.unlink()
+            raise
+        return _HEADER.size + samples * width, error
+
+    def _header(self, size: int) -> bytes:
+        rate, channels = self.rate or 8000, len(self._channels)
+        form = (16, 1, channels, rate, rate * channels * 2, channels * 2, 16)
+        return _HEADER.pack(b"RIFF", 36 + size, b"WAVE", b"fmt ", *form, b"data", size)
+
+
+def _all(file: FileIO, data: bytes) -> None:
+    """Writes all of it: a disk that gets full takes a part first."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+class Channel:
+    """What one side says (engine.media.feed.Tap)."""
+
+    __slots__ = ("_blocks", "_rate", "_recorder", "_resampler", "heard", "sounding")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._blocks: list[Samples] = []
+        self._rate = 0
+        self._resampler: Resampler | None = None
+        self.heard = 0
+        """Samples from the start of the recording to the end of what was heard, at the recorder's rate."""
+        self.sounding = 0
+        """Frames in a row that were no silence, up to the last one."""
+
+    def hear(self, samples: "Samples", rate: int) -> None:
+        """20 ms. Where it heard nothing for a while (attached late, or not any more), silence is put in."""
+        recorder = self._recorder
+        if recorder.ended:
+            return
+        if not recorder.rate:
+            recorder.rate = rate
+        if rate != self._rate:
+            self._rate = rate
+            self._resampler = Resampler(rate, recorder.rate) if rate != recorder.rate else None
+        if self._resampler is not None:
+            samples = self._resampler.feed(samples)
+        now = recorder._clock() - recorder._started
+        due = round(now * recorder.rate) - len(samples)
+        if self.heard == 0 or due - self.heard > _LATE * recorder.rate:
+            self.fill(due)
+        self._blocks.append(samples)
+        self.heard += len(samples)
+        if recorder._silence:
+            loud = float(numpy.square(samples, dtype=numpy.float32).mean()) > SILENT**2 if len(samples) else False
+            self.sounding = self.sounding + 1 if loud else 0
+        recorder._heard()
+
+    def fill(self, end: int) -> None:
+        """Silence up to sample `end`."""
+        if end > self.heard:
+            self._blocks.append(numpy.zeros(end - self.heard, numpy.int16))
+            self.heard = end
+            self.sounding = 0
+
+    def take(self, count: int) -> "Samples":
+        """The first `count` samples that were not taken yet; there are as many."""
+        whole = numpy.concatenate(self._blocks) if self._blocks else numpy.zeros(0, numpy.int16)
+        self._blocks = [whole[count:].copy()]
+        return whole[:count]
