@@ -16,11 +16,12 @@ import structlog
 from config.faults import ConfigurationError, Fault
 from config.loading import Configuration
 from engine.call import Call
+from engine.rtpengine.pool import Rtpengines
 from engine.sip.endpoint import Limits, Policy
 from engine.sip.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.hop import Transport
-from engine.transport.listeners import ListenUrl
+from engine.transport.listeners import ListenError, ListenUrl
 from engine.user_agent import AgentSettings, UserAgent
 from flows.environment import FlowEnvironment, WebhookLimits
 from flows.library import FlowLibrary
@@ -80,6 +81,7 @@ class Node:
         )
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
         self.intake.log_calls = settings.log.level in ("debug", "info")
+        self.rtpengines: Rtpengines | None = None
         self._trunk_addresses: TrunkAddresses | None = None
         self._started_with = settings
         if self.stored:
@@ -96,6 +98,7 @@ class Node:
         if self.stored:
             await self._open_store()
         await self.agent.start(self.configuration.settings.sip.listen)
+        await self._start_rtpengines()
         env = self.env
         env.clock = self.agent.now
         env.http = httpx.AsyncClient(verify=_tls(), follow_redirects=False)
@@ -104,6 +107,16 @@ class Node:
         self._trunk_addresses.start()
         if self.management is not None:
             await self.management.start()
+
+    async def _start_rtpengines(self) -> None:
+        addresses = self.configuration.settings.media.rtpengines
+        if addresses:
+            self.rtpengines = self.agent.anchors = Rtpengines(addresses, self.log)
+            try:
+                await self.rtpengines.start()
+            except OSError as error:
+                problem = f"media.rtpengines: no way to {', '.join(addresses)}: {error.strerror or error}"
+                raise ListenError(problem) from error
 
     async def _open_store(self) -> None:
         configuration = self.configuration
@@ -143,6 +156,8 @@ class Node:
         await self.env.close()
         if self.agent.listeners:
             await self.agent.stop()
+        if self.rtpengines is not None:
+            self.rtpengines.close()
         if self.management is not None:
             await self.management.close()
         if self.env.http is not None:

@@ -1,0 +1,178 @@
+"""The media of one leg and its caller in an rtpengine (see `engine.media.anchor`)."""
+
+from collections.abc import Callable
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.media.anchor import CALLER, AnchorError, Place, Rewritten
+from engine.rtpengine.bencode import Plain
+from engine.rtpengine.instance import Instance
+from engine.rtpengine.ng import Answer
+
+if TYPE_CHECKING:
+    from engine.rtpengine.pool import Rtpengines
+
+_TAGS: Final = ("caller", "callee")
+_FAMILIES: Final = {False: "IP4", True: "IP6"}
+
+
+class RtpengineAnchor:
+    """One call of an rtpengine. It stays with the instance that took its first offer as long as that answers; an
+    offer that it does not answer goes to another, which then has the whole call."""
+
+    __slots__ = ("_agreed", "_call_id", "_closed", "_home", "_instance", "_offer", "_places", "_totals")
+
+    def __init__(self, home: "Rtpengines", near: Place, far: Place) -> None:
+        self._home = home
+        self._places = (near, far)
+        self._call_id = f"trunkline-{token_hex(12)}"
+        self._instance: Instance | None = None
+        self._offer: tuple[int, bytes] | None = None  # the last one
+        self._agreed: tuple[int, bytes, bytes] | None = None  # who offered, offer, answer
+        self._totals: dict[str, Any] = {}
+        self._closed = False
+
+    # ---- offers: any instance may take them
+
+    def offer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
+        """See `Anchor.offer`."""
+        self._offer = (side, body)
+        self._try(side, body, rewritten, set(), None)
+
+    def _try(
+        self, side: int, body: bytes, rewritten: Rewritten, tried: set[Instance], before: AnchorError | None
+    ) -> None:
+        instance = self._home.choose(self._instance, tried)
+        if instance is None:
+            rewritten(b"", before or AnchorError("no rtpengine answers", 503))
+            return
+        tried.add(instance)
+
+        def answered(answer: Answer | None, problem: str) -> None:
+            text, error = _description(answer, problem, instance)
+            if self._closed:
+                if error is None:
+                    self._delete(instance)
+                rewritten(b"", AnchorError("the leg is over", 487))
+            elif error is not None:
+                self._try(side, body, rewritten, tried, error)
+            else:
+                self._settle(instance)
+                rewritten(text, None)
+
+        instance.ask("offer", self._arguments(side, side, body), answered)
+
+    def _settle(self, instance: Instance) -> None:
+        before = self._instance
+        if before is instance:
+            return
+        if before is not None:
+            before.calls -= 1
+            self._delete(before)
+        self._instance = instance
+        instance.calls += 1
+
+    # ---- answers: only the instance that has the offer
+
+    def answer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
+        """See `Anchor.answer`."""
+        instance = self._instance
+        if instance is None or self._closed:
+            rewritten(b"", AnchorError("there is no offer to answer", 500))
+            return
+        offer = self._offer
+
+        def answered(answer: Answer | None, problem: str) -> None:
+            text, error = _description(answer, problem, instance)
+            if self._closed:
+                error = AnchorError("the leg is over", 487)
+            elif error is None and offer is not None:
+                self._agreed = (*offer, body)
+            rewritten(b"" if error is not None else text, error)
+
+        instance.ask("answer", self._arguments(1 - side, side, body), answered)
+
+    def _arguments(self, offerer: int, author: int, body: bytes) -> dict[str, Plain]:
+        """Of an offer, or of the answer to it: the tags are the offerer's and the answerer's in both. Who is to read
+        it gets an address of its own family."""
+        return {
+            "call-id": self._call_id,
+            "from-tag": _TAGS[offerer],
+            "to-tag": _TAGS[1 - offerer],
+            "sdp": body,
+            "ICE": "remove",
+            "address family": _FAMILIES[":" in self._places[1 - author].address],
+            "replace": ["origin", "session-connection"],
+            "flags": ["trust-address"],
+        }
+
+    # ---- the rest
+
+    def refused(self, side: int) -> None:
+        """See `Anchor.refused`: rtpengine takes an offer for agreed, so what was agreed on is said to it again."""
+        instance, agreed = self._instance, self._agreed
+        if instance is None or agreed is None or self._closed or not instance.alive:
+            return
+        offerer, offer, answer = agreed
+        again = instance.ask
+
+        def offered(_answer: Answer | None, problem: str) -> None:
+            if not problem and not self._closed:
+                again("answer", self._arguments(offerer, 1 - offerer, answer), _nothing)
+
+        again("offer", self._arguments(offerer, offerer, offer), offered)
+
+    def close(self) -> None:
+        """See `Anchor.close`. It waits for nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._home.anchors.discard(self)
+        if self._instance is not None:
+            self._instance.calls -= 1
+            self._delete(self._instance)
+
+    def _delete(self, instance: Instance) -> None:
+        if instance.alive:  # one that does not answer has lost the call, or loses it by its own timeout
+            arguments: dict[str, Plain] = {"call-id": self._call_id, "from-tag": _TAGS[CALLER], "delete-delay": 0}
+            instance.ask("delete", arguments, self._deleted)
+
+    def _deleted(self, answer: Answer | None, problem: str) -> None:
+        self._totals = _totals(answer)
+
+    def report(self) -> dict[str, Any]:
+        """See `Anchor.report`; the packets are known once rtpengine has answered that the call is over."""
+        where = "" if self._instance is None else self._instance.where
+        return {"anchor": "rtpengine", "rtpengine": where, **self._totals}
+
+    def query(self, told: Callable[[dict[str, Any]], None]) -> None:
+        """What has passed so far; nothing where the instance does not say."""
+        if self._instance is None or self._closed:
+            told({})
+        else:
+            self._instance.ask("query", {"call-id": self._call_id}, lambda answer, _problem: told(_totals(answer)))
+
+
+def _description(answer: Answer | None, problem: str, instance: Instance) -> tuple[bytes, AnchorError | None]:
+    if answer is None:
+        return b"", AnchorError(f"rtpengine {instance.where}: {problem}", 503)
+    text = answer.get(b"sdp")
+    if answer.get(b"result") == b"ok" and isinstance(text, bytes) and text:
+        return text, None
+    why = answer.get(b"error-reason") or answer.get(b"result") or b"no description"
+    words = why.decode("utf-8", "replace")[:200] if isinstance(why, bytes) else "no description"
+    return b"", AnchorError(f"rtpengine {instance.where}: {words}", 488)
+
+
+def _totals(answer: Answer | None) -> dict[str, Any]:
+    """Packets, octets and errors of RTP, out of an answer to query or delete."""
+    totals = (answer or {}).get(b"totals")
+    rtp = totals.get(b"RTP") if isinstance(totals, dict) else None
+    if not isinstance(rtp, dict):
+        return {}
+    names = ((b"packets", "packets"), (b"bytes", "octets"), (b"errors", "errors"))
+    return {name: value for key, name in names if isinstance(value := rtp.get(key), int)}
+
+
+def _nothing(_answer: Answer | None, _problem: str) -> None:
+    """Whatever it said."""
