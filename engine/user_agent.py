@@ -22,13 +22,15 @@ from engine.media.anchor import Anchor, Anchors, Place
 from engine.media.port import MediaPort
 from engine.media.ports import PortPool
 from engine.media.relay import Relays
+from engine.messages import Messages
 from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop, Located, Transport
-from engine.sip.ping import Ping
+from engine.sip.message import Response
+from engine.sip.standalone import Letter, Standalone
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
@@ -91,6 +93,7 @@ class UserAgent:
         self.incoming = 0  # of them
         self.sent = 0  # messages, retransmissions too
         self.rate_limit = RateLimit(self.settings.invite_rate, self.settings.invite_burst)
+        self.messages = Messages(self, RateLimit(self.settings.invite_rate, self.settings.invite_burst))
         self.trace = Trace(self.settings.trace_messages)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._leaving: set[asyncio.Task[Any]] = set()  # of them, those whose call is over
@@ -119,6 +122,7 @@ class UserAgent:
                 locate=self._locate,
                 select=lambda transport, host: self.listeners.select(transport, host),
                 on_invite=self._invited,
+                on_message=lambda *message: self.messages.came(*message),
                 random=lambda: int.from_bytes(os.urandom(4)) / 2**32,
                 wake=self._wake,
                 admits=self._admits,
@@ -154,11 +158,12 @@ class UserAgent:
         there was none within `patience` seconds."""
         answered: asyncio.Future[tuple[int, str]] = self.loop.create_future()
 
-        def tell(status: int, reason: str) -> None:
+        def tell(response: Response | None, cause: str) -> None:
             if not answered.done():
-                answered.set_result((status, reason))
+                answered.set_result((0, cause) if response is None else (response.status, response.reason))
 
-        ping = Ping(self.endpoint, uri, destination, domain, tell)
+        letter = Letter("OPTIONS", uri, destination, f"<sip:{domain}>", f"<{uri}>", "Accept: application/sdp\r\n")
+        ping = Standalone(self.endpoint, letter, tell)
         try:
             async with asyncio.timeout(patience):
                 return await answered
@@ -259,10 +264,11 @@ class UserAgent:
         for call in list(self.calls):
             call.hangup(503)
         for _ in range(_STOP_TRIES):
-            for task in tuple(self._tasks):
+            running = (*self._tasks, *self.messages.tasks)
+            for task in running:
                 task.cancel()
-            if self._tasks:
-                await asyncio.wait(tuple(self._tasks), timeout=_BYE_GRACE / _STOP_TRIES)
+            if running:
+                await asyncio.wait(running, timeout=_BYE_GRACE / _STOP_TRIES)
         if self._sweep is not None:
             self._sweep.cancel()
         await self.settle()

@@ -41,6 +41,8 @@ class Surroundings:
     locate: Callable[[str, Located], None]  # next-hop URI -> hops, called back at once or later
     select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
     on_invite: Callable[[UasSession], None]  # a new call; its user has to be set before this returns
+    # a text, in a dialog or outside of any; the transaction is answered now or later. None: 405.
+    on_message: Callable[[ServerTransaction, Request, Hop, float], None] | None = None
     random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
     wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
     admits: Callable[[Hop, float], bool] = lambda source, now: True  # whether a source may open one more call
@@ -79,6 +81,7 @@ class Endpoint:
         self.locate = surroundings.locate
         self.select = surroundings.select
         self.on_invite = surroundings.on_invite
+        self.on_message = surroundings.on_message
         self.random = surroundings.random
         self.admits = surroundings.admits
         self.deadlines = Deadlines(surroundings.wake)
@@ -200,7 +203,21 @@ class Endpoint:
         if fault is not None:
             transaction.respond(fault[0], now, headers=fault[1])
             return
+        if request.method == "MESSAGE":
+            if session.dialog.accepts(request):
+                self._take_message(transaction, request, hop, now)
+            else:
+                transaction.respond(500, now)  # §12.2.2: out of order
+            return
         session.receive_request(transaction, request, now)
+
+    def _take_message(self, transaction: ServerTransaction, request: Request, source: Hop, now: float) -> None:
+        if self.draining:
+            transaction.respond(503, now, headers=f"Retry-After: {self.policy.limits.retry_after}\r\n")
+        elif self.on_message is None:
+            transaction.respond(405, now, headers=ALLOW_LINE)
+        else:
+            self.on_message(transaction, request, source, now)
 
     def _receive_new(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
         method = request.method
@@ -222,6 +239,9 @@ class Endpoint:
             self._respond_once(request, hop, 503 if self.draining else 200, CAPABILITIES, now)
             return
         transaction = ServerTransaction(self.transactions, request, hop, self.token())
+        if method == "MESSAGE":
+            self._take_message(transaction, request, source, now)
+            return
         UasSession(self, transaction, request, source, now).start(now)
 
     def _respond_once(self, request: Request, hop: Hop, status: int, headers: str, now: float) -> None:

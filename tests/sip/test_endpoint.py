@@ -18,7 +18,7 @@ CALL = request("INVITE")
 def test_a_known_method_that_is_not_served_is_405_with_allow_8_2_1(method: str) -> None:
     [answer] = Stage().ask(request(method))
     assert answer.status == 405
-    assert answer.tokens("Allow") == {"invite", "ack", "cancel", "bye", "options", "prack", "update", "info"}
+    assert answer.tokens("Allow") == {"invite", "ack", "cancel", "bye", "options", "prack", "update", "info", "message"}
 
 
 def test_an_unknown_method_is_501_with_allow_21_5_2() -> None:
@@ -129,7 +129,7 @@ def test_options_says_what_we_can_do_11_2() -> None:
     [answer] = Stage().ask(request("OPTIONS"))
     assert answer.status == 200
     assert "invite" in answer.tokens("Allow")
-    assert answer.values("Accept") == ["application/sdp"]
+    assert answer.values("Accept") == ["application/sdp", "text/plain", "message/cpim"]
     assert answer.tokens("Supported") == {"100rel", "timer"}
     assert answer.get("Server") == "Trunkline"
     assert answer.to_tag

@@ -1,0 +1,139 @@
+"""Text messages: one that has come, with the answer that it waits for; one that is to go, and what became of it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from engine.outgoing_call import DialSpec, Outcome
+from engine.rate_limit import RateLimit
+from engine.sip.capabilities import ALLOW_LINE
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop
+from engine.sip.message import Request, Response
+from engine.sip.retry_after import retry_after
+from engine.sip.server_transaction import ServerTransaction
+from engine.sip.standalone import Letter, Standalone
+from engine.sip.text_message import ACCEPT, text_of
+from engine.sip.uac import Credentials
+
+if TYPE_CHECKING:
+    from engine.user_agent import UserAgent
+
+MAX_WAITING = 1000
+"""Messages that are being dealt with at once; a further one gets 503."""
+
+
+class IncomingMessage:
+    """A MESSAGE (RFC 3428). It is answered once; what has not been answered when its task ends is answered 480.
+
+    A 200 says that the text was taken: answer when it is safe.
+    """
+
+    __slots__ = ("_agent", "_transaction", "id", "remote", "request", "text")
+
+    def __init__(
+        self, agent: "UserAgent", transaction: ServerTransaction, request: Request, remote: Hop, text: str
+    ) -> None:
+        self._agent = agent
+        self._transaction = transaction
+        self.id = agent.call_id()
+        self.request = request
+        self.remote = remote
+        self.text = text
+
+    @property
+    def answered(self) -> bool:
+        """A final response has been sent."""
+        return self._transaction.answered
+
+    def answer(self, status: int = 200, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """The final response; nothing when there was one."""
+        if not self._transaction.answered:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers) + self._agent.endpoint.server_line
+            self._transaction.respond(status, self._agent.now(), reason, lines)
+
+
+OnMessage = Callable[[IncomingMessage], Coroutine[Any, Any, None] | None]
+"""Says what happens to a message: a coroutine, which runs as a task of the agent's, or None where it was answered."""
+
+
+class Messages:
+    """The texts of a user agent. `on_message` says what happens to those that come; to be set before there are any."""
+
+    def __init__(self, agent: "UserAgent", limit: RateLimit) -> None:
+        self._agent = agent
+        self._limit = limit
+        self.on_message: OnMessage | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def came(self, transaction: ServerTransaction, request: Request, source: Hop, now: float) -> None:
+        """A MESSAGE from the network: refused at once, or dealt with in a task."""
+        agent = self._agent
+        if self.on_message is None:
+            transaction.respond(405, now, headers=ALLOW_LINE)
+            return
+        if len(self.tasks) >= MAX_WAITING or not self._limit.allows(source.host, now):
+            agent.refusals.add("messages", source.host)
+            transaction.respond(503, now, headers=f"Retry-After: {agent.settings.policy.limits.retry_after}\r\n")
+            return
+        try:
+            message = IncomingMessage(agent, transaction, request, source, text_of(request))
+        except ParseError as error:
+            transaction.respond(error.status, now, headers=ACCEPT if error.status == 415 else "")
+            return
+        work = self.on_message(message)
+        if work is None:
+            message.answer(480)
+            return
+        task = agent.loop.create_task(work, name=f"message {message.id}")
+        self.tasks.add(task)
+        task.add_done_callback(lambda done: self._done(message, done))
+
+    def _done(self, message: IncomingMessage, task: "asyncio.Task[None]") -> None:
+        self.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._agent.log.error("message failed", message_id=message.id, error=repr(error))
+        message.answer(500 if error is not None else 503 if task.cancelled() else 480)
+
+    async def send(self, spec: DialSpec, text: str) -> Outcome:
+        """Send `text` as `spec` says; waits for `no_reply_timeout` of it, and for no longer.
+
+        The outcome's kind is `answered` (2xx: 200 delivered, 202 accepted), `refused`, `no_reply` or `unreachable`.
+        """
+        agent = self._agent
+        done: asyncio.Future[Outcome] = agent.loop.create_future()
+
+        def tell(response: Response | None, cause: str) -> None:
+            if done.done():
+                return
+            if response is None:
+                kind = "no_reply" if cause == "timeout" else "unreachable"
+                done.set_result(Outcome(kind, 0, cause, 0, None))
+            else:
+                kind = "answered" if response.status < 300 else "refused"
+                status, reason = response.status, response.reason
+                done.set_result(Outcome(kind, status, reason, retry_after(response), agent.now()))
+
+        sent = Standalone(agent.endpoint, _letter(spec, text), tell)
+        handle = agent.loop.call_later(spec.no_reply_timeout, tell, None, "timeout")
+        try:
+            return await done
+        finally:
+            handle.cancel()
+            sent.give_up(agent.now())
+
+
+def _letter(spec: DialSpec, text: str) -> Letter:
+    headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
+    return Letter(
+        "MESSAGE",
+        spec.request_uri,
+        spec.destination,
+        spec.from_,
+        spec.to,
+        f"{headers}Content-Type: text/plain;charset=UTF-8\r\n",
+        text.encode("utf-8", "replace"),
+        Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
+        contact=False,
+    )

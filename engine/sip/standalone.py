@@ -1,0 +1,116 @@
+"""A request outside of any dialog, and its one answer: OPTIONS (RFC 3261 §11), MESSAGE (RFC 3428 §4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.sip.digest import ClientSession, choose, parse_challenges
+from engine.sip.grammar import ParseError
+from engine.sip.message import Response
+from engine.sip.outgoing import OutgoingRequest
+from engine.sip.uac import MAX_REALMS, Credentials
+
+if TYPE_CHECKING:
+    from engine.sip.endpoint import Endpoint
+
+Answered = Callable[[Response | None, str], None]
+"""The final response; None and the cause where none came."""
+
+
+@dataclass(slots=True)
+class Letter:
+    """What is sent."""
+
+    method: str
+    uri: str
+    """The Request-URI."""
+    destination: str
+    """The SIP URI that it really goes to."""
+    from_: str
+    """name-addr without tag."""
+    to: str
+    headers: str = ""
+    """Further lines, each ended by CRLF; Content-Type among them where there is a body."""
+    body: bytes = b""
+    credentials: Credentials | None = None
+    contact: bool = True
+    """A MESSAGE has none (RFC 3428 §4)."""
+
+
+class Standalone:
+    """One request on its way. A challenge is answered where there are credentials; `tell` is called once."""
+
+    __slots__ = ("_call_id", "_cseq", "_endpoint", "_letter", "_logins", "_request", "_tag", "_tell")
+
+    def __init__(self, endpoint: "Endpoint", letter: Letter, tell: Answered) -> None:
+        self._endpoint = endpoint
+        self._letter = letter
+        self._tell: Answered | None = tell
+        self._call_id = endpoint.token() + endpoint.token()
+        self._tag = endpoint.token()
+        self._cseq = 0
+        self._logins: dict[tuple[str, str], ClientSession] = {}
+        self._request: OutgoingRequest
+        self._send()
+
+    def give_up(self, now: float) -> None:
+        """Nobody waits any more; nothing is told."""
+        self._tell = None
+        self._request.abandon(now)
+
+    def _send(self) -> None:
+        letter, endpoint = self._letter, self._endpoint
+        self._cseq += 1
+        head = (
+            f"Max-Forwards: 70\r\nFrom: {letter.from_};tag={self._tag}\r\nTo: {letter.to}\r\n"
+            f"Call-ID: {self._call_id}\r\nCSeq: {self._cseq} {letter.method}\r\n"
+        )
+        proofs = "".join(
+            f"{header}: {login.authorization(letter.method, letter.uri, endpoint.token(), letter.body)}\r\n"
+            for (header, _), login in self._logins.items()
+        )
+        tail = proofs + letter.headers + endpoint.agent_line
+        self._request = OutgoingRequest(
+            endpoint, self, letter.method, letter.uri, head, tail, letter.body, letter.contact
+        )
+        self._request.send(letter.destination, endpoint.clock())
+
+    def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
+        """The response, provisional or final."""
+        if response.status < 200 or request is not self._request:
+            return
+        if response.status in (401, 407) and self._logged_in(response):
+            self._send()
+        elif response.status != 503 or not request.next_hop(now):  # RFC 3263 §4.3
+            self._told(response, "")
+
+    def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
+        """None will come."""
+        if request is self._request:
+            self._told(None, cause)
+
+    def _logged_in(self, response: Response) -> bool:
+        """Whether the challenge can be answered, and was not before (RFC 3261 §22.2, §22.3)."""
+        credentials = self._letter.credentials
+        if credentials is None or self._tell is None:
+            return False
+        header, name = "Authorization", "WWW-Authenticate"
+        if response.status == 407:
+            header, name = "Proxy-Authorization", "Proxy-Authenticate"
+        try:
+            challenge = choose(parse_challenges(response.lines(name)), credentials.realm)
+        except ParseError:
+            return False
+        if challenge is None:
+            return False
+        before = self._logins.get((header, challenge.realm))
+        fresh = before is None or (challenge.stale and not before.challenge.stale)
+        if not fresh or len(self._logins) >= MAX_REALMS:
+            return False
+        self._logins[(header, challenge.realm)] = ClientSession(challenge, credentials.username, credentials.password)
+        return True
+
+    def _told(self, response: Response | None, cause: str) -> None:
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(response, cause)
