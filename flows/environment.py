@@ -34,6 +34,16 @@ class FlowFinder(Protocol):
     def compile(self, actions: list[Any], medium: Literal["call", "message"], title: str) -> Program: ...
 
 
+class Watch(Protocol):
+    """Who is shown each action as it runs (`trunkline flow run`)."""
+
+    def begins(self, run: Any, option: Any) -> None:
+        """`run.step` begins, with its variables filled in."""
+
+    def done(self, run: Any, step: Any, result: Any) -> None:
+        """It has run, with this result (see `program.Step`). One that fails is logged instead."""
+
+
 def _nobody(_address: Address) -> str | None:
     return None
 
@@ -81,6 +91,7 @@ class FlowEnvironment:
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is none to ask.
         sounds: Where sounds and speech come from; None: nothing is played.
+        watch: Who is shown each action; None: nobody.
         recordings: Where calls are recorded to; None: nothing is.
         charging: Who takes money for calls; None: nobody does.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
@@ -107,6 +118,7 @@ class FlowEnvironment:
     charging: Charging | None = None
     sounds: Sounds | None = None
     recordings: Recordings | None = None
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         if self.calls.log is None:

@@ -107,6 +107,7 @@ async def execute(run: Run, program: Program) -> int:
     steps = program.steps
     budget = run.budget
     debug = run.env.debug
+    watch = run.env.watch
     index = 0
     while True:
         if index >= len(steps):
@@ -127,9 +128,13 @@ async def execute(run: Run, program: Program) -> int:
                 option = type(option).model_validate(run.variables.expand_all(step.source), context=RUNNING)
             if debug:
                 run.env.log.debug("action", call_id=run.record.id, flow=program.title, action=step.id, type=step.type)
+            if watch is not None:
+                watch.begins(run, option)
             result = step.function(run, option)
             if step.waits:
                 result = await result
+            if watch is not None:
+                watch.done(run, step, result)
         except CallEnded:
             run.env.log.info("action skipped: the call is over", call_id=run.record.id, action=step.id, type=step.type)
             continue
