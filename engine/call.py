@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.call_media import CallMedia
+from engine.call_media import CallEnded, CallMedia
 from engine.media.anchor import Shared
 from engine.media.negotiation import NotAcceptable
 from engine.media.port import MediaPort
@@ -17,7 +17,6 @@ from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
-from engine.sip.status import reason_phrase
 from engine.sip.uas import UasSession
 
 if TYPE_CHECKING:
@@ -32,10 +31,6 @@ MEDIA_FAILURES = (NotAcceptable, NoPortError)
 """What orders that need media of our own (answer, progress, echo) raise; `status` is the response that it deserves."""
 
 
-class CallEnded(Exception):
-    """An order to a call that is over."""
-
-
 class Call:
     """One leg. Times are monotonic seconds of the event loop's clock.
 
@@ -45,7 +40,6 @@ class Call:
 
     __slots__ = (
         "__weakref__",
-        "_acknowledged",
         "_ended",
         "_media",
         "_orders",
@@ -62,6 +56,7 @@ class Call:
         "ended_by",
         "id",
         "legs",
+        "media",
         "on_end",
         "on_status",
         "peer_body",
@@ -98,9 +93,10 @@ class Call:
         self.task: asyncio.Task[Any] | None = None  # runs what happens to the call; ends with it
         self.awaits_end = False  # the task waits for nothing else, so it need not be cancelled
         self._ended: asyncio.Event | None = None
-        self._acknowledged: asyncio.Event | None = None
         self._media: MediaPort | None = None
         self._orders: CallMedia | None = None  # made by the first order that needs it
+        # What went through our own media, once that is given back: codec, sent, received, lost, jitter_ms, rtt_ms.
+        self.media: dict[str, Any] | None = None
         self._rang = False
         session.user = self
 
@@ -246,14 +242,7 @@ class Call:
 
     async def echo(self, seconds: float | None = None) -> None:
         """Send the caller's audio back for so long, or until it hangs up. Answers first if need be."""
-        if self.ended:
-            raise CallEnded("the call is over")
-        if not self.answered:
-            self.answer()
-        if self._media is None or self._media.agreed is None:
-            await self._bring_media_home()
-        assert self._media is not None
-        await self._media.echo(seconds)
+        await self._media_orders().echo(seconds)
 
     async def play(self, feed: "Feed", until: str = "") -> str:
         """Plays `feed` to its end. A key in `until` stops it, stays in the buffer, and is returned; "" otherwise.
@@ -279,14 +268,14 @@ class Call:
     def forget_keys(self) -> None:
         """Throws away the keys that nobody has asked for."""
         if self._orders is not None:
-            self._orders.forget_keys()
+            self._orders.keys.forget()
 
-    async def send_keys(self, digits: str, duration: float = 0.1, interval: float = 0.1) -> None:
-        """Presses `digits` for the peer, `duration` seconds each with `interval` seconds between them; "," is a pause.
-
-        By RFC 4733, or by SIP INFO where the peer took no telephone-event. Raises as `play` does.
+    async def send_keys(self, digits: str, duration: float = 0.1, interval: float = 0.1, *, info: bool = False) -> None:
+        """Presses `digits` for the peer, `duration` seconds each with `interval` seconds between them; "," is a pause
+        of a second. By RFC 4733; by SIP INFO (application/dtmf-relay) where the peer took no telephone-event, or with
+        `info`. Answers first if need be. Raises ValueError for what is no key, and else as `play` does.
         """
-        await self._media_orders().send_keys(digits, duration, interval)
+        await self._media_orders().send_keys(digits, duration, interval, info)
 
     def attach(self, tap: "Tap") -> None:
         """From now on `tap` hears the peer. Raises RuntimeError while our media is not open (`listen` opens it)."""
@@ -302,39 +291,14 @@ class Call:
             self._orders = CallMedia(self)
         return self._orders
 
-    async def _bring_media_home(self) -> None:
-        """The peer's media went elsewhere (to another leg): offer our own port, by re-INVITE."""
-        if self._media is None:
-            self._media = self.agent.open_media(self.remote)
-        media = self._media
-        if self.session.awaits_ack and media.local and media.agreed is None:
-            # Our offer went out in the 200: its answer comes in the ACK.
-            self._acknowledged = asyncio.Event()
-            await self._acknowledged.wait()
-            return
-        done: asyncio.Future[int] = self.agent.loop.create_future()
-
-        def on_final(status: int, response: Response | None, now: float) -> None:
-            if done.done():
-                return
-            if response is not None and 200 <= status < 300:
-                try:
-                    media.accept(response.body)
-                    self.peer_body = response.body
-                except NotAcceptable:
-                    status = 488
-            done.set_result(status)
-
-        self.session.renegotiate("INVITE", media.offer(), self.agent.now(), on_final, retry_glare=True)
-        status = await done
-        if not 200 <= status < 300:
-            raise NotAcceptable(f"the peer does not take our media: {status} {reason_phrase(status)}")
-
     def close_media(self) -> None:
-        """Give our own media port back."""
-        if self._media is not None:
-            self._media.close()
-            self._media = None
+        """Give our own media port back; what plays ends."""
+        media, self._media = self._media, None
+        if media is not None:
+            self.media = _added(self.media, media.report())
+            media.close()
+        if self._orders is not None:
+            self._orders.close()
 
     # ---- another leg
 
@@ -384,7 +348,8 @@ class Call:
                 self.peer_body = body
             except NotAcceptable:
                 session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
-        _resolve(self._acknowledged)
+        if self._orders is not None:
+            self._orders.on_acknowledged()
 
     def on_reinvite(self, session: Session, request: Request, now: float) -> None:
         """Hold, resume or a changed address, while the media is ours."""
@@ -400,6 +365,9 @@ class Call:
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media."""
+        if request.method == "INFO" and self._orders is not None and self._orders.take_info(request, now):
+            session.reply(transaction, 200, now)
+            return
         leg = self.legs[0] if len(self.legs) == 1 else None
         if leg is not None and leg.take_from_caller(session, transaction, request, now):
             return
@@ -436,14 +404,16 @@ class Call:
         for leg in tuple(self.legs):
             leg.cancel(reason)
         self.bridge_ = None
-        _resolve(self._acknowledged)
-        _resolve(self._ended)
+        if self._ended is not None:
+            self._ended.set()
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end(self)
         self.agent.call_over(self)
 
 
-def _resolve(event: asyncio.Event | None) -> None:
-    if event is not None:
-        event.set()
+def _added(before: dict[str, Any] | None, after: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The figures of media that was ours more than once: counts add up, else the last ones stand."""
+    if before is None or after is None:
+        return after or before
+    return {**before, **after, **{name: before[name] + after[name] for name in ("sent", "received", "lost")}}

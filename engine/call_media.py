@@ -1,37 +1,247 @@
-"""What a call's owner does with sound: play, keys, listening, sending keys, echo. One of these for a call that does."""
+"""What a call's owner does with sound: play, keys, listening, echo. One of these for a call that does any of it."""
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from engine.keys import Keys, info_body, info_key
+from engine.media.negotiation import NotAcceptable
+from engine.media.stream import Stream
+from engine.media.telephone_event import KEYS, PAUSE
+from engine.sip.message import Request, Response
+from engine.sip.status import reason_phrase
 
 if TYPE_CHECKING:
     from engine.call import Call
     from engine.media.feed import Feed, Tap
 
+NO_MEDIA: Final = "no media"
+"""`end_reason` of a call whose peer fell silent."""
+
+_NO_MEDIA_REASON: Final = 'Q.850;cause=102;text="no media"'  # recovery on timer expiry
+
+
+class CallEnded(Exception):
+    """An order to a call that is over."""
+
 
 class CallMedia:
     """The media orders of one call; see `Call`, whose methods these are."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_acknowledged", "_call", "_closed", "_inband", "_over", "_sends_events", "_stream", "keys")
 
     def __init__(self, call: "Call") -> None:
         self._call = call
+        self.keys = Keys()
+        self._stream: Stream | None = None
+        self._inband: Tap | None = None
+        self._sends_events = False
+        self._over: asyncio.Future[str] | None = None  # what a `play` waits for
+        self._closed: asyncio.Future[None] | None = None  # what an `echo` waits for
+        self._acknowledged: asyncio.Event | None = None
+
+    # ---- orders
 
     async def play(self, feed: "Feed", until: str) -> str:
-        raise NotImplementedError("the pacer is being built")
+        """See `Call.play`."""
+        stream = await self._open_for_keys()
+        if until and (key := self.keys.waits(until)):
+            return key
+        self._end_play()
+        over: asyncio.Future[str] = self._call.agent.loop.create_future()
+        self._over = over
+        if until:
+            self.keys.stop_on(until, over)
+        played = stream.play(feed)
+        played.add_done_callback(lambda done: _pass_on(done, over))
+        try:
+            return await over
+        finally:
+            self.keys.let_go(over)
+            stream.stop(played)
+            if self._over is over:
+                self._over = None
 
-    async def key(self, timeout: float | None) -> str:  # noqa: ASYNC109 - running out of it is no error
-        raise NotImplementedError("the pacer is being built")
+    async def key(self, seconds: float | None) -> str:
+        """See `Call.key`."""
+        await self._open_for_keys()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.keys.next()
+        except TimeoutError:
+            return ""
 
     async def listen(self) -> None:
-        raise NotImplementedError("the pacer is being built")
+        """See `Call.listen`."""
+        await self._open_for_keys()
 
-    def forget_keys(self) -> None:
-        raise NotImplementedError("the pacer is being built")
+    async def echo(self, seconds: float | None) -> None:
+        """See `Call.echo`."""
+        stream = await self._open(early=False)
+        self._closed = closed = self._call.agent.loop.create_future()
+        stream.echo(True)
+        try:
+            await asyncio.wait((closed,), timeout=seconds)
+        finally:
+            stream.echo(False)
 
-    async def send_keys(self, digits: str, duration: float, interval: float) -> None:
-        raise NotImplementedError("the pacer is being built")
+    async def send_keys(self, digits: str, duration: float, interval: float, info: bool) -> None:
+        """See `Call.send_keys`."""
+        wrong = next((key for key in digits.upper() if key not in KEYS and key != ","), "")
+        if wrong:
+            raise ValueError(f"{wrong!r} is no key; keys are {KEYS}, and a comma is a pause")
+        stream = await self._open(early=False)
+        if stream.takes_events and not info:
+            await stream.press(digits, duration, interval)
+            if self._call.ended:
+                raise CallEnded("the call is over")
+            return
+        call = self._call
+        for key in digits.upper():
+            if key == ",":
+                await call.sleep(PAUSE)
+                continue
+            lines = "Content-Type: application/dtmf-relay\r\n"
+            call.session.request("INFO", call.agent.now(), lines, info_body(key, duration))
+            await call.sleep(duration + interval)
 
     def attach(self, tap: "Tap") -> None:
-        raise NotImplementedError("the pacer is being built")
+        """See `Call.attach`."""
+        if self._stream is None:
+            raise RuntimeError("the call's media is not open: listen to it first")
+        self._stream.attach(tap)
 
     def detach(self, tap: "Tap") -> None:
-        raise NotImplementedError("the pacer is being built")
+        """See `Call.detach`."""
+        if self._stream is not None:
+            self._stream.detach(tap)
+
+    # ---- what the peer does
+
+    def take_info(self, request: Request, now: float) -> bool:
+        """Whether an INFO was a key for us."""
+        if self._stream is None:
+            return False
+        key = info_key(request.get("Content-Type"), request.body)
+        if key:
+            self.keys.press(key, "info", now)
+        return key != ""
+
+    def on_acknowledged(self) -> None:
+        """The ACK has come, with the answer to our offer in the 200 or without."""
+        if self._acknowledged is not None:
+            self._acknowledged.set()
+
+    def close(self) -> None:
+        """Our media is given back: what plays ends, and where the call is over, whoever waits for a key is told."""
+        self._stream = self._inband = None
+        self._end_play()
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+        if self._call.ended:
+            self.on_acknowledged()
+            self.keys.fail(CallEnded("the call is over"))
+
+    def _end_play(self) -> None:
+        over, self._over = self._over, None
+        if over is not None and not over.done():
+            if self._call.ended:
+                over.set_exception(CallEnded("the call is over"))
+            else:
+                over.set_result("")
+
+    # ---- our media, opened
+
+    async def _open(self, *, early: bool) -> Stream:
+        """Answers where need be, brings the peer's media to us, and begins to read."""
+        call = self._call
+        if call.ended:
+            raise CallEnded("the call is over")
+        port = call._media
+        if not call.answered and not (early and port is not None and port.agreed is not None):
+            call.answer()
+        if call._media is None or call._media.agreed is None:
+            await self._bring_home()
+        port = call._media
+        if port is None or call.ended:  # given back, or hung up, while the peer was asked
+            raise CallEnded("the call is over")
+        stream = port.open_stream(call.agent.plane)
+        if stream is not self._stream:
+            self._stream = stream
+            stream.on_key = self._pressed
+            stream.on_silence = self._silent
+        return stream
+
+    async def _open_for_keys(self) -> Stream:
+        """As `_open`, where keys are to be heard in every way that is wanted."""
+        stream = await self._open(early=True)
+        wanted = self._call.agent.settings.inband_digits
+        tones = wanted == "always" or (wanted == "auto" and not stream.takes_events)
+        if tones and self._inband is None and not self._sends_events:
+            from engine.sound.inband import InbandDigits  # numpy is for those who listen
+
+            self._inband = InbandDigits(self._toned)
+            stream.attach(self._inband)
+        return stream
+
+    async def _bring_home(self) -> None:
+        """The peer's media went elsewhere (to another leg): offer our own port, by re-INVITE."""
+        call = self._call
+        if call._media is None:
+            call._media = call.agent.open_media(call.remote)
+        media = call._media
+        if call.session.awaits_ack and media.local and media.agreed is None:
+            # Our offer went out in the 200: its answer comes in the ACK.
+            self._acknowledged = asyncio.Event()
+            await self._acknowledged.wait()
+            return
+        done: asyncio.Future[int] = call.agent.loop.create_future()
+
+        def on_final(status: int, response: Response | None, now: float) -> None:
+            if done.done():
+                return
+            if response is not None and 200 <= status < 300:
+                try:
+                    media.accept(response.body)
+                    call.peer_body = response.body
+                except NotAcceptable:
+                    status = 488
+            done.set_result(status)
+
+        call.session.renegotiate("INVITE", media.offer(), call.agent.now(), on_final, retry_glare=True)
+        status = await done
+        if call.ended:
+            raise CallEnded("the call is over")
+        if not 200 <= status < 300:
+            raise NotAcceptable(f"the peer does not take our media: {status} {reason_phrase(status)}")
+
+    def _pressed(self, key: str) -> None:
+        """By RFC 4733. A peer that sends keys so needs no ear for its tones, which may sound as well."""
+        self._sends_events = True
+        if self._inband is not None and self._stream is not None:
+            self._stream.detach(self._inband)
+            self._inband = None
+        self.keys.press(key, "rfc4733", self._call.agent.now())
+
+    def _toned(self, key: str) -> None:
+        if self._inband is not None:
+            self.keys.press(key, "inband", self._call.agent.now())
+
+    def _silent(self) -> None:
+        call = self._call
+        if not call.answered:  # early media: how long it rings is limited elsewhere
+            if self._stream is not None:
+                self._stream.on_silence = self._silent
+        elif not call.ended:
+            call.session.end_by_us(call.agent.now(), _NO_MEDIA_REASON, 408, NO_MEDIA)
+
+
+def _pass_on(played: "asyncio.Future[None]", over: "asyncio.Future[str]") -> None:
+    if over.done() or played.cancelled():
+        if not played.cancelled():
+            played.exception()  # nobody waits for it any more
+        return
+    error = played.exception()
+    if error is None:
+        over.set_result("")
+    else:
+        over.set_exception(error)

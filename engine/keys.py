@@ -21,7 +21,7 @@ class Keys:
     """One call's keys.
 
     Phones and gateways send a key by RFC 4733, by INFO, as a tone, or by several of these at once. What one way brings
-    is matched with the oldest press that another way has brought and this one has not, so that "11" by two ways is "11".
+    is matched with the oldest press that another way has brought and this one has not: "11" by two ways is "11".
     """
 
     __slots__ = ("_buffer", "_recent", "_stops", "_waiting")
@@ -51,9 +51,9 @@ class Keys:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
-        for until, future in self._stops:
-            if key in until and not future.done():
-                future.set_result(key)
+        for until, stop in self._stops:
+            if key in until and not stop.done():
+                stop.set_result(key)
         return True
 
     def waits(self, among: str) -> str:

@@ -19,6 +19,9 @@ from typing import Any, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.media.anchor import Anchor, Anchors, Place
+from engine.media.codecs import Codec, by_name
+from engine.media.negotiation import CODECS
+from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.ports import PortPool
 from engine.media.relay import Relays
@@ -77,6 +80,9 @@ class AgentSettings:
     invite_burst: int = 50
     rtp_first: int = 20_000
     rtp_last: int = 29_999
+    rtp_timeout: float = 300.0  # s without RTP and RTCP until a call with media of ours is hung up; 0: never
+    inband_digits: str = "auto"  # keys heard as tones: auto (from peers without telephone-event), never, always
+    codecs: tuple[str, ...] = ()  # of our own media, in the order of our offers; PCMU and PCMA where empty
     nameservers: tuple[tuple[str, int], ...] = ()  # the machine's own where empty
     trace_messages: int = 10_000
 
@@ -141,6 +147,11 @@ class UserAgent:
         hosts = dict.fromkeys(transport.local[0] for transport in self.listeners)
         anywhere = int.from_bytes(os.urandom(4))
         self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last, first=anywhere)
+        self.codecs: tuple[Codec, ...] = CODECS
+        if self.settings.codecs:  # whether there is a library for each takes 0.1 s to find out, and once for all calls
+            found = await asyncio.to_thread(lambda: [by_name(name) for name in self.settings.codecs])
+            self.codecs = tuple(codec for codec in found if codec is not None) or CODECS
+        self.plane = Plane(self.loop, self.now, self.settings.rtp_timeout, self._media_fault)
         self.relays = Relays(self.ports, self.loop)
 
     # ---- calls
@@ -281,6 +292,7 @@ class UserAgent:
         self.refusals.close()
         await self.listeners.close()
         await self.resolver.close()
+        self.plane.close()
         self.ports.close()
 
     async def settle(self) -> None:
@@ -400,7 +412,7 @@ class UserAgent:
 
     def open_media(self, remote: Hop) -> MediaPort:
         """A media port that `remote` can reach. Raises NoPortError when there is none left."""
-        return MediaPort.open(self.ports, *media_place(remote))
+        return MediaPort.open(self.ports, *media_place(remote), self.codecs)
 
     def open_media_towards(self, uri: str) -> MediaPort:
         """A media port for a call to `uri`, on the listener that the call will leave by as far as that is known."""
@@ -415,6 +427,10 @@ class UserAgent:
         if caller.anchor_side is None:
             caller.anchor_side = anchors.shared(near)
         return anchors.open(near, media_place(callee), caller.anchor_side)
+
+    def _media_fault(self, error: Exception) -> None:
+        """Whatever somebody's feed or tap raised in its turn: the calls of others go on."""
+        self.log.error("sound not handled", error=repr(error))
 
     # ---- what the transports bring (Sink)
 

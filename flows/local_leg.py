@@ -161,8 +161,8 @@ class LocalLeg:
         self._caller.forget_keys()
 
     async def send_keys(self, digits: str, duration: float, interval: float) -> None:
-        """To the caller."""
-        self._open()
+        """To the caller; it answers."""
+        self._take()
         await self._with_media(self._caller.send_keys(digits, duration, interval))
 
     def attach(self, tap: "Tap") -> None:

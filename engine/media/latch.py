@@ -6,11 +6,27 @@ may take its place, so that somebody who guesses the port can neither take over 
 names rightly, nor take it away from a peer that was there first.
 """
 
+from functools import lru_cache
+from ipaddress import ip_address
+
 Address = tuple[str, int]
 """Numeric host (IPv6 without brackets) and port."""
 
 _UNKNOWN, _HOST, _EXACT = 0, 1, 2
 """How well a source fits the SDP: not at all, its host, host and port."""
+
+
+@lru_cache(maxsize=1024)
+def usable(address: Address, ours: str) -> Address | None:
+    """`address`, where packets can be sent to it from our address `ours`: a number (a name would be looked up, and
+    everybody would wait), of our family, and one peer's (RFC 3264 §5.1 has no multicast in a call). Else None."""
+    host, port = address
+    try:
+        number = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    fits = number.version == (6 if ":" in ours else 4) and 0 < port < 65536
+    return address if fits and not number.is_multicast and not number.is_unspecified else None
 
 
 class Latch:

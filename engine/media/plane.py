@@ -1,9 +1,11 @@
 """What the media of all calls share: the clock, the pacer, the upkeep, and the rules that an operator has set."""
 
 import random
+import time
 from collections.abc import Callable
 from typing import Protocol
 
+from engine.media.codecs import Codec
 from engine.media.pacer import Pacer, Timer
 from engine.media.upkeep import Upkeep
 
@@ -22,11 +24,11 @@ class Plane:
     Attributes:
         rtp_timeout: Seconds of silence after which a peer is taken to be gone; 0 waits for ever.
         random: A source that nobody can guess: SSRCs, first sequence numbers and timestamps (RFC 3550 §5.1, §8.1).
-        streams: Streams that are open.
+        wall: Seconds since 1970, for RTCP's reports.
         fault: Told of an exception that a feed or a tap of somebody's has raised in its turn.
     """
 
-    __slots__ = ("clock", "fault", "loop", "pacer", "random", "rtp_timeout", "upkeep")
+    __slots__ = ("_silences", "clock", "fault", "loop", "pacer", "random", "rtp_timeout", "upkeep", "wall")
 
     def __init__(
         self,
@@ -44,10 +46,23 @@ class Plane:
         self.pacer = Pacer(clock, loop.call_at, clock())
         self.pacer.fault = self.fault
         self.upkeep = Upkeep(clock, loop.call_at)
+        self.wall = time.time
+        self._silences: dict[Codec, bytes] = {}
 
     @property
     def streams(self) -> int:
+        """Streams that are open."""
         return len(self.upkeep)
+
+    def silence(self, codec: Codec) -> bytes:
+        """The payload of 20 ms of silence."""
+        payload = self._silences.get(codec)
+        if payload is None:
+            import numpy  # 15 MB, for those who send any
+
+            silent = numpy.zeros(codec.frame, dtype=numpy.int16)
+            payload = self._silences[codec] = codec.encoder().encode(silent)
+        return payload
 
     def close(self) -> None:
         """No turns and no rounds any more."""

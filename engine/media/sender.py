@@ -11,6 +11,7 @@ from typing import Final
 from engine.media.codecs import Codec
 from engine.media.latch import Address
 from engine.media.rtp import HEADER_LENGTH, VERSION
+from engine.media.srtp import SrtpError
 
 _PACK: Final = struct.Struct("!BBHII").pack_into
 _FIRST: Final = VERSION << 6
@@ -66,7 +67,7 @@ class Sender:
     def speak(self, codec: Codec, frame: int) -> None:
         """From `frame` on sound is of `codec`, whose clock may be another: the time line goes on without a jump."""
         if codec.step != self._step:
-            begin = self.timestamp(frame) if self._step else self._next
+            begin = self._origin + frame * self._step if self._step else self._next
             self._step = codec.step
             self._origin = begin - frame * codec.step
 
@@ -92,7 +93,7 @@ class Sender:
         self._next = timestamp + covers
         try:
             self._sendto(buffer if self.protect is None else self.protect(bytes(buffer)), target)
-        except OSError:  # a full send buffer, or no way there
+        except (OSError, SrtpError):  # a full send buffer, no way there; an echo of a packet that came twice
             self.unsent += 1
             return
         self.packets += 1

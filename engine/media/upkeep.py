@@ -1,4 +1,4 @@
-"""What is looked after slowly, for all streams by one timer: reports that are due, and peers that have fallen silent."""
+"""What is looked after slowly, for all streams by one timer: reports that are due, peers that have fallen silent."""
 
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -30,6 +30,9 @@ class Upkeep:
 
     def __len__(self) -> int:
         return len(self._watched)
+
+    def __contains__(self, watched: Watched) -> bool:
+        return watched in self._watched
 
     def add(self, watched: Watched) -> None:
         """From now on it is looked after."""

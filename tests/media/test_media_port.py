@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from engine.media.plane import Plane
 from engine.media.port import MediaPort, NotAcceptable
 from engine.media.ports import NoPortError, PortPool
+from engine.media.rtcp import Bye, ReceiverReport, SenderReport, compound, parse
 from engine.media.rtp import RtpPacket
+from engine.media.stream import Counts, Stream
 
 HOST = "127.0.1.21"
 PEER = "127.0.1.22"
@@ -22,6 +25,11 @@ def pool() -> Iterator[PortPool]:
     yield ports
     assert ports.in_use == 0
     ports.close()
+
+
+def counts(port: MediaPort) -> Counts:
+    assert port.stream is not None
+    return port.stream.counts
 
 
 def offer(port: int = 4000, *lines: str, address: str = PEER, version: int = 1) -> bytes:
@@ -125,6 +133,14 @@ def test_no_port_left(pool: PortPool) -> None:
         port.close()
 
 
+def echo(port: MediaPort) -> Stream:
+    """The stream of `port`, which sends back what comes."""
+    loop = asyncio.get_running_loop()
+    stream = port.open_stream(Plane(loop, loop.time))
+    stream.echo(True)
+    return stream
+
+
 class Phone:
     """A peer's RTP socket, read by the loop."""
 
@@ -176,7 +192,7 @@ def play(pool: PortPool, request: pytest.FixtureRequest) -> Play:
             port = MediaPort.open(pool, host)
             try:
                 port.answer(offer(phone.port, address=peer), 1)
-                port.start_echo(asyncio.get_running_loop())
+                echo(port)
                 await scene(port, phone)
             finally:
                 port.close()
@@ -196,7 +212,7 @@ def test_what_is_said_comes_back(play: Play) -> None:
         assert [each.payload_type for each in back] == [0, 0, 101]
         assert {each.ssrc for each in back} != {1}
         assert (back[2].sequence - back[0].sequence) & 0xFFFF == 2
-        assert port.counts.returned == 3
+        assert counts(port).returned == 3
 
     play(scene)
 
@@ -218,7 +234,7 @@ def test_garbage_and_strangers_are_counted_and_nothing_is_sent(play: Play) -> No
         stranger.send(port, *garbage, packet(9), packet(10))
         phone.send(port, packet(2))
         await phone.receive()
-        assert (port.counts.garbage, port.counts.strays, port.counts.returned) == (5, 2, 2)
+        assert (counts(port).garbage, counts(port).strays, counts(port).returned) == (5, 2, 2)
         assert stranger.heard_nothing()
         stranger.sock.close()
 
@@ -245,8 +261,8 @@ def test_a_flood_is_taken_in_bounded_turns(play: Play) -> None:
         done = loop.create_future()
 
         def look() -> None:
-            turns.append(port.counts.returned)
-            if port.counts.returned < 40:
+            turns.append(counts(port).returned)
+            if counts(port).returned < 40:
                 loop.call_soon(look)
             else:
                 done.set_result(None)
@@ -266,7 +282,7 @@ def test_hold_silences_the_echo_and_resume_brings_it_back(play: Play) -> None:
         phone.send(port, packet(1), packet(2))
         for _ in range(10):  # turns of the loop: the datagrams are in the socket already
             await asyncio.sleep(0)
-        assert port.counts.held == 2
+        assert counts(port).held == 2
         assert phone.heard_nothing()
         port.answer(offer(phone.port))
         phone.send(port, packet(3, b"back"))
@@ -286,19 +302,19 @@ def test_a_changed_address_moves_the_echo(play: Play) -> None:
         phone.send(port, packet(3))
         moved.send(port, packet(4))
         await moved.receive()
-        assert port.counts.strays == 1
+        assert counts(port).strays == 1
         assert phone.heard_nothing()
         moved.sock.close()
 
     play(scene)
 
 
-def test_what_came_before_the_echo_is_not_echoed(pool: PortPool) -> None:
+def test_what_came_before_the_media_was_opened_is_thrown_away(pool: PortPool) -> None:
     async def whole() -> None:
         phone, port = Phone(), MediaPort.open(pool, HOST)
         port.answer(offer(phone.port), 1)
         phone.send(port, packet(1, b"early"))
-        port.start_echo(asyncio.get_running_loop())
+        echo(port)
         phone.send(port, packet(2, b"now"))
         assert (await phone.receive()).payload == b"now"
         port.close()
@@ -307,33 +323,91 @@ def test_what_came_before_the_echo_is_not_echoed(pool: PortPool) -> None:
     asyncio.run(whole())
 
 
-def test_echo_for_a_time_until_closed_and_cancelled(play: Play) -> None:
-    async def scene(port: MediaPort, phone: Phone) -> None:
-        port.stop_echo()
-        await port.echo(0.001)
-        assert not port.echoing
-        running = asyncio.create_task(port.echo())
-        await asyncio.sleep(0)
-        phone.send(port, packet(1, b"one"))
-        assert (await phone.receive()).payload == b"one"
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert not port.echoing
-        running = asyncio.create_task(port.echo(None))
-        await asyncio.sleep(0)
-        assert port.echoing
-        port.close()
-        await asyncio.wait_for(running, 5)
-
-    play(scene)
-
-
-def test_echo_needs_an_agreement(pool: PortPool) -> None:
+def test_an_open_stream_is_the_same_for_all_and_gone_with_the_port(pool: PortPool) -> None:
     async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        plane = Plane(loop, loop.time)
+        port = MediaPort.open(pool, HOST)
+        port.answer(offer(), 1)
+        assert port.stream is None and port.report() is None
+        stream = port.open_stream(plane)
+        assert port.open_stream(plane) is stream is port.stream
+        assert plane.streams == 1
+        report = port.report()
+        assert report is not None and report["codec"] == "PCMU"
+        port.close()
+        assert port.stream is None and plane.streams == 0
+        with pytest.raises(RuntimeError, match="closed"):
+            port.open_stream(plane)
+
+    asyncio.run(whole())
+
+
+def test_rtcp_has_the_port_above_while_media_is_in_use_and_no_longer(pool: PortPool) -> None:
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        port = MediaPort.open(pool, HOST)
+        port.answer(offer(), 1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind((HOST, port.port + 1))  # only answered: nothing is there
+        port.open_stream(Plane(loop, loop.time))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, pytest.raises(OSError, match="in use"):
+            other.bind((HOST, port.port + 1))
+        number = port.port + 1
+        port.close()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind((HOST, number))
+
+    asyncio.run(whole())
+
+
+def test_a_port_above_that_somebody_else_has_costs_the_reports_only(pool: PortPool) -> None:
+    async def whole() -> None:
+        phone, port = Phone(), MediaPort.open(pool, HOST)
+        port.answer(offer(phone.port), 1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind((HOST, port.port + 1))
+            echo(port)
+            phone.send(port, packet(1, b"one"))
+            assert (await phone.receive()).payload == b"one"
+            port.close()
+        phone.sock.close()
+
+    asyncio.run(whole())
+
+
+def test_reports_come_and_go_on_the_port_above(pool: PortPool) -> None:
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        phone = Phone()
+        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        control.setblocking(False)
+        control.bind((PEER, phone.port + 1))
+        port = MediaPort.open(pool, HOST)
+        port.answer(offer(phone.port), 1)
+        stream = echo(port)
+        phone.send(port, packet(1))
+        await phone.receive()
+        control.sendto(compound(ReceiverReport(1)), (HOST, port.port + 1))
+        async with asyncio.timeout(5):
+            while not stream._control.received:  # noqa: ASYNC110 - nobody is told of a report
+                await asyncio.sleep(0.001)
+        port.close()
+        found = parse(await asyncio.wait_for(loop.sock_recv(control, 2048), 5))
+        assert isinstance(found[0], SenderReport) and found[0].packets == 1
+        assert isinstance(found[-1], Bye)
+        phone.sock.close()
+        control.close()
+
+    asyncio.run(whole())
+
+
+def test_a_stream_needs_an_agreement(pool: PortPool) -> None:
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
         port = MediaPort.open(pool, HOST)
         with pytest.raises(RuntimeError, match="agreed"):
-            await port.echo(1)
+            port.open_stream(Plane(loop, loop.time))
         port.close()
 
     asyncio.run(whole())
@@ -341,11 +415,10 @@ def test_echo_needs_an_agreement(pool: PortPool) -> None:
 
 def test_a_recycled_port_knows_nothing_of_its_last_call(pool: PortPool) -> None:
     async def whole() -> None:
-        loop = asyncio.get_running_loop()
         old, new = Phone(), Phone("127.0.1.26")
         port = MediaPort.open(pool, HOST)
         port.answer(offer(old.port), 1)
-        port.start_echo(loop)
+        echo(port)
         old.send(port, packet(1))
         await old.receive()
         number = port.port
@@ -353,14 +426,14 @@ def test_a_recycled_port_knows_nothing_of_its_last_call(pool: PortPool) -> None:
         again = MediaPort.open(pool, HOST)
         assert again.port == number
         again.answer(offer(new.port, address="127.0.1.26"), 2)
-        again.start_echo(loop)
+        echo(again)
         old.send(again, packet(2))  # still talking: first, but not whom the offer names
         new.send(again, packet(1, b"new"))
         assert (await new.receive()).payload == b"new"
         old.send(again, packet(3))
         new.send(again, packet(2))
         await new.receive()
-        assert again.counts.strays == 1
+        assert counts(again).strays == 1
         again.close()
         for phone in (old, new):
             phone.sock.close()

@@ -1,0 +1,376 @@
+"""The sound of one call, both ways: its packets in, its turns at the pacer, and who plays and listens.
+
+A stream exists from when somebody wants the call's media until the call gives it back. Its socket is read all that
+time; it has turns at the pacer only while it plays, presses keys, or is listened to.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.media.control import Control
+from engine.media.echo import Echo
+from engine.media.feed import Feed, Tap
+from engine.media.latch import Address, Latch, usable
+from engine.media.negotiation import Agreed
+from engine.media.plane import Plane
+from engine.media.ports import RtpSocket
+from engine.media.rtp import RtpError, RtpPacket
+from engine.media.sender import MARKER, Sender
+from engine.media.srtp import Srtp, SrtpError
+from engine.media.telephone_event import DigitReceiver, DigitSender
+
+if TYPE_CHECKING:
+    from engine.media.hearing import Hearing
+
+BATCH: Final = 16
+"""Packets taken in one turn of the loop: a flood to one port must not keep signalling waiting."""
+
+LARGEST: Final = 1500
+"""Octets of the largest datagram that is taken for RTP: no telephone codec fills half of an Ethernet frame."""
+
+KEEP_ALIVE: Final = 15.0
+"""Seconds after which a stream that plays nothing sends 20 ms of silence: that keeps a NAT open (RFC 6263 §4), and
+peers content that hang up where nothing comes."""
+
+_COMFORT_NOISE: Final = 13
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of a stream's datagrams: each is in exactly one of these."""
+
+    taken: int = 0
+    """The peer's, of a format that was agreed on."""
+    garbage: int = 0
+    """No RTP, not of the key that was agreed on, or longer than any RTP packet of ours."""
+    strays: int = 0
+    """From somebody who is not the peer."""
+    unknown: int = 0
+    """A payload type that was not negotiated (RTCP and STUN included where they look like RTP)."""
+    noise: int = 0
+    """Comfort noise (RFC 3389): there is sound enough without it."""
+    looped: int = 0
+    """Our own packets come back (RFC 3550 §8.2): echoed again they would go round for ever."""
+    control: int = 0
+    """RTCP on the same port."""
+    held: int = 0
+    """Of those taken: not echoed, since the peer wants to hear nothing (RFC 3264 §8.4)."""
+    returned: int = 0
+    """Of those taken: echoed."""
+
+
+class Stream:
+    """One call's media in use. See `MediaPort.stream`.
+
+    Attributes:
+        counts: What became of the datagrams that came.
+        sender: What goes out.
+        on_key: Told of each key that comes by RFC 4733.
+        on_silence: Told, once, that nothing has come for `Plane.rtp_timeout` from a peer that should send.
+    """
+
+    __slots__ = (
+        "_agreed",
+        "_alive",
+        "_comes",
+        "_control",
+        "_digits",
+        "_echo",
+        "_fed",
+        "_feed",
+        "_frame",
+        "_hearing",
+        "_keys",
+        "_keys_begin",
+        "_latch",
+        "_plane",
+        "_pressed",
+        "_quiet",
+        "_rtp",
+        "_sent",
+        "_srtp",
+        "counts",
+        "on_key",
+        "on_silence",
+        "sender",
+    )
+
+    def __init__(self, rtp: RtpSocket, agreed: Agreed, plane: Plane) -> None:
+        """Begins to read the port; what came earlier is thrown away."""
+        bits = plane.random.getrandbits
+        self._rtp = rtp
+        self._plane = plane
+        self._latch = Latch()
+        self.counts = Counts()
+        self.sender = Sender(rtp.sock.sendto, bits(32), bits(16), bits(32))
+        self._control = Control(rtp, plane, self.sender)
+        self._digits = DigitReceiver()
+        self._hearing: Hearing | None = None
+        self._srtp: Srtp | None = None
+        self._echo: Echo | None = None
+        self._feed: Feed | None = None
+        self._fed: asyncio.Future[None] | None = None
+        self._keys: DigitSender | None = None
+        self._keys_begin: int | None = None  # timestamp of the first tick of what is pressed
+        self._pressed: asyncio.Future[None] | None = None
+        self._frame = -2  # the last in which something was sent
+        self.on_key: Callable[[str], None] | None = None
+        self.on_silence: Callable[[], None] | None = None
+        self._comes = 0  # packets that had come when somebody last looked
+        self._alive = self._quiet = plane.clock()
+        self._sent = 0
+        self.agree(agreed)
+        rtp.widen()
+        plane.loop.add_reader(rtp.sock.fileno(), self._readable)
+        plane.upkeep.add(self)
+
+    def agree(self, agreed: Agreed) -> None:
+        """What offer and answer have agreed on now: hold, resume, another address, other codecs, new keys."""
+        self._agreed = agreed
+        if agreed.crypto is None:
+            self._srtp = None
+        elif self._srtp is None or self._srtp.keys != agreed.crypto:
+            self._srtp = Srtp(agreed.crypto)
+        self.sender.protect = self._srtp.protect if self._srtp is not None else None
+        self._latch.retarget(agreed.remote)
+        self.sender.target = self._latch.source or usable(agreed.remote, self._rtp.host)
+        self.sender.speak(agreed.codec, self._plane.pacer.frame)
+        if self._hearing is not None:
+            self._hearing.agree(agreed.codecs)
+        self._control.agree(agreed, self._srtp)
+        self._alive = self._plane.clock()  # a peer that comes back from hold is given its time anew
+
+    def close(self) -> None:
+        """Reads, sends and waits for nothing any more; the port itself is left to whoever leased it."""
+        plane = self._plane
+        if self not in plane.upkeep:
+            return
+        plane.upkeep.remove(self)
+        plane.pacer.remove(self)
+        plane.loop.remove_reader(self._rtp.sock.fileno())
+        self._control.close()
+        self._echo = None
+        self._hearing = None
+        self.on_key = self.on_silence = None
+        self.stop()
+        self._end_keys()
+
+    # ---- orders
+
+    def play(self, feed: Feed) -> asyncio.Future[None]:
+        """Plays `feed` in place of what plays, which ends. The future is resolved when it is over, or replaced, or the
+        stream is closed; what the feed raises is the future's exception."""
+        self.stop()
+        future = self._fed = asyncio.get_running_loop().create_future()
+        self._feed = feed
+        self._plane.pacer.add(self)
+        return future
+
+    def stop(self, future: "asyncio.Future[None] | None" = None) -> None:
+        """Plays no more; only where it is still `future`'s feed, if that is given."""
+        if future is None or future is self._fed:
+            self._end_feed(None)
+
+    def press(self, digits: str, duration: float, interval: float) -> asyncio.Future[None]:
+        """Sends keys (RFC 4733) in the place of sound; the future is resolved when the last is sent. ValueError for
+        what is no key; RuntimeError where the peer took no telephone-event."""
+        if self._agreed.events is None:
+            raise RuntimeError("the peer takes no telephone-event")
+        keys = DigitSender(digits, self._agreed.event_clock, duration, interval)
+        self._end_keys()
+        self._keys, self._keys_begin = keys, None
+        future = self._pressed = asyncio.get_running_loop().create_future()
+        self._plane.pacer.add(self)
+        return future
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether the peer takes keys by RFC 4733."""
+        return self._agreed.events is not None
+
+    def echo(self, on: bool) -> None:
+        """From now on what arrives goes back to where it comes from, or does no more."""
+        self._echo = Echo(self.sender) if on else None
+
+    def attach(self, tap: Tap) -> None:
+        """From now on `tap` hears the peer."""
+        if self._hearing is None:
+            from engine.media.hearing import Hearing  # numpy (15 MB) is for those who listen
+
+            self._hearing = Hearing(self._agreed.codec, self._agreed.codecs)
+        if not any(one is tap for one in self._hearing.taps):
+            self._hearing.taps += (tap,)
+        self._plane.pacer.add(self)
+
+    def detach(self, tap: Tap) -> None:
+        """No more. Nothing where it did not."""
+        hearing = self._hearing
+        if hearing is not None:
+            hearing.taps = tuple(one for one in hearing.taps if one is not tap)
+            if not hearing.taps:
+                self._hearing = None
+
+    # ---- what comes
+
+    def _readable(self) -> None:
+        receive, now = self._rtp.sock.recvfrom, self._plane.clock()
+        for _ in range(BATCH):
+            try:
+                data, source = receive(LARGEST + 1)
+            except OSError:  # nothing left; or an ICMP error, cleared by this read: the next packet wakes us again
+                return
+            self.receive(data, source[:2], now)
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """One datagram. Only what is RTP of an agreed format, and under its key, can latch a source."""
+        counts, agreed = self.counts, self._agreed
+        try:
+            if agreed.rtcp_mux and len(data) > 1 and 192 <= data[1] < 224:  # RFC 5761 §4
+                counts.control += 1
+                self._control.receive(data, source, now)
+                return
+            if len(data) > LARGEST:
+                raise RtpError("too long")
+            if self._srtp is not None:
+                data = self._srtp.unprotect(data)
+            packet = RtpPacket.parse(data)
+        except (RtpError, SrtpError):
+            counts.garbage += 1
+            return
+        number = packet.payload_type
+        payload_type = agreed.payload_types.get(number)
+        if payload_type is None:
+            if number == _COMFORT_NOISE and source == self._latch.source:
+                counts.noise += 1
+            else:
+                counts.unknown += 1
+            return
+        sender = self.sender
+        if packet.ssrc == sender.ssrc:
+            counts.looped += 1
+            return
+        if not self._latch.accepts(source):
+            counts.strays += 1
+            return
+        counts.taken += 1
+        if source != sender.target:
+            sender.target = source
+        event = number in agreed.event_types
+        self._control.heard(packet, event, now)
+        if event:
+            key = self._digits.receive(packet)
+            if key is not None and self.on_key is not None:
+                self.on_key(key)
+        elif self._hearing is not None:
+            self._hearing.put(packet, now)
+        if self._echo is not None:
+            if not agreed.listening:
+                counts.held += 1
+                return
+            self._echo.take(packet, payload_type, sender.timestamp(self._plane.pacer.frame))
+            counts.returned += 1
+
+    # ---- what goes, and who hears (Paced)
+
+    def tick(self, frame: int) -> None:
+        """Our turn at the pacer."""
+        hearing = self._hearing
+        if hearing is not None:
+            try:
+                hearing.tick(self._plane.clock())
+            except Exception as error:  # a tap's: it has been sent away
+                self._plane.fault(error)
+        elif self._feed is None and self._keys is None:
+            self._plane.pacer.remove(self)
+            return
+        agreed = self._agreed
+        if not agreed.listening:
+            return  # held: what plays waits until the peer listens again
+        payload = b""
+        feed = self._feed
+        if feed is not None:
+            try:
+                taken = feed.next(agreed.codec)
+            except Exception as error:
+                self._end_feed(error)
+            else:
+                if taken is None:
+                    self._end_feed(None)
+                elif taken:
+                    payload = taken
+        if self._keys is not None:
+            self._send_key(self._keys, frame)
+        elif payload:
+            self._send_sound(payload, frame)
+
+    def _send_sound(self, payload: bytes, frame: int) -> None:
+        sender, agreed = self.sender, self._agreed
+        codec, payload_type = agreed.codec, agreed.codec_payload_type
+        if frame != self._frame + 1:
+            payload_type |= MARKER  # the first after a silence
+        self._frame = frame
+        timestamp = sender.timestamp(frame)
+        if agreed.packet == 20:
+            sender.send(payload_type, timestamp, payload, codec.step)
+            return
+        size, step = codec.octets * agreed.packet, codec.step * agreed.packet // 20
+        for at in range(0, len(payload), size):
+            sender.send(payload_type, timestamp, payload[at : at + size], step)
+            payload_type &= ~MARKER
+            timestamp += step
+
+    def _send_key(self, keys: DigitSender, frame: int) -> None:
+        events = self._agreed.events
+        timestamp = self.sender.timestamp(frame)
+        if self._keys_begin is None:
+            self._keys_begin = timestamp
+        try:
+            packet = keys.next() if events is not None else None
+        except StopIteration:
+            self._end_keys()
+            return
+        if packet is not None and events is not None:
+            marker = MARKER if packet.marker else 0
+            self.sender.send(events | marker, self._keys_begin + packet.timestamp, packet.payload)
+
+    def _end_feed(self, error: Exception | None) -> None:
+        future, self._fed, self._feed = self._fed, None, None
+        _settle(future, error)
+
+    def _end_keys(self) -> None:
+        future, self._pressed, self._keys = self._pressed, None, None
+        _settle(future, None)
+
+    # ---- what is due now and then (Watched)
+
+    def look(self, now: float) -> None:
+        """Reports, silence that is too long, and a sign of life where nothing plays."""
+        agreed, counts = self._agreed, self.counts
+        self._control.look(now)
+        comes = counts.taken + counts.noise + self._control.received
+        if comes != self._comes or not agreed.talking:
+            self._comes, self._alive = comes, now
+        elif now - self._alive >= self._plane.rtp_timeout > 0:
+            told, self.on_silence = self.on_silence, None
+            if told is not None:
+                told()
+                return
+        if self.sender.packets != self._sent or not agreed.listening:
+            self._sent, self._quiet = self.sender.packets, now
+        elif now - self._quiet >= KEEP_ALIVE and self._echo is None:
+            self._quiet = now
+            self._send_sound(self._plane.silence(agreed.codec), self._plane.pacer.frame)
+
+    def report(self) -> dict[str, Any]:
+        """For the record of the call: what was sent and heard so far."""
+        return {"codec": self._agreed.codec.name, "sent": self.sender.packets, **self._control.report()}
+
+
+def _settle(future: "asyncio.Future[None] | None", error: Exception | None) -> None:
+    if future is not None and not future.done():
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
