@@ -26,7 +26,6 @@ _TAGS: Final = {AES_80: 10, AES_32: 4}
 """Octets of authentication at the end of an SRTP packet (RFC 4568 §6.2); at the end of SRTCP it is always 10."""
 
 _SRTCP_TAG: Final = 10
-_SRTCP_TRAILER: Final = 4 + _SRTCP_TAG
 _SHORTEST: Final = 8
 """Octets of the smallest packet that there is, an RTCP receiver report without blocks."""
 
@@ -140,7 +139,7 @@ class Srtp:
     def unprotect(self, packet: bytes) -> bytes:
         """The RTP packet in a datagram of the peer's. Raises SrtpError for a forged, repeated or broken one."""
         if self._mki:
-            packet = self._without_mki(packet, self._tag, self._tag)
+            packet = self._without_mki(packet, self._tag)
         return _do(self._in.unprotect, packet)
 
     def protect_rtcp(self, packet: bytes) -> bytes:
@@ -150,13 +149,13 @@ class Srtp:
     def unprotect_rtcp(self, packet: bytes) -> bytes:
         """The RTCP packet in a datagram of the peer's. Raises SrtpError as `unprotect`."""
         if self._mki:
-            packet = self._without_mki(packet, _SRTCP_TAG, _SRTCP_TRAILER)
+            packet = self._without_mki(packet, _SRTCP_TAG)
         return _do(self._in.unprotect_rtcp, packet)
 
-    def _without_mki(self, packet: bytes, tag: int, trailer: int) -> bytes:
+    def _without_mki(self, packet: bytes, tag: int) -> bytes:
         # RFC 3711 §3.1, §3.4: the MKI stands right before the authentication tag, which does not cover it.
         at = len(packet) - tag - len(self._mki)
-        if at < trailer or packet[at : at + len(self._mki)] != self._mki:
+        if at < _SHORTEST or packet[at : at + len(self._mki)] != self._mki:
             raise SrtpError("not protected by the key that was agreed on")
         return packet[:at] + packet[at + len(self._mki) :]
 
