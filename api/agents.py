@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field
 
+from api import patterns
 from api.auth import Caller, Permission, Who, guarded
 from api.errors import ApiError
 from api.fields import Body, Detail, Name, Times, absent, given
@@ -22,7 +23,9 @@ router = APIRouter(tags=["agents"])
 AGENTS = Resource(tables.agents, "agent")
 
 Username = Annotated[Name, Field(min_length=1)]
-Password = Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST)]
+Password = Annotated[
+    str, Field(min_length=SHORTEST, max_length=LONGEST, json_schema_extra={"pattern": patterns.ANY_TEXT})
+]
 Addresses = Annotated[list[Address], Field(max_length=20)]
 Tags = Annotated[list[UUID], Field(max_length=100)]
 Status = Literal["available", "away", "busy", "offline"]

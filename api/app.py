@@ -1,8 +1,5 @@
 """The application: every router under /v1.0, one error envelope, one OpenAPI document."""
 
-from http import HTTPStatus
-from typing import Any
-
 from fastapi import APIRouter, FastAPI
 
 from api import (
@@ -15,6 +12,7 @@ from api import (
     conferences,
     customers,
     docs_pages,
+    document,
     errors,
     events,
     flows,
@@ -85,7 +83,7 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
         app.include_router(router, prefix=BASE)
     docs_pages.install(app)
     methods = Methods(app.routes)
-    _describe(app)
+    document.install(app)
     idempotency.install(app)
     # Added last, so that it is around everything else.
     app.add_middleware(
@@ -96,35 +94,6 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
         draining=lambda: app.state.services.draining(),
     )
     return app
-
-
-def _describe(app: FastAPI) -> None:
-    """The OpenAPI document has what no single operation says: 400 where FastAPI would say 422, and what the
-    middleware takes and answers."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = generate()
-            for operations in document["paths"].values():
-                for method, operation in operations.items():
-                    operation["responses"].pop("422", None)
-                    if "requestBody" in operation:
-                        operation["responses"] |= {"408": _refused(408), "413": _refused(413)}
-                    if method == "post" and "x-permission" in operation:
-                        operation["responses"].setdefault("409", _refused(409))
-                        idempotency.document(operation)
-            for name in ("HTTPValidationError", "ValidationError"):
-                document.get("components", {}).get("schemas", {}).pop(name, None)
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of changing the document
-
-
-def _refused(code: int) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/ErrorEnvelope"}
-    return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": schema}}}
 
 
 __all__ = ["BASE", "ROUTERS", "make_app"]

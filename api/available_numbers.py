@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from api.auth import Who, guarded
 from api.errors import fault_in
 from api.fields import Name
-from api.listing import Listing, Pages
+from api.listing import Listing, OfferPages
 from api.services import Services, Use
 from routing.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
 from store import numbers
@@ -54,7 +54,7 @@ class AvailableNumber(BaseModel):
 async def list_available_numbers(
     services: Use,
     caller: Who,
-    paging: Pages,
+    paging: OfferPages,
     country: Country = None,
     country_code: Country = None,
     type: Annotated[Kind | None, Query()] = None,  # noqa: A002  # the parameter's name

@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
+from api import patterns
 from api.auth import Caller, Who, guarded
+from api.countries import Country
 from api.errors import ApiError, not_found
 from api.fields import NIL, Body, Detail, Name, Times, given
 from api.listing import Listing, Pages
 from api.services import Use
-from routing.numbering import is_country
 from routing.tiers import Tier
 from store import billing, customers, rows, tables
 from store.rows import Executor, Row
@@ -21,21 +21,15 @@ from store.rows import Executor, Row
 router = APIRouter(tags=["customers"])
 
 
-def _country(code: str) -> str:
-    code = code.upper()
-    if not is_country(code):
-        problem = f"{code!r} is no country; write the two letters of ISO 3166, such as US"
-        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "{message}", {"message": problem})
-    return code
-
-
 def _each_once(codes: list[str]) -> list[str]:
     return sorted(set(codes))
 
 
-Country = Annotated[str, Field(max_length=2, examples=["US"]), AfterValidator(_country)]
 Countries = Annotated[list[Country], Field(max_length=300), AfterValidator(_each_once)]
-Email = Annotated[Name, Field(pattern=r"^([^@\s]+@[^@\s]+)?$", examples=["billing@example.com"])]
+Email = Annotated[
+    Name,
+    Field(pattern=patterns.EMAIL, examples=["billing@example.com"], json_schema_extra={"pattern": patterns.EMAIL}),
+]
 RequestRate = Annotated[int, Field(ge=0, le=100_000)]
 
 

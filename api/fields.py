@@ -20,8 +20,10 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from api import patterns
 from api.errors import ApiError
 from routing.identifiers import NIL
 from routing.models import Text
@@ -129,13 +131,16 @@ def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return value
 
 
-# What `Text` refuses, for the document.
-_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
-Name = Annotated[Text, Field(max_length=255, json_schema_extra={"pattern": _ONE_LINE})]
+# What the code of a type refuses, for the document.
+_ONE_LINE: JsonDict = {"pattern": patterns.ONE_LINE}
+_ANY_TEXT: JsonDict = {"pattern": patterns.ANY_TEXT}
+Name = Annotated[Text, Field(max_length=255, json_schema_extra=_ONE_LINE)]
 """One line."""
-Detail = Annotated[str, Field(max_length=65_536), AfterValidator(_printable)]
+Detail = Annotated[str, Field(max_length=65_536, json_schema_extra=_ANY_TEXT), AfterValidator(_printable)]
 """Any text."""
-Metadata = Annotated[dict[str, JsonValue], AfterValidator(_small)]
+Metadata = Annotated[
+    dict[str, JsonValue], Field(json_schema_extra={"propertyNames": _ANY_TEXT}), AfterValidator(_small)
+]
 """Free values of the owner."""
 Timestamp = Annotated[
     datetime,

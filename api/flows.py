@@ -75,6 +75,10 @@ class FlowUpdate(Body):
     media: Media | None = None
 
 
+class FlowDraft(FlowCreate):
+    """A flow that may be wrong: its actions are anything."""
+
+
 class Verdict(BaseModel):
     """Whether a flow could be saved, and everything that speaks against it."""
 
@@ -113,7 +117,7 @@ async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
 
 # Before /flows/{flow_id}: what comes first is tried first.
 @router.post("/flows/validate", response_model=Verdict, **guarded("customer_agent"))
-async def validate_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
+async def validate_flow(services: Use, caller: Who, body: FlowDraft) -> Any:
     """Check a flow without saving it."""
     owner = caller.owner(body.customer_id)
     async with services.store.read() as connection:

@@ -6,6 +6,8 @@ from uuid import UUID
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
+from api import patterns
+
 T = TypeVar("T")
 
 
@@ -23,7 +25,8 @@ class Paging:
         self,
         page_size: Annotated[int, Query(ge=1, le=1000, description="Rows at most.")] = 100,
         page_token: Annotated[
-            str, Query(max_length=64, description="next_page_token of the page before; empty for the newest.")
+            str,
+            Query(pattern=patterns.PAGE_TOKEN, description="next_page_token of the page before; empty for the newest."),
         ] = "",
     ) -> None:
         self.size = page_size
@@ -32,6 +35,24 @@ class Paging:
 
 Pages = Annotated[Paging, Depends()]
 """`paging: Pages` as a parameter of a list."""
+
+
+class OfferPaging:
+    """The same for the list of numbers on offer, which has an order of its own."""
+
+    def __init__(
+        self,
+        page_size: Annotated[int, Query(ge=1, le=1000, description="Rows at most.")] = 100,
+        page_token: Annotated[
+            str,
+            Query(pattern=patterns.OFFER_TOKEN, description="next_page_token of the page before; empty for the first."),
+        ] = "",
+    ) -> None:
+        self.size = page_size
+        self.token = page_token
+
+
+OfferPages = Annotated[OfferPaging, Depends()]
 
 OfCustomer = Annotated[UUID | None, Query(description="Of this customer only; for super admins.")]
 """`customer_id: OfCustomer = None` as a parameter of a list."""

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from api import patterns
 from api.errors import ApiError, error_responses
 from api.fields import Body
 from api.passwords import LONGEST, password_fits
@@ -18,8 +19,8 @@ router = APIRouter(tags=["login"])
 class Login(Body):
     """Who and with what."""
 
-    username: Annotated[str, Field(max_length=255)]
-    password: Annotated[str, Field(max_length=LONGEST)]
+    username: Annotated[str, Field(max_length=255, json_schema_extra={"pattern": patterns.ANY_TEXT})]
+    password: Annotated[str, Field(max_length=LONGEST, json_schema_extra={"pattern": patterns.ANY_TEXT})]
 
 
 class Token(BaseModel):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from api import patterns
 from api.auth import Who, guarded
 from api.call_rights import require_dialled, require_source
 from api.errors import fault_in
@@ -49,7 +50,11 @@ class MessageCreate(Body):
 
     source: Party
     destinations: Annotated[list[Party], Field(min_length=1, max_length=MOST_DESTINATIONS)]
-    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_sendable)]
+    text: Annotated[
+        str,
+        Field(min_length=1, max_length=LONGEST_TEXT, json_schema_extra={"pattern": patterns.ANY_TEXT}),
+        AfterValidator(_sendable),
+    ]
     customer_id: UUID | None = None
 
 

@@ -2,33 +2,26 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
+from api import patterns
+from api.countries import CountryOrNone
 from api.errors import fault_in
 from api.fields import NIL, UUID, Body, Money, Name
 from api.numbers import WrittenNumber, read_number
 from api.services import Services
-from routing.numbering import describe_number, is_country, is_virtual
+from routing.numbering import describe_number, is_virtual
 from store.rows import Row
-
-
-def _country(code: str) -> str:
-    code = code.upper()
-    if code and not is_country(code):
-        problem = f"{code!r} is no country; write the two letters of ISO 3166, such as US"
-        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "{message}", {"message": problem})
-    return code
 
 
 class InventoryCreate(Body):
     """A number to be put on offer. Country and kind follow from the number where they are not given."""
 
-    number: WrittenNumber
+    number: Annotated[WrittenNumber, Field(json_schema_extra={"pattern": patterns.NORMAL_NUMBER, "format": "e164"})]
     provider_id: UUID = NIL
     price: Money = 0
     name: Name = ""
-    country: Annotated[str, Field(max_length=2), AfterValidator(_country)] = ""
+    country: CountryOrNone = ""
     region: Name = ""
     city: Name = ""
     kind: Literal["", "local", "toll_free", "mobile", "national"] = ""

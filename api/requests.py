@@ -64,7 +64,7 @@ class Requests:
         started = False
         head = request.method == "HEAD"
         # Whoever asks for a head gets that of the GET (RFC 9110 §9.3.2). The server goes on to know it for what it is.
-        inner = scope | {"method": "GET"} if head else scope
+        inner = {**scope, "method": "GET"} if head else scope
 
         async def answer(message: Message) -> None:
             nonlocal status, started

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
+from api import patterns
 from api.auth import Who, guarded
 from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
@@ -46,7 +47,9 @@ def _web_address(uri: str) -> str:
     return uri
 
 
-WebAddress = Annotated[str, Field(max_length=2048), AfterValidator(_web_address)]
+WebAddress = Annotated[
+    str, Field(max_length=2048, json_schema_extra={"pattern": patterns.WEB_ADDRESS}), AfterValidator(_web_address)
+]
 Secret = Annotated[Name, Field(min_length=16)]
 
 

@@ -15,7 +15,8 @@ def canonical_codes(codes: Iterable[object]) -> CodeList:
     """The codes, numbers as int and classes as `5xx`, each once. Raises ValueError for what is neither."""
     result: CodeList = []
     for code in codes:
-        text = str(code)
+        # JSON knows one kind of number: 503.0 is 503.
+        text = str(int(code) if isinstance(code, float) and code.is_integer() else code)
         match = _CLASS.fullmatch(text)
         item: int | str
         if match:

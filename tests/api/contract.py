@@ -59,8 +59,13 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 parameters=tuple(re.findall(r"\{(\w+)\}", path)),
                 filters=frozenset(p["name"] for p in query),
                 needs=tuple(p["name"] for p in query if p.get("required")),
-                fields=tuple(_body(document, found).get("properties", {})),
+                fields=tuple(_fields(_body(document, found))),
             )
+
+
+def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Of one shape, or of the first of several: all have the same."""
+    yield from schema.get("anyOf", (schema,))[0].get("properties", {})
 
 
 def _body(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mapping[str, Any]:

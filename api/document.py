@@ -1,0 +1,106 @@
+"""The OpenAPI document: what FastAPI makes of the operations, and what no single operation or model says.
+
+That is: 400 where FastAPI would say 422; what the middleware takes and answers; and what the code refuses beyond the
+types of fields (`api.rules`), so that whoever keeps to the document is never refused for the form of a request.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from api import idempotency
+from api.action_schemas import action_schemas
+from api.rules import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` serve the whole document."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            for operations in document["paths"].values():
+                for method, operation in operations.items():
+                    _complete(method, operation)
+            _complete_schemas(document["components"]["schemas"])
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of changing the document
+
+
+def _complete(method: str, operation: dict[str, Any]) -> None:
+    operation["responses"].pop("422", None)
+    if "requestBody" in operation:
+        operation["responses"] |= {"408": _refused(408), "413": _refused(413)}
+    if method == "post" and "x-permission" in operation:
+        operation["responses"].setdefault("409", _refused(409))
+        idempotency.document(operation)
+
+
+def _refused(code: int) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/ErrorEnvelope"}
+    return {"description": HTTPStatus(code).phrase, "content": {"application/json": {"schema": schema}}}
+
+
+def _complete_schemas(schemas: dict[str, Schema]) -> None:
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas |= action_schemas() | {"JsonValue": JSON_VALUE}
+    for name, shapes in PARTS.items():
+        schemas[name] = _alternatives(schemas["Party"] | {"title": name}, shapes)
+    for rules in (RULES, ORDERED):
+        for name, fields in rules.items():
+            if name in schemas:  # of actions, the document has those that there are
+                _add(schemas[name]["properties"], fields)
+    for name, shapes in ALTERNATIVES.items():
+        schemas[name] = _alternatives(schemas[name], shapes)
+
+
+def _add(properties: dict[str, Schema], fields: Fields) -> None:
+    for name, keywords in fields.items():
+        _value(properties[name]).update(deepcopy(keywords))
+
+
+def _value(schema: Schema) -> Schema:
+    """The part of a field's schema that is not null."""
+    inner = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
+    return inner[0] if len(inner) == 1 else schema
+
+
+def _alternatives(schema: Schema, shapes: Sequence[Fields]) -> Schema:
+    """A schema for whatever has one of these shapes. Each is written out whole: those who read it, people and
+    programs, need not put it together of parts."""
+    about = {key: schema[key] for key in ("title", "description") if key in schema}
+    choices = [_shape(schema, fields) for fields in shapes]
+    return about | (choices[0] if len(choices) == 1 else {"anyOf": choices})
+
+
+def _shape(schema: Schema, fields: Fields) -> Schema:
+    made: Schema = deepcopy(
+        {key: schema[key] for key in ("type", "properties", "required", "additionalProperties") if key in schema}
+    )
+    for name, keywords in fields.items():
+        keywords = dict(keywords)
+        if keywords.pop("required", False):
+            made["required"] = [*made.get("required", ()), name]
+        if not keywords.pop("nullable", True):
+            made["properties"][name] = _value(made["properties"][name])
+        made["properties"][name].pop("enum", None)
+        _add(made["properties"], {name: keywords})
+        _fitting_default(made["properties"][name])
+    return made
+
+
+def _fitting_default(schema: Schema) -> None:
+    """A default that the shape does not allow is not one of it."""
+    allowed = [schema["const"]] if "const" in schema else schema.get("enum")
+    if allowed is not None and schema.get("default") not in allowed:
+        schema.pop("default", None)
+
+
+__all__ = ["install"]

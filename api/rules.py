@@ -1,0 +1,207 @@
+"""What the models of the engine, of flows and of routing refuse beyond the types of their fields, as JSON Schema.
+
+The rules themselves are code (of `routing.models`, `flows.options`, `flows.address`), which gives better sentences than
+a pattern does; here the OpenAPI document says the same. `RULES` has keywords for single fields, `ALTERNATIVES` the
+shapes among which a body has one, because what a field may hold depends on another.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from api import patterns
+from api.action_schemas import FLOW_ACTION, ORDER_ACTION
+from routing.identifiers import NIL
+
+Schema = dict[str, Any]
+Fields = Mapping[str, Schema]
+
+_LINE = {"pattern": patterns.ONE_LINE}
+_TEXT = {"pattern": patterns.ANY_TEXT}
+_SECONDS = {"exclusiveMinimum": 0, "maximum": 3600}
+_CODES = {
+    "items": {
+        "anyOf": [
+            {"type": "integer", "minimum": 300, "maximum": 699},
+            {"type": "string", "pattern": patterns.STATUS_OR_CLASS},
+        ]
+    }
+}
+_TIMERS: Fields = {"no_reply_timeout": _SECONDS, "no_progress_timeout": _SECONDS, "ring_timeout": _SECONDS}
+
+# Those that the dialog and the transaction live by, with their short forms (RFC 3261 §7.3.3).
+DIALOG_HEADERS = (
+    *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route"),
+    *("record-route", "content-length", "l", "content-type", "c", "require"),
+)
+_PROVIDER: Fields = {
+    "name": _LINE,
+    "detail": _TEXT,
+    "hostname": {"pattern": patterns.HOST_PORT, "format": "host-port", "examples": ["sip.example.com:5060"]},
+    "from_domain": {"pattern": patterns.HOST_PORT_OR_NONE, "format": "host-port"},
+    "inbound_addresses": {
+        "items": {"type": "string", "format": "ip-network"},
+        "examples": [["192.0.2.1", "2001:db8::/32"]],
+    },
+    "tech_prefix": _LINE,
+    "tech_postfix": {"pattern": patterns.POSTFIX},
+    "tech_headers": {
+        "propertyNames": {"pattern": patterns.HEADER_NAME, "maxLength": 128} | patterns.but_for(DIALOG_HEADERS),
+        "additionalProperties": {"type": "string", "pattern": patterns.HEADER_VALUE, "maxLength": 4096},
+    },
+    "username": _LINE,
+    "password": _LINE,
+    "realm": _LINE,
+    "from_user": _LINE,
+    "codecs": {"pattern": patterns.CODEC_LIST, "examples": ["PCMA,PCMU"]},
+    "failover_codes": _CODES,
+    "stop_codes": _CODES,
+    **_TIMERS,
+}
+_ROUTE: Fields = {
+    "name": _LINE,
+    "detail": _TEXT,
+    "target": {"pattern": patterns.ROUTE_TARGET, "examples": ["all", "+44"]},
+    "failover_codes": _CODES,
+    "stop_codes": _CODES,
+    **_TIMERS,
+}
+_FLOW: Fields = {"actions": {"items": FLOW_ACTION}, "detail": {"maxLength": 4096}}
+_ORDER: Fields = {"actions": {"items": ORDER_ACTION}}
+
+_VARIABLE = {"pattern": patterns.or_variable(patterns.VARIABLE)}
+_WEB_ADDRESS = {"pattern": patterns.or_variable(patterns.WEB_HOST), "examples": ["https://example.com/path"]}
+_KEYS = {"pattern": patterns.or_variable("^[0-9*#A-Da-d]*$")}
+_STOP_KEYS = {"type": ["string", "boolean"]} | _KEYS
+_NUMBERS = {"items": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": patterns.ONE_LINE}}
+_WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+_SOUND = r"^(https?://[A-Za-z0-9.-]*[A-Za-z0-9](/[!-~]*)?|tone:[0-9][ -~]*|[A-Za-z0-9._/-]+)$"
+
+RULES: Mapping[str, Fields] = {
+    "ProviderCreate": _PROVIDER,
+    "ProviderUpdate": _PROVIDER,
+    "RouteCreate": _ROUTE,
+    "RouteUpdate": _ROUTE,
+    "FlowCreate": _FLOW,
+    "FlowUpdate": _FLOW,
+    "CallCreate": _ORDER,
+    "GroupCallCreate": _ORDER,
+    "ProviderCallCreate": _ORDER,
+    "Address": {"target_name": _LINE},
+    # ---- options of actions
+    "RejectOptions": {"reason": _LINE},
+    "RedirectOptions": {
+        "contacts": {
+            "items": {"type": "string", "maxLength": 1024, "pattern": patterns.or_variable(patterns.CONTACT)},
+            "examples": [["sip:alice@example.com"]],
+        }
+    },
+    "BranchOptions": {"variable": _VARIABLE},
+    "VariableConditionOptions": {"variable": _VARIABLE},
+    "VariableSetOptions": {"key": {"pattern": r"^[A-Za-z][A-Za-z0-9_-]*([.][0-9][A-Za-z0-9_-]*)*$"}},
+    "DatetimeConditionOptions": {
+        "weekdays": {"items": {"enum": [*_WEEKDAYS, *(day[:3] for day in _WEEKDAYS), *range(7)]}},
+        "timezone": {"format": "time-zone", "examples": ["Europe/Berlin"]},
+    },
+    "CallerConditionOptions": {"prefixes": _NUMBERS, "numbers": _NUMBERS},
+    "CallOptions": {"actions": {"items": FLOW_ACTION}},
+    "WebhookOptions": {"uri": _WEB_ADDRESS},
+    "FetchOptions": {"event_url": _WEB_ADDRESS},
+    "PlayOptions": {
+        "sources": {"items": {"type": "string", "maxLength": 2048, "pattern": patterns.or_variable(_SOUND)}},
+        "digits_stop": _STOP_KEYS,
+    },
+    "TalkOptions": {
+        "language": {"pattern": patterns.or_variable("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")},
+        "voice": {"pattern": patterns.or_variable("^[A-Za-z0-9._+-]*$")},
+        "digits_stop": _STOP_KEYS,
+    },
+    "DigitsReceiveOptions": {"key": _KEYS},
+    "DigitsSendOptions": {"digits": {"pattern": patterns.or_variable("^[0-9*#A-Da-d,]*$")}},
+    "RecordingStartOptions": {"end_of_key": _STOP_KEYS},
+}
+"""Component -> field -> keywords that are added to it. A field that may be null keeps that."""
+
+
+_NIL = str(NIL)
+
+
+def _party(tel: str, sip: str, other: str) -> Sequence[Fields]:
+    return (
+        {"type": {"const": "tel"}, "target": {"pattern": tel, "examples": ["+15551234567"]}},
+        {"type": {"const": "sip"}, "target": {"pattern": sip, "examples": ["sip:alice@example.com"]}},
+        {"type": {"enum": ["extension", "agent"]}, "target": {"pattern": other, "examples": ["alice"]}},
+    )
+
+
+def _given(*names: str, **keywords: Any) -> Sequence[Fields]:
+    return tuple({name: {"required": True, "nullable": False} | keywords} for name in names)
+
+
+_FLOW_OR_ACTIONS: Sequence[Fields] = ({"actions": {"maxItems": 0}}, {"flow_id": {"const": _NIL}})
+_CALLED = _party(patterns.CALLED_NUMBER, patterns.SIP_URI, patterns.NAME_OR_ID)
+
+ALTERNATIVES: Mapping[str, Sequence[Fields]] = {
+    "Party": _party(patterns.DIALLED, patterns.SIP_URI, patterns.NAME_OR_ID),
+    "Address": _party(
+        patterns.or_variable(patterns.DIALLED), patterns.or_variable(patterns.SIP_TEXT), patterns.ONE_LINE
+    ),
+    "NumberCreate": (
+        {"number": {"pattern": patterns.NORMAL_NUMBER, "format": "e164", "examples": ["+15551234567"]}},
+        {
+            "number": {"pattern": patterns.VIRTUAL_NUMBER, "examples": ["+899100000001"]},
+            "origin": {"enum": ["provisioned"]},
+            "provider_id": {"const": _NIL},
+        },
+    ),
+    "CallCreate": _FLOW_OR_ACTIONS,
+    "GroupCallCreate": _FLOW_OR_ACTIONS,
+    "ProviderCallCreate": _FLOW_OR_ACTIONS,
+    # ---- options of actions
+    "CallOptions": ({"actions": {"maxItems": 0}}, {"flow_id": {"enum": ["", _NIL]}}),
+    "VariableConditionOptions": (
+        {"value_type": {"const": "string"}},
+        {
+            "value_type": {"enum": ["number", "length"], "required": True},
+            "value": {"anyOf": [{"type": "number"}, {"type": "string", "pattern": patterns.DECIMAL}], "required": True},
+        },
+    ),
+    "DatetimeConditionOptions": (*_given("minute", "hour", "day", "month"), *_given("weekdays", minItems=1)),
+    "CallerConditionOptions": (*_given("anonymous"), *_given("prefixes", "numbers", minItems=1)),
+}
+"""Component -> what makes each shape that it may have: keywords of fields, and `required`, `nullable`."""
+
+PARTS: Mapping[str, Sequence[Fields]] = {
+    "Destination": _CALLED,
+    "NumberDestination": _CALLED[:1],
+    "MessageDestination": _CALLED[:2],
+}
+"""New component -> shapes of a Party that it may have."""
+
+
+def _destinations(part: str) -> Fields:
+    return {"destinations": {"items": {"$ref": f"#/components/schemas/{part}"}}}
+
+
+ORDERED: Mapping[str, Fields] = {
+    "CallCreate": _destinations("Destination"),
+    "GroupCallCreate": _destinations("Destination"),
+    "ProviderCallCreate": _destinations("NumberDestination"),
+    "MessageCreate": _destinations("MessageDestination"),
+}
+"""Component -> which parts its destinations are."""
+
+_PLAIN = {"type": "string", "pattern": patterns.ANY_TEXT}
+_ANY = {"$ref": "#/components/schemas/JsonValue"}
+JSON_VALUE: Schema = {
+    "title": "JsonValue",
+    "description": "Any JSON, with whole numbers of 64 bits.",
+    "anyOf": [
+        {"type": ["null", "boolean"]},
+        {"type": "number", "minimum": -(2**63), "maximum": 2**63 - 1},
+        _PLAIN,
+        {"type": "array", "items": _ANY},
+        {"type": "object", "propertyNames": {"pattern": patterns.ANY_TEXT}, "additionalProperties": _ANY},
+    ],
+}
+
+__all__ = ["ALTERNATIVES", "JSON_VALUE", "ORDERED", "PARTS", "RULES", "Fields", "Schema"]
