@@ -1,4 +1,7 @@
-"""Offer and answer of a media port, RFC 3264: what is agreed, and that the memo never changes an answer."""
+"""Offer and answer of a media port, RFC 3264: what is agreed, and that the memo never changes an answer.
+
+Which codec, whose events, where RTCP goes and with what keys: `test_negotiated_formats.py`.
+"""
 
 import pytest
 from hypothesis import given
@@ -82,6 +85,9 @@ MEDIA = st.sampled_from(
         "m=video 4002 RTP/AVP 31",
         "a=sendonly",
         "a=inactive",
+        "a=rtcp-mux",
+        "a=rtcp:5000",
+        "a=maxptime:10",
         "a=rtpmap:101 telephone-event/8000",
         "a=rtpmap:0 PCMA/8000",
         "c=IN IP4 192.0.2.77",
