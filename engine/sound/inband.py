@@ -68,7 +68,7 @@ _ANGLE = _TOLERANCE * numpy.array(FREQUENCIES) * 2 * numpy.pi * _HOP / _RATE
 class InbandDigits:
     """Tells the keys in what a peer sends (engine.media.feed.Tap): each once, when it has been held for 30 to 40 ms."""
 
-    __slots__ = ("_before", "_candidate", "_hits", "_key", "_misses", "_on_digit", "_rate", "_rest", "_resampler")
+    __slots__ = ("_before", "_candidate", "_hits", "_key", "_misses", "_on_digit", "_rate", "_resampler", "_rest")
 
     def __init__(self, on_digit: Callable[[str], None]) -> None:
         self._on_digit = on_digit

@@ -37,8 +37,13 @@ _CHUNK: Final = 1.0
 _WAITING: Final = 30.0
 """Seconds of sound that may wait for a slow disk; then the recording ends with an error."""
 
-_LATE: Final = 0.2
-"""Seconds that a channel may be behind the clock before silence is put in: ticks come late and in bunches at times."""
+_LATE: Final = 0.06
+_LATE_FRAMES: Final = 25
+"""A channel that is so many seconds behind the clock for so many frames in a row has missed something, and gets silence
+for it. Ticks come late and in bunches at times: then it is behind for less."""
+
+_GONE: Final = 1.0
+"""Seconds behind the clock or another channel that nothing but an absence explains."""
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _writers: ThreadPoolExecutor | None = None
@@ -169,12 +174,12 @@ class Recorder:
             elif seconds - self._quiet >= self._silence - 1e-9:
                 self._end("silence")
         ready = min(channel.heard for channel in self._channels)
-        if seconds > self._frames / self.rate + _LATE + _CHUNK:
+        behind = round((seconds - _GONE) * self.rate)
+        if behind > ready:
             # One channel hears nothing at all (it is not attached yet, or no more): it is silent meanwhile.
-            behind = max(channel.heard for channel in self._channels) - int(_LATE * self.rate)
             for channel in self._channels:
                 channel.fill(behind)
-            ready = max(ready, behind)
+            ready = behind
         if (ready - self._frames) >= _CHUNK * self.rate:
             self._hand_on(ready)
 
@@ -213,8 +218,6 @@ class Recorder:
         self._error = self._error or why
         self._pending.clear()
         self._end("error")
-        if self._ended_by != "error" and self._result is None:  # it had ended, and is not whole
-            self._ended_by = "error"
 
     def _end(self, ended_by: str) -> None:
         if not self._ended_by:
@@ -296,10 +299,13 @@ def _all(file: FileIO, data: bytes) -> None:
 class Channel:
     """What one side says (engine.media.feed.Tap)."""
 
-    __slots__ = ("_blocks", "_rate", "_recorder", "_resampler", "heard", "sounding")
+    __slots__ = ("_absent", "_blocks", "_late", "_rate", "_recorder", "_resampler", "heard", "sounding")
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._absent = True
+        self._late = 0
+        """Frames in a row that were behind the clock."""
         self._blocks: list[Samples] = []
         self._rate = 0
         self._resampler: Resampler | None = None
@@ -322,8 +328,12 @@ class Channel:
             samples = self._resampler.feed(samples)
         now = recorder._clock() - recorder._started
         due = round(now * recorder.rate) - len(samples)
-        if self.heard == 0 or due - self.heard > _LATE * recorder.rate:
+        behind = (due - self.heard) / recorder.rate
+        self._late = self._late + 1 if behind > _LATE else 0
+        if self._absent or behind > _GONE or self._late >= _LATE_FRAMES:
             self.fill(due)
+            self._late = 0
+        self._absent = False
         self._blocks.append(samples)
         self.heard += len(samples)
         if recorder._silence:
@@ -337,6 +347,7 @@ class Channel:
             self._blocks.append(numpy.zeros(end - self.heard, numpy.int16))
             self.heard = end
             self.sounding = 0
+            self._absent = True
 
     def take(self, count: int) -> "Samples":
         """The first `count` samples that were not taken yet; there are as many."""

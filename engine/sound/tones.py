@@ -101,8 +101,9 @@ def clip(segments: list[Segment], endless: bool) -> Clip:
     if not endless:
         segments = _joined(segments)
     elif len(segments) == 1:
-        # One second of whole numbers of Hz is whole periods: it goes on without a seam.
-        segments = [Segment(segments[0].frequencies, 1000)]
+        # Seconds are whole periods of whole numbers of Hz: it goes on without a seam. Ten, as G.722 remembers what it
+        # said before, and at the seam that is not quite the same.
+        segments = [Segment(segments[0].frequencies, 10_000)]
     elif period < 6000:
         # A frame is 20 ms at every codec, and the last one is filled up: a cadence that is no whole number of them
         # would get longer by that with each round (which only the short ones show).
