@@ -35,7 +35,8 @@ _HANGUP = "hangup"
 
 class Call(Times):
     """A call. `sip_status` and `sip_reason` are how it ended on the wire; `hangup_by` is `remote` or `local`, and with
-    `hangup_reason` empty while the call lasts. `provider_id` is the trunk that it came from, or went to last."""
+    `hangup_reason` empty while the call lasts. `provider_id` is the trunk that it came from, or went to last.
+    `media` is what went through media of ours: `codec`, packets `sent`, `received`, `lost`, `jitter_ms`, `rtt_ms`."""
 
     id: UUID
     customer_id: UUID
@@ -53,6 +54,7 @@ class Call(Times):
     sip_status: int
     sip_reason: str
     metadata: dict[str, JsonValue]
+    media: dict[str, JsonValue]
     notes: list[str]
     tm_ringing: Timestamp | None
     tm_progressing: Timestamp | None

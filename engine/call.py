@@ -40,6 +40,7 @@ class Call:
 
     __slots__ = (
         "__weakref__",
+        "_carried",
         "_ended",
         "_media",
         "_orders",
@@ -56,7 +57,6 @@ class Call:
         "ended_by",
         "id",
         "legs",
-        "media",
         "on_end",
         "on_status",
         "peer_body",
@@ -95,8 +95,7 @@ class Call:
         self._ended: asyncio.Event | None = None
         self._media: MediaPort | None = None
         self._orders: CallMedia | None = None  # made by the first order that needs it
-        # What went through our own media, once that is given back: codec, sent, received, lost, jitter_ms, rtt_ms.
-        self.media: dict[str, Any] | None = None
+        self._carried: dict[str, Any] | None = None  # what went through media of ours that was given back
         self._rang = False
         session.user = self
 
@@ -261,6 +260,13 @@ class Call:
         """
         return await self._media_orders().key(timeout)
 
+    async def pressed(self, among: str) -> str:
+        """The next key of `among`, from now on; it stays in the buffer. Our media has to be open (`listen` opens it).
+
+        For whoever watches beside the one that asks for keys; it waits for ever where no such key comes.
+        """
+        return await self._media_orders().pressed(among)
+
     async def listen(self) -> None:
         """Opens our media without playing; answers first if need be. Raises as `play` does."""
         await self._media_orders().listen()
@@ -291,11 +297,17 @@ class Call:
             self._orders = CallMedia(self)
         return self._orders
 
+    @property
+    def media(self) -> dict[str, Any] | None:
+        """What has gone through our own media: `codec`, packets `sent`, `received` and `lost`, `jitter_ms`, and
+        `rtt_ms` where the peer reports (RTCP). None where there was none."""
+        return _added(self._carried, self._media.report() if self._media is not None else None)
+
     def close_media(self) -> None:
         """Give our own media port back; what plays ends."""
         media, self._media = self._media, None
         if media is not None:
-            self.media = _added(self.media, media.report())
+            self._carried = _added(self._carried, media.report())
             media.close()
         if self._orders is not None:
             self._orders.close()

@@ -40,7 +40,7 @@ def call_row(record: CallRecord, node_id: UUID, now: datetime) -> Row:
         "hangup_by": record.hangup_by if hangup else "",
         "notes": [_text(note) for note in record.notes],
         "metadata": record.metadata or {},
-        "media": {},
+        "media": record.media or {},
         "sip_call_ids": [_text(call_id) for call_id in record.sip_call_ids],
         "tm_create": _moment(created, 0),
         "tm_ringing": _moment(created, record.ringing_ms),

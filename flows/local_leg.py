@@ -73,6 +73,11 @@ class LocalLeg:
         """`local` when the number's flow ended it."""
         return "local" if self._over else self._caller.ended_by
 
+    @property
+    def media(self) -> dict[str, Any] | None:
+        """As the caller's."""
+        return self._caller.media
+
     def _check(self) -> None:
         if self._over:
             raise CallEnded("the call is over")

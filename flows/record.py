@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from engine.call_media import NO_MEDIA
 from engine.sip.leg import LIMIT_REACHED
 from flows.contracts import CallLeg
 from routing.attempt import AttemptRecord, AttemptReport, report
@@ -57,6 +58,8 @@ class CallRecord:
     """What each hunt, one for each destination dialled, keeps of its attempts; `attempts` reads them."""
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
+    media: dict[str, Any] | None = None
+    """What went through the engine's own media: codec, packets sent, received and lost, jitter_ms, rtt_ms."""
     cause: str = ""
     """The reason that a flow, or whoever hung up from outside, gave; it goes before what the responses say."""
 
@@ -140,12 +143,13 @@ class CallRecord:
         self.end_status = leg.end_status
         self.end_reason = leg.end_reason
         self.hangup_by = leg.ended_by or self.hangup_by or "local"
+        self.media = leg.media or self.media
         if self.cause:
             self.hangup_reason = self.cause
         elif leg.direction == "incoming" and not leg.answered and self.hangup_by == "remote":
             self.hangup_reason = "cancel"
         else:
-            timed_out = leg.end_reason == LIMIT_REACHED
+            timed_out = leg.end_reason in (LIMIT_REACHED, NO_MEDIA)
             self.hangup_reason = hangup_reason(answered=leg.answered, status=leg.end_status, timed_out=timed_out)
 
     def never_answered(self, status: int, reason: str, kind: str, milliseconds: int) -> None:

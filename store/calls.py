@@ -44,6 +44,7 @@ def call_document(row: Mapping[str, Any]) -> dict[str, Any]:
         "sip_status": row["end_status"],
         "sip_reason": row["end_reason"],
         "metadata": row["metadata"],
+        "media": row["media"],
         "notes": row["notes"],
         "tm_create": api_time(row["tm_create"]),
         "tm_ringing": api_time(row["tm_ringing"]),
@@ -85,7 +86,7 @@ def stage_events(row: Mapping[str, Any], told: int = 0) -> list[tuple[str, dict[
 def _as_it_was(whole: dict[str, Any], number: int) -> dict[str, Any]:
     _, status, moment = STAGES[number]
     later = {column: None for _, _, column in STAGES[number + 1 :]}
-    nothing_yet = {"hangup_by": "", "hangup_reason": "", "sip_status": 0, "sip_reason": ""}
+    nothing_yet = {"hangup_by": "", "hangup_reason": "", "sip_status": 0, "sip_reason": "", "media": {}}
     return {**whole, **nothing_yet, **later, "status": status, "tm_update": whole[moment]}
 
 

@@ -53,6 +53,7 @@ class FakeCall:
     """Keeps its orders. `task` is cancelled when it ends, as the engine does."""
 
     direction = "incoming"
+    media: Any = None
 
     def __init__(self, clock: FakeClock, call_id: str = "call-1") -> None:
         self.clock = clock

@@ -96,7 +96,7 @@ async def test_events_have_ids_that_grow_and_are_told_in_order(store_url: str) -
 
 
 def test_a_document_has_every_field_as_json() -> None:
-    row = call(**TALKED, id=UUID(int=10), metadata={"a": 1}, notes=["n"])
+    row = call(**TALKED, id=UUID(int=10), metadata={"a": 1}, media={"codec": "PCMU", "sent": 50}, notes=["n"])
     nil = "00000000-0000-0000-0000-000000000000"
     document = call_document(row)
     assert json.loads(json.dumps(document)) == document == {
@@ -115,7 +115,7 @@ def test_a_document_has_every_field_as_json() -> None:
         "hangup_reason": "normal",
         "sip_status": 200,
         "sip_reason": "OK",
-        "metadata": {"a": 1},
+        "metadata": {"a": 1}, "media": {"codec": "PCMU", "sent": 50},
         "notes": ["n"],
         "tm_create": "2026-05-04T12:30:00.123456Z",
         "tm_ringing": "2026-05-04T12:30:01.123456Z",
