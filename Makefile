@@ -4,10 +4,10 @@ PYTHON ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench sipp clean
+.PHONY: help setup run test test-quick lint format bench sipp clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## make the virtual environment in .venv
 
@@ -20,6 +20,9 @@ run: .venv/.installed ## start the engine with config/demo.yaml and two little t
 
 test: .venv/.installed ## run all tests, with coverage; installs the Debian programs they call when it may
 	@scripts/test.sh
+
+test-quick: .venv/.installed ## run the tests that need no other program and take no minutes
+	@scripts/test.sh quick
 
 lint: .venv/.installed ## ruff (rules and layout) and mypy --strict
 	@failed=0; \

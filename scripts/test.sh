@@ -2,15 +2,30 @@
 # All tests with coverage, then the gates: the packages that decide what a call does, and those that keep
 # and change what it is decided by, are tested line by line.
 # pytest's summary is printed last, where whoever runs this looks.
+#
+#   scripts/test.sh [pytest's arguments]         all tests; with arguments, those that they name, without the gates
+#   scripts/test.sh quick [pytest's arguments]   what needs no other program and takes no minutes, without coverage
 set -u
 cd "$(dirname "$0")/.."
+
+# Every process that tests and every engine that a test starts would compile all sources anew.
+unset PYTHONDONTWRITEBYTECODE
+
+# Two at a time: each core of a small machine has one. A file stays together, files begin in the order of their names
+# (tests/conftest.py says which files stay together, too).
+workers=(-n 2 --dist loadgroup --no-loadscope-reorder)
+
+if [ "${1-}" = quick ]; then
+  shift
+  exec .venv/bin/python -m pytest "${workers[@]}" -m "not peer and not long" "$@"
+fi
 
 scripts/peers.sh || exit 1
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 
 .venv/bin/coverage erase
-.venv/bin/coverage run -m pytest "$@" | tee "$output"
+.venv/bin/python -m pytest "${workers[@]}" --cov --cov-report= "$@" | tee "$output"
 status=${PIPESTATUS[0]}
 
 if [ "$status" = 0 ] && [ $# = 0 ]; then

@@ -5,8 +5,10 @@ every run, so that a run that failed fails again, here and in CI. The thorough o
 finds becomes a test of its own or an `@example`.
 """
 
+import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -33,6 +35,26 @@ pytest_plugins = ["tests.cheap_passwords", "tests.migrated", "tests.peers.postgr
 settings.register_profile("quick", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=1000, derandomize=False, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+ROOT = Path(__file__).parent
+# Their programs have addresses and ports of their own, which are the same in every test.
+_FIXED_PORTS = {"api/test_tutorials.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What one process has to run, where several share the tests (pytest-xdist): each file is one lot, and all that
+    call with programs on fixed ports are one."""
+    for item in items:
+        file = item.path.relative_to(ROOT).as_posix()
+        lot = "peers" if file.startswith("peers/") or file in _FIXED_PORTS else file
+        item.add_marker(pytest.mark.xdist_group(lot))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
