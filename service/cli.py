@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -201,6 +201,9 @@ def call(
     user: Annotated[str, typer.Option(help="User name, where credentials are asked for.")] = "",
     password: Annotated[str, typer.Option(envvar="TRUNKLINE_PASSWORD", help="Its password.")] = "",
     digits: Annotated[str, typer.Option(help="Keys to press once answered; a comma pauses.")] = "",
+    dtmf: Annotated[
+        Literal["rfc4733", "info"], typer.Option(metavar="rfc4733|info", help="How the keys are sent.")
+    ] = "rfc4733",
     duration: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Hang up after it; 0 waits for the other end.")
     ] = 5.0,
@@ -217,7 +220,7 @@ def call(
     _host_port(via, "'--via'")
     from service import softphone
 
-    order = CallOrder(number, via, caller, user, password, digits, duration, timeout, transport, headers)
+    order = CallOrder(number, via, caller, user, password, digits, duration, timeout, transport, headers, dtmf)
     return _run(softphone.call(order))
 
 

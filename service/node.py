@@ -261,7 +261,7 @@ def _load_module(module: str, beside: Path) -> dict[str, PythonFlow]:
 
 def agent_settings(configuration: Configuration) -> AgentSettings:
     """What the engine is told."""
-    sip = configuration.settings.sip
+    sip, media = configuration.settings.sip, configuration.settings.media
     policy = Policy(
         user_agent=sip.user_agent,
         session_expires=round(sip.session_expires),
@@ -279,6 +279,9 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         invite_burst=sip.invite_rate.burst,
         rtp_first=sip.rtp_ports.first,
         rtp_last=sip.rtp_ports.last,
+        rtp_timeout=media.rtp_timeout,
+        inband_digits=media.inband_digits,
+        codecs=tuple(media.codecs),
         nameservers=tuple((host, port or 53) for host, port in map(split_host_port, sip.nameservers)),
     )
 

@@ -14,11 +14,12 @@ class CallOrder:
         via: HOST or HOST:PORT that the INVITE is sent to.
         caller: User part of From; "" is anonymous.
         user, password: Digest credentials; "" where there are none.
-        digits: DTMF to send once answered, `,` for a pause of half a second.
+        digits: DTMF to send once answered, `,` for a pause of a second.
         duration: Seconds from the answer until the softphone hangs up; 0 leaves that to the other end.
         timeout: Seconds to wait for an answer before it gives up.
         transport: "udp" or "tcp".
         headers: Added to the INVITE.
+        dtmf: How: "rfc4733" (INFO where the other end takes no telephone-event), or "info" in any case.
     """
 
     number: str
@@ -31,6 +32,7 @@ class CallOrder:
     timeout: float = 60.0
     transport: str = "udp"
     headers: Sequence[tuple[str, str]] = ()
+    dtmf: Literal["rfc4733", "info"] = "rfc4733"
 
 
 @dataclass(slots=True)
@@ -72,3 +74,31 @@ class ProvidercallOrder:
     flow: str = ""
     actions: Path | None = None
     anonymous: str = "auto"
+
+
+@dataclass(slots=True)
+class FlowOrder:
+    """A flow to be run against a simulated caller.
+
+    Attributes:
+        file: A configuration, or a file with one flow.
+        flow: Its name; "" is that of the number called, or the only one.
+        digits: Keys that the caller presses when it is asked; a comma ends what it presses at one such time.
+        connect: How calls out end: "answered", "busy", "noanswer" or "failed".
+        talk: Seconds until whoever answers hangs up.
+        patience: Seconds that the caller waits where it is kept without end.
+        hangup_after: Seconds after which it hangs up in any case; 0 for never.
+        at: When the call comes in; None for now.
+    """
+
+    file: Path
+    flow: str = ""
+    caller: str = ""
+    called: str = ""
+    digits: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    connect: Literal["answered", "busy", "noanswer", "failed"] = "answered"
+    talk: float = 10.0
+    patience: float = 60.0
+    hangup_after: float = 0.0
+    at: datetime | None = None

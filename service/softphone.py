@@ -4,9 +4,10 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from config.logs import escape
+from engine.call import CallEnded
 from engine.ladder import entries_of
 from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
 from engine.sip.grammar import ParseError
@@ -20,9 +21,8 @@ from service.ladder_view import show
 from service.orders import CallOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
-DIGIT_LENGTH = 100  # ms that a key is held
-DIGIT_GAP = 0.25  # s between two keys
-PAUSE = 0.5  # s for a comma
+KEY_LENGTH = 0.1  # s that a key is held
+KEY_GAP = 0.15  # s between two keys
 RTP_FIRST, RTP_LAST = 32_000, 32_766  # beside the engine's and the little trunk's, below Linux' ephemeral ports
 _CANCEL_WAIT = 1.0  # s for the 487
 _CANCEL_LOOKS = 50
@@ -96,7 +96,7 @@ async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str)
         legs.append(leg)
         outcome = await leg.outcome()
         if outcome.kind == "answered":
-            await _talk(agent, leg, order)
+            await _talk(leg, order)
     await _told(leg)
     await agent.settle()
     show(entries_of(agent.trace.of_calls(leg.signalling_ids), "softphone"))
@@ -138,10 +138,10 @@ async def _told(leg: OutgoingCall) -> None:
         await asyncio.sleep(_CANCEL_WAIT / _CANCEL_LOOKS)
 
 
-async def _talk(agent: UserAgent, leg: OutgoingCall, order: CallOrder) -> None:
+async def _talk(leg: OutgoingCall, order: CallOrder) -> None:
     """Press the keys, then wait for the time that was asked for, or for the other end."""
     over = asyncio.ensure_future(leg.wait_ended())
-    keys = asyncio.ensure_future(_press(agent, leg, order.digits))
+    keys = asyncio.ensure_future(_press(leg, order))
     try:
         await asyncio.wait((over, keys), return_when=asyncio.FIRST_COMPLETED)
         if not over.done():
@@ -153,15 +153,12 @@ async def _talk(agent: UserAgent, leg: OutgoingCall, order: CallOrder) -> None:
             leg.hangup(cause="Q.850;cause=16")
 
 
-async def _press(agent: UserAgent, leg: OutgoingCall, digits: str) -> None:
-    """Keys by SIP INFO, the body that FreeSWITCH, Asterisk and most phones read (application/dtmf-relay)."""
-    for digit in digits:
-        if digit == ",":
-            await asyncio.sleep(PAUSE)
-            continue
-        body = f"Signal={digit}\r\nDuration={DIGIT_LENGTH}\r\n".encode()
-        leg.session.request("INFO", agent.now(), "Content-Type: application/dtmf-relay\r\n", body)
-        await asyncio.sleep(DIGIT_GAP)
+async def _press(leg: OutgoingCall, order: CallOrder) -> None:
+    """Keys by RFC 4733; by SIP INFO, with the body that FreeSWITCH, Asterisk and most phones read, where the other end
+    takes no telephone-event or the order wants it."""
+    if order.digits:
+        with suppress(CallEnded):
+            await leg.send_keys(order.digits, KEY_LENGTH, KEY_GAP, info=order.dtmf == "info")
 
 
 def _said(outcome: Outcome, leg: OutgoingCall) -> str:

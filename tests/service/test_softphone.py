@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine import call_media
 from service import softphone
 from service.orders import CallOrder
 
@@ -126,14 +127,38 @@ def test_without_a_duration_the_other_end_hangs_up(run: Run, capsys: pytest.Capt
     assert ladder(out)[-1] == "> 200 OK (BYE)"
 
 
+def quick(bench: Any) -> None:
+    """Keys that are pressed in no time."""
+    bench.patch.setattr(softphone, "KEY_LENGTH", 0.005)
+    bench.patch.setattr(softphone, "KEY_GAP", 0.0)
+    bench.patch.setattr(call_media, "PAUSE", 0.005)
+
+
+def test_keys_arrive_in_rtp_in_order(run: Run) -> None:
+    keys: list[str] = []
+
+    async def test(bench: Any) -> None:
+        async def hears(call: Any) -> None:
+            call.answer()
+            while True:
+                keys.append(await call.key())
+
+        quick(bench)
+        peer = await bench.phone(PEER, hears)
+        assert await softphone.call(CallOrder("4711", peer.address, digits="1*#D", duration=0.1)) == 0
+        assert not [request for request in peer.requests if request.method == "INFO"]
+
+    run(test)
+    assert keys == ["1", "*", "#", "D"]
+
+
 def test_keys_arrive_as_info_in_order(run: Run) -> None:
     async def test(bench: Any) -> None:
-        bench.patch.setattr(softphone, "DIGIT_GAP", 0.005)
-        bench.patch.setattr(softphone, "PAUSE", 0.005)
+        quick(bench)
         peer = await bench.phone(PEER)
-        assert await softphone.call(CallOrder("4711", peer.address, digits="1*,#D", duration=0.01)) == 0
+        assert await softphone.call(CallOrder("4711", peer.address, digits="1*,#D", duration=0.01, dtmf="info")) == 0
         infos = [request for request in peer.requests if request.method == "INFO"]
-        assert [info.body for info in infos] == [f"Signal={key}\r\nDuration=100\r\n".encode() for key in "1*#D"]
+        assert [info.body for info in infos] == [f"Signal={key}\r\nDuration=5\r\n".encode() for key in "1*#D"]
         assert {info.get("Content-Type") for info in infos} == {"application/dtmf-relay"}
 
     run(test)
@@ -141,10 +166,10 @@ def test_keys_arrive_as_info_in_order(run: Run) -> None:
 
 def test_keys_go_through_the_engine_to_the_far_end(run: Run) -> None:
     async def test(bench: Any) -> None:
-        bench.patch.setattr(softphone, "DIGIT_GAP", 0.005)
+        quick(bench)
         peer = await bench.phone(PEER)
         engine = await bench.engine(sip={"trusted_networks": ["127.0.0.1/32"]}, **bench.providers(peer))
-        assert await softphone.call(CallOrder(FOREIGN, engine.address, digits="42", duration=0.01)) == 0
+        assert await softphone.call(CallOrder(FOREIGN, engine.address, digits="42", duration=0.01, dtmf="info")) == 0
         assert [request.body[:8] for request in peer.requests if request.method == "INFO"] == [b"Signal=4", b"Signal=2"]
         await engine.quiet()
 
