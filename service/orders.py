@@ -1,8 +1,10 @@
 """What the command line asks of the programs behind it, as checked values."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(slots=True)
