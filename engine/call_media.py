@@ -70,6 +70,15 @@ class CallMedia:
         except TimeoutError:
             return ""
 
+    async def pressed(self, among: str) -> str:
+        """See `Call.pressed`."""
+        over: asyncio.Future[str] = self._call.agent.loop.create_future()
+        self.keys.stop_on(among, over)
+        try:
+            return await over
+        finally:
+            self.keys.let_go(over)
+
     async def listen(self) -> None:
         """See `Call.listen`."""
         await self._open_for_keys()

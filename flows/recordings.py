@@ -29,7 +29,8 @@ class RecordingError(Exception):
 class Recording:
     """One recording. `filename` is relative to the folder of recordings, `duration` milliseconds, `size` bytes.
 
-    `status` is recording, ended or failed; `ended_by` is stop, duration, silence, key, hangup or (failed) error.
+    `status` is recording, ended, or failed where there is no file; `ended_by` is stop, duration, silence, key, hangup
+    or error.
     """
 
     id: UUID
@@ -57,14 +58,14 @@ class RecordingKeeper(Protocol):
 
 
 class Written(Protocol):
-    """What became of a file (`engine.sound.recorder.Recording`)."""
+    """What became of a file (`engine.sound.recorder.Recording`); `error` is why not all of it is there, mostly ""."""
 
     @property
     def seconds(self) -> float: ...
     @property
     def size(self) -> int: ...
     @property
-    def ended_by(self) -> str: ...
+    def error(self) -> str: ...
 
 
 class Recorder(Protocol):
@@ -79,16 +80,37 @@ class Recorder(Protocol):
         ...
 
     async def over(self) -> str:
-        """Until it has ended by itself: "duration" or "silence"."""
+        """Until it has ended by itself: "duration", "silence" or "error"."""
         ...
 
-    async def stop(self) -> Written:
+    async def stop(self, ended_by: str) -> Written:
         """Ends it, and puts the file in its place. Raises OSError."""
         ...
 
 
-RecorderMaker = Callable[[Path, float, float], Recorder]
-"""(file, longest duration in seconds, seconds of silence that end it; 0 for neither)"""
+RecorderMaker = Callable[[Path, float, float, int], Recorder]
+"""(file, longest duration in seconds, seconds of silence that end it, channels); 0 leaves a limit out."""
+
+
+class _Deaf:
+    """The second channel of a recording that has but one."""
+
+    def hear(self, samples: Any, rate: int) -> None:
+        """Nothing of it is kept."""
+
+
+class _OneChannel:
+    """A recorder of one channel, for whoever would attach a second one: a flow that nobody expected to connect."""
+
+    __slots__ = ("_recorder", "over", "start", "stop")
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.start, self.over, self.stop = recorder.start, recorder.over, recorder.stop
+
+    def channel(self, number: int) -> "Tap":
+        """The caller's, or one that hears nothing."""
+        return self._recorder.channel(0) if number == 0 else _Deaf()
 
 
 class RunningRecording:
@@ -181,10 +203,11 @@ class Recordings:
         duration: float = 0.0,
         silence: float = 0.0,
         end_of_key: str = "",
+        channels: int = 1,
         ended: Callable[[Recording], None] = lambda _: None,
     ) -> Recording:
         """Records a call whose media is open, until a limit (seconds; 0: none), a key, `stop` or the hangup. `ended` is
-        told then, once the file is there.
+        told then, once the file is there. With two `channels` the other side of a bridge can be heard, too.
 
         Raises RecordingError, and nothing has begun: the call is being recorded, or there is no file to be had.
         """
@@ -194,9 +217,10 @@ class Recordings:
         try:
             self._tasks.check(1, "the recording")
             filename = await asyncio.to_thread(self._filename, call_id, customer_id)
-            recorder = self._make(self.folder / filename, duration, silence)
+            recorder = self._make(self.folder / filename, duration, silence, channels)
+            recorder = recorder if channels > 1 else _OneChannel(recorder)
             recorder.start()
-            recording = Recording(uuid4(), customer_id, call_id, filename, self.utc_now())
+            recording = Recording(uuid4(), customer_id, call_id, filename, self.utc_now(), channels)
             running = RunningRecording(recording, recorder)
             self._tasks.start(self._carry_out(running, caller, end_of_key, ended), f"recording of {call_id}")
             self._running[call_id] = running
@@ -212,6 +236,7 @@ class Recordings:
         self, running: RunningRecording, caller: Any, end_of_key: str, ended: Callable[[Recording], None]
     ) -> None:
         recording, tap = running.recording, running.recorder.channel(0)
+        channels = recording.channels
         listed = asyncio.ensure_future(self.keeper.begun(recording)) if self.keeper is not None else None
         recording.ended_by = "hangup"  # where the service stops
         try:
@@ -219,6 +244,7 @@ class Recordings:
             recording.ended_by = await running.until_over(caller, end_of_key)
         finally:
             caller.detach(tap)
+            recording.channels = channels  # whoever bridges may have thought otherwise
             await self._finish(running)
             ended(recording)
             running.written.set()
@@ -230,17 +256,21 @@ class Recordings:
     async def _finish(self, running: RunningRecording) -> None:
         recording = running.recording
         try:
-            written = await running.recorder.stop()
+            written = await running.recorder.stop(recording.ended_by)
             recording.duration, recording.size = round(written.seconds * 1000), written.size
             recording.status = "ended"
+            if written.error:
+                self._failed(recording, written.error)
         except OSError as error:
-            recording.status, recording.ended_by = "failed", "error"
-            self._log.error(
-                "recording failed", call_id=recording.call_id, file=recording.filename, error=str(error)[:300]
-            )
+            recording.status = "failed"
+            self._failed(recording, str(error))
         finally:
             recording.ended = self.utc_now()
             del self._running[recording.call_id]
+
+    def _failed(self, recording: Recording, error: str) -> None:
+        recording.ended_by = "error"
+        self._log.error("recording failed", call_id=recording.call_id, file=recording.filename, error=error[:300])
 
     def _filename(self, call_id: str, customer_id: UUID) -> str:
         """`<customer>/<date>-<call>-<n>.wav`, which no file has yet."""

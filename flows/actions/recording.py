@@ -7,6 +7,8 @@ from flows.recordings import Recording, RecordingError
 from flows.run import ActionError, Run
 
 _NO_OPTIONS = NoOptions()
+_MAY_CONNECT = frozenset({"connect", "queue_join", "conference_join", "transfer", "fetch", "fetch_flow", "python"})
+"""Actions behind which there may be somebody else to be heard."""
 
 
 async def recording_start(run: Run, option: RecordingStartOptions) -> None:
@@ -28,6 +30,7 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
             duration=option.duration / 1000,
             silence=option.end_of_silence / 1000,
             end_of_key=option.end_of_key,
+            channels=_channels(run),
             ended=lambda recording: _tell(run, recording),
         )
     except RecordingError as error:
@@ -47,6 +50,11 @@ async def recording_stop(run: Run, option: NoOptions) -> None:
     _tell(run, recording)
     if recording.status == "failed":
         raise ActionError(f"{recording.filename} could not be written")
+
+
+def _channels(run: Run) -> int:
+    """Two where the flow may connect the caller with somebody."""
+    return 2 if any(step.type in _MAY_CONNECT for step in run.program.steps) else 1
 
 
 def _tell(run: Run, recording: Recording) -> None:

@@ -26,8 +26,9 @@ def action(type_: str, **option: Any) -> dict[str, Any]:
 class FakeRecorder:
     """Ends by itself when `limit` is set to a word."""
 
-    def __init__(self, file: Path, duration: float, silence: float) -> None:
-        self.file, self.limits = file, (duration, silence)
+    def __init__(self, file: Path, duration: float, silence: float, channels: int) -> None:
+        self.file, self.limits, self.channels = file, (duration, silence), channels
+        self.error = ""
         self.limit: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.started = False
         self.fails: OSError | None = None
@@ -41,11 +42,11 @@ class FakeRecorder:
     async def over(self) -> str:
         return await self.limit
 
-    async def stop(self) -> Any:
+    async def stop(self, ended_by: str) -> Any:
         if self.fails:
             raise self.fails
         self.file.write_bytes(b"RIFF")
-        return SimpleNamespace(seconds=1.5, size=4, ended_by="")
+        return SimpleNamespace(seconds=1.5, size=4, error=self.error)
 
 
 class FakeKeeper:
@@ -64,8 +65,8 @@ def studio(world: Any, tmp_path: Path) -> Any:
     """The world, with a folder to record to; `studio.recorders` are those that were made."""
     recorders: list[FakeRecorder] = []
 
-    def make(file: Path, duration: float, silence: float) -> FakeRecorder:
-        recorders.append(FakeRecorder(file, duration, silence))
+    def make(file: Path, duration: float, silence: float, channels: int) -> FakeRecorder:
+        recorders.append(FakeRecorder(file, duration, silence, channels))
         return recorders[-1]
 
     moment = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -248,6 +249,39 @@ def test_a_file_that_cannot_be_finished_has_failed(studio: Any) -> None:
     errors = [error for error in studio.world.log.errors() if "h.example" not in error]
     assert errors == ["[Errno 28] No space left on device", f"{NAME} could not be written"]
     assert studio.keeper.told[-1] == ("ended", "failed", "error")
+
+
+def test_a_file_that_lacks_its_end_is_kept_and_says_so(studio: Any) -> None:
+    call = studio.world.fake_call(studio.world.clock)
+
+    async def fill(feed: Any) -> None:
+        studio.recorders[0].error = "the disk is too slow"
+
+    call.on_play = fill
+    ran = go(studio, [action("recording_start"), action("play", sources=["a"]), action("recording_stop")], call)
+    assert ran.variables["ended_by"] == "error"
+    assert studio.world.log.errors()[0] == "the disk is too slow"
+    assert studio.keeper.told[-1] == ("ended", "ended", "error")
+
+
+def test_the_other_side_has_a_channel_where_the_flow_may_connect(studio: Any) -> None:
+    start, stop = action("recording_start"), action("recording_stop")
+    go(studio, [start, stop, action("connect", destinations=[{"type": "tel", "target": "+15559990000"}])])
+    assert [recorder.channels for recorder in studio.recorders] == [2]
+
+
+def test_whoever_connects_all_the_same_finds_a_channel_that_hears_nothing(studio: Any) -> None:
+    running: list[Any] = []
+
+    async def alone(call: Any) -> None:
+        running.append(studio.world.env.recordings.running("call-1"))
+        running[0].recorder.channel(1).hear(b"", 8000)
+        running[0].recording.channels = 2
+        call.end("remote", 200)
+
+    during(studio, [action("recording_start"), action("block")], alone)
+    assert studio.recorders[0].channels == 1
+    assert running[0].recording.channels == 1
 
 
 def test_recordings_of_customers_have_folders_of_their_own(studio: Any) -> None:

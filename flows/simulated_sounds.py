@@ -1,0 +1,159 @@
+"""Sound for calls that are only played: how long everything lasts, and that it is there; nothing is fetched."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from flows.recordings import Recording, RecordingError, Recordings, RunningRecording
+from flows.simulated_leg import SimulatedClock
+from flows.sounds import Sounds
+from flows.tasks import OwnedTasks
+
+
+@dataclass(slots=True)
+class SimulatedFeed:
+    """A sound that is played to a simulated caller. `seconds` may be infinite."""
+
+    name: str
+    seconds: float
+
+    def next(self, codec: Any) -> bytes | None:
+        """Nothing sounds."""
+        return None
+
+
+@dataclass(slots=True)
+class SimulatedSound:
+    """A sound by its name and its length."""
+
+    name: str
+    seconds: float
+
+    def feed(self, loop: int = 1) -> SimulatedFeed:
+        """`loop` times, 0 without end."""
+        return SimulatedFeed(self.name, self.seconds * loop if loop else float("inf"))
+
+
+class SimulatedSounds:
+    """The sounds of a library, which are looked up, read and spoken; web addresses are taken for empty sounds."""
+
+    __slots__ = ("_library",)
+
+    def __init__(self, library: Sounds) -> None:
+        self._library = library
+
+    async def load(self, source: str) -> SimulatedSound:
+        """See `Sounds.load`."""
+        if "://" in source:
+            return SimulatedSound(f"{source} (not fetched)", 0.0)
+        return SimulatedSound(source, (await self._library.load(source)).seconds)
+
+    async def speech(
+        self, text: str, language: str = "en-US", gender: str = "female", voice: str = ""
+    ) -> SimulatedSound:
+        """See `Sounds.speech`."""
+        sound = await self._library.speech(text, language, gender, voice)
+        return SimulatedSound(f'"{text}"', sound.seconds)
+
+
+class SimulatedRecordings(Recordings):
+    """Recordings without files: they begin and end as they would, but for silence, which a simulated caller never
+    keeps."""
+
+    __slots__ = ("_clock", "_recordings")
+
+    def __init__(self, folder: Path, clock: SimulatedClock, log: Any) -> None:
+        def never(file: Path, duration: float, silence: float, channels: int) -> Any:
+            raise NotImplementedError("nothing is written")
+
+        super().__init__(folder, never, OwnedTasks(), log)
+        self._clock = clock
+        self._recordings: list[SimulatedRecording] = []
+
+    def running(self, call_id: str) -> "SimulatedRecording | None":
+        """The recording that has not ended by now."""
+        last = self._recordings[-1] if self._recordings else None
+        return last if last is not None and last.look() is None else None
+
+    async def start(
+        self,
+        caller: Any,
+        call_id: str,
+        customer_id: UUID,
+        *,
+        duration: float = 0.0,
+        silence: float = 0.0,
+        end_of_key: str = "",
+        channels: int = 1,
+        ended: Any = lambda _: None,
+    ) -> Recording:
+        """See `Recordings.start`."""
+        if self.running(call_id) is not None:
+            raise RecordingError("the call is being recorded already; use recording_stop first")
+        now = datetime.now(UTC)
+        folder = str(customer_id) if customer_id.int else "platform"
+        name = f"{folder}/{now:%Y-%m-%d}-{call_id}-{len(self._recordings) + 1}.wav"
+        recording = Recording(uuid4(), customer_id, call_id, name, now)
+        running = SimulatedRecording(recording, self._clock, duration, end_of_key, ended)
+        self._recordings.append(running)
+        caller.heard.append(running.heard)
+        return recording
+
+
+class SimulatedRecording(RunningRecording):
+    """One of them."""
+
+    __slots__ = ("_began", "_clock", "_duration", "_end_of_key", "_told")
+
+    def __init__(
+        self, recording: Recording, clock: SimulatedClock, duration: float, end_of_key: str, told: Any
+    ) -> None:
+        super().__init__(recording, _NoRecorder())
+        self._clock = clock
+        self._began = clock()
+        self._duration = duration
+        self._end_of_key = end_of_key
+        self._told = told
+
+    def look(self) -> str | None:
+        """What has ended it by now; None while it runs."""
+        recording = self.recording
+        passed = self._clock() - self._began
+        if recording.ended is None and self._duration and passed >= self._duration:
+            self._over("duration", self._duration)
+        return recording.ended_by if recording.ended is not None else None
+
+    def heard(self, key: str) -> None:
+        """The caller has pressed a key."""
+        if self.look() is None and key in self._end_of_key:
+            self._over("key", self._clock() - self._began)
+
+    async def stop(self) -> Recording:
+        """Ends it."""
+        if self.look() is None:
+            self._over("stop", self._clock() - self._began)
+        return self.recording
+
+    def _over(self, ended_by: str, seconds: float) -> None:
+        recording = self.recording
+        recording.ended_by, recording.duration = ended_by, round(seconds * 1000)
+        recording.status, recording.ended = "ended", datetime.now(UTC)
+        self._told(recording)
+
+
+class _NoRecorder:
+    """Writes nothing."""
+
+    def channel(self, number: int) -> Any:
+        return None
+
+    def start(self) -> None:
+        """Nothing."""
+
+    async def over(self) -> str:
+        return "hangup"
+
+    async def stop(self, ended_by: str) -> Any:
+        return None

@@ -1,0 +1,82 @@
+"""`trunkline flow`: flows, tried out without a network."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from flows.options.base import KEYS
+from service.orders import FlowOrder
+
+commands = typer.Typer(help="Flows, tried out without a network.", no_args_is_help=True)
+
+_ENDINGS = ("answered", "busy", "noanswer", "failed")
+
+
+@commands.callback()
+def _flows() -> None:
+    """Flows, tried out without a network."""
+
+
+@commands.command("run")
+def run_flow(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A configuration, or one flow in YAML or JSON.")],
+    flow: Annotated[str, typer.Option(metavar="NAME", help="The flow to run.")] = "",
+    called: Annotated[str, typer.Option(metavar="NUMBER", help="The number that is called.")] = "",
+    caller: Annotated[str, typer.Option(metavar="NUMBER", help='Who calls; "" withholds it.')] = "+15555550123",
+    digits: Annotated[str, typer.Option(help="Keys to press when asked; a comma waits for the next time.")] = "",
+    variables: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Repeatable.")] = None,
+    connect: Annotated[
+        str, typer.Option(metavar="|".join(_ENDINGS), help="How every call out ends; none is dialled.")
+    ] = "answered",
+    talk: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Whoever answers hangs up after it.")] = 10.0,
+    patience: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="The caller hangs up when kept waiting so long.")
+    ] = 60.0,
+    hangup_after: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="The caller hangs up after it; 0 for never.")
+    ] = 0.0,
+    at: Annotated[str, typer.Option(metavar="TIME", help="When it calls, such as 2026-12-24T18:00 (UTC).")] = "",
+) -> int:
+    """Run a flow against a simulated caller, in simulated time, and print what each action does."""
+    if set(digits.upper()) - {*KEYS, ","}:
+        raise typer.BadParameter("only 0-9, *, #, A-D and commas can be pressed", param_hint="'--digits'")
+    if connect not in _ENDINGS:
+        raise typer.BadParameter(f"{connect!r} is not known; use {', '.join(_ENDINGS)}", param_hint="'--connect'")
+    order = FlowOrder(
+        file,
+        flow,
+        caller,
+        called,
+        digits,
+        dict(_variable(text) for text in variables or ()),
+        cast(Literal["answered", "busy", "noanswer", "failed"], connect),
+        talk,
+        patience,
+        hangup_after,
+        _moment(at) if at else None,
+    )
+    from service import flow_run
+
+    try:
+        return asyncio.run(flow_run.run_flow(order))
+    except flow_run.FlowRunError as error:
+        raise typer.BadParameter(str(error), param_hint="FILE") from None
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise typer.BadParameter(f"{text!r} sets nothing; write NAME=VALUE", param_hint="'--variables'")
+    return name.strip(), value
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        problem = f"{text!r} is no time; write it like 2026-12-24T18:00"
+        raise typer.BadParameter(problem, param_hint="'--at'") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,237 @@
+"""`trunkline flow run`: a flow, run against a caller that is only played, in simulated time and without a network."""
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from config.document import Document
+from config.faults import ConfigurationError, Fault
+from config.loading import load
+from config.settings import MediaSettings
+from engine.sound.library import SoundLibrary
+from engine.sound.speech import voices
+from flows.address import Address
+from flows.environment import FlowEnvironment
+from flows.faults import FlowError
+from flows.interpreter import run
+from flows.library import FlowLibrary
+from flows.model import read_flow
+from flows.program import Program
+from flows.record import CallRecord
+from flows.simulated_dialler import SimulatedDialler
+from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg
+from flows.simulated_sounds import SimulatedRecordings, SimulatedSounds
+from routing.directory import Directory
+from routing.health import HealthBoard
+from routing.hunt import Router
+from routing.identifiers import named_id
+from routing.models import Provider, Route
+from routing.normalise import dialled
+from routing.rows import NumberRow
+from routing.settings import RoutingSettings
+from service.flow_view import FlowView
+from service.node import python_flow_names, python_flows
+from service.orders import FlowOrder
+
+DONE, FAILED = 0, 1
+STUCK = 120.0
+"""Seconds that a run may really take: sounds are read and spoken."""
+CALLED = "+15555550100"
+"""What is called where nothing says so."""
+
+
+class FlowRunError(Exception):
+    """The order cannot be carried out, in a sentence."""
+
+
+@dataclass(slots=True)
+class _Source:
+    """What a file holds."""
+
+    library: FlowLibrary
+    directory: Directory
+    routing: RoutingSettings
+    transports: list[str]
+    media: MediaSettings
+
+
+async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
+    """Runs the flow and prints it: 0 when all went well, 1 when an action failed. Raises ConfigurationError for a
+    faulty file, FlowRunError for a flow that is not there."""
+    source = read_source(order.file)
+    number = _number(source, order.called)
+    program = _program(source, order, number)
+    number = number or _number_of(source, program)
+    clock = SimulatedClock()
+    view = FlowView(console or Console(highlight=False), clock)
+    caller = SimulatedCaller(order.digits, order.patience, order.hangup_after or math.inf)
+    leg = SimulatedLeg(clock, caller, view.told, order.talk)
+    leg.heard.append(view.pressed)
+    dialler = SimulatedDialler(clock, order.connect)
+    dialler.leg = leg
+    sounds = SoundLibrary(
+        order.file.parent / source.media.sounds,
+        source.media.largest_sound,
+        source.media.cache,
+        voices=voices(source.media.voices and str(order.file.parent / source.media.voices)),
+    )
+    began = order.at or datetime.now(UTC)
+    recordings = SimulatedRecordings(order.file.parent / source.media.recordings, clock, view)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(_answer)) as http:
+        env = FlowEnvironment(
+            agent=dialler,
+            router=Router(source.directory, HealthBoard(source.transports), source.routing),
+            directory=source.directory,
+            routing=source.routing,
+            flows=source.library,
+            log=view,
+            http=http,
+            clock=clock,
+            wall=lambda: began.timestamp() + clock(),
+            utc_now=lambda: began + timedelta(seconds=clock()),
+            resolve_extension=_reachable,
+            resolve_host=_somewhere,
+            sounds=SimulatedSounds(sounds),
+            recordings=recordings,
+            watch=view,
+        )
+        env.webhook.allow_private = True  # nothing is sent anywhere
+        record = CallRecord(
+            leg.id,
+            "incoming",
+            source=order.caller,
+            destination=number.number if number else order.called or CALLED,
+            created=env.wall(),
+        )
+        if number is not None:
+            record.number_row, record.customer_id = number, number.customer_id
+        view.begin(record, program)
+        try:
+            await _carry_out(env, program, leg, record, number, order.variables)
+        finally:
+            await env.close()
+            await sounds.close()
+    view.end(record, clock())
+    return FAILED if view.problems else DONE
+
+
+async def _carry_out(
+    env: FlowEnvironment,
+    program: Program,
+    leg: SimulatedLeg,
+    record: CallRecord,
+    number: NumberRow | None,
+    variables: Mapping[str, str],
+) -> None:
+    work = run(program, leg, env, number=number, record=record, own=dict(variables))
+    leg.task = asyncio.get_running_loop().create_task(work, name="flow")
+    done, _ = await asyncio.wait((leg.task,), timeout=STUCK)
+    if not done:
+        leg.task.cancel()
+        env.log.error("stuck", error=f"the flow waits for something that is not simulated; given up after {STUCK:g} s")
+    with suppress(asyncio.CancelledError):
+        await leg.task
+    # What completes the flow, and webhooks that nobody waits for.
+    for _ in range(1000):
+        if not len(env.tasks):
+            break
+        await asyncio.sleep(0.001)
+
+
+def read_source(path: Path) -> _Source:
+    """A configuration, or a file with one flow: an object with actions, or a list of them. Raises
+    ConfigurationError."""
+    document = Document.read(path)
+    data = document.data
+    if isinstance(data, list) or (isinstance(data, dict) and "actions" in data):
+        return _one_flow(path, document)
+    configuration = load(path, python_flows=python_flow_names)
+    directory = Directory(limit=0)
+    directory.replace(configuration.numbers, configuration.providers, configuration.routes)
+    return _Source(
+        FlowLibrary(configuration.flows, python_flows(configuration)),
+        directory,
+        configuration.routing_settings(),
+        configuration.transports,
+        configuration.settings.media,
+    )
+
+
+def _one_flow(path: Path, document: Document) -> _Source:
+    data = document.data
+    listed = isinstance(data, list)
+    try:
+        flow = read_flow({"actions": data} if listed else data, title=path.stem)
+    except FlowError as error:
+        faults = []
+        for fault in error.faults:
+            place = fault.path[1:] if listed else fault.path
+            faults.append(Fault(document.place(place), place, fault.problem, document.line(place)))
+        raise ConfigurationError(sorted(faults, key=lambda fault: fault.line)) from None
+    flow.name = flow.name or path.stem
+    # A flow alone has no providers: whatever it dials goes through one that is as good as any.
+    provider = Provider(id=named_id("provider", "any"), name="a provider", hostname="provider.invalid")
+    directory = Directory(limit=0)
+    directory.replace([], [provider], [Route(target="all", provider_id=provider.id, priority=1, name="all")])
+    return _Source(FlowLibrary([flow]), directory, RoutingSettings(), ["udp"], MediaSettings())
+
+
+def _number(source: _Source, called: str) -> NumberRow | None:
+    if not called:
+        return None
+    found = dialled(called, source.routing, source.directory.numbers)
+    return source.directory.number(found.number) if found.number else None
+
+
+def _program(source: _Source, order: FlowOrder, number: NumberRow | None) -> Program:
+    names = sorted(program.title for program in source.library)
+    if order.flow:
+        program = source.library.find(order.flow)
+        if program is None:
+            raise FlowRunError(f"there is no flow {order.flow!r} in {order.file}; it has: {', '.join(names) or 'none'}")
+        return program
+    if number is not None:
+        program = source.library.find(number.call_flow_id)
+        if program is None:
+            raise FlowRunError(f"{number.number} has no call flow in {order.file}; choose one with --flow")
+        return program
+    if order.called and source.directory.numbers:
+        raise FlowRunError(f"{order.called} is none of the numbers in {order.file}; choose a flow with --flow")
+    if len(names) != 1:
+        found = f"has the flows {', '.join(names)}; choose one with --flow or --called" if names else "has no flow"
+        raise FlowRunError(f"{order.file} {found}")
+    return next(iter(source.library))
+
+
+def _number_of(source: _Source, program: Program) -> NumberRow | None:
+    """The number that leads to the flow, where there is just one."""
+    found = [row for row in source.directory.numbers.values() if str(row.call_flow_id) == program.id]
+    return found[0] if len(found) == 1 else None
+
+
+async def _answer(request: httpx.Request) -> httpx.Response:
+    """What every web server says here: a webhook's answer sets nothing, a fetched flow is empty."""
+    try:
+        told = json.loads(request.content or b"null")
+    except ValueError:
+        told = None
+    fetched = "call.id" in request.url.params or (
+        isinstance(told, dict) and {"call", "flow", "variables"} <= told.keys()
+    )
+    return httpx.Response(200, content=b"[]" if fetched else b"")
+
+
+async def _somewhere(host: str, port: int) -> list[str]:
+    return ["192.0.2.1"]
+
+
+def _reachable(address: Address) -> str | None:
+    return f"sip:{address.target}@simulated.invalid"
