@@ -21,6 +21,7 @@ from config.logs import escape
 from engine.transport.listeners import ListenError
 from routing.hostnames import parse_host_port
 from service.cli_admin import commands as admin_commands
+from service.cli_flow import commands as flow_commands
 from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -297,6 +298,7 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+cli.add_typer(flow_commands, name="flow")
 cli.add_typer(admin_commands, name="admin")
 
 
