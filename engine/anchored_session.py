@@ -9,7 +9,7 @@ meanwhile waits in order, except for its end.
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from engine.anchored_events import AnchoredEvents
 from engine.media.anchor import CALLEE, CALLER, Anchor, AnchorError
@@ -36,7 +36,7 @@ class AnchoredSession(UacSession):
 
     def __init__(self, endpoint: "Endpoint", invitation: Invitation, dialer: DialUser | None) -> None:
         self.anchor: Anchor | None = None  # until it is known where the callee is
-        self._events = AnchoredEvents(self)
+        self._events = AnchoredEvents()
         self._steps: deque[Callable[[], None]] = deque()
         self._rewriting = False
         self._as_it_is = False
@@ -46,7 +46,7 @@ class AnchoredSession(UacSession):
 
     @property
     def user(self) -> SessionUser | None:
-        return self._events if self._events.user is not None else None
+        return cast(SessionUser, self._events) if self._events.user is not None else None
 
     @user.setter
     def user(self, user: SessionUser | None) -> None:
@@ -272,5 +272,5 @@ class AnchoredSession(UacSession):
     def _told(self, by: str, status: int, reason: str, now: float) -> None:
         user = self._events.user
         super()._told(by, status, reason, now)
-        self._events.end(user, by, status, reason, now)
+        self._events.end(self, user, by, status, reason, now)
         self._close_anchor()

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.media.anchor import Anchor, Place, Rewritten, Shared
-from engine.media.relay import Relays
 from engine.sip import sdp
 from engine.sip.message import Request, Response
 from engine.user_agent import AgentSettings
+from tests.engine.anchors import SlowAnchors
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent
 from tests.sip.raw_peer import Peer
 
@@ -53,29 +52,6 @@ def where(body: bytes) -> tuple[str, int]:
     return description.address_of(description.media[0]), description.media[0].port
 
 
-class SlowAnchor:
-    """A relay that takes its time over every description, as one on another machine does."""
-
-    def __init__(self, air: Air, relay: Anchor) -> None:
-        self.air, self.relay = air, relay
-        self.refused, self.close, self.report = relay.refused, relay.close, relay.report
-
-    def offer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
-        self.air.loop.call_later(DELAY, self.relay.offer, side, body, rewritten)
-
-    def answer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
-        self.air.loop.call_later(DELAY, self.relay.answer, side, body, rewritten)
-
-
-class SlowAnchors:
-    def __init__(self, air: Air, relays: Relays) -> None:
-        self.air, self.relays = air, relays
-        self.shared = relays.shared
-
-    def open(self, near: Place, far: Place, shared: Shared | None) -> Anchor:
-        return SlowAnchor(self.air, self.relays.open(near, far, shared))
-
-
 class World:
     def __init__(self, patch: pytest.MonkeyPatch, slow: bool = False, **spec: object) -> None:
         self.air = Air()
@@ -84,7 +60,7 @@ class World:
         settings = AgentSettings(rtp_first=30_000, rtp_last=34_000)
         self.agent = self.flow.agent = start_agent(self.air, self.flow, patch, settings)
         if slow:
-            self.agent.anchors = SlowAnchors(self.air, self.agent.relays)
+            self.agent.anchors = SlowAnchors(self.air, self.agent.relays, DELAY)
         self.a = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
         self.b = Peer(self.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
         self.a.tag, self.b.tag = "atag", "btag"

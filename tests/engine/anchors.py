@@ -1,0 +1,38 @@
+"""Anchors that take their time, and may fail: relays of the engine behind a slow line."""
+
+from engine.media.anchor import Anchor, AnchorError, Place, Rewritten, Shared
+from engine.media.relay import Relays
+from tests.engine.simulated import Air
+
+
+class SlowAnchor:
+    """A relay that takes a while over every description, as one on another machine does."""
+
+    def __init__(self, anchors: "SlowAnchors", relay: Anchor) -> None:
+        self.anchors, self.relay = anchors, relay
+        self.refused, self.close, self.report = relay.refused, relay.close, relay.report
+
+    def offer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
+        self.anchors.later(self.relay.offer, side, body, rewritten)
+
+    def answer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
+        self.anchors.later(self.relay.answer, side, body, rewritten)
+
+
+class SlowAnchors:
+    """`delay` in seconds, at random up to twice that with `jitter`; `failures` is the share that fails."""
+
+    def __init__(self, air: Air, relays: Relays, delay: float, *, jitter: bool = False, failures: float = 0.0) -> None:
+        self.air, self.relays = air, relays
+        self.delay, self.jitter, self.failures = delay, jitter, failures
+        self.shared = relays.shared
+
+    def open(self, near: Place, far: Place, shared: Shared | None) -> Anchor:
+        return SlowAnchor(self, self.relays.open(near, far, shared))
+
+    def later(self, work: object, side: int, body: bytes, rewritten: Rewritten) -> None:
+        delay = self.delay * (2 * self.air.random.random() if self.jitter else 1)
+        if self.air.random.random() < self.failures:
+            self.air.loop.call_later(delay, rewritten, b"", AnchorError("no answer", 503))
+        else:
+            self.air.loop.call_later(delay, work, side, body, rewritten)  # type: ignore[arg-type]
