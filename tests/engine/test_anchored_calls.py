@@ -2,14 +2,18 @@
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
+import numpy
 import pytest
 
+from engine.call import Call
+from engine.media import g711
 from engine.sip import sdp
 from engine.sip.message import Request, Response
 from engine.user_agent import AgentSettings
 from tests.engine.anchors import SlowAnchors
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent
+from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.sip.raw_peer import Peer
 
 UPDATES = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, INFO, PRACK\r\n"
@@ -488,3 +492,110 @@ def test_a_bye_while_a_re_invite_is_rewritten_answers_both(slow: World) -> None:
     slow.b.answer(slow.b.requests("BYE")[0], 200)
     slow.a.ack()
     assert slow.over()
+
+
+# ---- several legs, one after another, and callers that were answered before
+
+
+class Failover(ThroughCalls):
+    """Dials the callee twice: once more when it refuses."""
+
+    async def flow(self, call: Call) -> None:
+        for user in ("first", "second"):
+            leg = self.agent.dial(to_callee(user, **self.spec), call)
+            if (await leg.outcome()).kind == "answered":
+                await call.bridge(leg).ended()
+                return
+
+
+class AnsweredBefore(ThroughCalls):
+    """Answers with media of our own, and dials then."""
+
+    async def flow(self, call: Call) -> None:
+        call.answer()
+        leg = self.agent.dial(to_callee(**self.spec), call)
+        if (await leg.outcome()).kind == "answered":
+            await call.bridge(leg).ended()
+        await call.wait_ended()
+
+
+def test_the_next_leg_inherits_nothing_of_a_dead_one_and_the_caller_keeps_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.engine.test_anchored_calls.ThroughCalls", Failover)
+    world = World(monkeypatch)
+    dead = Phone(CALLEE)
+    world.a.invite(UPDATES, world.phone_a.body(), uri=f"sip:b@{ENGINE}")
+    world.wait()
+    first = world.b.requests("INVITE")[0]
+    world.b.answer(first, 183, UPDATES, dead.body(), tag="btag1")
+    world.wait()
+    early = world.last(183).body
+    world.b.answer(first, 503, tag="btag1")
+    world.wait()
+    second = next(invite for invite in world.b.requests("INVITE") if invite.call_id != first.call_id)
+    world.to_b = second.body
+    world.b.call_id, world.b.remote_tag = second.call_id, second.from_tag
+    world.b.answer(second, 200, UPDATES, world.phone_b.body(), tag="btag")
+    world.wait()
+    world.to_a = world.a.final("INVITE").body
+    world.a.ack()
+    assert where(world.to_a) == where(early)
+    dead.say(b"still here", first.body)  # perhaps to the same port as the next leg's: they are recycled
+    world.talk()
+    assert dead.heard() == []
+    world.a.request("BYE")
+    world.wait()
+    world.b.answer(world.b.requests("BYE")[0], 200)
+    assert world.over()
+
+
+def test_a_caller_that_was_answered_before_is_sent_to_the_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.engine.test_anchored_calls.ThroughCalls", AnsweredBefore)
+    world = World(monkeypatch)
+    invite = world.call()
+    assert world.a.final("INVITE").status == 200
+    world.a.ack()
+    world.reply(invite, 200, body=world.phone_b.body())
+    again = world.a.requests("INVITE")[0]
+    world.to_a = again.body
+    assert where(again.body) != where(world.a.final("INVITE").body)
+    world.a.answer(again, 200, UPDATES, world.phone_a.body(version=2))
+    world.wait()
+    world.talk()
+    world.a.request("BYE")
+    world.wait()
+    world.b.answer(world.b.requests("BYE")[0], 200)
+    assert world.over()
+
+
+def test_a_recording_hears_both_sides_apart(world: World) -> None:
+    heard: list[list[int]] = [[], []]
+
+    class Tap:
+        def __init__(self, side: int) -> None:
+            self.side = side
+
+        def hear(self, samples: Any, rate: int) -> None:
+            assert (len(samples), rate) == (160, 8000)
+            heard[self.side].append(int(abs(samples.astype(int)).max()))
+
+    world.answered()
+    world.flow.legs[0].overhear(Tap(0), Tap(1))
+    if not isinstance(world.agent.anchors, SlowAnchors):
+        loud, quiet = g711.Encoder(g711.A_LAW), g711.Encoder(g711.A_LAW)
+        for count in range(50):
+            for phone, body, law, level in (
+                (world.phone_a, world.to_a, loud, 8000),
+                (world.phone_b, world.to_b, quiet, 2000),
+            ):
+                head = b"\x80\x08" + count.to_bytes(2) + (160 * count).to_bytes(4) + b"ssrc"
+                samples = numpy.full(160, level, numpy.int16)
+                phone.sock.sendto(head + law.encode(samples), where(body))
+            world.air.run(0.02)
+        assert len(heard[0]) == len(heard[1]) >= 45
+        assert max(heard[0]) > 7500 and 1900 < max(heard[1]) < 2100
+    world.a.request("BYE")
+    world.wait()
+    world.b.answer(world.b.requests("BYE")[0], 200)
+    assert world.over() and not len(world.agent.plane.pacer)
