@@ -38,6 +38,9 @@ _SURPLUS: Final = 0.03
 _JUMP: Final = 1.0
 """Seconds that a packet's network time differs by from all others when its source has begun a new time line."""
 
+_DETOUR: Final = 10
+"""Packets in a row that are later than `DEEP`, after which it is the way that has become longer."""
+
 _SILENCE: Final = 0.3
 """Seconds without a packet after which the lag is chosen anew with the next: nobody hears it change."""
 
@@ -54,6 +57,7 @@ class JitterBuffer:
 
     __slots__ = (
         "_base",
+        "_behind",
         "_clock",
         "_held",
         "_highest",
@@ -98,6 +102,7 @@ class JitterBuffer:
         self._most: list[float] = []
         self._window_end = 0.0
         self._patience = 0.0
+        self._behind = 0
 
     def retime(self, clock: int) -> None:
         """The peer has changed to a codec of another clock (Hz): what is held goes, and the time line begins anew."""
@@ -131,6 +136,8 @@ class JitterBuffer:
         if number <= self._played or any(held[0] == number for held in self._held):
             self._count_repeated(number)
             return
+        if now - self._last_arrival > 2 * _WINDOW:  # what was measured so long ago says nothing of the way now
+            self._least, self._most = [], []
         # The timestamp with its cycles, near the newest one.
         ahead = (packet.timestamp - self._newest + 0x80000000 & 0xFFFFFFFF) - 0x80000000
         stamp = self._newest + ahead
@@ -170,10 +177,14 @@ class JitterBuffer:
             self.duplicates += 1
 
     def _measure(self, transit: float, now: float) -> None:
+        if self._least and transit - min(self._least) > DEEP:
+            self._behind += 1
+            if self._behind < _DETOUR:
+                return  # nothing is held so long: it is lost, whatever it says
+            self._least, self._most, self._lag = [], [], None
+        self._behind = 0
         least, most = self._least, self._most
-        if least and transit - min(least) > DEEP:
-            return  # nothing is held so long: it is lost, whatever it says
-        if now >= self._window_end:
+        if now >= self._window_end or not least:
             self._window_end = now + _WINDOW
             self._least, self._most = [*least[-1:], transit], [*most[-1:], transit]
             return
@@ -228,7 +239,10 @@ class JitterBuffer:
     def _too_long(self, now: float) -> bool:
         """Whether the lag has been longer than needed for a while."""
         assert self._lag is not None
-        if self._lag + _SLACK - min(self._least) - self.depth < _SURPLUS:
+        held = self._lag + _SLACK - min(self._least)
+        if held > DEEP + 2 * _TICK and self._held:
+            return True
+        if held - self.depth < _SURPLUS:
             self._patience = now
             return False
         if now - self._patience < _PATIENCE:

@@ -100,13 +100,11 @@ class Reception:
         self._last_report = 0
 
     def _measure(self, timestamp: int, now: float) -> None:
-        # Only how transit times change matters, so that the timestamps' beginning and their wrapping do not.
+        # Only how transit times change matters: where the timestamps begin does not.
         transit = now - timestamp / self._clock
         if self._transit is not None:
             change = abs(transit - self._transit)
-            wrap = (1 << 32) / self._clock
-            change = min(change, abs(change - wrap))
-            if change < 1:  # a source that was silent or jumped says nothing of the network
+            if change < 1:  # a source that was silent or jumped, or a timestamp that wrapped, says nothing of the way
                 self.jitter += (change - self.jitter) / 16
                 self.largest_jitter = max(self.largest_jitter, self.jitter)
         self._transit = transit

@@ -179,6 +179,64 @@ def test_silence_in_which_nothing_is_sent() -> None:
     assert len(took) >= 48
 
 
+def test_after_a_silence_the_delay_is_chosen_anew() -> None:
+    """Clocks drift apart while nothing is sent: here by 300 ms, as much as in an hour of hold."""
+    buffer, took = JitterBuffer(8000), list[RtpPacket]()
+    now = run(buffer, [packet(number) for number in range(50)], 0.0, took)
+    for _ in range(250):
+        buffer.take(now)
+        now += 0.02
+    took.clear()
+    run(buffer, [packet(number, jump=250 * 160 + 2400) for number in range(50, 56)], now, took)
+    assert len(took) >= 4
+
+
+def test_a_packet_that_comes_a_second_late_does_not_make_the_others_wait() -> None:
+    buffer, took = JitterBuffer(8000), list[RtpPacket]()
+    packets = [packet(number) for number in range(150)]
+    packets.insert(99, packets.pop(60))
+    run(buffer, packets, 0.0, took)
+    assert buffer.late == 1
+    assert buffer.depth < 0.05
+    assert len(took) >= 146
+
+
+def test_a_way_that_becomes_longer_is_heard_again() -> None:
+    """By 300 ms, more than any packet is held: those that come late at first are lost, and then the delay is new."""
+    buffer, took = JitterBuffer(8000), list[RtpPacket]()
+    now = run(buffer, [packet(number) for number in range(100)], 0.0, took)
+    for _ in range(15):
+        buffer.take(now)
+        now += 0.02
+    took.clear()
+    now = run(buffer, [packet(number) for number in range(100, 200)], now, took)
+    assert len(took) >= 85
+    assert took[-1].payload >= (196).to_bytes(4)
+
+
+def test_after_a_stall_the_delay_is_bounded() -> None:
+    """Nothing comes for 0.9 s and then all of it at once: what is too old is left out, and the delay is small again."""
+    buffer, took = JitterBuffer(8000), list[RtpPacket]()
+    now = run(buffer, [packet(number) for number in range(100)], 0.0, took)
+    for _ in range(45):
+        buffer.take(now)
+        now += 0.02
+    for number in range(100, 145):
+        buffer.put(packet(number), now)
+    took.clear()
+    run(buffer, [packet(number) for number in range(145, 245)], now, took)
+    assert took[20].payload >= (145 + 20 - 13).to_bytes(4)
+    assert took[-1].payload >= (245 - 13).to_bytes(4)
+
+
+def test_a_burst_is_played_at_once_and_not_when_its_timestamps_say() -> None:
+    buffer, took = JitterBuffer(8000), list[RtpPacket]()
+    now = run(buffer, [packet(number, 5) for number in range(10)], 0.0, took)
+    for number in range(10, 10 + 2 * CAPACITY):
+        buffer.put(packet(number, 5), now)
+    assert buffer.take(now) is not None
+
+
 def test_another_clock_begins_anew() -> None:
     buffer, took = JitterBuffer(8000), list[RtpPacket]()
     now = run(buffer, [packet(number) for number in range(50)], 0.0, took)

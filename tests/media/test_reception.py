@@ -97,6 +97,14 @@ def test_jitter_of_a_random_delay_and_over_the_wrap_of_timestamps() -> None:
     assert reception.largest_jitter < 0.03
 
 
+def test_another_source_is_no_jitter() -> None:
+    reception = Reception(8000)
+    receive(reception, range(10))
+    for number in range(10):
+        reception.receive(8, number, 4000 + number * 160, 0.2 + number * 0.02)
+    assert reception.jitter == pytest.approx(0)
+
+
 def test_silence_is_no_jitter() -> None:
     reception = Reception(8000)
     receive(reception, range(10))
@@ -115,6 +123,10 @@ def test_the_last_sender_report_is_told_back_6_4_1() -> None:
     block = reception.report(2.25)
     assert block is not None
     assert (block.last_report, block.delay) == (0x22223333, int(0.75 * 65536))
+    receive(reception, range(3), ssrc=8)
+    block = reception.report(2.5)
+    assert block is not None
+    assert (block.ssrc, block.last_report, block.delay) == (8, 0, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF)), max_size=60))

@@ -99,6 +99,9 @@ class TestPackets:
         report = rtcp.compound(rtcp.ReceiverReport(7))
         protected = here.protect_rtcp(report)
         assert there.unprotect_rtcp(protected[:-10] + mki + protected[-10:]) == report
+        protected = here.protect(packet(3))
+        with pytest.raises(SrtpError, match="key"):
+            there.unprotect(protected[:-tag] + bytes(4) + protected[-tag:])
         with pytest.raises(SrtpError):
             there.unprotect(here.protect(packet(2)))
 

@@ -87,6 +87,12 @@ class TestReceiver:
         first, second = sent("12")[:7], sent("12")[7:]
         assert heard([*first[:3], second[0], *first[3:], *second[1:]]) == "12"
 
+    def test_a_press_of_which_only_a_late_packet_comes_would_be_out_of_order(self) -> None:
+        assert heard([event(10, 2000, 1, 160), event(5, 1000, 2, 160), event(11, 2000, 1, 320)]) == "1"
+
+    def test_a_marker_is_a_new_press_even_where_the_one_before_has_not_ended(self) -> None:
+        assert heard([event(0, 0, 3, 160, marker=True), event(1, 160, 3, 160, marker=True)]) == "33"
+
     def test_numbers_wrap(self) -> None:
         for sequence in range(65510, 65536, 3):
             assert heard(sent("1155*", sequence=sequence, timestamp=0xFFFFFFFF - 1500)) == "1155*"
