@@ -542,6 +542,8 @@ def test_the_next_leg_inherits_nothing_of_a_dead_one_and_the_caller_keeps_its_pl
     world.a.ack()
     assert where(world.to_a) == where(early)
     dead.say(b"still here", first.body)  # perhaps to the same port as the next leg's: they are recycled
+    world.phone_b.say(b"the callee", world.to_b)
+    world.wait()
     world.talk()
     assert dead.heard() == []
     world.a.request("BYE")
