@@ -41,6 +41,11 @@ class Resampler:
         """What `samples` add, late by the filter's delay; with `last` all that is left."""
         return rounded(self._stream.resample_chunk(samples.astype(numpy.float32), last=last))
 
+    @property
+    def pending(self) -> int:
+        """Samples that it has taken in and not given out yet (counted as it gives them out): up to 0.2 s of them."""
+        return round(float(self._stream.delay()))
+
 
 def rounded(samples: "numpy.typing.NDArray[numpy.floating]") -> "Samples":
     """Floating point of 16-bit scale as 16-bit samples: rounded, and clipped where it does not fit."""

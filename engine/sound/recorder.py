@@ -137,7 +137,7 @@ class Recorder:
     @property
     def seconds(self) -> float:
         """What was recorded so far."""
-        return max(channel.heard for channel in self._channels) / self.rate if self.rate else 0.0
+        return max(channel.position for channel in self._channels) / self.rate if self.rate else 0.0
 
     def start(self) -> None:
         """Begins: what is heard from now on counts. The file is opened beside the loop."""
@@ -234,6 +234,8 @@ class Recorder:
         while self._writing is not None:
             await asyncio.wait([self._writing])
         if not self._error and self.rate:
+            for channel in self._channels:
+                channel.flush()
             end = min(max(channel.heard for channel in self._channels), round(self._duration * self.rate))
             for channel in self._channels:
                 channel.fill(end)
@@ -321,31 +323,46 @@ class Channel:
             return
         if not recorder.rate:
             recorder.rate = rate
-        if rate != self._rate:
-            self._rate = rate
-            self._resampler = Resampler(rate, recorder.rate) if rate != recorder.rate else None
-        if self._resampler is not None:
-            samples = self._resampler.feed(samples)
-        now = recorder._clock() - recorder._started
-        due = round(now * recorder.rate) - len(samples)
-        behind = (due - self.heard) / recorder.rate
+        if recorder._silence:
+            loud = len(samples) > 0 and float(numpy.square(samples, dtype=numpy.float32).mean()) > SILENT**2
+            self.sounding = self.sounding + 1 if loud else 0
+        due = round((recorder._clock() - recorder._started - len(samples) / rate) * recorder.rate)
+        behind = (due - self.position) / recorder.rate
         self._late = self._late + 1 if behind > _LATE else 0
         if self._absent or behind > _GONE or self._late >= _LATE_FRAMES:
             self.fill(due)
             self._late = 0
         self._absent = False
+        if rate != self._rate:
+            self.flush()
+            self._rate = rate
+            self._resampler = Resampler(rate, recorder.rate) if rate != recorder.rate else None
+        if self._resampler is not None:
+            samples = self._resampler.feed(samples)
         self._blocks.append(samples)
         self.heard += len(samples)
-        if recorder._silence:
-            loud = float(numpy.square(samples, dtype=numpy.float32).mean()) > SILENT**2 if len(samples) else False
-            self.sounding = self.sounding + 1 if loud else 0
         recorder._heard()
+
+    @property
+    def position(self) -> int:
+        """`heard`, and what is on its way through the resampler."""
+        return self.heard + (self._resampler.pending if self._resampler is not None else 0)
+
+    def flush(self) -> None:
+        """Takes what is on its way, and begins anew after it."""
+        if self._resampler is not None:
+            rest = self._resampler.feed(numpy.zeros(0, numpy.int16), last=True)
+            self._blocks.append(rest)
+            self.heard += len(rest)
+            self._resampler = None
+            self._rate = 0
 
     def fill(self, end: int) -> None:
         """Silence up to sample `end`."""
-        if end > self.heard:
-            self._blocks.append(numpy.zeros(end - self.heard, numpy.int16))
-            self.heard = end
+        if end > self.position:
+            self.flush()
+            self._blocks.append(numpy.zeros(max(end - self.heard, 0), numpy.int16))
+            self.heard = max(self.heard, end)
             self.sounding = 0
             self._absent = True
 
