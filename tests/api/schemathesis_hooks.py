@@ -89,7 +89,8 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
 def _of_this_world(body: dict[str, Any], creates: bool, needs_provider: bool) -> dict[str, Any]:
     body = dict(body)
     for name, kind in KINDS.items():
-        if body.get(name) not in (None, NIL) or (name == "provider_id" and name in body and needs_provider):
+        needed = name == "customer_id" or (name == "provider_id" and needs_provider)
+        if body.get(name) is not None and (needed or body[name] != NIL):
             body[name] = THERE_IS[kind]
     if body.get("agent_ids"):
         body["agent_ids"] = [THERE_IS["agent"]] if creates else []  # agents of the queue's own customer only
