@@ -17,7 +17,7 @@ _OPTIONS: Final = {
     "frame_duration": "20",
     "fec": "1",
     "packet_loss": "5",  # percent that the redundancy is made for
-    "compression_level": "5",  # a sixth less time than the default of 10; 0 halves it and is heard in music
+    "compression_level": "5",  # a sixth less time than the default of 10; 0 would halve it
 }
 
 
