@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The programs that nobody here wrote and that the tests call: SIPp, baresip, Kamailio, PostgreSQL and Redis, from Debian.
+# The programs that nobody here wrote and that the tests call: SIPp, baresip, linphone, Kamailio, rtpengine, espeak-ng,
+# PostgreSQL and Redis, from Debian.
 #
 #   scripts/peers.sh          installs what is missing when it may (root, or sudo that asks for no password), and
 #                             otherwise says which tests are left out and how to get them
@@ -12,6 +13,9 @@ peers=(
   "sipp:sip-tester:the SIPp scenarios (make sipp) and the tests that call with SIPp"
   "baresip:baresip-core:the calls with a softphone (tests/peers/test_baresip*)"
   "kamailio:kamailio:the calls through a proxy (tests/peers/test_kamailio*)"
+  "rtpengine:rtpengine-daemon:anchored calls through rtpengines (tests/peers/test_anchored_media.py)"
+  "linphonecsh:linphone-cli:the calls with a second softphone (tests/peers/test_linphone*)"
+  "espeak-ng:espeak-ng:speech (tests/sound/test_espeak.py)"
   "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
   "redis-server:redis-server:changes told between nodes by Redis"
   "curl:curl:the tutorials, word for word (tests/docs, tests/api/test_tutorials.py)"
@@ -80,5 +84,5 @@ for peer in "${peers[@]}"; do
   IFS=: read -r program package tests <<<"$peer"
   [[ " ${missing[*]} " != *" $package "* ]] || echo "left out, as $program is missing: $tests" >&2
 done
-echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now kamailio postgresql redis-server)" >&2
+echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now kamailio postgresql redis-server rtpengine-daemon)" >&2
 [ "${CI:-}" != true ] || exit 1

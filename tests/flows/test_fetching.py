@@ -58,7 +58,7 @@ async def test_the_body_comes_from_the_address_that_was_checked(site: Site) -> N
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:192.168.0.1"])
 async def test_private_addresses_are_not_asked(site: Site, address: str) -> None:
     site.addresses = [address]
-    with pytest.raises(SoundError, match="is private; set webhook.allow_private to allow it"):
+    with pytest.raises(SoundError, match=r"is private; set webhook.allow_private to allow it"):
         await site.fetch()
     assert site.requests == []
 
