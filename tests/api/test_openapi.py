@@ -3,11 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import jsonschema_rs
 import pytest
 
+from api import rules
 from api.errors import HTTP_STATUS, REASONS, status_of
 from api.methods import Methods
 from tests.api.conftest import Api
@@ -162,3 +166,64 @@ def test_the_documentation_lists_every_reason() -> None:
     if page.exists():
         rows = set(re.findall(r"^\| *`([A-Z]+(?:_[A-Z]+)*)`", page.read_text(), re.MULTILINE))
         assert rows >= REASONS, f"docs/api.md lacks {sorted(REASONS - rows)}"
+
+
+# ---- what bodies may hold
+
+
+def test_rules_are_about_what_there_is(document: dict[str, Any]) -> None:
+    """A model or a field that was renamed would leave its rule behind."""
+    schemas = document["components"]["schemas"]
+    for table in (rules.RULES, rules.ORDERED):
+        for name, fields in table.items():
+            for shape in schemas[name].get("anyOf", [schemas[name]]):
+                assert fields.keys() <= shape["properties"].keys(), name
+    assert {*rules.ALTERNATIVES, *rules.PARTS} <= schemas.keys()
+
+
+def test_null_is_allowed_where_it_clears_something(document: dict[str, Any]) -> None:
+    schemas, checked = document["components"]["schemas"], 0
+    for file in (ROOT / "api").glob("*.py"):
+        module = import_module(f"api.{file.stem}")
+        cleared = getattr(module, "_CLEARED", None)
+        if cleared is None:
+            continue
+        (update,) = (name for name in vars(module) if name.endswith("Update"))
+        fields = schemas[update]["properties"].items()
+        assert {name for name, field in fields if {"type": "null"} in field.get("anyOf", ())} == cleared.keys(), update
+        checked += 1
+    assert checked > 7
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "allowed"),
+    [
+        ("/v1.0/numbers", {"number": "+15551234567", "origin": "ported"}, True),
+        ("/v1.0/numbers", {"number": "+899100000001"}, True),
+        ("/v1.0/numbers", {"number": "+899100000001", "origin": "ported"}, False),
+        ("/v1.0/numbers", {"number": "+899000000001"}, False),
+        ("/v1.0/numbers", {"number": "+8991"}, False),
+        ("/v1.0/routes", {"provider_id": str(UUID(int=1)), "target": "+899"}, False),
+        ("/v1.0/routes", {"provider_id": str(UUID(int=1)), "target": "+89", "ring_timeout": 30}, True),
+        ("/v1.0/routes", {"provider_id": str(UUID(int=1)), "ring_timeout": 0}, False),
+        ("/v1.0/providers", {"hostname": "sip.example.com:5060", "tech_headers": {"X-Account": "7"}}, True),
+        ("/v1.0/providers", {"hostname": "sip:example.com"}, False),
+        ("/v1.0/providers", {"hostname": "a", "tech_headers": {"cALL-id": "7"}}, False),
+        ("/v1.0/customers", {"destination_countries": ["XX"]}, False),
+        ("/v1.0/flows", {"actions": [{"type": "answer"}, {"type": "sleep", "option": {"duration": 5}}]}, True),
+        ("/v1.0/flows", {"actions": [{"type": "sleep"}]}, False),
+        ("/v1.0/flows", {"actions": [{"type": "reject", "option": {"code": 200}}]}, False),
+        ("/v1.0/flows", {"actions": [{"type": "teleport"}]}, False),
+        ("/v1.0/flows/validate", {"actions": [{"type": "teleport"}]}, True),
+    ],
+)
+async def test_the_schema_and_the_code_are_of_one_mind(
+    api: Api, document: dict[str, Any], path: str, body: dict[str, Any], allowed: bool
+) -> None:
+    schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    whole = schema | {"components": document["components"]}
+    assert jsonschema_rs.is_valid(whole, body) == allowed
+    answer = await api.http.post(path, json=body, headers={"Authorization": f"Bearer {api.root.key}"})
+    # What there is not yet is no fault of the form.
+    refused = answer.status_code == 400 and not answer.json()["error"]["reason"].endswith("_NOT_FOUND")
+    assert refused != allowed, answer.text
