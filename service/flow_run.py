@@ -16,8 +16,6 @@ from config.document import Document
 from config.faults import ConfigurationError, Fault
 from config.loading import load
 from config.settings import MediaSettings
-from engine.sound.library import SoundLibrary
-from engine.sound.speech import voices
 from flows.address import Address
 from flows.environment import FlowEnvironment
 from flows.faults import FlowError
@@ -40,6 +38,7 @@ from routing.settings import RoutingSettings
 from service.flow_view import FlowView
 from service.node import python_flow_names, python_flows
 from service.orders import FlowOrder
+from service.sounds import sound_library
 
 DONE, FAILED = 0, 1
 STUCK = 120.0
@@ -77,12 +76,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     leg.heard.append(view.pressed)
     dialler = SimulatedDialler(clock, order.connect)
     dialler.leg = leg
-    sounds = SoundLibrary(
-        order.file.parent / source.media.sounds,
-        source.media.largest_sound,
-        source.media.cache,
-        voices=voices(source.media.voices and str(order.file.parent / source.media.voices)),
-    )
+    sounds = sound_library(source.media, order.file.absolute().parent)
     began = order.at or datetime.now(UTC)
     recordings = SimulatedRecordings(order.file.parent / source.media.recordings, clock, view)
     async with httpx.AsyncClient(transport=httpx.MockTransport(_answer)) as http:

@@ -22,6 +22,7 @@ from service.journal import Journal
 from service.loop_lag import LoopLag
 from service.metrics import Metrics, Reading
 from service.prober import Prober
+from service.recordings import RecordingList
 from service.storage import Storage
 from service.upkeep import Upkeep
 from service.webhook_sender import WebhookSender
@@ -76,6 +77,8 @@ class Management:
         self.journal.start()
         self.charging.start()
         self._node.env.charging = self.charging
+        if self._node.env.recordings is not None:
+            self._node.env.recordings.keeper = RecordingList(self._storage.store, self._storage.life.id, self._node.log)
         if self._settings.api.listen:
             self._node.env.calls.observers.append(self.metrics)
 

@@ -24,6 +24,7 @@ from engine.transport.hop import Transport
 from engine.transport.listeners import ListenError, ListenUrl
 from engine.user_agent import AgentSettings, UserAgent
 from flows.environment import FlowEnvironment, WebhookLimits
+from flows.fetching import sound_fetcher
 from flows.library import FlowLibrary
 from flows.python_flows import FlowModuleError, PythonFlow, load_module
 from routing.directory import Directory
@@ -32,6 +33,7 @@ from routing.hunt import Router
 from routing.settings import RoutingSettings
 from service.intake import Intake, Users
 from service.management import Management
+from service.sounds import recordings, sound_library
 from service.storage import Storage
 from service.trunk_addresses import TrunkAddresses
 from store.store import Change
@@ -79,6 +81,10 @@ class Node:
             debug=settings.log.level == "debug",
             webhook=WebhookLimits(allow_private=settings.webhook.allow_private),
         )
+        beside = configuration.path.absolute().parent
+        self.sounds = sound_library(settings.media, beside, sound_fetcher(self.env, settings.media.largest_sound))
+        self.env.sounds = self.sounds
+        self.env.recordings = recordings(settings.media, beside, self.env)
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
         self.intake.log_calls = settings.log.level in ("debug", "info")
         self.rtpengines: Rtpengines | None = None
@@ -154,6 +160,7 @@ class Node:
         if self._trunk_addresses is not None:
             await self._trunk_addresses.close()
         await self.env.close()
+        await self.sounds.close()
         if self.agent.listeners:
             await self.agent.stop()
         if self.rtpengines is not None:

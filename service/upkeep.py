@@ -11,6 +11,7 @@ from config.settings import RetentionSettings
 from flows.contracts import Log
 from store.engines import StoreError, reason
 from store.nodes import NodeLife
+from store.recordings import close_lost
 from store.recovery import recover
 from store.retention import prune
 from store.store import Store
@@ -33,6 +34,8 @@ class Upkeep:
         """Close what nodes that are gone left open: those that give no sign of life and, `starting`, earlier runs of
         this one. Raises StoreError, or SQLAlchemy's errors."""
         found = await recover(self._store, self._life.id, self._life.name if starting else "")
+        if lost := await close_lost(self._store, self._life.id):
+            self._log.warning("recordings that nobody ended are marked as failed", recordings=lost)
         if found:
             self._log.warning(
                 "what a node left open is closed",

@@ -10,13 +10,18 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from fastapi import FastAPI
 
+from flows.recordings import Recordings
+from flows.tasks import OwnedTasks
 from store import rows, tables
 from tests.api.conftest import Api, Client
 
@@ -239,6 +244,19 @@ async def _route(api: Api, admin: Client) -> Any:
     return (await api.root.post("/v1.0/routes", body))["id"]
 
 
+_FOLDER = TemporaryDirectory(prefix="recordings")
+
+
+async def _recording(api: Api, admin: Client) -> Any:
+    """One that is over, with its file."""
+    folder = Path(_FOLDER.name)
+    if api.services.env.recordings is None:
+        log = api.services.env.log
+        api.services.env.recordings = Recordings(folder, Mock(), OwnedTasks(), log)
+    (folder / (name := f"{uuid4()}.wav")).write_bytes(b"RIFF")
+    return await _row(tables.recordings, status="ended", format="wav", ended_by="stop", filename=name)(api, admin)
+
+
 MAKERS: Mapping[str, Maker] = {
     "accesskey_id": _posted("create_accesskey", "/v1.0/accesskeys"),
     "account_id": _its_account,
@@ -252,6 +270,7 @@ MAKERS: Mapping[str, Maker] = {
     "number_id": _posted("create_number", "/v1.0/numbers"),
     "provider_id": _provider,
     "providercall_id": _row(tables.providercalls),
+    "recording_id": _recording,
     "queue_id": _posted("create_queue", "/v1.0/queues"),
     "route_id": _route,
     "webhook_id": _posted("create_webhook", "/v1.0/webhooks"),

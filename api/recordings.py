@@ -1,0 +1,107 @@
+"""Recordings of calls: listed, fetched as sound, deleted. Flows make them (`recording_start`)."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.responses import FileResponse
+
+from api.auth import Who, guarded
+from api.errors import ApiError
+from api.fields import Times, Timestamp
+from api.listing import Listing, OfCustomer, Pages
+from api.resource import Resource
+from api.services import Services, Use
+from store import rows, tables
+from store.rows import Row
+
+router = APIRouter(tags=["recordings"])
+RECORDINGS = Resource(tables.recordings, "recording")
+
+
+class Recording(Times):
+    """A recording. `duration` is milliseconds, `size` bytes; both are 0 while it runs. `filename` is relative to the
+    folder of recordings of its node. With two `channels` the caller is on the first, the other side on the second."""
+
+    id: UUID
+    customer_id: UUID
+    call_id: UUID
+    status: Literal["recording", "ended", "failed"]
+    ended_by: Literal["", "stop", "duration", "silence", "key", "hangup", "error"]
+    format: Literal["wav"]
+    filename: str
+    channels: int
+    duration: int
+    size: int
+    tm_start: Timestamp | None
+    tm_end: Timestamp | None
+
+
+@router.get("/recordings", response_model=Listing[Recording], **guarded("customer_manager"))
+async def list_recordings(
+    services: Use,
+    caller: Who,
+    paging: Pages,
+    call_id: Annotated[UUID | None, Query(description="Those of this call alone.")] = None,
+    customer_id: OfCustomer = None,
+) -> Any:
+    """The recordings, newest first."""
+    where = [] if call_id is None else [tables.recordings.c.call_id == call_id]
+    return await RECORDINGS.list(services, caller, paging, *where, customer_id=customer_id)
+
+
+@router.get("/recordings/{recording_id}", response_model=Recording, **guarded("customer_manager"))
+async def get_recording(services: Use, caller: Who, recording_id: UUID) -> Any:
+    """One recording."""
+    return await RECORDINGS.get(services, caller, recording_id)
+
+
+_AUDIO = guarded("customer_manager")
+_AUDIO["responses"][200] = {
+    "description": "The file.",
+    "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
+}
+
+
+@router.get("/recordings/{recording_id}/audio", response_class=FileResponse, response_model=None, **_AUDIO)
+async def get_recording_audio(services: Use, caller: Who, recording_id: UUID) -> Any:
+    """The sound of a recording that is over, as a WAV file; of the node that recorded it."""
+    row = await RECORDINGS.get(services, caller, recording_id)
+    file = await _file(services, row)
+    if file is None:
+        raise ApiError("RECORDING_AUDIO_NOT_FOUND", f"the audio of recording {recording_id} is not on this node")
+    return FileResponse(file, media_type="audio/wav", filename=file.name)
+
+
+@router.delete("/recordings/{recording_id}", response_model=Recording, **guarded("customer_manager", 409))
+async def delete_recording(services: Use, caller: Who, recording_id: UUID) -> Any:
+    """Delete a recording that is over, and its file where this node has it."""
+    async with services.store.write() as transaction:
+        await RECORDINGS.find(transaction, caller, recording_id)
+        over = tables.recordings.c.status != "recording"  # until then its node writes it again
+        row = await rows.soft_delete(transaction, tables.recordings, recording_id, over)
+    if row is None:
+        raise ApiError("RECORDING_IN_PROGRESS", f"recording {recording_id} is not over; end it first")
+    file = await _file(services, row)
+    if file is not None:
+        with suppress(FileNotFoundError):
+            await asyncio.to_thread(file.unlink)
+    return row
+
+
+async def _file(services: Services, row: Row) -> Path | None:
+    """The file of a recording; None where it is not here."""
+    recordings = services.env.recordings
+    if recordings is None or not row["filename"]:
+        return None
+    return await asyncio.to_thread(_within, recordings.folder, row["filename"])
+
+
+def _within(folder: Path, name: str) -> Path | None:
+    """A file below the folder, wherever links lead; None for what is none, or lies elsewhere."""
+    folder = folder.resolve()
+    file = (folder / name).resolve()
+    return file if file.is_relative_to(folder) and file.is_file() else None
