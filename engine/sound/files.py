@@ -110,6 +110,8 @@ def decode(content: bytes, name: str, longest: float, now: Callable[[], float] =
             if not container.streams.audio:
                 raise SoundError(f"there is no sound in {quoted}")
             stream = container.streams.audio[0]
+            if getattr(stream, "codec_context", None) is None:  # FFmpeg has no decoder (its types do not say so)
+                raise SoundError(f"{quoted} is coded in a way that is not known; convert it to 16-bit PCM")
             coding = stream.codec_context.name
             if not coding.startswith(_CODECS):
                 raise SoundError(f"{quoted} is coded as {coding}, which is not played; convert it to 16-bit PCM")

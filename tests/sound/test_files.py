@@ -87,6 +87,7 @@ def test_decoding_that_takes_too_long_is_given_up() -> None:
         files.decode(write(None, sine(1000, 1, 8000), 8000), "x", 60, lambda: next(now, 21.0))
 
 
+TONE = write(None, sine(1000, 0.1, 8000), 8000)
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
 
 
@@ -101,6 +102,8 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:///etc/passwd\n#
             b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\0\0\0\0",
             "no sound",
         ),
+        (TONE[:20] + b"\x77\x77" + TONE[22:], "'x.wav' is coded in a way that is not known; convert it to 16-bit PCM"),
+        (TONE[:20] + b"\x61\x01" + TONE[22:], "is coded as wmav2, which is not played"),
         (b"OggS" + os.urandom(2000), "is broken|no sound"),
         (b"fLaC" + bytes(2000), "is broken|no sound"),
         (b"ID3" + bytes(3000), "is broken|no sound"),
