@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NO_MEDIA: Final = "no media"
 """`end_reason` of a call whose peer fell silent."""
 
-_NO_MEDIA_REASON: Final = 'Q.850;cause=102;text="no media"'  # recovery on timer expiry
+NO_MEDIA_REASON: Final = 'Q.850;cause=102;text="no media"'  # recovery on timer expiry
 
 
 class CallEnded(Exception):
@@ -241,7 +241,7 @@ class CallMedia:
             if self._stream is not None:
                 self._stream.on_silence = self._silent
         elif not call.ended:
-            call.session.end_by_us(call.agent.now(), _NO_MEDIA_REASON, 408, NO_MEDIA)
+            call.session.end_by_us(call.agent.now(), NO_MEDIA_REASON, 408, NO_MEDIA)
 
 
 def _pass_on(played: "asyncio.Future[None]", over: "asyncio.Future[str]") -> None:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallEnded, NoPortError, NotAcceptable
-from engine.media.anchor import AnchorError
+from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
+from engine.media.anchor import CALLER, AnchorError
 from engine.media.feed import Tap
 from engine.media.relay import Relay
 from engine.sip.hop import Hop
@@ -138,16 +139,30 @@ class OutgoingCall(Call):
             except AnchorError as error:
                 session.refuse_media(error, now)
             else:
+                if isinstance(session.anchor, Relay):
+                    session.anchor.on_silence = self._silent
                 session.start(now)
 
         agent.endpoint.locate(spec.destination, located)
+
+    def _silent(self, side: int) -> None:
+        """One of the two whose media passes us sends nothing any more: it is taken to be gone."""
+        call = self.caller if side == CALLER else self
+        if self.answered and call is not None and call.answered and not call.ended:
+            call.session.end_by_us(self.agent.now(), NO_MEDIA_REASON, 408, NO_MEDIA)
+
+    def anchored(self) -> dict[str, Any] | None:
+        """What passed the anchor of this leg, None where it has none. What an rtpengine says of it comes into the same
+        dictionary a moment after the end."""
+        session = self.session
+        return session.anchor.report() if isinstance(session, AnchoredSession) and session.anchor is not None else None
 
     def overhear(self, caller: Tap, callee: Tap) -> None:
         """Tell `caller` what the caller says, and `callee` what this leg does, until its end. Nothing on a leg whose
         media is not anchored in this process (`DialSpec.anchor`)."""
         session = self.session
         if isinstance(session, AnchoredSession) and isinstance(session.anchor, Relay):
-            session.anchor.overhear(self.agent.plane, caller, callee)
+            session.anchor.overhear(caller, callee)
 
     # ---- the outcome
 

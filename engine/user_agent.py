@@ -152,7 +152,7 @@ class UserAgent:
             found = await asyncio.to_thread(lambda: [by_name(name) for name in self.settings.codecs])
             self.codecs = tuple(codec for codec in found if codec is not None) or CODECS
         self.plane = Plane(self.loop, self.now, self.settings.rtp_timeout, self._media_fault)
-        self.relays = Relays(self.ports, self.loop)
+        self.relays = Relays(self.ports, self.loop, self.plane)
 
     # ---- calls
 

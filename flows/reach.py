@@ -147,7 +147,6 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         bridge = run.call.bridge(leg)
         recording = run.recording
         if recording is not None:
-            recording.recording.channels = 2
             leg.overhear(recording.recorder.channel(CALLER), recording.recorder.channel(CALLEE))
         if reservation is not None:
             reservation.answered(partial(_exhausted, run.caller, leg, run.record))
@@ -168,6 +167,9 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         hunt.release(attempt)
         if reservation is not None:
             reservation.close()
+        passed = leg.anchored()
+        if passed is not None:
+            run.record.carried("anchored", passed)
 
 
 def _exhausted(caller: Any, leg: OutgoingLeg, record: CallRecord) -> None:

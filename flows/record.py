@@ -59,7 +59,8 @@ class CallRecord:
     notes: list[str] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
     media: dict[str, Any] | None = None
-    """What went through the engine's own media: codec, packets sent, received and lost, jitter_ms, rtt_ms."""
+    """What went through the engine's own media: codec, packets sent, received and lost, jitter_ms, rtt_ms. `anchored`
+    is what passed the anchor of the last leg that was bridged."""
     cause: str = ""
     """The reason that a flow, or whoever hung up from outside, gave; it goes before what the responses say."""
 
@@ -119,6 +120,12 @@ class CallRecord:
         if len(self.notes) < 20:
             self.notes.append(text)
 
+    def carried(self, name: str, value: Any) -> None:
+        """Something about the media that we have carried."""
+        if self.media is None:
+            self.media = {}
+        self.media[name] = value
+
     def follow(self, leg: CallLeg, now: float) -> bool:
         """Takes over the status of a leg that is not over; `now` is of the same clock as its times. False where that
         is no news."""
@@ -143,7 +150,8 @@ class CallRecord:
         self.end_status = leg.end_status
         self.end_reason = leg.end_reason
         self.hangup_by = leg.ended_by or self.hangup_by or "local"
-        self.media = leg.media or self.media
+        for name, value in (leg.media or {}).items():
+            self.carried(name, value)
         if self.cause:
             self.hangup_reason = self.cause
         elif leg.direction == "incoming" and not leg.answered and self.hangup_by == "remote":

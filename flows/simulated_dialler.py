@@ -71,6 +71,10 @@ class DialledLeg(SimulatedLeg):
     def overhear(self, caller: Any, callee: Any) -> None:
         """Nothing is said."""
 
+    def anchored(self) -> dict[str, Any] | None:
+        """None: no media passes anybody."""
+        return None
+
     def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """A call that was dialled is not rejected."""
         self.hangup(status)

@@ -5,9 +5,11 @@ the caller keeps sending to the same ports. What it sends goes to the leg whose 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine.media.anchor import CALLER, AnchorError, Place, Rewritten, Shared
+from engine.media.anchor import CALLEE, CALLER, AnchorError, Place, Rewritten, Shared
+from engine.media.plane import Plane
 from engine.media.ports import NoPortError, PortPool
 from engine.media.relay_side import RelaySide
 from engine.sip import sdp
@@ -16,13 +18,24 @@ from engine.sip.grammar import ParseError
 if TYPE_CHECKING:
     from engine.media.feed import Tap
     from engine.media.overhearing import Overhearing
-    from engine.media.plane import Plane
 
 
 class Relay:
     """The media of one leg and its caller."""
 
-    __slots__ = ("_agreed", "_closed", "_home", "_offers", "_overhearing", "_report", "far", "near")
+    __slots__ = (
+        "_agreed",
+        "_alive",
+        "_closed",
+        "_counted",
+        "_home",
+        "_offers",
+        "_overhearing",
+        "_report",
+        "far",
+        "near",
+        "on_silence",
+    )
 
     def __init__(self, home: "Relays", near: "NearSide", far: Place) -> None:
         self.near = near
@@ -31,6 +44,10 @@ class Relay:
         self._offers: list[sdp.SessionDescription | None] = [None, None]  # of each side, the last
         self._agreed: tuple[sdp.SessionDescription, ...] = ()  # the last answer, and its offer
         self._overhearing: Overhearing | None = None
+        self._alive = [home.plane.clock()] * 2  # when each side was heard last, or need not have been
+        self._counted = [0, 0]
+        self.on_silence: Callable[[int], None] | None = None
+        """Told that a side which should send has sent nothing for `Plane.rtp_timeout`; again after as long."""
         self._report: dict[str, Any] = {}
         self._closed = False
 
@@ -103,12 +120,38 @@ class Relay:
         self._agreed = (answer,) if offer is None else (answer, offer)
         self._listen()
 
-    def overhear(self, plane: "Plane", caller: "Tap", callee: "Tap") -> None:
+        self._home.plane.upkeep.add(self)
+
+    def look(self, now: float) -> None:
+        """See `Watched`."""
+        limit = self._home.plane.rtp_timeout
+        talking = self._talking()
+        for side in (CALLER, CALLEE):
+            packets = self._sides(side)[0].packets
+            if packets != self._counted[side] or not talking:
+                self._counted[side] = packets
+                self._alive[side] = now
+            elif now - self._alive[side] >= limit > 0:
+                self._alive[side] = now
+                if self.on_silence is not None:
+                    self.on_silence(side)
+
+    def _talking(self) -> bool:
+        """Whether both sides send: with a hold, either may be silent."""
+        both = self._agreed
+        return len(both) == 2 and all(
+            description.direction_of(media) == "sendrecv"
+            for description in both
+            for media in description.media
+            if media.port and media.kind.lower() == "audio"
+        )
+
+    def overhear(self, caller: "Tap", callee: "Tap") -> None:
         """Tell `caller` what the caller says from now on, and `callee` what the callee does, until the end."""
         from engine.media.overhearing import Overhearing  # numpy, for those who record
 
         if not self._closed and self._overhearing is None:
-            self._overhearing = Overhearing(plane, caller, callee)
+            self._overhearing = Overhearing(self._home.plane, caller, callee)
             self._listen()
 
     def _listen(self) -> None:
@@ -139,6 +182,8 @@ class Relay:
         self.far.close()
         self.near.leave()
         self._home.relays.discard(self)
+        self._home.plane.upkeep.remove(self)
+        self.on_silence = None
 
 
 class NearSide(RelaySide):
@@ -178,8 +223,9 @@ class NearSide(RelaySide):
 class Relays:
     """All relays of an engine, on one range of ports."""
 
-    def __init__(self, pool: PortPool, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, pool: PortPool, loop: asyncio.AbstractEventLoop, plane: Plane) -> None:
         self.pool = pool
+        self.plane = plane
         self.loop = loop
         self.relays: set[Relay] = set()
         """Those that are open."""

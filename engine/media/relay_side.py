@@ -10,9 +10,9 @@ from itertools import count
 from typing import Any
 
 from engine.media.anchor import Place
-from engine.media.latch import Address
+from engine.media.latch import Address, usable
 from engine.media.ports import PortPool, RtpSocket
-from engine.media.redirect import NOWHERE, redirect
+from engine.media.redirect import redirect
 from engine.media.relay_port import RelayPort
 from engine.sip.sdp import Media, SessionDescription
 
@@ -115,7 +115,7 @@ class RelaySide:
         """What this side says of itself."""
         for stream, media in zip(self.streams, description.media, strict=False):
             if stream is not None:
-                stream.aim(_addresses(description, media))
+                stream.aim(_addresses(description, media, self.place.host))
 
     def drop(self, index: int) -> None:
         """A stream that is not wanted any more."""
@@ -127,6 +127,11 @@ class RelaySide:
     def stream(self, index: int) -> RelayStream | None:
         """The stream of the `m=` line at `index`."""
         return self.streams[index] if index < len(self.streams) else None
+
+    @property
+    def packets(self) -> int:
+        """What has come from this side and gone on."""
+        return sum(port.packets for stream in self.streams if stream is not None for port in stream.ports)
 
     def report(self) -> dict[str, Any]:
         """What came from this side."""
@@ -151,26 +156,25 @@ def _is_rtp(media: Media) -> bool:
     return "RTP/" in media.protocol.upper() and not media.protocol.upper().startswith("TCP/")
 
 
-def _addresses(description: SessionDescription, media: Media) -> tuple[Address | None, Address | None]:
-    host = _numeric(description.address_of(media))
-    if not host or not media.port:
-        return None, None
-    rtcp: Address = (host, media.port + 1)
+def _addresses(description: SessionDescription, media: Media, ours: str) -> tuple[Address | None, Address | None]:
+    """Where a side wants RTP and RTCP, as far as that can be reached from `ours`; else it is found when it sends."""
+    host = _spelt(description.address_of(media))
+    rtcp = (host, media.port + 1)
     for value in media.attributes("rtcp"):  # RFC 3605
         words = value.split()
-        if words and words[0].isascii() and words[0].isdigit() and 0 < int(words[0]) < 65536:
-            rtcp = ((_numeric(words[3]) if len(words) == 4 else "") or host, int(words[0]))
-    return (host, media.port), rtcp
+        if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6:
+            rtcp = (_spelt(words[3]) if len(words) == 4 else host, int(words[0]))
+    return usable((host, media.port), ours), usable(rtcp, ours)
 
 
-def _numeric(host: str) -> str:
-    """The spelling that sockets use; "" for nowhere, and for a name: such a side is found when it sends."""
-    if host in NOWHERE:
-        return ""
+def _spelt(host: str) -> str:
+    """An address as sockets spell it."""
+    if ":" not in host:
+        return host
     try:
         return str(ip_address(host))
     except ValueError:
-        return ""
+        return host
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -20,7 +20,7 @@ class RtpengineAnchor:
     """One call of an rtpengine. It stays with the instance that took its first offer as long as that answers; an
     offer that it does not answer goes to another, which then has the whole call."""
 
-    __slots__ = ("_agreed", "_call_id", "_closed", "_home", "_instance", "_offer", "_places", "_totals")
+    __slots__ = ("_agreed", "_call_id", "_closed", "_home", "_instance", "_offer", "_places", "_report")
 
     def __init__(self, home: "Rtpengines", near: Place, far: Place) -> None:
         self._home = home
@@ -29,7 +29,7 @@ class RtpengineAnchor:
         self._instance: Instance | None = None
         self._offer: tuple[int, bytes] | None = None  # the last one
         self._agreed: tuple[int, bytes, bytes] | None = None  # who offered, offer, answer
-        self._totals: dict[str, Any] = {}
+        self._report: dict[str, Any] = {"anchor": "rtpengine", "rtpengine": ""}
         self._closed = False
 
     # ---- offers: any instance may take them
@@ -138,12 +138,13 @@ class RtpengineAnchor:
             instance.ask("delete", arguments, self._deleted)
 
     def _deleted(self, answer: Answer | None, problem: str) -> None:
-        self._totals = _totals(answer)
+        self._report.update(_totals(answer))
 
     def report(self) -> dict[str, Any]:
         """See `Anchor.report`; the packets are known once rtpengine has answered that the call is over."""
-        where = "" if self._instance is None else self._instance.where
-        return {"anchor": "rtpengine", "rtpengine": where, **self._totals}
+        if self._instance is not None:
+            self._report["rtpengine"] = self._instance.where
+        return self._report
 
     def query(self, told: Callable[[dict[str, Any]], None]) -> None:
         """What has passed so far; nothing where the instance does not say."""

@@ -238,6 +238,13 @@ class FakeLeg(FakeCall):
         self.cancelled = 0
         self.first_reply: float | None = None
         self.waiting: asyncio.Future[Outcome] | None = None
+        self.overheard: list[Any] = []
+
+    def overhear(self, caller: Any, callee: Any) -> None:
+        self.overheard += [caller, callee]
+
+    def anchored(self) -> dict[str, Any] | None:
+        return {"anchor": "fake"} if self.spec.anchor else None
 
     async def outcome(self) -> Outcome:
         if isinstance(self.result, Outcome):
