@@ -182,7 +182,7 @@ class Control:
         first: SenderReport | ReceiverReport
         if sender.packets != self._said:
             self._said = sender.packets
-            stamp = sender.timestamp(self._plane.pacer.frame) & 0xFFFFFFFF
+            stamp = sender.now(self._plane.pacer.frame)
             first = SenderReport(sender.ssrc, ntp(self._plane.wall()), stamp, sender.packets, sender.octets, blocks)
         else:
             first = ReceiverReport(sender.ssrc, blocks)

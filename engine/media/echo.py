@@ -27,13 +27,13 @@ class Echo:
         self.returned = 0
         """Packets that were sent back."""
 
-    def take(self, packet: RtpPacket, payload_type: int, timestamp: int) -> None:
-        """Sends `packet` back as `payload_type`. `timestamp` is where our time line stands."""
+    def take(self, packet: RtpPacket, payload_type: int, frame: int) -> None:
+        """Sends `packet` back as `payload_type`, in `frame` of our time line."""
         sender = self._sender
         if packet.ssrc != self._peer:  # the first, or a new source: its numbers start anywhere, ours go on
             self._peer = packet.ssrc
             self._sequence = sender.sequence - packet.sequence
-            self._timestamp = timestamp - packet.timestamp
+            self._timestamp = sender.timestamp(frame) - packet.timestamp
         sequence = (packet.sequence + self._sequence) & 0xFFFF
         stamp = (packet.timestamp + self._timestamp) & 0xFFFFFFFF
         before = sender.packets

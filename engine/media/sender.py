@@ -71,6 +71,10 @@ class Sender:
             self._step = codec.step
             self._origin = begin - frame * codec.step
 
+    def now(self, frame: int) -> int:
+        """Where the time line stands in `frame`, for a report (RFC 3550 §6.4.1)."""
+        return (self._origin + frame * self._step) & 0xFFFFFFFF
+
     def timestamp(self, frame: int) -> int:
         """Of the sound of `frame`: never before what has been sent, which an echo may have taken ahead."""
         stamp = self._origin + frame * self._step

@@ -269,7 +269,7 @@ class Stream:
             if not agreed.listening:
                 counts.held += 1
                 return
-            self._echo.take(packet, payload_type, sender.timestamp(self._plane.pacer.frame))
+            self._echo.take(packet, payload_type, self._plane.pacer.frame)
             counts.returned += 1
 
     # ---- what goes, and who hears (Paced)

@@ -1,6 +1,7 @@
 """What a stream hears: keys, taps, statistics, silence, and everything that is not the peer's."""
 
 import struct
+from itertools import pairwise
 
 import numpy
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from engine.media.codecs import PCMA, PCMU, Samples
 from engine.media.rtcp import Bye, ReceiverReport, ReportBlock, Sdes, SenderReport, compound, ntp, parse
 from engine.media.rtp import RtpPacket
+from engine.media.stream import Stream
 from tests.media.fake_plane import EVENTS, PEER, STRANGER, Line, agreed
 
 THEIRS = 0x11111111
@@ -254,9 +256,14 @@ async def test_who_sends_reports_as_a_sender_and_says_goodbye_rfc3550_6_6() -> N
             return b"x" * 160
 
     line = Line(agreed(mux=True))
+    line.stream.close()
+    line.time.run(0.0199)  # reports fall due between two packets
+    line.stream = Stream(line.port, agreed(mux=True), line.plane)  # type: ignore[arg-type]
     line.stream.play(Endless())
     line.time.run(20.0)
     line.stream.close()
+    steps = {(after.timestamp - before.timestamp) & 0xFFFFFFFF for before, after in pairwise(line.sent)}
+    assert steps == {160}  # to be asked what time it is moves no clock
     found = reports(line)
     assert all(isinstance(each[0], SenderReport) for each in found[:-1])
     last = found[-2][0]
