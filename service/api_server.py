@@ -23,11 +23,24 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Tells when it is done."""
         await super().startup(sockets)
         self.ready.set()
+
+    def stop(self) -> None:
+        """Answer what is being answered, and end."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        """uvicorn's looks ten times a second whether it is to end, and does once a second what there is to do."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._stopped.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -85,7 +98,7 @@ class ApiServer:
     async def close(self) -> None:
         """Answer what is being answered, for some seconds, and close."""
         if self._task is not None:
-            self._server.should_exit = True
+            self._server.stop()
             await asyncio.wait((self._task,), timeout=_GRACE + 1)
             if not self._task.done():
                 self._server.force_exit = True

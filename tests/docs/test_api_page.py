@@ -81,6 +81,7 @@ def replaced(text: str, written: dict[str, str]) -> str:
     return text
 
 
+@pytest.mark.peer
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="curl and jq are not installed")
 def test_every_command_of_the_tutorial_answers_what_is_shown(
     served: tuple[str, dict[str, str]], tmp_path: Path

@@ -1,7 +1,10 @@
 """The API's listener."""
 
+import asyncio
 import socket
 
+import pytest
+import uvicorn
 from fastapi import FastAPI
 
 from service.api_server import ApiServer
@@ -13,3 +16,26 @@ async def test_answers_do_not_wait_for_acknowledgements() -> None:
     await server.start()
     assert server._socket is not None and server._socket.proto == socket.IPPROTO_TCP
     await server.close()
+
+
+async def test_it_ends_when_it_is_told_to_and_keeps_its_clock_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dates of answers are of the second (RFC 9110 §6.6.1), though nobody looks at the clock ten times in each."""
+    ticks: list[int] = []
+    ticked = asyncio.Event()
+    on_tick = uvicorn.Server.on_tick
+
+    async def counted(server: uvicorn.Server, counter: int) -> bool:
+        ticks.append(counter)
+        ticked.set()
+        return await on_tick(server, counter)
+
+    monkeypatch.setattr(uvicorn.Server, "on_tick", counted)
+    server = ApiServer(FastAPI(), "127.0.0.1:0")
+    await server.start()
+    async with asyncio.timeout(5):
+        await ticked.wait()
+        ticked.clear()
+        await ticked.wait()  # a second later
+        assert ticks == [0, 0]  # the count at which uvicorn renews the date
+        await server.close()
+    assert ticks == [0, 0, 0]
