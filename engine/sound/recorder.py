@@ -4,20 +4,17 @@ The file has another name until it is whole (`name.wav.part`), so that whoever f
 """
 
 import asyncio
-import contextlib
-import os
-import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy
 
 from engine.sound.clip import Resampler
+from engine.sound.wav import WavFile
 
 if TYPE_CHECKING:
     from engine.media.codecs import Samples
@@ -45,7 +42,6 @@ for it. Ticks come late and in bunches at times: then it is behind for less."""
 _GONE: Final = 1.0
 """Seconds behind the clock or another channel that nothing but an absence explains."""
 
-_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _writers: ThreadPoolExecutor | None = None
 
 
@@ -84,7 +80,6 @@ class Recorder:
         "_frames",
         "_loop",
         "_over",
-        "_part",
         "_path",
         "_pending",
         "_quiet",
@@ -109,7 +104,6 @@ class Recorder:
         it, LONGEST at most; `end_of_silence` (s) does when all channels have been silent for so long; 0: neither.
         `rate` in Hz, that of what is heard first where 0."""
         self._path = path
-        self._part = path.with_name(path.name + ".part")
         self._duration = min(duration or LONGEST, LONGEST)
         self._silence = end_of_silence
         self.rate = rate
@@ -120,7 +114,7 @@ class Recorder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Future[str] | None = None
         self._result: asyncio.Task[Recording] | None = None
-        self._file: FileIO | None = None
+        self._file = WavFile(path, channels)
         self._writing: asyncio.Future[None] | None = None
         self._pending: list[bytes] = []
         self._frames = 0
@@ -144,7 +138,7 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
         self._started = self._clock()
-        self._write(self._open)
+        self._follow(self._loop.run_in_executor(_threads(), self._file.open))
 
     async def over(self) -> str:
         """Waits until it has ended: "duration", "silence", "error", or what `stop` was told."""
@@ -194,15 +188,19 @@ class Recorder:
         if sum(map(len, self._pending)) > _WAITING * self.rate * 2 * len(self._channels):
             self._fail("the disk is too slow")
         elif self._writing is None:
-            self._write(self._append)
+            self._write()
 
-    def _write(self, work: Callable[[bytes], None]) -> None:
-        """Has the thread do one thing. The next comes when that is done: chunks stay in order."""
+    def _write(self) -> None:
+        """Has the thread write what there is."""
         assert self._loop is not None
         data = b"".join(self._pending)
         self._pending.clear()
-        self._writing = self._loop.run_in_executor(_threads(), work, data)
-        self._writing.add_done_callback(self._written)
+        self._follow(self._loop.run_in_executor(_threads(), self._file.append, data))
+
+    def _follow(self, writing: "asyncio.Future[None]") -> None:
+        """The thread is at work: nothing else is given to it until that is done, so that chunks stay in order."""
+        self._writing = writing
+        writing.add_done_callback(self._written)
 
     def _written(self, done: "asyncio.Future[None]") -> None:
         self._writing = None
@@ -212,7 +210,7 @@ class Recorder:
         if error is not None:
             self._fail(str(error)[:300])
         elif self._pending and self._result is None:
-            self._write(self._append)
+            self._write()
 
     def _fail(self, why: str) -> None:
         self._error = self._error or why
@@ -246,56 +244,9 @@ class Recorder:
         assert self._loop is not None
         rest = b"".join(self._pending)
         self._pending.clear()
-        size, error = await self._loop.run_in_executor(_threads(), self._close, rest)
-        ended_by = "error" if error else self._ended_by
-        width = 2 * len(self._channels)
-        seconds = (size - _HEADER.size) / width / (self.rate or 8000)
-        return Recording(self._path, seconds, size, ended_by, error)
-
-    # In a thread from here on, one of these at a time.
-
-    def _open(self, _: bytes) -> None:
-        self._file = FileIO(self._part, "w")
-        _all(self._file, self._header(0))
-
-    def _append(self, data: bytes) -> None:
-        assert self._file is not None
-        _all(self._file, data)
-
-    def _close(self, rest: bytes) -> tuple[int, str]:
-        """Writes what is left and the header, and renames the file. Its size, and what went wrong before."""
-        error = self._error
-        if self._file is None:
-            raise OSError(error or "the file was not made")
-        try:
-            with self._file as file:
-                try:
-                    _all(file, rest)
-                except OSError as full:
-                    error = error or str(full)[:300]
-                width = 2 * len(self._channels)
-                samples = max(file.seek(0, os.SEEK_END) - _HEADER.size, 0) // width
-                file.truncate(_HEADER.size + samples * width)
-                file.seek(0)
-                _all(file, self._header(samples * width))
-            self._part.replace(self._path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._part.unlink()
-            raise
-        return _HEADER.size + samples * width, error
-
-    def _header(self, size: int) -> bytes:
-        rate, channels = self.rate or 8000, len(self._channels)
-        form = (16, 1, channels, rate, rate * channels * 2, channels * 2, 16)
-        return _HEADER.pack(b"RIFF", 36 + size, b"WAVE", b"fmt ", *form, b"data", size)
-
-
-def _all(file: FileIO, data: bytes) -> None:
-    """Writes all of it: a disk that gets full takes a part first."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
+        size, seconds, full = await self._loop.run_in_executor(_threads(), self._file.finish, rest, self.rate or 8000)
+        error = self._error or full
+        return Recording(self._path, seconds, size, "error" if error else self._ended_by, error)
 
 
 class Channel:

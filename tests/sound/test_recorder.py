@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import wave
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy
 import pytest
 from numpy.typing import NDArray
 
-from engine.sound import recorder as module
+from engine.sound import wav
 from engine.sound.recorder import Recorder, Recording
 from tests.sound.signals import sine
 
@@ -201,7 +202,7 @@ async def test_a_file_that_cannot_be_made(call: Call, tmp_path: Path) -> None:
         await recorder.stop()
 
 
-class FullDisk(module.FileIO):
+class FullDisk(FileIO):
     """Takes 30,000 octets."""
 
     def write(self, data: Any) -> int:
@@ -214,7 +215,7 @@ class FullDisk(module.FileIO):
 async def test_a_full_disk_ends_it_with_what_there_is_and_the_call_goes_on(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "FileIO", FullDisk)
+    monkeypatch.setattr(wav, "FileIO", FullDisk)
     said = sine(440, 3.0, 8000)
     recorder = call.record(tmp_path / "a.wav")
     call.say(said)
