@@ -1,7 +1,8 @@
 """One clock for the sound of all calls: every stream has a turn every 20 ms, without a task or a timer of its own.
 
-The 20 ms are cut into slots of 2 ms, and a stream keeps the slot that it got: two hundred calls are twenty packets
-every 2 ms in place of two hundred at once, each of which would wait for those before it. Turns are counted from a fixed
+The 20 ms are cut into slots of 4 ms, and a stream keeps the slot that it got: two hundred calls are forty packets
+every 4 ms in place of two hundred at once, each of which would wait for those before it. (Finer slots cost more: waking
+the loop takes as long as ten packets, `benchmarks/media.py` has the figures.) Turns are counted from a fixed
 beginning, so that no delay of one turn moves the next; which turn it is also says what the time is, and RTP timestamps
 are made of it (RFC 3550 §5.1: they follow the sampling clock, not the moment of sending).
 """
@@ -13,7 +14,7 @@ from typing import Final, Protocol
 FRAME: Final = 0.02
 """Seconds between two turns of one stream."""
 
-SLOTS: Final = 10
+SLOTS: Final = 5
 """Slots of a frame."""
 
 STEP: Final = FRAME / SLOTS
