@@ -42,9 +42,11 @@ ROOT = Path(__file__).parent
 _FIXED_PORTS = {"api/test_tutorials.py"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What one process has to run, where several share the tests (pytest-xdist): each file is one lot, and all that
     call with programs on fixed ports are one."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
     for item in items:
         file = item.path.relative_to(ROOT).as_posix()
         lot = "peers" if file.startswith("peers/") or file in _FIXED_PORTS else file
