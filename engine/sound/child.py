@@ -62,11 +62,12 @@ async def run(arguments: Sequence[str], text: str, largest: int, seconds: float)
 
 
 async def _write(pipe: asyncio.StreamWriter, data: bytes) -> None:
-    with contextlib.suppress(ConnectionError):  # it has ended without reading all; its status says why
+    # It may have ended without reading all; its status says why. uvloop has a RuntimeError for a pipe that is closed.
+    with contextlib.suppress(ConnectionError, RuntimeError):
         pipe.write(data)
         await pipe.drain()
     pipe.close()
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(ConnectionError, RuntimeError):
         await pipe.wait_closed()
 
 
