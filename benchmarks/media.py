@@ -25,7 +25,7 @@ from multiprocessing.synchronize import Event
 
 import numpy
 
-from benchmarks.proc import cpu_ns, machine, pin, udp_drops, waited_ns
+from benchmarks.proc import cpu_ns, machine, pin, waited_ns
 from engine.media.codecs import Codec, Samples, by_name
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
@@ -159,9 +159,10 @@ class Result:
     within: float
     """Share of packets within 2 ms."""
     skipped: int
+    lost: int
+    """Packets that left and did not arrive."""
     waited: float
     """Share of the time in which the program wanted its core and did not have it."""
-    drops: int
 
     def line(self) -> str:
         """In a line."""
@@ -171,8 +172,8 @@ class Result:
         return (
             f"{self.kind} {self.codec}, {self.calls} calls: {timing if p50 or p99 else ''}{self.cpu_us:.1f} us CPU a "
             f"packet, {self.share:.3%} of a core a call, {1 / self.share:.0f} calls a core; {self.packets} packets in "
-            f"{self.seconds:.0f} s, {self.skipped} turns left out, {self.drops} datagrams dropped, "
-            f"waited {self.waited:.1%}"
+            f"{self.seconds:.0f} s, {self.skipped} turns left out, {self.lost} lost, waited"
+            f" {self.waited:.1%}"
         )
 
 
@@ -221,7 +222,7 @@ def measure(kind: str, codec: Codec, calls: int, seconds: float) -> Result:
             else:
                 time.sleep(SETTLE)
             told(process)
-            drops, began, pids = udp_drops(), time.monotonic(), [process.pid]
+            began, pids = time.monotonic(), [process.pid]
             cpu, waited, before = cpu_ns(pids), waited_ns(pids), told(process)
             if sock is not None:
                 found = arrivals(sock, seconds)
@@ -250,14 +251,17 @@ def measure(kind: str, codec: Codec, calls: int, seconds: float) -> Result:
         deviations=(cuts[0], cuts[1], cuts[2], cuts[3]),
         within=float((off <= 2000).mean()) if len(off) else 0.0,
         skipped=after[1] - before[1],
+        lost=gaps(found),
         waited=waited / 1e9 / took,
-        drops=udp_drops() - drops,
     )
 
 
-def arrivals(sock: socket.socket, seconds: float) -> dict[int, list[tuple[int, int]]]:
-    """Of every stream (SSRC), each packet's timestamp and the moment of its arrival (ns)."""
-    found: dict[int, list[tuple[int, int]]] = {}
+Arrivals = dict[int, list[tuple[int, int, int]]]
+
+
+def arrivals(sock: socket.socket, seconds: float) -> Arrivals:
+    """Of every stream (SSRC), each packet's sequence number, timestamp, and moment of arrival (ns)."""
+    found: Arrivals = {}
     end = time.monotonic() + seconds
     sock.setblocking(False)
     space = socket.CMSG_SPACE(16)
@@ -268,17 +272,23 @@ def arrivals(sock: socket.socket, seconds: float) -> dict[int, list[tuple[int, i
             while True:
                 data, extra, _, _ = sock.recvmsg(2048, space)
                 seconds_part, nanoseconds = struct.unpack("qq", extra[0][2])
-                _, _, _, timestamp, ssrc = _HEADER.unpack_from(data)
-                found.setdefault(ssrc, []).append((timestamp, seconds_part * 1_000_000_000 + nanoseconds))
+                _, _, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
+                moment = seconds_part * 1_000_000_000 + nanoseconds
+                found.setdefault(ssrc, []).append((sequence, timestamp, moment))
     return found
 
 
-def deviations(found: dict[int, list[tuple[int, int]]], clock: int) -> "numpy.typing.NDArray[numpy.float64]":
+def gaps(found: Arrivals) -> int:
+    """Packets that are missing between the first and the last of a stream."""
+    return sum(((each[-1][0] - each[0][0]) & 0xFFFF) + 1 - len(each) for each in found.values())
+
+
+def deviations(found: Arrivals, clock: int) -> "numpy.typing.NDArray[numpy.float64]":
     """Microseconds that each packet lies from its place, without a sign."""
     parts = []
     for packets in found.values():
-        stamps = numpy.unwrap(numpy.array([stamp for stamp, _ in packets], dtype=numpy.float64), period=1 << 32)
-        times = numpy.array([when - packets[0][1] for _, when in packets], dtype=numpy.float64)
+        stamps = numpy.unwrap(numpy.array([stamp for _, stamp, _ in packets], dtype=numpy.float64), period=1 << 32)
+        times = numpy.array([when - packets[0][2] for _, _, when in packets], dtype=numpy.float64)
         places = times - (stamps - stamps[0]) * (1e9 / clock)
         parts.append(numpy.abs(places - numpy.median(places)) / 1000)
     return numpy.concatenate(parts) if parts else numpy.zeros(0)
@@ -316,7 +326,7 @@ def main(words: list[str]) -> int:
                 continue
             for calls in asked.calls or ([200, 800] if kind == "play" else [200]):
                 result = measure(kind, codec, calls, asked.seconds)
-                faults += result.drops + result.skipped
+                faults += result.lost + result.skipped
                 print(result.line(), flush=True)
     return int(faults > 0)
 

@@ -81,7 +81,7 @@ class MediaPort:
         port = self._open_port()
         self._begin(now_id)
         body, agreed = negotiation.answer(
-            offer, self._host, port, self._session_id, self._version, previous=self._agreed
+            offer, self._host, port, self._session_id, self._version, self._codecs, self._agreed
         )
         self._say(body)
         self._agree(agreed)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from engine.media.codecs import G722, PCMA
 from engine.media.plane import Plane
 from engine.media.port import MediaPort, NotAcceptable
 from engine.media.ports import NoPortError, PortPool
@@ -99,6 +100,23 @@ def test_a_late_offer_and_its_answer(pool: PortPool) -> None:
     assert port.agreed is not None
     assert port.agreed.remote == (PEER, 4000)
     assert origin(port.offer()) == f"o=- 7 8 IN IP4 {HOST}"  # PCMU is offered too, now
+    port.close()
+
+
+def test_a_port_speaks_the_codecs_that_it_is_given(pool: PortPool) -> None:
+    wide = offer().replace(b"RTP/AVP 0 101", b"RTP/AVP 9 0 101")
+    port = MediaPort.open(pool, HOST, codecs=(G722, PCMA))
+    port.answer(wide, 7)
+    assert port.agreed is not None and port.agreed.codec is G722
+    assert b" 9 8 101\r\n" in port.offer()
+    port.close()
+    port = MediaPort.open(pool, HOST, codecs=(PCMA,))
+    with pytest.raises(NotAcceptable):
+        port.answer(wide, 7)
+    assert b" 8 101\r\n" in port.offer(7, ["PCMU", "G729"])  # nothing that is wanted is spoken here
+    port.close()
+    port = MediaPort.open(pool, HOST, codecs=(G722, PCMA))
+    assert b" 8 101\r\n" in port.offer(7, ["pcma", "PCMU"])
     port.close()
 
 
