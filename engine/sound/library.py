@@ -5,6 +5,7 @@ nor PyAV is loaded before the first sound is asked for.
 """
 
 import asyncio
+import importlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -59,6 +60,7 @@ class SoundLibrary:
         "_fetch",
         "_folder",
         "_largest",
+        "_loaded",
         "_longest",
         "_national",
         "_pool",
@@ -94,6 +96,7 @@ class SoundLibrary:
         self._under_way: dict[Hashable, _UnderWay] = {}
         self._tasks: set[asyncio.Task[Clip]] = set()
         self._closed = False
+        self._loaded = False
 
     @property
     def size(self) -> int:
@@ -104,6 +107,7 @@ class SoundLibrary:
         """A file's name below the folder, a web address, or a tone (`engine.sound.tones`). Raises SoundError."""
         if not source or len(source) > LONGEST_NAME:
             raise SoundError("a sound is a file's name, a web address or a tone; this is empty or very long")
+        await self._ready()
         if source.startswith("tone:"):
             return await self._tone(source)
         if web.is_address(source):
@@ -118,6 +122,7 @@ class SoundLibrary:
         """`text` (plain, or SSML) spoken by a voice. Raises SoundError: wrong SSML, nobody who speaks the language."""
         wanted = wish(language, gender, voice)
         words = ssml.read(text)
+        await self._ready()
 
         async def speak() -> "Clip":
             return await (await find(self._voices, wanted)).speak(words, wanted)
@@ -133,6 +138,12 @@ class SoundLibrary:
         self._cache.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _ready(self) -> None:
+        """Loads numpy, soxr and PyAV, once, in a thread: all calls would stand still for up to half a second."""
+        if not self._loaded:
+            await self._in_thread(lambda: importlib.import_module("engine.sound.files"))
+            self._loaded = True
 
     async def _tone(self, source: str) -> Sound:
         from engine.sound import tones

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +152,7 @@ async def test_one_who_hangs_up_leaves_the_others_their_sound(tmp_path: Path) ->
     fetch = Web()
     fetch.hold = asyncio.Event()
     library = SoundLibrary(tmp_path, fetch=fetch)
+    await library.load("tone:425")  # libraries are loaded: both get as far as the fetch in one turn of the loop
     first, second = (asyncio.create_task(library.load("http://x/a.wav")) for _ in range(2))
     await asyncio.wait_for(fetch.begun.wait(), 5)
     first.cancel()
@@ -281,3 +284,29 @@ async def test_the_loop_goes_on_while_a_sound_is_made(tmp_path: Path, monkeypatc
     asyncio.get_running_loop().call_later(0.01, turned)  # nothing sets it where the loop is held up
     assert (await loading).seconds == 1
     await library.close()
+
+
+def test_nothing_heavy_is_loaded_before_the_first_sound_and_then_not_by_the_loop() -> None:
+    program = """
+import asyncio, sys, threading
+from engine.sound.library import SoundLibrary
+from engine.sound.speech import voices
+voices()
+assert not {"numpy", "soxr", "av"} & set(sys.modules), "loaded at start"
+
+class Watch:  # of each import: who does it
+    def find_spec(self, name, path=None, target=None):
+        if name in ("numpy", "soxr", "av"):
+            assert threading.current_thread() is not threading.main_thread(), name
+
+sys.meta_path.insert(0, Watch())
+
+async def main():
+    library = SoundLibrary("/tmp")
+    await library.load("tone:425")
+    await library.close()
+
+asyncio.run(main())
+assert {"numpy", "soxr", "av"} <= set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
