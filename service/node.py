@@ -31,7 +31,8 @@ from routing.directory import Directory
 from routing.health import HealthBoard
 from routing.hunt import Router
 from routing.settings import RoutingSettings
-from service.intake import Intake, Users
+from service.intake import Intake
+from service.logins import Users
 from service.management import Management
 from service.sounds import recordings, sound_library
 from service.storage import Storage
@@ -187,7 +188,7 @@ class Node:
         self.router.settings = routing
         self.env.routing = routing
         self.intake.routing = routing
-        self.intake.set_users(*_logins(configuration))
+        self.intake.logins.set_users(*_logins(configuration))
         self.env.webhook.allow_private = configuration.settings.webhook.allow_private
         self._provider_changed(None)
         return self._differences(configuration)

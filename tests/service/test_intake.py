@@ -356,13 +356,13 @@ def test_credentials_that_were_overheard_are_worth_nothing(run: Run) -> None:
         one, stranger, thief = await bench.phone(ONE), await bench.phone(GUEST), await bench.wire("127.0.0.13")
         engine = await bench.engine(sip=USERS, **bench.providers(one))
         overheard: list[str] = []
-        verify = engine.node.intake._judge
+        verify = engine.node.intake.logins.judge
 
-        def listen(shown: Any, call: Any) -> Any:
-            overheard.extend(shown)
-            return verify(shown, call)
+        def listen(request: Any, *more: Any) -> Any:
+            overheard.extend(request.lines("Authorization"))
+            return verify(request, *more)
 
-        engine.node.intake._judge = listen
+        engine.node.intake.logins.judge = listen
         leg, outcome = await stranger.call(engine.address, FOREIGN, username="desk", password="s3cret")
         assert outcome.kind == "answered"
         stolen = f"Authorization: {overheard[-1]}"

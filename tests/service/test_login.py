@@ -88,7 +88,7 @@ def test_a_flood_of_guests_that_could_log_in_is_counted_and_bounded(run: Run) ->
             wire.send(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)
         await bench.until(lambda: engine.node.directory.refused.get("foreign_from_guest") == 300)
         assert 1 <= len(engine.log.named("call refused")) <= 30
-        assert len(engine.node.intake._asked) <= 4096
+        assert len(engine.node.intake.logins._asked) <= 4096
 
     run(test)
 

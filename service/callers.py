@@ -1,0 +1,46 @@
+"""Who a request says that it is from."""
+
+from contextlib import suppress
+
+from engine.sip.grammar import ParseError
+from engine.sip.message import Request
+from engine.sip.name_addr import NameAddr
+from engine.sip.uri import SipUri, TelUri
+from routing.admission import Source
+from routing.directory import Directory
+from routing.normalise import dialled
+from routing.settings import RoutingSettings
+
+
+def caller_of(
+    request: Request, source: Source, routing: RoutingSettings, directory: Directory
+) -> tuple[str, str, bool]:
+    """The caller's number and name, and whether it wants to stay unknown. A trunk's and a client's P-Asserted-Identity
+    is believed (RFC 3325 §5), a guest's is not."""
+    headers = request.first
+    private = "Privacy" in headers and "id" in (word.strip() for word in request.get("Privacy").lower().split(";"))
+    address = None
+    if source.kind != "guest" and "P-Asserted-Identity" in headers:
+        with suppress(ParseError):
+            address = request.address("P-Asserted-Identity")
+    try:
+        shown = request.address("From")
+        anonymous = shown.uri_text[:14].lower() == "sip:anonymous@"
+        private = private or anonymous
+        if address is None:
+            if anonymous:
+                return "", "", True  # RFC 3323 §4.1.1.3: it is nobody's name or number
+            address = shown
+        return _number(address, routing, directory), address.display, private
+    except ParseError:
+        return "", "", private
+
+
+def _number(address: NameAddr, routing: RoutingSettings, directory: Directory) -> str:
+    uri = address.uri
+    if not isinstance(uri, SipUri | TelUri):
+        return ""
+    named = dialled(uri, routing, directory.numbers)
+    if named.kind == "number":
+        return named.number
+    return uri.user_text if isinstance(uri, SipUri) else uri.number

@@ -1,0 +1,102 @@
+"""Clients that log in: what they are asked for, and what their credentials are worth (RFC 3261 §22)."""
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from engine.sip.digest import DigestServer, Verdict
+from engine.sip.message import Request
+from flows.contracts import Log
+from service.stranger_log import StrangerLog
+
+Users = dict[tuple[str, str], str]  # (realm, username) -> password
+
+NO_LOGIN = Verdict(False, "", "missing")
+# Credentials that another challenge would not mend: they were made for this request and are not good. Those with a
+# nonce or an algorithm of yesterday (`stale`, `replayed`, `algorithm`) get a new one.
+_WRONG = ("user", "password", "uri", "malformed")
+_ASKED_MOST = 4096
+
+
+class Logins:
+    """The clients that may log in. `clock`: monotonic seconds."""
+
+    def __init__(
+        self, clock: Callable[[], float], log: Log, strangers: StrangerLog, users: Users, algorithms: Sequence[str]
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._strangers = strangers
+        self._users: Users = {}
+        self._digests: dict[str, DigestServer] = {}
+        self._algorithms: Sequence[str] = ()
+        self._asked: dict[tuple[str, str], None] = {}  # requests that were challenged, by address and Call-ID
+        self.set_users(users, algorithms)
+
+    def set_users(self, users: Users, algorithms: Sequence[str]) -> None:
+        """The clients that may authenticate themselves, and the algorithms that they are challenged with."""
+        self._users = users
+        if list(algorithms) != list(self._algorithms):
+            self._algorithms = tuple(algorithms)
+            self._digests = {}
+        realms = dict.fromkeys(realm for realm, _ in users)
+        self._digests = {
+            realm: self._digests.get(realm) or DigestServer(realm, os.urandom(32), algorithms=algorithms)
+            for realm in realms
+        }
+
+    def judge(self, request: Request, host: str, call_id: str) -> Verdict:
+        """What a guest's credentials are worth; those for another server's realm count as none."""
+        shown = request.lines("Authorization") if self._digests and "Authorization" in request.first else ()
+        found = NO_LOGIN
+        if not shown:
+            return found
+        for realm, digest in self._digests.items():
+            verdict = digest.verify(
+                shown,
+                method=request.method,
+                uri=request.uri_text,
+                body=request.body,
+                password_of=partial(self._password, realm),
+                now=self._clock(),
+            )
+            if verdict.accepted:
+                return verdict
+            if verdict.reason not in ("missing", "realm"):
+                found = verdict
+        # A nonce that has only grown old is no attempt at anything.
+        if found.reason not in ("missing", "stale"):
+            self._strangers.tell(
+                self._log.warning,
+                "",
+                "credentials refused",
+                call_id=call_id,
+                user=found.username,
+                reason=found.reason,
+                source=host,
+            )
+        return found
+
+    def _password(self, realm: str, username: str) -> str | None:
+        return self._users.get((realm, username))
+
+    def asks(self, request: Request, host: str, judged: Verdict) -> bool:
+        """Whether a stranger is asked who it is: it may be a client that has not shown its credentials yet (RFC 3261
+        §22.2). It is asked once a call; who then shows none, or wrong ones, is refused for good (§22.1)."""
+        if not self._digests or judged.reason in _WRONG:
+            return False
+        asked = (host, request.call_id)
+        if asked in self._asked:
+            return judged.stale
+        if len(self._asked) >= _ASKED_MOST:
+            del self._asked[next(iter(self._asked))]
+        self._asked[asked] = None
+        return True
+
+    def challenges(self, judged: Verdict) -> list[tuple[str, str]]:
+        """The headers of a 401."""
+        return [
+            ("WWW-Authenticate", value)
+            for digest in self._digests.values()
+            for value in digest.challenges(self._clock(), judged.stale)
+        ]
