@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 THREADS: Final = 2
 
+FETCHES: Final = 16
+"""Sounds that are fetched from the web at a time, each of up to `largest` bytes until it is decoded."""
+
 LONGEST: Final = 1800.0
 """Seconds of the longest sound that is played: of a small MP3 there may be hours."""
 
@@ -58,6 +61,7 @@ class SoundLibrary:
         "_cache",
         "_closed",
         "_fetch",
+        "_fetching",
         "_folder",
         "_largest",
         "_loaded",
@@ -95,6 +99,7 @@ class SoundLibrary:
         self._pool: ThreadPoolExecutor | None = None
         self._under_way: dict[Hashable, _UnderWay] = {}
         self._tasks: set[asyncio.Task[Clip]] = set()
+        self._fetching = asyncio.Semaphore(FETCHES)
         self._closed = False
         self._loaded = False
 
@@ -156,9 +161,17 @@ class SoundLibrary:
     async def _from_web(self, url: str) -> "Clip":
         from engine.sound import files
 
-        body = await web.fetch(url, self._fetch, self._largest)
         name = web.without_secrets(url)
-        return await self._in_thread(lambda: files.decode(body, name, self._longest, self._now))
+        try:
+            async with asyncio.timeout(web.SECONDS):
+                await self._fetching.acquire()
+        except TimeoutError:
+            raise SoundError(f"{name} was not fetched: {FETCHES} others are under way") from None
+        try:
+            body = await web.fetch(url, self._fetch, self._largest)
+            return await self._in_thread(lambda: files.decode(body, name, self._longest, self._now))
+        finally:
+            self._fetching.release()
 
     def _from_file(self, file: "files.SoundFile", source: str) -> "Clip":
         from engine.sound import files

@@ -141,6 +141,25 @@ async def test_an_address_with_too_much(tmp_path: Path) -> None:
     await library.close()
 
 
+async def test_only_so_many_are_fetched_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = Web()
+    fetch.hold = asyncio.Event()
+    library = SoundLibrary(tmp_path, fetch=fetch)
+    await library.load("tone:425")
+    waiting = [asyncio.create_task(library.load(f"http://x/{number}.wav")) for number in range(20)]
+    await asyncio.wait_for(fetch.begun.wait(), 5)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(fetch.asked) == 16
+    monkeypatch.setattr(web, "SECONDS", 0.01)
+    with pytest.raises(SoundError, match=r"http://x/late.wav was not fetched: 16 others are under way"):
+        await library.load("http://x/late.wav")
+    fetch.hold.set()
+    await asyncio.gather(*waiting)
+    assert len(fetch.asked) == 20
+    await library.close()
+
+
 async def test_without_a_way_to_the_web_addresses_say_so(tmp_path: Path) -> None:
     library = SoundLibrary(tmp_path)
     with pytest.raises(SoundError, match="not fetched from the web here"):
