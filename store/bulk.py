@@ -6,8 +6,9 @@ types, so both databases get what `tables` says.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.columns import UtcTime
+from store.times import utc_text
 
 Row = dict[str, Any]
 
@@ -28,14 +30,16 @@ _Processor = Callable[[Any], Any]
 
 
 class BulkWrite:
-    """Inserts rows of one table; with `upsert`, one whose key is there already is replaced.
+    """Inserts rows of one table; with `upsert`, one whose key is there already is replaced, but for the columns that
+    `stay` as they were: an index over such alone is not written again.
 
     Rows are dicts that have a value for every column.
     """
 
-    def __init__(self, table: sa.Table, *, upsert: bool = False) -> None:
+    def __init__(self, table: sa.Table, *, upsert: bool = False, stay: Iterable[str] = ()) -> None:
         self._table = table
         self._upsert = upsert
+        self._stay = frozenset(stay)
         self._prepared: dict[str, tuple[str, Callable[[Row], Sequence[Any]], list[tuple[int, _Processor]]]] = {}
 
     async def write(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
@@ -61,7 +65,8 @@ class BulkWrite:
         statement: Any = insert.values({column.name: sa.bindparam(column.name) for column in columns})
         if self._upsert:
             key = [column.name for column in table.primary_key]
-            changed = {column.name: statement.excluded[column.name] for column in columns if column.name not in key}
+            stay = self._stay.union(key)
+            changed = {column.name: statement.excluded[column.name] for column in columns if column.name not in stay}
             statement = statement.on_conflict_do_update(index_elements=key, set_=changed)
         compiled = statement.compile(dialect=dialect, column_keys=[column.name for column in columns])
         order: list[str] = list(compiled.positiontup)
@@ -77,14 +82,20 @@ class BulkWrite:
 def _processor(type_: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> _Processor | None:
     if isinstance(type_, UtcTime) and dialect.name == "sqlite":
         return _sqlite_time  # a call has thirty moments to write in its life
-    return type_.dialect_impl(dialect).bind_processor(dialect)
+    written = type_.dialect_impl(dialect).bind_processor(dialect)
+    if written is not None and isinstance(type_, sa.JSON):
+        return partial(_json, written, {kind: written(kind()) for kind in (dict, list)})
+    return written
 
 
 def _sqlite_time(moment: datetime | None) -> str | None:
     """As SQLAlchemy keeps moments in SQLite: in UTC, without saying so."""
-    if moment is None:
-        return None
-    return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat(" ", "microseconds")[:-6]
+    return None if moment is None else utc_text(moment)
+
+
+def _json(written: _Processor, empty: Mapping[type, Any], value: Any) -> Any:
+    """Most objects and lists of a call are empty."""
+    return written(value) if value else empty.get(type(value)) or written(value)
 
 
 def _processed(values: Sequence[Any], processors: Iterable[tuple[int, _Processor]]) -> tuple[Any, ...]:

@@ -11,8 +11,9 @@ from store.store import Transaction
 from store.tables import attempts, calls
 from store.times import api_time
 
-_CALLS = BulkWrite(calls, upsert=True)
-_ATTEMPTS = BulkWrite(attempts, upsert=True)
+# What never changes in a call's life and is in an index stays.
+_CALLS = BulkWrite(calls, upsert=True, stay=("customer_id", "node_id", "tm_create"))
+_ATTEMPTS = BulkWrite(attempts, upsert=True, stay=("provider_id", "tm_create"))
 
 _NIL = str(NIL)
 

@@ -42,6 +42,8 @@ async def spread(store: Store, platform: UUID) -> int:
     async with store.read() as connection:
         query = sa.select(webhooks).where(webhooks.c.tm_delete.is_(None), webhooks.c.enabled)
         hooks = (await connection.execute(query)).all()
+        if not hooks:
+            return 0
         newest = (await connection.execute(sa.select(sa.func.max(events.c.id)))).scalar_one() or 0
     made = 0
     for hook in hooks:

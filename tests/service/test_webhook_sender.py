@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from service.bootstrap import PLATFORM
-from service.webhook_sender import WebhookSender
+from service.webhook_sender import GATHERING, WebhookSender
 from store import deliveries, rows, tables
 from store.events import EventBell
 from store.store import Store, utc_now
@@ -124,6 +124,25 @@ async def test_an_event_is_sent_signed_and_written_down(world: World) -> None:
     assert headers["x-trunkline-event"] == "number_created"
     row = await world.told(1)
     assert (row["status"], row["last_status"], str(row["id"])) == ("delivered", 200, headers["x-trunkline-delivery"])
+
+
+async def test_while_nothing_is_on_its_way_a_burst_of_events_is_looked_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load every commit of calls rings."""
+    looks, spread = 0, deliveries.spread
+
+    async def counted(*arguments: Any) -> int:
+        nonlocal looks
+        looks += 1
+        return await spread(*arguments)
+
+    monkeypatch.setattr(deliveries, "spread", counted)
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    for number in range(50):
+        await world.happen("call_ringing", number=number)
+    assert looks <= 2 + (clock() - began) / GATHERING
 
 
 async def test_only_ones_own_events_of_the_chosen_types_are_sent(world: World) -> None:

@@ -47,6 +47,18 @@ async def test_a_call_that_is_there_is_replaced(store_url: str) -> None:
         assert await table(store, tables.calls) == [row | TALKED]
 
 
+async def test_what_a_call_is_found_by_stays_as_it_began(store_url: str) -> None:
+    """The indexes over these columns are not written again with every change of a call."""
+    row, tried = call(), attempt(UUID(int=9), UUID(int=5))
+    later = row | TALKED | {"customer_id": uuid4(), "node_id": uuid4(), "tm_create": NOW + timedelta(hours=1)}
+    async with opened(store_url) as store:
+        for rows, tries in (([row], [tried]), ([later], [tried | {"status": 486, "provider_id": uuid4()}])):
+            async with store.write() as transaction:
+                await save(transaction, rows, tries)
+        assert await table(store, tables.calls) == [row | TALKED]
+        assert await table(store, tables.attempts) == [tried | {"status": 486}]
+
+
 async def test_thousands_of_calls_are_written_at_once(store_url: str) -> None:
     rows = [call(tm_create=NOW + timedelta(microseconds=number)) for number in range(2_345)]
     async with opened(store_url) as store:
