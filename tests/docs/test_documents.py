@@ -225,7 +225,10 @@ def test_every_command_and_option_is_described() -> None:
     text = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
     group = typer.main.get_command(cli)
     missing = []
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    commands = dict(group.commands)  # type: ignore[attr-defined]
+    commands |= {f"flow {name}": command for name, command in commands["flow"].commands.items()}
+    del commands["flow"]
+    for name, command in commands.items():
         _, found, section = text.partition(f"\n## {name}\n")
         section = section.partition("\n## ")[0]
         section += text.partition("\n## ")[0]  # what all commands have

@@ -59,7 +59,7 @@ def lines_of(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
 
 def test_check_says_what_is_in_a_good_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "-c", str(DEMO)]) == 0
-    assert lines_of(capsys) == ([f"{DEMO} is in order: 2 providers, 2 routes, 2 numbers, 2 flows"], [])
+    assert lines_of(capsys) == ([f"{DEMO} is in order: 2 providers, 2 routes, 3 numbers, 3 flows"], [])
 
 
 def test_check_prints_one_line_for_each_fault_and_exits_with_1(
