@@ -1,4 +1,4 @@
-"""Who a caller is, and what becomes of a call to what it dialled."""
+"""Who a caller is, and what becomes of a call, or of a text message, to what it dialled."""
 
 from typing import Literal, NamedTuple
 
@@ -10,9 +10,11 @@ from routing.rows import NumberRow
 from routing.settings import RoutingSettings
 
 SourceKind = Literal["trunk", "client", "guest"]
+Medium = Literal["call", "message"]
 
 Cause = Literal[
     "no_call_flow",
+    "no_message_flow",
     "suspended",
     "unknown_number",
     "not_provisioned",
@@ -38,7 +40,7 @@ class Source(NamedTuple):
 
 
 class RunFlow(NamedTuple):
-    """The call is for one of our numbers: its call flow runs.
+    """The call is for one of our numbers: its call flow runs, for a message its message flow.
 
     Attributes:
         note: What the call record should say beside it; "" mostly.
@@ -83,6 +85,7 @@ _GUEST = Source("guest")
 # What refusals look like on the wire. None of them tells a stranger more than the status does.
 _ANSWERS: dict[Cause, tuple[int, str]] = {
     "no_call_flow": (480, "Temporarily Unavailable"),
+    "no_message_flow": (480, "Temporarily Unavailable"),
     "suspended": (480, "Temporarily Unavailable"),
     "unknown_number": (404, "Not Found"),
     "not_provisioned": (404, "Not Found"),
@@ -106,15 +109,19 @@ def identify(directory: Directory, settings: RoutingSettings, host: str, authent
     return _GUEST
 
 
-def admit(directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled) -> Verdict:
-    """What becomes of the call. Refusals are counted in `directory.refused`."""
-    verdict = judge(directory, settings, source, dialled)
+def admit(
+    directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled, medium: Medium = "call"
+) -> Verdict:
+    """What becomes of the call, or message. Refusals are counted in `directory.refused`."""
+    verdict = judge(directory, settings, source, dialled, medium)
     if isinstance(verdict, Refuse):
         directory.count_refusal(verdict.cause)
     return verdict
 
 
-def judge(directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled) -> Verdict:
+def judge(
+    directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled, medium: Medium = "call"
+) -> Verdict:
     """As `admit`, without counting."""
     kind = source.kind
     if kind == "guest" and not settings.allow_guests:
@@ -140,9 +147,13 @@ def judge(directory: Directory, settings: RoutingSettings, source: Source, diall
         return DialOut(target)
     status = row.status
     if status == "active":
-        if not row.call_flow_id.int:
-            warning = f"Number {target} has no call flow"
-            return _refuse("no_call_flow", f"{target} has no call flow", warning)
+        if medium == "call":
+            if not row.call_flow_id.int:
+                warning = f"Number {target} has no call flow"
+                return _refuse("no_call_flow", f"{target} has no call flow", warning)
+        elif not row.message_flow_id.int:
+            warning = f"Number {target} has no message flow"
+            return _refuse("no_message_flow", f"{target} has no message flow", warning)
         provider = source.provider
         if provider is not None and row.provider_id.int and row.provider_id.int != provider.id.int:
             return RunFlow(row, f"arrived on trunk {provider.name or provider.id}, which is not the number's own")
