@@ -1,0 +1,36 @@
+"""`media.*` of the configuration reaches the calls, and what went through them reaches their records."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from engine.media import upkeep
+from engine.outgoing_call import DialSpec
+from tests.media.fake_plane import Tape
+from tests.service.conftest import CLIENT, OURS, Run
+
+
+def test_codecs_and_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "INTERVAL", 0.02)
+
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(media={"codecs": ["PCMA"], "rtp_timeout": "300ms", "inband_digits": "never"})
+        phone = await bench.phone(CLIENT)
+        spec = DialSpec(
+            f"sip:{OURS}@{engine.address}", f"sip:{engine.address}", "<sip:a@b.example>", f"<sip:{OURS}@b.example>"
+        )
+        leg = phone.agent.dial(spec)
+        assert (await leg.outcome()).kind == "answered"
+        await leg.play(Tape(10))
+        async with asyncio.timeout(5):
+            await leg.wait_ended()
+        assert leg.media is not None and leg.media["codec"] == "PCMA"
+        await engine.quiet()
+        (record,) = engine.node.env.calls.newest(1)
+        assert record.hangup_reason == "timeout"
+        assert record.media is not None
+        assert (record.media["codec"], record.media["received"], record.media["lost"]) == ("PCMA", 10, 0)
+        assert engine.node.agent.settings.inband_digits == "never"
+
+    run(test)
