@@ -284,7 +284,8 @@ class Call:
         await self._media_orders().send_keys(digits, duration, interval, info)
 
     def attach(self, tap: "Tap") -> None:
-        """From now on `tap` hears the peer. Raises RuntimeError while our media is not open (`listen` opens it)."""
+        """From now on `tap` hears the peer, whenever our media is open. Raises RuntimeError where it is not open now
+        (`listen` opens it)."""
         self._media_orders().attach(tap)
 
     def detach(self, tap: "Tap") -> None:

@@ -27,13 +27,14 @@ class CallEnded(Exception):
 class CallMedia:
     """The media orders of one call; see `Call`, whose methods these are."""
 
-    __slots__ = ("_acknowledged", "_call", "_closed", "_inband", "_over", "_sends_events", "_stream", "keys")
+    __slots__ = ("_acknowledged", "_call", "_closed", "_inband", "_over", "_sends_events", "_stream", "_taps", "keys")
 
     def __init__(self, call: "Call") -> None:
         self._call = call
         self.keys = Keys()
         self._stream: Stream | None = None
         self._inband: Tap | None = None
+        self._taps: list[Tap] = []  # they stay while our media is given back, and hear again when it comes home
         self._sends_events = False
         self._over: asyncio.Future[str] | None = None  # what a `play` waits for
         self._closed: asyncio.Future[None] | None = None  # what an `echo` waits for
@@ -117,10 +118,13 @@ class CallMedia:
         """See `Call.attach`."""
         if self._stream is None:
             raise RuntimeError("the call's media is not open: listen to it first")
+        self._taps.append(tap)
         self._stream.attach(tap)
 
     def detach(self, tap: "Tap") -> None:
         """See `Call.detach`."""
+        if tap in self._taps:
+            self._taps.remove(tap)
         if self._stream is not None:
             self._stream.detach(tap)
 
@@ -147,6 +151,7 @@ class CallMedia:
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
         if self._call.ended:
+            self._taps.clear()
             self.on_acknowledged()
             self.keys.fail(CallEnded("the call is over"))
 
@@ -178,6 +183,8 @@ class CallMedia:
             self._stream = stream
             stream.on_key = self._pressed
             stream.on_silence = self._silent
+            for tap in self._taps:
+                stream.attach(tap)
         return stream
 
     async def _open_for_keys(self) -> Stream:
