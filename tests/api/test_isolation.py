@@ -84,9 +84,9 @@ async def test_what_belongs_to_another_does_not_exist(api_on: Api, app: FastAPI)
 
 async def test_ones_own_is_there(api_on: Api, app: FastAPI) -> None:
     """So that what is 404 to another is so because it is another's."""
+    mine = await belongings(api_on)
     for operation in every(app):
         if operation.method == "GET" and operation.parameters and operation.permission != "project_super_admin":
-            mine = await belongings(api_on)
             answer = await ask(app, operation, operation.at(mine.ids), mine.admin.key)
             assert answer.status == 200, f"{operation} on one's own: {answer.status} {answer.text}"
 
