@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from pydantic import BaseModel
 
 from config.loading import load
 from config.settings import Settings
-from engine import Call, DialSpec, Outcome, UserAgent
+from engine import Call, CallEnded, DialSpec, Outcome, UserAgent
 from flows.registry import KINDS, LATER
 from routing.candidate import dial_string
 from routing.declared import DeclaredNumber, DeclaredRoute
@@ -311,11 +312,36 @@ class Program:
 
 
 def test_the_twenty_line_programs_answer_and_forward(tmp_path: Path) -> None:
-    echo, forward = [block for block in ALL if block.info == "python program"]
+    echo, forward, _ = [block for block in ALL if block.info == "python program"]
     ports = {"5070": free_port(), "5072": free_port()}
     with Program(echo, ports, tmp_path), Program(forward, ports, tmp_path):
         outcomes = [asyncio.run(call_to("127.0.0.1", port)) for port in ports.values()]
     assert [(outcome.kind, outcome.status) for outcome in outcomes] == [("answered", 200)] * 2
+
+
+def test_the_program_that_plays_is_stopped_by_a_key(tmp_path: Path) -> None:
+    *_, tone = [block for block in ALL if block.info == "python program"]
+    port = free_port()
+
+    async def press() -> int:
+        agent = UserAgent(lambda call: None)
+        await agent.start(["udp://127.0.0.1:0"])
+        try:
+            uri = f"sip:anybody@127.0.0.1:{port}"
+            leg = agent.dial(DialSpec(uri, uri, "<sip:tester@127.0.0.1>", f"<{uri}>", no_reply_timeout=10))
+            assert (await leg.outcome()).kind == "answered"
+            with suppress(CallEnded):  # a key counts from its first packet: the end may come before the last
+                await leg.send_keys("1#", 0.06, 0.06)
+            await asyncio.wait_for(leg.wait_ended(), 10)
+            assert leg.media is not None
+            return int(leg.media["received"])
+        finally:
+            await agent.stop()
+
+    with Program(tone, {"5074": port}, tmp_path) as program:
+        assert asyncio.run(press()) > 5
+        assert program.process.stdout is not None
+        assert program.process.stdout.readline() == "pressed #\n"
 
 
 @pytest.mark.parametrize(
