@@ -29,6 +29,8 @@ def _check_tone(text: str) -> None:
 
 def _spoken(text: str) -> str:
     """Plain text, or SSML that is in order. Raises ValueError."""
+    if "\x00" in text:  # PostgreSQL keeps none, and nobody speaks one
+        raise ValueError("holds a NUL character; remove it")
     if PLACEHOLDER not in text:
         try:
             ssml.read(text)
