@@ -12,6 +12,7 @@ import httpx
 
 from flows.address import Address
 from flows.call_log import CallLog
+from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.program import Program
 from flows.recordings import Recordings
@@ -93,6 +94,7 @@ class FlowEnvironment:
         sounds: Where sounds and speech come from; None: nothing is played.
         watch: Who is shown each action; None: nobody.
         recordings: Where calls are recorded to; None: nothing is.
+        conferences: Rooms in which calls hear one another; None: there are none.
         charging: Who takes money for calls; None: nobody does.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
     """
@@ -118,6 +120,7 @@ class FlowEnvironment:
     charging: Charging | None = None
     sounds: Sounds | None = None
     recordings: Recordings | None = None
+    conferences: Conferences | None = None
     watch: Watch | None = None
 
     def __post_init__(self) -> None:
@@ -126,4 +129,6 @@ class FlowEnvironment:
 
     async def close(self) -> None:
         """Ends everything that runs beside the calls."""
+        if self.conferences is not None:
+            self.conferences.close()
         await self.tasks.close()

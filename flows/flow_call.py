@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from flows.actions import answering
 from flows.actions.call import call as call_action
+from flows.actions.conference import conference_join as conference_action
 from flows.actions.connect import connect as connect_action
 from flows.actions.fetch import fetch as fetch_action
 from flows.actions.webhook import webhook_send as webhook_action
@@ -14,6 +15,7 @@ from flows.flow_sound import SoundMethods
 from flows.interpreter import execute, hang_up
 from flows.options import (
     CallOptions,
+    ConferenceJoinOptions,
     ConnectOptions,
     FetchOptions,
     NoOptions,
@@ -153,6 +155,12 @@ class FlowCall(SoundMethods):
         if ended is not None:
             self.result = ended
         return self._run.variables.get("connect.status")
+
+    async def conference_join(self, conference_id: str) -> str:
+        """Talks with those in the conference until that is over; returns `conference.status`."""
+        self._count()
+        await conference_action(self._run, ConferenceJoinOptions(conference_id=conference_id))
+        return self._run.variables.get("conference.status")
 
     def call(
         self,

@@ -76,6 +76,7 @@ class Flow(BaseModel):
             [Part(action.id, action.next_id, action.type, action.option) for action in self.actions],
             medium=context.get("medium", "call"),
             known_flows=context.get("flows"),
+            known_others=context.get("others"),
         )
         faults += self._on_complete_faults(context.get("flows"))
         for index, option in enumerate(options):
@@ -100,7 +101,9 @@ class Flow(BaseModel):
         title = f"{self.title}, action {index + 1} (call)"
         document = {"name": title[:255], "actions": option.actions}
         try:
-            self._inline[index] = read_flow(document, flows=context.get("flows"), nested=nested)
+            self._inline[index] = read_flow(
+                document, flows=context.get("flows"), others=context.get("others"), nested=nested
+            )
         except FlowError as error:
             return error.faults
         return []
@@ -129,15 +132,23 @@ class Flow(BaseModel):
 
 
 def read_flow(
-    document: object, *, flows: Any = None, medium: Medium = "call", nested: int = 0, title: str = ""
+    document: object,
+    *,
+    flows: Any = None,
+    others: Any = None,
+    medium: Medium = "call",
+    nested: int = 0,
+    title: str = "",
 ) -> Flow:
-    """A flow from a document. `flows` holds the ids and names that may be referred to (None: unknown, not checked).
+    """A flow from a document. `flows` holds the ids and names that may be referred to (None: unknown, not checked),
+    `others` those of queues (`queue_id`) and conferences (`conference_id`), each where it is known.
 
     Raises FlowError, and nothing else, with every fault.
     """
     try:
         return Flow.model_validate(
-            document, context={"flows": flows, "medium": medium, "nested": nested, "title": title}
+            document,
+            context={"flows": flows, "others": others, "medium": medium, "nested": nested, "title": title},
         )
     except ValidationError as error:
         raise FlowError(list(_faults(document, error, title))) from None

@@ -7,6 +7,7 @@ from typing import Any
 from flows.actions.answering import answer, hangup, progress, redirect, reject, ringing
 from flows.actions.call import call
 from flows.actions.conditions import condition_caller, condition_datetime, condition_variable
+from flows.actions.conference import conference_join
 from flows.actions.connect import connect
 from flows.actions.control import block, branch, empty, fetch_flow, goto, sleep, stop, variable_set
 from flows.actions.digits import digits_receive, digits_send
@@ -18,6 +19,7 @@ from flows.options import (
     BranchOptions,
     CallerConditionOptions,
     CallOptions,
+    ConferenceJoinOptions,
     ConnectOptions,
     DatetimeConditionOptions,
     DigitsReceiveOptions,
@@ -94,6 +96,7 @@ KINDS: dict[str, Kind] = {
     "echo": Kind(echo, EchoOptions, waits=True, answers=True),
     "digits_receive": Kind(digits_receive, DigitsReceiveOptions, waits=True, sounds=True),
     "digits_send": Kind(digits_send, DigitsSendOptions, waits=True, sounds=True),
+    "conference_join": Kind(conference_join, ConferenceJoinOptions, waits=True),
     "webhook_send": Kind(webhook_send, WebhookOptions, waits=True, media=_ANY),
     "recording_start": Kind(recording_start, RecordingStartOptions, waits=True, sounds=True),
     "recording_stop": Kind(recording_stop, waits=True),
@@ -106,7 +109,6 @@ KINDS: dict[str, Kind] = {
 
 LATER = frozenset(
     {
-        "conference_join",
         "message_send",
         "queue_join",
         "transfer",

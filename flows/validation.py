@@ -3,7 +3,7 @@
 Works on plain parts, so that the model and the compiler share it. Finds all faults in one go.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -44,16 +44,21 @@ def check_actions(
     *,
     medium: Medium = "call",
     known_flows: Container[str] | None = None,
+    known_others: Mapping[str, Container[str]] | None = None,
 ) -> tuple[list[Options], list[Fault]]:
-    """The options of each action, and what is wrong with the flow called `flow`."""
+    """The options of each action, and what is wrong with the flow called `flow`. `known_others`: what the fields of
+    options may refer to, by their names (`queue_id`, `conference_id`)."""
     check = _Check(flow, parts)
     places = _places(check)
     options = [_options(check, index, medium) for index in range(len(parts))]
     _jumps(check, options, places)
     if not check.faults:
         _reach(check, options, places)
+    known = dict(known_others or {})
     if known_flows is not None:
-        _flow_references(check, options, known_flows)
+        known["flow_id"] = known_flows
+    for field, there in known.items():
+        _references(check, options, field, there)
     return options, check.faults
 
 
@@ -162,9 +167,10 @@ def _following(
         yield index + 1
 
 
-def _flow_references(check: _Check, options: Sequence[Options], known: Container[str]) -> None:
+def _references(check: _Check, options: Sequence[Options], field: str, known: Container[str]) -> None:
+    what = field.removesuffix("_id")
     for index, option in enumerate(options):
-        reference = getattr(option, "flow_id", "")
+        reference = getattr(option, field, "")
         if reference and "${" not in reference and reference not in known:
-            problem = f"there is no flow '{printable(reference)}'; write the id or the name of a flow"
-            check.fault(index, ("option", "flow_id"), problem)
+            problem = f"there is no {what} '{printable(reference)}'; write the id or the name of a {what}"
+            check.fault(index, ("option", field), problem)

@@ -10,6 +10,7 @@ from flows.options.conditions import CallerConditionOptions, DatetimeConditionOp
 from flows.options.control import BranchOptions, FetchFlowOptions, GotoOptions, SleepOptions, VariableSetOptions
 from flows.options.dialling import CallOptions, ConnectOptions
 from flows.options.digits import DigitsReceiveOptions, DigitsSendOptions
+from flows.options.joining import ConferenceJoinOptions, QueueJoinOptions
 from flows.options.recording import RecordingStartOptions
 from flows.options.sound import EchoOptions, PlayOptions, TalkOptions
 from flows.options.web import FetchOptions, WebhookOptions
@@ -22,6 +23,7 @@ __all__ = [
     "BranchOptions",
     "CallOptions",
     "CallerConditionOptions",
+    "ConferenceJoinOptions",
     "ConnectOptions",
     "DatetimeConditionOptions",
     "DigitsReceiveOptions",
@@ -35,6 +37,7 @@ __all__ = [
     "Options",
     "PlayOptions",
     "ProgressOptions",
+    "QueueJoinOptions",
     "RecordingStartOptions",
     "RedirectOptions",
     "Reference",

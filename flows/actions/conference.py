@@ -1,0 +1,43 @@
+"""conference_join: the caller talks with others."""
+
+from flows.conferences import RoomFullError
+from flows.contracts import CallEnded
+from flows.options import ConferenceJoinOptions
+from flows.run import ActionError, Run
+
+
+async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:
+    """Answers, and talks with those who are in the conference until it is over. Sets `conference.status` (joined,
+    timeout, full, failed), `conference.members` (how many there were when it joined) and `conference.duration`
+    (seconds)."""
+    if run.over:
+        raise CallEnded("the call is over")
+    tell = run.variables.tell
+    tell("conference.status", "failed")
+    tell("conference.duration", "0")
+    conferences = run.env.conferences
+    if conferences is None:
+        raise ActionError("this service holds no conferences")
+    conference = conferences.finder.conference(option.conference_id, run.customer_id)
+    if conference is None:
+        raise ActionError(f"there is no conference {option.conference_id!r}")
+    began: float | None = None
+
+    def joined(members: int) -> None:
+        nonlocal began
+        began = run.env.clock()
+        tell("conference.status", "joined")
+        tell("conference.members", str(members))
+
+    try:
+        ended = await conferences.attend(conference, run.call, run.record.id, run.record.source, joined)
+        if ended == "timeout":
+            tell("conference.status", "timeout")
+    except RoomFullError as error:
+        tell("conference.status", "full")
+        raise ActionError(str(error)) from None
+    finally:
+        if began is not None:
+            seconds = int(run.env.clock() - began)
+            tell("conference.duration", str(seconds))
+            run.record.note(f"conference {conference.name or conference.id}: {seconds} s")
