@@ -1,0 +1,284 @@
+"""The embedded anchor by its sockets: what passes, what does not, and what is left."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
+from engine.media.plane import Plane
+from engine.media.ports import PortPool
+from engine.media.relay import Relay, Relays
+from engine.sip import sdp
+from tests.engine.simulated import Air
+
+ENGINE, SIX = "127.0.3.1", "::1"
+RTP = b"\x80\x08" + bytes(170)
+RTCP = b"\x80\xc8" + bytes(26)
+
+
+class Side:
+    """One side's sockets, RTP and RTCP, at adjoining ports."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        while True:
+            self.rtp, self.rtcp = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+            self.rtp.bind((host, 0))
+            self.port = self.rtp.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                self.rtcp.bind((host, self.port + 1))
+                break
+        for sock in (self.rtp, self.rtcp):
+            sock.setblocking(False)
+        self.told: sdp.SessionDescription
+
+    def body(self, *streams: str, host: str = "") -> bytes:
+        family = "IP6" if ":" in (host or self.host) else "IP4"
+        lines = streams or (f"m=audio {self.port} RTP/AVP 8",)
+        head = f"v=0\r\no=- 1 1 IN {family} {self.host}\r\ns=-\r\nc=IN {family} {host or self.host}\r\nt=0 0\r\n"
+        return (head + "".join(f"{line}\r\n" for line in lines)).encode()
+
+    def target(self, stream: int = 0) -> tuple[str, int]:
+        media = self.told.media[stream]
+        return self.told.address_of(media), media.port
+
+    def heard(self, rtcp: bool = False) -> list[bytes]:
+        found = []
+        with suppress(BlockingIOError):
+            while True:
+                found.append((self.rtcp if rtcp else self.rtp).recv(4096))
+        return found
+
+
+class World:
+    def __init__(self) -> None:
+        self.air = Air()
+        self.pool = PortPool([ENGINE, SIX], 34_000, 35_999)
+        self.plane = Plane(self.air.loop, self.air.loop.time, rtp_timeout=60.0)
+        self.relays = Relays(self.pool, self.air.loop, self.plane)
+
+    def relay(self, near: str = ENGINE, far: str = ENGINE) -> Relay:
+        return self.relays.open(Place(near), Place(far), None)
+
+    def agree(self, relay: Relay, a: Side, b: Side, offer: bytes = b"", answer: bytes = b"") -> None:
+        relay.offer(CALLER, offer or a.body(), lambda body, error: self._told(b, body, error))
+        relay.answer(CALLEE, answer or b.body(), lambda body, error: self._told(a, body, error))
+
+    def _told(self, side: Side, body: bytes, error: AnchorError | None) -> None:
+        if error is not None:
+            raise error
+        side.told = sdp.parse(body)
+
+    def run(self, seconds: float = 0.01) -> None:
+        self.air.run(seconds)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.pool.close()
+
+
+@pytest.fixture
+def a() -> Side:
+    return Side("127.0.3.2")
+
+
+@pytest.fixture
+def b() -> Side:
+    return Side("127.0.3.3")
+
+
+def test_rtp_and_rtcp_pass_both_ways_octet_by_octet(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    world.agree(relay, a, b)
+    for this, other in ((a, b), (b, a)):
+        host, port = this.target()
+        this.rtp.sendto(RTP, (host, port))
+        this.rtcp.sendto(RTCP, (host, port + 1))
+        world.run()
+        assert other.heard() == [RTP] and other.heard(rtcp=True) == [RTCP]
+    report = relay.report()
+    assert report["anchor"] == "embedded"
+    assert report["caller"] == report["callee"] == {
+        "packets": 2, "octets": len(RTP + RTCP), "strays": 0, "garbage": 0, "unsent": 0
+    }  # fmt: skip
+
+
+def test_srtp_dtls_and_video_pass_and_stun_does_not(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    video_a, video_b = Side(a.host), Side(b.host)
+    world.agree(
+        relay, a, b,
+        a.body(f"m=audio {a.port} UDP/TLS/RTP/SAVPF 8", f"m=video {video_a.port} RTP/SAVP 96"),
+        b.body(f"m=audio {b.port} UDP/TLS/RTP/SAVPF 8", f"m=video {video_b.port} RTP/SAVP 96"),
+    )  # fmt: skip
+    dtls, stun = b"\x16\xfe\xff" + bytes(20), b"\x00\x01" + bytes(18)
+    for packet in (dtls, stun, b"\x90" + bytes(40), b"", bytes([0x80]) * 3000):
+        a.rtp.sendto(packet, a.target())
+        world.run()
+    assert b.heard() == [dtls, b"\x90" + bytes(40)]
+    video_a.rtp.sendto(RTP, a.target(1))
+    world.run()
+    assert video_b.heard() == [RTP] and b.heard() == []
+    assert relay.report()["caller"]["garbage"] == 3
+
+
+def test_a_fax_over_udptl_passes(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    world.agree(relay, a, b, a.body(f"m=image {a.port} udptl t38"), b.body(f"m=image {b.port} udptl t38"))
+    a.rtp.sendto(b"\x00\x01anything", a.target())
+    world.run()
+    assert b.heard() == [b"\x00\x01anything"]
+
+
+def test_a_stream_that_is_refused_holds_no_port(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    world.agree(
+        relay, a, b,
+        a.body(f"m=audio {a.port} RTP/AVP 8", "m=video 5000 RTP/AVP 96", "m=message 2855 TCP/MSRP *"),
+        b.body(f"m=audio {b.port} RTP/AVP 8", "m=video 0 RTP/AVP 96", "m=message 2856 TCP/MSRP *"),
+    )  # fmt: skip
+    assert world.pool.in_use == 2
+    assert a.target(2) == (b.host, 2856)
+    a.rtp.sendto(RTP, a.target())
+    world.run()
+    assert b.heard() == [RTP]
+
+
+def test_ipv4_and_ipv6(world: World, a: Side) -> None:
+    b = Side(SIX)
+    relay = world.relay(far=SIX)
+    world.agree(relay, a, b)
+    assert (a.target()[0], b.target()[0]) == (ENGINE, SIX)
+    for this, other in ((a, b), (b, a)):
+        this.rtp.sendto(RTP, this.target())
+        world.run()
+        assert other.heard() == [RTP]
+
+
+def test_a_side_behind_a_nat_is_answered_where_it_sends_from(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    world.agree(relay, a, b, answer=b.body(host="10.9.8.7"))
+    b.rtp.sendto(RTP, b.target())
+    world.run()
+    assert a.heard() == [RTP]
+    a.rtp.sendto(RTP, a.target())
+    world.run()
+    assert b.heard() == [RTP]
+
+
+def test_strangers_are_counted_and_neither_heard_nor_answered(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    world.agree(relay, a, b)
+    b.rtp.sendto(RTP, b.target())
+    world.run()
+    stranger = Side("127.0.3.66")
+    for _ in range(60):
+        stranger.rtp.sendto(RTP, b.target())
+    for _ in range(60):  # so many turns of the loop
+        world.run(0.001)
+    a.rtp.sendto(RTP, a.target())
+    world.run()
+    assert (len(a.heard()), b.heard(), stranger.heard()) == (1, [RTP], [])
+    assert relay.report()["callee"]["strays"] > 20
+
+
+def test_a_name_or_a_multicast_group_is_never_sent_to(world: World, a: Side, b: Side) -> None:
+    for host in ("phone.example.com", "239.1.2.3"):
+        relay = world.relay()
+        world.agree(relay, a, b, answer=b.body(host=host))
+        a.rtp.sendto(RTP, a.target())
+        world.run()
+        assert relay.report()["caller"]["unsent"] == 1
+        b.rtp.sendto(RTP, b.target())  # where it is shows when it sends
+        world.run()
+        a.rtp.sendto(RTP, a.target())
+        world.run()
+        assert b.heard() == [RTP]
+        a.heard()
+        relay.close()
+
+
+def test_rtcp_goes_where_rfc_3605_says(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    elsewhere = Side(b.host)
+    world.agree(relay, a, b, answer=b.body(f"m=audio {b.port} RTP/AVP 8", f"a=rtcp:{elsewhere.port}"))
+    host, port = a.target()
+    a.rtcp.sendto(RTCP, (host, port + 1))
+    world.run()
+    assert elsewhere.heard() == [RTCP] and b.heard(rtcp=True) == []
+
+
+def test_the_version_goes_up_only_when_something_changes_rfc_3264_8(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    world.agree(relay, a, b)
+    first = a.told.origin
+    world.agree(relay, a, b)
+    assert a.told.origin == first
+    world.agree(relay, a, b, answer=b.body(f"m=audio {b.port} RTP/AVP 8", "a=sendonly"))
+    assert first is not None and a.told.origin is not None
+    assert int(a.told.origin.version) == int(first.version) + 1
+    assert a.told.origin.session_id == first.session_id
+
+
+def test_a_side_that_falls_silent_is_told_of_and_one_on_hold_is_not(world: World, a: Side, b: Side) -> None:
+    relay = world.relay()
+    silent: list[int] = []
+    relay.on_silence = silent.append
+    world.agree(relay, a, b)
+    for _ in range(70):
+        a.rtp.sendto(RTP, a.target())
+        world.run(1.0)
+    assert silent == [CALLEE]
+    world.agree(relay, a, b, a.body(f"m=audio {a.port} RTP/AVP 8", "a=sendonly"))
+    world.run(200)
+    assert silent == [CALLEE]
+    relay.close()
+    assert len(world.plane.upkeep) == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"nonsense\r\n", b"v=0\r\nm=audio 99999 RTP/AVP 8\r\n",
+        b"v=0\r\nc=IN IP4\r\nm=audio 1 RTP/AVP 8\r\n",
+        b"v=0\r\n" + b"m=audio 4000 RTP/AVP 8\r\n" * 9, b"v=0\r\n" + b"a=x\r\n" * 2000,
+    ],
+)  # fmt: skip
+def test_what_is_no_description_is_refused_and_holds_no_port(world: World, body: bytes) -> None:
+    relay = world.relay()
+    errors: list[AnchorError | None] = []
+    relay.offer(CALLER, body, lambda text, error: errors.append(error))
+    relay.answer(CALLEE, body, lambda text, error: errors.append(error))
+    assert all(error is not None and error.status in (400, 413, 488) for error in errors) and len(errors) == 2
+    relay.close()
+    assert world.pool.in_use == 0
+
+
+def test_nothing_is_left_when_it_is_closed_not_even_twice(world: World, a: Side, b: Side) -> None:
+    shared = world.relays.shared(Place(ENGINE))
+    first = world.relays.open(Place(ENGINE), Place(ENGINE), shared)
+    second = world.relays.open(Place(ENGINE), Place(ENGINE), shared)
+    world.agree(first, a, b)
+    before = a.target()
+    world.agree(second, a, b)
+    assert a.target() == before and world.pool.in_use == 3
+    first.close()
+    first.close()
+    assert world.pool.in_use == 2
+    a.rtp.sendto(RTP, a.target())
+    world.run()
+    assert b.heard() == [RTP]
+    second.close()
+    assert world.pool.in_use == 1  # the caller's side waits for the next leg
+    assert shared is not None
+    shared.close()
+    assert world.pool.in_use == 0 and not world.relays.relays
+    errors: list[AnchorError | None] = []
+    second.offer(CALLER, a.body(), lambda text, error: errors.append(error))
+    assert errors[0] is not None
