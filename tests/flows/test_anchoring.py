@@ -8,8 +8,11 @@ import pytest
 from flows.faults import FlowError
 from flows.model import read_flow
 
-CONNECT = {"type": "connect", "option": {"destinations": [{"type": "tel", "target": "+15559990000"}]}}
-DIRECT = {"type": "connect", "option": {"destinations": [{"type": "sip", "target": "sip:a@example.com"}]}}
+CONNECT: dict[str, Any] = {"type": "connect", "option": {"destinations": [{"type": "tel", "target": "+15559990000"}]}}
+DIRECT: dict[str, Any] = {
+    "type": "connect",
+    "option": {"destinations": [{"type": "sip", "target": "sip:a@example.com"}]},
+}
 
 
 def asked(world: Any) -> list[str]:
