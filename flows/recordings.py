@@ -219,7 +219,6 @@ class Recordings:
             filename = await asyncio.to_thread(self._filename, call_id, customer_id)
             recorder = self._make(self.folder / filename, duration, silence, channels)
             recorder = recorder if channels > 1 else _OneChannel(recorder)
-            recorder.start()
             recording = Recording(uuid4(), customer_id, call_id, filename, self.utc_now(), channels)
             running = RunningRecording(recording, recorder)
             self._tasks.start(self._carry_out(running, caller, end_of_key, ended), f"recording of {call_id}")
@@ -237,21 +236,31 @@ class Recordings:
     ) -> None:
         recording, tap = running.recording, running.recorder.channel(0)
         channels = recording.channels
+        running.recorder.start()
         listed = asyncio.ensure_future(self.keeper.begun(recording)) if self.keeper is not None else None
         recording.ended_by = "hangup"  # where the service stops
+        within: float | None = None
         try:
             caller.attach(tap)
             recording.ended_by = await running.until_over(caller, end_of_key)
+        except asyncio.CancelledError:
+            within = KEPT_WITHIN  # a store that does not answer is not waited for
+            raise
         finally:
             caller.detach(tap)
             recording.channels = channels  # whoever bridges may have thought otherwise
             await self._finish(running)
             ended(recording)
             running.written.set()
-            if self.keeper is not None and listed is not None:
-                await listed
-                await self.keeper.ended(recording)
-            running.listed.set()
+            try:
+                if self.keeper is not None and listed is not None:
+                    async with asyncio.timeout(within):
+                        await listed
+                        await self.keeper.ended(recording)
+            except TimeoutError:
+                self._log.error("recording not listed", call_id=recording.call_id, file=recording.filename)
+            finally:
+                running.listed.set()
 
     async def _finish(self, running: RunningRecording) -> None:
         recording = running.recording

@@ -41,7 +41,7 @@ from service.orders import FlowOrder
 from service.sounds import sound_library
 
 DONE, FAILED = 0, 1
-STUCK = 120.0
+STUCK = 60.0
 """Seconds that a run may really take: sounds are read and spoken."""
 CALLED = "+15555550100"
 """What is called where nothing says so."""

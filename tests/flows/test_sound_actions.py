@@ -217,9 +217,15 @@ def test_what_is_wrong_is_said_when_the_flow_is_saved(document: Any, sentence: s
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize("type_", ["play", "talk", "beep", "digits_receive", "digits_send"])
+def test_keys_that_are_sent_answer_in_any_case() -> None:
+    actions = [action("progress"), action("digits_send", digits="1"), action("reject")]
+    with pytest.raises(FlowError, match="because the call has been answered before"):
+        read_flow({"actions": actions})
+
+
+@pytest.mark.parametrize("type_", ["play", "talk", "beep", "digits_receive", "recording_start"])
 def test_a_refusal_behind_sound_is_a_fault_unless_it_may_have_been_early_media(type_: str) -> None:
-    option = {"play": {"sources": ["a"]}, "talk": {"text": "x"}, "digits_send": {"digits": "1"}}.get(type_, {})
+    option = {"play": {"sources": ["a"]}, "talk": {"text": "x"}}.get(type_, {})
     sound = action(type_, **option)
     with pytest.raises(FlowError, match="because the call has been answered before"):
         read_flow({"actions": [sound, action("reject")]})
