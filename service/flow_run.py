@@ -35,6 +35,7 @@ from routing.models import Provider, Route
 from routing.normalise import dialled
 from routing.rows import NumberRow
 from routing.settings import RoutingSettings
+from service.flow_stand_ins import stand_in
 from service.flow_view import FlowView
 from service.node import python_flow_names, python_flows
 from service.orders import FlowOrder
@@ -66,6 +67,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     """Runs the flow and prints it: 0 when all went well, 1 when an action failed. Raises ConfigurationError for a
     faulty file, FlowRunError for a flow that is not there."""
     source = read_source(order.file)
+    stand_in(source.library)
     number = _number(source, order.called)
     program = _program(source, order, number)
     number = number or _number_of(source, program)

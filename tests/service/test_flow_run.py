@@ -180,6 +180,16 @@ ONE = {
 }  # fmt: skip
 
 
+def test_a_room_is_joined_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text("- {type: conference_join, option: {conference_id: lounge}}\n- {type: beep}\n")
+    code, lines = ran(path, capsys, "--talk", "4")
+    assert "conference_id=lounge; answered; joined, for 4.0 s (nobody is there)" in lines[1]
+    assert "conference.status=joined  conference.members=1  conference.duration=4" in lines[2]
+    assert lines[3].startswith("    4.0 s   2  beep")
+    assert code == 0
+
+
 @pytest.mark.parametrize("name", ONE)
 @pytest.mark.parametrize("form", ["list", "object"])
 def test_a_file_with_one_flow(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, form: str) -> None:

@@ -1,0 +1,68 @@
+"""What `trunkline flow run` does in place of actions that need others: rooms, queues, messages, transfers."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from flows.contracts import CallEnded
+from flows.program import HUNG_UP, Program
+from flows.run import Run
+from flows.simulated_leg import SimulatedLeg
+
+
+def stand_in(programs: Iterable[Program]) -> None:
+    """From now on the steps of these programs do what is here; the programs must be nobody else's."""
+    for program in programs:
+        for step in program.steps:
+            function = STAND_INS.get(step.type)
+            if function is not None:
+                step.function, step.waits = function, True
+
+
+def _leg(run: Run) -> SimulatedLeg:
+    if run.over:
+        raise CallEnded("the call is over")
+    leg: SimulatedLeg = run.caller
+    return leg
+
+
+async def _conference_join(run: Run, option: Any) -> None:
+    """Somebody is there, and the room is closed after the seconds of talk."""
+    leg = _leg(run)
+    await run.call.listen()
+    leg.told(f"joined, for {leg.talk:.1f} s (nobody is there)")
+    tell = run.variables.tell
+    tell("conference.status", "joined")
+    tell("conference.members", "1")
+    await leg.pass_time(leg.talk)
+    tell("conference.duration", str(int(leg.talk)))
+
+
+async def _queue_join(run: Run, option: Any) -> None:
+    """Nobody waits, nobody answers: what follows in the flow is what is tried."""
+    leg = _leg(run)
+    await run.call.listen()
+    leg.told("waits (no agent is rung)")
+    await leg.pass_time(leg.talk)
+
+
+async def _message_send(run: Run, option: Any) -> None:
+    """Nothing is sent."""
+    if not run.over:
+        _leg(run).told("(not sent)")
+
+
+async def _transfer(run: Run, option: Any) -> int:
+    """The caller is gone, as after a transfer that succeeded."""
+    leg = _leg(run)
+    await run.call.listen()
+    leg.told("(not transferred)")
+    run.call.hangup()
+    return HUNG_UP
+
+
+STAND_INS: Final[Mapping[str, Callable[[Run, Any], Any]]] = {
+    "conference_join": _conference_join,
+    "message_send": _message_send,
+    "queue_join": _queue_join,
+    "transfer": _transfer,
+}
