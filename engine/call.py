@@ -378,7 +378,8 @@ class Call:
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media."""
-        if request.method == "INFO" and self._orders is not None and self._orders.take_info(request, now):
+        ours = self.answered or not self.legs  # before the answer, what a caller hears and presses is its leg's
+        if ours and request.method == "INFO" and self._orders is not None and self._orders.take_info(request, now):
             session.reply(transaction, 200, now)
             return
         leg = self.legs[0] if len(self.legs) == 1 else None

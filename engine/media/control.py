@@ -44,6 +44,7 @@ class Control:
 
     __slots__ = (
         "_agreed",
+        "_before",
         "_due",
         "_latch",
         "_name",
@@ -68,6 +69,7 @@ class Control:
         self._sock: socket.socket | None = None
         self._latch = Latch()
         self._reception: Reception | None = None
+        self._before = (0, 0)  # packets received and lost before the codec's clock changed
         self._round_trip: float | None = None
         self._name = f"{plane.random.getrandbits(96):024x}"  # RFC 7022 §4.2: nobody is to know whose it is
         self._said = 0  # packets of ours that the last report knew of
@@ -78,8 +80,10 @@ class Control:
 
     def agree(self, agreed: Agreed, srtp: Srtp | None) -> None:
         """What offer and answer have agreed on now."""
-        if self._reception is None or self._agreed is None or agreed.codec.clock != self._agreed.codec.clock:
-            self._reception = Reception(agreed.codec.clock)
+        if self._agreed is None or agreed.codec.clock != self._agreed.codec.clock:
+            before, self._reception = self._reception, Reception(agreed.codec.clock)
+            if before is not None:  # jitter is counted in units of a clock; packets are not
+                self._before = (self._before[0] + before.received, self._before[1] + max(before.lost, 0))
         self._agreed = agreed
         self._srtp = srtp
         self._latch.retarget(agreed.rtcp)
@@ -195,14 +199,12 @@ class Control:
 
     def report(self) -> dict[str, Any]:
         """For the record of the call: packets received and lost, jitter, and the round trip where it is known."""
-        reception = self._reception
-        if reception is None:
-            return {"received": 0, "lost": 0, "jitter_ms": 0.0}
-        found: dict[str, Any] = {
-            "received": reception.received,
-            "lost": max(reception.lost, 0),
-            "jitter_ms": round(reception.jitter * 1000, 1),
-        }
+        reception, (received, lost) = self._reception, self._before
+        found: dict[str, Any] = {"received": received, "lost": lost, "jitter_ms": 0.0}
+        if reception is not None:
+            found["received"] += reception.received
+            found["lost"] += max(reception.lost, 0)
+            found["jitter_ms"] = round(reception.jitter * 1000, 1)
         if self._round_trip is not None:
             found["rtt_ms"] = round(self._round_trip * 1000, 1)
         return found

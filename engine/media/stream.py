@@ -6,10 +6,10 @@ time; it has turns at the pacer only while it plays, presses keys, or is listene
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.media.control import Control
+from engine.media.counts import Counts
 from engine.media.echo import Echo
 from engine.media.feed import Feed, Tap
 from engine.media.latch import Address, Latch, usable
@@ -35,30 +35,7 @@ KEEP_ALIVE: Final = 15.0
 peers content that hang up where nothing comes."""
 
 _COMFORT_NOISE: Final = 13
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of a stream's datagrams: each is in exactly one of these."""
-
-    taken: int = 0
-    """The peer's, of a format that was agreed on."""
-    garbage: int = 0
-    """No RTP, not of the key that was agreed on, or longer than any RTP packet of ours."""
-    strays: int = 0
-    """From somebody who is not the peer."""
-    unknown: int = 0
-    """A payload type that was not negotiated (RTCP and STUN included where they look like RTP)."""
-    noise: int = 0
-    """Comfort noise (RFC 3389): there is sound enough without it."""
-    looped: int = 0
-    """Our own packets come back (RFC 3550 §8.2): echoed again they would go round for ever."""
-    control: int = 0
-    """RTCP on the same port."""
-    held: int = 0
-    """Of those taken: not echoed, since the peer wants to hear nothing (RFC 3264 §8.4)."""
-    returned: int = 0
-    """Of those taken: echoed."""
+_NOWHERE: Final = ("0.0.0.0", "::")
 
 
 class Stream:
@@ -134,7 +111,8 @@ class Stream:
         elif self._srtp is None or self._srtp.keys != agreed.crypto:
             self._srtp = Srtp(agreed.crypto)
         self.sender.protect = self._srtp.protect if self._srtp is not None else None
-        self._latch.retarget(agreed.remote)
+        if agreed.remote[0] not in _NOWHERE:  # a hold of RFC 2543 says nothing of where the peer is
+            self._latch.retarget(agreed.remote)
         self.sender.target = self._latch.source or usable(agreed.remote, self._rtp.host)
         self.sender.speak(agreed.codec, self._plane.pacer.frame)
         if self._hearing is not None:
@@ -300,9 +278,7 @@ class Stream:
                     self._end_feed(None)
                 elif taken:
                     payload = taken
-        if self._keys is not None:
-            self._send_key(self._keys, frame)
-        elif payload:
+        if (self._keys is None or not self._send_key(self._keys, frame)) and payload:
             self._send_sound(payload, frame)
 
     def _send_sound(self, payload: bytes, frame: int) -> None:
@@ -321,7 +297,8 @@ class Stream:
             payload_type &= ~MARKER
             timestamp += step
 
-    def _send_key(self, keys: DigitSender, frame: int) -> None:
+    def _send_key(self, keys: DigitSender, frame: int) -> bool:
+        """Whether this turn is the keys', which have silence between them."""
         events = self._agreed.events
         timestamp = self.sender.timestamp(frame)
         if self._keys_begin is None:
@@ -329,11 +306,14 @@ class Stream:
         try:
             packet = keys.next() if events is not None else None
         except StopIteration:
+            packet = events = None
+        if events is None:  # pressed, or no longer taken
             self._end_keys()
-            return
-        if packet is not None and events is not None:
+            return False
+        if packet is not None:
             marker = MARKER if packet.marker else 0
             self.sender.send(events | marker, self._keys_begin + packet.timestamp, packet.payload)
+        return True
 
     def _end_feed(self, error: Exception | None) -> None:
         future, self._fed, self._feed = self._fed, None, None

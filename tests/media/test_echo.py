@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.media.codecs import PCMA, PCMU
+from engine.media.counts import Counts
 from engine.media.rtp import RtpPacket, build
-from engine.media.stream import Counts
 from tests.media.fake_plane import PEER, STRANGER, Line, Tape, agreed
 
 THEIRS = 0x11111111

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from engine.media.codecs import G722, PCMA
+from engine.media.counts import Counts
 from engine.media.plane import Plane
 from engine.media.port import MediaPort, NotAcceptable
 from engine.media.ports import NoPortError, PortPool
 from engine.media.rtcp import Bye, ReceiverReport, SenderReport, compound, parse
 from engine.media.rtp import RtpPacket
-from engine.media.stream import Counts, Stream
+from engine.media.stream import Stream
 
 HOST = "127.0.1.21"
 PEER = "127.0.1.22"

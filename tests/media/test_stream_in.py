@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy
 import pytest
 
-from engine.media.codecs import PCMA, PCMU, Samples
+from engine.media.codecs import PCMA, PCMU, Codec, Samples
 from engine.media.rtcp import Bye, ReceiverReport, ReportBlock, Sdes, SenderReport, compound, ntp, parse
 from engine.media.rtp import RtpPacket
 from engine.media.stream import Stream
@@ -168,6 +168,28 @@ def test_a_peer_that_begins_anew_loses_nothing_by_that() -> None:
     for at in range(10):
         line.hear(voice(40000 + at, ssrc=THEIRS + 1))
     assert (line.stream.report()["received"], line.stream.report()["lost"]) == (20, 0)
+
+
+def test_figures_go_on_over_a_codec_of_another_clock() -> None:
+    wide = Codec("wide", 48000, 48000, PCMU.sdp, PCMU.encoder, PCMU.decoder)
+    line = Line()
+    for at in (0, 1, 3):
+        line.hear(voice(at))
+    line.stream.agree(agreed(wide, number=96))
+    for at in (4, 6):
+        line.hear(voice(at, payload_type=96))
+    report = line.stream.report()
+    assert (report["codec"], report["received"], report["lost"]) == ("wide", 5, 2)
+
+
+def test_a_hold_of_rfc2543_does_not_forget_where_the_peer_is() -> None:
+    """A peer behind a NAT is not where its description says: it is there again after c=0.0.0.0."""
+    line, outside = Line(), ("203.0.113.50", 7000)
+    line.hear(voice(0), outside)
+    assert line.stream.sender.target == outside
+    line.stream.agree(agreed(remote=("0.0.0.0", 4000), listening=False))
+    line.stream.agree(agreed())
+    assert line.stream.sender.target == outside
 
 
 # ---- silence

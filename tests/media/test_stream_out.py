@@ -186,6 +186,8 @@ async def test_keys_take_the_place_of_sound_rfc4733() -> None:
     voice = [packet for packet in line.sent if packet.payload_type == 0]
     within = [packet for packet in voice if 0 < (packet.timestamp - begun - 160) & 0xFFFFFFFF < 160 * 8]
     assert not within
+    taken = {int.from_bytes(packet.payload[:2]) for packet in voice}
+    assert max(taken) - len(taken) == 17  # frames of sound that two keys of 100 ms and what lies between them took
     after = next(packet for packet in voice if (packet.timestamp - begun) & 0xFFFFFFFF < 0x8000 and packet.marker)
     assert (after.timestamp - events[-1].timestamp) & 0xFFFFFFFF < 8000
     line.stream.close()
