@@ -76,3 +76,14 @@ async def test_what_a_file_declares_is_changed_in_the_file(api: Api) -> None:
         assert error["reason"] == "DECLARED_IN_FILE"
         assert "/etc/trunkline.yaml" in error["message"]
     assert (await api.root.get(path))["declared_in"] == "/etc/trunkline.yaml"
+
+
+async def test_a_flow_may_want_its_calls_media_anchored(api: Api) -> None:
+    manager = await api.client("customer_manager")
+    made = await manager.post("/v1.0/flows", {"actions": ECHO})
+    assert made["media"] == ""
+    path = f"/v1.0/flows/{made['id']}"
+    assert (await manager.put(path, {"media": "anchor"}))["media"] == "anchor"
+    assert (await manager.put(path, {"detail": "x"}))["media"] == "anchor"
+    assert (await manager.put(path, {"media": None}))["media"] == ""
+    await manager.post("/v1.0/flows", {"actions": ECHO, "media": "relay"}, 400)

@@ -72,3 +72,11 @@ async def test_providers_and_routes_are_the_super_admins(api: Api) -> None:
     admin = await api.client("customer_admin")
     for path in ("/v1.0/providers", "/v1.0/routes"):
         assert (await admin.get(path, 403))["reason"] == "PERMISSION_DENIED"
+
+
+async def test_a_provider_may_want_its_calls_media_anchored(api: Api) -> None:
+    made = await api.root.post("/v1.0/providers", EXAMPLE | {"media": "anchor"})
+    path = f"/v1.0/providers/{made['id']}"
+    assert (await api.root.get(path))["media"] == "anchor"
+    assert (await api.root.put(path, {"media": None}))["media"] == ""
+    await api.root.post("/v1.0/providers", EXAMPLE | {"name": "other", "media": "relay"}, 400)
