@@ -7,7 +7,6 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from flows.options.base import KEYS
 from service.orders import FlowOrder
 
 commands = typer.Typer(help="Flows, tried out without a network.", no_args_is_help=True)
@@ -41,7 +40,7 @@ def run_flow(
     at: Annotated[str, typer.Option(metavar="TIME", help="When it calls, such as 2026-12-24T18:00 (UTC).")] = "",
 ) -> int:
     """Run a flow against a simulated caller, in simulated time, and print what each action does."""
-    if set(digits.upper()) - {*KEYS, ","}:
+    if set(digits) - set("0123456789*#ABCDabcd,"):
         raise typer.BadParameter("only 0-9, *, #, A-D and commas can be pressed", param_hint="'--digits'")
     if connect not in _ENDINGS:
         raise typer.BadParameter(f"{connect!r} is not known; use {', '.join(_ENDINGS)}", param_hint="'--connect'")

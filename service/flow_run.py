@@ -23,6 +23,7 @@ from flows.interpreter import run
 from flows.library import FlowLibrary
 from flows.model import read_flow
 from flows.program import Program
+from flows.python_flows import PythonFlow
 from flows.record import CallRecord
 from flows.simulated_dialler import SimulatedDialler
 from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg
@@ -37,7 +38,6 @@ from routing.rows import NumberRow
 from routing.settings import RoutingSettings
 from service.flow_stand_ins import stand_in
 from service.flow_view import FlowView
-from service.node import python_flow_names, python_flows
 from service.orders import FlowOrder
 from service.sounds import sound_library
 
@@ -149,16 +149,27 @@ def read_source(path: Path) -> _Source:
     data = document.data
     if isinstance(data, list) or (isinstance(data, dict) and "actions" in data):
         return _one_flow(path, document)
-    configuration = load(path, python_flows=python_flow_names)
+    configuration = load(path, python_flows=_python_flow_names)
+    python: Mapping[str, PythonFlow] = {}
+    if configuration.settings.flows_module:
+        from service.node import python_flows
+
+        python = python_flows(configuration)
     directory = Directory(limit=0)
     directory.replace(configuration.numbers, configuration.providers, configuration.routes)
     return _Source(
-        FlowLibrary(configuration.flows, python_flows(configuration)),
+        FlowLibrary(configuration.flows, python),
         directory,
         configuration.routing_settings(),
         configuration.transports,
         configuration.settings.media,
     )
+
+
+def _python_flow_names(module: str, beside: Path) -> list[str]:
+    from service.node import python_flow_names  # an engine with all its parts: a second for whoever needs none
+
+    return python_flow_names(module, beside)
 
 
 def _one_flow(path: Path, document: Document) -> _Source:
