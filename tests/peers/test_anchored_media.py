@@ -3,16 +3,18 @@
 import asyncio
 import threading
 import time
+import wave
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from tests.peers.engine import Engine, write_config
 from tests.peers.rtpengine import Rtpengine
-from tests.peers.tone_phone import Phone, free_port, where
+from tests.peers.tone_phone import RATE, Phone, free_port, share_at, where
 
 pytestmark = pytest.mark.peer
 
@@ -310,3 +312,57 @@ def test_ipv4_and_ipv6_talk_through_the_engine(tmp_path: Path, from_v6: bool) ->
         except BaseException as error:
             error.add_note(engine.log)
             raise
+
+
+# ---- recording
+
+
+def test_a_recorded_call_has_both_sides_in_its_file_each_in_its_channel(tmp_path: Path) -> None:
+    """The recording begins before the caller is connected, and forces the call through the engine."""
+    sip, callee_port = free_port(ENGINE), free_port(CALLEE)
+    destination = {"type": "sip", "target": f"sip:desk@{CALLEE}:{callee_port}"}
+    config: dict[str, Any] = {
+        "sip": {"listen": [f"udp://{ENGINE}:{sip}"], "rtp_ports": f"{RTP[0]}-{RTP[1]}"},
+        "media": {"recordings": str(tmp_path / "recordings")},
+        "flows": [
+            {
+                "name": "recorded",
+                "actions": [
+                    {"type": "recording_start"},
+                    {"type": "connect", "option": {"destinations": [destination]}},
+                    {"type": "recording_stop"},
+                ],
+            }
+        ],
+        "numbers": [{"number": "+899100000009", "call_flow": "recorded"}],
+    }
+
+    async def scenario() -> None:
+        async with (
+            Phone(CALLER, free_port(CALLER), LOW) as caller,
+            Phone(CALLEE, callee_port, HIGH) as callee,
+        ):
+            assert await caller.call((ENGINE, sip), "+899100000009", "c1") == 200
+            await asyncio.wait_for(callee.invites.get(), 5)
+            moved = await asyncio.wait_for(caller.invites.get(), 5)  # from the engine's own media to the anchor
+            assert where(moved)[0] == ENGINE
+            assert await caller.hears(HIGH, 60) > 0.95
+            assert await callee.hears(LOW) > 0.95
+            await callee.bye()
+            await caller.hung_up()
+
+    with Engine.start(write_config(tmp_path, config)) as engine:
+        try:
+            asyncio.run(asyncio.wait_for(scenario(), 20))
+            (file,) = (tmp_path / "recordings").rglob("*.wav")
+            with wave.open(str(file)) as opened:
+                assert (opened.getnchannels(), opened.getframerate(), opened.getsampwidth()) == (2, 8000, 2)
+                sound = numpy.frombuffer(opened.readframes(opened.getnframes()), "<i2").reshape(-1, 2)
+            assert "Traceback" not in engine.log
+        except BaseException as error:
+            error.add_note(engine.log)
+            raise
+    assert len(sound) > RATE
+    talk = sound[-RATE * 8 // 10 : -RATE * 2 // 10]  # near the end, both talk
+    for channel, pitch in ((0, LOW), (1, HIGH)):
+        assert share_at(talk[:, channel], pitch) > 0.9

@@ -7,7 +7,7 @@ import asyncio
 import re
 import socket
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
 import numpy
 
@@ -101,9 +101,7 @@ class Phone(asyncio.DatagramProtocol):
                 self.rtp.news.clear()
                 await self.rtp.news.wait()
         sound = numpy.concatenate([g711.Decoder(g711.A_LAW).decode(part) for part in self.rtp.payloads[:frames]])
-        power = numpy.abs(numpy.fft.rfft(sound * numpy.hanning(len(sound)))) ** 2
-        frequencies = numpy.fft.rfftfreq(len(sound), 1 / RATE)
-        return float(power[numpy.abs(frequencies - pitch) < 15].sum() / power.sum())
+        return share_at(sound, pitch)
 
     async def silent(self, seconds: float = 0.3) -> bool:
         """Whether nothing comes for so long, what was under way left out."""
@@ -279,6 +277,13 @@ class Phone(asyncio.DatagramProtocol):
             f"CSeq: {field(text, 'CSeq')}\r\nContact: <sip:phone@{self._shown()}>\r\n",
             body,
         )
+
+
+def share_at(sound: Any, pitch: float) -> float:
+    """How much of a sound's power lies at `pitch` (Hz), 0 to 1."""
+    power = numpy.abs(numpy.fft.rfft(sound * numpy.hanning(len(sound)))) ** 2
+    frequencies = numpy.fft.rfftfreq(len(sound), 1 / RATE)
+    return float(power[numpy.abs(frequencies - pitch) < 15].sum() / power.sum())
 
 
 def field(text: str, name: str) -> str:
