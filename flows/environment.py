@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 import httpx
@@ -21,6 +21,9 @@ from flows.tasks import OwnedTasks
 from routing.directory import Directory
 from routing.rows import NumberRow
 from routing.settings import RoutingSettings
+
+if TYPE_CHECKING:
+    from flows.post import Post
 
 ExtensionResolver = Callable[[Address], str | None]
 HostResolver = Callable[[str, int], Awaitable[list[str]]]
@@ -96,6 +99,7 @@ class FlowEnvironment:
         recordings: Where calls are recorded to; None: nothing is.
         conferences: Rooms in which calls hear one another; None: there are none.
         charging: Who takes money for calls; None: nobody does.
+        post: Who sends and takes text messages; None: nobody does.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
     """
 
@@ -122,6 +126,7 @@ class FlowEnvironment:
     recordings: Recordings | None = None
     conferences: Conferences | None = None
     watch: Watch | None = None
+    post: "Post | None" = None
 
     def __post_init__(self) -> None:
         if self.calls.log is None:
@@ -132,3 +137,5 @@ class FlowEnvironment:
         if self.conferences is not None:
             self.conferences.close()
         await self.tasks.close()
+        if self.post is not None:
+            await self.post.close()

@@ -8,6 +8,7 @@ from flows.actions.call import call as call_action
 from flows.actions.conference import conference_join as conference_action
 from flows.actions.connect import connect as connect_action
 from flows.actions.fetch import fetch as fetch_action
+from flows.actions.message import message_send as message_action
 from flows.actions.webhook import webhook_send as webhook_action
 from flows.address import Address
 from flows.contracts import CallLeg
@@ -18,6 +19,7 @@ from flows.options import (
     ConferenceJoinOptions,
     ConnectOptions,
     FetchOptions,
+    MessageSendOptions,
     NoOptions,
     ProgressOptions,
     RedirectOptions,
@@ -191,6 +193,17 @@ class FlowCall(SoundMethods):
         """Sends a webhook; with `sync` waits and takes variables from the answer."""
         self._count()
         await webhook_action(self._run, WebhookOptions(uri=uri, method=method, data=data, sync=sync))
+
+    async def message_send(self, text: str, *destinations: str | Address, source: str | Address | None = None) -> None:
+        """Sends a text message; to who texts or calls where no destination is given, from the number of ours that was
+        texted or called. It does not wait for the far end."""
+        self._count()
+        option = MessageSendOptions(
+            source=_address(source) if source else None,
+            destinations=[_address(destination) for destination in destinations],
+            text=text,
+        )
+        await message_action(self._run, option)
 
     async def fetch(self, event_url: str, event_method: Literal["POST", "GET"] = "POST") -> None:
         """Runs the actions that a web server answers with. When they have ended the call, return afterwards."""

@@ -195,12 +195,13 @@ def _complete_afterwards(run: Run, program: Program, completions: int) -> None:
     after.budget = run.budget
     after.over = True
     try:
-        run.env.tasks.start(_complete(after, following, completions + 1), f"completion of {program.title}")
+        run.env.tasks.start(run_through(after, following, completions + 1), f"completion of {program.title}")
     except TooManyTasksError as error:
         run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=str(error))
 
 
-async def _complete(run: Run, program: Program, completions: int) -> None:
+async def run_through(run: Run, program: Program, completions: int = 0) -> None:
+    """A flow and those that complete it, where there is no call that anything of it could be for."""
     following: Program | None = program
     while following is not None:
         program = following

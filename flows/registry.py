@@ -12,6 +12,7 @@ from flows.actions.connect import connect
 from flows.actions.control import block, branch, empty, fetch_flow, goto, sleep, stop, variable_set
 from flows.actions.digits import digits_receive, digits_send
 from flows.actions.fetch import fetch
+from flows.actions.message import message_send
 from flows.actions.recording import recording_start, recording_stop
 from flows.actions.sound import beep, echo, play, talk
 from flows.actions.webhook import webhook_send
@@ -29,6 +30,7 @@ from flows.options import (
     FetchOptions,
     GotoOptions,
     HangupOptions,
+    MessageSendOptions,
     NoOptions,
     Options,
     PlayOptions,
@@ -95,13 +97,14 @@ KINDS: dict[str, Kind] = {
     "beep": Kind(beep, waits=True, sounds=True),
     "echo": Kind(echo, EchoOptions, waits=True, answers=True),
     "digits_receive": Kind(digits_receive, DigitsReceiveOptions, waits=True, sounds=True),
-    "digits_send": Kind(digits_send, DigitsSendOptions, waits=True, sounds=True),
+    "digits_send": Kind(digits_send, DigitsSendOptions, waits=True, answers=True),
     "conference_join": Kind(conference_join, ConferenceJoinOptions, waits=True),
     "webhook_send": Kind(webhook_send, WebhookOptions, waits=True, media=_ANY),
     "recording_start": Kind(recording_start, RecordingStartOptions, waits=True, sounds=True),
     "recording_stop": Kind(recording_stop, waits=True),
     "fetch": Kind(fetch, FetchOptions, waits=True, media=_ANY, early=True),
     "fetch_flow": Kind(fetch_flow, FetchFlowOptions, media=_ANY, early=True),
+    "message_send": Kind(message_send, MessageSendOptions, waits=True, media=_ANY),
     "stop": Kind(stop, media=_ANY, ends=True),
     "block": Kind(block, waits=True, ends=True),
     "empty": Kind(empty, media=_ANY),
@@ -109,7 +112,6 @@ KINDS: dict[str, Kind] = {
 
 LATER = frozenset(
     {
-        "message_send",
         "queue_join",
         "transfer",
     }

@@ -152,8 +152,7 @@ def judge(
                 warning = f"Number {target} has no call flow"
                 return _refuse("no_call_flow", f"{target} has no call flow", warning)
         elif not row.message_flow_id.int:
-            warning = f"Number {target} has no message flow"
-            return _refuse("no_message_flow", f"{target} has no message flow", warning)
+            return no_message_flow(target)
         provider = source.provider
         if provider is not None and row.provider_id.int and row.provider_id.int != provider.id.int:
             return RunFlow(row, f"arrived on trunk {provider.name or provider.id}, which is not the number's own")
@@ -161,6 +160,11 @@ def judge(
     if status == "suspended":
         return _refuse("suspended", f"{target} is suspended")
     return _refuse("not_provisioned", f"{target} is {status}")
+
+
+def no_message_flow(number: str) -> Refuse:
+    """The answer to a message for a number that takes none."""
+    return _refuse("no_message_flow", f"{number} has no message flow", f"Number {number} has no message flow")
 
 
 def _refuse(cause: Cause, detail: str, warning: str = "") -> Refuse:

@@ -45,8 +45,8 @@ class Intake:
         self.env = env
         self.log = log
         self.log_calls = False  # a line per call, where somebody reads it
-        self._strangers = StrangerLog(self._now)
-        self.logins = Logins(self._now, log, self._strangers, users, algorithms)
+        self.strangers = StrangerLog(self._now)
+        self.logins = Logins(self._now, log, self.strangers, users, algorithms)
 
     def _now(self) -> float:
         return self.env.clock()
@@ -63,7 +63,7 @@ class Intake:
             await fetch_numbers(self.env, missing)
         except NumberUnavailable as error:
             call.reject(503, headers=[("Retry-After", str(UNAVAILABLE_RETRY_AFTER))])
-            tell = partial(self._strangers.tell, self.log.warning, "number not looked up")
+            tell = partial(self.strangers.tell, self.log.warning, "number not looked up")
             tell("call refused", call_id=call.id, status=503, detail=str(error), source=call.remote.host)
             return
         work = self._take(call)
@@ -121,7 +121,7 @@ class Intake:
             return
         tell = self.log.warning if final else self.log.info
         if source.kind == "guest":
-            tell = partial(self._strangers.tell, tell, f"{verdict.cause} {status}" if not_let_in else "")
+            tell = partial(self.strangers.tell, tell, f"{verdict.cause} {status}" if not_let_in else "")
         tell(
             "call refused",
             call_id=call.id,

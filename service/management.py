@@ -20,6 +20,7 @@ from service.bootstrap import PLATFORM, bootstrap, token_secret
 from service.charging import Charging
 from service.journal import Journal
 from service.loop_lag import LoopLag
+from service.message_keeper import StoredMessages
 from service.metrics import Metrics, Reading
 from service.prober import Prober
 from service.recordings import RecordingList
@@ -77,6 +78,8 @@ class Management:
         self.journal.start()
         self.charging.start()
         self._node.env.charging = self.charging
+        if self._node.env.post is not None:
+            self._node.env.post.keep_in(StoredMessages(self._storage.store, self._storage.life.id))
         if self._node.env.recordings is not None:
             self._node.env.recordings.keeper = RecordingList(self._storage.store, self._storage.life.id, self._node.log)
         if self._settings.api.listen:

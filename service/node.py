@@ -26,6 +26,7 @@ from engine.user_agent import AgentSettings, UserAgent
 from flows.environment import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher
 from flows.library import FlowLibrary
+from flows.post import Post
 from flows.python_flows import FlowModuleError, PythonFlow, load_module
 from routing.directory import Directory
 from routing.health import HealthBoard
@@ -34,6 +35,8 @@ from routing.settings import RoutingSettings
 from service.intake import Intake
 from service.logins import Users
 from service.management import Management
+from service.message_intake import MessageIntake
+from service.message_keeper import RememberedMessages
 from service.sounds import recordings, sound_library
 from service.storage import Storage
 from service.trunk_addresses import TrunkAddresses
@@ -88,6 +91,8 @@ class Node:
         self.env.recordings = recordings(settings.media, beside, self.env)
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
         self.intake.log_calls = settings.log.level in ("debug", "info")
+        self.env.post = Post(self.env, self.agent.messages.send, RememberedMessages())
+        self.agent.messages.on_message = MessageIntake(self.intake, self.env.post)
         self.rtpengines: Rtpengines | None = None
         self._trunk_addresses: TrunkAddresses | None = None
         self._started_with = settings

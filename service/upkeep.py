@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
 from flows.contracts import Log
+from store import messages
 from store.engines import StoreError, reason
 from store.nodes import NodeLife
 from store.recordings import close_lost
@@ -34,6 +35,8 @@ class Upkeep:
         """Close what nodes that are gone left open: those that give no sign of life and, `starting`, earlier runs of
         this one. Raises StoreError, or SQLAlchemy's errors."""
         found = await recover(self._store, self._life.id, self._life.name if starting else "")
+        if unsure := await messages.close_lost(self._store, self._life.id, self._life.name if starting else ""):
+            self._log.warning("messages that were being sent are told as failed", messages=unsure)
         if lost := await close_lost(self._store, self._life.id):
             self._log.warning("recordings that nobody ended are marked as failed", recordings=lost)
         if found:

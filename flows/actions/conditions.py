@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from flows.folding import WRITTEN_BY_PEOPLE, folded
 from flows.options import CallerConditionOptions, DatetimeConditionOptions, VariableConditionOptions
 from flows.run import Run
 
@@ -32,6 +33,8 @@ def condition_variable(run: Run, option: VariableConditionOptions) -> int | None
     right: str | float | None
     if option.value_type == "string":
         left, right = held, str(option.value)
+        if option.variable in WRITTEN_BY_PEOPLE:
+            left, right = folded(left), folded(right)
     else:
         left = float(len(held)) if option.value_type == "length" else _number(held)
         right = _number(str(option.value))

@@ -1,5 +1,8 @@
 """The way through the flow: goto, branch, sleep, variable_set, fetch_flow, stop, block, empty."""
 
+from collections.abc import Mapping
+
+from flows.folding import WRITTEN_BY_PEOPLE, folded
 from flows.options import (
     BranchOptions,
     FetchFlowOptions,
@@ -26,8 +29,13 @@ def goto(run: Run, option: GotoOptions) -> int | None:
 
 
 def branch(run: Run, option: BranchOptions) -> int | None:
-    """To where the variable's value says, else to the default, else on."""
-    target = option.target_ids.get(run.variables.get(option.variable), option.default_target_id)
+    """To where the variable's value says, else to the default, else on. The text of a message is compared as words of
+    people are."""
+    value = run.variables.get(option.variable)
+    targets: Mapping[str, str] = option.target_ids
+    if option.variable in WRITTEN_BY_PEOPLE:
+        targets, value = {folded(word): target for word, target in targets.items()}, folded(value)
+    target = targets.get(value, option.default_target_id)
     return run.program.places[target] if target else None
 
 

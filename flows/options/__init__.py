@@ -11,6 +11,7 @@ from flows.options.control import BranchOptions, FetchFlowOptions, GotoOptions, 
 from flows.options.dialling import CallOptions, ConnectOptions
 from flows.options.digits import DigitsReceiveOptions, DigitsSendOptions
 from flows.options.joining import ConferenceJoinOptions, QueueJoinOptions
+from flows.options.messages import MessageSendOptions
 from flows.options.recording import RecordingStartOptions
 from flows.options.sound import EchoOptions, PlayOptions, TalkOptions
 from flows.options.web import FetchOptions, WebhookOptions
@@ -33,6 +34,7 @@ __all__ = [
     "FetchOptions",
     "GotoOptions",
     "HangupOptions",
+    "MessageSendOptions",
     "NoOptions",
     "Options",
     "PlayOptions",

@@ -1,0 +1,77 @@
+"""message_send: a text message to people, SIP addresses, extensions or agents."""
+
+from flows.address import Address
+from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.messages import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
+from flows.options import MessageSendOptions
+from flows.run import ActionError, Run
+from routing.normalise import dialled
+from routing.number_source import NumberUnavailable
+from routing.rows import NumberRow
+
+
+async def message_send(run: Run, option: MessageSendOptions) -> None:
+    """Hands the text to the post, which keeps it and then sends it; the flow does not wait for the far end."""
+    post = run.env.post
+    if post is None:
+        raise ActionError("this engine sends no messages")
+    if not option.text.strip():
+        raise ActionError("the text is empty")
+    if len(option.text.encode("utf-8", "surrogatepass")) > MAX_TEXT:
+        raise ActionError(f"the text is longer than {MAX_TEXT} bytes; shorten it")
+    came: TextMessage | None = getattr(run, "message", None)
+    number, source = await _source(run, option.source)
+    destinations, via = option.destinations, ""
+    if not destinations:
+        destinations = [_sender(run, came)]
+        via = came.via if came is not None else ""
+    order = Order(
+        run.customer_id,
+        source,
+        destinations,
+        option.text,
+        number_id=number.id,
+        via=via,
+        hops=0 if came is None else came.hops + 1,
+        automatic=True,
+    )
+    try:
+        message = await post.send(order)
+    except (MessageNotKept, PostFullError) as error:
+        raise ActionError(str(error)) from None
+    run.record.note(f"message {message.id}")
+
+
+async def _source(run: Run, given: Address | None) -> tuple[NumberRow, Address]:
+    """The number of ours that sends. Others could not be answered, nor told to stop."""
+    if given is None:
+        if run.number is not None:
+            return run.number, Address(type="tel", target=run.number.number)
+        if run.record.direction != "outgoing" or run.record.source_type != "tel" or not run.record.source:
+            raise ActionError("there is no number of ours that could send; give one as source")
+        given = Address(type="tel", target=run.record.source)
+    env = run.env
+    try:
+        await fetch_numbers(env, missing_numbers(env, given.target))
+    except NumberUnavailable as error:
+        raise ActionError(f"the source cannot be looked up: {error}") from None
+    e164 = dialled(given.target, env.routing, env.directory.numbers).number
+    row = env.directory.number(e164) if given.type == "tel" and e164 else None
+    if row is None or row.status != "active" or (run.customer_id.int and row.customer_id != run.customer_id):
+        raise ActionError(f"{given.target!r} is no active number of ours that may send; leave source out")
+    return row, Address(type="tel", target=e164, target_name=given.target_name or given.name)
+
+
+def _sender(run: Run, came: TextMessage | None) -> Address:
+    if came is not None:
+        if came.source is None:
+            raise ActionError("the sender withholds its address; give destinations")
+        return came.source
+    record = run.record
+    if record.direction == "outgoing":
+        kind, number = record.destination_type, record.destination
+    else:
+        kind, number = record.source_type, "" if record.anonymous else record.source
+    if kind != "tel" or not number:
+        raise ActionError("the other side has no number that could be texted; give destinations")
+    return Address(type="tel", target=number)

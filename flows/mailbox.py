@@ -1,0 +1,98 @@
+"""What becomes of a message to a number of ours: kept, its keyword honoured, and its flow run.
+
+In two steps: `take` returns when the message is safe, so that whoever sent it can be told; `follow` does what it asks.
+"""
+
+from typing import NamedTuple
+
+from flows.address import Address
+from flows.environment import FlowEnvironment
+from flows.message_run import run_message
+from flows.messages import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
+from flows.opt_out import Keyword, Kind, contact_of, keyword, reply_text
+from routing.admission import Refuse, RunFlow, Source, Verdict, judge, no_message_flow
+from routing.normalise import Dialled
+from routing.rows import NumberRow
+
+
+def admitted(env: FlowEnvironment, source: Source, asked: Dialled, text: str) -> Verdict:
+    """What becomes of a message. A number without a message flow takes none but the words that end messages and begin
+    them again: whoever gets messages from it must be able to say so."""
+    verdict = judge(env.directory, env.routing, source, asked, "message")
+    if isinstance(verdict, RunFlow):
+        if env.flows.find(verdict.number.message_flow_id) is None and keyword(text) is None:
+            return no_message_flow(asked.number)
+    elif isinstance(verdict, Refuse) and verdict.cause == "no_message_flow" and keyword(text) is not None:
+        row = env.directory.number(asked.number)
+        if row is not None:
+            return RunFlow(row)
+    return verdict
+
+
+class Taken(NamedTuple):
+    """A message that is safe. `asks`: the keyword that it is; `changed`: whether what it wishes was news."""
+
+    message: TextMessage
+    number: NumberRow
+    asks: Keyword | None
+    changed: bool
+
+
+class Mailbox:
+    """Takes messages for our numbers. `keeper`: where they are kept."""
+
+    def __init__(self, env: FlowEnvironment, keeper: MessageKeeper) -> None:
+        self._env = env
+        self.keeper = keeper
+
+    async def take(self, message: TextMessage, number: NumberRow) -> Taken:
+        """Commits the message, and what it wishes. Raises MessageNotKept."""
+        asks = keyword(message.text)
+        wish = None
+        if asks is not None and asks.kind != "help" and message.source is not None:
+            wish = Wish(asks.kind, number.number, contact_of(message.source), asks.word)
+        changed = await self.keeper.received(message, wish)
+        return Taken(message, number, asks, changed)
+
+    async def follow(self, taken: Taken) -> None:
+        """Answers a keyword, or runs the number's message flow. Raises nothing but cancellation."""
+        message, number, asks, changed = taken
+        env = self._env
+        if asks is not None and not _left_to_the_flow(number, asks, changed):
+            # Who asks twice knows already, and may be a machine that answers every answer.
+            if changed or asks.kind == "help":
+                await self._reply(message, number, asks.kind)
+            return
+        program = env.flows.find(number.message_flow_id)
+        if program is None:
+            env.log.warning("message flow does not exist", message_id=str(message.id), number=number.number)
+            return
+        await run_message(program, message, number, env)
+
+    async def _reply(self, message: TextMessage, number: NumberRow, kind: Kind) -> None:
+        text, post, sender = reply_text(number, kind), self._env.post, message.source
+        if not text or post is None or sender is None:
+            return
+        order = Order(
+            number.customer_id,
+            Address(type="tel", target=number.number),
+            [sender],
+            text,
+            number_id=number.id,
+            via=message.via,
+            hops=message.hops + 1,
+            confirmation=kind == "stop",
+            automatic=True,
+        )
+        try:
+            await post.send(order)
+        except (MessageNotKept, PostFullError) as error:
+            self._env.log.warning("message not answered", message_id=str(message.id), error=str(error))
+
+
+def _left_to_the_flow(number: NumberRow, asks: Keyword, changed: bool) -> bool:
+    """YES is the answer to many questions, and begins messages again only where they had ended. HELP is the flow's
+    where the number's `help_text` is empty."""
+    if asks.word == "YES":
+        return not changed
+    return asks.kind == "help" and not reply_text(number, "help")

@@ -1,0 +1,181 @@
+"""One message on its way to one destination: into a mailbox of ours, through the providers, or directly."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from engine.outgoing_call import DialSpec, Outcome
+from flows.direct import DirectHunt
+from flows.environment import FlowEnvironment
+from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.mailbox import Mailbox, Taken, admitted
+from flows.message_run import sender_of
+from flows.messages import MessageNotKept, Target, TextMessage
+from routing.admission import DialOut, RunFlow, Source
+from routing.attempt import AttemptRecord
+from routing.identity import CallerIdentity
+from routing.normalise import dialled
+from routing.number_source import NumberUnavailable
+from routing.rows import NumberRow
+
+MAX_HOPS: Final = 5
+"""Messages of flows to our own numbers that may lead to one another: two numbers whose flows answer each other would
+never end."""
+
+Send = Callable[[DialSpec, str], Awaitable[Outcome]]
+"""`engine.messages.Messages.send`."""
+Follow = Callable[[Taken], None]
+"""Takes what a message to a number of ours asks for into a task."""
+
+_AS_CLIENT = Source("client")
+
+
+class Sending:
+    """Sends; what becomes of it is written into the target."""
+
+    def __init__(self, env: FlowEnvironment, send: Send, mailbox: Mailbox, follow: Follow) -> None:
+        self._env = env
+        self._send = send
+        self._mailbox = mailbox
+        self._follow = follow
+
+    async def deliver(self, message: TextMessage, target: Target) -> None:
+        """To one destination. Cancelled, the target says so."""
+        address, env = target.destination, self._env
+        if address.type == "tel":
+            await self._to_number(message, target)
+            return
+        uri: str | None = address.sip_uri if address.type == "sip" else env.resolve_extension(address)
+        if not uri:
+            _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
+            return
+        await self._hunt(message, target, DirectHunt(uri, _identity(message), env.routing.from_domain))
+
+    async def _to_number(self, message: TextMessage, target: Target) -> None:
+        env, text = self._env, target.destination.target
+        try:
+            await fetch_numbers(env, missing_numbers(env, text))
+        except NumberUnavailable as error:
+            _failed(target, 503, f"{text} cannot be looked up: {error}")
+            return
+        asked = dialled(text, env.routing, env.directory.numbers)
+        verdict = admitted(env, _AS_CLIENT, asked, message.text)
+        if isinstance(verdict, RunFlow):
+            await self._within(message, target, verdict.number)
+        elif isinstance(verdict, DialOut):
+            hunt: Any = env.router.hunt(
+                verdict.target, caller=_identity(message), customer_id=message.customer_id, now=env.clock()
+            )
+            await self._hunt(message, target, hunt)
+            if not hunt.records:
+                target.reason = hunt.cause or f"no route leads to {verdict.target}"
+        else:
+            _failed(target, verdict.status, verdict.detail)
+
+    async def _within(self, message: TextMessage, target: Target, number: NumberRow) -> None:
+        """Another number of ours: no network is between the two."""
+        if message.hops > MAX_HOPS:
+            _failed(target, 482, f"more than {MAX_HOPS} messages of flows have led to one another")
+            return
+        copy = TextMessage(
+            id=uuid4(),
+            customer_id=number.customer_id,
+            direction="incoming",
+            source=None if message.private else message.source,
+            destinations=[target.destination],
+            text=message.text,
+            created=datetime.fromtimestamp(self._env.wall(), UTC),
+            status="received",
+            number_id=number.id,
+            hops=message.hops,
+        )
+        try:
+            taken = await self._mailbox.take(copy, number)
+        except MessageNotKept as error:
+            _failed(target, 503, str(error))
+            return
+        target.status, target.sip_status, target.reason = "delivered", 200, "OK"
+        self._follow(taken)
+
+    async def _hunt(self, message: TextMessage, target: Target, hunt: Any) -> None:
+        """Attempt after attempt, until one is answered or the hunt stops."""
+        env = self._env
+        began, clock = env.clock(), env.clock
+        status, reason = 0, ""
+        try:
+            while (attempt := hunt.next(clock())) is not None:
+                outcome = await self._try(message, target, hunt, attempt)
+                if outcome.status or not status:  # who said something goes before who said nothing
+                    status, reason = outcome.status, outcome.reason
+                if outcome.kind == "answered":
+                    target.status = "accepted" if outcome.status == 202 else "delivered"
+                go_on = hunt.outcome(attempt, *outcome, clock())
+                hunt.release(attempt)
+                if not go_on:
+                    break
+        finally:
+            target.attempts = [_attempt(record, began) for record in hunt.records]
+        if target.status != "sending":
+            target.sip_status, target.reason = status, plain(reason)
+            return
+        if not status and not reason:
+            status, reason = hunt.final()
+        _failed(target, status, reason)
+
+    async def _try(self, message: TextMessage, target: Target, hunt: Any, attempt: Any) -> Outcome:
+        spec = DialSpec(
+            attempt.request_uri,
+            target.via or attempt.destination,
+            attempt.from_,
+            attempt.to,
+            attempt.headers,
+            attempt.username,
+            attempt.password,
+            attempt.realm,
+            # A text has no 100 that would say "I am at it" (RFC 4320 §4.1): what has not been answered yet may well
+            # have been taken, and another provider would deliver it a second time.
+            attempt.no_progress_timeout,
+        )
+        try:
+            return await self._send(spec, message.text)
+        except asyncio.CancelledError:
+            hunt.outcome(attempt, "cancelled", 0, "given up", 0, None, self._env.clock())
+            hunt.release(attempt)
+            raise
+        except Exception as error:
+            # A provider that cannot even be asked must not keep the message from the next one.
+            self._env.log.error("sending failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}")
+            return Outcome("unreachable", 0, str(error)[:200], 0, None)
+
+
+def _identity(message: TextMessage) -> CallerIdentity:
+    name = "" if message.source is None else message.source.target_name
+    return CallerIdentity(sender_of(message), name, message.private)
+
+
+def _failed(target: Target, status: int, reason: str) -> None:
+    target.status, target.sip_status, target.reason = "failed", status, plain(reason)
+
+
+def plain(text: str) -> str:
+    """What a peer said, as both databases keep it."""
+    return text[:300].replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _attempt(record: AttemptRecord, began: float) -> dict[str, Any]:
+    def ms(at: float | None) -> int | None:
+        return None if at is None else round((at - began) * 1000)
+
+    return {
+        "provider_id": str(record.provider_id),
+        "provider_name": record.provider_name,
+        "request_uri": record.request_uri,
+        "outcome": record.kind,
+        "sip_status": record.status,
+        "reason": plain(record.reason),
+        "skipped": record.skipped,
+        "start_ms": ms(record.started),
+        "end_ms": ms(record.ended),
+    }

@@ -1,0 +1,155 @@
+"""A text message, as flows, the API and the store see it: from whom, to whom, and what became of it."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from flows.address import Address
+from routing.identifiers import NIL
+
+TargetStatus = Literal["sending", "delivered", "accepted", "failed", "opted_out"]
+MessageStatus = Literal["received", "sending", "delivered", "sent", "partly", "failed"]
+
+MAX_TEXT = 32 * 1024
+"""Bytes of UTF-8 of the longest text: what a variable may hold, and what is taken from the network."""
+MAX_CONTACT = 255
+
+
+class MessageNotKept(Exception):
+    """The store does not take it, or cannot tell, in a sentence: what it would be needed for must not happen now."""
+
+
+class PostFullError(Exception):
+    """As many messages wait as may wait, or the service is stopping, in a sentence."""
+
+
+@dataclass(slots=True)
+class Order:
+    """A message that somebody wants to have sent.
+
+    Attributes:
+        source: The number of ours that sends, or the client that we send it for.
+        via: The SIP URI where the one destination is reached, where its name does not tell; "" mostly.
+        private: The source wants to be withheld.
+        hops: How many messages of flows led to this one.
+        confirmation: It tells somebody that it gets no more messages.
+        automatic: A flow wants it.
+    """
+
+    customer_id: UUID
+    source: Address
+    destinations: Sequence[Address]
+    text: str
+    number_id: UUID = NIL
+    via: str = ""
+    private: bool = False
+    hops: int = 0
+    confirmation: bool = False
+    automatic: bool = False
+
+
+@dataclass(slots=True)
+class Target:
+    """One destination of a message that we send.
+
+    Attributes:
+        via: A SIP URI that the request goes to whatever the destination's own says; "" mostly.
+        sip_status, reason: The far end's last word; 0 and a cause where there was none.
+        attempts: What was tried, as JSON: provider, Request-URI, status and reason, or why it was skipped.
+    """
+
+    destination: Address
+    status: TargetStatus = "sending"
+    sip_status: int = 0
+    reason: str = ""
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    via: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, and as the store keeps it."""
+        return {
+            **party(self.destination),
+            "status": self.status,
+            "sip_status": self.sip_status,
+            "sip_reason": self.reason,
+            "attempts": self.attempts,
+        }
+
+
+@dataclass(slots=True)
+class TextMessage:
+    """One message, either way.
+
+    Attributes:
+        source: None for a sender that withholds its name.
+        number_id: The number of ours that it is to, or from.
+        targets: Of an outgoing one: what becomes of it at each destination.
+        private: The sender's name is withheld from the far end.
+        via: Of an incoming one: the SIP URI where its sender is reached, where its name does not tell; "" mostly.
+        hops: How many messages of flows led to this one.
+        confirmation: It tells somebody that it gets no more messages, and is sent all the same.
+        automatic: A flow sent it, and nobody looked.
+        over: Set when the outcome at every destination is known.
+    """
+
+    id: UUID
+    customer_id: UUID
+    direction: Literal["incoming", "outgoing"]
+    source: Address | None
+    destinations: Sequence[Address]
+    text: str
+    created: datetime
+    status: MessageStatus
+    number_id: UUID = NIL
+    targets: list[Target] = field(default_factory=list)
+    private: bool = False
+    via: str = ""
+    hops: int = 0
+    confirmation: bool = False
+    automatic: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def settle(self) -> None:
+        """The status that the targets make: `delivered` and `sent` (one or more were only accepted for delivery)
+        everywhere, `partly`, or `failed` everywhere."""
+        found = {target.status for target in self.targets}
+        if found <= {"delivered"}:
+            self.status = "delivered"
+        elif found <= {"delivered", "accepted"}:
+            self.status = "sent"
+        else:
+            self.status = "partly" if found & {"delivered", "accepted"} else "failed"
+
+
+def party(address: Address) -> dict[str, str]:
+    """An address as answers show it and tables keep it."""
+    return {"type": address.type, "target": address.target, "target_name": address.target_name}
+
+
+@dataclass(slots=True, frozen=True)
+class Wish:
+    """What a sender says of further messages from a number of ours: `stop` or `start`, by the word `keyword`."""
+
+    kind: Literal["stop", "start"]
+    number: str
+    contact: str
+    keyword: str
+
+
+class MessageKeeper(Protocol):
+    """Where messages and opt-outs are kept (`service.message_keeper`). Every method raises MessageNotKept."""
+
+    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
+        """An incoming message, and its sender's wish, committed together. True where the wish changes something."""
+
+    async def sending(self, message: TextMessage) -> None:
+        """A message that is going to be sent, committed."""
+
+    async def ended(self, message: TextMessage) -> None:
+        """What became of it, committed."""
+
+    async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
+        """Whether any of these wants no messages from this number of ours."""

@@ -1,0 +1,209 @@
+"""The post: messages that are to be sent are kept first, and then sent, in order to each destination.
+
+Nothing is sent that is not kept, and nothing is sent twice: what was under way when the engine died is told as failed
+at the next start (`store.messages.close_lost`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from engine.rate_limit import RateLimit
+from flows.environment import FlowEnvironment
+from flows.mailbox import Mailbox, Taken
+from flows.message_sending import Send, Sending
+from flows.messages import MessageKeeper, MessageNotKept, Order, PostFullError, Target, TextMessage
+from flows.opt_out import contact_of
+
+MOST_WAITING: Final = 10_000
+"""Destinations that wait or are being sent to; a further message is refused."""
+AT_ONCE: Final = 100
+"""Destinations that are sent to at the same time."""
+MOST_FOLLOWED: Final = 1_000
+"""Flows that run at once on messages between our own numbers."""
+CLOSING: Final = 5.0
+"""Seconds that what is under way has to end when the service stops."""
+PAUSES: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
+"""Seconds between attempts to keep an outcome, where the store does not write."""
+AUTOMATIC_RATE: Final = 0.2
+AUTOMATIC_BURST: Final = 30
+"""Messages a second, and in a row, that flows may send from one number to one contact: two machines that answer each
+other would never end."""
+
+_STOPPED = "the engine stopped before it was sent"
+_TOO_MANY = "too many messages of flows to this contact within a short time"
+_UNDER_WAY = "the engine stopped before it was answered; it may have arrived"
+
+
+class Post:
+    """Sends messages and takes those for our numbers. `close` ends it.
+
+    Attributes:
+        keeper: Where messages and opt-outs are kept.
+        mailbox: Takes messages for our numbers.
+        waiting: Destinations that wait or are being sent to.
+    """
+
+    def __init__(self, env: FlowEnvironment, send: Send, keeper: MessageKeeper) -> None:
+        self._env = env
+        self.keeper = keeper
+        self.mailbox = Mailbox(env, keeper)
+        self._sending = Sending(env, send, self.mailbox, self._follow)
+        self.waiting = 0
+        # From and to -> what goes that way, in this order; there is a task for each as long as there is anything.
+        self._lanes: dict[tuple[str, str], deque[tuple[TextMessage, Target]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._following: set[asyncio.Task[None]] = set()
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._automatic = RateLimit(AUTOMATIC_RATE, AUTOMATIC_BURST)
+        self._closing = False
+
+    def keep_in(self, keeper: MessageKeeper) -> None:
+        """Another keeper, before there are messages."""
+        self.keeper = self.mailbox.keeper = keeper
+
+    async def send(self, order: Order) -> TextMessage:
+        """Keeps a message and sends it afterwards; returns once it is kept. Raises MessageNotKept, PostFullError."""
+        count = len(order.destinations)
+        if self._closing:
+            raise PostFullError("the message is not sent: the service is stopping")
+        if self.waiting + count > MOST_WAITING:
+            raise PostFullError(f"the message is not sent: {self.waiting} destinations wait already; try again later")
+        message = TextMessage(
+            id=uuid4(),
+            customer_id=order.customer_id,
+            direction="outgoing",
+            source=order.source,
+            destinations=list(order.destinations),
+            text=order.text,
+            created=datetime.fromtimestamp(self._env.wall(), UTC),
+            status="sending",
+            number_id=order.number_id,
+            targets=[Target(destination, via=order.via) for destination in order.destinations],
+            private=order.private,
+            hops=order.hops,
+            confirmation=order.confirmation,
+            automatic=order.automatic,
+        )
+        self.waiting += count
+        try:
+            await self.keeper.sending(message)
+        except BaseException:
+            self.waiting -= count
+            raise
+        for target in message.targets:
+            self._queue(message, target)
+        return message
+
+    async def close(self) -> None:
+        """Takes nothing more; what is under way has a moment to end, and the rest is told as failed."""
+        self._closing = True
+        for lane in self._lanes.values():
+            for _, target in lane:
+                target.status, target.reason = "failed", _STOPPED
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSING)
+        while self._tasks or self._following:
+            left = [*self._tasks, *self._following]
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)
+
+    # ---- the queue
+
+    def _queue(self, message: TextMessage, target: Target) -> None:
+        key = ("" if message.source is None else contact_of(message.source), contact_of(target.destination))
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.append((message, target))
+            return
+        self._lanes[key] = deque([(message, target)])
+        self._own(self._tasks, self._drain(key), f"messages to {key[1]}")
+
+    def _own(self, tasks: set["asyncio.Task[None]"], work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _drain(self, key: tuple[str, str]) -> None:
+        """Sends what goes one way, one message after the other."""
+        lane = self._lanes[key]
+        try:
+            while lane:
+                message, target = lane.popleft()
+                try:
+                    if target.status == "sending":
+                        async with self._free:
+                            await self._deliver(message, target, key)
+                except asyncio.CancelledError:
+                    if target.status == "sending":
+                        target.status, target.reason = "failed", _UNDER_WAY
+                    with suppress(MessageNotKept):
+                        await self._over(message, ())
+                    raise
+                await self._over(message, PAUSES)
+        finally:
+            del self._lanes[key]
+
+    async def _deliver(self, message: TextMessage, target: Target, key: tuple[str, str]) -> None:
+        env = self._env
+        number, contact = key
+        try:
+            if message.automatic and not self._automatic.allows(f"{number} {contact}", env.clock()):
+                target.status, target.reason = (
+                    "failed",
+                    "too many messages of flows to this contact within a short time",
+                )
+            elif not message.confirmation and await self._opted_out(message, number, contact):
+                target.status, target.reason = "opted_out", "the contact wants no messages from this number"
+            else:
+                await self._sending.deliver(message, target)
+        except MessageNotKept as error:
+            target.status, target.reason = "failed", f"nobody could say whether the contact wants messages: {error}"
+        except Exception as error:  # whatever it is, the others wait for their turn
+            env.log.error("message failed", message_id=str(message.id), error=repr(error)[:500])
+            target.status, target.reason = "failed", f"{type(error).__name__}: {error}"[:300]
+
+    async def _opted_out(self, message: TextMessage, number: str, contact: str) -> bool:
+        return await self.keeper.opted_out(number, (contact,))
+
+    async def _over(self, message: TextMessage, pauses: tuple[float, ...]) -> None:
+        """One destination less; after the last one, the outcome is kept."""
+        self.waiting -= 1
+        if any(target.status == "sending" for target in message.targets) or message.over.is_set():
+            return
+        message.settle()
+        message.over.set()
+        for pause in (*pauses, None):
+            try:
+                await self.keeper.ended(message)
+            except MessageNotKept as error:
+                if pause is None:
+                    self._env.log.error(
+                        "outcome of a message not kept",
+                        message_id=str(message.id),
+                        status=message.status,
+                        error=str(error),
+                    )
+                    return
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    # ---- messages between our own numbers
+
+    def _follow(self, taken: Taken) -> None:
+        if len(self._following) >= MOST_FOLLOWED or self._closing:
+            self._env.log.warning("message flow not run", message_id=str(taken.message.id), error="too many run")
+            return
+        self._own(self._following, self._followed(taken), f"message {taken.message.id}")
+
+    async def _followed(self, taken: Taken) -> None:
+        try:
+            await self.mailbox.follow(taken)
+        except Exception as error:
+            self._env.log.error("message flow failed", message_id=str(taken.message.id), error=repr(error)[:500])

@@ -1,0 +1,181 @@
+"""What becomes of an incoming text message: who sends it, whom it is for, and what it is answered.
+
+As a call's, its sender is a trunk, a client or a guest. What is taken is in the store before the 200 says so.
+"""
+
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from engine.messages import IncomingMessage
+from engine.sip.digest import Verdict as Login
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop
+from engine.sip.uri import SipUri
+from engine.transport.addresses import bracketed
+from flows.address import Address
+from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.mailbox import admitted
+from flows.messages import MessageNotKept, Order, PostFullError, TextMessage
+from flows.post import Post
+from routing.admission import DialOut, Refuse, Source, identify
+from routing.failover import passed_on
+from routing.identifiers import NIL
+from routing.normalise import Dialled, dialled
+from routing.number_source import NumberUnavailable
+from routing.rows import NumberRow
+from service.callers import caller_of
+from service.intake import Intake
+from service.logins import NO_LOGIN
+
+RETRY_AFTER: Final = 2
+"""Seconds after which a sender may come again when the store could not take its message."""
+
+
+class MessageIntake:
+    """Takes messages in, by the rules and the logins of `intake`."""
+
+    def __init__(self, intake: Intake, post: Post) -> None:
+        self._intake = intake
+        self._post = post
+
+    def __call__(self, message: IncomingMessage) -> Coroutine[Any, Any, None]:
+        """The coroutine of the message."""
+        return self._take(message)
+
+    async def _take(self, message: IncomingMessage) -> None:
+        intake = self._intake
+        env, directory, routing = intake.env, intake.directory, intake.routing
+        request, host = message.request, message.remote.host
+        try:
+            await fetch_numbers(env, missing_numbers(env, request.uri))
+        except NumberUnavailable as error:
+            self._unavailable(message, str(error))
+            return
+        source, judged = identify(directory, routing, host), NO_LOGIN
+        if source.kind == "guest":
+            judged = intake.logins.judge(request, host, message.id)
+            if judged.accepted:
+                source = identify(directory, routing, host, authenticated=True)
+        asked = dialled(request.uri, routing, directory.numbers)
+        verdict = admitted(env, source, asked, message.text)
+        if isinstance(verdict, Refuse):
+            directory.count_refusal(verdict.cause)
+            self._refuse(message, verdict, source, judged)
+        elif isinstance(verdict, DialOut):
+            await self._relay(message, source, asked)
+        else:
+            await self._receive(message, source, verdict.number)
+
+    # ---- for a number of ours
+
+    async def _receive(self, message: IncomingMessage, source: Source, number: NumberRow) -> None:
+        sender, via, _ = self._sender(message, source)
+        kept = TextMessage(
+            id=UUID(message.id),
+            customer_id=number.customer_id,
+            direction="incoming",
+            source=sender,
+            destinations=[Address(type="tel", target=number.number)],
+            text=message.text,
+            created=datetime.fromtimestamp(self._intake.env.wall(), UTC),
+            status="received",
+            number_id=number.id,
+            via=via,
+        )
+        try:
+            taken = await self._post.mailbox.take(kept, number)
+        except MessageNotKept as error:
+            self._unavailable(message, str(error))
+            return
+        message.answer(200)
+        await self._post.mailbox.follow(taken)
+
+    def _sender(self, message: IncomingMessage, source: Source) -> tuple[Address | None, str, bool]:
+        """Who sends, where that one is reached if its name does not tell, and whether it wants to stay unknown.
+
+        A guest's number is not believed: who claims somebody else's must neither have him texted at our cost nor end
+        his messages. It is answered where its message came from, as are clients without a number.
+        """
+        request = message.request
+        number, name, private = caller_of(request, source, self._intake.routing, self._intake.directory)
+        if not number:
+            return None, "", True
+        try:
+            if number[:1] == "+" and source.kind != "guest":
+                return Address(type="tel", target=number, target_name=name[:255]), "", private
+            uri = request.address("From").uri
+            if not isinstance(uri, SipUri):
+                return None, "", True
+            text = f"sip:{uri.user}@{uri.host}" if uri.user else f"sip:{uri.host}"
+            return Address(type="sip", target=text, target_name=name[:255]), _way_back(message.remote), private
+        except (ParseError, ValidationError):
+            return None, "", True
+
+    # ---- for a foreign number
+
+    async def _relay(self, message: IncomingMessage, source: Source, asked: Dialled) -> None:
+        """A client's message goes through the providers, and it hears what the far end says."""
+        sender, _, private = self._sender(message, source)
+        if sender is None:
+            message.answer(403, headers=[("Warning", '399 trunkline "A message needs a sender"')])
+            return
+        order = Order(NIL, sender, [Address(type="tel", target=asked.number)], message.text, private=private)
+        try:
+            sent = await self._post.send(order)
+        except (MessageNotKept, PostFullError) as error:
+            self._unavailable(message, str(error))
+            return
+        await sent.over.wait()
+        target = sent.targets[0]
+        if target.status in ("delivered", "accepted"):
+            message.answer(target.sip_status)
+        elif target.status == "opted_out":
+            message.answer(403, headers=[("Warning", '399 trunkline "The contact wants no messages"')])
+        else:
+            message.answer(_passed_on(target.sip_status, target.reason))
+
+    # ---- refusals
+
+    def _unavailable(self, message: IncomingMessage, why: str) -> None:
+        message.answer(503, headers=[("Retry-After", str(RETRY_AFTER))])
+        self._tell(self._intake.log.warning, "not kept", message, status=503, detail=why)
+
+    def _refuse(self, message: IncomingMessage, verdict: Refuse, source: Source, judged: Login) -> None:
+        intake = self._intake
+        not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
+        status, headers = verdict.status, _warning(verdict)
+        if not_let_in and intake.logins.asks(message.request, message.remote.host, judged):
+            status, headers = 401, intake.logins.challenges(judged)
+        message.answer(status, verdict.reason if status == verdict.status else "", headers)
+        final = not_let_in and status != 401
+        if intake.log_calls or final:
+            tell = intake.log.warning if final else intake.log.info
+            self._tell(tell, verdict.cause, message, status=status, cause=verdict.cause, known_as=source.kind)
+
+    def _tell(self, tell: Any, kind: str, message: IncomingMessage, **values: Any) -> None:
+        self._intake.strangers.tell(
+            tell, kind, "message refused", message_id=message.id, source=message.remote.host, **values
+        )
+
+
+def _warning(verdict: Refuse) -> Sequence[tuple[str, str]]:
+    return [("Warning", f'399 trunkline "{verdict.warning}"')] if verdict.warning else []
+
+
+def _passed_on(status: int, reason: str) -> int:
+    """What a client hears of a far end's refusal, or of its silence (RFC 3261 §16.8)."""
+    if not status:
+        return 408 if reason == "timeout" else 500
+    return passed_on(status, reason)[0]
+
+
+def _way_back(hop: Hop) -> str:
+    """The URI of the address, or the connection, that a message came from."""
+    return f"sip:{bracketed(hop.host)}:{hop.port};transport={hop.transport.name}"
+
+
+__all__ = ["MessageIntake"]

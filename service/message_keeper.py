@@ -1,0 +1,119 @@
+"""Where messages and opt-outs are kept: in the store, or in memory where there is none."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.messages import MessageNotKept, TextMessage, Wish, party
+from store import messages
+from store.engines import StoreError, reason
+from store.rows import Row
+from store.store import Store
+
+WITHIN: Final = 5.0
+"""Seconds that the store may take; whoever sent a message is told to come again after that."""
+MOST_OPT_OUTS: Final = 100_000
+"""Opt-outs that are kept in memory; the oldest are forgotten."""
+
+
+class StoredMessages:
+    """A `flows.messages.MessageKeeper` in the store."""
+
+    def __init__(self, store: Store, node_id: UUID) -> None:
+        self._store = store
+        self._node_id = node_id
+
+    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
+        """The message and the wish in one transaction."""
+        changed = False
+        async with _answering(), self._store.write() as transaction:
+            if wish is not None and wish.kind == "stop":
+                changed = await messages.opt_out(
+                    transaction, message.customer_id, wish.number, wish.contact, wish.keyword
+                )
+            elif wish is not None:
+                changed = await messages.opt_in(transaction, wish.number, wish.contact)
+            await messages.add(transaction, message_row(message), self._node_id)
+        return changed
+
+    async def sending(self, message: TextMessage) -> None:
+        """The message."""
+        async with _answering(), self._store.write() as transaction:
+            await messages.add(transaction, message_row(message), self._node_id)
+
+    async def ended(self, message: TextMessage) -> None:
+        """Its outcome."""
+        async with _answering(), self._store.write() as transaction:
+            await messages.end(transaction, message_row(message) | {"tm_update": transaction.now})
+
+    async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
+        """Asked of the store each time: another node may have been told."""
+        async with _answering(), self._store.read() as connection:
+            return await messages.opted_out(connection, number, contacts)
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(WITHIN):
+            yield
+    except TimeoutError:
+        raise MessageNotKept("the store does not answer") from None
+    except (StoreError, SQLAlchemyError, OSError) as error:
+        raise MessageNotKept(f"the store does not take it: {reason(error)}") from error
+
+
+class RememberedMessages:
+    """A `flows.messages.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine ends."""
+
+    def __init__(self) -> None:
+        self._opt_outs: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
+        """The wish alone."""
+        if wish is None:
+            return False
+        key = (wish.number, wish.contact)
+        known = key in self._opt_outs
+        if wish.kind == "start":
+            self._opt_outs.pop(key, None)
+            return known
+        self._opt_outs[key] = None
+        if len(self._opt_outs) > MOST_OPT_OUTS:
+            self._opt_outs.popitem(last=False)
+        return not known
+
+    async def sending(self, message: TextMessage) -> None:
+        """Nothing is kept."""
+
+    async def ended(self, message: TextMessage) -> None:
+        """Nothing is kept."""
+
+    async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
+        """What has been texted to this engine."""
+        return any((number, contact) in self._opt_outs for contact in contacts)
+
+
+def message_row(message: TextMessage) -> Row:
+    """A row of `tables.messages`."""
+    return {
+        "id": message.id,
+        "customer_id": message.customer_id,
+        "name": "",
+        "detail": "",
+        "direction": message.direction,
+        "status": message.status,
+        "source": None if message.source is None else party(message.source),
+        "destinations": [party(address) for address in message.destinations],
+        "text": message.text,
+        "number_id": message.number_id,
+        "targets": [target.document() for target in message.targets],
+        "tm_create": message.created,
+        "tm_update": message.created,
+        "tm_delete": None,
+    }

@@ -1,0 +1,293 @@
+"""Text messages through a whole engine: who may send, what is answered, what runs, and what leaves by which provider."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from engine.messages import IncomingMessage
+from engine.outgoing_call import DialSpec, Outcome
+from engine.sip.message import Request
+from routing.identifiers import named_id
+
+Run = Callable[..., None]
+ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
+OURS, QUIET, ECHOED = "+15551234567", "+15551234568", "+15551234569"
+CUSTOMER = "+821012345678"
+AGENT = "+15550009999"
+
+RESPONDER = {
+    "name": "responder",
+    "actions": [
+        {
+            "type": "branch",
+            "option": {"variable": "message.text", "target_ids": {"HOURS": "hours"}, "default_target_id": "forward"},
+        },
+        {"id": "hours", "type": "message_send", "option": {"text": "We're open Mon-Fri 9-5"}},
+        {"type": "stop"},
+        {
+            "id": "forward",
+            "type": "message_send",
+            "option": {
+                "destinations": [{"type": "tel", "target": AGENT}],
+                "text": "${message.source.number} to ${message.destination.number}: ${message.text}",
+            },
+        },
+    ],
+}
+NUMBERS = [
+    {"number": OURS, "provider": "p1", "call_flow": "echo", "message_flow": "responder"},
+    {"number": QUIET, "provider": "p1", "call_flow": "echo"},
+]
+ECHO = {"name": "echo", "actions": [{"type": "answer"}, {"type": "echo", "option": {"duration": 60000}}]}
+
+
+class Texts:
+    """A provider's or a phone's messages: answers with `status`, and keeps what it got."""
+
+    def __init__(self, phone: Any, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> None:
+        self.phone = phone
+        self.status = status
+        self.headers = headers
+        self.got: list[tuple[Request, str]] = []
+        phone.agent.messages.on_message = self
+
+    def __call__(self, message: IncomingMessage) -> Coroutine[Any, Any, None]:
+        return self._take(message)
+
+    async def _take(self, message: IncomingMessage) -> None:
+        self.got.append((message.request, message.text))
+        if self.status:
+            message.answer(self.status, headers=self.headers)
+        else:
+            await asyncio.sleep(60)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for _, text in self.got]
+
+    async def send(self, engine: str, number: str, text: str, from_: str = CUSTOMER, **more: Any) -> Outcome:
+        host = self.phone.agent.nowhere.transport.local[0]
+        uri = f"sip:{number}@{engine}"
+        from_ = from_ if "<" in from_ else f"<sip:{from_}@{host}>"
+        spec = DialSpec(uri, f"sip:{engine}", from_, f"<{uri}>", no_reply_timeout=5.0, **more)
+        outcome: Outcome = await self.phone.agent.messages.send(spec, text)
+        return outcome
+
+
+async def trunk(bench: Any, host: str = ONE, status: int = 200, **more: Any) -> Texts:
+    return Texts(await bench.phone(host), status, **more)
+
+
+async def engine_for(bench: Any, *trunks: Texts, **sections: Any) -> Any:
+    whole = bench.providers(*(trunk.phone for trunk in trunks))
+    for provider, one in zip(whole["providers"], trunks, strict=True):
+        provider["inbound_addresses"] = [f"{one.phone.agent.nowhere.transport.local[0]}/32"]
+    whole |= {"numbers": NUMBERS, "flows": [RESPONDER, ECHO]} | sections
+    return await bench.engine(**whole)
+
+
+def test_a_keyword_is_answered_and_everything_else_forwarded(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        engine = await engine_for(bench, one)
+        assert (await one.send(engine.address, OURS, "  hours\n")).status == 200
+        await bench.until(lambda: one.texts == ["We're open Mon-Fri 9-5"])
+        request = one.got[0][0]
+        assert f"{request.uri}" == f"sip:{CUSTOMER}@{one.phone.address}"
+        assert OURS in request.get("From")
+        assert (await one.send(engine.address, OURS, "Where are you?")).status == 200
+        await bench.until(lambda: len(one.got) == 2)
+        assert one.texts[1] == f"{CUSTOMER} to {OURS}: Where are you?"
+        assert AGENT in str(one.got[1][0].uri)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("host", "number", "status", "warned"),
+    [
+        (ONE, "+15559999999", 404, False),
+        (ONE, QUIET, 480, True),
+        (GUEST, CUSTOMER, 403, False),
+        (GUEST, "nobody", 404, False),
+        (CLIENT, "+35312345678", 480, False),  # a foreign number that no route leads to
+    ],
+)
+def test_what_is_not_taken(run: Run, host: str, number: str, status: int, warned: bool) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        sender = one if host == ONE else Texts(await bench.phone(host))
+        routes = [{"target": "+82", "provider": "p1"}]
+        engine = await engine_for(bench, one, routes=routes)
+        assert (await sender.send(engine.address, number, "hello")).status == status
+        final = [found for found in sender.phone.responses if found.cseq_method == "MESSAGE"][-1]
+        assert (final.get("Warning") != "") is warned
+        assert not one.got
+
+    run(test)
+
+
+def test_a_client_sends_to_a_foreign_number_and_hears_the_far_ends_status(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await trunk(bench, status=202), Texts(await bench.phone(CLIENT))
+        engine = await engine_for(bench, one)
+        assert (await client.send(engine.address, CUSTOMER, "hello", from_="+15550001111")).status == 202
+        assert one.texts == ["hello"]
+        assert "+15550001111" in one.got[0][0].get("From")
+        one.status = 603
+        assert (await client.send(engine.address, CUSTOMER, "hello")).status == 603
+
+    run(test)
+
+
+def test_failover_goes_on_with_the_next_providers_prefix_headers_and_identity(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, two = await trunk(bench, status=503), await trunk(bench, TWO)
+        whole = bench.providers(one.phone, two.phone)
+        for provider, host, prefix in zip(whole["providers"], (ONE, TWO), ("1", "2"), strict=True):
+            provider |= {
+                "inbound_addresses": [f"{host}/32"],
+                "tech_prefix": prefix,
+                "tech_headers": {"X-Account": f"account {prefix}"},
+            }
+        engine = await bench.engine(**whole, numbers=NUMBERS, flows=[RESPONDER, ECHO])
+        assert (await two.send(engine.address, OURS, "HOURS")).status == 200
+        await bench.until(lambda: two.got)
+        for provider, prefix in ((one, "1"), (two, "2")):
+            ((request, text),) = provider.got
+            assert str(request.uri).startswith(f"sip:{prefix}{CUSTOMER}@")
+            assert request.get("X-Account") == f"account {prefix}"
+            assert OURS in request.get("P-Asserted-Identity")
+            assert text == "We're open Mon-Fri 9-5"
+        # The callee's own refusal ends it.
+        one.status, one.got, two.got = 404, [], []
+        engine.node.board.state(engine.node.directory.providers[0].id.int).cooldown_until = 0.0
+        assert (await two.send(engine.address, OURS, "HOURS", from_="+821099999999")).status == 200
+        await bench.until(lambda: one.got)
+        await asyncio.sleep(0.05)
+        assert not two.got
+
+    run(test)
+
+
+def test_stop_is_honoured_until_start(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        engine = await engine_for(bench, one)
+
+        async def text(words: str, *answers: str) -> None:
+            seen = len(one.got)
+            assert (await one.send(engine.address, OURS, words)).status == 200
+            await bench.until(lambda: len(one.got) >= seen + len(answers))
+            await bench.until(lambda: not engine.node.env.post.waiting and not engine.node.agent.messages.tasks)
+            assert one.texts[seen:] == list(answers)
+
+        confirmed = f"You get no more messages from {OURS}. Reply START to get them again."
+        await text("Stop!", confirmed)
+        await text("STOP")  # who says it twice knows
+        await text("HOURS")
+        await text("HELP")
+        await text("yes", f"You get messages from {OURS} again. Reply STOP to end them.")
+        await text("HOURS", "We're open Mon-Fri 9-5")
+        await text("help", f"Reply STOP to get no more messages from {OURS}, START to get them again.")
+        # A number without a message flow can be told, too: it may be one that only sends.
+        assert (await one.send(engine.address, QUIET, "unsubscribe")).status == 200
+        await bench.until(lambda: one.texts[-1] == confirmed.replace(OURS, QUIET))
+
+    run(test)
+
+
+def test_a_number_has_its_own_words(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        metadata = {"stop_text": "Bye.", "help_text": "", "start_text": ""}
+        engine = await engine_for(bench, one, numbers=[NUMBERS[0] | {"metadata": metadata}])
+        for words in ("HELP", "START", "STOP", "START", "YES"):
+            assert (await one.send(engine.address, OURS, words)).status == 200
+        await bench.until(lambda: len(one.got) == 3 and not engine.node.env.post.waiting)
+        # Without a text of its own HELP is the flow's, and so is a YES that begins nothing again.
+        forwarded = [f"{CUSTOMER} to {OURS}: {words}" for words in ("HELP", "YES")]
+        assert sorted(one.texts) == sorted(["Bye.", *forwarded])
+
+    run(test)
+
+
+def test_a_guest_is_answered_where_it_is_whatever_number_it_claims(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, guest = await trunk(bench), Texts(await bench.phone(GUEST))
+        engine = await engine_for(bench, one)
+        assert (await guest.send(engine.address, OURS, "hours", from_=CUSTOMER)).status == 200
+        await bench.until(lambda: guest.texts == ["We're open Mon-Fri 9-5"])
+        assert str(guest.got[0][0].uri) == f"sip:{CUSTOMER}@{GUEST}"
+        assert (await guest.send(engine.address, OURS, "STOP", from_=CUSTOMER)).status == 200
+        await bench.until(lambda: len(guest.got) == 2)
+        # The number that it claimed has not been opted out by it.
+        assert (await one.send(engine.address, OURS, "HOURS")).status == 200
+        await bench.until(lambda: one.texts == ["We're open Mon-Fri 9-5"])
+
+    run(test)
+
+
+def test_a_guest_that_may_not_is_asked_for_its_login_as_for_a_call(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, guest = await trunk(bench), Texts(await bench.phone(GUEST))
+        users = {"users": [{"username": "desk", "password": "s3cret"}]}
+        engine = await engine_for(bench, one, sip=users)
+        login = {"username": "desk", "password": "s3cret"}
+        assert (await guest.send(engine.address, CUSTOMER, "hello", **login)).status == 200
+        assert (one.texts, guest.phone.heard["401"]) == (["hello"], 1)
+        wrong = await guest.send(engine.address, CUSTOMER, "hello", **login | {"password": "wrong"})
+        assert (wrong.status, one.texts, guest.phone.heard["401"]) == (403, ["hello"], 2)
+
+    run(test)
+
+
+def test_our_own_numbers_talk_without_a_network_and_not_for_ever(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await trunk(bench), Texts(await bench.phone(CLIENT))
+        answers = {"name": "answers", "actions": [{"type": "message_send", "option": {"text": "${message.text}+"}}]}
+        asks = {
+            "name": "asks",
+            "actions": [
+                {
+                    "type": "message_send",
+                    "option": {
+                        "text": "${message.text}.",
+                        "destinations": [{"type": "tel", "target": ECHOED}],
+                    },
+                }
+            ],
+        }
+        numbers = [
+            {"number": OURS, "call_flow": "echo", "message_flow": "asks"},
+            {"number": ECHOED, "call_flow": "echo", "message_flow": "answers"},
+        ]
+        engine = await engine_for(bench, one, numbers=numbers, flows=[ECHO, answers, asks])
+        post = engine.node.env.post
+        taken: list[str] = []
+        take = post.keeper.received
+
+        async def kept(message: Any, wish: Any) -> bool:
+            taken.append(message.text)
+            return bool(await take(message, wish))
+
+        post.keeper.received = kept
+        assert (await client.send(engine.address, OURS, "a", from_="ann")).status == 200
+        await bench.until(lambda: not post.waiting and not post._following and not engine.node.agent.messages.tasks)
+        # Five messages of flows, each the answer to the one before; the sixth is not delivered.
+        assert taken == ["a", "a.", "a.+", "a.+.", "a.+.+", "a.+.+."]
+        assert not one.got
+
+    run(test)
+
+
+def test_without_a_flow_that_can_run_there_is_no_answer_but_480(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        engine = await engine_for(bench, one)
+        engine.node.library.remove(named_id("flow", "responder"))
+        assert (await one.send(engine.address, OURS, "HOURS")).status == 480
+
+    run(test)
