@@ -13,7 +13,7 @@ unset PYTHONDONTWRITEBYTECODE
 
 # Two at a time: each core of a small machine has one. A file stays together, files begin in the order of their names
 # (tests/conftest.py says which files stay together, too).
-workers=(-n 2 --dist loadgroup --no-loadscope-reorder)
+workers=(-n 2 --dist loadfile --no-loadscope-reorder)
 
 if [ "${1-}" = quick ]; then
   shift

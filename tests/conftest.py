@@ -8,7 +8,7 @@ finds becomes a test of its own or an `@example`.
 import gc
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -37,20 +37,21 @@ settings.register_profile("thorough", max_examples=1000, derandomize=False, dead
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-ROOT = Path(__file__).parent
 # Their programs have addresses and ports of their own, which are the same in every test.
-_FIXED_PORTS = {"api/test_tutorials.py"}
+_FIXED_PORTS = ("tests/peers/", "tests/api/test_tutorials.py")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What one process has to run, where several share the tests (pytest-xdist): each file is one lot, and all that
-    call with programs on fixed ports are one."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        file = item.path.relative_to(ROOT).as_posix()
-        lot = "peers" if file.startswith("peers/") or file in _FIXED_PORTS else file
-        item.add_marker(pytest.mark.xdist_group(lot))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What one process runs, where several share the tests: each file is one lot, and all that call with programs on
+    fixed ports are one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Lots(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "peers" if nodeid.startswith(_FIXED_PORTS) else super()._split_scope(nodeid)
+
+    return Lots(config, log)
 
 
 def pytest_collection_finish() -> None:
