@@ -121,6 +121,8 @@ class AnchoredSession(UacSession):
                 if error is not None:
                     self._unusable(error, later)
 
+        if self.anchor is not None:
+            self.anchor.chosen()
         if body:
             self.in_turn(lambda: self.rewrite(CALLER, True, body, then))
         else:

@@ -58,6 +58,10 @@ class Anchor(Protocol):
         """The last offer of `side` was refused: what was agreed on before goes on (RFC 3261 §14.1)."""
         ...
 
+    def chosen(self) -> None:
+        """The caller talks with this leg from now on, whatever others that are still dialled for it say."""
+        ...
+
     def close(self) -> None:
         """The leg is over: nothing is left of it. A second time does nothing."""
         ...

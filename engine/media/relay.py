@@ -107,20 +107,26 @@ class Relay:
             own.aim(answer)
         except ParseError as error:
             raise AnchorError(str(error), error.status) from error
-        loop = self._home.loop
         for index, media in enumerate(answer.media):
-            near, far = self.near.stream(index), self.far.stream(index)
-            if near is None or far is None:
-                continue
-            if media.port:
-                near.couple(far, loop)
-            else:
+            if not media.port:
                 self.far.drop(index)
                 self.near.drop_unshared(index)
         self._agreed = (answer,) if offer is None else (answer, offer)
+        self._couple()
+        self._home.plane.upkeep.add(self)
+
+    def _couple(self) -> None:
+        if self.near.chosen not in (None, self):
+            return
+        for near, far in zip(self.near.streams, self.far.streams, strict=False):
+            if near is not None and far is not None:
+                near.couple(far, self._home.loop)
         self._listen()
 
-        self._home.plane.upkeep.add(self)
+    def chosen(self) -> None:
+        """See `Anchor.chosen`."""
+        self.near.chosen = self
+        self._couple()
 
     def look(self, now: float) -> None:
         """See `Watched`."""
@@ -180,7 +186,7 @@ class Relay:
         if self._overhearing is not None:
             self._overhearing.close()
         self.far.close()
-        self.near.leave()
+        self.near.leave(self)
         self._home.relays.discard(self)
         self._home.plane.upkeep.remove(self)
         self.on_silence = None
@@ -189,20 +195,24 @@ class Relay:
 class NearSide(RelaySide):
     """The caller's side. It is over when the caller is, and none of its legs has it any more."""
 
-    __slots__ = ("_kept", "_users")
+    __slots__ = ("_kept", "_users", "chosen")
 
     def __init__(self, pool: PortPool, place: Place) -> None:
         super().__init__(pool, place)
         self._kept = True
         self._users = 0
+        self.chosen: Relay | None = None
+        """The leg that the caller talks with; None: the one that has answered last."""
 
     def enter(self) -> None:
         """One more leg uses it."""
         self._users += 1
 
-    def leave(self) -> None:
+    def leave(self, relay: Relay) -> None:
         """A leg does not use it any more."""
         self._users -= 1
+        if self.chosen is relay:
+            self.chosen = None
         self._close_unused()
 
     def drop_unshared(self, index: int) -> None:

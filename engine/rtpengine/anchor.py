@@ -122,6 +122,9 @@ class RtpengineAnchor:
 
         again("offer", self._arguments(offerer, offerer, offer), offered)
 
+    def chosen(self) -> None:
+        """See `Anchor.chosen`: the legs share nothing."""
+
     def close(self) -> None:
         """See `Anchor.close`. It waits for nothing."""
         if self._closed:

@@ -10,7 +10,8 @@ class SlowAnchor:
 
     def __init__(self, anchors: "SlowAnchors", relay: Anchor) -> None:
         self.anchors, self.relay = anchors, relay
-        self.refused, self.close, self.report = relay.refused, relay.close, relay.report
+        self.refused, self.chosen = relay.refused, relay.chosen
+        self.close, self.report = relay.close, relay.report
 
     def offer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
         self.anchors.later(self.relay.offer, side, body, rewritten)

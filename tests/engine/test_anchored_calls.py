@@ -1,5 +1,6 @@
 """Calls whose media passes the engine: what each side is told at every turn of a call, and that nothing is left."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -601,3 +602,53 @@ def test_a_recording_hears_both_sides_apart(world: World) -> None:
     world.wait()
     world.b.answer(world.b.requests("BYE")[0], 200)
     assert world.over() and not len(world.agent.plane.pacer)
+
+
+class RingsTwo(ThroughCalls):
+    """Dials two at once, bridges the first that answers, and gives the other up a little later."""
+
+    async def flow(self, call: Call) -> None:
+        legs = [self.agent.dial(to_callee(user, **self.spec), call) for user in ("first", "second")]
+        outcomes = [asyncio.ensure_future(leg.outcome()) for leg in legs]
+        await asyncio.wait(outcomes, return_when=asyncio.FIRST_COMPLETED)
+        winner = legs[outcomes[1].done()]
+        bridge = call.bridge(winner)
+        await call.sleep(1)
+        for leg in legs:
+            if leg is not winner:
+                leg.cancel()
+        await bridge.ended()
+
+
+def test_of_two_that_ring_the_one_that_answered_is_heard_whatever_the_other_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.engine.test_anchored_calls.ThroughCalls", RingsTwo)
+    world = World(monkeypatch)
+    other = Phone(CALLEE)
+    world.a.invite(UPDATES, world.phone_a.body(), uri=f"sip:b@{ENGINE}")
+    world.wait()
+    first, second = sorted(world.b.requests("INVITE"), key=lambda invite: invite.uri_text)
+    world.b.answer(first, 183, UPDATES, other.body(), tag="btag1")
+    world.wait()
+    world.b.answer(second, 200, UPDATES, world.phone_b.body(), tag="btag")
+    world.wait()
+    world.to_a, world.to_b = world.a.final("INVITE").body, second.body
+    assert where(world.to_a) == where(world.last(183).body)
+    world.a.ack()
+    world.b.answer(first, 183, UPDATES, other.body(version=2, extra="a=x\r\n"), tag="btag1")
+    world.wait()
+    world.talk()
+    world.wait(1.5)
+    cancel = world.b.requests("CANCEL")[0]
+    world.b.answer(cancel, 200)
+    world.b.answer(first, 487, tag="btag1")
+    world.wait()
+    other.say(b"too late", first.body)
+    world.wait()
+    world.talk()
+    world.b.call_id, world.b.remote_tag = second.call_id, second.from_tag
+    world.b.request("BYE")
+    world.wait()
+    world.a.request("BYE")
+    assert world.over()
