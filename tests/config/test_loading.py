@@ -86,7 +86,7 @@ def test_a_section_whose_lines_are_all_comments_means_the_defaults(read: Load) -
 
 def test_the_demo_is_in_order() -> None:
     configuration = load(Path(__file__).parents[2] / "config" / "demo.yaml", {})
-    assert [number.number for number in configuration.numbers] == ["+15551234567", "+899100000001"]
+    assert [number.number for number in configuration.numbers] == ["+15551234567", "+899100000001", "+899100000002"]
     assert [provider.name for provider in configuration.providers] == ["primary", "secondary"]
     assert configuration.warnings + configuration.notices == []
 
