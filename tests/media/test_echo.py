@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from engine.media.codecs import PCMA, PCMU
 from engine.media.counts import Counts
 from engine.media.rtp import RtpPacket, build
+from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import PEER, STRANGER, Line, Tape, agreed
 
 THEIRS = 0x11111111
@@ -145,6 +146,19 @@ def test_a_peer_on_hold_hears_nothing_and_the_stream_goes_on_afterwards() -> Non
     assert (line.stream.counts.held, line.stream.counts.returned) == (1, 1)
     line.stream.agree(agreed(PCMU))
     assert behind(first, back(line, RtpPacket(0, 3, 480, THEIRS, b""))) == (2, 320)
+
+
+def test_srtp_is_echoed_and_what_comes_twice_is_not() -> None:
+    keys = Keys(Crypto(1, AES_80, new_key()), Crypto(1, AES_80, new_key()))
+    peer = Srtp(Keys(keys.theirs, keys.ours))
+    line = Line(agreed(PCMU, crypto=keys))
+    line.stream.echo(True)
+    first, second = (peer.protect(bytes(RtpPacket(0, at, at * 160, THEIRS, b"voice"))) for at in (1, 2))
+    for data in (second, first, first, second, b"\x80" + b"x" * 40):
+        line.hear(data)
+    back = [RtpPacket.parse(peer.unprotect(data)) for data, _ in line.port.sock.sent]
+    assert [behind(back[0], each) for each in back] == [(0, 0), (0xFFFF, (1 << 32) - 160)]
+    assert (line.stream.counts.taken, line.stream.counts.garbage) == (2, 3)
 
 
 @given(st.lists(st.binary(max_size=40)))
