@@ -78,6 +78,12 @@ def nobody(number: int) -> Provider:
     return at(number, "uas_never", 0)
 
 
+def texting(sender: int, words: str) -> Caller:
+    """A text from the number whose provider is at 127.0.0.`sender`, through the trunk."""
+    return Caller("uac_message", TEXTED, TRUNK, keys={"sender": abroad(sender), "words": words})
+
+
+TEXTED = "+15550100073"
 CHALLENGE = 'WWW-Authenticate: Digest realm="trunk.example", nonce="77ab"'
 CASES = [
     # our own numbers
@@ -160,6 +166,16 @@ CASES = [
     Case("anonymous", Caller("uac_call", "+15550100055", GUEST), [at(55, "uas_anonymous")]),
     Case("nothing of the caller's leg", Caller("uac_marked", abroad(56)), [at(56, "uas_clean")]),
     Case("number_format plain", Caller("uac_call", abroad(57)), [at(57, "uas_plain")]),
+    # text messages: `Caller` is who texts, `Provider` where the answer goes to
+    Case("HOURS is answered", texting(73, "hours"), [at(73, "uas_message")]),
+    Case("another text is forwarded", texting(73, "Where is my parcel?"), [at(74, "uas_message_forwarded")]),
+    Case(
+        "STOP is confirmed and kept",
+        Caller("uac_message_stop", TEXTED, TRUNK, keys={"sender": abroad(75)}),
+        [at(75, "uas_message_stopped")],
+    ),
+    Case("a text's 503, then the next", texting(76, "HOURS"), [at(76, "uas_message_503"), at(77, "uas_message_next")]),
+    Case("a text's 401 with credentials", texting(78, "HOURS"), [at(78, "uas_message_digest")]),
     # races and losses
     Case("200 crosses CANCEL", Caller("uac_cancel_ringing", abroad(59)), [at(59, "uas_crossing")]),
     Case("two answers of a forking proxy", Caller("uac_call_long", abroad(64)), [at(64, "uas_fork")]),

@@ -1,4 +1,4 @@
-"""Text messages through a whole engine: who may send, what is answered, what runs, and what leaves by which provider."""
+"""Text messages through a whole engine: who may send, what is answered, what runs, and which provider gets what."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
