@@ -21,6 +21,8 @@ from store.turns import Turns
 
 READERS = 4
 POSTGRES_CONNECTIONS = 10
+POSTGRES_HURRIED = 2
+"""Connections that only those in a hurry write on: requests that take all others must not keep calls from the disk."""
 BUSY_TIMEOUT = 10.0  # s that a write of another process is waited for
 POOL_TIMEOUT = 10.0  # s that a request waits for a connection before it is told that the store is busy
 
@@ -41,10 +43,16 @@ class Engines:
     """
 
     def __init__(
-        self, url: URL, writer: AsyncEngine, reader: AsyncEngine, anchor: sqlite3.Connection | None = None
+        self,
+        url: URL,
+        writer: AsyncEngine,
+        reader: AsyncEngine,
+        anchor: sqlite3.Connection | None = None,
+        hurried: AsyncEngine | None = None,
     ) -> None:
         self._writer = writer
         self._reader = reader
+        self._hurried = hurried or writer
         self._anchor = anchor
         self.dialect = writer.dialect.name
         self.in_memory = self.dialect == "sqlite" and url.database in (None, "", ":memory:")
@@ -60,9 +68,9 @@ class Engines:
 
     def write(self, *, hurry: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection with a transaction begun; who asked for it commits. Who is in a `hurry` goes before the others
-        that wait for SQLite's one writer."""
+        that wait for SQLite's one writer, and has connections of its own to PostgreSQL."""
         if self._turns is None:
-            return self._connection(self._writer)
+            return self._connection(self._hurried if hurry else self._writer)
         return self._in_turn(self._turns, hurry)
 
     @asynccontextmanager
@@ -97,8 +105,8 @@ class Engines:
     async def close(self) -> None:
         """Close every connection."""
         await self._writer.dispose()
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        for other in {self._reader, self._hurried} - {self._writer}:
+            await other.dispose()
         if self._anchor is not None:
             self._anchor.close()
 
@@ -116,15 +124,18 @@ def open_engines(url: str) -> Engines:
     """The engines for a database URL. Raises StoreError for one that is none."""
     parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
-        engine = create_async_engine(
-            parsed.set(drivername="postgresql+asyncpg"),
-            pool_size=POSTGRES_CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=POOL_TIMEOUT,
-            pool_pre_ping=True,
-            json_serializer=_as_json,
+        engine, hurried = (
+            create_async_engine(
+                parsed.set(drivername="postgresql+asyncpg"),
+                pool_size=connections,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT,
+                pool_pre_ping=True,
+                json_serializer=_as_json,
+            )
+            for connections in (POSTGRES_CONNECTIONS, POSTGRES_HURRIED)
         )
-        return Engines(parsed, engine, engine)
+        return Engines(parsed, engine, engine, hurried=hurried)
     asynchronous = parsed.set(drivername="sqlite+aiosqlite")
     if parsed.database in (None, "", ":memory:"):
         name = f"file:trunkline-{uuid4().hex}"

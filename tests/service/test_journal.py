@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ from service import journal as journals
 from service.journal import Journal
 from store import tables
 from store.calls import STAGES
-from store.engines import StoreError
+from store.engines import POSTGRES_CONNECTIONS, StoreError
 from store.rows import Row
 from store.store import Store, Transaction
 from tests.peers.postgres import PostgresServer
@@ -264,6 +264,17 @@ async def test_what_peers_write_is_kept_as_far_as_a_database_can(store_url: str)
         assert (row["source_name"], row["notes"], row["sip_call_ids"]) == (
             "A\ufffdnn\ufffd Grüße", ["\ufffd"], ["\ufffd@x"],
         )  # fmt: skip
+
+
+@pytest.mark.peer
+async def test_requests_that_hold_every_connection_do_not_keep_calls_from_the_disk(postgres_url: str) -> None:
+    async with opened(postgres_url) as desk, AsyncExitStack() as requests:
+        for _ in range(POSTGRES_CONNECTIONS):
+            transaction = await requests.enter_async_context(desk.store.write())
+            await transaction.execute(sa.select(1))
+        record = desk.begin()
+        async with asyncio.timeout(BOUND):
+            await desk.journal.stored(record)
 
 
 # ---- what is told during a commit
