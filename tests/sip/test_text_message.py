@@ -1,5 +1,7 @@
 """The text in a MESSAGE, plain or in CPIM, or the status that what is none deserves (RFC 3428, RFC 3862)."""
 
+import encodings
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,10 @@ CPIM = (
         (b"HOURS", "text/plain", "HOURS"),
         ("Öffnungszeiten? ☎".encode(), "text/plain;charset=UTF-8", "Öffnungszeiten? ☎"),
         ("é".encode("latin-1"), 'Text/Plain; charset="ISO-8859-1"', "é"),
+        ("Часы".encode("cp1251"), "text/plain;charset=windows-1251", "Часы"),
+        ("営業".encode("iso2022_jp"), "text/plain;charset=ISO-2022-JP", "営業"),
+        ("x".encode("utf-16"), "text/plain;charset=utf-16", "x"),
+        (b"x", "text/plain;charset=us-ascii", "x"),
         (b"two\r\nlines\r\n", "text/plain", "two\r\nlines\r\n"),
         (CPIM % (b"text/plain; charset=utf-8", "grüß".encode()), "message/cpim", "grüß"),
         (CPIM % (b"text/plain", b"a\r\n\r\nb"), "Message/CPIM", "a\r\n\r\nb"),
@@ -51,6 +57,8 @@ def test_what_is_text(body: bytes, content_type: str, text: str) -> None:
         (b"x", "text/plain;charset=klingon", 415),
         (b"x", "text/plain;charset=rot13", 415),
         (b"x", "text/plain;charset=zlib_codec", 415),
+        (b"\\ud800", "text/plain;charset=unicode_escape", 415),  # which would make half a character
+        (b"+2AA-", "text/plain;charset=utf-7", 415),
         (CPIM % (b"image/png", b"x"), "message/cpim", 415),
         (CPIM % (b"text/plain\r\nContent-Transfer-Encoding: base64", b"eA=="), "message/cpim", 415),
         (b"", "text/plain", 400),
@@ -61,12 +69,22 @@ def test_what_is_text(body: bytes, content_type: str, text: str) -> None:
         (b"From: x\r\n\r\nno header\r\n\r\nx", "message/cpim", 400),
         (b"x", "text/plain; charset=", 400),
         (b"x" * (MAX_TEXT + 1), "text/plain", 413),
+        (b"\xe9" * (MAX_TEXT // 2 + 1), "text/plain;charset=latin-1", 413),  # two octets each in UTF-8
     ],
 )
 def test_what_is_none_gets_its_status(body: bytes, content_type: str, status: int) -> None:
     with pytest.raises(ParseError) as refused:
         text_of(message(body, content_type))
     assert refused.value.status == status
+
+
+def test_charsets_without_end_are_not_remembered_without_end() -> None:
+    before = len(encodings._cache)
+    for number in range(1000):
+        with pytest.raises(ParseError):
+            text_of(message(b"x", f"text/plain;charset=utf-x{number}"))
+    assert len(encodings._cache) - before == 0
+    assert text_of(message(b"x", "text/plain;charset=utf-8")) == "x"
 
 
 def test_an_encoded_body_is_not_taken() -> None:
