@@ -77,6 +77,11 @@ class SimulatedRecordings(Recordings):
         last = self._recordings[-1] if self._recordings else None
         return last if last is not None and last.look() is None else None
 
+    def call_over(self, call_id: str) -> Recording | None:
+        """The recording that the end of the call ends, None where none runs."""
+        running = self.running(call_id)
+        return None if running is None else running.over("hangup")
+
     async def start(
         self,
         caller: Any,
@@ -132,8 +137,12 @@ class SimulatedRecording(RunningRecording):
 
     async def stop(self) -> Recording:
         """Ends it."""
+        return self.over("stop")
+
+    def over(self, ended_by: str) -> Recording:
+        """Ends it now, unless something else has."""
         if self.look() is None:
-            self._over("stop", self._clock() - self._began)
+            self._over(ended_by, self._clock() - self._began)
         return self.recording
 
     def _over(self, ended_by: str, seconds: float) -> None:

@@ -112,6 +112,8 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
         view.begin(record, program)
         try:
             await _carry_out(env, program, leg, record, number, order.variables)
+            if recording := recordings.call_over(leg.id):
+                view.told(f"recording {recording.filename}: {recording.duration / 1000:.1f} s, ended by hangup")
         finally:
             await env.close()
             await sounds.close()

@@ -154,6 +154,11 @@ ONE = {
         ["--digits", "12#"],
         ['until #, 5.0 s at most; heard "12#"', "recording_stop          1.5 s, ended by key"],
     ),
+    "recorded to the end": (
+        [{"type": "recording_start"}, {"type": "sleep", "option": {"duration": 3200}}],
+        [],
+        ["1.wav: 3.2 s, ended by hangup"],
+    ),
     "web": (
         [
             {"type": "webhook_send", "option": {"uri": "https://example.com/a", "sync": True}},
