@@ -11,7 +11,7 @@ import pytest
 
 from engine.call import CallEnded
 from engine.sound.tones import parse as tone
-from tests.service.conftest import FOREIGN, ONE, OURS, TWO, Bench, Phone
+from tests.service.conftest import FOREIGN, ONE, OURS, TWO, Bench, Phone, Run
 
 RATE = 8000
 
@@ -83,7 +83,7 @@ MENU = [
 
 
 @pytest.mark.parametrize("info", [False, True], ids=["RFC 4733", "INFO"])
-def test_a_menu_is_heard_asks_again_and_connects(run: Any, info: bool) -> None:
+def test_a_menu_is_heard_asks_again_and_connects(run: Run, info: bool) -> None:
     async def scenario(bench: Bench) -> None:
         agent = await bench.phone(ONE)
         caller = await bench.phone()
@@ -108,7 +108,7 @@ def test_a_menu_is_heard_asks_again_and_connects(run: Any, info: bool) -> None:
     run(scenario)
 
 
-def test_a_message_is_recorded_until_the_key(run: Any) -> None:
+def test_a_message_is_recorded_until_the_key(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         caller = await bench.phone()
         engine = await bench.engine(
@@ -136,7 +136,7 @@ def test_a_message_is_recorded_until_the_key(run: Any) -> None:
     run(scenario)
 
 
-def test_a_recording_that_the_hangup_ends_is_there_and_listed(run: Any) -> None:
+def test_a_recording_that_the_hangup_ends_is_there_and_listed(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         caller = await bench.phone()
         engine = await bench.engine(
@@ -162,7 +162,7 @@ def test_a_recording_that_the_hangup_ends_is_there_and_listed(run: Any) -> None:
     run(scenario)
 
 
-def test_both_sides_of_a_connected_call_are_recorded(run: Any) -> None:
+def test_both_sides_of_a_connected_call_are_recorded(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         async def speak(call: Any) -> None:
             call.answer()
@@ -195,3 +195,45 @@ def test_both_sides_of_a_connected_call_are_recorded(run: Any) -> None:
         assert last_near - last_far > 0.5
 
     run(scenario)
+
+
+def test_sounds_that_cannot_be_had_are_told_one_by_one_and_the_last_one_plays(run: Run) -> None:
+    async def scenario(bench: Bench) -> None:
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()  # until the engine gives up
+            writer.close()
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        bench.at_end(lambda: _closed(server))
+        port = server.sockets[0].getsockname()[1]
+        folder = bench.path.parent / "sounds"
+        folder.mkdir()
+        (folder / "broken.wav").write_bytes(b"RIFF" + bytes(range(256)) * 20)
+        (folder / "huge.wav").write_bytes(bytes(60_000))
+        names = ["gone.wav", "../trunkline.yaml", "broken.wav", "huge.wav", f"http://127.0.0.1:{port}/slow.wav"]
+        caller = await bench.phone()
+        engine = await bench.engine(
+            **flow(action("answer"), action("sleep", duration=100), action("play", sources=[*names, "tone:440/200"])),
+            media={"largest_sound": 50_000},
+            webhook={"allow_private": True},
+        )
+        engine.node.env.webhook.timeout = 0.2
+        leg = await answered(caller, engine)
+        ear = Ear()
+        await leg.listen()
+        leg.attach(ear)
+        await leg.wait_ended()
+        await engine.quiet()
+        assert ear.pitches() == [440]
+        told = [line["error"] for line in engine.log.named("source left out")]
+        assert len(told) == len(names)
+        for sentence, word in zip(told, ["no file", "sounds folder", "broken.wav", "50000", "0.2 s"], strict=True):
+            assert word in sentence, told
+        assert engine.record.hangup_reason == "normal"
+
+    run(scenario)
+
+
+async def _closed(server: asyncio.Server) -> None:
+    server.close()
+    await server.wait_closed()
