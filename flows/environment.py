@@ -15,6 +15,7 @@ from flows.call_log import CallLog
 from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.program import Program
+from flows.queue_rows import Lines
 from flows.recordings import Recordings
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
@@ -97,6 +98,7 @@ class FlowEnvironment:
         sounds: Where sounds and speech come from; None: nothing is played.
         watch: Who is shown each action; None: nobody.
         recordings: Where calls are recorded to; None: nothing is.
+        queues: Lines in which callers wait for agents; None: there are none.
         conferences: Rooms in which calls hear one another; None: there are none.
         charging: Who takes money for calls; None: nobody does.
         post: Who sends and takes text messages; None: nobody does.
@@ -125,6 +127,7 @@ class FlowEnvironment:
     sounds: Sounds | None = None
     recordings: Recordings | None = None
     conferences: Conferences | None = None
+    queues: Lines | None = None
     watch: Watch | None = None
     post: "Post | None" = None
 
@@ -136,6 +139,8 @@ class FlowEnvironment:
         """Ends everything that runs beside the calls."""
         if self.conferences is not None:
             self.conferences.close()
+        if self.queues is not None:
+            self.queues.close()
         await self.tasks.close()
         if self.post is not None:
             await self.post.close()

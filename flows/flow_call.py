@@ -9,6 +9,7 @@ from flows.actions.conference import conference_join as conference_action
 from flows.actions.connect import connect as connect_action
 from flows.actions.fetch import fetch as fetch_action
 from flows.actions.message import message_send as message_action
+from flows.actions.queue import queue_join as queue_action
 from flows.actions.webhook import webhook_send as webhook_action
 from flows.address import Address
 from flows.contracts import CallLeg
@@ -22,6 +23,7 @@ from flows.options import (
     MessageSendOptions,
     NoOptions,
     ProgressOptions,
+    QueueJoinOptions,
     RedirectOptions,
     RejectOptions,
     WebhookOptions,
@@ -157,6 +159,15 @@ class FlowCall(SoundMethods):
         if ended is not None:
             self.result = ended
         return self._run.variables.get("connect.status")
+
+    async def queue_join(self, queue_id: str) -> str:
+        """Waits in a queue and talks with an agent; returns `queue.status`. The queue's overflow flow runs in place:
+        when it has ended the call, return afterwards."""
+        self._count()
+        program = await queue_action(self._run, QueueJoinOptions(queue_id=queue_id))
+        if program is not None:
+            await self._in_place(program)
+        return self._run.variables.get("queue.status")
 
     async def conference_join(self, conference_id: str) -> str:
         """Talks with those in the conference until that is over; returns `conference.status`."""

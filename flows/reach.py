@@ -210,16 +210,22 @@ async def _run_number(run: Run, verdict: RunFlow, claim: Claim) -> Reached:
 
 
 class Race:
-    """Destinations that are dialled at the same time. The first claim wins, and the others are given up."""
+    """Destinations that are dialled at the same time. The first claim wins, and the others are given up.
 
-    __slots__ = ("_tasks", "_winner")
+    claim: Asked for the first that answers; where it is False, somebody else was quicker than all of them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_outer", "_tasks", "_winner")
+
+    def __init__(self, claim: Claim = always) -> None:
+        self._outer = claim
         self._tasks: list[asyncio.Task[Reached]] = []
         self._winner: int | None = None
 
     def _claim(self, place: int) -> bool:
         if self._winner is None:
+            if not self._outer():
+                return False
             self._winner = place
             for other, task in enumerate(self._tasks):
                 if other != place:

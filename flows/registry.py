@@ -13,6 +13,7 @@ from flows.actions.control import block, branch, empty, fetch_flow, goto, sleep,
 from flows.actions.digits import digits_receive, digits_send
 from flows.actions.fetch import fetch
 from flows.actions.message import message_send
+from flows.actions.queue import queue_join
 from flows.actions.recording import recording_start, recording_stop
 from flows.actions.sound import beep, echo, play, talk
 from flows.actions.webhook import webhook_send
@@ -35,6 +36,7 @@ from flows.options import (
     Options,
     PlayOptions,
     ProgressOptions,
+    QueueJoinOptions,
     RecordingStartOptions,
     RedirectOptions,
     RejectOptions,
@@ -98,6 +100,7 @@ KINDS: dict[str, Kind] = {
     "echo": Kind(echo, EchoOptions, waits=True, answers=True),
     "digits_receive": Kind(digits_receive, DigitsReceiveOptions, waits=True, sounds=True),
     "digits_send": Kind(digits_send, DigitsSendOptions, waits=True, answers=True),
+    "queue_join": Kind(queue_join, QueueJoinOptions, waits=True, early=True),
     "conference_join": Kind(conference_join, ConferenceJoinOptions, waits=True),
     "webhook_send": Kind(webhook_send, WebhookOptions, waits=True, media=_ANY),
     "recording_start": Kind(recording_start, RecordingStartOptions, waits=True, sounds=True),
@@ -112,7 +115,6 @@ KINDS: dict[str, Kind] = {
 
 LATER = frozenset(
     {
-        "queue_join",
         "transfer",
     }
 )

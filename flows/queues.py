@@ -1,0 +1,397 @@
+"""Queues that run: callers wait in order, with music, until an agent has answered.
+
+A line is of this process, as its calls are: another engine on the same store has its own callers in the same queue, and
+the two share the agents (`AgentBoard`).
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from typing import Any, Final
+from uuid import UUID
+
+from flows.contracts import CallEnded
+from flows.options import ConnectOptions
+from flows.queue_desks import Desk, Desks
+from flows.queue_rows import RING_TIMEOUT, Agent, AgentBoard, Queue, QueueFinder
+from flows.queue_states import CALLER, CallerEvent, CallerState
+from flows.reach import Claim, Race, Reached, reach
+from flows.run import Run
+from flows.sounds import SoundError
+from routing.identifiers import NIL
+
+MUSIC: Final = (
+    "tone:"
+    + ",".join(
+        f"{notes}/{duration},0/60"
+        for notes, duration in (
+            *(("262+330+392", 700), ("392", 340), ("440+523", 700), ("392", 340)),
+            *(("220+262+330", 700), ("330", 340), ("349+440", 700), ("330", 340)),
+            *(("175+220+262", 700), ("262", 340), ("294+349", 700), ("262", 340)),
+            *(("196+247+294", 700), ("294", 340), ("247+330", 700), ("0", 1200)),
+        )
+    )
+    + "*"
+)
+"""What callers hear where their queue names no music: four chords, for ever."""
+
+MOST_TRIED: Final = 40
+"""Hunts that the record of a waiting call keeps: an agent may be rung every few seconds, for hours."""
+
+
+@dataclass(slots=True)
+class Attended:
+    """What became of a caller: `queue.status`, the seconds that it has waited and talked, and with whom."""
+
+    status: CallerState
+    waited: float = 0.0
+    duration: float = 0.0
+    agent: Agent | None = None
+
+
+class Waiting:
+    """A caller in a line. `joined` and `answered` are on the clock of the environment."""
+
+    __slots__ = (
+        "agent",
+        "answered",
+        "desks",
+        "ended",
+        "joined",
+        "limit",
+        "music",
+        "offered",
+        "queue",
+        "run",
+        "state",
+        "takes_more",
+        "tasks",
+    )
+
+    def __init__(self, run: Run, queue: Queue) -> None:
+        self.run = run
+        self.queue = queue
+        self.state: CallerState = "new"
+        self.joined = run.env.clock()
+        self.answered: float | None = None
+        self.ended: float | None = None
+        self.agent: Agent | None = None
+        self.desks: list[Desk] = []
+        self.offered = asyncio.Event()
+        self.takes_more = False  # whoever becomes free is rung as well
+        self.limit: asyncio.Timeout | None = None
+        self.music: asyncio.Task[None] | None = None
+        self.tasks: dict[asyncio.Task[Reached | None], Desk] = {}
+
+    def turn(self, event: CallerEvent) -> None:
+        """Something has happened to it."""
+        self.state = CALLER[self.state, event]
+
+    def attended(self) -> Attended:
+        """How it stands."""
+        now = self.run.env.clock()
+        if self.answered is None:
+            return Attended(self.state, now - self.joined)
+        ended = now if self.ended is None else self.ended
+        return Attended(self.state, self.answered - self.joined, ended - self.answered, self.agent)
+
+    def tell(self) -> None:
+        """What the flow and the call's record learn."""
+        done, tell = self.attended(), self.run.variables.tell
+        tell("queue.status", done.status)
+        tell("queue.waited", str(int(done.waited)))
+        tell("queue.duration", str(int(done.duration)))
+        tell("queue.agent", str(done.agent.id) if done.agent is not None else "")
+        tell("queue.agent_name", done.agent.name if done.agent is not None else "")
+        name = self.queue.name or self.queue.id
+        if done.agent is None:
+            how = f"{done.status} after {done.waited:.0f} s"
+        else:
+            who = done.agent.name or done.agent.id
+            how = f"waited {done.waited:.0f} s, talked {done.duration:.0f} s with {who}"
+        self.run.record.note(f"queue {name}: {how}")
+
+
+class Queues:
+    """The lines of one engine, and the agents that they ring."""
+
+    __slots__ = ("_desks", "_lines", "finder")
+
+    def __init__(self, finder: QueueFinder, board: AgentBoard, dice: random.Random | None = None) -> None:
+        self.finder = finder
+        self._desks = Desks(board, self.look, dice or random.Random())
+        self._lines: dict[UUID, list[Waiting]] = {}
+
+    def callers(self, queue_id: UUID) -> Sequence[Waiting]:
+        """Who waits in a queue, in order."""
+        return tuple(self._lines.get(queue_id, ()))
+
+    def agent_changed(self, agent_id: UUID, status: str) -> None:
+        """An agent is not what it was; `status` is what the board shows of it, "" where it is gone. `look` follows."""
+        self._desks.says(agent_id, status)
+
+    def close(self) -> None:
+        """No agent is waited for any more."""
+        self._desks.close()
+
+    # ---- who is next
+
+    def look(self) -> None:
+        """Rings whoever is free for whoever waits: in each line in order, and among lines for who waits longest."""
+        for line in sorted(self._lines.values(), key=lambda line: line[0].joined):
+            queue = agents = None
+            for waiting in line:
+                if waiting.state == "ringing" and not waiting.takes_more:
+                    continue
+                if queue is None or agents is None:
+                    queue = self._now(waiting.queue)
+                    agents = self.finder.agents(queue)
+                desks = self._desks.offer(queue, agents)
+                if not desks:
+                    break
+                waiting.queue = queue
+                if waiting.state == "ringing":
+                    self._begin(waiting, desks)
+                else:
+                    waiting.desks = desks
+                    waiting.turn("offered")
+                    waiting.offered.set()
+
+    def _now(self, queue: Queue) -> Queue:
+        """The queue as it is by now; as it was where it has been deleted."""
+        return self.finder.queue(str(queue.id), NIL) or queue
+
+    # ---- a caller's way
+
+    async def attend(self, run: Run, queue: Queue) -> Attended:
+        """Answers, waits, and talks with an agent until one of the two hangs up.
+
+        The variables `queue.*` and the call's record say how it went, also where the caller's hangup cancels this.
+        Raises CallEnded, and what is in MEDIA_FAILURES.
+        """
+        waiting = Waiting(run, queue)
+        refused = self._refused(queue)
+        if refused is not None:
+            waiting.turn(refused)
+            waiting.tell()
+            return waiting.attended()
+        self._enter(waiting)
+        try:
+            await self._wait(waiting)
+        except (asyncio.CancelledError, CallEnded):
+            waiting.turn("hangup")
+            raise
+        except Exception as error:
+            over = isinstance(error, TimeoutError) and waiting.limit is not None and waiting.limit.expired()
+            waiting.turn("timeout" if over else "failed")
+            if not over:
+                raise
+        finally:
+            self._leave(waiting)
+            waiting.tell()
+            await _ended(waiting.music)
+        return waiting.attended()
+
+    def _refused(self, queue: Queue) -> CallerEvent | None:
+        """Why nobody can wait in a queue."""
+        if all(agent.status == "offline" for agent in self.finder.agents(queue)):
+            return "noagent"
+        if queue.max_waiting and len(self._lines.get(queue.id, ())) >= queue.max_waiting:
+            return "full"
+        return None
+
+    async def _wait(self, waiting: Waiting) -> None:
+        call = waiting.run.call
+        if not call.answered:
+            call.answer()
+        await call.listen()
+        async with asyncio.timeout(waiting.queue.wait_timeout or None) as waiting.limit:
+            while True:
+                if waiting.music is None:
+                    waiting.music = asyncio.create_task(_play_music(waiting), name=f"music {waiting.run.record.id}")
+                self.look()
+                await waiting.offered.wait()
+                waiting.offered.clear()
+                if await self._ring(waiting):
+                    return
+
+    async def _ring(self, waiting: Waiting) -> bool:
+        """Rings those who were offered, all at once. Whether one of them has talked with the caller."""
+        desks, waiting.desks = waiting.desks, []
+        self._begin(waiting, desks)
+        waiting.takes_more = waiting.queue.routing_method == "ring_all"
+        try:
+            while pending := [task for task in waiting.tasks if not task.done()]:
+                await asyncio.wait(pending)
+        finally:
+            waiting.takes_more = False
+            tasks = list(waiting.tasks)
+            for task in tasks:
+                task.cancel()
+            if any(not task.done() for task in tasks):
+                await asyncio.wait(tasks)
+            waiting.tasks.clear()
+        failures = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+        for error in failures:
+            if isinstance(error, CallEnded):
+                raise error
+            waiting.run.warn("ringing an agent failed", error=f"{type(error).__name__}: {error}"[:500])
+        if waiting.state == "talking":
+            talks = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
+            if any(talk is not None and talk.answered for talk in talks):
+                waiting.turn("ended")
+                return True
+            await _ended(waiting.music)
+            self._lost(waiting)
+        else:
+            waiting.turn("missed")
+        return False
+
+    def _begin(self, waiting: Waiting, desks: Iterable[Desk]) -> None:
+        for desk in desks:
+            work = self._try(waiting, desk)
+            name = f"agent {desk.agent.id} for {waiting.run.record.id}"
+            desk.task = asyncio.get_running_loop().create_task(work, name=name)
+            desk.task.add_done_callback(partial(self._rung, waiting, desk))
+            waiting.tasks[desk.task] = desk
+
+    async def _try(self, waiting: Waiting, desk: Desk) -> Reached | None:
+        """One agent, at its addresses. None where it was not available after all."""
+        if not await self._desks.claim(desk):
+            self._desks.turn(desk, "missed")
+            return None
+        reached = await _ring(waiting, desk.agent, partial(self._claim, waiting, desk))
+        if desk.state == "ringing":
+            self._desks.turn(desk, "missed")
+        return reached
+
+    def _rung(self, waiting: Waiting, desk: Desk, _task: "asyncio.Task[Reached | None]") -> None:
+        """An agent rings no more, and does not talk: at once, whatever the others do."""
+        desk.task = None
+        if desk.state == "ringing":
+            self._desks.turn(desk, "given_up")
+        elif desk.state == "talking":
+            waiting.ended = waiting.run.env.clock()
+            self._desks.turn(desk, "ended")
+
+    def _claim(self, waiting: Waiting, desk: Desk) -> bool:
+        """An agent has answered: whether it has the caller. From here on the caller is out of the line."""
+        if waiting.state != "ringing" or desk.state != "ringing":
+            return False
+        if waiting.limit is None or waiting.limit.expired():
+            return False  # its time has run out in this moment
+        waiting.turn("answered")
+        self._desks.turn(desk, "answered")
+        for task, other in waiting.tasks.items():
+            if other is not desk:
+                task.cancel()
+        if waiting.music is not None:
+            waiting.music.cancel()
+        waiting.agent = desk.agent
+        waiting.answered = waiting.run.env.clock()
+        seconds = waiting.queue.service_timeout
+        waiting.limit.reschedule(asyncio.get_running_loop().time() + seconds if seconds else None)
+        self._remove(waiting)
+        return True
+
+    def _lost(self, waiting: Waiting) -> None:
+        """The two could not be connected: the caller is back in its place, and its time to wait runs on."""
+        waiting.turn("lost")
+        waiting.answered = waiting.ended = waiting.agent = waiting.music = None
+        line = self._lines.setdefault(waiting.queue.id, [])
+        line.append(waiting)
+        line.sort(key=lambda each: each.joined)
+        if waiting.limit is not None and waiting.queue.wait_timeout:
+            left = waiting.joined + waiting.queue.wait_timeout - waiting.run.env.clock()
+            waiting.limit.reschedule(asyncio.get_running_loop().time() + max(left, 0))
+
+    # ---- lines
+
+    def _enter(self, waiting: Waiting) -> None:
+        line = self._lines.setdefault(waiting.queue.id, [])
+        line.append(waiting)
+        waiting.run.variables.tell("queue.position", str(len(line)))
+        waiting.turn("joined")
+
+    def _remove(self, waiting: Waiting) -> None:
+        line = self._lines.get(waiting.queue.id)
+        if line is not None and waiting in line:
+            line.remove(waiting)
+            if not line:
+                del self._lines[waiting.queue.id]
+
+    def _leave(self, waiting: Waiting) -> None:
+        if waiting.ended is None:
+            waiting.ended = waiting.run.env.clock()
+        self._remove(waiting)
+        for desk in waiting.desks:  # offered in the moment in which it left
+            self._desks.turn(desk, "given_up")
+        if waiting.music is not None:
+            waiting.music.cancel()
+
+
+async def _ring(waiting: Waiting, agent: Agent, claim: Claim) -> Reached | None:
+    """Rings an agent at its addresses, and talks. None where it has none."""
+    run, queue = waiting.run, waiting.queue
+    if not agent.addresses:
+        return None
+    _shorten(run.record.tried)
+    _shorten(run.record.sip_call_ids)
+    option = ConnectOptions(
+        destinations=list(agent.addresses),
+        ring_timeout=min(ceil(queue.ring_timeout or RING_TIMEOUT), 3600),
+        early_media=False,
+    )
+    if agent.ring_method == "ring_all" and len(agent.addresses) > 1:
+        return _answered(await Race(claim).run(run, option))
+    tried: list[Reached] = []
+    for address in agent.addresses:
+        tried.append(await reach(run, option, address, claim))
+        if tried[-1].answered or waiting.state != "ringing":
+            break
+    return _answered(tried)
+
+
+def _answered(results: Iterable[Reached]) -> Reached | None:
+    return next((result for result in results if result.answered), None)
+
+
+def _shorten(kept: list[Any]) -> None:
+    """Keeps the first of them and the last."""
+    if len(kept) >= MOST_TRIED:
+        del kept[1]
+
+
+async def _play_music(waiting: Waiting) -> None:
+    run = waiting.run
+    sounds = run.env.sounds
+    if sounds is None:
+        return
+    sound = None
+    for source in dict.fromkeys((waiting.queue.music or MUSIC, MUSIC)):
+        try:
+            sound = await sounds.load(source)
+            break
+        except SoundError as error:
+            run.warn("music left out", source=source[:200], error=str(error))
+    while sound is not None:
+        try:
+            await run.call.play(sound.feed(0))
+        except CallEnded:
+            return
+        except Exception as error:  # such as media that is not to be had again
+            run.warn("music ended", error=f"{type(error).__name__}: {error}"[:500])
+            return
+        await asyncio.sleep(0.02)  # something else was played, or the media has moved
+
+
+async def _ended(task: "asyncio.Task[None] | None") -> None:
+    """Waits for a task that was cancelled."""
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
