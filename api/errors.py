@@ -116,6 +116,7 @@ _RESOURCES = (
     "GROUPCALL",
     "MESSAGE",
     "NUMBER",
+    "OPT_OUT",
     "PROVIDER",
     "PROVIDERCALL",
     "QUEUE",

@@ -1,28 +1,34 @@
-"""Messages: kept as records. This version sends none."""
+"""Text messages: sent from numbers of ours, and what has become of those that were sent or received."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api import patterns
 from api.auth import Who, guarded
 from api.call_rights import require_dialled, require_source
-from api.errors import fault_in
+from api.errors import ApiError, fault_in
 from api.fields import Body, Times
 from api.listing import Listing, OfCustomer, Pages
-from api.parties import MOST_DESTINATIONS, Party, PartyAnswer, shown
+from api.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.resource import Resource
-from api.services import Use
+from api.services import Services, Use
+from flows.address import Address
+from flows.messages import MessageNotKept, Order, PostFullError, TextMessage, message_row
+from routing.identifiers import NIL
+from routing.normalise import dialled
 from store import tables
+from store.messages import message_document
+from store.numbers import living
 
 router = APIRouter(tags=["messages"])
 MESSAGES = Resource(tables.messages, "message")
 
 LONGEST_TEXT = 4096  # characters
-MessageStatus = Literal["not_sent", "sent", "received"]
+MessageStatus = Literal["received", "sending", "delivered", "sent", "partly", "failed", "not_sent"]
 Direction = Literal["incoming", "outgoing"]
 
 
@@ -32,9 +38,36 @@ def _sendable(text: str) -> str:
     return text
 
 
+class MessageAttempt(BaseModel):
+    """One provider's turn, or a SIP URI's (`provider_id` is nil then), as a call's attempts have it. The `_ms` fields
+    count from when this destination's turn came."""
+
+    provider_id: UUID
+    provider_name: str
+    request_uri: str
+    outcome: str
+    sip_status: int
+    reason: str
+    skipped: str
+    start_ms: int | None
+    end_ms: int | None
+
+
+class MessageTarget(PartyAnswer):
+    """What became of a message at one destination: `delivered` (the far end said 200), `accepted` (it said 202, and
+    will deliver it later), `failed` (with its last status, or 0 and the cause), `opted_out` (it wants no messages from
+    this number, and nothing was sent), or `sending` as long as nobody knows."""
+
+    status: Literal["sending", "delivered", "accepted", "failed", "opted_out"]
+    sip_status: int
+    sip_reason: str
+    attempts: list[MessageAttempt]
+
+
 class Message(Times):
-    """A message. The status of one that is made here is `not_sent`: the record is kept, and nothing leaves for the
-    destinations; a later version, which sends, will not send it after all."""
+    """A message. One that was sent is `sending`, then `delivered` at all destinations, `sent` (some of them have only
+    accepted it), `partly` (some have not got it) or `failed` (none has). `number_id` is the number of ours that it is
+    from, or to. `not_sent`: kept by an earlier version, which did not send."""
 
     id: UUID
     customer_id: UUID
@@ -43,6 +76,8 @@ class Message(Times):
     source: PartyAnswer | None
     destinations: list[PartyAnswer]
     text: str
+    number_id: UUID
+    targets: list[MessageTarget]
 
 
 class MessageCreate(Body):
@@ -79,7 +114,8 @@ async def list_messages(
 
 @router.post("/messages", status_code=201, response_model=Message, **guarded("customer_manager"))
 async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any:
-    """Keep a message. This version does not send it, and its status says so."""
+    """Send a message. The answer comes when it is kept; what becomes of it is in `targets` later, and in the event
+    `message_sent`. Whoever has texted STOP to the source gets nothing."""
     owner = caller.owner(body.customer_id)
     for index, party in enumerate(body.destinations):
         if party.type == "tel":
@@ -89,15 +125,27 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
             raise fault_in(f"destinations[{index}].type", "INVALID_REQUEST_PARAMETER", problem)
     async with services.store.read() as connection:
         await require_source(services, connection, caller, owner, body.source, virtual=True)
-    values = {
-        "customer_id": owner,
-        "direction": "outgoing",
-        "status": "not_sent",
-        "source": shown(body.source.address()),
-        "destinations": [shown(party.address()) for party in body.destinations],
-        "text": body.text,
-    }
-    return await MESSAGES.create(services, values)
+        source = dialled(body.source.target, services.routing, services.env.directory.numbers).number
+        number = await living(connection, source)
+    order = Order(
+        owner,
+        Address(type="tel", target=source, target_name=body.source.target_name),
+        [party.address() for party in body.destinations],
+        body.text,
+        number_id=NIL if number is None else number["id"],
+    )
+    return message_document(message_row(await _sent(services, order)))
+
+
+async def _sent(services: Services, order: Order) -> TextMessage:
+    """Kept, and on its way. Raises ApiError SERVICE_UNAVAILABLE."""
+    post = services.env.post
+    try:
+        if post is None:
+            raise PostFullError("this engine sends no messages")
+        return await post.send(order)
+    except (MessageNotKept, PostFullError) as error:
+        raise ApiError("SERVICE_UNAVAILABLE", str(error), retry_after=1) from None
 
 
 @router.get("/messages/{message_id}", response_model=Message, **guarded("customer_agent"))

@@ -129,6 +129,26 @@ def party(address: Address) -> dict[str, str]:
     return {"type": address.type, "target": address.target, "target_name": address.target_name}
 
 
+def message_row(message: TextMessage) -> dict[str, Any]:
+    """A message as the store keeps it, which also is what its JSON is made of."""
+    return {
+        "id": message.id,
+        "customer_id": message.customer_id,
+        "name": "",
+        "detail": "",
+        "direction": message.direction,
+        "status": message.status,
+        "source": None if message.source is None else party(message.source),
+        "destinations": [party(address) for address in message.destinations],
+        "text": message.text,
+        "number_id": message.number_id,
+        "targets": [target.document() for target in message.targets],
+        "tm_create": message.created,
+        "tm_update": message.created,
+        "tm_delete": None,
+    }
+
+
 @dataclass(slots=True, frozen=True)
 class Wish:
     """What a sender says of further messages from a number of ours: `stop` or `start`, by the word `keyword`."""

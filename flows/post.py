@@ -13,11 +13,13 @@ from typing import Any, Final
 from uuid import uuid4
 
 from engine.rate_limit import RateLimit
+from flows.address import Address
 from flows.environment import FlowEnvironment
 from flows.mailbox import Mailbox, Taken
 from flows.message_sending import Send, Sending
 from flows.messages import MessageKeeper, MessageNotKept, Order, PostFullError, Target, TextMessage
 from flows.opt_out import contact_of
+from routing.normalise import dialled
 
 MOST_WAITING: Final = 10_000
 """Destinations that wait or are being sent to; a further message is refused."""
@@ -116,13 +118,19 @@ class Post:
     # ---- the queue
 
     def _queue(self, message: TextMessage, target: Target) -> None:
-        key = ("" if message.source is None else contact_of(message.source), contact_of(target.destination))
+        key = ("" if message.source is None else self._contact(message.source), self._contact(target.destination))
         lane = self._lanes.get(key)
         if lane is not None:
             lane.append((message, target))
             return
         self._lanes[key] = deque([(message, target)])
         self._own(self._tasks, self._drain(key), f"messages to {key[1]}")
+
+    def _contact(self, address: Address) -> str:
+        """Whom an opt-out would be about: a number in normal form, however it was written."""
+        if address.type != "tel":
+            return contact_of(address)
+        return dialled(address.target, self._env.routing, self._env.directory.numbers).number or contact_of(address)
 
     def _own(self, tasks: set["asyncio.Task[None]"], work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

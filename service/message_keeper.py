@@ -9,10 +9,9 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.messages import MessageNotKept, TextMessage, Wish, party
+from flows.messages import MessageNotKept, TextMessage, Wish, message_row
 from store import messages
 from store.engines import StoreError, reason
-from store.rows import Row
 from store.store import Store
 
 WITHIN: Final = 5.0
@@ -97,23 +96,3 @@ class RememberedMessages:
     async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
         """What has been texted to this engine."""
         return any((number, contact) in self._opt_outs for contact in contacts)
-
-
-def message_row(message: TextMessage) -> Row:
-    """A row of `tables.messages`."""
-    return {
-        "id": message.id,
-        "customer_id": message.customer_id,
-        "name": "",
-        "detail": "",
-        "direction": message.direction,
-        "status": message.status,
-        "source": None if message.source is None else party(message.source),
-        "destinations": [party(address) for address in message.destinations],
-        "text": message.text,
-        "number_id": message.number_id,
-        "targets": [target.document() for target in message.targets],
-        "tm_create": message.created,
-        "tm_update": message.created,
-        "tm_delete": None,
-    }

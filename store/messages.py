@@ -90,7 +90,8 @@ async def close_lost(store: Store, node_id: UUID, name: str = "") -> int:
             if any(target.get(_NODE) in living for target in row["targets"]):
                 continue
             row["targets"] = [_lost(target) for target in shown_targets(row["targets"])]
-            row["status"], row["tm_update"] = "failed", transaction.now
+            arrived = any(target["status"] in ("delivered", "accepted") for target in row["targets"])
+            row["status"], row["tm_update"] = "partly" if arrived else "failed", transaction.now
             await end(transaction, row)
             closed += 1
     return closed

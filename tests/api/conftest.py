@@ -1,5 +1,6 @@
 """An API on a store of its own, asked through ASGI without a socket."""
 
+import asyncio
 import json
 import random
 import time
@@ -20,14 +21,17 @@ from api.limits import Limits
 from api.requests import Observer, unobserved
 from api.services import Services
 from api.tokens import Tokens, key_hash, key_prefix, make_key
+from engine.outgoing_call import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.environment import FlowEnvironment
 from flows.library import FlowLibrary
+from flows.post import Post
 from routing.directory import Directory
 from routing.health import HealthBoard
 from routing.hunt import Router
 from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
+from service.message_keeper import StoredMessages
 from store import rows, tables
 from store.events import EventBell
 from store.store import Store
@@ -78,6 +82,7 @@ class Api:
         self.services = services
         self.store = services.store
         self.http = http
+        self.network = Network()
         self.nobody = Client(http, "", UUID(int=0), UUID(int=0))
         self.root_key = root_key
 
@@ -127,6 +132,21 @@ class Api:
         return Client(self.http, key, customer_id, agent["id"])
 
 
+class Network:
+    """Where messages go to: keeps them, and answers as told."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[DialSpec, str]] = []
+        self.outcome = Outcome("answered", 200, "OK", 0, 1.0)
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def __call__(self, spec: DialSpec, text: str) -> Outcome:
+        self.sent.append((spec, text))
+        await self.go.wait()
+        return self.outcome
+
+
 def environment() -> FlowEnvironment:
     """An engine that dials nobody."""
     directory, routing = Directory(), RoutingSettings()
@@ -154,7 +174,9 @@ async def opened(url: str) -> AsyncIterator[Api]:
     async with httpx.AsyncClient(transport=transport, base_url="http://trunkline") as http:
         made = Api(services, http, key, app)
         await made.start()
+        services.env.post = Post(services.env, made.network, StoredMessages(store, services.node_id))
         yield made
+        await services.env.post.close()
     await store.close()
 
 

@@ -257,6 +257,11 @@ async def _recording(api: Api, admin: Client) -> Any:
     return await _row(tables.recordings, status="ended", format="wav", ended_by="stop", filename=name)(api, admin)
 
 
+async def _opted_out(api: Api, admin: Client) -> Any:
+    """One of a contact that nobody else has."""
+    return await _row(tables.opt_outs, number="+15551234567", contact=uuid4().hex, keyword="STOP")(api, admin)
+
+
 MAKERS: Mapping[str, Maker] = {
     "accesskey_id": _posted("create_accesskey", "/v1.0/accesskeys"),
     "account_id": _its_account,
@@ -266,7 +271,8 @@ MAKERS: Mapping[str, Maker] = {
     "customer_id": _its_customer,
     "flow_id": _posted("create_flow", "/v1.0/flows"),
     "groupcall_id": _row(tables.groupcalls, status="hangup", ring_method="ring_all"),
-    "message_id": _row(tables.messages, status="not_sent", direction="outgoing"),
+    "message_id": _row(tables.messages, status="delivered", direction="outgoing"),
+    "opt_out_id": _opted_out,
     "number_id": _posted("create_number", "/v1.0/numbers"),
     "provider_id": _provider,
     "providercall_id": _row(tables.providercalls),

@@ -1,62 +1,234 @@
-"""Messages: records of what was to be sent, and honest about not having sent it."""
+"""Messages by the API: kept before the answer, then sent; opt-outs honoured; what cannot be is refused at once."""
 
+import asyncio
 import json
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 
-from store import rows, tables
+from engine.outgoing_call import Outcome
+from flows.messages import MessageNotKept
+from routing.models import Provider, Route
+from store import messages, rows, tables
 from store.store import Store
-from tests.api.conftest import opened
+from tests.api.conftest import Api, Client, opened
 
 PATH = "/v1.0/messages"
+FAR = "+821012345678"
 
 
-async def with_number(store: Store, customer_id: Any, number: str, **values: Any) -> None:
+async def with_number(store: Store, customer_id: Any, number: str, **values: Any) -> UUID:
     async with store.write() as transaction:
         row = {"customer_id": customer_id, "number": number, "type": "normal", "status": "active"} | values
-        await rows.insert(transaction, tables.numbers, row)
+        made: UUID = (await rows.insert(transaction, tables.numbers, row))["id"]
+    return made
+
+
+def with_providers(api: Api, *names: str) -> None:
+    providers = [Provider(name=name, hostname=f"{name}.example:5060", tech_prefix=name[0]) for name in names]
+    routes = [Route(target="all", provider_id=one.id, priority=place) for place, one in enumerate(providers)]
+    api.services.env.directory.replace([], providers, routes)
+
+
+async def opt_out(store: Store, customer_id: Any, number: str, contact: str = FAR) -> None:
+    async with store.write() as transaction:
+        assert await messages.opt_out(transaction, customer_id, number, contact, "STOP")
 
 
 def message(*destinations: dict[str, str], source: str = "+15550001111", **more: Any) -> dict[str, Any]:
-    to = destinations or ({"type": "tel", "target": "+821012345678"},)
+    to = destinations or ({"type": "tel", "target": FAR},)
     return {"source": {"type": "tel", "target": source}, "destinations": list(to), "text": "Hello\nworld"} | more
 
 
-async def test_a_message_is_kept_and_not_sent(store_url: str) -> None:
+async def over(client: Client, made: dict[str, Any]) -> dict[str, Any]:
+    """The message once its outcome is in the store."""
+    async with asyncio.timeout(8):
+        while True:
+            answer: dict[str, Any] = await client.get(f"{PATH}/{made['id']}")
+            if answer["status"] != "sending":
+                return answer
+
+
+async def test_a_message_is_kept_and_then_sent(store_url: str) -> None:
     async with opened(store_url) as api:
+        with_providers(api, "one")
         manager, other = await api.client("customer_manager"), await api.client("customer_admin")
-        await with_number(api.store, manager.customer_id, "+15550001111")
+        number_id = await with_number(api.store, manager.customer_id, "+15550001111")
         await with_number(api.store, manager.customer_id, "+899100000001", type="virtual")
         alice = {"type": "sip", "target": "sip:alice@example.com"}
-        made = await manager.post(
-            PATH, message({"type": "tel", "target": "+821012345678", "target_name": "Ann"}, alice)
-        )
+        api.network.go.clear()
+        made = await manager.post(PATH, message({"type": "tel", "target": FAR, "target_name": "Ann"}, alice))
+        waiting = {"status": "sending", "sip_status": 0, "sip_reason": "", "attempts": []}
+        destinations = [{"type": "tel", "target": FAR, "target_name": "Ann"}, alice | {"target_name": ""}]
         assert made == {
             "id": made["id"],
             "customer_id": str(manager.customer_id),
             "direction": "outgoing",
-            "status": "not_sent",
+            "status": "sending",
             "source": {"type": "tel", "target": "+15550001111", "target_name": ""},
-            "destinations": [
-                {"type": "tel", "target": "+821012345678", "target_name": "Ann"},
-                alice | {"target_name": ""},
-            ],
+            "destinations": destinations,
             "text": "Hello\nworld",
+            "number_id": str(number_id),
+            "targets": [destination | waiting for destination in destinations],
             "tm_create": made["tm_create"],
             "tm_update": made["tm_create"],
             "tm_delete": None,
         }
-        path = f"{PATH}/{made['id']}"
-        assert await manager.get(path) == made
+        assert await manager.get(f"{PATH}/{made['id']}") == made  # it is kept, whatever becomes of it
+        api.network.go.set()
+        sent = await over(manager, made)
+        assert sent["status"] == "delivered"
+        assert [target["status"] for target in sent["targets"]] == ["delivered", "delivered"]
+        (attempt,) = sent["targets"][0]["attempts"]
+        assert attempt["provider_name"] == "one"
+        assert (attempt["request_uri"], attempt["outcome"]) == (f"sip:o{FAR}@one.example:5060", "answered")
+        assert {spec.request_uri for spec, _ in api.network.sent} == {attempt["request_uri"], alice["target"]}
+        assert [text for _, text in api.network.sent] == ["Hello\nworld"] * 2
+        async with api.store.read() as connection:
+            query = sa.select(tables.events).where(tables.events.c.type == "message_sent")
+            (event,) = (await connection.execute(query)).mappings().all()
+        assert event["data"] == sent
         virtual = await manager.post(PATH, message(source="+899100000001"))
         assert [found["id"] for found in (await manager.get(PATH))["result"]] == [virtual["id"], made["id"]]
-        assert len((await manager.ask("GET", f"{PATH}?status=not_sent&direction=outgoing", 200))["result"]) == 2
+        await over(manager, virtual)
+        assert len((await manager.ask("GET", f"{PATH}?status=delivered&direction=outgoing", 200))["result"]) == 2
         assert (await manager.get(PATH, direction="incoming"))["result"] == []
-        assert (await other.get(path, 404))["reason"] == "MESSAGE_NOT_FOUND"
+        assert (await other.get(f"{PATH}/{made['id']}", 404))["reason"] == "MESSAGE_NOT_FOUND"
         assert (await other.get(PATH))["result"] == []
         assert (await other.post(PATH, message(), 403))["reason"] == "SOURCE_NOT_ALLOWED"
-        assert (await api.root.get(path))["id"] == made["id"]
+        assert (await api.root.get(f"{PATH}/{made['id']}"))["id"] == made["id"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "target", "tried"),
+    [
+        (Outcome("answered", 202, "Accepted", 0, 1.0), "sent", ("accepted", 202, "Accepted"), 1),
+        (Outcome("refused", 503, "Busy", 0, 1.0), "failed", ("failed", 503, "Busy"), 2),
+        (Outcome("refused", 404, "Not Found", 0, 1.0), "failed", ("failed", 404, "Not Found"), 1),
+        (Outcome("no_reply", 0, "timeout", 0, None), "failed", ("failed", 0, "timeout"), 2),
+    ],
+)
+async def test_what_the_far_end_says_is_told(outcome: Outcome, status: str, target: Any, tried: int) -> None:
+    async with opened(":memory:") as api:
+        with_providers(api, "one", "two")
+        manager = await api.client("customer_manager")
+        await with_number(api.store, manager.customer_id, "+15550001111")
+        api.network.outcome = outcome
+        sent = await over(manager, await manager.post(PATH, message()))
+        assert sent["status"] == status
+        (found,) = sent["targets"]
+        assert (found["status"], found["sip_status"], found["sip_reason"]) == target
+        assert len(found["attempts"]) == len(api.network.sent) == tried
+
+
+async def test_who_has_opted_out_gets_nothing(store_url: str) -> None:
+    async with opened(store_url) as api:
+        with_providers(api, "one")
+        manager, other = await api.client("customer_manager"), await api.client("customer_admin")
+        await with_number(api.store, manager.customer_id, "+15550001111")
+        await opt_out(api.store, manager.customer_id, "+15550001111")
+        (found,) = (await manager.get("/v1.0/opt_outs", number="+15550001111", contact=FAR))["result"]
+        assert (found["number"], found["contact"], found["keyword"]) == ("+15550001111", FAR, "STOP")
+        assert (await manager.get("/v1.0/opt_outs", contact="+1"))["result"] == []
+        assert (await other.get("/v1.0/opt_outs"))["result"] == []
+        # However the number is written.
+        both = ({"type": "tel", "target": "00821012345678"}, {"type": "tel", "target": "+821099999999"})
+        sent = await over(manager, await manager.post(PATH, message(*both)))
+        assert (sent["status"], [target["status"] for target in sent["targets"]]) == (
+            "partly",
+            ["opted_out", "delivered"],
+        )
+        assert len(api.network.sent) == 1
+        path = f"/v1.0/opt_outs/{found['id']}"
+        assert (await other.ask("DELETE", path, 404))["reason"] == "OPT_OUT_NOT_FOUND"
+        assert (await manager.delete(path))["tm_delete"]
+        assert (await manager.get("/v1.0/opt_outs"))["result"] == []
+        assert (await over(manager, await manager.post(PATH, message())))["status"] == "delivered"
+
+
+async def test_an_opt_out_comes_and_goes_and_there_is_one_of_each(store_url: str) -> None:
+    store = await Store.open(store_url)
+    customer = uuid4()
+    pair = ("+15550001111", FAR)
+    told = []
+    for _ in range(2):
+        async with store.write() as transaction:
+            told.append(await messages.opt_out(transaction, customer, *pair, "STOP"))
+    async with store.read() as connection:
+        assert await messages.opted_out(connection, pair[0], [FAR])
+        assert not await messages.opted_out(connection, "+15550002222", [FAR])
+    for _ in range(2):
+        async with store.write() as transaction:
+            told.append(await messages.opt_in(transaction, *pair))
+    async with store.write() as transaction:
+        told.append(await messages.opt_out(transaction, customer, *pair, "QUIT"))
+    assert told == [True, False, True, False, True]
+    await store.close()
+
+
+async def test_a_message_that_cannot_be_kept_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(":memory:") as api:
+        with_providers(api, "one")
+        manager = await api.client("customer_manager")
+        await with_number(api.store, manager.customer_id, "+15550001111")
+        post = api.services.env.post
+        assert post is not None
+
+        async def broken(_message: Any) -> None:
+            raise MessageNotKept("the store does not answer")
+
+        monkeypatch.setattr(post.keeper, "sending", broken)
+        assert (await manager.post(PATH, message(), 503))["reason"] == "SERVICE_UNAVAILABLE"
+        assert not api.network.sent
+        assert not post.waiting
+
+
+async def test_without_a_route_a_message_fails_and_says_so() -> None:
+    async with opened(":memory:") as api:
+        manager = await api.client("customer_manager")
+        await with_number(api.store, manager.customer_id, "+15550001111")
+        (target,) = (await over(manager, await manager.post(PATH, message())))["targets"]
+        assert (target["status"], target["sip_reason"]) == ("failed", f"no route leads to {FAR}")
+
+
+async def test_what_a_dead_node_was_sending_is_told_as_failed(store_url: str) -> None:
+    store = await Store.open(store_url)
+    dead, alive, asks = uuid4(), uuid4(), uuid4()
+    target = {"type": "tel", "target": FAR, "target_name": "", "sip_status": 0, "sip_reason": "", "attempts": []}
+    made: list[UUID] = []
+    for node in (dead, alive):
+        async with store.write() as transaction:
+            row: rows.Row = {
+                "id": uuid4(),
+                "customer_id": uuid4(),
+                "direction": "outgoing",
+                "status": "sending",
+                "text": "x",
+                "source": None,
+                "destinations": [],
+                "number_id": uuid4(),
+                "targets": [target | {"status": "delivered"}, target | {"status": "sending"}],
+                "tm_create": transaction.now,
+                "tm_update": transaction.now,
+                "tm_delete": None,
+            }
+            await messages.add(transaction, row, node)
+            made.append(row["id"])
+            if node == alive:
+                values = {"id": node, "name": "other", "tm_create": transaction.now, "tm_seen": transaction.now}
+                await transaction.execute(sa.insert(tables.nodes), values)
+    assert await messages.close_lost(store, asks, "me") == 1
+    assert await messages.close_lost(store, asks) == 0
+    async with store.read() as connection:
+        lost = await rows.one(connection, tables.messages, made[0])
+        kept = await rows.one(connection, tables.messages, made[1])
+    assert lost is not None and kept is not None
+    assert (lost["status"], kept["status"]) == ("partly", "sending")
+    assert [found["status"] for found in lost["targets"]] == ["delivered", "failed"]
+    assert lost["targets"][1]["sip_reason"] == messages.LOST
+    await store.close()
 
 
 @pytest.mark.parametrize(
