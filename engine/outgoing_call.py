@@ -140,16 +140,18 @@ class OutgoingCall(Call):
                 session.refuse_media(error, now)
             else:
                 if isinstance(session.anchor, Relay):
-                    session.anchor.on_silence = self._silent
+                    session.anchor.on_fault = self._faulty
                 session.start(now)
 
         agent.endpoint.locate(spec.destination, located)
 
-    def _silent(self, side: int) -> None:
-        """One of the two whose media passes us sends nothing any more: it is taken to be gone."""
-        call = self.caller if side == CALLER else self
-        if self.answered and call is not None and call.answered and not call.ended:
-            call.session.end_by_us(self.agent.now(), NO_MEDIA_REASON, 408, NO_MEDIA)
+    def _faulty(self, side: int, flood: str) -> None:
+        """One of the two whose media passes us sends nothing any more, and is taken to be gone; or far too much."""
+        call, now = (self.caller if side == CALLER else self), self.agent.now()
+        if flood:
+            self.session.end_by_us(now, f'SIP;cause=488;text="{flood}"', 488, flood)
+        elif self.answered and call is not None and call.answered and not call.ended:
+            call.session.end_by_us(now, NO_MEDIA_REASON, 408, NO_MEDIA)
 
     def anchored(self) -> dict[str, Any] | None:
         """What passed the anchor of this leg, None where it has none. What an rtpengine says of it comes into the same

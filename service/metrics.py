@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from engine.rtpengine.pool import Rtpengines
 from engine.user_agent import UserAgent
 from flows.record import CallRecord
 from routing.directory import Directory
@@ -148,7 +149,19 @@ class _Engine(Collector):
         denied.add_metric(["invite_rate"], agent.rate_limit.refused)
         yield denied
         yield from self._providers()
+        yield from self._anchors()
         yield GaugeMetricFamily("trunkline_numbers", "Numbers in memory.", value=len(self._directory.numbers))
+
+    def _anchors(self) -> Iterator[Metric]:
+        anchored = GaugeMetricFamily("trunkline_anchored_legs", "Legs whose media is anchored.", labels=["anchor"])
+        anchored.add_metric(["engine"], len(self._agent.relays.relays))
+        up = GaugeMetricFamily("trunkline_rtpengine_up", "1: answers.", labels=["rtpengine"])
+        if isinstance(self._agent.anchors, Rtpengines):
+            for instance in self._agent.anchors.instances:
+                anchored.add_metric([instance.where], instance.calls)
+                up.add_metric([instance.where], instance.alive)
+        yield anchored
+        yield up
 
     def _providers(self) -> Iterator[Metric]:
         channels = GaugeMetricFamily("trunkline_provider_channels", "Channels in use.", labels=["provider"])

@@ -6,18 +6,23 @@ the caller keeps sending to the same ports. What it sends goes to the leg whose 
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.media.anchor import CALLEE, CALLER, AnchorError, Place, Rewritten, Shared
 from engine.media.plane import Plane
 from engine.media.ports import NoPortError, PortPool
 from engine.media.relay_side import RelaySide
+from engine.media.upkeep import INTERVAL
 from engine.sip import sdp
 from engine.sip.grammar import ParseError
 
 if TYPE_CHECKING:
     from engine.media.feed import Tap
     from engine.media.overhearing import Overhearing
+
+FLOOD: Final = 5_000
+"""Packets a second of one side, ten times those of the best video call, above which it is no call any more: two that
+describe themselves as our own ports would have us send to ourselves for ever."""
 
 
 class Relay:
@@ -29,12 +34,13 @@ class Relay:
         "_closed",
         "_counted",
         "_home",
+        "_looked",
         "_offers",
         "_overhearing",
         "_report",
         "far",
         "near",
-        "on_silence",
+        "on_fault",
     )
 
     def __init__(self, home: "Relays", near: "NearSide", far: Place) -> None:
@@ -46,8 +52,10 @@ class Relay:
         self._overhearing: Overhearing | None = None
         self._alive = [home.plane.clock()] * 2  # when each side was heard last, or need not have been
         self._counted = [0, 0]
-        self.on_silence: Callable[[int], None] | None = None
-        """Told that a side which should send has sent nothing for `Plane.rtp_timeout`; again after as long."""
+        self._looked = home.plane.clock()
+        self.on_fault: Callable[[int, str], None] | None = None
+        """Told of a side that should send and has sent nothing for `Plane.rtp_timeout` (""), again after as long; and
+        of one that sends more than `FLOOD`, with words for it."""
         self._report: dict[str, Any] = {}
         self._closed = False
 
@@ -132,15 +140,22 @@ class Relay:
         """See `Watched`."""
         limit = self._home.plane.rtp_timeout
         talking = self._talking()
+        most = FLOOD * max(now - self._looked, INTERVAL)
+        self._looked = now
         for side in (CALLER, CALLEE):
             packets = self._sides(side)[0].packets
-            if packets != self._counted[side] or not talking:
-                self._counted[side] = packets
+            came, self._counted[side] = packets - self._counted[side], packets
+            if came > most:
+                self._tell(side, "media flood")
+            elif came or not talking:
                 self._alive[side] = now
             elif now - self._alive[side] >= limit > 0:
                 self._alive[side] = now
-                if self.on_silence is not None:
-                    self.on_silence(side)
+                self._tell(side, "")
+
+    def _tell(self, side: int, flood: str) -> None:
+        if self.on_fault is not None:
+            self.on_fault(side, flood)
 
     def _talking(self) -> bool:
         """Whether both sides send: with a hold, either may be silent."""
@@ -189,7 +204,7 @@ class Relay:
         self.near.leave(self)
         self._home.relays.discard(self)
         self._home.plane.upkeep.remove(self)
-        self.on_silence = None
+        self.on_fault = None
 
 
 class NearSide(RelaySide):

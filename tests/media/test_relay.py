@@ -229,7 +229,7 @@ def test_the_version_goes_up_only_when_something_changes_rfc_3264_8(world: World
 def test_a_side_that_falls_silent_is_told_of_and_one_on_hold_is_not(world: World, a: Side, b: Side) -> None:
     relay = world.relay()
     silent: list[int] = []
-    relay.on_silence = silent.append
+    relay.on_fault = lambda side, flood: silent.append(side)
     world.agree(relay, a, b)
     for _ in range(70):
         a.rtp.sendto(RTP, a.target())
@@ -282,3 +282,31 @@ def test_nothing_is_left_when_it_is_closed_not_even_twice(world: World, a: Side,
     errors: list[AnchorError | None] = []
     second.offer(CALLER, a.body(), lambda text, error: errors.append(error))
     assert errors[0] is not None
+
+
+def test_two_that_describe_themselves_as_our_own_ports_are_told_of(
+    world: World, a: Side, b: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one sends would go round between two sockets of ours for ever."""
+    monkeypatch.setattr("engine.media.relay.FLOOD", 200)
+    relay = world.relay()
+    told: list[tuple[int, str]] = []
+
+    def fault(side: int, flood: str) -> None:
+        told.append((side, flood))
+        relay.close()
+
+    relay.on_fault = fault
+    world.agree(relay, a, b)
+    near, far = a.target(), b.target()
+    world.agree(
+        relay, a, b,
+        a.body(f"m=audio {far[1]} RTP/AVP 8", host=far[0]), b.body(f"m=audio {near[1]} RTP/AVP 8", host=near[0]),
+    )  # fmt: skip
+    a.rtp.sendto(RTP, near)
+    for _ in range(40_000):
+        if told:
+            break
+        world.run(0.0001)
+    assert told and told[0][1] == "media flood"
+    assert world.pool.in_use == 0
