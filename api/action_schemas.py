@@ -31,8 +31,11 @@ def action_schemas() -> dict[str, dict[str, Any]]:
         "required": ["type"],
     }
     one_of = [{"$ref": _REF.format(model=model.__name__)} for model in models]
+    passed_over: list[dict[str, str]] = []
+    if LATER:
+        schemas["LaterAction"] = later
+        passed_over.append({"$ref": _REF.format(model="LaterAction")})
     schemas |= {
-        "LaterAction": later,
         "FlowAction": {
             "title": "FlowAction",
             "description": "One step. Every step must be reached, and every jump lead to the id of a step.",
@@ -41,7 +44,7 @@ def action_schemas() -> dict[str, dict[str, Any]]:
         "OrderAction": {
             "title": "OrderAction",
             "description": "One step of an order for calls.",
-            "oneOf": [*one_of, {"$ref": _REF.format(model="LaterAction")}],
+            "oneOf": [*one_of, *passed_over],
         },
     }
     return schemas

@@ -20,6 +20,7 @@ DIALLED = r"^([Tt][Ee][Ll]:)?\+?[0-9*#][0-9*#(). /-]*$"
 SIP_URI = r'^([^\s<>"$\x00-\x1f\x7f]|\$+[^\s<>"${\x00-\x1f\x7f])+$'
 """With or without its scheme; and without `${`, which stands for a variable."""
 SIP_TEXT = r'^[^\s<>"\x00-\x1f\x7f]+$'
+NUMBER_OR_SIP_URI = rf'^({DIALLED[1:-1]}|[Ss][Ii][Pp][Ss]?:[^\s<>"\x00-\x1f\x7f]*)$'
 NAME_OR_ID = r"^([^$\x00-\x1f\x7f]|\$+[^${\x00-\x1f\x7f])+$"
 WITH_VARIABLE = r"^[^\x00-\x1f\x7f]*\$\{[^\x00-\x1f\x7f]*$"
 CONTACT = r'^([Ss][Ii][Pp][Ss]?|[Tt][Ee][Ll]):[^\s<>"\x00-\x1f\x7f]+$'

@@ -74,6 +74,7 @@ _KEYS = {"pattern": patterns.or_variable("^[0-9*#A-Da-d]*$")}
 _STOP_KEYS = {"type": ["string", "boolean"]} | _KEYS
 _NUMBERS = {"items": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": patterns.ONE_LINE}}
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+_SHORT_ADDRESS = patterns.or_variable(patterns.NUMBER_OR_SIP_URI)
 _SOUND = r"^(https?://[A-Za-z0-9.-]*[A-Za-z0-9](/[!-~]*)?|tone:[0-9][ -~]*|[A-Za-z0-9._/-]+)$"
 
 RULES: Mapping[str, Fields] = {
@@ -118,6 +119,14 @@ RULES: Mapping[str, Fields] = {
     "DigitsReceiveOptions": {"key": _KEYS},
     "DigitsSendOptions": {"digits": {"pattern": patterns.or_variable("^[0-9*#A-Da-d,]*$")}},
     "RecordingStartOptions": {"end_of_key": _STOP_KEYS},
+    "TransferOptions": {
+        "target": {
+            "anyOf": [
+                {"$ref": "#/components/schemas/Address"},
+                {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": _SHORT_ADDRESS},
+            ]
+        }
+    },
 }
 """Component -> field -> keywords that are added to it. A field that may be null keeps that."""
 

@@ -13,6 +13,7 @@ from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.uas import UasSession
+from engine.transfer import TransferRequest
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -24,12 +25,25 @@ _PASSED_ON = ("Retry-After", "Warning", "Min-SE")
 class Bridge:
     """The caller's leg and the leg that was dialled for it. It is the user of both sessions."""
 
-    __slots__ = ("_ended", "_held_ack", "_over", "_waiting_answer", "caller", "leg")
+    __slots__ = (
+        "_ended",
+        "_held_ack",
+        "_listens",
+        "_over",
+        "_referred",
+        "_waiting_answer",
+        "caller",
+        "keeps_callee",
+        "leg",
+    )
 
     def __init__(self, caller: "Call", leg: OutgoingCall) -> None:
         self.caller = caller
         self.leg = leg
+        self.keeps_callee = False  # the end of the caller is not the callee's: it is about to talk to somebody else
         self._over = ""
+        self._referred: TransferRequest | None = None
+        self._listens = False  # somebody decides about transfers
         self._ended: asyncio.Event | None = None
         self._waiting_answer = False  # the caller's ACK will bring the answer to the far end's offer
         self._held_ack: tuple[Session, int] | None = None  # a re-INVITE without offer: the ACK waits for the answer
@@ -87,6 +101,49 @@ class Bridge:
             await self._ended.wait()
         return self._over
 
+    async def event(self) -> TransferRequest | None:
+        """As `ended`, and what may come before that: the transfer that one of the two asks for, to be answered. None:
+        one of them has hung up. While nobody waits here, transfers are refused."""
+        self._listens = True
+        try:
+            while not self._over and self._referred is None:
+                self._ended = self._ended or asyncio.Event()
+                await self._ended.wait()
+                self._ended.clear()
+        except asyncio.CancelledError:
+            if self._referred is not None:
+                self._referred.refuse()
+            raise
+        finally:
+            self._listens = False
+            referred, self._referred = self._referred, None
+        return referred if referred is not None and referred.waits else None
+
+    def part(self) -> None:
+        """The two talk no more, and neither is hung up for that."""
+        for call in (self.caller, self.leg):
+            if call.bridge_ is self:
+                call.bridge_ = None
+            if not call.ended and call.session.user is self:
+                call.session.user = call
+        self._over = self._over or "parted"
+        if self._ended is not None:
+            self._ended.set()
+
+    def _take_refer(self, session: Session, now: float) -> None:
+        subscription = session.subscription
+        if subscription is None:
+            return
+        if not self._listens or self._referred is not None:
+            subscription.refuse(603, now)
+            return
+        by_caller = session is self.caller.session
+        self._referred = TransferRequest(
+            self.caller if by_caller else self.leg, "caller" if by_caller else "callee", subscription
+        )
+        if self._ended is not None:
+            self._ended.set()
+
     def _other(self, session: Session) -> Session:
         return self.leg.session if session is self.caller.session else self.caller.session
 
@@ -132,7 +189,9 @@ class Bridge:
         call.peer_body = body or call.peer_body
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
-        if request.method == "INFO":
+        if request.method == "REFER":
+            self._take_refer(session, now)
+        elif request.method == "INFO":
             relay_info(self._other(session), session, transaction, request, now)
         elif request.method == "UPDATE":
             self._heard(session, request.body)
@@ -153,7 +212,10 @@ class Bridge:
                     caller.peer_reason = reason
         else:
             self._over = self._over or "caller"
-            if not leg.ended:
+            if self.keeps_callee and not leg.ended:
+                leg.bridge_ = None
+                leg.session.user = leg
+            elif not leg.ended:
                 leg.session.bye(now, reason)
             caller.finish(by, status, session.end_reason or reason, now)
         if self._ended is not None:

@@ -18,6 +18,7 @@ from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.uas import UasSession
+from engine.transfer import Transferred, transfer
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge
@@ -313,6 +314,21 @@ class Call:
         if self._orders is not None:
             self._orders.close()
 
+    # ---- transfer
+
+    @property
+    def own_address(self) -> str:
+        """Where the peer finds us: what stands behind the `@` of a URI."""
+        return self.agent.endpoint.shown_to(self.remote)
+
+    async def transfer(self, refer_to: str, referred_by: str = "") -> Transferred:
+        """Ask the peer to call `refer_to`, a URI, in place of us (REFER), and wait for what becomes of it; see
+        `engine.transfer.transfer`. `referred_by` is a URI of ours (RFC 3892). Raises CallEnded on a call that is over.
+        """
+        if self.ended:
+            raise CallEnded("the call is over")
+        return await transfer(self, refer_to, f"Referred-By: <{referred_by}>\r\n" if referred_by else "")
+
     # ---- another leg
 
     def offer_for_leg(self) -> tuple[bytes, int, bool]:
@@ -378,6 +394,10 @@ class Call:
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media."""
+        if session.subscription is not None and request.method == "REFER":
+            why = "nobody is connected who could be transferred"
+            session.subscription.refuse(603, now, headers=f'Warning: 399 trunkline "{why}"\r\n')
+            return
         ours = self.answered or not self.legs  # before the answer, what a caller hears and presses is its leg's
         if ours and request.method == "INFO" and self._orders is not None and self._orders.take_info(request, now):
             session.reply(transaction, 200, now)

@@ -11,6 +11,7 @@ from routing.identity import NOBODY, CallerIdentity
 
 if TYPE_CHECKING:
     from engine.media.feed import Feed, Tap
+    from engine.transfer import Transferred
     from flows.record import CallRecord
 
 __all__ = [
@@ -77,6 +78,9 @@ class CallLeg(Protocol):
     def detach(self, tap: "Tap") -> None: ...
     # The engine's bridge takes its own kind of leg; what is handed in came from its own dial().
     def bridge(self, leg: Any) -> "LegBridge": ...
+    @property
+    def own_address(self) -> str: ...
+    async def transfer(self, refer_to: str, referred_by: str = "") -> "Transferred": ...
 
 
 class OutgoingLeg(CallLeg, Protocol):

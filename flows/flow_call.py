@@ -10,6 +10,7 @@ from flows.actions.connect import connect as connect_action
 from flows.actions.fetch import fetch as fetch_action
 from flows.actions.message import message_send as message_action
 from flows.actions.queue import queue_join as queue_action
+from flows.actions.transfer import transfer as transfer_action
 from flows.actions.webhook import webhook_send as webhook_action
 from flows.address import Address
 from flows.contracts import CallLeg
@@ -26,6 +27,7 @@ from flows.options import (
     QueueJoinOptions,
     RedirectOptions,
     RejectOptions,
+    TransferOptions,
     WebhookOptions,
 )
 from flows.program import HUNG_UP, STOP, Program
@@ -174,6 +176,15 @@ class FlowCall(SoundMethods):
         self._count()
         await conference_action(self._run, ConferenceJoinOptions(conference_id=conference_id))
         return self._run.variables.get("conference.status")
+
+    async def transfer(self, target: str | Address, mode: Literal["blind"] = "blind") -> str:
+        """Has the caller's phone call somebody else; returns `transfer.status`. When that is `answered`, the call is
+        over: return afterwards."""
+        self._count()
+        ended = await transfer_action(self._run, TransferOptions(target=_address(target), mode=mode))
+        if ended is not None:
+            self.result = ended
+        return self._run.variables.get("transfer.status")
 
     def call(
         self,

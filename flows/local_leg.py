@@ -11,6 +11,7 @@ from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg, LegBridge
 
 if TYPE_CHECKING:
     from engine.media.feed import Feed, Tap
+    from engine.transfer import Transferred
 
 T = TypeVar("T")
 
@@ -192,6 +193,16 @@ class LocalLeg:
         except MEDIA_FAILURES:
             self._answered = self._answered and self._caller.answered
             raise
+
+    @property
+    def own_address(self) -> str:
+        """As the caller's."""
+        return self._caller.own_address
+
+    async def transfer(self, refer_to: str, referred_by: str = "") -> "Transferred":
+        """The caller's."""
+        self._check()
+        return await self._caller.transfer(refer_to, referred_by)
 
     def bridge(self, leg: Any) -> LegBridge:
         """Connects the caller with `leg`."""

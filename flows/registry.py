@@ -16,6 +16,7 @@ from flows.actions.message import message_send
 from flows.actions.queue import queue_join
 from flows.actions.recording import recording_start, recording_stop
 from flows.actions.sound import beep, echo, play, talk
+from flows.actions.transfer import transfer
 from flows.actions.webhook import webhook_send
 from flows.options import (
     BranchOptions,
@@ -42,6 +43,7 @@ from flows.options import (
     RejectOptions,
     SleepOptions,
     TalkOptions,
+    TransferOptions,
     VariableConditionOptions,
     VariableSetOptions,
     WebhookOptions,
@@ -105,6 +107,7 @@ KINDS: dict[str, Kind] = {
     "webhook_send": Kind(webhook_send, WebhookOptions, waits=True, media=_ANY),
     "recording_start": Kind(recording_start, RecordingStartOptions, waits=True, sounds=True),
     "recording_stop": Kind(recording_stop, waits=True),
+    "transfer": Kind(transfer, TransferOptions, waits=True),
     "fetch": Kind(fetch, FetchOptions, waits=True, media=_ANY, early=True),
     "fetch_flow": Kind(fetch_flow, FetchFlowOptions, media=_ANY, early=True),
     "message_send": Kind(message_send, MessageSendOptions, waits=True, media=_ANY),
@@ -113,9 +116,8 @@ KINDS: dict[str, Kind] = {
     "empty": Kind(empty, media=_ANY),
 }
 
-LATER = frozenset(
+LATER: frozenset[str] = frozenset(
     {
-        "transfer",
     }
 )
 """Actions of later versions: known by name, so that the refusal can say what is missing."""

@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -238,6 +239,18 @@ class SimulatedLeg:
         """Connects the caller with a leg that was dialled."""
         self.answer()
         return SimulatedTalk(self, leg)
+
+    @property
+    def own_address(self) -> str:
+        """Where nobody listens."""
+        return "engine.invalid"
+
+    async def transfer(self, refer_to: str, referred_by: str = "") -> Any:
+        """The caller's phone does as it is told, and hangs up."""
+        self._check()
+        self.told(f"the caller is sent to {refer_to}")
+        self._end("remote", 200)
+        return SimpleNamespace(ended="told", answered=True, status=200, reason="OK")
 
     # ---- within
 

@@ -111,7 +111,7 @@ def _known_fields(model: type[Options], location: FieldPath) -> list[str]:
     if len(location) == 1:
         return list(model.model_fields)
     from_address = ["type", "target", "target_name", "name", "detail"]
-    return from_address if location[:1] in (("source",), ("destinations",)) else []
+    return from_address if location[:1] in (("source",), ("destinations",), ("target",)) else []
 
 
 def _jumps(check: _Check, options: Sequence[Options], places: dict[str, int]) -> None:

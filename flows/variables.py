@@ -19,7 +19,7 @@ _REFERENCE = re.compile(r"\$\{\s*([^\s${}]{1,255})\s*\}")
 # Read from the call, the number or the message; no flow may change them.
 _READ_ONLY = re.compile(r"(?:call\.(?:id|source\..*|destination\..*|direction|status)|number\..*|message\..*)")
 # Set by actions; they come beside the author's own and do not count among the MAX_KEYS.
-_OF_ACTIONS = ("call.digits", "connect.", "webhook.", "queue.", "conference.", "recording.")
+_OF_ACTIONS = ("call.digits", "connect.", "webhook.", "queue.", "conference.", "recording.", "transfer.")
 
 
 class VariableError(ValueError):

@@ -224,6 +224,9 @@ class Endpoint:
         fault = self._fault(request) or self._uri_fault(request)
         if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
             fault = (481, "")
+        if fault is None and method in ("REFER", "NOTIFY"):
+            # Calls that are up can be transferred, and we ask for nothing outside of them (RFC 6665 §4.1.3).
+            fault = (403, "") if method == "REFER" else (481, "")
         if fault is None and method == "INVITE":
             limits = self.policy.limits
             if self.draining or len(self.sessions) >= limits.sessions or not self.admits(source, now):
@@ -344,9 +347,13 @@ class Endpoint:
 
     def contact_line(self, hop: Hop) -> str:
         """Our Contact as this peer is to see it."""
+        return f"Contact: <sip:{self.shown_to(hop)}>\r\n"
+
+    def shown_to(self, hop: Hop) -> str:
+        """Where this peer finds us: host, port and transport, as they stand in a URI behind the user."""
         transport = hop.transport
         parameter = "" if transport.name == "udp" else f";transport={transport.name}"
-        return f"Contact: <sip:{transport.sent_by(hop.host)}{parameter}>\r\n"
+        return f"{transport.sent_by(hop.host)}{parameter}"
 
 
 def _quotable(text: str) -> str:

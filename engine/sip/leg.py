@@ -135,7 +135,7 @@ class Leg:
             f"To: {dialog.remote}{f';tag={dialog.remote_tag}' if dialog.remote_tag else ''}\r\n"
             f"Call-ID: {dialog.call_id}\r\nCSeq: {number} {method}\r\n"
         )
-        contact = method in ("INVITE", "UPDATE")
+        contact = method in ("INVITE", "UPDATE", "REFER", "NOTIFY")
         headers = self._credentials(method, uri, number, body) + headers
         return OutgoingRequest(self.endpoint, user, method, uri, head, headers, body, contact)
 

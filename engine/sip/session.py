@@ -5,6 +5,7 @@
 takes its orders. It relays bodies as they are: offers and answers are the user's.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE
@@ -13,6 +14,7 @@ from engine.sip.grammar import ParseError
 from engine.sip.leg import Leg, OnFinal
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
+from engine.sip.refer import Referral, Subscription, take_notify, take_refer
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
 
@@ -42,7 +44,10 @@ class SessionUser(Protocol):
         ...
 
     def on_request(self, session: "Session", transaction: ServerTransaction, request: Request, now: float) -> None:
-        """INFO, UPDATE with an offer, or PRACK with a body: answer it with `Session.reply`, now or later."""
+        """INFO, UPDATE with an offer, or PRACK with a body: answer it with `Session.reply`, now or later.
+
+        REFER: `Session.subscription` takes the answer, and tells the peer how it goes.
+        """
         ...
 
     def on_ended(self, session: "Session", by: str, status: int, reason: str, now: float) -> None:
@@ -53,7 +58,7 @@ class SessionUser(Protocol):
 class Exchange:
     """A re-INVITE or UPDATE of ours under way."""
 
-    __slots__ = ("body", "headers", "method", "offerless", "on_final", "request", "retry_glare")
+    __slots__ = ("body", "headers", "method", "offerless", "on_final", "request", "retry_glare", "waits_for_ack")
 
     def __init__(self, method: str, body: bytes, headers: str, on_final: OnFinal, retry_glare: bool) -> None:
         self.method = method
@@ -63,18 +68,31 @@ class Exchange:
         self.retry_glare = retry_glare
         self.offerless = method == "INVITE" and not body
         self.request: OutgoingRequest | None = None
+        self.waits_for_ack = False  # the peer's, for our last 2xx
 
 
 class Session(Leg):
     """One leg of a call."""
 
-    __slots__ = ("_exchange", "_owed", "_reinvite", "_update", "peer_allows_update", "timer", "user")
+    __slots__ = (
+        "_exchange",
+        "_owed",
+        "_reinvite",
+        "_update",
+        "peer_allows_update",
+        "referral",
+        "subscription",
+        "timer",
+        "user",
+    )
 
     def __init__(self, endpoint: "Endpoint") -> None:
         super().__init__(endpoint)
         self.user: SessionUser | None = None
         self.peer_allows_update = False
         self.timer: SessionTimer | None = None
+        self.referral: Referral | None = None  # our REFER under way
+        self.subscription: Subscription | None = None  # the peer's
         self._exchange: Exchange | None = None  # our re-INVITE or UPDATE under way
         self._owed = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
@@ -86,6 +104,10 @@ class Session(Leg):
     def _heard_ack(self, body: bytes, now: float) -> None:
         if self.user is not None:
             self.user.on_acknowledged(self, body, now)
+        exchange = self._exchange
+        if exchange is not None and exchange.waits_for_ack and not self.ended:
+            exchange.waits_for_ack = False
+            self._send_exchange(exchange, now)
 
     def _before_bye(self, now: float) -> None:
         if self._reinvite is not None:
@@ -100,6 +122,10 @@ class Session(Leg):
             if exchange.request is not None:
                 exchange.request.abandon(now)
             exchange.on_final(487, None, now)
+        if self.referral is not None:
+            self.referral.event("gone")
+        if self.subscription is not None:
+            self.subscription.gone(now)
         user, self.user = self.user, None
         if user is not None:
             user.on_ended(self, by, status, reason, now)
@@ -109,6 +135,10 @@ class Session(Leg):
             self._refresh(now)
         elif name == "expired":
             self.end_by_us(now, 'SIP;cause=408;text="session timer expired"', 408)
+        elif name == "notify" and self.referral is not None:
+            self.referral.event("late")
+        elif name == "transferred":
+            self.end_by_us(now, 'SIP;cause=200;text="transferred"', 200)
         elif name == "glare" and self._exchange is not None:
             if self._busy(self._exchange.method):
                 self._back_off(now)
@@ -124,18 +154,21 @@ class Session(Leg):
     ) -> None:
         """Send a re-INVITE (§14.1) or UPDATE (RFC 3311).
 
-        A 491 is final, unless `retry_glare`: then it is tried again after the back-off of §14.1. The same goes for
-        what cannot be sent yet, because an INVITE of the peer is not through with its ACK. A 2xx to a re-INVITE
-        that made no offer is acknowledged by the user with `acknowledge_reinvite`.
+        A 491 is final, unless `retry_glare`: then it is tried again after the back-off of §14.1; so is what cannot be
+        sent while an INVITE of the peer is unanswered. Where only the ACK of our own 2xx is missing, it is sent as
+        soon as that comes. A 2xx to a re-INVITE that made no offer is acknowledged by the user with
+        `acknowledge_reinvite`.
         """
         early = method == "INVITE" and self.dialog.state != CONFIRMED
-        busy = self._busy(method)
-        if self._exchange is not None or early or self.ended or (busy and not retry_glare):
+        theirs = self._reinvite is not None
+        if self._exchange is not None or early or self.ended or (theirs and not retry_glare):
             on_final(491, None, now)
             return
         self._exchange = Exchange(method, body, headers, on_final, retry_glare)
-        if busy:
+        if theirs:
             self._back_off(now)
+        elif self._busy(method):
+            self._exchange.waits_for_ack = True
         else:
             self._send_exchange(self._exchange, now)
 
@@ -354,6 +387,42 @@ class Session(Leg):
     def _take_prack(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         transaction.respond(481, now)  # RFC 3262 §3: it acknowledges nothing of ours
 
+    # ---- transfer
+
+    @property
+    def confirmed(self) -> bool:
+        """The call has been answered, and is not over."""
+        return self.dialog.state == CONFIRMED
+
+    def refer(self, refer_to: str, headers: str, now: float, tell: Callable[[Referral], None]) -> Referral | None:
+        """Ask the peer to call `refer_to`, a URI (RFC 3515); `tell` is called when it is known what became of that.
+        None while another such request is under way, and on a leg that is not answered or over."""
+        if self.referral is not None or not self.confirmed:
+            return None
+        referral = Referral(self, tell)
+        referral.send(refer_to, headers, now)
+        return referral
+
+    def await_notify(self, until: float | None) -> None:
+        """How long the peer has to tell of our REFER."""
+        if until is None:
+            self._disarm("notify")
+        else:
+            self._arm("notify", until)
+
+    def transferred(self, by: float) -> None:
+        """The peer's part in the call is over: it hangs up, or we do at `by`."""
+        self._arm("transferred", by)
+
+    def _take_refer(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if take_refer(self, transaction, request, now) and self.user is not None:
+            self.user.on_request(self, transaction, request, now)
+        if self.subscription is not None and self.user is None:
+            self.subscription.refuse(603, now)
+
+    def _take_notify(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        take_notify(self, transaction, request, now)
+
     # ---- session timer
 
     def _agree(self, request: Request, now: float) -> str:
@@ -408,4 +477,6 @@ _HANDLERS = {
     "INFO": "_take_info",
     "OPTIONS": "_take_options",
     "PRACK": "_take_prack",
+    "REFER": "_take_refer",
+    "NOTIFY": "_take_notify",
 }

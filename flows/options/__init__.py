@@ -14,6 +14,7 @@ from flows.options.joining import ConferenceJoinOptions, QueueJoinOptions
 from flows.options.messages import MessageSendOptions
 from flows.options.recording import RecordingStartOptions
 from flows.options.sound import EchoOptions, PlayOptions, TalkOptions
+from flows.options.transfer import TransferOptions
 from flows.options.web import FetchOptions, WebhookOptions
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "RejectOptions",
     "SleepOptions",
     "TalkOptions",
+    "TransferOptions",
     "VariableConditionOptions",
     "VariableSetOptions",
     "WebhookOptions",

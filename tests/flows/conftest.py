@@ -78,6 +78,7 @@ class FakeCall:
         """Keys, and seconds before the next one."""
         self.taps: list[Any] = []
         self.on_play: Any = None
+        self.transferred: Any = None
 
     @property
     def status(self) -> str:
@@ -217,6 +218,14 @@ class FakeCall:
     def detach(self, tap: Any) -> None:
         if tap in self.taps:
             self.taps.remove(tap)
+
+    own_address = "engine.example:5060"
+
+    async def transfer(self, refer_to: str, referred_by: str = "") -> Any:
+        self._order(("transfer", refer_to, referred_by))
+        if isinstance(self.transferred, BaseException):
+            raise self.transferred
+        return self.transferred
 
     def bridge(self, leg: "FakeLeg") -> FakeBridge:
         if self.refuse_bridge:

@@ -14,11 +14,18 @@ CALL = request("INVITE")
 # ---- the order of §8.2
 
 
-@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"])
+@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"])
 def test_a_known_method_that_is_not_served_is_405_with_allow_8_2_1(method: str) -> None:
     [answer] = Stage().ask(request(method))
     assert answer.status == 405
-    assert answer.tokens("Allow") == {"invite", "ack", "cancel", "bye", "options", "prack", "update", "info", "message"}
+    served = {"invite", "ack", "cancel", "bye", "options", "prack", "update", "info", "message", "refer", "notify"}
+    assert answer.tokens("Allow") == served
+
+
+@pytest.mark.parametrize(("method", "status"), [("REFER", 403), ("NOTIFY", 481)])
+def test_what_belongs_to_a_call_is_refused_outside_of_one_rfc_3515(method: str, status: int) -> None:
+    [answer] = Stage().ask(request(method))
+    assert answer.status == status
 
 
 def test_an_unknown_method_is_501_with_allow_21_5_2() -> None:

@@ -1,0 +1,105 @@
+"""Transfers of answered calls: the peer of one is asked to call somebody else (REFER), and a peer asks us to call
+somebody in its own place.
+
+What is asked of us is decided by whoever has connected the two: see `Bridge.event`.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from engine.sip.refer import OVER, REFUSED, Reference, Referral, Subscription
+from engine.sip.session import Session
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+LEAVES_WITHIN: Final = 3.0
+"""Seconds that a peer has to hang up by itself when its part in the call is over."""
+
+
+class Transferred(NamedTuple):
+    """What became of a REFER of ours.
+
+    `ended`: "told", `status` and `reason` being those of the call that the peer made; "accepted", where it took the
+    order and said no more (the last it said is in `status`, 0 for nothing); "refused", with the status of the refusal,
+    0 where it did not answer.
+    """
+
+    ended: str
+    status: int
+    reason: str
+
+    @property
+    def answered(self) -> bool:
+        """The peer talks to whom it was sent to."""
+        return self.ended == "told" and self.status < 300
+
+
+async def transfer(call: "Call", refer_to: str, headers: str = "") -> Transferred:
+    """Ask the peer of `call` to call `refer_to`, a URI; `headers` are further lines, each ended by CRLF.
+
+    Waits for what the peer tells of it, 240 seconds at the most. The call is what it was before: it is the owner's to
+    end. A call that is not answered, or is being transferred already, is "refused" without being asked (491).
+    """
+    heard: asyncio.Future[Transferred] = call.agent.loop.create_future()
+
+    def tell(referral: Referral) -> None:
+        if not heard.done():
+            heard.set_result(Transferred(referral.ended, referral.status, referral.reason))
+
+    if call.session.refer(refer_to, headers, call.agent.now(), tell) is None:
+        return Transferred(REFUSED, 491, "the call cannot be transferred now")
+    return await heard
+
+
+class TransferRequest:
+    """A REFER of one of two that talk. It is answered once; what nobody has answered when the leg ends gets 487.
+
+    Attributes:
+        by: "caller" or "callee": who leaves the call when it succeeds.
+        host: The numeric address that it came from.
+        reference: What it asks for.
+    """
+
+    __slots__ = ("_session", "_subscription", "by", "call", "reference")
+
+    def __init__(self, call: "Call", by: str, subscription: Subscription) -> None:
+        self.call = call
+        self.by = by
+        self.reference: Reference = subscription.reference
+        self._session: Session = call.session
+        self._subscription = subscription
+
+    @property
+    def host(self) -> str:
+        """The numeric address of whoever asks."""
+        return self.call.remote.host
+
+    @property
+    def waits(self) -> bool:
+        """It has its end neither by an answer nor by that of its leg."""
+        return self._subscription.state != OVER
+
+    def refuse(self, status: int = 603, why: str = "", reason: str = "") -> None:
+        """The final response; `why` is a sentence for its Warning, without quotes."""
+        warning = f'Warning: 399 trunkline "{why}"\r\n' if why else ""
+        self._subscription.refuse(status, self.call.agent.now(), reason, warning)
+
+    def accept(self) -> None:
+        """202, and from now on the peer is told how it goes."""
+        self._subscription.accept(self.call.agent.now())
+
+    def rings(self) -> None:
+        """The target rings."""
+        self._subscription.progress(180, self.call.agent.now())
+
+    def succeeded(self) -> None:
+        """The target has answered; the peer, whose part is over, has a moment to hang up before we do."""
+        now = self.call.agent.now()
+        self._subscription.final(200, "OK", now)
+        if not self.call.ended:
+            self._session.transferred(now + LEAVES_WITHIN)
+
+    def failed(self, status: int, reason: str = "") -> None:
+        """The target does not talk to anybody; the peer is where it was."""
+        self._subscription.final(status, reason, self.call.agent.now())

@@ -1,0 +1,79 @@
+"""transfer: the caller's phone is asked to call somebody else, and leaves us (REFER, RFC 3515)."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from flows.contracts import CallEnded
+from flows.hang_up import end
+from flows.options import TransferOptions
+from flows.program import HUNG_UP
+from flows.run import ActionError, Run
+from routing.dial_string import escaped
+from routing.hangup import STATUS_REASONS
+from routing.normalise import dialled
+
+if TYPE_CHECKING:
+    from flows.address import Address
+
+LEAVES_WITHIN: Final = 3.0
+"""Seconds that the caller has to hang up by itself when it talks to somebody else."""
+
+_WORDS: Final = {"busy": "busy", "noanswer": "noanswer"}
+
+
+async def transfer(run: Run, option: TransferOptions) -> int | None:
+    """Sets `transfer.status` (answered, accepted, busy, noanswer, failed, refused) and `transfer.sip_status`.
+
+    An answered transfer ends the call: the caller hangs up, or we do. `accepted`: the phone took the order and says no
+    more of it. Otherwise the caller is still there, and the flow goes on.
+    """
+    if run.over:
+        raise CallEnded("the call is over")
+    if not run.call.answered:
+        raise ActionError(
+            "a call that is not answered cannot be transferred; put answer before transfer, or use connect"
+        )
+    target = _uri(run, option.target)
+    by = run.number.number if run.number is not None else ""
+    address = run.call.own_address
+    tell = run.variables.tell
+    tell("transfer.status", "")
+    tell("transfer.sip_status", "")
+    try:
+        told = await run.call.transfer(target, f"sip:{escaped(by)}@{address}" if by else f"sip:{address}")
+    except asyncio.CancelledError:
+        run.record.note(f"transfer to {target}: the caller was gone before it told how that went")
+        raise
+    status = told.ended
+    if told.ended == "told":
+        status = "answered" if told.answered else _WORDS.get(STATUS_REASONS.get(told.status, ""), "failed")
+    tell("transfer.status", status)
+    tell("transfer.sip_status", str(told.status))
+    run.record.note(f"transfer to {target}: {status}" + (f" ({told.status} {told.reason})" if told.status else ""))
+    if status in ("busy", "noanswer", "failed", "refused"):
+        return None
+    try:
+        async with asyncio.timeout(LEAVES_WITHIN):
+            await run.caller.wait_ended()
+    except TimeoutError:
+        if status == "accepted":
+            return None
+        end(run.caller, run.record, "normal")
+    return HUNG_UP
+
+
+def _uri(run: Run, target: "Address") -> str:
+    """What the caller's phone is to call: for a number, that number at us, so that it takes our ways and our rules."""
+    if target.type == "tel":
+        env = run.env
+        meant = dialled(target.target, env.routing, env.directory.numbers)
+        user = meant.number or (meant.text if meant.kind == "extension" else "")
+        if not user:
+            raise ActionError(f"{target.target} is no number that could be called")
+        return f"sip:{escaped(user)}@{run.call.own_address}"
+    if target.type == "sip":
+        return target.sip_uri
+    uri = run.env.resolve_extension(target)
+    if not uri:
+        raise ActionError(f"{target.type} {target.target!r} is not known or not reachable")
+    return uri
