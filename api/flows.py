@@ -10,13 +10,14 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
-from api.errors import ApiError, Violation, not_found
+from api.errors import ApiError, Violation, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
 from flows.faults import FlowError, format_path
 from flows.model import MAX_ACTIONS, Flow, read_flow
+from flows.validation import Medium, needs_a_call
 from routing.identifiers import NIL
 from store import rows, tables, temporary_flows
 from store.rows import Executor, Row
@@ -237,9 +238,10 @@ def refusal(error: FlowError) -> ApiError:
     return ApiError("INVALID_ACTION", message, details=details)
 
 
-async def require_flow(executor: Executor, owner: UUID, flow_id: UUID, field: str) -> None:
+async def require_flow(executor: Executor, owner: UUID, flow_id: UUID, field: str, *, medium: Medium = "call") -> None:
     """For bodies that name a flow, the nil UUID being none. It must be its user's own, or the platform's, and cannot
-    be deleted until a transaction that asked ends. Raises ApiError FLOW_NOT_FOUND as a fault of the body (400)."""
+    be deleted until a transaction that asked ends. One that is to run on messages must not need a call. Raises ApiError
+    FLOW_NOT_FOUND and INVALID_ACTION as faults of the body (400)."""
     if flow_id == NIL:
         return
     row = await rows.one(executor, tables.flows, flow_id, hold="shared" if isinstance(executor, Transaction) else "")
@@ -247,3 +249,5 @@ async def require_flow(executor: Executor, owner: UUID, flow_id: UUID, field: st
         problem = f"there is no flow {flow_id}; list the flows to find its id"
         violation = Violation(field=field, reason="FLOW_NOT_FOUND", message=problem)
         raise ApiError("FLOW_NOT_FOUND", f"{field}: {problem}", status="INVALID_ARGUMENT", details=[violation])
+    if medium == "message" and (problem := needs_a_call(action["type"] for action in row["actions"])):
+        raise fault_in(field, "INVALID_ACTION", problem)

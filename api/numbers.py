@@ -254,9 +254,9 @@ def _refuse_provider(caller: Caller, number: str, body: NumberCreate | NumberUpd
 
 
 async def _require_references(transaction: Transaction, owner: UUID, body: NumberCreate | NumberUpdate) -> None:
-    """Raises ApiError FLOW_NOT_FOUND, PROVIDER_NOT_FOUND as faults of the body."""
+    """Raises ApiError FLOW_NOT_FOUND, INVALID_ACTION, PROVIDER_NOT_FOUND as faults of the body."""
     await require_flow(transaction, owner, body.call_flow_id or NIL, "call_flow_id")
-    await require_flow(transaction, owner, body.message_flow_id or NIL, "message_flow_id")
+    await require_flow(transaction, owner, body.message_flow_id or NIL, "message_flow_id", medium="message")
     if body.provider_id not in (None, NIL):
         await require_provider(transaction, body.provider_id)
 

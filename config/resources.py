@@ -15,6 +15,7 @@ from config.faults import FieldPath
 from config.sentences import fields_at, sentence
 from flows.faults import FlowError, described
 from flows.model import Flow, read_flow
+from flows.validation import needs_a_call
 from routing.declared import DeclaredNumber, DeclaredRoute, resolve
 from routing.identifiers import NIL, named_id
 from routing.models import Number, Provider, Route
@@ -67,12 +68,24 @@ class _Reading:
         resolved = resolve(list(numbers.values()), list(named.values()), list(routes.values()), flow_ids)
         for (section, position, *rest), problem in resolved.faults:
             self._fault((section, places[str(section)][int(position)], *rest), problem)
+        self._message_flows(numbers, flow_ids, flows)
         warnings: list[tuple[FieldPath, str]] = []
         for index, number in numbers.items():
             if number.status == "active" and not number.call_flow and number.call_flow_id == NIL:
                 problem = f"{number.number} has no call_flow and calls to it get 480; name one of the flows"
                 warnings.append((("numbers", index), problem))
         return Resources(list(providers.values()), resolved.routes, resolved.numbers, flows, warnings)
+
+    def _message_flows(
+        self, numbers: Mapping[int, DeclaredNumber], ids: Mapping[str, UUID], flows: Collection[Flow]
+    ) -> None:
+        """A flow that runs on messages must not need a call."""
+        problems = {flow.id: needs_a_call(action.type for action in flow.actions) for flow in flows}
+        for index, number in numbers.items():
+            identifier = ids.get(number.message_flow, number.message_flow_id)
+            if problem := problems.get(identifier):
+                field = "message_flow" if number.message_flow else "message_flow_id"
+                self._fault(("numbers", index, field), f"{number.message_flow or identifier}: {problem}")
 
     def _mappings(self, section: str, entries: Any) -> dict[int, dict[str, Any]]:
         if not isinstance(entries, list):

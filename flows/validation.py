@@ -62,6 +62,19 @@ def check_actions(
     return options, check.faults
 
 
+def needs_a_call(types: Iterable[str]) -> str:
+    """Which of these actions cannot run on a message, in words; "" where all of them can."""
+    found = [f'action {place} ("{type_}")' for place, type_ in enumerate(types, 1) if _of_calls(type_)]
+    if not found:
+        return ""
+    return f"{', '.join(found[:3])}{' and others' * (len(found) > 3)} cannot run on a message; give it another flow"
+
+
+def _of_calls(action: str) -> bool:
+    kind = KINDS.get(action)
+    return kind is not None and "message" not in kind.media
+
+
 def _places(check: _Check) -> dict[str, int]:
     places: dict[str, int] = {}
     for index, part in enumerate(check.parts):

@@ -14,6 +14,7 @@ from tests.api.conftest import Api, Client
 
 NIL = "00000000-0000-0000-0000-000000000000"
 FLOW = {"name": "greeting", "actions": [{"type": "answer"}, {"type": "hangup"}]}
+TEXTS = {"actions": [{"type": "message_send", "option": {"text": "We are open."}}]}
 PROVIDER = {"name": "primary", "hostname": "sip.example.net"}
 
 
@@ -320,7 +321,7 @@ async def test_numbers_are_for_customers_that_there_are(api: Api) -> None:
 
 async def test_a_change_keeps_what_is_absent_and_clears_what_is_null_or_nil(api: Api) -> None:
     admin = await api.client()
-    flow = await admin.post("/v1.0/flows", FLOW)
+    flow = await admin.post("/v1.0/flows", TEXTS)
     body = {
         "number": "+899100000001",
         "name": "hotline",
@@ -340,6 +341,20 @@ async def test_a_change_keeps_what_is_absent_and_clears_what_is_null_or_nil(api:
     for unknown in ({"status": "released"}, {"number": "+899100000002"}, {"customer_id": NIL}):
         error = await admin.put(path, unknown, 400)
         assert error["details"][0]["message"] == "is not known here; remove it"
+
+
+async def test_a_flow_that_needs_a_call_is_none_for_messages(api: Api) -> None:
+    admin = await api.client()
+    answers = {"actions": [{"type": "empty"}, {"type": "answer"}, {"type": "hangup"}]}
+    flow = await admin.post("/v1.0/flows", answers)
+    number = await admin.post("/v1.0/numbers", {"number": "+899100000001", "call_flow_id": flow["id"]})
+    problem = 'action 2 ("answer"), action 3 ("hangup") cannot run on a message; give it another flow'
+    for error in (
+        await admin.put(f"/v1.0/numbers/{number['id']}", {"message_flow_id": flow["id"]}, 400),
+        await admin.post("/v1.0/numbers", {"number": "+899100000002", "message_flow_id": flow["id"]}, 400),
+    ):
+        assert error["reason"] == "INVALID_ACTION"
+        assert (error["details"][0]["field"], error["details"][0]["message"]) == ("message_flow_id", problem)
 
 
 @pytest.mark.parametrize("field", ["call_flow_id", "message_flow_id"])

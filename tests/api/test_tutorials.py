@@ -53,6 +53,7 @@ WORD = Shape("a word", "[a-z]*")
 PORT = 5087
 ANOTHER = "4dbeabd6-f397-4375-95d2-a38411e07ed1"  # no provider has it
 ANSWERING, BUSY, REFUSING, NOBODY = "127.0.0.181", "127.0.0.182", "127.0.0.183", "127.0.0.184"
+TEXT_BACK = [{"type": "message_send", "option": {"text": "We are open."}}]
 ECHO_BACK = [{"type": "answer"}, {"type": "sleep", "option": {"duration": 100}}, {"type": "hangup"}]
 
 
@@ -215,8 +216,8 @@ def in_inventory(started: Started, number: str, region: str = "", city: str = ""
     started.root("POST", "/v1.0/inventory", {"number": number, "region": region, "city": city}, status=201)
 
 
-def flow_of(started: Started, name: str) -> str:
-    body = {"name": name, "actions": ECHO_BACK}
+def flow_of(started: Started, name: str, actions: Any = ECHO_BACK) -> str:
+    body = {"name": name, "actions": actions}
     return str(started.as_customer.short("POST", "/v1.0/flows", body, status=201)["id"])
 
 
@@ -241,7 +242,7 @@ def test_searched_provisioned_and_given_flows(started: Started) -> None:
     taken = error("ALREADY_EXISTS", "NUMBER_ALREADY_EXISTS")
     curl("POST", "/v1.0/numbers", {"number": "+15551234567"}, status=409, shows=taken)
     # Both flows at once, and each alone (scenarios 2 and 4).
-    calls, messages = flow_of(started, "menu"), flow_of(started, "keywords")
+    calls, messages = flow_of(started, "menu"), flow_of(started, "keywords", TEXT_BACK)
     path, both = f"/v1.0/numbers/{made['id']}", {"call_flow_id": calls, "message_flow_id": messages}
     curl("PUT", path, both, status=200, shows=number_shown("+15551234567", **both))
     curl(
