@@ -1,0 +1,79 @@
+"""`kill -9` amid messages: what was answered 200 or 201 is there after the restart, and nothing is sent twice."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from store.messages import LOST
+from tests.peers.engine import Engine, write_config
+from tests.service.conftest import Phone, until
+from tests.service.test_kill_nine import api_of, free_port
+from tests.service.test_messages import CLIENT, CUSTOMER, ONE, OURS, Texts
+
+KEY = "a-key-for-the-admin-of-this-test"
+TAKEN = 20
+
+
+def configuration(store_url: str, provider: Phone) -> dict[str, Any]:
+    return {
+        "sip": {"listen": [f"udp://127.0.0.1:{free_port()}"], "trusted_networks": [f"{CLIENT}/32"]},
+        "api": {"listen": "127.0.0.1:0", "admin_key": KEY},
+        "store": store_url,
+        "log": {"level": "warning", "format": "json"},
+        "providers": [{"name": "silent", "hostname": provider.address}],
+        "routes": [{"target": "all", "provider": "silent"}],
+        "numbers": [{"number": OURS, "message_flow": "nothing"}],
+        "flows": [{"name": "nothing", "actions": [{"type": "empty"}]}],
+    }
+
+
+async def ask(engine: Engine, method: str, path: str, **options: Any) -> Any:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        answer = await http.request(method, f"{api_of(engine)}/v1.0/{path}", **options)
+    assert answer.status_code < 300, answer.text
+    return answer.json()
+
+
+@pytest.mark.timeout(60)
+async def test_what_was_acknowledged_is_kept_and_nothing_is_sent_twice(tmp_path: Path, store_url: str) -> None:
+    phone, client = Phone(), Phone()
+    await phone.start(ONE)
+    await client.start(CLIENT)
+    provider, sender = Texts(phone, 0), Texts(client)
+    path = write_config(tmp_path, config := configuration(store_url, phone))
+    sip = config["sip"]["listen"][0].removeprefix("udp://")
+    engine = Engine.start(path)
+    try:
+        for number in range(TAKEN):
+            assert (await sender.send(sip, OURS, f"text {number}")).status == 200
+        body = {
+            "source": {"type": "tel", "target": OURS},
+            "destinations": [{"type": "tel", "target": CUSTOMER}],
+            "text": "Is anybody there?",
+        }
+        made = await ask(engine, "POST", "messages", json=body)
+        assert made["status"] == "sending"
+        await until(lambda: provider.got, "the message at the provider")
+        os.kill(engine.pid, signal.SIGKILL)
+        engine.stop()
+        engine = Engine.start(path)
+        found = await ask(engine, "GET", "messages?direction=incoming")
+        assert {message["text"] for message in found["result"]} == {f"text {number}" for number in range(TAKEN)}
+        assert len(found["result"]) == TAKEN
+        lost = await ask(engine, "GET", f"messages/{made['id']}")
+        assert lost["status"] == "failed"
+        assert [(target["status"], target["sip_reason"]) for target in lost["targets"]] == [("failed", LOST)]
+        # A second message would have come by now: what is sent after this one goes the same way behind it.
+        provider.status = 200
+        again = await ask(engine, "POST", "messages", json=body | {"text": "again"})
+        await until(lambda: len(provider.got) == 2, "the next message")
+        assert [text for _, text in provider.got] == ["Is anybody there?", "again"]
+        assert again["id"] != made["id"]
+    finally:
+        engine.stop()
+        await phone.agent.stop()
+        await client.agent.stop()
