@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
 from engine.media.plane import Plane
@@ -75,12 +77,20 @@ class World:
     def run(self, seconds: float = 0.01) -> None:
         self.air.run(seconds)
 
+    def close(self) -> None:
+        for relay in tuple(self.relays.relays):
+            relay.close()
+        self.plane.close()
+        self.pool.close()
+        Air.opened.remove(self.air)
+        self.air.close()
+
 
 @pytest.fixture
 def world() -> Iterator[World]:
     world = World()
     yield world
-    world.pool.close()
+    world.close()
 
 
 @pytest.fixture
@@ -310,3 +320,38 @@ def test_two_that_describe_themselves_as_our_own_ports_are_told_of(
         world.run(0.002)
     assert told and told[0][1] == "media flood"
     assert world.pool.in_use == 0
+
+
+_LINES = st.sampled_from(
+    """v=0|o=- 1 1 IN IP4 192.0.2.1|o=-|s=-|c=IN IP4 127.0.0.9|c=IN IP6 ::1|c=IN IP4|c=IN IP4 0.0.0.0|i=x|b=AS:1|t=0 0
+    c=IN IP4 name.example|c=IN IP4 224.2.1.1/127/3|m=audio 4000 RTP/AVP 8|m=audio 0 RTP/AVP 8|m=audio 65535 RTP/AVP 8
+    m=audio 4000/2 RTP/AVP 8|m=video 4002 UDP/TLS/RTP/SAVPF 96|m=image 4004 udptl t38|m=message 2855 TCP/MSRP *
+    m=audio 1 TCP/RTP/AVP 8|m=x 1 y z|a=rtcp:70000|a=rtcp:5 IN IP6 ::2|a=rtcp:|a=rtcp:4 IN IP4 x|a=group:BUNDLE a
+    a=candidate:x|a=sendonly|a=inactive|a=\u00e9""".replace("\n    ", "|").split("|")
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["offer", "answer"]), st.integers(0, 1), st.lists(_LINES, max_size=14)), max_size=5
+    )
+)
+def test_whatever_the_sides_describe_is_rewritten_or_refused_and_nothing_is_left(
+    said: list[tuple[str, int, list[str]]],
+) -> None:
+    world = World()
+    relay = world.relay(far=SIX)
+    for what, side, lines in said:
+        told: list[tuple[bytes, AnchorError | None]] = []
+        body = "".join(f"{line}\r\n" for line in ["v=0", *lines]).encode()
+        getattr(relay, what)(side, body, lambda text, error, told=told: told.append((text, error)))
+        ((text, error),) = told
+        assert (error is None) == bool(text)
+        if error is None:
+            description = sdp.parse(text)
+            assert len(description.media) == len(sdp.parse(body).media)
+    relay.look(1e6)
+    relay.close()
+    assert world.pool.in_use == 0 and not world.relays.relays and len(world.plane.upkeep) == 0
+    world.close()
