@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from api import patterns
 from api.auth import Caller, Permission, Who, guarded
-from api.errors import ApiError
+from api.errors import ApiError, fault_in
 from api.fields import Body, Detail, Name, Times, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.passwords import LONGEST, SHORTEST, hash_password
@@ -16,6 +16,7 @@ from api.resource import Resource
 from api.services import Use
 from flows.address import Address
 from store import rows, tables
+from store.agents import shown
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 
@@ -29,11 +30,13 @@ Password = Annotated[
 Addresses = Annotated[list[Address], Field(max_length=20)]
 Tags = Annotated[list[UUID], Field(max_length=100)]
 Status = Literal["available", "away", "busy", "offline"]
+ShownStatus = Annotated[Literal["available", "away", "busy", "offline", "ringing"], BeforeValidator(shown)]
 RingMethod = Literal["ring_all", "linear"]
 
 
 class Agent(Times):
-    """An agent. Its password is never shown."""
+    """An agent. Its password is never shown. `status` is what it says of itself, or what queues make of one that is
+    available: `ringing`, and `busy` during the talk and the time after it."""
 
     id: UUID
     customer_id: UUID
@@ -42,7 +45,7 @@ class Agent(Times):
     detail: str
     permission: Permission
     addresses: list[Address]
-    status: Status
+    status: ShownStatus
     ring_method: RingMethod
     tag_ids: list[UUID]
 
@@ -63,7 +66,8 @@ class AgentCreate(Body):
 
 
 class AgentUpdate(Body):
-    """What is to change. A new password ends every token that was given for the old one."""
+    """What is to change. A new password ends every token that was given for the old one. `away`, `offline` and `busy`
+    hold at once: a queue that rings the agent stops. `available` ends the time after a talk."""
 
     password: Password = absent()
     name: Name | None = None
@@ -154,5 +158,5 @@ def _refuse_more_than_own(caller: Caller, permission: Permission) -> None:
 
 async def _require_customer(transaction: Transaction, customer_id: UUID) -> None:
     if await rows.one(transaction, tables.customers, customer_id) is None:
-        problem = f"customer_id: there is no customer {customer_id}; list the customers to find its id"
-        raise ApiError("CUSTOMER_NOT_FOUND", problem, status="INVALID_ARGUMENT")
+        problem = f"there is no customer {customer_id}; list the customers to find its id"
+        raise fault_in("customer_id", "CUSTOMER_NOT_FOUND", problem)

@@ -1,13 +1,14 @@
 """Conferences: rooms where callers talk together."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
-from api.fields import Body, Detail, Name, Times, given
+from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
@@ -21,7 +22,8 @@ Members = Annotated[int, Field(ge=0, le=1000)]
 
 
 class Conference(Times):
-    """A conference. `timeout` in milliseconds, 0 for no limit; `max_members` 0 for no limit."""
+    """A conference. `timeout` in milliseconds from when the first joins, 0 for no limit; `max_members` 0 for no limit.
+    `announce`: the members hear a tone when somebody joins or leaves."""
 
     id: UUID
     customer_id: UUID
@@ -29,6 +31,7 @@ class Conference(Times):
     detail: str
     timeout: int
     max_members: int
+    announce: bool
 
 
 class ConferenceCreate(Body):
@@ -39,6 +42,7 @@ class ConferenceCreate(Body):
     detail: Detail = ""
     timeout: Milliseconds = 0
     max_members: Members = 0
+    announce: bool = True
 
 
 class ConferenceUpdate(Body):
@@ -48,6 +52,21 @@ class ConferenceUpdate(Body):
     detail: Detail | None = None
     timeout: Milliseconds | None = None
     max_members: Members | None = None
+    announce: bool = absent()
+
+
+class ConferenceMember(BaseModel):
+    """A call that is in a conference."""
+
+    call_id: UUID
+    source: str
+    tm_join: Timestamp
+
+
+class ConferenceMembers(BaseModel):
+    """Who is in a conference, in the order in which they came."""
+
+    result: list[ConferenceMember]
 
 
 _CLEARED = {"name": "", "detail": "", "timeout": 0, "max_members": 0}
@@ -69,6 +88,19 @@ async def create_conference(services: Use, caller: Who, body: ConferenceCreate) 
 async def get_conference(services: Use, caller: Who, conference_id: UUID) -> Any:
     """One conference."""
     return await CONFERENCES.get(services, caller, conference_id)
+
+
+@router.get("/conferences/{conference_id}/members", response_model=ConferenceMembers, **guarded("customer_agent"))
+async def list_conference_members(services: Use, caller: Who, conference_id: UUID) -> Any:
+    """Who is in a conference now, on this node."""
+    await CONFERENCES.get(services, caller, conference_id)
+    conferences = services.env.conferences
+    seats = conferences.members(conference_id) if conferences is not None else ()
+    shown = [
+        {"call_id": seat.call_id, "source": seat.source, "tm_join": datetime.fromtimestamp(seat.joined, UTC)}
+        for seat in seats
+    ]
+    return {"result": shown}
 
 
 @router.put("/conferences/{conference_id}", response_model=Conference, **guarded("customer_admin"))

@@ -1,6 +1,6 @@
 """Flows: what happens to a call or a message. Validated whole before they are kept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from api.auth import Who, guarded
 from api.errors import ApiError, Violation, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
-from api.resource import Resource
+from api.resource import Resource, require_owner
 from api.services import Use
 from flows.faults import FlowError, format_path
 from flows.model import MAX_ACTIONS, Flow, read_flow
@@ -110,6 +110,7 @@ async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
     """Create a flow."""
     owner = caller.owner(body.customer_id)
     async with services.store.write() as transaction:
+        await require_owner(transaction, owner)
         flow = await _read(transaction, owner, body.model_dump(exclude={"customer_id"}))
         row = await rows.insert(transaction, tables.flows, _row(flow) | {"id": flow.id, "customer_id": owner})
         transaction.changed("flow", flow.id)
@@ -123,6 +124,7 @@ async def validate_flow(services: Use, caller: Who, body: FlowDraft) -> Any:
     owner = caller.owner(body.customer_id)
     async with services.store.read() as connection:
         try:
+            await require_owner(connection, owner)
             await _read(connection, owner, body.model_dump(exclude={"customer_id"}))
         except ApiError as error:
             return {"valid": False, "faults": error.details}
@@ -157,7 +159,7 @@ async def update_flow(services: Use, caller: Who, flow_id: UUID, body: FlowUpdat
 
 @router.delete("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_manager", 409))
 async def delete_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
-    """Delete a flow that no number uses and no other flow goes on with."""
+    """Delete a flow that no number uses, no other flow goes on with and no queue overflows to."""
 
     async def unused(transaction: Transaction, row: Row) -> None:
         numbers, flows = tables.numbers, tables.flows
@@ -167,6 +169,11 @@ async def delete_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
         following = sa.and_(flows.c.on_complete_flow_id == str(flow_id), flows.c.id != flow_id)
         names = sa.select(flows.c.name, flows.c.id).where(following, flows.c.tm_delete.is_(None)).limit(4)
         used_by += [f"flow {row.name or row.id}" for row in await transaction.execute(names)]
+        queues = tables.queues.c
+        over = sa.select(queues.name, queues.id).where(
+            queues.overflow_flow_id == str(flow_id), queues.tm_delete.is_(None)
+        )
+        used_by += [f"queue {row.name or row.id}" for row in await transaction.execute(over.limit(4))]
         if used_by:
             problem = f"it is still used by {', '.join(used_by[:4])}{' and others' * (len(used_by) > 3)}"
             raise ApiError("FLOW_IN_USE", f"{problem}; give them another flow first")
@@ -195,14 +202,19 @@ async def _read(executor: Executor, owner: UUID, document: dict[str, Any]) -> Fl
     identifier = document.get("id") or uuid4()
     written = document | {"id": identifier, "on_complete_flow_id": str(on_complete or "")}
     try:
-        return read_flow(written, flows={str(identifier), *await _known(executor, owner, written)})
+        flows = {str(identifier), *await _known(executor, owner, written)}
+        others = {
+            field: await _known_others(executor, owner, table, set(_mentioned(written["actions"], field)))
+            for field, table in _OTHERS.items()
+        }
+        return read_flow(written, flows=flows, others=others)
     except FlowError as error:
         raise refusal(error) from None
 
 
 async def _known(executor: Executor, owner: UUID, document: dict[str, Any]) -> list[str]:
     """Of the flows that a document refers to, those that there are."""
-    asked = set(_mentioned(document["actions"]))
+    asked = set(_ids(_mentioned(document["actions"], "flow_id")))
     with suppress(ValueError):
         asked.add(UUID(document["on_complete_flow_id"]))
     if not asked:
@@ -214,18 +226,40 @@ async def _known(executor: Executor, owner: UUID, document: dict[str, Any]) -> l
     return [str(found) for found in (await executor.execute(query)).scalars()]
 
 
-def _mentioned(value: Any) -> Iterator[UUID]:
-    """The ids in every `flow_id`, however deep: actions may hold actions."""
+_OTHERS = {"queue_id": tables.queues, "conference_id": tables.conferences}
+
+
+async def _known_others(executor: Executor, owner: UUID, table: sa.Table, asked: set[str]) -> set[str]:
+    """Of the ids and names that a document refers to, those of its owner's and of the platform's that there are."""
+    if not asked:
+        return set()
+    columns = table.c
+    named = sa.or_(columns.id.in_(list(_ids(asked))), columns.name.in_(asked))
+    query = sa.select(columns.id, columns.name).where(
+        named, columns.customer_id.in_((owner, NIL)), columns.tm_delete.is_(None)
+    )
+    found = (await executor.execute(query)).all()
+    there = {str(row.id) for row in found} | {row.name for row in found}
+    return {text for text in asked if text in there or text.lower() in there}
+
+
+def _mentioned(value: Any, field: str) -> Iterator[str]:
+    """What every field of this name holds, however deep: actions may hold actions."""
     if isinstance(value, list):
         for item in value:
-            yield from _mentioned(item)
+            yield from _mentioned(item, field)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key == "flow_id" and isinstance(item, str):
-                with suppress(ValueError):
-                    yield UUID(item)
+            if key == field and isinstance(item, str):
+                yield item
             else:
-                yield from _mentioned(item)
+                yield from _mentioned(item, field)
+
+
+def _ids(texts: Iterable[str]) -> Iterator[UUID]:
+    for text in texts:
+        with suppress(ValueError):
+            yield UUID(text)
 
 
 def refusal(error: FlowError) -> ApiError:

@@ -37,6 +37,7 @@ POSTFIX = rf"^[^@\x00-\x1f\x7f]*(@({_LABEL}[.])*[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-
 HEADER_NAME = r"^[A-Za-z0-9.!%*_+`'~-]+$"
 HEADER_VALUE = r"^[^\x00\r\n]*$"
 CODEC_LIST = r"^([A-Za-z0-9.-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.-]+(/[0-9]+){0,2})*)?$"
+MUSIC = r"^(https?://[!-~]+|tone:[ -~]+|[A-Za-z0-9._/ -]*)$"
 STATUS_OR_CLASS = r"^[3-6]([0-9]{2}|[xX]{2})$"
 
 VARIABLE = r"^[^\s${}\x00-\x1f\x7f]+$"

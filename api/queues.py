@@ -1,18 +1,22 @@
 """Queues: where callers wait until an agent is free."""
 
+import re
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from api import patterns
 from api.auth import Who, guarded
 from api.errors import fault_in
-from api.fields import Body, Detail, Name, Times, absent, given
+from api.fields import NIL, Body, Detail, Name, Times, absent, given
+from api.flows import require_flow
 from api.listing import Listing, OfCustomer, Pages
-from api.resource import Resource
+from api.resource import Resource, require_owner
 from api.services import Use
+from flows.options.sound import sound_source
 from store import rows, tables
 from store.rows import Row
 from store.store import Transaction
@@ -23,10 +27,30 @@ QUEUES = Resource(tables.queues, "queue")
 RoutingMethod = Literal["random", "longest_idle", "ring_all"]
 Ids = Annotated[list[UUID], Field(max_length=1000)]
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
+RingTime = Annotated[int, Field(ge=0, le=3_600_000)]
+MostWaiting = Annotated[int, Field(ge=0, le=100_000)]
+
+
+def _music(text: str) -> str:
+    if not re.fullmatch(patterns.MUSIC, text):
+        raise ValueError("is no music; write a file's name, an http address, or a tone like tone:425/1000,0/4000")
+    return sound_source(text) if text else text
+
+
+Music = Annotated[
+    str,
+    Field(max_length=2048, json_schema_extra={"pattern": patterns.MUSIC, "format": "sound", "examples": ["waltz.ogg"]}),
+    AfterValidator(_music),
+]
 
 
 class Queue(Times):
-    """A queue. Times are milliseconds, 0 for no limit."""
+    """A queue. Times are milliseconds, 0 for no limit (`ring_timeout`: for 20 seconds).
+
+    `music` is what `play` takes: a file's name, a web address, or a tone; "" is music of the engine's own.
+    `max_waiting`: callers that may wait, 0 for no limit. `overflow_flow_id` runs for those whom nobody answers in
+    `wait_timeout`, and for those who find the queue full, or all of its agents offline.
+    """
 
     id: UUID
     customer_id: UUID
@@ -37,6 +61,11 @@ class Queue(Times):
     agent_ids: list[UUID]
     wait_timeout: int
     service_timeout: int
+    ring_timeout: int
+    wrap_up_timeout: int
+    max_waiting: int
+    music: str
+    overflow_flow_id: UUID
 
 
 class QueueCreate(Body):
@@ -50,6 +79,11 @@ class QueueCreate(Body):
     agent_ids: Ids = Field([])
     wait_timeout: Milliseconds = 0
     service_timeout: Milliseconds = 0
+    ring_timeout: RingTime = 0
+    wrap_up_timeout: Milliseconds = 0
+    max_waiting: MostWaiting = 0
+    music: Music = ""
+    overflow_flow_id: UUID = NIL
 
 
 class QueueUpdate(Body):
@@ -62,15 +96,51 @@ class QueueUpdate(Body):
     agent_ids: Ids | None = None
     wait_timeout: Milliseconds | None = None
     service_timeout: Milliseconds | None = None
+    ring_timeout: RingTime | None = None
+    wrap_up_timeout: Milliseconds | None = None
+    max_waiting: MostWaiting | None = None
+    music: Music | None = None
+    overflow_flow_id: UUID | None = None
 
 
-_CLEARED = {"name": "", "detail": "", "tag_ids": [], "agent_ids": [], "wait_timeout": 0, "service_timeout": 0}
+class QueueCaller(BaseModel):
+    """A caller that waits. `waited` is milliseconds; while `ringing`, an agent is rung for it."""
+
+    call_id: UUID
+    source: str
+    position: int
+    waited: int
+    status: Literal["waiting", "ringing"]
+
+
+class QueueCallers(BaseModel):
+    """Who waits, in order: the first thousand of `waiting`."""
+
+    result: list[QueueCaller]
+    waiting: int
+
+
+_SHOWN = 1000
+_CLEARED = {
+    "name": "",
+    "detail": "",
+    "tag_ids": [],
+    "agent_ids": [],
+    "wait_timeout": 0,
+    "service_timeout": 0,
+    "ring_timeout": 0,
+    "wrap_up_timeout": 0,
+    "max_waiting": 0,
+    "music": "",
+    "overflow_flow_id": NIL,
+}
 
 
 @router.get("/queues", response_model=Listing[Queue], **guarded("customer_agent"))
 async def list_queues(services: Use, caller: Who, paging: Pages, customer_id: OfCustomer = None) -> Any:
     """The queues, newest first."""
-    return await QUEUES.list(services, caller, paging, customer_id=customer_id)
+    page = await QUEUES.list(services, caller, paging, customer_id=customer_id)
+    return page | {"result": [_answer(row) for row in page["result"]]}
 
 
 @router.post("/queues", status_code=201, response_model=Queue, **guarded("customer_admin"))
@@ -78,16 +148,38 @@ async def create_queue(services: Use, caller: Who, body: QueueCreate) -> Any:
     """Create a queue."""
     owner = caller.owner(body.customer_id)
     async with services.store.write() as transaction:
+        await require_owner(transaction, owner)
         await _require_agents(transaction, owner, body.agent_ids)
-        row = await rows.insert(transaction, tables.queues, body.model_dump() | {"customer_id": owner})
+        await require_flow(transaction, owner, body.overflow_flow_id, "overflow_flow_id")
+        row = await rows.insert(transaction, tables.queues, _row(body.model_dump()) | {"customer_id": owner})
         transaction.changed("queue", row["id"])
-    return row
+    return _answer(row)
 
 
 @router.get("/queues/{queue_id}", response_model=Queue, **guarded("customer_agent"))
 async def get_queue(services: Use, caller: Who, queue_id: UUID) -> Any:
     """One queue."""
-    return await QUEUES.get(services, caller, queue_id)
+    return _answer(await QUEUES.get(services, caller, queue_id))
+
+
+@router.get("/queues/{queue_id}/callers", response_model=QueueCallers, **guarded("customer_agent"))
+async def list_queue_callers(services: Use, caller: Who, queue_id: UUID) -> Any:
+    """Who waits in a queue now, on this node."""
+    await QUEUES.get(services, caller, queue_id)
+    env = services.env
+    line = env.queues.callers(queue_id) if env.queues is not None else ()
+    now = env.clock()
+    shown = [
+        {
+            "call_id": waiting.call_id,
+            "source": waiting.source,
+            "position": position,
+            "waited": round((now - waiting.joined) * 1000),
+            "status": "ringing" if waiting.state == "ringing" else "waiting",
+        }
+        for position, waiting in enumerate(line[:_SHOWN], 1)
+    ]
+    return {"result": shown, "waiting": len(line)}
 
 
 @router.put("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
@@ -96,14 +188,26 @@ async def update_queue(services: Use, caller: Who, queue_id: UUID, body: QueueUp
 
     async def allowed(transaction: Transaction, before: Row) -> None:
         await _require_agents(transaction, before["customer_id"], body.agent_ids or [])
+        await require_flow(transaction, before["customer_id"], body.overflow_flow_id or NIL, "overflow_flow_id")
 
-    return await QUEUES.update(services, caller, queue_id, given(body, _CLEARED), allowed)
+    return _answer(await QUEUES.update(services, caller, queue_id, _row(given(body, _CLEARED)), allowed))
 
 
 @router.delete("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
 async def delete_queue(services: Use, caller: Who, queue_id: UUID) -> Any:
     """Delete a queue; the answer is what it was, with `tm_delete`."""
-    return await QUEUES.delete(services, caller, queue_id)
+    return _answer(await QUEUES.delete(services, caller, queue_id))
+
+
+def _row(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields as the store keeps them."""
+    flow_id = values.get("overflow_flow_id")
+    return values if flow_id is None else values | {"overflow_flow_id": "" if flow_id == NIL else str(flow_id)}
+
+
+def _answer(row: Row) -> dict[str, Any]:
+    """The queue as the API shows it."""
+    return row | {"overflow_flow_id": row["overflow_flow_id"] or NIL}
 
 
 async def _require_agents(transaction: Transaction, owner: UUID, agent_ids: list[UUID]) -> None:

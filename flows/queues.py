@@ -87,6 +87,16 @@ class Waiting:
         self.music: asyncio.Task[None] | None = None
         self.tasks: dict[asyncio.Task[Reached | None], Desk] = {}
 
+    @property
+    def call_id(self) -> str:
+        """The call's id."""
+        return self.run.record.id
+
+    @property
+    def source(self) -> str:
+        """The caller's number."""
+        return self.run.record.source
+
     def turn(self, event: CallerEvent) -> None:
         """Something has happened to it."""
         self.state = CALLER[self.state, event]

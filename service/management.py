@@ -24,6 +24,7 @@ from service.message_keeper import StoredMessages
 from service.metrics import Metrics, Reading
 from service.prober import Prober
 from service.recordings import RecordingList
+from service.rooms import Rooms
 from service.storage import Storage
 from service.upkeep import Upkeep
 from service.webhook_sender import WebhookSender
@@ -50,6 +51,7 @@ class Management:
         self._settings = node.configuration.settings
         self.metrics = Metrics()
         self.journal = Journal(storage.store, node.env, storage.life.id, node.log)
+        self.rooms = Rooms(node, storage)
         self.charging = Charging(storage.store, storage.life.id, node.log)
         self.prober = Prober(
             node.agent,
@@ -73,6 +75,7 @@ class Management:
         """Be ready to take calls down. Raises StoreError."""
         try:
             self.made_up_key = await bootstrap(self._storage.store, self._settings.api.admin_key)
+            await self.rooms.start()
         except SQLAlchemyError as error:
             raise self._unusable(error) from error
         self.journal.start()
@@ -122,6 +125,7 @@ class Management:
         await self.upkeep.close()
         if self._news:
             await asyncio.wait(self._news)
+        await self.rooms.close()
         await self.charging.close()
         await self.journal.close()
 

@@ -45,6 +45,7 @@ class Upkeep:
                 calls=found.calls,
                 groupcalls=found.groupcalls,
                 reservations=found.reservations,
+                agents=found.agents,
             )
 
     async def prune(self) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from store.agents import release_dead
 from store.calls import STAGES, save, stage_events, tell
 from store.nodes import SILENCE
 from store.reservations import settle_dead
@@ -32,13 +33,14 @@ class Recovered:
     calls: int = 0
     groupcalls: int = 0
     reservations: int = 0
+    agents: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.calls or self.groupcalls or self.reservations)
+        return bool(self.calls or self.groupcalls or self.reservations or self.agents)
 
 
 async def recover(store: Store, node_id: UUID, name: str = "") -> Recovered:
-    """Close the calls of dead nodes as `failed`, and settle what they had reserved.
+    """Close the calls of dead nodes as `failed`, settle what they had reserved, and free the agents that they rang.
 
     node_id: The node that asks; it lives.
     name: Given at a node's start, before it takes calls: other nodes of that name are its earlier runs, and dead
@@ -50,6 +52,7 @@ async def recover(store: Store, node_id: UUID, name: str = "") -> Recovered:
         found.calls += closed
     async with store.write() as transaction:
         found.groupcalls = await _close_groupcalls(transaction, living)
+        found.agents = await release_dead(transaction, living)
         query = sa.select(reservations.c.node_id).where(reservations.c.node_id.not_in(living)).distinct()
         dead = (await transaction.execute(query)).scalars().all()
         if dead:

@@ -39,7 +39,7 @@ def _spoken(text: str) -> str:
     return text
 
 
-def _source(text: str) -> str:
+def sound_source(text: str) -> str:
     """A file's name, a web address, or a tone. Raises ValueError."""
     if PLACEHOLDER in text:
         return text
@@ -77,7 +77,7 @@ class PlayOptions(Options):
     """`play`: the sources one after the other, all of them `loop` times (0: until the hangup). A key of `digits_stop`
     ends it, and stays for whoever asks for keys next."""
 
-    sources: list[Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_source)]] = Field(
+    sources: list[Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(sound_source)]] = Field(
         min_length=1, max_length=100
     )
     loop: int = Field(default=1, ge=0, le=1_000_000)

@@ -23,6 +23,7 @@ KINDS = {
     "call_flow_id": "flow",
     "message_flow_id": "flow",
     "on_complete_flow_id": "flow",
+    "overflow_flow_id": "flow",
 }
 # The operations that take nobody's id for none.
 NEEDS_PROVIDER = ("/v1.0/routes", "/v1.0/providercalls")
@@ -42,6 +43,9 @@ schemathesis.openapi.format(
 schemathesis.openapi.format(
     "ip-network",
     strategies.ip_addresses().map(str) | strategies.sampled_from(["192.0.2.0/24", "10.0.0.0/8", "2001:db8::/32"]),
+)
+schemathesis.openapi.format(
+    "sound", strategies.sampled_from(["", "waltz.ogg", "tone:425/1000,0/4000*", "https://example.com/waltz.mp3"])
 )
 schemathesis.openapi.format("time-zone", strategies.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]))
 
@@ -112,8 +116,9 @@ def _step(action: Any) -> Any:
             option[name] = "only"
     if isinstance(option.get("target_ids"), dict):
         option["target_ids"] = dict.fromkeys(option["target_ids"], "only")
-    if option.get("flow_id"):
-        option["flow_id"] = THERE_IS["flow"]
+    for name in ("flow_id", "queue_id", "conference_id"):
+        if option.get(name):
+            option[name] = THERE_IS[name.removesuffix("_id")]
     if option.get("actions"):
         option["actions"] = [_step({"type": "answer"})]
     return action | ({"option": option} if "option" in action else {})

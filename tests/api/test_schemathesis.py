@@ -108,13 +108,21 @@ def _furnish(live: LiveApi) -> dict[str, str]:
         post("/routes", provider_id=provider, target="all")
         flow = post("/flows", actions=[{"type": "answer"}])["id"]
         post("/numbers", number="+899100000001", call_flow_id=flow)
-        post("/queues", name="sales")
+        queue = post("/queues", name="sales")["id"]
+        conference = post("/conferences", name="all hands")["id"]
         post("/webhooks", uri="https://example.com/hook")
         source, destination = {"type": "tel", "target": "+15551234567"}, {"type": "tel", "target": "+821012345678"}
         post("/providercalls", provider_id=provider, source=source, destinations=[destination], flow_id=flow)
     live.run(_declare(live.api, provider, flow))
     root = live.api.root
-    return {"provider": provider, "flow": flow, "customer": str(root.customer_id), "agent": str(root.agent_id)}
+    return {
+        "provider": provider,
+        "flow": flow,
+        "queue": queue,
+        "conference": conference,
+        "customer": str(root.customer_id),
+        "agent": str(root.agent_id),
+    }
 
 
 async def _declare(api: Api, provider: str, flow: str) -> None:

@@ -1,0 +1,107 @@
+"""What the agents do, kept in the store: every engine sees it, and the API shows it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.contracts import Log
+from store.agents import AVAILABLE, held, release_all, turn
+from store.engines import StoreError, reason
+from store.store import Store
+
+RETRY: Final = 1.0  # s
+LAST_WRITE_WITHIN: Final = 5.0  # s
+
+_Failures = (StoreError, SQLAlchemyError, OSError)
+
+
+class StoredBoard:
+    """A `flows.queue_rows.AgentBoard`. All but claims are written in the background, in order, until the store takes
+    them; of an agent only the last counts.
+
+    While the store does not answer, agents are rung all the same: a phone that is busy says so itself.
+    """
+
+    def __init__(self, store: Store, node_id: UUID, log: Log) -> None:
+        self._store = store
+        self._log = log
+        self._node_id = node_id
+        self._ringing, self._busy = held("ringing", node_id), held("busy", node_id)
+        self._wanted: dict[UUID, tuple[Sequence[str], str]] = {}
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._away = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._write_on(), name="agent board")
+
+    async def close(self) -> None:
+        """End; all agents of ours are available."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        self._task = None
+        try:
+            async with asyncio.timeout(LAST_WRITE_WITHIN), self._store.write() as transaction:
+                await release_all(transaction, self._node_id)
+        except (*_Failures, TimeoutError) as error:
+            self._log.warning("agents stay busy until another node frees them", error=reason(error))
+
+    # ---- AgentBoard
+
+    async def claim(self, agent_id: UUID) -> bool:
+        """`available` becomes `ringing`."""
+        try:
+            async with self._store.write() as transaction:
+                return await turn(transaction, agent_id, (AVAILABLE,), self._ringing) is not None
+        except _Failures as error:
+            self._failed(error)
+            return True
+
+    def talks(self, agent_id: UUID) -> None:
+        """`ringing` becomes `busy`."""
+        self._want(agent_id, (self._ringing,), self._busy)
+
+    def hold(self, agent_id: UUID) -> None:
+        """`available` becomes `busy`."""
+        self._want(agent_id, (AVAILABLE,), self._busy)
+
+    def release(self, agent_id: UUID) -> None:
+        """What we have made of it becomes `available`."""
+        self._want(agent_id, (self._ringing, self._busy), AVAILABLE)
+
+    # ---- writing
+
+    def _want(self, agent_id: UUID, before: Sequence[str], after: str) -> None:
+        self._wanted.pop(agent_id, None)
+        self._wanted[agent_id] = (before, after)
+        self._news.set()
+
+    async def _write_on(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            writing, self._wanted = self._wanted, {}
+            try:
+                async with self._store.write() as transaction:
+                    for agent_id, (before, after) in writing.items():
+                        await turn(transaction, agent_id, before, after)
+            except _Failures as error:
+                self._failed(error)
+                self._wanted = writing | self._wanted
+                await asyncio.sleep(RETRY)
+                self._news.set()
+            else:
+                if self._away:
+                    self._away = False
+                    self._log.info("what agents do can be written again")
+
+    def _failed(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            self._log.warning("what agents do cannot be written", error=reason(error))

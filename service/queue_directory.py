@@ -1,0 +1,235 @@
+"""Queues, agents and conferences in memory, as the store has them: read at the start, and again when they change."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.address import Address
+from flows.conferences import Conference
+from flows.contracts import Log
+from flows.queue_rows import Agent, Queue
+from routing.identifiers import NIL
+from store import tables
+from store.agents import shown
+from store.engines import StoreError, reason
+from store.rows import Row
+from store.store import Change, Store
+
+RETRY: Final = 1.0  # s
+READ_AT_ONCE: Final = 500
+
+_Owned = TypeVar("_Owned", Queue, Conference)
+_TABLES: Final = {"queue": tables.queues, "agent": tables.agents, "conference": tables.conferences}
+
+
+class QueueDirectory:
+    """A `QueueFinder` and a `ConferenceFinder`.
+
+    Attributes:
+        agent_told: Called with the id and the status of an agent that has changed ("" for one that is gone).
+        read: Called when everything that had changed is read.
+    """
+
+    def __init__(self, store: Store, log: Log) -> None:
+        self._store = store
+        self._log = log
+        self._queues: dict[UUID, Queue] = {}
+        self._conferences: dict[UUID, Conference] = {}
+        self._agents: dict[UUID, Agent] = {}
+        self._tagged: dict[UUID, dict[UUID, None]] = {}
+        self._changed: dict[str, set[UUID]] = {kind: set() for kind in _TABLES}
+        self._all: set[str] = set()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.agent_told: Callable[[UUID, str], None] = lambda agent_id, status: None
+        self.read: Callable[[], None] = lambda: None
+
+    # ---- for flows
+
+    def queue(self, reference: str, customer_id: UUID) -> Queue | None:
+        """By its id or its name; those of other customers do not exist."""
+        return _find(self._queues, reference, customer_id)
+
+    def conference(self, reference: str, customer_id: UUID) -> Conference | None:
+        """By its id or its name; those of other customers do not exist."""
+        return _find(self._conferences, reference, customer_id)
+
+    def agents(self, queue: Queue) -> Sequence[Agent]:
+        """Those of the queue that have an address."""
+        ids = dict.fromkeys(queue.agent_ids)
+        for tag_id in queue.tag_ids:
+            ids |= self._tagged.get(tag_id, {})
+        found = (self._agents.get(agent_id) for agent_id in ids)
+        return [agent for agent in found if agent and agent.addresses and agent.customer_id == queue.customer_id]
+
+    # ---- following the store
+
+    async def start(self) -> None:
+        """Read everything, and from then on what changes. Raises StoreError, or SQLAlchemy's errors."""
+        for kind in _TABLES:
+            await self._read_all(kind)
+        self._task = asyncio.get_running_loop().create_task(self._read_on(), name="queue directory")
+
+    async def close(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def changed(self, kind: str, change: Change | None) -> None:
+        """Something of a kind has changed; None: anything may have."""
+        if change is None:
+            self._all.add(kind)
+        else:
+            self._changed[kind].add(change.resource_id)
+        self._news.set()
+
+    async def _read_on(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._read_news()
+            except (StoreError, SQLAlchemyError, OSError) as error:
+                self._log.warning("queues and agents cannot be read", error=reason(error))
+                await asyncio.sleep(RETRY)
+                self._news.set()
+
+    async def _read_news(self) -> None:
+        for kind, changed in self._changed.items():
+            if kind in self._all:
+                await self._read_all(kind)
+                self._all.discard(kind)
+            while changed:
+                ids = [changed.pop() for _ in range(min(len(changed), READ_AT_ONCE))]
+                try:
+                    await self._read_some(kind, ids)
+                except BaseException:
+                    changed.update(ids)
+                    raise
+        self.read()
+
+    async def _read_all(self, kind: str) -> None:
+        table = _TABLES[kind]
+        async with self._store.read() as connection:
+            query = sa.select(table).where(table.c.tm_delete.is_(None)).order_by(table.c.tm_create, table.c.id)
+            found = [dict(row) for row in (await connection.execute(query)).mappings()]
+        there = {row["id"] for row in found}
+        self._take(kind, found, [known for known in self._shelf(kind) if known not in there])
+
+    async def _read_some(self, kind: str, ids: Sequence[UUID]) -> None:
+        table = _TABLES[kind]
+        async with self._store.read() as connection:
+            query = sa.select(table).where(table.c.id.in_(ids), table.c.tm_delete.is_(None))
+            found = [dict(row) for row in (await connection.execute(query)).mappings()]
+        there = {row["id"] for row in found}
+        self._take(kind, found, [asked for asked in ids if asked not in there])
+
+    def _shelf(self, kind: str) -> dict[UUID, Any]:
+        shelves: dict[str, dict[UUID, Any]]
+        shelves = {"queue": self._queues, "agent": self._agents, "conference": self._conferences}
+        return shelves[kind]
+
+    def _take(self, kind: str, found: Iterable[Row], gone: Iterable[UUID]) -> None:
+        shelf = self._shelf(kind)
+        for identifier in gone:
+            self._forget(kind, identifier)
+        for row in found:
+            try:
+                made = _MADE[kind](row)
+            except (ValidationError, ValueError, TypeError) as error:  # somebody wrote into the table by hand
+                fault = " ".join(str(error).split())[:300]
+                self._log.error(
+                    f"a {kind} of the store cannot be used: correct or delete it", id=str(row["id"]), fault=fault
+                )
+                self._forget(kind, row["id"])
+                continue
+            if kind == "agent":
+                self._index(made)
+            shelf[row["id"]] = made
+            if kind == "agent":
+                self.agent_told(made.id, made.status)
+
+    def _forget(self, kind: str, identifier: UUID) -> None:
+        before = self._shelf(kind).pop(identifier, None)
+        if kind == "agent" and before is not None:
+            self._unindex(before)
+            self.agent_told(identifier, "")
+
+    def _index(self, agent: Agent) -> None:
+        before = self._agents.get(agent.id)
+        if before is not None:
+            if before.tag_ids == agent.tag_ids:
+                return
+            self._unindex(before)
+        for tag_id in agent.tag_ids:
+            self._tagged.setdefault(tag_id, {})[agent.id] = None
+
+    def _unindex(self, agent: Agent) -> None:
+        for tag_id in agent.tag_ids:
+            tagged = self._tagged.get(tag_id)
+            if tagged is not None:
+                tagged.pop(agent.id, None)
+                if not tagged:
+                    del self._tagged[tag_id]
+
+
+def _find(shelf: Mapping[UUID, _Owned], reference: str, customer_id: UUID) -> _Owned | None:
+    """The one with this id, else the oldest with this name: of the customer, else of the platform."""
+    owners = (customer_id, NIL)
+    try:
+        found = shelf.get(UUID(reference))
+    except ValueError:
+        found = None
+    if found is not None:
+        return found if not customer_id.int or found.customer_id in owners else None
+    named = [row for row in shelf.values() if row.name == reference and row.customer_id in owners]
+    return min(named, key=lambda row: owners.index(row.customer_id), default=None)
+
+
+def _ids(values: Iterable[Any]) -> list[UUID]:
+    return [value if isinstance(value, UUID) else UUID(value) for value in values]
+
+
+def _queue(row: Row) -> Queue:
+    return Queue(
+        row["id"],
+        row["customer_id"],
+        row["name"],
+        row["routing_method"],
+        tuple(_ids(row["agent_ids"])),
+        frozenset(_ids(row["tag_ids"])),
+        row["wait_timeout"] / 1000,
+        row["service_timeout"] / 1000,
+        row["ring_timeout"] / 1000,
+        row["wrap_up_timeout"] / 1000,
+        row["max_waiting"],
+        row["music"],
+        row["overflow_flow_id"],
+    )
+
+
+def _agent(row: Row) -> Agent:
+    return Agent(
+        row["id"],
+        row["customer_id"],
+        row["name"] or row["username"],
+        tuple(Address.model_validate(address) for address in row["addresses"]),
+        row["ring_method"],
+        frozenset(_ids(row["tag_ids"])),
+        shown(row["status"]),
+    )
+
+
+def _conference(row: Row) -> Conference:
+    return Conference(
+        row["id"], row["customer_id"], row["name"], row["timeout"] / 1000, row["max_members"], row["announce"]
+    )
+
+
+_MADE: Final[Mapping[str, Callable[[Row], Any]]] = {"queue": _queue, "agent": _agent, "conference": _conference}
