@@ -14,7 +14,7 @@ from api.errors import ApiError, fault_in
 from api.fields import Body, Times
 from api.listing import Listing, OfCustomer, Pages
 from api.parties import MOST_DESTINATIONS, Party, PartyAnswer
-from api.resource import Resource
+from api.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.address import Address
 from flows.messages import MessageNotKept, Order, PostFullError, TextMessage, message_row
@@ -124,6 +124,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
             problem = f"a message goes to a number or a SIP URI, and this is {party.type}; use tel or sip"
             raise fault_in(f"destinations[{index}].type", "INVALID_REQUEST_PARAMETER", problem)
     async with services.store.read() as connection:
+        await require_owner(connection, owner)
         await require_source(services, connection, caller, owner, body.source, virtual=True)
         source = dialled(body.source.target, services.routing, services.env.directory.numbers).number
         number = await living(connection, source)

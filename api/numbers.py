@@ -181,8 +181,8 @@ async def _hold_owner(transaction: Transaction, owner: UUID, number: str) -> Non
     virtual = is_virtual(number)
     tier = await numbers.hold_customer(transaction, owner, alone=virtual)
     if tier is None:
-        problem = f"customer_id: there is no customer {owner}; list the customers to find its id"
-        raise ApiError("CUSTOMER_NOT_FOUND", problem, status="INVALID_ARGUMENT")
+        problem = f"there is no customer {owner}; list the customers to find its id"
+        raise fault_in("customer_id", "CUSTOMER_NOT_FOUND", problem)
     if virtual and tier != "unlimited":
         check_virtual_number_limit(tier, await numbers.virtual_held(transaction, owner))
 

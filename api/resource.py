@@ -8,16 +8,25 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from api.auth import Caller
-from api.errors import not_found
-from api.fields import refuse_declared
+from api.errors import fault_in, not_found
+from api.fields import NIL, refuse_declared
 from api.listing import Paging
 from api.services import Services
-from store import rows
+from store import rows, tables
 from store.rows import Executor, Row
 from store.store import Transaction
 
 Check = Callable[[Transaction, Row], Awaitable[None]]
 """Looks at the row before it is changed, in the same transaction; raises ApiError where it must not be."""
+
+
+async def require_owner(executor: Executor, owner: UUID) -> None:
+    """That there is this customer, the nil UUID being the platform. It cannot be deleted until a transaction that asked
+    ends. Raises ApiError CUSTOMER_NOT_FOUND as a fault of the body (400)."""
+    hold: Literal["", "shared"] = "shared" if isinstance(executor, Transaction) else ""
+    if owner != NIL and await rows.one(executor, tables.customers, owner, hold=hold) is None:
+        problem = f"there is no customer {owner}; list the customers to find its id"
+        raise fault_in("customer_id", "CUSTOMER_NOT_FOUND", problem)
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,8 +62,9 @@ class Resource:
             return await self.find(connection, caller, identifier)
 
     async def create(self, services: Services, values: Mapping[str, Any]) -> Row:
-        """A new row; `values` has its owner."""
+        """A new row; `values` has its owner. Raises ApiError CUSTOMER_NOT_FOUND."""
         async with services.store.write() as transaction:
+            await require_owner(transaction, values["customer_id"])
             row = await rows.insert(transaction, self.table, values)
             transaction.changed(self.word, row["id"])
         return row

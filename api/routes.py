@@ -11,7 +11,7 @@ from api.auth import Who, guarded
 from api.fields import Body, Times, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.providers import require_provider
-from api.resource import Resource
+from api.resource import Resource, require_owner
 from api.services import Use
 from api.shapes import checked, defaults, fields_of
 from routing.identifiers import NIL
@@ -101,6 +101,7 @@ async def create_route(services: Use, caller: Who, body: RouteCreate) -> Any:
     """Create a route."""
     route = checked(Route, body.model_dump(exclude_unset=True) | {"id": uuid4()})
     async with services.store.write() as transaction:
+        await require_owner(transaction, route.customer_id)
         await require_provider(transaction, route.provider_id)
         row = await rows.insert(transaction, tables.routes, route_row(route))
         transaction.changed("route", row["id"])
@@ -141,6 +142,7 @@ async def update_route(services: Use, caller: Who, route_id: UUID, body: RouteUp
         before = await ROUTES.find(transaction, caller, route_id)
         refuse_declared(before, "route")
         route = checked(Route, route_of(before).model_dump(exclude=_MADE_HERE - {"id"}) | changed)
+        await require_owner(transaction, route.customer_id)
         await require_provider(transaction, route.provider_id)
         row = await rows.update(transaction, tables.routes, route_id, route_row(route))
         transaction.changed("route", route_id)

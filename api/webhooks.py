@@ -13,7 +13,7 @@ from api import patterns
 from api.auth import Who, guarded
 from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
-from api.resource import Resource
+from api.resource import Resource, require_owner
 from api.services import Use
 from store import rows, tables
 
@@ -122,11 +122,10 @@ async def list_webhooks(services: Use, caller: Who, paging: Pages, customer_id: 
 @router.post("/webhooks", status_code=201, response_model=NewWebhook, **guarded("customer_admin"))
 async def create_webhook(services: Use, caller: Who, body: WebhookCreate) -> Any:
     """Create a webhook."""
-    values = body.model_dump() | {
-        "customer_id": caller.owner(body.customer_id),
-        "secret": body.secret or secrets.token_urlsafe(32),
-    }
+    owner = caller.owner(body.customer_id)
+    values = body.model_dump() | {"customer_id": owner, "secret": body.secret or secrets.token_urlsafe(32)}
     async with services.store.write() as transaction:
+        await require_owner(transaction, owner)
         newest = sa.select(sa.func.coalesce(sa.func.max(tables.events.c.id), 0))
         values["last_event_id"] = (await transaction.execute(newest)).scalar_one()
         row = await rows.insert(transaction, tables.webhooks, values)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from store import rows, tables
 from store.store import Change
 from tests.api.conftest import Api
+from tests.api.contract import NOBODYS, body_of, operations
 
 SHOWN = {
     "id",
@@ -139,6 +140,38 @@ async def test_a_customer_goes_when_nothing_of_it_is_in_use(api_on: Api) -> None
     await api.root.get(f"/v1.0/customers/{uuid4()}", 404)
     # What it had spent is still there to be looked at.
     assert str(mine) in [row["customer_id"] for row in (await api.root.get("/v1.0/billing_accounts"))["result"]]
+
+
+async def test_nothing_is_made_for_a_customer_that_there_is_not(api_on: Api) -> None:
+    """By the document: every body that has a `customer_id`, for a deleted customer and for one that never was."""
+    api = api_on
+    deleted = await api.root.post("/v1.0/customers", {"name": "gone"})
+    await api.root.delete(f"/v1.0/customers/{deleted['id']}")
+    provider = await api.root.post("/v1.0/providers", {"name": "primary", "hostname": "127.0.0.2:5080"})
+    route = await api.root.post("/v1.0/routes", {"provider_id": provider["id"]})
+    tried = []
+    for operation in operations(api.app.openapi()):
+        if "customer_id" not in operation.fields:
+            continue
+        path = operation.at({"route_id": route["id"]})
+        for customer_id in (deleted["id"], str(uuid4())):
+            body = (body_of(operation, NOBODYS) or {}) | {"customer_id": customer_id}
+            if operation.name == "create_route":
+                body["provider_id"] = provider["id"]
+            answer = await api.root.ask(operation.method, path, json=body)
+            if operation.name == "validate_flow":
+                assert [fault["reason"] for fault in answer["faults"]] == ["CUSTOMER_NOT_FOUND"]
+            else:
+                found = answer.get("status"), answer.get("reason"), answer.get("details", [{}])[0].get("field")
+                assert found == ("INVALID_ARGUMENT", "CUSTOMER_NOT_FOUND", "customer_id"), f"{operation}: {answer}"
+        tried.append(operation.name)
+    assert len(tried) >= 12, tried
+
+
+async def test_the_platform_may_own_things(api: Api) -> None:
+    nobody = "00000000-0000-0000-0000-000000000000"
+    made = await api.root.post("/v1.0/flows", {"customer_id": nobody, "actions": [{"type": "answer"}]})
+    assert made["customer_id"] == nobody
 
 
 async def test_pages_have_every_customer_once(api: Api) -> None:
