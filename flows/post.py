@@ -150,12 +150,21 @@ class Post:
                 except asyncio.CancelledError:
                     if target.status == "sending":
                         target.status, target.reason = "failed", _UNDER_WAY
-                    with suppress(MessageNotKept):
-                        await self._over(message, ())
+                    lane.appendleft((message, target))
+                    await self._give_up(lane)
                     raise
                 await self._over(message, PAUSES)
         finally:
             del self._lanes[key]
+
+    async def _give_up(self, lane: deque[tuple[TextMessage, Target]]) -> None:
+        """The service stops: what has not been sent is told as failed, which is tried once."""
+        while lane:
+            message, target = lane.popleft()
+            if target.status == "sending":
+                target.status, target.reason = "failed", _STOPPED
+            with suppress(MessageNotKept):
+                await self._over(message, ())
 
     async def _deliver(self, message: TextMessage, target: Target, key: tuple[str, str]) -> None:
         env = self._env

@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from engine.messages import IncomingMessage
 from engine.outgoing_call import DialSpec, Outcome
 from engine.sip.message import Request
+from flows.messages import MessageNotKept
+from flows.post import AUTOMATIC_BURST
 from routing.identifiers import named_id
+from store import messages, tables
+from store.store import Store
 
 Run = Callable[..., None]
 ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
@@ -289,5 +295,160 @@ def test_without_a_flow_that_can_run_there_is_no_answer_but_480(run: Run) -> Non
         engine = await engine_for(bench, one)
         engine.node.library.remove(named_id("flow", "responder"))
         assert (await one.send(engine.address, OURS, "HOURS")).status == 480
+
+    run(test)
+
+
+def test_what_is_answered_200_is_in_the_store_with_its_event(run: Run, tmp_path: Path) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        engine = await engine_for(bench, one, store=f"sqlite:///{tmp_path}/kept.db")
+        store = engine.node.storage.store
+        assert (await one.send(engine.address, OURS, "hours", from_=f'"Ann" <sip:{CUSTOMER}@{ONE}>')).status == 200
+        async with store.read() as connection:  # at once: the 200 says that it is there
+            query = sa.select(tables.messages).where(tables.messages.c.direction == "incoming")
+            (kept,) = (await connection.execute(query)).mappings().all()
+        assert kept["source"] == {"type": "tel", "target": CUSTOMER, "target_name": "Ann"}
+        assert (kept["text"], kept["status"], kept["number_id"]) == ("hours", "received", named_id("number", OURS))
+
+        await bench.until(lambda: one.texts and not engine.node.env.post._tasks)
+        async with store.read() as connection:
+            found = (await connection.execute(sa.select(tables.events).order_by(tables.events.c.id))).mappings().all()
+        news = [(row["type"], row["data"]["status"]) for row in found if row["type"].startswith("message")]
+        assert news == [("message_received", "received"), ("message_sent", "delivered")]
+        assert (await one.send(engine.address, OURS, "STOP")).status == 200
+        async with store.read() as connection:
+            assert await messages.opted_out(connection, OURS, [CUSTOMER])
+
+    run(test)
+
+
+def test_a_store_that_does_not_take_it_is_no_200(run: Run, tmp_path: Path) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        engine = await engine_for(bench, one, store=f"sqlite:///{tmp_path}/kept.db")
+        keeper = engine.node.env.post.keeper
+
+        async def broken(*_: Any) -> bool:
+            raise MessageNotKept("the store does not answer")
+
+        keeper.received = broken
+        assert (await one.send(engine.address, OURS, "hours")).status == 503
+        assert [found.get("Retry-After") for found in one.phone.responses if found.status == 503] == ["2"]
+        await asyncio.sleep(0.05)
+        assert not one.got  # nothing runs on what was not taken
+        del keeper.received
+        assert (await one.send(engine.address, OURS, "hours")).status == 200
+        await bench.until(lambda: one.texts)
+
+    run(test)
+
+
+def test_what_waits_when_the_engine_stops_is_told_as_failed(run: Run, tmp_path: Path) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench, status=0)
+        url = f"sqlite:///{tmp_path}/kept.db"
+        engine = await engine_for(bench, one, store=url)
+        bench.patch.setattr("flows.post.CLOSING", 0.05)
+        for words in ("hours", "hours"):
+            assert (await one.send(engine.address, OURS, words)).status == 200
+        await bench.until(lambda: one.got and engine.node.env.post.waiting == 2)
+        await engine.node.close()
+        bench._ends.remove(engine.node.close)
+        store = await Store.open(url)
+        async with store.read() as connection:
+            query = sa.select(tables.messages).where(tables.messages.c.direction == "outgoing")
+            found = (await connection.execute(query)).mappings().all()
+        await store.close()
+        assert [row["status"] for row in found] == ["failed", "failed"]
+        reasons = sorted(target["sip_reason"] for row in found for target in row["targets"])
+        assert reasons == [
+            "the engine stopped before it was answered; it may have arrived",
+            "the engine stopped before it was sent",
+        ]
+        assert len(one.got) == 1
+
+    run(test)
+
+
+def test_a_flow_made_for_calls_skips_what_needs_one(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        flows = [
+            ECHO,
+            {
+                "name": "responder",
+                "actions": [
+                    {"type": "fetch_flow", "option": {"flow_id": "echo"}},
+                    {"type": "message_send", "option": {"text": "${message.source.name}|${call.id}|${number.number}"}},
+                ],
+            },
+        ]
+        engine = await engine_for(bench, one, flows=flows)
+        await one.send(engine.address, OURS, "x", from_=f'"Ann" <sip:{CUSTOMER}@{ONE}>')
+        await bench.until(lambda: one.texts == [f"Ann||{OURS}"])
+        skipped = [(line["type"], line["error"]) for line in engine.log.named("action failed")]
+        reason = "needs a call and is skipped on a message"
+        assert skipped == [("answer", reason), ("echo", reason)]
+        assert all(line["message_id"] for line in engine.log.named("action failed"))
+
+    run(test)
+
+
+def test_a_flow_in_python_texts_back(run: Run, tmp_path: Path) -> None:
+    async def test(bench: Any) -> None:
+        (tmp_path / "texting.py").write_text(
+            "from flows.python_flows import FlowCall, flow\n\n\n"
+            '@flow("python")\nasync def python(call: FlowCall) -> None:\n'
+            "    await call.message_send(f\"got {call.variables.get('message.text')}\")\n"
+            "    call.answer()\n"
+            '    await call.message_send("never")\n'
+        )
+        one = await trunk(bench)
+        numbers = [{"number": OURS, "call_flow": "python", "message_flow": "python"}]
+        engine = await engine_for(bench, one, numbers=numbers, flows_module="texting.py", flows=[])
+        await one.send(engine.address, OURS, "x")
+        await bench.until(lambda: one.texts == ["got x"])
+        await bench.until(lambda: not engine.node.agent.messages.tasks)
+        assert one.texts == ["got x"]
+
+    run(test)
+
+
+def test_a_call_texts_its_caller(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one, client = await trunk(bench), await bench.phone(CLIENT)
+        flows = [
+            {
+                "name": "missed",
+                "actions": [
+                    {"type": "message_send", "option": {"text": "We call ${call.source.number} back."}},
+                    {"type": "reject", "option": {"code": 486}},
+                ],
+            },
+            ECHO,
+        ]
+        numbers = [{"number": OURS, "call_flow": "missed"}]
+        engine = await engine_for(bench, one, flows=flows, numbers=numbers)
+        _, outcome = await client.call(engine.address, OURS, from_=f"<sip:{CUSTOMER}@{CLIENT}>")
+        assert outcome.status == 486
+        await bench.until(lambda: one.texts == [f"We call {CUSTOMER} back."])
+        assert OURS in one.got[0][0].get("From")
+
+    run(test)
+
+
+def test_two_machines_that_answer_each_other_are_slowed_down(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        flows = [{"name": "responder", "actions": [{"type": "message_send", "option": {"text": "And you?"}}]}, ECHO]
+        engine = await engine_for(bench, one, flows=flows)
+        for number in range(AUTOMATIC_BURST + 5):
+            assert (await one.send(engine.address, OURS, f"x{number}")).status == 200
+        await bench.until(lambda: not engine.node.env.post.waiting and not engine.node.agent.messages.tasks)
+        assert len(one.got) <= AUTOMATIC_BURST + 1
+        # Others are answered as before.
+        assert (await one.send(engine.address, OURS, "y", from_="+821099999999")).status == 200
+        await bench.until(lambda: "+821099999999" in str(one.got[-1][0].uri))
 
     run(test)
