@@ -29,6 +29,7 @@ NAMES: Mapping[str, str] = {
     "flow_id": "flow_id",
     "message_flow_id": "flow_id",
     "on_complete_flow_id": "flow_id",
+    "overflow_flow_id": "flow_id",
     "provider_id": "provider_id",
 }
 # Fields that look like it, and why they do not.
