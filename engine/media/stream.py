@@ -108,8 +108,10 @@ class Stream:
         self._agreed = agreed
         if agreed.crypto is None:
             self._srtp = None
-        elif self._srtp is None or self._srtp.keys != agreed.crypto:
+        elif self._srtp is None:
             self._srtp = Srtp(agreed.crypto)
+        elif self._srtp.keys != agreed.crypto:
+            self._srtp.rekey(agreed.crypto)
         self.sender.protect = self._srtp.protect if self._srtp is not None else None
         if agreed.remote[0] not in _NOWHERE:  # a hold of RFC 2543 says nothing of where the peer is
             self._latch.retarget(agreed.remote)

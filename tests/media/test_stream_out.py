@@ -246,6 +246,24 @@ async def test_srtp_where_it_was_agreed_on() -> None:
     line.stream.close()
 
 
+async def test_srtp_goes_on_counting_where_the_peer_alone_changes_its_key_rfc3711_3_3_1() -> None:
+    keys = Keys(Crypto(1, AES_80, new_key()), Crypto(1, AES_80, new_key()))
+    line = Line(agreed(crypto=keys))
+    peer = Srtp(Keys(keys.theirs, keys.ours))
+    sender = line.stream.sender
+    for sequence in (0xFFFE, 0xFFFF, 0):  # past the end of the numbers: their rollover counts, and no packet tells it
+        sender.forward(0, sequence, sequence * 160, b"x" * 160, 160)
+        peer.unprotect(line.port.sock.sent[-1][0])
+    theirs = Crypto(2, AES_80, new_key())
+    line.stream.agree(agreed(crypto=Keys(keys.ours._replace(tag=2), theirs)))
+    sender.forward(0, 1, 160, b"x" * 160, 160)
+    assert RtpPacket.parse(peer.unprotect(line.port.sock.sent[-1][0])).sequence == 1
+    anew = Srtp(Keys(theirs, keys.ours))
+    line.hear(anew.protect(bytes(RtpPacket(0, 1, 1, THEIRS, b"x" * 160))))
+    assert line.stream.counts.taken == 1
+    line.stream.close()
+
+
 @pytest.mark.parametrize("codec", [PCMU, G722])
 async def test_a_sign_of_life_where_nothing_plays(codec: Codec) -> None:
     line = Line(agreed(codec))
