@@ -196,11 +196,13 @@ def fault_in(field: str, reason: str, problem: str) -> ApiError:
 
 
 def error_responses(*http: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of an operation: the envelope for each of these and for what any operation can answer."""
-    return {
-        code: {"model": ErrorEnvelope, "description": HTTPStatus(code).phrase}
-        for code in sorted({400, 401, 403, 404, 429, 500, 503, *http})
-    }
+    """The `responses` of an operation with a guard: the envelope for each of these and for what any guard answers."""
+    return envelopes(400, 401, 403, 404, 429, 500, 503, *http)
+
+
+def envelopes(*http: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of an operation: the envelope for each of these, and no other."""
+    return {code: {"model": ErrorEnvelope, "description": HTTPStatus(code).phrase} for code in sorted(set(http))}
 
 
 class _Refusal(NamedTuple):

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from api.auth import recognise
-from api.errors import ApiError, error_responses
+from api.errors import ApiError, envelopes
 from api.services import Use
 
 router = APIRouter(tags=["health"])
@@ -28,13 +28,13 @@ class Ready(BaseModel):
     checks: dict[str, str]
 
 
-@router.get("/healthz", response_model=Alive, responses=error_responses())
+@router.get("/healthz", response_model=Alive, responses=envelopes(500))
 async def healthz() -> Any:
     """Alive: the event loop turns. Restart what does not answer this."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_model=Ready, responses=error_responses() | {503: {"model": Ready}})
+@router.get("/readyz", response_model=Ready, responses=envelopes(429, 500) | {503: {"model": Ready}})
 async def readyz(services: Use) -> Any:
     """Ready: the listeners are open, the store answers, the directory is current, and the engine is not stopping.
     A load balancer sends calls to those that answer 200."""
@@ -47,7 +47,7 @@ async def readyz(services: Use) -> Any:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses=error_responses() | {200: {"content": {METRICS_TYPE: {"schema": {"type": "string"}}}}},
+    responses=envelopes(401, 403, 429, 500, 503) | {200: {"content": {METRICS_TYPE: {"schema": {"type": "string"}}}}},
 )
 async def metrics(services: Use, request: Request) -> Response:
     """Counters and gauges for Prometheus. From this machine without credentials, from elsewhere a super admin's."""

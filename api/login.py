@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from api import patterns
-from api.errors import ApiError, error_responses
+from api.errors import ApiError, envelopes
 from api.fields import Body
 from api.passwords import LONGEST, password_fits
 from api.services import Use
@@ -30,7 +30,7 @@ class Token(BaseModel):
     token: str
 
 
-@router.post("/auth/login", response_model=Token, responses=error_responses())
+@router.post("/auth/login", response_model=Token, responses=envelopes(400, 401, 429, 500, 503))
 async def log_in(services: Use, request: Request, body: Login) -> Token:
     """A token for a user name and a password."""
     address = request.client.host if request.client else ""

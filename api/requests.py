@@ -24,6 +24,7 @@ LONGEST_BODY = 60.0
 # A method may be any word: metrics are not kept for what clients make up.
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"))
 _LOOKED_AFTER = frozenset(("/healthz", "/readyz", "/metrics"))
+_ALIVE = "/healthz"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -106,8 +107,10 @@ class Requests:
         # Who looks after this machine wants to know how it is until its end.
         if self.draining() and request.scope["path"] not in _LOOKED_AFTER:
             return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5)
-        # Who shows credentials is counted by them.
-        wait = 0.0 if _shows_credentials(request) else self.admit(request.client.host if request.client else "")
+        # Who shows credentials is counted by them. Whether the process lives costs nothing to say, and whoever is told
+        # 429 instead would restart it: an address is often a proxy's, and shared with those who ask too much.
+        free = request.scope["path"] == _ALIVE or _shows_credentials(request)
+        wait = 0.0 if free else self.admit(request.client.host if request.client else "")
         if wait:
             return ApiError("RATE_LIMIT_EXCEEDED", "too many requests from this address", retry_after=wait)
         taken = self.methods.refused(request.method, request.scope["path"])

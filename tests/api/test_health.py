@@ -4,12 +4,20 @@ from collections.abc import Mapping
 
 import httpx
 
+from api.limits import Limits
+from engine.rate_limit import RateLimit
 from tests.api.conftest import Api
 
 
 async def test_alive_and_ready_need_no_credentials(api: Api) -> None:
     assert await api.nobody.get("/healthz") == {"status": "ok"}
     assert (await api.nobody.get("/readyz"))["status"] == "ready"
+
+
+async def test_whether_it_lives_is_told_however_often_somebody_asks(api: Api) -> None:
+    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 2))
+    answers = [(await api.http.get(path)).status_code for path in ("/readyz", "/readyz", "/readyz", "/healthz")]
+    assert answers == [200, 200, 429, 200]
 
 
 async def test_what_is_not_ready_says_why_with_503(api: Api) -> None:
