@@ -83,6 +83,7 @@ def code(cell: str) -> str:
 ALL = [block for page in PAGES for block in blocks(page)]
 INFOS = (
     "", "yaml", "yaml broken", "yaml python", "console", "python program", "python flows",
+    "sh queues", "json queues",  # tests/peers/test_queues.py
     "yaml api", "sh api", "json api", "python api",  # test_api_page.py
     "sh sqlite", "yaml nodes", "sh nodes", "json nodes",  # test_store_page.py
 )  # fmt: skip
