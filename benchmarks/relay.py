@@ -86,7 +86,7 @@ def measure(calls: int, seconds: float, recorded: bool) -> tuple[int, int, float
         process.stdin.flush()
         targets = [(ENGINE, int(word)) for word in process.stdout.readline().split()]
         before = cpu_ns([process.pid])
-        sent, arrived = _talk(socks, targets, seconds)
+        sent, arrived = talk(socks, targets, seconds)
         used = (cpu_ns([process.pid]) - before) / 1e9
         process.stdin.write("\n")
     for sock in socks:
@@ -94,7 +94,8 @@ def measure(calls: int, seconds: float, recorded: bool) -> tuple[int, int, float
     return sent, arrived, used
 
 
-def _talk(socks: list[socket.socket], targets: list[tuple[str, int]], seconds: float) -> tuple[int, int]:
+def talk(socks: list[socket.socket], targets: list[tuple[str, int]], seconds: float) -> tuple[int, int]:
+    """50 packets a second from each socket to its target: how many left, and how many arrived at any of `socks`."""
     sent = arrived = step = 0
     begin = time.monotonic()
     slots = [range(slot, len(socks), SLOTS) for slot in range(SLOTS)]

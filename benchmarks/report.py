@@ -61,7 +61,8 @@ class Report:
         return directory / f"{name}.md"
 
 
-def _table(head: list[str], rows: list[list[Any]]) -> list[str]:
+def table(head: list[str], rows: list[list[Any]]) -> list[str]:
+    """Lines of Markdown, with an empty one after them."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return [*lines, *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows), ""]
 
@@ -81,7 +82,7 @@ def _costs(job: str, found: dict[str, Cost]) -> list[str]:
         waited = f"{max(run.waited_share for run in cost.runs):.0%}"
         rows.append([name, cost.runs[0].rate, median, each, waited, _spoilt(cost.runs)])
     lines = [f"## {job}: CPU per call", ""]
-    lines += _table(
+    lines += table(
         [
             "program",
             "calls/s",
@@ -125,7 +126,7 @@ def _peaks(peaks: list[Peak]) -> list[str]:
         "failed / retransmissions / UDP drops",
         "last step",
     ]
-    return ["## Highest clean rate", "", *_table(head, rows)]
+    return ["## Highest clean rate", "", *table(head, rows)]
 
 
 def _memory(memory: list[Memory]) -> list[str]:
@@ -154,7 +155,7 @@ def _memory(memory: list[Memory]) -> list[str]:
         "growth per round",
         "failed calls",
     ]
-    return ["## Memory (Pss)", "", *_table(head, rows)] if rows else []
+    return ["## Memory (Pss)", "", *table(head, rows)] if rows else []
 
 
 def _delays(delays: list[Delays]) -> list[str]:
@@ -165,4 +166,4 @@ def _delays(delays: list[Delays]) -> list[str]:
     ]  # fmt: skip
     head = ["program", "delay", "calls", "p50 ms", "p99 ms", "max ms", "lost"]
     note = f"Failover after silence is what was added to the no_reply_timeout of {NO_REPLY_TIMEOUT} s."
-    return ["## Delays", "", *_table(head, rows), note, ""] if rows else []
+    return ["## Delays", "", *table(head, rows), note, ""] if rows else []
