@@ -1,4 +1,4 @@
-"""Text messages with phones that nobody here wrote: the auto-responder answers them, and forwards what it does not know.
+"""Text messages with phones that nobody here wrote: the auto-responder answers, and forwards what it does not know.
 
 SIPp's part is in sipp_scenarios (the texts of suite.py).
 """
