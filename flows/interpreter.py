@@ -67,7 +67,7 @@ async def conduct(run: Run, program: Program) -> None:
                     program = _NOTHING  # what completes it has been looked for
                     await run.call.wait_ended()
             elif end == COMPLETED:
-                _hang_up_at_the_end(run)
+                hang_up(run, "normal")
             elif end == EXHAUSTED:
                 run.warn("too many actions", error="the call has run as many actions as a call may, and is hung up")
                 hang_up(run, "failed")
@@ -83,17 +83,16 @@ async def conduct(run: Run, program: Program) -> None:
 _NOTHING = Program("", "", [])
 
 
-def _hang_up_at_the_end(run: Run) -> None:
-    if run.media_status and not run.call.answered and not run.over:
-        run.call.hangup(run.media_status, CAUSES["failed"].header)
-    else:
-        hang_up(run, "normal")
-
-
 def hang_up(run: Run, reason: str) -> None:
-    """Ends the call with one of the reasons in CAUSES. Nothing when it is over."""
+    """Ends the call with one of the reasons in CAUSES. Nothing when it is over.
+
+    A caller whom nothing answered because our own media could not be had is told so where the flow has no reason of
+    its own."""
     cause = CAUSES[reason]
     if run.over:
+        return
+    if reason == "normal" and run.media_status and not run.call.answered:
+        run.call.hangup(run.media_status, CAUSES["failed"].header)
         return
     if run.depth == 0 and reason != "normal":
         run.record.cause = reason

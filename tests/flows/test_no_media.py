@@ -30,3 +30,11 @@ def test_an_action_that_ends_the_call_has_its_own_say(world: Any) -> None:
     call.refuse_answer = NoPortError("no RTP port")
     ran = world.go([action("answer"), action("hangup", reason="busy")], call)
     assert ran.orders == [("hangup", 486, "Q.850;cause=17")]
+
+
+def test_a_plain_hangup_hides_the_reason_no_more_than_the_end_of_the_list_does(world: Any) -> None:
+    call = world.fake_call(world.clock)
+    call.refuse_answer = NotAcceptable("no codec in common")
+    ran = world.go([action("answer"), action("hangup")], call)
+    assert ran.orders == [("hangup", 488, "Q.850;cause=41")]
+    assert (ran.record.end_status, ran.record.hangup_reason) == (488, "failed")
