@@ -33,7 +33,7 @@ Order = TypeVar("Order", bound=CallOrder)
 
 class OrderBody(Body):
     """One call for each destination. `flow_id`, or `actions` written out, run on each that is answered; without either
-    a call is hung up when it is answered. Actions that this version does not know yet (such as `talk`) are passed
+    a call is hung up when it is answered. Actions that this version does not know yet are passed
     over, and the calls' `notes` say so."""
 
     destinations: Destinations

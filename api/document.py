@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import idempotency
+from api import examples, idempotency
 from api.action_schemas import action_schemas
 from api.rules import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
 
@@ -36,6 +36,7 @@ def install(app: FastAPI) -> None:
 def _complete(method: str, operation: dict[str, Any]) -> None:
     operation["responses"].pop("422", None)
     if "requestBody" in operation:
+        operation["requestBody"]["content"]["application/json"]["examples"] = examples.shown(operation["operationId"])
         operation["responses"] |= {"408": _refused(408), "413": _refused(413)}
     if method == "post" and "x-permission" in operation:
         operation["responses"].setdefault("409", _refused(409))
