@@ -99,6 +99,8 @@ class SipSettings(_Section):
     """What those clients are challenged with, in this order. MD5 alone by default: it is what every phone knows, and
     phones of before RFC 8760 give up where another one stands beside it; an MD5 that is offered can be chosen by
     whoever attacks, so that SHA-256 before it would protect nobody."""
+    transfers: Literal["refuse", "clients", "all"] = "clients"
+    """Whose REFER is followed in a call that is connected."""
     nameservers: list[str] = []
     """Name servers as ADDRESS or ADDRESS:PORT; none: those of the machine."""
     user_agent: str = "Trunkline"

@@ -88,6 +88,8 @@ class OutgoingLeg(CallLeg, Protocol):
 
     on_status: Any
     """Called with the leg at every change of its status but the last."""
+    on_end: Any
+    """Called with the leg when it is over."""
 
     @property
     def sip_call_id(self) -> str: ...

@@ -25,6 +25,7 @@ from routing.settings import RoutingSettings
 
 if TYPE_CHECKING:
     from flows.post import Post
+    from flows.transfers import Referrers
 
 ExtensionResolver = Callable[[Address], str | None]
 HostResolver = Callable[[str, int], Awaitable[list[str]]]
@@ -100,6 +101,7 @@ class FlowEnvironment:
         recordings: Where calls are recorded to; None: nothing is.
         queues: Lines in which callers wait for agents; None: there are none.
         conferences: Rooms in which calls hear one another; None: there are none.
+        transfers: Who may transfer a call; None: nobody.
         charging: Who takes money for calls; None: nobody does.
         post: Who sends and takes text messages; None: nobody does.
         own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
@@ -129,6 +131,7 @@ class FlowEnvironment:
     conferences: Conferences | None = None
     queues: Lines | None = None
     watch: Watch | None = None
+    transfers: "Referrers | None" = None
     post: "Post | None" = None
 
     def __post_init__(self) -> None:

@@ -93,19 +93,23 @@ class LocalLeg:
             self._early = False
 
     def ringing(self) -> None:
-        """To the caller."""
+        """To the caller, unless it has been answered before."""
         self._check()
-        self._caller.ringing()
+        if not self._caller.answered:
+            self._caller.ringing()
 
     def progress(self, body: bytes = b"") -> None:
-        """To the caller."""
+        """To the caller, unless it has been answered before."""
         self._check()
-        self._caller.progress(body)
+        if not self._caller.answered:
+            self._caller.progress(body)
         self._early = not self._answered
 
     def answer(self, body: bytes = b"") -> None:
         """Answers the caller."""
         self._take()
+        if self._caller.answered:
+            return
         try:
             self._caller.answer(body)
         except Exception:

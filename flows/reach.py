@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 from engine.media.anchor import CALLEE, CALLER
+from engine.sip.status import reason_phrase
 from flows.address import Address
 from flows.causes import CAUSES
-from flows.contracts import CallEnded, OutgoingLeg
+from flows.contracts import CallEnded, OutgoingLeg, Reservation
 from flows.direct import DirectHunt
 from flows.hang_up import end
 from flows.interpreter import conduct
@@ -19,6 +20,7 @@ from flows.options import ConnectOptions
 from flows.outbound import place
 from flows.record import CallRecord
 from flows.run import Run
+from flows.transfers import converse
 from routing.admission import DialOut, RunFlow, Source, judge
 from routing.hangup import hangup_reason
 from routing.identity import Anonymous, CallerIdentity
@@ -136,9 +138,11 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         option.ring_timeout,
         customer_id=run.customer_id,
         anchor=_anchor(run),
+        dialled=run.dialled,
     )
     if leg is None:
         return unanswered(status, reason, kind)
+    held = _Held(hunt, attempt, reservation)
     # From here on there is a leg that is paid for: whatever happens, it is hung up and its channel given back.
     began = env.clock()
     try:
@@ -150,7 +154,7 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
             leg.overhear(recording.recorder.channel(CALLER), recording.recorder.channel(CALLEE))
         if reservation is not None:
             reservation.answered(partial(_exhausted, run.caller, leg, run.record))
-        await bridge.ended()
+        await converse(run, leg, held.close, bridge, reach)
         return Reached("answered", status, reason, env.clock() - began, "normal")
     except CallEnded as error:
         if run.caller.ended_at is not None:
@@ -164,12 +168,29 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
     finally:
         if leg.ended_at is None:
             leg.hangup(480, CAUSES["normal"].header)
-        hunt.release(attempt)
-        if reservation is not None:
-            reservation.close()
+        held.close()
         passed = leg.anchored()
         if passed is not None:
             run.record.carried("anchored", passed)
+
+
+class _Held:
+    """What an answered leg costs: a channel of its provider, and money."""
+
+    __slots__ = ("_attempt", "_hunt", "_reservation")
+
+    def __init__(self, hunt: Any, attempt: Any, reservation: Reservation | None) -> None:
+        self._hunt = hunt
+        self._attempt = attempt
+        self._reservation = reservation
+
+    def close(self) -> None:
+        """Gives it back, once."""
+        hunt, self._hunt = self._hunt, None
+        if hunt is not None:
+            hunt.release(self._attempt)
+            if self._reservation is not None:
+                self._reservation.close()
 
 
 def _exhausted(caller: Any, leg: OutgoingLeg, record: CallRecord) -> None:
@@ -202,11 +223,14 @@ async def _run_number(run: Run, verdict: RunFlow, claim: Claim) -> Reached:
     inner.depth = run.depth + 1
     inner.anchored = run.anchored or run.program.media == "anchor"
     inner.destination = number.number
+    inner.dialled = run.dialled
+    inner.tether = run.tether
     began = env.clock()
     await conduct(inner, program)
     if leg.answered:
         return Reached("answered", 200, "OK", env.clock() - began, "normal")
-    return unanswered(leg.end_status or 480, leg.end_reason or "Temporarily Unavailable")
+    status = leg.end_status or 480
+    return unanswered(status, leg.end_reason or reason_phrase(status))
 
 
 class Race:

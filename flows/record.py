@@ -29,6 +29,8 @@ class CallRecord:
     source: str = ""
     source_name: str = ""
     destination: str = ""
+    logged_in: bool = False
+    """Whether the caller has shown credentials of one of our clients. It is not kept in the store."""
     anonymous: bool = False
     """Whether the caller asked for its number to be withheld."""
     number: str = ""

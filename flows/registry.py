@@ -116,8 +116,5 @@ KINDS: dict[str, Kind] = {
     "empty": Kind(empty, media=_ANY),
 }
 
-LATER: frozenset[str] = frozenset(
-    {
-    }
-)
+LATER: frozenset[str] = frozenset()
 """Actions of later versions: known by name, so that the refusal can say what is missing."""

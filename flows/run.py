@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-from flows.contracts import CallLeg
+from flows.contracts import CallLeg, OutgoingLeg
 from flows.environment import FlowEnvironment
 from flows.program import Program, Step
 from flows.record import CallRecord
 from flows.recordings import RunningRecording
 from flows.variables import Variables
 from routing.rows import NumberRow
+
+if TYPE_CHECKING:
+    from flows.transfers import Tether
 
 MAX_ACTIONS = 1000
 """Actions that one call may run, whatever its flows fetch, complete with or hand over to."""
@@ -24,10 +27,12 @@ class ActionError(Exception):
 class Budget:
     """The actions that are left to a call, shared by everything that runs on it."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "transfers")
 
     def __init__(self, left: int = MAX_ACTIONS) -> None:
         self.left = left
+        self.transfers = 0
+        """Those that were carried out."""
 
 
 class Run:
@@ -42,6 +47,8 @@ class Run:
         media_status: What an unanswered caller is told in the end where our own media could not be had; 0 mostly.
         depth: How many connects to our own numbers lie around this run.
         anchored: A flow around this one wants the media of the calls that it connects anchored.
+        dialled: Told of each leg that is dialled for the call; None: nobody.
+        tether: What ends this run with its caller, where that is not the task of the call.
         over: The call is over, and this is the flow that was to run on completion.
         step: The step that runs now.
     """
@@ -54,6 +61,7 @@ class Run:
         "chained",
         "depth",
         "destination",
+        "dialled",
         "env",
         "loops",
         "media_status",
@@ -63,6 +71,7 @@ class Run:
         "program",
         "record",
         "step",
+        "tether",
         "variables",
     )
 
@@ -91,6 +100,8 @@ class Run:
         self.depth = 0
         self.anchored = False
         self.over = False
+        self.dialled: Callable[[OutgoingLeg], None] | None = None
+        self.tether: Tether | None = None
         self.loops: dict[Step, int] | None = None
         self.chained: list[asyncio.Task[Any]] | None = None
 

@@ -38,11 +38,12 @@ class DialledLeg(SimulatedLeg):
 
     direction = "outgoing"
 
-    __slots__ = ("_attended", "_dialler", "_spec", "first_reply", "on_status")
+    __slots__ = ("_attended", "_dialler", "_spec", "first_reply", "on_end", "on_status")
 
     def __init__(self, dialler: SimulatedDialler, spec: Any, attended: bool) -> None:
         super().__init__(dialler.clock, SimulatedCaller(), lambda words: None)
         self.on_status: Callable[[Any], None] | None = None
+        self.on_end: Callable[[Any], None] | None = None
         self.first_reply: float | None = None
         self._dialler = dialler
         self._spec = spec

@@ -84,6 +84,7 @@ class Intake:
             self._refuse(call, verdict, source, judged)
             return None
         record = self._record(call, source, target.number)
+        record.logged_in = judged.accepted
         if isinstance(verdict, DialOut):
             self._begin(call, record)
             return dial_out(verdict.target, call, self.env, record)

@@ -37,6 +37,7 @@ from service.logins import Users
 from service.management import Management
 from service.message_intake import MessageIntake
 from service.message_keeper import RememberedMessages
+from service.referrers import Referrers
 from service.sounds import recordings, sound_library
 from service.storage import Storage
 from service.trunk_addresses import TrunkAddresses
@@ -45,7 +46,7 @@ from store.store import Change
 DRAINED_RETRY_AFTER = 5  # s
 # What a reload takes over; whatever else has changed takes a restart.
 RELOADED = {"numbering", "webhook", "flows_module"}
-RELOADED_SIP = {"trusted_networks", "allow_guests", "users", "digest_algorithms"}
+RELOADED_SIP = {"trusted_networks", "allow_guests", "users", "digest_algorithms", "transfers"}
 
 
 class Node:
@@ -90,6 +91,8 @@ class Node:
         self.env.sounds = self.sounds
         self.env.recordings = recordings(settings.media, beside, self.env)
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
+        self.referrers = Referrers(self.intake, settings.sip.transfers)
+        self.env.transfers = self.referrers
         self.intake.log_calls = settings.log.level in ("debug", "info")
         self.env.post = Post(self.env, self.agent.messages.send, RememberedMessages())
         self.agent.messages.on_message = MessageIntake(self.intake, self.env.post)
@@ -194,6 +197,7 @@ class Node:
         self.env.routing = routing
         self.intake.routing = routing
         self.intake.logins.set_users(*_logins(configuration))
+        self.referrers.policy = configuration.settings.sip.transfers
         self.env.webhook.allow_private = configuration.settings.webhook.allow_private
         self._provider_changed(None)
         return self._differences(configuration)

@@ -1,0 +1,558 @@
+"""Transfers that peers ask for by REFER: the real engine with routing and flows, in simulated time (RFC 3515, 5589)."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from engine.bridge import Bridge
+from engine.call import Call
+from engine.sip.hop import Hop
+from engine.sip.message import Request
+from engine.sip.refer import Subscription
+from flows.environment import FlowEnvironment
+from flows.library import read_library
+from flows.record import CallRecord
+from flows.run import Run
+from flows.transfers import MAX_TRANSFERS
+from routing.directory import Directory
+from routing.health import HealthBoard
+from routing.hunt import Router
+from routing.identifiers import named_id
+from routing.models import Number, Provider, Route
+from routing.settings import RoutingSettings
+from service.intake import Intake
+from service.referrers import Policy, Referrers
+from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent
+from tests.sip.raw_peer import ANSWER, OFFER, Peer
+
+TARGET, THIRD = "127.0.0.4", "127.0.0.5"
+OURS, OTHER, AWAY, FOREIGN = "+15551234567", "+15551230001", "+15551230002", "+821012345678"
+ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, INFO, REFER, NOTIFY\r\n"
+OF_TARGET = ANSWER.replace(b"10.0.0.2", b"10.0.0.4").replace(b"4000", b"4444")
+OF_THIRD = ANSWER.replace(b"10.0.0.2", b"10.0.0.5").replace(b"4000", b"5555")
+KEY = "Content-Type: application/dtmf-relay\r\n"
+
+
+class Silent:
+    def __getattr__(self, _level: str) -> Any:
+        return lambda *_, **__: None
+
+
+class Phone(Peer):
+    """A peer in one dialog, which says 200 by itself to what needs no thought, and takes what media it is offered."""
+
+    def __init__(self, air: Air, host: str, body: bytes) -> None:
+        super().__init__(air, host, engine=ENGINE)  # type: ignore[arg-type]
+        self.body = body
+        self.tag = f"tag{host[-1]}"
+        self.by_itself = {"BYE", "NOTIFY", "CANCEL", "INFO"}
+
+    def say(self, data: bytes) -> None:
+        self.last = data
+        self.network.send(data, (self.host, self.port), self.engine)
+
+    def receive(self, data: bytes, hop: Hop, now: float) -> None:
+        super().receive(data, hop, now)
+        message = self.heard[-1]
+        if not isinstance(message, Request):
+            return
+        if message.method in self.by_itself:
+            self.answer(message, 200, tag=self.tag)
+        elif message.method == "INVITE" and message.to_tag:
+            self.answer(message, 200, ALLOW, self.body)
+
+    def enter(self, invite: Request) -> None:
+        """The dialog of an INVITE that came."""
+        self.call_id, self.remote_tag, self.cseq = invite.call_id, invite.from_tag, 500
+
+    def reply(self, status: int, body: bytes = b"") -> None:
+        """To the last INVITE."""
+        invite = [request for request in self.requests("INVITE") if not request.to_tag][-1]
+        self.enter(invite)
+        self.answer(invite, status, ALLOW, body, tag=self.tag)
+
+    @property
+    def told(self) -> list[str]:
+        """The fragments of its NOTIFYs."""
+        return [notify.body.decode().partition("\r\n")[0] for notify in self.requests("NOTIFY")]
+
+    @property
+    def moved_to(self) -> list[bytes]:
+        """What its re-INVITEs offered."""
+        return [invite.body for invite in self.requests("INVITE") if invite.to_tag]
+
+
+class World:
+    """`a` has called a number of ours, whose flow connects it with `b`; foreign numbers go to `c`."""
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, policy: Policy = "clients", trusted: str = "127.0.0.0/30", **more: Any
+    ) -> None:
+        self.air = Air()
+        carrier = Provider(id=named_id("provider", "carrier"), name="carrier", hostname=f"{TARGET}:5060")
+        routes = [Route(target="all", provider_id=carrier.id, priority=1, name="all")]
+        directory = Directory(limit=0)
+        flows = {
+            "ours": [_connect(f"sip:b@{CALLEE}"), *more.pop("afterwards", [])],
+            "busy": [{"type": "reject", "option": {"code": 486}}],
+            "away": [_connect(f"sip:d@{THIRD}")],
+        }
+        numbers = [
+            Number(number=number, status="active", call_flow_id=named_id("flow", flow))
+            for number, flow in ((OURS, "ours"), (OTHER, "busy"), (AWAY, "away"))
+        ]
+        directory.replace(numbers, [carrier], routes)
+        settings = RoutingSettings(trusted_networks=(trusted,), from_domain="engine.example")
+        self.board = HealthBoard()
+        self.carrier = carrier
+        self.records: list[CallRecord] = []
+        self.agent = start_agent(self.air, lambda call: self.intake(call), patch)
+        self.env = FlowEnvironment(
+            agent=self.agent,
+            router=Router(directory, self.board, settings),
+            directory=directory,
+            routing=settings,
+            flows=read_library([{"name": name, "actions": actions} for name, actions in flows.items()]),
+            log=Silent(),
+            clock=self.agent.now,
+            wall=lambda: 1.7e9,
+        )
+        self.env.calls.observers.append(self)  # type: ignore[arg-type]
+        self.intake = Intake(directory, settings, self.env, Silent(), {})
+        self.env.transfers = Referrers(self.intake, policy)
+        self.a = Phone(self.air, CALLER, OFFER)
+        self.b = Phone(self.air, CALLEE, ANSWER)
+        self.c = Phone(self.air, TARGET, OF_TARGET)
+        self.d = Phone(self.air, THIRD, OF_THIRD)
+
+    # ---- CallObserver
+
+    def begun(self, record: CallRecord) -> None:
+        pass
+
+    def changed(self, record: CallRecord) -> None:
+        pass
+
+    def ended(self, record: CallRecord) -> None:
+        self.records.append(record)
+
+    # ----
+
+    def wait(self, seconds: float = 0.05) -> None:
+        self.air.run(seconds)
+
+    def talking(self) -> "World":
+        self.a.invite(ALLOW, OFFER, uri=f"sip:{OURS}@{ENGINE}")
+        self.wait()
+        self.b.reply(200, ANSWER)
+        self.wait()
+        self.a.final("INVITE")
+        self.a.ack()
+        self.wait()
+        assert self.a.statuses("INVITE")[-1] == 200
+        self.a.forget()
+        self.b.forget()
+        return self
+
+    def refer(self, who: Phone, target: str = FOREIGN, more: str = "") -> int:
+        """The final response to a REFER."""
+        who.request("REFER", f"Refer-To: <sip:{target}@{ENGINE}>\r\n{more}")
+        self.wait()
+        return who.statuses("REFER")[-1]
+
+    def connected(self, who: Phone) -> bool:
+        """Whether what this phone says arrives at somebody: the one who it does arrive at answers."""
+        who.request("INFO", KEY, b"Signal=1\r\n")
+        self.wait()
+        return who.statuses("INFO")[-1:] == [200]
+
+    def over(self) -> bool:
+        self.air.run(40)
+        agent = self.agent
+        left: list[Any] = [agent.calls, agent.incoming, agent._tasks, agent.endpoint.sessions, agent.endpoint.dialogs]
+        left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
+        left += [self.env.calls.running_records(), self.board.channels(self.carrier.id)]
+        gc.collect()
+        left.append([thing for thing in gc.get_objects() if isinstance(thing, Call | Bridge | Subscription | Run)])
+        return not any(left)
+
+    @property
+    def notes(self) -> list[str]:
+        return [note for record in self.records for note in record.notes]
+
+
+def _connect(uri: str) -> dict[str, Any]:
+    return {"type": "connect", "option": {"destinations": [{"type": "sip", "target": uri}]}}
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    gc.collect()
+    return World(monkeypatch).talking()
+
+
+# ---- the callee leaves
+
+
+def test_the_callee_sends_the_caller_to_a_number(world: World) -> None:
+    assert world.refer(world.b) == 202
+    invite = world.c.requests("INVITE")[0]
+    assert FOREIGN[1:] in invite.uri_text and invite.body == OFFER
+    assert world.connected(world.a)  # with b, until c answers
+    world.c.reply(180)
+    world.wait()
+    world.c.reply(200, OF_TARGET)
+    world.wait()
+    assert world.b.told == ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]
+    assert world.b.requests("NOTIFY")[-1].get("Subscription-State").startswith("terminated")
+    assert world.a.moved_to == [OF_TARGET]
+    world.b.request("BYE")
+    world.wait(5)
+    assert not world.a.requests("BYE") and world.board.channels(world.carrier.id) == 1
+    world.a.forget()
+    assert world.connected(world.a) and world.c.requests("INFO")
+    world.c.request("BYE")
+    world.wait()
+    assert world.a.requests("BYE")
+    assert world.over()
+    assert len(world.records) == 1
+    assert f"transfer to {FOREIGN} asked for by the callee: answered" in world.notes
+
+
+def test_who_leaves_is_hung_up_where_it_does_not_do_so_itself(world: World) -> None:
+    world.refer(world.b)
+    world.c.reply(200, OF_TARGET)
+    world.wait(2.5)
+    assert not world.b.requests("BYE")
+    world.wait(1)
+    assert len(world.b.requests("BYE")) == 1
+    world.a.request("BYE")
+    world.wait()
+    assert world.c.requests("BYE")
+    assert world.over()
+
+
+def test_a_callee_that_hangs_up_at_once_leaves_the_caller_to_be_connected(world: World) -> None:
+    world.refer(world.b)
+    world.b.request("BYE")
+    world.wait(1)
+    assert not world.a.requests("BYE")
+    world.c.reply(200, OF_TARGET)
+    world.wait()
+    assert world.a.moved_to == [OF_TARGET]
+    world.a.request("BYE")
+    assert world.over()
+
+
+def test_a_target_that_is_busy_leaves_them_as_they_are(world: World) -> None:
+    world.refer(world.b)
+    world.c.reply(486)
+    world.wait()
+    assert world.b.told == ["SIP/2.0 100 Trying", "SIP/2.0 486 X"]
+    assert world.connected(world.a) and world.connected(world.b)
+    assert world.refer(world.b) == 202  # and it may try again
+    world.c.reply(200, OF_TARGET)
+    world.wait(4)
+    world.a.request("BYE")
+    assert world.over()
+
+
+def test_a_caller_that_hangs_up_meanwhile_ends_everything(world: World) -> None:
+    world.refer(world.b)
+    world.c.reply(180)
+    world.wait()
+    world.a.request("BYE")
+    world.wait()
+    assert world.c.requests("CANCEL") and world.b.requests("BYE")
+    world.c.reply(487)
+    assert world.over()
+
+
+def test_after_a_failed_transfer_the_flow_goes_on_where_the_callee_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, afterwards=[{"type": "hangup", "option": {"reason": "busy"}}]).talking()
+    world.refer(world.b)
+    world.b.request("BYE")
+    world.wait()
+    world.c.reply(486)
+    world.wait()
+    assert "cause=17" in world.a.requests("BYE")[0].get("Reason")
+    assert world.over()
+
+
+# ---- the caller leaves
+
+
+def test_the_caller_sends_the_callee_to_a_number_and_what_remains_is_a_call_of_its_own(world: World) -> None:
+    assert world.refer(world.a) == 202
+    assert world.c.requests("INVITE")[0].body == ANSWER
+    world.c.reply(180)
+    world.wait()
+    world.c.reply(200, OF_TARGET)
+    world.wait()
+    assert world.a.told == ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]
+    assert world.b.moved_to == [OF_TARGET]
+    world.a.request("BYE")
+    world.wait(5)
+    [first] = world.records
+    assert first.hangup_by == "remote" and not world.b.requests("BYE")
+    [remaining] = world.env.calls.running_records()
+    assert (remaining.source, remaining.destination, remaining.status) == (OURS, FOREIGN, "progressing")
+    world.b.forget()
+    assert world.connected(world.b) and world.c.requests("INFO")
+    world.c.request("BYE")
+    world.wait()
+    assert world.b.requests("BYE")
+    assert world.over()
+    second = world.records[1]
+    assert second.id == remaining.id and second.status == "hangup" and second.hangup_reason == "normal"
+    assert second.answered_ms is not None and second.ended_ms is not None and second.answered_ms <= second.ended_ms
+    assert any(second.id in note for note in first.notes) and any(first.id in note for note in second.notes)
+
+
+def test_a_caller_that_hangs_up_at_once_leaves_the_callee_to_be_connected(world: World) -> None:
+    world.refer(world.a)
+    world.a.request("BYE")
+    world.wait(1)
+    assert not world.b.requests("BYE")
+    world.c.reply(200, OF_TARGET)
+    world.wait(1)
+    assert world.b.moved_to == [OF_TARGET]
+    world.b.request("BYE")
+    world.wait()
+    assert world.c.requests("BYE")
+    assert world.over()
+
+
+def test_a_caller_that_stays_is_hung_up(world: World) -> None:
+    world.refer(world.a)
+    world.c.reply(200, OF_TARGET)
+    world.wait(4)
+    assert len(world.a.requests("BYE")) == 1 and not world.b.requests("BYE")
+    world.b.request("BYE")
+    assert world.over()
+
+
+def test_a_target_that_refuses_leaves_the_caller_with_the_callee(world: World) -> None:
+    world.refer(world.a)
+    world.c.reply(603)
+    world.wait()
+    assert world.a.told[-1] == "SIP/2.0 603 X"
+    assert world.connected(world.a)
+    world.a.request("BYE")
+    world.wait()
+    assert world.b.requests("BYE")
+    assert world.over()
+    assert sorted(record.hangup_reason for record in world.records) == ["failed", "normal"]
+
+
+def test_a_target_that_refuses_when_the_caller_has_gone_ends_the_callee(world: World) -> None:
+    world.refer(world.a)
+    world.a.request("BYE")
+    world.wait()
+    world.c.reply(486)
+    world.wait()
+    assert world.b.requests("BYE")
+    assert world.over()
+
+
+def test_a_callee_that_hangs_up_meanwhile_takes_the_transfer_with_it(world: World) -> None:
+    world.refer(world.a)
+    world.c.reply(180)
+    world.wait()
+    world.b.request("BYE")
+    world.wait()
+    assert world.c.requests("CANCEL")
+    world.c.reply(487)
+    world.wait()
+    assert world.a.requests("BYE")  # its flow is at its end
+    assert world.over()
+
+
+def test_both_hang_up_meanwhile(world: World) -> None:
+    world.refer(world.a)
+    world.c.reply(180)
+    world.wait()
+    world.a.request("BYE")
+    world.b.request("BYE")
+    world.wait()
+    assert world.c.requests("CANCEL")
+    world.c.reply(487)
+    assert world.over()
+
+
+def test_a_transferred_call_may_be_hung_up_by_its_id(world: World) -> None:
+    world.refer(world.a)
+    world.c.reply(200, OF_TARGET)
+    world.wait(4)
+    [remaining] = world.env.calls.running_records()
+    running = world.env.calls.running(remaining.id)
+    assert running is not None
+    running.hang_up("normal")
+    del running
+    world.wait()
+    assert world.b.requests("BYE") and world.c.requests("BYE")
+    assert world.over()
+
+
+# ---- transfers of transfers
+
+
+def test_who_was_transferred_may_transfer(world: World) -> None:
+    world.refer(world.a)
+    world.c.reply(200, OF_TARGET)
+    world.wait(4)
+    world.b.forget()
+    assert world.refer(world.b, AWAY) == 202  # b is the caller now, and leaves c with a number of ours
+    world.d.reply(200, OF_THIRD)
+    world.wait()
+    assert world.b.told[-1] == "SIP/2.0 200 OK" and world.c.moved_to[-1] == OF_THIRD
+    world.wait(4)
+    assert world.b.requests("BYE") and not world.c.requests("BYE")
+    world.d.request("BYE")
+    world.wait()
+    assert world.c.requests("BYE")
+    assert world.over()
+    assert len(world.records) == 3
+
+
+def test_a_call_is_not_transferred_without_end(world: World) -> None:
+    for _ in range(MAX_TRANSFERS):
+        assert world.refer(world.b) == 202
+        world.c.reply(486)
+        world.wait()
+    assert world.refer(world.b) == 603
+    assert world.connected(world.b)
+    world.a.request("BYE")
+    assert world.over()
+
+
+# ---- where to
+
+
+def test_a_number_of_ours_runs_its_flow(world: World) -> None:
+    assert world.refer(world.b, OTHER) == 202
+    assert world.b.told[-1] == "SIP/2.0 486 Busy Here"
+    assert world.refer(world.a, OTHER) == 202
+    assert world.a.told[-1] == "SIP/2.0 486 Busy Here"
+    assert world.connected(world.a)
+    assert world.refer(world.b, AWAY) == 202
+    world.d.reply(200, OF_THIRD)
+    world.wait()
+    assert world.b.told[-1] == "SIP/2.0 200 OK" and world.a.moved_to == [OF_THIRD]
+    world.wait(4)
+    world.a.request("BYE")
+    world.wait()
+    assert world.d.requests("BYE")
+    assert world.over()
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "status"),
+    [
+        ("nobody", "", 404),
+        ("+899000000099", "", 404),
+        ("", "", 400),
+        (f"{FOREIGN}@stranger.example>,<sip:x", "", 400),
+    ],
+)
+def test_what_cannot_be_called_is_refused_at_once(world: World, target: str, more: str, status: int) -> None:
+    assert world.refer(world.b, target, more) == status
+    assert world.connected(world.a) and world.c.heard == []
+    world.a.request("BYE")
+    assert world.over()
+
+
+def test_a_transfer_that_asked_before_is_refused_with_the_reason_rfc_3891(world: World) -> None:
+    replaces = "Replaces=a%40b%3Bto-tag%3Dc%3Bfrom-tag%3Dd"
+    world.b.request("REFER", f"Refer-To: <sip:{FOREIGN}@{ENGINE}?{replaces}>\r\n")
+    world.wait()
+    assert world.b.statuses("REFER") == [603]
+    assert "without asking before" in world.b.final("REFER").get("Warning")
+    world.a.request("BYE")
+    assert world.over()
+
+
+def test_an_extension_is_called_where_it_is(world: World) -> None:
+    world.env.resolve_extension = lambda address: f"sip:d@{THIRD}" if address.target == "desk" else None
+    assert world.refer(world.b, "desk") == 202
+    world.d.reply(200, OF_THIRD)
+    world.wait()
+    assert world.a.moved_to == [OF_THIRD]
+    world.a.request("BYE")
+    assert world.over()
+
+
+# ---- who
+
+
+@pytest.mark.parametrize(
+    ("policy", "trusted", "target", "statuses"),
+    [
+        ("clients", "127.0.0.0/30", FOREIGN, (202, 202)),
+        ("clients", f"{CALLER}/32", FOREIGN, (202, 603)),
+        ("clients", f"{CALLEE}/32", FOREIGN, (603, 202)),
+        ("refuse", "127.0.0.0/30", FOREIGN, (603, 603)),
+        ("all", "192.0.2.0/24", FOREIGN, (403, 403)),  # strangers reach our own numbers alone
+        ("all", "192.0.2.0/24", OTHER, (202, 202)),
+    ],
+)
+def test_who_may_transfer(
+    monkeypatch: pytest.MonkeyPatch, policy: Policy, trusted: str, target: str, statuses: tuple[int, int]
+) -> None:
+    for who, status in zip("ab", statuses, strict=True):
+        world = World(monkeypatch, policy, trusted).talking()
+        assert world.refer(getattr(world, who), target) == status
+        if status != 202:
+            assert world.connected(world.a)
+            assert world.c.heard == []
+        elif target == FOREIGN:
+            world.c.reply(486)
+            world.wait()
+        world.a.request("BYE")
+        assert world.over()
+
+
+def test_a_caller_that_logged_in_is_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, "clients", "192.0.2.0/24").talking()
+    [record] = world.env.calls.running_records()
+    record.logged_in = True
+    assert world.refer(world.b) == 603
+    assert world.refer(world.a) == 202
+    world.c.reply(486)
+    world.wait()
+    world.a.request("BYE")
+    assert world.over()
+
+
+def test_a_trunk_is_no_client_though_its_network_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, "clients", "127.0.0.0/24").talking()
+    world.refer(world.b)
+    world.c.reply(200, OF_TARGET)
+    world.wait(4)
+    assert world.refer(world.c, AWAY) == 603
+    world.a.request("BYE")
+    assert world.over()
+
+
+def test_a_caller_with_nobody_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, afterwards=[{"type": "sleep", "option": {"duration": 60_000}}]).talking()
+    world.b.request("BYE")
+    world.wait()
+    assert world.refer(world.a) == 603
+    assert "nobody is connected" in world.a.responses("REFER")[-1].get("Warning")
+    world.a.request("BYE")
+    assert world.over()
+
+
+def test_the_end_of_the_engine_ends_a_transfer(world: World) -> None:
+    world.refer(world.a)
+    world.c.reply(180)
+    world.wait()
+
+    async def stop() -> None:
+        await asyncio.wait_for(world.agent.stop(), 10)
+
+    world.air.until(stop())
+    assert not world.agent.calls and not world.agent._tasks
