@@ -49,6 +49,9 @@ class Watch(Protocol):
     def done(self, run: Any, step: Any, result: Any) -> None:
         """It has run, with this result (see `program.Step`). One that fails is logged instead."""
 
+    def told(self, words: str) -> None:
+        """What the action does beyond its result, in words."""
+
 
 def _nobody(_address: Address) -> str | None:
     return None

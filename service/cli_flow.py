@@ -38,6 +38,9 @@ def run_flow(
         float, typer.Option(min=0, metavar="SECONDS", help="The caller hangs up after it; 0 for never.")
     ] = 0.0,
     at: Annotated[str, typer.Option(metavar="TIME", help="When it calls, such as 2026-12-24T18:00 (UTC).")] = "",
+    text: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="A text message in place of a call: the message flow runs.")
+    ] = None,
 ) -> int:
     """Run a flow against a simulated caller, in simulated time, and print what each action does."""
     if set(digits) - set("0123456789*#ABCDabcd,"):
@@ -56,6 +59,7 @@ def run_flow(
         patience,
         hangup_after,
         _moment(at) if at else None,
+        text,
     )
     from service import flow_run
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 from rich.console import Console
@@ -37,6 +38,7 @@ from routing.normalise import dialled
 from routing.rows import NumberRow
 from routing.settings import RoutingSettings
 from service.flow_stand_ins import stand_in
+from service.flow_texted import texted
 from service.flow_view import FlowView
 from service.orders import FlowOrder
 from service.sounds import sound_library
@@ -70,7 +72,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     stand_in(source.library)
     number = _number(source, order.called)
     program = _program(source, order, number)
-    number = number or _number_of(source, program)
+    number = number or _number_of(source, order, program)
     clock = SimulatedClock()
     view = FlowView(console or Console(highlight=False), clock)
     caller = SimulatedCaller(order.digits, order.patience, order.hangup_after or math.inf)
@@ -109,6 +111,13 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
         )
         if number is not None:
             record.number_row, record.customer_id = number, number.customer_id
+        if order.text is not None:
+            try:
+                await texted(env, view, order.text, program, record)
+            finally:
+                await env.close()
+                await sounds.close()
+            return FAILED if view.problems else DONE
         view.begin(record, program)
         try:
             await _carry_out(env, program, leg, record, number, order.variables)
@@ -208,9 +217,10 @@ def _program(source: _Source, order: FlowOrder, number: NumberRow | None) -> Pro
             raise FlowRunError(f"there is no flow {order.flow!r} in {order.file}; it has: {', '.join(names) or 'none'}")
         return program
     if number is not None:
-        program = source.library.find(number.call_flow_id)
+        medium = "call" if order.text is None else "message"
+        program = source.library.find(_flow_id(order, number))
         if program is None:
-            raise FlowRunError(f"{number.number} has no call flow in {order.file}; choose one with --flow")
+            raise FlowRunError(f"{number.number} has no {medium} flow in {order.file}; choose one with --flow")
         return program
     if order.called and source.directory.numbers:
         raise FlowRunError(f"{order.called} is none of the numbers in {order.file}; choose a flow with --flow")
@@ -220,10 +230,14 @@ def _program(source: _Source, order: FlowOrder, number: NumberRow | None) -> Pro
     return next(iter(source.library))
 
 
-def _number_of(source: _Source, program: Program) -> NumberRow | None:
+def _number_of(source: _Source, order: FlowOrder, program: Program) -> NumberRow | None:
     """The number that leads to the flow, where there is just one."""
-    found = [row for row in source.directory.numbers.values() if str(row.call_flow_id) == program.id]
+    found = [row for row in source.directory.numbers.values() if str(_flow_id(order, row)) == program.id]
     return found[0] if len(found) == 1 else None
+
+
+def _flow_id(order: FlowOrder, number: NumberRow) -> UUID:
+    return number.call_flow_id if order.text is None else number.message_flow_id
 
 
 async def _answer(request: httpx.Request) -> httpx.Response:

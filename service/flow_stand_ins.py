@@ -47,7 +47,9 @@ async def _queue_join(run: Run, option: Any) -> None:
 
 async def _message_send(run: Run, option: Any) -> None:
     """Nothing is sent."""
-    if not run.over:
+    if run.medium == "message" and run.env.watch is not None:
+        run.env.watch.told("(not sent)")
+    elif not run.over:
         _leg(run).told("(not sent)")
 
 

@@ -123,10 +123,10 @@ class FlowView:
 
     # ---- the frame
 
-    def begin(self, record: CallRecord, program: Program) -> None:
-        """Who calls whom."""
+    def begin(self, record: CallRecord, program: Program, does: str = "calls") -> None:
+        """Who calls, or texts, whom."""
         self._program = program
-        line = Text(f"{escape(record.source)} calls {escape(record.destination)}: ")
+        line = Text(f"{escape(record.source)} {does} {escape(record.destination)}: ")
         line.append(f"flow {escape(program.title)}", "bold")
         self._console.print(line, soft_wrap=True)
 
@@ -141,6 +141,10 @@ class FlowView:
         line.append(f"hung up by {who}: {escape(record.hangup_reason)}", "bold")
         line.append(f" ({answered}{record.end_status})")
         self._console.print(line, soft_wrap=True)
+        self.over()
+
+    def over(self) -> None:
+        """How many actions it took."""
         count = f"{self.actions} action{'' if self.actions == 1 else 's'}"
         problems = f", {self.problems} problem{'' if self.problems == 1 else 's'}" if self.problems else ""
         self._console.print(Text(count + problems, "red" if problems else "green"), soft_wrap=True)

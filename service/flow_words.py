@@ -80,6 +80,11 @@ def _webhook(run: Run, option: Any) -> str:
     return f"{option.method} {option.uri} (not sent)"
 
 
+def _message_send(run: Run, option: Any) -> str:
+    to = ", ".join(destination.target for destination in option.destinations) or run.record.source
+    return f'to {to}: "{option.text}"'
+
+
 def _fetch(run: Run, option: Any) -> str:
     return f"{option.event_method} {option.event_url} (not asked)"
 
@@ -109,6 +114,7 @@ WORDS: Mapping[str, Callable[[Run, Any], str]] = {
     "redirect": lambda run, option: ", ".join(option.contacts),
     "connect": _connect,
     "call": _call,
+    "message_send": _message_send,
     "webhook_send": _webhook,
     "fetch": _fetch,
     "fetch_flow": lambda run, option: "",

@@ -91,6 +91,7 @@ class FlowOrder:
         patience: Seconds that the caller waits where it is kept without end.
         hangup_after: Seconds after which it hangs up in any case; 0 for never.
         at: When the call comes in; None for now.
+        text: What is texted in place of a call: the message flow runs; None for a call.
     """
 
     file: Path
@@ -104,3 +105,4 @@ class FlowOrder:
     patience: float = 60.0
     hangup_after: float = 0.0
     at: datetime | None = None
+    text: str | None = None

@@ -316,3 +316,62 @@ async def test_a_terminal_gets_colours(menu: Path) -> None:
     shown = console.file.getvalue()
     assert "\x1b[36mbeep\x1b[0m" in shown
     assert "\x1b[1mflow desk\x1b[0m" in shown
+
+
+TEXTS = """
+numbers:
+  - {number: "+15551234567", message_flow: texts}
+flows:
+  - name: texts
+    actions:
+      - {type: branch, option: {variable: message.text, target_ids: {HOURS: hours}, default_target_id: desk}}
+      - {id: hours, type: message_send, option: {text: "Mon-Fri 9-5"}}
+      - {type: stop}
+      - id: desk
+        type: message_send
+        option: {destinations: [{type: tel, target: "+15550009999"}], text: "${message.source.number}: ${message.text}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (
+            " hours",
+            [
+                "    0.0 s   1  branch                  message.text= hours -> hours",
+                '    0.0 s   2  message_send [hours]    to +15550001111: "Mon-Fri 9-5"; (not sent)',
+                "    0.0 s   3  stop",
+                "3 actions",
+            ],
+        ),
+        (
+            "Where?",
+            [
+                "    0.0 s   1  branch                  message.text=Where? -> desk",
+                '    0.0 s   4  message_send [desk]     to +15550009999: "+15550001111: Where?"; (not sent)',
+                "2 actions",
+            ],
+        ),
+        (
+            "stop",
+            [
+                "               STOP does not reach the flow: answered "
+                '"You get no more messages from +15551234567. Reply START to get them again."',
+                "0 actions",
+            ],
+        ),
+    ],
+)
+def test_a_text_runs_the_message_flow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, shown: list[str]
+) -> None:
+    path = tmp_path / "trunkline.yaml"
+    path.write_text(TEXTS)
+    code, lines = ran(path, capsys, "--text", words, "--caller", "+15550001111")
+    assert (code, lines) == (0, ["+15550001111 texts +15551234567: flow texts", *shown])
+
+
+def test_a_number_without_a_message_flow_takes_no_text(menu: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines = ran(menu, capsys, "--text", "x", "--called", "+15551234567")
+    assert (code, "has no message flow" in " ".join(lines)) == (2, True)
