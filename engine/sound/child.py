@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from engine.sound.errors import SoundError
 
@@ -14,6 +14,8 @@ _ERRORS: Final = 4096
 
 _KEPT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "ESPEAK_DATA_PATH", "VIRTUAL_ENV", "TMPDIR")
 """The environment that programs get: enough to find their data, nothing of our own settings."""
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +45,44 @@ async def run(arguments: Sequence[str], text: str, largest: int, seconds: float)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
+    broken: list[str] = []
     try:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-            group.create_task(_write(process.stdin, text.encode("utf-8", "replace")))
-            errors = group.create_task(_read(process.stderr, _ERRORS))
-            output = group.create_task(_read(process.stdout, largest, process))
+            group.create_task(_tried(_write(process.stdin, text.encode("utf-8", "replace")), process, broken))
+            errors = group.create_task(_tried(_read(process.stderr, _ERRORS), process, broken))
+            output = group.create_task(_tried(_read(process.stdout, largest, process), process, broken))
         status = await process.wait()
     except TimeoutError:
         raise SoundError(f"{name} did not finish within {seconds:g} s") from None
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if len(output.result()) > largest:
+        _kill(process)
+        await process.wait()
+    if broken:
+        raise SoundError(f"{name} could not be fed or read: {broken[0]}")
+    heard, complaint = output.result() or b"", errors.result() or b""
+    if len(heard) > largest:
         raise SoundError(f"{name} made more sound than is allowed; have a shorter text said")
-    return Ran(status, output.result(), errors.result().decode("utf-8", "replace").strip())
+    return Ran(status, heard, complaint.decode("utf-8", "replace").strip())
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Nothing where it has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+
+async def _tried(
+    work: Coroutine[Any, Any, _Result], process: asyncio.subprocess.Process, broken: list[str]
+) -> _Result | None:
+    """A pipe's work. What it raises ends the program and is noted: an error that left a task of the group would come
+    out of it as an ExceptionGroup, in place of the timeout or the cancelling that went on at the same time."""
+    try:
+        return await work
+    except Exception as error:
+        broken.append(str(error) or type(error).__name__)
+        _kill(process)
+        return None
 
 
 async def _write(pipe: asyncio.StreamWriter, data: bytes) -> None:
@@ -76,7 +100,6 @@ async def _read(pipe: asyncio.StreamReader, largest: int, process: asyncio.subpr
     kept = bytearray()
     while chunk := await pipe.read(1 << 16):
         kept += chunk[: largest + 1 - len(kept)]
-        if len(kept) > largest and process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        if len(kept) > largest and process is not None:
+            _kill(process)
     return bytes(kept)

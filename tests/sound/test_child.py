@@ -1,6 +1,7 @@
 """A program that makes sound: fed, bounded, and gone afterwards, on either event loop."""
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from typing import Any
 
@@ -68,3 +69,44 @@ def test_one_that_complains_without_end(on: Any) -> None:
 def test_the_environment_holds_nothing_of_ours(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_STORE", "postgresql://user:secret@host/db")
     assert b"secret" not in on(run(["env"], "", 100_000, 10)).output
+
+
+def test_a_pipe_that_fails_is_a_sentence_and_leaves_no_program(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    async def broken(pipe: asyncio.StreamWriter, data: bytes) -> None:
+        raise OSError(5, "Input/output error")
+
+    async def kept(*arguments: Any, **options: Any) -> Any:
+        process = await start(*arguments, **options)
+        started.append(process.pid)
+        return process
+
+    start = asyncio.create_subprocess_exec
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", kept)
+    monkeypatch.setattr("engine.sound.child._write", broken)
+    with pytest.raises(SoundError, match=r"sleep could not be fed or read: .*Input/output error"):
+        on(run(["sleep", "60"], "x", 1000, 10))
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
+def test_a_pipe_that_fails_while_a_caller_hangs_up_does_not_keep_the_cancelling(
+    on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(pipe: asyncio.StreamWriter, data: bytes) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("engine.sound.child._write", broken)
+
+    async def hang_up() -> None:
+        task = asyncio.ensure_future(run(["sleep", "60"], "x", 1000, 10))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    on(hang_up())
