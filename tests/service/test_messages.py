@@ -1,6 +1,7 @@
 """Text messages through a whole engine: who may send, what is answered, what runs, and which provider gets what."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import sqlalchemy as sa
 from engine.messages import IncomingMessage
 from engine.outgoing_call import DialSpec, Outcome
 from engine.sip.message import Request
-from flows.messages import MessageNotKept
+from flows.messages import MessageNotKept, Target, TextMessage
 from flows.post import AUTOMATIC_BURST
+from flows.run import Run as FlowRun
 from routing.identifiers import named_id
 from store import messages, tables
 from store.store import Store
@@ -450,5 +452,75 @@ def test_two_machines_that_answer_each_other_are_slowed_down(run: Run) -> None:
         # Others are answered as before.
         assert (await one.send(engine.address, OURS, "y", from_="+821099999999")).status == 200
         await bench.until(lambda: "+821099999999" in str(one.got[-1][0].uri))
+
+    run(test)
+
+
+def written(wire: Any, from_: str, body: bytes = b"hours", kind: str = "text/plain") -> bytes:
+    """A MESSAGE for our number, from whoever."""
+    head: bytes = wire.request("MESSAGE", from_=from_, body=False)
+    return (
+        head.replace(b"Content-Length: 0\r\n", f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode())
+        + body
+    )
+
+
+@pytest.mark.parametrize(
+    ("from_", "status"),
+    [
+        ("<tel:+821012345678>", 200),
+        ("<sip:127.0.0.12>", 200),
+        ("<sip:anonymous@anonymous.invalid>", 200),
+        ('"\u202e<x>\\"" <sip:%41nn%20x@[2001:db8::1]:9;x=y>', 200),
+        (f'"{"n" * 3000}" <sip:{"u" * 3000}@h>', 200),
+        ("<http://example.com>", 200),
+    ],
+)
+@pytest.mark.parametrize("words", [b"hours", b"STOP"])
+def test_whatever_a_sender_calls_itself_there_is_an_answer(
+    run: Run, tmp_path: Path, from_: str, status: int, words: bytes
+) -> None:
+    async def test(bench: Any) -> None:
+        one, wire = await trunk(bench), await bench.wire(GUEST)
+        engine = await engine_for(bench, one, store=f"sqlite:///{tmp_path}/kept.db")
+        assert (await wire.answer(written(wire, from_, words), engine.address)).status == status
+        await bench.until(lambda: not engine.node.agent.messages.tasks)
+        assert not [line for line in engine.log.events if line["level"] == "error"]
+
+    run(test)
+
+
+def test_messages_leave_no_circle(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        engine = await engine_for(bench, one)
+
+        def left() -> list[Any]:
+            kinds = (FlowRun, TextMessage, IncomingMessage, Target)
+            return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
+
+        gc.collect()
+        gc.disable()
+        try:
+            for words in ("hours", "Where?", "STOP", "HELP", "START"):
+                assert (await one.send(engine.address, OURS, words)).status == 200
+            post = engine.node.env.post
+            await bench.until(lambda: len(one.got) == 4 and not post._tasks and not engine.node.agent.messages.tasks)
+            await bench.until(lambda: not left())
+        finally:
+            gc.enable()
+
+    run(test)
+
+
+@pytest.mark.parametrize("transports", [("udp", "tcp"), ("udp",)])
+def test_a_long_text_arrives(run: Run, transports: tuple[str, ...]) -> None:
+    async def test(bench: Any) -> None:
+        one = Texts(await bench.phone(ONE, transports=transports))
+        listen = [f"{transport}://{ENGINE}:0" for transport in transports]
+        engine = await engine_for(bench, one, sip={"listen": listen})
+        text = "wörter " * 1000
+        assert (await one.send(engine.address, OURS, text)).status == 200
+        await bench.until(lambda: one.texts == [f"{CUSTOMER} to {OURS}: {text}"])
 
     run(test)
