@@ -269,7 +269,7 @@ class RetentionSettings(_Section):
     """How long the store keeps what only grows; 0 keeps it for ever."""
 
     calls: Seconds = Field(default=90 * 86400.0, ge=0)
-    """Calls that have ended, with their attempts."""
+    """Calls that have ended, with their attempts; messages."""
     events: Seconds = Field(default=7 * 86400.0, ge=0)
     """Events, and their deliveries to webhooks."""
 

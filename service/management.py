@@ -180,6 +180,11 @@ class Management:
                 Reading("feed_lag_seconds", "How old what calls go by can be.", lambda: feed.lag),
                 Reading("feed_changes", "Changes taken over.", lambda: feed.applied, grows=True),
                 Reading("feed_resynchronisations", "Full ones.", lambda: feed.resynchronisations, grows=True),
+                Reading(
+                    "messages_waiting",
+                    "Destinations of text messages that wait.",
+                    lambda: 0 if node.env.post is None else node.env.post.waiting,
+                ),
                 Reading("webhooks_waiting", "Deliveries that wait.", lambda: self._waiting_deliveries),
                 Reading("webhooks_delivered", "Deliveries taken.", lambda: self.webhooks.delivered, grows=True),
                 Reading("webhooks_failed", "Deliveries given up.", lambda: self.webhooks.failed, grows=True),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from store.store import Store, Transaction
-from store.tables import attempts, calls, deliveries, events, flows, groupcalls, idempotency, nodes
+from store.tables import attempts, calls, deliveries, events, flows, groupcalls, idempotency, messages, nodes
 from store.temporary_flows import TEMPORARY
 
 BATCH: Final = 2_000
@@ -30,6 +30,7 @@ class Pruned:
     calls: int = 0
     attempts: int = 0
     groupcalls: int = 0
+    messages: int = 0
     flows: int = 0
     events: int = 0
     deliveries: int = 0
@@ -44,8 +45,8 @@ async def prune(
     store: Store, *, calls_for: float, events_for: float, batch: int = BATCH, pause: float = PAUSE
 ) -> Pruned:
     """Delete what is older than these seconds (0: keep it for ever): calls that are over with their attempts,
-    groupcalls and temporary flows, events with their deliveries. Answers to repeated requests are kept for a day, and
-    nodes that are gone, once none of their calls is open."""
+    groupcalls, messages and temporary flows, events with their deliveries. Answers to repeated requests are kept for a
+    day, and nodes that are gone, once none of their calls is open."""
     now = store.clock()
     done = Pruned()
     sweep = _Sweep(store, batch, pause)
@@ -53,6 +54,7 @@ async def prune(
         before = now - timedelta(seconds=calls_for)
         done.calls, done.attempts = await sweep.calls(before)
         done.groupcalls = await sweep.rows(groupcalls, groupcalls.c.tm_create < before, groupcalls.c.status == "hangup")
+        done.messages = await sweep.rows(messages, messages.c.tm_create < before, messages.c.status != "sending")
         done.flows = await sweep.rows(flows, flows.c.tm_create < before, TEMPORARY)
     if events_for:
         before = now - timedelta(seconds=events_for)

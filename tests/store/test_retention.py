@@ -36,6 +36,19 @@ async def test_old_calls_go_with_their_attempts(store_url: str) -> None:
         assert not await pruned(store, calls_for=5 * DAY)
 
 
+async def test_old_messages_go_but_for_those_that_are_being_sent(store_url: str) -> None:
+    async with opened(store_url) as store:
+        kept = set()
+        async with store.write() as transaction:
+            for moment, status in ((OLD, "delivered"), (OLD, "sending"), (YOUNG, "received")):
+                values = {"customer_id": CUSTOMER, "direction": "outgoing", "status": status, "tm_create": moment}
+                row = await insert(transaction, tables.messages, values)
+                if (moment, status) != (OLD, "delivered"):
+                    kept.add(row["id"])
+        assert await pruned(store, calls_for=5 * DAY) == Pruned(messages=1)
+        assert {row["id"] for row in await table(store, tables.messages)} == kept
+
+
 async def test_temporary_flows_go_with_their_calls_and_no_other_flow_does(store_url: str) -> None:
     async with opened(store_url) as store:
         async with store.write() as transaction:
