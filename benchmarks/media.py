@@ -58,7 +58,10 @@ class Page:
         calls, seconds = self.asked.calls, self.asked.seconds
         works: list[Callable[[], Held]] = []
         if shutil.which("sipp"):
-            works += [partial(media_calls.trunkline, calls, seconds, playing=playing) for playing in (True, False)]
+            works += [
+                partial(media_calls.trunkline, calls, seconds, what)
+                for what in (media_calls.PLAYING, media_calls.TONES, media_calls.SILENT)
+            ]
             works += [partial(media_calls.bridged, calls, seconds), partial(media_calls.sipp, calls, seconds)]
         if shutil.which("rtpengine"):
             works += [partial(media_peers.playing, calls, seconds)]
@@ -153,8 +156,9 @@ def _spoilt(faults: list[str]) -> str:
 
 
 def _held_row(found: Held) -> list[Any]:
+    whole = f"{found.whole_ms:.2f}" if found.whole_ms else "-"
     return [
-        found.program, found.calls, _percent(found.share), f"{found.whole_ms:.2f}" if found.whole_ms else "-", found.timing.packets,
+        found.program, found.calls, _percent(found.share), whole, found.timing.packets,
         ", ".join(found.sources) or "-", found.udp_sockets, f"{found.waited:.1%}", f"{found.load:.0%}",
         _spoilt(found.faults),
     ]  # fmt: skip
@@ -179,14 +183,16 @@ def _shares(runs: list[Held]) -> list[str]:
     lines += [
         f"- {media_calls.PLAYING} / {found.program}: {playing.share / found.share:.2f}"
         for found in runs
-        if found.timing.packets and found.share and found.program not in (media_calls.PLAYING, media_calls.BRIDGED)
+        if found.timing.packets
+        and found.share
+        and found.program not in (media_calls.PLAYING, media_calls.BRIDGED, media_calls.TONES)
     ]
     bridged = by_name.get(media_calls.BRIDGED)
     if bridged is not None:
         whom = ", ".join(bridged.sources) or "nobody"
         lines.append(
-            f"- {bridged.program}: {bridged.timing.packets} packets went from {whom} straight to the callers; the program "
-            f"had {bridged.udp_sockets} UDP socket (SIP) and used {_percent(bridged.share)} % of a core a call."
+            f"- {bridged.program}: {bridged.timing.packets} packets went from {whom} straight to the callers; the "
+            f"program had {bridged.udp_sockets} UDP socket (SIP) and used {_percent(bridged.share)} % of a core a call."
         )
     return [*lines, ""]
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import proc, relay
-from benchmarks.media_calls import CALLERS, SETTLE, Held, prompts, udp_sockets
+from benchmarks.media_calls import CALLERS, Held, prompts, udp_sockets
 from benchmarks.media_sink import Sink
 from benchmarks.programs import ADDRESS, Program, Running
 from engine.rtpengine.bencode import Plain, decode, encode
 
 RTP = "127.0.1.2"
 _PORTS = (40_000, 48_000)
+_SETTLE = 2.0  # s before the measurement begins
 
 
 class Rtpengine:
@@ -72,7 +73,7 @@ def playing(calls: int, seconds: float) -> Held:
             peer.port("answer", f"c{place}", host, other.port, 0)
             peer.ask("play media", call_id=f"c{place}", from_tag="a", file=f"{folder}/prompt.wav", repeat_times=1000)
             time.sleep(0.005)
-        sink.listen(SETTLE)
+        sink.listen(_SETTLE)
         load, waited, cpu = proc.cpu_ns([os.getpid()]), proc.waited_ns(pids), proc.cpu_ns(pids)
         started = time.monotonic()
         found.timing = sink.timing(seconds, 8000)

@@ -17,6 +17,7 @@ from benchmarks.proc import udp_drops
 
 _STAMPED = 35  # SO_TIMESTAMPNS, which the socket module does not name
 _HEADER = struct.Struct("!BBHII")
+_TIMESPEC = struct.Struct("qq")
 _BUFFER = 8 << 20
 _BATCH = 400
 CLOSE = 2000.0  # microseconds from its place within which a packet is on time
@@ -79,22 +80,27 @@ class Sink:
         self.close()
 
     def listen(self, seconds: float) -> Arrivals:
-        """What arrives in that time."""
+        """What arrives in that time, from now on."""
         found: Arrivals = {}
         self.sources.clear()
-        end = time.monotonic() + seconds
         receive, space, unpack = self.rtp.recvmsg, socket.CMSG_SPACE(16), _HEADER.unpack_from
-        while (left := end - time.monotonic()) > 0:
-            if not select.select([self.rtp], [], [], left)[0]:
-                continue
+        begin, over = time.time_ns(), time.monotonic() + seconds
+        end = begin + round(seconds * 1e9)
+        moment = 0
+        # The stamps say what belongs here, not when this process got to read it: at the end all that waits is read.
+        while moment <= end:
+            left = over - time.monotonic()
+            if not select.select([self.rtp], [], [], max(left, 0))[0] and left <= 0:
+                break
             with contextlib.suppress(BlockingIOError):
                 for _ in range(_BATCH):
                     data, extra, _, source = receive(2048, space)
-                    seconds_part, nanoseconds = struct.unpack("qq", extra[0][2])
-                    _, _, sequence, timestamp, ssrc = unpack(data)
-                    self.sources.add(source)
+                    seconds_part, nanoseconds = _TIMESPEC.unpack(extra[0][2])
                     moment = seconds_part * 1_000_000_000 + nanoseconds
-                    found.setdefault(ssrc, []).append((sequence, timestamp, moment))
+                    if begin <= moment <= end:
+                        _, _, sequence, timestamp, ssrc = unpack(data)
+                        self.sources.add(source)
+                        found.setdefault(ssrc, []).append((sequence, timestamp, moment))
         return found
 
     def timing(self, seconds: float, clock: int) -> Timing:

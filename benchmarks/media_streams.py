@@ -274,6 +274,8 @@ def _judge(result: Result, drops: int) -> None:
         result.faults.append(f"{result.timing.lost} packets lost")
     if drops:
         result.faults.append(f"{drops} datagrams dropped")
+    if result.waited > 0.05:
+        result.faults.append("other processes had its core")
     if result.packets < 0.98 * due:
         who = "the voices were the limit" if KINDS[result.kind].voices else "the engine was the limit"
         result.faults.append(f"{result.packets / due:.0%} of the packets that were due: {who}")
