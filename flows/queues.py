@@ -8,122 +8,19 @@ import asyncio
 import random
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from math import ceil
-from typing import Any, Final
 from uuid import UUID
 
 from flows.contracts import CallEnded
-from flows.options import ConnectOptions
 from flows.queue_desks import Desk, Desks
-from flows.queue_rows import RING_TIMEOUT, Agent, AgentBoard, Queue, QueueFinder
-from flows.queue_states import CALLER, CallerEvent, CallerState
-from flows.reach import Claim, Race, Reached, reach
+from flows.queue_music import play_music
+from flows.queue_ringing import ring
+from flows.queue_rows import AgentBoard, Queue, QueueFinder
+from flows.queue_states import CallerEvent
+from flows.queue_waiting import Attended, Waiting
+from flows.reach import Reached
 from flows.run import Run
-from flows.sounds import SoundError
 from routing.identifiers import NIL
-
-MUSIC: Final = (
-    "tone:"
-    + ",".join(
-        f"{notes}/{duration},0/60"
-        for notes, duration in (
-            *(("262+330+392", 700), ("392", 340), ("440+523", 700), ("392", 340)),
-            *(("220+262+330", 700), ("330", 340), ("349+440", 700), ("330", 340)),
-            *(("175+220+262", 700), ("262", 340), ("294+349", 700), ("262", 340)),
-            *(("196+247+294", 700), ("294", 340), ("247+330", 700), ("0", 1200)),
-        )
-    )
-    + "*"
-)
-"""What callers hear where their queue names no music: four chords, for ever."""
-
-MOST_TRIED: Final = 40
-"""Hunts that the record of a waiting call keeps: an agent may be rung every few seconds, for hours."""
-
-
-@dataclass(slots=True)
-class Attended:
-    """What became of a caller: `queue.status`, the seconds that it has waited and talked, and with whom."""
-
-    status: CallerState
-    waited: float = 0.0
-    duration: float = 0.0
-    agent: Agent | None = None
-
-
-class Waiting:
-    """A caller in a line. `joined` and `answered` are on the clock of the environment."""
-
-    __slots__ = (
-        "agent",
-        "answered",
-        "desks",
-        "ended",
-        "joined",
-        "limit",
-        "music",
-        "offered",
-        "queue",
-        "run",
-        "state",
-        "takes_more",
-        "tasks",
-    )
-
-    def __init__(self, run: Run, queue: Queue) -> None:
-        self.run = run
-        self.queue = queue
-        self.state: CallerState = "new"
-        self.joined = run.env.clock()
-        self.answered: float | None = None
-        self.ended: float | None = None
-        self.agent: Agent | None = None
-        self.desks: list[Desk] = []
-        self.offered = asyncio.Event()
-        self.takes_more = False  # whoever becomes free is rung as well
-        self.limit: asyncio.Timeout | None = None
-        self.music: asyncio.Task[None] | None = None
-        self.tasks: dict[asyncio.Task[Reached | None], Desk] = {}
-
-    @property
-    def call_id(self) -> str:
-        """The call's id."""
-        return self.run.record.id
-
-    @property
-    def source(self) -> str:
-        """The caller's number."""
-        return self.run.record.source
-
-    def turn(self, event: CallerEvent) -> None:
-        """Something has happened to it."""
-        self.state = CALLER[self.state, event]
-
-    def attended(self) -> Attended:
-        """How it stands."""
-        now = self.run.env.clock()
-        if self.answered is None:
-            return Attended(self.state, now - self.joined)
-        ended = now if self.ended is None else self.ended
-        return Attended(self.state, self.answered - self.joined, ended - self.answered, self.agent)
-
-    def tell(self) -> None:
-        """What the flow and the call's record learn."""
-        done, tell = self.attended(), self.run.variables.tell
-        tell("queue.status", done.status)
-        tell("queue.waited", str(int(done.waited)))
-        tell("queue.duration", str(int(done.duration)))
-        tell("queue.agent", str(done.agent.id) if done.agent is not None else "")
-        tell("queue.agent_name", done.agent.name if done.agent is not None else "")
-        name = self.queue.name or self.queue.id
-        if done.agent is None:
-            how = f"{done.status} after {done.waited:.0f} s"
-        else:
-            who = done.agent.name or done.agent.id
-            how = f"waited {done.waited:.0f} s, talked {done.duration:.0f} s with {who}"
-        self.run.record.note(f"queue {name}: {how}")
 
 
 class Queues:
@@ -222,7 +119,8 @@ class Queues:
         async with asyncio.timeout(waiting.queue.wait_timeout or None) as waiting.limit:
             while True:
                 if waiting.music is None:
-                    waiting.music = asyncio.create_task(_play_music(waiting), name=f"music {waiting.run.record.id}")
+                    work = play_music(waiting.run, waiting.queue.music)
+                    waiting.music = asyncio.create_task(work, name=f"music {waiting.run.record.id}")
                 self.look()
                 await waiting.offered.wait()
                 waiting.offered.clear()
@@ -274,7 +172,13 @@ class Queues:
         if not await self._desks.claim(desk):
             self._desks.turn(desk, "missed")
             return None
-        reached = await _ring(waiting, desk.agent, partial(self._claim, waiting, desk))
+        reached = await ring(
+            waiting.run,
+            waiting.queue,
+            desk.agent,
+            partial(self._claim, waiting, desk),
+            lambda: waiting.state == "ringing",
+        )
         if desk.state == "ringing":
             self._desks.turn(desk, "missed")
         return reached
@@ -342,61 +246,6 @@ class Queues:
             self._desks.turn(desk, "given_up")
         if waiting.music is not None:
             waiting.music.cancel()
-
-
-async def _ring(waiting: Waiting, agent: Agent, claim: Claim) -> Reached | None:
-    """Rings an agent at its addresses, and talks. None where it has none."""
-    run, queue = waiting.run, waiting.queue
-    if not agent.addresses:
-        return None
-    _shorten(run.record.tried)
-    _shorten(run.record.sip_call_ids)
-    option = ConnectOptions(
-        destinations=list(agent.addresses),
-        ring_timeout=min(ceil(queue.ring_timeout or RING_TIMEOUT), 3600),
-        early_media=False,
-    )
-    if agent.ring_method == "ring_all" and len(agent.addresses) > 1:
-        return _answered(await Race(claim).run(run, option))
-    tried: list[Reached] = []
-    for address in agent.addresses:
-        tried.append(await reach(run, option, address, claim))
-        if tried[-1].answered or waiting.state != "ringing":
-            break
-    return _answered(tried)
-
-
-def _answered(results: Iterable[Reached]) -> Reached | None:
-    return next((result for result in results if result.answered), None)
-
-
-def _shorten(kept: list[Any]) -> None:
-    """Keeps the first of them and the last."""
-    if len(kept) >= MOST_TRIED:
-        del kept[1]
-
-
-async def _play_music(waiting: Waiting) -> None:
-    run = waiting.run
-    sounds = run.env.sounds
-    if sounds is None:
-        return
-    sound = None
-    for source in dict.fromkeys((waiting.queue.music or MUSIC, MUSIC)):
-        try:
-            sound = await sounds.load(source)
-            break
-        except SoundError as error:
-            run.warn("music left out", source=source[:200], error=str(error))
-    while sound is not None:
-        try:
-            await run.call.play(sound.feed(0))
-        except CallEnded:
-            return
-        except Exception as error:  # such as media that is not to be had again
-            run.warn("music ended", error=f"{type(error).__name__}: {error}"[:500])
-            return
-        await asyncio.sleep(0.02)  # something else was played, or the media has moved
 
 
 async def _ended(task: "asyncio.Task[None] | None") -> None:

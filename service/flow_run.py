@@ -28,6 +28,7 @@ from flows.python_flows import PythonFlow
 from flows.record import CallRecord
 from flows.simulated_dialler import SimulatedDialler
 from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg
+from flows.simulated_rooms import SimulatedConferences, SimulatedQueues
 from flows.simulated_sounds import SimulatedRecordings, SimulatedSounds
 from routing.directory import Directory
 from routing.health import HealthBoard
@@ -99,6 +100,8 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
             resolve_host=_somewhere,
             sounds=SimulatedSounds(sounds),
             recordings=recordings,
+            queues=SimulatedQueues(leg, dialler),
+            conferences=SimulatedConferences(leg),
             watch=view,
         )
         env.webhook.allow_private = True  # nothing is sent anywhere

@@ -25,26 +25,6 @@ def _leg(run: Run) -> SimulatedLeg:
     return leg
 
 
-async def _conference_join(run: Run, option: Any) -> None:
-    """Somebody is there, and the room is closed after the seconds of talk."""
-    leg = _leg(run)
-    await run.call.listen()
-    leg.told(f"joined, for {leg.talk:.1f} s (nobody is there)")
-    tell = run.variables.tell
-    tell("conference.status", "joined")
-    tell("conference.members", "1")
-    await leg.pass_time(leg.talk)
-    tell("conference.duration", str(int(leg.talk)))
-
-
-async def _queue_join(run: Run, option: Any) -> None:
-    """Nobody waits, nobody answers: what follows in the flow is what is tried."""
-    leg = _leg(run)
-    await run.call.listen()
-    leg.told("waits (no agent is rung)")
-    await leg.pass_time(leg.talk)
-
-
 async def _message_send(run: Run, option: Any) -> None:
     """Nothing is sent."""
     if run.medium == "message" and run.env.watch is not None:
@@ -63,8 +43,6 @@ async def _transfer(run: Run, option: Any) -> int:
 
 
 STAND_INS: Final[Mapping[str, Callable[[Run, Any], Any]]] = {
-    "conference_join": _conference_join,
     "message_send": _message_send,
-    "queue_join": _queue_join,
     "transfer": _transfer,
 }

@@ -114,6 +114,8 @@ WORDS: Mapping[str, Callable[[Run, Any], str]] = {
     "redirect": lambda run, option: ", ".join(option.contacts),
     "connect": _connect,
     "call": _call,
+    "queue_join": lambda run, option: f"{option.queue_id} (nobody is rung)",
+    "conference_join": lambda run, option: option.conference_id,
     "message_send": _message_send,
     "webhook_send": _webhook,
     "fetch": _fetch,
@@ -133,6 +135,9 @@ def outcome(run: Run, step: Step, result: Any, keys: str, after: Mapping[str, st
     if kind == "connect" and result != HUNG_UP:
         talked = f", {after.get('connect.duration')} s of talk" if after.get("connect.status") == "answered" else ""
         return f"{after.get('connect.status')}{talked}"
+    if kind == "queue_join":
+        waited = f"{after.get('queue.status')} after {after.get('queue.waited')} s"
+        return waited + (f", {after.get('queue.duration')} s of talk" if after.get("queue.agent") else "")
     if kind == "recording_stop":
         return f"{int(after.get('recording.duration') or 0) / 1000:.1f} s, ended by {after.get('recording.ended_by')}"
     if kind in ("branch", "goto") or kind.startswith("condition_"):

@@ -148,10 +148,14 @@ class Management:
             trace=node.agent.trace,
             health=self.prober.health,
             draining=lambda: node.draining,
-            settled=self._storage.feed.settled,
+            settled=self._settled,
             checks=self._checks,
             metrics=self._metrics_text,
         )
+
+    async def _settled(self) -> None:
+        await self._storage.feed.settled()
+        await self.rooms.directory.settled()
 
     async def _checks(self) -> Mapping[str, str]:
         node, feed = self._node, self._storage.feed

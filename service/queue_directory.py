@@ -45,6 +45,8 @@ class QueueDirectory:
         self._changed: dict[str, set[UUID]] = {kind: set() for kind in _TABLES}
         self._all: set[str] = set()
         self._news = asyncio.Event()
+        self._current = asyncio.Event()
+        self._current.set()
         self._task: asyncio.Task[None] | None = None
         self.agent_told: Callable[[UUID, str], None] = lambda agent_id, status: None
         self.read: Callable[[], None] = lambda: None
@@ -87,7 +89,12 @@ class QueueDirectory:
             self._all.add(kind)
         else:
             self._changed[kind].add(change.resource_id)
+        self._current.clear()
         self._news.set()
+
+    async def settled(self) -> None:
+        """Wait until all that it has been told of is read."""
+        await self._current.wait()
 
     async def _read_on(self) -> None:
         while True:
@@ -112,6 +119,8 @@ class QueueDirectory:
                 except BaseException:
                     changed.update(ids)
                     raise
+        if not self._news.is_set():
+            self._current.set()
         self.read()
 
     async def _read_all(self, kind: str) -> None:

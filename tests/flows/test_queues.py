@@ -11,9 +11,10 @@ import pytest
 
 from flows.address import Address
 from flows.queue_desks import REST
+from flows.queue_music import MUSIC
 from flows.queue_rows import Agent, Queue
 from flows.queue_states import AGENT, CALLER
-from flows.queues import MUSIC, Queues
+from flows.queues import Queues
 from flows.sounds import SoundError
 from routing.identifiers import NIL, named_id
 from tests.engine.simulated import SimulatedLoop

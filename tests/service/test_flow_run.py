@@ -189,9 +189,39 @@ def test_a_room_is_joined_alone(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = tmp_path / "one.yaml"
     path.write_text("- {type: conference_join, option: {conference_id: lounge}}\n- {type: beep}\n")
     code, lines = ran(path, capsys, "--talk", "4")
-    assert "conference_id=lounge; answered; joined, for 4.0 s (nobody is there)" in lines[1]
-    assert "conference.status=joined  conference.members=1  conference.duration=4" in lines[2]
+    assert "lounge; answered; joined, for 4.0 s (nobody is there)" in lines[1]
+    assert "conference.status=joined  conference.duration=4  conference.members=1" in lines[2]
     assert lines[3].startswith("    4.0 s   2  beep")
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [("answered", "answered after 3 s, 4 s of talk"), ("busy", "timeout after 30 s")],
+)
+def test_a_queue_is_waited_in_as_calls_are_said_to_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str, expected: str
+) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text("- {type: queue_join, option: {queue_id: sales}}\n- {type: beep}\n")
+    code, lines = ran(path, capsys, "--talk", "4", "--connect", ending)
+    assert f"sales (nobody is rung); answered; {expected}" in lines[1]
+    assert f"queue.status={expected.split()[0]}" in lines[2]
+    assert code == 0
+
+
+def test_a_flow_in_python_finds_queues_and_conferences_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from flows.python_flows import flow\n"
+        "@flow('mine')\n"
+        "async def mine(call):\n"
+        "    if await call.queue_join('sales') == 'answered':\n"
+        "        await call.conference_join('lounge')\n"
+    )
+    path = tmp_path / "trunkline.yaml"
+    path.write_text("flows_module: mine.py\nnumbers:\n  - {number: '+899100000001', call_flow: mine}\n")
+    code, lines = ran(path, capsys, "--called", "+899100000001")
+    assert "conference.status=joined" in "\n".join(lines)
     assert code == 0
 
 

@@ -76,6 +76,7 @@ async def number_for(engine: Any, actions: list[dict[str, Any]]) -> None:
         await rows.insert(transaction, tables.numbers, row)
         transaction.changed("number", row["id"], NUMBER)
     await engine.node.storage.feed.settled()
+    await engine.node.management.rooms.directory.settled()
 
 
 async def hire(engine: Any, name: str, *phones: Any, status: str = "available") -> UUID:

@@ -1,0 +1,97 @@
+"""A caller in a queue: how it stands, and what its flow and its record learn of that."""
+
+import asyncio
+from dataclasses import dataclass
+
+from flows.queue_desks import Desk
+from flows.queue_rows import Agent, Queue
+from flows.queue_states import CALLER, CallerEvent, CallerState
+from flows.reach import Reached
+from flows.run import Run
+
+
+@dataclass(slots=True)
+class Attended:
+    """What became of a caller: `queue.status`, the seconds that it has waited and talked, and with whom."""
+
+    status: CallerState
+    waited: float = 0.0
+    duration: float = 0.0
+    agent: Agent | None = None
+
+
+class Waiting:
+    """A caller in a line. `joined` and `answered` are on the clock of the environment."""
+
+    __slots__ = (
+        "agent",
+        "answered",
+        "desks",
+        "ended",
+        "joined",
+        "limit",
+        "music",
+        "offered",
+        "queue",
+        "run",
+        "state",
+        "takes_more",
+        "tasks",
+    )
+
+    def __init__(self, run: Run, queue: Queue) -> None:
+        self.run = run
+        self.queue = queue
+        self.state: CallerState = "new"
+        self.joined = run.env.clock()
+        self.answered: float | None = None
+        self.ended: float | None = None
+        self.agent: Agent | None = None
+        self.desks: list[Desk] = []
+        self.offered = asyncio.Event()
+        self.takes_more = False  # whoever becomes free is rung as well
+        self.limit: asyncio.Timeout | None = None
+        self.music: asyncio.Task[None] | None = None
+        self.tasks: dict[asyncio.Task[Reached | None], Desk] = {}
+
+    @property
+    def call_id(self) -> str:
+        """The call's id."""
+        return self.run.record.id
+
+    @property
+    def source(self) -> str:
+        """The caller's number."""
+        return self.run.record.source
+
+    def turn(self, event: CallerEvent) -> None:
+        """Something has happened to it."""
+        self.state = CALLER[self.state, event]
+
+    def attended(self) -> Attended:
+        """How it stands."""
+        now = self.run.env.clock()
+        if self.answered is None:
+            return Attended(self.state, now - self.joined)
+        ended = now if self.ended is None else self.ended
+        return Attended(self.state, self.answered - self.joined, ended - self.answered, self.agent)
+
+    def tell(self) -> None:
+        """What the flow and the call's record learn."""
+        tell(self.run, self.queue, self.attended())
+
+
+def tell(run: Run, queue: Queue, done: Attended) -> None:
+    """Sets the variables `queue.*`, and makes a note in the call's record."""
+    set_ = run.variables.tell
+    set_("queue.status", done.status)
+    set_("queue.waited", str(int(done.waited)))
+    set_("queue.duration", str(int(done.duration)))
+    set_("queue.agent", str(done.agent.id) if done.agent is not None else "")
+    set_("queue.agent_name", done.agent.name if done.agent is not None else "")
+    if done.agent is None:
+        how = f"{done.status} after {done.waited:.0f} s"
+    else:
+        who = done.agent.name or done.agent.id
+        how = f"waited {done.waited:.0f} s, talked {done.duration:.0f} s with {who}"
+    run.record.note(f"queue {queue.name or queue.id}: {how}")

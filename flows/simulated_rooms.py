@@ -1,0 +1,80 @@
+"""Queues and conferences for calls that are only played: whatever a flow names is there, and time passes in it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from flows.conferences import Conference, Conferences, Ended
+from flows.contracts import CallLeg
+from flows.queue_rows import Agent, Queue, QueueFinder
+from flows.queue_waiting import Attended, tell
+from flows.simulated_dialler import RINGS, RINGS_OUT, SimulatedDialler
+from flows.simulated_leg import SimulatedLeg
+from routing.identifiers import NIL, named_id
+
+
+class SimulatedQueues:
+    """`flows.queue_rows.Lines`: an agent answers, or nobody does, as the dialler is told that calls end."""
+
+    def __init__(self, leg: SimulatedLeg, dialler: SimulatedDialler) -> None:
+        self._leg = leg
+        self._dialler = dialler
+        self.finder: QueueFinder = self
+
+    def queue(self, reference: str, customer_id: UUID) -> Queue | None:
+        """One of that name."""
+        return Queue(named_id("queue", reference), NIL, reference)
+
+    def agents(self, queue: Queue) -> Sequence[Agent]:
+        """Nobody is rung."""
+        return ()
+
+    def callers(self, queue_id: UUID) -> Sequence[Any]:
+        """Nobody waits behind this caller."""
+        return ()
+
+    async def attend(self, run: Any, queue: Queue) -> Attended:
+        """The caller waits and talks, or waits in vain."""
+        leg = self._leg
+        if not run.call.answered:
+            run.call.answer()
+        run.variables.tell("queue.position", "1")
+        if self._dialler.ending == "answered":
+            done = Attended("answered", RINGS, leg.talk, Agent(named_id("agent", "somebody"), NIL, "somebody"))
+        else:
+            done = Attended("timeout", RINGS_OUT)
+        tell(run, queue, done)
+        await leg.pass_time(done.waited + done.duration)
+        return done
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class SimulatedConferences(Conferences):
+    """A conference with nobody else in it, which is left after a while."""
+
+    __slots__ = ("_leg",)
+
+    def __init__(self, leg: SimulatedLeg) -> None:
+        super().__init__(self, _nothing_is_mixed, leg.clock)
+        self._leg = leg
+
+    def conference(self, reference: str, customer_id: UUID) -> Conference | None:
+        """One of that name."""
+        return Conference(named_id("conference", reference), NIL, reference)
+
+    async def attend(
+        self, conference: Conference, call: CallLeg, call_id: str, source: str, joined: Callable[[int], None]
+    ) -> Ended:
+        """The caller's seconds of talk."""
+        if not call.answered:
+            call.answer()
+        self._leg.told(f"joined, for {self._leg.talk:.1f} s (nobody is there)")
+        joined(1)
+        await self._leg.pass_time(self._leg.talk)
+        return "left"
+
+
+async def _nothing_is_mixed() -> Any:
+    raise NotImplementedError("nothing sounds")
