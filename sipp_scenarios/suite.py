@@ -139,6 +139,14 @@ CASES = [
         [at(29, calls=10)],
         direct=True,
     ),
+    # transfers
+    Case(
+        "the caller sends the provider on",
+        Caller("uac_sends_on", abroad(91), keys={"target": abroad(92)}),
+        [at(91, "uas_moved"), at(92, "uas_hang_up")],
+    ),
+    Case("a provider may not send the caller on", Caller("uac_hung_up", abroad(93)), [at(93, "uas_refers")]),
+    Case("a flow sends its caller on", Caller("uac_sent_on", "+15550100091", GUEST)),
     # failover
     Case("503, then the next", Caller("uac_call", abroad(30)), [refusing(30, 503), at(31)]),
     Case("404 stops the hunt", Caller("uac_404", abroad(32)), [refusing(32, 404), nobody(33)], direct=True),
