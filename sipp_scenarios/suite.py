@@ -83,6 +83,11 @@ def texting(sender: int, words: str) -> Caller:
     return Caller("uac_message", TEXTED, TRUNK, keys={"sender": abroad(sender), "words": words})
 
 
+def choosing(scenario: str) -> Caller:
+    """A call to the menu whose sales are at 127.0.0.90. Its media, in PCMU, leads nowhere."""
+    return Caller(scenario, "+15550100090", keys={"media_at": "192.0.2.77", "media_to": "40000", "formats": "0"})
+
+
 TEXTED = "+15550100073"
 CHALLENGE = 'WWW-Authenticate: Digest realm="trunk.example", nonce="77ab"'
 CASES = [
@@ -184,6 +189,9 @@ CASES = [
     ),
     Case("a text's 503, then the next", texting(76, "HOURS"), [at(76, "uas_message_503"), at(77, "uas_message_next")]),
     Case("a text's 401 with credentials", texting(78, "HOURS"), [at(78, "uas_message_digest")]),
+    # menus
+    Case("a menu connects who presses 1, by INFO", choosing("uac_ivr_info"), [at(90, "uas_hang_up")]),
+    Case("a menu lets go who presses nothing", choosing("uac_ivr")),
     # races and losses
     Case("200 crosses CANCEL", Caller("uac_cancel_ringing", abroad(59)), [at(59, "uas_crossing")]),
     Case("two answers of a forking proxy", Caller("uac_call_long", abroad(64)), [at(64, "uas_fork")]),

@@ -19,7 +19,7 @@ from typing import Any, Self
 from tests.peers.process import Process, require
 
 RATE = 8000
-"""Samples per second of everything here: G.711."""
+"""Samples per second of what it says."""
 
 Event = dict[str, Any]
 
@@ -44,6 +44,7 @@ jitter_buffer_delay     0-1
 rtp_timeout             0
 module_path             {modules}
 module                  g711.so
+module                  g722.so
 module                  aufile.so
 module                  aubridge.so
 module                  sndfile.so
@@ -250,16 +251,17 @@ def heard_seconds(path: Path, pitch: int) -> float:
     start = data.find(b"data")
     if start < 0:
         return 0.0
+    rate = int.from_bytes(data[24:28], "little")  # of the codec: G.722 has 16000
     octets = data[start + 8 :]  # the length in the header is only right once the file is closed
     samples = struct.unpack(f"<{len(octets) // 2}h", octets[: len(octets) // 2 * 2])
-    size = RATE // 50
+    size = rate // 50
     pieces = range(0, len(samples) - size + 1, size)
-    return sum(_is_tone(samples[at : at + size], pitch) for at in pieces) / 50
+    return sum(_is_tone(samples[at : at + size], pitch, rate) for at in pieces) / 50
 
 
-def _is_tone(samples: tuple[int, ...], pitch: int) -> bool:
+def _is_tone(samples: tuple[int, ...], pitch: int, rate: int) -> bool:
     """Goertzel's algorithm: the power at one frequency, beside the power of all."""
-    turn = 2 * math.cos(2 * math.pi * pitch / RATE)
+    turn = 2 * math.cos(2 * math.pi * pitch / rate)
     last = before = 0.0
     for sample in samples:
         last, before = sample + turn * last - before, last

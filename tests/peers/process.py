@@ -48,8 +48,14 @@ class Process:
     """A program whose standard output and error are collected line by line in `lines`."""
 
     def __init__(
-        self, argv: Sequence[str], *, cwd: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        told: bool = False,
     ) -> None:
+        """`told`: its standard input is ours, for `tell`; otherwise there is none."""
         self.name = os.path.basename(argv[0])  # noqa: PTH119 - an argv is text
         self.lines: list[str] = []
         self._news = threading.Condition()
@@ -58,7 +64,7 @@ class Process:
             argv,
             cwd=cwd,
             env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if told else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # forked children (Kamailio's) are ended with it, by the group of this pid
@@ -78,6 +84,12 @@ class Process:
         """All that it has printed so far."""
         with self._news:
             return "\n".join(self.lines)
+
+    def tell(self, line: str) -> None:
+        """Writes a line to its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
 
     def wait_line(self, pattern: str, timeout: float, *, count: int = 1) -> str:
         """Waits until `count` lines match and returns the last of them; fails with the output when it does not come."""
@@ -115,6 +127,9 @@ class Process:
                 self._process.wait(timeout)
         self._kill_group()
         self._reader.join(5)
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended with a line unread
+                self._process.stdin.close()
         return self._process.returncode
 
     def __enter__(self) -> Self:
