@@ -207,7 +207,8 @@ def test_a_record_follows_the_callers_leg_and_names_whose_call_it_is(run: Run) -
         assert outcome.kind == "answered"
         record, row = engine.record, engine.node.directory.number(OURS)
         assert (record.status, record.hangup_reason, record.ended_ms) == ("progressing", "", None)
-        assert record.answered_ms >= record.ringing_ms + 20
+        # The timers of uvloop count whole milliseconds, and the record rounds to them: 20 may be 18.
+        assert record.answered_ms >= record.ringing_ms + 18
         assert (record.number_id, record.call_flow_id, record.customer_id) == (
             row.id,
             row.call_flow_id,
