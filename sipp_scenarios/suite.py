@@ -181,6 +181,7 @@ CASES = [
     Case("number_format plain", Caller("uac_call", abroad(57)), [at(57, "uas_plain")]),
     # text messages: `Caller` is who texts, `Provider` where the answer goes to
     Case("HOURS is answered", texting(73, "hours"), [at(73, "uas_message")]),
+    Case("the number that is texted is called", Caller("uac_call", TEXTED, GUEST), [at(79)]),
     Case("another text is forwarded", texting(73, "Where is my parcel?"), [at(74, "uas_message_forwarded")]),
     Case(
         "STOP is confirmed and kept",
