@@ -7,6 +7,8 @@ import pytest
 
 from tests.api.conftest import Api
 
+pytestmark = pytest.mark.long  # every operation, attacked in every way
+
 NUL, LONE = "a\x00b", '"\\ud800"'
 DEEP = "[" * 100_000 + "]" * 100_000
 JSON = {"Content-Type": "application/json"}

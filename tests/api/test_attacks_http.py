@@ -16,6 +16,8 @@ from api.methods import Methods
 from tests.api.conftest import Api
 from tests.api.test_attacks import JSON, refused
 
+pytestmark = pytest.mark.long  # slow bodies are what is tested
+
 
 @pytest.mark.parametrize(
     ("path", "status", "reason"),

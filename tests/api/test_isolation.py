@@ -21,6 +21,8 @@ from tests.api.contract import (
     operations,
 )
 
+pytestmark = pytest.mark.long  # every operation between two customers
+
 # Fields of bodies that name something of a customer's, and what they name (a parameter of MAKERS).
 NAMES: Mapping[str, str] = {
     "agent_ids": "agent_id",

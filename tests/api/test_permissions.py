@@ -14,6 +14,8 @@ from store import rows, tables
 from tests.api.conftest import Api, Client
 from tests.api.contract import LADDER, PUBLIC, Operation, ask, body_of, operations
 
+pytestmark = pytest.mark.long  # every operation by everybody
+
 
 @pytest.fixture
 def app(api: Api) -> FastAPI:

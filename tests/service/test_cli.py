@@ -17,6 +17,8 @@ from engine.transport.listeners import ListenError
 from service import cli
 from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
 
+pytestmark = pytest.mark.long  # each test starts the program
+
 DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
 GOOD = "numbers:\n  - {number: '+15551234567'}\nproviders:\n  - {name: a, hostname: a.example, transport: tls}\n"
 BAD = "sip:\n  lisen: []\nnumbers:\n  - {number: 5}\n"

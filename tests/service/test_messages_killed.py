@@ -14,6 +14,8 @@ from tests.service.conftest import Phone, until
 from tests.service.test_kill_nine import api_of, free_port
 from tests.service.test_messages import CLIENT, CUSTOMER, ONE, OURS, Texts
 
+pytestmark = pytest.mark.long  # engines as processes, killed
+
 KEY = "a-key-for-the-admin-of-this-test"
 TAKEN = 20
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long  # engines under load
+
 Run = Callable[..., None]
 CLIENT, GUEST, ONE, TWO = "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
 OURS, ECHO, FOREIGN = "+15551234567", "+899100000001", "+821012345678"

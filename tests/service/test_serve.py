@@ -16,6 +16,8 @@ import yaml
 from service import cli
 from tests.peers.process import Process
 
+pytestmark = pytest.mark.long  # each test starts an engine of its own as a process
+
 ROOT = Path(__file__).parents[2]
 OURS = "+15551234567"
 

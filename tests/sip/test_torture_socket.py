@@ -20,6 +20,8 @@ from engine.user_agent import AgentSettings, UserAgent
 from tests.sip.torture import DROP, RFC4475, RFC5118
 from tests.sip.wire import in_chunks, request, rfc4475, rfc5118, status_of
 
+pytestmark = pytest.mark.long  # every message of two corpora through a socket, twice
+
 T1 = 0.01  # s: 64*T1 is 0.64 s
 WAIT = 10.0  # s: longer than anything here takes
 # An address of the loopback for this process alone: without rport, responses go to the port in Via, so it must be free.
