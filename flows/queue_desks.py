@@ -47,13 +47,14 @@ class Desk:
 class Desks:
     """All of them. `freed` is called when one has become free."""
 
-    __slots__ = ("_board", "_desks", "_freed", "_random")
+    __slots__ = ("_board", "_closed", "_desks", "_freed", "_random")
 
     def __init__(self, board: AgentBoard, freed: Callable[[], None], dice: random.Random) -> None:
         self._board = board
         self._desks: dict[UUID, Desk] = {}
         self._freed = freed
         self._random = dice
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._desks)
@@ -67,7 +68,7 @@ class Desks:
         """The desks that are to be rung for the next caller of a queue; from now on they are taken. Empty where nobody
         is free."""
         free = [agent for agent in agents if agent.status == "available" and self.state(agent.id) == "free"]
-        if not free:
+        if not free or self._closed:
             return []
         if queue.routing_method != "ring_all":
             free = [self._next(queue, free)]
@@ -128,7 +129,7 @@ class Desks:
         self._board.release(desk.agent.id)
 
     def _later(self, desk: Desk, seconds: float) -> None:
-        if seconds <= 0:
+        if seconds <= 0 or self._closed:
             self.turn(desk, "over")
         else:
             desk.timer = asyncio.get_running_loop().call_later(seconds, self.turn, desk, "over")
@@ -150,7 +151,8 @@ class Desks:
             self._board.hold(agent_id)
 
     def close(self) -> None:
-        """Nobody is waited for any more."""
+        """Nobody is rung or waited for any more."""
+        self._closed = True
         for desk in self._desks.values():
             if desk.timer is not None:
                 desk.timer.cancel()

@@ -506,6 +506,40 @@ def test_an_agent_ends_its_wrap_up_by_saying_that_it_is_available(hall: Hall) ->
     hall.go(scene())
 
 
+def test_an_agent_that_is_deleted_during_its_talk_is_forgotten_afterwards(hall: Hall) -> None:
+    async def scene() -> None:
+        hall.board.hire("ann")
+        caller = hall.call()
+        await asyncio.sleep(1)
+        hall.queues.agent_changed(agent_id("ann"), "")
+        hall.board.agents[agent_id("ann")] = replace(hall.board.agents[agent_id("ann")], addresses=())
+        await asyncio.sleep(1)
+        assert hall.leg("ann").ended_at is None and len(hall.queues._desks) == 1
+        hall.leg("ann").end("remote", 200)
+        await caller.flow
+        assert len(hall.queues._desks) == 0
+
+    hall.go(scene())
+
+
+def test_an_engine_that_stops_rings_nobody_any_more(hall: Hall) -> None:
+    async def scene() -> None:
+        hall.describe(wrap_up_timeout=60.0)
+        hall.board.hire("ann")
+        first, second = hall.call("first"), hall.call("second")
+        await asyncio.sleep(1)
+        assert first.bridged and second.playing
+        hall.queues.close()
+        first.end("local", 200)
+        await first.flow
+        await asyncio.sleep(100)
+        assert hall.rung() == ["ann"] and hall.board.status("ann") == "available"
+        second.end("local", 200)
+        await second.flow
+
+    hall.go(scene())
+
+
 def test_an_agent_that_another_engine_rings_is_left_to_it(hall: Hall) -> None:
     async def scene() -> None:
         hall.describe(routing_method="longest_idle")

@@ -64,13 +64,13 @@ async def store_row(engine: Any, table: sa.Table, kind: str, values: dict[str, A
     return identifier
 
 
-async def number_for(engine: Any, actions: list[dict[str, Any]]) -> None:
+async def number_for(engine: Any, actions: list[dict[str, Any]], media: str = "") -> None:
     from routing.models import Number
     from store.content import number_row
 
     listed = [{"id": str(uuid4()), "next_id": "", "option": {}} | action for action in actions]
     async with engine.node.storage.store.write() as transaction:
-        flow = await rows.insert(transaction, tables.flows, {"name": "joins", "actions": listed})
+        flow = await rows.insert(transaction, tables.flows, {"name": "joins", "actions": listed, "media": media})
         transaction.changed("flow", flow["id"])
         row = number_row(Number(number=NUMBER, call_flow_id=flow["id"], id=uuid4()))
         await rows.insert(transaction, tables.numbers, row)
@@ -178,6 +178,37 @@ def test_an_agent_that_goes_away_rings_no_more_and_a_caller_that_goes_frees_it(r
         await becomes(engine, bob, "available")
         await engine.quiet()
         assert engine.record.notes[0].startswith("queue desk: abandoned after ")
+
+    run(test)
+
+
+@pytest.mark.parametrize("media", ["", "anchor"])
+def test_the_two_hear_each_other_and_the_caller_comes_back_when_the_time_to_talk_is_up(run: Run, media: str) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")
+        agents: list[Ear] = []
+
+        async def answers(call: Any) -> None:
+            call.answer()
+            agents.append(await says(call, 1300))
+            await call.wait_ended()
+
+        caller, desk = await bench.phone(CALLERS[0]), await bench.phone(AGENTS[0], does=answers)
+        ann = await hire(engine, "ann", desk)
+        await queue_of(engine, ann, service_timeout=1500)
+        play = {"type": "play", "option": {"sources": ["tone:900"]}}
+        await number_for(engine, [*JOIN_QUEUE, play], media)
+        leg, _ = await caller.call(engine.address, NUMBER)
+        ear = await says(leg, 500)
+        await bench.until(lambda: ear.height(1300) > 3000, "the caller hears the agent")
+        await bench.until(lambda: agents[0].height(500) > 3000, "the agent hears the caller")
+        if media:
+            assert len(engine.node.agent.relays.relays) == 1
+        await bench.until(lambda: desk.calls[0].ended, "the end of the talk")
+        await bench.until(lambda: ear.height(900) > 3000 and ear.height(1300) < 300, "what the flow plays")
+        leg.hangup()
+        await engine.quiet()
+        assert engine.record.notes[0].endswith("talked 2 s with ann")
 
     run(test)
 
