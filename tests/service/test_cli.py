@@ -204,8 +204,8 @@ def test_help_and_version_are_done(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_call_hands_its_options_to_the_softphone(orders: list[Any]) -> None:
     assert cli.main(["call", "+15551234567", "--via", "127.0.0.1:5060"]) == 0
-    words = "call 5 --via h:1 --from 6 --user u --password p --digits 1,# --dtmf info --duration 2 --timeout 3 --transport tcp"
-    assert cli.main([*words.split(), "--header", "X-A: b: c", "--header", "X-D:"]) == 0
+    words = "call 5 --via h:1 --from 6 --user u --password p --digits 1,# --dtmf info --duration 2 --timeout 3"
+    assert cli.main([*words.split(), "--transport", "tcp", "--header", "X-A: b: c", "--header", "X-D:"]) == 0
     assert orders == [
         CallOrder("+15551234567", "127.0.0.1:5060", headers=[]),
         CallOrder("5", "h:1", "6", "u", "p", "1,#", 2.0, 3.0, "tcp", [("X-A", "b: c"), ("X-D", "")], "info"),
