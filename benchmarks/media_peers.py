@@ -103,14 +103,14 @@ class Relayed:
 
 
 def relayed(name: str, calls: int, seconds: float) -> Relayed:
-    """The engine's own relay ("trunkline"), the same with a recording ("trunkline, recorded"), or "rtpengine"."""
+    """The engine's own relay ("trunkline"), the same with "both sides decoded" as for a recording, or "rtpengine"."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     drops = proc.udp_drops()
     if name == "rtpengine":
         sent, arrived, used = _through_rtpengine(calls, seconds)
     else:
-        sent, arrived, used = relay.measure(calls, seconds, recorded=name.endswith("recorded"))
+        sent, arrived, used = relay.measure(calls, seconds, recorded=name.endswith("decoded"))
     found = Relayed(name, calls, seconds, sent, sent - arrived, used / seconds / calls, proc.udp_drops() - drops)
     if found.lost:
         found.faults.append(f"{found.lost} packets lost")
