@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,9 +37,17 @@ OF_THIRD = ANSWER.replace(b"10.0.0.2", b"10.0.0.5").replace(b"4000", b"5555")
 KEY = "Content-Type: application/dtmf-relay\r\n"
 
 
-class Silent:
+class Log:
+    """Keeps the errors: there are to be none."""
+
+    def __init__(self) -> None:
+        self.errors: list[Any] = []
+
     def __getattr__(self, _level: str) -> Any:
         return lambda *_, **__: None
+
+    def error(self, event: str, **values: Any) -> None:
+        self.errors.append((event, values))
 
 
 class Phone(Peer):
@@ -109,18 +119,19 @@ class World:
         self.carrier = carrier
         self.records: list[CallRecord] = []
         self.agent = start_agent(self.air, lambda call: self.intake(call), patch)
+        self.log = self.agent.log = Log()
         self.env = FlowEnvironment(
             agent=self.agent,
             router=Router(directory, self.board, settings),
             directory=directory,
             routing=settings,
             flows=read_library([{"name": name, "actions": actions} for name, actions in flows.items()]),
-            log=Silent(),
+            log=self.log,
             clock=self.agent.now,
             wall=lambda: 1.7e9,
         )
         self.env.calls.observers.append(self)  # type: ignore[arg-type]
-        self.intake = Intake(directory, settings, self.env, Silent(), {})
+        self.intake = Intake(directory, settings, self.env, self.log, {})
         self.env.transfers = Referrers(self.intake, policy)
         self.a = Phone(self.air, CALLER, OFFER)
         self.b = Phone(self.air, CALLEE, ANSWER)
@@ -170,6 +181,7 @@ class World:
 
     def over(self) -> bool:
         self.air.run(40)
+        assert self.log.errors == []
         agent = self.agent
         left: list[Any] = [agent.calls, agent.incoming, agent._tasks, agent.endpoint.sessions, agent.endpoint.dialogs]
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
@@ -185,6 +197,13 @@ class World:
 
 def _connect(uri: str) -> dict[str, Any]:
     return {"type": "connect", "option": {"destinations": [{"type": "sip", "target": uri}]}}
+
+
+@pytest.fixture(autouse=True)
+def _loops_closed() -> Iterator[None]:
+    yield
+    while Air.opened:
+        Air.opened.pop().close()
 
 
 @pytest.fixture
@@ -556,3 +575,43 @@ def test_the_end_of_the_engine_ends_a_transfer(world: World) -> None:
 
     world.air.until(stop())
     assert not world.agent.calls and not world.agent._tasks
+
+
+# ---- whatever happens when
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_transfers_and_hangups_at_any_time_leave_nothing(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    dice = random.Random(seed)
+    world = World(monkeypatch).talking()
+    phones = [world.a, world.b]
+    for phone in (world.c, world.d):
+        phone.by_itself = {"BYE", "NOTIFY", "CANCEL", "INFO"}
+    for _ in range(dice.randint(2, 8)):
+        step = dice.choice(("refer", "refer", "answer", "answer", "refuse", "ring", "bye", "wait"))
+        phone = dice.choice(phones)
+        target = dice.choice((world.c, world.d))
+        asked = [request for request in target.requests("INVITE") if not request.to_tag]
+        if step == "refer":
+            target_number = dice.choice((FOREIGN, AWAY, OTHER, "nobody"))
+            phone.request("REFER", f"Refer-To: <sip:{target_number}@{ENGINE}>\r\n")
+        elif step == "bye":
+            phone.request("BYE")
+        elif asked and step in ("answer", "refuse", "ring"):
+            status = {"answer": 200, "refuse": 486, "ring": 180}[step]
+            target.reply(status, target.body if status == 200 else b"")
+            if status == 200 and target not in phones:
+                phones.append(target)
+        world.wait(dice.choice((0.0005, 0.0015, 0.003, 0.05, 4.0)))
+    for phone in phones:
+        phone.request("BYE")
+    world.wait(1)
+    for target in (world.c, world.d):
+        if target.requests("CANCEL"):
+            target.reply(487)
+    world.air.run(100)
+    for phone in (*phones, world.c, world.d):
+        phone.request("BYE")
+    assert world.over()
+    assert len({record.id for record in world.records}) == len(world.records)
+    assert all(record.status == "hangup" and record.ended_ms is not None for record in world.records)
