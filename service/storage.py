@@ -65,7 +65,7 @@ class Storage:
     async def start(self, configuration: Configuration, python: Mapping[str, PythonFlow]) -> Merge:
         """Write what the file declares, read everything, and begin to follow. Raises StoreError."""
         try:
-            await self.life.start()
+            await self.life.start(given=bool(configuration.settings.node_name))
             merged = await self._merge(configuration)
             await self._tell_of_other_files(configuration)
             self._shelf.use_python(python)

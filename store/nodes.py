@@ -1,8 +1,11 @@
 """This process among those on one store: its row, and the heartbeat that says it is alive."""
 
 import asyncio
+import os
+import socket
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -11,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store import rows
 from store.engines import StoreError
+from store.rows import Executor
 from store.store import Store
 from store.tables import nodes
 
@@ -35,14 +39,43 @@ class NodeLife:
         self.id: UUID = uuid4()
         self.name = name
 
-    async def start(self) -> None:
-        """Make the row, and begin to give signs of life. Raises StoreError, or SQLAlchemy's DBAPIError."""
+    async def start(self, *, given: bool = False) -> None:
+        """Make the row, and begin to give signs of life. Raises StoreError, or SQLAlchemy's DBAPIError.
+
+        given: The name was chosen by somebody, so that two engines may have it: StoreError while another of that name
+            runs. This one would take the other's calls for left open by an earlier run, and close them. (A name that
+            is made of a listener's address is as unique as that.)
+        """
+        process = f"{socket.gethostname()[:255]} (process {os.getpid()})"
         async with self._store.write() as transaction:
-            values = {"id": self.id, "name": self.name, "tm_create": transaction.now, "tm_seen": transaction.now}
+            values = {"id": self.id, "name": self.name, "process": process}
+            values |= {"tm_create": transaction.now, "tm_seen": transaction.now}
+            earlier = await self._unended(transaction) if given else {}
             await rows.insert(transaction, nodes, values)
             # The feed remembers where it is by a row of `changes`: from here on there is one.
             transaction.changed("node", self.id)
         self._task = asyncio.get_running_loop().create_task(self._beat(), name="heartbeat")
+        await self._outlive({node: found for node, found in earlier.items() if not _is_over(found[0])})
+
+    async def _unended(self, executor: Executor) -> dict[UUID, tuple[str, datetime]]:
+        """Others of this name that did not end by themselves, and may live: process, last sign of life."""
+        recently = nodes.c.tm_seen >= self._store.clock() - SILENCE
+        query = sa.select(nodes).where(
+            nodes.c.name == self.name, nodes.c.process != "", recently, nodes.c.id != self.id
+        )
+        return {row.id: (row.process, row.tm_seen) for row in await executor.execute(query)}
+
+    async def _outlive(self, earlier: Mapping[UUID, tuple[str, datetime]]) -> None:
+        """Wait for another sign of life of these for as long as one takes to come. Raises StoreError where it does."""
+        end = asyncio.get_running_loop().time() + 2 * self._every
+        while earlier and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(self._every / 5)
+            async with self._store.read() as connection:
+                now = await self._unended(connection)
+            for node, (process, seen) in now.items():
+                if node in earlier and seen != earlier[node][1]:
+                    problem = f"an engine with the node_name {self.name} runs already, on {process}"
+                    raise StoreError(f"{self._store.url}: {problem}; give each a name of its own, or end that one")
 
     async def alone(self) -> bool:
         """Whether no other node has given a sign of life lately. Raises StoreError, or SQLAlchemy's DBAPIError."""
@@ -59,7 +92,7 @@ class NodeLife:
         self._task = None
         with suppress(StoreError, SQLAlchemyError, OSError, TimeoutError):
             async with asyncio.timeout(self._every):
-                await self._seen()
+                await self._seen(process="")
 
     async def _beat(self) -> None:
         while True:
@@ -68,6 +101,21 @@ class NodeLife:
             with suppress(StoreError, SQLAlchemyError, OSError):
                 await self._seen()
 
-    async def _seen(self) -> None:
+    async def _seen(self, **more: str) -> None:
         async with self._store.write() as transaction:
-            await transaction.execute(sa.update(nodes).where(nodes.c.id == self.id).values(tm_seen=transaction.now))
+            values = more | {"tm_seen": transaction.now}
+            await transaction.execute(sa.update(nodes).where(nodes.c.id == self.id).values(values))
+
+
+def _is_over(process: str) -> bool:
+    """Whether this process is known to have ended: of this host, and not there any more."""
+    host, _, number = process.removesuffix(")").partition(" (process ")
+    if host != socket.gethostname()[:255]:
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it is there, and somebody else's
+    return False

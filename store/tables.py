@@ -466,7 +466,9 @@ nodes = sa.Table(
     metadata,
     identity(),
     text("name", 255),
+    text("process", 300),
     sa.Column("tm_create", UtcTime, nullable=False),
     sa.Column("tm_seen", UtcTime, nullable=False),
 )
-"""Processes on this database: one row for each start, with a heartbeat. What a dead one left open is closed."""
+"""Processes on this database: one row for each start, with a heartbeat. What a dead one left open is closed. `process`:
+its host and number, "" for one that has ended by itself."""

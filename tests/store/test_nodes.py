@@ -1,0 +1,75 @@
+"""Two engines with one name on one store: the second finds the first alive, and an earlier run dead."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+import sqlalchemy as sa
+
+from store import tables
+from store.engines import StoreError
+from store.nodes import NodeLife
+from store.store import Store
+
+OFTEN = 0.05
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    opened = await Store.open(store_url)
+    yield opened
+    await opened.close()
+
+
+async def processes(store: Store) -> list[str]:
+    async with store.read() as connection:
+        return list((await connection.execute(sa.select(tables.nodes.c.process))).scalars())
+
+
+def one_that_is_over() -> int:
+    """The number of a process that there was."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
+
+
+async def called(store: Store, process: str) -> None:
+    """The node that there is, as if it ran there."""
+    async with store.write() as transaction:
+        await transaction.execute(sa.update(tables.nodes).values(process=process))
+
+
+async def test_a_name_that_a_living_engine_has_is_refused(store: Store) -> None:
+    first, second = NodeLife(store, "sip1", every=OFTEN), NodeLife(store, "sip1", every=OFTEN)
+    await first.start(given=True)
+    await called(store, "another.example (process 7)")
+    with pytest.raises(StoreError, match=r"node_name sip1 runs already, on another.example \(process 7\); give each"):
+        await second.start(given=True)
+    await second.close()
+    other = NodeLife(store, "sip2", every=OFTEN)
+    await other.start(given=True)
+    await other.close()
+    await first.close()
+
+
+async def test_one_that_fell_silent_elsewhere_is_waited_for_and_no_longer(store: Store) -> None:
+    first, second = NodeLife(store, "sip1", every=1e6), NodeLife(store, "sip1", every=OFTEN)
+    await first.start()
+    await called(store, "another.example (process 7)")
+    await second.start(given=True)
+    await second.close()
+    await first.close()
+
+
+@pytest.mark.parametrize("ended", ["by itself", "killed"])
+async def test_an_earlier_run_that_is_over_is_not_waited_for(store: Store, ended: str) -> None:
+    first = NodeLife(store, "sip1", every=OFTEN)
+    await first.start(given=True)
+    await first.close()
+    assert await processes(store) == [""]
+    if ended == "killed":
+        await called(store, f"{socket.gethostname()} (process {one_that_is_over()})")
+    second = NodeLife(store, "sip1", every=1e6)  # a wait would be for a week
+    await second.start(given=True)
+    await second.close()
