@@ -1,7 +1,9 @@
 """A node's name says whose calls are its own earlier runs': two engines that run never take each other for dead."""
 
+import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,18 +11,16 @@ import sqlalchemy as sa
 
 from config.loading import load
 from engine.transport.listeners import ListenError
+from service import storage
 from service.node import Node, python_flow_names
 from store import tables
+from store.engines import StoreError
+from store.nodes import NodeLife
 
 Run = Callable[..., None]
 CLIENT, OURS = "127.0.0.11", "+15551234567"
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+# Of this process alone, and below the ports that the system gives away: nobody takes it between a look and its use.
+OWN = f"127.79.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}:15060"
 
 
 async def column(node: Any, wanted: sa.Column[Any]) -> list[Any]:
@@ -50,7 +50,7 @@ async def still_up(bench: Any, engine: Any, leg: Any) -> None:
 
 def test_an_engine_that_is_started_twice_leaves_the_calls_of_the_first_alone(run: Run, store_url: str) -> None:
     async def test(bench: Any) -> None:
-        listen = [f"udp://127.0.0.1:{free_port()}"]
+        listen = [f"udp://{OWN}"]
         engine = await bench.engine(store=store_url, sip={"listen": listen})
         leg = await with_a_call(bench, engine)
         again = Node(load(engine.path, environ={}, python_flows=python_flow_names))
@@ -75,9 +75,22 @@ def test_engines_on_ports_that_the_system_chose_are_two_nodes(run: Run, store_ur
 
 def test_the_name_is_that_of_the_first_address_that_stays(run: Run, store_url: str) -> None:
     async def test(bench: Any) -> None:
-        port = free_port()
-        listen = ["udp://127.0.0.1:0", f"tcp://127.0.0.1:{port}"]
+        listen = ["udp://127.0.0.1:0", f"tcp://{OWN}"]
         engine = await bench.engine(store=store_url, sip={"listen": listen})
-        assert engine.node.storage.life.name == f"{socket.gethostname()}/127.0.0.1:{port}"
+        assert engine.node.storage.life.name == f"{socket.gethostname()}/{OWN}"
+
+    run(test)
+
+
+def test_a_name_that_was_given_is_one_engines_at_a_time(run: Run, store_url: str) -> None:
+    async def test(bench: Any) -> None:
+        bench.patch.setattr(storage, "NodeLife", partial(NodeLife, every=0.05))
+        engine = await bench.engine(store=store_url, node_name="sip1")
+        leg = await with_a_call(bench, engine)
+        again = Node(load(engine.path, environ={}, python_flows=python_flow_names))
+        with pytest.raises(StoreError, match="an engine with the node_name sip1 runs already"):
+            await again.start()
+        await again.close()
+        await still_up(bench, engine, leg)
 
     run(test)
