@@ -21,7 +21,7 @@ KINDS = {
     "customer_id": "customer",
     "flow_id": "flow",
     "call_flow_id": "flow",
-    "message_flow_id": "flow",
+    "message_flow_id": "texts",
     "on_complete_flow_id": "flow",
     "overflow_flow_id": "flow",
 }

@@ -107,17 +107,19 @@ def _furnish(live: LiveApi) -> dict[str, str]:
         provider = post("/providers", name="trunk", hostname="127.0.0.1:9")["id"]
         post("/routes", provider_id=provider, target="all")
         flow = post("/flows", actions=[{"type": "answer"}])["id"]
-        post("/numbers", number="+899100000001", call_flow_id=flow)
+        texts = post("/flows", actions=[{"type": "message_send", "option": {"text": "We are open."}}])["id"]
+        post("/numbers", number="+899100000001", call_flow_id=flow, message_flow_id=texts)
         queue = post("/queues", name="sales")["id"]
         conference = post("/conferences", name="all hands")["id"]
         post("/webhooks", uri="https://example.com/hook")
         source, destination = {"type": "tel", "target": "+15551234567"}, {"type": "tel", "target": "+821012345678"}
         post("/providercalls", provider_id=provider, source=source, destinations=[destination], flow_id=flow)
-    live.run(_declare(live.api, provider, flow))
+    live.run(_declare(live.api, provider, flow, texts))
     root = live.api.root
     return {
         "provider": provider,
         "flow": flow,
+        "texts": texts,
         "queue": queue,
         "conference": conference,
         "customer": str(root.customer_id),
@@ -125,8 +127,9 @@ def _furnish(live: LiveApi) -> dict[str, str]:
     }
 
 
-async def _declare(api: Api, provider: str, flow: str) -> None:
+async def _declare(api: Api, provider: str, *flows: str) -> None:
     """So that no request deletes what others name."""
     async with api.store.write() as transaction:
-        for table, identifier in ((tables.providers, provider), (tables.flows, flow)):
+        declared = [(tables.providers, provider), *((tables.flows, flow) for flow in flows)]
+        for table, identifier in declared:
             await rows.update(transaction, table, UUID(identifier), {"declared_in": "trunkline.toml"})
