@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 import phonenumbers
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from engine.sound.national import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
 from routing.addresses import parse_network
@@ -272,6 +273,8 @@ class RetentionSettings(_Section):
     """Calls that have ended, with their attempts; messages."""
     events: Seconds = Field(default=7 * 86400.0, ge=0)
     """Events, and their deliveries to webhooks."""
+    recordings: Seconds = Field(default=0.0, ge=0)
+    """Recordings that are over: their rows, and their files in `media.recordings`."""
 
 
 class WebhookSettings(_Section):
@@ -304,6 +307,8 @@ class MediaSettings(_Section):
     """A folder of piper's voices (.onnx files); "" speaks with espeak-ng alone."""
     recordings: str = "./recordings"
     """The folder that recordings are written to. A relative path counts from the configuration file."""
+    national: str = "us"
+    """The country (ISO 3166) whose tones are meant by `tone:ringback`, `tone:busy` and so on, where none is named."""
     rtpengines: list[str] = []
     """The ng addresses (HOST:PORT) of rtpengines that anchored calls send their media through; none: this process."""
 
@@ -314,6 +319,14 @@ class MediaSettings(_Section):
             if names.count(name) > 1:
                 raise ValueError(f"{name!r} is listed twice; keep one")
         return names
+
+    @field_validator("national")
+    @classmethod
+    def _known_tones(cls, country: str) -> str:
+        found = country.lower()
+        if found not in TONES:
+            raise ValueError(f"the tones of {country!r} are not known; write one of {', '.join(sorted(TONES))}")
+        return found
 
     @field_validator("rtpengines")
     @classmethod

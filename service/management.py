@@ -65,7 +65,13 @@ class Management:
         )
         self.webhooks = WebhookSender(storage.store, node.env, storage.bell, PLATFORM, node.log)
         self.lag = LoopLag(self.metrics.lag)
-        self.upkeep = Upkeep(storage.store, storage.life, self._settings.retention, node.log)
+        self.upkeep = Upkeep(
+            storage.store,
+            storage.life,
+            self._settings.retention,
+            node.log,
+            node.env.recordings.folder if node.env.recordings is not None else None,
+        )
         self.server: ApiServer | None = None
         self.made_up_key = ""
         self._waiting_deliveries = 0
@@ -95,6 +101,7 @@ class Management:
             await self.upkeep.recover(starting=True)
         except SQLAlchemyError as error:
             raise self._unusable(error) from error
+        await self.upkeep.sweep()
         self.upkeep.start()
         self.webhooks.start()
         if self._settings.sip.probe_interval:

@@ -16,7 +16,14 @@ from flows.recordings import Recorder, Recordings
 def sound_library(media: MediaSettings, beside: Path, fetch: Fetch | None = None) -> SoundLibrary:
     """The sounds. `beside` is the folder of the configuration file; `fetch` gets what is on the web (None: nothing)."""
     spoken = voices(str(beside / media.voices) if media.voices else "")
-    return SoundLibrary(beside / media.sounds, media.largest_sound, media.cache, fetch=fetch, voices=spoken)
+    return SoundLibrary(
+        beside / media.sounds,
+        media.largest_sound,
+        media.cache,
+        fetch=fetch,
+        voices=spoken,
+        national=media.national,
+    )
 
 
 def recordings(media: MediaSettings, beside: Path, env: FlowEnvironment) -> Recordings:

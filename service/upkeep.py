@@ -1,14 +1,17 @@
 """What a store needs now and then: calls of dead nodes closed, and what has become old deleted."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
 from flows.contracts import Log
+from service.recordings import sweep
 from store import messages
 from store.engines import StoreError, reason
 from store.nodes import NodeLife
@@ -24,11 +27,15 @@ PRUNE_EVERY: Final = 3600.0  # s
 class Upkeep:
     """Two tasks, which a store that does not answer only delays."""
 
-    def __init__(self, store: Store, life: NodeLife, retention: RetentionSettings, log: Log) -> None:
+    def __init__(
+        self, store: Store, life: NodeLife, retention: RetentionSettings, log: Log, recordings: Path | None = None
+    ) -> None:
+        """`recordings`: the folder of this node's recordings, where it has any."""
         self._store = store
         self._life = life
         self._retention = retention
         self._log = log
+        self._recordings = recordings
         self._tasks: list[asyncio.Task[None]] = []
 
     async def recover(self, *, starting: bool = False) -> None:
@@ -51,9 +58,20 @@ class Upkeep:
     async def prune(self) -> None:
         """Delete what is older than the settings say. Raises StoreError, or SQLAlchemy's errors."""
         keep = self._retention
-        done = await prune(self._store, calls_for=keep.calls, events_for=keep.events)
+        await self.sweep()
+        done = await prune(self._store, calls_for=keep.calls, events_for=keep.events, recordings_for=keep.recordings)
         if done:
             self._log.info("old rows are deleted", **asdict(done))
+
+    async def sweep(self) -> None:
+        """Delete files of recordings that are older than the settings say, and what was left half written."""
+        if self._recordings is None:
+            return
+        done = await asyncio.to_thread(sweep, self._recordings, self._retention.recordings, time.time())
+        if done.old:
+            self._log.info("old recordings are deleted", files=done.old)
+        if done.abandoned:
+            self._log.warning("recordings that a killed process left half written are deleted", files=done.abandoned)
 
     def start(self) -> None:
         """Begin to do both now and then."""

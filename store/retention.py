@@ -12,7 +12,18 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from store.store import Store, Transaction
-from store.tables import attempts, calls, deliveries, events, flows, groupcalls, idempotency, messages, nodes
+from store.tables import (
+    attempts,
+    calls,
+    deliveries,
+    events,
+    flows,
+    groupcalls,
+    idempotency,
+    messages,
+    nodes,
+    recordings,
+)
 from store.temporary_flows import TEMPORARY
 
 BATCH: Final = 2_000
@@ -34,6 +45,7 @@ class Pruned:
     flows: int = 0
     events: int = 0
     deliveries: int = 0
+    recordings: int = 0
     idempotency: int = 0
     nodes: int = 0
 
@@ -42,11 +54,18 @@ class Pruned:
 
 
 async def prune(
-    store: Store, *, calls_for: float, events_for: float, batch: int = BATCH, pause: float = PAUSE
+    store: Store,
+    *,
+    calls_for: float,
+    events_for: float,
+    recordings_for: float = 0.0,
+    batch: int = BATCH,
+    pause: float = PAUSE,
 ) -> Pruned:
     """Delete what is older than these seconds (0: keep it for ever): calls that are over with their attempts,
-    groupcalls, messages and temporary flows, events with their deliveries. Answers to repeated requests are kept for a
-    day, and nodes that are gone, once none of their calls is open."""
+    groupcalls, messages and temporary flows, events with their deliveries, recordings that are over (their files
+    are their nodes' to delete). Answers to repeated requests are kept for a day, and nodes that are gone, once none of
+    their calls is open."""
     now = store.clock()
     done = Pruned()
     sweep = _Sweep(store, batch, pause)
@@ -60,6 +79,9 @@ async def prune(
         before = now - timedelta(seconds=events_for)
         done.deliveries = await sweep.rows(deliveries, deliveries.c.tm_create < before)
         done.events = await sweep.rows(events, events.c.tm_create < before)
+    if recordings_for:
+        before = now - timedelta(seconds=recordings_for)
+        done.recordings = await sweep.rows(recordings, recordings.c.tm_end < before)
     done.idempotency = await sweep.rows(idempotency, idempotency.c.tm_create < now - IDEMPOTENCY)
     still_open = sa.exists().where(calls.c.node_id == nodes.c.id, calls.c.tm_hangup.is_(None))
     done.nodes = await sweep.rows(nodes, nodes.c.tm_seen < now - NODES, ~still_open)

@@ -1,12 +1,15 @@
 """`media.*` of the configuration reaches the calls, and what went through them reaches their records."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.settings import MediaSettings
 from engine.media import upkeep
 from engine.outgoing_call import DialSpec
+from service.sounds import sound_library
 from tests.media.fake_plane import Tape
 from tests.service.conftest import CLIENT, OURS, Run
 
@@ -34,3 +37,13 @@ def test_codecs_and_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert engine.node.agent.settings.inband_digits == "never"
 
     run(test)
+
+
+async def test_the_country_of_tones_that_name_none(tmp_path: Path) -> None:
+    for country, cadence in (("us", 1.0), ("DE", 0.96)):
+        sounds = sound_library(MediaSettings(national=country), tmp_path)
+        assert (await sounds.load("tone:busy*1")).seconds == pytest.approx(cadence)
+        assert (await sounds.load("tone:busy/us*1")).seconds == pytest.approx(1.0)
+        await sounds.close()
+    with pytest.raises(ValueError, match="the tones of 'atlantis' are not known; write one of at, au"):
+        MediaSettings(national="atlantis")

@@ -119,3 +119,15 @@ async def test_a_write_gets_its_turn_between_two_batches(store_url: str) -> None
         assert len(await table(store, tables.calls)) > 1  # it was not the pruning's end that was waited for
         assert (await pruning).calls == 60
         assert len(await table(store, tables.calls)) == 1
+
+
+async def test_recordings_that_are_over(store_url: str) -> None:
+    async with opened(store_url) as store:
+        async with store.write() as transaction:
+            for status, ended in (("ended", OLD), ("failed", OLD), ("ended", YOUNG), ("recording", None)):
+                row = {"status": status, "tm_start": OLD, "tm_end": ended, "tm_create": OLD}
+                await insert(transaction, tables.recordings, row)
+        assert not await pruned(store)
+        assert await prune(store, calls_for=0, events_for=0, recordings_for=5 * DAY) == Pruned(recordings=2)
+        left = {(row["status"], row["tm_end"]) for row in await table(store, tables.recordings)}
+        assert left == {("ended", YOUNG), ("recording", None)}
