@@ -99,7 +99,7 @@ class Page:
             "spoilt by",
         ]
         rows = [
-            [one.program, one.calls, _percent(one.share), f"{one.share * one.seconds * one.calls * 1e6 / max(one.sent, 1):.1f}", one.sent,
+            [one.program, one.calls, _percent(one.share), f"{one.packet_us:.1f}", one.sent,
              f"{one.lost} / {one.drops}", _spoilt(one.faults)]
             for one in runs
         ]  # fmt: skip

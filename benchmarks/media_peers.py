@@ -101,6 +101,11 @@ class Relayed:
     drops: int
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def packet_us(self) -> float:
+        """Microseconds of CPU for a packet that was sent."""
+        return self.share * self.seconds * self.calls * 1e6 / max(self.sent, 1)
+
 
 def relayed(name: str, calls: int, seconds: float) -> Relayed:
     """The engine's own relay ("trunkline"), the same with "both sides decoded" as for a recording, or "rtpengine"."""
