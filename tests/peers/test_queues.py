@@ -110,7 +110,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
         "api": {"listen": API, "admin_key": KEY},
         "store": f"sqlite:///{tmp_path}/office.db",
     }
-    with Engine.start(write_config(tmp_path / "engine", config)) as engine:
+    with Engine.start(write_config(tmp_path / "engine", config), timeout=30) as engine:
         made = Office(engine, Curl(f"http://{API}", KEY), tmp_path)
         wait(lambda: "/v1.0 (documentation" in engine.log, "the API", 15)
         yield made
