@@ -69,7 +69,8 @@ def babble(seconds: float, rate: int = 8000, seed: int = 4) -> Sound:
 def key_tone(key: str, seconds: float, rate: int = 8000) -> Any:
     """The samples of a key as a tone."""
     places = numpy.arange(round(seconds * rate)) * 2 * numpy.pi / rate
-    return (5000 * sum(numpy.sin(places * pitch) for pitch in _TONES[key])).astype(numpy.int16)
+    low, high = _TONES[key]
+    return (5000 * (numpy.sin(places * low) + numpy.sin(places * high))).astype(numpy.int16)
 
 
 def likeness(heard: Sound, prompt: Sound) -> float:
@@ -85,7 +86,7 @@ def pieces_found(heard: Sound, prompt: Sound, piece: float = 0.1, slack: float =
     size = round(piece * heard.rate)
     starts = range(0, len(ours) - size + 1, size)
     found = [_peak(theirs, ours[start : start + size]) for start in starts]
-    places = [place - start for start, (_, place) in zip(starts, found, strict=True)]
+    places = numpy.array([place - start for start, (_, place) in zip(starts, found, strict=True)])
     near = numpy.abs(places - numpy.median(places)) <= slack * heard.rate
     return float(numpy.mean(near & (numpy.array([peak for peak, _ in found]) > 0.9)))
 
