@@ -89,6 +89,9 @@ STATUS_OF: Mapping[str, Status] = {
     "INTERNAL_ERROR": "INTERNAL",
 }
 
+# Seconds for `Retry-After` where waiting alone changes nothing: not one, which would be asked for all day.
+_RETRY_AFTER: Mapping[str, float] = {"VIRTUAL_NUMBER_LIMIT": 3600.0}
+
 # Reasons that are found in a body, a parameter or a path, all of them INVALID_ARGUMENT.
 INVALID: frozenset[str] = frozenset(
     {
@@ -256,7 +259,7 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
 
     @app.exception_handler(RoutingError)
     async def _routing(request: Request, error: RoutingError) -> Response:
-        return respond(request, ApiError(error.reason, str(error)))
+        return respond(request, ApiError(error.reason, str(error), retry_after=_RETRY_AFTER.get(error.reason, 0.0)))
 
     @app.exception_handler(InsufficientBalance)
     async def _unpaid(request: Request, error: InsufficientBalance) -> Response:

@@ -118,7 +118,7 @@ async def delete_provider(services: Use, caller: Who, provider_id: UUID) -> Any:
             counts[word] = (await transaction.execute(query)).scalar_one()
         used = " and ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
         if used:
-            problem = f"{used} still use provider {row['name'] or provider_id}; change or delete them first"
+            problem = f"provider {row['name'] or provider_id} is still used by {used}; change or delete them first"
             raise ApiError("PROVIDER_IN_USE", problem)
 
     return answer(services, await PROVIDERS.delete(services, caller, provider_id, unused))

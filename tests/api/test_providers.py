@@ -63,7 +63,7 @@ async def test_a_provider_in_use_is_not_deleted(api: Api) -> None:
     route = await api.root.post("/v1.0/routes", {"provider_id": made["id"], "target": "+44"})
     error = await api.root.delete(f"/v1.0/providers/{made['id']}", 409)
     assert (error["reason"], error["status"]) == ("PROVIDER_IN_USE", "FAILED_PRECONDITION")
-    assert "1 route " in error["message"]
+    assert f"provider {EXAMPLE['name']} is still used by 1 route;" in error["message"]
     await api.root.delete(f"/v1.0/routes/{route['id']}")
     await api.root.delete(f"/v1.0/providers/{made['id']}")
 
