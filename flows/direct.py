@@ -39,6 +39,7 @@ class DirectAttempt:
     codecs: str = ""
     rate: int = 0
     media: str = ""
+    srtp: str = ""
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flows.post import Post
     from flows.transfers import Referrers
 
-ExtensionResolver = Callable[[Address], str | None]
+ExtensionResolver = Callable[[Address, UUID], str | None]
 HostResolver = Callable[[str, int], Awaitable[list[str]]]
 NumberFetcher = Callable[[str], Awaitable[NumberRow | None]]
 
@@ -53,7 +53,7 @@ class Watch(Protocol):
         """What the action does beyond its result, in words."""
 
 
-def _nobody(_address: Address) -> str | None:
+def _nobody(_address: Address, _customer_id: UUID) -> str | None:
     return None
 
 
@@ -95,7 +95,7 @@ class FlowEnvironment:
         http: One shared client for webhooks; None: this service sends none.
         clock: Monotonic seconds, the engine's clock. `wall`: seconds since 1970.
         utc_now: For conditions on date and time.
-        resolve_extension: The SIP URI at which an extension or an agent can be reached now, None for nobody.
+        resolve_extension: The SIP URI at which an extension or an agent of this customer can be reached, None for nobody.
         resolve_host: Addresses of a webhook's host.
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is none to ask.

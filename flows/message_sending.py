@@ -47,7 +47,9 @@ class Sending:
         if address.type == "tel":
             await self._to_number(message, target)
             return
-        uri: str | None = address.sip_uri if address.type == "sip" else env.resolve_extension(address)
+        uri: str | None = address.sip_uri
+        if address.type != "sip":
+            uri = env.resolve_extension(address, message.customer_id)
         if not uri:
             _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
             return

@@ -312,7 +312,7 @@ def _hunt(
     elif destination.type == "sip":
         uri = destination.sip_uri
     else:
-        uri = env.resolve_extension(destination)
+        uri = env.resolve_extension(destination, customer_id)
         if not uri:
             detail = f"{destination.type} {destination.target!r} is not known or not reachable"
             return _refused(record, 404, "Not Found", detail)

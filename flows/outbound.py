@@ -92,6 +92,7 @@ async def place(
                 ringing,
                 attempt.codecs,
                 anchor or attempt.media,
+                attempt.srtp,
             )
             leg = dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)

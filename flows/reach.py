@@ -73,7 +73,7 @@ async def reach(run: Run, option: ConnectOptions, address: Address, claim: Claim
     env = run.env
     uri: str | None = address.sip_uri
     if address.type != "sip":
-        uri = env.resolve_extension(address)
+        uri = env.resolve_extension(address, run.customer_id)
         if not uri:
             run.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
             return unanswered(404, "Not Found")

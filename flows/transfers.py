@@ -116,7 +116,7 @@ async def _target(run: Run, leg: OutgoingLeg, asked: "TransferRequest", referrer
     meant = dialled(reference.uri, env.routing, env.directory.numbers)
     if meant.kind == "extension" and source.kind == "client":
         address = Address(type="extension", target=meant.text)
-        if env.resolve_extension(address):
+        if env.resolve_extension(address, run.customer_id):
             return address
     verdict = judge(env.directory, env.routing, source, meant)
     if isinstance(verdict, Refuse):

@@ -259,5 +259,5 @@ async def _somewhere(host: str, port: int) -> list[str]:
     return ["192.0.2.1"]
 
 
-def _reachable(address: Address) -> str | None:
+def _reachable(address: Address, _customer_id: UUID) -> str | None:
     return f"sip:{address.target}@simulated.invalid"

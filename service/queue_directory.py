@@ -23,7 +23,7 @@ from store.store import Change, Store
 RETRY: Final = 1.0  # s
 READ_AT_ONCE: Final = 500
 
-_Owned = TypeVar("_Owned", Queue, Conference)
+_Owned = TypeVar("_Owned", Queue, Conference, Agent)
 _TABLES: Final = {"queue": tables.queues, "agent": tables.agents, "conference": tables.conferences}
 
 
@@ -60,6 +60,16 @@ class QueueDirectory:
     def conference(self, reference: str, customer_id: UUID) -> Conference | None:
         """By its id or its name; those of other customers do not exist."""
         return _find(self._conferences, reference, customer_id)
+
+    def reachable(self, address: Address, customer_id: UUID) -> str | None:
+        """Where an agent of the customer, named by its id or its name, is called: its first SIP address. Whether it is
+        free is for queues to ask; who is called by name is called."""
+        if address.type != "agent":
+            return None
+        agent = _find(self._agents, address.target, customer_id)
+        if agent is None or (customer_id.int and agent.customer_id != customer_id):
+            return None
+        return next((one.sip_uri for one in agent.addresses if one.type == "sip"), None)
 
     def agents(self, queue: Queue) -> Sequence[Agent]:
         """Those of the queue that have an address."""

@@ -35,6 +35,7 @@ class Rooms:
         self.board.start()
         env = self._node.env
         env.queues = self.queues
+        env.resolve_extension = self.directory.reachable
         env.conferences = Conferences(self.directory, self._mixer, env.wall)
 
     async def close(self) -> None:

@@ -73,7 +73,7 @@ def _uri(run: Run, target: "Address") -> str:
         return f"sip:{escaped(user)}@{run.call.own_address}"
     if target.type == "sip":
         return target.sip_uri
-    uri = run.env.resolve_extension(target)
+    uri = run.env.resolve_extension(target, run.customer_id)
     if not uri:
         raise ActionError(f"{target.type} {target.target!r} is not known or not reachable")
     return uri

@@ -233,8 +233,7 @@ def test_status_of_a_direct_destination(world: Any, outcome: Any, text: str) -> 
 
 
 def test_extensions_and_agents_are_resolved_by_the_service(world: Any) -> None:
-    world.env.resolve_extension = {"101": "sip:desk@192.0.2.9"}.get
-    world.env.resolve_extension = lambda address: {"101": "sip:desk@192.0.2.9"}.get(address.target)
+    world.env.resolve_extension = lambda address, customer_id: {"101": "sip:desk@192.0.2.9"}.get(address.target)
     world.go([connect({"type": "extension", "target": "101"})])
     assert world.agent.legs[0].spec.request_uri == "sip:desk@192.0.2.9"
     ran = world.go([connect({"type": "agent", "target": "x"}), REPORT])

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from engine.media.codecs import Samples
+from flows.address import Address
+from routing.identifiers import NIL
 from store import rows, tables
 from store.agents import held, shown
 from tests.sound.signals import Floats
@@ -225,6 +227,26 @@ def test_who_finds_no_agent_hears_what_the_overflow_flow_does(run: Run) -> None:
         assert (await caller.call(engine.address, NUMBER))[1].status == 486
         await engine.quiet()
         assert engine.record.notes == ["queue desk: noagent after 0 s"]
+
+    run(test)
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
+def test_a_flow_connects_to_an_agent_whatever_its_status(run: Run, by: str) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")
+        caller, desk = await bench.phone(CALLERS[0]), await bench.phone(AGENTS[0])
+        ann = await hire(engine, "ann", desk, status="offline")
+        target = {"type": "agent", "target": "ann" if by == "name" else str(ann)}
+        await number_for(engine, [{"type": "connect", "option": {"destinations": [target]}}])
+        leg, outcome = await caller.call(engine.address, NUMBER)
+        assert (outcome.kind, len(desk.calls)) == ("answered", 1)
+        leg.hangup()
+        await engine.quiet()
+        reach = engine.node.env.resolve_extension
+        assert reach(Address(**target), NIL) == f"sip:ann@{desk.address}"
+        assert reach(Address(**target), UUID(int=8)) is None
+        assert reach(Address(type="extension", target="ann"), NIL) is None
 
     run(test)
 

@@ -494,7 +494,7 @@ def test_a_transfer_that_asked_before_is_refused_with_the_reason_rfc_3891(world:
 
 
 def test_an_extension_is_called_where_it_is(world: World) -> None:
-    world.env.resolve_extension = lambda address: f"sip:d@{THIRD}" if address.target == "desk" else None
+    world.env.resolve_extension = lambda address, customer_id: f"sip:d@{THIRD}" if address.target == "desk" else None
     assert world.refer(world.b, "desk") == 202
     world.d.reply(200, OF_THIRD)
     world.wait()
