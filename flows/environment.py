@@ -95,7 +95,7 @@ class FlowEnvironment:
         http: One shared client for webhooks; None: this service sends none.
         clock: Monotonic seconds, the engine's clock. `wall`: seconds since 1970.
         utc_now: For conditions on date and time.
-        resolve_extension: The SIP URI at which an extension or an agent of this customer can be reached, None for nobody.
+        resolve_extension: The SIP URI where an extension or an agent of this customer is reached, None for nobody.
         resolve_host: Addresses of a webhook's host.
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is none to ask.

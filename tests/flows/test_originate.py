@@ -124,7 +124,7 @@ def test_our_own_numbers_are_called_at_our_own_listener(world: Any) -> None:
     ],
 )
 def test_other_destinations(world: Any, destination: Any, uri: str, status: int) -> None:
-    world.env.resolve_extension = lambda address, customer_id: "sip:desk@example.com" if address.target == "101" else None
+    world.env.resolve_extension = lambda address, _: "sip:desk@example.com" if address.target == "101" else None
     world.go([call(destination)])
     assert [leg.spec.request_uri for leg in world.agent.legs] == ([uri] if uri else [])
     assert made(world)[0].end_status == status
