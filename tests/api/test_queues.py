@@ -52,6 +52,20 @@ async def test_pages_lose_and_repeat_no_row_when_rows_share_a_timestamp(api: Api
     assert (await admin.get("/v1.0/queues", 400, page_token="x"))["reason"] == "INVALID_REQUEST_PARAMETER"
 
 
+async def test_pages_lose_and_repeat_no_row_while_rows_come_and_go(api: Api) -> None:
+    admin = await api.client()
+    made = [(await admin.post("/v1.0/queues", {}))["id"] for _ in range(6)][::-1]
+    page = await admin.get("/v1.0/queues", page_size=2)
+    seen = [row["id"] for row in page["result"]]
+    await admin.post("/v1.0/queues", {})  # newer than the page that was read
+    await admin.delete(f"/v1.0/queues/{seen[-1]}")  # the row at which the next page begins
+    await admin.put(f"/v1.0/queues/{made[-1]}", {"name": "changed"})
+    while page["next_page_token"]:
+        page = await admin.get("/v1.0/queues", page_size=2, page_token=page["next_page_token"])
+        seen += [row["id"] for row in page["result"]]
+    assert seen == made
+
+
 async def test_another_customers_queue_does_not_exist(api: Api) -> None:
     mine, other = await api.client(), await api.client()
     made = await mine.post("/v1.0/queues", {})
