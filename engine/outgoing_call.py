@@ -54,6 +54,7 @@ class DialSpec:
     ring_timeout: float = 180.0
     codecs: str = ""  # order of our own offer, where we make it
     anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
+    srtp: str = ""  # "sdes": our own offer, where we make it, is of SRTP alone (RFC 4568)
 
 
 class OutgoingCall(Call):
@@ -114,7 +115,8 @@ class OutgoingCall(Call):
         if self.caller is None:
             try:
                 self._media = self.agent.open_media_towards(spec.destination)
-                self.session.invitation.body = self._media.offer(codecs=[c for c in spec.codecs.split(",") if c])
+                codecs = [name for name in spec.codecs.split(",") if name]
+                self.session.invitation.body = self._media.offer(codecs=codecs, srtp=spec.srtp == "sdes")
             except MEDIA_FAILURES as error:
                 status = error.status if isinstance(error, NoPortError) else 500
                 self.session.refuse_locally(status, str(error), now)

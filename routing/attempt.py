@@ -141,6 +141,11 @@ class Attempt:
         return self.provider.media
 
     @property
+    def srtp(self) -> str:
+        """`sdes` where the provider wants SRTP offered, else ""."""
+        return self.provider.srtp
+
+    @property
     def holds_channel(self) -> bool:
         """Whether the attempt still counts against the provider's `max_channels`."""
         return self._held

@@ -199,6 +199,8 @@ class Provider(_Resource):
     """Names in the order of preference, where the engine makes the offer."""
     media: Literal["", "anchor"] = ""
     """`anchor`: media of calls to it passes the engine, or an rtpengine; "": it goes end to end."""
+    srtp: Literal["", "sdes"] = ""
+    """`sdes`: offers of the engine's own are of SRTP alone (RFC 4568); "": of plain RTP."""
     health_status: Literal["unknown", "healthy", "unhealthy"] = "unknown"
     health_checked_at: datetime | None = None
 

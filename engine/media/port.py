@@ -87,15 +87,15 @@ class MediaPort:
         self._agree(agreed)
         return self._local
 
-    def offer(self, now_id: int | None = None, codecs: Sequence[str] = ()) -> bytes:
+    def offer(self, now_id: int | None = None, codecs: Sequence[str] = (), *, srtp: bool = False) -> bytes:
         """Our own offer: for a call that we make, or for an INVITE that came without one. `codecs` names those to offer
         in the order wanted; what we do not speak is left out, and all of ours stand where nothing is left. `now_id` as
-        for `answer`."""
+        for `answer`. `srtp` offers SRTP alone; media that is protected stays so in any case."""
         port = self._open_port()
         self._begin(now_id)
         named = dict.fromkeys(by_name(name) for name in codecs)
         wanted = [codec for codec in named if codec in self._codecs and codec is not None] or self._codecs
-        self._say(negotiation.offer(self._host, port, self._session_id, self._version, wanted, self._agreed))
+        self._say(negotiation.offer(self._host, port, self._session_id, self._version, wanted, self._agreed, srtp=srtp))
         return self._local
 
     def accept(self, answer: bytes) -> None:

@@ -39,6 +39,29 @@ def test_codecs_and_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(test)
 
 
+def test_an_offer_of_srtp_alone_is_answered_and_heard(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(media={"rtp_timeout": "10s"})
+        phone = await bench.phone(CLIENT)
+        spec = DialSpec(
+            f"sip:{OURS}@{engine.address}",
+            f"sip:{engine.address}",
+            "<sip:a@b.example>",
+            f"<sip:{OURS}@b.example>",
+            srtp="sdes",
+        )
+        leg = phone.agent.dial(spec)
+        assert (await leg.outcome()).kind == "answered"
+        assert b" RTP/SAVP " in leg.answer_body
+        await leg.play(Tape(10))
+        leg.hangup()
+        await engine.quiet()
+        (record,) = engine.node.env.calls.newest(1)
+        assert record.media is not None and record.media["received"] == 10
+
+    run(test)
+
+
 async def test_the_country_of_tones_that_name_none(tmp_path: Path) -> None:
     for country, cadence in (("us", 1.0), ("DE", 0.96)):
         sounds = sound_library(MediaSettings(national=country), tmp_path)
