@@ -105,6 +105,7 @@ async def _exchange(
         content=body if body or method != "GET" else None,
         headers={"Host": url.netloc.decode("ascii"), "Accept": "application/json", **headers},
         extensions={"sni_hostname": url.host} if url.scheme == "https" else None,
+        timeout=None,  # the caller has one for the whole exchange; httpx would give up on its own after 5 s of silence
     )
     response = await client.send(request, stream=True, follow_redirects=False)
     try:
