@@ -188,6 +188,8 @@ class Management:
                 Reading("store_calls_waiting", "Calls with something not stored yet.", lambda: journal.waiting),
                 Reading("store_calls_written", "Rows of calls stored.", lambda: journal.written, grows=True),
                 Reading("store_calls_lost", "Calls that could not be stored.", lambda: journal.dropped, grows=True),
+                Reading("rtp_ports_in_use", "RTP ports that calls hold.", lambda: node.agent.ports.in_use),
+                Reading("rtp_ports_idle", "RTP ports kept open for the next calls.", lambda: node.agent.ports.idle),
                 Reading("feed_lag_seconds", "How old what calls go by can be.", lambda: feed.lag),
                 Reading("feed_changes", "Changes taken over.", lambda: feed.applied, grows=True),
                 Reading("feed_resynchronisations", "Full ones.", lambda: feed.resynchronisations, grows=True),

@@ -25,3 +25,8 @@ class Counts:
     """Of those taken: not echoed, since the peer wants to hear nothing (RFC 3264 §8.4)."""
     returned: int = 0
     """Of those taken: echoed."""
+
+    @property
+    def refused(self) -> int:
+        """What nobody should have sent here: a flood, a stranger, a loop, or a format that was not agreed on."""
+        return self.garbage + self.strays + self.unknown + self.looped

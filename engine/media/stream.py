@@ -346,8 +346,9 @@ class Stream:
             self._send_sound(self._plane.silence(agreed.codec), self._plane.pacer.frame)
 
     def report(self) -> dict[str, Any]:
-        """For the record of the call: what was sent and heard so far."""
-        return {"codec": self._agreed.codec.name, "sent": self.sender.packets, **self._control.report()}
+        """For the record of the call: what was sent and heard so far, and how much was refused where anything was."""
+        refused = {"refused": self.counts.refused} if self.counts.refused else {}
+        return {"codec": self._agreed.codec.name, "sent": self.sender.packets, **self._control.report(), **refused}
 
 
 def _settle(future: "asyncio.Future[None] | None", error: Exception | None) -> None:

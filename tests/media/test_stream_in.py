@@ -161,6 +161,19 @@ def test_the_record_says_what_came_and_what_was_lost() -> None:
     assert "rtt_ms" not in report
 
 
+def test_the_record_says_how_much_was_refused_where_anything_was() -> None:
+    line = Line()
+    line.hear(voice(0))
+    assert "refused" not in line.stream.report()
+    line.hear(voice(1), STRANGER)  # not the peer's
+    line.hear(b"no RTP at all")
+    line.hear(RtpPacket(77, 1, 160, THEIRS, b"x" * 160))  # not agreed on
+    line.hear(RtpPacket(0, 1, 160, line.stream.sender.ssrc, b"x" * 160))  # our own
+    line.hear(RtpPacket(13, 2, 160, THEIRS, b"\x40"))  # comfort noise is no fault
+    report = line.stream.report()
+    assert (report["refused"], report["received"]) == (4, 1)
+
+
 def test_a_peer_that_begins_anew_loses_nothing_by_that() -> None:
     line = Line()
     for at in range(10):
