@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,11 +84,12 @@ class Started:
     def followed(self, call_id: str, provider_id: str, until: str = "hangup") -> Any:
         """Asks for the call, as the tutorial does, until it has this status; every answer is compared."""
         shown = call_shown(call_id, provider_id, CALL_STATUS, WORD)
-        for _ in range(300):  # each takes a process: 10 ms and more
+        for _ in range(300):
             call = self.as_admin("GET", f"/v1.0/calls/{call_id}", status=200, shows=shown)
             if call["status"] == until:
                 return call
             assert call["status"] != "hangup" and call["hangup_reason"] == "", call
+            time.sleep(0.05)  # a call that talks lasts: api.request_rate allows 50 questions a second
         raise AssertionError(f"not {until}: {call}")
 
 
