@@ -8,6 +8,7 @@ from engine.sip.sdp import PLAIN_PROFILES, SECURE_PROFILES, Codec, Media, Sessio
 
 # RFC 3264 §6.1: what the answerer may say to each of the offerer's words.
 _MIRRORED: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+_BROKEN: Final = 400
 _NOT_ACCEPTABLE: Final = 488
 
 
@@ -55,7 +56,8 @@ def answer_audio(
     `keys`, where secure profiles are taken, gives our `a=crypto` value for a stream of one, "" where its own keys
     cannot be used (RFC 4568 §7.1.2).
 
-    Raises ParseError(488): no audio, only profiles that are not ours, no keys, no codec in common, no address.
+    Raises ParseError: 488 for no audio, only profiles that are not ours, no keys, no codec in common; 400 for audio
+    without an address (RFC 8866 §5.7) and for what ends before its `t=` line.
     """
     accepted, shared, crypto = _acceptable(offer, codecs, keys)
     answer = SessionDescription(_session_lines(host, session_id, version))
@@ -80,28 +82,32 @@ def _acceptable(
     offer: SessionDescription, codecs: Sequence[Codec], keys: Callable[[Media], str] | None
 ) -> tuple[Media, list[Codec], str]:
     """The stream that is taken, its codecs, and our crypto attribute for it, "" where it is plain."""
-    fault = "no audio in the offer"
+    fault, status = "no audio in the offer", _NOT_ACCEPTABLE
+    if not offer.media and not any(True for _ in offer.values("t")):
+        # RFC 8866 §5.9 wants a t= line. Phones that leave it out do have media: this is the beginning of something.
+        fault, status = "a session description that ends before its t= line", _BROKEN
     for media in offer.media:
         if media.kind.lower() != "audio" or not media.port:
             continue
         profile = media.protocol.upper()
         secure = keys is not None and profile in SECURE_PROFILES
         if profile not in PLAIN_PROFILES and not secure:
-            fault = f"audio is offered as {excerpt(media.protocol)} only"
+            fault, status = f"audio is offered as {excerpt(media.protocol)} only", _NOT_ACCEPTABLE
             continue
         if not offer.address_of(media):
-            fault = "audio without a c= line"
+            fault, status = "audio without a c= line", _BROKEN
             continue
         shared = _in_common(media, codecs)
         if not shared:
-            fault = "no codec in common"
+            fault, status = "no codec in common", _NOT_ACCEPTABLE
             continue
         crypto = keys(media) if keys is not None and secure else ""
         if secure and not crypto:
             fault = f"audio is offered as {excerpt(media.protocol)} without keys that can be used"
+            status = _NOT_ACCEPTABLE
             continue
         return media, shared, crypto
-    raise ParseError(fault, _NOT_ACCEPTABLE)
+    raise ParseError(fault, status)
 
 
 def _in_common(media: Media, ours: Sequence[Codec]) -> list[Codec]:

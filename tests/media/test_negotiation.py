@@ -137,7 +137,8 @@ def test_the_memo_is_bounded_and_forgets_the_oldest() -> None:
         (description("m=audio 4000 RTP/SAVP 0"), 488),
         (description("m=audio 4000 RTP/AVP 18"), 488),
         (description("m=audio 4000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"), 488),
-        (b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n", 488),
+        (b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n", 400),
+        (b"v=0\r\no=- 1 1 IN IP4\r\n", 400),
     ],
 )
 def test_what_cannot_be_agreed_on_says_so(offer: bytes, status: int) -> None:

@@ -393,8 +393,11 @@ class TestAnswer:
         assert error.status == 488
         assert why in str(error)
 
-    def test_488_without_an_address(self) -> None:
-        assert refusal("m=audio 1 RTP/AVP 0", head="v=0\r\n").status == 488
+    def test_400_without_an_address_8866_5_7(self) -> None:
+        assert refusal("m=audio 1 RTP/AVP 0", head="v=0\r\n").status == 400
+
+    def test_400_for_what_is_cut_off_before_it_says_anything(self) -> None:
+        assert refusal(head="v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\n").status == 400
 
 
 class TestSuccessor:
