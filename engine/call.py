@@ -13,6 +13,7 @@ from engine.media.anchor import Shared
 from engine.media.negotiation import NotAcceptable
 from engine.media.port import MediaPort
 from engine.media.ports import NoPortError
+from engine.media_refusal import MEDIA_FAILURES, warning
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.server_transaction import ServerTransaction
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from engine.user_agent import UserAgent
 
 __all__ = ["MEDIA_FAILURES", "Call", "CallEnded", "NoPortError", "NotAcceptable"]
-
-MEDIA_FAILURES = (NotAcceptable, NoPortError)
-"""What orders that need media of our own (answer, progress, echo) raise; `status` is the response that it deserves."""
 
 
 class Call:
@@ -387,8 +385,8 @@ class Call:
             return
         try:
             body = self._media.answer(request.body) if request.body else self._media.offer()
-        except NotAcceptable:
-            session.refuse_reinvite(488, now)
+        except NotAcceptable as error:
+            session.refuse_reinvite(error.status, now, f"Warning: {warning(error)}\r\n")
             return
         session.accept_reinvite(now, body)
 
@@ -414,8 +412,8 @@ class Call:
                     session.reply(transaction, 200, now)
                 else:
                     session.reply(transaction, 200, now, body=self._media.answer(request.body))
-            except NotAcceptable:
-                session.reply(transaction, 488, now)
+            except NotAcceptable as error:
+                session.reply(transaction, error.status, now, f"Warning: {warning(error)}\r\n")
         else:
             session.reply(transaction, 488, now)
 

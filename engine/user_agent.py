@@ -25,6 +25,7 @@ from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.ports import PortPool
 from engine.media.relay import Relays
+from engine.media_refusal import refusal
 from engine.messages import Messages
 from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
@@ -215,7 +216,11 @@ class UserAgent:
             if isinstance(error, MEDIA_FAILURES):
                 # No fault of whoever wrote the flow: the error says itself what the caller is to hear.
                 self.log.warning("no media of our own", call_id=call.id, status=error.status, error=str(error))
-                call.hangup(error.status, f'SIP;cause={error.status};text="no media"')
+                told = refusal(error)
+                if call.direction == "incoming" and not call.answered and not call.ended:
+                    call.reject(told.status, headers=told.headers)
+                else:
+                    call.hangup(cause=told.cause)
                 return
             self.log.error("call failed", call_id=call.id, error=repr(error))
             if not call.ended:

@@ -6,6 +6,7 @@ used as they were compiled, and nothing is logged unless it went wrong or `env.d
 
 from pydantic import ValidationError
 
+from engine.media_refusal import refusal
 from flows.causes import CAUSES
 from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg
 from flows.environment import FlowEnvironment
@@ -91,8 +92,9 @@ def hang_up(run: Run, reason: str) -> None:
     cause = CAUSES[reason]
     if run.over:
         return
-    if reason == "normal" and run.media_status and not run.call.answered:
-        run.call.hangup(run.media_status, CAUSES["failed"].header)
+    told = run.media_refusal
+    if reason == "normal" and told is not None and not run.call.answered:
+        run.call.reject(told.status, headers=told.headers)
         return
     if run.depth == 0 and reason != "normal":
         run.record.cause = reason
@@ -146,7 +148,7 @@ async def execute(run: Run, program: Program) -> int:
             continue
         except MEDIA_FAILURES as error:
             # A connect that follows needs no media of ours; but where nothing answers the caller, it hears why.
-            run.media_status = error.status
+            run.media_refusal = refusal(error)
             run.warn("action failed", error=str(error), status=error.status)
             continue
         except Exception as error:  # whatever goes wrong in one action, the caller is still there: the flow goes on

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
+from engine.media_refusal import MediaRefusal
 from flows.contracts import CallLeg, OutgoingLeg
 from flows.environment import FlowEnvironment
 from flows.program import Program, Step
@@ -44,7 +45,7 @@ class Run:
         number: The number of ours whose flow this is, None where there is none.
         destination: What was dialled; differs from the record's within a connect to another of our numbers.
         medium: What it runs on: a call, or a message.
-        media_status: What an unanswered caller is told in the end where our own media could not be had; 0 mostly.
+        media_refusal: What an unanswered caller is told in the end where our own media could not be had; else None.
         depth: How many connects to our own numbers lie around this run.
         anchored: A flow around this one wants the media of the calls that it connects anchored.
         dialled: Told of each leg that is dialled for the call; None: nobody.
@@ -64,7 +65,7 @@ class Run:
         "dialled",
         "env",
         "loops",
-        "media_status",
+        "media_refusal",
         "medium",
         "number",
         "over",
@@ -95,7 +96,7 @@ class Run:
         self.destination = record.destination
         self.variables = Variables(self.look_up, own)
         self.budget = Budget()
-        self.media_status = 0
+        self.media_refusal: MediaRefusal | None = None
         self.medium: Literal["call", "message"] = "call"
         self.depth = 0
         self.anchored = False

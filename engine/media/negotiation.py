@@ -45,10 +45,12 @@ _DYNAMIC: Final = range(96, 128)
 
 
 class NotAcceptable(ParseError):
-    """Media that cannot be agreed on: `status` is 488, or 400 and 413 where the description itself is at fault."""
+    """Media that cannot be agreed on: `status` is 488, or 400 and 413 where the description itself is at fault.
+    `warning` is the code for a Warning header (RFC 3261 §20.43)."""
 
-    def __init__(self, message: str, status: int = 488) -> None:
+    def __init__(self, message: str, status: int = 488, warning: int = offer_answer.MISCELLANEOUS) -> None:
         super().__init__(message, status)
+        self.warning = warning
 
 
 class Agreed(NamedTuple):
@@ -222,6 +224,8 @@ def _full_answer(
         agreed = _agreed(theirs, offered, pairs, _has_mux(mine), keys.get(id(offered)))
     except NotAcceptable:
         raise
+    except offer_answer.NoAgreement as error:
+        raise NotAcceptable(str(error), error.status, error.warning) from error
     except ParseError as error:
         raise NotAcceptable(str(error), error.status) from error
     return bytes(taken), agreed
@@ -248,7 +252,7 @@ def _agreed(
         if sent is None or (not sent[1].octets and codec.octets and packet < 20):
             sent = (form.payload_type, codec)
     if sent is None:
-        raise NotAcceptable("no codec in common")
+        raise NotAcceptable("no codec in common", warning=offer_answer.NO_FORMAT)
     payload_type, codec = sent
     events = [form for _, form in pairs if form.is_events]
     event = next((form for form in events if form.clock_rate == codec.clock), events[0] if events else None)

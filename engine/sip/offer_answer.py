@@ -11,6 +11,20 @@ _MIRRORED: Final = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": 
 _BROKEN: Final = 400
 _NOT_ACCEPTABLE: Final = 488
 
+# RFC 3261 §20.43: what a Warning header says is wrong with a description.
+NO_TRANSPORT: Final = 302
+NO_MEDIA: Final = 304
+NO_FORMAT: Final = 305
+MISCELLANEOUS: Final = 399
+
+
+class NoAgreement(ParseError):
+    """Nothing in an offer can be taken. `warning` is the code for a Warning header (RFC 3261 §20.43)."""
+
+    def __init__(self, message: str, status: int = _NOT_ACCEPTABLE, warning: int = MISCELLANEOUS) -> None:
+        super().__init__(message, status)
+        self.warning = warning
+
 
 def offer_audio(
     codecs: Sequence[Codec],
@@ -56,7 +70,7 @@ def answer_audio(
     `keys`, where secure profiles are taken, gives our `a=crypto` value for a stream of one, "" where its own keys
     cannot be used (RFC 4568 §7.1.2).
 
-    Raises ParseError: 488 for no audio, only profiles that are not ours, no keys, no codec in common; 400 for audio
+    Raises NoAgreement: 488 for no audio, only profiles that are not ours, no keys, no codec in common; 400 for audio
     without an address (RFC 8866 §5.7) and for what ends before its `t=` line.
     """
     accepted, shared, crypto = _acceptable(offer, codecs, keys)
@@ -82,32 +96,31 @@ def _acceptable(
     offer: SessionDescription, codecs: Sequence[Codec], keys: Callable[[Media], str] | None
 ) -> tuple[Media, list[Codec], str]:
     """The stream that is taken, its codecs, and our crypto attribute for it, "" where it is plain."""
-    fault, status = "no audio in the offer", _NOT_ACCEPTABLE
+    fault = NoAgreement("no audio in the offer", warning=NO_MEDIA)
     if not offer.media and not any(True for _ in offer.values("t")):
         # RFC 8866 §5.9 wants a t= line. Phones that leave it out do have media: this is the beginning of something.
-        fault, status = "a session description that ends before its t= line", _BROKEN
+        fault = NoAgreement("a session description that ends before its t= line", _BROKEN)
     for media in offer.media:
         if media.kind.lower() != "audio" or not media.port:
             continue
         profile = media.protocol.upper()
         secure = keys is not None and profile in SECURE_PROFILES
         if profile not in PLAIN_PROFILES and not secure:
-            fault, status = f"audio is offered as {excerpt(media.protocol)} only", _NOT_ACCEPTABLE
+            fault = NoAgreement(f"audio is offered as {excerpt(media.protocol)} only", warning=NO_TRANSPORT)
             continue
         if not offer.address_of(media):
-            fault, status = "audio without a c= line", _BROKEN
+            fault = NoAgreement("audio without a c= line", _BROKEN)
             continue
         shared = _in_common(media, codecs)
         if not shared:
-            fault, status = "no codec in common", _NOT_ACCEPTABLE
+            fault = NoAgreement("no codec in common", warning=NO_FORMAT)
             continue
         crypto = keys(media) if keys is not None and secure else ""
         if secure and not crypto:
-            fault = f"audio is offered as {excerpt(media.protocol)} without keys that can be used"
-            status = _NOT_ACCEPTABLE
+            fault = NoAgreement(f"audio is offered as {excerpt(media.protocol)} without keys that can be used")
             continue
         return media, shared, crypto
-    raise ParseError(fault, status)
+    raise fault
 
 
 def _in_common(media: Media, ours: Sequence[Codec]) -> list[Codec]:

@@ -67,3 +67,33 @@ def test_media_that_nobody_can_agree_on_is_488_when_nobody_says_otherwise(monkey
     peer.invite(body=OFFER, uri=f"sip:b@{ENGINE}")
     air.run(0.02)
     assert peer.final("INVITE").status == 488
+    assert peer.final("INVITE").get("Warning") == '399 trunkline "no codec in common"'
+    assert peer.final("INVITE").get("Reason").startswith("Q.850;cause=65;")
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "warning"),
+    [
+        (b"m=audio 4000 RTP/AVP 18\r\n", 488, '305 trunkline "no codec in common"'),
+        (b"m=video 4000 RTP/AVP 31\r\n", 488, '304 trunkline "no audio in the offer"'),
+        (b'm=audio 4000 RTP/X"\\ 0\r\n', 488, '302 trunkline "audio is offered as \'RTP/X\\"\\\\\\\\\' only"'),
+        (b"m=audio 4000 RTP/SAVP 0\r\n", 488, None),
+        (b"m=audio 99999 RTP/AVP 0\r\n", 400, None),
+    ],
+)
+def test_the_warning_says_what_is_wrong_with_the_description_rfc3261_20_43(
+    monkeypatch: pytest.MonkeyPatch, lines: bytes, status: int, warning: str | None
+) -> None:
+    air = Air()
+
+    async def work(call: Call) -> None:
+        call.answer()
+
+    start_agent(air, work, monkeypatch)
+    peer = Peer(air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+    head = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+    peer.invite(body=head + lines, uri=f"sip:b@{ENGINE}")
+    air.run(0.02)
+    final = peer.final("INVITE")
+    assert final.status == status
+    assert final.get("Warning") == warning or (warning is None and final.get("Warning", "").startswith("399 "))

@@ -70,6 +70,8 @@ class FakeCall:
         self.task: asyncio.Task[Any] | None = None
         self._ended_future: asyncio.Future[None] | None = None
         self.refuse_answer: Exception | None = None
+        self.refused_with: dict[str, str] = {}
+        """Headers of the response that refused."""
         self.sleeping: float | None = None
         self.bridged: list[FakeLeg] = []
         self.refuse_bridge: Exception | None = None
@@ -127,6 +129,7 @@ class FakeCall:
         if self.answered:
             raise CallEnded("answered")
         self._order(("reject", status, reason))
+        self.refused_with = dict(headers)
         self.end("local", status, reason)
 
     def redirect(self, contacts: Iterable[str]) -> None:

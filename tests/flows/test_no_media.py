@@ -12,14 +12,23 @@ def action(type_: str, **option: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(NoPortError("no RTP port: all 5 are in use"), 503), (NotAcceptable("no codec in common"), 488)],
+    ("error", "status", "cause", "warning"),
+    [
+        (NoPortError("no RTP port: all 5 are in use"), 503, 47, None),
+        (NotAcceptable("no codec in common", warning=305), 488, 65, '305 trunkline "no codec in common"'),
+        (NotAcceptable('no "c="', 400), 400, 100, '399 trunkline "no \\"c=\\""'),
+    ],
 )
-def test_the_caller_hears_why_and_the_log_says_it(world: Any, error: Exception, status: int) -> None:
+def test_the_caller_hears_why_and_the_log_says_it(
+    world: Any, error: Exception, status: int, cause: int, warning: str | None
+) -> None:
+    """RFC 3261 §20.43, RFC 6432. How many ports we have is nobody's business."""
     call = world.fake_call(world.clock)
     call.refuse_answer = error
     ran = world.go([{"id": "a1", "type": "answer"}], call)
-    assert ran.orders == [("hangup", status, "Q.850;cause=41")]
+    assert ran.orders == [("reject", status, "")]
+    assert call.refused_with["Reason"].startswith(f"Q.850;cause={cause};")
+    assert call.refused_with.get("Warning") == warning
     assert (ran.record.end_status, ran.record.hangup_reason, ran.record.hangup_by) == (status, "failed", "local")
     ((level, event, values),) = world.log.lines
     assert (level, event, values["action"], values["error"]) == ("warning", "action failed", "a1", str(error))
@@ -36,5 +45,6 @@ def test_a_plain_hangup_hides_the_reason_no_more_than_the_end_of_the_list_does(w
     call = world.fake_call(world.clock)
     call.refuse_answer = NotAcceptable("no codec in common")
     ran = world.go([action("answer"), action("hangup")], call)
-    assert ran.orders == [("hangup", 488, "Q.850;cause=41")]
+    assert ran.orders == [("reject", 488, "")]
+    assert call.refused_with["Reason"].startswith("Q.850;cause=65;")
     assert (ran.record.end_status, ran.record.hangup_reason) == (488, "failed")
