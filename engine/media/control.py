@@ -155,6 +155,10 @@ class Control:
                         took = round_trip(block, self._plane.wall())
                         self._round_trip = self._round_trip if took is None else took
 
+    def moved(self) -> None:
+        """The peer's RTP comes from somewhere else now: its reports may, too."""
+        self._latch.forget()
+
     def heard(self, packet: RtpPacket, event: bool, now: float) -> None:
         """An RTP packet of the peer. Those of a key all have the timestamp of its beginning: their duration makes them
         comparable with sound (RFC 4733 §2.3.5)."""

@@ -1,19 +1,39 @@
 """Symmetric RTP: where a peer's packets really come from (RFC 4961), decided without I/O.
 
 A peer behind a NAT cannot know the address that its packets leave from, so media goes back to where it comes from,
-whatever the SDP said. The first packet decides. Afterwards only a source that fits the SDP better than the one latched
-may take its place, so that somebody who guesses the port can neither take over the media of a peer that the SDP
-names rightly, nor take it away from a peer that was there first.
+whatever the SDP said. The first packet decides, so that sound flows at once, and who may take the place of whom after
+it is this:
+
+    latched                     another source takes its place
+    any                         at its first packet, where it fits the SDP better
+    not settled                 where it fits as well, once it has shown a run of packets before the latched one has
+    settled, by a run or SDP    never, where it fits no better
+
+So somebody who guesses the port can neither take over the media of a peer that the SDP names rightly, nor take it away
+from a peer that is there, nor keep a peer out with a packet that came before its first.
 """
 
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import Final, NamedTuple
 
 Address = tuple[str, int]
 """Numeric host (IPv6 without brackets) and port."""
 
 _UNKNOWN, _HOST, _EXACT = 0, 1, 2
 """How well a source fits the SDP: not at all, its host, host and port."""
+
+PROOF: Final = 5
+"""Packets of one stream that make a run: 0.1 s of sound, and what the shortest key has (RFC 4733)."""
+
+CANDIDATES: Final = 8
+"""Other sources whose runs are counted at a time."""
+
+_GAP: Final = 16
+"""Packets that may be missing within a run, or be late by: what a bad line loses is no proof against a peer."""
+
+Mark = tuple[int, int]
+"""What tells whether packets are of one stream: its SSRC, and a sequence number of 16 bits."""
 
 
 @lru_cache(maxsize=1024)
@@ -29,34 +49,86 @@ def usable(address: Address, ours: str) -> Address | None:
     return address if fits and not number.is_multicast and not number.is_unspecified else None
 
 
+class _Run(NamedTuple):
+    """Packets of one stream, one after the other."""
+
+    stream: int
+    sequence: int
+    length: int
+
+    def then(self, mark: Mark) -> "_Run":
+        """The run with one more packet, or the one that begins with it. A doubled or late packet is no more of it."""
+        stream, sequence = mark
+        ahead = (sequence - self.sequence) & 0xFFFF
+        if stream != self.stream or _GAP < ahead < 0x10000 - _GAP:
+            return _Run(stream, sequence, 1)
+        return _Run(stream, sequence, self.length + 1) if 0 < ahead <= _GAP else self
+
+
 class Latch:
-    """The source of one stream."""
+    """The source of one stream.
 
-    __slots__ = ("_fit", "_sdp", "source")
+    Attributes:
+        source: Where packets are taken from and sent to, None before the first.
+        settled: The source is the peer's as far as that can be told. Keys count only then.
+        proof: Packets that make a run; 1 where each packet is proof itself (SRTP).
+    """
 
-    def __init__(self, sdp: Address | None = None) -> None:
+    __slots__ = ("_fit", "_others", "_run", "_sdp", "proof", "settled", "source")
+
+    def __init__(self, sdp: Address | None = None, proof: int = PROOF) -> None:
         """`sdp` is where the peer's description wants media, None while there is none."""
         self._sdp = sdp
+        self.proof = proof
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is latched."""
         self._fit = _UNKNOWN
+        self._run: _Run | None = None  # the source's own
+        self._others: dict[Address, _Run] = {}
+        self.settled = False
         self.source: Address | None = None
-        """Where packets are taken from and sent to, None before the first."""
 
     def retarget(self, sdp: Address | None) -> None:
         """A new description. A changed address starts afresh; the same one (hold, resume) keeps what was latched."""
         if sdp != self._sdp:
             self._sdp = sdp
-            self._fit = _UNKNOWN
-            self.source = None
+            self.forget()
 
-    def accepts(self, source: Address) -> bool:
-        """True when a packet from `source` is the peer's; latches it where it is the first, or fits better."""
+    def accepts(self, source: Address, mark: Mark | None = None) -> bool:
+        """True when a packet from `source` is the peer's; latches it where its turn has come. `mark` is None for what
+        has no number (RTCP), and so is no part of a run."""
         if source == self.source:
+            if mark is not None and not self.settled:
+                self._run = self._run.then(mark) if self._run is not None else _Run(*mark, 1)
+                self._settle()
             return True
         fit = _UNKNOWN
         if self._sdp is not None and source[0] == self._sdp[0]:
             fit = _EXACT if source[1] == self._sdp[1] else _HOST
-        if self.source is not None and fit <= self._fit:
+        if self.source is None or fit > self._fit:
+            self._take(source, fit, None if mark is None else _Run(*mark, 1))
+            return True
+        if self.settled or fit < self._fit or mark is None:
             return False
-        self.source = source
-        self._fit = fit
-        return True
+        before = self._others.get(source)
+        run = before.then(mark) if before is not None else _Run(*mark, 1)
+        if run.length >= self.proof:
+            self._take(source, fit, run)
+            return True
+        if before is None and len(self._others) >= CANDIDATES:
+            del self._others[min(self._others, key=lambda other: self._others[other].length)]
+        self._others[source] = run
+        return False
+
+    def _take(self, source: Address, fit: int, run: _Run | None) -> None:
+        self.source, self._fit, self._run = source, fit, run
+        self.settled = False
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._fit == _EXACT or (self._run is not None and self._run.length >= self.proof):
+            self.settled = True
+            self._run = None
+            self._others = {}

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from engine.media.latch import Address, Latch
+from engine.media.latch import Address, Latch, Mark
 
 LARGEST: Final = 2048
 """Octets of the largest datagram that passes: no media fills more than an Ethernet frame."""
@@ -69,7 +69,7 @@ class RelayPort:
         self.tap: Tap | None = None
         self.packets = self.octets = self.strays = self.garbage = self.unsent = 0
         self._latch = Latch()
-        self._source: Any = None  # the latched source as the kernel writes it
+        self._source: Any = None  # the latched source as the kernel writes it, once there is no more doubt of it
         self._passes = _MEDIA if media else _ANYTHING
         self._receive = sock.recvfrom
         self._send = sock.sendto
@@ -121,10 +121,12 @@ class RelayPort:
                 self.garbage += 1
                 continue
             if source != self._source:
-                if not self._latch.accepts(source[:2]):
+                latch = self._latch
+                if not latch.accepts(source[:2], _mark(data)):
                     self.strays += 1
                     continue
-                self._source = self.target = source
+                self.target = source
+                self._source = source if latch.settled else None
             peer = self.peer
             if peer is None or peer.target is None:
                 self.unsent += 1
@@ -140,3 +142,15 @@ class RelayPort:
                 self.tap(data)
         if left > 1:
             self._backlog = taken > 1
+
+
+def _mark(data: bytes) -> Mark | None:
+    """The stream and the number of a packet of RTP, DTLS (RFC 6347 §4.1) or UDPTL (T.38), by its first octets."""
+    first, size = data[0], len(data)
+    if 128 <= first < 192:
+        if size < 12 or 192 <= data[1] < 224:  # RTCP has no number (RFC 5761 §4)
+            return None
+        return int.from_bytes(data[8:12]), int.from_bytes(data[2:4])
+    if 20 <= first < 64:
+        return (0, int.from_bytes(data[9:11])) if size >= 13 else None
+    return 0, int.from_bytes(data[:2])

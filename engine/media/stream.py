@@ -12,7 +12,7 @@ from engine.media.control import Control
 from engine.media.counts import Counts
 from engine.media.echo import Echo
 from engine.media.feed import Feed, Tap
-from engine.media.latch import Address, Latch, usable
+from engine.media.latch import PROOF, Address, Latch, usable
 from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
 from engine.media.ports import RtpSocket
@@ -113,6 +113,7 @@ class Stream:
         elif self._srtp.keys != agreed.crypto:
             self._srtp.rekey(agreed.crypto)
         self.sender.protect = self._srtp.protect if self._srtp is not None else None
+        self._latch.proof = PROOF if self._srtp is None else 1  # nobody else has the key
         if agreed.remote[0] not in _NOWHERE:  # a hold of RFC 2543 says nothing of where the peer is
             self._latch.retarget(agreed.remote)
         self.sender.target = self._latch.source or usable(agreed.remote, self._rtp.host)
@@ -231,16 +232,18 @@ class Stream:
         if packet.ssrc == sender.ssrc:
             counts.looped += 1
             return
-        if not self._latch.accepts(source):
+        latch = self._latch
+        if (source != latch.source or not latch.settled) and not latch.accepts(source, (packet.ssrc, packet.sequence)):
             counts.strays += 1
             return
         counts.taken += 1
         if source != sender.target:
             sender.target = source
+            self._control.moved()
         event = number in agreed.event_types
         self._control.heard(packet, event, now)
         if event:
-            key = self._digits.receive(packet)
+            key = self._digits.receive(packet) if latch.settled else None
             if key is not None and self.on_key is not None:
                 self.on_key(key)
         elif self._hearing is not None:

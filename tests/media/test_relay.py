@@ -182,6 +182,32 @@ def test_a_side_behind_a_nat_is_answered_where_it_sends_from(world: World, a: Si
     assert b.heard() == [RTP]
 
 
+@pytest.mark.parametrize("kind", ["rtp", "dtls", "udptl"])
+def test_a_stranger_that_was_first_does_not_keep_the_place_of_a_side_behind_a_nat(
+    world: World, a: Side, b: Side, kind: str
+) -> None:
+    def packet(number: int) -> bytes:
+        if kind == "rtp":
+            return b"\x80\x08" + number.to_bytes(2) + bytes(8) + bytes(160)
+        return b"\x16\xfe\xfd\0\0" + number.to_bytes(6) + bytes(30) if kind == "dtls" else number.to_bytes(2) + b"x"
+
+    line = "m=image {} udptl t38" if kind == "udptl" else "m=audio {} RTP/AVP 8"
+    relay = world.relay()
+    world.agree(relay, a, b, a.body(line.format(a.port)), b.body(line.format(b.port), host="10.9.8.7"))
+    stranger = Side("127.0.3.66")
+    stranger.rtp.sendto(packet(700), b.target())
+    world.run()
+    for number in range(8):
+        b.rtp.sendto(packet(number), b.target())
+        world.run(0.002)
+    stranger.rtp.sendto(packet(701), b.target())
+    a.rtp.sendto(packet(1), a.target())
+    world.run()
+    assert a.heard() == [packet(number) for number in (700, 4, 5, 6, 7)]
+    assert (b.heard(), stranger.heard()) == ([packet(1)], [])
+    assert relay.report()["callee"]["strays"] == 5
+
+
 def test_strangers_are_counted_and_neither_heard_nor_answered(world: World, a: Side, b: Side) -> None:
     relay = world.relay()
     world.agree(relay, a, b)

@@ -51,6 +51,45 @@ def test_a_key_is_told_once_however_many_packets_it_has() -> None:
     assert keys == ["5"] and line.stream.counts.strays == 1
 
 
+def test_a_stranger_that_was_first_has_the_sound_until_the_caller_goes_on_and_its_keys_are_nobodys() -> None:
+    line = Line()
+    keys: list[str] = []
+    line.stream.on_key = keys.append
+    nat = ("198.51.100.7", 31000)
+    line.hear(event(1, 4, 400), STRANGER)
+    assert line.stream.sender.target == STRANGER
+    for at in range(5):
+        line.hear(voice(at), nat)
+    assert line.stream.sender.target == nat
+    line.hear(event(2, 4, 800, end=True), STRANGER)
+    assert keys == []
+    line.hear(event(6, 5, 160, timestamp=900), nat)
+    assert keys == ["5"]
+    assert (line.stream.counts.strays, line.stream.counts.taken) == (5, 3)
+
+
+def test_a_key_behind_a_nat_counts_where_nothing_else_was_sent_before() -> None:
+    line = Line()
+    keys: list[str] = []
+    line.stream.on_key = keys.append
+    for at, duration in enumerate((160, 320, 320, 320, 320)):  # the shortest press
+        line.hear(event(10 + at, 5, duration, end=at > 1), ("198.51.100.7", 31000))
+    assert keys == ["5"]
+
+
+def test_reports_come_from_whoever_took_the_place_of_a_stranger() -> None:
+    line = Line(agreed(mux=True))
+    nat = ("198.51.100.7", 31000)
+    report = compound(ReceiverReport(THEIRS), Sdes(((THEIRS, "x"),)))
+    line.hear(voice(1), STRANGER)
+    line.hear(report, STRANGER)
+    for at in range(5):
+        line.hear(voice(at), nat)
+    line.hear(report, nat)
+    line.hear(report, STRANGER)
+    assert (line.stream._control.received, line.stream._control.refused) == (2, 1)
+
+
 def test_a_tap_hears_20_ms_at_every_tick_and_silence_where_nothing_came() -> None:
     line, tape = Line(), Tape()
     line.stream.attach(tape)
