@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from engine.media.counts import REFUSED
 from engine.rtpengine.pool import Rtpengines
 from engine.user_agent import UserAgent
 from flows.record import CallRecord
@@ -140,6 +141,10 @@ class _Engine(Collector):
         for why in ("malformed", "stray", "refused", "overload"):
             refused.add_metric([why], getattr(endpoint.counters, why))
         yield refused
+        unwanted = CounterMetricFamily("trunkline_rtp_refused", "Datagrams that calls' media refused.", labels=["why"])
+        for why in REFUSED:
+            unwanted.add_metric([why], agent.plane.refused[why])
+        yield unwanted
         resent = CounterMetricFamily("trunkline_sip_retransmissions", "Requests and responses sent again.")
         resent.add_metric([], endpoint.transactions.retransmissions)
         yield resent

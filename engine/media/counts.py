@@ -1,11 +1,34 @@
 """What became of the datagrams that came to a media port."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+REFUSED: Final = ("garbage", "strays", "unknown", "looped")
+"""Of `Counts`: what nobody should have sent."""
+
+
+class Tally:
+    """How much of what somebody has refused is in the totals of all by now."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: Mapping[str, int] = {}
+
+    def add(self, refused: Mapping[str, int], totals: Counter[str]) -> None:
+        """Brings `totals` up to date with `refused`, which says why and how many up to now. Where that is less than
+        before, a part of it has ended and begins anew: totals only grow."""
+        for why, number in refused.items():
+            if number > (told := self._told.get(why, 0)):
+                totals[why] += number - told
+        self._told = refused
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of a stream's datagrams: each is in exactly one of these."""
+    """What became of a stream's datagrams: each is in exactly one of these, `held` and `returned` aside."""
 
     taken: int = 0
     """The peer's, of a format that was agreed on."""
@@ -25,8 +48,17 @@ class Counts:
     """Of those taken: not echoed, since the peer wants to hear nothing (RFC 3264 §8.4)."""
     returned: int = 0
     """Of those taken: echoed."""
+    told: int = field(default=0, compare=False)
+    """How many of the refused are in the totals."""
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
     @property
     def refused(self) -> int:
         """What nobody should have sent here: a flood, a stranger, a loop, or a format that was not agreed on."""
         return self.garbage + self.strays + self.unknown + self.looped
+
+    def tell(self, totals: Counter[str]) -> None:
+        """Brings `totals` up to date with what was refused."""
+        if self.refused != self.told:
+            self.told = self.refused
+            self.tally.add({why: getattr(self, why) for why in REFUSED}, totals)

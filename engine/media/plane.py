@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -26,9 +27,10 @@ class Plane:
         random: A source that nobody can guess: SSRCs, first sequence numbers and timestamps (RFC 3550 §5.1, §8.1).
         wall: Seconds since 1970, for RTCP's reports.
         fault: Told of an exception that a feed or a tap of somebody's has raised in its turn.
+        refused: Datagrams that all calls' media has refused, by why (`engine.media.counts`), half a second ago.
     """
 
-    __slots__ = ("_silences", "clock", "fault", "loop", "pacer", "random", "rtp_timeout", "upkeep", "wall")
+    __slots__ = ("_silences", "clock", "fault", "loop", "pacer", "random", "refused", "rtp_timeout", "upkeep", "wall")
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Plane:
         self.pacer.fault = self.fault
         self.upkeep = Upkeep(clock, loop.call_at)
         self.wall = time.time
+        self.refused: Counter[str] = Counter()
         self._silences: dict[Codec, bytes] = {}
 
     @property

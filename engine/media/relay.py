@@ -143,7 +143,9 @@ class Relay:
         most = FLOOD * max(now - self._looked, INTERVAL)
         self._looked = now
         for side in (CALLER, CALLEE):
-            packets = self._sides(side)[0].packets
+            own = self._sides(side)[0]
+            own.tell_refused(self._home.plane.refused)
+            packets = own.packets
             came, self._counted[side] = packets - self._counted[side], packets
             if came > most:
                 self._tell(side, "media flood")
@@ -198,6 +200,8 @@ class Relay:
             return
         self._report = self.report()
         self._closed = True
+        for own in (self.near, self.far):
+            own.tell_refused(self._home.plane.refused)
         if self._overhearing is not None:
             self._overhearing.close()
         self.far.close()

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
@@ -10,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from engine.media.anchor import Place
+from engine.media.counts import Tally
 from engine.media.latch import Address, usable
 from engine.media.ports import PortPool, RtpSocket
 from engine.media.redirect import redirect
@@ -65,7 +67,7 @@ class RelayStream:
 class RelaySide:
     """What one side sees of the anchor."""
 
-    __slots__ = ("_pool", "_said", "_session_id", "_version", "place", "streams")
+    __slots__ = ("_pool", "_said", "_session_id", "_tally", "_version", "place", "streams")
 
     def __init__(self, pool: PortPool, place: Place) -> None:
         self.place = place
@@ -74,6 +76,7 @@ class RelaySide:
         self._pool = pool
         self._session_id = self._version = next(_sessions)
         self._said = b""
+        self._tally = Tally()
 
     def describe(self, description: SessionDescription) -> bytes:
         """What this side is told of the other's `description`. Raises NoPortError; ValueError for too many streams."""
@@ -138,6 +141,12 @@ class RelaySide:
         ports = [port for stream in self.streams if stream is not None for port in stream.ports]
         names = ("packets", "octets", "strays", "garbage", "unsent")
         return {name: sum(getattr(port, name) for port in ports) for name in names}
+
+    def tell_refused(self, totals: Counter[str]) -> None:
+        """Brings `totals` up to date. A side that several relays share is told of by each, and counted once."""
+        ports = [port for stream in self.streams if stream is not None for port in stream.ports]
+        found = {"strays": sum(port.strays for port in ports), "garbage": sum(port.garbage for port in ports)}
+        self._tally.add(found, totals)
 
     def close(self) -> None:
         """Gives all ports back. A second time does nothing."""

@@ -132,6 +132,7 @@ class Stream:
         plane.pacer.remove(self)
         plane.loop.remove_reader(self._rtp.sock.fileno())
         self._control.close()
+        self.counts.tell(plane.refused)
         self._echo = None
         self._hearing = None
         self.on_key = self.on_silence = None
@@ -334,6 +335,7 @@ class Stream:
         """Reports, silence that is too long, and a sign of life where nothing plays."""
         agreed, counts = self._agreed, self.counts
         self._control.look(now)
+        counts.tell(self._plane.refused)
         comes = counts.taken + counts.noise + self._control.received
         if comes != self._comes or not agreed.talking:
             self._comes, self._alive = comes, now

@@ -221,7 +221,15 @@ def test_strangers_are_counted_and_neither_heard_nor_answered(world: World, a: S
     a.rtp.sendto(RTP, a.target())
     world.run()
     assert (len(a.heard()), b.heard(), stranger.heard()) == (1, [RTP], [])
-    assert relay.report()["callee"]["strays"] > 20
+    strays = relay.report()["callee"]["strays"]
+    assert strays > 20
+    world.run(0.6)
+    assert world.plane.refused == {"strays": strays}
+    stranger.rtp.sendto(RTP, b.target())
+    a.rtp.sendto(b"\0", a.target())
+    world.run()
+    relay.close()
+    assert world.plane.refused == {"strays": strays + 1, "garbage": 1}
 
 
 def test_a_name_or_a_multicast_group_is_never_sent_to(world: World, a: Side, b: Side) -> None:

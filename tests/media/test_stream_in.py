@@ -213,6 +213,22 @@ def test_the_record_says_how_much_was_refused_where_anything_was() -> None:
     assert (report["refused"], report["received"]) == (4, 1)
 
 
+def test_the_plane_knows_while_it_lasts_what_all_streams_refused_and_why() -> None:
+    line = Line()
+    line.hear(voice(0))
+    for at in range(3):
+        line.hear(voice(at), STRANGER)
+    line.time.run(0.5)
+    assert line.plane.refused == {"strays": 3}
+    line.time.run(5)
+    line.hear(b"no RTP at all")
+    line.hear(voice(9), STRANGER)
+    line.hear(RtpPacket(77, 1, 160, THEIRS, b"x" * 160))
+    line.hear(RtpPacket(0, 1, 160, line.stream.sender.ssrc, b"x" * 160))
+    line.stream.close()
+    assert line.plane.refused == {"strays": 4, "garbage": 1, "unknown": 1, "looped": 1}
+
+
 def test_a_peer_that_begins_anew_loses_nothing_by_that() -> None:
     line = Line()
     for at in range(10):

@@ -53,6 +53,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         provider = Provider(name="primary", hostname="127.0.0.1")
         env.directory.replace([], [provider], [])
         env.directory.refused["foreign_from_guest"] = 3
+        agent.plane.refused["strays"] = 4
         metrics = Metrics()
         metrics.read_engine(agent, env.directory, HealthBoard())
         metrics.read(
@@ -68,6 +69,8 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         assert found["trunkline_sip_messages_total", ("received",)] == 2
         assert found["trunkline_provider_healthy", ("primary",)] == 1
         assert found["trunkline_calls_denied_total", ("foreign_from_guest",)] == 3
+        assert found["trunkline_rtp_refused_total", ("strays",)] == 4
+        assert found["trunkline_rtp_refused_total", ("garbage",)] == 0
         assert found["trunkline_store_waiting", ()] == 7
         assert found["trunkline_lost_total", ()] == 2
         assert found["trunkline_legs", ("incoming",)] == 0
