@@ -97,3 +97,27 @@ def test_the_warning_says_what_is_wrong_with_the_description_rfc3261_20_43(
     final = peer.final("INVITE")
     assert final.status == status
     assert final.get("Warning") == warning or (warning is None and final.get("Warning", "").startswith("399 "))
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_later_offer_is_refused_with_its_reason_too(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    air = Air()
+
+    async def work(call: Call) -> None:
+        call.answer()
+        await call.sleep(1000)
+
+    start_agent(air, work, monkeypatch)
+    peer = Peer(air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+    peer.invite(body=OFFER, uri=f"sip:b@{ENGINE}")
+    air.run(0.02)
+    assert peer.final("INVITE").status == 200
+    peer.ack()
+    peer.forget()
+    head = b"v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\n"
+    peer.request(method, body=head + b"m=audio 4000 RTP/AVP 0\r\n")
+    air.run(0.02)
+    final = peer.final(method)
+    assert (final.status, final.get("Warning")) == (400, '399 trunkline "audio without a c= line"')
+    peer.request("BYE")
+    air.run(0.1)
