@@ -14,6 +14,7 @@ from flows.conferences import Conference
 from flows.contracts import Log
 from flows.queue_rows import Agent, Queue
 from routing.identifiers import NIL
+from service.bootstrap import PLATFORM
 from store import tables
 from store.agents import shown
 from store.engines import StoreError, reason
@@ -199,8 +200,12 @@ class QueueDirectory:
 
 
 def _find(shelf: Mapping[UUID, _Owned], reference: str, customer_id: UUID) -> _Owned | None:
-    """The one with this id, else the oldest with this name: of the customer, else of the platform."""
-    owners = (customer_id, NIL)
+    """The one with this id, else the oldest with this name: of the customer, else of the platform.
+
+    The numbers of a file are nobody's (the nil customer), what a super admin makes through the API is of the platform's
+    own customer: a flow of the one finds the queues of the other by their names.
+    """
+    owners = (customer_id, NIL) if customer_id.int else (NIL, PLATFORM)
     try:
         found = shelf.get(UUID(reference))
     except ValueError:

@@ -231,6 +231,28 @@ def test_who_finds_no_agent_hears_what_the_overflow_flow_does(run: Run) -> None:
     run(test)
 
 
+def test_what_the_platform_makes_by_the_api_is_found_by_name_from_the_numbers_of_a_file(run: Run) -> None:
+    """Rows of a file are nobody's, those of a super admin the platform's own customer's: both are the platform's."""
+    from service.bootstrap import PLATFORM
+
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")
+        directory = engine.node.management.rooms.directory
+        queue_id = await queue_of(engine, customer_id=PLATFORM)
+        room_id = await store_row(
+            engine, tables.conferences, "conference", {"name": "room", "status": "", "customer_id": PLATFORM}
+        )
+        stranger = uuid4()
+        await queue_of(engine, name="theirs", customer_id=stranger)
+        await directory.settled()
+        found = directory.queue("desk", NIL), directory.conference("room", NIL)
+        assert [row and row.id for row in found] == [queue_id, room_id]
+        assert directory.queue("theirs", NIL) is None  # a name means one's own; an id is enough for the platform
+        assert directory.queue("desk", stranger) is None
+
+    run(test)
+
+
 @pytest.mark.parametrize("by", ["id", "name"])
 def test_a_flow_connects_to_an_agent_whatever_its_status(run: Run, by: str) -> None:
     async def test(bench: Any) -> None:
