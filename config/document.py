@@ -14,6 +14,7 @@ import yaml
 from config.faults import ConfigurationError, Fault, FieldPath
 
 _MERGE_TAG = "tag:yaml.org,2002:merge"
+_BARE_HASH = re.compile(r"[\[{].*(?:[:,]\s+|\[\s*)#")  # where a value should begin, within brackets
 
 
 class _CoreLoader(yaml.SafeLoader):
@@ -77,7 +78,7 @@ class Document:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 0
             what = ", ".join(part for part in (error.context, error.problem) if part)
-            problem = f"not valid YAML: {what}; check indentation, colons and quotes here"
+            problem = f"not valid YAML: {what}; {_advice(text, line, str(error.problem))}"
             raise ConfigurationError([Fault(f"{name}:{line}", (), problem, line)]) from None
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
@@ -179,3 +180,14 @@ class _Reader:
     def _fault(self, node: yaml.Node, path: FieldPath, problem: str) -> None:
         line = node.start_mark.line + 1
         self.faults.append(Fault(f"{self._name}:{line}", path, problem, line))
+
+
+def _advice(text: str, line: int, problem: str) -> str:
+    """What to look at where YAML gave up: telephone keys and variables are what people forget to quote."""
+    lines = text.splitlines()
+    for number in (line, line - 1):
+        if 0 < number <= len(lines) and _BARE_HASH.search(lines[number - 1]):
+            return f"a # begins a comment unless it is in quotes: look at line {number}"
+    if problem.endswith("got '{'") and 0 < line <= len(lines) and "${" in lines[line - 1]:
+        return "put a text with ${ in quotes"
+    return "check indentation, colons and quotes here"

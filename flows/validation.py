@@ -4,6 +4,7 @@ Works on plain parts, so that the model and the compiler share it. Finds all fau
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -14,6 +15,8 @@ from flows.registry import KINDS, LATER, Kind
 
 Medium = Literal["call", "message"]
 _MAX_DEPTH = 64
+_SUGGESTING = 20
+"""Faults of a flow that are compared with what could have been meant: a flow that is nothing but faults costs time."""
 
 
 class Part(NamedTuple):
@@ -92,7 +95,8 @@ def _options(check: _Check, index: int, medium: Medium) -> Options:
         if part.type in LATER:
             problem = f'"{part.type}" is not built into this version; remove the action or use another'
         else:
-            problem = f'"{printable(part.type)}" is no action; use one of: {", ".join(KINDS)}'
+            advice = _meant(check, part.type, KINDS) or f"use one of: {', '.join(KINDS)}"
+            problem = f'"{printable(part.type)}" is no action; {advice}'
         check.fault(index, ("type",), problem)
         return NoOptions()
     if medium not in kind.media:
@@ -105,8 +109,17 @@ def _options(check: _Check, index: int, medium: Medium) -> Options:
     except ValidationError as error:
         for details in error.errors():
             known = _known_fields(kind.options, details["loc"])
-            check.fault(index, ("option", *details["loc"]), sentence(details, part.type, known))
+            problem = sentence(details, part.type, known)
+            if details["type"] == "extra_forbidden" and (meant := _meant(check, str(details["loc"][-1]), known)):
+                problem = f"is not known to {part.type}; {meant}"
+            check.fault(index, ("option", *details["loc"]), problem)
         return NoOptions()
+
+
+def _meant(check: _Check, name: str, known: Iterable[str]) -> str:
+    """The question whether something with a like name was meant; "" where there is none, or there are faults enough."""
+    close = get_close_matches(name, known, n=1) if len(check.faults) < _SUGGESTING else []
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def _depth(value: Any) -> int:

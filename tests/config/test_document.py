@@ -98,6 +98,16 @@ def test_every_duplicate_key_is_named_with_the_line_of_the_first() -> None:
             "a: b: c",
             "f.yaml:1: not valid YAML: mapping values are not allowed here; check indentation, colons and quotes here",
         ),
+        (
+            "a: {key: #, b: 1}\nc: 2",
+            "f.yaml:2: not valid YAML: while parsing a flow mapping, expected ',' or '}', but got ':'; "
+            "a # begins a comment unless it is in quotes: look at line 1",
+        ),
+        (
+            "a: {text: Hi ${name}}",
+            "f.yaml:1: not valid YAML: while parsing a flow mapping, expected ',' or '}', but got '{'; "
+            "put a text with ${ in quotes",
+        ),
         ("a: &x [*x]", "f.yaml:1: a[0]: an alias inside its own anchor; write the value out"),
         ("a: !secret x", "f.yaml:1: a: the YAML tag '!secret' is not understood here; write a plain value"),
         (

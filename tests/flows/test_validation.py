@@ -51,6 +51,14 @@ SENTENCES = [
         'flow "f", action 2 (fly): type: "fly" is no action; use one of: ' + ", ".join(KINDS),
     ),
     (
+        [action("digits_recieve")],
+        'flow "f", action 1 (digits_recieve): type: "digits_recieve" is no action; did you mean digits_receive?',
+    ),
+    (
+        [action("talk", text="Hi", langauge="de-DE")],
+        'flow "f", action 1 (talk): option.langauge: is not known to talk; did you mean language?',
+    ),
+    (
         [action("goto", target_id="nowhere")],
         "flow \"f\", action 1 (goto): option.target_id: there is no action with the id 'nowhere'; "
         "write one of this flow's ids",
