@@ -33,7 +33,7 @@ Key = Hashable
 
 @dataclass(slots=True)
 class Declarations:
-    """The resources of one file. `flows` are rows: id, customer_id, name, detail, actions, on_complete_flow_id, media."""
+    """One file's resources. `flows` are rows: id, customer_id, name, detail, actions, on_complete_flow_id and media."""
 
     source: str
     providers: Sequence[Provider] = ()
