@@ -27,21 +27,33 @@ class AdminError(Exception):
 
 
 @asynccontextmanager
-async def store_of(config: Path, show: Callable[[str], None]) -> AsyncIterator[Store]:
+async def store_of(
+    config: Path, show: Callable[[str], None], warn: Callable[[str], None] = lambda told: None
+) -> AsyncIterator[Store]:
     """The store that a configuration names, brought up to date. `show` is given the first access key where the store
-    is new. Raises ConfigurationError, StoreError, AdminError."""
+    is new, `warn` a sentence where its file had to be made. Raises ConfigurationError, StoreError, AdminError."""
     configuration = load(config, python_flows=python_flow_names)
     configure("warning", configuration.settings.log.format)
     if configuration.settings.store == ":memory:":
         raise AdminError(f"{config}: store is :memory:, which no other process can reach; use the API, or name a file")
+    absent = _absent(configuration.settings.store)
     store = await Store.open(configuration.settings.store)
     try:
+        if absent is not None:
+            warn(f"made a new store: {absent} was not there (the path counts from the directory of the start)")
         made_up = await bootstrap(store, configuration.settings.api.admin_key)
         if made_up:
             show(made_up)
         yield store
     finally:
         await store.close()
+
+
+def _absent(url: str) -> Path | None:
+    """The file of an SQLite store that is not there yet."""
+    name = url.removeprefix("sqlite:///")
+    path = Path(name).absolute()
+    return path if name != url and not path.exists() else None
 
 
 async def users(store: Store) -> Sequence[Row]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -202,9 +202,7 @@ def call(
     user: Annotated[str, typer.Option(help="User name, where credentials are asked for.")] = "",
     password: Annotated[str, typer.Option(envvar="TRUNKLINE_PASSWORD", help="Its password.")] = "",
     digits: Annotated[str, typer.Option(help="Keys to press once answered; a comma pauses.")] = "",
-    dtmf: Annotated[
-        Literal["rfc4733", "info"], typer.Option(metavar="rfc4733|info", help="How the keys are sent.")
-    ] = "rfc4733",
+    dtmf: Annotated[str, typer.Option(metavar="rfc4733|info", help="How the keys are sent.")] = "rfc4733",
     duration: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Hang up after it; 0 waits for the other end.")
     ] = 5.0,
@@ -218,10 +216,25 @@ def call(
         raise typer.BadParameter(f"{transport!r} is no transport; use udp or tcp", param_hint="'--transport'")
     if set(digits) - set("0123456789*#ABCDabcd,"):
         raise typer.BadParameter("only 0-9, *, #, A-D and commas can be sent", param_hint="'--digits'")
+    if dtmf not in ("rfc4733", "info"):
+        problem = f"{dtmf!r} is not known; use rfc4733 (telephone-events, once RFC 2833) or info"
+        raise typer.BadParameter(problem, param_hint="'--dtmf'")
     _host_port(via, "'--via'")
     from service import softphone
 
-    order = CallOrder(number, via, caller, user, password, digits, duration, timeout, transport, headers, dtmf)
+    order = CallOrder(
+        number,
+        via,
+        caller,
+        user,
+        password,
+        digits,
+        duration,
+        timeout,
+        transport,
+        headers,
+        cast(Literal["rfc4733", "info"], dtmf),
+    )
     return _run(softphone.call(order))
 
 

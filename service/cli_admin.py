@@ -28,7 +28,7 @@ def _on_store(config: Path, work: "Callable[[Store], Awaitable[None]]") -> int:
     from store.engines import StoreError
 
     async def run() -> None:
-        async with store_of(config, _show_first_key) as store:
+        async with store_of(config, _show_first_key, _warn) as store:
             await work(store)
 
     try:
@@ -41,6 +41,10 @@ def _on_store(config: Path, work: "Callable[[Store], Awaitable[None]]") -> int:
 
 def _show_first_key(key: str) -> None:
     print(f"access key of the super admin, shown this once: {key}")
+
+
+def _warn(told: str) -> None:
+    print(escape(told), file=sys.stderr)
 
 
 def _password() -> str:

@@ -73,7 +73,12 @@ def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise typer.BadParameter(f"{text!r} sets nothing; write NAME=VALUE", param_hint="'--variables'")
-    return name.strip(), value
+    from flows.variables import check_key
+
+    try:
+        return check_key(name.strip()), value
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--variables'") from None
 
 
 def _moment(text: str) -> datetime:

@@ -74,6 +74,23 @@ def test_a_new_store_shows_its_first_key_once(admin: Admin) -> None:
     assert again.startswith("admin\tproject_super_admin\tplatform\t")
 
 
+def test_who_runs_it_in_the_wrong_directory_learns_that_the_store_is_new(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path in `store` counts from the directory of the start: elsewhere it is another file, with other users."""
+    monkeypatch.delenv("TRUNKLINE_STORE", raising=False)
+    (tmp_path / "trunkline.yaml").write_text("store: sqlite:///./kept.db\n")
+    monkeypatch.chdir(tmp_path)
+    told = []
+    for _ in range(2):
+        assert cli.main(["admin", "users"]) == 0
+        told.append(capsys.readouterr().err)
+    assert told == [
+        f"made a new store: {tmp_path}/kept.db was not there (the path counts from the directory of the start)\n",
+        "",
+    ]
+
+
 def test_a_user_is_made_and_gets_another_password(admin: Admin) -> None:
     admin.run("create-user", "alice", "--permission", "project_super_admin", typed="first password\n")
     made = admin.agent("alice")

@@ -140,6 +140,11 @@ def test_explain_shows_what_is_skipped_and_why(tmp_path: Path, capsys: pytest.Ca
         (["nope"], "trunkline: No such command 'nope'; see trunkline --help"),
         (["serve", "--nope"], "trunkline: No such option: --nope; see trunkline serve --help"),
         (
+            ["call", "5", "--via", "h:1", "--dtmf", "rfc2833"],
+            "trunkline: Invalid value for '--dtmf': 'rfc2833' is not known; use rfc4733 (telephone-events, once RFC "
+            "2833) or info; see trunkline call --help",
+        ),
+        (
             ["call", "5", "--via", "h", "--transport", "tls"],
             "trunkline: Invalid value for '--transport': 'tls' is no transport; use udp or tcp; "
             "see trunkline call --help",

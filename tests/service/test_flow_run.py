@@ -308,6 +308,10 @@ REFUSED = [
     (["--digits", "x"], "trunkline: Invalid value for '--digits': only 0-9, *, #, A-D and commas can be pressed; see"),
     (["--connect", "maybe"], "trunkline: Invalid value for '--connect': 'maybe' is not known; use answered, busy,"),
     (["--variables", "x"], "trunkline: Invalid value for '--variables': 'x' sets nothing; write NAME=VALUE; see"),
+    (
+        ["--variables", "call.id=1"],
+        "trunkline: Invalid value for '--variables': call.id is set by the engine and cannot be changed;",
+    ),
     (["--at", "noon"], "trunkline: Invalid value for '--at': 'noon' is no time; write it like 2026-12-24T18:00; see"),
     (["--flow", "x"], "trunkline: Invalid value for FILE: there is no flow 'x' in t.yaml; it has: desk, menu; see"),
     (["--called", "+1555"], "trunkline: Invalid value for FILE: +1555 is none of the numbers in t.yaml; choose a flow"),
