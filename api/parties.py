@@ -19,6 +19,14 @@ class Party(Body):
     target: Annotated[Name, Field(min_length=1, examples=["+15551234567"])]
     target_name: Name = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_an_object(cls, value: Any) -> Any:
+        if isinstance(value, dict | cls):
+            return value
+        problem = 'must be an object, such as {"type": "tel", "target": "+15551234567"}'
+        raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "{problem}", {"problem": problem})
+
     @model_validator(mode="after")
     def _fits_its_type(self) -> Self:
         self.address()

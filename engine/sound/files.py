@@ -66,7 +66,8 @@ def find(folder: Path, name: str, largest: int) -> SoundFile:
             raise SoundError(f"{quoted} is a link out of the sounds folder; put the file itself there")
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise SoundError(f"there is no file {quoted} in the sounds folder") from None
+        place = shown(str(folder.absolute()), 200)
+        raise SoundError(f"there is no file {quoted} in the sounds folder, {place}") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise SoundError(f"{quoted} cannot be read: {_reason(error)}") from None
     if stat.S_ISDIR(status.st_mode):

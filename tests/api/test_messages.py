@@ -254,3 +254,15 @@ async def test_a_message_that_is_wrong(change: Any, reason: str, field: str) -> 
         error = await manager.ask("POST", PATH, 400, content=body, headers=headers)
         assert (error["reason"], error["details"][0]["field"]) == (reason, field)
         assert (await manager.get(PATH))["result"] == []
+
+
+async def test_an_address_without_its_type_is_told_how_it_is_written() -> None:
+    async with opened(":memory:") as api:
+        manager = await api.client("customer_manager")
+        body = message() | {"source": "+15550001111", "destinations": [FAR]}
+        error = await manager.ask("POST", PATH, 400, json=body)
+        wanted = 'must be an object, such as {"type": "tel", "target": "+15551234567"}'
+        assert {one["field"]: one["message"] for one in error["details"]} == {
+            "source": wanted,
+            "destinations[0]": wanted,
+        }

@@ -251,9 +251,9 @@ def test_what_fails_is_shown_counted_and_the_exit_code(tmp_path: Path, capsys: p
     assert code == 1
     assert lines[1:] == [
         "    0.0 s   1  play [p]                answered; tone:425/500  0.5 s",
-        "                source left out: there is no file 'gone.wav' in the sounds folder",
+        f"                source left out: there is no file 'gone.wav' in the sounds folder, {tmp_path}/sounds",
         "    0.5 s   2  play                    gone.wav; failed: none of the sources could be had",
-        "                source left out: there is no file 'gone.wav' in the sounds folder",
+        f"                source left out: there is no file 'gone.wav' in the sounds folder, {tmp_path}/sounds",
         "    0.5 s   3  fetch_flow              failed: there is no flow 'x'",
         "               digits_send             failed: digits: must not be empty; write a value",
         "    0.5 s  hung up by the flow: normal (200)",
