@@ -4,6 +4,9 @@ The loop is on the way of every call. An action that does not wait is called and
 used as they were compiled, and nothing is logged unless it went wrong or `env.debug` is set.
 """
 
+import asyncio
+from contextlib import suppress
+
 from pydantic import ValidationError
 
 from engine.media_refusal import refusal
@@ -19,6 +22,8 @@ from flows.run import ActionError, Run
 from flows.tasks import TooManyTasksError
 from routing.rows import NumberRow
 
+WRITTEN_WITHIN = 2.0
+"""Seconds that what completes a flow waits for the file of a recording that the hangup has ended."""
 MAX_COMPLETIONS = 5
 """Flows that may complete one another, one after the other."""
 
@@ -196,9 +201,17 @@ def _complete_afterwards(run: Run, program: Program, completions: int) -> None:
     after.budget = run.budget
     after.over = True
     try:
-        run.env.tasks.start(run_through(after, following, completions + 1), f"completion of {program.title}")
+        run.env.tasks.start(_run_after(after, following, completions + 1), f"completion of {program.title}")
     except TooManyTasksError as error:
         run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=str(error))
+
+
+async def _run_after(run: Run, program: Program, completions: int) -> None:
+    recording = run.recording
+    if recording is not None:  # the hangup ends it, or it is that of a call which goes on
+        with suppress(TimeoutError):
+            await asyncio.wait_for(recording.written.wait(), WRITTEN_WITHIN)
+    await run_through(run, program, completions)
 
 
 async def run_through(run: Run, program: Program, completions: int = 0) -> None:

@@ -207,6 +207,18 @@ def test_the_hangup_ends_it_and_its_file_is_there(studio: Any) -> None:
     assert studio.recordings.running("call-1") is None
 
 
+def test_what_completes_the_flow_after_the_hangup_finds_the_recording_whole(studio: Any) -> None:
+    """Who leaves a message hangs up: what is then to be done with it needs the file and its length."""
+    studio.world.flows(after=[action("fetch_flow", flow_id="${recording.duration} ${recording.ended_by}")])
+
+    async def hang_up(call: Any) -> None:
+        call.end("remote", 200)
+
+    actions = {"actions": [action("recording_start"), action("block")], "on_complete_flow_id": "after"}
+    during(studio, actions, hang_up)
+    assert studio.world.log.errors() == ["there is no flow '1500 hangup'"]
+
+
 def test_the_end_of_the_service_ends_it_and_its_file_is_there(studio: Any) -> None:
     async def stop(call: Any) -> None:
         await studio.world.env.tasks.close()
