@@ -150,6 +150,7 @@ class SimulatedRecording(RunningRecording):
         recording.ended_by, recording.duration = ended_by, round(seconds * 1000)
         recording.status, recording.ended = "ended", datetime.now(UTC)
         self._told(recording)
+        self.written.set()
 
 
 class _NoRecorder:

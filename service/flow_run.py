@@ -126,6 +126,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
             await _carry_out(env, program, leg, record, number, order.variables)
             if recording := recordings.call_over(leg.id):
                 view.told(f"recording {recording.filename}: {recording.duration / 1000:.1f} s, ended by hangup")
+            await _completed(env)
         finally:
             await env.close()
             await sounds.close()
@@ -149,7 +150,10 @@ async def _carry_out(
         env.log.error("stuck", error=f"the flow waits for something that is not simulated; given up after {STUCK:g} s")
     with suppress(asyncio.CancelledError):
         await leg.task
-    # What completes the flow, and webhooks that nobody waits for.
+
+
+async def _completed(env: FlowEnvironment) -> None:
+    """Waits for what completes the flow, and for webhooks that nobody else waits for."""
     for _ in range(1000):
         if not len(env.tasks):
             break

@@ -287,6 +287,21 @@ def test_what_completes_a_flow_is_shown(tmp_path: Path, capsys: pytest.CaptureFi
     assert code == 0
 
 
+def test_what_completes_a_flow_knows_the_recording_that_the_hangup_has_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "flows:\n"
+        "  - name: box\n"
+        "    on_complete_flow_id: after\n"
+        "    actions: [{type: recording_start}, {type: digits_receive, option: {duration: 60000}}]\n"
+        "  - {name: after, actions: [{type: variable_set, option: {key: a, value: '${recording.duration}'}}]}\n"
+    )
+    code, lines = ran(path, capsys, "--flow", "box", "--hangup-after", "3")
+    assert (code, any(line.strip().endswith("a=3000") for line in lines)) == (0, True), lines
+
+
 def test_a_flow_in_python_shows_what_it_orders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(
         "from flows.python_flows import FlowCall, flow\n"
