@@ -1,6 +1,8 @@
 """The ruler of the media bench: what it makes of packets whose places are known."""
 
 import socket
+import struct
+import time
 
 import pytest
 
@@ -50,8 +52,21 @@ def test_nothing_that_arrived_is_no_error() -> None:
     assert (timing.streams, timing.packets, timing.within) == (0, 0, 0.0)
 
 
+def stamps_are_on(sink: Sink, sender: socket.socket) -> None:
+    """The kernel begins to stamp at arrival a moment after it is asked; until then it stamps when a packet is read."""
+    for _ in range(200):
+        sender.sendto(b"x", ("127.0.0.72", sink.port))
+        time.sleep(0.005)
+        read_at = time.time_ns()
+        seconds, nanoseconds = struct.unpack("qq", sink.rtp.recvmsg(16, socket.CMSG_SPACE(16))[1][0][2])
+        if seconds * 1_000_000_000 + nanoseconds < read_at:
+            return
+    raise AssertionError("this kernel does not stamp packets when they arrive")
+
+
 def test_what_came_before_is_not_of_this_time() -> None:
     with Sink("127.0.0.72") as sink, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        stamps_are_on(sink, sender)
         sender.sendto(build(0, False, 1, 160, 7, bytes(160)), ("127.0.0.72", sink.port))
         assert sink.listen(0.01) == {}
         assert sink.sources == set()
