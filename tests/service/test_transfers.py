@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.bridge import Bridge
 from engine.call import Call
 from engine.sip.hop import Hop
 from engine.sip.message import Request
-from engine.sip.refer import Subscription
 from flows.environment import FlowEnvironment
 from flows.library import read_library
 from flows.record import CallRecord
@@ -187,7 +185,10 @@ class World:
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
         left += [self.env.calls.running_records(), self.board.channels(self.carrier.id)]
         gc.collect()
-        left.append([thing for thing in gc.get_objects() if isinstance(thing, Call | Bridge | Subscription | Run)])
+        # Only this world's: the traceback of another test that failed keeps what it had.
+        ours = [thing for thing in gc.get_objects() if isinstance(thing, Call) and thing.agent is agent]
+        ours += [run for run in gc.get_objects() if isinstance(run, Run) and run.env is self.env]
+        left.append(ours)
         return not any(left)
 
     @property
