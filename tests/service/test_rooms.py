@@ -285,7 +285,7 @@ def test_agents_are_free_when_an_engine_stops_and_after_one_that_was_killed(run:
         await becomes(engine, ann, "busy")
         await engine.node.close()
         again = await bench.engine(store=store_url)
-        assert await status_of(again, ann) == "available"
+        await becomes(again, ann, "available")  # at the stop, or by who starts next where that was cut short
         await becomes(again, lost, "available")
 
     run(test)
