@@ -5,10 +5,10 @@ them, none of which imports this module.
 """
 
 import re
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
 import phonenumbers
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from engine.sound.national import TONES
 from engine.transport.addresses import family_of, split_host_port
@@ -36,6 +36,20 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 
 
 DigestAlgorithm = Literal["MD5", "SHA-256", "SHA-512-256"]
+CodecName = Literal["PCMU", "PCMA", "G722", "opus"]
+
+Name = TypeVar("Name", bound=str)
+
+
+def _once_each(names: list[Name]) -> list[Name]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is listed twice; keep one")
+    return names
+
+
+Ordered = Annotated[list[Name], AfterValidator(_once_each), Field(min_length=1)]
+"""Names in the order of preference, each once, and at least one."""
 
 
 class PortRange(NamedTuple):
@@ -96,7 +110,7 @@ class SipSettings(_Section):
     """Whether anyone else may call our own numbers."""
     users: list[SipUser] = []
     """Clients that authenticate themselves."""
-    digest_algorithms: list[DigestAlgorithm] = Field(default=["MD5"], min_length=1)
+    digest_algorithms: Ordered[DigestAlgorithm] = ["MD5"]
     """What those clients are challenged with, in this order. MD5 alone by default: it is what every phone knows, and
     phones of before RFC 8760 give up where another one stands beside it; an MD5 that is offered can be chosen by
     whoever attacks, so that SHA-256 before it would protect nobody."""
@@ -152,14 +166,6 @@ class SipSettings(_Section):
         for network in networks:
             parse_network(network)
         return networks
-
-    @field_validator("digest_algorithms")
-    @classmethod
-    def _once_each(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{name!r} is listed twice; keep one")
-        return names
 
     @field_validator("nameservers")
     @classmethod
@@ -285,13 +291,10 @@ class WebhookSettings(_Section):
     reach what only this host may)."""
 
 
-CodecName = Literal["PCMU", "PCMA", "G722", "opus"]
-
-
 class MediaSettings(_Section):
     """The engine's own media: what it hears and plays where a call ends here."""
 
-    codecs: list[CodecName] = Field(default=["PCMU", "PCMA", "G722", "opus"], min_length=1)
+    codecs: Ordered[CodecName] = ["PCMU", "PCMA", "G722", "opus"]
     """What the engine offers, in this order, and takes of what it is offered."""
     rtp_timeout: Seconds = Field(default=300.0, ge=0)
     """A call whose peer sends no media for so long, and does not hold us, is hung up; 0 waits for ever."""
@@ -311,14 +314,6 @@ class MediaSettings(_Section):
     """The country (ISO 3166) whose tones are meant by `tone:ringback`, `tone:busy` and so on, where none is named."""
     rtpengines: list[str] = []
     """The ng addresses (HOST:PORT) of rtpengines that anchored calls send their media through; none: this process."""
-
-    @field_validator("codecs")
-    @classmethod
-    def _once_each(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{name!r} is listed twice; keep one")
-        return names
 
     @field_validator("national")
     @classmethod

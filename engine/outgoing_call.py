@@ -13,6 +13,7 @@ from engine.media.feed import Tap
 from engine.media.relay import Relay
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
+from engine.sip.retry_after import retry_after
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.uac import Credentials, Invitation, UacSession
@@ -243,17 +244,13 @@ class OutgoingCall(Call):
     def on_refused(
         self, session: UacSession, kind: str, status: int, reason: str, response: Response | None, now: float
     ) -> None:
-        retry_after = 0
-        if response is not None and "Retry-After" in response.first:
-            digits = response.get("Retry-After").split("(", 1)[0].split(";", 1)[0].strip()
-            retry_after = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
         self._set_outcome(
             # What we refuse ourselves (483, no media) has a status as well.
             Outcome(
                 kind,
                 status if response is not None or kind in ("refused", "no_media") else 0,
                 reason,
-                retry_after,
+                retry_after(response) if response is not None else 0,
                 session.first_reply,
             )
         )
