@@ -153,11 +153,27 @@ Money = Annotated[int, Field(ge=0, le=10**15)]
 
 
 class Times(BaseModel):
-    """What every resource's answer ends with."""
+    """What every resource's answer ends with. Whoever reads one finds its `id` first and its moments last, in the order
+    of a life; pydantic by itself has the fields of a base class before all others."""
 
     tm_create: Timestamp | None
     tm_update: Timestamp | None
     tm_delete: Timestamp | None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_options: Any) -> None:
+        """Puts the fields in their order, for answers and for the document."""
+        fields = cls.__pydantic_fields__
+        cls.__pydantic_fields__ = {name: fields[name] for name in sorted(fields, key=_place)}
+        cls.model_rebuild(force=True)
+
+
+def _place(name: str) -> int:
+    """Where a field stands in an answer; those of one place keep the order that they are declared in."""
+    return _PLACES.get(name, 2 if name.startswith("tm_") else 0)
+
+
+_PLACES: Mapping[str, int] = {"id": -1, "tm_create": 1, "tm_update": 3, "tm_delete": 4}
 
 
 def absent() -> Any:

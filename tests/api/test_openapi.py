@@ -124,6 +124,23 @@ def test_lists_have_pages(document: dict[str, Any]) -> None:
     assert lists > 10
 
 
+def test_answers_have_the_id_first_and_the_moments_last(document: dict[str, Any]) -> None:
+    answers = 0
+    for name, schema in document["components"]["schemas"].items():
+        fields = list(schema.get("properties", ()))
+        if "tm_create" in fields:
+            moments = [field for field in fields if field.startswith("tm_")]
+            assert fields[0] == "id" and fields[-len(moments) :] == moments, name
+            answers += 1
+    assert answers > 15
+
+
+async def test_a_resource_is_written_as_it_is_described(api: Api, document: dict[str, Any]) -> None:
+    made = await api.root.post("/v1.0/accesskeys", {"name": "for a test"})
+    assert list(made) == list(document["components"]["schemas"]["NewAccessKey"]["properties"])
+    assert list(made)[-4:] == ["tm_create", "tm_expire", "tm_update", "tm_delete"]
+
+
 def test_nothing_that_the_document_refers_to_is_missing_or_left_over(document: dict[str, Any]) -> None:
     schemas = set(document["components"]["schemas"])
     named = set(re.findall(r"#/components/schemas/([\w.-]+)", str(document)))
