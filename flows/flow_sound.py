@@ -74,8 +74,10 @@ class SoundMethods:
         end_of_silence: int = 0,
         end_of_key: str | bool = "",
         beep_start: bool = False,
-    ) -> None:
-        """Begins to record the caller, beside the flow."""
+        wait: bool = False,
+    ) -> str:
+        """Begins to record the caller, beside the flow; with `wait` it returns when the recording has ended. The file's
+        name is relative to the folder of recordings."""
         self._count()
         option = RecordingStartOptions.model_validate(
             {
@@ -84,9 +86,11 @@ class SoundMethods:
                 "end_of_silence": end_of_silence,
                 "end_of_key": end_of_key,
                 "beep_start": beep_start,
+                "wait": wait,
             }
         )
         await recording.recording_start(self._run, option)
+        return self._run.variables.get("recording.filename")
 
     async def recording_stop(self) -> str:
         """Ends the recording; returns its file's name, which is relative to the folder of recordings."""

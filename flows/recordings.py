@@ -134,6 +134,10 @@ class RunningRecording:
     async def stop(self) -> Recording:
         """Ends it and waits for its file. A second time waits only."""
         self._asked.set()
+        return await self.wait()
+
+    async def wait(self) -> Recording:
+        """Until it has ended, and its file is there."""
         await self.written.wait()
         with suppress(TimeoutError):  # the file is there, and the list will have it in its time
             await asyncio.wait_for(self.listed.wait(), KEPT_WITHIN)

@@ -77,6 +77,14 @@ class SimulatedCaller:
             return self._pressed[-1]
         return ""
 
+    def ends(self, recording: str) -> str:
+        """The key of `recording` with which the caller ends one, "" where it presses none."""
+        self.asked()
+        self._asked = True
+        if not self._pressed and self._groups[0] and self._groups[0][0] in recording:
+            return self._groups[0].popleft()
+        return ""
+
     def forget(self) -> None:
         """The keys that nobody has asked for."""
         self._pressed.clear()

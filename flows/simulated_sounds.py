@@ -1,5 +1,6 @@
 """Sound for calls that are only played: how long everything lasts, and that it is there; nothing is fetched."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flows.recordings import Recording, RecordingError, Recordings, RunningRecording
-from flows.simulated_leg import SimulatedClock
+from flows.simulated_leg import SimulatedClock, SimulatedLeg
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
+
+SPEAKS = 5.0
+"""Seconds for which the caller speaks where the flow waits for the end of what it says."""
 
 
 @dataclass(slots=True)
@@ -59,8 +63,8 @@ class SimulatedSounds:
 
 
 class SimulatedRecordings(Recordings):
-    """Recordings without files: they begin and end as they would, but for silence, which a simulated caller never
-    keeps."""
+    """Recordings without files: they begin and end as they would. The caller speaks without a pause, but where the flow
+    waits for the end of the recording."""
 
     __slots__ = ("_clock", "_recordings")
 
@@ -102,15 +106,16 @@ class SimulatedRecordings(Recordings):
         name = f"{folder}/{now:%Y-%m-%d}-{call_id}-{len(self._recordings) + 1}.wav"
         recording = Recording(uuid4(), customer_id, call_id, name, now)
         running = SimulatedRecording(recording, self._clock, duration, end_of_key, ended)
+        running.speaker, running.silence = caller, silence
         self._recordings.append(running)
         caller.heard.append(running.heard)
         return recording
 
 
 class SimulatedRecording(RunningRecording):
-    """One of them."""
+    """One of them. `speaker` is the caller's leg, `silence` the seconds of it that end the recording (0: none do)."""
 
-    __slots__ = ("_began", "_clock", "_duration", "_end_of_key", "_told")
+    __slots__ = ("_began", "_clock", "_duration", "_end_of_key", "_told", "silence", "speaker")
 
     def __init__(
         self, recording: Recording, clock: SimulatedClock, duration: float, end_of_key: str, told: Any
@@ -121,6 +126,8 @@ class SimulatedRecording(RunningRecording):
         self._duration = duration
         self._end_of_key = end_of_key
         self._told = told
+        self.speaker: SimulatedLeg | None = None
+        self.silence = 0.0
 
     def look(self) -> str | None:
         """What has ended it by now; None while it runs."""
@@ -138,6 +145,25 @@ class SimulatedRecording(RunningRecording):
     async def stop(self) -> Recording:
         """Ends it."""
         return self.over("stop")
+
+    async def wait(self) -> Recording:
+        """The caller speaks for a while; then it presses a key that ends the recording, or says nothing more, and hangs
+        up where that does not end it."""
+        leg = self.speaker
+        if self.look() is None and leg is not None:
+            key = leg.caller.ends(self._end_of_key)
+            if self._duration and self._duration <= SPEAKS:
+                await leg.pass_time(self._duration)
+            else:
+                await leg.pass_time(SPEAKS)
+                if key:
+                    self.over("key")
+                elif self.silence and (not self._duration or SPEAKS + self.silence < self._duration):
+                    await leg.pass_time(self.silence)
+                    self.over("silence")
+                else:
+                    await leg.pass_time(self._duration - SPEAKS if self._duration else math.inf)
+        return self.over("duration")
 
     def over(self, ended_by: str) -> Recording:
         """Ends it now, unless something else has."""

@@ -93,6 +93,7 @@ def _recording_start(run: Run, option: Any) -> str:
     parts = [f"until {option.end_of_key}"] if option.end_of_key else []
     parts += [f"{_seconds(option.duration)} at most"] if option.duration else []
     parts += [f"until {_seconds(option.end_of_silence)} of silence"] if option.end_of_silence else []
+    parts += ["waits for its end"] if option.wait else []
     return ", ".join(parts)
 
 
@@ -138,7 +139,7 @@ def outcome(run: Run, step: Step, result: Any, keys: str, after: Mapping[str, st
     if kind == "queue_join":
         waited = f"{after.get('queue.status')} after {after.get('queue.waited')} s"
         return waited + (f", {after.get('queue.duration')} s of talk" if after.get("queue.agent") else "")
-    if kind == "recording_stop":
+    if kind == "recording_stop" or (kind == "recording_start" and after.get("recording.ended_by")):
         return f"{int(after.get('recording.duration') or 0) / 1000:.1f} s, ended by {after.get('recording.ended_by')}"
     if kind in ("branch", "goto") or kind.startswith("condition_"):
         return _jump(run, kind, result)

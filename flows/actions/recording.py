@@ -12,8 +12,8 @@ _MAY_CONNECT = frozenset({"connect", "queue_join", "conference_join", "transfer"
 
 
 async def recording_start(run: Run, option: RecordingStartOptions) -> None:
-    """Begins, and the flow goes on beside it. Sets `recording.id` and `recording.filename` at once, and
-    `recording.duration` (milliseconds) and `recording.ended_by` at its end."""
+    """Begins, and the flow goes on beside it or, with `wait`, when it has ended. Sets `recording.id` and
+    `recording.filename` at once, and `recording.duration` (milliseconds) and `recording.ended_by` at its end."""
     if run.over:
         raise CallEnded("the call is over")
     recordings = run.env.recordings
@@ -37,6 +37,12 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
         raise ActionError(str(error)) from None
     run.record.note(f"recording {recording.filename}")
     _tell(run, recording)
+    if option.wait:
+        running = run.recording
+        if running is not None:
+            await running.wait()
+        run.call.forget_keys()  # the one that ended it, and what nobody had asked for
+        _check(recording)
 
 
 async def recording_stop(run: Run, option: NoOptions) -> None:
@@ -48,6 +54,10 @@ async def recording_stop(run: Run, option: NoOptions) -> None:
         return
     recording = await running.stop()
     _tell(run, recording)
+    _check(recording)
+
+
+def _check(recording: Recording) -> None:
     if recording.status == "failed":
         raise ActionError(f"{recording.filename} could not be written")
 

@@ -193,6 +193,52 @@ def test_a_key_ends_it_and_stays_for_whoever_waits_for_keys(studio: Any) -> None
     assert call.typed == []
 
 
+def test_a_flow_can_wait_for_its_end_and_thank_for_it(studio: Any) -> None:
+    """A voicemail: beep, record until silence or a key, then go on."""
+    start = action("recording_start", end_of_silence=3000, beep_start=True, wait=True)
+
+    async def fall_silent(call: Any) -> None:
+        assert call.orders[-1] == ("play", "tone:1000/250")
+        studio.recorders[0].limit.set_result("silence")
+
+    ran = during(studio, [start, action("play", sources=["thanks"])], fall_silent)
+    assert ran.orders == ["answer", ("play", "tone:1000/250"), ("play", "thanks"), END]
+    assert (studio.folder / NAME).exists()
+    assert studio.keeper.told[-1] == ("ended", "ended", "silence")
+
+
+def test_keys_that_were_pressed_during_the_wait_are_used_up(studio: Any) -> None:
+    """Whoever asks for keys behind it does not get the one that ended it."""
+
+    async def press(call: Any) -> None:
+        call.typed = ["1", "#"]
+        call.watched.set_result("#")
+
+    start = action("recording_start", end_of_key="#", wait=True)
+    ran = during(studio, [start, action("digits_receive", length=1)], press)
+    assert ran.call.typed == []
+    assert studio.keeper.told[-1] == ("ended", "ended", "key")
+
+
+def test_a_hangup_ends_the_wait(studio: Any) -> None:
+    async def hang_up(call: Any) -> None:
+        call.end("remote", 200)
+
+    ran = during(studio, [action("recording_start", duration=9000, wait=True), action("play", sources=["a"])], hang_up)
+    assert ("play", "a") not in ran.orders
+    assert studio.keeper.told[-1] == ("ended", "ended", "hangup")
+
+
+def test_a_file_that_was_waited_for_and_cannot_be_written_is_an_error(studio: Any) -> None:
+    async def fill(call: Any) -> None:
+        studio.recorders[0].fails = OSError(28, "No space left on device")
+        studio.recorders[0].limit.set_result("duration")
+
+    ran = during(studio, [action("recording_start", duration=9000, wait=True), action("play", sources=["a"])], fill)
+    assert ("play", "a") in ran.orders
+    assert studio.world.log.errors() == ["[Errno 28] No space left on device", f"{NAME} could not be written"]
+
+
 def test_the_hangup_ends_it_and_its_file_is_there(studio: Any) -> None:
     async def hang_up(call: Any) -> None:
         assert studio.world.env.recordings.running("call-1").recording.status == "recording"
@@ -324,6 +370,11 @@ def test_a_service_without_a_folder_says_so(world: Any) -> None:
         ({"format": "mp3"}, "option.format: must be one of 'wav', and is 'mp3'; choose one"),
         ({"end_of_key": "x"}, "option.end_of_key: holds what is no key; use 0-9, *, # and A-D"),
         ({"duration": -1}, "option.duration: must be at least 0; write a larger number"),
+        (
+            {"wait": True},
+            "option.wait: would wait for the hangup; say what ends the recording: "
+            "duration, end_of_silence or end_of_key",
+        ),
         ({"beep_start": 1}, "option.beep_start: must be true or false, and is the number 1; write one of the two"),
     ],
 )

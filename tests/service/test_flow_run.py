@@ -154,6 +154,30 @@ ONE = {
         ["--digits", "12#"],
         ['until #, 5.0 s at most; heard "12#"', "recording_stop          1.5 s, ended by key"],
     ),
+    "voicemail, ended by the key": (
+        [
+            {"type": "recording_start", "option": {"end_of_key": "#", "end_of_silence": 3000, "wait": True}},
+            {"type": "sleep", "option": {"duration": 1000}},
+        ],
+        ["--digits", "#"],
+        ["until #, until 3.0 s of silence, waits for its end; answered; 5.0 s, ended by key", "5.0 s   2  sleep"],
+    ),
+    "voicemail, ended by silence": (
+        [
+            {"type": "recording_start", "option": {"duration": 9000, "end_of_silence": 3000, "wait": True}},
+            {"type": "digits_receive", "option": {"length": 1}},
+        ],
+        ["--digits", ",1"],
+        ["8.0 s, ended by silence", 'heard "1"'],
+    ),
+    "voicemail, at its longest": (
+        [
+            {"type": "recording_start", "option": {"duration": 9000, "end_of_key": "#", "wait": True}},
+            {"type": "sleep", "option": {"duration": 1000}},
+        ],
+        [],
+        ["9.0 s, ended by duration", "9.0 s   2  sleep"],
+    ),
     "recorded to the end": (
         [{"type": "recording_start"}, {"type": "sleep", "option": {"duration": 3200}}],
         [],
