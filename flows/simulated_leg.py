@@ -1,7 +1,7 @@
 """A caller that is only played: a call without a network, in simulated time.
 
-What would take seconds takes none: the clock is put forward. The caller hears every prompt to its end, presses its keys
-when the flow asks for them, and hangs up when it is kept waiting without end.
+What would take seconds takes none: the clock is put forward. The caller presses its keys when the flow asks for them,
+or in a prompt that they stop; it hears all others to their end, and hangs up when it is kept waiting without end.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from flows.contracts import CallEnded
 
 PRESS_AFTER = 0.5
 """Seconds that the caller takes for each key."""
-STOPS_AFTER = 5.0
-"""Seconds of a sound without end after which the caller presses a key that stops it."""
+STOPS_AFTER = 2.0
+"""Seconds of a sound after which the caller presses a key that stops it. It hears a shorter one to its end."""
 
 
 class SimulatedClock:
@@ -52,6 +52,8 @@ class SimulatedCaller:
 
     def asked(self) -> None:
         """The flow begins to ask for keys."""
+        if self._pressed:
+            return  # those are the answer
         if self._asked and not self._groups[0] and len(self._groups) > 1:
             self._groups.popleft()
             self._asked = False
@@ -65,17 +67,18 @@ class SimulatedCaller:
             return self._groups[0].popleft(), PRESS_AFTER
         return "", seconds
 
-    def stops(self, until: str, *, endless: bool) -> str:
-        """The key of `until` with which the caller stops a sound: one that waits, or the next where it is endless."""
+    def stops(self, until: str, seconds: float) -> tuple[str, float]:
+        """The key of `until` with which the caller stops a sound of so many seconds, and when: one that waits does at
+        once. "" where it stops none."""
         waiting = next((key for key in self._pressed if key in until), "")
-        if waiting or not endless or not until:
-            return waiting
+        if waiting or self._pressed or not until or seconds <= STOPS_AFTER:
+            return waiting, 0.0
         self.asked()
         if self._groups[0] and self._groups[0][0] in until:
             self._pressed.append(self._groups[0].popleft())
             self._asked = True
-            return self._pressed[-1]
-        return ""
+            return self._pressed[-1], STOPS_AFTER
+        return "", 0.0
 
     def ends(self, recording: str) -> str:
         """The key of `recording` with which the caller ends one, "" where it presses none."""
@@ -202,9 +205,8 @@ class SimulatedLeg:
         """The sound, to its end or the caller's key. `feed` is a `flows.simulated_sounds.SimulatedFeed`."""
         await self._open()
         endless = math.isinf(feed.seconds)
-        key = self.caller.stops(until, endless=endless)
+        key, seconds = self.caller.stops(until, feed.seconds)
         if key:
-            seconds = STOPS_AFTER if endless else 0.0
             self.told(f"{feed.name}  stopped by {key}" + (f" after {seconds:.1f} s" if seconds else ""))
             await self._pass(seconds)
             return key

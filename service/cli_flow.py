@@ -11,6 +11,15 @@ from service.orders import FlowOrder
 
 commands = typer.Typer(help="Flows, tried out without a network.", no_args_is_help=True)
 
+
+class _LacksOptionError(typer.BadParameter):
+    """No value is wrong: one is missing, and the sentence says which."""
+
+    def format_message(self) -> str:
+        """The sentence alone."""
+        return self.message
+
+
 _ENDINGS = ("answered", "busy", "noanswer", "failed")
 
 
@@ -66,7 +75,9 @@ def run_flow(
     try:
         return asyncio.run(flow_run.run_flow(order))
     except flow_run.FlowRunError as error:
-        raise typer.BadParameter(str(error), param_hint="FILE") from None
+        if error.option:
+            raise typer.BadParameter(str(error), param_hint=f"'{error.option}'") from None
+        raise _LacksOptionError(str(error)) from None
 
 
 def _variable(text: str) -> tuple[str, str]:

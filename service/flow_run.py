@@ -23,6 +23,7 @@ from flows.faults import FlowError
 from flows.interpreter import run
 from flows.library import FlowLibrary
 from flows.model import read_flow
+from flows.opt_out import keyword
 from flows.program import Program
 from flows.python_flows import PythonFlow
 from flows.record import CallRecord
@@ -52,7 +53,11 @@ CALLED = "+15555550100"
 
 
 class FlowRunError(Exception):
-    """The order cannot be carried out, in a sentence."""
+    """The order cannot be carried out, in a sentence. `option` is what to change: "" for what has to be added."""
+
+    def __init__(self, problem: str, option: str = "") -> None:
+        super().__init__(problem)
+        self.option = option
 
 
 @dataclass(slots=True)
@@ -71,9 +76,10 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     faulty file, FlowRunError for a flow that is not there."""
     source = read_source(order.file)
     stand_in(source.library)
-    number = _number(source, order.called)
+    number = _number(source, order.called) or _texted(source, order)
     program = _program(source, order, number)
-    number = number or _number_of(source, order, program)
+    if number is None and program is not None:
+        number = _number_of(source, order, program)
     clock = SimulatedClock()
     view = FlowView(console or Console(highlight=False), clock)
     caller = SimulatedCaller(order.digits, order.patience, order.hangup_after or math.inf)
@@ -121,6 +127,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
                 await env.close()
                 await sounds.close()
             return FAILED if view.problems else DONE
+        assert program is not None
         view.begin(record, program)
         try:
             await _carry_out(env, program, leg, record, number, order.variables)
@@ -216,21 +223,35 @@ def _number(source: _Source, called: str) -> NumberRow | None:
     return source.directory.number(found.number) if found.number else None
 
 
-def _program(source: _Source, order: FlowOrder, number: NumberRow | None) -> Program:
+def _texted(source: _Source, order: FlowOrder) -> NumberRow | None:
+    """The number that a text goes to where none is named: the only one that has a message flow."""
+    if order.text is None or order.called or order.flow:
+        return None
+    found = [row for row in source.directory.numbers.values() if row.message_flow_id.int]
+    return found[0] if len(found) == 1 else None
+
+
+def _program(source: _Source, order: FlowOrder, number: NumberRow | None) -> Program | None:
+    """What runs; None where a text is answered without a flow. Raises FlowRunError."""
     names = sorted(program.title for program in source.library)
     if order.flow:
         program = source.library.find(order.flow)
         if program is None:
-            raise FlowRunError(f"there is no flow {order.flow!r} in {order.file}; it has: {', '.join(names) or 'none'}")
+            has = ", ".join(names) or "none"
+            raise FlowRunError(f"there is no flow {order.flow!r} in {order.file}; it has: {has}", "--flow")
         return program
     if number is not None:
-        medium = "call" if order.text is None else "message"
         program = source.library.find(_flow_id(order, number))
-        if program is None:
-            raise FlowRunError(f"{number.number} has no {medium} flow in {order.file}; choose one with --flow")
-        return program
+        if program is not None or (order.text is not None and keyword(order.text) is not None):
+            return program
+        problem = f"{number.number} has no call flow in {order.file}; choose one with --flow"
+        if order.text is not None:
+            problem = f"{number.number} has no message flow in {order.file}, and takes no text but STOP, START and HELP"
+            problem += "; give it one, or choose one with --flow"
+        raise FlowRunError(problem, "--called")
     if order.called and source.directory.numbers:
-        raise FlowRunError(f"{order.called} is none of the numbers in {order.file}; choose a flow with --flow")
+        problem = f"{order.called} is none of the numbers in {order.file}; choose a flow with --flow"
+        raise FlowRunError(problem, "--called")
     if len(names) != 1:
         found = f"has the flows {', '.join(names)}; choose one with --flow or --called" if names else "has no flow"
         raise FlowRunError(f"{order.file} {found}")

@@ -123,11 +123,11 @@ class FlowView:
 
     # ---- the frame
 
-    def begin(self, record: CallRecord, program: Program, does: str = "calls") -> None:
-        """Who calls, or texts, whom."""
+    def begin(self, record: CallRecord, program: Program | None, does: str = "calls") -> None:
+        """Who calls, or texts, whom, and the flow that runs."""
         self._program = program
         line = Text(f"{escape(record.source)} {does} {escape(record.destination)}: ")
-        line.append(f"flow {escape(program.title)}", "bold")
+        line.append("no message flow" if program is None else f"flow {escape(program.title)}", "bold")
         self._console.print(line, soft_wrap=True)
 
     def end(self, record: CallRecord, seconds: float) -> None:

@@ -108,6 +108,37 @@ def test_a_number_of_ours_runs_within_the_connect(menu: Path, capsys: pytest.Cap
     ]
 
 
+LONG = """
+- {id: hello, type: play, option: {sources: ["tone:425/3000"]}}
+- {type: play, option: {sources: ["tone:425/9000"], digits_stop: "12"}}
+- {type: play, option: {sources: ["tone:425/3000"], digits_stop: "1"}}
+- {type: digits_receive, option: {length: 2}}
+- {type: play, option: {sources: ["tone:425/9000"], digits_stop: "1"}}
+- {type: digits_receive, option: {length: 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"),
+    [
+        # A key that is kept stops what may be stopped by it behind that, as on a real call.
+        ("12,1", ["3.0 s", "stopped by 1 after 2.0 s", "stopped by 1", 'heard "12"', "by 1 after 2.0 s", 'heard "1"']),
+        ("2", ["3.0 s", "stopped by 2 after 2.0 s", "tone:425/3000  3.0 s", 'heard "2"', "9.0 s", "heard nothing"]),
+        (",1", ["3.0 s", "9.0 s", "3.0 s", "heard nothing", "stopped by 1 after 2.0 s", 'heard "1"']),
+        ("3", ["3.0 s", "9.0 s", "3.0 s", 'heard "3"', "9.0 s", "heard nothing"]),
+    ],
+)
+def test_a_key_cuts_a_prompt_short_that_it_may_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: str, shown: list[str]
+) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(LONG)
+    code, lines = ran(path, capsys, "--digits", keys)
+    actions = [line for line in lines if re.match(r" +[0-9.]+ s +[0-9]+ ", line)]
+    assert [line for line, what in zip(actions, shown, strict=True) if not line.endswith(what)] == [], lines
+    assert code == 0
+
+
 def test_a_caller_who_presses_nothing(menu: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, lines = ran(menu, capsys, "--flow", "menu")
     assert next(line for line in lines if "heard nothing" in line).startswith("    1.0 s   2  digits_receive")
@@ -129,7 +160,7 @@ ONE = {
     "endless": (
         [{"type": "play", "option": {"sources": ["tone:ringback"], "digits_stop": "5"}}, {"type": "digits_receive"}],
         ["--digits", "5"],
-        ['tone:ringback  stopped by 5 after 5.0 s', 'heard "5"'],
+        ['tone:ringback  stopped by 5 after 2.0 s', 'heard "5"'],
     ),
     "kept waiting": (
         [{"type": "answer"}, {"type": "block"}],
@@ -352,9 +383,17 @@ REFUSED = [
         "trunkline: Invalid value for '--variables': call.id is set by the engine and cannot be changed;",
     ),
     (["--at", "noon"], "trunkline: Invalid value for '--at': 'noon' is no time; write it like 2026-12-24T18:00; see"),
-    (["--flow", "x"], "trunkline: Invalid value for FILE: there is no flow 'x' in t.yaml; it has: desk, menu; see"),
-    (["--called", "+1555"], "trunkline: Invalid value for FILE: +1555 is none of the numbers in t.yaml; choose a flow"),
-    ([], "trunkline: Invalid value for FILE: t.yaml has the flows desk, menu; choose one with --flow or --called; see"),
+    (["--flow", "x"], "trunkline: Invalid value for '--flow': there is no flow 'x' in t.yaml; it has: desk, menu; see"),
+    (
+        ["--called", "+1555"],
+        "trunkline: Invalid value for '--called': +1555 is none of the numbers in t.yaml; choose a",
+    ),
+    ([], "trunkline: t.yaml has the flows desk, menu; choose one with --flow or --called; see"),
+    (
+        ["--called", "+15551234567", "--text", "hello"],
+        "trunkline: Invalid value for '--called': +15551234567 has no message flow in t.yaml, and takes no text but "
+        "STOP, START and HELP; give it one, or choose one with --flow; see",
+    ),
 ]
 
 
@@ -429,9 +468,27 @@ flows:
         (
             "stop",
             [
-                "               STOP does not reach the flow: answered "
-                '"You get no more messages from +15551234567. Reply START to get them again."',
+                '               answered: "You get no more messages from +15551234567. Reply START to get them again."',
+                "               +15551234567 sends +15550001111 no more messages, until it texts START",
+                "               flow texts does not run",
                 "0 actions",
+            ],
+        ),
+        (
+            "START",
+            [
+                '               answered: "You get messages from +15551234567 again. Reply STOP to end them." '
+                "(where it had texted STOP)",
+                "               flow texts does not run",
+                "0 actions",
+            ],
+        ),
+        (
+            "yes",
+            [
+                "    0.0 s   1  branch                  message.text=yes -> desk",
+                '    0.0 s   4  message_send [desk]     to +15550009999: "+15550001111: yes"; (not sent)',
+                "2 actions",
             ],
         ),
     ],
@@ -445,6 +502,38 @@ def test_a_text_runs_the_message_flow(
     assert (code, lines) == (0, ["+15550001111 texts +15551234567: flow texts", *shown])
 
 
-def test_a_number_without_a_message_flow_takes_no_text(menu: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, lines = ran(menu, capsys, "--text", "x", "--called", "+15551234567")
-    assert (code, "has no message flow" in " ".join(lines)) == (2, True)
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        (
+            "help",
+            ['answered: "Reply STOP to get no more messages from +15551234567, START to get them again."', "0 actions"],
+        ),
+        (
+            "Stop.",
+            [
+                'answered: "You get no more messages from +15551234567. Reply START to get them again."',
+                "+15551234567 sends +15550001111 no more messages, until it texts START",
+                "0 actions",
+            ],
+        ),
+        ("YES", ["not answered: it would be, where it had texted STOP", "0 actions"]),
+    ],
+)
+def test_the_words_that_end_messages_work_on_numbers_without_a_message_flow(
+    menu: Path, capsys: pytest.CaptureFixture[str], word: str, shown: list[str]
+) -> None:
+    code, lines = ran(menu, capsys, "--text", word, "--called", "+15551234567", "--caller", "+15550001111")
+    assert code == 0
+    first, *rest = lines
+    assert first == "+15550001111 texts +15551234567: no message flow"
+    assert [line.strip() for line in rest] == shown
+
+
+def test_a_text_goes_to_the_only_number_that_has_a_message_flow(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(TEXTS + "  - {name: other, actions: [{type: answer}]}\n")
+    code, lines = ran(path, capsys, "--text", "HOURS")
+    assert (code, lines[0]) == (0, "+15555550123 texts +15551234567: flow texts")
