@@ -8,7 +8,8 @@ from rich.cells import cell_len, set_cell_size
 
 from engine.sip.escape import escape
 from engine.sip.grammar import ParseError
-from engine.sip.message import Request, parse
+from engine.sip.message import Request
+from engine.sip.parsing import parse
 from engine.trace import Traced
 from engine.transport.addresses import bracketed
 

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from engine.sip.hop import Hop
-from engine.sip.message import Headers, Request, Response, parse
+from engine.sip.message import Headers, Request, Response
+from engine.sip.parsing import parse
 from engine.sip.timers import NEVER
 from engine.sip.transaction import TERMINATED, Table, Transactions, client_key
 

@@ -2,8 +2,8 @@
 
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
-from engine.sip.message import PLAIN_ADDRESS, Message, Request, Response
-from engine.sip.name_addr import NameAddr
+from engine.sip.message import Message, Request, Response
+from engine.sip.name_addr import PLAIN_ADDRESS, NameAddr
 from engine.sip.uri import SipUri, parse_uri
 
 EARLY = "early"

@@ -11,7 +11,8 @@ from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SER
 from engine.sip.dialog import DialogKey
 from engine.sip.grammar import ParseError, split_list
 from engine.sip.hop import Hop, Located, Transport
-from engine.sip.message import BadMessage, Request, Response, parse, response_to
+from engine.sip.message import Request, Response, response_to
+from engine.sip.parsing import BadMessage, parse
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.timers import Deadlines, TimerValues

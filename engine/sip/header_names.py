@@ -1,4 +1,5 @@
-"""Header field names: one spelling for each (RFC 3261 §7.3.3, §20; the compact forms of the IANA registry)."""
+"""Header field names: one spelling for each, and which of them stand alone (RFC 3261 §7.3.3, §20; the compact forms of
+the IANA registry)."""
 
 COMPACT = {
     "a": "Accept-Contact",
@@ -38,6 +39,25 @@ _SPELLED = (
 )
 
 _KNOWN = {name.lower(): name for name in _SPELLED} | COMPACT
+
+# fmt: off
+USUAL = frozenset((
+    "Accept", "Accept-Encoding", "Accept-Language", "Allow", "Allow-Events", "Authorization", "Call-ID",
+    "Contact", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Type", "CSeq", "Date",
+    "Diversion", "Event", "Expires", "From", "History-Info", "Max-Forwards", "Min-SE", "P-Access-Network-Info",
+    "P-Asserted-Identity", "P-Charging-Vector", "P-Early-Media", "P-Preferred-Identity", "Privacy",
+    "Proxy-Authenticate", "Proxy-Authorization", "RAck", "Reason", "Record-Route", "Remote-Party-ID",
+    "Require", "Retry-After", "Route", "RSeq", "Server", "Session-Expires", "Subject", "Supported",
+    "Timestamp", "To", "Unsupported", "User-Agent", "Via", "Warning", "WWW-Authenticate",
+))
+"""The usual spellings: a message that uses no other needs no look at its names."""
+
+ONCE = frozenset((
+    "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires", "Date",
+    "RSeq", "RAck", "Session-Expires",
+))
+"""Header fields that no message repeats: two would contradict each other."""
+# fmt: on
 
 _MEMO_LIMIT = 2048
 _MEMO_LONGEST = 64  # characters

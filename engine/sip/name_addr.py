@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from engine.sip.grammar import (
+    COMMON_HOST,
+    COMMON_PORT,
     QUOTED,
     SIMPLE_PARAMS,
     TOKEN_CHARS,
@@ -19,6 +21,14 @@ from engine.sip.grammar import (
     unquote,
 )
 from engine.sip.uri import COMMON_SIP_URI, Uri, parse_uri
+
+PLAIN_ADDRESS = re.compile(
+    r'(?:"[^"\\<>\x00-\x1f]*"[ ]?|[A-Za-z0-9\-.!%*_+`\'~ ]*)<(sips?:'
+    rf"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@)?{COMMON_HOST}(?::{COMMON_PORT})?"
+    rf"(?:;[A-Za-z0-9\-]++(?:=[A-Za-z0-9\-_.]++)?)*)>(?:;tag=([{TOKEN_CHARS}]+))?"
+)
+"""The usual shape of From, To and Contact, for those who want its URI (group 1) or its tag (2) alone. What it matches
+is valid; all else goes to `NameAddr`."""
 
 # Nearly every value is matched by this one, which proves it valid: a quoted, plain or absent name, a SIP URI in
 # brackets, parameters without quotes or white space.

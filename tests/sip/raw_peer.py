@@ -1,7 +1,8 @@
 """A peer that says exactly what a test lets it say, and keeps what it hears: no transactions, no timers."""
 
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Request, Response
+from engine.sip.parsing import parse
 from engine.sip.uac import Credentials, Invitation, UacSession
 from tests.sip.simulation import Network, Node, Owner
 

@@ -7,7 +7,8 @@ from itertools import count
 
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Request, Response
+from engine.sip.parsing import parse
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
 

@@ -5,7 +5,8 @@ import pytest
 from engine.sip.dialog import CONFIRMED, EARLY, Dialog, contact_of, without_tag
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Request, Response
+from engine.sip.parsing import parse
 from tests.sip.simulation import Network, Node
 
 NODE = Node(Network(), "10.0.0.9")

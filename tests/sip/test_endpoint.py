@@ -4,7 +4,8 @@ import pytest
 
 from engine.sip.endpoint import Limits, Policy
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Request, Response
+from engine.sip.parsing import parse
 from engine.sip.via import Via
 from tests.sip.wire import PEER, Stage, request, status_of
 

@@ -14,7 +14,8 @@ from engine.sip.framing import StreamFramer
 from engine.sip.grammar import ParseError
 from engine.sip.header_names import COMPACT, canonical
 from engine.sip.hop import Hop
-from engine.sip.message import BadMessage, Message, Request, Response, parse
+from engine.sip.message import Message, Request, Response
+from engine.sip.parsing import BadMessage, parse
 from engine.sip.uac import Invitation, UacSession
 from engine.sip.uas import UasSession
 from tests.sip.simulation import Owner

@@ -20,7 +20,7 @@ import engine
 import flows
 import routing
 import service
-from engine.sip import digest, grammar, name_addr, sdp, uri, via
+from engine.sip import digest, grammar, name_addr, parsing, sdp, uri, via
 from engine.sip.grammar import (
     MAX_ELEMENTS,
     TOKEN,
@@ -255,7 +255,9 @@ def test_the_check_below_sees_what_it_is_to_see() -> None:
     assert not any(repeats(regex.parse("(?:a++|b)*+c+d+")))
 
 
-@pytest.mark.parametrize("module", [grammar, uri, name_addr, via, sdp, digest], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [grammar, uri, name_addr, via, sdp, digest, parsing], ids=lambda module: module.__name__
+)
 def test_no_pattern_can_go_back_through_a_repeat_of_repeats(module: ModuleType) -> None:
     patterns = [value for value in vars(module).values() if isinstance(value, re.Pattern)]
     assert patterns

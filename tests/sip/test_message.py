@@ -7,7 +7,8 @@ import pytest
 from engine.sip import header_names
 from engine.sip.grammar import ParseError
 from engine.sip.header_names import COMPACT, canonical
-from engine.sip.message import MAX_HEADERS, MAX_MESSAGE, BadMessage, Message, Request, Response, parse, response_to
+from engine.sip.message import Message, Request, Response, response_to
+from engine.sip.parsing import MAX_HEADERS, MAX_MESSAGE, BadMessage, parse
 from engine.sip.status import reason_phrase
 from tests.sip.wire import request
 

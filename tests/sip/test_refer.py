@@ -3,7 +3,8 @@
 import pytest
 
 from engine.sip.grammar import ParseError
-from engine.sip.message import Request, parse
+from engine.sip.message import Request
+from engine.sip.parsing import parse
 from engine.sip.refer import (
     ACCEPTED,
     ASKED,

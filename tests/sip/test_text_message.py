@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.grammar import ParseError
-from engine.sip.message import Request, parse
+from engine.sip.message import Request
+from engine.sip.parsing import parse
 from engine.sip.text_message import MAX_TEXT, text_of
 
 

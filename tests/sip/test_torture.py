@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.sip.message import BadMessage, Message, Request, Response, parse
+from engine.sip.message import Message, Request, Response
 from engine.sip.name_addr import NameAddr, parse_name_addrs
+from engine.sip.parsing import BadMessage, parse
 from engine.sip.sdp import parse as parse_sdp
 from engine.sip.uas import UasSession
 from engine.sip.uri import OtherUri, SipUri, parse_uri

@@ -14,7 +14,7 @@ from engine.call import Call
 from engine.sip.endpoint import Policy
 from engine.sip.framing import StreamFramer
 from engine.sip.grammar import ParseError
-from engine.sip.message import parse
+from engine.sip.parsing import parse
 from engine.sip.timers import TimerValues
 from engine.user_agent import AgentSettings, UserAgent
 from tests.sip.torture import DROP, RFC4475, RFC5118

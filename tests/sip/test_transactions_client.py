@@ -4,7 +4,8 @@ import pytest
 
 from engine.sip.client_transaction import ClientTransaction
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Request, Response
+from engine.sip.parsing import parse
 from engine.sip.timers import TimerValues
 from engine.sip.transaction import Transactions
 from tests.sip.wire import PEER, Stage, request, response

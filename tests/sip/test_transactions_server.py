@@ -3,7 +3,8 @@
 import pytest
 
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Request, Response
+from engine.sip.parsing import parse
 from engine.sip.server_transaction import ServerTransaction
 from tests.sip.wire import PEER, Stage, request
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, parse
+from engine.sip.message import Request, Response
+from engine.sip.parsing import parse
 from engine.sip.uas import UasSession
 
 PEER = "192.0.2.7"
