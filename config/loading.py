@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from config.faults import ConfigurationError, Fault, FieldPath
 from config.resources import LISTS, Resources, read_resources
 from config.sentences import fields_at, sentence
 from config.settings import Settings
+from config.sounds import missing_sounds
 from engine.transport.listeners import ListenUrl
 from flows.model import Flow
 from routing.models import Number, Provider, Route
@@ -33,7 +34,7 @@ class Configuration:
     """A configuration that is in order.
 
     `warnings` are lines about what is legal and probably not meant, `notices` lines about settings that this version
-    accepts and does not act upon.
+    accepts and does not act upon, `missing` lines about sound files that are not there.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Configuration:
     resources: Resources
     warnings: list[str]
     notices: list[str]
+    missing: list[str] = field(default_factory=list)
 
     def routing_settings(self) -> RoutingSettings:
         """The settings that routing is told."""
@@ -116,6 +118,8 @@ def load(
     configuration = Configuration(path, settings, resources, warnings, [])
     without_effect = (*_out_of_reach(configuration), *_nobody_there(configuration))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
+    absent = missing_sounds(configuration.flows, settings.media, path.absolute().parent)
+    configuration.missing += [faults.line(place, problem) for place, problem in absent]
     return configuration
 
 

@@ -26,7 +26,7 @@ async def serve(path: Path) -> int:
     configuration = load(path, python_flows=python_flow_names)
     settings = configuration.settings
     configure(settings.log.level, settings.log.format)
-    for line in (*configuration.warnings, *configuration.notices):
+    for line in (*configuration.warnings, *configuration.notices, *_left_out(configuration)):
         print(f"trunkline: {line}", file=sys.stderr)
     _raise_descriptor_limit()
     node = Node(configuration)
@@ -54,6 +54,11 @@ async def serve(path: Path) -> int:
         collector.close()
         await node.close()
     return DONE
+
+
+def _left_out(configuration: Configuration) -> list[str]:
+    """Sounds that are not there are no reason not to start: they may come any time."""
+    return [f"{line}; until that is mended it is left out" for line in configuration.missing]
 
 
 def _show_api(node: Node) -> None:
@@ -136,7 +141,7 @@ class _Signals:
             except Exception as error:  # whatever it is, calls go on with what there was
                 self._log.error("reload: nothing has changed", fault=f"{type(error).__name__}: {error}", exc_info=True)
             else:
-                for note in (*configuration.warnings, *configuration.notices, *notes):
+                for note in (*configuration.warnings, *configuration.notices, *_left_out(configuration), *notes):
                     self._log.warning("reload", note=note)
                 self._log.info(
                     "reloaded",

@@ -152,7 +152,7 @@ async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any
 
 @cli.command()
 def check(config: ConfigFile = _DEFAULT_CONFIG) -> int:
-    """Validate the configuration and every flow in it."""
+    """Validate the configuration and every flow in it, and see that its sounds are there."""
     from config.loading import load
     from service.node import python_flow_names
 
@@ -163,6 +163,10 @@ def check(config: ConfigFile = _DEFAULT_CONFIG) -> int:
         return FAILED
     for line in (*configuration.warnings, *configuration.notices):
         print(escape(line), file=sys.stderr)
+    for line in configuration.missing:
+        print(escape(line), file=sys.stderr)
+    if configuration.missing:
+        return FAILED
     counts = ((getattr(configuration, kind), kind) for kind in ("providers", "routes", "numbers", "flows"))
     summary = ", ".join(f"{len(found)} {kind[:-1] if len(found) == 1 else kind}" for found, kind in counts)
     print(f"{config} is in order: {summary}")
