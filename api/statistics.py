@@ -26,12 +26,25 @@ class PostDialDelay(BaseModel):
     p99: int | None
 
 
+class MessageStatistics(BaseModel):
+    """A provider's attempts at text messages. `answered`: what the far end took (2xx), `answered_ratio` its part
+    of all, 0 to 1; `codes`, `outcomes` and `skipped` as those of calls."""
+
+    attempts: int
+    answered: int
+    answered_ratio: float | None
+    codes: dict[str, int]
+    outcomes: dict[str, int]
+    skipped: dict[str, int]
+
+
 class Statistics(BaseModel):
     """A provider's attempts of the calls that began from `since` to `until` and are over.
 
     `answer_seizure_ratio`: answered among all, 0 to 1 (ITU-T E.411). `network_effectiveness_ratio`: also those that
     reached somebody who was busy, did not answer or refused (E.425). `average_call_duration`: seconds. `codes`: final
     SIP statuses, `outcomes`: how attempts ended, `skipped`: why the provider was passed over, each with how often.
+    `messages` has the figures of text messages, which the others do not count.
     """
 
     provider_id: UUID
@@ -46,6 +59,7 @@ class Statistics(BaseModel):
     codes: dict[str, int]
     outcomes: dict[str, int]
     skipped: dict[str, int]
+    messages: MessageStatistics
 
 
 @router.get("/providers/{provider_id}/statistics", response_model=Statistics, **guarded("project_super_admin"))

@@ -1,23 +1,22 @@
 """Text messages and opt-outs in the store: how they are written, and how the API and events show a message."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from store.nodes import SILENCE
+from routing.identifiers import NIL
+from store.nodes import living
 from store.rows import Executor, Row
 from store.store import Store, Transaction
-from store.tables import messages, nodes, opt_outs
+from store.tables import message_attempts, messages, opt_outs
 from store.times import api_time
 
 LOST: Final = "the engine ended before it was known whether it arrived"
-_NODE: Final = "node_id"
-"""In a target, beside what the API shows: the process that sends it."""
-_RECENT: Final = timedelta(days=1)
+BATCH: Final = 500
+"""Messages in a transaction; others write in between."""
 _LIVING = opt_outs.c.tm_delete.is_(None)
 
 
@@ -32,21 +31,16 @@ def message_document(row: Mapping[str, Any]) -> dict[str, Any]:
         "destinations": row["destinations"],
         "text": row["text"],
         "number_id": str(row["number_id"]),
-        "targets": shown_targets(row["targets"]),
+        "targets": row["targets"],
         "tm_create": api_time(row["tm_create"]),
         "tm_update": api_time(row["tm_update"]),
         "tm_delete": api_time(row["tm_delete"]),
     }
 
 
-def shown_targets(targets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Targets without what is the store's own."""
-    return [{name: value for name, value in target.items() if name != _NODE} for target in targets]
-
-
 async def add(transaction: Transaction, row: Row, node_id: UUID) -> None:
-    """A new message; one that is being sent is `node_id`'s."""
-    await transaction.execute(sa.insert(messages), _owned(row, node_id))
+    """A new message, which `node_id` has taken, or sends."""
+    await transaction.execute(sa.insert(messages), row | {"node_id": node_id})
     if row["direction"] == "incoming":
         transaction.event("message_received", row["customer_id"], message_document(row))
 
@@ -58,51 +52,61 @@ async def end(transaction: Transaction, row: Row) -> None:
         sa.update(messages).where(messages.c.id == row["id"], messages.c.status == "sending").values(values)
     )
     if found.rowcount:
+        tried = list(_attempts(row))
+        if tried:
+            await transaction.execute(sa.insert(message_attempts), tried)
         transaction.event("message_sent", row["customer_id"], message_document(row))
 
 
-def _owned(row: Row, node_id: UUID) -> Row:
-    targets = [{**target, _NODE: str(node_id)} for target in row["targets"]]
-    return {**row, "targets": targets if row["status"] == "sending" else row["targets"]}
+def _attempts(row: Row) -> Iterator[Row]:
+    """What the statistics of providers count. Without a provider there is nobody whose they would be."""
+    for number, target in enumerate(row["targets"]):
+        for place, attempt in enumerate(target.get("attempts", ())):
+            provider_id = UUID(attempt["provider_id"])
+            if provider_id != NIL:
+                yield {
+                    "message_id": row["id"],
+                    "target": number,
+                    "place": place,
+                    "provider_id": provider_id,
+                    "kind": attempt["outcome"],
+                    "status": attempt["sip_status"],
+                    "skipped": attempt["skipped"],
+                    "tm_create": row["tm_create"],
+                }
 
 
 async def close_lost(store: Store, node_id: UUID, name: str = "") -> int:
     """Tell as failed what dead nodes were sending; how many messages that were.
 
     Whether they arrived nobody knows, and sending them again could deliver them twice.
-
-    node_id: The node that asks; it lives.
-    name: Given at a node's start: other nodes of that name are its earlier runs. Without it only what is younger than
-        a day is looked at, which is quick.
+    `node_id`, `name`: as `store.nodes.living` takes them.
     """
-    where = [messages.c.status == "sending", messages.c.direction == "outgoing"]
-    if not name:
-        where.append(messages.c.tm_create >= store.clock() - _RECENT)
+    alive = await living(store, node_id, name)
+    total = 0
+    while closed := await _close_some(store, alive):
+        total += closed
+    return total
+
+
+async def _close_some(store: Store, alive: Sequence[UUID]) -> int:
+    """Up to `BATCH` of them."""
+    # The status is written out, as PostgreSQL does not use a partial index for a parameter.
+    lost = messages.c.status == sa.literal_column("'sending'"), messages.c.node_id.not_in(alive)
     async with store.read() as connection:
-        if (await connection.execute(sa.select(messages.c.id).where(*where).limit(1))).first() is None:
+        # Mostly there is nothing: whoever only looks keeps nobody from writing.
+        if (await connection.execute(sa.select(messages.c.id).where(*lost).limit(1))).first() is None:
             return 0
-    closed = 0
     async with store.write() as transaction:
-        living = await _living(transaction, store, node_id, name)
-        query = sa.select(messages).where(*where).with_for_update(skip_locked=True)
-        for found in (await transaction.execute(query)).mappings().all():
-            row = dict(found)
-            if any(target.get(_NODE) in living for target in row["targets"]):
-                continue
-            row["targets"] = [_lost(target) for target in shown_targets(row["targets"])]
+        # Two nodes that find the same dead one close each message once.
+        query = sa.select(messages).where(*lost).limit(BATCH).with_for_update(skip_locked=True)
+        rows = [dict(found) for found in (await transaction.execute(query)).mappings()]
+        for row in rows:
+            row["targets"] = [_lost(target) for target in row["targets"]]
             arrived = any(target["status"] in ("delivered", "accepted") for target in row["targets"])
             row["status"], row["tm_update"] = "partly" if arrived else "failed", transaction.now
             await end(transaction, row)
-            closed += 1
-    return closed
-
-
-async def _living(transaction: Transaction, store: Store, node_id: UUID, name: str) -> set[str]:
-    alive = nodes.c.tm_seen >= store.clock() - SILENCE
-    if name:
-        alive = sa.and_(alive, nodes.c.name != name)
-    found = (await transaction.execute(sa.select(nodes.c.id).where(alive))).scalars()
-    return {str(node_id), *map(str, found)}
+    return len(rows)
 
 
 def _lost(target: dict[str, Any]) -> dict[str, Any]:

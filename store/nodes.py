@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,6 +22,20 @@ HEARTBEAT: Final = 5.0
 """Seconds between two signs of life."""
 SILENCE: Final = timedelta(seconds=60)
 """Without a sign of life for so long, a node is dead."""
+
+
+async def living(store: Store, node_id: UUID, name: str = "") -> Sequence[UUID]:
+    """The nodes that have given a sign of life lately.
+
+    node_id: The node that asks; it lives.
+    name: Given at a node's start, before it takes calls: other nodes of that name are its earlier runs, and dead
+        however short ago they ended.
+    """
+    alive = nodes.c.tm_seen >= store.clock() - SILENCE
+    if name:
+        alive = sa.and_(alive, nodes.c.name != name)
+    async with store.read() as connection:
+        return [node_id, *(await connection.execute(sa.select(nodes.c.id).where(alive))).scalars()]
 
 
 class NodeLife:

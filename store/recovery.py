@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from store.agents import release_dead
 from store.calls import STAGES, save, stage_events, tell
-from store.nodes import SILENCE
+from store.nodes import living
 from store.reservations import settle_dead
 from store.rows import Row
 from store.store import Store, Transaction
@@ -41,40 +41,28 @@ class Recovered:
 
 async def recover(store: Store, node_id: UUID, name: str = "") -> Recovered:
     """Close the calls of dead nodes as `failed`, settle what they had reserved, and free the agents that they rang.
-
-    node_id: The node that asks; it lives.
-    name: Given at a node's start, before it takes calls: other nodes of that name are its earlier runs, and dead
-        however short ago they ended.
-    """
-    living = await _living(store, node_id, name)
+    `node_id`, `name`: as `store.nodes.living` takes them."""
+    alive = await living(store, node_id, name)
     found = Recovered()
-    while closed := await _close_calls(store, living):
+    while closed := await _close_calls(store, alive):
         found.calls += closed
     async with store.write() as transaction:
-        found.groupcalls = await _close_groupcalls(transaction, living)
-        found.agents = await release_dead(transaction, living)
-        query = sa.select(reservations.c.node_id).where(reservations.c.node_id.not_in(living)).distinct()
+        found.groupcalls = await _close_groupcalls(transaction, alive)
+        found.agents = await release_dead(transaction, alive)
+        query = sa.select(reservations.c.node_id).where(reservations.c.node_id.not_in(alive)).distinct()
         dead = (await transaction.execute(query)).scalars().all()
         if dead:
             found.reservations = await settle_dead(transaction, dead)
     return found
 
 
-async def _living(store: Store, node_id: UUID, name: str) -> Sequence[UUID]:
-    alive = nodes.c.tm_seen >= store.clock() - SILENCE
-    if name:
-        alive = sa.and_(alive, nodes.c.name != name)
-    async with store.read() as connection:
-        return [node_id, *(await connection.execute(sa.select(nodes.c.id).where(alive))).scalars()]
-
-
-async def _close_calls(store: Store, living: Sequence[UUID]) -> int:
+async def _close_calls(store: Store, alive: Sequence[UUID]) -> int:
     """Up to `BATCH` of them."""
     async with store.write() as transaction:
         query = (
             sa.select(calls, nodes.c.tm_seen)
             .select_from(calls.outerjoin(nodes, nodes.c.id == calls.c.node_id))
-            .where(calls.c.tm_hangup.is_(None), calls.c.node_id.not_in(living))
+            .where(calls.c.tm_hangup.is_(None), calls.c.node_id.not_in(alive))
             .limit(BATCH)
             # Two nodes that find the same dead one close each call once.
             .with_for_update(of=calls, skip_locked=True)
@@ -100,9 +88,9 @@ def _end(row: Row, seen: datetime | None, transaction: Transaction) -> dict[str,
     }
 
 
-async def _close_groupcalls(transaction: Transaction, living: Sequence[UUID]) -> int:
+async def _close_groupcalls(transaction: Transaction, alive: Sequence[UUID]) -> int:
     # Written out, as PostgreSQL does not use a partial index for a parameter.
     still_open = groupcalls.c.status != sa.literal_column("'hangup'")
-    statement = sa.update(groupcalls).where(still_open, groupcalls.c.node_id.not_in(living))
+    statement = sa.update(groupcalls).where(still_open, groupcalls.c.node_id.not_in(alive))
     result = await transaction.execute(statement.values(status="hangup", tm_update=transaction.now))
     return result.rowcount

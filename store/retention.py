@@ -20,6 +20,7 @@ from store.tables import (
     flows,
     groupcalls,
     idempotency,
+    message_attempts,
     messages,
     nodes,
     recordings,
@@ -73,7 +74,7 @@ async def prune(
         before = now - timedelta(seconds=calls_for)
         done.calls, done.attempts = await sweep.calls(before)
         done.groupcalls = await sweep.rows(groupcalls, groupcalls.c.tm_create < before, groupcalls.c.status == "hangup")
-        done.messages = await sweep.rows(messages, messages.c.tm_create < before, messages.c.status != "sending")
+        done.messages = await sweep.messages(before)
         done.flows = await sweep.rows(flows, flows.c.tm_create < before, TEMPORARY)
     if events_for:
         before = now - timedelta(seconds=events_for)
@@ -124,6 +125,25 @@ class _Sweep:
             return len(ids)
 
         return await self._until_done(some), tries
+
+    async def messages(self, before: datetime) -> int:
+        """Delete old messages that are not being sent, and what the statistics have of them."""
+        query = (
+            sa.select(messages.c.id)
+            .where(messages.c.tm_create < before, messages.c.status != "sending")
+            .order_by(messages.c.tm_create)
+            .limit(self._batch)
+        )
+
+        async def some(transaction: Transaction) -> int:
+            ids = (await transaction.execute(query)).scalars().all()
+            if ids:
+                tried = message_attempts.c.message_id
+                await transaction.execute(sa.delete(message_attempts).where(tried.in_(ids)))
+                await transaction.execute(sa.delete(messages).where(messages.c.id.in_(ids)))
+            return len(ids)
+
+        return await self._until_done(some)
 
     async def _until_done(self, some: Callable[[Transaction], Any]) -> int:
         total = 0

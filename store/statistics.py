@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from store.store import Store
-from store.tables import attempts
+from store.tables import attempts, message_attempts
 
 WINDOW: Final = timedelta(hours=24)
 
@@ -24,6 +24,25 @@ WINDOW: Final = timedelta(hours=24)
 EFFECTIVE_STATUS: Final = frozenset({408, 480, 486, 600, 603, 607})
 # Ends without such a response. Who was cancelled after it rang did its part.
 EFFECTIVE_KINDS: Final = frozenset({"answered", "ring_timeout"})
+
+
+@dataclass(slots=True)
+class MessageStatistics:
+    """One provider's attempts at text messages in a window of time; messages count from when they were made, and once
+    they are over.
+
+    Attributes:
+        answered: Attempts that the far end took (2xx): it has the message, or will deliver it.
+        answered_ratio: Those among all, 0 to 1; None without an attempt.
+        codes, outcomes, skipped: As those of calls.
+    """
+
+    attempts: int = 0
+    answered: int = 0
+    answered_ratio: float | None = None
+    codes: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -38,6 +57,7 @@ class ProviderStatistics:
         codes: Final SIP status -> how often.
         outcomes: How attempts ended -> how often: answered, refused, no_reply, and so on.
         skipped: Why the provider was passed over -> how often. Those are no attempts.
+        messages: Of text messages, which all the others do not count.
     """
 
     provider_id: UUID
@@ -52,6 +72,7 @@ class ProviderStatistics:
     codes: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
+    messages: MessageStatistics = field(default_factory=MessageStatistics)
 
 
 async def provider_statistics(
@@ -109,6 +130,35 @@ async def provider_statistics(
     found.codes = dict(sorted(codes.items()))
     found.outcomes = dict(sorted(outcomes.items()))
     found.skipped = dict(sorted(skipped.items()))
+    found.messages = await _of_messages(store, provider_id, since, until)
+    return found
+
+
+async def _of_messages(store: Store, provider_id: UUID, since: datetime, until: datetime) -> MessageStatistics:
+    columns = message_attempts.c
+    query = (
+        sa.select(columns.kind, columns.status, columns.skipped, sa.func.count())
+        .where(columns.provider_id == provider_id, columns.tm_create >= since, columns.tm_create < until)
+        .group_by(columns.kind, columns.status, columns.skipped)
+    )
+    found = MessageStatistics()
+    codes: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    async with store.read() as connection:
+        rows: Any = (await connection.execute(query)).all()
+    for kind, status, cause, count in rows:
+        if cause:
+            skipped[cause] += count
+            continue
+        found.attempts += count
+        found.answered += count if kind == "answered" else 0
+        outcomes[kind] += count
+        if status:
+            codes[str(status)] += count
+    if found.attempts:
+        found.answered_ratio = found.answered / found.attempts
+    found.codes, found.outcomes, found.skipped = (dict(sorted(each.items())) for each in (codes, outcomes, skipped))
     return found
 
 

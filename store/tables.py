@@ -261,6 +261,7 @@ sa.Index(
 
 messages = _resource(
     "messages",
+    identifier("node_id"),
     text("direction", 16),
     text("status", 16),
     sa.Column("source", Json),
@@ -269,7 +270,30 @@ messages = _resource(
     identifier("number_id"),
     document("targets", list),
 )
-"""`targets`: what became of it at each destination: status, SIP status, provider, attempts."""
+"""`node_id`: the process that took it, or sends it. `targets`: what became of it at each destination: status, SIP
+status, attempts."""
+sa.Index(
+    "ix_messages_open",
+    messages.c.node_id,
+    sqlite_where=messages.c.status == "sending",
+    postgresql_where=messages.c.status == "sending",
+)
+
+message_attempts = sa.Table(
+    "message_attempts",
+    metadata,
+    sa.Column("message_id", sa.Uuid, primary_key=True),
+    sa.Column("target", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    identifier("provider_id"),
+    text("kind", 16),
+    sa.Column("status", sa.Integer, nullable=False, default=0),
+    text("skipped", 32),
+    sa.Column("tm_create", UtcTime, nullable=False),
+)
+"""Providers tried or skipped for a message that is over: what their statistics count of `messages.targets`. `target`
+and `place` count from 0; `tm_create` is the message's."""
+sa.Index("ix_message_attempts_provider", message_attempts.c.provider_id, message_attempts.c.tm_create)
 
 opt_outs = sa.Table(
     "opt_outs",

@@ -193,44 +193,6 @@ async def test_without_a_route_a_message_fails_and_says_so() -> None:
         assert (target["status"], target["sip_reason"]) == ("failed", f"no route leads to {FAR}")
 
 
-async def test_what_a_dead_node_was_sending_is_told_as_failed(store_url: str) -> None:
-    store = await Store.open(store_url)
-    dead, alive, asks = uuid4(), uuid4(), uuid4()
-    target = {"type": "tel", "target": FAR, "target_name": "", "sip_status": 0, "sip_reason": "", "attempts": []}
-    made: list[UUID] = []
-    for node in (dead, alive):
-        async with store.write() as transaction:
-            row: rows.Row = {
-                "id": uuid4(),
-                "customer_id": uuid4(),
-                "direction": "outgoing",
-                "status": "sending",
-                "text": "x",
-                "source": None,
-                "destinations": [],
-                "number_id": uuid4(),
-                "targets": [target | {"status": "delivered"}, target | {"status": "sending"}],
-                "tm_create": transaction.now,
-                "tm_update": transaction.now,
-                "tm_delete": None,
-            }
-            await messages.add(transaction, row, node)
-            made.append(row["id"])
-            if node == alive:
-                values = {"id": node, "name": "other", "tm_create": transaction.now, "tm_seen": transaction.now}
-                await transaction.execute(sa.insert(tables.nodes), values)
-    assert await messages.close_lost(store, asks, "me") == 1
-    assert await messages.close_lost(store, asks) == 0
-    async with store.read() as connection:
-        lost = await rows.one(connection, tables.messages, made[0])
-        kept = await rows.one(connection, tables.messages, made[1])
-    assert lost is not None and kept is not None
-    assert (lost["status"], kept["status"]) == ("partly", "sending")
-    assert [found["status"] for found in lost["targets"]] == ["delivered", "failed"]
-    assert lost["targets"][1]["sip_reason"] == messages.LOST
-    await store.close()
-
-
 @pytest.mark.parametrize(
     ("change", "reason", "field"),
     [

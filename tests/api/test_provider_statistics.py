@@ -44,6 +44,8 @@ async def test_a_providers_figures_are_counted_over_a_window(api: Api) -> None:
     assert found["average_call_duration"] == 45
     assert found["codes"] == {"200": 2, "486": 1, "503": 1}
     assert found["post_dial_delay"] == {"p50": 200, "p95": 300, "p99": 300}
+    nothing = {"attempts": 0, "answered": 0, "answered_ratio": None, "codes": {}, "outcomes": {}, "skipped": {}}
+    assert found["messages"] == nothing
     earlier = await api.root.get(path, until="2020-01-01T00:00:00Z")
     assert earlier["attempts"] == 0 and earlier["answer_seizure_ratio"] is None
     error = await api.root.get(path, 400, since="2020-01-02T00:00:00Z", until="2020-01-01T00:00:00Z")

@@ -79,6 +79,37 @@ async def test_a_database_of_every_revision_becomes_todays_with_its_rows(
         await store.close()
 
 
+async def test_a_message_that_an_earlier_version_was_sending_keeps_its_node(empty_store_url: str) -> None:
+    """Until 0004 the process stood in the targets."""
+    node, being_sent, over = UUID(int=5), UUID(int=1), UUID(int=2)
+    engines = open_engines(empty_store_url)
+    await upgrade(engines, "0003")
+    async with engines.write() as connection:
+        await connection.run_sync(one_row_each)
+        for identifier, status, inner in (
+            (being_sent, "sending", {"status": "sending", "node_id": str(node)}),
+            (over, "failed", {"status": "failed"}),
+        ):
+            made = {"id": identifier, "status": status, "targets": [inner]}
+            as_written = {"direction": "outgoing", "text": "x", "name": "", "detail": "", "destinations": []} | made
+            moment = datetime(2026, 11, 21, tzinfo=UTC)
+            owner = {"customer_id": UUID(int=7), "number_id": UUID(int=7), "tm_create": moment, "tm_update": moment}
+            known = tables.messages.c
+            values = as_written | owner
+            old = sa.table("messages", *(sa.column(name, known[name].type) for name in values))
+            await connection.execute(old.insert().values(values))
+        await connection.commit()
+    await engines.close()
+    store = await Store.open(empty_store_url)
+    try:
+        async with store.read() as connection:
+            found = {row["id"]: row for row in (await connection.execute(sa.select(tables.messages))).mappings()}
+    finally:
+        await store.close()
+    assert (found[being_sent]["node_id"], found[over]["node_id"]) == (node, UUID(int=0))
+    assert [found[each]["targets"] for each in (being_sent, over)] == [[{"status": "sending"}], [{"status": "failed"}]]
+
+
 def rows_not_null(name: str) -> list[sa.Column[Any]]:
     return [column for column in tables.metadata.tables[name].c if not column.nullable]
 

@@ -43,10 +43,13 @@ async def test_old_messages_go_but_for_those_that_are_being_sent(store_url: str)
             for moment, status in ((OLD, "delivered"), (OLD, "sending"), (YOUNG, "received")):
                 values = {"customer_id": CUSTOMER, "direction": "outgoing", "status": status, "tm_create": moment}
                 row = await insert(transaction, tables.messages, values)
+                tried = {"message_id": row["id"], "target": 0, "place": 0, "tm_create": moment}
+                await transaction.execute(sa.insert(tables.message_attempts), tried)
                 if (moment, status) != (OLD, "delivered"):
                     kept.add(row["id"])
         assert await pruned(store, calls_for=5 * DAY) == Pruned(messages=1)
         assert {row["id"] for row in await table(store, tables.messages)} == kept
+        assert {row["message_id"] for row in await table(store, tables.message_attempts)} == kept
 
 
 async def test_temporary_flows_go_with_their_calls_and_no_other_flow_does(store_url: str) -> None:
