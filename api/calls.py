@@ -36,8 +36,8 @@ _HANGUP = "hangup"
 class Call(Times):
     """A call. `sip_status` and `sip_reason` are how it ended on the wire; `hangup_by` is `remote` or `local`, and with
     `hangup_reason` empty while the call lasts. `provider_id` is the trunk that it came from, or went to last.
-    `media` is what went through media of ours: `codec`, packets `sent`, `received`, `lost`, `refused`, `jitter_ms`,
-    `rtt_ms`."""
+    `media` is what went through media of ours: `codec`, packets `sent`, `received`, `lost`, `refused` (of them
+    `unverified`: not under the key of SRTP), `jitter_ms`, `rtt_ms`."""
 
     id: UUID
     customer_id: UUID

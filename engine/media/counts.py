@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-REFUSED: Final = ("garbage", "strays", "unknown", "looped")
+REFUSED: Final = ("garbage", "unverified", "strays", "unknown", "looped")
 """Of `Counts`: what nobody should have sent."""
 
 
@@ -33,7 +33,9 @@ class Counts:
     taken: int = 0
     """The peer's, of a format that was agreed on."""
     garbage: int = 0
-    """No RTP, not of the key that was agreed on, or longer than any RTP packet of ours."""
+    """No RTP, or longer than any RTP packet of ours."""
+    unverified: int = 0
+    """Not protected by the key that was agreed on (SRTP), or come twice."""
     strays: int = 0
     """From somebody who is not the peer."""
     unknown: int = 0
@@ -54,8 +56,9 @@ class Counts:
 
     @property
     def refused(self) -> int:
-        """What nobody should have sent here: a flood, a stranger, a loop, or a format that was not agreed on."""
-        return self.garbage + self.strays + self.unknown + self.looped
+        """What nobody should have sent here: a flood, a stranger, a loop, a wrong key, or a format that was not
+        agreed on."""
+        return self.garbage + self.unverified + self.strays + self.unknown + self.looped
 
     def tell(self, totals: Counter[str]) -> None:
         """Brings `totals` up to date with what was refused."""

@@ -85,6 +85,8 @@ class Agreed(NamedTuple):
     """RTP and RTCP share one port (RFC 5761)."""
     crypto: Keys | None
     """The keys of SRTP (RFC 4568); None where media is plain."""
+    profile: str
+    """Of the peer's `m=` line, which our later offers keep: RTP/SAVP, or RTP/AVP where keys stand beside it, ..."""
 
 
 class _Answer(NamedTuple):
@@ -144,18 +146,22 @@ def offer(
     """Our own offer of `codecs`, in this order.
 
     `previous` is what this session agreed on before: a number keeps its meaning (RFC 3264 §8.3.2), and media that was
-    protected stays so. `srtp` offers SRTP alone (RTP/SAVP), with both suites.
+    protected stays so, under the same profile. `srtp` offers SRTP alone (RTP/SAVP), with both suites.
     """
     clocks = {codec.sdp.clock_rate for codec in codecs}
     events = [event for event in EVENTS if event.clock_rate in clocks]
     formats = _numbered([*(codec.sdp for codec in codecs), *events], previous)
     crypto: list[Crypto] = []
+    profile = ""
     if previous is not None and previous.crypto is not None:
-        crypto = [previous.crypto.ours]
+        crypto, profile = [previous.crypto.ours], previous.profile
     elif srtp:
         crypto = [Crypto(tag, suite, new_key()) for tag, suite in enumerate(SUITES, 1)]
     lines = [str(line) for line in crypto]
-    return bytes(offer_answer.offer_audio(formats, host, port, session_id=session_id, version=version, crypto=lines))
+    written = offer_answer.offer_audio(
+        formats, host, port, session_id=session_id, version=version, crypto=lines, profile=profile
+    )
+    return bytes(written)
 
 
 def accept(ours: bytes, theirs: bytes) -> Agreed:
@@ -175,7 +181,8 @@ def accept(ours: bytes, theirs: bytes) -> Agreed:
         pairs = [
             (mine.payload_type, codec) for codec in media.codecs() for mine in offered.codecs() if mine.matches(codec)
         ]
-        keys = _taken_keys(offered, media) if offered.protocol in sdp.SECURE_PROFILES else None
+        secure = offered.protocol in sdp.SECURE_PROFILES
+        keys = _taken_keys(offered, media) if secure or (_has_keys(offered) and _has_keys(media)) else None
         mux = _has_mux(media) and _has_mux(offered)
         return _agreed(description, media, pairs, mux, keys)
     except NotAcceptable:
@@ -274,6 +281,7 @@ def _agreed(
         packet=packet if codec.octets else 20,
         rtcp_mux=mux,
         crypto=keys,
+        profile=media.protocol.upper(),
     )
 
 
@@ -311,6 +319,10 @@ def _taken_keys(offered: sdp.Media, answered: sdp.Media) -> Keys:
             if line.tag == theirs.tag and line.suite == theirs.suite:
                 return Keys(line, theirs)
     raise NotAcceptable("the answer takes none of the keys that were offered")
+
+
+def _has_keys(media: sdp.Media) -> bool:
+    return any(True for _ in media.attributes("crypto"))
 
 
 def _has_mux(media: sdp.Media) -> bool:

@@ -218,7 +218,10 @@ class Stream:
             if self._srtp is not None:
                 data = self._srtp.unprotect(data)
             packet = RtpPacket.parse(data)
-        except (RtpError, SrtpError):
+        except SrtpError:
+            counts.unverified += 1
+            return
+        except RtpError:
             counts.garbage += 1
             return
         number = packet.payload_type
@@ -351,8 +354,12 @@ class Stream:
             self._send_sound(self._plane.silence(agreed.codec), self._plane.pacer.frame)
 
     def report(self) -> dict[str, Any]:
-        """For the record of the call: what was sent and heard so far, and how much was refused where anything was."""
-        refused = {"refused": self.counts.refused} if self.counts.refused else {}
+        """For the record of the call: what was sent and heard so far, and how much was refused where anything was; of
+        it `unverified`, which is what a peer with a wrong key sends."""
+        counts = self.counts
+        refused = {"refused": counts.refused} if counts.refused else {}
+        if counts.unverified:
+            refused["unverified"] = counts.unverified
         return {"codec": self._agreed.codec.name, "sent": self.sender.packets, **self._control.report(), **refused}
 
 

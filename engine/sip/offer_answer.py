@@ -36,14 +36,15 @@ def offer_audio(
     ptime: int = 20,
     direction: str = "sendrecv",
     crypto: Sequence[str] = (),
+    profile: str = "",
 ) -> SessionDescription:
     """An offer of one audio stream (RFC 3264 §5), codecs in our order.
 
     `host` is a numeric address without brackets, `ptime` in ms (0: not said). `session_id` and `version` fill `o=`; see
     `successor` for a later offer of the same session. `crypto` are the values of `a=crypto` lines: with any, the
-    profile is RTP/SAVP (RFC 4568 §7.1.1).
+    profile is RTP/SAVP (RFC 4568 §7.1.1) where no other `profile` is given.
     """
-    profile = "RTP/SAVP" if crypto else "RTP/AVP"
+    profile = profile or ("RTP/SAVP" if crypto else "RTP/AVP")
     media = Media("audio", port, profile, [str(codec.payload_type) for codec in codecs])
     _describe(media, codecs, str(ptime) if ptime else "", direction)
     media.lines.extend(("a", f"crypto:{value}") for value in crypto)
@@ -67,8 +68,8 @@ def answer_audio(
     The accepted codecs stand in the offerer's order under the offerer's numbers; ours are matched by name and clock.
     `direction` is what we would do if asked for both ways. `rtcp_mux`: agree where it is offered (RFC 5761 §5.1.1).
 
-    `keys`, where secure profiles are taken, gives our `a=crypto` value for a stream of one, "" where its own keys
-    cannot be used (RFC 4568 §7.1.2).
+    `keys`, where secure profiles are taken, gives our `a=crypto` value for a stream, "" where it has no keys that can
+    be used (RFC 4568 §7.1.2). Keys beside a plain profile are taken as well: phones whose SRTP is optional offer it so.
 
     Raises NoAgreement: 488 for no audio, only profiles that are not ours, no keys, no codec in common; 400 for audio
     without an address (RFC 8866 §5.7) and for what ends before its `t=` line.
@@ -115,7 +116,7 @@ def _acceptable(
         if not shared:
             fault = NoAgreement("no codec in common", warning=NO_FORMAT)
             continue
-        crypto = keys(media) if keys is not None and secure else ""
+        crypto = keys(media) if keys is not None else ""
         if secure and not crypto:
             fault = NoAgreement(f"audio is offered as {excerpt(media.protocol)} without keys that can be used")
             continue

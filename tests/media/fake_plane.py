@@ -131,6 +131,7 @@ def agreed(
         rtcp_mux=mux,
         packet=packet,
         crypto=crypto,
+        profile="RTP/AVP" if crypto is None else "RTP/SAVP",
     )
 
 

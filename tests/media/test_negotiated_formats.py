@@ -276,11 +276,39 @@ class TestSrtp:
             assert refusal(f"m=audio 4000 {profile} 0", *lines).status == 488
         assert refusal("m=audio 4000 UDP/TLS/RTP/SAVPF 0", "a=fingerprint:sha-256 AA").status == 488
 
-    def test_keys_beside_a_plain_profile_are_not_answered(self) -> None:
+    def test_keys_beside_a_plain_profile_are_taken(self) -> None:
+        """What phones offer whose SRTP is optional: RFC 4568 §6 has the profile of SRTP for keys alone, but then who
+        has no SRTP could not take the call."""
         lines, agreed = answer("m=audio 4000 RTP/AVP 0", self.SECURE[1])
+        assert agreed.crypto is not None
+        assert agreed.crypto.theirs.key == bytes(range(30))
+        assert "m=audio 16384 RTP/AVP 0" in lines
+        assert f"a=crypto:{agreed.crypto.ours}" in lines
+        assert not negotiation._memo  # its key never comes again
+        ours = sdp.parse(negotiation.offer(HOST, PORT, 1, 2, previous=agreed)).media[0]
+        assert ours.protocol == "RTP/AVP"  # a later offer does not take the other way away, either
+        assert list(ours.attributes("crypto")) == [str(agreed.crypto.ours)]
+        _, plain = answer("m=audio 4000 RTP/AVP 0", previous=agreed)
+        assert plain.crypto is None
+
+    @pytest.mark.parametrize("line", ["a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA", "a=crypto:"])
+    def test_keys_beside_a_plain_profile_that_cannot_be_used_leave_it_plain(self, line: str) -> None:
+        lines, agreed = answer("m=audio 4000 RTP/AVP 0", line)
         assert agreed.crypto is None
         assert not any("crypto" in line for line in lines)
-        assert not negotiation._memo  # its key never comes again
+
+    def test_an_answer_may_leave_out_the_keys_of_a_plain_profile(self) -> None:
+        _, before = answer("m=audio 4000 RTP/AVP 0", self.SECURE[1])
+        assert before.crypto is not None
+        ours = negotiation.offer(HOST, PORT, 1, 2, previous=before)
+        assert negotiation.accept(ours, description("m=audio 4000 RTP/AVP 0")).crypto is None
+        kept = negotiation.accept(ours, description("m=audio 4000 RTP/AVP 0", self.SECURE[1])).crypto
+        assert kept is not None
+        assert kept.ours == before.crypto.ours
+
+    def test_a_later_offer_keeps_the_profile_with_feedback(self) -> None:
+        _, agreed = answer("m=audio 4000 RTP/SAVPF 0", self.SECURE[1])
+        assert sdp.parse(negotiation.offer(HOST, PORT, 1, 2, previous=agreed)).media[0].protocol == "RTP/SAVPF"
 
     def test_the_first_stream_that_we_can_take(self) -> None:
         lines, agreed = answer("m=audio 4000 RTP/SAVP 0", "m=audio 4002 RTP/AVP 0")

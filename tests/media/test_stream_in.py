@@ -9,6 +9,7 @@ import pytest
 from engine.media.codecs import PCMA, PCMU, Codec, Samples
 from engine.media.rtcp import Bye, ReceiverReport, ReportBlock, Sdes, SenderReport, compound, ntp, parse
 from engine.media.rtp import RtpPacket
+from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from engine.media.stream import Stream
 from tests.media.fake_plane import EVENTS, PEER, STRANGER, Line, agreed
 
@@ -211,6 +212,22 @@ def test_the_record_says_how_much_was_refused_where_anything_was() -> None:
     line.hear(RtpPacket(13, 2, 160, THEIRS, b"\x40"))  # comfort noise is no fault
     report = line.stream.report()
     assert (report["refused"], report["received"]) == (4, 1)
+
+
+def test_a_peer_with_another_key_is_silent_and_the_record_says_why() -> None:
+    keys = Keys(Crypto(1, AES_80, new_key()), Crypto(1, AES_80, new_key()))
+    other = Srtp(Keys(Crypto(1, AES_80, new_key()), keys.ours))
+    line, tape = Line(agreed(crypto=keys)), Tape()
+    line.stream.attach(tape)
+    for at in range(10):
+        line.hear(other.protect(bytes(voice(at))))
+        line.time.run(0.02)
+    line.time.run(0.2)
+    assert len(tape.frames) >= 10 and not any(frame.any() for frame in tape.frames)
+    report = line.stream.report()
+    assert (report["received"], report["refused"], report["unverified"]) == (0, 10, 10)
+    line.stream.close()
+    assert line.plane.refused == {"unverified": 10}
 
 
 def test_the_plane_knows_while_it_lasts_what_all_streams_refused_and_why() -> None:

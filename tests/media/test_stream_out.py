@@ -237,7 +237,7 @@ async def test_srtp_where_it_was_agreed_on() -> None:
     assert numbers(plain) == [1, 2, 3]
     line.hear(peer.protect(bytes(RtpPacket(0, 1, 1, THEIRS, b"x" * 160))))
     line.hear(RtpPacket(0, 2, 161, THEIRS, b"x" * 160), ("192.0.2.9", 4000))  # nobody without the key is latched
-    assert (line.stream.counts.taken, line.stream.counts.garbage) == (1, 1)
+    assert (line.stream.counts.taken, line.stream.counts.unverified) == (1, 1)
     line.stream.agree(agreed(crypto=keys, listening=False))  # hold: the same keys go on with the same counters
     line.stream.agree(agreed(crypto=keys))
     line.stream.play(Tape(1))
