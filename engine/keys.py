@@ -4,8 +4,9 @@ import asyncio
 from collections import deque
 from typing import Final
 
-KEYS: Final = frozenset("0123456789*#ABCD")
-"""What can be pressed (RFC 4733 §3.2)."""
+from engine.media.telephone_event import KEYS
+
+_PRESSABLE: Final = frozenset(KEYS)
 
 KEPT: Final = 64
 """Keys that wait to be asked for; the oldest give way."""
@@ -39,7 +40,7 @@ class Keys:
         """The peer has pressed `key`, as `way` says ("rfc4733", "info", "inband"). False where it is known already,
         or where there is no such key."""
         key = key.upper()
-        if key not in KEYS:
+        if key not in _PRESSABLE:
             return False
         for known, when, ways in self._recent:
             if known == key and way not in ways and now - when <= _SAME:
@@ -107,7 +108,7 @@ def info_key(content_type: str, body: bytes) -> str:
     key = text.strip().upper()
     # Cisco's gateways write * and # as the numbers that RFC 4733 gives them.
     key = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}.get(key, key)
-    return key if key in KEYS else ""
+    return key if key in _PRESSABLE else ""
 
 
 def info_body(key: str, duration: float) -> bytes:

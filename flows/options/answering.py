@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from flows.address import PLACEHOLDER
-from flows.options.base import Line, Options, Reference, one_line
+from flows.options.model import Options
+from flows.options.values import Line, Reference, one_line
 from routing.hangup import HangupReason
 
 _CONTACT = re.compile(r"(?:sips?|tel):[^\s<>\"]+", re.IGNORECASE)

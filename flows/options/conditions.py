@@ -8,7 +8,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from flows.address import PLACEHOLDER
 from flows.faults import FieldPath
-from flows.options.base import RUNNING, Line, Options, Reference, VariableName
+from flows.options.model import RUNNING, Options
+from flows.options.values import Line, Reference, VariableName
 
 Comparison = Literal["==", "!=", ">", ">=", "<", "<="]
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")

@@ -6,7 +6,8 @@ from pydantic import Field, field_validator
 
 from flows.address import PLACEHOLDER
 from flows.faults import FieldPath
-from flows.options.base import DAY_MS, Options, Reference, VariableName
+from flows.options.model import Options
+from flows.options.values import DAY_MS, Reference, VariableName
 from flows.variables import check_key
 
 

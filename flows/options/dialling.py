@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from flows.address import Address
-from flows.options.base import Options, Reference
+from flows.options.model import Options
+from flows.options.values import Reference
 from routing.identity import Anonymous
 
 

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from engine.media.telephone_event import KEYS
 from flows.address import PLACEHOLDER
-from flows.options.base import KEYS, Keys, Options
+from flows.options.model import Options
+from flows.options.values import Keys
 
 HOUR_MS = 3_600_000
 

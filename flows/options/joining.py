@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from flows.options.base import Options, Reference
+from flows.options.model import Options
+from flows.options.values import Reference
 
 
 class QueueJoinOptions(Options):

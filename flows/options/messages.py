@@ -4,7 +4,7 @@ from pydantic import Field
 
 from flows.address import Address
 from flows.messages import MAX_TEXT
-from flows.options.base import Options
+from flows.options.model import Options
 
 MOST_DESTINATIONS = 100
 

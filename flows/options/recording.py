@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from flows.options.base import DAY_MS, Options
+from flows.options.model import Options
 from flows.options.sound import StopKeys
+from flows.options.values import DAY_MS
 
 
 class RecordingStartOptions(Options):

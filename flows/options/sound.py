@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from engine.media.telephone_event import KEYS
 from engine.sound import ssml
 from engine.sound.errors import SoundError
 from flows.address import PLACEHOLDER
-from flows.options.base import DAY_MS, KEYS, Keys, Options, one_line, web_address
+from flows.options.model import Options
+from flows.options.values import DAY_MS, Keys, one_line, web_address
 
 LONGEST_TEXT = ssml.LONGEST
 """Characters of one `talk`, its variables filled in."""

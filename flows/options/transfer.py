@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from flows.address import Address
-from flows.options.base import Options
+from flows.options.model import Options
 
 
 def _written_shortly(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from typing import Any, Literal
 
-from flows.options.base import Options, WebAddress
+from flows.options.model import Options
+from flows.options.values import WebAddress
 
 
 class WebhookOptions(Options):

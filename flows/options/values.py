@@ -1,25 +1,20 @@
-"""What all options have in common: the base class, and the kinds of values that several actions take."""
+"""The kinds of values that options of several actions take."""
 
 import re
-from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from engine.media.telephone_event import KEYS
 from flows.address import PLACEHOLDER
-from flows.faults import FieldPath
 from flows.variables import plain_name
 
 NIL = "00000000-0000-0000-0000-000000000000"
 """The nil UUID, which stands for "none" wherever an id may be left out."""
 DAY_MS = 86_400_000
-RUNNING = {"running": True}
-"""The validation context of options whose variables have been filled in."""
 
 LINE_BREAKER = re.compile(r"[\x00-\x1f\x7f]")
-KEYS = "0123456789*#ABCD"
-"""The keys of a telephone (RFC 4733 §3.2)."""
 
 
 def _no_nil(text: str) -> str:
@@ -63,22 +58,3 @@ Line = Annotated[str, AfterValidator(one_line), Field(max_length=1024)]
 VariableName = Annotated[str, AfterValidator(plain_name), Field(min_length=1, max_length=255)]
 WebAddress = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(web_address)]
 Keys = Annotated[str, Field(max_length=64), AfterValidator(keys)]
-
-
-class Options(BaseModel):
-    """What an action may be told. Types are strict: a number in quotes is no number."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    def jumps(self) -> Sequence[tuple[FieldPath, str]]:
-        """The actions that this one may jump to: the option's field, and the id."""
-        return ()
-
-    @property
-    def falls_through(self) -> bool:
-        """Whether the flow may go on with the next action."""
-        return True
-
-
-class NoOptions(Options):
-    """For actions that take none."""
