@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from api import patterns
 from api.auth import Who, guarded
 from api.errors import fault_in
 from api.fields import Name
@@ -20,14 +21,15 @@ _DIGITS = 9  # of a virtual number, after its prefix
 _ROUNDS = 4
 
 Country = Annotated[
-    str | None, Query(pattern="^[A-Za-z]{2}$", description="ISO 3166 code; not asked for virtual numbers.")
+    str | None, Query(pattern=patterns.COUNTRY, description="ISO 3166 code; not asked for virtual numbers.")
 ]
 Kind = Literal["local", "toll_free", "mobile", "national", "normal", "virtual"]
 Place = Annotated[Name | None, Query(description="Not asked for virtual numbers.")]
 Contains = Annotated[
     str | None,
     Query(
-        pattern="^[+ ]?[0-9]{1,15}$", description="Digits anywhere in the number; with + before them, at its beginning."
+        pattern=patterns.DIGITS_WITHIN,
+        description="Digits anywhere in the number; with + before them, at its beginning.",
     ),
 ]
 

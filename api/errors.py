@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from api.methods import Methods
+from api.sentences import sentence
 from routing.errors import RoutingError
 from routing.models import reason_of
 from store.billing import InsufficientBalance
@@ -322,7 +323,4 @@ def _violation(error: ErrorDetails) -> Violation:
         reason = "INVALID_ID"
     elif kind == "missing" and not place:
         return Violation(field="", reason="INVALID_JSON_BODY", message="the body is missing; send a JSON object")
-    message = "is missing; add it" if kind == "missing" else error["msg"]
-    if kind == "extra_forbidden":
-        message = "is not known here; remove it"
-    return Violation(field=field, reason=reason, message=message)
+    return Violation(field=field, reason=reason, message=sentence(error))

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api import patterns
 from api.auth import Who, guarded
 from api.csv_upload import Upload, UploadResult
 from api.errors import ApiError
@@ -47,7 +48,7 @@ async def list_inventory(
     caller: Who,
     paging: Pages,
     number: Annotated[str | None, Query(max_length=64)] = None,
-    country: Annotated[str | None, Query(pattern="^[A-Za-z]{2}$")] = None,
+    country: Annotated[str | None, Query(pattern=patterns.COUNTRY)] = None,
     provider_id: Annotated[UUID | None, Query()] = None,
 ) -> Any:
     """The numbers on offer, newest first."""

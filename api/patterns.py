@@ -4,7 +4,7 @@ They say what the code refuses, for those who read the document: people, generat
 holds the API to it. Only what every dialect knows (ECMA 262, Python, Rust): no look-around, no flags.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 ANY_TEXT = r"^[^\x00]*$"
@@ -46,6 +46,19 @@ DECIMAL = r"^-?[0-9]+([.][0-9]+)?$"
 PAGE_TOKEN = r"^(A[A-Za-f][A-Za-z0-9_-]{30})?$"
 """24 bytes in base64 that begin with microseconds since 1970: before the year 6536, their first seven bits are 0."""
 OFFER_TOKEN = r"^(([A-Z]{2})?[.](local|toll_free|mobile|national)?[.][1-9][0-9]{6,14})?$"
+
+COUNTRY = r"^[A-Za-z]{2}$"
+DIGITS_WITHIN = r"^[+ ]?[0-9]{1,15}$"
+
+WANTED: Mapping[str, str] = {
+    PAGE_TOKEN: "is no page token of a list; send next_page_token of the page before as it is, or nothing to begin"
+    " at the newest",
+    OFFER_TOKEN: "is no page token of this list; send next_page_token of the page before as it is, or nothing to begin",
+    EMAIL: "is no address of mail; write it like billing@example.com",
+    COUNTRY: "is no country; write the two letters of ISO 3166, such as US",
+    DIGITS_WITHIN: "must be 1 to 15 digits, such as 555; with + before them, the beginning of a number, such as +1555",
+}
+"""What those patterns want that pydantic itself looks at, for people. The others have code that says it better."""
 
 
 def but_for(words: Iterable[str]) -> dict[str, dict[str, str]]:

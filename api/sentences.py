@@ -1,0 +1,63 @@
+"""What pydantic finds, in words that say what is wanted: it speaks of patterns, inputs and types of Python."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from api import patterns
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "is missing; add it",
+    "extra_forbidden": "is not known here; remove it",
+    "literal_error": "must be one of {expected}; choose one",
+    "greater_than": "must be more than {gt}; write a larger number",
+    "greater_than_equal": "must be at least {ge}; write a larger number",
+    "less_than": "must be less than {lt}; write a smaller number",
+    "less_than_equal": "must be at most {le}; write a smaller number",
+    "string_too_short": "must have {min_length} characters or more; write a longer text",
+    "string_too_long": "must have {max_length} characters at most; shorten it",
+    "too_short": "must have {min_length} entries or more; add some",
+    "too_long": "must have {max_length} entries at most; remove some",
+    "finite_number": "must be a finite number; write digits",
+    "timezone_aware": "must say its time zone; write it like 2026-01-31T12:00:00Z",
+}
+_ONE_OR_MORE: Mapping[str, str] = {
+    "string_too_short": "must not be empty; write a value",
+    "too_short": "must not be empty; add an entry",
+}
+# By the beginning of pydantic's name for what is wrong.
+_WANTED: Mapping[str, str] = {
+    "string_": "must be text; put it in quotes",
+    "int_": "must be a whole number; write digits, 19 at most",
+    "float_": "must be a number; write digits",
+    "bool_": "must be true or false; write one of them",
+    "list_": "must be a list; write its entries in [ ]",
+    "dict_": 'must be an object; write it like {{"name": "value"}}',
+    "model_": 'must be an object; write it like {{"name": "value"}}',
+    "uuid_": "must be a UUID; write it like 4dbeabd6-f397-4375-95d2-a38411e07ed1, or copy it whole from an answer",
+    "datetime_": "must be a moment; write it like 2026-01-31T12:00:00Z",
+}
+
+
+def sentence(error: ErrorDetails) -> str:
+    """What is wrong with a field and what to do about it. No value is repeated: it may be a secret."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind.isupper():  # our own: its type is the reason, its message a sentence
+        return error["msg"]
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        return patterns.WANTED.get(context["pattern"], "is not of the form that the documentation (/docs) describes")
+    return _by_kind(kind, context) or "is not what the documentation (/docs) describes; correct it"
+
+
+def _by_kind(kind: str, context: Mapping[str, Any]) -> str:
+    template = _ONE_OR_MORE.get(kind) if context.get("min_length") == 1 else None
+    template = template or _SENTENCES.get(kind)
+    if template is None:
+        template = next((wanted for beginning, wanted in _WANTED.items() if kind.startswith(beginning)), "")
+    return template.format_map(context)
+
+
+__all__ = ["sentence"]
