@@ -6,11 +6,10 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.json_schema import models_json_schema
 
 from flows.model import Action
-from flows.registry import KINDS, LATER
+from flows.registry import KINDS
 
 _REF = "#/components/schemas/{model}"
 FLOW_ACTION = {"$ref": _REF.format(model="FlowAction")}
-ORDER_ACTION = {"$ref": _REF.format(model="OrderAction")}
 
 
 class _Written(BaseModel):
@@ -18,34 +17,14 @@ class _Written(BaseModel):
 
 
 def action_schemas() -> dict[str, dict[str, Any]]:
-    """Components of the document: `FlowAction` for flows, `OrderAction` for calls that are ordered with actions, and
-    what they are made of."""
+    """Components of the document: `FlowAction`, and what it is made of."""
     models = [_model(name) for name in KINDS]
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
     schemas: dict[str, dict[str, Any]] = found["$defs"]
-    later = {
-        "type": "object",
-        "title": "LaterAction",
-        "description": "An action that this version does not know yet and passes over.",
-        "properties": _common() | {"type": {"type": "string", "enum": sorted(LATER)}, "option": {"type": "object"}},
-        "required": ["type"],
-    }
-    one_of = [{"$ref": _REF.format(model=model.__name__)} for model in models]
-    passed_over: list[dict[str, str]] = []
-    if LATER:
-        schemas["LaterAction"] = later
-        passed_over.append({"$ref": _REF.format(model="LaterAction")})
-    schemas |= {
-        "FlowAction": {
-            "title": "FlowAction",
-            "description": "One step. Every step must be reached, and every jump lead to the id of a step.",
-            "oneOf": one_of,
-        },
-        "OrderAction": {
-            "title": "OrderAction",
-            "description": "One step of an order for calls.",
-            "oneOf": [*one_of, *passed_over],
-        },
+    schemas["FlowAction"] = {
+        "title": "FlowAction",
+        "description": "One step. Every step must be reached, and every jump lead to the id of a step.",
+        "oneOf": [{"$ref": _REF.format(model=model.__name__)} for model in models],
     }
     return schemas
 
@@ -63,9 +42,4 @@ def _model(name: str) -> type[BaseModel]:
     return made
 
 
-def _common() -> dict[str, Any]:
-    properties: dict[str, Any] = Action.model_json_schema()["properties"]
-    return {name: properties[name] for name in ("id", "next_id")}
-
-
-__all__ = ["FLOW_ACTION", "ORDER_ACTION", "action_schemas"]
+__all__ = ["FLOW_ACTION", "action_schemas"]

@@ -19,7 +19,6 @@ from flows.faults import FlowError
 from flows.model import MAX_ACTIONS, read_flow
 from flows.outgoing import CallOrder, OrderError
 from flows.record import CallRecord
-from flows.registry import LATER
 from routing.identifiers import NIL
 from store import rows, tables, temporary_flows
 from store.calls import call_document
@@ -33,8 +32,7 @@ Order = TypeVar("Order", bound=CallOrder)
 
 class OrderBody(Body):
     """One call for each destination. `flow_id`, or `actions` written out, run on each that is answered; without either
-    a call is hung up when it is answered. Actions that this version does not know yet are passed
-    over, and the calls' `notes` say so."""
+    a call is hung up when it is answered."""
 
     destinations: Destinations
     anonymous: Anonymity = "auto"
@@ -70,8 +68,8 @@ async def read_order(
     *,
     any_flow: bool = False,
     **more: Any,
-) -> tuple[Order, list[str]]:
-    """The engine's order, and a sentence for each action that is passed over.
+) -> Order:
+    """The engine's order.
 
     any_flow: Whether the flow may be another customer's than the owner's.
 
@@ -81,19 +79,17 @@ async def read_order(
         if party.type == "tel":
             await require_dialled(services, party.target, f"destinations[{index}].target")
     await _require_flow(services, owner, body.flow_id, any_flow)
-    actions, passed_over = _runnable(body.actions)
-    if actions:
-        _check(services, owner, actions, any_flow)
-    order = model(
+    if body.actions:
+        _check(services, owner, body.actions, any_flow)
+    return model(
         source=None if source is None else source.address(),
         destinations=[party.address() for party in body.destinations],
         anonymous=body.anonymous,
         flow_id="" if body.flow_id == NIL else str(body.flow_id),
-        actions=actions,
+        actions=body.actions,
         customer_id=owner,
         **more,
     )
-    return order, passed_over
 
 
 async def _require_flow(services: Services, owner: UUID, flow_id: UUID, any_flow: bool) -> None:
@@ -114,19 +110,6 @@ def not_here_yet(what: str) -> ApiError:
     """The store has something that this process has not heard of."""
     problem = f"{what} is not known to this node yet; try again in a second"
     return ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1)
-
-
-def _runnable(actions: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Actions that are not built into this version are put aside: an order is carried out now or never, so that to
-    refuse all of it would serve nobody. Their ids stay, as others may jump to them."""
-    kept, passed_over = [], []
-    for index, action in enumerate(actions):
-        kind = action.get("type")
-        if isinstance(kind, str) and kind in LATER:
-            passed_over.append(f"actions[{index}] was passed over: {kind} is not built into this version")
-            action = {name: action[name] for name in ("id", "next_id") if name in action} | {"type": "empty"}
-        kept.append(action)
-    return kept, passed_over
 
 
 class _Flows:
@@ -154,13 +137,9 @@ def refused(error: OrderError) -> ApiError:
     return ApiError(error.reason, str(error), retry_after=1 if error.reason == "RATE_LIMIT_EXCEEDED" else 0)
 
 
-async def keep(services: Services, made: Made, order: CallOrder, passed_over: Iterable[str] = ()) -> None:
+async def keep(services: Services, made: Made, order: CallOrder) -> None:
     """Let the records of these calls be committed, and the flow that was made of the order's actions; `made.start` may
     come after it. Raises ApiError SERVICE_UNAVAILABLE, or StoreError: none of them will ever be dialled then."""
-    sentences = list(passed_over)
-    for record in made.records:
-        for sentence in sentences:
-            record.note(sentence)
     made.announce()
     try:
         async with asyncio.timeout(KEPT_WITHIN):

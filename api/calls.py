@@ -128,13 +128,13 @@ async def create_calls(services: Use, caller: Who, body: CallCreate) -> Any:
     """Call each destination as one of the customer's own numbers. The calls are kept before anything is dialled; follow
     them at `GET /calls/{call_id}` until their status is `hangup`."""
     owner = caller.owner(body.customer_id)
-    order, passed_over = await read_order(services, CallOrder, body, body.source, owner)
+    order = await read_order(services, CallOrder, body, body.source, owner)
     await require_rights(services, caller, owner, body.source, body.destinations)
     try:
         made = prepare_calls(services.env, order, metadata=body.metadata)
     except OrderError as error:
         raise refused(error) from None
-    await keep(services, made, order, passed_over)
+    await keep(services, made, order)
     answer = {"calls": list(documents(services, made.records)), "groupcalls": []}
     made.start()
     return answer

@@ -79,15 +79,13 @@ async def list_groupcalls(
 async def create_groupcall(services: Use, caller: Who, body: GroupCallCreate) -> Any:
     """Call several destinations for one purpose: who answers first has it, and the others are given up."""
     owner = caller.owner(body.customer_id)
-    order, passed_over = await read_order(
-        services, GroupCallRequest, body, body.source, owner, ring_method=body.ring_method
-    )
+    order = await read_order(services, GroupCallRequest, body, body.source, owner, ring_method=body.ring_method)
     await require_rights(services, caller, owner, body.source, body.destinations)
     try:
         made = prepare_group_call(services.env, order, metadata=body.metadata)
     except OrderError as error:
         raise refused(error) from None
-    await keep(services, made, order, passed_over)
+    await keep(services, made, order)
     try:
         _follow(services, made)
         async with services.store.write() as transaction:

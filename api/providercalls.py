@@ -63,7 +63,7 @@ async def create_providercall(services: Use, caller: Who, body: ProviderCallCrea
             problem = f"a provider dials numbers, and this is {party.type}; use tel"
             raise fault_in(f"destinations[{index}].type", "INVALID_REQUEST_PARAMETER", problem)
     await _require_provider(services, body.provider_id)
-    order, passed_over = await read_order(
+    order = await read_order(
         services,
         ProviderCallRequest,
         body,
@@ -76,7 +76,7 @@ async def create_providercall(services: Use, caller: Who, body: ProviderCallCrea
         made = prepare_provider_call(services.env, order)
     except OrderError as error:
         raise refused(error) from None
-    await keep(services, made, order, passed_over)
+    await keep(services, made, order)
     try:
         async with services.store.write() as transaction:
             row = await rows.insert(transaction, tables.providercalls, _row(made))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api import patterns
-from api.action_schemas import FLOW_ACTION, ORDER_ACTION
+from api.action_schemas import FLOW_ACTION
 from routing.identifiers import NIL
 
 Schema = dict[str, Any]
@@ -66,7 +66,7 @@ _ROUTE: Fields = {
     **_TIMERS,
 }
 _FLOW: Fields = {"actions": {"items": FLOW_ACTION}, "detail": {"maxLength": 4096}}
-_ORDER: Fields = {"actions": {"items": ORDER_ACTION}}
+_ORDER: Fields = {"actions": {"items": FLOW_ACTION}}
 
 _VARIABLE = {"pattern": patterns.or_variable(patterns.VARIABLE)}
 _WEB_ADDRESS = {"pattern": patterns.or_variable(patterns.WEB_HOST), "examples": ["https://example.com/path"]}

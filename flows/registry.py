@@ -115,6 +115,3 @@ KINDS: dict[str, Kind] = {
     "block": Kind(block, waits=True, ends=True),
     "empty": Kind(empty, media=_ANY),
 }
-
-LATER: frozenset[str] = frozenset()
-"""Actions of later versions: known by name, so that the refusal can say what is missing."""

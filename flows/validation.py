@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flows.faults import Fault, FieldPath, printable, sentence
 from flows.options import NoOptions, Options
-from flows.registry import KINDS, LATER, Kind
+from flows.registry import KINDS, Kind
 
 Medium = Literal["call", "message"]
 _MAX_DEPTH = 64
@@ -92,12 +92,8 @@ def _options(check: _Check, index: int, medium: Medium) -> Options:
     part = check.parts[index]
     kind = KINDS.get(part.type)
     if kind is None:
-        if part.type in LATER:
-            problem = f'"{part.type}" is not built into this version; remove the action or use another'
-        else:
-            advice = _meant(check, part.type, KINDS) or f"use one of: {', '.join(KINDS)}"
-            problem = f'"{printable(part.type)}" is no action; {advice}'
-        check.fault(index, ("type",), problem)
+        advice = _meant(check, part.type, KINDS) or f"use one of: {', '.join(KINDS)}"
+        check.fault(index, ("type",), f'"{printable(part.type)}" is no action; {advice}')
         return NoOptions()
     if medium not in kind.media:
         check.fault(index, ("type",), f'"{part.type}" needs a call and cannot run on a {medium}; remove it')

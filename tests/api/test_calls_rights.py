@@ -202,29 +202,6 @@ def test_what_another_node_has_just_made_is_asked_for_again(run: Run) -> None:
     run(test)
 
 
-def test_actions_that_are_not_built_yet_are_passed_over_and_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.call_orders.LATER", frozenset({"talk"}))
-
-    async def test(bench: Any) -> None:
-        one = await bench.phone(ONE)
-        x = await exchange(bench, one)
-        manager = await x.manager()
-        actions = [
-            {"type": "answer"},
-            {"id": "greet", "type": "talk", "option": {"text": "Hello", "language": "en-US", "gender": "female"}},
-            {"type": "goto", "option": {"target_id": "greet", "loop_count": 1}},
-            {"type": "hangup"},
-        ]
-        (call,) = (await manager.post("/v1.0/calls", order(actions=actions)))["calls"]
-        assert call["notes"] == ["actions[1] was passed over: talk is not built into this version"]
-        over = await followed(manager, call["id"])
-        assert (over["hangup_reason"], over["hangup_by"], over["notes"]) == ("normal", "local", call["notes"]), (
-            x.engine.record.attempts
-        )
-
-    run(test)
-
-
 def test_no_more_calls_than_may_run(run: Run) -> None:
     async def test(bench: Any) -> None:
         x = await exchange(bench, await bench.phone(ONE))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flows.faults import FlowError
 from flows.library import read_library
 from flows.model import read_flow
-from flows.registry import KINDS, LATER
+from flows.registry import KINDS
 
 NIL = "00000000-0000-0000-0000-000000000000"
 
@@ -207,11 +207,6 @@ def test_fault_names_flow_action_and_field_and_says_what_to_do(actions: Any, sen
 def test_every_fault_is_told_in_the_order_of_the_actions() -> None:
     found = faults([action("sleep"), action("talk"), action("sleep"), action("goto", target_id="x")])
     assert [text.split(",")[1].split()[1] for text in found] == ["1", "2", "3", "4"]
-
-
-@pytest.mark.parametrize("type_", sorted(LATER))
-def test_later_actions_are_refused_by_name(type_: str) -> None:
-    assert f'"{type_}" is not built into this version' in faults([{"type": type_}])[0]
 
 
 def test_calls_cannot_be_nested_without_end() -> None:
