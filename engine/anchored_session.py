@@ -52,6 +52,11 @@ class AnchoredSession(UacSession):
     def user(self, user: SessionUser | None) -> None:
         self._events.user = user
 
+    @property
+    def owner(self) -> SessionUser | None:
+        """See `Session.owner`."""
+        return self._events.user
+
     # ---- one thing after another
 
     def in_turn(self, step: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.call import CallEnded
 from engine.outgoing_call import OutgoingCall, relay_info, relay_update
 from engine.sip.message import Request, Response
+from engine.sip.offer_answer import resumed
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.uas import UasSession
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Of a refused re-INVITE, what its sender can use.
 _PASSED_ON = ("Retry-After", "Warning", "Min-SE")
+_WHERE = (b"c=", b"m=", b"a=sendonly", b"a=recvonly", b"a=inactive")
 
 
 class Bridge:
@@ -28,22 +30,22 @@ class Bridge:
     __slots__ = (
         "_ended",
         "_held_ack",
-        "_listens",
         "_over",
         "_referred",
         "_waiting_answer",
         "caller",
         "keeps_callee",
         "leg",
+        "listener",
     )
 
-    def __init__(self, caller: "Call", leg: OutgoingCall) -> None:
+    def __init__(self, caller: "Call", leg: "Call") -> None:
         self.caller = caller
         self.leg = leg
         self.keeps_callee = False  # the end of the caller is not the callee's: it is about to talk to somebody else
         self._over = ""
         self._referred: TransferRequest | None = None
-        self._listens = False  # somebody decides about transfers
+        self.listener: object = None  # who decides about transfers, and waits for one
         self._ended: asyncio.Event | None = None
         self._waiting_answer = False  # the caller's ACK will bring the answer to the far end's offer
         self._held_ack: tuple[Session, int] | None = None  # a re-INVITE without offer: the ACK waits for the answer
@@ -62,7 +64,7 @@ class Bridge:
         if caller.answered or not isinstance(caller.session, UasSession):
             leg.session.acknowledge(now)
             bridge._attach()
-            bridge._move_caller_media(now)
+            bridge._move_caller_media(leg.answer_body, now)
             return bridge
         bridge._attach()
         # Where the caller made no offer, the 200 brings the far end's, and the caller's ACK its answer.
@@ -74,12 +76,23 @@ class Bridge:
         caller.close_media()
         return bridge
 
+    @classmethod
+    def join(cls, caller: "Call", leg: "Call") -> "Bridge":
+        """Relay between two that talked with others until now, and whose media has been agreed on (`engine.joining`).
+        Those others are left alone."""
+        for call in (caller, leg):
+            if call.bridge_ is not None:
+                call.bridge_.part()
+        bridge = cls(caller, leg)
+        bridge._attach()
+        return bridge
+
     def _attach(self) -> None:
         self.caller.bridge_ = self.leg.bridge_ = self
         self.caller.session.user = self
         self.leg.session.user = self
 
-    def _move_caller_media(self, now: float) -> None:
+    def _move_caller_media(self, answer: bytes, now: float) -> None:
         """The caller was answered before, with media of ours: send it to the far end by re-INVITE."""
         caller, leg = self.caller, self.leg
 
@@ -88,10 +101,10 @@ class Bridge:
                 return  # it keeps sending to us; hearing nothing, the two will hang up
             caller.close_media()
             before, caller.peer_body = caller.peer_body, response.body
-            if _where(before) != _where(response.body) and not leg.ended:
+            if _where(resumed(before)) != _where(response.body) and not leg.ended:
                 leg.session.renegotiate("INVITE", response.body, later, _ignore, retry_glare=True)
 
-        caller.session.renegotiate("INVITE", leg.answer_body, now, on_final, retry_glare=True)
+        caller.session.renegotiate("INVITE", answer, now, on_final, retry_glare=True)
 
     async def ended(self) -> str:
         """Who hung up first: "caller" or "callee". The caller's leg outlives the callee's."""
@@ -101,10 +114,11 @@ class Bridge:
             await self._ended.wait()
         return self._over
 
-    async def event(self) -> TransferRequest | None:
+    async def event(self, listener: object = True) -> TransferRequest | None:
         """As `ended`, and what may come before that: the transfer that one of the two asks for, to be answered. None:
-        one of them has hung up. While nobody waits here, transfers are refused."""
-        self._listens = True
+        one of them has hung up, or they were parted. While nobody waits here, transfers are refused. `listener`: who
+        waits, for others to see."""
+        self.listener = listener
         try:
             while not self._over and self._referred is None:
                 self._ended = self._ended or asyncio.Event()
@@ -115,7 +129,7 @@ class Bridge:
                 self._referred.refuse()
             raise
         finally:
-            self._listens = False
+            self.listener = None
             referred, self._referred = self._referred, None
         return referred if referred is not None and referred.waits else None
 
@@ -123,26 +137,37 @@ class Bridge:
         """The two talk no more, and neither is hung up for that."""
         for call in (self.caller, self.leg):
             if call.bridge_ is self:
-                call.bridge_ = None
+                self._let_go(call)
             if not call.ended and call.session.user is self:
                 call.session.user = call
         self._over = self._over or "parted"
         if self._ended is not None:
             self._ended.set()
 
+    @staticmethod
+    def _let_go(call: "Call") -> None:
+        call.bridge_ = None
+        call.peer_body = resumed(call.peer_body)  # whoever held it has gone
+
     def _take_refer(self, session: Session, now: float) -> None:
         subscription = session.subscription
         if subscription is None:
             return
-        if not self._listens or self._referred is not None:
+        if self.listener is None or self._referred is not None:
             subscription.refuse(603, now)
             return
         by_caller = session is self.caller.session
-        self._referred = TransferRequest(
-            self.caller if by_caller else self.leg, "caller" if by_caller else "callee", subscription
-        )
+        self._referred = TransferRequest(self.leg_of(session), "caller" if by_caller else "callee", subscription)
         if self._ended is not None:
             self._ended.set()
+
+    def leg_of(self, session: Session) -> "Call":
+        """Whose session it is, of the two."""
+        return self.caller if session is self.caller.session else self.leg
+
+    def other(self, call: "Call") -> "Call":
+        """Whom `call` talks with."""
+        return self.leg if call is self.caller else self.caller
 
     def _other(self, session: Session) -> Session:
         return self.leg.session if session is self.caller.session else self.caller.session
@@ -158,6 +183,7 @@ class Bridge:
     def on_acknowledged(self, session: Session, body: bytes, now: float) -> None:
         if self._waiting_answer and session is self.caller.session:
             self._waiting_answer = False
+            assert isinstance(self.leg, OutgoingCall)
             self.leg.session.acknowledge(now, body)
             self.caller.peer_body = body or self.caller.peer_body
         elif self._held_ack is not None and self._held_ack[0] is not session:
@@ -185,7 +211,7 @@ class Bridge:
         other.renegotiate("INVITE", request.body, now, on_final)
 
     def _heard(self, session: Session, body: bytes) -> None:
-        call = self.caller if session is self.caller.session else self.leg
+        call = self.leg_of(session)
         call.peer_body = body or call.peer_body
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
@@ -207,13 +233,13 @@ class Bridge:
             leg.finish(by, status, session.end_reason or reason, now)
             if not caller.ended and caller.session.user is self:
                 caller.session.user = caller
-                caller.bridge_ = None
+                self._let_go(caller)
                 if first:
                     caller.peer_reason = reason
         else:
             self._over = self._over or "caller"
             if self.keeps_callee and not leg.ended:
-                leg.bridge_ = None
+                self._let_go(leg)
                 leg.session.user = leg
             elif not leg.ended:
                 leg.session.bye(now, reason)
@@ -223,8 +249,8 @@ class Bridge:
 
 
 def _where(body: bytes) -> list[bytes]:
-    """The lines of a session description that say where media goes."""
-    return [line.rstrip() for line in body.split(b"\n") if line.startswith((b"c=", b"m="))]
+    """The lines of a session description that say where media goes, and whether it does."""
+    return [line.rstrip() for line in body.split(b"\n") if line.startswith(_WHERE)]
 
 
 def _ignore(status: int, response: Response | None, now: float) -> None:

@@ -16,6 +16,7 @@ from engine.media.ports import NoPortError
 from engine.media_refusal import MEDIA_FAILURES, warning
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
+from engine.sip.offer_answer import resumed
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.uas import UasSession
@@ -336,16 +337,25 @@ class Call:
         """
         session = self.session
         if not isinstance(session, UasSession):
-            return self.peer_body, 70, True
+            return self.held_by_nobody, 70, True
         text = session.invite.get("Max-Forwards", "70")
-        body = self.peer_body if self.answered else session.invite.body
+        body = self.held_by_nobody if self.answered else session.invite.body
         return body, int(text) - 1, bool(body) or session.supports_100rel
+
+    @property
+    def held_by_nobody(self) -> bytes:
+        """What the peer said last, for somebody new: it may be held by the one that it talks with until then."""
+        return self.peer_body if self.bridge_ is None else resumed(self.peer_body)
 
     def bridge(self, leg: "OutgoingCall") -> "Bridge":
         """Answer the caller with what `leg` answered, and connect both. Raises CallEnded when one of them is over."""
         from engine.bridge import Bridge  # both know each other
 
         return Bridge.connect(self, leg)
+
+    def leg_of(self, session: Session) -> "Call":
+        """Whose session it is, as `Bridge.leg_of` says."""
+        return self
 
     def _turn(self, status: str) -> None:
         """Every change of `status` but the last."""

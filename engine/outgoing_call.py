@@ -150,7 +150,9 @@ class OutgoingCall(Call):
 
     def _faulty(self, side: int, flood: str) -> None:
         """One of the two whose media passes us sends nothing any more, and is taken to be gone; or far too much."""
-        call, now = (self.caller if side == CALLER else self), self.agent.now()
+        bridge = self.bridge_
+        partner = self.caller if bridge is None else bridge.other(self)  # who was dialled for may have left since
+        call, now = (partner if side == CALLER else self), self.agent.now()
         if flood:
             self.session.end_by_us(now, f'SIP;cause=488;text="{flood}"', 488, flood)
         elif self.answered and call is not None and call.answered and not call.ended:

@@ -5,9 +5,12 @@ What is asked of us is decided by whoever has connected the two: see `Bridge.eve
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from engine.sip.grammar import ParseError
 from engine.sip.refer import OVER, REFUSED, Reference, Referral, Subscription
+from engine.sip.replaces import FITS, Replaces, find, read_replaces
 from engine.sip.session import Session
 
 if TYPE_CHECKING:
@@ -80,6 +83,12 @@ class TransferRequest:
         """It has its end neither by an answer nor by that of its leg."""
         return self._subscription.state != OVER
 
+    def second(self) -> tuple["Call | None", str]:
+        """The other call of whoever asks, which its REFER names (RFC 5589 §7), and its state as in
+        `engine.sip.replaces.FITS`. Whether it really is a call of the same peer has to be found out. Raises ParseError
+        where what it names is no dialog."""
+        return _named(self.call, Replaces.parse(self.reference.replaces))
+
     def refuse(self, status: int = 603, why: str = "", reason: str = "") -> None:
         """The final response; `why` is a sentence for its Warning, without quotes."""
         warning = f'Warning: 399 trunkline "{why}"\r\n' if why else ""
@@ -103,3 +112,30 @@ class TransferRequest:
     def failed(self, status: int, reason: str = "") -> None:
         """The target does not talk to anybody; the peer is where it was."""
         self._subscription.final(status, reason, self.call.agent.now())
+
+
+def _named(call: "Call", replaces: Replaces) -> tuple["Call | None", str]:
+    session, state = find(call.agent.endpoint, replaces)
+    owner: Any = None if session is None else session.owner  # a call, or the bridge of two
+    return (None, state) if owner is None else (owner.leg_of(session), state)
+
+
+def take_over(call: "Call") -> Coroutine[Any, Any, None] | None:
+    """What becomes of an INVITE with Replaces (RFC 3891 §3): where it names a call that is answered, the owner's word
+    on it (`UserAgent.on_replaces`), and otherwise its refusal."""
+    try:
+        replaces = read_replaces(call.invite)
+    except ParseError as error:
+        call.reject(400, headers=[_warning(str(error))])
+        return None
+    replaced, state = _named(call, replaces)
+    status, why = FITS[state, replaces.early_only]
+    if status == 0 and replaced is not None and call.agent.on_replaces is not None:
+        return call.agent.on_replaces(call, replaced)
+    call.reject(status or 603, headers=[_warning(why)] if why else [])
+    return None
+
+
+def _warning(why: str) -> tuple[str, str]:
+    text = why.replace("\\", "").replace('"', "'")
+    return "Warning", f'399 trunkline "{text}"'

@@ -39,6 +39,7 @@ from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
 from engine.trace import Trace
+from engine.transfer import take_over
 from engine.transport.addresses import family_of
 from engine.transport.listeners import SETTING, Listeners
 from engine.transport.resolver import Resolver, Target
@@ -113,6 +114,9 @@ class UserAgent:
         self._located: dict[str, list[Hop]] = {}
         self._idle: asyncio.Future[None] | None = None
         self.listeners = Listeners(())
+        self.on_replaces: Callable[[Call, Call], Coroutine[Any, Any, None] | None] | None = None
+        """As `on_call`, for a call that wants to take the place of the second, which is answered (RFC 3891). None: it
+        may not."""
         self.anchors: Anchors | None = None
         """What the media of anchored calls passes. None: sockets of this process."""
 
@@ -189,7 +193,7 @@ class UserAgent:
         self.calls.add(call)
         self.incoming += 1
         try:
-            work = self.on_call(call)
+            work = take_over(call) if "Replaces" in session.invite.first else self.on_call(call)
         except Exception as error:
             self.log.error("call handler failed", call_id=call.id, error=repr(error))
             session.reject(500, self.now())

@@ -4,6 +4,7 @@ A message is parsed, matched to its transaction (RFC 3261 §17.1.3, §17.2.3), t
 opens something new (§8.2). There is no socket, task, clock or random source in here: they are handed in.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from engine.sip.uri import SipUri, TelUri
 
 NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
 NO_STREAM_MOST = 4096
+REMEMBERED = 512  # dialogs that are over, for who asks for one a moment later (RFC 3891 §3)
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class Endpoint:
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, Session] = {}
         self.sessions: set[Session] = set()
+        self.ended: deque[DialogKey] = deque(maxlen=REMEMBERED)
         self.counters = Counters()
         self.draining = False  # new calls get 503
         # The lines that stand in every response to and request of ours.

@@ -114,6 +114,11 @@ class Leg:
         """Our 2xx is out and its ACK has not come yet."""
         return self._unacked is not None
 
+    @property
+    def leaves(self) -> bool:
+        """Our BYE waits for the ACK of our 2xx."""
+        return self._bye_reason is not None
+
     # ---- requests of ours
 
     def compose(
@@ -278,8 +283,11 @@ class Leg:
         self._told(by, status, reason, now)
 
     def _leave_dialogs(self) -> None:
+        key = self.dialog.key
+        if self.dialog.state == CONFIRMED:
+            self.endpoint.ended.append(key)
         self.dialog.state = TERMINATED
-        self.endpoint.dialogs.pop(self.dialog.key, None)
+        self.endpoint.dialogs.pop(key, None)
 
 
 class _Final:

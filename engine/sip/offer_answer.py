@@ -1,5 +1,6 @@
 """The offer/answer exchange for one audio stream (RFC 3264): our offer, our answer, and what follows either."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -178,3 +179,11 @@ def successor(previous: SessionDescription, current: SessionDescription) -> Sess
 
 def _without_origin(description: SessionDescription) -> tuple[list[tuple[str, str]], list[Media]]:
     return [line for line in description.lines if line[0] != "o"], description.media
+
+
+_HELD = re.compile(rb"^a=(?:sendonly|recvonly|inactive)[ \t]*(?=\r?$)", re.MULTILINE)
+
+
+def resumed(body: bytes) -> bytes:
+    """A description without its holds, for somebody else than who was held or has held: everything else as it was."""
+    return _HELD.sub(b"a=sendrecv", body)

@@ -99,6 +99,11 @@ class Session(Leg):
         self._update: ServerTransaction | None = None  # the peer's last with an offer
         endpoint.sessions.add(self)
 
+    @property
+    def owner(self) -> SessionUser | None:
+        """Its user, also where somebody stands between the two."""
+        return self.user
+
     # ---- what happens to the leg
 
     def _heard_ack(self, body: bytes, now: float) -> None:

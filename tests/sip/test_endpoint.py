@@ -138,7 +138,7 @@ def test_options_says_what_we_can_do_11_2() -> None:
     assert answer.status == 200
     assert "invite" in answer.tokens("Allow")
     assert answer.values("Accept") == ["application/sdp", "text/plain", "message/cpim", "message/sipfrag"]
-    assert answer.tokens("Supported") == {"100rel", "timer", "norefersub"}
+    assert answer.tokens("Supported") == {"100rel", "timer", "norefersub", "replaces"}
     assert answer.get("Server") == "Trunkline"
     assert answer.to_tag
 

@@ -1,0 +1,165 @@
+"""The media of two that talked with others until now, and are to talk with each other (RFC 3725 §4.1, RFC 5589 §7).
+
+One of them is asked for a fresh offer, by a re-INVITE without one, and the other takes it or does not: so each may use
+all that it can, whatever it had agreed on with whom it talked with before, and whoever held it. Nothing is lost where
+they do not agree: both are then left with what they had.
+"""
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from engine.sip.message import Response
+from engine.sip.offer_answer import resumed
+
+if TYPE_CHECKING:
+    from engine.call import Call
+
+BUSY_TRIES: Final = 40
+BUSY_PAUSE: Final = 0.25
+"""A leg that is just being renegotiated is waited for: so often, and so many seconds each."""
+
+
+PATIENCE: Final = 25.0
+"""Seconds that all of it may take: less than an answer that waits for its ACK is given (RFC 3261 §13.3.1.4)."""
+
+
+class NotJoinedError(Exception):
+    """The two have no media in common, or one of them is over; `status` is the response that says so."""
+
+    def __init__(self, status: int, reason: str = "") -> None:
+        super().__init__(reason or f"status {status}")
+        self.status = status
+        self.reason = reason
+
+
+async def agree(one: "Call", other: "Call") -> None:
+    """Let `one` and `other`, both answered, agree on media that flows between them; whom each of them talks with until
+    then is its bridge's other side. Raises NotJoinedError."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _agree(one, other)
+    except TimeoutError:
+        raise NotJoinedError(480, "its media cannot be negotiated now") from None
+
+
+async def _agree(one: "Call", other: "Call") -> None:
+    fresh = await ask_for_offer(other)
+    try:
+        answer = await _ask(one, fresh.body)
+    except BaseException:
+        give_back(other, fresh)
+        raise
+    one.peer_body = answer.body
+    if one.ended or other.ended:
+        give_back(other, fresh)
+        put_back(one)
+        raise NotJoinedError(487, "one of them has hung up")
+    if fresh.cseq:
+        other.session.acknowledge_reinvite(fresh.cseq, answer.body, _now(other))
+        other.peer_body = fresh.body
+    else:
+        await _tell(one, other, answer.body)
+
+
+class Fresh:
+    """An offer of a leg. `cseq` is that of the 2xx in which it came, whose ACK has to bring the answer; 0: it is what
+    the leg had said before, as it makes no offers when asked."""
+
+    __slots__ = ("body", "cseq")
+
+    def __init__(self, body: bytes, cseq: int) -> None:
+        self.body = body
+        self.cseq = cseq
+
+
+async def ask_for_offer(call: "Call") -> Fresh:
+    """What `call` offers now. Whoever gets it answers, or gives it back. Raises NotJoinedError."""
+    try:
+        response = await _ask(call, b"")
+    except NotJoinedError:
+        if call.ended or not call.peer_body:
+            raise
+        return Fresh(resumed(call.peer_body), 0)
+    return Fresh(response.body, response.cseq)
+
+
+def give_back(call: "Call", fresh: Fresh) -> None:
+    """The offer of `call` comes to nothing: it has again what it had."""
+    if fresh.cseq and not call.ended:
+        call.session.acknowledge_reinvite(fresh.cseq, _partners(call), _now(call))
+
+
+def put_back(call: "Call") -> None:
+    """`call` has agreed with somebody with whom it will not talk: its media goes again to whom it does talk with."""
+    body = _partners(call)
+    if body and not call.ended:
+        call.session.renegotiate("INVITE", body, _now(call), _whatever, retry_glare=True)
+
+
+async def offer(call: "Call", body: bytes) -> bytes:
+    """What `call` answers to an offer of somebody whom it is to talk with. Raises NotJoinedError."""
+    answer = await _ask(call, body)
+    call.peer_body = answer.body
+    return answer.body
+
+
+async def _tell(one: "Call", other: "Call", body: bytes) -> None:
+    """`other` has made no offer: it is told what `one` has answered to its old one."""
+    try:
+        other.peer_body = (await _ask(other, body)).body
+    except NotJoinedError:
+        put_back(one)
+        raise
+
+
+def _partners(call: "Call") -> bytes:
+    """What the one has said that `call` talks with."""
+    bridge = call.bridge_
+    return b"" if bridge is None else bridge.other(call).peer_body
+
+
+async def _ask(call: "Call", body: bytes) -> Response:
+    """The 2xx to a re-INVITE, with its description. Raises NotJoinedError."""
+    for _ in range(BUSY_TRIES):
+        heard: asyncio.Future[tuple[int, Response | None]] = call.agent.loop.create_future()
+        call.session.renegotiate("INVITE", body, _now(call), partial(_hear, call, body, heard), retry_glare=True)
+        status, response = await heard
+        if response is not None and status < 300:
+            if response.body:
+                return response
+            if not body and not call.ended:
+                call.session.acknowledge_reinvite(response.cseq, b"", _now(call))
+            raise NotJoinedError(488, "no session description")
+        if call.ended:
+            raise NotJoinedError(487, "it has hung up")
+        if status != 491 or response is not None:
+            raise NotJoinedError(status, response.reason if response is not None else "")
+        await asyncio.sleep(BUSY_PAUSE)  # another re-INVITE of ours is under way
+    raise NotJoinedError(491, "its media is being negotiated")
+
+
+def _hear(
+    call: "Call",
+    body: bytes,
+    heard: "asyncio.Future[tuple[int, Response | None]]",
+    status: int,
+    response: Response | None,
+    now: float,
+) -> None:
+    if not heard.done():
+        heard.set_result((status, response))
+    elif response is not None and status < 300 and not call.ended:
+        # Whoever asked has gone.
+        if not body:
+            call.session.acknowledge_reinvite(response.cseq, _partners(call), now)
+        else:
+            put_back(call)
+
+
+def _now(call: "Call") -> float:
+    return call.agent.now()
+
+
+def _whatever(status: int, response: Response | None, now: float) -> None:
+    """There is nothing better to offer it."""
