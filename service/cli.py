@@ -144,6 +144,9 @@ async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return max(task.result() for task in ended)
+    except ListenError as error:
+        # Whoever plays trunks tries things out, and mostly has the same running already.
+        raise ListenError(f"{error}; where this runs already in another terminal, end it there with Ctrl-C") from None
     finally:
         for task in tasks:
             task.cancel()

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -10,23 +9,18 @@ from config.logs import escape
 from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.ports import NoPortError
 from engine.transport.addresses import bracketed
-from engine.transport.listeners import ListenError
 from engine.user_agent import AgentSettings, UserAgent
 from service.orders import TrunkOrder
 
-DONE, FAILED = 0, 1
+DONE = 0
 
 
 async def play(order: TrunkOrder) -> int:
-    """Serve until SIGTERM, Ctrl-C or cancellation; the exit code."""
+    """Serve until SIGTERM, Ctrl-C or cancellation; the exit code. Raises ListenError, a sentence for the user."""
     trunk = LittleTrunk(order)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    try:
-        await trunk.agent.start(order.listen, f"with {order.option}")
-    except ListenError as error:
-        print(f"trunkline: {error}", file=sys.stderr)
-        return FAILED
+    await trunk.agent.start(order.listen, f"with {order.option}")
     alone = not _handles_sigterm()
     if alone:
         loop.add_signal_handler(signal.SIGTERM, stop.set)

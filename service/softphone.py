@@ -1,6 +1,7 @@
 """`trunkline call`: a small softphone on the engine. It calls, presses keys, shows the ladder, and says how it went."""
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from config.logs import escape
 from engine.call import CallEnded
-from engine.ladder import entries_of
+from engine.ladder import LadderEntry, entries_of
 from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
 from engine.sip.grammar import ParseError
 from engine.sip.uri import SipUri, escape_user, parse_uri
@@ -21,6 +22,7 @@ from service.ladder_view import show
 from service.orders import CallOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
+OURSELVES = "softphone"
 KEY_LENGTH = 0.1  # s that a key is held
 KEY_GAP = 0.15  # s between two keys
 RTP_FIRST, RTP_LAST = 32_000, 32_766  # beside the engine's and the little trunk's, below Linux' ephemeral ports
@@ -95,11 +97,15 @@ async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str)
         leg = agent.dial(spec)
         legs.append(leg)
         outcome = await leg.outcome()
+        pressed: list[LadderEntry] = []
         if outcome.kind == "answered":
-            await _talk(leg, order)
+            await _talk(leg, order, pressed)
     await _told(leg)
     await agent.settle()
-    show(entries_of(agent.trace.of_calls(leg.signalling_ids), "softphone"))
+    entries = entries_of(agent.trace.of_calls(leg.signalling_ids), OURSELVES)
+    if not any(entry.text.startswith("INFO ") for entry in entries):
+        entries = sorted([*entries, *pressed], key=lambda entry: entry.time)
+    show(entries)
     print()
     print(_said(outcome, leg))
     return DONE if outcome.kind == "answered" else FAILED
@@ -138,10 +144,10 @@ async def _told(leg: OutgoingCall) -> None:
         await asyncio.sleep(_CANCEL_WAIT / _CANCEL_LOOKS)
 
 
-async def _talk(leg: OutgoingCall, order: CallOrder) -> None:
+async def _talk(leg: OutgoingCall, order: CallOrder, pressed: list[LadderEntry]) -> None:
     """Press the keys, then wait for the time that was asked for, or for the other end."""
     over = asyncio.ensure_future(leg.wait_ended())
-    keys = asyncio.ensure_future(_press(leg, order))
+    keys = asyncio.ensure_future(_press(leg, order, pressed))
     try:
         await asyncio.wait((over, keys), return_when=asyncio.FIRST_COMPLETED)
         if not over.done():
@@ -153,12 +159,15 @@ async def _talk(leg: OutgoingCall, order: CallOrder) -> None:
             leg.hangup(cause="Q.850;cause=16")
 
 
-async def _press(leg: OutgoingCall, order: CallOrder) -> None:
+async def _press(leg: OutgoingCall, order: CallOrder, pressed: list[LadderEntry]) -> None:
     """Keys by RFC 4733; by SIP INFO, with the body that FreeSWITCH, Asterisk and most phones read, where the other end
-    takes no telephone-event or the order wants it."""
-    if order.digits:
-        with suppress(CallEnded):
-            await leg.send_keys(order.digits, KEY_LENGTH, KEY_GAP, info=order.dtmf == "info")
+    takes no telephone-event or the order wants it. `pressed` gets each: in RTP no message tells of it."""
+    with suppress(CallEnded):
+        for group in filter(None, re.split("(,+)", order.digits)):
+            began = leg.agent.now()
+            await leg.send_keys(group, KEY_LENGTH, KEY_GAP, info=order.dtmf == "info")
+            if group[0] != ",":
+                pressed.append(LadderEntry(began, OURSELVES, OURSELVES, f"keys {group} in RTP"))
 
 
 def _said(outcome: Outcome, leg: OutgoingCall) -> str:

@@ -354,7 +354,8 @@ def test_a_trunk_that_cannot_start_ends_the_engine_with_its_reason(
     replace("little_trunk", play=play)
     assert cli.main(["serve", "--with-trunk", "127.0.0.2:5080"]) == 1
     assert ended == [True]
-    assert lines_of(capsys) == ([], ["trunkline: udp://127.0.0.2:5080: address already in use"])
+    hint = "; where this runs already in another terminal, end it there with Ctrl-C"
+    assert lines_of(capsys) == ([], [f"trunkline: udp://127.0.0.2:5080: address already in use{hint}"])
 
 
 def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:

@@ -233,6 +233,6 @@ def test_a_little_trunk_whose_port_is_taken_ends_the_engine(tmp_path: Path) -> N
     assert done.returncode == 1
     assert done.stderr == (
         f"trunkline: udp://127.0.0.1:{port}: address already in use: stop the other program or choose another port"
-        " with --with-trunk\n"
+        " with --with-trunk; where this runs already in another terminal, end it there with Ctrl-C\n"
     )
     assert "Traceback" not in done.stderr

@@ -134,7 +134,7 @@ def quick(bench: Any) -> None:
     bench.patch.setattr(call_media, "PAUSE", 0.005)
 
 
-def test_keys_arrive_in_rtp_in_order(run: Run) -> None:
+def test_keys_arrive_in_rtp_in_order(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     keys: list[str] = []
 
     async def test(bench: Any) -> None:
@@ -150,9 +150,30 @@ def test_keys_arrive_in_rtp_in_order(run: Run) -> None:
 
     run(test)
     assert keys == ["1", "*", "#", "D"]
+    assert events(capsys.readouterr().out) == ["keys 1*#D in RTP"]
 
 
-def test_keys_arrive_as_info_in_order(run: Run) -> None:
+def events(out: str) -> list[str]:
+    """What the ladder shows of things that are no messages."""
+    return [line.partition("● ")[2].strip(" │") for line in out.splitlines() if "●" in line]
+
+
+def test_keys_that_the_hangup_cuts_off_are_not_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        async def hears(call: Any) -> None:
+            call.answer()
+            await call.key()
+            await call.sleep(0.4)
+            call.hangup()
+
+        peer = await bench.phone(PEER, hears)
+        assert await softphone.call(CallOrder("4711", peer.address, digits="1,,,2", duration=0.1)) == 0
+
+    run(test)
+    assert events(capsys.readouterr().out) == ["keys 1 in RTP"]
+
+
+def test_keys_arrive_as_info_in_order(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         quick(bench)
         peer = await bench.phone(PEER)
@@ -162,6 +183,7 @@ def test_keys_arrive_as_info_in_order(run: Run) -> None:
         assert {info.get("Content-Type") for info in infos} == {"application/dtmf-relay"}
 
     run(test)
+    assert events(capsys.readouterr().out) == []
 
 
 def test_keys_go_through_the_engine_to_the_far_end(run: Run) -> None:
