@@ -59,6 +59,7 @@ agents = _resource(
     text("status", 16),
     text("ring_method", 16),
     document("tag_ids", list),
+    declared(),
 )
 """People (and programs) that log in; a queue rings them at their addresses."""
 sa.Index("uq_agents_username", agents.c.username, unique=True, **_living(agents))
@@ -340,8 +341,13 @@ queues = _resource(
     sa.Column("wrap_up_timeout", sa.Integer, nullable=False, default=0),
     sa.Column("max_waiting", sa.Integer, nullable=False, default=0),
     text("overflow_flow_id", 255),
+    sa.Column("announce_every", sa.Integer, nullable=False, default=0),
+    text("announce_language", 35),
+    text("announce_text"),
+    declared(),
 )
-"""Times are milliseconds, 0 for no limit (`ring_timeout`: 0 takes the default). `music`: what `play` takes."""
+"""Times are milliseconds, 0 for no limit (`ring_timeout`: 0 takes the default). `music`: what `play` takes.
+`announce_every`: 0 for never."""
 
 conferences = _resource(
     "conferences",
@@ -351,6 +357,7 @@ conferences = _resource(
     document("pre_actions", list),
     document("post_actions", list),
     sa.Column("announce", sa.Boolean, nullable=False, default=True),
+    declared(),
 )
 """`announce`: whether the others hear a tone when somebody joins or leaves."""
 
