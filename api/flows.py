@@ -14,11 +14,11 @@ from api.errors import ApiError, Violation, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
-from api.services import Use
+from api.services import Services, Use
 from flows.faults import FlowError, format_path
 from flows.model import MAX_ACTIONS, Flow, read_flow
 from flows.validation import Medium, needs_a_call
-from routing.identifiers import NIL
+from routing.identifiers import NIL, named_id
 from store import rows, tables, temporary_flows
 from store.rows import Executor, Row
 from store.store import Transaction
@@ -111,7 +111,7 @@ async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
     owner = caller.owner(body.customer_id)
     async with services.store.write() as transaction:
         await require_owner(transaction, owner)
-        flow = await _read(transaction, owner, body.model_dump(exclude={"customer_id"}))
+        flow = await _read(services, transaction, owner, body.model_dump(exclude={"customer_id"}))
         row = await rows.insert(transaction, tables.flows, _row(flow) | {"id": flow.id, "customer_id": owner})
         transaction.changed("flow", flow.id)
     return answer(row)
@@ -125,7 +125,7 @@ async def validate_flow(services: Use, caller: Who, body: FlowDraft) -> Any:
     async with services.store.read() as connection:
         try:
             await require_owner(connection, owner)
-            await _read(connection, owner, body.model_dump(exclude={"customer_id"}))
+            await _read(services, connection, owner, body.model_dump(exclude={"customer_id"}))
         except ApiError as error:
             return {"valid": False, "faults": error.details}
     return {"valid": True, "faults": []}
@@ -150,7 +150,7 @@ async def update_flow(services: Use, caller: Who, flow_id: UUID, body: FlowUpdat
         before = await FLOWS.find(transaction, caller, flow_id)
         refuse_declared(before, "flow")
         document = {name: before[name] for name in _CONTENT} | changed | {"id": flow_id}
-        flow = await _read(transaction, before["customer_id"], document)
+        flow = await _read(services, transaction, before["customer_id"], document)
         row = await rows.update(transaction, tables.flows, flow_id, _row(flow))
         transaction.changed("flow", flow_id)
     assert row is not None  # it was found in this transaction
@@ -183,7 +183,15 @@ async def delete_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
 
 def answer(row: Row) -> dict[str, Any]:
     """The flow as the API shows it."""
-    return row | {"on_complete_flow_id": row["on_complete_flow_id"] or NIL}
+    return row | {"on_complete_flow_id": _completing(row["on_complete_flow_id"])}
+
+
+def _completing(reference: str) -> UUID:
+    """An earlier version has kept names, as files write them; what a file gives no id has that of its name."""
+    try:
+        return UUID(reference) if reference else NIL
+    except ValueError:
+        return named_id("flow", reference)
 
 
 def _row(flow: Flow) -> dict[str, Any]:
@@ -196,13 +204,14 @@ def _row(flow: Flow) -> dict[str, Any]:
     }
 
 
-async def _read(executor: Executor, owner: UUID, document: dict[str, Any]) -> Flow:
-    """The flow, checked whole; flows that it refers to must be its owner's. Raises ApiError with every fault."""
+async def _read(services: Services, executor: Executor, owner: UUID, document: dict[str, Any]) -> Flow:
+    """The flow, checked whole; flows that it refers to must be its owner's, or the platform's. Raises ApiError with
+    every fault."""
     on_complete = document["on_complete_flow_id"]
     identifier = document.get("id") or uuid4()
     written = document | {"id": identifier, "on_complete_flow_id": str(on_complete or "")}
     try:
-        flows = {str(identifier), *await _known(executor, owner, written)}
+        flows = {str(identifier), *await _known(services, executor, owner, written)}
         others = {
             field: await _known_others(executor, owner, table, set(_mentioned(written["actions"], field)))
             for field, table in _OTHERS.items()
@@ -212,18 +221,27 @@ async def _read(executor: Executor, owner: UUID, document: dict[str, Any]) -> Fl
         raise refusal(error) from None
 
 
-async def _known(executor: Executor, owner: UUID, document: dict[str, Any]) -> list[str]:
-    """Of the flows that a document refers to, those that there are."""
-    asked = set(_ids(_mentioned(document["actions"], "flow_id")))
-    with suppress(ValueError):
-        asked.add(UUID(document["on_complete_flow_id"]))
+async def _known(services: Services, executor: Executor, owner: UUID, document: dict[str, Any]) -> set[str]:
+    """Of the flows that a document refers to, by id or by name, those that there are. A name belongs to the platform
+    (`flows.library`); flows in Python are in no store."""
+    asked = {*_mentioned(document["actions"], "flow_id"), document["on_complete_flow_id"]} - {"", str(NIL)}
     if not asked:
-        return []
+        return set()
     columns = tables.flows.c
-    query = sa.select(columns.id).where(
-        columns.id.in_(asked), columns.customer_id.in_((owner, NIL)), columns.tm_delete.is_(None)
+    named = sa.and_(columns.name.in_(asked), columns.customer_id == NIL)
+    query = sa.select(columns.id, columns.name, columns.customer_id).where(
+        sa.or_(columns.id.in_(list(_ids(asked))), named),
+        columns.customer_id.in_((owner, NIL)),
+        columns.tm_delete.is_(None),
     )
-    return [str(found) for found in (await executor.execute(query)).scalars()]
+    found = (await executor.execute(query)).all()
+    ids, names = {str(row.id) for row in found}, {row.name for row in found if row.customer_id == NIL}
+    return {text for text in asked if text.lower() in ids or text in names or _in_python(services, text)}
+
+
+def _in_python(services: Services, reference: str) -> bool:
+    program = services.env.flows.find(reference)
+    return program is not None and program.customer_id is None
 
 
 _OTHERS = {"queue_id": tables.queues, "conference_id": tables.conferences}

@@ -14,6 +14,8 @@ _SENTENCES = {
     "string_too_long": "must not be longer than {max_length} characters; shorten it",
     "too_short": "must not be empty; add an entry",
     "too_long": "must not hold more than {max_length} entries; remove some",
+    # Nothing but the id of an action has a pattern.
+    "string_pattern_mismatch": "may hold letters, digits, dots, dashes and underscores alone; write it like greeting-2",
 }
 # By the beginning of pydantic's error type: what the field wants.
 _WANTED = (

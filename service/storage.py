@@ -1,7 +1,9 @@
 """The store under a node: opened, told what the file declares, read into memory, and followed from then on."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -10,6 +12,7 @@ from flows.contracts import Log
 from flows.library import FlowLibrary
 from flows.python_flows import PythonFlow
 from routing.directory import Directory
+from routing.identifiers import named_id
 from service.directory_feed import LibraryShelf
 from store.declared import Declarations, Merge, merge
 from store.declared_files import declaring_files
@@ -123,7 +126,9 @@ class Storage:
 
 
 def declarations(configuration: Configuration) -> Declarations:
-    """What a file declares, as the store takes it. Flows in Python stay outside of it."""
+    """What a file declares, as the store takes it: with ids where the file has names. Flows in Python stay outside of
+    it."""
+    flow_ids = {flow.name: str(flow.id) for flow in configuration.flows if flow.name}
     flows: list[dict[str, Any]] = [
         {
             "id": flow.id,
@@ -131,7 +136,7 @@ def declarations(configuration: Configuration) -> Declarations:
             "name": flow.name,
             "detail": flow.detail,
             "actions": [action.model_dump(mode="json") for action in flow.actions],
-            "on_complete_flow_id": flow.on_complete_flow_id,
+            "on_complete_flow_id": _flow_id(flow.on_complete_flow_id, flow_ids),
             "media": flow.media,
         }
         for flow in configuration.flows
@@ -143,3 +148,10 @@ def declarations(configuration: Configuration) -> Declarations:
         configuration.numbers,
         flows,
     )
+
+
+def _flow_id(reference: str, flow_ids: Mapping[str, str]) -> str:
+    """The id of the flow that is called so; what is none of the file's, and no id, is one in Python."""
+    with suppress(ValueError):
+        return reference and str(UUID(reference))
+    return flow_ids.get(reference) or str(named_id("flow", reference))

@@ -3,6 +3,9 @@
 from typing import Any
 from uuid import uuid4
 
+from flows.library import FlowLibrary
+from flows.python_flows import FlowCall
+from routing.identifiers import named_id
 from store import rows, tables
 from tests.api.conftest import Api
 
@@ -56,6 +59,44 @@ async def test_a_flow_refers_to_its_owners_flows_only(api: Api) -> None:
     await other.post("/v1.0/flows", {"actions": fetch})
     error = await mine.post("/v1.0/flows", {"actions": ECHO, "on_complete_flow_id": str(uuid4())}, 400)
     assert error["details"][0]["field"] == "on_complete_flow_id"
+
+
+async def test_a_flow_names_flows_of_the_platform_and_its_own_customers_by_id_alone(api: Api) -> None:
+    """As calls find them: a name is the platform's, as two customers may both have a flow called "welcome"."""
+    async with api.store.write() as transaction:
+        values = {"name": "hotline", "actions": ECHO, "declared_in": "/etc/trunkline.yaml"}
+        await rows.insert(transaction, tables.flows, values)
+
+    async def nothing(call: FlowCall) -> None:
+        """A flow in Python, which is in no store."""
+
+    api.services.env.flows.replace(FlowLibrary(python={"greeting": nothing}))
+    manager = await api.client("customer_manager")
+    await manager.post("/v1.0/flows", {"name": "welcome", "actions": ECHO})
+    for client in (api.root, manager):
+        for name in ("hotline", "greeting", str(named_id("flow", "greeting"))):
+            await client.post("/v1.0/flows", {"actions": [{"type": "fetch_flow", "option": {"flow_id": name}}]})
+    for name in ("welcome", "nothing", "Hotline"):
+        actions = [{"type": "fetch_flow", "option": {"flow_id": name}}]
+        error = await manager.post("/v1.0/flows", {"actions": actions}, 400)
+        assert error["details"][0]["field"] == "actions[0].option.flow_id"
+
+
+async def test_a_flow_that_is_completed_by_one_of_another_name_is_shown(api: Api) -> None:
+    """A file writes names. What an earlier version has kept of them is in no file any more, perhaps."""
+    async with api.store.write() as transaction:
+        values = {"name": "hotline", "actions": ECHO, "on_complete_flow_id": "survey"}
+        row = await rows.insert(transaction, tables.flows, values)
+    shown = await api.root.get(f"/v1.0/flows/{row['id']}")
+    assert shown["on_complete_flow_id"] == str(named_id("flow", "survey"))
+    assert (await api.root.get("/v1.0/flows"))["result"] == [shown]
+
+
+async def test_the_id_of_an_action_is_told_what_it_may_hold(api: Api) -> None:
+    verdict = await api.root.post("/v1.0/flows/validate", {"actions": [{"type": "answer", "id": "a b"}]}, 200)
+    (fault,) = verdict["faults"]
+    assert fault["field"] == "actions[0].id"
+    assert fault["message"].startswith("may hold letters, digits, dots, dashes and underscores alone")
 
 
 async def test_a_flow_in_use_is_not_deleted(api: Api) -> None:
