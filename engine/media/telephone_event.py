@@ -76,19 +76,21 @@ class DigitReceiver:
                 self._duration = max(self._duration, duration)
                 self._ended = self._ended or ended
             return None
-        goes_on = self._goes_on(packet, event)
+        goes_on = self._goes_on(packet, event, duration, ended)
         self._begun.append(packet.timestamp)
         self._event, self._timestamp, self._duration, self._ended = event, packet.timestamp, duration, ended
         return KEYS[event] if event < len(KEYS) and not goes_on else None
 
-    def _goes_on(self, packet: RtpPacket, event: int) -> bool:
+    def _goes_on(self, packet: RtpPacket, event: int, duration: int, ended: bool) -> bool:
         """Whether a packet with a new timestamp belongs to the press before: it is a later segment of it
         (RFC 4733 §2.5.1.3), or its sender moves the timestamp along within a press."""
         if event != self._event or packet.marker:
             return False
         since = (packet.timestamp - self._timestamp) & 0xFFFFFFFF
         if since < self._duration:
-            return True  # no key is pressed anew while it is down
+            # No key is pressed anew while it is down. It was up where it had ended or its duration begins again: there
+            # are senders whose timestamps have another clock than their durations.
+            return duration >= self._duration and (ended or not self._ended)
         if self._ended:
             return False
         return since == self._duration or (self._duration >= _NEARLY and since <= _LONGEST)

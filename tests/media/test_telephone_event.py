@@ -130,6 +130,20 @@ class TestReceiver:
         packets += [event(8 + at, 1000 + 160 * 7, 3, 1280, end=True) for at in range(3)]
         assert heard(packets) == "3"
 
+    @pytest.mark.parametrize(
+        ("of_the_first", "of_the_second"),
+        [(range(13), range(1, 13)), (range(13), range(9, 10)), (range(12, 13), range(3, 13)), (range(9), range(2, 13))],
+    )
+    def test_a_sender_that_counts_timestamps_in_milliseconds(self, of_the_first: range, of_the_second: range) -> None:
+        """SIPp 3.6: durations of 8 kHz and timestamps of 1 kHz, so that a press seems to begin while the one before
+        lasts. The marker of the second is lost, and more."""
+        packets = [
+            event(13 * at + tick, 24400 + 400 * at, 4, 160 * min(tick, 10), end=tick >= 10, marker=tick == 0)
+            for at, left in enumerate((of_the_first, of_the_second))
+            for tick in left
+        ]
+        assert heard(packets) == "44"
+
     def test_a_new_source_begins_anew(self) -> None:
         assert heard([event(5, 100, 1, 160), event(4, 100, 1, 160, ssrc=8)]) == "11"
 

@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -48,7 +48,7 @@ module                  g722.so
 module                  aufile.so
 module                  aubridge.so
 module                  sndfile.so
-module_tmp              account.so
+{more}module_tmp              account.so
 module_app              menu.so
 module_app              ctrl_tcp.so
 ctrl_tcp_listen         {host}:{control_port}
@@ -75,12 +75,15 @@ class Baresip:
         codecs: str = "PCMU/8000/1,PCMA/8000/1",
         trace: bool = False,
         password: str = "",
+        modules: Sequence[str] = (),
+        account: str = "",
     ) -> None:
         """Listens on UDP and TCP `host:sip_port`, on TLS one above it, for control two above it; RTP ports are from 40
         above it on. `pitch` is the sine that it plays, in Hz. `directory` takes its configuration and recordings.
-        With a `password`, it logs in as `user` where it is asked to."""
+        With a `password`, it logs in as `user` where it is asked to. `modules` are loaded besides, with the options in
+        their lines ("opus.so"); `account` is added to the account's parameters ("mediaenc=srtp")."""
         program = require("baresip", "baresip-core")
-        modules = next((path for path in _MODULES if Path(path).is_dir()), _MODULES[0])
+        folder = next((path for path in _MODULES if Path(path).is_dir()), _MODULES[0])
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.host, self.sip_port, self.user, self.pitch = directory, host, sip_port, user, pitch
         self.events: list[Event] = []
@@ -93,14 +96,16 @@ class Baresip:
                 rtp_low=sip_port + 40,
                 rtp_high=sip_port + 58,
                 directory=directory,
-                modules=modules,
+                modules=folder,
                 rate=RATE,
+                more="".join(f"module                  {name}\n" for name in modules),
             )
         )
         mode = "auto" if auto_answer else "manual"
+        more = f";{account}" if account else ""
         login = f";auth_user={user};auth_pass={password}" if password else ""
         (directory / "accounts").write_text(
-            f"<sip:{user}@{host}:{sip_port}>;regint=0;answermode={mode};audio_codecs={codecs}{login}\n"
+            f"<sip:{user}@{host}:{sip_port}>;regint=0;answermode={mode};audio_codecs={codecs}{login}{more}\n"
         )
         (directory / "contacts").write_text("")
         write_sine(directory / "voice.wav", pitch, 30.0)
@@ -252,8 +257,11 @@ def heard_seconds(path: Path, pitch: int) -> float:
     if start < 0:
         return 0.0
     rate = int.from_bytes(data[24:28], "little")  # of the codec: G.722 has 16000
+    step = 2 * int.from_bytes(data[22:24], "little")  # Opus is recorded in stereo
     octets = data[start + 8 :]  # the length in the header is only right once the file is closed
-    samples = struct.unpack(f"<{len(octets) // 2}h", octets[: len(octets) // 2 * 2])
+    samples = struct.unpack(f"<{len(octets) // step * (step // 2)}h", octets[: len(octets) // step * step])[
+        :: step // 2
+    ]
     size = rate // 50
     pieces = range(0, len(samples) - size + 1, size)
     return sum(_is_tone(samples[at : at + size], pitch, rate) for at in pieces) / 50
