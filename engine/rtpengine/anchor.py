@@ -1,6 +1,6 @@
 """The media of one leg and its caller in an rtpengine (see `engine.media.anchor`)."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
@@ -141,20 +141,13 @@ class RtpengineAnchor:
             instance.ask("delete", arguments, self._deleted)
 
     def _deleted(self, answer: Answer | None, problem: str) -> None:
-        self._report.update(_totals(answer))
+        self._report.update(_passed(answer))
 
     def report(self) -> dict[str, Any]:
         """See `Anchor.report`; the packets are known once rtpengine has answered that the call is over."""
         if self._instance is not None:
             self._report["rtpengine"] = self._instance.where
         return self._report
-
-    def query(self, told: Callable[[dict[str, Any]], None]) -> None:
-        """What has passed so far; nothing where the instance does not say."""
-        if self._instance is None or self._closed:
-            told({})
-        else:
-            self._instance.ask("query", {"call-id": self._call_id}, lambda answer, _problem: told(_totals(answer)))
 
 
 def _description(answer: Answer | None, problem: str, instance: Instance) -> tuple[bytes, AnchorError | None]:
@@ -168,14 +161,41 @@ def _description(answer: Answer | None, problem: str, instance: Instance) -> tup
     return b"", AnchorError(f"rtpengine {instance.where}: {words}", 488)
 
 
-def _totals(answer: Answer | None) -> dict[str, Any]:
-    """Packets, octets and errors of RTP, out of an answer to query or delete."""
-    totals = (answer or {}).get(b"totals")
-    rtp = totals.get(b"RTP") if isinstance(totals, dict) else None
-    if not isinstance(rtp, dict):
-        return {}
-    names = ((b"packets", "packets"), (b"bytes", "octets"), (b"errors", "errors"))
-    return {name: value for key, name in names if isinstance(value := rtp.get(key), int)}
+_COUNTED: Final = ((b"packets", "packets"), (b"bytes", "octets"), (b"errors", "errors"))
+
+
+def _passed(answer: Answer | None) -> dict[str, Any]:
+    """Packets, octets and errors of RTP, in all and of each side, out of an answer to delete; what it does not say is
+    left out."""
+    totals = _part(answer, b"totals", b"RTP")
+    passed: dict[str, Any] = {name: totals[key] for key, name in _COUNTED if isinstance(totals.get(key), int)}
+    for tag in _TAGS:
+        side = [_part(stream, b"stats") for stream in _rtp_streams(_part(answer, b"tags", tag.encode()))]
+        if side:
+            passed[tag] = {
+                name: sum(count for stats in side if isinstance(count := stats.get(key), int)) for key, name in _COUNTED
+            }
+    return passed
+
+
+def _rtp_streams(party: dict[bytes, Any]) -> Iterator[dict[bytes, Any]]:
+    """What rtpengine keeps of a side's packets, for each of its streams; RTCP is none."""
+    for media in _list(party, b"medias"):
+        for stream in _list(media, b"streams"):
+            if b"RTP" in _list(stream, b"flags"):
+                yield stream
+
+
+def _part(value: Any, *keys: bytes) -> dict[bytes, Any]:
+    """The dictionary in `value` that these keys lead to; an empty one where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any, key: bytes) -> list[Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _nothing(_answer: Answer | None, _problem: str) -> None:

@@ -228,16 +228,39 @@ def test_what_rtpengine_refuses_is_488_with_its_words() -> None:
     run(scenario)
 
 
-def test_statistics_of_a_call() -> None:
+def test_what_each_side_sent_is_told_at_the_end() -> None:
+    """Over all its streams, RTCP left out; as rtpengine 10.5 says it."""
+
+    def stream(flag: str, packets: Any) -> dict[str, Any]:
+        return {"flags": [flag, "filled"], "stats": {"packets": packets, "bytes": 172 * 3, "errors": 0}}
+
     async def scenario() -> None:
         async with pool(1) as one:
+            voice = {"index": 1, "streams": [stream("RTP", 3), stream("RTCP", 2)]}
+            video = {"index": 2, "streams": [stream("RTP", 4), stream("RTP", "many")]}
+            one.fakes[0].extra["tags"] = {"caller": {"medias": [voice, video]}, "callee": {"medias": ["?", {}]}}
             anchor = one.open()
-            answers: list[dict[str, Any]] = []
-            anchor.query(answers.append)
             await told(anchor.offer, CALLER, b"v=0\r\n")
-            anchor.query(answers.append)
-            await one.until(lambda: len(answers) == 2)
-            assert answers == [{}, {"packets": 7, "octets": 1204, "errors": 0}]
+            anchor.close()
+            await one.until(lambda: "packets" in anchor.report())
+            report = anchor.report()
+            assert (report["packets"], report["octets"], report["errors"]) == (7, 1204, 0)
+            assert report["caller"] == {"packets": 7, "octets": 3 * 3 * 172, "errors": 0}
+            assert "callee" not in report
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("tags", [[], {"caller": []}, {"caller": {"medias": {}}}, {"caller": {"medias": [[]]}}, 1])
+def test_an_end_that_is_told_oddly_tells_what_it_can(tags: Any) -> None:
+    async def scenario() -> None:
+        async with pool(1) as one:
+            one.fakes[0].extra["tags"] = tags
+            anchor = one.open()
+            await told(anchor.offer, CALLER, b"v=0\r\n")
+            anchor.close()
+            await one.until(lambda: "packets" in anchor.report())
+            assert not {"caller", "callee"} & set(anchor.report())
 
     run(scenario)
 

@@ -1,6 +1,8 @@
 """Anchored calls of a real engine between two phones with a tone each: through the engine, and through rtpengine."""
 
 import asyncio
+import socket
+import struct
 import threading
 import time
 import wave
@@ -11,7 +13,10 @@ from typing import Any
 
 import numpy
 import pytest
+import structlog
 
+from engine.media.anchor import Place
+from engine.rtpengine.pool import Rtpengines
 from tests.peers.engine import Engine, write_config
 from tests.peers.rtpengine import Rtpengine
 from tests.peers.tone_phone import RATE, Phone, free_port, share_at, where
@@ -271,6 +276,67 @@ def test_without_any_rtpengine_anchored_calls_get_503(tmp_path: Path) -> None:
 
         play(setting, scenario)
         assert "no rtpengine answers" in setting.engine.log
+
+
+# ---- what is told of a call
+
+
+def test_an_rtpengine_tells_at_the_end_what_each_side_sent(tmp_path: Path) -> None:
+    """Asked by the anchor itself, with a socket for each side; each packet is waited for at the other one."""
+
+    def packet(number: int) -> bytes:
+        return struct.pack("!BBHII", 0x80, 0, number, 160 * number, 7) + b"\xff" * 160
+
+    async def scenario(one: Rtpengine, caller: socket.socket, callee: socket.socket) -> None:
+        pool = Rtpengines([f"{one.control[0]}:{one.control[1]}"], structlog.get_logger())
+        await pool.start()
+        try:
+            anchor = pool.open(Place(CALLER), Place(CALLEE), None)
+            to_callee = await rewritten(anchor.offer, 0, described(*caller.getsockname()))
+            to_caller = await rewritten(anchor.answer, 1, described(*callee.getsockname()))
+            for sender, told, receiver, count in ((caller, to_caller, callee, 9), (callee, to_callee, caller, 4)):
+                for number in range(count):
+                    sender.sendto(packet(number), where(told))
+                    assert await asyncio.to_thread(receiver.recv, 2048) == packet(number)
+            anchor.close()
+            async with asyncio.timeout(5):
+                while "packets" not in anchor.report():  # noqa: ASYNC110 - nobody tells of it
+                    await asyncio.sleep(0.01)
+            assert anchor.report() == {
+                "anchor": "rtpengine",
+                "rtpengine": f"{one.control[0]}:{one.control[1]}",
+                "packets": 13,
+                "octets": 13 * 172,
+                "errors": 0,
+                "caller": {"packets": 9, "octets": 9 * 172, "errors": 0},
+                "callee": {"packets": 4, "octets": 4 * 172, "errors": 0},
+            }
+        finally:
+            pool.close()
+
+    with (
+        Rtpengine(tmp_path, MEDIA, (MEDIA, free_port(MEDIA)), (41000, 41100)) as one,
+        udp_socket(CALLER) as caller,
+        udp_socket(CALLEE) as callee,
+    ):
+        asyncio.run(asyncio.wait_for(scenario(one, caller, callee), 20))
+
+
+def udp_socket(host: str) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((host, 0))
+    sock.settimeout(5)
+    return sock
+
+
+def described(host: str, port: int) -> bytes:
+    return f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n".encode()
+
+
+async def rewritten(ask: Callable[..., None], side: int, body: bytes) -> bytes:
+    done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    ask(side, body, lambda text, error: done.set_exception(error) if error is not None else done.set_result(text))
+    return await asyncio.wait_for(done, 5)
 
 
 # ---- address families
