@@ -27,7 +27,7 @@ from tests.api.conftest import Api, Client
 
 LADDER = ("customer_agent", "customer_manager", "customer_admin", "project_super_admin")
 PUBLIC = frozenset({"log_in", "healthz", "readyz", "metrics"})
-"""Operations that need no credentials, or (metrics) know by themselves who needs them."""
+"""Operations that need no credentials, or (metrics) know by themselves whose are good."""
 
 
 @dataclass(frozen=True)

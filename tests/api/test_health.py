@@ -30,17 +30,23 @@ async def test_what_is_not_ready_says_why_with_503(api: Api) -> None:
     assert answer.json() == {"status": "not ready", "checks": {"listeners": "ok", "store": "cannot be reached"}}
 
 
-async def test_metrics_are_for_this_machine_and_super_admins(api: Api) -> None:
+async def test_metrics_are_for_those_who_run_the_engine(api: Api) -> None:
     async def metrics() -> bytes:
         return b"trunkline_legs 0\n"
 
     api.services.metrics = metrics
-    assert (await api.http.get("/metrics")).text == "trunkline_legs 0\n"
+    admin, watcher = await api.client("customer_admin"), await api.client("customer_agent", api.root.customer_id)
+    assert (await admin.get("/metrics", 403))["reason"] == "PERMISSION_DENIED"
+    for key in (api.root.key, watcher.key):
+        answer = await api.http.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+        assert (answer.status_code, answer.text) == (200, "trunkline_legs 0\n")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_a_proxy_on_this_machine_opens_metrics_to_nobody(api: Api) -> None:
+    """It asks from 127.0.0.1, and many say of themselves nothing at all."""
     transport = api.http._transport
     assert isinstance(transport, httpx.ASGITransport)
-    transport.client = ("192.0.2.1", 5000)
-    assert (await api.nobody.get("/metrics", 401))["reason"] == "AUTHENTICATION_REQUIRED"
-    admin = await api.client("customer_admin")
-    assert (await admin.get("/metrics", 403))["reason"] == "PERMISSION_DENIED"
-    answer = await api.http.get("/metrics", headers={"Authorization": f"Bearer {api.root.key}"})
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    for address in ("127.0.0.1", "::1", "192.0.2.1"):
+        transport.client = (address, 5000)
+        assert (await api.nobody.get("/metrics", 401))["reason"] == "AUTHENTICATION_REQUIRED"

@@ -200,7 +200,7 @@ async def test_a_limited_key_may_do_less_than_its_owner(api: Api) -> None:
     await limited.post("/v1.0/accesskeys", {"permission": "customer_admin"}, 403)
 
 
-async def test_metrics_are_for_this_machine_and_for_super_admins(api: Api, app: FastAPI) -> None:
+async def test_metrics_are_for_nobody_without_a_key_of_the_platform(api: Api, app: FastAPI) -> None:
     metrics = next(found for found in operations(app.openapi()) if found.name == "metrics")
     admin = await api.client()
     for key, status in (("", 401), (admin.key, 403), ("tk_nonsense", 401)):
