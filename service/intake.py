@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from engine.call import Call
-from engine.sip.digest import Verdict
+from engine.sip.digest_server import Verdict
 from flows.contracts import Log
 from flows.dial_out import dial_out
 from flows.environment import FlowEnvironment

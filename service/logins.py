@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from engine.sip.digest import DigestServer, Verdict
+from engine.sip.digest_server import DigestServer, Verdict
 from engine.sip.message import Request
 from flows.contracts import Log
 from service.stranger_log import StrangerLog

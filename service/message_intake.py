@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from engine.messages import IncomingMessage
-from engine.sip.digest import Verdict as Login
+from engine.sip.digest_server import Verdict as Login
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.uri import SipUri

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.sip.digest import ClientSession, choose, parse_challenges
+from engine.sip.digest_client import ClientSession, choose, parse_challenges
 from engine.sip.grammar import ParseError
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest

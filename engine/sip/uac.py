@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
 from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
-from engine.sip.digest import ClientSession, choose, parse_challenges
+from engine.sip.digest_client import ClientSession, choose, parse_challenges
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response

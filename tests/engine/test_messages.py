@@ -8,7 +8,7 @@ import pytest
 
 from engine.messages import MAX_WAITING, IncomingMessage
 from engine.outgoing_call import DialSpec, Outcome
-from engine.sip.digest import DigestServer
+from engine.sip.digest_server import DigestServer
 from engine.sip.message import Request, Response
 from engine.sip.parsing import parse
 from engine.user_agent import UserAgent

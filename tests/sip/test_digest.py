@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip import digest
-from engine.sip.digest import Challenge, ClientSession, DigestServer, Verdict, answer, choose, parse_challenges
+from engine.sip import digest_server
+from engine.sip.digest_client import Challenge, ClientSession, answer, choose, parse_challenges
+from engine.sip.digest_server import DigestServer, Verdict
 from engine.sip.grammar import ParseError
 
 BODY = (
@@ -516,7 +517,7 @@ def test_what_is_answered_is_accepted(
 
 def test_the_response_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[int] = []
-    genuine = digest.hmac.compare_digest
+    genuine = digest_server.hmac.compare_digest
 
     def spy(one: bytes | str, other: bytes | str) -> bool:
         compared.append(len(one))
@@ -524,6 +525,6 @@ def test_the_response_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
 
     issuer = server()
     made = credentials(client(issuer.challenges(99.0), "bob"))
-    monkeypatch.setattr(digest.hmac, "compare_digest", spy)
+    monkeypatch.setattr(digest_server.hmac, "compare_digest", spy)
     assert verify(issuer, made).reason == "user"
     assert compared == [64]
