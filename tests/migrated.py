@@ -1,17 +1,23 @@
-"""Stores that are migrated before they are opened.
+"""Stores that are migrated before they are opened, and that share what can be shared.
 
 Migrating an empty database takes a tenth of a second, and hundreds of tests want one. It is done once in a test run,
 and every further store begins as a copy: SQLite's in memory and on a disk here, PostgreSQL's in
 tests/peers/postgres.py. `Store.open` runs the migrations all the same, and finds that nothing is missing. What they do
 to an empty database and to those of earlier versions is tests/store/test_migrations.py's, which takes
-`empty_store_url`.
+`empty_store_url`. The revisions are read once for that.
+
+A statement is compiled once in a test run, too, and not once for every store: compiling is a fifth of the time of
+tests that have one.
 """
 
+import asyncio
 import sqlite3
 import sys
 from collections.abc import Iterator
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,14 +44,39 @@ def migrated_file(path: Path) -> None:
     made.close()
 
 
+@cache
+def _first() -> Any:
+    """An engine of SQLAlchemy for SQLite that has been connected, so that its dialect knows what it speaks to."""
+    from store.engines import open_engines
+
+    async def connected() -> Any:
+        engines = open_engines(":memory:")
+        async with engines.read():
+            pass
+        await engines.close()
+        return engines._writer.sync_engine
+
+    with ThreadPoolExecutor(1) as thread:  # the loop of the test that opens a store is not to know of this one
+        return thread.submit(asyncio.run, connected()).result()
+
+
+def _share_statements(engine: Any) -> None:
+    """Have this engine of SQLAlchemy use what others have compiled. It is kept by the dialect, hence that one as well."""
+    engine.dialect = engine.pool._dialect = _first().dialect
+    engine._compiled_cache = _first()._compiled_cache
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _stores_in_memory_are_migrated() -> Iterator[None]:
-    """So that `:memory:` is as quick wherever it is opened: by a test, or by an engine that a test starts."""
+def _stores_open_quickly() -> Iterator[None]:
+    """Wherever they are opened: by a test, or by an engine that a test starts."""
     opening = sys.modules.get("store.store")
     if opening is None:  # no test of this run imports it
         yield
         return
+    from alembic.script import ScriptDirectory
+
     from store.engines import Engines
+    from store.migrations.upgrade import configuration
 
     open_engines = opening.open_engines
 
@@ -53,8 +84,13 @@ def _stores_in_memory_are_migrated() -> Iterator[None]:
         engines: Engines = open_engines(url)
         if engines._anchor is not None:
             _template().backup(engines._anchor)
+        if engines.dialect == "sqlite":
+            for each in {engines._writer, engines._reader}:
+                _share_statements(each.sync_engine)
         return engines
 
+    revisions = cache(partial(ScriptDirectory.from_config, configuration()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opening, "open_engines", opened)
+        patch.setattr(ScriptDirectory, "from_config", lambda _config: revisions())
         yield
