@@ -35,7 +35,8 @@ RingMethod = Literal["ring_all", "linear"]
 
 
 class Agent(Times):
-    """An agent. Its password is never shown. `status` is what it says of itself, or what queues make of one that is
+    """An agent. Its password is never shown. `declared_in` is the configuration file that owns all of it but `status`
+    and the password, "" for none. `status` is what it says of itself, or what queues make of one that is
     available: `ringing`, and `busy` during the talk and the time after it."""
 
     id: UUID
@@ -48,6 +49,7 @@ class Agent(Times):
     status: ShownStatus
     ring_method: RingMethod
     tag_ids: list[UUID]
+    declared_in: str
 
 
 class AgentCreate(Body):
@@ -80,6 +82,8 @@ class AgentUpdate(Body):
 
 
 _CLEARED = {"name": "", "detail": "", "addresses": [], "tag_ids": []}
+_NEVER_DECLARED = {"status", "password_hash"}
+"""What of an agent that a configuration file declares is not the file's."""
 # What agents without any more permission may change of themselves.
 _ONES_OWN = {"password", "name", "detail", "status", "addresses", "ring_method"}
 
@@ -135,7 +139,7 @@ async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUp
                 problem = "nobody changes their own permission, which could leave no admin; let another admin do it"
                 raise ApiError("RESOURCE_IN_USE", problem)
 
-    return await AGENTS.update(services, caller, agent_id, values, allowed)
+    return await AGENTS.update(services, caller, agent_id, values, allowed, free=_NEVER_DECLARED)
 
 
 @router.delete("/agents/{agent_id}", response_model=Agent, **guarded("customer_admin", 409))

@@ -23,7 +23,8 @@ Members = Annotated[int, Field(ge=0, le=1000)]
 
 class Conference(Times):
     """A conference. `timeout` in milliseconds from when the first joins, 0 for no limit; `max_members` 0 for no limit.
-    `announce`: the members hear a tone when somebody joins or leaves."""
+    `announce`: the members hear a tone when somebody joins or leaves. `declared_in` is the configuration file that owns
+    it, "" for none."""
 
     id: UUID
     customer_id: UUID
@@ -32,6 +33,7 @@ class Conference(Times):
     timeout: int
     max_members: int
     announce: bool
+    declared_in: str
 
 
 class ConferenceCreate(Body):

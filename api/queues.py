@@ -17,6 +17,7 @@ from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
 from flows.options.sound import sound_source
+from flows.queue_announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from store import rows, tables
 from store.rows import Row
 from store.store import Transaction
@@ -50,6 +51,11 @@ class Queue(Times):
     `music` is what `play` takes: a file's name, a web address, or a tone; "" is music of the engine's own.
     `max_waiting`: callers that may wait, 0 for no limit. `overflow_flow_id` runs for those whom nobody answers in
     `wait_timeout`, and for those who find the queue full, or all of its agents offline.
+
+    Every `announce_every` milliseconds (0: never) the music stops, and who waits is told its place in the line and
+    about how long that may be, in `announce_language` (en, de, fr, es, it, nl, pt or pl, with a region or without; ""
+    is en-US), or `announce_text` with its variables in place of that, in any language that is spoken here.
+    `declared_in` is the configuration file that owns it, "" for none.
     """
 
     id: UUID
@@ -66,6 +72,10 @@ class Queue(Times):
     max_waiting: int
     music: str
     overflow_flow_id: UUID
+    announce_every: int
+    announce_language: str
+    announce_text: str
+    declared_in: str
 
 
 class QueueCreate(Body):
@@ -84,6 +94,9 @@ class QueueCreate(Body):
     max_waiting: MostWaiting = 0
     music: Music = ""
     overflow_flow_id: UUID = NIL
+    announce_every: AnnounceEvery = 0
+    announce_language: AnnounceLanguage = ""
+    announce_text: AnnounceText = ""
 
 
 class QueueUpdate(Body):
@@ -101,6 +114,9 @@ class QueueUpdate(Body):
     max_waiting: MostWaiting | None = None
     music: Music | None = None
     overflow_flow_id: UUID | None = None
+    announce_every: AnnounceEvery | None = None
+    announce_language: AnnounceLanguage | None = None
+    announce_text: AnnounceText | None = None
 
 
 class QueueCaller(BaseModel):
@@ -133,6 +149,9 @@ _CLEARED = {
     "max_waiting": 0,
     "music": "",
     "overflow_flow_id": NIL,
+    "announce_every": 0,
+    "announce_language": "",
+    "announce_text": "",
 }
 
 
@@ -147,6 +166,7 @@ async def list_queues(services: Use, caller: Who, paging: Pages, customer_id: Of
 async def create_queue(services: Use, caller: Who, body: QueueCreate) -> Any:
     """Create a queue."""
     owner = caller.owner(body.customer_id)
+    _require_words(body.model_dump())
     async with services.store.write() as transaction:
         await require_owner(transaction, owner)
         await _require_agents(transaction, owner, body.agent_ids)
@@ -185,12 +205,14 @@ async def list_queue_callers(services: Use, caller: Who, queue_id: UUID) -> Any:
 @router.put("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
 async def update_queue(services: Use, caller: Who, queue_id: UUID, body: QueueUpdate) -> Any:
     """Change a queue."""
+    values = given(body, _CLEARED)
 
     async def allowed(transaction: Transaction, before: Row) -> None:
         await _require_agents(transaction, before["customer_id"], body.agent_ids or [])
         await require_flow(transaction, before["customer_id"], body.overflow_flow_id or NIL, "overflow_flow_id")
+        _require_words({**before, **values})
 
-    return _answer(await QUEUES.update(services, caller, queue_id, _row(given(body, _CLEARED)), allowed))
+    return _answer(await QUEUES.update(services, caller, queue_id, _row(values), allowed))
 
 
 @router.delete("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
@@ -208,6 +230,12 @@ def _row(values: dict[str, Any]) -> dict[str, Any]:
 def _answer(row: Row) -> dict[str, Any]:
     """The queue as the API shows it."""
     return row | {"overflow_flow_id": row["overflow_flow_id"] or NIL}
+
+
+def _require_words(queue: Row) -> None:
+    """What is announced is said in words of our own, or of the owner's. Raises ApiError."""
+    if problem := unspoken(queue["announce_every"], queue["announce_language"], queue["announce_text"]):
+        raise fault_in("announce_language", "INVALID_REQUEST_PARAMETER", problem)
 
 
 async def _require_agents(transaction: Transaction, owner: UUID, agent_ids: list[UUID]) -> None:

@@ -1,6 +1,6 @@
 """What most resources do alike with their table: list, create, get, change, delete, each within its owner's scope."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -76,11 +76,13 @@ class Resource:
         identifier: UUID,
         values: Mapping[str, Any],
         check: Check | None = None,
+        free: Collection[str] = (),
     ) -> Row:
-        """The row with `values` in it."""
+        """The row with `values` in it. Of what a file declares only the columns `free` change."""
         async with services.store.write() as transaction:
             before = await self.find(transaction, caller, identifier)
-            refuse_declared(before, self.word)
+            if not values or set(values) - set(free):
+                refuse_declared(before, self.word)
             if check is not None:
                 await check(transaction, before)
             row = await rows.update(transaction, self.table, identifier, values)

@@ -175,6 +175,11 @@ ALTERNATIVES: Mapping[str, Sequence[Fields]] = {
         },
     ),
     "DatetimeConditionOptions": (*_given("minute", "hour", "day", "month"), *_given("weekdays", minItems=1)),
+    "RecordingStartOptions": (
+        {"wait": {"const": False}},
+        *_given("duration", "end_of_silence", minimum=1),
+        *_given("end_of_key", anyOf=[{"const": True}, {"type": "string", "minLength": 1}]),
+    ),
     "CallerConditionOptions": (*_given("anonymous"), *_given("prefixes", "numbers", minItems=1)),
 }
 """Component -> what makes each shape that it may have: keywords of fields, and `required`, `nullable`."""

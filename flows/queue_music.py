@@ -1,11 +1,13 @@
-"""What callers hear while they wait."""
+"""What callers hear while they wait: music, and now and then an announcement."""
 
 import asyncio
+import math
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from flows.contracts import CallEnded
 from flows.run import Run
-from flows.sounds import SoundError
+from flows.sounds import Sound, SoundError, Sounds
 
 MUSIC: Final = (
     "tone:"
@@ -23,24 +25,62 @@ MUSIC: Final = (
 """What callers hear where their queue names no music: four chords, for ever."""
 
 
-async def play_music(run: Run, source: str) -> None:
-    """The queue's music (`source`), or our own where that cannot be had, for ever. Nothing where nothing is played."""
+Announcement = Callable[[], Awaitable[Sound | None]]
+"""What is said next; None: nothing now. Raises SoundError where it cannot be said."""
+
+
+async def play_music(run: Run, source: str, announce: Announcement | None = None, every: float = 0.0) -> None:
+    """The queue's music (`source`), or our own where that cannot be had, for ever. Nothing where nothing is played.
+
+    With `announce`, what it gives is played at once and `every` so many seconds; the music stops for it, and goes on
+    where it was.
+    """
     sounds = run.env.sounds
     if sounds is None:
         return
-    sound = None
-    for wanted in dict.fromkeys((source or MUSIC, MUSIC)):
+    music = await _music(run, sounds, source)
+    if music is None and announce is None:
+        return
+    feed = None if music is None else music.feed(0)
+    clock = run.env.clock
+    due = clock() if announce is not None else math.inf
+    while True:
         try:
-            sound = await sounds.load(wanted)
-            break
-        except SoundError as error:
-            run.warn("music left out", source=wanted[:200], error=str(error))
-    while sound is not None:
-        try:
-            await run.call.play(sound.feed(0))
+            if announce is not None and clock() >= due:
+                due = clock() + every
+                if (said := await _said(run, announce)) is not None:
+                    await run.call.play(said.feed(1))
+                    due = clock() + every
+            limit = asyncio.timeout(None if math.isinf(due) else due - clock())
+            try:
+                async with limit:
+                    if feed is None:
+                        await asyncio.Event().wait()
+                    else:
+                        await run.call.play(feed)
+                        await asyncio.sleep(0.02)  # something else was played, or the media has moved
+            except TimeoutError:
+                if not limit.expired():
+                    raise
         except CallEnded:
             return
         except Exception as error:  # such as media that is not to be had again
             run.warn("music ended", error=f"{type(error).__name__}: {error}"[:500])
             return
-        await asyncio.sleep(0.02)  # something else was played, or the media has moved
+
+
+async def _music(run: Run, sounds: Sounds, source: str) -> Sound | None:
+    for wanted in dict.fromkeys((source or MUSIC, MUSIC)):
+        try:
+            return await sounds.load(wanted)
+        except SoundError as error:
+            run.warn("music left out", source=wanted[:200], error=str(error))
+    return None
+
+
+async def _said(run: Run, announce: Announcement) -> Sound | None:
+    try:
+        return await announce()
+    except SoundError as error:
+        run.warn("announcement left out", error=str(error))
+        return None

@@ -23,6 +23,9 @@ class Queue:
         music: What callers hear, as `play` takes it; "" for music of our own.
         max_waiting: Callers that may wait; 0 for no limit.
         overflow_flow_id: What runs where nobody answers in time, or nobody can wait.
+        announce_every: Seconds between two announcements to who waits; 0 for none.
+        announce_language: What they are spoken in; "" for English.
+        announce_text: What they say, with variables; "" for words of our own.
     """
 
     id: UUID
@@ -38,6 +41,9 @@ class Queue:
     max_waiting: int = 0
     music: str = ""
     overflow_flow_id: str = ""
+    announce_every: float = 0.0
+    announce_language: str = ""
+    announce_text: str = ""
 
 
 @dataclass(slots=True, frozen=True)

@@ -25,6 +25,7 @@ class Waiting:
 
     __slots__ = (
         "agent",
+        "announced",
         "answered",
         "desks",
         "ended",
@@ -44,6 +45,7 @@ class Waiting:
         self.queue = queue
         self.state: CallerState = "new"
         self.joined = run.env.clock()
+        self.announced = False
         self.answered: float | None = None
         self.ended: float | None = None
         self.agent: Agent | None = None

@@ -9,29 +9,37 @@ import random
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from flows.contracts import CallEnded
+from flows.queue_announcements import ENGLISH, minutes, words
 from flows.queue_desks import Desk, Desks
 from flows.queue_music import play_music
+from flows.queue_pace import Pace
 from flows.queue_ringing import ring
 from flows.queue_rows import AgentBoard, Queue, QueueFinder
 from flows.queue_states import CallerEvent
 from flows.queue_waiting import Attended, Waiting
 from flows.reach import Reached
 from flows.run import Run
+from flows.sounds import Sound
 from routing.identifiers import NIL
+
+AT_WORK: Final = frozenset({"available", "ringing", "busy"})
+"""The statuses of agents who take callers, now or in a while."""
 
 
 class Queues:
     """The lines of one engine, and the agents that they ring."""
 
-    __slots__ = ("_desks", "_lines", "finder")
+    __slots__ = ("_desks", "_lines", "_pace", "finder")
 
     def __init__(self, finder: QueueFinder, board: AgentBoard, dice: random.Random | None = None) -> None:
         self.finder = finder
         self._desks = Desks(board, self.look, dice or random.Random())
         self._lines: dict[UUID, list[Waiting]] = {}
+        self._pace = Pace()
 
     def callers(self, queue_id: UUID) -> Sequence[Waiting]:
         """Who waits in a queue, in order."""
@@ -119,13 +127,40 @@ class Queues:
         async with asyncio.timeout(waiting.queue.wait_timeout or None) as waiting.limit:
             while True:
                 if waiting.music is None:
-                    work = play_music(waiting.run, waiting.queue.music)
+                    queue = waiting.queue
+                    announce = partial(self._announcement, waiting) if queue.announce_every else None
+                    work = play_music(waiting.run, queue.music, announce, queue.announce_every)
                     waiting.music = asyncio.create_task(work, name=f"music {waiting.run.record.id}")
                 self.look()
                 await waiting.offered.wait()
                 waiting.offered.clear()
                 if await self._ring(waiting):
                     return
+
+    async def _announcement(self, waiting: Waiting) -> Sound | None:
+        """Where the caller stands, in words. Nothing at first where somebody is rung for it: it may be over in a
+        moment."""
+        sounds, queue = waiting.run.env.sounds, self._now(waiting.queue)
+        first, waiting.announced = not waiting.announced, True
+        if sounds is None or (first and waiting.state == "ringing"):
+            return None
+        place, wait = self._locate(waiting)
+        text = queue.announce_text
+        text = waiting.run.variables.expand(text) if text else words(queue.announce_language, place, wait)
+        return await sounds.speech(text, queue.announce_language or ENGLISH)
+
+    def _locate(self, waiting: Waiting) -> tuple[int, float | None]:
+        """The caller's place in its line, and the seconds that it may have to wait (None: nobody knows), which the
+        variables tell from now on."""
+        line, queue = self._lines.get(waiting.queue.id, []), self._now(waiting.queue)
+        place = line.index(waiting) + 1 if waiting in line else 1
+        at_work = [agent for agent in self.finder.agents(queue) if agent.status in AT_WORK]
+        wait = self._pace.estimate(queue.id, place, len(at_work))
+        tell = waiting.run.variables.tell
+        tell("queue.position", str(place))
+        tell("queue.estimated_wait", "" if wait is None else str(round(wait)))
+        tell("queue.estimated_minutes", minutes(wait))
+        return place, wait
 
     async def _ring(self, waiting: Waiting) -> bool:
         """Rings those who were offered, all at once. Whether one of them has talked with the caller."""
@@ -190,6 +225,8 @@ class Queues:
             self._desks.turn(desk, "given_up")
         elif desk.state == "talking":
             waiting.ended = waiting.run.env.clock()
+            if waiting.answered is not None:
+                self._pace.served(waiting.queue.id, waiting.ended - waiting.answered + desk.wrap_up)
             self._desks.turn(desk, "ended")
 
     def _claim(self, waiting: Waiting, desk: Desk) -> bool:
@@ -228,8 +265,8 @@ class Queues:
     def _enter(self, waiting: Waiting) -> None:
         line = self._lines.setdefault(waiting.queue.id, [])
         line.append(waiting)
-        waiting.run.variables.tell("queue.position", str(len(line)))
         waiting.turn("joined")
+        self._locate(waiting)
 
     def _remove(self, waiting: Waiting) -> None:
         line = self._lines.get(waiting.queue.id)
@@ -241,7 +278,9 @@ class Queues:
     def _leave(self, waiting: Waiting) -> None:
         if waiting.ended is None:
             waiting.ended = waiting.run.env.clock()
-        self._remove(waiting)
+        if waiting in self._lines.get(waiting.queue.id, ()):
+            self._locate(waiting)
+            self._remove(waiting)
         for desk in waiting.desks:  # offered in the moment in which it left
             self._desks.turn(desk, "given_up")
         if waiting.music is not None:

@@ -235,6 +235,9 @@ def _queue(row: Row) -> Queue:
         row["max_waiting"],
         row["music"],
         row["overflow_flow_id"],
+        row["announce_every"] / 1000,
+        row["announce_language"],
+        row["announce_text"],
     )
 
 

@@ -29,7 +29,7 @@ def _check_tone(text: str) -> None:
         raise ValueError(str(error)) from None
 
 
-def _spoken(text: str) -> str:
+def spoken(text: str) -> str:
     """Plain text, or SSML that is in order. Raises ValueError."""
     if "\x00" in text:  # PostgreSQL keeps none, and nobody speaks one
         raise ValueError("holds a NUL character; remove it")
@@ -59,7 +59,7 @@ def _any_key(value: object) -> object:
     return value if not isinstance(value, bool) else KEYS if value else ""
 
 
-def _language(text: str) -> str:
+def spoken_language(text: str) -> str:
     if PLACEHOLDER not in text and not _LANGUAGE.fullmatch(text):
         raise ValueError("is no language; write it like en-US")
     return text
@@ -89,8 +89,8 @@ class PlayOptions(Options):
 class TalkOptions(Options):
     """`talk`: plain text or SSML, spoken in a `language` (BCP 47) by a voice of a `gender`, or by the named `voice`."""
 
-    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_spoken)]
-    language: Annotated[str, Field(max_length=35), AfterValidator(_language)] = "en-US"
+    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(spoken)]
+    language: Annotated[str, Field(max_length=35), AfterValidator(spoken_language)] = "en-US"
     gender: Literal["female", "male", "neutral"] = "female"
     voice: Annotated[str, Field(max_length=100), AfterValidator(_voice)] = ""
     digits_stop: StopKeys = ""

@@ -98,6 +98,8 @@ def _of_this_world(body: dict[str, Any], creates: bool, needs_provider: bool) ->
             body[name] = THERE_IS[kind]
     if body.get("agent_ids"):
         body["agent_ids"] = [THERE_IS["agent"]] if creates else []  # agents of the queue's own customer only
+    if body.get("announce_language"):
+        body["announce_language"] = "de-DE"  # one in which there are words for what is announced
     if body.get("tm_expire"):
         body["tm_expire"] = "2199-12-31T23:59:59Z"
     if body.get("actions"):

@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 
 from flows.conferences import Seat
 from routing.identifiers import NIL
+from store import rows, tables
 from store.agents import held, turn
 from tests.api.conftest import Api
 
 FLOW = {"actions": [{"type": "answer"}]}
+AGENT = {"username": "ann", "permission": "customer_agent", "ring_method": "ring_all", "status": "available"}
 
 
 async def test_a_queue_has_its_music_its_times_and_its_overflow(api: Api) -> None:
@@ -135,3 +137,51 @@ def _joining(queue_id: str, conference_id: str) -> dict[str, Any]:
             {"type": "conference_join", "option": {"conference_id": conference_id}},
         ]
     }
+
+
+async def test_a_queue_announces_in_words_that_somebody_has(api: Api) -> None:
+    admin = await api.client()
+    values = {"announce_every": 30_000, "announce_language": "de-DE", "announce_text": ""}
+    made = await admin.post("/v1.0/queues", values)
+    assert {name: made[name] for name in values} == values
+    path = f"/v1.0/queues/{made['id']}"
+    error = await admin.put(path, {"announce_language": "ja-JP"}, 400)
+    assert error["details"][0]["field"] == "announce_language"
+    assert "give announce_text" in error["message"]
+    own = {"announce_language": "ja-JP", "announce_text": "${queue.position}番目です。"}
+    assert (await admin.put(path, own))["announce_text"] == own["announce_text"]
+    cleared = await admin.put(path, dict.fromkeys(values))
+    assert {name: cleared[name] for name in values} == {
+        "announce_every": 0,
+        "announce_language": "",
+        "announce_text": "",
+    }
+    for field, value in (
+        ("announce_every", 9_999),
+        ("announce_every", -1),
+        ("announce_language", "German"),
+        ("announce_text", "<speak>a"),
+    ):
+        error = await admin.post("/v1.0/queues", {field: value}, 400)
+        assert error["details"][0]["field"] == field
+
+
+async def test_what_a_file_declares_is_changed_there_but_for_what_an_agent_says_of_itself(api: Api) -> None:
+    file = {"declared_in": "/etc/trunkline.yaml"}
+    made = {}
+    async with api.store.write() as transaction:
+        for word, table, more in (
+            ("queues", tables.queues, {"routing_method": "random"}),
+            ("conferences", tables.conferences, {}),
+            ("agents", tables.agents, AGENT),
+        ):
+            made[word] = (await rows.insert(transaction, table, {"name": "one"} | more | file))["id"]
+    for word, identifier in made.items():
+        path = f"/v1.0/{word}/{identifier}"
+        assert (await api.root.get(path))["declared_in"] == "/etc/trunkline.yaml"
+        error = await api.root.put(path, {"name": "other"}, 409)
+        assert error["reason"] == "DECLARED_IN_FILE" and "/etc/trunkline.yaml" in error["message"]
+        assert (await api.root.delete(path, 409))["reason"] == "DECLARED_IN_FILE"
+    path = f"/v1.0/agents/{made['agents']}"
+    assert (await api.root.put(path, {"status": "away", "password": "correct horse"}))["status"] == "away"
+    assert (await api.root.put(path, {"status": "away", "name": "x"}, 409))["reason"] == "DECLARED_IN_FILE"
