@@ -168,9 +168,14 @@ async def _look_up(services: Services, query: Any) -> Mapping[str, Any] | None:
     return None if found is None else dict(found)
 
 
-def _caller(row: Mapping[str, Any], permission: Permission, key_id: UUID | None) -> Caller:
-    if row["suspended"]:
+def refuse_suspended(suspended: bool) -> None:
+    """Whoever belongs to a suspended customer has no API. Raises ApiError CUSTOMER_SUSPENDED."""
+    if suspended:
         raise ApiError("CUSTOMER_SUSPENDED", "this customer is suspended; ask the platform's admin")
+
+
+def _caller(row: Mapping[str, Any], permission: Permission, key_id: UUID | None) -> Caller:
+    refuse_suspended(row["suspended"])
     return Caller(row["id"], row["customer_id"], permission, key_id, row["request_rate"])
 
 

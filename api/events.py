@@ -19,7 +19,8 @@ router = APIRouter(tags=["events"])
 
 MOST_STREAMS = 200
 KEEP_ALIVE = 15.0
-"""Seconds of silence after which a comment is sent: proxies close what is silent."""
+"""Seconds of silence after which a comment is sent, as proxies close what is silent; and seconds between two looks at
+the credentials."""
 # Event ids are counted in 64 bits.
 EventId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
@@ -65,8 +66,13 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
         first = await stored.oldest(services.store)
         if 0 < position < first - 1:
             yield _format(position, "missed", {"after": position, "before": first})
-        spoke = clock()
+        spoke = checked = clock()
         while not services.draining():
+            if clock() - checked >= KEEP_ALIVE:
+                # A key that was revoked meanwhile is told nothing more, however much happens.
+                if not await still_valid(services, caller):
+                    return
+                checked = clock()
             ring = services.bell.next_ring()
             found = await stored.after(services.store, position, customers=whose, types=types)
             for event in found:
@@ -76,9 +82,6 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
                 spoke = clock()
                 continue
             if clock() - spoke >= KEEP_ALIVE:
-                # A key that was revoked meanwhile is told nothing more.
-                if not await still_valid(services, caller):
-                    return
                 yield b":\n\n"
                 spoke = clock()
             await ring()

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from api import patterns
+from api.auth import refuse_suspended
 from api.errors import ApiError, envelopes
 from api.fields import Body
 from api.passwords import LONGEST, password_fits
@@ -30,12 +31,12 @@ class Token(BaseModel):
     token: str
 
 
-@router.post("/auth/login", response_model=Token, responses=envelopes(400, 401, 429, 500, 503))
+@router.post("/auth/login", response_model=Token, responses=envelopes(400, 401, 403, 429, 500, 503))
 async def log_in(services: Use, request: Request, body: Login) -> Token:
     """A token for a user name and a password."""
     address = request.client.host if request.client else ""
     query = (
-        sa.select(agents.c.id, agents.c.password_hash)
+        sa.select(agents.c.id, agents.c.password_hash, customers.c.suspended)
         .join(customers, customers.c.id == agents.c.customer_id)
         .where(agents.c.username == body.username, agents.c.tm_delete.is_(None), customers.c.tm_delete.is_(None))
     )
@@ -46,5 +47,7 @@ async def log_in(services: Use, request: Request, body: Login) -> Token:
         if wait:
             raise ApiError("RATE_LIMIT_EXCEEDED", "too many wrong passwords from this address", retry_after=wait)
         raise ApiError("INVALID_CREDENTIALS", "the user name or the password is wrong")
+    # Not before the password is known to be right: nobody else learns that there is such a user.
+    refuse_suspended(row["suspended"])
     token = services.tokens.make(row["id"], row["password_hash"], services.store.clock())
     return Token(username=body.username, token=token)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from store import rows, tables
 from store.store import Change
-from tests.api.conftest import Api
+from tests.api.conftest import Api, Client
 from tests.api.contract import NOBODYS, body_of, operations
 
 SHOWN = {
@@ -94,6 +94,32 @@ async def test_a_suspended_customer_is_shut_out_until_it_is_not(api: Api) -> Non
     assert (await admin.get(path, 403))["reason"] == "CUSTOMER_SUSPENDED"
     await api.root.put(path, {"suspended": None})
     assert not (await admin.get(path))["suspended"]
+
+
+async def test_who_belongs_to_a_suspended_or_deleted_customer_does_not_log_in(api: Api) -> None:
+    made = await api.root.post("/v1.0/customers", {"name": "mine"})
+    path = f"/v1.0/customers/{made['id']}"
+    ann = {"username": "ann", "password": "correct horse"}
+    agent = await api.root.post("/v1.0/agents", ann | {"customer_id": made["id"], "permission": "customer_admin"})
+    login = "/v1.0/auth/login"
+    token = (await api.nobody.post(login, ann, 200))["token"]
+    before = Client(api.http, token, UUID(made["id"]), UUID(agent["id"]))
+    key = (await before.post("/v1.0/accesskeys"))["accesskey"]
+    both = (before, Client(api.http, key, before.customer_id, before.agent_id))
+    await api.root.put(path, {"suspended": True})
+    assert (await api.nobody.post(login, ann, 403))["reason"] == "CUSTOMER_SUSPENDED"
+    # That there is such a user, or that it is suspended, is told to nobody who does not know the password.
+    assert (await api.nobody.post(login, ann | {"password": "wrong horse"}, 401))["reason"] == "INVALID_CREDENTIALS"
+    for client in both:
+        assert (await client.get(path, 403))["reason"] == "CUSTOMER_SUSPENDED"
+    await api.root.put(path, {"suspended": False})
+    await api.nobody.post(login, ann, 200)
+    for client in both:
+        await client.get(path)
+    await api.root.delete(path)
+    assert (await api.nobody.post(login, ann, 401))["reason"] == "INVALID_CREDENTIALS"
+    for client in both:
+        assert (await client.get("/v1.0/customers", 401))["reason"] == "INVALID_CREDENTIALS"
 
 
 async def test_nobody_suspends_or_deletes_their_own(api: Api) -> None:

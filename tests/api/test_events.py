@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from api import events
 from service.api_server import ApiServer
 from tests.api.conftest import Api, Client
 
@@ -101,6 +102,30 @@ async def test_that_events_are_no_longer_kept_is_told(api: Api, url: str) -> Non
     async with asyncio.timeout(10), listening(url, mine, since=1) as events:
         assert (await anext(events))["event"] == "missed"
         assert json.loads((await anext(events))["data"])["data"] == {"place": 3}
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_a_stream_ends_soon_after_its_key_is_revoked_however_much_happens(
+    api: Api, url: str, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    now = 1000.0
+    mine = await api.client()
+    monkeypatch.setattr(api.services, "clock", lambda: now)
+    monkeypatch.setattr(events, "KEEP_ALIVE", 15.0)
+    async with asyncio.timeout(10), listening(url, mine) as told:
+        await happen(api, "call_created", mine.customer_id, place=0)
+        await anext(told)
+        await api.root.put(f"/v1.0/customers/{mine.customer_id}", {"suspended": True})
+        now += 15
+        for place in range(5 if busy else 0):
+            await happen(api, "call_created", mine.customer_id, place=place)
+        api.services.bell.ring()
+        seen = 0
+        with pytest.raises(StopAsyncIteration):
+            while True:
+                await anext(told)
+                seen += 1
+    assert seen == 0
 
 
 async def test_a_stream_is_closed_for_the_stop_of_the_engine_and_counted(api: Api, url: str) -> None:

@@ -23,7 +23,7 @@ ENVELOPE = {"$ref": "#/components/schemas/ErrorEnvelope"}
 WHOLE = {"list_attempts": "a call has ten attempts at most"}
 # What operations without a guard may answer, and nothing that they never do.
 FAILURES = {
-    "log_in": "400 401 408 413 429 500 503",
+    "log_in": "400 401 403 408 413 429 500 503",
     "healthz": "500",
     "readyz": "429 500 503",
     "metrics": "401 403 429 500 503",
