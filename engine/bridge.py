@@ -188,6 +188,7 @@ class Bridge:
             self.caller.peer_body = body or self.caller.peer_body
         elif self._held_ack is not None and self._held_ack[0] is not session:
             (towards, cseq), self._held_ack = self._held_ack, None
+            self._heard(session, body)
             towards.acknowledge_reinvite(cseq, body, now)
 
     def on_reinvite(self, session: Session, request: Request, now: float) -> None:
@@ -197,6 +198,7 @@ class Bridge:
         def on_final(status: int, response: Response | None, later: float) -> None:
             if response is not None and 200 <= status < 300:
                 self._heard(session, request.body)
+                self._heard(other, response.body)
                 taken = session.accept_reinvite(later, response.body)
                 if not request.body and taken:
                     self._held_ack = (other, response.cseq)

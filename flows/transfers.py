@@ -8,31 +8,32 @@ call of its own, with its own record.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol
-from uuid import uuid4
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.sip.grammar import ParseError
+from engine.sip.uri import SipUri, TelUri
 from flows.address import Address
 from flows.causes import CAUSES
 from flows.contracts import CallEnded, OutgoingLeg
 from flows.hang_up import end
+from flows.joined import join, obstacle
 from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.onward import OfTask, Remaining, Tether, finish, onward_of, supervised
 from flows.options import ConnectOptions
 from flows.record import CallRecord
 from flows.run import Run
+from flows.talk import MAX_TRANSFERS, Part, Reach, Talk
 from routing.admission import Refuse, Source, judge
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge
+    from engine.call import Call
     from engine.transfer import TransferRequest
 
-MAX_TRANSFERS: Final = 5
-"""Transfers of one call, and of what becomes of it."""
-
-Reach = Callable[[Run, ConnectOptions, Address, Callable[[], bool]], Awaitable[Any]]
-"""`flows.reach.reach`, which carries a transfer out, and whose calls may be transferred."""
+__all__ = ["MAX_TRANSFERS", "Reach", "Referrers", "Tether", "converse", "go_on"]
 
 
 class Referrers(Protocol):
@@ -41,44 +42,81 @@ class Referrers(Protocol):
     def source_of(self, asked: "TransferRequest", record: CallRecord) -> Source | None:
         """Who asks, as if it were dialling. None: it may not."""
 
-
-class Tether(Protocol):
-    """What ends a run with its caller."""
-
-    def loosen(self) -> None:
-        """From now on the run goes on without its caller."""
-
-    def fasten(self) -> None:
-        """Again it does not."""
-
-    def cut(self) -> None:
-        """The caller is gone, and what ran for it ends."""
+    def same(self, one: Any, other: Any) -> bool:
+        """Whether two calls of the engine's are of one and the same peer."""
 
 
 async def converse(run: Run, leg: OutgoingLeg, close: Callable[[], None], bridge: Any, reach: Reach) -> None:
     """Until the caller or `leg`, who talk, hang up; with the transfers that they ask for and with all that becomes of
     those. `close` gives back what `leg` costs, and may be called again."""
-    referrers = run.env.transfers
-    if referrers is None:
+    if run.env.transfers is None:
         await bridge.ended()
-        return
-    while (asked := await bridge.event()) is not None:
-        try:
-            address = await _target(run, leg, asked, referrers)
-        except _Refused as refusal:
-            run.record.note(f"transfer asked for by the {asked.by}, refused with {refusal.status}: {refusal.why}")
-            asked.refuse(refusal.status, "" if refusal.reason else refusal.why, refusal.reason)
+    else:
+        await go_on(Talk(run, leg, close, bridge, reach), run.env.transfers)
+
+
+async def go_on(talk: Talk, referrers: Referrers) -> None:
+    """As `converse`, from where `talk` is. Raises CallEnded where its caller has left it to others."""
+    while True:
+        asked = await talk.bridge.event(talk)
+        if asked is None:
+            await talk.settled()
+        elif talk.joining is not None:
+            asked.refuse(491, "another transfer of this call is under way")
             continue
-        if not asked.waits:
-            continue
-        asked.accept()
-        run.budget.transfers += 1
-        if asked.by == "callee":
-            parted = await _callee_leaves(run, address, asked, leg, close, bridge, reach)
-        else:
-            parted = await _caller_leaves(run, address, asked, leg, bridge, reach)
-        if parted:
+        elif await _carry_out(talk, asked, referrers):
             return
+        following, talk.next = talk.next, ""
+        if following == "holds":
+            await talk.outlast()
+        elif following == "onward":
+            await _outlived(talk, referrers)
+        elif following == "beside":
+            await talk.bridge.ended()
+            return
+        elif not following and asked is None:
+            return
+
+
+async def _outlived(talk: Talk, referrers: Referrers) -> None:
+    """The caller has left, and what remains is a call of its own. Raises CallEnded."""
+    onward, leg = talk.onward, talk.leg
+    assert onward is not None
+    try:
+        await supervised(onward.run, leg, go_on(onward, referrers))
+    finally:
+        onward.run.variables.let_go(onward.run)
+        if leg.ended_at is None:
+            leg.hangup(CAUSES["normal"].status, CAUSES["normal"].header)
+        finish(onward.run, leg, True, None)
+    await talk.gone()
+
+
+async def _carry_out(talk: Talk, asked: "TransferRequest", referrers: Referrers) -> bool:
+    """Whether a transfer that is asked for has parted the two. That to somebody who has been asked before does so
+    later: see `Talk.next`."""
+    run = talk.run
+    try:
+        target = await _target(talk, asked, referrers)
+    except _Refused as refusal:
+        run.record.note(f"transfer asked for by the {asked.by}, refused with {refusal.status}: {refusal.why}")
+        if refusal.told:
+            asked.accept()
+            asked.failed(refusal.status)
+            run.budget.transfers += 1
+        else:
+            asked.refuse(refusal.status, "" if refusal.reason else refusal.why, refusal.reason)
+        return False
+    if not asked.waits:
+        return False
+    if isinstance(target, Part):
+        await join(Part(talk, asked.by), asked, target)
+        return False
+    asked.accept()
+    run.budget.transfers += 1
+    if asked.by == "callee":
+        return await _callee_leaves(run, target, asked, talk.leg, talk.close, talk.bridge, talk.reach)
+    return await _caller_leaves(run, target, asked, talk.leg, talk.bridge, talk.reach)
 
 
 # ---- whether
@@ -86,34 +124,74 @@ async def converse(run: Run, leg: OutgoingLeg, close: Callable[[], None], bridge
 
 class _Refused(Exception):
     """The transfer is not carried out. `why` is for the record, and for the one who asks unless there is a `reason`
-    phrase: what routing says of a number holds what came from the network."""
+    phrase: what routing says of a number holds what came from the network. `told`: the REFER is taken, and what became
+    of it is told: 481 as a response would end the call (RFC 5057 §5.1)."""
 
-    def __init__(self, status: int, why: str, reason: str = "") -> None:
+    def __init__(self, status: int, why: str, reason: str = "", *, told: bool = False) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
         self.reason = reason
+        self.told = told
 
 
-async def _target(run: Run, leg: OutgoingLeg, asked: "TransferRequest", referrers: Referrers) -> Address:
-    """Who is to be dialled. Raises _Refused."""
-    env, reference = run.env, asked.reference
+async def _target(talk: Talk, asked: "TransferRequest", referrers: Referrers) -> Address | Part:
+    """Who is to be dialled; or the one who has been, by whoever asks, and talks with it: it leaves that call as well.
+    Raises _Refused."""
+    run = talk.run
     source = referrers.source_of(asked, run.record)
     if source is None:
         raise _Refused(603, "this party may not transfer")
-    if reference.replaces:
-        raise _Refused(603, "only a transfer without asking before is carried out here")
     if run.budget.transfers >= MAX_TRANSFERS:
         raise _Refused(603, f"the call has been transferred {MAX_TRANSFERS} times")
-    if asked.by == "caller" and leg.anchored() is not None:
-        raise _Refused(603, "a caller whose media is anchored here cannot leave its call to another")
-    if asked.by == "caller" and run.tether is None and run.caller.task is None:
+    if Part(talk, asked.by).tied:
         raise _Refused(603, "who was called by an order cannot leave its call to another")
+    if not asked.reference.replaces:
+        return await _address(run, asked.reference.uri, source)
+    second = _second(asked, referrers)
+    if second.bridge_ is not None:
+        return _joinable(talk, asked, second)
+    record = run.env.calls.get(second.id)
+    if record is None or second.direction != "incoming":
+        raise _Refused(603, "the other call cannot be transferred to")
+    address = await _address(run, record.destination, source)
+    record.note(f"call {run.record.id} is transferred to who was called here")
+    end(second, record, "normal")  # who rings for it would be busy
+    return address
+
+
+def _second(asked: "TransferRequest", referrers: Referrers) -> "Call":
+    """The other call of whoever asks. That of a stranger is as unknown as one that is none. Raises _Refused."""
     try:
-        await fetch_numbers(env, missing_numbers(env, reference.uri))
+        second, _ = asked.second()
+    except ParseError as error:
+        raise _Refused(400, str(error)) from None
+    if second is None or not referrers.same(asked.call, second):
+        raise _Refused(481, "there is no such call of whoever asks", told=True)
+    if second is asked.call:
+        raise _Refused(603, "a call cannot take its own place")
+    return second
+
+
+def _joinable(talk: Talk, asked: "TransferRequest", second: "Call") -> Part:
+    bridge = second.bridge_
+    other = bridge.listener if bridge is not None else None
+    if bridge is None or bridge is talk.bridge or not isinstance(other, Talk) or other.joining is not None:
+        raise _Refused(491, "the other call is being transferred itself, or has been")
+    part = Part(other, "caller" if second is bridge.caller else "callee")
+    if why := obstacle(Part(talk, asked.by), part):
+        raise _Refused(603, why)
+    return part
+
+
+async def _address(run: Run, asked: SipUri | TelUri | str, source: Source) -> Address:
+    """Who is meant, as if `source` had dialled it. Raises _Refused."""
+    env = run.env
+    try:
+        await fetch_numbers(env, missing_numbers(env, asked))
     except NumberUnavailable:
         raise _Refused(503, "the number cannot be looked up now") from None
-    meant = dialled(reference.uri, env.routing, env.directory.numbers)
+    meant = dialled(asked, env.routing, env.directory.numbers)
     if meant.kind == "extension" and source.kind == "client":
         address = Address(type="extension", target=meant.text)
         if env.resolve_extension(address, run.customer_id):
@@ -168,8 +246,8 @@ async def _caller_leaves(
     run: Run, address: Address, asked: "TransferRequest", leg: OutgoingLeg, bridge: "Bridge", reach: Reach
 ) -> bool:
     env, caller = run.env, run.caller
-    tether: Tether = run.tether or _OfTask(caller)
-    onward = _onward(run, leg, address)
+    tether: Tether = run.tether or OfTask(caller)
+    onward = onward_of(run, leg, address.target, address.type)
     record = onward.record
     connected = False
 
@@ -184,20 +262,20 @@ async def _caller_leaves(
         asked.succeeded()
         return True
 
-    env.calls.begin(record, _Running(leg, record))
+    env.calls.begin(record, Remaining(leg, record))
     onward.dialled = lambda new: _follow(new, asked, record, onward)
     tether.loosen()
     bridge.keeps_callee = True
     result = None
     try:
-        result = await _supervised(onward, leg, reach(onward, ConnectOptions(destinations=[address]), address, claim))
+        result = await supervised(onward, leg, reach(onward, ConnectOptions(destinations=[address]), address, claim))
     finally:
         bridge.keeps_callee = False
         onward.variables.let_go(onward)
         asked.failed(487 if result is None else result.sip_status or 480, "" if result is None else result.reason)
         if connected and leg.ended_at is None:
             leg.hangup(CAUSES["normal"].status, CAUSES["normal"].header)
-        _finish(onward, leg, connected, result)
+        finish(onward, leg, connected, result)
     if not connected:
         words = "given up" if result is None else f"{result.status} ({result.sip_status})"
         _note(run.record, asked, address, words)
@@ -210,128 +288,6 @@ async def _caller_leaves(
     tether.cut()
     await asyncio.sleep(0)
     raise CallEnded("the caller has left its call")
-
-
-def _onward(run: Run, leg: OutgoingLeg, address: Address) -> Run:
-    """What remains of a call when its caller leaves: a run of its own, in which `leg` is the caller."""
-    env = run.env
-    record = CallRecord(
-        str(uuid4()),
-        "outgoing",
-        source=run.destination,
-        destination=address.target,
-        destination_type=address.type,
-        customer_id=run.customer_id,
-        flow=run.program.title,
-        call_flow_id=run.record.call_flow_id,
-        created=env.wall(),
-        begun=env.clock(),
-    )
-    record.note(f"the caller of call {run.record.id} has transferred it")
-    onward = Run(run.program, leg, env, record, run.number)
-    onward.step = run.step
-    onward.budget = run.budget
-    onward.depth = run.depth
-    onward.anchored = run.anchored
-    onward.tether = _OfTurn()
-    return onward
-
-
-class _Running:
-    """What remains of a call, as somebody from outside may end it."""
-
-    __slots__ = ("leg", "record")
-
-    def __init__(self, leg: OutgoingLeg, record: CallRecord) -> None:
-        self.leg = leg
-        self.record = record
-
-    def hang_up(self, cause: str) -> None:
-        """Ends it."""
-        end(self.leg, self.record, cause)
-
-
-class _OfTask:
-    """The task of an incoming call."""
-
-    __slots__ = ("_caller", "_task")
-
-    def __init__(self, caller: Any) -> None:
-        self._caller = caller
-        self._task: asyncio.Task[Any] | None = None
-
-    def loosen(self) -> None:
-        """See `Tether`."""
-        self._task, self._caller.task = self._caller.task, None
-
-    def fasten(self) -> None:
-        """See `Tether`."""
-        self._caller.task = self._task
-
-    def cut(self) -> None:
-        """See `Tether`."""
-        if self._task is not None:
-            self._task.cancel()
-
-
-class _OfTurn:
-    """What runs for a leg that became a caller; see `_supervised`."""
-
-    __slots__ = ("loose",)
-
-    def __init__(self) -> None:
-        self.loose = False
-
-    def loosen(self) -> None:
-        """See `Tether`."""
-        self.loose = True
-
-    def fasten(self) -> None:
-        """See `Tether`."""
-        self.loose = False
-
-    def cut(self) -> None:
-        """See `Tether`: what ran is over by itself."""
-
-
-async def _supervised(onward: Run, leg: OutgoingLeg, work: Awaitable[Any]) -> Any:
-    """The result of `work`, which ends with `leg`; None where it did so."""
-    loop = asyncio.get_running_loop()
-    tether = onward.tether
-    task = loop.create_task(_awaited(work), name=f"transfer {onward.record.id}")
-    ended = loop.create_task(leg.wait_ended(), name=f"end {onward.record.id}")
-    try:
-        await asyncio.wait((task, ended), return_when=asyncio.FIRST_COMPLETED)
-        if isinstance(tether, _OfTurn) and tether.loose:
-            await asyncio.wait((task,))
-    finally:
-        task.cancel()
-        ended.cancel()
-        await asyncio.wait((task, ended))
-    try:
-        return task.result()
-    except (asyncio.CancelledError, CallEnded):
-        return None
-
-
-async def _awaited(work: Awaitable[Any]) -> Any:
-    return await work
-
-
-def _finish(onward: Run, leg: OutgoingLeg, connected: bool, result: Any) -> None:
-    """The record of what remained is complete."""
-    env, record = onward.env, onward.record
-    if connected:
-        answered = record.answered_ms
-        record.finish(leg, env.clock())
-        record.answered_ms = answered
-    else:
-        milliseconds = round((env.clock() - record.begun) * 1000)
-        record.cause = record.cause or ("cancel" if result is None else result.word)
-        status, reason = (487, "Request Terminated") if result is None else (result.sip_status, result.reason)
-        record.never_answered(status, reason, "", milliseconds)
-    env.calls.over(record)
-    env.calls.ended(record)
 
 
 # ---- both
