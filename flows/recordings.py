@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from flows.contracts import CallEnded, Log
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PLATFORM = "platform"
 """The folder of calls that belong to no customer."""
+TWICE = "the call is being recorded already; use recording_stop first"
+"""Why a second recording of a call is not begun."""
 KEPT_WITHIN = 5.0
 """Seconds that `recording_stop` waits for the listing, once the file is there."""
 
@@ -45,6 +47,20 @@ class Recording:
     duration: int = 0
     size: int = 0
     ended: datetime | None = None
+
+
+class Terms(NamedTuple):
+    """How a call is recorded, and what ends that by itself: seconds of `duration` and of `silence` (0: without end), or
+    a key of `end_of_key`. With two `channels` the other side of a bridge can be heard, too."""
+
+    duration: float = 0.0
+    silence: float = 0.0
+    end_of_key: str = ""
+    channels: int = 1
+
+
+Ended = Callable[[Recording], None]
+"""Told when a recording is over, and its file is there."""
 
 
 class RecordingKeeper(Protocol):
@@ -198,34 +214,22 @@ class Recordings:
         """The recording of a call, None where there is none."""
         return self._running.get(call_id)
 
-    async def start(
-        self,
-        caller: Any,
-        call_id: str,
-        customer_id: UUID,
-        *,
-        duration: float = 0.0,
-        silence: float = 0.0,
-        end_of_key: str = "",
-        channels: int = 1,
-        ended: Callable[[Recording], None] = lambda _: None,
-    ) -> Recording:
-        """Records a call whose media is open, until a limit (seconds; 0: none), a key, `stop` or the hangup. `ended` is
-        told then, once the file is there. With two `channels` the other side of a bridge can be heard, too.
+    async def start(self, caller: Any, call_id: str, customer_id: UUID, terms: Terms, ended: Ended) -> Recording:
+        """Records a call whose media is open, until its terms, `stop` or the hangup end that. `ended` is told then.
 
         Raises RecordingError, and nothing has begun: the call is being recorded, or there is no file to be had.
         """
         if call_id in self._running:
-            raise RecordingError("the call is being recorded already; use recording_stop first")
+            raise RecordingError(TWICE)
         self._running[call_id] = None
         try:
             self._tasks.check(1, "the recording")
             filename = await asyncio.to_thread(self._filename, call_id, customer_id)
-            recorder = self._make(self.folder / filename, duration, silence, channels)
-            recorder = recorder if channels > 1 else _OneChannel(recorder)
-            recording = Recording(uuid4(), customer_id, call_id, filename, self.utc_now(), channels)
+            recorder = self._make(self.folder / filename, terms.duration, terms.silence, terms.channels)
+            recorder = recorder if terms.channels > 1 else _OneChannel(recorder)
+            recording = Recording(uuid4(), customer_id, call_id, filename, self.utc_now(), terms.channels)
             running = RunningRecording(recording, recorder)
-            self._tasks.start(self._carry_out(running, caller, end_of_key, ended), f"recording of {call_id}")
+            self._tasks.start(self._carry_out(running, caller, terms.end_of_key, ended), f"recording of {call_id}")
             self._running[call_id] = running
         except (OSError, TooManyTasksError) as error:
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
@@ -235,9 +239,7 @@ class Recordings:
                 del self._running[call_id]
         return recording
 
-    async def _carry_out(
-        self, running: RunningRecording, caller: Any, end_of_key: str, ended: Callable[[Recording], None]
-    ) -> None:
+    async def _carry_out(self, running: RunningRecording, caller: Any, end_of_key: str, ended: Ended) -> None:
         recording, tap = running.recording, running.recorder.channel(0)
         channels = recording.channels
         running.recorder.start()
@@ -286,11 +288,18 @@ class Recordings:
         self._log.error("recording failed", call_id=recording.call_id, file=recording.filename, error=error[:300])
 
     def _filename(self, call_id: str, customer_id: UUID) -> str:
-        """`<customer>/<date>-<call>-<n>.wav`, which no file has yet."""
-        folder = str(customer_id) if customer_id.int else PLATFORM
-        (self.folder / folder).mkdir(mode=0o750, parents=True, exist_ok=True)
-        date = self.utc_now().strftime("%Y-%m-%d")
-        number = 1
-        while (self.folder / (name := f"{folder}/{date}-{call_id}-{number}.wav")).exists():
+        """One that no file has yet, in a folder that is there."""
+        now, number = self.utc_now(), 1
+        (self.folder / _folder(customer_id)).mkdir(mode=0o750, parents=True, exist_ok=True)
+        while (self.folder / (name := file_name(customer_id, now, call_id, number))).exists():
             number += 1
         return name
+
+
+def file_name(customer_id: UUID, begun: datetime, call_id: str, number: int) -> str:
+    """`<customer>/<date>-<call>-<n>.wav`, for the call's `number`th recording."""
+    return f"{_folder(customer_id)}/{begun:%Y-%m-%d}-{call_id}-{number}.wav"
+
+
+def _folder(customer_id: UUID) -> str:
+    return str(customer_id) if customer_id.int else PLATFORM

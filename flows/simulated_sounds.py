@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from flows.recordings import Recording, RecordingError, Recordings, RunningRecording
+from flows.recordings import TWICE, Ended, Recording, RecordingError, Recordings, RunningRecording, Terms, file_name
 from flows.simulated_leg import SimulatedClock, SimulatedLeg
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
@@ -86,60 +86,46 @@ class SimulatedRecordings(Recordings):
         running = self.running(call_id)
         return None if running is None else running.over("hangup")
 
-    async def start(
-        self,
-        caller: Any,
-        call_id: str,
-        customer_id: UUID,
-        *,
-        duration: float = 0.0,
-        silence: float = 0.0,
-        end_of_key: str = "",
-        channels: int = 1,
-        ended: Any = lambda _: None,
-    ) -> Recording:
+    async def start(self, caller: Any, call_id: str, customer_id: UUID, terms: Terms, ended: Ended) -> Recording:
         """See `Recordings.start`."""
         if self.running(call_id) is not None:
-            raise RecordingError("the call is being recorded already; use recording_stop first")
+            raise RecordingError(TWICE)
         now = datetime.now(UTC)
-        folder = str(customer_id) if customer_id.int else "platform"
-        name = f"{folder}/{now:%Y-%m-%d}-{call_id}-{len(self._recordings) + 1}.wav"
+        name = file_name(customer_id, now, call_id, len(self._recordings) + 1)
         recording = Recording(uuid4(), customer_id, call_id, name, now)
-        running = SimulatedRecording(recording, self._clock, duration, end_of_key, ended)
-        running.speaker, running.silence = caller, silence
+        running = SimulatedRecording(recording, self._clock, caller, terms, ended)
         self._recordings.append(running)
         caller.heard.append(running.heard)
         return recording
 
 
 class SimulatedRecording(RunningRecording):
-    """One of them. `speaker` is the caller's leg, `silence` the seconds of it that end the recording (0: none do)."""
+    """One of them."""
 
-    __slots__ = ("_began", "_clock", "_duration", "_end_of_key", "_told", "silence", "speaker")
+    __slots__ = ("_began", "_clock", "_ended", "_speaker", "_terms")
 
     def __init__(
-        self, recording: Recording, clock: SimulatedClock, duration: float, end_of_key: str, told: Any
+        self, recording: Recording, clock: SimulatedClock, speaker: SimulatedLeg, terms: Terms, ended: Ended
     ) -> None:
+        """`speaker` is the caller's leg."""
         super().__init__(recording, _NoRecorder())
         self._clock = clock
         self._began = clock()
-        self._duration = duration
-        self._end_of_key = end_of_key
-        self._told = told
-        self.speaker: SimulatedLeg | None = None
-        self.silence = 0.0
+        self._speaker = speaker
+        self._terms = terms
+        self._ended = ended
 
     def look(self) -> str | None:
         """What has ended it by now; None while it runs."""
         recording = self.recording
         passed = self._clock() - self._began
-        if recording.ended is None and self._duration and passed >= self._duration:
-            self._over("duration", self._duration)
+        if recording.ended is None and self._terms.duration and passed >= self._terms.duration:
+            self._over("duration", self._terms.duration)
         return recording.ended_by if recording.ended is not None else None
 
     def heard(self, key: str) -> None:
         """The caller has pressed a key."""
-        if self.look() is None and key in self._end_of_key:
+        if self.look() is None and key in self._terms.end_of_key:
             self._over("key", self._clock() - self._began)
 
     async def stop(self) -> Recording:
@@ -149,20 +135,20 @@ class SimulatedRecording(RunningRecording):
     async def wait(self) -> Recording:
         """The caller speaks for a while; then it presses a key that ends the recording, or says nothing more, and hangs
         up where that does not end it."""
-        leg = self.speaker
-        if self.look() is None and leg is not None:
-            key = leg.caller.ends(self._end_of_key)
-            if self._duration and self._duration <= SPEAKS:
-                await leg.pass_time(self._duration)
+        leg, (duration, silence, end_of_key, _) = self._speaker, self._terms
+        if self.look() is None:
+            key = leg.caller.ends(end_of_key)
+            if duration and duration <= SPEAKS:
+                await leg.pass_time(duration)
             else:
                 await leg.pass_time(SPEAKS)
                 if key:
                     self.over("key")
-                elif self.silence and (not self._duration or SPEAKS + self.silence < self._duration):
-                    await leg.pass_time(self.silence)
+                elif silence and (not duration or SPEAKS + silence < duration):
+                    await leg.pass_time(silence)
                     self.over("silence")
                 else:
-                    await leg.pass_time(self._duration - SPEAKS if self._duration else math.inf)
+                    await leg.pass_time(duration - SPEAKS if duration else math.inf)
         return self.over("duration")
 
     def over(self, ended_by: str) -> Recording:
@@ -175,7 +161,7 @@ class SimulatedRecording(RunningRecording):
         recording = self.recording
         recording.ended_by, recording.duration = ended_by, round(seconds * 1000)
         recording.status, recording.ended = "ended", datetime.now(UTC)
-        self._told(recording)
+        self._ended(recording)
         self.written.set()
 
 

@@ -3,7 +3,7 @@
 from flows.actions.sound import beep
 from flows.contracts import CallEnded
 from flows.options import NoOptions, RecordingStartOptions
-from flows.recordings import Recording, RecordingError
+from flows.recordings import Recording, RecordingError, Terms
 from flows.run import ActionError, Run
 
 _NO_OPTIONS = NoOptions()
@@ -22,16 +22,10 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
     await run.call.listen()
     if option.beep_start:
         await beep(run, _NO_OPTIONS)
+    terms = Terms(option.duration / 1000, option.end_of_silence / 1000, option.end_of_key, _channels(run))
     try:
         recording = await recordings.start(
-            run.caller,
-            run.record.id,
-            run.customer_id,
-            duration=option.duration / 1000,
-            silence=option.end_of_silence / 1000,
-            end_of_key=option.end_of_key,
-            channels=_channels(run),
-            ended=lambda recording: _tell(run, recording),
+            run.caller, run.record.id, run.customer_id, terms, lambda recording: _tell(run, recording)
         )
     except RecordingError as error:
         raise ActionError(str(error)) from None
