@@ -61,7 +61,7 @@ def _first() -> Any:
 
 
 def _share_statements(engine: Any) -> None:
-    """Have this engine of SQLAlchemy use what others have compiled; it is kept by dialect, so they share that as well."""
+    """Have this engine of SQLAlchemy use what others have compiled, and their dialect, by which it is kept."""
     engine.dialect = engine.pool._dialect = _first().dialect
     engine._compiled_cache = _first()._compiled_cache
 

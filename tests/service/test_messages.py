@@ -352,6 +352,7 @@ def test_what_waits_when_the_engine_stops_is_told_as_failed(run: Run, tmp_path: 
         url = f"sqlite:///{tmp_path}/kept.db"
         engine = await engine_for(bench, one, store=url)
         bench.patch.setattr("flows.post.CLOSING", 0.05)
+        bench.patch.setattr("engine.user_agent._BYE_GRACE", 0.2)  # the trunk says nothing, however long it is given
         for words in ("hours", "hours"):
             assert (await one.send(engine.address, OURS, words)).status == 200
         await bench.until(lambda: one.got and engine.node.env.post.waiting == 2)
@@ -482,7 +483,8 @@ def test_whatever_a_sender_calls_itself_there_is_an_answer(
 ) -> None:
     async def test(bench: Any) -> None:
         one, wire = await trunk(bench), await bench.wire(GUEST)
-        engine = await engine_for(bench, one, store=f"sqlite:///{tmp_path}/kept.db")
+        # Where an answer to the sender leads nowhere, it is given up after 64 times T1.
+        engine = await engine_for(bench, one, store=f"sqlite:///{tmp_path}/kept.db", sip={"t1": 0.01})
         assert (await wire.answer(written(wire, from_, words), engine.address)).status == status
         await bench.until(lambda: not engine.node.agent.messages.tasks)
         assert not [line for line in engine.log.events if line["level"] == "error"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import dns.flags
@@ -10,6 +11,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+from engine.transport.resolver import Resolver
 
 Run = Callable[..., None]
 CLIENT, GUEST, ONE, TWO = "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
@@ -101,6 +104,7 @@ def test_a_name_server_that_is_silent_delays_a_call_but_does_not_stop_it(run: Ru
     async def test(bench: Any) -> None:
         server = await name_server(bench)
         server.mute = True
+        bench.patch.setattr("engine.user_agent.Resolver", partial(Resolver, timeout=0.5))
         one, client = await bench.phone(ONE), await bench.phone(CLIENT)
         engine = await bench.engine(**named(server, ("lost", "lost.test"), ("found", one.address)))
         leg, outcome = await client.call(engine.address, FOREIGN)

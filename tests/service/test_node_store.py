@@ -245,7 +245,7 @@ def test_flows_in_python_beside_those_of_the_store(run: Run, store_url: str) -> 
 def test_the_store_is_closed_after_the_calls(run: Run, store_url: str) -> None:
     async def test(bench: Any) -> None:
         guest = await bench.phone(GUEST)
-        engine = await served(bench, store_url)()
+        engine = await served(bench, store_url)(sip={"drain_timeout": 0.2})
         leg, _ = await guest.call(engine.address, OURS)
         engine.signal(signal.SIGTERM)
         await bench.until(lambda: engine.node.draining)

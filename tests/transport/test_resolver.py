@@ -274,7 +274,7 @@ def test_a_name_server_that_ignores_naptr_and_aaaa_still_gives_the_rest(run: Any
     async def test() -> None:
         server = await NameServer.start()
         server.mute = {"NAPTR", "AAAA"}
-        resolver = against(server, timeout=1.5)
+        resolver = against(server, timeout=0.5)
         targets = texts(await resolver.resolve(uri("sip:srv.example.com")))
         assert targets == ["udp 192.0.2.1 5080"]
         await resolver.close()
