@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from engine.keys import Keys, info_body, info_key
 from engine.media.negotiation import NotAcceptable
 from engine.media.stream import Stream
-from engine.media.telephone_event import KEYS, PAUSE
+from engine.media.telephone_event import PAUSE, check_keys
 from engine.sip.message import Request, Response
 from engine.sip.status import reason_phrase
 
@@ -96,9 +96,7 @@ class CallMedia:
 
     async def send_keys(self, digits: str, duration: float, interval: float, info: bool) -> None:
         """See `Call.send_keys`."""
-        wrong = next((key for key in digits.upper() if key not in KEYS and key != ","), "")
-        if wrong:
-            raise ValueError(f"{wrong!r} is no key; keys are {KEYS}, and a comma is a pause")
+        check_keys(digits)
         stream = await self._open(early=False)
         if stream.takes_events and not info:
             await stream.press(digits, duration, interval)

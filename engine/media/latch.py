@@ -49,6 +49,16 @@ def usable(address: Address, ours: str) -> Address | None:
     return address if fits and not number.is_multicast and not number.is_unspecified else None
 
 
+def spelt(host: str) -> str:
+    """A host of a description as sockets spell it, so that sources can be compared with it; a name is left as it is."""
+    if ":" not in host:
+        return host
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host
+
+
 class _Run(NamedTuple):
     """Packets of one stream, one after the other."""
 

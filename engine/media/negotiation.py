@@ -8,11 +8,10 @@ from the part that the full path wrote the first time.
 
 import re
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from engine.media.codecs import PCMA, PCMU, Codec, of_format
-from engine.media.latch import Address
+from engine.media.latch import Address, spelt
 from engine.media.srtp import SUITES, Crypto, Keys, new_key
 from engine.sip import offer_answer, sdp
 from engine.sip.grammar import ParseError
@@ -126,7 +125,7 @@ def answer(
         if len(tail) <= _MEMO_TAIL and address not in _HOLD and int(number) < 65535:
             _remember(tail, codecs, whole, agreed, host, port, session_id, version)
         return whole, agreed
-    where, at = _numeric(address.decode("ascii")), int(number)
+    where, at = spelt(address.decode("ascii")), int(number)
     return (
         _compose(host, port, session_id, version, known.tail),
         Agreed._make(((where, at), (where, at + known.rtcp), *known.terms)),
@@ -263,12 +262,12 @@ def _agreed(
     payload_type, codec = sent
     events = [form for _, form in pairs if form.is_events]
     event = next((form for form in events if form.clock_rate == codec.clock), events[0] if events else None)
-    remote = (_numeric(description.address_of(media)), media.port)
+    remote = (spelt(description.address_of(media)), media.port)
     rtcp = remote if mux else description.rtcp_of(media)
     direction = description.direction_of(media)
     return Agreed(
         remote=remote,
-        rtcp=(_numeric(rtcp[0]), rtcp[1]),
+        rtcp=(spelt(rtcp[0]), rtcp[1]),
         codec=codec,
         codec_payload_type=payload_type,
         codecs=codecs,
@@ -355,13 +354,3 @@ def _compose(host: str, port: int, session_id: int, version: int, tail: bytes) -
     line = f"IN IP6 {host}" if ":" in host else f"IN IP4 {host}"
     head = f"v=0\r\no=- {session_id} {version} {line}\r\ns=-\r\nc={line}\r\nt=0 0\r\nm=audio {port} "
     return head.encode("ascii") + tail
-
-
-def _numeric(host: str) -> str:
-    """The one spelling of an address that sockets use; a name is left as it is."""
-    if ":" not in host:
-        return host
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        return host

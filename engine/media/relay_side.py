@@ -6,13 +6,12 @@ import socket
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from itertools import count
 from typing import Any
 
 from engine.media.anchor import Place
 from engine.media.counts import Tally
-from engine.media.latch import Address, usable
+from engine.media.latch import Address, spelt, usable
 from engine.media.ports import PortPool, RtpSocket
 from engine.media.redirect import redirect
 from engine.media.relay_port import RelayPort
@@ -167,23 +166,13 @@ def _is_rtp(media: Media) -> bool:
 
 def _addresses(description: SessionDescription, media: Media, ours: str) -> tuple[Address | None, Address | None]:
     """Where a side wants RTP and RTCP, as far as that can be reached from `ours`; else it is found when it sends."""
-    host = _spelt(description.address_of(media))
+    host = spelt(description.address_of(media))
     rtcp = (host, media.port + 1)
     for value in media.attributes("rtcp"):  # RFC 3605
         words = value.split()
         if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6:
-            rtcp = (_spelt(words[3]) if len(words) == 4 else host, int(words[0]))
+            rtcp = (spelt(words[3]) if len(words) == 4 else host, int(words[0]))
     return usable((host, media.port), ours), usable(rtcp, ours)
-
-
-def _spelt(host: str) -> str:
-    """An address as sockets spell it."""
-    if ":" not in host:
-        return host
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        return host
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -96,6 +96,13 @@ class DigitReceiver:
         return since == self._duration or (self._duration >= _NEARLY and since <= _LONGEST)
 
 
+def check_keys(digits: str) -> None:
+    """Refuses what cannot be pressed: what is neither one of `KEYS` (a to d as well) nor a ",". Raises ValueError."""
+    wrong = next((key for key in digits.upper() if key not in KEYS and key != ","), "")
+    if wrong:
+        raise ValueError(f"{wrong!r} is no key; keys are {KEYS}, and a comma is a pause")
+
+
 class EventPacket(NamedTuple):
     """What goes out in one tick of a press."""
 
@@ -114,9 +121,7 @@ class DigitSender:
     def __init__(self, digits: str, clock: int, duration: float = 0.1, interval: float = 0.1) -> None:
         """`digits` of `KEYS` (a to d as well) and "," for a pause; `clock` is that of the format in Hz; `duration` of a
         press and `interval` of silence after it in seconds, both at least `SHORTEST`. ValueError for another key."""
-        wrong = next((key for key in digits.upper() if key not in KEYS and key != ","), "")
-        if wrong:
-            raise ValueError(f"{wrong!r} is no key; keys are {KEYS}, and a comma is a pause")
+        check_keys(digits)
         self._clock = clock
         self._packets = self._all(digits.upper(), _ticks(max(duration, SHORTEST)), _ticks(max(interval, SHORTEST)))
 
