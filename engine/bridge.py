@@ -87,6 +87,10 @@ class Bridge:
         bridge._attach()
         return bridge
 
+    def expect_answer(self, towards: Session, cseq: int) -> None:
+        """The next ACK that the other side sends brings the answer to the offer in `towards`' 2xx of this CSeq."""
+        self._held_ack = (towards, cseq)
+
     def _attach(self) -> None:
         self.caller.bridge_ = self.leg.bridge_ = self
         self.caller.session.user = self

@@ -31,22 +31,22 @@ end of its callee. beside: its caller talks with the other call's caller, and ne
 caller has left, and its callee goes on as a call of its own."""
 
 
-def obstacle(ours: Part, theirs: Part) -> str:
-    """Why the two that would stay cannot be joined, in a sentence; "" where they can."""
-    for part in (ours, theirs):
+def obstacle(*parts: Part) -> str:
+    """Why those who would stay cannot be connected with one another, in a sentence; "" where they can."""
+    for part in parts:
         run = part.talk.run
         if part.tied:
             return "who was called by an order cannot leave its call to another"
         if run.budget.transfers >= MAX_TRANSFERS:
             return f"the call has been transferred {MAX_TRANSFERS} times"
-        if part.by == "callee" and run.recording is not None and _anchored(ours, theirs) is None:
-            return "the call is recorded, and the other one does not pass this engine"
+        if part.by == "callee" and run.recording is not None and _anchored(*parts) is None:
+            return "the call is recorded, and what it is to be connected with does not pass this engine"
     return ""
 
 
-def _anchored(ours: Part, theirs: Part) -> OutgoingLeg | None:
+def _anchored(*parts: Part) -> OutgoingLeg | None:
     """The leg of those that stay whose media passes us."""
-    for part in (theirs, ours):
+    for part in parts:
         if part.by == "caller" and part.talk.leg.anchored() is not None:
             leg: OutgoingLeg = part.talk.leg
             return leg

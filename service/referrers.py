@@ -1,11 +1,16 @@
-"""Who may transfer a call: peers of ours that ask for it by REFER."""
+"""Who may transfer a call: peers of ours that ask for it by REFER, or by an INVITE that replaces a call of theirs."""
 
 import re
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from engine.sip.message import Request
+from engine.user_agent import UserAgent
 from flows.record import CallRecord
+from flows.takeover import take_over
 from routing.admission import Source, identify
+from service.callers import caller_of
+from service.logins import NO_LOGIN
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -27,6 +32,9 @@ class Referrers:
     def __init__(self, intake: "Intake", policy: Policy) -> None:
         self._intake = intake
         self.policy = policy
+        agent = intake.env.agent
+        if isinstance(agent, UserAgent):
+            agent.on_replaces = self.replaces
 
     def source_of(self, asked: "TransferRequest", record: CallRecord) -> Source | None:
         """See `flows.transfers.Referrers`."""
@@ -36,6 +44,53 @@ class Referrers:
         logged_in = asked.by == "caller" and record.logged_in
         source = identify(intake.directory, intake.routing, asked.host, authenticated=logged_in)
         return source if self.policy == "all" or source.kind == "client" else None
+
+    def replaces(self, call: "Call", replaced: "Call") -> Coroutine[Any, Any, Any] | None:
+        """What becomes of a call that wants to take the place of another (`UserAgent.on_replaces`): None where it may
+        not, and has been told. Only whoever may transfer can, and only in place of its own calls: those of its address,
+        its login or its trunk."""
+        intake = self._intake
+        invite, host = call.invite, call.remote.host
+        source = identify(intake.directory, intake.routing, host)
+        judged = NO_LOGIN
+        if source.kind == "guest":
+            judged = intake.logins.judge(invite, host, call.id)
+            if judged.accepted:
+                source = Source("client")
+        may = self.policy == "all" or (self.policy == "clients" and source.kind == "client")
+        if may and self._own(call, replaced, source, judged.username if judged.accepted else ""):
+            caller, name, private = caller_of(invite, source, intake.routing, intake.directory)
+            record = CallRecord(
+                call.id,
+                "incoming",
+                source=caller,
+                source_name=name,
+                source_type="tel" if caller[:1] == "+" or not caller else "sip",
+                anonymous=private,
+                logged_in=judged.accepted,
+                sip_call_ids=[call.sip_call_id],
+                created=intake.env.wall(),
+                begun=call.created,
+            )
+            if source.provider is not None:
+                record.provider_id = source.provider.id
+            return take_over(call, replaced, intake.env, record)
+        if source.kind == "guest" and self.policy != "refuse" and intake.logins.asks(invite, host, judged):
+            call.reject(401, headers=intake.logins.challenges(judged))
+        else:
+            call.reject(603 if self.policy == "refuse" else 403)
+        return None
+
+    def _own(self, call: "Call", replaced: "Call", source: Source, name: str) -> bool:
+        intake = self._intake
+        other = identify(intake.directory, intake.routing, replaced.remote.host)
+        if source.kind == "trunk" or other.kind == "trunk":
+            mine, its = source.provider, other.provider
+            return mine is not None and its is not None and mine.id == its.id
+        login = self._login(replaced)
+        if name and login:
+            return name == login
+        return call.remote.host == replaced.remote.host
 
     def same(self, one: "Call", other: "Call") -> bool:
         """See `flows.transfers.Referrers`: at one address; and where it has logged in for both, with one name."""
