@@ -32,6 +32,8 @@ EventType = Literal[
     "call_hangup",
     "message_received",
     "message_sent",
+    "recording_started",
+    "recording_finished",
     "provider_healthy",
     "provider_unhealthy",
 ]

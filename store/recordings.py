@@ -1,8 +1,8 @@
 """Recordings in the store: written when they begin and when they end; those of dead nodes are closed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,15 +11,44 @@ from store.bulk import BulkWrite
 from store.rows import Row
 from store.store import Store, Transaction
 from store.tables import calls, recordings
+from store.times import api_time
 
 GRACE: Final = timedelta(seconds=60)
 """That a recording may take to end after its call."""
 _ROWS = BulkWrite(recordings, upsert=True)
 
 
+def recording_document(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A recording as JSON. `row` has the columns of `tables.recordings`."""
+    return {
+        "id": str(row["id"]),
+        "customer_id": str(row["customer_id"]),
+        "call_id": str(row["call_id"]),
+        "status": row["status"],
+        "ended_by": row["ended_by"],
+        "format": row["format"],
+        "filename": row["filename"],
+        "channels": row["channels"],
+        "duration": row["duration"],
+        "size": row["size"],
+        "tm_create": api_time(row["tm_create"]),
+        "tm_start": api_time(row["tm_start"]),
+        "tm_end": api_time(row["tm_end"]),
+        "tm_update": api_time(row["tm_update"]),
+        "tm_delete": api_time(row["tm_delete"]),
+    }
+
+
 async def save(transaction: Transaction, rows: Sequence[Row]) -> None:
-    """Write recordings, whether or not they are there already."""
+    """Write recordings, whether or not they are there already, and tell of each."""
     await _ROWS.write(transaction.connection, rows)
+    for row in rows:
+        _tell(transaction, row)
+
+
+def _tell(transaction: Transaction, row: Mapping[str, Any]) -> None:
+    kind = "recording_started" if row["status"] == "recording" else "recording_finished"
+    transaction.event(kind, row["customer_id"], recording_document(row))
 
 
 async def close_lost(store: Store, node_id: UUID) -> int:
@@ -37,7 +66,10 @@ async def close_lost(store: Store, node_id: UUID) -> int:
         sa.update(recordings)
         .where(recordings.c.status == "recording", recordings.c.node_id != node_id, over)
         .values(status="failed", ended_by="error", tm_end=store.clock(), tm_update=store.clock())
+        .returning(*recordings.c)
     )
     async with store.write() as transaction:
-        done = await transaction.execute(statement)
-    return int(done.rowcount)
+        closed = (await transaction.execute(statement)).mappings().all()
+        for row in closed:
+            _tell(transaction, row)
+    return len(closed)
