@@ -69,7 +69,7 @@ async def close_lost(store: Store, node_id: UUID) -> int:
         .returning(*recordings.c)
     )
     async with store.write() as transaction:
-        closed = (await transaction.execute(statement)).mappings().all()
+        closed = [dict(row) for row in (await transaction.execute(statement)).mappings()]
         for row in closed:
             _tell(transaction, row)
     return len(closed)

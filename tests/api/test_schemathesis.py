@@ -3,7 +3,7 @@
 The program itself is run, against an API behind a real HTTP server: its examples, its coverage of every boundary (wrong
 types, missing parts, methods that are not taken, credentials that are left out), its random data, and its chains of
 operations that make a resource, use it and delete it. The same data in every run; `SCHEMATHESIS_EXAMPLES=200` in the
-environment searches longer and anew.
+environment searches longer and anew, `SCHEMATHESIS_PATHS=/v1.0/(flows|calls)` (a regular expression) there alone.
 """
 
 import json
@@ -22,6 +22,7 @@ from tests.api.conftest import Api
 from tests.api.live_api import LiveApi
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "0"))
+PATHS = os.environ.get("SCHEMATHESIS_PATHS", "")
 ROOT = Path(__file__).parents[2]
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 CONFIG = """
@@ -65,6 +66,7 @@ def test_the_whole_document(store_url: str, tmp_path: Path) -> None:
         command = [str(Path(sys.executable).with_name("st")), "run", f"{live.address}/openapi.json"]
         command += ["--header", f"Authorization: Bearer {live.api.root_key}", "--continue-on-failure", "--no-color"]
         command += ["--request-timeout", "10", "--max-examples", str(EXAMPLES or 2)]
+        command += ["--include-path-regex", PATHS] if PATHS else []
         if not EXAMPLES:
             # Coverage takes a dozen requests for every parameter: on one database, unless there is time.
             phases = "examples,fuzzing,stateful" + ",coverage" * store_url.startswith("sqlite")
