@@ -6,10 +6,10 @@ out or puts in a few milliseconds when it likes to.
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from tests.peers.audio import Sound, read_wav, tone_seconds
@@ -26,8 +26,8 @@ guess_hostname=0
 use_ipv6=0
 use_rfc2833={events}
 use_info={info}
-media_encryption=none
-
+media_encryption={encryption}
+{more}
 [net]
 mtu=1300
 
@@ -58,8 +58,11 @@ class Linphone:
         user: str = "linphone",
         codecs: tuple[str, ...] = ("PCMU", "PCMA"),
         keys: str = "rfc4733",
+        encryption: str = "none",
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Listens on UDP `host:port`; RTP is ten ports above it. `keys` are sent as "rfc4733" or "info"."""
+        """Listens on UDP `host:port`; RTP is ten ports above it. `keys` are sent as "rfc4733" or "info"; `encryption`
+        is "none" or "srtp"; `settings` are more of those that linphone calls [sip]."""
         program = require("linphonec", "linphone-cli")
         for name in (".config/linphone", ".local/share/linphone"):
             (directory / name).mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,14 @@ class Linphone:
         config = directory / "linphonerc"
         config.write_text(
             _CONFIG.format(
-                host=host, port=port, rtp=port + 10, user=user, events=int(keys == "rfc4733"), info=int(keys == "info")
+                host=host,
+                port=port,
+                rtp=port + 10,
+                user=user,
+                events=int(keys == "rfc4733"),
+                info=int(keys == "info"),
+                encryption=encryption,
+                more="".join(f"{name}={value}\n" for name, value in settings.items()),
             )
         )
         self.process = Process(

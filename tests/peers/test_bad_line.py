@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
-from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl
 
