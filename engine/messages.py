@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from engine.outgoing_call import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from engine.sip.capabilities import ALLOW_LINE
+from engine.sip.credentials import Credentials
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
@@ -14,7 +15,6 @@ from engine.sip.retry_after import retry_after
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.standalone import Letter, Standalone
 from engine.sip.text_message import ACCEPT, text_of
-from engine.sip.uac import Credentials
 
 if TYPE_CHECKING:
     from engine.user_agent import UserAgent

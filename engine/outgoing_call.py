@@ -11,12 +11,13 @@ from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
 from engine.media.anchor import CALLER, AnchorError
 from engine.media.feed import Tap
 from engine.media.relay import Relay
+from engine.sip.credentials import Credentials
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.retry_after import retry_after
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
-from engine.sip.uac import Credentials, Invitation, UacSession
+from engine.sip.uac import Invitation, UacSession
 from engine.sip.uas import UasSession
 
 if TYPE_CHECKING:

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.sip.digest_client import ClientSession, choose, parse_challenges
-from engine.sip.grammar import ParseError
+from engine.sip.credentials import Credentials, Logins
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest
-from engine.sip.uac import MAX_REALMS, Credentials
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
@@ -49,7 +47,7 @@ class Standalone:
         self._call_id = endpoint.token() + endpoint.token()
         self._tag = endpoint.token()
         self._cseq = 0
-        self._logins: dict[tuple[str, str], ClientSession] = {}
+        self._logins = Logins(letter.credentials) if letter.credentials is not None else None
         self._request: OutgoingRequest
         self._send()
 
@@ -65,10 +63,8 @@ class Standalone:
             f"Max-Forwards: 70\r\nFrom: {letter.from_};tag={self._tag}\r\nTo: {letter.to}\r\n"
             f"Call-ID: {self._call_id}\r\nCSeq: {self._cseq} {letter.method}\r\n"
         )
-        proofs = "".join(
-            f"{header}: {login.authorization(letter.method, letter.uri, endpoint.token(), letter.body)}\r\n"
-            for (header, _), login in self._logins.items()
-        )
+        logins = self._logins
+        proofs = logins.lines(letter.method, letter.uri, letter.body, endpoint.token) if logins is not None else ""
         tail = proofs + letter.headers + endpoint.agent_line
         self._request = OutgoingRequest(
             endpoint, self, letter.method, letter.uri, head, tail, letter.body, letter.contact
@@ -91,24 +87,7 @@ class Standalone:
 
     def _logged_in(self, response: Response) -> bool:
         """Whether the challenge can be answered, and was not before (RFC 3261 §22.2, §22.3)."""
-        credentials = self._letter.credentials
-        if credentials is None or self._tell is None:
-            return False
-        header, name = "Authorization", "WWW-Authenticate"
-        if response.status == 407:
-            header, name = "Proxy-Authorization", "Proxy-Authenticate"
-        try:
-            challenge = choose(parse_challenges(response.lines(name)), credentials.realm)
-        except ParseError:
-            return False
-        if challenge is None:
-            return False
-        before = self._logins.get((header, challenge.realm))
-        fresh = before is None or (challenge.stale and not before.challenge.stale)
-        if not fresh or len(self._logins) >= MAX_REALMS:
-            return False
-        self._logins[(header, challenge.realm)] = ClientSession(challenge, credentials.username, credentials.password)
-        return True
+        return self._logins is not None and self._tell is not None and self._logins.take(response)
 
     def _told(self, response: Response | None, cause: str) -> None:
         tell, self._tell = self._tell, None

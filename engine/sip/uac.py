@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
+from engine.sip.credentials import Credentials, Logins
 from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
-from engine.sip.digest_client import ClientSession, choose, parse_challenges
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 
 MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
 MAX_DISMISSED = 64  # unwanted answers to one INVITE that get a BYE: it is not to be made a source of packets
-MAX_REALMS = 4  # proxies and servers on one way that want a login each
-
-
-@dataclass(slots=True)
-class Credentials:
-    """What a 401 or 407 is answered with; an empty realm fits every one."""
-
-    username: str
-    password: str
-    realm: str = ""
 
 
 @dataclass(slots=True)
@@ -92,7 +82,7 @@ class UacSession(Session):
         self.first_reply: float | None = None
         self.hop: Hop | None = None  # where the INVITE went that was last heard of
         self._local_cseq = 0
-        self._logins: dict[tuple[str, str], ClientSession] | None = None  # by header name and realm
+        self._logins: Logins | None = None  # from the first challenge on
         self._proof = ""  # the Authorization lines of the INVITE
         self._least_interval = 0  # s, that a 422 asked for
         self._invite: OutgoingRequest | None = None
@@ -128,7 +118,8 @@ class UacSession(Session):
             interval, least = (max(wish, self._least_interval) for wish in (policy.session_expires, policy.min_se))
             timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
         uri = invitation.request_uri
-        self._proof = headers = self._log_in("INVITE", uri, invitation.body) if self._logins else ""
+        logins = self._logins
+        self._proof = headers = logins.lines("INVITE", uri, invitation.body, endpoint.token) if logins else ""
         supported = "Supported: 100rel, timer\r\n" if invitation.reliable else "Supported: timer\r\n"
         content = SDP_TYPE if invitation.body else ""
         tail = f"{ALLOW_LINE}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
@@ -399,36 +390,19 @@ class UacSession(Session):
         credentials = self.invitation.credentials
         if credentials is None:
             return False
-        header, name = ("Authorization", "WWW-Authenticate")
-        if response.status == 407:
-            header, name = ("Proxy-Authorization", "Proxy-Authenticate")
-        challenge = choose(parse_challenges(response.lines(name)), credentials.realm)
-        if challenge is None:
+        logins = self._logins or Logins(credentials)
+        if not logins.take(response):
             return False
-        if self._logins is None:
-            self._logins = {}
-        before = self._logins.get((header, challenge.realm))
-        fresh = before is None or (challenge.stale and not before.challenge.stale)
-        if not fresh or len(self._logins) >= MAX_REALMS:
-            return False
-        login = ClientSession(challenge, credentials.username, credentials.password)
-        self._logins[(header, challenge.realm)] = login
+        self._logins = logins
         self._again(now)
         return True
 
-    def _log_in(self, method: str, uri: str, body: bytes) -> str:
-        """Authorization lines for one request, to everyone who has asked for them so far (§22.2, §22.3)."""
-        token = self.endpoint.token
-        logins = (self._logins or {}).items()
-        values = ((header, login.authorization(method, uri, token(), body)) for (header, _), login in logins)
-        return "".join(f"{header}: {value}\r\n" for header, value in values)
-
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
-        if not self._logins:
+        if self._logins is None:
             return ""
         if method == "ACK":
             return self._proof if cseq == self._local_cseq else ""  # §22.1: an ACK repeats what its INVITE said
-        return self._log_in(method, uri, body)
+        return self._logins.lines(method, uri, body, self.endpoint.token)
 
     def _again(self, now: float) -> None:
         """The same call, one CSeq higher (§8.1.3.5, §22.2), on the hop that answered."""

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.sip.credentials import Credentials
 from engine.sip.hop import Hop
 from engine.sip.message import Request
-from engine.sip.uac import Credentials, Invitation, UacSession
+from engine.sip.uac import Invitation, UacSession
 from tests.sip.raw_peer import ANSWER, LOGIN, OFFER, Dialler, Peer, dial, nothing_left
 from tests.sip.simulation import Network, Node
 
@@ -338,6 +339,17 @@ def test_without_fitting_credentials_a_challenge_is_a_refusal(world: World, cred
     _, owner = dial(world.node, credentials=credentials)
     world.peer.answer(world.invites[0], 401, f"WWW-Authenticate: {CHALLENGE}\r\n")
     assert owner.outcome == ("refused", 401)
+
+
+@pytest.mark.parametrize(
+    "challenge", ["Digest realm", 'realm="r", nonce="n"', 'Digest realm="r", realm="s", nonce="n"']
+)
+def test_a_malformed_challenge_is_a_refusal(world: World, challenge: str) -> None:
+    _, owner = dial(world.node, credentials=LOGIN)
+    world.peer.answer(world.invites[0], 401, f"WWW-Authenticate: {challenge}\r\n")
+    assert owner.outcome == ("refused", 401)
+    assert len(world.invites) == 1
+    assert nothing_left(world.node)
 
 
 def test_later_requests_log_in_too_22_1_22_3(world: World) -> None:
