@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
@@ -176,8 +177,10 @@ class Management:
         try:
             async with asyncio.timeout(_CHECK_WITHIN), self._storage.store.read() as connection:
                 await connection.execute(sa.select(1))
-        except (StoreError, SQLAlchemyError, OSError, TimeoutError) as error:
-            return reason(error) if isinstance(error, Exception) else "no answer"
+        except TimeoutError:
+            return f"no answer within {_CHECK_WITHIN:g} s"
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            return reason(error)
         return "ok"
 
     def _read_metrics(self) -> None:
@@ -205,7 +208,10 @@ class Management:
         )
 
     async def _metrics_text(self) -> bytes:
-        self._waiting_deliveries = await deliveries.waiting(self._storage.store)
+        # Whoever looks while the store is away has to see just that: the one number asked of it stays as it was.
+        with suppress(StoreError, SQLAlchemyError, OSError):
+            async with asyncio.timeout(_CHECK_WITHIN):
+                self._waiting_deliveries = await deliveries.waiting(self._storage.store)
         return self.metrics.text()
 
     # ---- news of our own

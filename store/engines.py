@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from store.turns import Turns
 
@@ -25,6 +25,11 @@ POSTGRES_HURRIED = 2
 """Connections that only those in a hurry write on: requests that take all others must not keep calls from the disk."""
 BUSY_TIMEOUT = 10.0  # s that a write of another process is waited for
 POOL_TIMEOUT = 10.0  # s that a request waits for a connection before it is told that the store is busy
+# PostgreSQL may be there and say nothing: stopped, or behind a network that has lost its way. TCP would notice that
+# after a quarter of an hour, and what waits for it (records of calls, signs of life) must not wait for so long.
+CONNECT_WITHIN = 5.0  # s for a new connection
+STATEMENT_WITHIN = 30.0  # s for a statement; those of migrations have no limit
+CLOSE_WITHIN = 2.0  # s for the rollback of what was left open; then the connection is dropped
 
 
 class StoreError(Exception):
@@ -49,9 +54,11 @@ class Engines:
         reader: AsyncEngine,
         anchor: sqlite3.Connection | None = None,
         hurried: AsyncEngine | None = None,
+        migrator: AsyncEngine | None = None,
     ) -> None:
         self._writer = writer
         self._reader = reader
+        self._migrator = migrator
         self._hurried = hurried or writer
         self._anchor = anchor
         self.dialect = writer.dialect.name
@@ -73,6 +80,10 @@ class Engines:
             return self._connection(self._hurried if hurry else self._writer)
         return self._in_turn(self._turns, hurry)
 
+    def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """As `write`, for statements that may take as long as they take."""
+        return self.write() if self._migrator is None else self._connection(self._migrator)
+
     @asynccontextmanager
     async def _in_turn(self, turns: Turns, hurry: bool) -> AsyncIterator[AsyncConnection]:
         try:
@@ -92,20 +103,31 @@ class Engines:
                 yield connection
             return
         try:
-            connection = await engine.connect()
-        except PoolTimeout:
-            raise StoreBusy(f"no connection to {self.shown_url} became free in {POOL_TIMEOUT:g} s") from None
+            async with asyncio.timeout(POOL_TIMEOUT if self.dialect == "postgresql" else None):
+                connection = await engine.connect()
+        except (PoolTimeout, TimeoutError):
+            problem = f"no connection to {self.shown_url} became free, or answered, in {POOL_TIMEOUT:g} s"
+            raise StoreBusy(problem) from None
         except (DBAPIError, OSError) as error:
             raise StoreError(f"{self.shown_url} cannot be reached: {reason(error)}") from error
         try:
             yield connection
+        except TimeoutError as error:  # the driver's: a limit of somebody else would arrive here as a cancellation
+            raise StoreError(f"{self.shown_url} did not answer within {STATEMENT_WITHIN:g} s") from error
         finally:
-            await connection.close()
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: AsyncConnection) -> None:
+        """A rollback waits for the end of the statement before it, which may never come: then the pool drops the
+        connection."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_WITHIN if self.dialect == "postgresql" else None):
+                await connection.close()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._writer.dispose()
-        for other in {self._reader, self._hurried} - {self._writer}:
+        for other in {self._reader, self._hurried, self._migrator} - {self._writer, None}:
             await other.dispose()
         if self._anchor is not None:
             self._anchor.close()
@@ -124,18 +146,22 @@ def open_engines(url: str) -> Engines:
     """The engines for a database URL. Raises StoreError for one that is none."""
     parsed = _parsed(url)
     if parsed.get_backend_name() == "postgresql":
+        address = parsed.set(drivername="postgresql+asyncpg")
+        limits = {"timeout": CONNECT_WITHIN, "command_timeout": STATEMENT_WITHIN}
         engine, hurried = (
             create_async_engine(
-                parsed.set(drivername="postgresql+asyncpg"),
+                address,
                 pool_size=connections,
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT,
                 pool_pre_ping=True,
                 json_serializer=_as_json,
+                connect_args=limits,
             )
             for connections in (POSTGRES_CONNECTIONS, POSTGRES_HURRIED)
         )
-        return Engines(parsed, engine, engine, hurried=hurried)
+        migrator = create_async_engine(address, poolclass=NullPool, connect_args={"timeout": CONNECT_WITHIN})
+        return Engines(parsed, engine, engine, hurried=hurried, migrator=migrator)
     asynchronous = parsed.set(drivername="sqlite+aiosqlite")
     if parsed.database in (None, "", ":memory:"):
         name = f"file:trunkline-{uuid4().hex}"
@@ -198,4 +224,6 @@ def _set_up_sqlite(engine: AsyncEngine, begin: str, *, durable: bool = True) -> 
 def reason(error: Exception) -> str:
     """A database's complaint in one line."""
     original = getattr(error, "orig", None) or error
+    if isinstance(original, TimeoutError) and not str(original):
+        return "it did not answer in time"
     return " ".join(str(original).split())[:300] or type(original).__name__

@@ -139,8 +139,12 @@ async def _fetched(dialect: str, connection: AsyncConnection, query: str) -> Asy
         if dialect == "postgresql":
             async with driver.transaction(readonly=True):
                 cursor = await driver.cursor(query)
-                while rows := await cursor.fetch(FETCHED):
-                    yield rows
+                try:
+                    while rows := await cursor.fetch(FETCHED):
+                        yield rows
+                except TimeoutError:
+                    driver.terminate()  # else the end of the transaction would wait for what never comes
+                    raise
             return
         async with driver.execute(query) as cursor:
             while rows := await cursor.fetchmany(FETCHED):

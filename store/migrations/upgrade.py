@@ -39,7 +39,7 @@ def upgrade_on(connection: sa.Connection, revision: str = "head") -> None:
 async def upgrade(engines: Engines, revision: str = "head") -> None:
     """Bring the database up to `revision`. Raises StoreError when it cannot be used or is of a later version."""
     try:
-        async with engines.write() as connection:
+        async with engines.migrate() as connection:
             if engines.dialect == "postgresql":
                 await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             await connection.run_sync(upgrade_on, revision)
