@@ -41,7 +41,7 @@ class Desk(World):
         self.roles = roles
         self.talking()
         self.t, self.x = (self.b, self.a) if roles[0] == "callee" else (self.a, self.b)
-        self.u = Phone(self.air, self.t.host, AGAIN, 5062)
+        self.u = self.phone(self.t.host, AGAIN, 5062)
         if roles[1] == "caller":
             self.y = self.c
             self.connect(self.u, FOREIGN, self.y)
@@ -263,6 +263,10 @@ def test_whoever_hangs_up_meanwhile_nothing_is_left(desk: Desk, gone: str, momen
     desk.wait(1)
     if gone in ("t", "u", "tu"):
         assert desk.joined()
+    elif gone == "y" and desk.t.told[-1] != "SIP/2.0 200 OK":  # x is where it was, whatever it had agreed on meanwhile
+        if desk.y.body in desk.x.moved_to:
+            assert desk.x.moved_to[-1] == desk.t.body
+        assert desk.connected(desk.t)
     for phone in (desk.x, desk.y, desk.t, desk.u):
         phone.request("BYE")
     assert desk.over()

@@ -122,6 +122,7 @@ class World:
             )
         ]
         directory.replace(numbers, [carrier], routes)
+        media = {"media": more.pop("media", "")}
         settings = RoutingSettings(trusted_networks=(trusted,), from_domain="engine.example")
         self.board = HealthBoard()
         self.carrier = carrier
@@ -133,7 +134,7 @@ class World:
             router=Router(directory, self.board, settings),
             directory=directory,
             routing=settings,
-            flows=read_library([{"name": name, "actions": actions} for name, actions in flows.items()]),
+            flows=read_library([{"name": name, "actions": actions} | media for name, actions in flows.items()]),
             log=self.log,
             clock=self.agent.now,
             wall=lambda: 1.7e9,
@@ -141,10 +142,13 @@ class World:
         self.env.calls.observers.append(self)  # type: ignore[arg-type]
         self.intake = Intake(directory, settings, self.env, self.log, {})
         self.env.transfers = Referrers(self.intake, policy)
-        self.a = Phone(self.air, CALLER, OFFER)
-        self.b = Phone(self.air, CALLEE, ANSWER)
-        self.c = Phone(self.air, TARGET, OF_TARGET)
-        self.d = Phone(self.air, THIRD, OF_THIRD)
+        self.a = self.phone(CALLER, OFFER)
+        self.b = self.phone(CALLEE, ANSWER)
+        self.c = self.phone(TARGET, OF_TARGET)
+        self.d = self.phone(THIRD, OF_THIRD)
+
+    def phone(self, host: str, body: bytes, port: int = 5060) -> Phone:
+        return Phone(self.air, host, body, port)
 
     # ---- CallObserver
 
