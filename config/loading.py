@@ -1,7 +1,7 @@
 """From a file and the environment to a checked configuration, or to everything that is wrong with them."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from config.document import Document
 from config.environment import Overrides, Secrets, environment_place, override
 from config.faults import ConfigurationError, Fault, FieldPath
+from config.nobody_there import nobody_there
 from config.resources import LISTS, Resources, read_resources
 from config.sentences import fields_at, sentence
 from config.settings import Settings
 from config.sounds import missing_sounds
 from engine.transport.listeners import ListenUrl
+from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueue
 from flows.model import Flow
 from routing.models import Number, Provider, Route
 from routing.settings import RoutingSettings
@@ -82,6 +84,21 @@ class Configuration:
         """Flows in the order of the file."""
         return self.resources.flows
 
+    @property
+    def agents(self) -> list[DeclaredAgent]:
+        """Agents in the order of the file."""
+        return self.resources.agents
+
+    @property
+    def queues(self) -> list[DeclaredQueue]:
+        """Queues in the order of the file."""
+        return self.resources.queues
+
+    @property
+    def conferences(self) -> list[DeclaredConference]:
+        """Conferences in the order of the file."""
+        return self.resources.conferences
+
 
 def load(
     path: Path, environ: Mapping[str, str] | None = None, python_flows: PythonFlows | None = None
@@ -99,8 +116,9 @@ def load(
     data = {key: value for key, value in document.data.items() if value is not None}
     overrides = override(data, environ, Settings, LISTS)
     secrets = Secrets()
-    # In a flow `${name}` is a variable of the call. What comes from an override is taken as it is.
-    for key in data.keys() - {"flows"}:
+    # In a flow, and in what a queue announces, `${name}` is a variable of the call. What comes from an override is
+    # taken as it is.
+    for key in data.keys() - {"flows", "queues"}:
         data[key] = secrets.expand(data[key], (key,), environ, overrides.names)
 
     faults = _Faults(document, data, overrides, secrets)
@@ -116,9 +134,9 @@ def load(
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     warnings = [faults.line(place, f"warning: {problem}") for place, problem in resources.warnings]
     configuration = Configuration(path, settings, resources, warnings, [])
-    without_effect = (*_out_of_reach(configuration), *_nobody_there(configuration))
+    without_effect = (*_out_of_reach(configuration), *nobody_there(resources))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
-    absent = missing_sounds(configuration.flows, settings.media, path.absolute().parent)
+    absent = missing_sounds(configuration.flows, configuration.queues, settings.media, path.absolute().parent)
     configuration.missing += [faults.line(place, problem) for place, problem in absent]
     return configuration
 
@@ -181,28 +199,6 @@ def _python_flow_names(
     except (ImportError, ValueError) as error:
         faults.add(("flows_module",), f"{error}; correct the module or its name")
     return ()
-
-
-def _nobody_there(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:
-    for index, flow in enumerate(configuration.flows):
-        actions = [(action.type, action.option) for action in flow.actions]
-        yield from _unknown_destinations(actions, ("flows", index, "actions"))
-
-
-def _unknown_destinations(
-    actions: Sequence[tuple[str, Mapping[str, Any]]], path: FieldPath
-) -> Iterator[tuple[FieldPath, str]]:
-    """The options are sound: the flow has been checked whole."""
-    later = "come in a later version; until then this destination is not found (404)"
-    for index, (kind, option) in enumerate(actions):
-        if kind not in ("connect", "call"):
-            continue
-        for place, destination in enumerate(option.get("destinations", ())):
-            if isinstance(destination, dict) and destination.get("type") in ("extension", "agent"):
-                where = (*path, index, "option", "destinations", place, "type")
-                yield where, f"{destination['type']}s {later}"
-        inner = [(action.get("type", ""), action.get("option") or {}) for action in option.get("actions", ())]
-        yield from _unknown_destinations(inner, (*path, index, "option", "actions"))
 
 
 def _out_of_reach(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:

@@ -1,4 +1,5 @@
-"""The resource lists of a configuration file: providers, routes, numbers and flows, which refer to each other by name.
+"""The resource lists of a configuration file: providers, routes, numbers, flows, and agents, queues and conferences,
+which refer to each other by name.
 
 What a resource may hold is said by `routing` and `flows`, and so is what makes a reference right; here their faults
 find the place in the file, and one mistake stays one fault.
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from config.faults import FieldPath
 from config.sentences import fields_at, sentence
+from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueue
 from flows.faults import FlowError, described
 from flows.model import Flow, read_flow
 from flows.validation import needs_a_call
@@ -20,12 +22,13 @@ from routing.declared import DeclaredNumber, DeclaredRoute, resolve
 from routing.identifiers import NIL, named_id
 from routing.models import Number, Provider, Route
 
-LISTS = ("providers", "routes", "numbers", "flows")
+LISTS = ("providers", "routes", "numbers", "flows", "agents", "queues", "conferences")
 
 Report = Callable[[FieldPath, str], None]
 """Takes the field and what is wrong with it."""
 
 M = TypeVar("M", bound=BaseModel)
+N = TypeVar("N", DeclaredAgent, DeclaredQueue, DeclaredConference)
 
 
 @dataclass(slots=True)
@@ -36,6 +39,9 @@ class Resources:
     routes: list[Route] = field(default_factory=list)
     numbers: list[Number] = field(default_factory=list)
     flows: list[Flow] = field(default_factory=list)
+    agents: list[DeclaredAgent] = field(default_factory=list)
+    queues: list[DeclaredQueue] = field(default_factory=list)
+    conferences: list[DeclaredConference] = field(default_factory=list)
     warnings: list[tuple[FieldPath, str]] = field(default_factory=list)
 
 
@@ -74,7 +80,36 @@ class _Reading:
             if number.status == "active" and not number.call_flow and number.call_flow_id == NIL:
                 problem = f"{number.number} has no call_flow and calls to it get 480; name one of the flows"
                 warnings.append((("numbers", index), problem))
-        return Resources(list(providers.values()), resolved.routes, resolved.numbers, flows, warnings)
+        agents, queues, conferences = self._rooms(flow_ids)
+        return Resources(
+            list(providers.values()), resolved.routes, resolved.numbers, flows, agents, queues, conferences, warnings
+        )
+
+    def _rooms(
+        self, flow_ids: Mapping[str, UUID]
+    ) -> tuple[list[DeclaredAgent], list[DeclaredQueue], list[DeclaredConference]]:
+        agents = self._named(DeclaredAgent, "agents")
+        # An agent with a fault of its own still has its name: queues that give it are right.
+        names = [entry.get("name") for entry in self._entries["agents"].values()]
+        ids = {name: named_id("agent", name) for name in names if isinstance(name, str)}
+        ids |= {agent.name: agent.id for agent in agents.values()}
+        owners = {agent.name: agent.customer_id for agent in agents.values()}
+        queues = self._named(DeclaredQueue, "queues")
+        for index, queue in queues.items():
+            for path, problem in queue.faults(ids, owners, flow_ids):
+                self._fault(("queues", index, *path), problem)
+        conferences = self._named(DeclaredConference, "conferences")
+        return list(agents.values()), list(queues.values()), list(conferences.values())
+
+    def _named(self, model: type[N], section: str) -> dict[int, N]:
+        """The sound ones, by their place in the list, each with a name of its own."""
+        first: dict[str, int] = {}
+        found = self._models(model, section)
+        for index, one in found.items():
+            if (earlier := first.setdefault(one.name, index)) != index:
+                problem = f"{one.name} is listed twice, first as entry {earlier + 1}; keep one"
+                self._fault((section, index, "name"), problem)
+        return found
 
     def _message_flows(
         self, numbers: Mapping[int, DeclaredNumber], ids: Mapping[str, UUID], flows: Collection[Flow]

@@ -11,11 +11,14 @@ from typing import Any
 from config.faults import FieldPath
 from config.settings import MediaSettings
 from flows.address import PLACEHOLDER
+from flows.declared_rooms import DeclaredQueue
 from flows.faults import printable
 from flows.model import Flow
 
 
-def missing_sounds(flows: Sequence[Flow], media: MediaSettings, beside: Path) -> Iterator[tuple[FieldPath, str]]:
+def missing_sounds(
+    flows: Sequence[Flow], queues: Sequence[DeclaredQueue], media: MediaSettings, beside: Path
+) -> Iterator[tuple[FieldPath, str]]:
     """The fields that name a file that cannot be played, and why. `beside` is the folder of the configuration file."""
     folder = beside / media.sounds
     for index, flow in enumerate(flows):
@@ -23,6 +26,9 @@ def missing_sounds(flows: Sequence[Flow], media: MediaSettings, beside: Path) ->
         for path, source in _sources(actions, ("flows", index, "actions")):
             if problem := _problem(folder, source, media.largest_sound):
                 yield path, problem
+    for index, queue in enumerate(queues):
+        if queue.music and (problem := _problem(folder, queue.music, media.largest_sound)):
+            yield ("queues", index, "music"), problem
 
 
 def _sources(actions: Sequence[tuple[str, Mapping[str, Any]]], path: FieldPath) -> Iterator[tuple[FieldPath, str]]:

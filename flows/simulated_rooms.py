@@ -14,16 +14,18 @@ from routing.identifiers import NIL, named_id
 
 
 class SimulatedQueues:
-    """`flows.queue_rows.Lines`: an agent answers, or nobody does, as the dialler is told that calls end."""
+    """`flows.queue_rows.Lines`: an agent answers, or nobody does, as the dialler is told that calls end. `known` are
+    the queues that are described somewhere; any other is one without settings."""
 
-    def __init__(self, leg: SimulatedLeg, dialler: SimulatedDialler) -> None:
+    def __init__(self, leg: SimulatedLeg, dialler: SimulatedDialler, known: Sequence[Queue] = ()) -> None:
+        self._known = {reference: queue for queue in known for reference in (queue.name, str(queue.id))}
         self._leg = leg
         self._dialler = dialler
         self.finder: QueueFinder = self
 
     def queue(self, reference: str, customer_id: UUID) -> Queue | None:
         """One of that name."""
-        return Queue(named_id("queue", reference), NIL, reference)
+        return self._known.get(reference) or Queue(named_id("queue", reference), NIL, reference)
 
     def agents(self, queue: Queue) -> Sequence[Agent]:
         """Nobody is rung."""
@@ -42,7 +44,7 @@ class SimulatedQueues:
         if self._dialler.ending == "answered":
             done = Attended("answered", RINGS, leg.talk, Agent(named_id("agent", "somebody"), NIL, "somebody"))
         else:
-            done = Attended("timeout", RINGS_OUT)
+            done = Attended("timeout", queue.wait_timeout or RINGS_OUT)
         tell(run, queue, done)
         await leg.pass_time(done.waited + done.duration)
         return done

@@ -157,6 +157,7 @@ async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any
 def check(config: ConfigFile = _DEFAULT_CONFIG) -> int:
     """Validate the configuration and every flow in it, and see that its sounds are there."""
     from config.loading import load
+    from config.resources import LISTS
     from service.node import python_flow_names
 
     try:
@@ -170,7 +171,9 @@ def check(config: ConfigFile = _DEFAULT_CONFIG) -> int:
         print(escape(line), file=sys.stderr)
     if configuration.missing:
         return FAILED
-    counts = ((getattr(configuration, kind), kind) for kind in ("providers", "routes", "numbers", "flows"))
+    always = ("providers", "routes", "numbers", "flows")
+    counts = [(getattr(configuration, kind), kind) for kind in always]
+    counts += [(found, kind) for kind in LISTS if kind not in always and (found := getattr(configuration, kind))]
     summary = ", ".join(f"{len(found)} {kind[:-1] if len(found) == 1 else kind}" for found, kind in counts)
     print(f"{config} is in order: {summary}")
     return DONE

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from config.faults import ConfigurationError, Fault
 from config.loading import load
 from config.settings import MediaSettings
 from flows.address import Address
+from flows.declared_rooms import DeclaredQueue
 from flows.environment import FlowEnvironment
 from flows.faults import FlowError
 from flows.interpreter import run
@@ -43,6 +44,7 @@ from service.flow_stand_ins import stand_in
 from service.flow_texted import texted
 from service.flow_view import FlowView
 from service.orders import FlowOrder
+from service.queue_directory import queue_of
 from service.sounds import sound_library
 
 DONE, FAILED = 0, 1
@@ -69,6 +71,7 @@ class _Source:
     routing: RoutingSettings
     transports: list[str]
     media: MediaSettings
+    queues: Sequence[DeclaredQueue] = ()
 
 
 async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
@@ -106,7 +109,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
             resolve_host=_somewhere,
             sounds=SimulatedSounds(sounds),
             recordings=recordings,
-            queues=SimulatedQueues(leg, dialler),
+            queues=SimulatedQueues(leg, dialler, [queue_of(queue.row()) for queue in source.queues]),
             conferences=SimulatedConferences(leg),
             watch=view,
         )
@@ -188,6 +191,7 @@ def read_source(path: Path) -> _Source:
         configuration.routing_settings(),
         configuration.transports,
         configuration.settings.media,
+        configuration.queues,
     )
 
 

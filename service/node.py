@@ -53,7 +53,8 @@ class Node:
     """The parts of a running engine. `start` opens the store and the listeners; `close` ends everything that `start`
     began.
 
-    Without an API, `store: ":memory:"` means that there is no store: the directory is what the file says.
+    Without an API, `store: ":memory:"` means that there is no store: the directory is what the file says. Agents,
+    queues and conferences live in a store, for which the memory is enough.
 
     Attributes:
         storage: The store and its change feed; None without one, and before `start`.
@@ -65,7 +66,7 @@ class Node:
         self.configuration = configuration
         self.log = structlog.get_logger()
         settings = configuration.settings
-        self.stored = settings.store != ":memory:" or bool(settings.api.listen)
+        self.stored = settings.store != ":memory:" or bool(settings.api.listen) or _declares_rooms(configuration)
         self.storage: Storage | None = None
         self.management: Management | None = None
         self.draining = False
@@ -192,6 +193,8 @@ class Node:
             await asyncio.to_thread(self._fill, configuration)
         else:
             await self.storage.reload(configuration, await asyncio.to_thread(python_flows, configuration))
+            if self.management is not None:
+                await self.management.rooms.directory.settled()
         self.configuration = configuration
         self.router.settings = routing
         self.env.routing = routing
@@ -208,11 +211,14 @@ class Node:
         names: list[tuple[str, str, Any, Any]]
         names = [("sip", name, old.sip, new.sip) for name in type(new.sip).model_fields if name not in RELOADED_SIP]
         names += [("", name, old, new) for name in type(new).model_fields if name not in RELOADED | {"sip"}]
-        return [
+        found = [
             f"{f'{section}.' if section else ''}{name} has changed: it takes a restart"
             for section, name, before, after in names
             if getattr(before, name) != getattr(after, name)
         ]
+        if self.storage is None and _declares_rooms(configuration):
+            found.append("there are agents, queues or conferences now, the first ones: they take a restart")
+        return found
 
     def _fill(self, configuration: Configuration) -> None:
         # What may fail comes first: a broken configuration changes nothing.
@@ -229,6 +235,10 @@ class Node:
         else:
             routing.from_domain = bracketed(_shown_host(ListenUrl.parse(sip.listen[0]).host))
         return routing
+
+
+def _declares_rooms(configuration: Configuration) -> bool:
+    return bool(configuration.agents or configuration.queues or configuration.conferences)
 
 
 def _node_name(configuration: Configuration) -> str:

@@ -220,7 +220,8 @@ def _ids(values: Iterable[Any]) -> list[UUID]:
     return [value if isinstance(value, UUID) else UUID(value) for value in values]
 
 
-def _queue(row: Row) -> Queue:
+def queue_of(row: Row) -> Queue:
+    """A row of `tables.queues` as flows have it."""
     return Queue(
         row["id"],
         row["customer_id"],
@@ -259,4 +260,4 @@ def _conference(row: Row) -> Conference:
     )
 
 
-_MADE: Final[Mapping[str, Callable[[Row], Any]]] = {"queue": _queue, "agent": _agent, "conference": _conference}
+_MADE: Final[Mapping[str, Callable[[Row], Any]]] = {"queue": queue_of, "agent": _agent, "conference": _conference}

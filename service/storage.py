@@ -147,6 +147,9 @@ def declarations(configuration: Configuration) -> Declarations:
         configuration.routes,
         configuration.numbers,
         flows,
+        [agent.row() for agent in configuration.agents],
+        [queue.row() for queue in configuration.queues],
+        [conference.row() for conference in configuration.conferences],
     )
 
 

@@ -18,6 +18,7 @@ from routing.identifiers import route_id
 from routing.models import Number, Provider, Route
 from store import tables
 from store.content import Row, number_row, provider_row, route_row
+from store.engines import StoreError
 from store.feed import EVERYTHING
 from store.store import Store, Transaction
 
@@ -33,13 +34,17 @@ Key = Hashable
 
 @dataclass(slots=True)
 class Declarations:
-    """One file's resources. `flows` are rows: id, customer_id, name, detail, actions, on_complete_flow_id and media."""
+    """One file's resources. `flows` are rows: id, customer_id, name, detail, actions, on_complete_flow_id and media; so
+    are agents, queues and conferences, with all columns that the file decides."""
 
     source: str
     providers: Sequence[Provider] = ()
     routes: Sequence[Route] = ()
     numbers: Sequence[Number] = ()
     flows: Sequence[Row] = ()
+    agents: Sequence[Row] = ()
+    queues: Sequence[Row] = ()
+    conferences: Sequence[Row] = ()
 
 
 @dataclass(slots=True)
@@ -59,7 +64,8 @@ class Merge:
 
 @dataclass(slots=True, frozen=True)
 class _Kind:
-    """How rows of a table are told apart: `key` of a row, and the column that is asked for to find them."""
+    """How rows of a table are told apart: `key` of a row, and the column that is asked for to find them. `refused`: why
+    a row of the API cannot become the file's, "" where it can."""
 
     kind: str
     table: sa.Table
@@ -67,6 +73,9 @@ class _Kind:
     column: str
     kept: frozenset[str] = frozenset()
     """Columns that stay as they are where the file says nothing (None)."""
+    initial: frozenset[str] = frozenset()
+    """Columns that the file decides for a new row alone."""
+    refused: Callable[[Row, Row], str] = lambda _old, _new: ""
     same: Callable[[str, Any, Any], bool] = lambda _name, old, new: bool(old == new)
 
 
@@ -95,6 +104,28 @@ _ROUTES = _Kind(
     lambda row: (row["customer_id"], row["target"], row["provider_id"], row["priority"]),
     "provider_id",
 )
+
+
+def _somebody_elses(old: Row, new: Row) -> str:
+    """An agent may log in: nobody comes into a file, and with it into the platform, who may do more than take calls."""
+    if old["customer_id"] != new["customer_id"]:
+        return f"the agent {new['name']!r} cannot be declared: another customer has a user of that name; choose another"
+    if old["permission"] != "customer_agent":
+        what = f"that user exists, and may do more than an agent ({old['permission']})"
+        return f"the agent {new['name']!r} cannot be declared: {what}; choose another name"
+    return ""
+
+
+_AGENTS = _Kind(
+    "agent",
+    tables.agents,
+    lambda row: row["username"],
+    "username",
+    initial=frozenset({"password_hash", "permission", "status"}),
+    refused=_somebody_elses,
+)
+_QUEUES = _Kind("queue", tables.queues, lambda row: (row["customer_id"], row["name"]), "name")
+_CONFERENCES = _Kind("conference", tables.conferences, lambda row: (row["customer_id"], row["name"]), "name")
 _NUMBERS = _Kind("number", tables.numbers, lambda row: row["number"], "number", frozenset({"tm_purchase"}))
 
 
@@ -111,6 +142,10 @@ async def merge(store: Store, declared: Declarations) -> Merge:
         provider_ids = await merging.merge(_PROVIDERS, [provider_row(provider) for provider in declared.providers])
         await merging.merge(_ROUTES, [_with_provider(route_row(route), provider_ids) for route in declared.routes])
         await merging.merge(_NUMBERS, await _numbers(declared.numbers, flow_ids, provider_ids))
+        agent_ids = await merging.merge(_AGENTS, [dict(row) for row in declared.agents])
+        replaced = flow_ids | agent_ids
+        await merging.merge(_QUEUES, [_renamed(row, replaced) if replaced else dict(row) for row in declared.queues])
+        await merging.merge(_CONFERENCES, [dict(row) for row in declared.conferences])
         if len(transaction.changes) > MANY:
             transaction.changes[:] = [EVERYTHING]
     return done
@@ -211,6 +246,10 @@ class _Merging:
         for name in kind.kept:
             if row[name] is None:
                 row[name] = old[name]
+        if old["tm_delete"] is None:
+            if not old["declared_in"] and (problem := kind.refused(old, row)):
+                raise StoreError(problem)
+            row = {name: value for name, value in row.items() if name not in kind.initial}
         if old["tm_delete"] is None and all(kind.same(name, old[name], value) for name, value in row.items()):
             return
         if old["tm_delete"] is None and old["declared_in"] not in ("", self._source):
@@ -259,8 +298,13 @@ class _Merging:
             self._done.added[kind.kind] += len(rows)
 
     async def _update(self, kind: _Kind, rows: Sequence[dict[str, Any]]) -> None:
-        if not rows:
-            return
+        # Those that come back have more columns than those that are there.
+        for columns in dict.fromkeys(tuple(row) for row in rows):
+            await self._update_alike(kind, [row for row in rows if tuple(row) == columns])
+        if rows:
+            self._done.changed[kind.kind] += len(rows)
+
+    async def _update_alike(self, kind: _Kind, rows: Sequence[dict[str, Any]]) -> None:
         names = [name for name in rows[0] if name != "id"]
         values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in names}
         statement = (
@@ -272,7 +316,6 @@ class _Merging:
             made = [{f"new_{name}": row[name] for name in names} | {"old_id": row["id"]} for row in some]
             await self._transaction.execute(statement, made)
             self._changed(kind, some)
-        self._done.changed[kind.kind] += len(rows)
 
     async def _delete(self, kind: _Kind, rows: Sequence[Row]) -> None:
         now, table = self._transaction.now, kind.table

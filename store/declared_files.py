@@ -18,6 +18,9 @@ _KINDS: Final = {
     "route": tables.routes,
     "number": tables.numbers,
     "flow": tables.flows,
+    "agent": tables.agents,
+    "queue": tables.queues,
+    "conference": tables.conferences,
 }
 
 

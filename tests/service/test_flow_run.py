@@ -342,6 +342,20 @@ def test_what_completes_a_flow_is_shown(tmp_path: Path, capsys: pytest.CaptureFi
     assert code == 0
 
 
+def test_a_queue_of_the_file_overflows_as_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(
+        "queues: [{name: sales, wait_timeout: 45000, overflow_flow: night}]\n"
+        "flows:\n"
+        "  - {name: office, actions: [{type: queue_join, option: {queue_id: sales}}]}\n"
+        "  - {name: night, actions: [{type: beep}]}\n"
+    )
+    code, lines = ran(path, capsys, "--flow", "office", "--connect", "noanswer")
+    assert code == 0
+    assert any("timeout after 45 s" in line for line in lines) or any("-> flow night" in line for line in lines)
+    assert any(re.match(r" +45.0 s +1 +beep", line) for line in lines), lines
+
+
 def test_what_completes_a_flow_knows_the_recording_that_the_hangup_has_ended(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

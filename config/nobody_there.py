@@ -1,0 +1,54 @@
+"""What flows of a file name and the file does not have: legal, as the API may make it, and worth a note."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from config.faults import FieldPath
+from config.resources import Resources
+from flows.address import PLACEHOLDER
+from flows.faults import printable
+
+Actions = Sequence[tuple[str, Mapping[str, Any]]]
+"""The type and the options of each action. The options are sound: the flow has been checked whole."""
+
+
+def nobody_there(resources: Resources) -> Iterator[tuple[FieldPath, str]]:
+    """The fields that lead nowhere as far as the file goes, and what becomes of that."""
+    agents = {reference for agent in resources.agents for reference in (agent.name, str(agent.id))}
+    joined = {
+        "queue_id": {reference for queue in resources.queues for reference in (queue.name, str(queue.id))},
+        "conference_id": {reference for room in resources.conferences for reference in (room.name, str(room.id))},
+    }
+    for index, flow in enumerate(resources.flows):
+        actions = [(action.type, action.option) for action in flow.actions]
+        yield from _unknown(actions, ("flows", index, "actions"), agents, joined)
+
+
+def _unknown(
+    actions: Actions, path: FieldPath, agents: Collection[str], joined: Mapping[str, Collection[str]]
+) -> Iterator[tuple[FieldPath, str]]:
+    for index, (kind, option) in enumerate(actions):
+        if kind in ("connect", "call"):
+            for place, destination in enumerate(option.get("destinations", ())):
+                if problem := _unreachable(destination, agents):
+                    yield (*path, index, "option", "destinations", place, "type"), problem
+        for field, known in joined.items():
+            name = option.get(field, "")
+            # Without any in the file all of them are the API's.
+            if kind == field.replace("_id", "_join") and known and name not in known and PLACEHOLDER not in name:
+                what = f"there is no {field.removesuffix('_id')} '{printable(name)}' in this file"
+                yield (*path, index, "option", field), f"{what}; unless the API makes it, this action fails"
+        inner = [(action.get("type", ""), action.get("option") or {}) for action in option.get("actions", ())]
+        yield from _unknown(inner, (*path, index, "option", "actions"), agents, joined)
+
+
+def _unreachable(destination: Any, agents: Collection[str]) -> str:
+    if not isinstance(destination, dict):
+        return ""
+    target = destination.get("target", "")
+    if destination.get("type") == "extension":
+        return "extensions come in a later version; until then this destination is not found (404)"
+    if destination.get("type") == "agent" and target not in agents and PLACEHOLDER not in target:
+        what = f"there is no agent '{printable(target)}' in this file"
+        return f"{what}; unless the API makes it, this destination is not found (404)"
+    return ""
