@@ -1,7 +1,7 @@
 """Mistakes in calls: both sides of an INVITE, re-INVITE and UPDATE, session timers, and the bridge of two legs."""
 
 SESSION, UAS, UAC = "engine/sip/session.py", "engine/sip/uas.py", "engine/sip/uac.py"
-LEG = "engine/sip/leg.py"
+LEG, CREDENTIALS = "engine/sip/leg.py", "engine/sip/credentials.py"
 DIALOG, TIMER, BRIDGE = "engine/sip/dialog.py", "engine/sip/session_timer.py", "engine/bridge.py"
 T_SESSION, T_UAS, T_UAC = "tests/sip/test_session.py", "tests/sip/test_uas.py", "tests/sip/test_uac.py"
 T_TIMER, T_BRIDGE = "tests/sip/test_session_timer.py", "tests/engine/test_bridge.py"
@@ -41,7 +41,7 @@ MUTANTS = [
     (UAC, '        if request.transaction.state == "proceeding":', "        if True:", T_UAC),
     (UAC, "            if response.branch != request.transaction.key:", "            if False:", T_UAC),
     (UAC, "        if last is not None and rseq != last + 1:", "        if False:", T_UAC),
-    (UAC, "before is None or (challenge.stale and not before.challenge.stale)", "before is None", T_UAC),
+    (CREDENTIALS, "before is None or (challenge.stale and not before.challenge.stale)", "before is None", T_UAC),
     (UAC, "        if request is not None and request.transaction is None:", "        if False:", T_UAC),
     # re-INVITE, UPDATE and glare
     (
