@@ -181,7 +181,7 @@ class Management:
             return f"no answer within {_CHECK_WITHIN:g} s"
         except (StoreError, SQLAlchemyError, OSError) as error:
             return reason(error)
-        return "ok"
+        return f"cannot be written: {problem}" if (problem := self._storage.life.problem) else "ok"
 
     def _read_metrics(self) -> None:
         node, feed, journal = self._node, self._storage.feed, self.journal
@@ -227,4 +227,4 @@ class Management:
             async with self._storage.store.write() as transaction:
                 transaction.event("provider_healthy" if healthy else "provider_unhealthy", NIL, data)
         except (StoreError, SQLAlchemyError, OSError) as error:
-            self._node.log.error("event not stored", provider=provider.name, error=str(error)[:300])
+            self._node.log.error("event not stored", provider=provider.name, error=reason(error))

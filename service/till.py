@@ -10,7 +10,7 @@ from typing import Protocol
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from flows.contracts import Log
-from store.engines import StoreError
+from store.engines import StoreError, reason
 from store.reservations import Order, Posted, post
 from store.store import Store
 
@@ -172,7 +172,7 @@ class Till:
         if not self.failing:
             self._log.error(
                 "the store does not take reservations; calls go on for what they have paid, no paid call begins",
-                error=f"{type(error).__name__}: {error}",
+                error=f"{type(error).__name__}: {reason(error)}",
                 waiting=len(batch) + len(self._queue),
             )
         self.failing = True
@@ -187,7 +187,7 @@ class Till:
             self._log.error(
                 "the store refuses an order about a reservation",
                 order=str(order),
-                error=f"{type(error).__name__}: {error}",
+                error=f"{type(error).__name__}: {reason(error)}",
             )
             customer.dropped(order)
             return 1

@@ -17,7 +17,7 @@ from flows.run import ActionError
 from flows.webhook import exchange
 from store import deliveries
 from store.deliveries import Due
-from store.engines import StoreError
+from store.engines import StoreError, reason
 from store.events import EventBell, event_document
 from store.store import Store
 
@@ -74,7 +74,7 @@ class WebhookSender:
                 failing = False
             except (StoreError, SQLAlchemyError, OSError) as error:
                 if not failing:
-                    self._log.error("webhooks wait for the store", error=str(error)[:300])
+                    self._log.error("webhooks wait for the store", error=reason(error))
                 failing, more, started = True, 0, 0
             if not more and not started:
                 await self._until_woken(ring)

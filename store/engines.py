@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
+from store.database_file import DatabaseFile
 from store.turns import Turns
 
 READERS = 4
@@ -24,6 +25,7 @@ POSTGRES_CONNECTIONS = 10
 POSTGRES_HURRIED = 2
 """Connections that only those in a hurry write on: requests that take all others must not keep calls from the disk."""
 BUSY_TIMEOUT = 10.0  # s that a write of another process is waited for
+LARGEST_LOG = 64 * 2**20  # bytes that SQLite's write-ahead log keeps of the disk once it is written back
 POOL_TIMEOUT = 10.0  # s that a request waits for a connection before it is told that the store is busy
 # PostgreSQL may be there and say nothing: stopped, or behind a network that has lost its way. TCP would notice that
 # after a quarter of an hour, and what waits for it (records of calls, signs of life) must not wait for so long.
@@ -68,6 +70,8 @@ class Engines:
         self.url = url
         self._one_at_a_time = asyncio.Lock() if self.in_memory else None
         self._turns = Turns() if writer is not reader else None
+        on_disk = self.dialect == "sqlite" and not self.in_memory
+        self._file = DatabaseFile(url.database or "") if on_disk else None
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection to read from."""
@@ -102,6 +106,8 @@ class Engines:
             async with self._one_at_a_time, engine.connect() as connection:
                 yield connection
             return
+        if self._file is not None and (problem := self._file.problem()):
+            raise StoreError(problem)
         try:
             async with asyncio.timeout(POOL_TIMEOUT if self.dialect == "postgresql" else None):
                 connection = await engine.connect()
@@ -214,6 +220,8 @@ def _set_up_sqlite(engine: AsyncEngine, begin: str, *, durable: bool = True) -> 
             cursor.execute("PRAGMA journal_mode = WAL")
             # FULL: a commit is on the disk when it returns, so that a power cut loses nothing that was acknowledged.
             cursor.execute("PRAGMA synchronous = FULL")
+            # What a long reader (a backup) makes it grow to is given back to the disk.
+            cursor.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG}")
         cursor.close()
 
     @sa.event.listens_for(engine.sync_engine, "begin")

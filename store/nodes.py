@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from store import rows
-from store.engines import StoreError
+from store.engines import StoreError, reason
 from store.rows import Executor
 from store.store import Store
 from store.tables import nodes
@@ -44,6 +44,8 @@ class NodeLife:
     Attributes:
         id: New at every start.
         name: The same at every start.
+        problem: Why the last sign of life could not be written; "" where it could. It is the one write that comes
+            whatever the calls do: a disk that is full, or a database that can only be read, shows here.
     """
 
     def __init__(self, store: Store, name: str, *, every: float = HEARTBEAT) -> None:
@@ -52,6 +54,7 @@ class NodeLife:
         self._task: asyncio.Task[None] | None = None
         self.id: UUID = uuid4()
         self.name = name
+        self.problem = ""
 
     async def start(self, *, given: bool = False) -> None:
         """Make the row, and begin to give signs of life. Raises StoreError, or SQLAlchemy's DBAPIError.
@@ -111,9 +114,13 @@ class NodeLife:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._every)
-            # A store that is away makes itself heard elsewhere, and loudly.
-            with suppress(StoreError, SQLAlchemyError, OSError):
+            try:
                 await self._seen()
+            except (StoreError, SQLAlchemyError, OSError) as error:
+                # A store that is away makes itself heard elsewhere, and loudly.
+                self.problem = reason(error)
+            else:
+                self.problem = ""
 
     async def _seen(self, **more: str) -> None:
         async with self._store.write() as transaction:

@@ -1,5 +1,6 @@
 """Two engines with one name on one store: the second finds the first alive, and an earlier run dead."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -73,3 +74,24 @@ async def test_an_earlier_run_that_is_over_is_not_waited_for(store: Store, ended
     second = NodeLife(store, "sip1", every=1e6)  # a wait would be for a week
     await second.start(given=True)
     await second.close()
+
+
+async def test_a_store_that_takes_no_sign_of_life_is_told_of_until_it_does(store: Store) -> None:
+    async def told(bad: bool) -> None:
+        async with asyncio.timeout(8):
+            while bool(life.problem) is not bad:  # noqa: ASYNC110 - it has no event of its own
+                await asyncio.sleep(0.001)
+
+    async def rename(old: str, new: str) -> None:
+        async with store.write() as transaction:
+            await transaction.execute(sa.text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    life = NodeLife(store, "sip1", every=OFTEN)
+    await life.start()
+    assert life.problem == ""
+    await rename("nodes", "elsewhere")
+    await told(True)
+    assert "nodes" in life.problem and "SELECT" not in life.problem and "UPDATE" not in life.problem
+    await rename("elsewhere", "nodes")
+    await told(False)
+    await life.close()
