@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from api.auth import Caller, Permission, Who, guarded
-from api.errors import ApiError, not_found
+from api.errors import fault_in, not_found
 from api.fields import Body, Detail, Name, Times, Timestamp, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
@@ -74,7 +74,7 @@ async def create_accesskey(services: Use, caller: Who, body: AccessKeyCreate) ->
     permission = body.permission or caller.permission
     if not caller.may(permission):
         problem = f"a key cannot have more than its maker, which is {caller.permission}; ask for that or less"
-        raise ApiError("PERMISSION_DENIED", problem)
+        raise fault_in("permission", "PERMISSION_DENIED", problem)
     _refuse_past(body.tm_expire, services.store.clock())
     key = make_key()
     row = await ACCESSKEYS.create(
@@ -126,4 +126,6 @@ def _refuse_others(caller: Caller, row: Row) -> None:
 
 def _refuse_past(expire: datetime | None, now: datetime) -> None:
     if expire is not None and expire <= now:
-        raise ApiError("INVALID_REQUEST_PARAMETER", "tm_expire: is in the past; write a time to come, or leave it out")
+        raise fault_in(
+            "tm_expire", "INVALID_REQUEST_PARAMETER", "is in the past; write a time to come, or leave it out"
+        )

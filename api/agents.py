@@ -110,7 +110,7 @@ async def create_agent(services: Use, caller: Who, body: AgentCreate) -> Any:
             transaction.changed("agent", row["id"])
     except IntegrityError:
         problem = f"there is an agent with the user name {body.username!r} already; choose another"
-        raise ApiError("NAME_ALREADY_EXISTS", problem) from None
+        raise fault_in("username", "NAME_ALREADY_EXISTS", problem) from None
     return row
 
 

@@ -12,9 +12,10 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from api import idempotency
-from api.errors import ApiError, error_responses
+from api.errors import ApiError, error_responses, fault_in
 from api.services import Services, Use
 from api.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
+from flows.faults import printable
 from store.tables import accesskeys, agents, customers
 
 Permission = Literal["project_super_admin", "customer_admin", "customer_manager", "customer_agent"]
@@ -59,7 +60,9 @@ class Caller:
             return self.customer_id
         if self.is_super:
             return asked
-        raise ApiError("PERMISSION_DENIED", "customer_id: only a super admin creates for other customers; leave it out")
+        raise fault_in(
+            "customer_id", "PERMISSION_DENIED", "only a super admin creates for other customers; leave it out"
+        )
 
 
 _bearer = HTTPBearer(
@@ -101,7 +104,7 @@ async def recognise(request: Request, services: Services, shown: str) -> Caller:
     except ApiError as error:
         wait = services.limits.address(address, services.clock()) if error.reason == "INVALID_CREDENTIALS" else 0.0
         if wait:
-            problem = "too many wrong credentials from this address"
+            problem = "too many wrong credentials from this address; wait as long as Retry-After says"
             raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait) from None
         raise
     request.state.caller = caller
@@ -188,7 +191,11 @@ class _Guard:
     async def __call__(self, request: Request, services: Use, caller: Who) -> None:
         wait = services.allow(caller.customer_id, caller.request_rate)
         if wait:
-            raise ApiError("RATE_LIMIT_EXCEEDED", "too many requests of this customer", retry_after=wait)
+            raise ApiError(
+                "RATE_LIMIT_EXCEEDED",
+                "too many requests of this customer; wait as long as Retry-After says",
+                retry_after=wait,
+            )
         if not caller.may(self.permission):
             problem = f"this takes the permission {self.permission}, and these credentials have {caller.permission}"
             raise ApiError("PERMISSION_DENIED", problem)
@@ -220,11 +227,11 @@ def refuse_unknown_parameters(request: Request) -> None:
         known = _KNOWN[route.endpoint] = frozenset(_query_names(route.dependant)) | {"token", "accesskey"}
     for name, value in request.query_params.multi_items():
         if "\x00" in value:  # PostgreSQL would fail at it
-            raise ApiError("INVALID_REQUEST_PARAMETER", f"{name[:64]!r} holds a NUL character; remove it")
+            raise fault_in(printable(name), "INVALID_REQUEST_PARAMETER", "holds a NUL character; remove it")
         if name not in known:
             choices = ", ".join(sorted(known - {"token", "accesskey"})) or "none"
-            problem = f"the parameter {name[:64]!r} is not known here; there are: {choices}"
-            raise ApiError("INVALID_REQUEST_PARAMETER", problem)
+            problem = f"is no parameter that is known here; there are: {choices}"
+            raise fault_in(printable(name), "INVALID_REQUEST_PARAMETER", problem)
 
 
 def _query_names(dependant: Dependant) -> Iterator[str]:

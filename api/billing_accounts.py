@@ -88,14 +88,14 @@ async def create_billing_account(services: Use, caller: Who, body: BillingAccoun
     try:
         async with services.store.write() as transaction:
             if not await customers.hold(transaction, body.customer_id):
-                missing = not_found("customer", body.customer_id)
-                raise fault_in("customer_id", missing.reason, str(missing))
+                problem = f"there is no customer {body.customer_id}; list the customers to find its id"
+                raise fault_in("customer_id", "CUSTOMER_NOT_FOUND", problem)
             row = await billing.open_account(transaction, body.customer_id, body.tier, body.name, body.detail)
             transaction.changed("customer", body.customer_id)
             return row
     except IntegrityError:
         problem = f"customer {body.customer_id} has an account already; change that one"
-        raise ApiError("BILLING_ACCOUNT_ALREADY_EXISTS", problem, status="ALREADY_EXISTS") from None
+        raise fault_in("customer_id", "BILLING_ACCOUNT_ALREADY_EXISTS", problem) from None
 
 
 @router.get("/billing_accounts/{account_id}", response_model=BillingAccount, **guarded("customer_manager"))
@@ -108,7 +108,7 @@ async def get_billing_account(services: Use, caller: Who, account_id: UUID) -> A
 async def update_billing_account(services: Use, caller: Who, account_id: UUID, body: BillingAccountUpdate) -> Any:
     """Change what an account is called, and as a super admin its tier."""
     if "tier" in body.model_fields_set and not caller.is_super:
-        raise ApiError("PERMISSION_DENIED", "tier: only a super admin changes it; leave it out")
+        raise fault_in("tier", "PERMISSION_DENIED", "only a super admin changes it; leave it out")
     values = given(body, _CLEARED) | {"tm_update": billing.no_earlier(services.store.clock())}
     return await ACCOUNTS.update(services, caller, account_id, values)
 

@@ -132,9 +132,12 @@ def _check(services: Services, owner: UUID, actions: list[dict[str, Any]], any_f
 
 def refused(error: OrderError) -> ApiError:
     """An order that the engine refuses, as the API says it."""
-    if error.reason.endswith("_NOT_FOUND"):
-        return ApiError(error.reason, str(error), status="INVALID_ARGUMENT")
-    return ApiError(error.reason, str(error), retry_after=1 if error.reason == "RATE_LIMIT_EXCEEDED" else 0)
+    if error.reason == "RATE_LIMIT_EXCEEDED":
+        return ApiError(error.reason, str(error), retry_after=1)
+    return fault_in(_NAMED_IN.get(error.reason, ""), error.reason, str(error))
+
+
+_NAMED_IN = {"FLOW_NOT_FOUND": "flow_id", "PROVIDER_NOT_FOUND": "provider_id"}
 
 
 async def keep(services: Services, made: Made, order: CallOrder) -> None:

@@ -40,7 +40,7 @@ async def require_dialled(services: Services, text: str, field: str) -> Dialled:
     try:
         await fetch_numbers(env, missing_numbers(env, text))
     except NumberUnavailable as error:
-        raise ApiError("SERVICE_UNAVAILABLE", f"{field}: cannot be looked up: {error}", retry_after=1) from None
+        raise fault_in(field, "SERVICE_UNAVAILABLE", f"cannot be looked up: {error}", retry_after=1) from None
     asked = dialled(text, services.routing, env.directory.numbers)
     if asked.kind != "number":
         raise fault_in(field, "INVALID_NUMBER", f"{text} is no number; write it like +15551234567")
@@ -93,8 +93,8 @@ async def require_source(
         query = query.where(columns.type == "normal")
     if source.type != "tel" or not number or (await executor.execute(query)).first() is None:
         kind = "number" if virtual else "normal number"
-        problem = f"source: {source.target} is no active {kind} of this customer; list the numbers for one that is"
-        raise ApiError("SOURCE_NOT_ALLOWED", problem)
+        problem = f"{source.target} is no active {kind} of this customer; list the numbers for one that is"
+        raise fault_in("source", "SOURCE_NOT_ALLOWED", problem)
 
 
 async def _rate(services: Services, terms: CustomerTerms, party: Party, index: int) -> int:
@@ -106,10 +106,10 @@ async def _rate(services: Services, terms: CustomerTerms, party: Party, index: i
     if not isinstance(verdict, DialOut):
         return 0
     if why := barred(terms, verdict.target):
-        raise ApiError(_REFUSALS[why], f"{field}: {barred_sentence(terms, verdict.target)}")
+        raise fault_in(field, _REFUSALS[why], barred_sentence(terms, verdict.target))
     rate = first_rate(directory, verdict.target, terms.key)
     if rate is None:
-        raise ApiError("NO_ROUTE_AVAILABLE", f"{field}: no route leads to {verdict.target}; ask the platform for one")
+        raise fault_in(field, "NO_ROUTE_AVAILABLE", f"no route leads to {verdict.target}; ask the platform for one")
     return rate
 
 

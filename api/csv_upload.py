@@ -19,6 +19,7 @@ from api.fields import ALL_TEXT, refuse_declared
 from api.offers import InventoryCreate, offer_of
 from api.services import Services
 from api.shapes import checked
+from flows.faults import printable
 from routing.errors import RoutingError
 from routing.identifiers import NIL
 from routing.lifecycle import check_offerable
@@ -196,24 +197,26 @@ def _decoded(body: bytes) -> str:
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
         problem = f"line {line} is not UTF-8; save the file with that encoding. Nothing was taken"
-        raise ApiError("INVALID_REQUEST_PARAMETER", problem) from None
+        raise fault_in("", "INVALID_REQUEST_PARAMETER", problem) from None
 
 
 def _header(reader: Iterator[list[str]]) -> list[str]:
     try:
         names = [name.strip().lower() for name in next(reader, [])]
     except csv.Error as error:
-        raise ApiError("INVALID_REQUEST_PARAMETER", f"the first line is no CSV ({error})") from None
+        problem = f"the first line is no CSV ({error}); write the names of the columns, with commas between them"
+        raise fault_in("", "INVALID_REQUEST_PARAMETER", problem) from None
     columns = [_COLUMNS.get(name, "") for name in names]
     known = ", ".join(_COLUMNS)
     if "number" not in columns:
         problem = f"the first line must name the columns, number among them; there are: {known}"
-        raise ApiError("MISSING_REQUEST_PARAMETER", problem)
+        raise fault_in("number", "MISSING_REQUEST_PARAMETER", problem)
     if "" in columns:
-        problem = f"the column {names[columns.index('')][:64]!r} is not known here; there are: {known}"
-        raise ApiError("INVALID_REQUEST_PARAMETER", problem)
+        problem = f"is not known here as a column; there are: {known}"
+        raise fault_in(printable(names[columns.index("")]), "INVALID_REQUEST_PARAMETER", problem)
     if len(set(columns)) < len(columns):
-        raise ApiError("INVALID_REQUEST_PARAMETER", "the first line names a column twice; keep one")
+        twice = next(name for name in columns if columns.count(name) > 1)
+        raise fault_in(twice, "INVALID_REQUEST_PARAMETER", "stands twice in the first line; keep one")
     return columns
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from api import patterns
 from api.auth import Caller, Who, guarded
 from api.countries import Country
-from api.errors import ApiError, not_found
+from api.errors import ApiError, fault_in, not_found
 from api.fields import NIL, Body, Detail, Name, Times, given
 from api.listing import Listing, Pages
 from api.services import Use
@@ -109,8 +109,8 @@ async def update_customer(services: Use, caller: Who, customer_id: UUID, body: C
     """Change a customer. A suspended one has no API from the next request on and makes no new calls to the outside;
     those that are up and cost something end within a minute."""
     if not caller.is_super and (more := sorted(body.model_fields_set - _ONES_OWN)):
-        problem = f"{', '.join(more)}: only a super admin changes this; change {', '.join(sorted(_ONES_OWN))}"
-        raise ApiError("PERMISSION_DENIED", problem)
+        problem = f"only a super admin changes this; change {', '.join(sorted(_ONES_OWN))}"
+        raise fault_in(more[0], "PERMISSION_DENIED", problem)
     values = given(body, _CLEARED)
     if values.get("suspended") and customer_id == caller.customer_id:
         raise ApiError("CUSTOMER_IN_USE", "nobody suspends the customer that they belong to; it would end this login")
@@ -129,7 +129,9 @@ async def delete_customer(services: Use, caller: Who, customer_id: UUID) -> Any:
     """Delete a customer that has no numbers and no calls any more. Its agents, their access keys and its webhooks go
     with it; its billing account stays until it is deleted, too."""
     if customer_id == caller.customer_id:
-        raise ApiError("CUSTOMER_IN_USE", "nobody deletes the customer that they belong to")
+        raise ApiError(
+            "CUSTOMER_IN_USE", "nobody deletes the customer that they belong to; let a super admin of another one do it"
+        )
     async with services.store.write() as transaction:
         if not await customers.hold(transaction, customer_id):
             raise not_found("customer", customer_id)

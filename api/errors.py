@@ -188,15 +188,25 @@ def status_of(reason: str) -> Status:
 
 def not_found(resource: str, identifier: object) -> ApiError:
     """There is none with this id, or it is another customer's. `resource` is its word, such as "provider"."""
-    words = resource.upper().replace(" ", "_")
-    return ApiError(f"{words}_NOT_FOUND", f"there is no {resource} {identifier}; list them to find its id")
+    problem = f"there is no {spoken(resource)} {identifier}; list them to find its id"
+    return ApiError(f"{resource.upper()}_NOT_FOUND", problem)
 
 
-def fault_in(field: str, reason: str, problem: str) -> ApiError:
-    """A field of the body is wrong in a way that its type does not tell: 400, also for what the body names and there
-    is not (`…_NOT_FOUND`)."""
+def spoken(resource: str) -> str:
+    """A resource's word as sentences have it: "billing account" for "billing_account"."""
+    return _SPOKEN.get(resource, resource.replace("_", " "))
+
+
+_SPOKEN: Mapping[str, str] = {"accesskey": "access key", "opt_out": "opt-out"}
+
+
+def fault_in(field: str, reason: str, problem: str, *, retry_after: float = 0.0) -> ApiError:
+    """A field of the body, a parameter or a header is wrong in a way that its type does not tell, or not allowed; ""
+    for the body as a whole. What a body names and there is not (`…_NOT_FOUND`) is 400."""
+    status: Status | None = "INVALID_ARGUMENT" if reason.endswith("_NOT_FOUND") else None
     violation = Violation(field=field, reason=reason, message=problem)
-    return ApiError(reason, f"{field}: {problem}", status="INVALID_ARGUMENT", details=[violation])
+    message = f"{field}: {problem}" if field else problem
+    return ApiError(reason, message, status=status, retry_after=retry_after, details=[violation])
 
 
 def error_responses(*http: int) -> dict[int | str, dict[str, Any]]:
@@ -283,8 +293,8 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
 
     @app.exception_handler(TokenError)
     async def _token(request: Request, error: TokenError) -> Response:
-        problem = f"{error}; leave page_token out to begin at the newest"
-        return respond(request, ApiError("INVALID_REQUEST_PARAMETER", problem, details=[_violation_of_token(error)]))
+        problem = f"{error}; leave it out to begin at the newest"
+        return respond(request, fault_in("page_token", "INVALID_REQUEST_PARAMETER", problem))
 
     @app.exception_handler(StoreError)
     @app.exception_handler(DBAPIError)
@@ -292,10 +302,6 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
         structlog.get_logger().error("the store failed a request", request_id=request_id_of(request), error=str(error))
         problem = "the store cannot be reached; nothing was changed, try again in a moment"
         return respond(request, ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1))
-
-
-def _violation_of_token(error: TokenError) -> Violation:
-    return Violation(field="page_token", reason="INVALID_REQUEST_PARAMETER", message=str(error))
 
 
 def invalid(errors: Sequence[Any]) -> ApiError:

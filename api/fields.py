@@ -24,7 +24,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from api import patterns
-from api.errors import ApiError
+from api.errors import ApiError, spoken
 from routing.identifiers import NIL
 from routing.models import Text
 from store.times import api_time
@@ -196,7 +196,7 @@ def given(body: BaseModel, cleared: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_declared(row: Mapping[str, Any], resource: str) -> None:
     """What a configuration file owns is changed there. Raises ApiError DECLARED_IN_FILE."""
     if row.get("declared_in"):
-        problem = f"this {resource} is declared in {row['declared_in']}; change it there and reload"
+        problem = f"this {spoken(resource)} is declared in {row['declared_in']}; change it there and reload"
         raise ApiError("DECLARED_IN_FILE", problem)
 
 

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ApiError
+from api.errors import fault_in
 from api.services import Services
 from store.engines import StoreError
 from store.store import Store
@@ -96,8 +96,8 @@ async def claim(request: Request, services: Services, customer_id: UUID, agent_i
     if not given or request.method != "POST":
         return
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
-        problem = f"{HEADER}: must be given once, as 1 to 255 printable ASCII characters; a UUID does well"
-        raise ApiError("INVALID_REQUEST_PARAMETER", problem)
+        problem = "must be given once, as 1 to 255 printable ASCII characters; a UUID does well"
+        raise fault_in(HEADER, "INVALID_REQUEST_PARAMETER", problem)
     key, asked = given[0], await _hash(request, agent_id)
     store, columns = services.store, idempotency.c
     insert = (postgresql if store.dialect == "postgresql" else sqlite).insert
@@ -122,17 +122,17 @@ async def claim(request: Request, services: Services, customer_id: UUID, agent_i
         row = (await transaction.execute(sa.select(idempotency).where(this))).mappings().one_or_none()
     if row is not None and row["request_hash"] != asked:
         problem = "this key was used for another request; use a new key for each"
-        raise ApiError("IDEMPOTENCY_KEY_REUSED", f"{HEADER}: {problem}")
+        raise fault_in(HEADER, "IDEMPOTENCY_KEY_REUSED", problem)
     # None: the first request failed between the two statements. Its client may send it again at once.
     if row is None or not row["status"]:
         problem = "the first request with this key is still being worked on; ask again in a second"
-        raise ApiError("IDEMPOTENCY_KEY_IN_USE", f"{HEADER}: {problem}", retry_after=1)
+        raise fault_in(HEADER, "IDEMPOTENCY_KEY_IN_USE", problem, retry_after=1)
     if row["body"] == _UNKNOWN_BODY:
         problem = (
             f"this was carried out ({row['status']}), and its answer is not kept, as it held a secret or was very "
             "long; list what there is, delete what is of no use without the answer, and ask with a new key"
         )
-        raise ApiError("IDEMPOTENCY_KEY_REUSED", f"{HEADER}: {problem}")
+        raise fault_in(HEADER, "IDEMPOTENCY_KEY_REUSED", problem)
     raise Replay(row["status"], row["body"])
 
 

@@ -45,8 +45,12 @@ async def log_in(services: Use, request: Request, body: Login) -> Token:
     if not await password_fits(body.password, row["password_hash"] if row else None) or row is None:
         wait = services.limits.address(address, services.clock())
         if wait:
-            raise ApiError("RATE_LIMIT_EXCEEDED", "too many wrong passwords from this address", retry_after=wait)
-        raise ApiError("INVALID_CREDENTIALS", "the user name or the password is wrong")
+            problem = "too many wrong passwords from this address; wait as long as Retry-After says"
+            raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait)
+        raise ApiError(
+            "INVALID_CREDENTIALS",
+            "the user name or the password is wrong; correct it, or have an admin set another password",
+        )
     # Not before the password is known to be right: nobody else learns that there is such a user.
     refuse_suspended(row["suspended"])
     token = services.tokens.make(row["id"], row["password_hash"], services.store.clock())

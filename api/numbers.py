@@ -215,7 +215,7 @@ async def _acquire(transaction: Transaction, owner: UUID, number: str, body: Num
     row = await numbers.make(transaction, made)
     if row is None:
         problem = f"{number} exists here already; choose another number"
-        raise ApiError("NUMBER_ALREADY_EXISTS", problem)
+        raise fault_in("number", "NUMBER_ALREADY_EXISTS", problem)
     return row
 
 
@@ -236,8 +236,8 @@ def _refuse_special(caller: Caller, number: str, body: NumberCreate) -> None:
         return
     if not caller.is_super:
         # Calls to a number of ours stay here: whoever could claim any number would get other people's calls.
-        problem = f"origin: only a super admin brings in {body.origin} numbers; ask the platform to do it"
-        raise ApiError("PERMISSION_DENIED", problem)
+        problem = f"only a super admin brings in {body.origin} numbers; ask the platform to do it"
+        raise fault_in("origin", "PERMISSION_DENIED", problem)
     if is_virtual(number):
         problem = "virtual numbers exist only here and are neither ported nor hosted; leave origin out"
         raise fault_in("origin", "INVALID_REQUEST_PARAMETER", problem)
@@ -247,7 +247,7 @@ def _refuse_provider(caller: Caller, number: str, body: NumberCreate | NumberUpd
     if body.provider_id in (None, NIL):
         return
     if not caller.is_super:
-        raise ApiError("PERMISSION_DENIED", "provider_id: only a super admin sets the provider; leave it out")
+        raise fault_in("provider_id", "PERMISSION_DENIED", "only a super admin sets it; leave it out")
     if is_virtual(number):
         problem = "a virtual number arrives on no provider; leave provider_id out"
         raise fault_in("provider_id", "INVALID_REQUEST_PARAMETER", problem)

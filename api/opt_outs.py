@@ -14,7 +14,7 @@ from api.services import Use
 from store import tables
 
 router = APIRouter(tags=["messages"])
-OPT_OUTS = Resource(tables.opt_outs, "opt out")
+OPT_OUTS = Resource(tables.opt_outs, "opt_out")
 
 
 class OptOut(Times):

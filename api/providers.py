@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query
 
 from api.auth import Who, guarded
-from api.errors import ApiError, not_found
+from api.errors import ApiError, fault_in
 from api.fields import Body, Times, Timestamp, given, refuse_declared
 from api.listing import Listing, Pages
 from api.resource import Resource
@@ -125,15 +125,15 @@ async def delete_provider(services: Use, caller: Who, provider_id: UUID) -> Any:
 
 
 def _name_taken(name: str) -> ApiError:
-    return ApiError("NAME_ALREADY_EXISTS", f"there is a provider named {name!r} already; choose another name")
+    return fault_in("name", "NAME_ALREADY_EXISTS", f"there is a provider named {name!r} already; choose another name")
 
 
 async def require_provider(transaction: Transaction, provider_id: UUID) -> None:
     """For bodies that name a provider; it cannot be deleted until the transaction ends. Raises ApiError
     PROVIDER_NOT_FOUND as a fault of the body (400)."""
     if await rows.one(transaction, tables.providers, provider_id, hold="shared") is None:
-        missing = not_found("provider", provider_id)
-        raise ApiError(missing.reason, str(missing), status="INVALID_ARGUMENT")
+        problem = f"there is no provider {provider_id}; list the providers to find its id"
+        raise fault_in("provider_id", "PROVIDER_NOT_FOUND", problem)
 
 
 __all__ = ["ProviderAnswer", "require_provider", "router"]

@@ -112,7 +112,8 @@ class Requests:
         free = request.scope["path"] == _ALIVE or _shows_credentials(request)
         wait = 0.0 if free else self.admit(request.client.host if request.client else "")
         if wait:
-            return ApiError("RATE_LIMIT_EXCEEDED", "too many requests from this address", retry_after=wait)
+            problem = "too many requests from this address; wait as long as Retry-After says"
+            return ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait)
         taken = self.methods.refused(request.method, request.scope["path"])
         if taken:
             return error_of(405, headers={"Allow": ", ".join(taken)})

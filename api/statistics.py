@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.auth import Who, guarded
-from api.errors import ApiError
+from api.errors import fault_in
 from api.fields import Timestamp
 from api.moments import Moment
 from api.providers import PROVIDERS
@@ -71,5 +71,5 @@ async def get_statistics(
     until = until or services.store.clock()
     since = since or until - min(WINDOW, until - until.min.replace(tzinfo=until.tzinfo))
     if since >= until:
-        raise ApiError("INVALID_REQUEST_PARAMETER", "since: is not before until; write an earlier time")
+        raise fault_in("since", "INVALID_REQUEST_PARAMETER", "is not before until; write an earlier time")
     return asdict(await provider_statistics(services.store, provider_id, since, until))

@@ -50,7 +50,7 @@ class Cursor(NamedTuple):
             moment, identifier = struct.unpack(">q16s", base64.b64decode(token, altchars=b"-_", validate=True))
             return cls(_EPOCH + moment * _MICROSECOND, UUID(bytes=identifier))
         except (binascii.Error, struct.error, OverflowError, ValueError):
-            raise TokenError("the page token is none that this list has given out") from None
+            raise TokenError("is none that this list has given out") from None
 
 
 @dataclass(slots=True, frozen=True)

@@ -58,6 +58,8 @@ class Client:
             assert set(document) == {"error"}
             assert {"status", "reason", "message", "request_id"} <= set(document["error"])
             assert document["error"]["request_id"] == answer.headers["x-request-id"]
+            if document["error"]["status"] == "INVALID_ARGUMENT" and document["error"]["reason"] != "INVALID_JSON_BODY":
+                assert document["error"]["details"], f"{method} {path}: {document}"
             return document["error"]
         return document
 

@@ -41,7 +41,9 @@ async def test_a_wrong_login_is_told_the_same_whatever_is_wrong(api: Api, userna
     await _agent(api, await api.client())
     error = await api.nobody.post("/v1.0/auth/login", {"username": username, "password": password}, 401)
     assert (error["status"], error["reason"]) == ("UNAUTHENTICATED", "INVALID_CREDENTIALS")
-    assert error["message"] == "the user name or the password is wrong"
+    assert (
+        error["message"] == "the user name or the password is wrong; correct it, or have an admin set another password"
+    )
 
 
 async def test_a_token_ends_after_seven_days_and_with_its_password(api: Api) -> None:

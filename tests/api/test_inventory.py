@@ -285,7 +285,7 @@ async def test_a_file_that_goes_wrong_midway_keeps_what_came_before(api: Api) ->
     [
         (b"", "must name the columns"),
         (b"city\nBelmont\n", "must name the columns"),
-        (b"number,colour\n+14155552671,red\n", "'colour' is not known"),
+        (b"number,colour\n+14155552671,red\n", "colour: is not known"),
         (b"number,type,kind\n+14155552671,local,local\n", "twice"),
         (b"number\n+14155552671\n\xff\n", "line 3 is not UTF-8"),
         (b'number,"ci"ty\n', "is no CSV"),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -91,3 +92,49 @@ def looked_at(field: FieldInfo) -> Iterator[str]:
     for rule in field.metadata:
         if found := getattr(rule, "pattern", None):
             yield found
+
+
+async def test_a_resource_is_called_what_people_call_it(api: Api) -> None:
+    nobodys = UUID(int=7)
+    for path, words in (("billing_accounts", "billing account"), ("accesskeys", "access key"), ("opt_outs", "opt-out")):
+        method = "DELETE" if path == "opt_outs" else "GET"
+        error = await api.root.ask(method, f"/v1.0/{path}/{nobodys}", 404)
+        assert error["message"] == f"there is no {words} {nobodys}; list them to find its id"
+
+
+async def test_what_is_not_allowed_in_a_field_names_the_field(api: Api) -> None:
+    admin = await api.client()
+    nobodys = str(UUID(int=7))
+    provider = await api.root.post("/v1.0/providers", {"name": "primary", "hostname": "192.0.2.1"})
+    await api.root.post("/v1.0/agents", {"username": "ann", "password": "correct horse"})
+    account = (await admin.get("/v1.0/billing_accounts"))["result"][0]["id"]
+    source = {
+        "source": {"type": "tel", "target": "+15550000000"},
+        "destinations": [{"type": "tel", "target": "+15550000001"}],
+    }
+    for client, method, path, body, field in (
+        (admin, "POST", "queues", {"customer_id": nobodys}, "customer_id"),
+        (admin, "POST", "accesskeys", {"permission": "project_super_admin"}, "permission"),
+        (admin, "POST", "numbers", {"number": "+15551234567", "origin": "ported"}, "origin"),
+        (admin, "PUT", f"billing_accounts/{account}", {"tier": "unlimited"}, "tier"),
+        (admin, "PUT", f"customers/{admin.customer_id}", {"suspended": True}, "suspended"),
+        (admin, "POST", "calls", source, "source"),
+        (api.root, "POST", "providers", {"name": "primary", "hostname": "192.0.2.2"}, "name"),
+        (api.root, "POST", "agents", {"username": "ann", "password": "correct horse"}, "username"),
+        (api.root, "POST", "routes", {"provider_id": nobodys}, "provider_id"),
+        (api.root, "POST", "billing_accounts", {"customer_id": nobodys}, "customer_id"),
+        (api.root, "POST", "accesskeys", {"tm_expire": "2020-01-01T00:00:00Z"}, "tm_expire"),
+        (
+            api.root,
+            "GET",
+            f"providers/{provider['id']}/statistics?since=2020-01-02T00:00:00Z&until=2020-01-01T00:00:00Z",
+            None,
+            "since",
+        ),
+        (api.root, "GET", "flows?nam=x", None, "nam"),
+        (api.root, "GET", "flows?name=%00", None, "name"),
+    ):
+        error = await client.ask(method, f"/v1.0/{path}", json=body)
+        (fault,) = error["details"]
+        assert (fault["field"], fault["reason"]) == (field, error["reason"]), path
+        assert error["message"] == f"{field}: {fault['message']}"
