@@ -30,7 +30,7 @@ class Recording(Times):
     customer_id: UUID
     call_id: UUID
     status: Literal["recording", "ended", "failed"]
-    ended_by: Literal["", "stop", "duration", "silence", "key", "hangup", "error"]
+    ended_by: Literal["", "stop", "duration", "silence", "key", "hangup", "crash", "error"]
     format: Literal["wav"]
     filename: str
     channels: int

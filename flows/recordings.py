@@ -32,7 +32,7 @@ class Recording:
     """One recording. `filename` is relative to the folder of recordings, `duration` milliseconds, `size` bytes.
 
     `status` is recording, ended, or failed where there is no file; `ended_by` is stop, duration, silence, key, hangup
-    or error.
+    or error; in the store also crash.
     """
 
     id: UUID

@@ -4,17 +4,19 @@ import asyncio
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.sound.wav import PART, repair
 from flows.contracts import Log
 from flows.recordings import Recording
 from routing.identifiers import NIL
 from store.engines import StoreError, reason
-from store.recordings import save
+from store.recordings import cut_off, mended, save
 from store.rows import Row
 from store.store import Store
 
@@ -90,34 +92,69 @@ def recording_row(recording: Recording, node_id: UUID) -> Row:
 
 
 @dataclass(slots=True)
-class Swept:
-    """Files that were deleted."""
+class Mended:
+    """Recordings that a killed process has cut off: `kept`, and `empty` ones, which are deleted."""
 
-    old: int = 0
-    abandoned: int = 0
+    kept: int = 0
+    empty: int = 0
 
 
-def sweep(folder: Path, keep: float, now: float) -> Swept:
+async def mend(store: Store, node_id: UUID, name: str, folder: Path, now: float) -> Mended:
+    """Makes whole what killed processes have left in `folder`, and writes that down. `node_id` lives, and earlier runs
+    of `name` do not; other nodes may use the folder, too. What nobody knows, or a node that lives has, is left
+    alone for ABANDONED seconds. Raises StoreError, or SQLAlchemy's errors."""
+    done = Mended()
+    left = await asyncio.to_thread(_parts, folder)
+    if not left:
+        return done
+    lost = {row["filename"]: row for row in await cut_off(store, node_id, name, list(left))}
+    for filename, written in left.items():
+        row = lost.get(filename)
+        if row is None and now - written <= ABANDONED:
+            continue
+        try:
+            whole = await asyncio.to_thread(repair, folder / filename)
+        except OSError:
+            continue  # somebody else has done it, or the next time will
+        if whole is None:
+            done.empty += 1
+            continue
+        done.kept += 1
+        if row is not None:
+            size, seconds = whole
+            values = {"duration": round(seconds * 1000), "size": size, "tm_end": datetime.fromtimestamp(written, UTC)}
+            await mended(store, row["id"], values)
+    return done
+
+
+def _parts(folder: Path) -> dict[str, float]:
+    """Recordings that are not whole, below the folder, and when they were written last."""
+    found = {}
+    for file in _files(folder):
+        match = _FILE.fullmatch(file.name)
+        if match is not None and match["part"]:
+            with suppress(OSError):
+                found[f"{file.parent.name}/{file.name.removesuffix(PART)}"] = file.lstat().st_mtime
+    return found
+
+
+def sweep(folder: Path, keep: float, now: float) -> int:
     """Deletes the recordings in `folder` that were written `keep` seconds before `now` (Unix time; 0: none of them),
-    and what killed processes left half written. For a thread.
+    and returns how many they were. For a thread.
 
     Other nodes may use the folder too, and anything else may be in it: only what has a recording's name in a
     customer's folder is looked at. What cannot be deleted is left for the next time.
     """
-    done = Swept()
+    deleted = 0
     for file in _files(folder):
         match = _FILE.fullmatch(file.name)
-        if match is None:
+        if match is None or match["part"]:
             continue
         with suppress(OSError):
-            age = now - file.lstat().st_mtime
-            if match["part"] and age > ABANDONED:
+            if 0 < keep < now - file.lstat().st_mtime:
                 file.unlink()
-                done.abandoned += 1
-            elif not match["part"] and 0 < keep < age:
-                file.unlink()
-                done.old += 1
-    return done
+                deleted += 1
+    return deleted
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
 from flows.contracts import Log
-from service.recordings import sweep
+from service.recordings import mend, sweep
 from store import messages
 from store.engines import StoreError, reason
 from store.nodes import NodeLife
@@ -41,6 +41,8 @@ class Upkeep:
     async def recover(self, *, starting: bool = False) -> None:
         """Close what nodes that are gone left open: those that give no sign of life and, `starting`, earlier runs of
         this one. Raises StoreError, or SQLAlchemy's errors."""
+        if starting:
+            await self._mend()
         found = await recover(self._store, self._life.id, self._life.name if starting else "")
         if unsure := await messages.close_lost(self._store, self._life.id, self._life.name if starting else ""):
             self._log.warning("messages that were being sent are told as failed", messages=unsure)
@@ -59,19 +61,27 @@ class Upkeep:
         """Delete what is older than the settings say. Raises StoreError, or SQLAlchemy's errors."""
         keep = self._retention
         await self.sweep()
+        await self._mend()
         done = await prune(self._store, calls_for=keep.calls, events_for=keep.events, recordings_for=keep.recordings)
         if done:
             self._log.info("old rows are deleted", **asdict(done))
 
     async def sweep(self) -> None:
-        """Delete files of recordings that are older than the settings say, and what was left half written."""
+        """Delete files of recordings that are older than the settings say."""
         if self._recordings is None:
             return
-        done = await asyncio.to_thread(sweep, self._recordings, self._retention.recordings, time.time())
-        if done.old:
-            self._log.info("old recordings are deleted", files=done.old)
-        if done.abandoned:
-            self._log.warning("recordings that a killed process left half written are deleted", files=done.abandoned)
+        deleted = await asyncio.to_thread(sweep, self._recordings, self._retention.recordings, time.time())
+        if deleted:
+            self._log.info("old recordings are deleted", files=deleted)
+
+    async def _mend(self) -> None:
+        """Make whole what killed processes have left half written."""
+        if self._recordings is None:
+            return
+        # Before its calls are closed: what it recorded is known by its node alone.
+        done = await mend(self._store, self._life.id, self._life.name, self._recordings, time.time())
+        if done.kept or done.empty:
+            self._log.warning("recordings that a killed process has cut off", kept=done.kept, empty=done.empty)
 
     def start(self) -> None:
         """Begin to do both now and then."""

@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from store.bulk import BulkWrite
+from store.nodes import living
 from store.rows import Row
 from store.store import Store, Transaction
 from store.tables import calls, recordings
@@ -15,6 +16,8 @@ from store.times import api_time
 
 GRACE: Final = timedelta(seconds=60)
 """That a recording may take to end after its call."""
+AT_ONCE: Final = 500
+"""Files that are asked for in one query."""
 _ROWS = BulkWrite(recordings, upsert=True)
 
 
@@ -49,6 +52,33 @@ async def save(transaction: Transaction, rows: Sequence[Row]) -> None:
 def _tell(transaction: Transaction, row: Mapping[str, Any]) -> None:
     kind = "recording_started" if row["status"] == "recording" else "recording_finished"
     transaction.event(kind, row["customer_id"], recording_document(row))
+
+
+async def cut_off(store: Store, node_id: UUID, name: str, filenames: Sequence[str]) -> list[Row]:
+    """Those of these files that a process which is gone has not ended. `node_id`, `name`: as `store.nodes.living` takes
+    them."""
+    alive = await living(store, node_id, name)
+    found: list[Row] = []
+    async with store.read() as connection:
+        for start in range(0, len(filenames), AT_ONCE):
+            query = sa.select(recordings).where(
+                recordings.c.filename.in_(filenames[start : start + AT_ONCE]),
+                recordings.c.status != "ended",
+                recordings.c.node_id.not_in(alive),
+                recordings.c.tm_delete.is_(None),
+            )
+            found += [dict(row) for row in (await connection.execute(query)).mappings()]
+    return found
+
+
+async def mended(store: Store, recording_id: UUID, values: Mapping[str, Any]) -> None:
+    """Its file is there, up to where the process was killed: `values` are its duration, size and end."""
+    async with store.write() as transaction:
+        changed = {**values, "status": "ended", "ended_by": "crash", "tm_update": transaction.now}
+        where = recordings.c.id == recording_id, recordings.c.status != "ended"
+        statement = sa.update(recordings).where(*where).values(changed).returning(*recordings.c)
+        for row in (await transaction.execute(statement)).mappings():
+            _tell(transaction, dict(row))
 
 
 async def close_lost(store: Store, node_id: UUID) -> int:

@@ -195,7 +195,7 @@ class Recorder:
         assert self._loop is not None
         data = b"".join(self._pending)
         self._pending.clear()
-        self._follow(self._loop.run_in_executor(_threads(), self._file.append, data))
+        self._follow(self._loop.run_in_executor(_threads(), self._file.append, data, self.rate))
 
     def _follow(self, writing: "asyncio.Future[None]") -> None:
         """The thread is at work: nothing else is given to it until that is done, so that chunks stay in order."""

@@ -1,4 +1,8 @@
-"""A WAV file while it is written: under another name until it is whole. For a thread, one call at a time."""
+"""A WAV file while it is written: under another name until it is whole. For a thread, one call at a time.
+
+One that a killed process has left can be made whole: its header tells the form from the first sound on, and its length
+the rest.
+"""
 
 import contextlib
 import os
@@ -16,7 +20,7 @@ _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 class WavFile:
     """16-bit PCM."""
 
-    __slots__ = ("_file", "_part", "_path", "_why", "_width")
+    __slots__ = ("_begun", "_file", "_part", "_path", "_why", "_width")
 
     def __init__(self, path: Path, channels: int) -> None:
         """Nothing is opened yet. `path` is in a folder that is there; an older file of that name is replaced."""
@@ -24,6 +28,7 @@ class WavFile:
         self._part = path.with_name(path.name + PART)
         self._width = 2 * channels
         self._file: FileIO | None = None
+        self._begun = False
         self._why = "the file was not opened"
 
     def open(self) -> None:
@@ -35,9 +40,14 @@ class WavFile:
             raise
         _write_all(self._file, bytes(_HEADER.size))
 
-    def append(self, data: bytes) -> None:
-        """Adds samples, those of all channels beside each other. Raises OSError, a full disk's for one."""
+    def append(self, data: bytes, rate: int) -> None:
+        """Adds samples, those of all channels beside each other; `rate` is that of `finish`. Raises OSError, a full
+        disk's for one."""
         assert self._file is not None
+        if not self._begun:
+            self._file.seek(0)
+            _write_all(self._file, _header(self._width, rate, 0))
+            self._begun = True
         _write_all(self._file, data)
 
     def finish(self, rest: bytes, rate: int) -> tuple[int, float, str]:
@@ -59,14 +69,46 @@ class WavFile:
                 size = samples * self._width
                 file.truncate(_HEADER.size + size)
                 file.seek(0)
-                form = (16, 1, self._width // 2, rate, rate * self._width, self._width, 16)
-                _write_all(file, _HEADER.pack(b"RIFF", 36 + size, b"WAVE", b"fmt ", *form, b"data", size))
+                _write_all(file, _header(self._width, rate, size))
             self._part.replace(self._path)
         except OSError:
             with contextlib.suppress(OSError):
                 self._part.unlink()
             raise
         return _HEADER.size + size, samples / rate, error
+
+
+def repair(path: Path) -> tuple[int, float] | None:
+    """Makes the file `path` of what a killed process has left of it: its octets, and its seconds. None, and nothing is
+    there any more, where nothing had been written yet. Raises OSError."""
+    part = path.with_name(path.name + PART)
+    with part.open("r+b") as file:
+        status = os.fstat(file.fileno())
+        width, rate = _form(file.read(_HEADER.size))
+        size = (status.st_size - _HEADER.size) // width * width if width else 0
+        if size > 0:
+            file.truncate(_HEADER.size + size)
+            file.seek(0)
+            file.write(_header(width, rate, size))
+    if size <= 0:
+        part.unlink()
+        return None
+    os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))  # how old it is counts from its last sound
+    part.replace(path)
+    return _HEADER.size + size, size / width / rate
+
+
+def _header(width: int, rate: int, size: int) -> bytes:
+    form = (16, 1, width // 2, rate, rate * width, width, 16)
+    return _HEADER.pack(b"RIFF", 36 + size, b"WAVE", b"fmt ", *form, b"data", size)
+
+
+def _form(header: bytes) -> tuple[int, int]:
+    """Octets of a sample of all channels, and the rate; zeros where this is no header of ours."""
+    if len(header) < _HEADER.size:
+        return 0, 0
+    width, rate = _HEADER.unpack(header)[9], _HEADER.unpack(header)[7]
+    return (width, rate) if width and rate and header[:4] == b"RIFF" else (0, 0)
 
 
 def _write_all(file: FileIO, data: bytes) -> None:

@@ -1,5 +1,6 @@
 """The list of recordings in the store: begun, ended, with a store that does not write, after the end of a process."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from engine.sound.wav import WavFile
 from flows.recordings import Recording
-from service.recordings import RecordingList
+from service.recordings import ABANDONED, Mended, RecordingList, mend
 from store import rows, tables
+from store.nodes import NodeLife
 from store.recordings import close_lost
 from store.store import Store
 
@@ -100,4 +103,50 @@ async def test_what_a_dead_process_left_open_has_failed(store_url: str) -> None:
         expected[made.id] = status
     assert await close_lost(store, NODE) == 1
     assert {row["id"]: row["status"] for row in await kept(store)} == expected
+    await store.close()
+
+
+NAME = "2026-11-21-{}-1.wav"
+
+
+async def test_what_killed_processes_have_cut_off_is_kept_and_listed(store_url: str, tmp_path: Path) -> None:
+    store = await Store.open(store_url)
+    log = structlog.get_logger()
+    dead, elsewhere, ours = NodeLife(store, "sip1"), NodeLife(store, "sip2"), NodeLife(store, "sip1")
+    for life in (dead, elsewhere, ours):
+        await life.start()
+    now = datetime.now(UTC).timestamp()
+    (tmp_path / "platform").mkdir()
+    files = {}
+    for who, age, seconds in (
+        (dead.id, 1, 2),
+        (dead.id, 1, 0),
+        (elsewhere.id, 1, 2),
+        (ours.id, 1, 2),
+        (None, 1, 2),  # not listed yet
+        (None, ABANDONED + 1, 2),  # never listed
+    ):
+        made = recording()
+        made.filename = f"platform/{NAME.format(made.call_id)}"
+        if who is not None:
+            await RecordingList(store, who, log).begun(made)
+        wav = WavFile(tmp_path / made.filename, 2)
+        wav.open()
+        if seconds:
+            wav.append(bytes(seconds * 32_000), 8000)
+        part = tmp_path / f"{made.filename}.part"
+        os.utime(part, (now - age, now - age))
+        files[made.id] = tmp_path / made.filename
+    assert await mend(store, ours.id, ours.name, tmp_path, now) == Mended(kept=2, empty=1)
+    assert [file.exists() for file in files.values()] == [True, False, False, False, False, True]
+    assert len(list((tmp_path / "platform").glob("*.part"))) == 3
+    rows_ = {row["id"]: row for row in await kept(store)}
+    first, empty, *others = (rows_.get(identifier) for identifier in files)
+    assert first is not None and empty is not None
+    assert (first["status"], first["ended_by"], first["duration"], first["size"]) == ("ended", "crash", 2000, 64_044)
+    assert abs(first["tm_end"].timestamp() - (now - 1)) < 0.01
+    assert {row["status"] for row in (empty, *others) if row is not None} == {"recording"}
+    assert await mend(store, ours.id, ours.name, tmp_path, now) == Mended()
+    for life in (dead, elsewhere, ours):
+        await life.close()
     await store.close()
