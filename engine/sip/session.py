@@ -337,6 +337,8 @@ class Session(Leg):
             self._try_later(transaction, now)  # §14.2
         elif self._offers():
             transaction.respond(491, now)
+        elif lines := unreadable(request):
+            transaction.respond(415, now, headers=lines)
         elif too_small(request, self.endpoint.policy.min_se):
             transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
         else:
@@ -353,6 +355,9 @@ class Session(Leg):
                 return
             if self._reinvite is not None or self._answers_update():
                 self._try_later(transaction, now)
+                return
+            if lines := unreadable(request):
+                transaction.respond(415, now, headers=lines)
                 return
         if too_small(request, self.endpoint.policy.min_se):
             transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
@@ -485,3 +490,23 @@ _HANDLERS = {
     "REFER": "_take_refer",
     "NOTIFY": "_take_notify",
 }
+
+
+def unreadable(request: Request) -> str:
+    """What the 415 says to an offer that is no session description (RFC 3261 §8.2.3); "" where none is needed."""
+    if not request.body:
+        return ""
+    kind = request.get("Content-Type")
+    if kind != "application/sdp":
+        kind = kind.split(";", 1)[0].strip().lower()
+    # §20.11: a body may say that it need not be read.
+    if kind != "application/sdp" and "handling=optional" not in _squeezed(request.get("Content-Disposition")):
+        return "Accept: application/sdp\r\n"
+    headers = request.first
+    if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
+        return "Accept-Encoding: identity\r\n"
+    return ""
+
+
+def _squeezed(text: str) -> str:
+    return text.replace(" ", "").lower()

@@ -9,7 +9,7 @@ from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request
 from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session, allows_update
+from engine.sip.session import Session, allows_update, unreadable
 from engine.sip.session_timer import too_small
 from engine.sip.transaction import MAGIC_COOKIE
 
@@ -53,14 +53,8 @@ class UasSession(Session):
     def fault(invite: Request, min_se: int) -> tuple[int, str] | None:
         """Why an INVITE that opens a call is refused before anybody is asked: status and header lines."""
         headers = invite.first
-        if invite.body:
-            content = invite.get("Content-Type")
-            if content != "application/sdp":
-                content = content.split(";", 1)[0].strip().lower()
-            if content != "application/sdp" and not _optional(invite):
-                return (415, "Accept: application/sdp\r\n")
-            if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
-                return (415, "Accept-Encoding: identity\r\n")
+        if lines := unreadable(invite):
+            return (415, lines)
         if "Accept" in headers:
             kinds = {value.split(";", 1)[0].strip().lower() for value in invite.tokens("Accept")}
             if kinds and not kinds & {"application/sdp", "application/*", "*/*"}:
@@ -251,11 +245,6 @@ class UasSession(Session):
         if not self.ended:
             self.endpoint.dialogs.pop((self.dialog.call_id, "", self.dialog.remote_tag), None)
         super().finish(by, status, reason, now)
-
-
-def _optional(invite: Request) -> bool:
-    """Whether a body may be left unread (RFC 3261 §20.11)."""
-    return "handling=optional" in invite.get("Content-Disposition").replace(" ", "").lower()
 
 
 def _is_elsewhere(shown: str, source: str) -> bool:

@@ -4,10 +4,11 @@ strangers. Each gets its clear answer, the flow goes on, and nothing is left beh
 
 import json
 import os
+import re
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -17,10 +18,14 @@ import numpy
 import pytest
 
 from engine.media.rtp import build
+from sipp_scenarios.suite import Caller
 from tests.api.tutorials import Curl
+from tests.peers import sipp_talk
 from tests.peers.audio import Sound, babble, likeness, read_wav, write_wav
 from tests.peers.baresip import Baresip
 from tests.peers.engine import Engine, write_config
+from tests.peers.rtp_end import RtpEnd
+from tests.peers.sipp import Sipp
 from tests.peers.tone_phone import field
 
 pytestmark = pytest.mark.peer
@@ -254,6 +259,81 @@ def test_a_length_that_is_wrong(engine: Engine, length: int, status: int) -> Non
     with nothing_left(engine):
         answer = Answers(f"length{length}").invite(GOOD, length)
         assert answer.startswith(f"SIP/2.0 {status} "), answer
+
+
+# ---- descriptions in a call that has media
+
+
+HERE_IS = "v=0\no=x 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\nm=audio {port} RTP/AVP 0"
+BROKEN = {
+    "no sense": ("this is no session description", "application/sdp", 400),
+    "cut short": ("v=0\no=x 1 2", "application/sdp", 400),
+    "no address": ("v=0\no=x 1 2 IN IP4 127.0.0.1\ns=-\nt=0 0\nm=audio 40000 RTP/AVP 0", "application/sdp", 400),
+    "port 70000": (GOOD.replace("40000", "70000"), "application/sdp", 400),
+    "unknown codecs": (GOOD.replace("AVP 0", "AVP 18"), "application/sdp", 488),
+    "no audio": (GOOD.replace("m=audio", "m=video"), "application/sdp", 488),
+    "unknown profile": (GOOD.replace("RTP/AVP", "RTP/SAVPX"), "application/sdp", 488),
+    "no description": ("{}", "application/json", 415),
+}
+"""What a call's second offer may hold, its type, and how it is refused."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("no sense", "unknown codecs", "no description") else [pytest.mark.long])
+        for name in BROKEN
+    ],
+)
+def test_a_broken_offer_in_a_call_leaves_it_and_its_media_as_they_were(
+    tmp_path: Path, engine: Engine, name: str
+) -> None:
+    """RFC 3261 §14.2: what is offered in vain changes nothing. SIPp is echoed before and after, and then hangs up."""
+    body, kind, status = BROKEN[name]
+    said = (babble(0.6, seed=21), babble(0.6, seed=22))
+    with RtpEnd(CALLER, "PCMU") as mouth, nothing_left(engine):
+        steps = [
+            sipp_talk.call(HERE_IS.format(host=CALLER, port=mouth.port)),
+            sipp_talk.pause(1200),
+            sipp_talk.refused(body, kind, status),
+            sipp_talk.pause(1200),
+            sipp_talk.hang_up(3),
+        ]
+        (tmp_path / "broken.xml").write_text(sipp_talk.scenario("broken", steps))
+        words = [f"{ENGINE}:{PORT}", "-s", "+899100000004", "-m", "1"]
+        caller = Sipp(Caller(str(tmp_path / "broken"), ""), CALLER, 6200, 15.0, words)
+        try:
+            mouth.towards = (ENGINE, sent_port(caller))
+            mouth.say(said[0].samples)
+            wait(lambda: caller.received(f"SIP/2.0 {status} "), f"a {status}", caller)
+            mouth.say(said[1].samples)
+            assert not caller.faults(caller.finish(10)), caller.log()
+        finally:
+            caller.close()
+        assert [likeness(mouth.heard(), one) > 0.9 for one in said] == [True, True]
+    record = last_record()
+    assert record["hangup_by"] == "remote"
+
+
+def sent_port(caller: Sipp) -> int:
+    """Where the engine, as it told SIPp in its answer, wants the call's sound."""
+    found: list[re.Match[str]] = []
+
+    def answered() -> bool:
+        path = Path(caller.directory.name) / "messages"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        found.extend(re.finditer(r"(?ms)^SIP/2\.0 200 .*?^m=audio (\d+) ", text))
+        return bool(found)
+
+    wait(answered, "an answer", caller)
+    return int(found[0][1])
+
+
+def wait(happened: Callable[[], object], what: str, caller: Sipp) -> None:
+    deadline, tick = monotonic() + 8, threading.Event()
+    while not happened():
+        assert monotonic() < deadline, f"SIPp did not see {what}\n{caller.log()}"
+        tick.wait(0.02)
 
 
 # ---- prompts

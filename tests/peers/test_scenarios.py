@@ -257,6 +257,51 @@ def test_who_presses_another_key_is_not_connected(tmp_path: Path, hotline: Platf
         assert "INVITE" not in sales.process.log
 
 
+QUEUEING: list[dict[str, Any]] = [
+    *MENU[:2],
+    {"type": "branch", "option": {"target_ids": {"1": "sales"}, "default_target_id": "end"}},
+    {"id": "sales", "type": "queue_join", "option": {"queue_id": "hotline"}},
+    {"id": "end", "type": "hangup"},
+]
+MUSIC_PITCH, OTHER_PITCH = 700, 550
+
+
+def test_the_hotline_queues_who_presses_1_while_all_agents_are_busy(tmp_path: Path, platform: Platform) -> None:
+    """The first caller has the agent; the second hears music, and the agent when the first has hung up."""
+    api = platform.api
+    person = {
+        "username": "sales",
+        "password": "swordfish-7",
+        "status": "available",
+        "addresses": [{"type": "sip", "target": f"sip:agent@{AGENT}:6100"}],
+    }
+    who = api("POST", "/v1.0/agents", person, status=201)["id"]
+    queue = {"name": "hotline", "agent_ids": [who], "music": f"tone:{MUSIC_PITCH}", "wrap_up_timeout": 500}
+    line = api("POST", "/v1.0/queues", queue, status=201)["id"]
+    platform.buy(MOBILE, call_flow_id=platform.flow("hotline with a queue", QUEUEING))
+    with (
+        agent(tmp_path) as sales,
+        Baresip(tmp_path / "first", CALLER, 6100, user="first", pitch=CALLER_PITCH) as first,
+        Baresip(tmp_path / "second", TEXTER, 6100, user="second", pitch=OTHER_PITCH) as second,
+    ):
+        for caller in (first, second):
+            caller.dial(f"sip:{MOBILE}@{ENGINE}:6060")
+            caller.wait_event("CALL_ESTABLISHED")
+            caller.command("sndcode", "1")
+            if caller is first:
+                sales.wait_event("CALL_ESTABLISHED")
+                first.wait_heard(AGENT_PITCH, 0.4)
+        second.wait_heard(MUSIC_PITCH, 0.5)
+        assert api("GET", f"/v1.0/queues/{line}/callers", status=200)["waiting"] == 1
+        assert not second.recorded(AGENT_PITCH)
+        assert not sales.recorded(OTHER_PITCH)
+        first.hangup()
+        second.wait_heard(AGENT_PITCH, 0.4)
+        sales.wait_heard(OTHER_PITCH, 0.4)
+        assert likeness(recorded(second), GREETING) > 0.9
+        second.hangup()
+
+
 # ---- 2: the auto-responder of text messages
 
 

@@ -490,3 +490,19 @@ def test_the_longest_call_time_ends_the_call(called: World) -> None:
     assert "longest call time" in called.last("BYE").get("Reason")
     assert called.session.end_reason == "longest call time reached"
     assert nothing_left(called.node)
+
+
+@pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
+@pytest.mark.parametrize(
+    ("headers", "accepted"),
+    [
+        ("Content-Type: application/json\r\n", ("Accept", "application/sdp")),
+        ("Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n", ("Accept-Encoding", "identity")),
+    ],
+)
+def test_an_offer_that_is_no_description_is_415_8_2_3(method: str, headers: str, accepted: tuple[str, str]) -> None:
+    world = World()
+    world.peer.request(method, headers, b"{}")
+    final = world.peer.final(method)
+    assert (final.status, final.get(accepted[0])) == (415, accepted[1])
+    assert world.owner.events == [] and not world.session.ended
