@@ -54,8 +54,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Lots(config, log)
 
 
+# Importing and collecting make some millions of objects that stay. Whoever looks for circles collects by itself.
+gc.set_threshold(100_000, 50, 50)
+
+
 def pytest_collection_finish() -> None:
     """What has been imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_files_leave_stays() -> None:
+    """Caches, reports and what is imported on the way, too: tests that look for circles would look through it."""
     gc.collect()
     gc.freeze()
 
