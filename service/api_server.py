@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from engine.transport.addresses import bracketed, split_host_port
+from engine.transport.listeners import advice
 
 _BACKLOG = 512
 _MOST_CONNECTIONS = 1000
@@ -90,8 +91,7 @@ class ApiServer:
             self._socket.listen(_BACKLOG)
         except OSError as error:
             self._socket.close()
-            problem = f"api.listen {self._listen}: {error.strerror}; name another address, or stop what listens there"
-            raise ApiListenError(problem) from None
+            raise ApiListenError(f"http://{self._listen}: {advice(error)} under api.listen") from None
         self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]), name="api")
         await self._server.ready.wait()
 

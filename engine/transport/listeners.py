@@ -130,7 +130,7 @@ async def _open(url: str, sink: Sink, advertise: str, limits: Limits | None, whe
     try:
         return await OPENERS[parsed.transport](host, parsed.port, sink, advertise, limits)
     except OSError as error:
-        raise ListenError(f"{url}: {_advice(error)} {where}") from None
+        raise ListenError(f"{url}: {advice(error)} {where}") from None
 
 
 async def _numeric(url: str, host: str, where: str) -> str:
@@ -144,7 +144,8 @@ async def _numeric(url: str, host: str, where: str) -> str:
     return str(found[0][4][0])
 
 
-def _advice(error: OSError) -> str:
+def advice(error: OSError) -> str:
+    """Why a listener cannot be opened, and what to do. The place where it is written is to follow: "under sip.listen"."""
     match error.errno:
         case errno.EADDRINUSE:
             return "address already in use: stop the other program or choose another port"

@@ -7,7 +7,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from service.api_server import ApiServer
+from service.api_server import ApiListenError, ApiServer
 
 
 async def test_answers_do_not_wait_for_acknowledgements() -> None:
@@ -39,3 +39,16 @@ async def test_it_ends_when_it_is_told_to_and_keeps_its_clock_until_then(monkeyp
         assert ticks == [0, 0]  # the count at which uvicorn renews the date
         await server.close()
     assert ticks == [0, 0, 0]
+
+
+async def test_a_port_that_is_taken_is_told_as_that_of_a_sip_listener_is() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(ApiListenError) as caught:
+            await ApiServer(FastAPI(), address).start()
+    advice = "stop the other program or choose another port under api.listen"
+    assert str(caught.value) == f"http://{address}: address already in use: {advice}"
+    with pytest.raises(ApiListenError, match=r"^http://192\.0\.2\.1:8080: not an address of this machine: choose one "):
+        await ApiServer(FastAPI(), "192.0.2.1:8080").start()
