@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallEnded, NoPortError, NotAcceptable
 from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
-from engine.media.anchor import CALLER, AnchorError
+from engine.media.anchor import CALLER, Anchor, AnchorError
 from engine.media.feed import Tap
 from engine.media.relay import Relay
 from engine.sip.credentials import Credentials
@@ -159,11 +159,22 @@ class OutgoingCall(Call):
         elif self.answered and call is not None and call.answered and not call.ended:
             call.session.end_by_us(now, NO_MEDIA_REASON, 408, NO_MEDIA)
 
-    def anchored(self) -> dict[str, Any] | None:
-        """What passed the anchor of this leg, None where it has none. What an rtpengine says of it comes into the same
-        dictionary a moment after the end."""
-        session = self.session
-        return session.anchor.report() if isinstance(session, AnchoredSession) and session.anchor is not None else None
+    @property
+    def anchored(self) -> bool:
+        """Whether the media of this leg passes an anchor (`DialSpec.anchor`)."""
+        return self._passes() is not None
+
+    async def passed(self) -> dict[str, Any] | None:
+        """What passed the anchor of this leg, None where it has none. After the leg's end it is waited for: an
+        rtpengine says it in answer to the end of its call (within a second, or nothing more)."""
+        anchor = self._passes()
+        if anchor is None:
+            return None
+        await anchor.settled()
+        return anchor.report()
+
+    def _passes(self) -> Anchor | None:
+        return self.session.anchor if isinstance(self.session, AnchoredSession) else None
 
     def overhear(self, caller: Tap, callee: Tap) -> None:
         """Tell `caller` what the caller says, and `callee` what this leg does, until its end. Nothing on a leg whose

@@ -47,7 +47,7 @@ def obstacle(*parts: Part) -> str:
 def _anchored(*parts: Part) -> OutgoingLeg | None:
     """The leg of those that stay whose media passes us."""
     for part in parts:
-        if part.by == "caller" and part.talk.leg.anchored() is not None:
+        if part.by == "caller" and part.talk.leg.anchored:
             leg: OutgoingLeg = part.talk.leg
             return leg
     return None

@@ -169,7 +169,7 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         if leg.ended_at is None:
             leg.hangup(480, CAUSES["normal"].header)
         held.close()
-        passed = leg.anchored()
+        passed = await leg.passed()
         if passed is not None:
             run.record.carried("anchored", passed)
 

@@ -72,8 +72,13 @@ class DialledLeg(SimulatedLeg):
     def overhear(self, caller: Any, callee: Any) -> None:
         """Nothing is said."""
 
-    def anchored(self) -> dict[str, Any] | None:
-        """None: no media passes anybody."""
+    @property
+    def anchored(self) -> bool:
+        """No media passes anybody."""
+        return False
+
+    async def passed(self) -> dict[str, Any] | None:
+        """Nothing."""
         return None
 
     def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:

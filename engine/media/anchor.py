@@ -70,6 +70,11 @@ class Anchor(Protocol):
         """What is known of the media that passed, for the record of the call."""
         ...
 
+    async def settled(self) -> None:
+        """After `close`: returns once the report is whole, or will not be made whole (within a second). Before it: at
+        once."""
+        ...
+
 
 class Shared(Protocol):
     """What the legs of one caller share, so that it sees one place however many are dialled for it."""

@@ -194,6 +194,9 @@ class Relay:
             return self._report
         return {"anchor": "embedded", "caller": self.near.report(), "callee": self.far.report()}
 
+    async def settled(self) -> None:
+        """See `Anchor.settled`: nobody else is asked."""
+
     def close(self) -> None:
         """See `Anchor.close`."""
         if self._closed:

@@ -1,5 +1,6 @@
 """The media of one leg and its caller in an rtpengine (see `engine.media.anchor`)."""
 
+import asyncio
 from collections.abc import Iterator
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ class RtpengineAnchor:
     """One call of an rtpengine. It stays with the instance that took its first offer as long as that answers; an
     offer that it does not answer goes to another, which then has the whole call."""
 
-    __slots__ = ("_agreed", "_call_id", "_closed", "_home", "_instance", "_offer", "_places", "_report")
+    __slots__ = ("_agreed", "_call_id", "_closed", "_home", "_instance", "_last_words", "_offer", "_places", "_report")
 
     def __init__(self, home: "Rtpengines", near: Place, far: Place) -> None:
         self._home = home
@@ -31,6 +32,7 @@ class RtpengineAnchor:
         self._agreed: tuple[int, bytes, bytes] | None = None  # who offered, offer, answer
         self._report: dict[str, Any] = {"anchor": "rtpengine", "rtpengine": ""}
         self._closed = False
+        self._last_words: asyncio.Future[None] | None = None  # the instance's answer to our last delete
 
     # ---- offers: any instance may take them
 
@@ -138,16 +140,24 @@ class RtpengineAnchor:
     def _delete(self, instance: Instance) -> None:
         if instance.alive:  # one that does not answer has lost the call, or loses it by its own timeout
             arguments: dict[str, Plain] = {"call-id": self._call_id, "from-tag": _TAGS[CALLER], "delete-delay": 0}
-            instance.ask("delete", arguments, self._deleted)
+            last_words = self._last_words = asyncio.get_running_loop().create_future()
 
-    def _deleted(self, answer: Answer | None, problem: str) -> None:
-        self._report.update(_passed(answer))
+            def deleted(answer: Answer | None, _problem: str) -> None:
+                self._report.update(_passed(answer))
+                last_words.set_result(None)
+
+            instance.ask("delete", arguments, deleted)
 
     def report(self) -> dict[str, Any]:
         """See `Anchor.report`; the packets are known once rtpengine has answered that the call is over."""
         if self._instance is not None:
             self._report["rtpengine"] = self._instance.where
         return self._report
+
+    async def settled(self) -> None:
+        """See `Anchor.settled`: each command is answered or given up within 0.9 s (`engine.rtpengine.ng`)."""
+        if self._closed and self._last_words is not None:
+            await asyncio.wait((self._last_words,))
 
 
 def _description(answer: Answer | None, problem: str, instance: Instance) -> tuple[bytes, AnchorError | None]:

@@ -11,7 +11,7 @@ class SlowAnchor:
     def __init__(self, anchors: "SlowAnchors", relay: Anchor) -> None:
         self.anchors, self.relay = anchors, relay
         self.refused, self.chosen = relay.refused, relay.chosen
-        self.close, self.report = relay.close, relay.report
+        self.close, self.report, self.settled = relay.close, relay.report, relay.settled
 
     def offer(self, side: int, body: bytes, rewritten: Rewritten) -> None:
         self.anchors.later(self.relay.offer, side, body, rewritten)

@@ -187,7 +187,7 @@ def test_offers_and_answers_name_both_sides_and_the_family_of_whoever_reads() ->
             assert len({command[b"call-id"] for command in said}) == 1
             assert said[0][b"ICE"] == b"remove" and said[0][b"replace"] == [b"origin", b"session-connection"]
             anchor.close()
-            await one.until(lambda: "packets" in anchor.report())
+            await anchor.settled()
             assert anchor.report() == {
                 "anchor": "rtpengine", "rtpengine": one.fakes[0].where, "packets": 7, "octets": 1204, "errors": 0
             }  # fmt: skip
@@ -242,7 +242,7 @@ def test_what_each_side_sent_is_told_at_the_end() -> None:
             anchor = one.open()
             await told(anchor.offer, CALLER, b"v=0\r\n")
             anchor.close()
-            await one.until(lambda: "packets" in anchor.report())
+            await anchor.settled()
             report = anchor.report()
             assert (report["packets"], report["octets"], report["errors"]) == (7, 1204, 0)
             assert report["caller"] == {"packets": 7, "octets": 3 * 3 * 172, "errors": 0}
@@ -259,8 +259,30 @@ def test_an_end_that_is_told_oddly_tells_what_it_can(tags: Any) -> None:
             anchor = one.open()
             await told(anchor.offer, CALLER, b"v=0\r\n")
             anchor.close()
-            await one.until(lambda: "packets" in anchor.report())
+            await anchor.settled()
             assert not {"caller", "callee"} & set(anchor.report())
+
+    run(scenario)
+
+
+def test_a_report_waits_for_the_answer_and_not_for_an_instance_that_has_none() -> None:
+    """Three of twenty records had no packets: they were written before the answer came."""
+
+    async def scenario() -> None:
+        async with pool(1) as one:
+            late, never = one.open(), one.open()
+            for anchor in (late, never):
+                await told(anchor.offer, CALLER, b"v=0\r\n")
+                await anchor.settled()  # at once, while it is open
+            one.fakes[0].silent = 2  # the answer comes to the third time of asking
+            late.close()
+            assert "packets" not in late.report()
+            await late.settled()
+            assert late.report()["packets"] == 7
+            one.fakes[0].silent = -1
+            never.close()
+            await asyncio.wait_for(never.settled(), 1)
+            assert never.report() == {"anchor": "rtpengine", "rtpengine": one.fakes[0].where}
 
     run(scenario)
 

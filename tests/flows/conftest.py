@@ -255,7 +255,11 @@ class FakeLeg(FakeCall):
     def overhear(self, caller: Any, callee: Any) -> None:
         self.overheard += [caller, callee]
 
-    def anchored(self) -> dict[str, Any] | None:
+    @property
+    def anchored(self) -> bool:
+        return bool(self.spec.anchor)
+
+    async def passed(self) -> dict[str, Any] | None:
         return {"anchor": "fake"} if self.spec.anchor else None
 
     async def outcome(self) -> Outcome:
