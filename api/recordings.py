@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query
 from starlette.responses import FileResponse
 
@@ -59,7 +60,7 @@ async def get_recording(services: Use, caller: Who, recording_id: UUID) -> Any:
     return await RECORDINGS.get(services, caller, recording_id)
 
 
-_AUDIO = guarded("customer_manager")
+_AUDIO = guarded("customer_manager", 409)
 _AUDIO["responses"][200] = {
     "description": "The file.",
     "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
@@ -68,11 +69,12 @@ _AUDIO["responses"][200] = {
 
 @router.get("/recordings/{recording_id}/audio", response_class=FileResponse, response_model=None, **_AUDIO)
 async def get_recording_audio(services: Use, caller: Who, recording_id: UUID) -> Any:
-    """The sound of a recording that is over, as a WAV file; of the node that recorded it."""
+    """The sound of a recording that is over, as a WAV file. The node that recorded it has it: any other says which
+    that is."""
     row = await RECORDINGS.get(services, caller, recording_id)
     file = await _file(services, row)
     if file is None:
-        raise ApiError("RECORDING_AUDIO_NOT_FOUND", f"the audio of recording {recording_id} is not on this node")
+        raise await _no_audio(services, row)
     return FileResponse(file, media_type="audio/wav", filename=file.name)
 
 
@@ -90,6 +92,28 @@ async def delete_recording(services: Use, caller: Who, recording_id: UUID) -> An
         with suppress(FileNotFoundError):
             await asyncio.to_thread(file.unlink)
     return row
+
+
+async def _no_audio(services: Services, row: Row) -> ApiError:
+    """Why there is no sound of a recording here, and who has it."""
+    what = f"recording {row['id']}"
+    if row["status"] == "recording":
+        return ApiError("RECORDING_IN_PROGRESS", f"{what} is not over; end it first")
+    if row["status"] == "failed":
+        return ApiError("RECORDING_AUDIO_NOT_FOUND", f"{what} failed: there is no audio of it")
+    query = sa.select(tables.nodes.c.id, tables.nodes.c.name).where(
+        tables.nodes.c.id.in_((row["node_id"], services.node_id))
+    )
+    async with services.store.read() as connection:
+        names = {found.id: found.name for found in await connection.execute(query)}
+    theirs = names.get(row["node_id"])
+    if row["node_id"] == services.node_id or (theirs is not None and theirs == names.get(services.node_id)):
+        problem = f"the audio of {what} is gone: its file was deleted on this node, which recorded it"
+    elif theirs is not None:
+        problem = f"the audio of {what} is on the node {theirs}, which recorded it; ask that node's API"
+    else:
+        problem = f"the audio of {what} is not on this node, and the node that recorded it has been gone for long"
+    return ApiError("RECORDING_AUDIO_NOT_FOUND", problem)
 
 
 async def _file(services: Services, row: Row) -> Path | None:

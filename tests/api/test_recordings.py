@@ -67,6 +67,38 @@ async def test_a_file_that_is_gone_or_elsewhere_is_not_there_and_the_row_can_be_
     await manager.delete(f"/v1.0/recordings/{identifier}")
 
 
+async def test_who_asks_the_wrong_node_is_told_which_has_the_audio(api: Api, folder: Path) -> None:
+    manager = await api.client("customer_manager")
+    nodes = {name: uuid4() for name in ("sip1", "sip2", "sip1 before")}
+    async with api.store.write() as transaction:
+        times = {"process": "", "tm_create": transaction.now, "tm_seen": transaction.now}
+        for name, node_id in nodes.items():
+            await rows.insert(transaction, tables.nodes, {"id": node_id, "name": name.split()[0]} | times)
+    api.services.node_id = nodes["sip1"]
+
+    async def told(**values: Any) -> str:
+        identifier = await made(api, manager, **values)
+        message: str = (await manager.get(f"/v1.0/recordings/{identifier}/audio", 404))["message"]
+        return message.replace(identifier, "it")
+
+    assert await told(node_id=nodes["sip2"]) == (
+        "the audio of recording it is on the node sip2, which recorded it; ask that node's API"
+    )
+    gone = "the audio of recording it is gone: its file was deleted on this node, which recorded it"
+    assert [await told(node_id=nodes[name]) for name in ("sip1", "sip1 before")] == [gone, gone]
+    assert await told(node_id=uuid4()) == (
+        "the audio of recording it is not on this node, and the node that recorded it has been gone for long"
+    )
+    assert await told(status="failed") == "recording it failed: there is no audio of it"
+
+
+async def test_the_audio_of_one_that_runs_is_not_there_yet(api: Api, folder: Path) -> None:
+    manager = await api.client("customer_manager")
+    identifier = await made(api, manager, status="recording", ended_by="")
+    error = await manager.get(f"/v1.0/recordings/{identifier}/audio", 409)
+    assert error["reason"] == "RECORDING_IN_PROGRESS"
+
+
 @pytest.mark.parametrize("name", ["../secret", "link/secret", "{outside}/secret", "inside", "", "a\ud800b.wav"[:1]])
 async def test_no_name_leads_out_of_the_folder(api: Api, folder: Path, name: str) -> None:
     manager = await api.client("customer_manager")
