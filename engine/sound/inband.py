@@ -31,6 +31,9 @@ _WINDOW, _HOP = 160, 80
 _QUIETEST: Final = 10 ** ((-36.0 - 3.14) / 10) * 32124.0**2 / 2
 """Power of the weaker tone, at least: -36 dBm0 (Q.24 annex A has networks that take them down to -29)."""
 
+_SOFTEST: Final = math.floor(math.sqrt(2 * _QUIETEST))
+"""Where no sample is higher, the two tones are not there: this is what they have as their mean (RMS) at the least."""
+
 _PURITY: Final = 0.72
 """Of all power, what is in the two tones, at least: noise 4 dB below them."""
 
@@ -65,6 +68,14 @@ _ANGLE = _TOLERANCE * numpy.array(FREQUENCIES) * 2 * numpy.pi * _HOP / _RATE
 """Of what is left, how much is allowed, in radians."""
 
 
+_ZEROS = numpy.zeros(_RATE, numpy.int16)
+
+
+def _soft(samples: "Samples") -> bool:
+    """Whether it is too soft for a key to be in it."""
+    return not len(samples) or bool(samples.max() <= _SOFTEST and samples.min() >= -_SOFTEST)
+
+
 class Decimator:
     """Takes sound down to 8 kHz, late by a millisecond (a good resampler is late by a hundred)."""
 
@@ -77,6 +88,12 @@ class Decimator:
         taps = numpy.sinc(places * 0.875 / factor) * numpy.hamming(len(places))
         self._filter = (taps / taps.sum()).astype(numpy.float32)
         self._rest = numpy.zeros(len(places) - 1, numpy.float32)
+
+    def skip(self, samples: "Samples") -> int:
+        """How many samples `samples` would add. They are kept as what stands before the next, and nothing is made of
+        them; at least 20 ms, in whole steps of the factor."""
+        self._rest = samples[-len(self._rest) :].astype(numpy.float32)
+        return len(samples) // self._factor
 
     def feed(self, samples: "Samples") -> "Samples":
         """What `samples` add."""
@@ -93,7 +110,18 @@ class Decimator:
 class InbandDigits:
     """Tells the keys in what a peer sends (engine.media.feed.Tap): each once, when it has been held for 30 to 40 ms."""
 
-    __slots__ = ("_before", "_candidate", "_decimator", "_hits", "_key", "_misses", "_on_digit", "_rate", "_rest")
+    __slots__ = (
+        "_before",
+        "_candidate",
+        "_decimator",
+        "_hits",
+        "_key",
+        "_misses",
+        "_on_digit",
+        "_rate",
+        "_rest",
+        "_soft",
+    )
 
     def __init__(self, on_digit: Callable[[str], None]) -> None:
         self._on_digit = on_digit
@@ -107,17 +135,25 @@ class InbandDigits:
         self._key = ""
         """The key that is held, and has been told."""
         self._misses = 0
+        self._soft = False
+        """What came last was too soft for a key."""
 
     def hear(self, samples: "Samples", rate: int) -> None:
         """Any number of samples at `rate` Hz, a multiple of 8000, in order."""
         if rate != self._rate:
             self._rate = rate
             self._decimator = Decimator(rate // _RATE) if rate != _RATE else None
+        before, self._soft = self._soft, _soft(samples)
         if self._decimator is not None:
-            samples = self._decimator.feed(samples)
+            # Of what is soft behind what was soft nothing is made: the filter costs more than all that follows.
+            whole = rate <= 50 * len(samples) <= 50 * rate and not len(samples) % (rate // _RATE)
+            if before and self._soft and whole and not self._key:
+                samples = _ZEROS[: self._decimator.skip(samples)]
+            else:
+                samples = self._decimator.feed(samples)
         rest = numpy.concatenate((self._rest, samples)) if len(self._rest) else samples
         start = 0
-        if not self._key and not rest.any():  # silence, which most of a call is, costs nothing
+        if not self._key and self._soft and _soft(rest):  # a caller who listens, as most do mostly
             self._before = None
             self._hits = 0
             start = max(0, len(rest) - _WINDOW + _HOP) // _HOP * _HOP

@@ -5,7 +5,7 @@ import time
 import numpy
 import pytest
 
-from engine.media.codecs import Codec, by_name
+from engine.media.codecs import Codec, Samples, by_name
 from engine.sound.inband import FREQUENCIES, KEYS, InbandDigits
 from tests.sound.signals import Floats
 
@@ -155,3 +155,25 @@ def test_it_is_cheap_enough_to_run_for_every_call() -> None:
             digits.hear(samples[place : place + 160], 8000)
         best = min(best, (time.process_time() - begun) / 200)
     assert best < 0.0005  # a fortieth of a frame; some 40 us where the machine has nothing else to do
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 48000])
+def test_what_is_too_soft_for_a_key_is_not_looked_at(rate: int) -> None:
+    """Most of a call is a caller who listens: hiss of -50 dBm0, with a key in the middle that is heard all the same."""
+    looks = 0
+
+    class Counted(InbandDigits):
+        def _look(self, window: Samples) -> str:
+            nonlocal looks
+            looks += 1
+            return super()._look(window)
+
+    pressed: list[str] = []
+    digits = Counted(pressed.append)
+    hiss = (60 * numpy.random.default_rng(3).standard_normal(rate)).clip(-200, 200)
+    places = numpy.arange(rate * 2 // 50) * 2 * numpy.pi / rate  # 40 ms, of 400 in height each
+    hiss[rate // 2 : rate // 2 + len(places)] += 400 * (numpy.sin(770 * places) + numpy.sin(1336 * places))
+    for frame in hiss.astype(numpy.int16).reshape(50, -1):
+        digits.hear(frame, rate)
+    assert pressed == ["5"]
+    assert looks < 16
