@@ -9,10 +9,12 @@ import pytest
 
 from tests.peers.baresip import Baresip
 from tests.peers.engine import Engine, write_config
+from tests.peers.linphone import Linphone
 
 pytestmark = pytest.mark.peer
 
-ENGINE, CALLER, DESK, FAR = "127.0.1.90", "127.0.1.91", "127.0.1.92", "127.0.1.93"
+ENGINE, CALLER, DESK, FAR, LINPHONE = "127.0.1.90", "127.0.1.91", "127.0.1.92", "127.0.1.93", "127.0.1.94"
+TO_LINPHONE = "+899100000003"
 TO_DESK, SENT_ON, FOREIGN = "+899100000001", "+899100000002", "+821012345678"
 PITCHES = {"caller": 400, "desk": 700, "far": 1000}
 
@@ -41,19 +43,34 @@ class Phones:
 
 
 @pytest.fixture
-def phones(tmp_path: Path) -> Iterator[Phones]:
+def phones(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Phones]:
+    media = getattr(request, "param", "")
     config = {
-        "sip": {"listen": [f"udp://{ENGINE}:6090"], "trusted_networks": [f"{CALLER}/32", f"{DESK}/32"]},
+        "sip": {
+            "listen": [f"udp://{ENGINE}:6090"],
+            "trusted_networks": [f"{host}/32" for host in (CALLER, DESK, LINPHONE)],
+        },
         "api": {"listen": ""},
         "store": ":memory:",
         "log": {"level": "info", "format": "json"},
-        "providers": [{"name": "far", "hostname": f"{FAR}:6100", "tech_prefix": "9"}],
+        "providers": [{"name": "far", "hostname": f"{FAR}:6100", "tech_prefix": "9", "media": media}],
         "routes": [{"target": "all", "provider": "far"}],
         "numbers": [
             {"number": TO_DESK, "call_flow": "to the desk"},
             {"number": SENT_ON, "call_flow": "sent on"},
+            {"number": TO_LINPHONE, "call_flow": "to linphone"},
         ],
         "flows": [
+            {
+                "name": "to linphone",
+                "media": media,
+                "actions": [
+                    {
+                        "type": "connect",
+                        "option": {"destinations": [{"type": "sip", "target": f"sip:lin@{LINPHONE}:6100"}]},
+                    }
+                ],
+            },
             {
                 "name": "to the desk",
                 "actions": [
@@ -120,4 +137,51 @@ def test_a_flow_sends_the_caller_on(phones: Phones) -> None:
     phones.engine.process.wait_line("transfer to sip:.*: answered", 5)
     phones.far.hangup()
     phones.caller.wait_event("CALL_CLOSED")
+    phones.over()
+
+
+# ---- whoever has talked with both
+
+
+@pytest.fixture
+def linphone(tmp_path: Path) -> Iterator[Linphone]:
+    with Linphone(tmp_path / "linphone", LINPHONE, 6100, user="lin") as phone:
+        yield phone
+
+
+@pytest.mark.parametrize("phones", ["", "anchor"], indirect=True)
+def test_linphone_joins_who_has_called_it_with_whom_it_has_called(phones: Phones, linphone: Linphone) -> None:
+    phones.caller.dial(f"sip:{TO_LINPHONE}@{ENGINE}:6090")
+    linphone.process.wait_line(r"Receiving new incoming call", 10)
+    linphone.tell("answer", r"Media streams established with")
+    phones.caller.wait_event("CALL_ESTABLISHED")
+    linphone.tell("pause", r"Call 1 with .* is now paused")
+    linphone.dial(f"sip:{FOREIGN}@{ENGINE}:6090")
+    phones.far.wait_event("CALL_ESTABLISHED")
+    linphone.process.tell("transfer 1 --to-call 2")
+    phones.far.wait_heard(PITCHES["caller"], 0.5)
+    phones.caller.wait_receiving()
+    linphone.process.wait_line(r"Call 1 with .* ended", 10)
+    linphone.process.wait_line(r"Call 2 with .* ended", 10)
+    phones.caller.hangup()
+    phones.far.wait_event("CALL_CLOSED")
+    phones.engine.process.wait_line("transfer to call .* asked for by the callee, who talks there: answered", 5)
+    phones.over()
+
+
+@pytest.mark.parametrize("phones", ["", "anchor"], indirect=True)
+def test_linphone_joins_the_two_that_it_has_called(phones: Phones, linphone: Linphone) -> None:
+    linphone.dial(f"sip:{TO_DESK}@{ENGINE}:6090")
+    phones.desk.wait_event("CALL_ESTABLISHED")
+    linphone.tell("pause", r"Call 1 with .* is now paused")
+    linphone.dial(f"sip:{FOREIGN}@{ENGINE}:6090")
+    phones.far.wait_event("CALL_ESTABLISHED")
+    linphone.process.tell("transfer 1 --to-call 2")
+    phones.far.wait_heard(PITCHES["desk"], 0.5)
+    phones.desk.wait_receiving()
+    linphone.process.wait_line(r"Call 1 with .* ended", 10)
+    linphone.process.wait_line(r"Call 2 with .* ended", 10)
+    phones.desk.hangup()
+    phones.far.wait_event("CALL_CLOSED")
+    phones.engine.process.wait_line("asked for by the caller, who talks there: answered; it goes on as call", 5)
     phones.over()
