@@ -145,7 +145,7 @@ async def _numeric(url: str, host: str, where: str) -> str:
 
 
 def advice(error: OSError) -> str:
-    """Why a listener cannot be opened, and what to do. The place where it is written is to follow: "under sip.listen"."""
+    """Why a listener cannot be opened, and what to do. Where it is written is to follow: "under sip.listen"."""
     match error.errno:
         case errno.EADDRINUSE:
             return "address already in use: stop the other program or choose another port"
