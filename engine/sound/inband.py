@@ -153,7 +153,7 @@ class InbandDigits:
                 samples = self._decimator.feed(samples)
         rest = numpy.concatenate((self._rest, samples)) if len(self._rest) else samples
         start = 0
-        if not self._key and self._soft and _soft(rest):  # a caller who listens, as most do mostly
+        if not self._key and self._soft and ((before and len(samples) >= _WINDOW) or _soft(rest)):  # as most do mostly
             self._before = None
             self._hits = 0
             start = max(0, len(rest) - _WINDOW + _HOP) // _HOP * _HOP
