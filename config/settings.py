@@ -350,8 +350,8 @@ class Settings(_Section):
     media: MediaSettings = MediaSettings()
     log: LogSettings = LogSettings()
     store: str = Field(default="sqlite:///./trunkline.db", repr=False)
-    """Where everything is kept: a database's URL, or `:memory:` for nothing. A relative path counts from the directory
-    that the engine was started in."""
+    """Where everything is kept: a database's URL, or `:memory:` for nothing. A relative path counts from the
+    configuration file."""
     redis: str = Field(default="", repr=False)
     """A Redis server through which nodes on one store tell each other of changes; "" does without."""
     retention: RetentionSettings = RetentionSettings()

@@ -15,6 +15,7 @@ from config.loading import load
 from config.logs import configure
 from service.bootstrap import PLATFORM, bootstrap
 from service.node import python_flow_names
+from service.storage import absent_file, store_url
 from store import rows
 from store.declared_files import declaring_files, release
 from store.rows import IntegrityError, Row
@@ -36,24 +37,18 @@ async def store_of(
     configure("warning", configuration.settings.log.format)
     if configuration.settings.store == ":memory:":
         raise AdminError(f"{config}: store is :memory:, which no other process can reach; use the API, or name a file")
-    absent = _absent(configuration.settings.store)
-    store = await Store.open(configuration.settings.store)
+    url = store_url(configuration)
+    absent = absent_file(url)
+    store = await Store.open(url)
     try:
         if absent is not None:
-            warn(f"made a new store: {absent} was not there (the path counts from the directory of the start)")
+            warn(f"made a new store: {absent} was not there")
         made_up = await bootstrap(store, configuration.settings.api.admin_key)
         if made_up:
             show(made_up)
         yield store
     finally:
         await store.close()
-
-
-def _absent(url: str) -> Path | None:
-    """The file of an SQLite store that is not there yet."""
-    name = url.removeprefix("sqlite:///")
-    path = Path(name).absolute()
-    return path if name != url and not path.exists() else None
 
 
 async def users(store: Store) -> Sequence[Row]:

@@ -7,6 +7,7 @@ from sqlalchemy.engine import make_url
 
 from config.loading import Configuration
 from routing.directory import Directory
+from service.storage import store_url
 from store.loading import flow_rows, load
 from store.store import Store
 
@@ -16,8 +17,9 @@ async def known_directory(configuration: Configuration) -> tuple[Directory, dict
     nothing, and none is made. Raises StoreError."""
     directory = Directory(limit=0)
     names: dict[UUID, str] = {}
-    if _there(configuration.settings.store):
-        store = await Store.open(configuration.settings.store)
+    url = store_url(configuration)
+    if _there(url):
+        store = await Store.open(url)
         try:
             # What this version cannot read, the engine passes over too, and says so in its log.
             directory.swap(await load(store, lambda kind, identifier, error: None))

@@ -1,10 +1,13 @@
 """The store under a node: opened, told what the file declares, read into memory, and followed from then on."""
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from config.loading import Configuration
@@ -56,7 +59,11 @@ class Storage:
         cls, configuration: Configuration, name: str, directory: Directory, library: FlowLibrary, log: Log
     ) -> "Storage":
         """Open the store and bring its tables up to date. Raises StoreError, a sentence for the user."""
-        store = await Store.open(configuration.settings.store)
+        url = store_url(configuration)
+        absent = absent_file(url)
+        store = await Store.open(url)
+        if absent is not None:
+            _tell_of_new_file(configuration, absent, log)
         storage = cls(store, name, directory, library, log)
         heard = {"changes": storage.feed.look, "events": storage.bell.ring}
         if store.dialect == "postgresql":
@@ -123,6 +130,38 @@ class Storage:
         for file, counts in files.items():
             hint = f"where no engine reads it any more: trunkline admin release {file}"
             say("declared in a file that this node does not read", file=file, **counts, hint=hint)
+
+
+def store_url(configuration: Configuration) -> str:
+    """The URL of the store; a relative path of SQLite counts from the configuration file, as all of its paths do."""
+    return _from(configuration.path.absolute().parent, configuration.settings.store)
+
+
+def _from(directory: Path, url: str) -> str:
+    if not url.startswith("sqlite:"):
+        return url
+    parsed = make_url(url)
+    name = parsed.database or ":memory:"
+    if name == ":memory:" or name.startswith("file:"):
+        return url
+    # Without `.` and `..`, as it is shown; links stay what they are.
+    return parsed.set(database=os.path.normpath(directory / name)).render_as_string()
+
+
+def absent_file(url: str) -> Path | None:
+    """The file of an SQLite store that is not there yet; `url` as `store_url` makes it."""
+    name = url.partition("?")[0].removeprefix("sqlite:///")
+    path = Path(name)
+    return path if url.startswith("sqlite:///") and path.is_absolute() and not path.exists() else None
+
+
+def _tell_of_new_file(configuration: Configuration, made: Path, log: Log) -> None:
+    """Whoever has had a store before wants to know that this is not it."""
+    log.info("made a new store", file=str(made))
+    before = Path(_from(Path.cwd(), configuration.settings.store).removeprefix("sqlite:///"))
+    if before != made and before.exists():
+        hint = "a relative path counts from the configuration file: stop the engine and move it there, if it is the one"
+        log.warning("there is a store in the directory of the start that is not used", file=str(before), hint=hint)
 
 
 def declarations(configuration: Configuration) -> Declarations:

@@ -74,21 +74,21 @@ def test_a_new_store_shows_its_first_key_once(admin: Admin) -> None:
     assert again.startswith("admin\tproject_super_admin\tplatform\t")
 
 
-def test_who_runs_it_in_the_wrong_directory_learns_that_the_store_is_new(
+def test_the_store_is_the_same_from_every_directory_and_a_new_one_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A path in `store` counts from the directory of the start: elsewhere it is another file, with other users."""
+    """A path in `store` counts from the configuration file."""
     monkeypatch.delenv("TRUNKLINE_STORE", raising=False)
-    (tmp_path / "trunkline.yaml").write_text("store: sqlite:///./kept.db\n")
-    monkeypatch.chdir(tmp_path)
+    for name in ("etc", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "etc/trunkline.yaml").write_text("store: sqlite:///./kept.db\n")
     told = []
-    for _ in range(2):
-        assert cli.main(["admin", "users"]) == 0
+    for directory, config in (("elsewhere", "../etc/trunkline.yaml"), ("etc", "trunkline.yaml")):
+        monkeypatch.chdir(tmp_path / directory)
+        assert cli.main(["admin", "users", "-c", config]) == 0
         told.append(capsys.readouterr().err)
-    assert told == [
-        f"made a new store: {tmp_path}/kept.db was not there (the path counts from the directory of the start)\n",
-        "",
-    ]
+    assert told == [f"made a new store: {tmp_path}/etc/kept.db was not there\n", ""]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_user_is_made_and_gets_another_password(admin: Admin) -> None:

@@ -1,10 +1,16 @@
-"""What a configuration file declares, as the store takes it."""
+"""What a configuration file says of the store and declares, as the store takes it."""
 
 from pathlib import Path
 
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
 from config.loading import load
+from flows.library import FlowLibrary
+from routing.directory import Directory
 from routing.identifiers import named_id
-from service.storage import declarations
+from service.storage import Storage, absent_file, declarations, store_url
 
 FLOWS = """
 flows_module: greetings.py
@@ -34,3 +40,50 @@ def test_a_flow_that_completes_another_is_kept_by_its_id(tmp_path: Path) -> None
         "four": str(named_id("flow", "greeting")),
         "five": str(named_id("flow", "five")),
     }
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("sqlite:///./trunkline.db", "sqlite:///{directory}/trunkline.db"),
+        ("sqlite:///../kept/t.db?timeout=5", "sqlite:///{parent}/kept/t.db?timeout=5"),
+        ("sqlite:////var/lib/t.db", "sqlite:////var/lib/t.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        (":memory:", ":memory:"),
+        ("postgresql://trunkline:secret@db.example/trunkline", "postgresql://trunkline:secret@db.example/trunkline"),
+    ],
+)
+def test_a_relative_path_counts_from_the_configuration_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    (tmp_path / "trunkline.yaml").write_text(f'store: "{written}"\n')
+    monkeypatch.chdir("/")
+    for path in (tmp_path / "trunkline.yaml", (tmp_path / "trunkline.yaml").relative_to("/")):
+        found = store_url(load(path, {}))
+        assert found == meant.format(directory=tmp_path, parent=tmp_path.parent)
+
+
+async def test_a_store_in_the_directory_of_the_start_is_told_of_where_a_new_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There an earlier version kept it."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/trunkline.yaml").write_text("store: sqlite:///./kept.db\n")
+    (tmp_path / "kept.db").touch()
+    monkeypatch.chdir(tmp_path)
+    configuration = load(tmp_path / "etc/trunkline.yaml", {})
+    assert absent_file(store_url(configuration)) == tmp_path / "etc/kept.db"
+    told = []
+    for _ in range(2):
+        with capture_logs() as lines:
+            log = structlog.get_logger()
+            storage = await Storage.open(configuration, "sip1", Directory(), FlowLibrary(), log)
+            await storage.close()
+        told.append([(line["event"], line["file"]) for line in lines])
+    assert told == [
+        [
+            ("made a new store", f"{tmp_path}/etc/kept.db"),
+            ("there is a store in the directory of the start that is not used", f"{tmp_path}/kept.db"),
+        ],
+        [],
+    ]
