@@ -133,8 +133,9 @@ class Engines:
     async def close(self) -> None:
         """Close every connection."""
         await self._writer.dispose()
-        for other in {self._reader, self._hurried, self._migrator} - {self._writer, None}:
-            await other.dispose()
+        for other in {self._reader, self._hurried, self._migrator} - {self._writer}:
+            if other is not None:
+                await other.dispose()
         if self._anchor is not None:
             self._anchor.close()
 
