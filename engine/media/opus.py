@@ -1,4 +1,9 @@
-"""Opus (RFC 6716, RFC 7587) by libopus: mono, packets of 20 ms, with in-band redundancy for lost ones."""
+"""Opus (RFC 6716, RFC 7587) by libopus: mono, packets of 20 ms, with in-band redundancy for lost ones.
+
+The redundancy that we send is for peers. What they send is not read: that takes a call of libopus' decoder with
+`decode_fec`, which FFmpeg's wrapper does not offer (its decoder has no such option), and so neither does PyAV. What is
+lost is made up as for every other codec (`engine.media.concealment`), though `useinbandfec=1` is what we say.
+"""
 
 from typing import Final
 

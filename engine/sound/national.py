@@ -1,10 +1,16 @@
 """The tones of national networks: dial, ringback, busy and congestion.
 
-Figures are those that administrations gave the ITU (E.180 supplement 2, "Various tones used in national networks"),
-as published there and in the countries' own specifications (Telcordia SR-2275, BT SIN 350, AS/CA S002, GOST 45.223).
-Where a network has several, the commonest is meant; where one has no congestion tone of its own, its busy tone at
-double speed stands in, as in most of the others.
-A tone that a network modulates (400 Hz by 15 to 25 Hz) is written as its carrier with the two side tones.
+Compared, figure by figure, with two public collections. One is the sample `indications.conf` of Asterisk, which names
+the ITU's list of 2003 (Operational Bulletin 781, the successor of E.180 supplement 2) for most countries, AS/CA S002
+for Australia, BT SIN 350 for Britain and GOST 45.223 for Russia. The other is spandsp's `global-tones.xml`: for Japan,
+Malaysia, Mexico, Poland and South Korea. Hungary's are the ITU's as others quote them; its own papers were not at hand.
+
+Where both differ: Malaysia's congestion is spandsp's (Asterisk has its busy tone), Japan's ringback is the plain pair
+of tones that 400 Hz by 16 Hz comes to. Ireland is in neither of what was read and is unconfirmed. Canada is the North
+American plan. In Australia every second burst of congestion is 10 dB quieter, which a tone here cannot be.
+
+Where a network has several, the commonest is meant. In some, busy and congestion sound alike. A tone that a network
+modulates (400 Hz by 25 or 33 Hz, 425 Hz by 24 Hz) is written as its carrier with the two side tones.
 """
 
 from typing import Final
@@ -16,7 +22,7 @@ _RING_1_4: Final = "425/1000,0/4000"
 
 TONES: Final[dict[str, tuple[str, str, str, str]]] = {
     "at": ("420", "420/1000,0/5000", "420/400,0/400", "420/200,0/200"),
-    "au": ("413+438", "413+438/400,0/200,413+438/400,0/2000", "425/375,0/375", "425/188,0/188"),
+    "au": ("413+438", "413+438/400,0/200,413+438/400,0/2000", "425/375,0/375", "425/375,0/375"),
     "be": ("425", "425/1000,0/3000", "425/500,0/500", "425/167,0/167"),
     "bg": ("425", _RING_1_4, "425/500,0/500", "425/250,0/250"),
     "br": ("425", _RING_1_4, "425/250,0/250", "425/250,0/250,425/750,0/250"),
@@ -33,20 +39,20 @@ TONES: Final[dict[str, tuple[str, str, str, str]]] = {
     "fr": ("440", "440/1500,0/3500", "440/500,0/500", "440/250,0/250"),
     "gb": ("350+440", "400+450/400,0/200,400+450/400,0/2000", "400/375,0/375", "400/400,0/350,400/225,0/525"),
     "gr": ("425/200,0/300,425/700,0/800", _RING_1_4, "425/300,0/300", "425/200,0/200"),
-    "hu": ("425", "425/1250,0/3750", "425/300,0/300", "425/150,0/150"),
+    "hu": ("425", "425/1250,0/3750", "425/300,0/300", "425/300,0/300"),
     "ie": ("425", "400+450/400,0/200,400+450/400,0/2000", "425/500,0/500", "425/250,0/250"),
     "il": ("414", "414/1000,0/3000", "414/500,0/500", "414/250,0/250"),
     "in": ("375+400+425", "375+400+425/400,0/200,375+400+425/400,0/2000", "400/750,0/750", "400/250,0/250"),
     "it": ("425/200,0/200,425/600,0/1000", _RING_1_4, "425/500,0/500", "425/200,0/200"),
-    "jp": ("400", "385+400+415/1000,0/2000", "400/500,0/500", "400/250,0/250"),
+    "jp": ("400", "384+416/1000,0/2000", "400/500,0/500", "400/500,0/500"),
     "kr": ("350+440", "440+480/1000,0/2000", "480+620/500,0/500", "480+620/300,0/200"),
     "lt": ("425", _RING_1_4, "425/350,0/350", "425/200,0/200"),
-    "mx": ("425", _RING_1_4, "425/250,0/250", "425/125,0/125"),
+    "mx": ("425", _RING_1_4, "425/250,0/250", "425/250,0/250"),
     "my": ("425", "425/400,0/200,425/400,0/2000", "425/500,0/500", "425/250,0/250"),
     "nl": ("425", _RING_1_4, "425/500,0/500", "425/250,0/250"),
     "no": ("425", _RING_1_4, "425/500,0/500", "425/200,0/200"),
     "nz": ("400", "400+450/400,0/200,400+450/400,0/2000", "400/500,0/500", "400/250,0/250"),
-    "pl": ("425", _RING_1_4, "425/500,0/500", "425/250,0/250"),
+    "pl": ("425", _RING_1_4, "425/500,0/500", "425/500,0/500"),
     "pt": ("425", "425/1000,0/5000", "425/500,0/500", "425/200,0/200"),
     "ru": ("425", _RING_1_4, "425/350,0/350", "425/175,0/175"),
     "se": ("425", "425/1000,0/5000", "425/250,0/250", "425/250,0/750"),

@@ -117,7 +117,7 @@ def test_every_country_has_all_its_tones_and_all_can_be_played() -> None:
     assert len(TONES) >= 25
     for country, tones in TONES.items():
         assert re.fullmatch("[a-z]{2}", country)
-        assert len(set(tones)) == len(tones), country  # each can be told from the others
+        assert len(set(tones[:3])) == 3, country  # congestion sounds as busy does where the network makes no difference
         for name in NAMES:
             tone, rounds = parse(f"tone:{name}/{country}")
             assert rounds == 0
@@ -133,6 +133,9 @@ def test_every_country_has_all_its_tones_and_all_can_be_played() -> None:
         ("fr", "ringback", [(1500, True), (3500, False)]),
         ("kr", "ringback", [(1000, True), (2000, False)]),
         ("jp", "busy", [(500, True), (500, False)]),
+        ("jp", "congestion", [(500, True), (500, False)]),
+        ("mx", "congestion", [(250, True), (250, False)]),
+        ("hu", "congestion", [(300, True), (300, False)]),
     ],
 )
 def test_national_cadences(country: str, name: str, parts: list[tuple[int, bool]]) -> None:
