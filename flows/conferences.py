@@ -14,6 +14,7 @@ from uuid import UUID
 from flows.contracts import CallLeg
 
 if TYPE_CHECKING:
+    from engine.media.feed import Tap
     from engine.sound.clip import Clip
 
 JOINED: Final = "tone:440/80,660/120"
@@ -53,7 +54,7 @@ class Mixer(Protocol):
     """What makes a room's sound (`engine.sound.mixer.Mixer`)."""
 
     def join(self) -> Any:
-        """A member: a `Tap` and a `Feed`."""
+        """A member: a `Tap` and a `Feed`; what it hears is told to its `overheard_by`."""
 
     def leave(self, member: Any) -> None: ...
     def play(self, clip: "Clip") -> None: ...
@@ -112,11 +113,18 @@ class Conferences:
         return () if room is None else tuple(room.seats)
 
     async def attend(
-        self, conference: Conference, call: CallLeg, call_id: str, source: str, joined: Callable[[int], None]
+        self,
+        conference: Conference,
+        call: CallLeg,
+        call_id: str,
+        source: str,
+        joined: Callable[[int], None],
+        overhears: "Tap | None" = None,
     ) -> Ended:
         """Talks with the others until the conference is over; a hangup cancels it.
 
         joined: Told, with the number of members, when the call is in.
+        overhears: Hears what the caller hears, such as the second channel of its recording.
 
         Raises RoomFullError before the call is answered, CallEnded, and what is in MEDIA_FAILURES.
         """
@@ -132,6 +140,7 @@ class Conferences:
             if room.over:
                 return "timeout"
             member = room.mixer.join()
+            member.overheard_by = overhears
             call.attach(member)
             self._announce(room, JOINED)
             joined(len(room.seats))

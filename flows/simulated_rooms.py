@@ -67,7 +67,13 @@ class SimulatedConferences(Conferences):
         return Conference(named_id("conference", reference), NIL, reference)
 
     async def attend(
-        self, conference: Conference, call: CallLeg, call_id: str, source: str, joined: Callable[[int], None]
+        self,
+        conference: Conference,
+        call: CallLeg,
+        call_id: str,
+        source: str,
+        joined: Callable[[int], None],
+        overhears: Any = None,
     ) -> Ended:
         """The caller's seconds of talk."""
         if not call.answered:

@@ -14,6 +14,7 @@ from engine.sound.ratio import Ratio
 
 if TYPE_CHECKING:
     from engine.media.codecs import Codec, Encoder, Samples
+    from engine.media.feed import Tap
     from engine.media.pacer import Pacer
     from engine.sound.clip import Clip
 
@@ -51,9 +52,10 @@ class Member:
 
     Attributes:
         said: Frames in which it spoke.
+        overheard_by: Who hears what it hears, such as a recording; None: nobody.
     """
 
-    __slots__ = ("_encoder", "_in", "_left", "_out", "_own", "_quiet", "_up", "codec", "said")
+    __slots__ = ("_encoder", "_in", "_left", "_out", "_own", "_quiet", "_up", "codec", "overheard_by", "said")
 
     def __init__(self) -> None:
         self._in: deque[Samples] = deque(maxlen=_QUEUE)
@@ -64,6 +66,7 @@ class Member:
         self._quiet = _TAIL
         self._left = False
         self.codec: Codec | None = None
+        self.overheard_by: Tap | None = None
         self.said = 0
 
     # ---- what the call's stream does
@@ -91,6 +94,8 @@ class Member:
         if not self._out:
             return b""
         heard = self._out.popleft()
+        if self.overheard_by is not None:
+            self.overheard_by.hear(heard.samples, codec.rate)
         assert self._encoder is not None
         if codec.name not in _STATELESS:
             return self._encoder.encode(heard.samples)

@@ -30,7 +30,9 @@ async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:
         tell("conference.members", str(members))
 
     try:
-        ended = await conferences.attend(conference, run.call, run.record.id, run.record.source, joined)
+        recording = run.recording
+        heard = None if recording is None else recording.recorder.channel(1)
+        ended = await conferences.attend(conference, run.call, run.record.id, run.record.source, joined, heard)
         if ended == "timeout":
             tell("conference.status", "timeout")
     except RoomFullError as error:

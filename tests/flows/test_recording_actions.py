@@ -328,6 +328,30 @@ def test_the_other_side_has_a_channel_where_the_flow_may_connect(studio: Any) ->
     assert [recorder.channels for recorder in studio.recorders] == [2]
 
 
+def test_the_other_channel_hears_what_the_caller_hears_in_a_conference(studio: Any) -> None:
+    overheard: list[Any] = []
+
+    class Rooms:
+        finder: Any
+
+        def conference(self, reference: str, customer_id: UUID) -> Any:
+            return SimpleNamespace(id=reference, name=reference)
+
+        async def attend(self, *arguments: Any) -> str:
+            overheard.append(arguments[-1])
+            return "left"
+
+        def close(self) -> None:
+            """Nothing."""
+
+    rooms: Any = Rooms()
+    rooms.finder = rooms
+    studio.world.env.conferences = rooms
+    join = action("conference_join", conference_id="room")
+    go(studio, [action("recording_start"), join, action("recording_stop"), join])
+    assert overheard == [("channel", 1, NAME.removeprefix("platform/")), None]
+
+
 def test_whoever_connects_all_the_same_finds_a_channel_that_hears_nothing(studio: Any) -> None:
     running: list[Any] = []
 

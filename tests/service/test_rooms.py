@@ -1,6 +1,7 @@
 """Queues and conferences on a whole engine: real calls with real sound, and agents as the store shows them."""
 
 import asyncio
+import wave
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -324,6 +325,39 @@ def test_three_in_a_conference_hear_the_others_and_not_themselves(run: Run) -> N
             leg.hangup()
         await engine.quiet()
         await bench.until(lambda: not engine.node.env.conferences.members(room), "an empty room")
+
+    run(test)
+
+
+def test_a_recording_in_a_conference_has_the_caller_on_the_left_and_what_it_hears_on_the_right(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")
+        values = {"name": "room", "status": "", "announce": False}
+        await store_row(engine, tables.conferences, "conference", values)
+        await number_for(engine, [{"type": "recording_start"}, *JOIN_CONFERENCE])
+        pitches = (500, 800)
+        legs, ears = [], []
+        for host, pitch in zip(CALLERS, pitches, strict=False):
+            leg, _ = await (await bench.phone(host)).call(engine.address, NUMBER)
+            legs.append(leg)
+            ears.append(await says(leg, pitch))
+        await bench.until(lambda: ears[0].height(800) > 4000 and ears[1].height(500) > 4000, "both hear the other")
+        began = asyncio.get_running_loop().time()
+        await bench.until(lambda: asyncio.get_running_loop().time() - began > 0.6, "some of it is recorded")
+        for leg in legs:
+            leg.hangup()
+        await engine.quiet()
+        folder = engine.node.env.recordings.folder
+        await bench.until(lambda: len(list(folder.glob("platform/*.wav"))) == 2, "the files")
+        heard = set()
+        for file in folder.glob("platform/*.wav"):
+            with wave.open(str(file)) as opened:
+                sound = numpy.frombuffer(opened.readframes(10**7), numpy.int16).reshape(-1, opened.getnchannels())
+            last = [Ear() for _ in range(2)]
+            for ear, side in zip(last, sound[-4400:-400].T, strict=True):
+                ear.hear(side, 8000)
+            heard.add(tuple(tuple(pitch for pitch in pitches if ear.height(pitch) > 2000) for ear in last))
+        assert heard == {((500,), (800,)), ((800,), (500,))}
 
     run(test)
 

@@ -213,3 +213,34 @@ def test_a_tone_passes_a_change_of_rate_and_what_does_not_fit_is_filtered(source
 def test_rates_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="no multiples"):
         Ratio(44_100, 16_000)
+
+
+def test_what_a_member_hears_is_overheard_as_it_hears_it() -> None:
+    """A recording has the caller on one channel and what it hears on the other: all but itself."""
+
+    class Ear:
+        def __init__(self) -> None:
+            self.heard: list[Any] = []
+
+        def hear(self, samples: Any, rate: int) -> None:
+            assert rate == G722.rate
+            self.heard.append(samples.copy())
+
+    room, ear = Mixer(Pacer()), Ear()  # type: ignore[arg-type]
+    lines = [Line(room, G722, 500.0), Line(room, PCMU, 800.0), Line(room, PCMA, 1300.0)]
+    lines[0].member.overheard_by = ear
+    for frame in range(60):
+        for line in lines:
+            line.say()
+        room.tick(frame)
+        for line in lines:
+            line.listen()
+    samples = numpy.concatenate(ear.heard)[-8000:].astype(float)
+    assert len(ear.heard) == len(lines[0].payloads)
+
+    def level(hertz: float) -> float:
+        turn = numpy.exp(-2j * numpy.pi * hertz * numpy.arange(len(samples)) / G722.rate)
+        return float(2 * abs((samples * turn).mean()))
+
+    assert level(500.0) < 50
+    assert all(3500 < level(hertz) < 4500 for hertz in (800.0, 1300.0))
