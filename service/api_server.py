@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from engine.transport.addresses import bracketed, split_host_port
 from engine.transport.listeners import advice
+from service.api_connections import MOST_CONNECTIONS, Connection, end_overdue
 
 _BACKLOG = 512
-_MOST_CONNECTIONS = 1000
 _GRACE = 5.0  # s that stopping waits for answers in progress
 
 
@@ -39,6 +39,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """uvicorn's looks ten times a second whether it is to end, and does once a second what there is to do."""
         while not await self.on_tick(0):
+            end_overdue(self.server_state.connections, asyncio.get_running_loop().time())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._stopped.wait()
@@ -63,7 +64,8 @@ class ApiServer:
                 server_header=False,
                 date_header=True,
                 proxy_headers=False,
-                limit_concurrency=_MOST_CONNECTIONS,
+                http=Connection,
+                limit_concurrency=MOST_CONNECTIONS + 1,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=round(_GRACE),
             )

@@ -3,10 +3,12 @@
 import asyncio
 import socket
 
+import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
+from service import api_connections, api_server
 from service.api_server import ApiListenError, ApiServer
 
 
@@ -52,3 +54,84 @@ async def test_a_port_that_is_taken_is_told_as_that_of_a_sip_listener_is() -> No
     assert str(caught.value) == f"http://{address}: address already in use: {advice}"
     with pytest.raises(ApiListenError, match=r"^http://192\.0\.2\.1:8080: not an address of this machine: choose one "):
         await ApiServer(FastAPI(), "192.0.2.1:8080").start()
+
+
+def answering() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/")
+    async def hello() -> str:
+        return "hello"
+
+    @app.post("/")
+    async def take(request: Request) -> int:
+        return len(await request.body())
+
+    return app
+
+
+async def ask(url: str) -> int:
+    async with httpx.AsyncClient() as http:
+        return (await http.get(url)).status_code
+
+
+async def ended(stream: asyncio.StreamReader) -> bool:
+    """Waits for its end."""
+    async with asyncio.timeout(8):
+        try:
+            return await stream.read() == b""
+        except ConnectionResetError:
+            return True
+
+
+HALVES = (b"", b"GET / HTTP/1.1\r\nHost: a", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1234")
+
+
+async def test_silent_clients_give_way_to_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_connections, "MOST_CONNECTIONS", 12)
+    monkeypatch.setattr(api_server, "MOST_CONNECTIONS", 12)
+    server = ApiServer(answering(), "127.0.0.1:0")
+    await server.start()
+    assert server._socket is not None
+    where = server._socket.getsockname()
+    silent = []
+    for half in HALVES * 5:
+        reader, writer = await asyncio.open_connection(*where)
+        writer.write(half)
+        await writer.drain()
+        silent.append((reader, writer))
+    for _ in range(3):
+        assert await ask(server.url) == 200
+    assert await ended(silent[0][0])  # the longest of all
+    last, writer = silent[-1]  # which has a request half sent: it may be sent to its end
+    writer.write(b"56789")
+    async with asyncio.timeout(8):
+        assert await last.readuntil(b"\r\n") == b"HTTP/1.1 200 OK\r\n"
+    for _, writer in silent:
+        writer.close()
+    await server.close()
+
+
+async def test_who_does_not_say_what_it_wants_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_connections, "HEAD_WITHIN", 0.0)
+    server = ApiServer(answering(), "127.0.0.1:0")
+    await server.start()
+    assert server._socket is not None
+    ends = []
+    for half in (b"", HALVES[1], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(*server._socket.getsockname())
+        writer.write(half)
+        ends.append((reader, writer))
+    kept, writer = ends.pop()
+    async with asyncio.timeout(8):
+        await kept.readuntil(b'"hello"')
+    for reader, _ in ends:
+        assert await ended(reader)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")  # answered before, it owes nothing
+    async with asyncio.timeout(8):
+        await kept.readuntil(b'"hello"')
+    writer.write(b"GET / HT")
+    assert await ended(kept)
+    for _, other in (*ends, (kept, writer)):
+        other.close()
+    await server.close()

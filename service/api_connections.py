@@ -1,0 +1,67 @@
+"""The API's connections: bounded in number, and in how long one may take to say what it wants.
+
+uvicorn counts connections against its limit whether or not anybody asks for anything on them, and waits for the first
+request, and for the end of a request's head, for ever: a thousand silent clients would shut all others out.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterable
+from typing import Final
+
+try:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
+except ImportError:  # without the extra `speed`
+    from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # type: ignore[assignment]
+
+MOST_CONNECTIONS: Final = 1000
+"""Beyond it, a new connection takes the place of one that has not asked for anything yet."""
+HEAD_WITHIN: Final = 10.0
+"""Seconds from the beginning of a connection, or of the next request on it, to the end of the request's head."""
+
+
+class Connection(Protocol):
+    """One connection of a client."""
+
+    began = math.inf
+    """When it began to owe us the head of a request, on the loop's clock; infinite while it owes none."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Come in, if need be in another's place."""
+        super().connection_made(transport)
+        self.began = self.loop.time()
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request."""
+        super().data_received(data)
+        if self.began == math.inf:
+            self.began = self.loop.time()
+
+    def on_response_complete(self) -> None:
+        """Nothing is owed; uvicorn closes it when nothing comes for a while."""
+        self.began = math.inf
+        super().on_response_complete()
+
+    @property
+    def waits(self) -> bool:
+        """Whether no request has come, or none since the last answer."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _make_room(self) -> None:
+        """End the one that has kept us waiting longest. What is being answered stays."""
+        others = [other for other in self.connections if other is not self and isinstance(other, Connection)]
+        idle = [other for other in others if other.waits or other.cycle.more_body]
+        if idle:
+            longest = min(idle, key=lambda other: other.began)
+            # Gone from the count at once: uvicorn's own limit would refuse this one's request.
+            self.connections.discard(longest)
+            longest.transport.abort()
+
+
+def end_overdue(connections: Iterable[object], now: float) -> None:
+    """End those that have not said within HEAD_WITHIN what they want."""
+    for connection in list(connections):
+        if isinstance(connection, Connection) and connection.waits and now - connection.began > HEAD_WITHIN:
+            connection.transport.abort()
