@@ -218,7 +218,8 @@ class Journal:
                 rows.append(row)
                 told.append(stage(row) + 1)
                 tell(transaction, row["customer_id"], stage_events(row, entry.told))
-                if entry.over:
+                # One that was taken while it ran may have ended since, and is written as it is: never without them.
+                if entry.over or row["tm_hangup"] is not None:
                     attempts += attempt_rows(entry.record)
             await save(transaction, rows, attempts)
         return told

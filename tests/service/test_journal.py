@@ -245,6 +245,23 @@ async def test_attempts_are_kept_when_the_call_is_over(store_url: str) -> None:
         assert (await desk.row(record))["provider_id"] == PROVIDER  # through whom it went
 
 
+async def test_a_call_that_ends_before_its_change_is_written_is_over_with_its_attempts(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads that a call is over reads its attempts: what the store says of it is the last word."""
+    monkeypatch.setattr(journals, "PAUSE", 1e6)  # what is written next comes later than anybody asks
+    async with opened(store_url) as desk:
+        async with desk.store.write():
+            record = desk.begin()
+            await until(lambda: desk.journal._writing)  # taken as one that runs, and waits for its turn
+            refused = AttemptRecord(PROVIDER, "one", "sip:1@one", 100.0, None, 100.25, "refused", 503, "Unavailable")
+            record.tried.append([refused])
+            desk.ends(record)
+        await until(lambda: not desk.journal._writing)
+        assert (await desk.row(record))["tm_hangup"] is not None
+        assert [row["status"] for row in await desk.rows(tables.attempts)] == [503]
+
+
 async def test_an_attempt_that_ran_until_the_end_was_given_up(store_url: str) -> None:
     async with opened(store_url) as desk:
         record = desk.begin()
