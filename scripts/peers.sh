@@ -11,10 +11,10 @@ set -u
 # program:package:the tests that need it
 peers=(
   "sipp:sip-tester:the SIPp scenarios (make sipp) and the tests that call with SIPp"
-  "baresip:baresip-core:the calls with a softphone (tests/peers/test_baresip*)"
+  "baresip:baresip-core:the calls with a softphone, Opus and SRTP among them (tests/peers/test_baresip*, test_own_media.py)"
   "kamailio:kamailio:the calls through a proxy (tests/peers/test_kamailio*)"
   "rtpengine:rtpengine-daemon:anchored calls through rtpengines (tests/peers/test_anchored_media.py)"
-  "linphonecsh:linphone-cli:the calls with a second softphone (tests/peers/test_linphone*)"
+  "linphonecsh:linphone-cli:the calls with a second softphone (tests/peers/test_scenarios.py, test_own_media.py)"
   "espeak-ng:espeak-ng:speech (tests/sound/test_espeak.py)"
   "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
   "redis-server:redis-server:changes told between nodes by Redis"
