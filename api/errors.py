@@ -1,5 +1,6 @@
 """What a request can be refused for: one envelope for every failure, with reasons that never change their names."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
@@ -15,10 +16,11 @@ from starlette.responses import JSONResponse, Response
 
 from api.methods import Methods
 from api.sentences import sentence
+from engine.rate_limit import RateLimit
 from routing.errors import RoutingError
 from routing.models import reason_of
 from store.billing import InsufficientBalance
-from store.engines import StoreError
+from store.engines import StoreError, reason, senseless
 from store.rows import TokenError
 
 Status = Literal[
@@ -263,6 +265,7 @@ def request_id_of(request: Request) -> str:
 
 def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
     """Let every failure of `app` come out as the envelope. `methods`: of its paths, when all of them are there."""
+    log_lines = RateLimit(1.0, 10)
 
     @app.exception_handler(ApiError)
     async def _api_error(request: Request, error: ApiError) -> Response:
@@ -299,8 +302,15 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
     @app.exception_handler(StoreError)
     @app.exception_handler(DBAPIError)
     async def _store(request: Request, error: Exception) -> Response:
-        structlog.get_logger().error("the store failed a request", request_id=request_id_of(request), error=str(error))
-        problem = "the store cannot be reached; nothing was changed, try again in a moment"
+        if isinstance(error, DBAPIError) and senseless(error):
+            raise error  # a fault of ours, which asking again does not mend
+        # Not the statement, whose parameters nobody but the store should see; and not a line for each of thousands.
+        if log_lines.allows("", time.monotonic()):
+            log = structlog.get_logger()
+            log.error("the store failed a request", request_id=request_id_of(request), error=reason(error))
+        problem = "the store does not answer; try again in a moment"
+        if request.method not in ("GET", "HEAD"):
+            problem += ", but look first: what was asked for may have been done"
         return respond(request, ApiError("SERVICE_UNAVAILABLE", problem, retry_after=1))
 
 

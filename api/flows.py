@@ -262,16 +262,22 @@ async def _known_others(executor: Executor, owner: UUID, table: sa.Table, asked:
 
 
 def _mentioned(value: Any, field: str) -> Iterator[str]:
-    """What every field of this name holds, however deep: actions may hold actions."""
+    """What every field of this name holds, however deep: actions may hold actions. Not what nothing can be called."""
     if isinstance(value, list):
         for item in value:
             yield from _mentioned(item, field)
     elif isinstance(value, dict):
         for key, item in value.items():
             if key == field and isinstance(item, str):
-                yield item
+                if _can_be_stored(item):
+                    yield item
             else:
                 yield from _mentioned(item, field)
+
+
+def _can_be_stored(name: str) -> bool:
+    """Whether a database could have it: PostgreSQL does not even look for NUL, nor for half a surrogate pair."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in name)
 
 
 def _ids(texts: Iterable[str]) -> Iterator[UUID]:

@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import fault_in
 from api.services import Services
-from store.engines import StoreError
+from store.engines import StoreError, reason
 from store.store import Store
 from store.tables import idempotency
 
@@ -222,7 +222,7 @@ async def _done(work: Any) -> None:
     try:
         await work
     except (StoreError, DBAPIError) as error:
-        structlog.get_logger().error("the answer to a request with an Idempotency-Key is not kept", error=str(error))
+        structlog.get_logger().error("the answer to a request with an Idempotency-Key is not kept", error=reason(error))
 
 
 def _secret(body: str) -> bool:

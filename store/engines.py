@@ -12,7 +12,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
@@ -236,3 +236,13 @@ def reason(error: Exception) -> str:
     if isinstance(original, TimeoutError) and not str(original):
         return "it did not answer in time"
     return " ".join(str(original).split())[:300] or type(original).__name__
+
+
+def senseless(error: DBAPIError) -> bool:
+    """Whether the database understood us, and what was asked of it makes no sense: a value that it cannot hold, or a
+    statement that is none. Trying again would not mend that."""
+    if isinstance(error, DataError | ProgrammingError):
+        return True
+    # PostgreSQL's classes 22 and 42; what asyncpg finds wrong before it sends it is a ValueError.
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    return state[:2] in ("22", "42") or isinstance(getattr(error.orig, "__cause__", None), ValueError)

@@ -1,7 +1,10 @@
 """Flows through the API: validated whole, with a fault for each field."""
 
+import json
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from flows.library import FlowLibrary
 from flows.python_flows import FlowCall
@@ -128,3 +131,13 @@ async def test_a_flow_may_want_its_calls_media_anchored(api: Api) -> None:
     assert (await manager.put(path, {"detail": "x"}))["media"] == "anchor"
     assert (await manager.put(path, {"media": None}))["media"] == ""
     await manager.post("/v1.0/flows", {"actions": ECHO, "media": "relay"}, 400)
+
+
+@pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "x\udfff"])
+async def test_a_name_that_no_database_can_have_is_the_name_of_nothing(api_on: Api, name: str) -> None:
+    for kind, field in (("queue_join", "queue_id"), ("conference_join", "conference_id"), ("goto_flow", "flow_id")):
+        actions = [{"type": "answer"}, {"type": kind, "option": {field: name}}]
+        body = json.dumps({"actions": actions}).encode()
+        headers = {"Authorization": f"Bearer {api_on.root.key}", "Content-Type": "application/json"}
+        answer = await api_on.http.post("/v1.0/flows", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["reason"]) == (400, "INVALID_ACTION"), answer.text
