@@ -72,11 +72,17 @@ def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
 # ---- what there is
 
 
+_USED_KEYS: set[str] = set()
+
+
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Only data that is to be accepted is touched: what is to be refused stays as wrong as it is."""
-    if case.headers and len(case.headers.get("Idempotency-Key", "")) > 2:
+    key = str(case.headers.get("Idempotency-Key", "")) if case.headers else ""
+    if key in _USED_KEYS:
         case.headers["Idempotency-Key"] = uuid4().hex  # one that was used before says nothing of this request
+    elif key:
+        _USED_KEYS.add(key)
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     path = case.operation.path

@@ -58,7 +58,7 @@ phases.coverage.enabled = false
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300 + 20 * EXAMPLES)
+@pytest.mark.timeout(3600 + 20 * EXAMPLES if EXAMPLES else 300)
 def test_the_whole_document(store_url: str, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG.replace("{hooks}", str(HOOKS)) + WITHOUT_TIME * (not EXAMPLES))
     with LiveApi.on(store_url) as live:
