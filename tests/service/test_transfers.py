@@ -102,7 +102,7 @@ class World:
     ) -> None:
         self.air = Air()
         carrier = Provider(id=named_id("provider", "carrier"), name="carrier", hostname=f"{TARGET}:5060")
-        routes = [Route(target="all", provider_id=carrier.id, priority=1, name="all")]
+        routes = [Route(target="all", provider_id=carrier.id, priority=1, name="all", rate=1)]
         directory = Directory(limit=0)
         flows = {
             "ours": [_connect(f"sip:b@{CALLEE}"), *more.pop("afterwards", [])],
