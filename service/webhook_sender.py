@@ -24,6 +24,8 @@ from store.store import Store
 AT_ONCE: Final = 32
 AT_ONCE_EACH: Final = 4
 """To one webhook: a slow one must not hold up the others."""
+ROUND: Final = 500
+"""Webhooks that have had their turn and wait for the others', at most."""
 GATHERING: Final = 0.1
 """Seconds between a ring and the look that it is for, while nothing is on its way."""
 SIGNATURE: Final = "X-Trunkline-Signature"
@@ -47,6 +49,7 @@ class WebhookSender:
         self._log = log
         self._task: asyncio.Task[None] | None = None
         self._sending: dict[asyncio.Task[None], UUID] = {}
+        self._served: set[UUID] = set()
         self._wake = asyncio.Event()
         self.delivered = 0
         self.failed = 0
@@ -97,7 +100,15 @@ class WebhookSender:
             return 0  # the first that is done wakes us
         going = list(self._sending.values())
         busy = [webhook for webhook in set(going) if going.count(webhook) >= AT_ONCE_EACH]
-        found = await deliveries.claim(self._store, min(free, AT_ONCE_EACH), busy)
+        # In turn: what one is owed by the thousand must not come before the little that others are.
+        most = min(free, AT_ONCE_EACH)
+        found = await deliveries.claim(self._store, most, [*busy, *self._served])
+        if not found and self._served:
+            self._served.clear()
+            found = await deliveries.claim(self._store, most, busy)
+        if len(self._served) >= ROUND:
+            self._served.clear()
+        self._served.update(due.webhook_id for due in found)
         for due in found:
             task = asyncio.get_running_loop().create_task(self._send(due), name=f"webhook {due.id}")
             self._sending[task] = due.webhook_id

@@ -15,8 +15,9 @@ import pytest
 import structlog
 
 from service.bootstrap import PLATFORM
-from service.webhook_sender import GATHERING, WebhookSender
+from service.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
 from store import deliveries, rows, tables
+from store.deliveries import Due
 from store.events import EventBell
 from store.store import Store, utc_now
 from tests.api.conftest import environment
@@ -223,3 +224,29 @@ async def test_the_platforms_webhook_hears_what_is_no_customers(world: World) ->
     await world.happen("provider_unhealthy", UUID(int=0), name="primary")
     ((_, body),) = await world.receiver.received(1)
     assert json.loads(body)["type"] == "provider_unhealthy"
+
+
+async def test_a_webhook_that_is_owed_much_does_not_keep_others_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their dates alone, all of one customer's flood would be sent before anything of the others'."""
+    await world.sender.close()
+    for customer in (CUSTOMER, UUID(int=77)):
+        await world.hook(customer_id=customer)
+    for place in range(100):
+        await world.happen("call_created", place=place)
+    await world.happen("call_created", UUID(int=77), place="other's")
+    order: list[Any] = []
+    everything = asyncio.Event()
+
+    async def taken_at_once(_: WebhookSender, due: Due) -> None:
+        order.append(due.data["place"])
+        if len(order) == 101:
+            everything.set()
+
+    monkeypatch.setattr(WebhookSender, "_send", taken_at_once)
+    world.sender.start()
+    async with asyncio.timeout(10):
+        await everything.wait()
+    assert order.index("other's") <= 2 * AT_ONCE_EACH
+    assert [place for place in order if place != "other's"] == list(range(100))
