@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from pydantic import Field
+from sqlalchemy.exc import DBAPIError
 from starlette.responses import StreamingResponse
 
 from api.auth import Caller, Who, guarded, still_valid
@@ -13,7 +14,9 @@ from api.errors import ApiError
 from api.services import Services, Use
 from api.webhooks import EventType
 from store import events as stored
+from store.engines import StoreError
 from store.events import event_document
+from store.store import Event
 
 router = APIRouter(tags=["events"])
 
@@ -21,6 +24,8 @@ MOST_STREAMS = 200
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent, as proxies close what is silent; and seconds between two looks at
 the credentials."""
+READ_AT_ONCE = 50
+"""Events that a stream holds in memory, however many wait: its client may not be reading."""
 # Event ids are counted in 64 bits.
 EventId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
@@ -57,24 +62,31 @@ async def stream_events(
 
 
 async def _stream(services: Services, caller: Caller, position: int, types: Sequence[str]) -> AsyncIterator[bytes]:
-    whose = None if caller.is_super else [caller.customer_id]
     clock = services.clock
     services.streams += 1
     try:
         # At once, so that the client knows that it listens.
         yield b"retry: 2000\n\n"
-        first = await stored.oldest(services.store)
-        if 0 < position < first - 1:
-            yield _format(position, "missed", {"after": position, "before": first})
         spoke = checked = clock()
+        looked = position == 0
         while not services.draining():
-            if clock() - checked >= KEEP_ALIVE:
-                # A key that was revoked meanwhile is told nothing more, however much happens.
-                if not await still_valid(services, caller):
-                    return
-                checked = clock()
             ring = services.bell.next_ring()
-            found = await stored.after(services.store, position, customers=whose, types=types)
+            found: Sequence[Event] = ()
+            try:
+                if clock() - checked >= KEEP_ALIVE:
+                    # A key that was revoked meanwhile is told nothing more, however much happens.
+                    if not await still_valid(services, caller):
+                        return
+                    checked = clock()
+                if not looked:
+                    first = await stored.oldest(services.store)
+                    looked = True
+                    if position < first - 1:
+                        yield _format(position, "missed", {"after": position, "before": first})
+                found = await _read_on(services, caller, position, types)
+            except (StoreError, DBAPIError, OSError):
+                # Whoever is told goes on here when the store is back: ended, it would come again at once.
+                pass
             for event in found:
                 yield _format(event.id, event.type, event_document(event.type, event.data, event.tm))
                 position = event.id
@@ -87,6 +99,12 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
             await ring()
     finally:
         services.streams -= 1
+
+
+async def _read_on(services: Services, caller: Caller, position: int, types: Sequence[str]) -> Sequence[Event]:
+    whose = None if caller.is_super else [caller.customer_id]
+    async with services.stream_reads:
+        return await stored.after(services.store, position, customers=whose, types=types, limit=READ_AT_ONCE)
 
 
 def _format(number: int, kind: str, data: Any) -> bytes:

@@ -1,5 +1,6 @@
 """What requests work with. The service builds one of these; nothing in api is global."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,9 @@ from routing.identifiers import NIL
 from routing.settings import RoutingSettings
 from store.events import EventBell
 from store.store import Store
+
+STREAM_READS = 2
+"""Event streams that read from the store at once; SQLite has four connections to read on."""
 
 
 def _never_looked(_provider_id: UUID) -> tuple[str, datetime | None]:
@@ -62,6 +66,7 @@ class Services:
         checks: What each part of the engine says of itself: "ok", or what is wrong.
         metrics: The text that Prometheus reads.
         streams: Event streams that are open.
+        stream_reads: What those that read on wait for, so that hundreds of them leave the store to the others.
     """
 
     store: Store
@@ -80,6 +85,7 @@ class Services:
     checks: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_to_check
     metrics: Callable[[], Awaitable[bytes]] = _nothing_counted
     streams: int = 0
+    stream_reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAM_READS))
 
     def allow(self, customer_id: UUID, rate: int) -> float:
         """Count a request of a customer; the seconds to wait where it is one too many, else 0."""

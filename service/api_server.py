@@ -101,7 +101,11 @@ class ApiServer:
         """Answer what is being answered, for some seconds, and close."""
         if self._task is not None:
             self._server.stop()
-            await asyncio.wait((self._task,), timeout=_GRACE + 1)
+            await asyncio.wait((self._task,), timeout=_GRACE - 1)
+            for connection in list(self._server.server_state.connections):
+                # Its client has stopped reading: what waits to be sent would wait for ever.
+                connection.transport.abort()
+            await asyncio.wait((self._task,), timeout=2)
             if not self._task.done():
                 self._server.force_exit = True
                 self._task.cancel()

@@ -9,9 +9,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from api import events
+from api.services import STREAM_READS
+from service import api_server
 from service.api_server import ApiServer
+from store import events as stored
+from store.engines import StoreError
 from tests.api.conftest import Api, Client
 
 
@@ -139,3 +144,71 @@ async def test_a_stream_is_closed_for_the_stop_of_the_engine_and_counted(api: Ap
         with pytest.raises(StopAsyncIteration):
             await anext(events)
     assert api.services.streams == 0
+
+
+async def test_a_store_that_is_away_ends_no_stream(api: Api, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of clients would come back at once, and each of them be an error in the log."""
+    read, asked = stored.after, asyncio.Event()
+
+    async def away(*_: Any, **__: Any) -> Any:
+        asked.set()
+        raise StoreError("cannot be reached")
+
+    mine = await api.client("customer_agent")
+    async with asyncio.timeout(10), listening(url, mine) as events:
+        monkeypatch.setattr(stored, "after", away)
+        await happen(api, "number_created", mine.customer_id, number="+15550000001")
+        await asked.wait()
+        monkeypatch.setattr(stored, "after", read)
+        await happen(api, "number_created", mine.customer_id, number="+15550000002")
+        told = [json.loads((await anext(events))["data"])["data"]["number"] for _ in range(2)]
+    assert told == ["+15550000001", "+15550000002"]
+
+
+async def test_many_streams_that_read_on_leave_the_store_to_others(
+    api: Api, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, now, most = stored.after, 0, 0
+
+    async def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        try:
+            await asyncio.sleep(0.01)
+            return await read(*arguments, **options)
+        finally:
+            now -= 1
+
+    monkeypatch.setattr(stored, "after", counted)
+    mine = await api.client("customer_agent")
+    for number in range(events.READ_AT_ONCE + 5):
+        await happen(api, "number_created", mine.customer_id, number=number)
+
+    async def follow() -> list[int]:
+        async with listening(url, mine, since="0", types="number_created") as told:
+            return [json.loads((await anext(told))["data"])["data"]["number"] for _ in range(events.READ_AT_ONCE + 5)]
+
+    async with asyncio.timeout(20):
+        for numbers in await asyncio.gather(*(follow() for _ in range(8))):
+            assert numbers == list(range(events.READ_AT_ONCE + 5))
+    assert most == STREAM_READS
+
+
+async def test_who_does_not_read_cannot_hold_up_the_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_server, "_GRACE", 1.1)
+    server = ApiServer(api.app, "127.0.0.1:0")
+    await server.start()
+    mine = await api.client("customer_agent")
+    for _ in range(20):
+        await happen(api, "number_created", mine.customer_id, pad="x" * 500_000)
+    host, port = server.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    writer.write(f"GET /v1.0/events?since=0 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {mine.key}\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        await reader.readline()
+        with capture_logs() as lines:
+            await server.close()
+    assert [line for line in lines if line["log_level"] != "debug"] == []
+    assert api.services.streams == 0
+    writer.close()
