@@ -19,7 +19,7 @@ def _passwords_are_cheap() -> Iterator[dict[str, Any]]:
         yield {}
         return
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    instead = {"_hasher": cheap, "_nobody": cheap.hash("nobody has this password")}
+    instead = {"_hasher": cheap, "_nobody": cheap.hash("nobody's password")}
     real = {name: getattr(passwords, name) for name in instead}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in instead.items():
