@@ -3,7 +3,7 @@
 The decision is made at once, without a task: a call that is refused costs no more than its response.
 """
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,6 +45,7 @@ class Intake:
         self.env = env
         self.log = log
         self.log_calls = False  # a line per call, where somebody reads it
+        self.current: Callable[[], bool] = lambda: True  # whether the directory is that of the store
         self.strangers = StrangerLog(self._now)
         self.logins = Logins(self._now, log, self.strangers, users, algorithms)
 
@@ -111,7 +112,11 @@ class Intake:
     def _refuse(self, call: Call, verdict: Refuse, source: Source, judged: Verdict) -> None:
         not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
         status = verdict.status
-        if not_let_in and self.logins.asks(call.invite, call.remote.host, judged):
+        if verdict.cause == "unknown_number" and not self.current():
+            # Somebody may have been given it since: "not found" would be taken for good, "later" sends to another node.
+            status = 503
+            call.reject(status, headers=[("Retry-After", str(UNAVAILABLE_RETRY_AFTER))])
+        elif not_let_in and self.logins.asks(call.invite, call.remote.host, judged):
             status = 401
             call.reject(status, headers=self.logins.challenges(judged))
         else:

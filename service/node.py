@@ -141,6 +141,7 @@ class Node:
         self.storage = storage
         merged = await storage.start(configuration, self._python)
         self.env.fetch_number = storage.numbers.fetch
+        self.intake.current = lambda: storage.feed.healthy
         storage.feed.subscribe("provider", self._provider_changed)
         self.log.info(
             "store",
