@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from engine.bridge import Bridge
 from engine.joining import NotJoinedError, agree
 from engine.media.anchor import CALLEE, CALLER
+from engine.media.relay import Relay
 from flows.contracts import OutgoingLeg
 from flows.onward import Remaining, onward_of
 from flows.talk import MAX_TRANSFERS, Next, Part, Talk
@@ -39,17 +40,22 @@ def obstacle(*parts: Part) -> str:
             return "who was called by an order cannot leave its call to another"
         if run.budget.transfers >= MAX_TRANSFERS:
             return f"the call has been transferred {MAX_TRANSFERS} times"
-        if part.by == "callee" and run.recording is not None and _anchored(*parts) is None:
-            return "the call is recorded, and what it is to be connected with does not pass this engine"
+        recorded = run.recording is not None
+        if part.by != "callee" or not (recorded or part.talk.leg.anchored):
+            continue
+        # Media that passed us with the leg that leaves, as a flow or a provider wants, or for a recording, is to do so.
+        if _anchored(*parts, embedded=recorded) is None:
+            return "its media has to pass this engine, and that of what it is to be connected with does not"
     return ""
 
 
-def _anchored(*parts: Part) -> OutgoingLeg | None:
-    """The leg of those that stay whose media passes us."""
+def _anchored(*parts: Part, embedded: bool = False) -> OutgoingLeg | None:
+    """The leg of those that stay whose media passes us; with `embedded`, this process."""
     for part in parts:
-        if part.by == "caller" and part.talk.leg.anchored:
-            leg: OutgoingLeg = part.talk.leg
-            return leg
+        leg = part.talk.leg
+        if part.by == "caller" and leg.anchored and (not embedded or isinstance(leg.session.anchor, Relay)):
+            found: OutgoingLeg = leg
+            return found
     return None
 
 
@@ -104,7 +110,7 @@ def leaving(*parts: Part) -> Iterator[list[bool]]:
 
 def _join(ours: Part, theirs: Part) -> None:
     mine, other = ours.talk, theirs.talk
-    anchored = _anchored(ours, theirs)
+    anchored = _anchored(ours, theirs, embedded=True)
     nexts = JOINED[ours.by, theirs.by]
     # Of a caller and what was dialled, the caller outlives the other; of what was dialled twice, the first does.
     first, second = (theirs, ours) if nexts[0] == "holds" else (ours, theirs)

@@ -150,6 +150,15 @@ def desk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def test_the_two_that_a_phone_talks_with_hear_each_other(desk: SoundingDesk) -> None:
     assert desk.talk(desk.t, desk.x) and desk.talk(desk.u, desk.y)
+    if desk.roles == ("callee", "callee"):
+        # Both anchors were those of the legs to the phone, and would leave with it.
+        assert desk.join() == 603
+        assert "has to pass this engine" in desk.t.final("REFER").get("Warning")
+        assert desk.talk(desk.t, desk.x) and desk.talk(desk.u, desk.y)
+        for phone in (desk.x, desk.y):
+            phone.request("BYE")
+        assert desk.over()
+        return
     desk.join()
     desk.wait(1)
     assert desk.t.told[-1] == "SIP/2.0 200 OK"
@@ -180,7 +189,7 @@ def test_without_media_in_common_they_hear_whom_they_heard(desk: SoundingDesk) -
     desk.wait(1)
     for speaker, told_of in before:
         speaker.told_of = told_of  # it has refused the offer
-    assert desk.t.told[-1] == "SIP/2.0 488 X"
+    assert desk.roles == ("callee", "callee") or desk.t.told[-1] == "SIP/2.0 488 X"
     assert desk.talk(desk.t, desk.x) and desk.talk(desk.u, desk.y)
     for phone in (desk.x, desk.u, desk.t, desk.y):
         phone.request("BYE")

@@ -101,7 +101,8 @@ class World:
         self, patch: pytest.MonkeyPatch, policy: Policy = "clients", trusted: str = "127.0.0.0/30", **more: Any
     ) -> None:
         self.air = Air()
-        carrier = Provider(id=named_id("provider", "carrier"), name="carrier", hostname=f"{TARGET}:5060")
+        media = {"media": more.pop("media", "")}
+        carrier = Provider(id=named_id("provider", "carrier"), name="carrier", hostname=f"{TARGET}:5060", **media)
         routes = [Route(target="all", provider_id=carrier.id, priority=1, name="all", rate=1)]
         directory = Directory(limit=0)
         flows = {
@@ -122,7 +123,6 @@ class World:
             )
         ]
         directory.replace(numbers, [carrier], routes)
-        media = {"media": more.pop("media", "")}
         settings = RoutingSettings(trusted_networks=(trusted,), from_domain="engine.example")
         self.board = HealthBoard()
         self.carrier = carrier
