@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from api.auth import Who
 from api.errors import ApiError, envelopes
 from api.services import Use
-from store.customers import PLATFORM
+from routing.identifiers import PLATFORM
 
 router = APIRouter(tags=["health"])
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -5,7 +5,7 @@ Fields are those of the API, times milliseconds.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -16,10 +16,7 @@ from flows.options.sound import sound_source
 from flows.options.values import DAY_MS, one_line
 from flows.queue_announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from flows.queue_rows import RoutingMethod
-from routing.identifiers import NIL, named_id
-
-PLATFORM: Final = named_id("customer", "platform")
-"""Whose they are where nothing else is said: those who run the engine."""
+from routing.identifiers import NIL, PLATFORM, named_id
 
 Name = Annotated[str, Field(min_length=1, max_length=255, strict=True), AfterValidator(one_line)]
 Detail = Annotated[str, Field(max_length=65_536, strict=True)]
@@ -35,6 +32,7 @@ class _Declared(BaseModel):
     id: UUID = NIL
     """Derived from the name where none is given."""
     customer_id: UUID = PLATFORM
+    """Those who run the engine, where nothing else is said."""
     name: Name
     detail: Detail = ""
 

@@ -13,7 +13,8 @@ from api.passwords import LONGEST, SHORTEST, hash_password
 from api.tokens import key_hash, key_prefix, make_key
 from config.loading import load
 from config.logs import configure
-from service.bootstrap import PLATFORM, bootstrap
+from routing.identifiers import PLATFORM
+from service.bootstrap import bootstrap
 from service.node import python_flow_names
 from service.storage import absent_file, store_url
 from store import rows

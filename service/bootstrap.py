@@ -5,8 +5,8 @@ import secrets
 import sqlalchemy as sa
 
 from api.tokens import key_hash, key_prefix, make_key
+from routing.identifiers import PLATFORM
 from store import rows
-from store.customers import PLATFORM
 from store.store import Store, Transaction
 from store.tables import accesskeys, agents, billing_accounts, customers
 from store.tables import secrets as kept_secrets
@@ -79,6 +79,3 @@ async def _super_admin(transaction: Transaction) -> rows.Row | None:
 async def _has_key(transaction: Transaction, key: str) -> bool:
     query = sa.select(accesskeys.c.id).where(accesskeys.c.key_hash == key_hash(key))
     return (await transaction.execute(query)).first() is not None
-
-
-__all__ = ["FIRST_ADMIN", "PLATFORM", "TOKEN_SECRET", "bootstrap", "token_secret"]

@@ -14,10 +14,10 @@ from api.limits import Limits
 from api.services import Services
 from api.tokens import Tokens
 from engine.rate_limit import RateLimit
-from routing.identifiers import NIL
+from routing.identifiers import NIL, PLATFORM
 from routing.models import Provider
 from service.api_server import ApiServer
-from service.bootstrap import PLATFORM, bootstrap, token_secret
+from service.bootstrap import bootstrap, token_secret
 from service.charging import Charging
 from service.journal import Journal
 from service.loop_lag import LoopLag

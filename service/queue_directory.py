@@ -13,8 +13,7 @@ from flows.address import Address
 from flows.conferences import Conference
 from flows.contracts import Log
 from flows.queue_rows import Agent, Queue
-from routing.identifiers import NIL
-from service.bootstrap import PLATFORM
+from routing.identifiers import NIL, PLATFORM
 from store import tables
 from store.agents import shown
 from store.engines import StoreError, reason

@@ -1,19 +1,14 @@
 """Customers in the store: what they still have, and what goes with them."""
 
 from collections.abc import Collection
-from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from routing.identifiers import named_id
 from store.numbers import IN_USE
 from store.rows import Executor
 from store.store import Transaction
 from store.tables import accesskeys, agents, billing_accounts, calls, customers, numbers, webhooks
-
-PLATFORM: Final = named_id("customer", "platform")
-"""The customer of those who run the engine."""
 
 # What ends with its customer: nobody logs in for it any more, and nothing is sent to it. Flows, queues and the like
 # stay where they are, as calls that were made with them are still looked at.

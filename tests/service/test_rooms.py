@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from engine.media.codecs import Samples
 from flows.address import Address
-from routing.identifiers import NIL
+from routing.identifiers import NIL, PLATFORM
 from store import rows, tables
 from store.agents import held, shown
 from tests.sound.signals import Floats
@@ -234,7 +234,6 @@ def test_who_finds_no_agent_hears_what_the_overflow_flow_does(run: Run) -> None:
 
 def test_what_the_platform_makes_by_the_api_is_found_by_name_from_the_numbers_of_a_file(run: Run) -> None:
     """Rows of a file are nobody's, those of a super admin the platform's own customer's: both are the platform's."""
-    from service.bootstrap import PLATFORM
 
     async def test(bench: Any) -> None:
         engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import structlog
 
-from service.bootstrap import PLATFORM
+from routing.identifiers import PLATFORM
 from service.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
 from store import deliveries, rows, tables
 from store.deliveries import Due

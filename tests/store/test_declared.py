@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.identifiers import named_id, route_id
+from routing.identifiers import PLATFORM, named_id, route_id
 from routing.models import Number, Provider, Route
 from store import declared, tables
 from store.declared import Declarations, merge
@@ -250,8 +250,6 @@ async def test_very_many_are_one_change(store_url: str, monkeypatch: pytest.Monk
 
 
 # ---- agents, queues, conferences
-
-PLATFORM = named_id("customer", "platform")
 
 
 def agent(name: str, **values: Any) -> dict[str, Any]:
