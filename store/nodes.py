@@ -31,10 +31,10 @@ async def living(store: Store, node_id: UUID, name: str = "") -> Sequence[UUID]:
     name: Given at a node's start, before it takes calls: other nodes of that name are its earlier runs, and dead
         however short ago they ended.
     """
-    alive = nodes.c.tm_seen >= store.clock() - SILENCE
-    if name:
-        alive = sa.and_(alive, nodes.c.name != name)
     async with store.read() as connection:
+        alive = nodes.c.tm_seen >= await store.common_now(connection) - SILENCE
+        if name:
+            alive = sa.and_(alive, nodes.c.name != name)
         return [node_id, *(await connection.execute(sa.select(nodes.c.id).where(alive))).scalars()]
 
 
@@ -66,7 +66,7 @@ class NodeLife:
         process = f"{socket.gethostname()[:255]} (process {os.getpid()})"
         async with self._store.write() as transaction:
             values = {"id": self.id, "name": self.name, "process": process}
-            values |= {"tm_create": transaction.now, "tm_seen": transaction.now}
+            values |= {"tm_create": transaction.now, "tm_seen": await self._store.common_now(transaction)}
             earlier = await self._unended(transaction) if given else {}
             await rows.insert(transaction, nodes, values)
             # The feed remembers where it is by a row of `changes`: from here on there is one.
@@ -76,7 +76,7 @@ class NodeLife:
 
     async def _unended(self, executor: Executor) -> dict[UUID, tuple[str, datetime]]:
         """Others of this name that did not end by themselves, and may live: process, last sign of life."""
-        recently = nodes.c.tm_seen >= self._store.clock() - SILENCE
+        recently = nodes.c.tm_seen >= await self._store.common_now(executor) - SILENCE
         query = sa.select(nodes).where(
             nodes.c.name == self.name, nodes.c.process != "", recently, nodes.c.id != self.id
         )
@@ -96,8 +96,9 @@ class NodeLife:
 
     async def alone(self) -> bool:
         """Whether no other node has given a sign of life lately. Raises StoreError, or SQLAlchemy's DBAPIError."""
-        others = nodes.c.name != self.name, nodes.c.tm_seen >= self._store.clock() - SILENCE
         async with self._store.read() as connection:
+            recently = nodes.c.tm_seen >= await self._store.common_now(connection) - SILENCE
+            others = nodes.c.name != self.name, recently
             return (await connection.execute(sa.select(nodes.c.id).where(*others).limit(1))).first() is None
 
     async def close(self) -> None:
@@ -124,7 +125,7 @@ class NodeLife:
 
     async def _seen(self, **more: str) -> None:
         async with self._store.write() as transaction:
-            values = more | {"tm_seen": transaction.now}
+            values = more | {"tm_seen": await self._store.common_now(transaction)}
             await transaction.execute(sa.update(nodes).where(nodes.c.id == self.id).values(values))
 
 

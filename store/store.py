@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -29,6 +29,9 @@ from store import tables
 from store.bulk import BulkWrite, next_ids
 from store.engines import Engines, open_engines
 from store.migrations.upgrade import upgrade
+
+if TYPE_CHECKING:
+    from store.rows import Executor
 
 # Taken at the end of every transaction that appends to `changes` or `events` on PostgreSQL: without it a row could
 # become visible after one with a higher id, and whoever reads on from the highest id it has seen would miss it.
@@ -101,6 +104,8 @@ class Store:
     def __init__(self, engines: Engines, clock: Callable[[], datetime] = utc_now) -> None:
         self._engines = engines
         self.clock = clock
+        # A clock that was given goes before all others.
+        self._common_clock = engines.dialect == "postgresql" and clock is utc_now
         self.listeners = Listeners()
 
     @classmethod
@@ -114,6 +119,14 @@ class Store:
             await engines.close()
             raise
         return cls(engines, clock)
+
+    async def common_now(self, executor: "Executor") -> datetime:
+        """Now, by a clock that all nodes have in common: theirs may differ by minutes. On SQLite it is this machine's,
+        as they are all on it."""
+        if not self._common_clock:
+            return self.clock()
+        now: datetime = (await executor.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+        return now
 
     async def close(self) -> None:
         """Close all connections. What is being written is finished first."""

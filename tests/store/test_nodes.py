@@ -5,14 +5,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from store import tables
 from store.engines import StoreError
-from store.nodes import NodeLife
-from store.store import Store
+from store.nodes import NodeLife, living
+from store.store import Store, utc_now
 
 OFTEN = 0.05
 
@@ -96,3 +97,20 @@ async def test_a_store_that_takes_no_sign_of_life_is_told_of_until_it_does(store
     await rename("elsewhere", "nodes")
     await told(False)
     await life.close()
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("minutes", [-5, 5])
+async def test_a_clock_that_is_wrong_declares_no_neighbour_dead(postgres_store_url: str, minutes: int) -> None:
+    """Its calls would be closed, and what they have reserved be settled, while they go on."""
+    here, there = await Store.open(postgres_store_url), await Store.open(postgres_store_url)
+    there.clock = lambda: utc_now() + timedelta(minutes=minutes)
+    one, other = NodeLife(here, "sip1", every=OFTEN), NodeLife(there, "sip2", every=OFTEN)
+    await one.start()
+    await other.start()
+    for store, life in ((here, one), (there, other)):
+        assert set(await living(store, life.id)) == {one.id, other.id}
+        assert not await life.alone()
+    for life, store in ((one, here), (other, there)):
+        await life.close()
+        await store.close()
