@@ -27,9 +27,9 @@ NUMBER = "+899100000001"
 RTP_PORTS = range(27000, 27400)
 SECONDS, AT_ONCE = 200.0, 50
 GROWTH = 20.0
-"""MB that the engine's memory may grow by in the last third of the time, some 1,100 calls: nothing of a call's sound may
-stay. It is not flat: 9 MB were measured on 21 November 2026 with the messages of traces (10,000) and the records of
-calls (2,000) at or near their bounds by then, and what the rest is has not been found. It is to come down."""
+"""MB that the engine's memory may grow by in the last third of the time, some 1,100 calls: nothing of their sound may
+stay. It is not flat: 9 MB were measured, with the messages of traces (10,000) and the records of calls (2,000) at or
+near their bounds by then; what the rest is has not been found, and is to come down."""
 
 MENU = [
     {"id": "menu", "type": "play", "option": {"sources": ["greeting.wav", "tone:busy/de*3"], "digits_stop": "1"}},
