@@ -74,16 +74,21 @@ _token = APIKeyQuery(
 _accesskey = APIKeyQuery(name="accesskey", scheme_name="accesskey", auto_error=False, description="An access key.")
 
 
-async def identify(
-    request: Request,
-    services: Use,
+def _credentials(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
     token: Annotated[str | None, Security(_token)] = None,
     accesskey: Annotated[str | None, Security(_accesskey)] = None,
-) -> Caller:
+) -> str:
+    return (bearer.credentials if bearer else token or accesskey) or ""
+
+
+Shown = Annotated[str, Depends(_credentials)]
+"""`shown: Shown` as a parameter of an operation that calls `recognise` itself: the token or key; "" for none."""
+
+
+async def identify(request: Request, services: Use, shown: Shown) -> Caller:
     """The caller. Raises ApiError AUTHENTICATION_REQUIRED, INVALID_CREDENTIALS, CUSTOMER_SUSPENDED."""
-    shown = bearer.credentials if bearer else token or accesskey
-    return await recognise(request, services, shown or "")
+    return await recognise(request, services, shown)
 
 
 Who = Annotated[Caller, Depends(identify)]

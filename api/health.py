@@ -1,18 +1,27 @@
 """For machines that look after this one: is it alive, does it take calls, what has it counted."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
 from starlette.responses import JSONResponse, Response
 
-from api.auth import Who
+from api.auth import Shown, recognise
 from api.errors import ApiError, envelopes
 from api.services import Use
+from api.tokens import key_hash
 from routing.identifiers import PLATFORM
+from store.engines import StoreError
 
 router = APIRouter(tags=["health"])
+PATIENCE = 2.0
+"""Seconds that the store has to say whose a key is."""
+REMEMBERED = 3600.0
+"""Seconds for which a key that was good for metrics is good without the store."""
+MOST_WATCHERS = 100
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -50,9 +59,23 @@ async def readyz(services: Use) -> Any:
     response_class=Response,
     responses=envelopes(401, 403, 429, 500, 503) | {200: {"content": {METRICS_TYPE: {"schema": {"type": "string"}}}}},
 )
-async def metrics(services: Use, caller: Who) -> Response:
+async def metrics(services: Use, request: Request, shown: Shown) -> Response:
     """Counters and gauges for Prometheus. For super admins, and for keys of the platform's own agents, however little
-    else those may do. Where the request comes from says nothing: a proxy on this machine asks for the whole world."""
-    if not caller.is_super and caller.customer_id != PLATFORM:
-        raise ApiError("PERMISSION_DENIED", "metrics take a key of the platform; ask its admin for one")
+    else those may do. Where the request comes from says nothing: a proxy on this machine asks for the whole world.
+    While the store does not answer, keys that were good within the last hour still are."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            caller = await recognise(request, services, shown)
+    except (StoreError, DBAPIError, OSError) as error:
+        # It is then that somebody wants to see how many calls wait to be stored.
+        seen = services.watchers.get(key_hash(shown))
+        if seen is None or services.clock() - seen > REMEMBERED:
+            raise StoreError("whose credentials these are cannot be looked up") from error
+    else:
+        services.watchers.pop(key_hash(shown), None)
+        if not caller.is_super and caller.customer_id != PLATFORM:
+            raise ApiError("PERMISSION_DENIED", "metrics take a key of the platform; ask its admin for one")
+        services.watchers[key_hash(shown)] = services.clock()
+        if len(services.watchers) > MOST_WATCHERS:
+            services.watchers.pop(next(iter(services.watchers)))
     return Response(await services.metrics(), media_type=METRICS_TYPE)

@@ -65,6 +65,7 @@ class Services:
         settled: Waits until what this process has committed counts for calls.
         checks: What each part of the engine says of itself: "ok", or what is wrong.
         metrics: The text that Prometheus reads.
+        watchers: Hashes of the keys that were last good for metrics, and when: they are good while the store is away.
         streams: Event streams that are open.
         stream_reads: What those that read on wait for, so that hundreds of them leave the store to the others.
     """
@@ -84,6 +85,7 @@ class Services:
     settled: Callable[[], Awaitable[None]] = _at_once
     checks: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_to_check
     metrics: Callable[[], Awaitable[bytes]] = _nothing_counted
+    watchers: dict[str, float] = field(default_factory=dict)
     streams: int = 0
     stream_reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAM_READS))
 

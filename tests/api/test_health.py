@@ -1,11 +1,16 @@
 """What machines that look after this one are told."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 
+from api import health
 from api.limits import Limits
 from engine.rate_limit import RateLimit
+from store.engines import StoreError
 from tests.api.conftest import Api
 
 
@@ -50,3 +55,35 @@ async def test_a_proxy_on_this_machine_opens_metrics_to_nobody(api: Api) -> None
     for address in ("127.0.0.1", "::1", "192.0.2.1"):
         transport.client = (address, 5000)
         assert (await api.nobody.get("/metrics", 401))["reason"] == "AUTHENTICATION_REQUIRED"
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_metrics_are_told_while_the_store_is_away(
+    api: Api, monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    """It is then that somebody wants to see how many calls wait to be stored."""
+    now = 1000.0
+
+    async def metrics() -> bytes:
+        return b"trunkline_store_calls_waiting 7\n"
+
+    @asynccontextmanager
+    async def away() -> AsyncIterator[None]:
+        if silent:
+            await asyncio.sleep(60)
+        raise StoreError("cannot be reached")
+        yield
+
+    async def asked(key: str) -> int:
+        return (await api.http.get("/metrics", headers={"Authorization": f"Bearer {key}"})).status_code
+
+    monkeypatch.setattr(api.services, "clock", lambda: now)
+    api.services.metrics = metrics
+    admin, late = await api.client("customer_admin"), await api.client("project_super_admin")
+    assert [await asked(key) for key in (api.root.key, admin.key)] == [200, 403]
+    monkeypatch.setattr(health, "PATIENCE", 0.01)
+    monkeypatch.setattr(api.services.store, "read", away)
+    for key, status in ((api.root.key, 200), (admin.key, 503), (late.key, 503), ("tk_nonsense", 503)):
+        assert await asked(key) == status
+    now += health.REMEMBERED + 1
+    assert await asked(api.root.key) == 503
