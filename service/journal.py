@@ -19,7 +19,7 @@ from flows.call_rows import attempt_rows, call_row
 from flows.contracts import Log
 from flows.environment import FlowEnvironment
 from flows.record import CallRecord
-from store.calls import save, stage, stage_events, tell
+from store.calls import save, stage, stage_events, stages_told, tell
 from store.engines import StoreError, reason
 from store.rows import Row
 from store.store import Store
@@ -65,6 +65,8 @@ class Journal:
         self._changed: dict[str, CallRecord] = {}
         self._over: OrderedDict[str, _Entry] = OrderedDict()
         self._writing: dict[str, _Entry] = {}
+        # Written, perhaps: the connection was lost before the word of the commit came.
+        self._unsure: set[str] = set()
         self._waiters: dict[str, asyncio.Future[None]] = {}
         self._news = asyncio.Event()
         self._go = asyncio.Event()  # ends the pause before its time
@@ -211,13 +213,15 @@ class Journal:
         attempts: list[Row] = []
         # Requests that write one after the other must not keep hundreds of calls from the disk.
         async with self._store.write(hurry=True) as transaction:
+            unsure = [UUID(entry.record.id) for entry in entries if entry.record.id in self._unsure]
+            known = await stages_told(transaction, unsure) if unsure else {}
             for number, entry in enumerate(entries):
                 if number % STEP == 0:
                     await asyncio.sleep(0)
                 row = call_row(entry.record, self._node_id, transaction.now)
                 rows.append(row)
                 told.append(stage(row) + 1)
-                tell(transaction, row["customer_id"], stage_events(row, entry.told))
+                tell(transaction, row["customer_id"], stage_events(row, max(entry.told, known.get(row["id"], 0))))
                 # One that was taken while it ran may have ended since, and is written as it is: never without them.
                 if entry.over or row["tm_hangup"] is not None:
                     attempts += attempt_rows(entry.record)
@@ -229,6 +233,7 @@ class Journal:
         for entry, stages in zip(entries, told, strict=True):
             call_id = entry.record.id
             self._writing.pop(call_id, None)
+            self._unsure.discard(call_id)
             if entry.over:
                 self._over.pop(call_id, None)
             elif call_id in self._running:
@@ -240,6 +245,7 @@ class Journal:
                 waiter.set_result(None)
 
     def _put_back(self) -> None:
+        self._unsure.update(self._writing)
         for call_id, entry in self._writing.items():
             if not entry.over and call_id in self._running:
                 self._changed.setdefault(call_id, entry.record)
@@ -264,6 +270,7 @@ class Journal:
     def _drop(self, entry: _Entry, cause: str) -> None:
         self.dropped += 1
         call_id = entry.record.id
+        self._unsure.discard(call_id)
         if self._drops.allows("", self._env.clock()):
             self._log.error("a call is lost", call_id=call_id, cause=cause, lost=self.dropped)
         waiter = self._waiters.pop(call_id, None)

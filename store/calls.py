@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
+
 from routing.identifiers import NIL
 from store.bulk import BulkWrite
 from store.rows import Row
@@ -66,6 +68,13 @@ def stage(row: Mapping[str, Any]) -> int:
     while last and row[STAGES[last][2]] is None:
         last -= 1
     return last
+
+
+async def stages_told(transaction: Transaction, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Of those of these calls that are there: how many of `STAGES` have been told."""
+    columns = [calls.c.id, *(calls.c[column] for _, _, column in STAGES)]
+    found = (await transaction.execute(sa.select(*columns).where(calls.c.id.in_(ids)))).mappings()
+    return {row["id"]: stage(row) + 1 for row in found}
 
 
 def stage_events(row: Mapping[str, Any], told: int = 0) -> list[tuple[str, dict[str, Any]]]:

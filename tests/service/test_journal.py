@@ -534,3 +534,37 @@ async def test_closing_does_not_wait_for_ever(store_url: str, monkeypatch: pytes
         ]  # fmt: skip
         with pytest.raises(StoreError, match="ended before"):
             await waiter
+
+
+@pytest.mark.parametrize("ends_meanwhile", [False, True])
+async def test_a_commit_whose_answer_is_lost_is_told_once(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, ends_meanwhile: bool
+) -> None:
+    """The connection breaks between the commit and the word of it: nobody here knows, but the store does."""
+    async with opened(store_url) as desk:
+        write, lost = desk.store.write, asyncio.Event()
+
+        @asynccontextmanager
+        async def broken(**options: Any) -> AsyncIterator[Transaction]:
+            async with write(**options) as transaction:
+                yield transaction
+            monkeypatch.setattr(desk.store, "write", write)
+            lost.set()
+            raise OperationalError("COMMIT", {}, Exception("connection was closed in the middle of operation"))
+
+        records = [desk.begin() for _ in range(3)]
+        await desk.quiet()
+        monkeypatch.setattr(desk.store, "write", broken)
+        for record in records:
+            desk.rings(record)
+        async with asyncio.timeout(BOUND):
+            await lost.wait()
+        if ends_meanwhile:
+            for record in records:
+                desk.answers(record)
+                desk.ends(record)
+        await desk.quiet()
+        kinds = [name for name, _, _ in STAGES]
+        for record in records:
+            assert await desk.kinds(record) == (kinds if ends_meanwhile else kinds[:2])
+        assert not desk.journal._unsure
