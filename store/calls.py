@@ -74,7 +74,8 @@ async def stages_told(transaction: Transaction, ids: Sequence[UUID]) -> dict[UUI
     """Of those of these calls that are there: how many of `STAGES` have been told."""
     columns = [calls.c.id, *(calls.c[column] for _, _, column in STAGES)]
     found = (await transaction.execute(sa.select(*columns).where(calls.c.id.in_(ids)))).mappings()
-    return {row["id"]: stage(row) + 1 for row in found}
+    rows: list[Row] = [dict(row) for row in found]
+    return {row["id"]: stage(row) + 1 for row in rows}
 
 
 def stage_events(row: Mapping[str, Any], told: int = 0) -> list[tuple[str, dict[str, Any]]]:
