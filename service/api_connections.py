@@ -18,6 +18,8 @@ MOST_CONNECTIONS: Final = 1000
 """Beyond it, a new connection takes the place of one that has not asked for anything yet."""
 HEAD_WITHIN: Final = 10.0
 """Seconds from the beginning of a connection, or of the next request on it, to the end of the request's head."""
+LARGEST_HEAD: Final = 64 * 1024
+"""Bytes of a request's head; one that comes in a single piece may have as many as the socket hands over at once."""
 
 
 class Connection(Protocol):
@@ -25,6 +27,7 @@ class Connection(Protocol):
 
     began = math.inf
     """When it began to owe us the head of a request, on the loop's clock; infinite while it owes none."""
+    _head = 0  # bytes of a head that is not whole yet
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Come in, if need be in another's place."""
@@ -38,6 +41,9 @@ class Connection(Protocol):
         super().data_received(data)
         if self.began == math.inf:
             self.began = self.loop.time()
+        self._head = self._head + len(data) if self.waits else 0
+        if self._head > LARGEST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
 
     def on_response_complete(self) -> None:
         """Nothing is owed; uvicorn closes it when nothing comes for a while."""

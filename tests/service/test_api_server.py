@@ -135,3 +135,24 @@ async def test_who_does_not_say_what_it_wants_is_cut_off(monkeypatch: pytest.Mon
     for _, other in (*ends, (kept, writer)):
         other.close()
     await server.close()
+
+
+async def test_a_head_without_end_is_refused() -> None:
+    server = ApiServer(answering(), "127.0.0.1:0")
+    await server.start()
+    assert server._socket is not None
+    reader, writer = await asyncio.open_connection(*server._socket.getsockname())
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n")
+    sent = 0
+    async with asyncio.timeout(8):
+        while not reader.at_eof() and not reader._buffer and sent < 16 * 2**20:  # type: ignore[attr-defined]
+            writer.write(b"X-Long: " + b"x" * 8000 + b"\r\n")
+            sent += 8000
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+    body = "y" * 200_000
+    async with httpx.AsyncClient() as http:
+        assert (await http.post(server.url, content=body, headers={"X-Fair": "x" * 20_000})).json() == len(body)
+    await server.close()
