@@ -110,6 +110,9 @@ def _of_this_world(body: dict[str, Any], creates: bool, needs_provider: bool) ->
         body["tm_expire"] = "2199-12-31T23:59:59Z"
     if body.get("actions"):
         body["actions"] = [_step(body["actions"][0])]
+    if isinstance(source := body.get("source"), dict) and source.get("type") == "tel":
+        # Of those that come by chance, no one is the caller's own: nothing behind the 403 would be seen.
+        body["source"] = source | {"target": THERE_IS["source"]}
     return body
 
 

@@ -17,6 +17,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from routing.identifiers import NIL
 from store import rows, tables
 from tests.api.conftest import Api
 from tests.api.live_api import LiveApi
@@ -24,6 +25,8 @@ from tests.api.live_api import LiveApi
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "0"))
 PATHS = os.environ.get("SCHEMATHESIS_PATHS", "")
 ROOT = Path(__file__).parents[2]
+SOURCE = "+15551234567"
+"""What calls come from that are allowed to."""
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 CONFIG = """
 hooks = "{hooks}"
@@ -119,7 +122,7 @@ def _furnish(live: LiveApi) -> dict[str, str]:
         queue = post("/queues", name="sales")["id"]
         conference = post("/conferences", name="all hands")["id"]
         post("/webhooks", uri="https://example.com/hook")
-        source, destination = {"type": "tel", "target": "+15551234567"}, {"type": "tel", "target": "+821012345678"}
+        source, destination = {"type": "tel", "target": SOURCE}, {"type": "tel", "target": "+821012345678"}
         post("/providercalls", provider_id=provider, source=source, destinations=[destination], flow_id=flow)
     live.run(_declare(live.api, provider, flow, texts))
     root = live.api.root
@@ -131,12 +134,18 @@ def _furnish(live: LiveApi) -> dict[str, str]:
         "conference": conference,
         "customer": str(root.customer_id),
         "agent": str(root.agent_id),
+        "source": SOURCE,
     }
 
 
 async def _declare(api: Api, provider: str, *flows: str) -> None:
-    """So that no request deletes what others name."""
+    """So that no request deletes what others name. And a number that calls may come from: nobody provisions normal
+    ones without a provider's inventory."""
     async with api.store.write() as transaction:
         declared = [(tables.providers, provider), *((tables.flows, flow) for flow in flows)]
         for table, identifier in declared:
             await rows.update(transaction, table, UUID(identifier), {"declared_in": "trunkline.toml"})
+        number = {"number": SOURCE, "type": "normal", "status": "active", "customer_id": api.root.customer_id}
+        number |= {"call_flow_id": UUID(flows[0]), "message_flow_id": NIL, "provider_id": UUID(provider)}
+        created = await rows.insert(transaction, tables.numbers, number | {"declared_in": "trunkline.toml"})
+        transaction.changed("number", created["id"], SOURCE)
