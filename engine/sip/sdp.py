@@ -76,7 +76,7 @@ PCMU: Final = Codec("PCMU", 8000, 0)
 PCMA: Final = Codec("PCMA", 8000, 8)
 G722: Final = Codec("G722", 8000, 9)
 """Its clock is 8000 by a historic error: its sound has 16 kHz (RFC 3551 §4.5.2)."""
-OPUS: Final = Codec("opus", 48000, 111, "useinbandfec=1", 2)
+OPUS: Final = Codec("opus", 48000, 111, "", 2)
 """Always written with two channels; what is sent is mono as long as nobody says `stereo=1` (RFC 7587 §7)."""
 TELEPHONE_EVENT: Final = Codec("telephone-event", 8000, 101, "0-16")
 TELEPHONE_EVENT_48000: Final = Codec("telephone-event", 48000, 102, "0-16")
