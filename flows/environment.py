@@ -93,6 +93,7 @@ class FlowEnvironment:
         calls: Where the records of all calls go to, and where those that run are found.
         tasks: What outlives its call: calls of our own, webhooks that nobody waits for, flows after a call.
         http: One shared client for webhooks; None: this service sends none.
+        exchanges: The requests that `http` has under way; whoever closes it closes them first.
         clock: Monotonic seconds, the engine's clock. `wall`: seconds since 1970.
         utc_now: For conditions on date and time.
         resolve_extension: The SIP URI where an extension or an agent of this customer is reached, None for nobody.
@@ -120,6 +121,7 @@ class FlowEnvironment:
     calls: CallLog = field(default_factory=CallLog)
     tasks: OwnedTasks = field(default_factory=OwnedTasks)
     http: httpx.AsyncClient | None = None
+    exchanges: OwnedTasks = field(default_factory=OwnedTasks)
     webhook: WebhookLimits = field(default_factory=WebhookLimits)
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time

@@ -3,13 +3,16 @@
 import asyncio
 import ipaddress
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 import httpx
 
 from flows.environment import FlowEnvironment
 from flows.run import ActionError
+from flows.tasks import TooManyTasksError
+
+T = TypeVar("T")
 
 
 async def send(env: FlowEnvironment, method: str, uri: str, data: str | Mapping[str, Any] | list[Any]) -> bytes:
@@ -31,14 +34,30 @@ async def exchange(
     if env.http is None:
         raise ActionError("this service sends no webhooks")
     try:
+        url = httpx.URL(uri)
         async with asyncio.timeout(env.webhook.timeout):
-            url = httpx.URL(uri)
             address = await _checked_address(env, url)
-            return await _exchange(env.http, method, url, address, body, headers, largest or env.webhook.body)
+            asking = _exchange(env.http, method, url, address, body, headers, largest or env.webhook.body)
+            return await _by_itself(env, asking, f"{method} {url_text(uri)}")
+    except TooManyTasksError as error:
+        raise ActionError(str(error)) from None
     except TimeoutError:
         raise ActionError(f"{url_text(uri)} did not answer within {env.webhook.timeout:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise ActionError(f"{url_text(uri)}: {type(error).__name__}: {error}"[:300]) from None
+
+
+async def _by_itself(env: FlowEnvironment, asking: Coroutine[Any, Any, T], name: str) -> T:
+    """What `asking` gives, in a task that is cancelled once at most.
+
+    httpx gives a connection back while it is being cancelled. Whoever cancels again in that moment (a time-out within
+    a time-out, a hangup at the time-out) would interrupt that, and the shared pool is a connection short for ever.
+    """
+    task = env.exchanges.start(asking, name)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        task.cancel()
 
 
 def url_text(uri: str) -> str:

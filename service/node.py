@@ -178,6 +178,7 @@ class Node:
             self.rtpengines.close()
         if self.management is not None:
             await self.management.close()
+        await self.env.exchanges.close()
         if self.env.http is not None:
             await self.env.http.aclose()
         if self.storage is not None:

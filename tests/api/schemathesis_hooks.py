@@ -87,7 +87,7 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         return
     path = case.operation.path
     if isinstance(case.body, dict):
-        case.body = _of_this_world(case.body, "{" not in path, path.startswith(NEEDS_PROVIDER))
+        case.body = _of_this_world(case.body, path)
     if case.query and path.endswith("/statistics") and "since" in case.query:
         case.query["since"] = "1970-01-01T00:00:00Z"  # before `until`, or now
         if "until" in case.query:
@@ -96,12 +96,14 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.query["country_code"] = case.query["country"]
 
 
-def _of_this_world(body: dict[str, Any], creates: bool, needs_provider: bool) -> dict[str, Any]:
-    body = dict(body)
+def _of_this_world(body: dict[str, Any], path: str) -> dict[str, Any]:
+    body, creates, needs_provider = dict(body), "{" not in path, path.startswith(NEEDS_PROVIDER)
     for name, kind in KINDS.items():
         needed = name == "customer_id" or (name == "provider_id" and needs_provider)
         if body.get(name) is not None and (needed or body[name] != NIL):
             body[name] = THERE_IS[kind]
+    if path.startswith("/v1.0/numbers/") and body.get("provider_id"):
+        body["provider_id"] = NIL  # most of the numbers there are virtual ones, which have none
     if body.get("agent_ids"):
         body["agent_ids"] = [THERE_IS["agent"]] if creates else []  # agents of the queue's own customer only
     if body.get("announce_language"):

@@ -145,7 +145,7 @@ async def _declare(api: Api, provider: str, *flows: str) -> None:
         declared = [(tables.providers, provider), *((tables.flows, flow) for flow in flows)]
         for table, identifier in declared:
             await rows.update(transaction, table, UUID(identifier), {"declared_in": "trunkline.toml"})
-        number = {"number": SOURCE, "type": "normal", "status": "active", "customer_id": api.root.customer_id}
-        number |= {"call_flow_id": UUID(flows[0]), "message_flow_id": NIL, "provider_id": UUID(provider)}
+        number = {"number": SOURCE, "type": "normal", "status": "active", "origin": "provisioned"}
+        number |= {"customer_id": api.root.customer_id, "call_flow_id": UUID(flows[0]), "message_flow_id": NIL, "provider_id": UUID(provider)}
         created = await rows.insert(transaction, tables.numbers, number | {"declared_in": "trunkline.toml"})
         transaction.changed("number", created["id"], SOURCE)

@@ -107,6 +107,34 @@ async def test_a_server_that_hangs(site: Site) -> None:
         await site.fetch()
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_request_that_is_cancelled_twice_gives_its_connection_back(site: Site, turns: int) -> None:
+    """A time-out within a time-out: the second comes while httpx closes what the first has ended."""
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    site.env.webhook.allow_private = True
+    site.addresses = ["127.0.0.1"]
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server, httpx.AsyncClient() as client:
+        site.env.http = client
+        port = server.sockets[0].getsockname()[1]
+        fetching = asyncio.ensure_future(sound_fetcher(site.env, 1000)(f"http://site.example.com:{port}/"))
+        await asked.wait()
+        fetching.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        fetching.cancel()
+        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait([fetching])
+        assert fetching.cancelled()
+
+
 async def test_a_library_plays_what_comes(site: Site, tmp_path: Path) -> None:
     from tests.sound.signals import sine, write
 
