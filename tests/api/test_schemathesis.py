@@ -146,6 +146,7 @@ async def _declare(api: Api, provider: str, *flows: str) -> None:
         for table, identifier in declared:
             await rows.update(transaction, table, UUID(identifier), {"declared_in": "trunkline.toml"})
         number = {"number": SOURCE, "type": "normal", "status": "active", "origin": "provisioned"}
-        number |= {"customer_id": api.root.customer_id, "call_flow_id": UUID(flows[0]), "message_flow_id": NIL, "provider_id": UUID(provider)}
-        created = await rows.insert(transaction, tables.numbers, number | {"declared_in": "trunkline.toml"})
+        number |= {"customer_id": api.root.customer_id, "declared_in": "trunkline.toml"}
+        number |= {"call_flow_id": UUID(flows[0]), "message_flow_id": NIL, "provider_id": UUID(provider)}
+        created = await rows.insert(transaction, tables.numbers, number)
         transaction.changed("number", created["id"], SOURCE)
