@@ -11,10 +11,8 @@ whatever it waits for.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from socket import AF_INET, AF_INET6
 from typing import Any, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
@@ -31,22 +29,20 @@ from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
-from engine.sip.grammar import ParseError
-from engine.sip.hop import Hop, Located, Transport
+from engine.sip.hop import Hop, Transport
 from engine.sip.message import Response
 from engine.sip.standalone import Letter, Standalone
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
-from engine.sip.uri import SipUri, parse_uri
 from engine.trace import Trace
 from engine.transfer import take_over
 from engine.transport.addresses import family_of
 from engine.transport.listeners import SETTING, Listeners
-from engine.transport.resolver import Resolver, Target
+from engine.transport.locator import Locator
+from engine.transport.resolver import Resolver
 
 # Timers are looked after this often at the most: under load one turn serves many.
 TIMER_STEP = 0.005  # s
-_LOCATED_MOST = 4096
 _SETTLE_STEP = 0.02  # s
 _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
 _TASK_GRACE = 15.0  # s that a call's task may still run when the call is over, cleaning up
@@ -111,7 +107,6 @@ class UserAgent:
         self._used = 0
         self._handle: asyncio.TimerHandle | None = None
         self._armed = NEVER
-        self._located: dict[str, list[Hop]] = {}
         self._idle: asyncio.Future[None] | None = None
         self.listeners = Listeners(())
         self.on_replaces: Callable[[Call, Call], Coroutine[Any, Any, None] | None] | None = None
@@ -130,7 +125,7 @@ class UserAgent:
             Surroundings(
                 clock=self.now,
                 token=self._token,
-                locate=self._locate,
+                locate=lambda uri, done: self.locator.locate(uri, done),
                 select=lambda transport, host: self.listeners.select(transport, host),
                 on_invite=self._invited,
                 on_message=lambda *message: self.messages.came(*message),
@@ -149,6 +144,7 @@ class UserAgent:
             transports=tuple(dict.fromkeys(transport.name for transport in self.listeners)),
             families=tuple(dict.fromkeys(family_of(transport.local[0]) for transport in self.listeners)),
         )
+        self.locator = Locator(self.listeners, self.resolver, self.log)
         hosts = dict.fromkeys(transport.local[0] for transport in self.listeners)
         anywhere = int.from_bytes(os.urandom(4))
         self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last, first=anywhere)
@@ -300,7 +296,7 @@ class UserAgent:
         self.endpoint.deadlines.stop()
         self.refusals.close()
         await self.listeners.close()
-        await self.resolver.close()
+        await self.locator.close()
         self.plane.close()
         self.ports.close()
 
@@ -355,68 +351,6 @@ class UserAgent:
         if when < self._armed:
             self._wake(when)
 
-    def _locate(self, uri: str, done: Located) -> None:
-        """RFC 3263: at once for what is numeric or known, else when the name servers have answered."""
-        hops = self._located.get(uri)
-        if hops:
-            done(hops)
-            return
-        try:
-            parsed = parse_uri(uri)
-        except ParseError:
-            parsed = None
-        if not isinstance(parsed, SipUri):
-            done([], "not a SIP URI")
-            return
-        asked = "tls" if parsed.scheme == "sips" else parsed.transport.lower()
-        if asked and not any(transport.name == asked for transport in self.listeners):
-            done([], f"no listener for {asked}")
-            return
-        targets = self.resolver.cached(parsed)
-        if targets is None:
-            task = self.loop.create_task(self._resolve(parsed, done))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return
-        hops = self._hops(targets)
-        if family_of(parsed.params.get("maddr") or parsed.host_address):
-            if len(self._located) >= _LOCATED_MOST:
-                self._located.clear()
-            self._located[uri] = hops
-        done(hops, self._why_none(targets))
-
-    async def _resolve(self, uri: SipUri, done: Located) -> None:
-        targets: list[Target] = []
-        with suppress(OSError):
-            targets = await self.resolver.resolve(uri)
-        try:
-            done(self._hops(targets), self._why_none(targets))
-        except Exception:
-            self.log.error("request not sent", uri=str(uri), exc_info=True)
-
-    def _hops(self, targets: Iterable[Target]) -> list[Hop]:
-        hops = []
-        for target in targets:
-            transport = self.listeners.select(target.transport, target.host)
-            if transport is not None:
-                hops.append(Hop(transport, target.host, target.port))
-        return hops
-
-    def _why_none(self, targets: Sequence[Target]) -> str:
-        """Why no listener reaches any of these, where none does."""
-        families = {family_of(transport.local[0]) for transport in self.listeners}
-        if not targets:
-            asked = {AF_INET: " to an IPv4 address", AF_INET6: " to an IPv6 address"}
-            only = [words for family, words in asked.items() if families == {family}]
-            return "name does not resolve" + "".join(only)
-        target = targets[0]
-        family = "IPv6" if ":" in target.host else "IPv4"
-        if family_of(target.host) not in families:
-            return f"no {family} listener"
-        if any(transport.name == target.transport for transport in self.listeners):
-            return f"no {family} listener for {target.transport}"
-        return f"no listener for {target.transport}"
-
     # ---- media of our own
 
     def open_media(self, remote: Hop) -> MediaPort:
@@ -426,7 +360,7 @@ class UserAgent:
     def open_media_towards(self, uri: str) -> MediaPort:
         """A media port for a call to `uri`, on the listener that the call will leave by as far as that is known."""
         found: list[Hop] = []
-        self._locate(uri, lambda hops, _cause="": found.extend(hops))
+        self.locator.locate(uri, lambda hops, _cause="": found.extend(hops))
         return self.open_media(found[0] if found else self.nowhere)
 
     def open_anchor(self, caller: Call, callee: Hop, *, embedded: bool) -> Anchor:

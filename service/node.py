@@ -94,6 +94,7 @@ class Node:
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
         self.referrers = Referrers(self.intake, settings.sip.transfers)
         self.env.transfers = self.referrers
+        self.agent.on_replaces = self.referrers.replaces
         self.intake.log_calls = settings.log.level in ("debug", "info")
         self.env.post = Post(self.env, self.agent.messages.send, RememberedMessages())
         self.agent.messages.on_message = MessageIntake(self.intake, self.env.post)

@@ -5,7 +5,6 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from engine.sip.message import Request
-from engine.user_agent import UserAgent
 from flows.record import CallRecord
 from flows.takeover import take_over
 from routing.admission import Source, identify
@@ -32,9 +31,6 @@ class Referrers:
     def __init__(self, intake: "Intake", policy: Policy) -> None:
         self._intake = intake
         self.policy = policy
-        agent = intake.env.agent
-        if isinstance(agent, UserAgent):
-            agent.on_replaces = self.replaces
 
     def source_of(self, asked: "TransferRequest", record: CallRecord) -> Source | None:
         """See `flows.transfers.Referrers`."""

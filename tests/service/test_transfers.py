@@ -141,7 +141,8 @@ class World:
         )
         self.env.calls.observers.append(self)  # type: ignore[arg-type]
         self.intake = Intake(directory, settings, self.env, self.log, {})
-        self.env.transfers = Referrers(self.intake, policy)
+        self.env.transfers = referrers = Referrers(self.intake, policy)
+        self.agent.on_replaces = referrers.replaces
         self.a = self.phone(CALLER, OFFER)
         self.b = self.phone(CALLEE, ANSWER)
         self.c = self.phone(TARGET, OF_TARGET)
