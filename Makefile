@@ -21,7 +21,7 @@ run: .venv/.installed ## start the engine with config/demo.yaml and two little t
 test: .venv/.installed ## run all tests, with coverage; installs the Debian programs they call when it may
 	@scripts/test.sh
 
-test-quick: .venv/.installed ## run the tests that need no other program and take no minutes
+test-quick: .venv/.installed ## run the tests that need no other program: about a minute
 	@scripts/test.sh quick
 
 lint: .venv/.installed ## ruff (rules and layout) and mypy --strict

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import jsonschema_rs
+import pytest
 
 from api.examples import CUSTOMER, EXAMPLES, PROVIDER, SOURCE
 from store import rows, tables
@@ -36,6 +37,7 @@ def test_every_body_has_an_example_that_the_document_allows(api: Api) -> None:
             assert not errors, f"{name}: {errors}"
 
 
+@pytest.mark.long
 def test_the_examples_are_accepted_as_they_are(run: Run) -> None:
     """On a whole engine, with what the summaries ask for: a provider, a customer without an account, a number to call
     from, a user name to log in with."""

@@ -257,6 +257,7 @@ async def test_the_limit_holds_for_requests_at_the_same_time(api: Api) -> None:
     assert len((await admin.get("/v1.0/numbers", type="virtual"))["result"]) == 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", ["+14155552671", "+899100000001"])
 async def test_of_two_hundred_who_want_one_number_one_gets_it(api: Api, number: str) -> None:
     """And one pays for it."""

@@ -592,6 +592,7 @@ def test_what_plays_ends_when_the_caller_is_connected(monkeypatch: pytest.Monkey
     phone.rtp.close()
 
 
+@pytest.mark.long
 def test_nothing_is_left_after_a_thousand_calls_with_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     air, calls = Air(), []
 

@@ -149,6 +149,7 @@ def test_private_addresses_are_not_asked(world: Any, server: Server) -> None:
     assert "ivr.example.com is at 127.0.0.1, which is private" in world.log.errors()[0]
 
 
+@pytest.mark.long
 def test_a_server_that_always_says_fetch_ends_with_the_budget(world: Any, server: Server) -> None:
     server.answers = [[FETCH]]
     ran = server.go([FETCH])

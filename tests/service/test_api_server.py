@@ -20,6 +20,7 @@ async def test_answers_do_not_wait_for_acknowledgements() -> None:
     await server.close()
 
 
+@pytest.mark.long
 async def test_it_ends_when_it_is_told_to_and_keeps_its_clock_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dates of answers are of the second (RFC 9110 §6.6.1), though nobody looks at the clock ten times in each."""
     ticks: list[int] = []
@@ -112,6 +113,7 @@ async def test_silent_clients_give_way_to_those_who_ask(monkeypatch: pytest.Monk
     await server.close()
 
 
+@pytest.mark.long
 async def test_who_does_not_say_what_it_wants_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_connections, "HEAD_WITHIN", 0.0)
     server = ApiServer(answering(), "127.0.0.1:0")

@@ -13,6 +13,9 @@ from engine.call import CallEnded
 from engine.sound.tones import parse as tone
 from tests.service.conftest import FOREIGN, ONE, OURS, TWO, Bench, Phone, Run
 
+# Sound takes as long as it lasts.
+pytestmark = pytest.mark.long
+
 RATE = 8000
 
 

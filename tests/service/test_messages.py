@@ -466,6 +466,7 @@ def written(wire: Any, from_: str, body: bytes = b"hours", kind: str = "text/pla
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("from_", "status"),
     [

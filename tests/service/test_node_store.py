@@ -99,6 +99,7 @@ def test_a_call_that_follows_a_commit_finds_what_was_committed(run: Run, store_u
     run(test)
 
 
+@pytest.mark.long
 def test_two_nodes_on_one_store(run: Run, store_url: str) -> None:
     async def test(bench: Any) -> None:
         guest = await bench.phone(GUEST)

@@ -169,6 +169,7 @@ def test_it_works_beside_an_engine_on_the_same_port(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.long
 def test_the_command_line_end_to_end(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     import asyncio
     import subprocess

@@ -272,6 +272,7 @@ def test_a_name_that_does_not_resolve(run: Run, capsys: pytest.CaptureFixture[st
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_it_rings_it_cancels(run: Run, number: signal.Signals) -> None:
     async def test(bench: Any) -> None:

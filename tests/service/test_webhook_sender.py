@@ -172,6 +172,7 @@ async def test_what_is_not_taken_is_sent_again_later_and_later(world: World) -> 
     assert first == second == third
 
 
+@pytest.mark.long
 async def test_after_the_last_attempt_a_delivery_has_failed(world: World) -> None:
     await world.hook()
     attempts = len(deliveries.SCHEDULE) + 1
@@ -194,6 +195,7 @@ async def test_what_waits_is_sent_after_a_restart(world: World) -> None:
     await world.receiver.received(1)
 
 
+@pytest.mark.long
 async def test_two_nodes_send_an_event_once(world: World) -> None:
     other = WebhookSender(world.store, world.sender._env, EventBell(world.store), PLATFORM, structlog.get_logger())
     other.start()
@@ -226,6 +228,7 @@ async def test_the_platforms_webhook_hears_what_is_no_customers(world: World) ->
     assert json.loads(body)["type"] == "provider_unhealthy"
 
 
+@pytest.mark.long
 async def test_a_webhook_that_is_owed_much_does_not_keep_others_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

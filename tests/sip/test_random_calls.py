@@ -221,6 +221,7 @@ def make_calls(calls: int, seed: int, loss: float = 0.2) -> World:
     return world
 
 
+@pytest.mark.long
 def test_random_calls_end_by_the_rules_and_leave_nothing_under_20_percent_loss() -> None:
     world = make_calls(1000, seed=1)
     kinds = [side.outcomes[0][0] for side in world.callers]

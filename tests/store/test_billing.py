@@ -305,6 +305,7 @@ async def test_what_dead_nodes_left_is_charged_up_to_their_last_sign_of_life(sto
 # ---- all at once
 
 
+@pytest.mark.long
 async def test_500_calls_and_purchases_at_once_never_spend_what_is_not_there(store: Store) -> None:
     somebody, account = await customer(store, 10_000)
     enough, refused = 0, 0

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ def test_an_amount_pays_for_as_many_seconds_as_it_can(rate: int, amount: int, se
     assert paid_seconds(rate, price(rate, seconds)) >= seconds
 
 
+@pytest.mark.long
 @given(steps=steps)
 def test_the_ledger_is_the_balance_after_every_step(steps: list[tuple[str, int, object]]) -> None:
     asyncio.run(_Run().run(steps))

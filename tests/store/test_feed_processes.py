@@ -158,6 +158,7 @@ async def test_without_redis_it_goes_on_and_with_it_again_too(
         assert await until(has(two, OTHER)) < POLL
 
 
+@pytest.mark.long
 async def test_another_process_that_tells_nobody_is_found_out_in_time(store_url: str) -> None:
     """`trunkline admin` on the file of a running engine."""
     other = await Store.open(store_url)

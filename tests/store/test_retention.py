@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
 import sqlalchemy as sa
 
 from store import tables
@@ -110,6 +111,7 @@ async def test_nodes_that_are_gone_go_unless_a_call_of_theirs_is_open(store_url:
         assert [row["id"] for row in await table(store, tables.nodes)] == [busy, alive]
 
 
+@pytest.mark.long
 async def test_a_write_gets_its_turn_between_two_batches(store_url: str) -> None:
     async with opened(store_url) as store:
         async with store.write() as transaction:
