@@ -1,0 +1,104 @@
+"""From a SIP URI to hops: the targets that RFC 3263 gives, and for each the listener that reaches it."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from socket import AF_INET, AF_INET6
+from typing import Any, Protocol
+
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Hop, Located
+from engine.sip.uri import SipUri, parse_uri
+from engine.transport.addresses import family_of
+from engine.transport.listeners import Listeners
+from engine.transport.resolver import Resolver, Target
+
+_KNOWN_MOST = 4096
+
+
+class ErrorLog(Protocol):
+    """Where a fault of those who asked is told."""
+
+    def error(self, event: str, **values: Any) -> Any: ...
+
+
+class Locator:
+    """Finds hops: at once for what is numeric or known, else when the name servers have answered."""
+
+    def __init__(self, listeners: Listeners, resolver: Resolver, log: ErrorLog) -> None:
+        self._listeners = listeners
+        self._resolver = resolver
+        self._log = log
+        self._known: dict[str, list[Hop]] = {}  # of numeric URIs, which do not change
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def locate(self, uri: str, done: Located) -> None:
+        """Tell `done` the hops of `uri`, best first, or why there are none."""
+        hops = self._known.get(uri)
+        if hops:
+            done(hops)
+            return
+        try:
+            parsed = parse_uri(uri)
+        except ParseError:
+            parsed = None
+        if not isinstance(parsed, SipUri):
+            done([], "not a SIP URI")
+            return
+        asked = "tls" if parsed.scheme == "sips" else parsed.transport.lower()
+        if asked and not any(transport.name == asked for transport in self._listeners):
+            done([], f"no listener for {asked}")
+            return
+        targets = self._resolver.cached(parsed)
+        if targets is None:
+            task = asyncio.get_running_loop().create_task(self._ask(parsed, done), name=f"look-up of {parsed}")
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+            return
+        hops = self._hops(targets)
+        if family_of(parsed.params.get("maddr") or parsed.host_address):
+            if len(self._known) >= _KNOWN_MOST:
+                self._known.clear()
+            self._known[uri] = hops
+        done(hops, self._why_none(targets))
+
+    async def close(self) -> None:
+        """Look up nothing any more; nobody is told of what was asked for."""
+        asking = tuple(self._asking)
+        for task in asking:
+            task.cancel()
+        if asking:
+            await asyncio.wait(asking)
+        await self._resolver.close()
+
+    async def _ask(self, uri: SipUri, done: Located) -> None:
+        targets: list[Target] = []
+        with suppress(OSError):
+            targets = await self._resolver.resolve(uri)
+        try:
+            done(self._hops(targets), self._why_none(targets))
+        except Exception:
+            self._log.error("request not sent", uri=str(uri), exc_info=True)
+
+    def _hops(self, targets: Iterable[Target]) -> list[Hop]:
+        hops = []
+        for target in targets:
+            transport = self._listeners.select(target.transport, target.host)
+            if transport is not None:
+                hops.append(Hop(transport, target.host, target.port))
+        return hops
+
+    def _why_none(self, targets: Sequence[Target]) -> str:
+        """Why no listener reaches any of these, where none does."""
+        families = {family_of(transport.local[0]) for transport in self._listeners}
+        if not targets:
+            asked = {AF_INET: " to an IPv4 address", AF_INET6: " to an IPv6 address"}
+            only = [words for family, words in asked.items() if families == {family}]
+            return "name does not resolve" + "".join(only)
+        target = targets[0]
+        family = "IPv6" if ":" in target.host else "IPv4"
+        if family_of(target.host) not in families:
+            return f"no {family} listener"
+        if any(transport.name == target.transport for transport in self._listeners):
+            return f"no {family} listener for {target.transport}"
+        return f"no listener for {target.transport}"
