@@ -47,7 +47,7 @@ class Asking:
             while not self._over.is_set() and not self._there(client):
                 time.sleep(0.1)
             while not self._over.is_set():
-                # The engine ends before this thread is told.
+                # The engine ends, and says so, before this thread is told.
                 with contextlib.suppress(httpx.TransportError):
                     self._ask(client)
 
@@ -58,7 +58,11 @@ class Asking:
             answer = client.request(method, path, json=FLOW if method == "POST" else None)
             spent = time.perf_counter() - began
             values.append(spent * 1000)
-            self.failed += answer.status_code >= 300
+            if answer.status_code == 503 and "is stopping" in answer.text:
+                return
+            if answer.status_code >= 300:
+                self.failed += 1
+                say(f"{what}: {answer.status_code} {answer.text[:300]}")
             time.sleep(max(self._interval - spent, 0))
 
     def _there(self, client: httpx.Client) -> bool:
