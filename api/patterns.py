@@ -42,6 +42,9 @@ MUSIC = r"^(https?://[!-~]+|tone:[ -~]+|[A-Za-z0-9._/ -]*)$"
 STATUS_OR_CLASS = r"^[3-6]([0-9]{2}|[xX]{2})$"
 
 VARIABLE = r"^[^\s${}\x00-\x1f\x7f\x85]+$"
+_READ = r"call[.](id|direction|status|(source|destination)[.][^\s${}]*)|(number|message)[.][^\s${}]*"
+READ_ONLY = rf"^(voipbin[.])?({_READ})?$"
+"""The variables that no flow may set."""
 DECIMAL = r"^-?[0-9]+([.][0-9]+)?$"
 
 PAGE_TOKEN = r"^(A[A-Za-f][A-Za-z0-9_-]{30})?$"

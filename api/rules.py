@@ -98,7 +98,7 @@ RULES: Mapping[str, Fields] = {
     },
     "BranchOptions": {"variable": _VARIABLE},
     "VariableConditionOptions": {"variable": _VARIABLE},
-    "VariableSetOptions": {"key": {"pattern": r"^[A-Za-z][A-Za-z0-9_-]*([.][0-9][A-Za-z0-9_-]*)*$"}},
+    "VariableSetOptions": {"key": _VARIABLE | {"not": {"pattern": patterns.READ_ONLY}}},
     "DatetimeConditionOptions": {
         "weekdays": {"items": {"enum": [*_WEEKDAYS, *(day[:3] for day in _WEEKDAYS), *range(7)]}},
         "timezone": {"format": "time-zone", "examples": ["Europe/Berlin"]},

@@ -5,14 +5,19 @@ request, and for the end of a request's head, for ever: a thousand silent client
 """
 
 import asyncio
+import json
 import math
+import os
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Final
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
 except ImportError:  # without the extra `speed`
     from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # type: ignore[assignment]
+
+from api.errors import HTTP_STATUS, status_of
 
 MOST_CONNECTIONS: Final = 1000
 """Beyond it, a new connection takes the place of one that has not asked for anything yet."""
@@ -43,7 +48,20 @@ class Connection(Protocol):
             self.began = self.loop.time()
         self._head = self._head + len(data) if self.waits else 0
         if self._head > LARGEST_HEAD and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+            most = f"the head of the request is larger than {LARGEST_HEAD // 1024} KiB"
+            self._refuse("REQUEST_TOO_LARGE", f"{most}; send less in its address and its headers")
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's words for what it cannot read, in the envelope that all errors have."""
+        self._refuse("INVALID_REQUEST_PARAMETER", msg)
+
+    def _refuse(self, reason: str, message: str) -> None:
+        status = status_of(reason)
+        error = {"status": status, "reason": reason, "message": message, "request_id": f"req_{os.urandom(12).hex()}"}
+        body, code = json.dumps({"error": error}), HTTPStatus(HTTP_STATUS[status])
+        head = [f"HTTP/1.1 {code.value} {code.phrase}", "content-type: application/json", "connection: close"]
+        self.transport.write("\r\n".join([*head, f"content-length: {len(body)}", "", body]).encode("ascii"))
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         """Nothing is owed; uvicorn closes it when nothing comes for a while."""
