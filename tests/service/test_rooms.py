@@ -247,6 +247,7 @@ def test_what_the_platform_makes_by_the_api_is_found_by_name_from_the_numbers_of
         )
         stranger = uuid4()
         await queue_of(engine, name="theirs", customer_id=stranger)
+        await engine.node.storage.feed.settled()
         await directory.settled()
         found = directory.queue("desk", NIL), directory.conference("room", NIL)
         assert [row and row.id for row in found] == [queue_id, room_id]
