@@ -239,23 +239,28 @@ def error_of(code: int, detail: str = "", headers: Mapping[str, str] | None = No
     return ApiError(*_STARLETTE.get(code, _Refusal("INVALID_REQUEST_PARAMETER", detail)), headers=headers)
 
 
-def respond(request: Request, error: ApiError) -> Response:
-    """The envelope as a response."""
+def envelope(error: ApiError, request_id: str) -> dict[str, Any]:
+    """What the body of every refusal is."""
     body: dict[str, Any] = {
         "status": error.status,
         "reason": error.reason,
         "message": str(error),
-        "request_id": request_id_of(request),
+        "request_id": request_id,
     }
     if error.details:
         body["details"] = [violation.model_dump() for violation in error.details]
+    return {"error": body}
+
+
+def respond(request: Request, error: ApiError) -> Response:
+    """The envelope as a response."""
     headers = error.headers
     if error.retry_after or error.status in ("RESOURCE_EXHAUSTED", "UNAVAILABLE"):
         # Whole seconds (RFC 9110 §10.2.3), and never 0, which would be an invitation to come back at once.
         headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
     if error.status == "UNAUTHENTICATED":
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §15.5.2
-    return JSONResponse({"error": body}, HTTP_STATUS[error.status], headers)
+    return JSONResponse(envelope(error, request_id_of(request)), HTTP_STATUS[error.status], headers)
 
 
 def request_id_of(request: Request) -> str:

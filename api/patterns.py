@@ -5,7 +5,10 @@ holds the API to it. Only what every dialect knows (ECMA 262, Python, Rust): no 
 to Python and to Rust, is none to ECMA 262: it is named beside `\\s`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
+
+from flows import variables
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 ANY_TEXT = r"^[^\x00]*$"
@@ -42,8 +45,7 @@ MUSIC = r"^(https?://[!-~]+|tone:[ -~]+|[A-Za-z0-9._/ -]*)$"
 STATUS_OR_CLASS = r"^[3-6]([0-9]{2}|[xX]{2})$"
 
 VARIABLE = r"^[^\s${}\x00-\x1f\x7f\x85]+$"
-_READ = r"call[.](id|direction|status|(source|destination)[.][^\s${}]*)|(number|message)[.][^\s${}]*"
-READ_ONLY = rf"^(voipbin[.])?({_READ})?$"
+READ_ONLY = rf"^({re.escape(variables.ALIAS)})?({variables.READ_ONLY.pattern})?$"
 """The variables that no flow may set."""
 DECIMAL = r"^-?[0-9]+([.][0-9]+)?$"
 

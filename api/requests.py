@@ -176,11 +176,16 @@ def _limit(request: Request) -> int:
 
 def _request_id(request: Request) -> str:
     given = request.headers.get("x-request-id", "")
-    return given if _WELL_FORMED.fullmatch(given) else f"req_{os.urandom(12).hex()}"
+    return given if _WELL_FORMED.fullmatch(given) else new_request_id()
+
+
+def new_request_id() -> str:
+    """For a request that brings none of its own."""
+    return f"req_{os.urandom(12).hex()}"
 
 
 def unobserved(_method: str, _route: str, _status: int, _seconds: float) -> None:
     """Nobody counts requests."""
 
 
-__all__ = ["MAX_BODY", "MAX_UPLOAD", "Admission", "Observer", "Requests", "unobserved"]
+__all__ = ["MAX_BODY", "MAX_UPLOAD", "Admission", "Observer", "Requests", "new_request_id", "unobserved"]

@@ -295,8 +295,9 @@ class UserAgent:
             self._handle.cancel()
         self.endpoint.deadlines.stop()
         self.refusals.close()
-        await self.listeners.close()
         await self.locator.close()
+        await self.listeners.close()
+        await self.resolver.close()
         self.plane.close()
         self.ports.close()
 

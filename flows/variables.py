@@ -17,7 +17,7 @@ ALIAS = "voipbin."
 _NAME = re.compile(r"[^\s${}\x00-\x1f\x7f]{1,255}")
 _REFERENCE = re.compile(r"\$\{\s*([^\s${}]{1,255})\s*\}")
 # Read from the call, the number or the message; no flow may change them.
-_READ_ONLY = re.compile(r"(?:call\.(?:id|source\..*|destination\..*|direction|status)|number\..*|message\..*)")
+READ_ONLY = re.compile(r"(?:call\.(?:id|source\..*|destination\..*|direction|status)|number\..*|message\..*)")
 # Set by actions; they come beside the author's own and do not count among the MAX_KEYS.
 _OF_ACTIONS = ("call.digits", "connect.", "webhook.", "queue.", "conference.", "recording.", "transfer.")
 
@@ -37,7 +37,7 @@ def check_key(key: str) -> str:
     name = plain_name(key)
     if not _NAME.fullmatch(name):
         raise VariableError("is no name of a variable; use up to 255 letters, digits, dots and dashes")
-    if _READ_ONLY.fullmatch(name):
+    if READ_ONLY.fullmatch(name):
         raise VariableError(f"{name} is set by the engine and cannot be changed; choose another name")
     return name
 

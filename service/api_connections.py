@@ -7,7 +7,6 @@ request, and for the end of a request's head, for ever: a thousand silent client
 import asyncio
 import json
 import math
-import os
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
@@ -17,7 +16,8 @@ try:
 except ImportError:  # without the extra `speed`
     from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # type: ignore[assignment]
 
-from api.errors import HTTP_STATUS, status_of
+from api.errors import HTTP_STATUS, ApiError, envelope
+from api.requests import new_request_id
 
 MOST_CONNECTIONS: Final = 1000
 """Beyond it, a new connection takes the place of one that has not asked for anything yet."""
@@ -49,16 +49,14 @@ class Connection(Protocol):
         self._head = self._head + len(data) if self.waits else 0
         if self._head > LARGEST_HEAD and not self.transport.is_closing():
             most = f"the head of the request is larger than {LARGEST_HEAD // 1024} KiB"
-            self._refuse("REQUEST_TOO_LARGE", f"{most}; send less in its address and its headers")
+            self._refuse(ApiError("REQUEST_TOO_LARGE", f"{most}; send less in its address and its headers"))
 
     def send_400_response(self, msg: str) -> None:
         """uvicorn's words for what it cannot read, in the envelope that all errors have."""
-        self._refuse("INVALID_REQUEST_PARAMETER", msg)
+        self._refuse(ApiError("INVALID_REQUEST_PARAMETER", msg))
 
-    def _refuse(self, reason: str, message: str) -> None:
-        status = status_of(reason)
-        error = {"status": status, "reason": reason, "message": message, "request_id": f"req_{os.urandom(12).hex()}"}
-        body, code = json.dumps({"error": error}), HTTPStatus(HTTP_STATUS[status])
+    def _refuse(self, error: ApiError) -> None:
+        body, code = json.dumps(envelope(error, new_request_id())), HTTPStatus(HTTP_STATUS[error.status])
         head = [f"HTTP/1.1 {code.value} {code.phrase}", "content-type: application/json", "connection: close"]
         self.transport.write("\r\n".join([*head, f"content-length: {len(body)}", "", body]).encode("ascii"))
         self.transport.close()

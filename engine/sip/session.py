@@ -8,7 +8,7 @@ takes its orders. It relays bodies as they are: offers and answers are the user'
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE
+from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE, unreadable
 from engine.sip.dialog import CONFIRMED
 from engine.sip.grammar import ParseError
 from engine.sip.leg import Leg, OnFinal
@@ -490,23 +490,3 @@ _HANDLERS = {
     "REFER": "_take_refer",
     "NOTIFY": "_take_notify",
 }
-
-
-def unreadable(request: Request) -> str:
-    """What the 415 says to an offer that is no session description (RFC 3261 §8.2.3); "" where none is needed."""
-    if not request.body:
-        return ""
-    kind = request.get("Content-Type")
-    if kind != "application/sdp":
-        kind = kind.split(";", 1)[0].strip().lower()
-    # §20.11: a body may say that it need not be read.
-    if kind != "application/sdp" and "handling=optional" not in _squeezed(request.get("Content-Disposition")):
-        return "Accept: application/sdp\r\n"
-    headers = request.first
-    if "Content-Encoding" in headers and headers["Content-Encoding"].lower() != "identity":
-        return "Accept-Encoding: identity\r\n"
-    return ""
-
-
-def _squeezed(text: str) -> str:
-    return text.replace(" ", "").lower()

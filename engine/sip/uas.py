@@ -3,13 +3,13 @@
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
+from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
 from engine.sip.dialog import CONFIRMED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request
 from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session, allows_update, unreadable
+from engine.sip.session import Session, allows_update
 from engine.sip.session_timer import too_small
 from engine.sip.transaction import MAGIC_COOKIE
 

@@ -69,7 +69,6 @@ class Locator:
             task.cancel()
         if asking:
             await asyncio.wait(asking)
-        await self._resolver.close()
 
     async def _ask(self, uri: SipUri, done: Located) -> None:
         targets: list[Target] = []

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -147,35 +149,36 @@ async def refusal(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
     return head[:12], json.loads(body)["error"]
 
 
-async def test_what_is_no_http_gets_the_envelope_of_errors_too() -> None:
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[ApiServer, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A server, and a connection to it."""
     server = ApiServer(answering(), "127.0.0.1:0")
     await server.start()
     assert server._socket is not None
     reader, writer = await asyncio.open_connection(*server._socket.getsockname())
-    writer.write(b"INVITE sip:a@b SIP/2.0\r\n\r\n")
     async with asyncio.timeout(8):
-        status, error = await refusal(reader)
-    assert (status, error["status"]) == ("HTTP/1.1 400", "INVALID_ARGUMENT")
-    assert error["request_id"].startswith("req_")
+        yield server, reader, writer
     writer.close()
     await server.close()
 
 
+async def test_what_is_no_http_gets_the_envelope_of_errors_too() -> None:
+    async with connected() as (_, reader, writer):
+        writer.write(b"INVITE sip:a@b SIP/2.0\r\n\r\n")
+        status, error = await refusal(reader)
+    assert (status, error["status"]) == ("HTTP/1.1 400", "INVALID_ARGUMENT")
+    assert error["request_id"].startswith("req_")
+
+
 async def test_a_head_without_end_is_refused() -> None:
-    server = ApiServer(answering(), "127.0.0.1:0")
-    await server.start()
-    assert server._socket is not None
-    reader, writer = await asyncio.open_connection(*server._socket.getsockname())
-    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n")
-    async with asyncio.timeout(8):
+    body = "y" * 200_000
+    async with connected() as (server, reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n")
         for _ in range(9):  # the last one is too much, and nothing is under way when it is refused
             writer.write(b"X-Long: " + b"x" * 8000 + b"\r\n")
             await writer.drain()
         status, error = await refusal(reader)
-        assert (status, error["reason"]) == ("HTTP/1.1 413", "REQUEST_TOO_LARGE")
-        assert "larger than 64 KiB" in error["message"]
-    writer.close()
-    body = "y" * 200_000
-    async with httpx.AsyncClient() as http:
-        assert (await http.post(server.url, content=body, headers={"X-Fair": "x" * 20_000})).json() == len(body)
-    await server.close()
+        async with httpx.AsyncClient() as http:
+            assert (await http.post(server.url, content=body, headers={"X-Fair": "x" * 20_000})).json() == len(body)
+    assert (status, error["reason"]) == ("HTTP/1.1 413", "REQUEST_TOO_LARGE")
+    assert "larger than 64 KiB" in error["message"]

@@ -17,11 +17,11 @@ from store import rows, tables
 from store.agents import held, shown
 from tests.sound.signals import Floats
 
-Run = Callable[..., None]
-CALLERS, AGENTS = ("127.0.0.12", "127.0.0.13", "127.0.0.14"), ("127.0.0.31", "127.0.0.32")
 # Sound takes as long as it lasts.
 pytestmark = pytest.mark.long
 
+Run = Callable[..., None]
+CALLERS, AGENTS = ("127.0.0.12", "127.0.0.13", "127.0.0.14"), ("127.0.0.31", "127.0.0.32")
 NUMBER = "+15557654321"
 
 
