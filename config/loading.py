@@ -53,6 +53,8 @@ class Configuration:
             allow_guests=sip.allow_guests,
             logins=bool(sip.users),
             trusted_networks=tuple(sip.trusted_networks),
+            proxies=tuple(sip.proxies),
+            destination_networks=tuple(sip.destination_networks),
             default_country=numbering.default_country,
             international_prefixes=tuple(numbering.international_prefixes),
             strict=numbering.strict,

@@ -74,10 +74,10 @@ class _Section(BaseModel):
 
 
 class InviteRate(_Section):
-    """A token bucket for new calls from one source address; a call beyond it is refused with 503."""
+    """A token bucket for the INVITEs and MESSAGEs of one stranger; beyond it they are refused with 503."""
 
     rate: float = Field(default=0.0, ge=0)
-    """New calls a second that one source may make in the long run; 0 switches the limit off."""
+    """INVITEs and MESSAGEs a second that one stranger may send in the long run; 0 switches the limit off."""
     burst: int = Field(default=50, ge=1)
     """Calls that may come at once before the rate counts."""
 
@@ -106,6 +106,18 @@ class SipSettings(_Section):
     """The host that peers see in Via and Contact, where it differs from the listener's."""
     trusted_networks: list[str] = ["127.0.0.1/32"]
     """Addresses and networks of clients that may dial out through providers without credentials."""
+    proxies: list[str] = []
+    """Addresses and networks of edges of our own (a SIP load balancer): known peers without rights of their own, never
+    banned; limits count the address in the Via that they added."""
+    destination_networks: list[str] = []
+    """Private networks that `sip:` destinations of customers may lead to; none: providers and private addresses are
+    refused (DESTINATION_NOT_ALLOWED)."""
+    deny_file: str = ""
+    """A file of addresses and networks, one a line, that are banned; it is read again when it changes. A relative path
+    counts from the configuration file."""
+    nat: Literal["auto", "always", "never"] = "auto"
+    """Whether requests in a dialog go to where the peer's came from in place of its Contact: `auto` where the Contact
+    is evidently no use."""
     allow_guests: bool = True
     """Whether anyone else may call our own numbers."""
     users: list[SipUser] = []
@@ -124,6 +136,10 @@ class SipSettings(_Section):
     """After this time a call is hung up with the reason `timeout`."""
     max_calls: int = Field(default=20000, ge=1)
     """Calls that may be up at once; a further one is refused with 503."""
+    stranger_calls: float = Field(default=0.25, ge=0, le=1)
+    """The share of `max_calls` that one stranger's address may have at once, at least one call; 0 is no limit."""
+    max_ringing: Seconds = Field(default=200.0, ge=0)
+    """How long an incoming call may stay unanswered, from its INVITE on; 0: for ever."""
     invite_rate: InviteRate = InviteRate()
     drain_timeout: Seconds = Field(default=30.0, ge=0)
     """How long SIGTERM waits for calls to end by themselves before it hangs them up."""
@@ -160,7 +176,7 @@ class SipSettings(_Section):
             parse_host_port(host)
         return host
 
-    @field_validator("trusted_networks")
+    @field_validator("trusted_networks", "proxies", "destination_networks")
     @classmethod
     def _networks(cls, networks: list[str]) -> list[str]:
         for network in networks:

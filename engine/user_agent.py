@@ -31,6 +31,7 @@ from engine.refusals import Refusals
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.hop import Hop, Transport
 from engine.sip.message import Response
+from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.standalone import Letter, Standalone
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
@@ -88,8 +89,11 @@ class AgentSettings:
 class UserAgent:
     """Accepts and makes calls. It owns every socket, task and timer that they need."""
 
-    def __init__(self, on_call: OnCall, settings: AgentSettings | None = None, log: Log | None = None) -> None:
+    def __init__(
+        self, on_call: OnCall, settings: AgentSettings | None = None, log: Log | None = None, peers: Peers = EVERYBODY
+    ) -> None:
         self.on_call = on_call
+        self.peers = peers
         self.settings = settings or AgentSettings()
         self.log: Log = log or _Silent()
         self.max_call_duration = self.settings.max_call_duration

@@ -14,6 +14,8 @@ class RoutingSettings:
         allow_guests: Whether sources that are neither trunk nor client may call our own numbers.
         logins: Whether guests are asked for credentials before they are refused.
         trusted_networks: Addresses and networks of clients that may dial out.
+        proxies: Addresses and networks of edges of our own: known peers without rights of their own.
+        destination_networks: Private networks that `sip:` destinations of customers may name all the same.
         default_country: ISO 3166 code of the country whose national numbers are understood; "" understands none.
         international_prefixes: What callers dial in place of `+`.
         strict: Own numbers must be valid in their numbering plan, not only possible.
@@ -24,18 +26,29 @@ class RoutingSettings:
     allow_guests: bool = True
     logins: bool = False
     trusted_networks: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    destination_networks: tuple[str, ...] = ()
     default_country: str = ""
     international_prefixes: tuple[str, ...] = ("00",)
     strict: bool = False
     reserved_virtual_prefix: str = "+899000"
     from_domain: str = "anonymous.invalid"
     trusted: AddressTable[bool] = field(init=False, repr=False, compare=False)
+    edges: AddressTable[bool] = field(init=False, repr=False, compare=False)
+    allowed_destinations: AddressTable[bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         parse_host_port(self.from_domain)
         self.trusted_networks = tuple(self.trusted_networks)
         # Where one prefix begins another, the longer one is meant.
         self.international_prefixes = tuple(sorted(self.international_prefixes, key=len, reverse=True))
-        self.trusted = AddressTable()
-        for network in self.trusted_networks:
-            self.trusted.add(network, True)
+        self.trusted = _table(self.trusted_networks)
+        self.edges = _table(self.proxies)
+        self.allowed_destinations = _table(self.destination_networks)
+
+
+def _table(networks: tuple[str, ...]) -> AddressTable[bool]:
+    table: AddressTable[bool] = AddressTable()
+    for network in networks:
+        table.add(network, True)
+    return table

@@ -5,6 +5,7 @@ import random
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ from flows.python_flows import FlowModuleError, PythonFlow, load_module
 from routing.directory import Directory
 from routing.health import HealthBoard
 from routing.hunt import Router
+from routing.peers import KnownPeers
 from routing.settings import RoutingSettings
 from service.intake import Intake
 from service.logins import Users
@@ -46,7 +48,15 @@ from store.store import Change
 DRAINED_RETRY_AFTER = 5  # s
 # What a reload takes over; whatever else has changed takes a restart.
 RELOADED = {"numbering", "webhook", "flows_module"}
-RELOADED_SIP = {"trusted_networks", "allow_guests", "users", "digest_algorithms", "transfers"}
+RELOADED_SIP = {
+    "trusted_networks",
+    "proxies",
+    "destination_networks",
+    "allow_guests",
+    "users",
+    "digest_algorithms",
+    "transfers",
+}
 
 
 class Node:
@@ -76,7 +86,8 @@ class Node:
         self.library = FlowLibrary()
         routing = self._routing(configuration)
         self.router = Router(self.directory, self.board, routing, random.Random())
-        self.agent = UserAgent(self._on_call, agent_settings(configuration), self.log)
+        self.peers = KnownPeers(self.directory, routing, time.monotonic)
+        self.agent = UserAgent(self._on_call, agent_settings(configuration), self.log, self.peers)
         self.env = FlowEnvironment(
             agent=self.agent,
             router=self.router,
@@ -199,7 +210,7 @@ class Node:
             if self.management is not None:
                 await self.management.rooms.directory.settled()
         self.configuration = configuration
-        self.router.settings = routing
+        self.router.settings = self.peers.settings = routing
         self.env.routing = routing
         self.intake.routing = routing
         self.intake.logins.set_users(*_logins(configuration))

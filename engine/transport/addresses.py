@@ -57,6 +57,12 @@ def canonical(host: str) -> str:
     return f"{text}%{_zone_index(zone)}" if percent else text
 
 
+def unmapped(host: str) -> str:
+    """As `canonical`, and IPv4 where it is IPv4 in IPv6 clothes (RFC 4291 §2.5.5.2)."""
+    text = canonical(host)
+    return text.removeprefix("::ffff:") if text.startswith("::ffff:") and "." in text else text
+
+
 def _zone_index(zone: str) -> int:
     if zone.isascii() and zone.isdigit():
         return min(int(zone[:11]), 0x7FFFFFFF)
@@ -155,6 +161,43 @@ def _probe(remote_host: str) -> str:
 
 ROUTES = Routes()
 """Shared by all listeners: routes are the machine's, not a listener's."""
+
+
+class LocalAddresses:
+    """Which addresses are this machine's, as the kernel says, remembered for a short while."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[bool, float]] = {}
+
+    def __contains__(self, host: str) -> bool:
+        """False for what is no numeric address, too."""
+        now = time.monotonic()
+        known = self._known.get(host)
+        if known is not None and known[1] > now:
+            return known[0]
+        if len(self._known) >= _CACHED_PEERS:
+            self._known.clear()
+        found = _can_bind(host)
+        self._known[host] = (found, now + _ROUTE_SECONDS)
+        return found
+
+
+def _can_bind(host: str) -> bool:
+    address = socket_address(host, 1)
+    if address is None:
+        return False
+    try:
+        with socket.socket(family_of(host), socket.SOCK_DGRAM) as probe:
+            probe.bind((address[0], 0, *address[2:]))
+    except OSError:
+        return False
+    return True
+
+
+LOCAL_ADDRESSES = LocalAddresses()
+"""Shared by all listeners, as `ROUTES` is."""
 
 
 class SentBy:

@@ -6,7 +6,15 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from engine.transport.addresses import ROUTES, WILDCARDS, error_words, family_of, split_host_port
+from engine.transport.addresses import (
+    LOCAL_ADDRESSES,
+    ROUTES,
+    WILDCARDS,
+    error_words,
+    family_of,
+    split_host_port,
+    unmapped,
+)
 from engine.transport.hop import Sink, Transport
 from engine.transport.limits import Limits
 from engine.transport.tcp import TcpTransport
@@ -58,12 +66,14 @@ class ListenUrl(NamedTuple):
 class Listeners:
     """The transports of one engine, in the order of their URLs."""
 
-    def __init__(self, transports: Sequence[Transport]) -> None:
+    def __init__(self, transports: Sequence[Transport], advertise: str = "") -> None:
         self._transports = tuple(transports)
+        self._advertised = _advertised(advertise)
         self._by_family: dict[tuple[str, int], tuple[Transport, ...]] = {}
         for transport in transports:
             key = (transport.name, family_of(transport.local[0]))
             self._by_family[key] = (*self._by_family.get(key, ()), transport)
+        self._ports = {transport.local[1] for transport in self._transports}
 
     @classmethod
     async def open(
@@ -84,7 +94,7 @@ class Listeners:
         opened = cls(())
         try:
             for url in urls:
-                opened = cls((*opened, await _open(url, sink, advertise, limits, where)))
+                opened = cls((*opened, await _open(url, sink, advertise, limits, where)), advertise)
         except BaseException:
             await opened.close()
             raise
@@ -116,12 +126,36 @@ class Listeners:
                 wildcard = candidate
         return wildcard or candidates[0]
 
+    def ours(self, host: str, port: int) -> bool:
+        """Whether this is where we listen ourselves, or say that we do (`advertise`): a numeric address, or a name as
+        it stands in a URI. Another port on this machine is somebody else's."""
+        plain = unmapped(host.strip("[]").partition("%")[0].lower().rstrip("."))
+        if self._advertised is not None:
+            shown, shown_port = self._advertised
+            if plain == shown and (port == shown_port or (not shown_port and port in self._ports)):
+                return True
+        if port not in self._ports:
+            return False
+        for transport in self._transports:
+            bound, bound_port = transport.local
+            if bound_port == port and (bound == plain or (bound in WILDCARDS and plain in LOCAL_ADDRESSES)):
+                return True
+        return False
+
     async def close(self) -> None:
         """Closes all listeners and returns when no socket, task or timer is left."""
         for transport in self._transports:
             transport.close()
         for transport in self._transports:
             await transport.wait_closed()
+
+
+def _advertised(advertise: str) -> tuple[str, int] | None:
+    """Host and port, 0 where the listeners' ports are meant; None where nothing is advertised."""
+    if not advertise:
+        return None
+    host, port = split_host_port(advertise)
+    return unmapped(host.lower().rstrip(".")), port or 0
 
 
 async def _open(url: str, sink: Sink, advertise: str, limits: Limits | None, where: str) -> Transport:

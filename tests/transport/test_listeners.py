@@ -165,3 +165,36 @@ def test_a_further_transport_is_one_entry_and_one_class(
         await asyncio.sleep(0)
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "ours"),
+    [
+        ("127.0.0.61", 5060, True),
+        ("::ffff:127.0.0.61", 5060, True),
+        ("[::FFFF:7f00:3d]", 5060, True),
+        ("127.0.0.61", 5061, False),
+        ("127.0.0.62", 5060, False),
+        ("SIP.example.net.", 5060, True),
+        ("sip.example.net", 5061, False),
+        ("example.net", 5060, False),
+        ("2001:DB8:0::7", 5060, True),
+    ],
+)
+def test_host_and_port_together_are_ours_however_they_are_written(host: str, port: int, ours: bool) -> None:
+    made: list[Any] = [Listener("udp", "127.0.0.61"), Listener("udp", "2001:db8::7")]
+    assert Listeners(made, "sip.example.net").ours(host, port) == ours
+
+
+def test_of_what_is_advertised_the_port_counts_where_it_has_one() -> None:
+    made: list[Any] = [Listener("udp", "10.0.0.1")]
+    behind_nat = Listeners(made, "203.0.113.9:5070")
+    assert behind_nat.ours("203.0.113.9", 5070)
+    assert not behind_nat.ours("203.0.113.9", 5060)
+    assert behind_nat.ours("10.0.0.1", 5060)
+
+
+def test_a_listener_on_a_wildcard_has_every_address_of_the_machine() -> None:
+    anywhere = listeners("udp 0.0.0.0")
+    assert anywhere.ours("127.0.0.61", 5060)
+    assert not anywhere.ours("192.0.2.61", 5060)

@@ -1,0 +1,90 @@
+"""Who an address is: provider, client, edge, phone, or a stranger."""
+
+from uuid import UUID
+
+import pytest
+
+from engine.sip.peers import counted_source
+from routing.directory import Directory
+from routing.models import Provider
+from routing.peers import MOST_PHONES, REMEMBERED, KnownPeers
+from routing.settings import RoutingSettings
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [1000.0]
+
+
+@pytest.fixture
+def peers(clock: list[float]) -> KnownPeers:
+    directory = Directory()
+    one = Provider(id=UUID(int=1), name="one", hostname="192.0.2.1:5080", inbound_addresses=["198.51.100.0/28"])
+    other = Provider(id=UUID(int=2), name="other", hostname="[2001:db8::2]")
+    directory.replace([], [one, other], [])
+    settings = RoutingSettings(trusted_networks=("10.0.0.0/8", "192.0.2.0/24"), proxies=("203.0.113.5",))
+    return KnownPeers(directory, settings, lambda: clock[0])
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [
+        ("192.0.2.1", "provider"),  # before the trusted network that it lies in
+        ("198.51.100.9", "provider"),
+        ("2001:db8::2", "provider"),
+        ("::ffff:192.0.2.1", "provider"),
+        ("192.0.2.2", "trusted"),
+        ("10.1.2.3", "trusted"),
+        ("203.0.113.5", "proxy"),
+        ("203.0.113.6", "stranger"),
+        ("2001:db8::3", "stranger"),
+    ],
+)
+def test_a_provider_goes_before_a_trusted_network(peers: KnownPeers, host: str, kind: str) -> None:
+    assert peers.kind(host) == kind
+    assert peers.known(host) == (kind != "stranger")
+
+
+def test_where_a_phone_logged_in_is_known_for_an_hour(peers: KnownPeers, clock: list[float]) -> None:
+    peers.phone_at("203.0.113.77")
+    assert peers.kind("203.0.113.77") == "phone"
+    clock[0] += REMEMBERED - 1
+    assert peers.known("203.0.113.77")
+    clock[0] += 1
+    assert not peers.known("203.0.113.77")
+
+
+def test_a_ban_forgets_the_phone(peers: KnownPeers) -> None:
+    peers.phone_at("203.0.113.77")
+    peers.forget("203.0.113.77")
+    assert not peers.known("203.0.113.77")
+
+
+def test_phones_are_bounded_and_the_oldest_goes_first(peers: KnownPeers) -> None:
+    for number in range(MOST_PHONES + 1):
+        peers.phone_at(f"100.64.{number // 256 % 256}.{number % 256}-{number // 65536}")
+    assert not peers.known("100.64.0.0-0")
+    assert peers.known("100.64.0.1-0")
+
+
+def test_a_providers_address_is_reserved_for_everybody_else(peers: KnownPeers) -> None:
+    assert peers.reserved("192.0.2.1", "203.0.113.6")
+    assert peers.reserved("192.0.2.1", "2001:db8::2"), "another provider is somebody else, too"
+    assert not peers.reserved("192.0.2.1", "198.51.100.1"), "one of its own addresses"
+    assert not peers.reserved("203.0.113.9", "203.0.113.6")
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8::1", "2001:db8:0:0::/64"),
+        ("2001:DB8:0:0:0:0:0:1", "2001:db8:0:0::/64"),
+        ("fe80::1%2", "fe80:0:0:0::/64"),
+        ("::1", "0:0:0:0::/64"),
+        ("::ffff:192.0.2.1", "0:0:0:0::/64"),
+    ],
+)
+def test_of_ipv6_the_64_is_one_source(host: str, counted: str) -> None:
+    assert counted_source(host) == counted
