@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests with coverage, then the gates: the packages that decide what a call does, and those that keep
-# and change what it is decided by, are tested line by line.
+# All tests with coverage, what failed once more (run_tests.py says what is forgiven), then the gates: the packages
+# that decide what a call does, and those that keep and change what it is decided by, are tested line by line.
 # pytest's summary is printed last, where whoever runs this looks.
 #
 #   scripts/test.sh [pytest's arguments]         all tests; with arguments, those that they name, without the gates
@@ -22,26 +22,8 @@ if [ "${1-}" = quick ]; then
 fi
 
 scripts/peers.sh || exit 1
-output=$(mktemp)
-trap 'rm -f "$output"' EXIT
-
 .venv/bin/coverage erase
-.venv/bin/python -m pytest "${workers[@]}" --cov --cov-report= "$@" | tee "$output"
-status=${PIPESTATUS[0]}
-
-if [ "$status" = 0 ] && [ $# = 0 ]; then
-  for asked in engine/sip:90 routing:90 flows:90 store:85 api:85; do
-    IFS=: read -r package least <<<"$asked"
-    gate=(--include="$package/*" --precision=1 --fail-under="$least")
-    if total=$(.venv/bin/coverage report "${gate[@]}" --format=total); then
-      echo "coverage of $package: $total% of lines"
-    else
-      .venv/bin/coverage report "${gate[@]}" --show-missing --skip-covered
-      echo "coverage of $package: $total% of lines, and at least $least% are asked"
-      status=1
-    fi
-  done
-  # The gates above may have failed; the closing line is pytest's all the same, and the exit code tells.
-  grep -E '^=*.*[0-9]+ (passed|failed|error)' "$output" | tail -n 1
-fi
-exit "$status"
+covered=(--cov --cov-report=)
+[ $# = 0 ] || exec .venv/bin/python -m pytest "${workers[@]}" "${covered[@]}" "$@"
+gates=(--gate engine/sip:90 --gate routing:90 --gate flows:90 --gate store:85 --gate api:85)
+exec .venv/bin/python scripts/run_tests.py "${gates[@]}" -- "${workers[@]}" "${covered[@]}"
