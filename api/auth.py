@@ -13,6 +13,7 @@ from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBear
 
 from api import idempotency
 from api.errors import ApiError, error_responses, fault_in
+from api.passwords import has_password
 from api.services import Services, Use
 from api.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
 from flows.faults import printable
@@ -125,7 +126,11 @@ async def _of_token_or_key(services: Services, shown: str) -> Caller:
     except InvalidTokenError as error:
         raise ApiError("INVALID_CREDENTIALS", str(error)) from None
     row = await _look_up(services, _AGENTS.where(agents.c.id == claims.agent_id))
-    if row is None or password_mark(row["password_hash"]) != claims.password_mark:
+    # Whoever has read the store knows what signs tokens, and the mark of an agent that has no password: nobody has been
+    # given a token of such a one.
+    if row is None or not has_password(row["password_hash"]):
+        raise ApiError("INVALID_CREDENTIALS", "the token is none of ours; log in again")
+    if password_mark(row["password_hash"]) != claims.password_mark:
         raise ApiError("INVALID_CREDENTIALS", "the token is void, its password has changed; log in again")
     return _caller(row, row["permission"], None)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 SHORTEST = 8
@@ -28,6 +28,15 @@ async def password_fits(password: str, password_hash: str | None) -> bool:
     async with _at_once:
         fits = await asyncio.to_thread(_verify, password, password_hash or _nobody)
     return fits and bool(password_hash)
+
+
+def has_password(password_hash: str) -> bool:
+    """Whether anybody can log in with this: "", and whatever else is no hash, fits no password."""
+    try:
+        extract_parameters(password_hash)
+    except InvalidHashError:
+        return False
+    return True
 
 
 def _verify(password: str, password_hash: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
+from engine.sound.wav import private_folder
 from flows.contracts import CallEnded, Log
 from flows.tasks import OwnedTasks, TooManyTasksError
 
@@ -290,7 +291,7 @@ class Recordings:
     def _filename(self, call_id: str, customer_id: UUID) -> str:
         """One that no file has yet, in a folder that is there."""
         now, number = self.utc_now(), 1
-        (self.folder / _folder(customer_id)).mkdir(mode=0o750, parents=True, exist_ok=True)
+        private_folder(self.folder / _folder(customer_id))
         while (self.folder / (name := file_name(customer_id, now, call_id, number))).exists():
             number += 1
         return name

@@ -15,10 +15,13 @@ from config.loading import load
 from config.logs import configure
 from routing.identifiers import PLATFORM
 from service.bootstrap import bootstrap
+from service.file_modes import loose, of_database
 from service.node import python_flow_names
 from service.storage import absent_file, store_url
 from store import rows
+from store.database_file import database_path
 from store.declared_files import declaring_files, release
+from store.engines import parse_url
 from store.rows import IntegrityError, Row
 from store.store import Store, Transaction
 from store.tables import accesskeys, agents, customers
@@ -44,6 +47,9 @@ async def store_of(
     try:
         if absent is not None:
             warn(f"made a new store: {absent} was not there")
+        if (file := database_path(parse_url(url))) is not None:
+            for path, mode, mended in loose(of_database(file)):
+                warn(f"others can read a file with secrets in it: {path} has the mode {mode:04o}; {mended}")
         made_up = await bootstrap(store, configuration.settings.api.admin_key)
         if made_up:
             show(made_up)

@@ -16,7 +16,7 @@ from engine.transport.listeners import ListenError
 from service.api_server import ApiListenError
 from service.collector import Collector
 from service.node import Node, python_flow_names
-from store.engines import StoreError
+from store.engines import StoreError, StoreRefused
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -35,7 +35,7 @@ async def serve(path: Path) -> int:
     except (ListenError, ApiListenError, StoreError) as error:
         print(f"trunkline: {'store ' if isinstance(error, StoreError) else ''}{error}", file=sys.stderr)
         await node.close()
-        return FAILED
+        return WRONG if isinstance(error, StoreRefused) else FAILED
     collector = Collector(node.agent.calls, node.log)
     collector.start()
     if node.storage is not None:

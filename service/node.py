@@ -34,6 +34,7 @@ from routing.health import HealthBoard
 from routing.hunt import Router
 from routing.peers import KnownPeers
 from routing.settings import RoutingSettings
+from service.file_modes import loose, of_recordings, tell
 from service.intake import Intake
 from service.logins import Users
 from service.management import Management
@@ -128,6 +129,9 @@ class Node:
         await self.agent.start(self.configuration.settings.sip.listen)
         await self._start_rtpengines()
         env = self.env
+        if env.recordings is not None:
+            listed = await asyncio.to_thread(lambda folder: [*loose(of_recordings(folder))], env.recordings.folder)
+            tell(listed, self.log)
         env.clock = self.agent.now
         env.http = httpx.AsyncClient(verify=_tls(), follow_redirects=False)
         env.own_address = _own_address(self.agent.nowhere.transport)

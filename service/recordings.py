@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -155,6 +156,11 @@ def sweep(folder: Path, keep: float, now: float) -> int:
                 file.unlink()
                 deleted += 1
     return deleted
+
+
+def recording_files(folder: Path) -> Iterator[Path]:
+    """The recordings below a folder, those that are being written among them. For a thread."""
+    return (file for file in _files(folder) if _FILE.fullmatch(file.name))
 
 
 def _files(folder: Path) -> list[Path]:

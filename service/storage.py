@@ -16,11 +16,14 @@ from flows.library import FlowLibrary
 from flows.python_flows import PythonFlow
 from routing.directory import Directory
 from routing.identifiers import named_id
+from service import file_modes
 from service.directory_feed import LibraryShelf
+from store.database_file import database_path, make_private
 from store.declared import Declarations, Merge, merge
 from store.declared_files import declaring_files
 from store.directory_sync import DirectorySync
-from store.engines import StoreError, reason
+from store.engine_lock import EngineLock
+from store.engines import StoreError, parse_url, reason
 from store.events import EventBell
 from store.feed import ChangeFeed
 from store.nodes import NodeLife
@@ -43,8 +46,17 @@ class Storage:
         notices: What hears other processes; empty where a look every second does.
     """
 
-    def __init__(self, store: Store, name: str, directory: Directory, library: FlowLibrary, log: Log) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        directory: Directory,
+        library: FlowLibrary,
+        log: Log,
+        lock: EngineLock | None = None,
+    ) -> None:
         self._directory = directory
+        self._lock = lock
         self._log = log
         self._shelf = LibraryShelf(library, log)
         self.store = store
@@ -61,10 +73,22 @@ class Storage:
         """Open the store and bring its tables up to date. Raises StoreError, a sentence for the user."""
         url = store_url(configuration)
         absent = absent_file(url)
-        store = await Store.open(url)
+        file = database_path(parse_url(url))
+        lock = None
+        if file is not None:
+            make_private(file)
+            lock = EngineLock.take(file)
+        try:
+            store = await Store.open(url)
+        except BaseException:
+            if lock is not None:
+                lock.close()
+            raise
         if absent is not None:
             _tell_of_new_file(configuration, absent, log)
-        storage = cls(store, name, directory, library, log)
+        if file is not None:
+            file_modes.tell(file_modes.loose(file_modes.of_database(file)), log)
+        storage = cls(store, name, directory, library, log, lock)
         heard = {"changes": storage.feed.look, "events": storage.bell.ring}
         if store.dialect == "postgresql":
             storage.notices.append(PostgresNotices(store, heard, log))
@@ -106,6 +130,8 @@ class Storage:
         self.bell.close()
         await self.life.close()
         await self.store.close()
+        if self._lock is not None:
+            self._lock.close()
 
     async def _merge(self, configuration: Configuration) -> Merge:
         try:

@@ -1,10 +1,43 @@
-"""The file of a SQLite database, which has to stay the one that was opened.
+"""The file of a SQLite database: for its owner's eyes alone, and the one that was opened.
 
 SQLite goes on writing to a file that was deleted or replaced, while new connections open the new one: what is
 acknowledged then is lost, and two files that share one write-ahead log are both spoilt.
 """
 
+import os
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
+
+from sqlalchemy.engine import URL
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database, with the database's own mode and the same pages in it."""
+
+
+def database_path(url: URL) -> Path | None:
+    """The file of a SQLite database; None where it has none: in memory, or another kind of database."""
+    name = url.database or ":memory:"
+    if url.get_backend_name() != "sqlite" or ":memory:" in name:
+        return None
+    if name.startswith("file:"):  # https://sqlite.org/uri.html
+        named, _, options = name.removeprefix("file:").partition("?")
+        if "mode=memory" in options or url.query.get("mode") == "memory":
+            return None
+        return Path(unquote(f"/{named[2:].partition('/')[2]}" if named.startswith("//") else named))
+    return Path(name)
+
+
+def make_private(path: Path) -> None:
+    """Make the file, empty, where there is none, so that SQLite does not make it: readable and writable by its owner
+    alone, whatever the umask. Its log and index get the mode of the file. Where that fails SQLite says best why."""
+    with suppress(OSError):
+        # Where a link leads to what is not there yet, SQLite makes that.
+        made = os.open(os.path.realpath(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.fchmod(made, 0o600)
+        finally:
+            os.close(made)
 
 
 class DatabaseFile:
@@ -12,8 +45,8 @@ class DatabaseFile:
 
     __slots__ = ("_identity", "_path")
 
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._identity: tuple[int, int] | None = None
 
     def problem(self) -> str:

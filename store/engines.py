@@ -5,7 +5,6 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
-from store.database_file import DatabaseFile
+from store.database_file import DatabaseFile, database_path, make_private
 from store.turns import Turns
 
 READERS = 4
@@ -36,6 +35,10 @@ CLOSE_WITHIN = 2.0  # s for the rollback of what was left open; then the connect
 
 class StoreError(Exception):
     """The database cannot be used; a sentence for the user: what, where, what to do."""
+
+
+class StoreRefused(StoreError):
+    """What was configured cannot be, and trying again would not mend it."""
 
 
 class StoreBusy(StoreError):
@@ -70,8 +73,8 @@ class Engines:
         self.url = url
         self._one_at_a_time = asyncio.Lock() if self.in_memory else None
         self._turns = Turns() if writer is not reader else None
-        on_disk = self.dialect == "sqlite" and not self.in_memory
-        self._file = DatabaseFile(url.database or "") if on_disk else None
+        path = database_path(url)
+        self._file = None if path is None else DatabaseFile(path)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection to read from."""
@@ -151,7 +154,7 @@ def _as_json(value: Any) -> str:
 
 def open_engines(url: str) -> Engines:
     """The engines for a database URL. Raises StoreError for one that is none."""
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "postgresql":
         address = parsed.set(drivername="postgresql+asyncpg")
         limits = {"timeout": CONNECT_WITHIN, "command_timeout": STATEMENT_WITHIN}
@@ -180,9 +183,11 @@ def open_engines(url: str) -> Engines:
         # A request that is cancelled takes its connection along; the database lives as long as this one.
         anchor = sqlite3.connect(f"{name}?mode=memory&cache=shared", uri=True, check_same_thread=False)
         return Engines(parsed, engine, engine, anchor)
-    directory = Path(parsed.database or "").parent
-    if not directory.is_dir():
-        raise StoreError(f"{directory} is no directory, so {parsed.database} cannot be kept there; make it first")
+    file = database_path(parsed)
+    if file is not None:
+        if not file.parent.is_dir():
+            raise StoreError(f"{file.parent} is no directory, so {file} cannot be kept there; make it first")
+        make_private(file)
     # Writers say at once that they will write: two that had begun by reading could both wait for ever (SQLITE_BUSY).
     writer = _pooled(asynchronous, 1)
     _set_up_sqlite(writer, "BEGIN IMMEDIATE")
@@ -197,7 +202,8 @@ def _pooled(url: URL, connections: int) -> AsyncEngine:
     )
 
 
-def _parsed(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """A database's URL. Raises StoreError for one that is none."""
     try:
         parsed = make_url("sqlite:///:memory:" if url == ":memory:" else url)
         backend = parsed.get_backend_name()

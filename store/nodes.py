@@ -72,7 +72,7 @@ class NodeLife:
             # The feed remembers where it is by a row of `changes`: from here on there is one.
             transaction.changed("node", self.id)
         self._task = asyncio.get_running_loop().create_task(self._beat(), name="heartbeat")
-        await self._outlive({node: found for node, found in earlier.items() if not _is_over(found[0])})
+        await self._outlive({node: found for node, found in earlier.items() if not is_over(found[0])})
 
     async def _unended(self, executor: Executor) -> dict[UUID, tuple[str, datetime]]:
         """Others of this name that did not end by themselves, and may live: process, last sign of life."""
@@ -129,7 +129,7 @@ class NodeLife:
             await transaction.execute(sa.update(nodes).where(nodes.c.id == self.id).values(values))
 
 
-def _is_over(process: str) -> bool:
+def is_over(process: str) -> bool:
     """Whether this process is known to have ended: of this host, and not there any more."""
     host, _, number = process.removesuffix(")").partition(" (process ")
     if host != socket.gethostname()[:255]:

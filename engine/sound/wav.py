@@ -14,6 +14,9 @@ from typing import Final
 PART: Final = ".part"
 """What a file's name ends in while it is not whole. One that is left is of a process that was killed."""
 
+PRIVATE: Final = 0o600
+"""The mode of a recording: somebody's voice is for the engine's own user."""
+
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 
@@ -34,7 +37,8 @@ class WavFile:
     def open(self) -> None:
         """Makes it, with room for the header. Raises OSError."""
         try:
-            self._file = FileIO(self._part, "w")
+            self._file = FileIO(self._part, "w", opener=_private)
+            os.fchmod(self._file.fileno(), PRIVATE)  # whatever the umask, and the mode of one that was left
         except OSError as error:
             self._why = str(error)
             raise
@@ -83,6 +87,7 @@ def repair(path: Path) -> tuple[int, float] | None:
     there any more, where nothing had been written yet. Raises OSError."""
     part = path.with_name(path.name + PART)
     with part.open("r+b") as file:
+        os.fchmod(file.fileno(), PRIVATE)  # one of an earlier version may be readable by everybody
         status = os.fstat(file.fileno())
         width, rate = _form(file.read(_HEADER.size))
         size = (status.st_size - _HEADER.size) // width * width if width else 0
@@ -96,6 +101,24 @@ def repair(path: Path) -> tuple[int, float] | None:
     os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))  # how old it is counts from its last sound
     part.replace(path)
     return _HEADER.size + size, size / width / rate
+
+
+def private_folder(path: Path) -> None:
+    """Makes a folder, and those above it that are missing, for the engine's own user alone, whatever the umask. Raises
+    OSError."""
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for folder in reversed(missing):
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        folder.chmod(0o700)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE)
 
 
 def _header(width: int, rate: int, size: int) -> bytes:

@@ -117,6 +117,28 @@ async def _token_of_another_engine(api: Api, client: Client) -> str:
     return Tokens("x" * 64).make(client.agent_id, "", api.store.clock())
 
 
+async def _forged_from_the_file(api: Api, client: Client) -> str:
+    """What signs tokens stands in the store, and so does that this agent has no password."""
+    return api.services.tokens.make(client.agent_id, "", api.store.clock())
+
+
+async def _forged_for_what_is_no_hash(api: Api, client: Client) -> str:
+    mine = tables.agents.c.id == client.agent_id
+    await _change(api, sa.update(tables.agents).where(mine).values(password_hash="!"))
+    return api.services.tokens.make(client.agent_id, "!", api.store.clock())
+
+
+async def _forged_for_the_first_admin(api: Api, client: Client) -> str:
+    return api.services.tokens.make(api.root.agent_id, "", api.store.clock())
+
+
+async def _kept_from_before_the_password_was_taken_away(api: Api, client: Client) -> str:
+    token = await _token(api, client)
+    mine = tables.agents.c.id == client.agent_id
+    await _change(api, sa.update(tables.agents).where(mine).values(password_hash=""))
+    return token
+
+
 async def _token_without_a_signature(api: Api, client: Client) -> str:
     token = await _token(api, client)
     # {"alg":"none","typ":"JWT"}: RFC 8725 §3.1 has what came of taking it.
@@ -161,6 +183,10 @@ NO_GOOD: Mapping[Callable[[Api, Client], Awaitable[str]], tuple[int, str]] = {
     _token_of_last_week: (401, "INVALID_CREDENTIALS"),
     _token_of_another_engine: (401, "INVALID_CREDENTIALS"),
     _token_without_a_signature: (401, "INVALID_CREDENTIALS"),
+    _forged_from_the_file: (401, "INVALID_CREDENTIALS"),
+    _forged_for_what_is_no_hash: (401, "INVALID_CREDENTIALS"),
+    _forged_for_the_first_admin: (401, "INVALID_CREDENTIALS"),
+    _kept_from_before_the_password_was_taken_away: (401, "INVALID_CREDENTIALS"),
     _token_of_a_suspended_customer: (403, "CUSTOMER_SUSPENDED"),
 }
 

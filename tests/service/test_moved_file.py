@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 import yaml
 
@@ -47,10 +48,11 @@ def test_what_remains_of_the_old_path_is_said(run: Run, store_url: str) -> None:
     run(test)
 
 
-def test_beside_another_node_it_may_well_be_that_ones(run: Run, store_url: str) -> None:
+@pytest.mark.peer
+def test_beside_another_node_it_may_well_be_that_ones(run: Run, postgres_store_url: str) -> None:
     async def test(bench: Any) -> None:
-        engine = await bench.engine(store=store_url)
-        await starts_elsewhere(bench, bench.document(store=store_url, numbers=[], flows=[]))
+        engine = await bench.engine(store=postgres_store_url)
+        await starts_elsewhere(bench, bench.document(store=postgres_store_url, numbers=[], flows=[]))
         (left,) = bench.log.named("declared in a file that this node does not read")
         assert (left["number"], left["flow"], left["level"]) == (2, 1, "info")
         async with engine.node.storage.store.read() as connection:

@@ -100,11 +100,12 @@ def test_a_call_that_follows_a_commit_finds_what_was_committed(run: Run, store_u
 
 
 @pytest.mark.long
-def test_two_nodes_on_one_store(run: Run, store_url: str) -> None:
+@pytest.mark.peer
+def test_two_nodes_on_one_store(run: Run, postgres_store_url: str) -> None:
     async def test(bench: Any) -> None:
         guest = await bench.phone(GUEST)
-        one = await bench.engine(store=store_url, node_name="one")
-        two = await bench.engine(store=store_url, node_name="two")
+        one = await bench.engine(store=postgres_store_url, node_name="one")
+        two = await bench.engine(store=postgres_store_url, node_name="two")
         await make_number(one.node, NEW)
         await bench.until(lambda: two.node.directory.number(NEW))
         assert (await guest.call(two.address, NEW))[1].status == 486

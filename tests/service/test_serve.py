@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from service import cli
+from store.engine_lock import EngineLock
 from tests.peers.process import Process
 
 pytestmark = pytest.mark.long  # each test starts an engine of its own as a process
@@ -99,6 +100,14 @@ def test_a_store_that_cannot_be_had(
     code, line = fails(["serve", "-c", str(write(tmp_path, store=f"sqlite:///{tmp_path}/text.db"))], capsys)
     assert code == 1
     assert line == f"trunkline: store sqlite:///{tmp_path}/text.db cannot be reached: file is not a database"
+    (tmp_path / "used.db").touch()
+    (tmp_path / "link.db").symlink_to("used.db")
+    lock = EngineLock.take(tmp_path / "used.db")
+    assert lock is not None
+    code, line = fails(["serve", "-c", str(write(tmp_path, store="sqlite:///./link.db"))], capsys)
+    lock.close()
+    problem = "is in use by another engine; one engine runs on one SQLite file: end that one, or name another store"
+    assert (code, line) == (2, f"trunkline: store {tmp_path}/link.db {problem}")
     with taken(socket.SOCK_STREAM) as port:
         pass  # nobody listens there now
     url = f"postgresql://somebody:secret@127.0.0.1:{port}/trunkline"

@@ -1,0 +1,64 @@
+"""Files with secrets or voices in them that others than their owner can read: found at start, and told."""
+
+import shlex
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from flows.contracts import Log
+from service.recordings import recording_files
+from store.database_file import BESIDE
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+MOST_NAMED: Final = 10
+
+
+class Loose(NamedTuple):
+    """A file or folder, and the mode that it has."""
+
+    path: Path
+    mode: int
+    mended: str
+    """The command that makes it private."""
+
+
+def loose(paths: Iterable[Path]) -> Iterator[Loose]:
+    """Those that are there, and that group or others may do anything with. Links are followed."""
+    for path in paths:
+        with suppress(OSError):
+            found = path.stat()
+            if found.st_mode & _OTHERS:
+                private = 700 if stat.S_ISDIR(found.st_mode) else 600
+                mended = f"chmod {private} {shlex.quote(str(path))}"
+                yield Loose(path, stat.S_IMODE(found.st_mode), mended)
+
+
+def of_database(path: Path) -> list[Path]:
+    """A SQLite database's file and what SQLite keeps beside it: beside the file itself, where `path` is a link."""
+    real = path.resolve()
+    return [path, *(real.with_name(real.name + ending) for ending in BESIDE)]
+
+
+def of_recordings(folder: Path) -> Iterator[Path]:
+    """The folder of recordings, those of the customers in it, and the recordings. For a thread."""
+    yield folder
+    inner = None
+    for file in recording_files(folder):
+        if file.parent != inner:
+            inner = file.parent
+            yield inner
+        yield file
+
+
+def tell(found: Iterable[Loose], log: Log) -> None:
+    """A warning for each, up to `MOST_NAMED`; then how many more there are."""
+    further = 0
+    for number, (path, mode, mended) in enumerate(found):
+        if number < MOST_NAMED:
+            log.warning("others can read a file with secrets in it", file=str(path), mode=f"{mode:04o}", hint=mended)
+        else:
+            further += 1
+    if further:
+        log.warning("others can read more files with secrets in them", files=further)
