@@ -136,6 +136,7 @@ class UserAgent:
                 random=lambda: int.from_bytes(os.urandom(4)) / 2**32,
                 wake=self._wake,
                 admits=self._admits,
+                peers=self.peers,
             ),
             self.settings.policy,
         )
@@ -384,6 +385,10 @@ class UserAgent:
 
     def received(self, data: bytes, hop: Hop) -> None:
         """One message from the network."""
+        if self.peers.banned(hop.host):
+            self.endpoint.counters.banned += 1
+            hop.transport.drop(hop.host, hop.port)
+            return
         now = self.now()
         self.trace.add(now, True, hop, data)
         try:
@@ -391,6 +396,19 @@ class UserAgent:
         except Exception:
             # A fault of ours in one call must not cost another call its packet.
             self.log.error("message not handled", source=f"{hop.host}:{hop.port}", exc_info=True)
+
+    def banned(self, host: str) -> bool:
+        """Whether nothing from this address is looked at."""
+        return self.peers.banned(host)
+
+    def not_sip(self, hop: Hop, error: str) -> None:
+        """A stream that holds something else than SIP."""
+        self.peers.accuse(hop.host, "not_sip")
+
+    def drop_banned(self) -> None:
+        """Close the connections of peers that are banned."""
+        for transport in self.listeners:
+            transport.drop_banned()
 
     def _sent(self, transport: Transport, data: bytes, host: str, port: int) -> None:
         self.sent += 1

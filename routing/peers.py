@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Literal
 
+from engine.sip.peers import Misdeed
+from routing.addresses import AddressTable
+from routing.bans import BanTable
 from routing.directory import Directory
 from routing.settings import RoutingSettings
 
@@ -11,19 +14,25 @@ PeerKind = Literal["provider", "trusted", "proxy", "phone", "stranger"]
 REMEMBERED = 3600.0
 """Seconds that an address stays known where a phone logged in."""
 MOST_PHONES = 65_536
+_NEVER_BANNED = ("provider", "trusted", "proxy")
 
 
 class KnownPeers:
     """`engine.sip.peers.Peers` for a directory and settings. `clock`: monotonic seconds.
 
-    `settings` is replaced when the configuration is reloaded.
+    Attributes:
+        settings: Replaced when the configuration is reloaded.
+        bans: Whom what they have done has banned.
+        denied: Whom the operator has banned, by `sip.deny_file`; None for nobody.
     """
 
-    __slots__ = ("_clock", "_directory", "_phones", "settings")
+    __slots__ = ("_clock", "_directory", "_phones", "bans", "denied", "settings")
 
     def __init__(self, directory: Directory, settings: RoutingSettings, clock: Callable[[], float]) -> None:
         self._directory = directory
         self._clock = clock
+        self.bans = BanTable(clock)
+        self.denied: AddressTable[bool] | None = None
         self._phones: dict[str, float] = {}  # where a phone logged in, and when; the one that came first goes first
         self.settings = settings
 
@@ -50,8 +59,27 @@ class KnownPeers:
         other = self._directory.trunk_at(source)
         return other is None or other.id != provider.id
 
+    def edge(self, host: str) -> bool:
+        """See `engine.sip.peers.Peers`."""
+        return bool(self.settings.edges.find(host))
+
+    def banned(self, host: str) -> bool:
+        """See `engine.sip.peers.Peers`: providers, trusted networks and edges never are."""
+        if self.bans.find(host) is None and (self.denied is None or not self.denied.find(host)):
+            return False
+        return self.kind(host) not in _NEVER_BANNED
+
+    def accuse(self, host: str, misdeed: Misdeed, mark: int = 0) -> bool:
+        """See `engine.sip.peers.Peers`."""
+        if self.kind(host) in _NEVER_BANNED:
+            return False
+        if self.bans.add(host, misdeed, mark) is not None:
+            self.forget(host)
+        return True
+
     def phone_at(self, host: str) -> None:
-        """A phone has logged in from here."""
+        """A phone has logged in from here: it may have mistyped its password before that."""
+        self.bans.clear(host)
         self._phones.pop(host, None)
         if len(self._phones) >= MOST_PHONES:
             del self._phones[next(iter(self._phones))]

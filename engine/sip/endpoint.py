@@ -14,6 +14,8 @@ from engine.sip.grammar import ParseError, split_list
 from engine.sip.hop import Hop, Located, Transport
 from engine.sip.message import Request, Response, response_to
 from engine.sip.parsing import BadMessage, parse
+from engine.sip.peers import EVERYBODY, Peers, source_of
+from engine.sip.scanners import is_scanner
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
 from engine.sip.timers import Deadlines, TimerValues
@@ -49,6 +51,7 @@ class Surroundings:
     random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
     wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
     admits: Callable[[Hop, float], bool] = lambda source, now: True  # whether a source may open one more call
+    peers: Peers = EVERYBODY
 
 
 @dataclass(slots=True)
@@ -60,6 +63,8 @@ class Counters:
     stray: int = 0  # responses and ACKs that belong to nothing
     refused: int = 0  # answered with an error before there was a call
     overload: int = 0  # answered 503 because a bound was reached
+    banned: int = 0  # messages of banned peers, dropped
+    scanners: int = 0  # requests of tools that look for victims, dropped
 
 
 @dataclass(slots=True)
@@ -87,6 +92,7 @@ class Endpoint:
         self.on_message = surroundings.on_message
         self.random = surroundings.random
         self.admits = surroundings.admits
+        self.peers = surroundings.peers
         self.deadlines = Deadlines(surroundings.wake)
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, Session] = {}
@@ -116,8 +122,24 @@ class Endpoint:
                 transaction.receive(message, now)
             else:
                 self.counters.stray += 1
-        else:
+        elif not self._unwanted(message, hop):
             self._receive_request(message, hop, now)
+
+    def _unwanted(self, request: Request, hop: Hop) -> bool:
+        """Whether a request is dropped, unanswered: its sender is to learn nothing, not even that somebody is here."""
+        scans = "User-Agent" in request.first and is_scanner(request.first["User-Agent"])
+        if not scans and not self.peers.edge(hop.host):
+            return False
+        source = source_of(request, hop.host, self.peers)
+        if self.peers.banned(source):
+            self.counters.banned += 1
+            return True
+        if scans:
+            self.counters.scanners += 1
+            # The connection of a peer that is never banned, such as an edge, is others' too.
+            if hop.transport.reliable and self.peers.accuse(source, "scanner") and source == hop.host:
+                hop.transport.drop(hop.host, hop.port)
+        return scans
 
     def run(self, now: float) -> None:
         """Do what is due."""
@@ -297,7 +319,7 @@ class Endpoint:
     def _refuse_malformed(self, error: BadMessage, hop: Hop) -> None:
         self.counters.malformed += 1
         request = error.partial
-        if request is None or request.method == "ACK":
+        if request is None or request.method == "ACK" or self._unwanted(request, hop):
             return
         try:
             request.sent_by = request.via.sent_by

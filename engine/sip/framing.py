@@ -13,6 +13,14 @@ _PONG = b"\r\n"
 _CONTENT_LENGTH = re.compile(rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
 
 
+# RFC 3261 §7.1, §25.1: a method is a token.
+_TOKEN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
+
+
+class NotSip(ParseError):
+    """A stream begins as no SIP message does: its sender speaks another protocol."""
+
+
 class StreamFramer:
     """One direction of one connection: bytes in, whole messages out. Does no I/O.
 
@@ -20,7 +28,16 @@ class StreamFramer:
     skipped; two together are a ping, and `replies` then holds the pong.
     """
 
-    __slots__ = ("_body_size", "_broken", "_buffer", "_header_size", "_needed", "_pings", "_scanned")
+    __slots__ = (
+        "_body_size",
+        "_broken",
+        "_buffer",
+        "_header_size",
+        "_needed",
+        "_pings",
+        "_scanned",
+        "_started",
+    )
 
     def __init__(self, header_size: int = 64 * 1024, body_size: int = 256 * 1024) -> None:
         """`header_size` and `body_size` bound one message, in bytes."""
@@ -29,6 +46,7 @@ class StreamFramer:
         self._body_size = body_size
         self._needed = 0
         self._scanned = 0
+        self._started = False
         self._pings = 0
         self._broken: ParseError | None = None
 
@@ -85,6 +103,8 @@ class StreamFramer:
                 if at == size or (size - at == 1 and data[at] == 13):
                     self._scanned = 0
                     return at
+                if not self._started:
+                    self._started = _is_sip(data, at, at + self._scanned)
                 end = data.find(_END, at + self._scanned)
                 if end < 0:
                     if size - at > self._header_size:
@@ -97,6 +117,7 @@ class StreamFramer:
             messages.append(bytes(data[at : at + self._needed]))
             at += self._needed
             self._needed = self._scanned = 0
+            self._started = False
 
     def _skip(self, data: bytes | bytearray, at: int) -> int:
         # RFC 3261 §7.5: CRLFs before a start line are ignored. RFC 5626 §3.5.1: two of them are a ping, a single one
@@ -127,3 +148,14 @@ class StreamFramer:
         if len(text.lstrip(b"0")) > 9 or int(text) > self._body_size:
             raise ParseError(f"body is longer than {self._body_size} bytes", 513)
         return header_size + int(text)
+
+
+def _is_sip(data: bytes | bytearray, at: int, scanned: int) -> bool:
+    """Whether what begins at `at` is the start line of a message; False while that cannot be told, without a CRLF from
+    `scanned` on. Raises NotSip."""
+    if data.startswith(_PONG, at):
+        return False  # half a ping
+    end = data.find(b"\r\n", scanned)
+    if data[at] not in _TOKEN or (end >= 0 and b"SIP/" not in data[at:end].upper()):
+        raise NotSip("neither a request nor a response")
+    return end >= 0

@@ -56,6 +56,12 @@ class Transport(Protocol):
     def connected(self, host: str, port: int) -> bool:
         """True when an open connection to this peer can be used; always True for UDP."""
 
+    def drop(self, host: str, port: int) -> None:
+        """Closes the connection to this peer at once, if there is one; of UDP there is none."""
+
+    def drop_banned(self) -> None:
+        """Closes the connections of peers that are banned by now."""
+
     def sent_by(self, remote_host: str) -> str:
         """The ``host:port`` that this peer shall see in Via and Contact; IPv6 in brackets."""
 

@@ -235,7 +235,9 @@ class Leg:
     def _unacknowledged(self, now: float) -> None:
         """§13.3.1.4: no ACK for 64*T1 ends the session with a BYE."""
         self._disarm("2xx")
-        self._unacked = None
+        transaction, self._unacked = self._unacked, None
+        if transaction is not None and transaction.hop.transport.reliable:
+            self.endpoint.peers.accuse(transaction.hop.host, "unacknowledged")
         if self._bye_reason is not None:
             self._send_bye(self._bye_reason, now)
         else:

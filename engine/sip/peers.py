@@ -3,7 +3,17 @@
 Hosts are numeric addresses as a `Hop` holds them.
 """
 
-from typing import Protocol
+import ipaddress
+from typing import Literal, Protocol
+
+from engine.sip.grammar import ParseError, host_address
+from engine.sip.message import Request
+from engine.sip.via import Via
+
+Misdeed = Literal["credentials", "not_sip", "scanner", "unacknowledged"]
+"""What an address can be banned for: a wrong password or a user that does not exist; bytes that are no SIP; a tool that
+looks for victims; a 2xx that it did not acknowledge. All but the first count over streams only, whose addresses cannot
+be forged; a digest answers a nonce that was sent there (RFC 3261 §26.1.1)."""
 
 
 class Peers(Protocol):
@@ -16,15 +26,37 @@ class Peers(Protocol):
         """Whether `host` is a party's that takes our requests for calls that somebody pays for, so that none goes there
         because a peer at `source` names it in Contact, Route or Record-Route. False where `source` is that party's."""
 
+    def edge(self, host: str) -> bool:
+        """Whether this is an edge of our own: its requests are somebody else's (`source_of`)."""
+
+    def banned(self, host: str) -> bool:
+        """Whether nothing from here is to be looked at. Asked for every message and connection, before anything."""
+
+    def accuse(self, host: str, misdeed: Misdeed, mark: int = 0) -> bool:
+        """Something that counts for a ban came from here; False for one who is never banned. The same `mark`, other
+        than 0, counts once."""
+
 
 class Everybody:
-    """An engine on its own: every peer is known, and no address is reserved."""
+    """An engine on its own: every peer is known, no address is reserved, and none banned."""
 
     def known(self, host: str) -> bool:
         """See `Peers`."""
         return True
 
     def reserved(self, host: str, source: str) -> bool:
+        """See `Peers`."""
+        return False
+
+    def edge(self, host: str) -> bool:
+        """See `Peers`."""
+        return False
+
+    def banned(self, host: str) -> bool:
+        """See `Peers`."""
+        return False
+
+    def accuse(self, host: str, misdeed: Misdeed, mark: int = 0) -> bool:
         """See `Peers`."""
         return False
 
@@ -42,3 +74,20 @@ def counted_source(host: str) -> str:
         last = tail.split(":") if tail else []
         groups += ["0"] * (8 - len(groups) - len(last) - ("." in tail)) + last
     return ":".join(group.lstrip("0") or "0" for group in groups[:4]) + "::/64"
+
+
+def source_of(request: Request, host: str, peers: Peers) -> str:
+    """Whose request this is, that came from `host`: of one that an edge of ours has sent on, the address that the edge
+    took it from, as it noted in the Via below its own (`received`, else sent-by; RFC 3261 §18.2.1)."""
+    if not peers.edge(host):
+        return host
+    try:
+        below = Via.parse(request.values("Via")[1])
+    except (ParseError, IndexError):
+        return host  # a request of the edge's own
+    try:
+        noted = ipaddress.ip_address(host_address(below.params.get("received") or below.host))
+    except ValueError:
+        return host
+    mapped = noted.ipv4_mapped if isinstance(noted, ipaddress.IPv6Address) else None
+    return str(mapped or noted)

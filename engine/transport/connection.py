@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol, cast
 
+from engine.sip.framing import NotSip
 from engine.sip.grammar import ParseError
 from engine.transport.addresses import error_words
 from engine.transport.hop import Hop, Sink
@@ -151,6 +152,8 @@ class Connection(asyncio.Protocol):
     def _misframed(self, error: ParseError) -> None:
         # There is no telling where the next message begins, nor what an answer would be an answer to.
         self.misframed = True
+        if isinstance(error, NotSip) and self.hop is not None:
+            self._owner.sink.not_sip(self.hop, str(error))
         self.abort(f"framing error: {error}")
 
     def eof_received(self) -> bool:

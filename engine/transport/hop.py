@@ -17,6 +17,12 @@ class Sink(Protocol):
     def received(self, data: bytes, hop: Hop) -> None:
         """One datagram, or one message cut out of a stream. Must not raise."""
 
+    def banned(self, host: str) -> bool:
+        """Whether no connection from this address is taken, and none is kept."""
+
+    def not_sip(self, hop: Hop, error: str) -> None:
+        """A stream holds something else than SIP; its connection is closed. Must not raise."""
+
     def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
         """A message could not be delivered, or a connection broke (RFC 3261 §18.4). Must not raise.
 

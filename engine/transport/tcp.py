@@ -96,6 +96,18 @@ class TcpTransport:
         connection = self._usable.get(self._key(host, port))
         return connection is not None and connection.usable
 
+    def drop(self, host: str, port: int) -> None:
+        """See `Transport.drop`."""
+        connection = self._usable.get(self._key(host, port))
+        if connection is not None:
+            connection.abort("dropped")
+
+    def drop_banned(self) -> None:
+        """See `Transport.drop_banned`."""
+        for connection in list(self._open):
+            if connection.hop is not None and self.sink.banned(connection.hop.host):
+                connection.abort("banned")
+
     def sent_by(self, remote_host: str) -> str:
         """The ``host:port`` for Via and Contact towards this peer."""
         return self._sent_by(remote_host)
@@ -231,6 +243,8 @@ class TcpTransport:
 
     def _admit(self, host: str) -> bool:
         count = self._accepted.get(host, 0)
+        if self.sink.banned(host):
+            return False
         if self._accepted_count >= self.limits.connections or count >= self.limits.connections_per_source:
             self.refused += 1
             return False

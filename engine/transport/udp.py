@@ -130,6 +130,12 @@ class UdpTransport:
         """True: a datagram needs no connection."""
         return True
 
+    def drop(self, host: str, port: int) -> None:
+        """See `Transport.drop`."""
+
+    def drop_banned(self) -> None:
+        """See `Transport.drop_banned`."""
+
     def sent_by(self, remote_host: str) -> str:
         """The ``host:port`` for Via and Contact towards this peer."""
         return self._sent_by(remote_host)

@@ -4,7 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from engine.sip.peers import counted_source
+from engine.sip.message import Request
+from engine.sip.parsing import parse
+from engine.sip.peers import counted_source, source_of
+from routing.addresses import AddressTable
 from routing.directory import Directory
 from routing.models import Provider
 from routing.peers import MOST_PHONES, REMEMBERED, KnownPeers
@@ -88,3 +91,69 @@ def test_a_providers_address_is_reserved_for_everybody_else(peers: KnownPeers) -
 )
 def test_of_ipv6_the_64_is_one_source(host: str, counted: str) -> None:
     assert counted_source(host) == counted
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "198.51.100.9", "2001:db8::2", "10.1.2.3", "203.0.113.5"])
+def test_providers_trusted_networks_and_edges_are_never_banned(peers: KnownPeers, host: str) -> None:
+    peers.denied = AddressTable()
+    peers.denied.add("::/0", True)
+    peers.denied.add("0.0.0.0/0", True)
+    for _ in range(30):
+        assert not peers.accuse(host, "not_sip")
+    assert not peers.banned(host)
+    assert peers.banned("203.0.113.6")
+
+
+def test_a_phone_is_banned_and_forgotten(peers: KnownPeers) -> None:
+    peers.phone_at("203.0.113.77")
+    for _ in range(10):
+        assert peers.accuse("203.0.113.77", "credentials")
+    assert peers.banned("203.0.113.77")
+    assert peers.kind("203.0.113.77") == "stranger"
+
+
+def test_a_login_ends_the_counting(peers: KnownPeers) -> None:
+    for _ in range(3):
+        for _ in range(9):
+            peers.accuse("203.0.113.77", "credentials")
+        peers.phone_at("203.0.113.77")
+    assert not peers.banned("203.0.113.77")
+    assert peers.kind("203.0.113.77") == "phone"
+
+
+def test_who_becomes_a_provider_is_banned_no_more(peers: KnownPeers) -> None:
+    for _ in range(10):
+        peers.accuse("203.0.113.6", "credentials")
+    assert peers.banned("203.0.113.6")
+    peers.settings = RoutingSettings(trusted_networks=("203.0.113.0/24",))
+    assert not peers.banned("203.0.113.6")
+
+
+EDGE_VIA = "SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKe"
+
+
+@pytest.mark.parametrize(
+    ("vias", "source"),
+    [
+        ((EDGE_VIA, "SIP/2.0/UDP 10.0.0.7:5070;branch=z9hG4bKa;received=198.51.100.200"), "198.51.100.200"),
+        ((EDGE_VIA, "SIP/2.0/UDP 198.51.100.200:5070;branch=z9hG4bKa"), "198.51.100.200"),
+        ((f"{EDGE_VIA}, SIP/2.0/TCP h.example;branch=z9hG4bKa;received=198.51.100.200",), "198.51.100.200"),
+        ((EDGE_VIA, "SIP/2.0/UDP [2001:db8:7::9]:5070;branch=z9hG4bKa"), "2001:db8:7::9"),
+        ((EDGE_VIA, "SIP/2.0/UDP h;branch=z9hG4bKa;received=2001:db8:7::9"), "2001:db8:7::9"),
+        ((EDGE_VIA, "SIP/2.0/UDP h;branch=z9hG4bKa;received=::ffff:198.51.100.200"), "198.51.100.200"),
+        # What the edge took it from is not known:
+        ((EDGE_VIA,), "203.0.113.5"),
+        ((EDGE_VIA, "SIP/2.0/UDP h.example;branch=z9hG4bKa"), "203.0.113.5"),
+        ((EDGE_VIA, "SIP/2.0/UDP h.example;branch=z9hG4bKa;received=198.51.100"), "203.0.113.5"),
+        ((EDGE_VIA, "nonsense"), "203.0.113.5"),
+    ],
+)
+def test_an_edge_s_request_is_the_one_s_it_noted_in_the_via_18_2_1(
+    peers: KnownPeers, vias: tuple[str, ...], source: str
+) -> None:
+    head = "".join(f"Via: {via}\r\n" for via in vias)
+    rest = "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n"
+    request = parse(f"OPTIONS sip:b@h SIP/2.0\r\n{head}{rest}".encode())
+    assert isinstance(request, Request)
+    assert source_of(request, "203.0.113.5", peers) == source
+    assert source_of(request, "203.0.113.6", peers) == "203.0.113.6"  # anybody can write a Via

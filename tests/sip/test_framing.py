@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.framing import StreamFramer
+from engine.sip.framing import NotSip, StreamFramer
 from engine.sip.grammar import ParseError
 
 
@@ -137,9 +137,38 @@ def test_header_and_body_are_bounded_whichever_way_they_arrive() -> None:
             for _ in range(1000 // size):
                 framer.feed(b"x" * size)
     with pytest.raises(ParseError, match="longer than 100"):
-        StreamFramer(header_size=100).feed(b"x" * 200 + b"\r\nl: 0\r\n\r\n")
+        StreamFramer(header_size=100).feed(b"A sip:a SIP/2.0\r\nX: " + b"x" * 200 + b"\r\nl: 0\r\n\r\n")
     exact = message(b"x" * 50)
     assert StreamFramer(header_size=len(exact) - 50, body_size=50).feed(exact) == [exact]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\n",  # the rest of it is not waited for
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS ClientHello
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x00\x01\x00\x00",  # STUN, which is for UDP
+        b"\r\n\r\n\x03\x00",
+        b"{}\r\n",
+    ],
+)
+def test_what_is_no_sip_is_told_from_sip_that_is_malformed_7_1(said: bytes) -> None:
+    with pytest.raises(NotSip):
+        StreamFramer().feed(said)
+    framer = StreamFramer()
+    with pytest.raises(NotSip):
+        for at in range(len(said)):
+            framer.feed(said[at : at + 1])
+
+
+@pytest.mark.parametrize("said", [b"l: x", b"l: 1\r\nl: 2", b"X: 1"])
+def test_malformed_sip_is_no_other_protocol_18_3(said: bytes) -> None:
+    for start in (b"OPTIONS sip:a SIP/2.0", b"sip/2.0 200 OK", b"INVITE sip:a SIP/7.0"):
+        with pytest.raises(ParseError) as raised:
+            StreamFramer().feed(start + b"\r\n" + said + b"\r\n\r\n")
+        assert not isinstance(raised.value, NotSip)
 
 
 def test_one_crlf_is_a_pong_and_two_are_a_ping_rfc_5626_3_5_1() -> None:

@@ -31,7 +31,18 @@ PORTS = (5060, 5050, 6050, 19823)  # that the messages' topmost Vias name
 MESSAGES = [(name, rfc4475(name), verdict) for name, verdict in RFC4475.items()]
 MESSAGES += [(name, rfc5118(name), verdict) for name, verdict in RFC5118.items()]
 # What a stream cannot carry as one message: no Content-Length, a wrong one or two, no end of the header, two messages.
-NO_STREAM = {"clerr", "ncl", "mcl01", "inv2543", "baddn", "dblreq", "ipv6-in-sdp", "mult-ip-in-sdp", "ipv4-mapped-ipv6"}
+NO_STREAM = {
+    "test",
+    "clerr",
+    "ncl",
+    "mcl01",
+    "inv2543",
+    "baddn",
+    "dblreq",
+    "ipv6-in-sdp",
+    "mult-ip-in-sdp",
+    "ipv4-mapped-ipv6",
+}
 
 
 class Log:

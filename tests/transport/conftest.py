@@ -19,6 +19,8 @@ class Recorder:
         self.messages: list[bytes] = []
         self.failures: list[tuple[Hop, bytes | None, str]] = []
         self.hop: Hop | None = None
+        self.refused: set[str] = set()  # hosts
+        self.strange: list[Hop] = []
         self.on_message: Callable[[bytes, Hop], None] | None = None
         self._changed = asyncio.Event()
 
@@ -31,6 +33,13 @@ class Recorder:
 
     def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
         self.failures.append((hop, data, error))
+        self._changed.set()
+
+    def banned(self, host: str) -> bool:
+        return host in self.refused
+
+    def not_sip(self, hop: Hop, error: str) -> None:
+        self.strange.append(hop)
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:

@@ -1,0 +1,133 @@
+"""Bans: an address that guesses passwords, or speaks something else than SIP, is not listened to for a while.
+
+Each misdeed counts some points against the address that it came from (of IPv6 its /64), for ten minutes; with ten of
+them it is banned for an hour. What is remembered has a bound, and nobody who is banned is forgotten to make room.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from engine.sip.peers import Misdeed, counted_source
+
+POINTS: Final[dict[Misdeed, int]] = {"credentials": 1, "not_sip": 3, "scanner": 3, "unacknowledged": 1}
+ENOUGH: Final = 10
+WITHIN: Final = 600.0
+"""Seconds that a point counts."""
+BANNED_FOR: Final = 3600.0
+MOST: Final = 65_536
+"""Addresses that are remembered, the banned among them."""
+
+
+class Ban(NamedTuple):
+    """An address that is banned. Times are those of the table's clock.
+
+    Attributes:
+        address: As it is counted: an IPv4 address, of IPv6 the /64.
+        score: The points that it had.
+        reason: What the last of them were for.
+    """
+
+    address: str
+    score: int
+    reason: Misdeed
+    since: float
+    until: float
+
+
+class _Point(NamedTuple):
+    when: float
+    points: int
+    mark: int
+
+
+class BanTable:
+    """The score of each address that has any, and those that are banned. `clock`: monotonic seconds.
+
+    Attributes:
+        observers: Told of each new ban.
+    """
+
+    __slots__ = ("_bans", "_clock", "_most", "_ranks", "_suspects", "observers")
+
+    def __init__(self, clock: Callable[[], float], most: int = MOST) -> None:
+        self._clock = clock
+        self._most = most
+        self._bans: OrderedDict[str, Ban] = OrderedDict()  # in the order of their ends
+        self._suspects: dict[str, list[_Point]] = {}
+        # Suspects by their score, each rank in the order of the last misdeed: who goes first where room is needed.
+        self._ranks: tuple[OrderedDict[str, None], ...] = tuple(OrderedDict() for _ in range(ENOUGH))
+        self.observers: list[Callable[[Ban], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._bans) + len(self._suspects)
+
+    def find(self, host: str) -> Ban | None:
+        """The ban of an address; None where it may speak."""
+        if not self._bans:
+            return None
+        source = counted_source(host)
+        ban = self._bans.get(source)
+        if ban is not None and self._clock() >= ban.until:
+            del self._bans[source]
+            return None
+        return ban
+
+    def add(self, host: str, misdeed: Misdeed, mark: int = 0) -> Ban | None:
+        """Count a misdeed; the ban, where there are enough now. A `mark` other than 0 tells one from its repetitions:
+        they count once."""
+        now = self._clock()
+        self._expire(now)
+        source = counted_source(host)
+        if source in self._bans:
+            return None  # it was on its way already
+        known = [point for point in self._forget(source) if now - point.when < WITHIN]
+        if not (mark and any(point.mark == mark for point in known)):
+            known.append(_Point(now, POINTS[misdeed], mark))
+        score = sum(point.points for point in known)
+        if len(self) >= self._most and not self._make_room(now):
+            return None
+        if score < ENOUGH:
+            self._suspects[source] = known
+            self._ranks[score][source] = None
+            return None
+        ban = self._bans[source] = Ban(source, score, misdeed, now, now + BANNED_FOR)
+        for tell in self.observers:
+            tell(ban)
+        return ban
+
+    def clear(self, host: str) -> None:
+        """Somebody has logged in from here: what was counted until now counts no more."""
+        if self._suspects:
+            self._forget(counted_source(host))
+
+    def lift(self, host: str) -> Ban | None:
+        """End a ban, and return it; None where there is none."""
+        ban = self.find(host)
+        if ban is not None:
+            del self._bans[ban.address]
+        return ban
+
+    def bans(self) -> list[Ban]:
+        """Those that are banned, the latest first."""
+        self._expire(self._clock())
+        return list(reversed(self._bans.values()))
+
+    def _forget(self, source: str) -> list[_Point]:
+        known = self._suspects.pop(source, [])
+        if known:
+            self._ranks[sum(point.points for point in known)].pop(source)
+        return known
+
+    def _expire(self, now: float) -> None:
+        while self._bans and next(iter(self._bans.values())).until <= now:
+            self._bans.popitem(last=False)
+
+    def _make_room(self, now: float) -> bool:
+        """Forget one suspect: one whose points are all too old, else the least guilty, of several the oldest."""
+        first = [next(iter(rank)) for rank in self._ranks if rank]
+        if not first:
+            return False
+        old = (source for source in first if now - self._suspects[source][-1].when >= WITHIN)
+        self._forget(next(old, first[0]))
+        return True
