@@ -253,6 +253,9 @@ def _type_request(request: Request) -> None:
     method, first = request.method, request.first
     if request.cseq_method != method:
         raise ParseError(f"CSeq is of {request.cseq_method[:32]}, the request is {method[:32]}")
+    if not request.from_tag.strip('" \t'):
+        # §8.1.1.3. Without it what we send in the dialog has no To tag (§12.2.1.1), and is a new call for who gets it.
+        raise ParseError("From has no tag")
     uri = request.uri_text
     if uri[0] == "<" or uri[-1] == ">":
         raise ParseError("the Request-URI stands in <>")

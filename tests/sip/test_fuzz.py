@@ -71,7 +71,7 @@ def messages(draw: st.DrawFn) -> Message:
     method = draw(TOKEN)
     headers = {
         "Via": draw(st.lists(st.lists(VIA, min_size=1, max_size=2).map(", ".join), min_size=1, max_size=3)),
-        "From": [draw(ADDRESS)],
+        "From": [draw(ADDRESS)],  # for a request, which needs one (§8.1.1.3), a tag is added below
         "To": [draw(ADDRESS)],
         "Call-ID": [draw(st.sampled_from(["a@b", "a", "~{}<>@[::]", "x" * 100]))],
         "CSeq": [f"{draw(st.integers(0, 2**31 - 1))} {method}"],
@@ -83,6 +83,8 @@ def messages(draw: st.DrawFn) -> Message:
     headers = {name: values for name, values in headers.items() if values}
     body = draw(st.binary(max_size=60))
     if draw(st.booleans()):
+        if ";tag=" not in headers["From"][0]:
+            headers["From"][0] += ";tag=c"
         return Request(method, draw(URI), headers, body)
     return Response(draw(st.integers(100, 699)), draw(TEXT), headers, body)
 

@@ -331,13 +331,32 @@ def test_regescrt_3_3_14() -> None:
     assert isinstance(contact, SipUri) and contact.headers == "Route=%3Csip:sip.example.com%3E"
 
 
+WITHOUT_TAG = b"\r\nFrom: <sip:+13035551111@ift.client.example.net;user=phone>\r\n"
+
+
+def tagged_inv2543() -> bytes:
+    """The message of §3.4.1 with a From tag: without it, it is refused."""
+    data = rfc4475("inv2543")
+    assert data.count(WITHOUT_TAG) == 1
+    return data.replace(WITHOUT_TAG, WITHOUT_TAG[:-2] + b";tag=old\r\n")
+
+
 def test_inv2543_3_4_1(stage: Stage) -> None:
-    """No branch, no From tag, no Contact, no Content-Length: the call is taken, and can be ended."""
-    message = asked("inv2543")
-    assert (message.branch, message.from_tag, message.to_tag) == ("", "", "")
+    """No From tag: what we sent in the dialog would be a new call for whoever got it."""
+    stage.receive(rfc4475("inv2543"))
+    [refusal] = stage.udp.responses()
+    assert (refusal.status, refusal.get("From")) == (400, "<sip:+13035551111@ift.client.example.net;user=phone>")
+    assert not stage.endpoint.sessions
+
+
+def test_inv2543_with_a_from_tag(stage: Stage) -> None:
+    """No branch, no Contact, no Content-Length: the call is taken, and can be ended."""
+    message = parse(tagged_inv2543())
+    assert isinstance(message, Request)
+    assert (message.branch, message.from_tag, message.to_tag) == ("", "old", "")
     assert len(message.body) == len(rfc4475("inv2543").partition(b"\r\n\r\n")[2]) > 100
     stage.on_invite = lambda session: session.accept(stage.now, b"v=0\r\n")
-    stage.receive(rfc4475("inv2543"))
+    stage.receive(tagged_inv2543())
     trying, ok = stage.udp.responses()
     assert (trying.status, ok.status) == (100, 200)
     ack = bytes(Request("ACK", message.uri_text, {**message.headers, "CSeq": ["56 ACK"], "To": [ok.get("To")]}))

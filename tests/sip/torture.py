@@ -66,7 +66,7 @@ RFC4475: dict[str, Verdict] = {
     "cparam02": Verdict("3.3.13", True, 405, "no registrar"),
     "regescrt": Verdict("3.3.14", True, 405, "no registrar"),
     "sdp01": Verdict("3.3.15", True, 406, "chosen: refused; it could not read our answer"),
-    "inv2543": Verdict("3.4.1", True, 486, "a call: no branch, no tags, no Contact"),
+    "inv2543": Verdict("3.4.1", False, 400, "chosen: refused; no From tag"),
     "test": Verdict("-", False, DROP, "of no section: no version in the request line, a line without a colon"),
 }
 
