@@ -14,6 +14,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests import network
+
 # An engine that a test starts from a small file would listen on the API's port and write a database beside the
 # sources, and two of them would meet there. This goes before what a file says: a test that wants an API or a database
 # on disk gives its engine an environment of its own (`engine_environment` of tests/peers/engine.py).
@@ -41,15 +43,23 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 _FIXED_PORTS = ("tests/peers/", "tests/api/test_tutorials.py")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where several processes run the tests, this one only hands them out."""
+    if (hasattr(config, "workerinput") or not config.getoption("numprocesses", None)) and network.may_be_own():
+        network.become_own()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """What one process runs, where several share the tests: each file is one lot, and all that call with programs on
-    fixed ports are one."""
+    fixed ports are one where the processes have one network."""
     from xdist.scheduler import LoadFileScheduling
+
+    together = () if network.may_be_own() else _FIXED_PORTS
 
     class Lots(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "peers" if nodeid.startswith(_FIXED_PORTS) else super()._split_scope(nodeid)
+            return "peers" if nodeid.startswith(together) else super()._split_scope(nodeid)
 
     return Lots(config, log)
 

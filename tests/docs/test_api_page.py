@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from api.errors import HTTP_STATUS, REASONS, status_of
 from service.webhook_sender import signature
+from tests.network import reserved_port
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/api.md"
@@ -23,12 +23,6 @@ BLOCKS = re.findall(
 PATIENCE = 60.0  # s
 # Reasons that HTTP has a status code of its own for.
 OF_HTTP = {"METHOD_NOT_ALLOWED": 405, "REQUEST_TIMEOUT": 408, "REQUEST_TOO_LARGE": 413}
-
-
-def free_port(kind: int, host: str) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def assert_holds(answer: Any, shown: Any, place: str) -> None:
@@ -49,10 +43,10 @@ def assert_holds(answer: Any, shown: Any, place: str) -> None:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The first key of a new engine, and what the page's addresses are here."""
-    trunk, api = free_port(socket.SOCK_DGRAM, "127.0.0.3"), free_port(socket.SOCK_STREAM, "127.0.0.1")
+    trunk, api = reserved_port(), reserved_port()
     written = {"127.0.0.3:5080": f"127.0.0.3:{trunk}", "127.0.0.1:8080": f"127.0.0.1:{api}"}
     (shown,) = [text for info, text in BLOCKS if info == "yaml api"]
-    sip = f'sip: {{listen: ["udp://127.0.0.1:{free_port(socket.SOCK_DGRAM, "127.0.0.1")}"]}}\n'
+    sip = f'sip: {{listen: ["udp://127.0.0.1:{reserved_port()}"]}}\n'
     (tmp_path / "trunkline.yaml").write_text(sip + replaced(shown, written))
     program = "import sys; from service.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "serve", "-c", "trunkline.yaml"]

@@ -8,7 +8,6 @@ module of flows. A table that is compared has a comment before it.
 import asyncio
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from routing.settings import RoutingSettings
 from routing.trunk import Trunk
 from service.cli import cli, main
 from service.node import Node, python_flow_names
+from tests.network import reserved_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -278,12 +278,6 @@ async def call_to(host: str, port: int, user: str = "anybody", caller: str = "te
         await agent.stop()
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Program:
     """A shown program, running in a process of its own."""
 
@@ -309,7 +303,7 @@ class Program:
 
 def test_the_twenty_line_programs_answer_and_forward(tmp_path: Path) -> None:
     echo, forward, _ = [block for block in ALL if block.info == "python program"]
-    ports = {"5070": free_port(), "5072": free_port()}
+    ports = {"5070": reserved_port(), "5072": reserved_port()}
     with Program(echo, ports, tmp_path), Program(forward, ports, tmp_path):
         outcomes = [asyncio.run(call_to("127.0.0.1", port)) for port in ports.values()]
     assert [(outcome.kind, outcome.status) for outcome in outcomes] == [("answered", 200)] * 2
@@ -317,7 +311,7 @@ def test_the_twenty_line_programs_answer_and_forward(tmp_path: Path) -> None:
 
 def test_the_program_that_plays_is_stopped_by_a_key(tmp_path: Path) -> None:
     *_, tone = [block for block in ALL if block.info == "python program"]
-    port = free_port()
+    port = reserved_port()
 
     async def press() -> int:
         agent = UserAgent(lambda call: None)

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.network import reserved_port
 from tests.peers.local_server import HOST
 from tests.peers.postgres import PostgresServer
 
@@ -37,19 +37,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def free_port(kind: int, host: str) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 def addresses() -> dict[str, str]:
     """What the page's addresses are here."""
-    return {
-        f"127.0.0.{node}:{port}": f"127.0.0.{node}:{free_port(kind, f'127.0.0.{node}')}"
-        for node in (1, 2)
-        for port, kind in ((5060, socket.SOCK_DGRAM), (8080, socket.SOCK_STREAM))
-    }
+    return {f"127.0.0.{node}:{port}": f"127.0.0.{node}:{reserved_port()}" for node in (1, 2) for port in (5060, 8080)}
 
 
 def replaced(text: str, written: dict[str, str]) -> str:

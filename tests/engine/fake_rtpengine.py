@@ -1,7 +1,6 @@
 """An rtpengine that says what a test lets it say, on a socket of the same loop."""
 
 import asyncio
-import socket
 from typing import Any
 
 from engine.rtpengine.bencode import decode, encode
@@ -25,9 +24,9 @@ class FakeRtpengine(asyncio.DatagramProtocol):
         self.extra: dict[str, Any] = {}
         self._answers: dict[bytes, bytes] = {}
 
-    async def open(self, port: int = 0) -> "FakeRtpengine":
+    async def open(self) -> "FakeRtpengine":
         loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, ("127.0.0.1", port))
+        self.transport, _ = await loop.create_datagram_endpoint(lambda: self, ("127.0.0.1", 0))
         self.port: int = self.transport.get_extra_info("sockname")[1]
         return self
 
@@ -63,10 +62,3 @@ class FakeRtpengine(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         self.transport.close()
-
-
-def unused_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

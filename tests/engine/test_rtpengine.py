@@ -14,7 +14,8 @@ from engine.rtpengine.anchor import RtpengineAnchor
 from engine.rtpengine.bencode import encode
 from engine.rtpengine.ng import NgClient
 from engine.rtpengine.pool import Rtpengines
-from tests.engine.fake_rtpengine import FakeRtpengine, unused_port
+from tests.engine.fake_rtpengine import FakeRtpengine
+from tests.network import refusing_port
 
 NEAR, FAR = Place("192.0.2.1"), Place("2001:db8::1")
 
@@ -139,11 +140,12 @@ def test_silence_ends_after_all_tries_and_a_closed_port_at_once() -> None:
         fake = await FakeRtpengine("m").open()
         fake.silent = -1
         silent = await NgClient.open("127.0.0.1", fake.port, fake.where)
-        closed = await NgClient.open("127.0.0.1", unused_port(), "nobody")
-        for client, words in ((silent, "no answer"), (closed, "nobody listens there")):
-            problems: asyncio.Queue[str] = asyncio.Queue()
-            client.ask("ping", {}, lambda _answer, problem, into=problems: into.put_nowait(problem))  # type: ignore[misc]
-            assert await asyncio.wait_for(problems.get(), 2) == words
+        with refusing_port("127.0.0.1") as nobody:
+            closed = await NgClient.open("127.0.0.1", nobody, "nobody")
+            for client, words in ((silent, "no answer"), (closed, "nobody listens there")):
+                problems: asyncio.Queue[str] = asyncio.Queue()
+                client.ask("ping", {}, lambda _answer, problem, into=problems: into.put_nowait(problem))  # type: ignore[misc]
+                assert await asyncio.wait_for(problems.get(), 2) == words
         assert len(fake.datagrams) == 4
         for client in (silent, closed):
             problems = asyncio.Queue()

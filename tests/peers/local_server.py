@@ -1,12 +1,10 @@
-"""A server on a free TCP port of 127.0.0.1 that tests may stop and start again in the middle of a test.
+"""A server on a TCP port of 127.0.0.1 that tests may stop and start again in the middle of a test.
 
 It ends with the test run whatever happens to that, and its directory goes with it: the fixture that owns it sees to
 both, and where the test run is killed, the kernel and a shell that waits for it.
 """
 
-import random
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -15,25 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.network import reserved_port
 from tests.peers.process import Process
 
 HOST = "127.0.0.1"
-
-# Below the ports that Linux gives to outgoing connections (32768 on). On one of those a client that tries to connect
-# to a server which is down can be given that very port, connects to itself, and keeps the server from coming back.
-_PORTS = range(10000, 20000)
-
-
-def free_tcp_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody has at this moment."""
-    for port in random.sample(_PORTS, 100):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError(f"no free TCP port was found between {_PORTS.start} and {_PORTS.stop}")
 
 
 def ending_with_parent(sign: str, *, user: str = "", group: str = "") -> list[str]:
@@ -58,7 +41,7 @@ class LocalServer:
     """The pattern of the line that says that it takes connections."""
 
     def __init__(self, name: str) -> None:
-        self.port = free_tcp_port()
+        self.port = reserved_port()
         # Not below pytest's directories: those are nobody else's, and too long for the name of a Unix socket.
         self.directory = Path(tempfile.mkdtemp(prefix=f"trunkline-{name}-"))
         self._process: Process | None = None

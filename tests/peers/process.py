@@ -15,6 +15,8 @@ from typing import Self
 
 import pytest
 
+from tests.network import is_bound
+
 
 def require(program: str, package: str, *folders: str) -> str:
     """The path of a peer program, on the PATH or in `folders`. Without it the test is skipped, saying how to get it;
@@ -31,14 +33,8 @@ def require(program: str, package: str, *folders: str) -> str:
 def wait_bound(host: str, port: int, timeout: float = 5.0) -> None:
     """Waits until somebody has the UDP port `host:port`. SIPp says nothing when it is ready, so the kernel is asked:
     a call that comes earlier would be refused by ICMP, which is another test."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     deadline, tick = monotonic() + timeout, threading.Event()
-    while True:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                return
+    while not is_bound(host, port, socket.SOCK_DGRAM):
         if monotonic() > deadline:
             raise AssertionError(f"nobody listens on udp {host}:{port} after {timeout} s")
         tick.wait(0.02)

@@ -4,7 +4,6 @@ Only processes started here are ended, each by its own handle.
 """
 
 import csv
-import ipaddress
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sipp_scenarios.suite import ANY, HERE, Caller, Case, Provider
+from tests.network import is_bound
 
 _BIND_PATIENCE = 5.0
 _DRAIN_PATIENCE = 4.0
@@ -68,9 +68,10 @@ class Sipp:
 
     def listening(self) -> bool:
         """Waits until its port is taken; False when SIPp ended instead, or took too long."""
+        kind = socket.SOCK_STREAM if self.role.transport.startswith("t") else socket.SOCK_DGRAM
         deadline = time.monotonic() + _BIND_PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
-            if _taken(self.host, self.port, self.role.transport):
+            if is_bound(self.host, self.port, kind):
                 return True
             time.sleep(0.02)
         return False
@@ -193,15 +194,3 @@ def direct(case: Case, port: int) -> Outcome:
         {**case.caller.keys, "max_forwards": "69"}, ANY,
     )  # fmt: skip
     return run(Case(case.name, caller, [provider], case.timeout), f"{host}:{provider.port}", port)
-
-
-def _taken(host: str, port: int, transport: str) -> bool:
-    """Whether a socket is bound there, found out by trying to bind one."""
-    family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    kind = socket.SOCK_STREAM if transport.startswith("t") else socket.SOCK_DGRAM
-    with socket.socket(family, kind) as attempt:
-        try:
-            attempt.bind((host, port))
-        except OSError:
-            return True
-    return False

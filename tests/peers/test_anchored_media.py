@@ -17,9 +17,10 @@ import structlog
 
 from engine.media.anchor import Place
 from engine.rtpengine.pool import Rtpengines
+from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
 from tests.peers.rtpengine import Rtpengine
-from tests.peers.tone_phone import RATE, Phone, free_port, share_at, where
+from tests.peers.tone_phone import RATE, Phone, share_at, where
 
 pytestmark = pytest.mark.peer
 
@@ -37,14 +38,14 @@ class Setting:
         self.rtpengines = [
             stack.enter_context(
                 Rtpengine(
-                    directory / f"rtpengine{n}", host, (host, free_port(host)), (41000 + 200 * n, 41100 + 200 * n)
+                    directory / f"rtpengine{n}", host, (host, reserved_port()), (15000 + 200 * n, 15100 + 200 * n)
                 )
             )
             for n, host in enumerate([MEDIA, OTHER_MEDIA][:engines] if kind == "rtpengine" else [])
         ]
         self.media = [one.media for one in self.rtpengines] or [ENGINE]
-        self.sip = (ENGINE, free_port(ENGINE))
-        self.first, self.second = (CALLEE, free_port(CALLEE)), (CALLEE, free_port(CALLEE))
+        self.sip = (ENGINE, reserved_port())
+        self.first, self.second = (CALLEE, reserved_port()), (CALLEE, reserved_port())
         config: dict[str, Any] = {
             "sip": {
                 "listen": [f"udp://{ENGINE}:{self.sip[1]}"],
@@ -97,7 +98,7 @@ def play(setting: Setting, scenario: Scenario) -> None:
 
     async def whole() -> None:
         async with (
-            Phone(CALLER, free_port(CALLER), LOW) as caller,
+            Phone(CALLER, reserved_port(), LOW) as caller,
             Phone(*setting.first, HIGH) as callee,
             Phone(*setting.second, HIGH) as spare,
         ):
@@ -211,7 +212,7 @@ def test_one_rtpengine_of_two_is_killed_during_calls(tmp_path: Path) -> None:
             assert await caller.call(setting.sip, NUMBER, "c1") == 200
             if where(caller.told)[0] != dead.media:
                 # The first of two equals may be either: a second call takes the other.
-                async with Phone(CALLER, free_port(CALLER), LOW) as another:
+                async with Phone(CALLER, reserved_port(), LOW) as another:
                     assert await another.call(setting.sip, NUMBER, "c2") == 200
                     await killed(another, caller, callee)
                     return
@@ -220,7 +221,7 @@ def test_one_rtpengine_of_two_is_killed_during_calls(tmp_path: Path) -> None:
         async def killed(struck: Phone, other: Phone | None, callee: Phone) -> None:
             assert where(struck.told)[0] == dead.media
             dead.kill()
-            async with Phone(CALLER, free_port(CALLER), LOW) as late:
+            async with Phone(CALLER, reserved_port(), LOW) as late:
                 began = time.monotonic()
                 assert await late.call(setting.sip, NUMBER, "c3") == 200
                 assert time.monotonic() - began < 1.5
@@ -315,7 +316,7 @@ def test_an_rtpengine_tells_at_the_end_what_each_side_sent(tmp_path: Path) -> No
             pool.close()
 
     with (
-        Rtpengine(tmp_path, MEDIA, (MEDIA, free_port(MEDIA)), (41000, 41100)) as one,
+        Rtpengine(tmp_path, MEDIA, (MEDIA, reserved_port()), (15000, 15100)) as one,
         udp_socket(CALLER) as caller,
         udp_socket(CALLEE) as callee,
     ):
@@ -346,8 +347,8 @@ async def rewritten(ask: Callable[..., None], side: int, body: bytes) -> bytes:
 def test_ipv4_and_ipv6_talk_through_the_engine(tmp_path: Path, from_v6: bool) -> None:
     caller_host, callee_host = ("::1", CALLEE) if from_v6 else (CALLER, "::1")
     near, far = ("::1", ENGINE) if from_v6 else (ENGINE, "::1")
-    sip, sip6 = free_port(ENGINE), free_port("::1")
-    callee_port = free_port(callee_host)
+    sip, sip6 = reserved_port(), reserved_port()
+    callee_port = reserved_port()
     shown = f"[{callee_host}]" if ":" in callee_host else callee_host
     config: dict[str, Any] = {
         "sip": {
@@ -362,7 +363,7 @@ def test_ipv4_and_ipv6_talk_through_the_engine(tmp_path: Path, from_v6: bool) ->
 
     async def scenario() -> None:
         async with (
-            Phone(caller_host, free_port(caller_host), LOW) as caller,
+            Phone(caller_host, reserved_port(), LOW) as caller,
             Phone(callee_host, callee_port, HIGH) as callee,
         ):
             assert await caller.call((near, sip6 if from_v6 else sip), NUMBER, "c1") == 200
@@ -385,7 +386,7 @@ def test_ipv4_and_ipv6_talk_through_the_engine(tmp_path: Path, from_v6: bool) ->
 
 def test_a_recorded_call_has_both_sides_in_its_file_each_in_its_channel(tmp_path: Path) -> None:
     """The recording begins before the caller is connected, and forces the call through the engine."""
-    sip, callee_port = free_port(ENGINE), free_port(CALLEE)
+    sip, callee_port = reserved_port(), reserved_port()
     destination = {"type": "sip", "target": f"sip:desk@{CALLEE}:{callee_port}"}
     config: dict[str, Any] = {
         "sip": {"listen": [f"udp://{ENGINE}:{sip}"], "rtp_ports": f"{RTP[0]}-{RTP[1]}"},
@@ -405,7 +406,7 @@ def test_a_recorded_call_has_both_sides_in_its_file_each_in_its_channel(tmp_path
 
     async def scenario() -> None:
         async with (
-            Phone(CALLER, free_port(CALLER), LOW) as caller,
+            Phone(CALLER, reserved_port(), LOW) as caller,
             Phone(CALLEE, callee_port, HIGH) as callee,
         ):
             assert await caller.call((ENGINE, sip), "+899100000009", "c1") == 200

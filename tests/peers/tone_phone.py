@@ -5,7 +5,6 @@ It does what it is told and remembers what it was sent; nothing of the engine is
 
 import asyncio
 import re
-import socket
 from contextlib import suppress
 from typing import Any, Self
 
@@ -298,12 +297,3 @@ def where(body: bytes) -> tuple[str, int]:
     assert address is not None
     assert port is not None
     return address[1].decode(), int(port[1])
-
-
-def free_port(host: str) -> int:
-    """A UDP port that nobody has at the moment."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.bind((host, 0))
-        port: int = sock.getsockname()[1]
-        return port

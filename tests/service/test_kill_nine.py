@@ -8,7 +8,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -23,6 +22,7 @@ from store.calls import STAGES
 from store.recovery import END_REASON
 from store.rows import Row
 from store.store import Store
+from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
 from tests.service.conftest import Phone
 from tests.service.crash_writes import Writing, dialled_is_kept, paid_once
@@ -75,13 +75,6 @@ class Caller:
                 await asyncio.sleep(1 / CHURN)
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-    return port
-
-
 def configuration(store_url: str, answering: Phone, ringing: Phone) -> dict[str, Any]:
     def connects(name: str, target: str) -> dict[str, Any]:
         option = {"destinations": [{"type": "tel", "target": target}]}
@@ -89,7 +82,7 @@ def configuration(store_url: str, answering: Phone, ringing: Phone) -> dict[str,
 
     return {
         "sip": {
-            "listen": [f"udp://127.0.0.1:{free_port()}"],
+            "listen": [f"udp://127.0.0.1:{reserved_port()}"],
             "trusted_networks": ["127.0.0.11/32"],
             "invite_rate": {"rate": 0},
         },

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from store.messages import LOST
+from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
 from tests.service.conftest import Phone, until
-from tests.service.test_kill_nine import api_of, free_port
+from tests.service.test_kill_nine import api_of
 from tests.service.test_messages import CLIENT, CUSTOMER, ONE, OURS, Texts
 
 pytestmark = pytest.mark.long  # engines as processes, killed
@@ -22,7 +23,7 @@ TAKEN = 20
 
 def configuration(store_url: str, provider: Phone) -> dict[str, Any]:
     return {
-        "sip": {"listen": [f"udp://127.0.0.1:{free_port()}"], "trusted_networks": [f"{CLIENT}/32"]},
+        "sip": {"listen": [f"udp://127.0.0.1:{reserved_port()}"], "trusted_networks": [f"{CLIENT}/32"]},
         "api": {"listen": "127.0.0.1:0", "admin_key": KEY},
         "store": store_url,
         "log": {"level": "warning", "format": "json"},

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
 from tests.service.conftest import Phone, until
-from tests.service.test_kill_nine import api_of, free_port
+from tests.service.test_kill_nine import api_of
 
 KEY = "a-key-for-the-admin-of-this-test"
 OURS = "+15551234567"
@@ -35,7 +36,7 @@ def recordings(engine: Engine) -> list[dict[str, Any]]:
 async def test_a_recording_that_a_kill_has_cut_off_is_kept(tmp_path: Path) -> None:
     record = [{"type": "recording_start"}, {"type": "block"}]
     config = {
-        "sip": {"listen": [f"udp://127.0.0.1:{free_port()}"]},
+        "sip": {"listen": [f"udp://127.0.0.1:{reserved_port()}"]},
         "api": {"listen": "127.0.0.1:0", "admin_key": KEY},
         "store": f"sqlite:///{tmp_path}/t.db",
         "numbers": [{"number": OURS, "call_flow": "box"}],

@@ -15,6 +15,7 @@ import yaml
 
 from service import cli
 from store.engine_lock import EngineLock
+from tests.network import reserved_port
 from tests.peers.process import Process
 
 pytestmark = pytest.mark.long  # each test starts an engine of its own as a process
@@ -179,7 +180,7 @@ def call(number: str, via: str) -> subprocess.CompletedProcess[str]:
 def test_from_the_first_line_to_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One process of its own: ready lines, a call, a reload, a port that stays its, and an end that frees it."""
     monkeypatch.delenv("TRUNKLINE_STORE")
-    listen = ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://[::1]:0"]
+    listen = [f"udp://127.0.0.1:{reserved_port()}", "tcp://127.0.0.1:0", "udp://[::1]:0"]
     flows = [{"name": "busy", "actions": [{"type": "reject", "option": {"code": 486}}]}]
     path = write(
         tmp_path,
@@ -214,8 +215,7 @@ def test_from_the_first_line_to_the_last(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_little_trunks_beside_the_engine(tmp_path: Path) -> None:
     """`serve --with-trunk`: the first refuses, the second answers; all end together."""
-    with taken(socket.SOCK_DGRAM) as one, taken(socket.SOCK_DGRAM) as two:
-        pass  # both are free now
+    one, two = reserved_port(), reserved_port()
     path = write(
         tmp_path,
         providers=[

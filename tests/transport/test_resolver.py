@@ -22,6 +22,7 @@ from engine.sip.uri import SipUri
 from engine.transport.hosts import parse_hosts, read_hosts
 from engine.transport.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
 from engine.transport.resolver import Resolver, Target, by_weight
+from tests.network import reserved_port
 
 ZONE = """
 example.com.            300 IN NAPTR 20 10 "s" "SIP+D2U" "" _sip._udp.pool.example.com.
@@ -61,8 +62,9 @@ class NameServer(asyncio.DatagramProtocol):
             found.update(dns.rrset.from_text(name, int(ttl), "IN", kind, data))
 
     @classmethod
-    async def start(cls) -> "NameServer":
-        transport, server = await asyncio.get_running_loop().create_datagram_endpoint(cls, local_addr=("127.0.0.1", 0))
+    async def start(cls, port: int = 0) -> "NameServer":
+        address = ("127.0.0.1", port)
+        transport, server = await asyncio.get_running_loop().create_datagram_endpoint(cls, local_addr=address)
         server.transport = transport
         server.address = transport.get_extra_info("sockname")[:2]
         return server
@@ -312,8 +314,10 @@ def test_a_name_server_that_is_not_there_is_noticed_at_once(run: Any) -> None:
 
 
 def test_an_answer_too_long_for_a_datagram_is_fetched_over_tcp(run: Any) -> None:
+    port = reserved_port()  # for TCP as well
+
     async def test() -> None:
-        server = await NameServer.start()
+        server = await NameServer.start(port)
 
         def truncated(wire: bytes) -> bytes:
             response = dns.message.make_response(dns.message.from_wire(wire))

@@ -11,15 +11,10 @@ import pytest
 
 from engine.transport.limits import Limits
 from engine.transport.udp import UdpTransport
+from tests.network import refusing_port
 
 OPTIONS = b"OPTIONS sip:peer SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nContent-Length: 0\r\n\r\n"
 HOSTS = ["127.0.0.1", "::1"]
-
-
-def free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -47,14 +42,14 @@ def test_port_unreachable_is_told_with_the_datagram_rfc_3261_18_4(run: Any, reco
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open(host, 0, sink)
-        nobody = free_port(host)
-        for count in (1, 2, 3):  # and goes on being told: uvloop stops polling after the first error
-            transport.send(OPTIONS, host, nobody)
-            assert sink.failures[count - 1 :] == []  # never from within send
-            hop, data, error = await sink.failure(count)
-            assert (hop.transport, hop.host, hop.port) == (transport, host, nobody)
-            assert data == OPTIONS
-            assert error == "connection refused"
+        with refusing_port(host) as nobody:
+            for count in (1, 2, 3):  # and goes on being told: uvloop stops polling after the first error
+                transport.send(OPTIONS, host, nobody)
+                assert sink.failures[count - 1 :] == []  # never from within send
+                hop, data, error = await sink.failure(count)
+                assert (hop.transport, hop.host, hop.port) == (transport, host, nobody)
+                assert data == OPTIONS
+                assert error == "connection refused"
         transport.close()
 
     run(test)
@@ -66,8 +61,9 @@ def test_what_icmp_reports_of_a_long_datagram_holds_its_beginning(run: Any, reco
         sink = recorder()
         transport = await UdpTransport.open(host, 0, sink)
         message = OPTIONS + bytes(3000)
-        transport.send(message, host, free_port(host))
-        _, data, _ = await sink.failure()
+        with refusing_port(host) as nobody:
+            transport.send(message, host, nobody)
+            _, data, _ = await sink.failure()
         assert len(data) >= 500
         assert message.startswith(data)
         transport.close()
@@ -80,18 +76,18 @@ def test_an_error_pending_from_one_peer_costs_no_other_peer_a_datagram(run: Any,
         sink, peer_sink = recorder(), recorder()
         transport = await UdpTransport.open("127.0.0.1", 0, sink)
         peer = await UdpTransport.open("127.0.0.1", 0, peer_sink)
-        nobody = free_port("127.0.0.1")
-        for number in range(40):
-            transport.send(b"X%d" % number, "127.0.0.1", nobody)
-            transport.send(b"M%d" % number, *peer.local)
-        await peer_sink.message(40)
-        assert peer_sink.messages == [b"M%d" % number for number in range(40)]
-        await sink.failure(40)
-        assert [data for _, data, _ in sink.failures] == [b"X%d" % number for number in range(40)]
-        # And the other way: what the peer sends while errors are pending is read.
-        transport.send(b"X", "127.0.0.1", nobody)
-        peer.send(OPTIONS, *transport.local)
-        assert await sink.message() == OPTIONS
+        with refusing_port("127.0.0.1") as nobody:
+            for number in range(40):
+                transport.send(b"X%d" % number, "127.0.0.1", nobody)
+                transport.send(b"M%d" % number, *peer.local)
+            await peer_sink.message(40)
+            assert peer_sink.messages == [b"M%d" % number for number in range(40)]
+            await sink.failure(40)
+            assert [data for _, data, _ in sink.failures] == [b"X%d" % number for number in range(40)]
+            # And the other way: what the peer sends while errors are pending is read.
+            transport.send(b"X", "127.0.0.1", nobody)
+            peer.send(OPTIONS, *transport.local)
+            assert await sink.message() == OPTIONS
         transport.close()
         peer.close()
 
