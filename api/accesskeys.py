@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from api.auth import Caller, Permission, Who, guarded
+from api.bodies import router_for
 from api.errors import fault_in, not_found
 from api.fields import Body, Detail, Name, Times, Timestamp, given
 from api.listing import Listing, OfCustomer, Pages
@@ -18,7 +18,7 @@ from store import tables
 from store.rows import Row
 from store.store import Transaction
 
-router = APIRouter(tags=["accesskeys"])
+router = router_for("accesskeys")
 ACCESSKEYS = Resource(tables.accesskeys, "accesskey")
 
 

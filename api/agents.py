@@ -3,24 +3,24 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import BeforeValidator, Field
 
 from api import patterns
 from api.auth import Caller, Permission, Who, guarded
+from api.bodies import router_for
 from api.errors import ApiError, fault_in
 from api.fields import Body, Detail, Name, Times, absent, given
 from api.listing import Listing, OfCustomer, Pages
-from api.passwords import LONGEST, SHORTEST, hash_password
+from api.passwords import LONGEST, SHORTEST, TooBusy, hash_password
 from api.resource import Resource
-from api.services import Use
+from api.services import Services, Use
 from flows.address import Address
 from store import rows, tables
 from store.agents import shown
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 
-router = APIRouter(tags=["agents"])
+router = router_for("agents")
 AGENTS = Resource(tables.agents, "agent")
 
 Username = Annotated[Name, Field(min_length=1)]
@@ -101,7 +101,7 @@ async def create_agent(services: Use, caller: Who, body: AgentCreate) -> Any:
     owner = caller.owner(body.customer_id)
     values = body.model_dump(exclude={"password", "customer_id"}) | {
         "customer_id": owner,
-        "password_hash": await hash_password(body.password),
+        "password_hash": await _hashed(services, caller, body.password),
     }
     try:
         async with services.store.write() as transaction:
@@ -126,7 +126,7 @@ async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUp
     agents, take a customer_admin."""
     values = given(body, _CLEARED)
     if "password" in values:
-        values["password_hash"] = await hash_password(values.pop("password"))
+        values["password_hash"] = await _hashed(services, caller, values.pop("password"))
 
     async def allowed(_transaction: Transaction, before: Row) -> None:
         if not caller.may("customer_admin") and (agent_id != caller.agent_id or body.model_fields_set - _ONES_OWN):
@@ -152,6 +152,16 @@ async def delete_agent(services: Use, caller: Who, agent_id: UUID) -> Any:
             raise ApiError("RESOURCE_IN_USE", "nobody deletes the agent that they are; let another admin do it")
 
     return await AGENTS.delete(services, caller, agent_id, allowed)
+
+
+async def _hashed(services: Services, caller: Caller, password: str) -> str:
+    """In its customer's turn: who makes many agents keeps nobody from logging in. Raises ApiError."""
+    source = f"customer {caller.customer_id}"
+    try:
+        return await services.turns.take(lambda: hash_password(password), source=source, name="")
+    except TooBusy as error:
+        problem = "too many passwords are being set; wait as long as Retry-After says"
+        raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=error.retry_after) from None
 
 
 def _refuse_more_than_own(caller: Caller, permission: Permission) -> None:

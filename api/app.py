@@ -73,7 +73,7 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
         title="Trunkline",
         version=version,
         description="Numbers, flows, providers, routes and calls of a SIP signalling engine.",
-        openapi_url="/openapi.json",
+        openapi_url=None,  # `api.docs_pages` serves it
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
@@ -93,9 +93,8 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
     app.add_middleware(
         Requests,
         methods=methods,
-        admit=lambda address: app.state.services.limits.address(address, app.state.services.clock()),
+        services=lambda: app.state.services,
         observe=observe,
-        draining=lambda: app.state.services.draining(),
     )
     return app
 

@@ -4,10 +4,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.calls import CALLS
 from api.fields import Timestamp
 from api.listing import Listing
@@ -17,7 +17,7 @@ from flows.record import CallRecord
 from store import tables
 from store.rows import Row
 
-router = APIRouter(tags=["calls"])
+router = router_for("calls")
 
 
 class Attempt(BaseModel):

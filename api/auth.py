@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -12,7 +12,8 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from api import idempotency
-from api.errors import ApiError, error_responses, fault_in
+from api.errors import ApiError, error_responses, fault_in, too_many
+from api.exchange import exchange_of
 from api.passwords import has_password
 from api.services import Services, Use
 from api.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
@@ -98,23 +99,29 @@ Who = Annotated[Caller, Depends(identify)]
 
 async def recognise(request: Request, services: Services, shown: str) -> Caller:
     """The caller that these credentials belong to; found once for each request."""
-    known: Caller | None = getattr(request.state, "caller", None)
-    if known is not None:
-        return known
-    if not shown:
-        problem = "no credentials; log in at POST /auth/login, or send an access key as ?accesskey= or Bearer"
-        raise ApiError("AUTHENTICATION_REQUIRED", problem)
-    address = request.client.host if request.client else ""
+    exchange = exchange_of(request)
+    if exchange.caller is not None:
+        return cast(Caller, exchange.caller)
     try:
+        if not shown:
+            problem = "no credentials; log in at POST /auth/login, or send an access key as ?accesskey= or Bearer"
+            raise ApiError("AUTHENTICATION_REQUIRED", problem)
         caller = await (_of_key if shown.startswith(KEY_BEGINNING) else _of_token_or_key)(services, shown)
     except ApiError as error:
-        wait = services.limits.address(address, services.clock()) if error.reason == "INVALID_CREDENTIALS" else 0.0
-        if wait:
-            problem = "too many wrong credentials from this address; wait as long as Retry-After says"
-            raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait) from None
+        if exchange.wait and error.status == "UNAUTHENTICATED":
+            raise too_many("wrong credentials", exchange.wait) from None
         raise
-    request.state.caller = caller
+    services.limits.remember(shown)
+    exchange.caller = caller
     return caller
+
+
+def shown_in(request: Request) -> str:
+    """The credentials that a request shows, whatever they are worth: as `_credentials` finds them, before anything
+    knows what the request is for."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    query = request.query_params
+    return (bearer if scheme.lower() == "bearer" else "") or query.get("token") or query.get("accesskey") or ""
 
 
 async def _of_token_or_key(services: Services, shown: str) -> Caller:
@@ -199,7 +206,7 @@ class _Guard:
         self.permission = permission
 
     async def __call__(self, request: Request, services: Use, caller: Who) -> None:
-        wait = services.allow(caller.customer_id, caller.request_rate)
+        wait = services.limits.customer(caller.customer_id, caller.request_rate)
         if wait:
             raise ApiError(
                 "RATE_LIMIT_EXCEEDED",

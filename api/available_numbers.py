@@ -3,11 +3,12 @@
 import random
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel
 
 from api import patterns
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import fault_in
 from api.fields import Name
 from api.listing import Listing, OfferPages
@@ -15,7 +16,7 @@ from api.services import Services, Use
 from routing.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
 from store import numbers
 
-router = APIRouter(tags=["numbers"])
+router = router_for("numbers")
 
 _DIGITS = 9  # of a virtual number, after its prefix
 _ROUNDS = 4

@@ -3,10 +3,11 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import ApiError, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
@@ -17,7 +18,7 @@ from store import billing, customers, rows, tables
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 
-router = APIRouter(tags=["billing accounts"])
+router = router_for("billing accounts")
 ACCOUNTS = Resource(tables.billing_accounts, "billing_account")
 
 

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field, JsonValue
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.call_orders import OrderBody, documents, keep, live_row, read_order, refused
 from api.call_rights import require_rights
 from api.errors import ApiError
@@ -25,7 +26,7 @@ from store import rows, tables
 from store.calls import call_document
 from store.rows import Row
 
-router = APIRouter(tags=["calls"])
+router = router_for("calls")
 CALLS = Resource(tables.calls, "call")
 
 CallStatus = Literal["dialing", "ringing", "progressing", "terminating", "canceling", "hangup"]

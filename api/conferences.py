@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
 from store import tables
 
-router = APIRouter(tags=["conferences"])
+router = router_for("conferences")
 CONFERENCES = Resource(tables.conferences, "conference")
 
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]

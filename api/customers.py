@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter
 from pydantic import AfterValidator, Field
 
 from api import patterns
 from api.auth import Caller, Who, guarded
+from api.bodies import router_for
 from api.countries import Country
 from api.errors import ApiError, fault_in, not_found
 from api.fields import NIL, Body, Detail, Name, Times, given
@@ -18,7 +18,7 @@ from routing.tiers import Tier
 from store import billing, customers, rows, tables
 from store.rows import Executor, Row
 
-router = APIRouter(tags=["customers"])
+router = router_for("customers")
 
 
 def _each_once(codes: list[str]) -> list[str]:

@@ -6,14 +6,15 @@ from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from sqlalchemy.exc import DBAPIError
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.responses import JSONResponse, Response
 
+from api.exchange import exchange_of
 from api.methods import Methods
 from api.sentences import sentence
 from engine.rate_limit import RateLimit
@@ -29,7 +30,6 @@ Status = Literal[
     "PAYMENT_REQUIRED",
     "PERMISSION_DENIED",
     "NOT_FOUND",
-    "UNIMPLEMENTED",
     "DEADLINE_EXCEEDED",
     "ALREADY_EXISTS",
     "FAILED_PRECONDITION",
@@ -45,7 +45,6 @@ HTTP_STATUS: Mapping[str, int] = {
     "PAYMENT_REQUIRED": 402,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
-    "UNIMPLEMENTED": 405,
     "DEADLINE_EXCEEDED": 408,
     "ALREADY_EXISTS": 409,
     "FAILED_PRECONDITION": 409,
@@ -65,7 +64,6 @@ STATUS_OF: Mapping[str, Status] = {
     "DESTINATION_NOT_ALLOWED": "PERMISSION_DENIED",
     "CUSTOMER_SUSPENDED": "PERMISSION_DENIED",
     "PATH_NOT_FOUND": "NOT_FOUND",
-    "METHOD_NOT_ALLOWED": "UNIMPLEMENTED",
     "REQUEST_TIMEOUT": "DEADLINE_EXCEEDED",
     "REQUEST_TOO_LARGE": "OUT_OF_RANGE",
     "NUMBER_ALREADY_EXISTS": "ALREADY_EXISTS",
@@ -92,10 +90,12 @@ STATUS_OF: Mapping[str, Status] = {
     "INTERNAL_ERROR": "INTERNAL",
 }
 
-# Seconds for `Retry-After` where waiting alone changes nothing: not one, which would be asked for all day.
-_RETRY_AFTER: Mapping[str, float] = {"VIRTUAL_NUMBER_LIMIT": 3600.0}
+# Reasons whose code of HTTP says more than the one that their status has.
+_HTTP_OF: Mapping[str, int] = {"METHOD_NOT_ALLOWED": 405}
+# Waiting alone changes nothing.
+_NOT_WITH_TIME: frozenset[str] = frozenset({"VIRTUAL_NUMBER_LIMIT"})
 
-# Reasons that are found in a body, a parameter or a path, all of them INVALID_ARGUMENT.
+# Reasons that are found in a body, a parameter or a path, all of them INVALID_ARGUMENT; and the method.
 INVALID: frozenset[str] = frozenset(
     {
         "INVALID_ACTION",
@@ -105,6 +105,7 @@ INVALID: frozenset[str] = frozenset(
         "INVALID_NUMBER",
         "INVALID_REQUEST_PARAMETER",
         "INVALID_TECH_HEADER",
+        "METHOD_NOT_ALLOWED",
         "MISSING_REQUEST_PARAMETER",
         "VIRTUAL_NUMBER_FORMAT_INVALID",
         "VIRTUAL_NUMBER_RESERVED",
@@ -133,6 +134,10 @@ _RESOURCES = (
 )
 REASONS: frozenset[str] = INVALID | STATUS_OF.keys() | {f"{word}_NOT_FOUND" for word in _RESOURCES}
 """Every reason there is. They do not change their names."""
+
+
+MOST_FAULTS = 100
+"""Faults of one request that are told."""
 
 
 class Violation(BaseModel):
@@ -179,6 +184,14 @@ class ApiError(Exception):
         self.retry_after = retry_after
         self.details = list(details)
         self.headers = dict(headers or {})
+
+
+class Unreadable(HTTPException):
+    """Raised where the body is being read: FastAPI takes any other exception for JSON that cannot be read."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(http_status(error))
+        self.error = error
 
 
 def status_of(reason: str) -> Status:
@@ -255,17 +268,26 @@ def envelope(error: ApiError, request_id: str) -> dict[str, Any]:
 def respond(request: Request, error: ApiError) -> Response:
     """The envelope as a response."""
     headers = error.headers
-    if error.retry_after or error.status in ("RESOURCE_EXHAUSTED", "UNAVAILABLE"):
+    soon = error.status in ("RESOURCE_EXHAUSTED", "UNAVAILABLE") and error.reason not in _NOT_WITH_TIME
+    if error.retry_after or soon:
         # Whole seconds (RFC 9110 §10.2.3), and never 0, which would be an invitation to come back at once.
         headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
     if error.status == "UNAUTHENTICATED":
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 §15.5.2
-    return JSONResponse(envelope(error, request_id_of(request)), HTTP_STATUS[error.status], headers)
+    exchange = exchange_of(request)
+    exchange.reason = error.reason
+    return JSONResponse(envelope(error, exchange.request_id), http_status(error), headers)
 
 
-def request_id_of(request: Request) -> str:
-    """The id that `api.requests` gave it."""
-    return str(request.scope.get("trunkline.request_id", ""))
+def http_status(error: ApiError) -> int:
+    """The code of HTTP that goes with an error."""
+    return _HTTP_OF.get(error.reason) or HTTP_STATUS[error.status]
+
+
+def too_many(what: str, wait: float) -> ApiError:
+    """An address has to wait; `what` there were too many of."""
+    problem = f"too many {what} from this address; wait as long as Retry-After says"
+    return ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait)
 
 
 def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
@@ -278,7 +300,7 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
 
     @app.exception_handler(RoutingError)
     async def _routing(request: Request, error: RoutingError) -> Response:
-        return respond(request, ApiError(error.reason, str(error), retry_after=_RETRY_AFTER.get(error.reason, 0.0)))
+        return respond(request, ApiError(error.reason, str(error)))
 
     @app.exception_handler(InsufficientBalance)
     async def _unpaid(request: Request, error: InsufficientBalance) -> Response:
@@ -288,9 +310,11 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         return respond(request, invalid(error.errors()))
 
-    @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> Response:
+    @app.exception_handler(AnyHTTPException)
+    async def _http(request: Request, error: AnyHTTPException) -> Response:
         code = error.status_code
+        if isinstance(error, Unreadable):
+            return respond(request, error.error)
         if code == 400:
             problem = "the body cannot be read as JSON; check its quotes, commas and encoding (UTF-8)"
             return respond(request, ApiError("INVALID_JSON_BODY", problem))
@@ -312,7 +336,7 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
         # Not the statement, whose parameters nobody but the store should see; and not a line for each of thousands.
         if log_lines.allows("", time.monotonic()):
             log = structlog.get_logger()
-            log.error("the store failed a request", request_id=request_id_of(request), error=reason(error))
+            log.error("the store failed a request", request_id=exchange_of(request).request_id, error=reason(error))
         problem = "the store does not answer; try again in a moment"
         if request.method not in ("GET", "HEAD"):
             problem += ", but look first: what was asked for may have been done"
@@ -321,7 +345,7 @@ def install(app: FastAPI, methods: Callable[[], Methods]) -> None:
 
 def invalid(errors: Sequence[Any]) -> ApiError:
     """What pydantic found, as one error: its reason is the first fault's, `details` has all of them."""
-    details = [_violation(error) for error in errors[:100]]
+    details = [_violation(error) for error in errors[:MOST_FAULTS]]
     first = details[0]
     if first.reason == "INVALID_JSON_BODY":
         return ApiError(first.reason, first.message)

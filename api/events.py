@@ -4,12 +4,13 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from pydantic import Field
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import StreamingResponse
 
 from api.auth import Caller, Who, guarded, still_valid
+from api.bodies import router_for
 from api.errors import ApiError
 from api.services import Services, Use
 from api.webhooks import EventType
@@ -18,7 +19,7 @@ from store.engines import StoreError
 from store.events import event_document
 from store.store import Event
 
-router = APIRouter(tags=["events"])
+router = router_for("events")
 
 MOST_STREAMS = 200
 KEEP_ALIVE = 15.0

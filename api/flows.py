@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import ApiError, Violation, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
@@ -23,7 +24,7 @@ from store import rows, tables, temporary_flows
 from store.rows import Executor, Row
 from store.store import Transaction
 
-router = APIRouter(tags=["flows"])
+router = router_for("flows")
 FLOWS = Resource(tables.flows, "flow")
 
 

@@ -4,11 +4,12 @@ import asyncio
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.call_orders import OrderBody, keep, read_order, refused
 from api.call_rights import require_rights
 from api.calls import elsewhere
@@ -27,7 +28,7 @@ from store import rows, tables
 from store.engines import StoreError, reason
 from store.rows import Row
 
-router = APIRouter(tags=["groupcalls"])
+router = router_for("groupcalls")
 GROUPCALLS = Resource(tables.groupcalls, "groupcall")
 
 RingMethod = Literal["ring_all", "linear"]

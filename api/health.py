@@ -4,19 +4,20 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import JSONResponse, Response
 
 from api.auth import Shown, recognise
+from api.bodies import router_for
 from api.errors import ApiError, envelopes
 from api.services import Use
 from api.tokens import key_hash
 from routing.identifiers import PLATFORM
 from store.engines import StoreError
 
-router = APIRouter(tags=["health"])
+router = router_for("health")
 PATIENCE = 2.0
 """Seconds that the store has to say whose a key is."""
 REMEMBERED = 3600.0
@@ -44,7 +45,7 @@ async def healthz() -> Any:
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_model=Ready, responses=envelopes(429, 500) | {503: {"model": Ready}})
+@router.get("/readyz", response_model=Ready, responses=envelopes(500) | {503: {"model": Ready}})
 async def readyz(services: Use) -> Any:
     """Ready: the listeners are open, the store answers, the directory is current, and the engine is not stopping.
     A load balancer sends calls to those that answer 200."""
@@ -57,7 +58,7 @@ async def readyz(services: Use) -> Any:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses=envelopes(401, 403, 429, 500, 503) | {200: {"content": {METRICS_TYPE: {"schema": {"type": "string"}}}}},
+    responses=envelopes(401, 403, 500, 503) | {200: {"content": {METRICS_TYPE: {"schema": {"type": "string"}}}}},
 )
 async def metrics(services: Use, request: Request, shown: Shown) -> Response:
     """Counters and gauges for Prometheus. For super admins, and for keys of the platform's own agents, however little

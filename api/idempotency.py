@@ -28,6 +28,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import fault_in
+from api.exchange import exchange_of
 from api.services import Services
 from store.engines import StoreError, reason
 from store.store import Store
@@ -237,7 +238,9 @@ def install(app: FastAPI) -> None:
     """Let `app` know what an Idempotency-Key is."""
 
     @app.exception_handler(Replay)
-    async def _replay(_request: Request, known: Replay) -> Response:
+    async def _replay(request: Request, known: Replay) -> Response:
+        if known.status >= 400:
+            exchange_of(request).reason = json.loads(known.body)["error"]["reason"]
         return Response(known.body, known.status, {REPLAYED: "true"}, "application/json")
 
     app.add_middleware(Idempotency)

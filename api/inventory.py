@@ -1,13 +1,13 @@
 """The inventory: numbers on offer, brought in one by one or by a CSV file. Super admins only."""
 
-import json
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 
 from api import patterns
 from api.auth import Who, guarded
+from api.bodies import read_json, router_for
 from api.csv_upload import Upload, UploadResult
 from api.errors import ApiError
 from api.fields import Times, refuse_declared
@@ -23,7 +23,7 @@ from routing.models import NumberType
 from routing.numbering import NumberKind
 from store import numbers, tables
 
-router = APIRouter(tags=["inventory"])
+router = router_for("inventory")
 
 
 class InventoryNumber(Times):
@@ -95,7 +95,7 @@ async def offer_numbers(services: Use, caller: Who, request: Request) -> Any:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/csv":
         result = await Upload(services).run(await request.body())
         return Response(result.model_dump_json(), media_type="application/json")
-    row = offer_of(services, checked(InventoryCreate, _json(await request.body())))
+    row = offer_of(services, checked(InventoryCreate, _object(await request.body())))
     async with services.store.write() as transaction:
         if row["provider_id"] != NIL:
             await require_provider(transaction, row["provider_id"])
@@ -122,12 +122,9 @@ async def withdraw_number(services: Use, caller: Who, number_id: UUID) -> Any:
     return row
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def _object(body: bytes) -> dict[str, Any]:
     """Raises ApiError for what is no JSON object, as FastAPI does for other operations."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
+    document = read_json(body)
     if not isinstance(document, dict):
         problem = "the body is no JSON object; send one with Content-Type: application/json, or a file as text/csv"
         raise ApiError("INVALID_JSON_BODY", problem)

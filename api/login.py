@@ -3,18 +3,22 @@
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
+from sqlalchemy.engine import RowMapping
 
 from api import patterns
 from api.auth import refuse_suspended
-from api.errors import ApiError, envelopes
+from api.bodies import router_for
+from api.errors import ApiError, envelopes, too_many
+from api.exchange import exchange_of
 from api.fields import Body
-from api.passwords import LONGEST, password_fits
-from api.services import Use
+from api.passwords import LONGEST, TooBusy, password_fits
+from api.services import Services, Use
+from engine.sip.peers import counted_source
 from store.tables import agents, customers
 
-router = APIRouter(tags=["login"])
+router = router_for("login")
 
 
 class Login(Body):
@@ -34,24 +38,37 @@ class Token(BaseModel):
 @router.post("/auth/login", response_model=Token, responses=envelopes(400, 401, 403, 429, 500, 503))
 async def log_in(services: Use, request: Request, body: Login) -> Token:
     """A token for a user name and a password."""
-    address = request.client.host if request.client else ""
-    query = (
-        sa.select(agents.c.id, agents.c.password_hash, customers.c.suspended)
-        .join(customers, customers.c.id == agents.c.customer_id)
-        .where(agents.c.username == body.username, agents.c.tm_delete.is_(None), customers.c.tm_delete.is_(None))
-    )
-    async with services.store.read() as connection:
-        row = (await connection.execute(query)).mappings().one_or_none()
-    if not await password_fits(body.password, row["password_hash"] if row else None) or row is None:
-        wait = services.limits.address(address, services.clock())
-        if wait:
-            problem = "too many wrong passwords from this address; wait as long as Retry-After says"
-            raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait)
+    exchange = exchange_of(request)
+    # Counted before anything is looked at, and taken back where it was right: a thousand at once are not all checked.
+    wait = services.limits.count(exchange.address)
+    exchange.counted = True
+    if wait:
+        raise too_many("wrong passwords", wait)
+    row = await _found(services, body.username)
+    known = row["password_hash"] if row else None
+    try:
+        fits = await services.turns.take(
+            lambda: password_fits(body.password, known), source=counted_source(exchange.address), name=body.username
+        )
+    except TooBusy as error:
+        raise too_many("logins", error.retry_after) from None
+    if not fits or row is None:
         raise ApiError(
             "INVALID_CREDENTIALS",
             "the user name or the password is wrong; correct it, or have an admin set another password",
         )
+    services.limits.take_back(exchange.address)
     # Not before the password is known to be right: nobody else learns that there is such a user.
     refuse_suspended(row["suspended"])
     token = services.tokens.make(row["id"], row["password_hash"], services.store.clock())
     return Token(username=body.username, token=token)
+
+
+async def _found(services: Services, username: str) -> RowMapping | None:
+    query = (
+        sa.select(agents.c.id, agents.c.password_hash, customers.c.suspended)
+        .join(customers, customers.c.id == agents.c.customer_id)
+        .where(agents.c.username == username, agents.c.tm_delete.is_(None), customers.c.tm_delete.is_(None))
+    )
+    async with services.store.read() as connection:
+        return (await connection.execute(query)).mappings().one_or_none()

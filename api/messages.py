@@ -3,12 +3,13 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api import patterns
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.call_rights import require_dialled, require_source
 from api.errors import ApiError, fault_in
 from api.fields import Body, Times
@@ -24,7 +25,7 @@ from store import tables
 from store.messages import message_document
 from store.numbers import living
 
-router = APIRouter(tags=["messages"])
+router = router_for("messages")
 MESSAGES = Resource(tables.messages, "message")
 
 LONGEST_TEXT = 4096  # characters

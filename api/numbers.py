@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field, JsonValue
 
 from api.auth import Caller, Who, guarded
+from api.bodies import router_for
 from api.errors import ApiError, fault_in
 from api.fields import Body, Detail, Metadata, Name, Times, Timestamp, given, refuse_declared
 from api.flows import require_flow
@@ -27,7 +28,7 @@ from store.billing import purchase
 from store.rows import Row
 from store.store import Transaction
 
-router = APIRouter(tags=["numbers"])
+router = router_for("numbers")
 NUMBERS = Resource(tables.numbers, "number")
 
 Origin = Literal["provisioned", "ported", "hosted"]

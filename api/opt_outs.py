@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.fields import Name, Times
 from api.listing import Listing, OfCustomer, Pages
 from api.numbers import asked_number
@@ -13,7 +14,7 @@ from api.resource import Resource
 from api.services import Use
 from store import tables
 
-router = APIRouter(tags=["messages"])
+router = router_for("messages")
 OPT_OUTS = Resource(tables.opt_outs, "opt_out")
 
 

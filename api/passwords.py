@@ -1,32 +1,122 @@
-"""Passwords: argon2id hashes, computed beside the loop, a few at a time."""
+"""Passwords: argon2id hashes, computed beside the loop, a few at a time and each source in its turn."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 SHORTEST = 8
 LONGEST = 256
+AT_ONCE: Final = 2
+"""Each takes 64 MiB and a core for some 50 ms: a flood of logins must not take all of either."""
+MOST_WAITING: Final = 32
+"""Checks of one source that may wait for their turn."""
+PATIENCE: Final = 5.0
+"""Seconds that a check may wait."""
+_REMEMBERED: Final = 10_000
 
 _hasher = PasswordHasher()
-# Each takes 64 MiB and a core for some 50 ms: a flood of logins must not take all of either.
-_at_once = asyncio.Semaphore(2)
 # Verified when there is no such user, so that the answer takes as long as for one there is. Of a password that nobody
 # kept; made beforehand, because making it costs every start a fifth of a second.
 _nobody = "$argon2id$v=19$m=65536,t=3,p=4$XVva4Q5JLfoVPA1wE1W00Q$eyPpw4ZAo4RCPgzj+fgTE4ULz6ZhGFMhyY8PGOwS8Xo"
 
+T = TypeVar("T")
+
+
+class TooBusy(Exception):
+    """A check has waited too long, or too many of its source do. `retry_after`: seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("too many passwords are being checked")
+        self.retry_after = retry_after
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    source: str
+    name: str
+    turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Turns:
+    """What is slow, shared out: `at_once` at a time, and next is whoever has had the least of it.
+
+    Each has a source (an address) and a name (a user's): neither a thousand guesses from one address nor guesses at one
+    user from a thousand addresses keep anybody else waiting. What they have had is forgotten when nobody has
+    anything any more.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE, patience: float = PATIENCE) -> None:
+        self._at_once = self._free = at_once
+        self._patience = patience
+        self._waiting: dict[_Waiting, None] = {}
+        self._waiting_of: Counter[str] = Counter()
+        self._had: Counter[tuple[str, str]] = Counter()
+
+    async def take(self, work: Callable[[], Coroutine[Any, Any, T]], *, source: str, name: str) -> T:
+        """What `work` gives, in its turn. Raises TooBusy."""
+        await self._turn(source, name)
+        try:
+            return await work()
+        finally:
+            self._free += 1
+            self._next()
+
+    async def _turn(self, source: str, name: str) -> None:
+        if self._waiting_of[source] >= MOST_WAITING:
+            raise TooBusy(self._patience)
+        mine = _Waiting(source, name)
+        self._waiting[mine] = None
+        self._waiting_of[source] += 1
+        self._next()
+        try:
+            async with asyncio.timeout(self._patience):
+                await mine.turn
+        except BaseException as error:
+            if mine.turn.done() and not mine.turn.cancelled():  # its turn came in the same moment
+                self._free += 1
+            self._forget(mine)
+            self._next()
+            if isinstance(error, TimeoutError):
+                raise TooBusy(self._patience) from None
+            raise
+
+    def _next(self) -> None:
+        while self._free and self._waiting:
+            chosen = min(self._waiting, key=self._share)
+            self._forget(chosen)
+            self._free -= 1
+            self._had["source", chosen.source] += 1
+            self._had["name", chosen.name] += 1
+            chosen.turn.set_result(None)
+        if self._free == self._at_once or len(self._had) > _REMEMBERED:
+            self._had.clear()
+
+    def _share(self, waiting: _Waiting) -> int:
+        """What its source and its name have had; of equals the one that came first is the minimum."""
+        return self._had["source", waiting.source] + self._had["name", waiting.name]
+
+    def _forget(self, waiting: _Waiting) -> None:
+        if waiting in self._waiting:
+            del self._waiting[waiting]
+            self._waiting_of[waiting.source] -= 1
+            if not self._waiting_of[waiting.source]:
+                del self._waiting_of[waiting.source]
+
 
 async def hash_password(password: str) -> str:
     """A salted hash in the PHC format."""
-    async with _at_once:
-        return await asyncio.to_thread(_hasher.hash, password)
+    return await asyncio.to_thread(_hasher.hash, password)
 
 
 async def password_fits(password: str, password_hash: str | None) -> bool:
     """Whether this is the password. None: there is no such user; "": it has no password. Both take as long to find
     out as a wrong one."""
-    async with _at_once:
-        fits = await asyncio.to_thread(_verify, password, password_hash or _nobody)
+    fits = await asyncio.to_thread(_verify, password, password_hash or _nobody)
     return fits and bool(password_hash)
 
 

@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.call_orders import OrderBody, keep, not_here_yet, read_order, refused
 from api.errors import fault_in
 from api.fields import Times
@@ -18,7 +19,7 @@ from flows.providercall import ProviderCall as Prepared
 from flows.providercall import ProviderCallRequest, prepare_provider_call
 from store import rows, tables
 
-router = APIRouter(tags=["providercalls"])
+router = router_for("providercalls")
 PROVIDERCALLS = Resource(tables.providercalls, "providercall")
 
 

@@ -4,9 +4,10 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import ApiError, fault_in
 from api.fields import Body, Times, Timestamp, given, refuse_declared
 from api.listing import Listing, Pages
@@ -19,7 +20,7 @@ from store.content import provider_of, provider_row
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 
-router = APIRouter(tags=["providers"])
+router = router_for("providers")
 PROVIDERS = Resource(tables.providers, "provider")
 
 _MADE_HERE = {"id", "tm_create", "tm_update", "tm_delete", "health_status", "health_checked_at"}

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field
 
 from api import patterns
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import fault_in
 from api.fields import NIL, Body, Detail, Name, Times, absent, given
 from api.flows import require_flow
@@ -22,7 +22,7 @@ from store import rows, tables
 from store.rows import Row
 from store.store import Transaction
 
-router = APIRouter(tags=["queues"])
+router = router_for("queues")
 QUEUES = Resource(tables.queues, "queue")
 
 RoutingMethod = Literal["random", "longest_idle", "ring_all"]

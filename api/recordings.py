@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import FileResponse
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import ApiError
 from api.fields import Times, Timestamp
 from api.listing import Listing, OfCustomer, Pages
@@ -19,7 +20,7 @@ from api.services import Services, Use
 from store import rows, tables
 from store.rows import Row
 
-router = APIRouter(tags=["recordings"])
+router = router_for("recordings")
 RECORDINGS = Resource(tables.recordings, "recording")
 
 

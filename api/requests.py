@@ -1,19 +1,24 @@
-"""What happens to every request before it is routed and after it is answered: its id, its limits, its log line."""
+"""What happens to every request before it is routed and after it is answered: its id, its limits, its log line, and the
+headers that every answer has."""
 
 import asyncio
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
-from fastapi import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ApiError, error_of, respond
+from api.auth import shown_in
+from api.clients import Clients
+from api.errors import ApiError, Unreadable, error_of, respond, too_many
+from api.exchange import Exchange, begin
+from api.limits import Limits
 from api.methods import Methods
+from api.refusals import Refusals
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_UPLOAD = 64 * 1024 * 1024  # bytes of a CSV file
@@ -23,15 +28,11 @@ LONGEST_BODY = 60.0
 """Seconds that a whole body may take; one of CSV ten times that."""
 # A method may be any word: metrics are not kept for what clients make up.
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"))
+_READING = frozenset(("GET", "HEAD", "OPTIONS"))
 _LOOKED_AFTER = frozenset(("/healthz", "/readyz", "/metrics"))
-_ALIVE = "/healthz"
+_GUARDED = "/v1.0/"
+_STATIC = "/docs/static/"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-
-
-class Admission(Protocol):
-    """Decides whether an address may ask once more; the seconds to wait where it may not, else 0."""
-
-    def __call__(self, address: str) -> float: ...
 
 
 Observer = Callable[[str, str, int, float], None]
@@ -39,17 +40,38 @@ Observer = Callable[[str, str, int, float], None]
 status, seconds."""
 
 
-class Requests:
-    """ASGI middleware. Plain, without a task or a stream of its own for each request."""
+class Services(Protocol):
+    """What is needed of `api.services.Services`."""
 
-    def __init__(
-        self, app: ASGIApp, methods: Methods, admit: Admission, observe: Observer, draining: Callable[[], bool]
-    ) -> None:
+    @property
+    def clients(self) -> Clients: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def refusals(self) -> Refusals: ...
+    @property
+    def draining(self) -> Callable[[], bool]: ...
+    @property
+    def settled(self) -> Callable[[], Awaitable[None]]: ...
+
+
+# What browsers are told of every answer; those of a document that says otherwise itself stay as they are.
+HEADERS: Mapping[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"content-security-policy": b"frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+
+
+class Requests:
+    """ASGI middleware. Plain, without a task or a stream of its own for each request. `services` may change."""
+
+    def __init__(self, app: ASGIApp, methods: Methods, services: Callable[[], Services], observe: Observer) -> None:
         self.app = app
         self.methods = methods
-        self.admit = admit
+        self.services = services
         self.observe = observe
-        self.draining = draining
         self.log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,9 +80,10 @@ class Requests:
             await self.app(scope, receive, send)
             return
         began = time.monotonic()
+        services = self.services()
         request = Request(scope)
-        request_id = _request_id(request)
-        scope["trunkline.request_id"] = request_id
+        exchange = Exchange(_request_id(request), services.clients.address(scope))
+        begin(scope, exchange)
         status = 500
         started = False
         head = request.method == "HEAD"
@@ -70,16 +93,19 @@ class Requests:
         async def answer(message: Message) -> None:
             nonlocal status, started
             if message["type"] == "http.response.start":
+                if request.method not in _READING and message["status"] < 400:
+                    # What the answer says is true for the very next call.
+                    await services.settled()
                 started = True
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = _headed(message["headers"], exchange.request_id, scope["path"])
             elif head:
                 message = {"type": "http.response.body", "more_body": message.get("more_body", False)}
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
-                refusal = self._refusal(request)
+                refusal = self._refusal(services, request, exchange)
                 if refusal is not None:
                     await respond(request, refusal)(scope, receive, answer)
                 else:
@@ -88,13 +114,18 @@ class Requests:
                 self.log.error("request failed", method=request.method, path=scope["path"], exc_info=True)
                 if started:
                     raise  # the server cuts the connection, so that nobody takes a half for the whole
-                problem = f"something went wrong here ({type(error).__name__}); the log has it under {request_id}"
+                problem = f"something went wrong here ({type(error).__name__}); the log has it under "
+                problem += exchange.request_id
                 await respond(request, ApiError("INTERNAL_ERROR", problem))(scope, receive, answer)
             finally:
                 seconds = time.monotonic() - began
+                self._count(services, exchange, scope["path"])
                 self.observe(
                     request.method if request.method in _METHODS else "OTHER", _template(inner), status, seconds
                 )
+                # Whether the engine is ready is an answer, not a refusal.
+                if status >= 400 and (exchange.reason or scope["path"] not in _LOOKED_AFTER):
+                    services.refusals.tell(exchange, request.method, scope["path"], status)
                 self.log.debug(
                     "request",
                     method=request.method,
@@ -103,18 +134,15 @@ class Requests:
                     ms=round(seconds * 1000, 1),
                 )
 
-    def _refusal(self, request: Request) -> ApiError | None:
+    def _refusal(self, services: Services, request: Request, exchange: Exchange) -> ApiError | None:
+        path = request.scope["path"]
         # Who looks after this machine wants to know how it is until its end.
-        if self.draining() and request.scope["path"] not in _LOOKED_AFTER:
+        if services.draining() and path not in _LOOKED_AFTER:
             return ApiError("SERVICE_UNAVAILABLE", "the engine is stopping; ask another node", retry_after=5)
-        # Who shows credentials is counted by them. Whether the process lives costs nothing to say, and whoever is told
-        # 429 instead would restart it: an address is often a proxy's, and shared with those who ask too much.
-        free = request.scope["path"] == _ALIVE or _shows_credentials(request)
-        wait = 0.0 if free else self.admit(request.client.host if request.client else "")
+        wait = self._wait(services, request, exchange)
         if wait:
-            problem = "too many requests from this address; wait as long as Retry-After says"
-            return ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=wait)
-        taken = self.methods.refused(request.method, request.scope["path"])
+            return too_many("requests", wait)
+        taken = self.methods.refused(request.method, path)
         if taken:
             return error_of(405, headers={"Allow": ", ".join(taken)})
         announced = request.headers.get("content-length", "")
@@ -123,10 +151,41 @@ class Requests:
             return error_of(413)
         return None
 
+    def _wait(self, services: Services, request: Request, exchange: Exchange) -> float:
+        """Seconds until this may be asked again; 0 where it may be asked now. Who looks after this machine may always
+        ask: an address is often a proxy's, and shared with those who ask too much."""
+        path, limits = request.scope["path"], services.limits
+        if path in _LOOKED_AFTER:
+            return 0.0
+        wait = limits.wait(exchange.address)
+        if not wait:
+            return 0.0
+        shown = shown_in(request)
+        # Nothing asks for credentials but operations under /v1.0.
+        guarded = path.startswith(_GUARDED) and request.method in self.methods.at(path)
+        if not (guarded and shown and limits.looks_up(exchange.address, shown)):
+            exchange.counted = True
+            return wait
+        exchange.wait = wait  # for `api.auth`, where they are no good
+        return 0.0
 
-def _shows_credentials(request: Request) -> bool:
-    query = request.query_params
-    return "authorization" in request.headers or "token" in query or "accesskey" in query
+    def _count(self, services: Services, exchange: Exchange, path: str) -> None:
+        """Whatever was asked without good credentials counts against the address."""
+        good = exchange.caller is not None or exchange.accepted or exchange.counted or exchange.wait
+        if not good and path not in _LOOKED_AFTER:
+            services.limits.count(exchange.address)
+
+
+def _headed(headers: Sequence[tuple[bytes, bytes]], request_id: str, path: str) -> list[tuple[bytes, bytes]]:
+    there = {name.lower() for name, _ in headers}
+    # Keeping what is no secret and never changes is all that a cache may do here.
+    kept = [pair for pair in headers if pair[0].lower() != b"cache-control" or path.startswith(_STATIC)]
+    there -= set() if path.startswith(_STATIC) else {b"cache-control"}
+    return [
+        *kept,
+        (b"x-request-id", request_id.encode()),
+        *((name, value) for name, value in HEADERS.items() if name not in there),
+    ]
 
 
 def _template(scope: Scope) -> str:
@@ -135,10 +194,6 @@ def _template(scope: Scope) -> str:
     # Where a router is included with a prefix, FastAPI keeps the whole path here and the router's part in `route`.
     found = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     return str(getattr(found, "path", ""))
-
-
-class _BodyRefused(HTTPException):
-    """Raised where the body is being read. FastAPI takes any other exception for JSON that cannot be read."""
 
 
 class _Body:
@@ -153,7 +208,7 @@ class _Body:
         self._longest = LONGEST_BODY * (10 if self._limit == MAX_UPLOAD else 1)
 
     async def __call__(self) -> Message:
-        """The next message. Raises HTTPException 408, 413."""
+        """The next message. Raises Unreadable."""
         if self._whole:
             return await self._receive()  # what comes now is that the client has gone
         left = self._began + self._longest - time.monotonic()
@@ -161,12 +216,12 @@ class _Body:
             async with asyncio.timeout(max(0, min(PATIENCE, left))):
                 message = await self._receive()
         except TimeoutError:
-            raise _BodyRefused(408, headers={"Connection": "close"}) from None
+            raise Unreadable(error_of(408, headers={"Connection": "close"})) from None
         if message["type"] == "http.request":
             self._whole = not message.get("more_body", False)
             self._seen += len(message.get("body", b""))
             if self._seen > self._limit:
-                raise _BodyRefused(413, headers={"Connection": "close"})
+                raise Unreadable(error_of(413, headers={"Connection": "close"}))
         return message
 
 
@@ -188,4 +243,4 @@ def unobserved(_method: str, _route: str, _status: int, _seconds: float) -> None
     """Nobody counts requests."""
 
 
-__all__ = ["MAX_BODY", "MAX_UPLOAD", "Admission", "Observer", "Requests", "new_request_id", "unobserved"]
+__all__ = ["HEADERS", "MAX_BODY", "MAX_UPLOAD", "Observer", "Requests", "new_request_id", "unobserved"]

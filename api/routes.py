@@ -4,10 +4,11 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.fields import Body, Times, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.providers import require_provider
@@ -19,7 +20,7 @@ from routing.models import Route
 from store import rows, tables
 from store.content import route_of, route_row
 
-router = APIRouter(tags=["routes"])
+router = router_for("routes")
 ROUTES = Resource(tables.routes, "route")
 _MADE_HERE = {"id", "tm_create", "tm_update", "tm_delete"}
 

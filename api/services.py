@@ -9,7 +9,10 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from api.clients import Clients
 from api.limits import Limits
+from api.passwords import Turns
+from api.refusals import Refusals
 from api.tokens import Tokens
 from engine.trace import Trace
 from flows.environment import FlowEnvironment
@@ -55,6 +58,9 @@ class Services:
         tokens: Signs and reads the tokens of logins.
         clock: Monotonic seconds, for rate limits.
         limits: How often customers, and addresses without good credentials, may ask.
+        clients: Whose address a request counts for.
+        refusals: The log's lines of refused requests.
+        turns: Passwords are checked and hashed in turns.
         stored: Waits until the record of a call is committed.
         node_id: This process, as the store knows it.
         trace: The last SIP messages; None where nobody keeps them.
@@ -76,6 +82,9 @@ class Services:
     clock: Callable[[], float]
     limits: Limits
     bell: EventBell
+    refusals: Refusals
+    clients: Clients = field(default_factory=Clients)
+    turns: Turns = field(default_factory=Turns)
     stored: Callable[[Any], Awaitable[None]] = _written
     node_id: UUID = NIL
     trace: Trace | None = None
@@ -88,10 +97,6 @@ class Services:
     watchers: dict[str, float] = field(default_factory=dict)
     streams: int = 0
     stream_reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAM_READS))
-
-    def allow(self, customer_id: UUID, rate: int) -> float:
-        """Count a request of a customer; the seconds to wait where it is one too many, else 0."""
-        return self.limits.customer(customer_id, rate, self.clock())
 
     @property
     def routing(self) -> RoutingSettings:

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import fault_in
 from api.fields import Timestamp
 from api.moments import Moment
@@ -15,7 +15,7 @@ from api.providers import PROVIDERS
 from api.services import Use
 from store.statistics import WINDOW, provider_statistics
 
-router = APIRouter(tags=["providers"])
+router = router_for("providers")
 
 
 class PostDialDelay(BaseModel):

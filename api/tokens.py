@@ -1,6 +1,7 @@
 """Tokens of logins (JWT, RFC 7519) and access keys: made here, and recognised here."""
 
 import hashlib
+import re
 import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -11,6 +12,8 @@ import jwt
 LIFETIME = timedelta(days=7)
 KEY_BEGINNING = "tk_"
 _ALGORITHM = "HS256"
+# A key, or a token: three parts in base64url, the first of which begins with `{"`.
+_SECRETS = re.compile(rf"{KEY_BEGINNING}[\w-]*|eyJ[\w-]*(\.[\w-]*)*")
 
 
 class TokenClaims(NamedTuple):
@@ -65,3 +68,8 @@ def key_hash(key: str) -> str:
 def key_prefix(key: str) -> str:
     """What a list shows of a key."""
     return key[:8]
+
+
+def without_keys(text: str) -> str:
+    """The text of somebody who may have put a key or a token where it does not belong, without it."""
+    return _SECRETS.sub("(hidden)", text)

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 
 from api.auth import Caller, Who, guarded
+from api.bodies import router_for
 from api.calls import CALLS
 from api.fields import Timestamp
 from api.services import Services, Use
@@ -20,7 +21,7 @@ from engine.trace import LONGEST, Traced
 from engine.transport.addresses import bracketed
 from store.rows import Row
 
-router = APIRouter(tags=["calls"])
+router = router_for("calls")
 
 WIDTH: Final = 120  # cells of the drawing
 US: Final = "trunkline"

@@ -5,19 +5,20 @@ from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api import patterns
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
 from store import rows, tables
 
-router = APIRouter(tags=["webhooks"])
+router = router_for("webhooks")
 WEBHOOKS = Resource(tables.webhooks, "webhook")
 
 EventType = Literal[

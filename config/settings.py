@@ -262,7 +262,17 @@ class ApiSettings(_Section):
     request_rate: RequestRate = RequestRate()
     """What one customer may ask, where it has no rate of its own."""
     address_rate: RequestRate = RequestRate(rate=20.0, burst=40)
-    """What one address may ask without credentials, or with wrong ones."""
+    """What one address may ask without good credentials."""
+    trusted_proxies: list[str] = []
+    """Addresses and networks of proxies in front of the API: whom their X-Forwarded-For names is who asks. Of anybody
+    else that header says nothing."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            parse_network(network)
+        return networks
 
     @field_validator("listen")
     @classmethod

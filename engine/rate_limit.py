@@ -27,6 +27,19 @@ class RateLimit:
         self.refused += not allowed
         return allowed
 
+    def wait(self, source: str, now: float) -> float:
+        """Seconds until one more call of `source` may come in; nothing is counted."""
+        if not self.rate:
+            return 0.0
+        tokens, since = self._buckets.get(source, (float(self.burst), now))
+        return max(0.0, (1 - tokens) / self.rate - (now - since))
+
+    def give_back(self, source: str) -> None:
+        """The last call of `source` that was let in does not count."""
+        if source in self._buckets:
+            tokens, since = self._buckets[source]
+            self._buckets[source] = (min(float(self.burst), tokens + 1), since)
+
     def _forget_full(self, now: float) -> None:
         """A bucket that has filled up again says nothing; sources without end are forgotten altogether."""
         self._buckets = {

@@ -7,17 +7,19 @@ request, and for the end of a request's head, for ever: a thousand silent client
 import asyncio
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Protocol
 except ImportError:  # without the extra `speed`
     from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # type: ignore[assignment]
 
-from api.errors import HTTP_STATUS, ApiError, envelope
-from api.requests import new_request_id
+from api.clients import Clients
+from api.errors import ApiError, envelope, http_status
+from api.exchange import Exchange
+from api.requests import HEADERS, new_request_id
 
 MOST_CONNECTIONS: Final = 1000
 """Beyond it, a new connection takes the place of one that has not asked for anything yet."""
@@ -27,8 +29,20 @@ LARGEST_HEAD: Final = 64 * 1024
 """Bytes of a request's head; one that comes in a single piece may have as many as the socket hands over at once."""
 
 
+Told = Callable[[Exchange, str, str, int], None]
+"""Told of what is refused before it is a request (`api.refusals.Refusals.tell`)."""
+
+
+def nobody_told(_exchange: Exchange, _method: str, _path: str, _status: int) -> None:
+    """Nobody wants to know."""
+
+
 class Connection(Protocol):
     """One connection of a client."""
+
+    def __init__(self, *arguments: Any, told: Told = nobody_told, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._told = told
 
     began = math.inf
     """When it began to owe us the head of a request, on the loop's clock; infinite while it owes none."""
@@ -56,9 +70,13 @@ class Connection(Protocol):
         self._refuse(ApiError("INVALID_REQUEST_PARAMETER", msg))
 
     def _refuse(self, error: ApiError) -> None:
-        body, code = json.dumps(envelope(error, new_request_id())), HTTPStatus(HTTP_STATUS[error.status])
+        exchange = Exchange(new_request_id(), Clients.peer(self.client), reason=error.reason)
+        body, code = json.dumps(envelope(error, exchange.request_id)), HTTPStatus(http_status(error))
+        self._told(exchange, "", "", code.value)
         head = [f"HTTP/1.1 {code.value} {code.phrase}", "content-type: application/json", "connection: close"]
-        self.transport.write("\r\n".join([*head, f"content-length: {len(body)}", "", body]).encode("ascii"))
+        head += [f"{name.decode()}: {value.decode()}" for name, value in HEADERS.items()]
+        head += [f"x-request-id: {exchange.request_id}", f"content-length: {len(body)}"]
+        self.transport.write("\r\n".join([*head, "", body]).encode("ascii"))
         self.transport.close()
 
     def on_response_complete(self) -> None:

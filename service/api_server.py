@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
 
 from engine.transport.addresses import bracketed, split_host_port
 from engine.transport.listeners import advice
-from service.api_connections import MOST_CONNECTIONS, Connection, end_overdue
+from service.api_connections import MOST_CONNECTIONS, Connection, Told, end_overdue, nobody_told
 
 _BACKLOG = 512
 _GRACE = 5.0  # s that stopping waits for answers in progress
@@ -51,9 +52,9 @@ class _Server(uvicorn.Server):
 
 
 class ApiServer:
-    """Serves an application at `listen` ("127.0.0.1:8080")."""
+    """Serves an application at `listen` ("127.0.0.1:8080"). `told`: of what is refused before it is a request."""
 
-    def __init__(self, app: FastAPI, listen: str) -> None:
+    def __init__(self, app: FastAPI, listen: str, told: Told = nobody_told) -> None:
         self._listen = listen
         self._server = _Server(
             uvicorn.Config(
@@ -64,7 +65,7 @@ class ApiServer:
                 server_header=False,
                 date_header=True,
                 proxy_headers=False,
-                http=Connection,
+                http=partial(Connection, told=told),  # type: ignore[arg-type]  # it is called, and nothing else
                 limit_concurrency=MOST_CONNECTIONS + 1,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=round(_GRACE),

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.app import make_app
+from api.clients import Clients
 from api.limits import Limits
+from api.refusals import Refusals
 from api.services import Services
 from api.tokens import Tokens
 from engine.rate_limit import RateLimit
@@ -76,6 +78,7 @@ class Management:
         self.server: ApiServer | None = None
         self.made_up_key = ""
         self._waiting_deliveries = 0
+        self._checking: asyncio.Task[Mapping[str, str]] | None = None
         self._news: set[asyncio.Task[None]] = set()
 
     async def prepare(self) -> None:
@@ -113,7 +116,7 @@ class Management:
         self.lag.start()
         services = await self._services()
         app = make_app(services, version=metadata.version("trunkline"), observe=self.metrics.request)
-        self.server = ApiServer(app, self._settings.api.listen)
+        self.server = ApiServer(app, self._settings.api.listen, services.refusals.tell)
         await self.server.start()
 
     def _unusable(self, error: SQLAlchemyError) -> StoreError:
@@ -128,6 +131,8 @@ class Management:
     async def close(self) -> None:
         """After the calls have ended: write what is left of them."""
         self.lag.close()
+        if self._checking is not None:
+            await asyncio.wait((self._checking,))
         await self.prober.close()
         await self.webhooks.close()
         await self.upkeep.close()
@@ -149,7 +154,10 @@ class Management:
             limits=Limits(
                 RateLimit(api.request_rate.rate, api.request_rate.burst),
                 RateLimit(api.address_rate.rate, api.address_rate.burst),
+                node.agent.now,
             ),
+            refusals=Refusals(node.agent.now),
+            clients=Clients(api.trusted_proxies),
             bell=self._storage.bell,
             stored=self.journal.stored,
             node_id=self._storage.life.id,
@@ -166,6 +174,12 @@ class Management:
         await self.rooms.directory.settled()
 
     async def _checks(self) -> Mapping[str, str]:
+        """One look at a time, for all who ask meanwhile: anybody may, and as often as they like."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.get_running_loop().create_task(self._checked(), name="readiness")
+        return await asyncio.shield(self._checking)
+
+    async def _checked(self) -> Mapping[str, str]:
         node, feed = self._node, self._storage.feed
         return {
             "engine": "stopping" if node.draining else "ok" if node.agent.listeners else "not listening",

@@ -2,10 +2,14 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
 
+from api.bodies import StrictRoute
 from tests.api.conftest import Api
+from tests.api.contract import operations
 
 pytestmark = pytest.mark.long  # every operation, attacked in every way
 
@@ -67,12 +71,57 @@ async def test_bodies_of_another_kind(api: Api, kind: str) -> None:
     assert error["reason"] == "INVALID_JSON_BODY"
 
 
-async def test_of_keys_that_repeat_the_last_counts(api: Api) -> None:
-    """RFC 8259 §4 leaves it open; whatever is checked is also what is kept."""
-    admin = await api.client()
-    body = b'{"name": "\\u0000", "name": "good"}'
-    made = await admin.ask("POST", "/v1.0/queues", 201, content=body, headers=JSON)
-    assert made["name"] == "good"
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"name": "\\u0000", "name": "good"}',
+        b'{"name": "a", "name": "a"}',
+        b'{"name": "a", "n\\u0061me": "b"}',
+        b'{"name": "a", "detail": {"x": 1, "y": [{"z": 1, "z": 2}]}}',
+        b'{"metadata": {"a": 1, "a": 1}}',
+        b'{"": 1, "": 2}',
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1.0/queues", "/v1.0/inventory", "/v1.0/auth/login", "/v1.0/flows/validate"])
+async def test_a_key_twice_in_one_object_is_refused(api: Api, path: str, content: bytes) -> None:
+    """RFC 8259 §4 leaves open which counts; whoever checks a body on its way may have read the other one."""
+    error = await refused(api, "POST", path, content=content, headers=JSON)
+    assert error["reason"] == "INVALID_JSON_BODY" and "twice" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('{"name": 1e400}', "name"),
+        ('{"name": -1E+999}', "name"),
+        ('{"name": [0, ' + "9" * 400 + ".0]}", "name[1]"),
+        ('{"name": NaN}', "name"),
+        ('{"name": {"a": [-Infinity]}}', "name.a[0]"),
+        ('{"name": "\\ud800"}', "name"),
+        ('{"name": ["\\uDFFF"]}', "name[0]"),
+        ('{"name": "\\u0000"}', "name"),
+        ('{"a": {"b\\u0000": 1}}', "a.b?"),
+    ],
+)
+async def test_what_nothing_can_keep_is_named_by_every_operation_with_a_body(api: Api, text: str, field: str) -> None:
+    asked = 0
+    for operation in operations(api.app.openapi()):
+        if operation.method not in ("POST", "PUT") or not operation.fields:
+            continue
+        path = operation.at({name: UUID(int=1) for name in operation.parameters})
+        error = await refused(api, operation.method, path, content=text.encode(), headers=JSON)
+        assert error["reason"] == "INVALID_REQUEST_PARAMETER", str(operation)
+        assert [fault["field"] for fault in error["details"]] == [field], str(operation)
+        asked += 1
+    assert asked > 25
+
+
+def test_every_operation_reads_its_body_strictly(api: Api) -> None:
+    for route in iter_route_contexts(list(api.app.routes)):
+        if isinstance(route.original_route, APIRoute):
+            assert isinstance(route.original_route, StrictRoute), (
+                f"{route.path}: make its router by api.bodies.router_for"
+            )
 
 
 @pytest.mark.parametrize(
@@ -160,9 +209,9 @@ async def test_no_text_breaks_the_store_nor_a_list_that_shows_it(api_on: Api) ->
                 assert answer.status_code in (400, 401), (
                     f"{method} {path} takes {bad!r} in {where}: {answer.text[:300]}"
                 )
-    for path, operations in api_on.app.openapi()["paths"].items():
+    for path, methods in api_on.app.openapi()["paths"].items():
         special = "{" in path or not path.startswith("/v1.0") or path.endswith(("/explain", "/events"))
-        if "get" in operations and not special:
+        if "get" in methods and not special:
             await api_on.root.get(path)
 
 

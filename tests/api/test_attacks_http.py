@@ -62,7 +62,7 @@ async def test_methods_that_are_not_taken_are_told_which_are(api: Api, method: s
         assert answer.status_code == 405, path
         assert answer.headers["allow"] == allowed, path
         error = answer.json()["error"]
-        assert (error["status"], error["reason"]) == ("UNIMPLEMENTED", "METHOD_NOT_ALLOWED")
+        assert (error["status"], error["reason"]) == ("INVALID_ARGUMENT", "METHOD_NOT_ALLOWED")
 
 
 async def test_what_is_written_out_is_no_id(api: Api) -> None:
@@ -217,7 +217,7 @@ async def test_an_answer_that_breaks_off_is_not_mended(api: Api) -> None:
         sent.append(message)
 
     app = requests.Requests(
-        broken, Methods([]), lambda _: 0.0, lambda method, route, status, _: told.append((method, route, status)), bool
+        broken, Methods([]), lambda: api.services, lambda method, route, status, _: told.append((method, route, status))
     )
     scope = {"type": "http", "method": "GET", "path": "/x", "query_string": b"", "headers": [], "client": None}
     with capture_logs() as lines, pytest.raises(ZeroDivisionError):

@@ -150,7 +150,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "actions[0].option.flow_id",
     ),
     ({"actions": [{"type": []}]}, "INVALID_ACTION", "actions[0].type"),
-    ({"metadata": {"a": "\x00"}}, "INVALID_REQUEST_PARAMETER", "metadata"),
+    ({"metadata": {"a": "\x00"}}, "INVALID_REQUEST_PARAMETER", "metadata.a"),
     ({"nmae": "x"}, "INVALID_REQUEST_PARAMETER", "nmae"),
 ]
 

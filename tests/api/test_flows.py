@@ -134,10 +134,12 @@ async def test_a_flow_may_want_its_calls_media_anchored(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["\0", "a\0b", "\ud800", "x\udfff"])
-async def test_a_name_that_no_database_can_have_is_the_name_of_nothing(api_on: Api, name: str) -> None:
+async def test_a_name_that_no_database_can_have_is_refused(api_on: Api, name: str) -> None:
     for kind, field in (("queue_join", "queue_id"), ("conference_join", "conference_id"), ("goto_flow", "flow_id")):
         actions = [{"type": "answer"}, {"type": kind, "option": {field: name}}]
         body = json.dumps({"actions": actions}).encode()
         headers = {"Authorization": f"Bearer {api_on.root.key}", "Content-Type": "application/json"}
         answer = await api_on.http.post("/v1.0/flows", content=body, headers=headers)
-        assert (answer.status_code, answer.json()["error"]["reason"]) == (400, "INVALID_ACTION"), answer.text
+        error = answer.json()["error"]
+        assert (answer.status_code, error["reason"]) == (400, "INVALID_REQUEST_PARAMETER"), answer.text
+        assert [fault["field"] for fault in error["details"]] == [f"actions[1].option.{field}"]

@@ -19,10 +19,19 @@ async def test_alive_and_ready_need_no_credentials(api: Api) -> None:
     assert (await api.nobody.get("/readyz"))["status"] == "ready"
 
 
-async def test_whether_it_lives_is_told_however_often_somebody_asks(api: Api) -> None:
-    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 2))
-    answers = [(await api.http.get(path)).status_code for path in ("/readyz", "/readyz", "/readyz", "/healthz")]
-    assert answers == [200, 200, 429, 200]
+async def test_machines_that_look_after_this_one_are_never_limited(api: Api) -> None:
+    """They ask from the address of a proxy, which others share."""
+    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
+    assert [(await api.http.get("/openapi.json")).status_code for _ in range(3)] == [200, 429, 429]
+    for path in ("/healthz", "/readyz"):
+        assert {(await api.http.get(path)).status_code for _ in range(5)} == {200}, path
+    for headers, status in (({}, 401), ({"Authorization": f"Bearer {api.root.key}"}, 200)):
+        assert {(await api.http.get("/metrics", headers=headers)).status_code for _ in range(5)} == {status}
+    # Nor does what they ask count against those who ask from there.
+    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
+    for _ in range(3):
+        await api.http.get("/metrics", headers={"Authorization": "Bearer tk_wrong"})
+    assert (await api.http.get("/openapi.json")).status_code == 200
 
 
 async def test_what_is_not_ready_says_why_with_503(api: Api) -> None:

@@ -238,7 +238,7 @@ async def test_the_tier_says_how_many_virtual_numbers_a_customer_has(api: Api) -
     assert (error["status"], error["reason"]) == ("RESOURCE_EXHAUSTED", "VIRTUAL_NUMBER_LIMIT")
     headers = {"Authorization": f"Bearer {admin.key}"}
     answer = await api.http.post("/v1.0/numbers", json={"number": "+899100000009"}, headers=headers)
-    assert answer.headers["Retry-After"] == "3600"  # a second from now it is no better
+    assert "Retry-After" not in answer.headers  # waiting alone makes it no better
     # A super admin that makes it for the customer is bound by the same tier.
     await api.root.post("/v1.0/numbers", {"number": "+899100000009", "customer_id": str(customer)}, 429)
     await admin.delete(f"/v1.0/numbers/{made[1]['id']}")

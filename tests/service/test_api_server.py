@@ -10,7 +10,10 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from structlog.testing import capture_logs
 
+from api.refusals import Refusals
+from api.requests import HEADERS
 from service import api_connections, api_server
 from service.api_server import ApiListenError, ApiServer
 
@@ -145,6 +148,8 @@ async def test_who_does_not_say_what_it_wants_is_cut_off(monkeypatch: pytest.Mon
 async def refusal(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
     """The status line's beginning and the error of an answer after which the connection ends."""
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    for line in (*(f"{name.decode()}: {value.decode()}" for name, value in HEADERS.items()), "x-request-id: req_"):
+        assert f"\r\n{line}" in head
     assert f"content-length: {len(body)}\r\n" in f"{head}\r\n"
     return head[:12], json.loads(body)["error"]
 
@@ -152,7 +157,7 @@ async def refusal(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[ApiServer, asyncio.StreamReader, asyncio.StreamWriter]]:
     """A server, and a connection to it."""
-    server = ApiServer(answering(), "127.0.0.1:0")
+    server = ApiServer(answering(), "127.0.0.1:0", Refusals(lambda: 0.0).tell)
     await server.start()
     assert server._socket is not None
     reader, writer = await asyncio.open_connection(*server._socket.getsockname())
@@ -164,8 +169,12 @@ async def connected() -> AsyncIterator[tuple[ApiServer, asyncio.StreamReader, as
 
 async def test_what_is_no_http_gets_the_envelope_of_errors_too() -> None:
     async with connected() as (_, reader, writer):
-        writer.write(b"INVITE sip:a@b SIP/2.0\r\n\r\n")
-        status, error = await refusal(reader)
+        with capture_logs() as lines:
+            writer.write(b"INVITE sip:a@b SIP/2.0\r\n\r\n")
+            status, error = await refusal(reader)
+    (line,) = lines
+    assert (line["event"], line["request_id"]) == ("request refused", error["request_id"])
+    assert (line["status"], line["reason"], line["address"]) == (400, "INVALID_REQUEST_PARAMETER", "127.0.0.1")
     assert (status, error["status"]) == ("HTTP/1.1 400", "INVALID_ARGUMENT")
     assert error["request_id"].startswith("req_")
 
