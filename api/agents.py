@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 from api import patterns
 from api.auth import Caller, Permission, Who, guarded
 from api.bodies import router_for
+from api.destinations import require_destinations
 from api.errors import ApiError, fault_in
 from api.fields import Body, Detail, Name, Times, absent, given
 from api.listing import Listing, OfCustomer, Pages
@@ -99,6 +100,7 @@ async def create_agent(services: Use, caller: Who, body: AgentCreate) -> Any:
     """Create an agent."""
     _refuse_more_than_own(caller, body.permission)
     owner = caller.owner(body.customer_id)
+    require_destinations(services, owner, body.addresses, "addresses")
     values = body.model_dump(exclude={"password", "customer_id"}) | {
         "customer_id": owner,
         "password_hash": await _hashed(services, caller, body.password),
@@ -133,6 +135,7 @@ async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUp
             problem = f"an agent may change of itself: {', '.join(sorted(_ONES_OWN))}; the rest takes customer_admin"
             raise ApiError("PERMISSION_DENIED", problem)
         _refuse_more_than_own(caller, before["permission"])
+        require_destinations(services, before["customer_id"], body.addresses or (), "addresses")
         if "permission" in values:
             _refuse_more_than_own(caller, values["permission"])
             if agent_id == caller.agent_id and values["permission"] != before["permission"]:

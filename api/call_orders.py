@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.call_rights import require_dialled
+from api.destinations import require_destinations, require_in_actions
 from api.errors import ApiError, fault_in
 from api.fields import Body
 from api.flows import refusal
@@ -73,11 +74,13 @@ async def read_order(
 
     any_flow: Whether the flow may be another customer's than the owner's.
 
-    Raises ApiError: INVALID_NUMBER, FLOW_NOT_FOUND, INVALID_ACTION.
+    Raises ApiError: INVALID_NUMBER, DESTINATION_NOT_ALLOWED, FLOW_NOT_FOUND, INVALID_ACTION.
     """
     for index, party in enumerate(body.destinations):
         if party.type == "tel":
             await require_dialled(services, party.target, f"destinations[{index}].target")
+    require_destinations(services, owner, body.destinations, "destinations")
+    require_in_actions(services, owner, body.actions)
     await _require_flow(services, owner, body.flow_id, any_flow)
     if body.actions:
         _check(services, owner, body.actions, any_flow)

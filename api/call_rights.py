@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from api.auth import Caller
+from api.destinations import leads_here
 from api.errors import ApiError, fault_in
 from api.parties import Party
 from api.services import Services
@@ -99,7 +100,7 @@ async def require_source(
 
 async def _rate(services: Services, terms: CustomerTerms, party: Party, index: int) -> int:
     """What a minute to this destination costs to begin with; 0 where it does not leave through a provider."""
-    if party.type != "tel":
+    if party.type != "tel" and not leads_here(services, party):
         return 0
     field, directory = f"destinations[{index}].target", services.env.directory
     verdict = judge(directory, services.routing, _AS_CLIENT, await require_dialled(services, party.target, field))

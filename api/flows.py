@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
 from api.bodies import router_for
+from api.destinations import require_in_actions
 from api.errors import ApiError, Violation, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
@@ -208,6 +209,7 @@ def _row(flow: Flow) -> dict[str, Any]:
 async def _read(services: Services, executor: Executor, owner: UUID, document: dict[str, Any]) -> Flow:
     """The flow, checked whole; flows that it refers to must be its owner's, or the platform's. Raises ApiError with
     every fault."""
+    require_in_actions(services, owner, document["actions"])
     on_complete = document["on_complete_flow_id"]
     identifier = document.get("id") or uuid4()
     written = document | {"id": identifier, "on_complete_flow_id": str(on_complete or "")}

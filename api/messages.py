@@ -11,6 +11,7 @@ from api import patterns
 from api.auth import Who, guarded
 from api.bodies import router_for
 from api.call_rights import require_dialled, require_source
+from api.destinations import require_destinations
 from api.errors import ApiError, fault_in
 from api.fields import Body, Times
 from api.listing import Listing, OfCustomer, Pages
@@ -19,6 +20,7 @@ from api.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.address import Address
 from flows.messages import MessageNotKept, Order, PostFullError, TextMessage, message_row
+from routing.destinations import named_by
 from routing.identifiers import NIL
 from routing.normalise import dialled
 from store import tables
@@ -124,6 +126,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
         elif party.type != "sip":
             problem = f"a message goes to a number or a SIP URI, and this is {party.type}; use tel or sip"
             raise fault_in(f"destinations[{index}].type", "INVALID_REQUEST_PARAMETER", problem)
+    require_destinations(services, owner, body.destinations, "destinations")
     async with services.store.read() as connection:
         await require_owner(connection, owner)
         await require_source(services, connection, caller, owner, body.source, virtual=True)
@@ -135,6 +138,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
         [party.address() for party in body.destinations],
         body.text,
         number_id=NIL if number is None else number["id"],
+        named=named_by(owner, owner),
     )
     return message_document(message_row(await _sent(services, order)))
 

@@ -136,4 +136,5 @@ def _letter(spec: DialSpec, text: str) -> Letter:
         text.encode("utf-8", "replace"),
         Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
         contact=False,
+        allows=spec.allows,
     )

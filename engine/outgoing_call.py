@@ -12,7 +12,7 @@ from engine.media.anchor import CALLER, Anchor, AnchorError
 from engine.media.feed import Tap
 from engine.media.relay import Relay
 from engine.sip.credentials import Credentials
-from engine.sip.hop import Hop
+from engine.sip.hop import Allows, Hop
 from engine.sip.message import Request, Response
 from engine.sip.retry_after import retry_after
 from engine.sip.server_transaction import ServerTransaction
@@ -57,6 +57,7 @@ class DialSpec:
     codecs: str = ""  # order of our own offer, where we make it
     anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
     srtp: str = ""  # "sdes": our own offer, where we make it, is of SRTP alone (RFC 4568)
+    allows: Allows | None = None  # which hops the request may go to; None: all
 
 
 class OutgoingCall(Call):
@@ -99,6 +100,7 @@ class OutgoingCall(Call):
             spec.no_progress_timeout,
             spec.ring_timeout,
             reliable,
+            spec.allows,
         )
         # Without a caller the media is our own, and ends here.
         kind = AnchoredSession if spec.anchor and caller is not None else UacSession

@@ -170,6 +170,21 @@ class UserAgent:
             self.calls.add(leg)
         return leg
 
+    async def locate(self, uri: str) -> tuple[list[Hop], str]:
+        """The hops of a SIP URI, best first; or none, and why."""
+        found: asyncio.Future[tuple[list[Hop], str]] = self.loop.create_future()
+
+        def tell(hops: list[Hop], cause: str = "") -> None:
+            if not found.done():
+                found.set_result((hops, cause))
+
+        self.locator.locate(uri, tell)
+        return await found
+
+    def ours(self, host: str, port: int) -> bool:
+        """Whether this is where we listen ourselves, or say that we do."""
+        return self.listeners.ours(host, port)
+
     async def ping(self, uri: str, destination: str, domain: str, patience: float) -> tuple[int, str]:
         """Send OPTIONS to `destination` (a SIP URI): status and reason phrase of the answer; 0 and the cause where
         there was none within `patience` seconds."""

@@ -29,4 +29,6 @@ def compile_flow(flow: Flow) -> Program:
                 inline=compile_flow(inline) if inline else None,
             )
         )
-    return Program(str(flow.id), flow.name, steps, places, flow.on_complete_flow_id, flow.customer_id, flow.media)
+    program = Program(str(flow.id), flow.name, steps, places, flow.on_complete_flow_id, media=flow.media)
+    program.belongs_to(flow.customer_id)
+    return program

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from engine.call import MEDIA_FAILURES, CallEnded
 from engine.outgoing_call import DialSpec, Outcome
+from engine.sip.hop import Allows
 from routing.identifiers import NIL
 from routing.identity import NOBODY, CallerIdentity
 
@@ -148,6 +149,8 @@ class ProviderAttempt(Protocol):
     def media(self) -> str: ...
     @property
     def srtp(self) -> str: ...
+    @property
+    def allows(self) -> Allows | None: ...
 
 
 class ProviderHunt(Protocol):

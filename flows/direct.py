@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from engine.sip.hop import NOT_ALLOWED, Allows
 from flows.contracts import ProviderAttempt
+from flows.destinations import REFUSED
 from routing.attempt import AttemptRecord
 from routing.dial_string import escaped
 from routing.failover import passed_on
@@ -40,15 +42,17 @@ class DirectAttempt:
     rate: int = 0
     media: str = ""
     srtp: str = ""
+    allows: Allows | None = None
 
 
 @dataclass(slots=True)
 class DirectHunt:
-    """Dials `uri` once; asked and told like `routing.hunt.Hunt`."""
+    """Dials `uri` once; asked and told like `routing.hunt.Hunt`. `allows`: see `engine.outgoing_call.DialSpec`."""
 
     uri: str
     caller: CallerIdentity
     domain: str
+    allows: Allows | None = None
     records: list[AttemptRecord] = field(default_factory=list)
     _kind: str = ""
     _status: int = 0
@@ -62,7 +66,7 @@ class DirectHunt:
         record = AttemptRecord(NIL, "", self.uri, now)
         self.records.append(record)
         from_, headers = _identity(self.caller, self.domain)
-        return DirectAttempt(self.uri, self.uri, from_, f"<{self.uri}>", headers, record)
+        return DirectAttempt(self.uri, self.uri, from_, f"<{self.uri}>", headers, record, allows=self.allows)
 
     def outcome(
         self,
@@ -95,6 +99,8 @@ class DirectHunt:
         """Status and reason phrase for the caller."""
         if self._kind == "skipped":
             return self._refusal
+        if self._kind == "unreachable" and self._reason == NOT_ALLOWED:
+            return REFUSED
         if self._kind in _WITHOUT_FINAL:
             return _WITHOUT_FINAL[self._kind]
         if self._kind == "refused" and self._status >= 300:

@@ -14,6 +14,7 @@ from flows.address import Address
 from flows.call_log import CallLog
 from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
+from flows.destinations import Destinations, Reachable
 from flows.program import Program
 from flows.queue_rows import Lines
 from flows.recordings import Recordings
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from flows.post import Post
     from flows.transfers import Referrers
 
-ExtensionResolver = Callable[[Address, UUID], str | None]
+ExtensionResolver = Callable[[Address, UUID], Reachable | None]
 HostResolver = Callable[[str, int], Awaitable[list[str]]]
 NumberFetcher = Callable[[str], Awaitable[NumberRow | None]]
 
@@ -53,7 +54,7 @@ class Watch(Protocol):
         """What the action does beyond its result, in words."""
 
 
-def _nobody(_address: Address, _customer_id: UUID) -> str | None:
+def _nobody(_address: Address, _customer_id: UUID) -> Reachable | None:
     return None
 
 
@@ -96,7 +97,8 @@ class FlowEnvironment:
         exchanges: The requests that `http` has under way; whoever closes it closes them first.
         clock: Monotonic seconds, the engine's clock. `wall`: seconds since 1970.
         utc_now: For conditions on date and time.
-        resolve_extension: The SIP URI where an extension or an agent of this customer is reached, None for nobody.
+        resolve_extension: Where an extension or an agent of this customer is reached, None for nobody.
+        destinations: Who looks at `sip:` destinations before they are dialled; None: they are dialled as they stand.
         resolve_host: Addresses of a webhook's host.
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is none to ask.
@@ -127,6 +129,7 @@ class FlowEnvironment:
     wall: Callable[[], float] = time.time
     utc_now: Callable[[], datetime] = _utc_now
     resolve_extension: ExtensionResolver = _nobody
+    destinations: Destinations | None = None
     resolve_host: HostResolver = _look_up
     own_address: str = ""
     fetch_number: NumberFetcher | None = None

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from engine.outgoing_call import DialSpec, Outcome
+from flows.destinations import REFUSED, way_to
 from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
 from flows.known_numbers import fetch_numbers, missing_numbers
@@ -15,6 +16,7 @@ from flows.message_run import sender_of
 from flows.messages import MessageNotKept, Target, TextMessage
 from routing.admission import DialOut, RunFlow, Source
 from routing.attempt import AttemptRecord
+from routing.destinations import named_by
 from routing.identity import CallerIdentity
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
@@ -45,18 +47,27 @@ class Sending:
         """To one destination. Cancelled, the target says so."""
         address, env = target.destination, self._env
         if address.type == "tel":
-            await self._to_number(message, target)
+            await self._to_number(message, target, address.target)
             return
-        uri: str | None = address.sip_uri
-        if address.type != "sip":
-            uri = env.resolve_extension(address, message.customer_id)
-        if not uri:
-            _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
-            return
-        await self._hunt(message, target, DirectHunt(uri, _identity(message), env.routing.from_domain))
+        if address.type == "sip":
+            uri, named = address.sip_uri, message.named
+        else:
+            found = env.resolve_extension(address, message.customer_id)
+            if found is None:
+                _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
+                return
+            uri, named = found.uri, named_by(message.customer_id, found.customer_id)
+        # The way back to who has sent us something leads to where it is, and that it said itself.
+        way = await way_to(env, target.via or uri, "platform" if target.via else named)
+        if way.refused:
+            _failed(target, REFUSED[0], way.refused)
+        elif way.here:
+            await self._to_number(message, target, uri, foreign=not message.of_guest)
+        else:
+            await self._hunt(message, target, DirectHunt(uri, _identity(message), env.routing.from_domain, way.allows))
 
-    async def _to_number(self, message: TextMessage, target: Target) -> None:
-        env, text = self._env, target.destination.target
+    async def _to_number(self, message: TextMessage, target: Target, text: str, *, foreign: bool = True) -> None:
+        env = self._env
         try:
             await fetch_numbers(env, missing_numbers(env, text))
         except NumberUnavailable as error:
@@ -66,6 +77,8 @@ class Sending:
         verdict = admitted(env, _AS_CLIENT, asked, message.text)
         if isinstance(verdict, RunFlow):
             await self._within(message, target, verdict.number)
+        elif isinstance(verdict, DialOut) and not foreign:
+            _failed(target, REFUSED[0], f"{verdict.target} is none of our numbers, and the sender is a guest")
         elif isinstance(verdict, DialOut):
             hunt: Any = env.router.hunt(
                 verdict.target, caller=_identity(message), customer_id=message.customer_id, now=env.clock()
@@ -92,6 +105,7 @@ class Sending:
             status="received",
             number_id=number.id,
             hops=message.hops,
+            of_guest=message.of_guest,
         )
         try:
             taken = await self._mailbox.take(copy, number)
@@ -139,6 +153,7 @@ class Sending:
             # A text has no 100 that would say "I am at it" (RFC 4320 §4.1): what has not been answered yet may well
             # have been taken, and another provider would deliver it a second time.
             attempt.no_progress_timeout,
+            allows=attempt.allows,
         )
         try:
             return await self._send(spec, message.text)

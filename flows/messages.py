@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from flows.address import Address
+from routing.destinations import NamedBy
 from routing.identifiers import NIL
 
 TargetStatus = Literal["sending", "delivered", "accepted", "failed", "opted_out"]
@@ -37,6 +38,8 @@ class Order:
         hops: How many messages of flows led to this one.
         confirmation: It tells somebody that it gets no more messages.
         automatic: A flow wants it.
+        named: Who has named its destinations.
+        of_guest: What led to it came from a guest.
     """
 
     customer_id: UUID
@@ -49,6 +52,8 @@ class Order:
     hops: int = 0
     confirmation: bool = False
     automatic: bool = False
+    named: NamedBy = "customer"
+    of_guest: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +97,8 @@ class TextMessage:
         hops: How many messages of flows led to this one.
         confirmation: It tells somebody that it gets no more messages, and is sent all the same.
         automatic: A flow sent it, and nobody looked.
+        named: Of an outgoing one: who has named its destinations.
+        of_guest: It, or what led to it, came from a guest.
         over: Set when the outcome at every destination is known.
     """
 
@@ -110,6 +117,8 @@ class TextMessage:
     hops: int = 0
     confirmation: bool = False
     automatic: bool = False
+    named: NamedBy = "customer"
+    of_guest: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def settle(self) -> None:

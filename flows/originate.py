@@ -1,7 +1,8 @@
 """Calls of our own: nobody waits on the other side, and a flow runs on the leg that answers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4
 from flows.address import Address
 from flows.causes import CAUSES
 from flows.contracts import OutgoingLeg
+from flows.destinations import REFUSED, way_to
 from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
 from flows.hang_up import end, note_cause
@@ -20,8 +22,9 @@ from flows.reach import identity_of
 from flows.record import CallRecord
 from flows.tasks import TooManyTasksError
 from routing.admission import DialOut, RunFlow, Source, judge
+from routing.destinations import NamedBy, named_by
 from routing.identifiers import NIL
-from routing.identity import NOBODY, Anonymous
+from routing.identity import NOBODY, Anonymous, CallerIdentity
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
 
@@ -46,7 +49,6 @@ class OwnCall:
         "_heard_of",
         "_hunt",
         "_leg",
-        "_missing",
         "_own",
         "_program",
         "claim",
@@ -59,17 +61,15 @@ class OwnCall:
         self,
         env: FlowEnvironment,
         record: CallRecord,
-        hunt: Callable[[], Any],
+        hunt: Callable[[], Awaitable[Any]],
         program: Program,
         own: dict[str, str] | None,
-        missing: Sequence[str],
     ) -> None:
         self.env = env
         self.record = record
         self.task: asyncio.Task[CallRecord] | None = None
         self.claim: Callable[[], bool] | None = None
         self._hunt = hunt
-        self._missing = missing
         self._program = program
         self._own = own
         self._leg: OutgoingLeg | None = None
@@ -148,17 +148,15 @@ class OwnCall:
 
     async def _carry_out(self) -> CallRecord:
         env, record = self.env, self.record
-        if self._missing:
-            try:
-                await fetch_numbers(env, self._missing)
-            except NumberUnavailable as error:
-                record.note(f"{record.destination} cannot be looked up: {error}")
-                self._unanswered(503, "Service Unavailable", "")
-                return record
-            except BaseException:
-                self._unanswered(487, "Request Terminated", "cancelled")
-                raise
-        hunt = self._hunt()
+        try:
+            hunt = await self._hunt()
+        except NumberUnavailable as error:
+            record.note(f"{record.destination} cannot be looked up: {error}")
+            self._unanswered(503, "Service Unavailable", "")
+            return record
+        except BaseException:
+            self._unanswered(487, "Request Terminated", "cancelled")
+            raise
         if hunt is None:
             self._unanswered(record.end_status, record.end_reason, "")
             return record
@@ -244,10 +242,13 @@ def prepare(
     own: dict[str, str] | None = None,
     metadata: dict[str, Any] | None = None,
     groupcall_id: str = "",
+    named: NamedBy | None = None,
+    guest: bool = False,
 ) -> OwnCall:
     """A call to `destination`, with its record and its id. Nothing is dialled, and nobody is told, before its `start`.
 
     `program` runs when it is answered, with the variables `own`. `pinned` are providers to use in place of the routes.
+    `named`: who has named the destination, where that is not the customer; `guest`: a guest's call led to it.
     """
     identity = identity_of(env, source, anonymous) if source else NOBODY
     record = CallRecord(
@@ -266,12 +267,18 @@ def prepare(
         begun=env.clock(),
         metadata=metadata,
     )
-    order = partial(_hunt, env, destination, identity, pinned, customer_id, record)
-    missing = missing_numbers(env, destination.target) if destination.type == "tel" else []
+    asked = _Asked(env, record, identity, tuple(pinned), named or named_by(customer_id, customer_id), guest)
+    if destination.type != "tel":
+        return OwnCall(env, record, partial(asked.destination, destination), program, own)
+    missing = missing_numbers(env, destination.target)
     if missing:  # who is asked shows when the store has told
-        return OwnCall(env, record, order, program, own, missing)
-    hunt = order()
-    return OwnCall(env, record, lambda: hunt, program, own, ())
+        return OwnCall(env, record, partial(asked.fetched, destination.target), program, own)
+    hunt = asked.number(destination.target)
+
+    async def known() -> Any:
+        return hunt
+
+    return OwnCall(env, record, known, program, own)
 
 
 def originate(env: FlowEnvironment, destination: Address, **order: Any) -> tuple[CallRecord, asyncio.Task[CallRecord]]:
@@ -283,24 +290,55 @@ def originate(env: FlowEnvironment, destination: Address, **order: Any) -> tuple
     return call.record, call.start()
 
 
-def _hunt(
-    env: FlowEnvironment,
-    destination: Address,
-    identity: Any,
-    pinned: Sequence[UUID],
-    customer_id: UUID,
-    record: CallRecord,
-) -> Any:
-    """Who is asked for this destination. None: nobody, and the record says why."""
-    uri: str | None = None
-    if destination.type == "tel":
-        directory = env.directory
-        asked = dialled(destination.target, env.routing, directory.numbers)
-        verdict = judge(directory, env.routing, _AS_CLIENT, asked)
+@dataclass(slots=True)
+class _Asked:
+    """Who is asked for the destination of a call. None: nobody, and the record says why."""
+
+    env: FlowEnvironment
+    record: CallRecord
+    identity: CallerIdentity
+    pinned: Sequence[UUID]
+    named: NamedBy
+    guest: bool
+
+    async def destination(self, address: Address) -> Any:
+        """For what is no number as it stands."""
+        env, record = self.env, self.record
+        uri, named = address.sip_uri, self.named
+        if address.type != "sip":
+            found = env.resolve_extension(address, record.customer_id)
+            if found is None:
+                detail = f"{address.type} {address.target!r} is not known or not reachable"
+                return _refused(record, 404, "Not Found", detail)
+            uri, named = found.uri, named_by(record.customer_id, found.customer_id)
+        way = await way_to(env, uri, named)
+        if way.refused:
+            env.log.warning("destination refused", call_id=record.id, destination=uri[:200], named_by=named)
+            return _refused(record, *REFUSED, way.refused)
+        if way.here:
+            return await self.fetched(uri, foreign=not self.guest)
+        return DirectHunt(uri, self.identity, env.routing.from_domain, way.allows)
+
+    async def fetched(self, text: str, *, foreign: bool = True) -> Any:
+        """As `number`, of what may not be in memory. Raises NumberUnavailable."""
+        await fetch_numbers(self.env, missing_numbers(self.env, text))
+        return self.number(text, foreign=foreign)
+
+    def number(self, text: str, *, foreign: bool = True) -> Any:
+        """For a number in any form, or a URI at ourselves that has one; a `foreign` one where that may be."""
+        env, record, directory = self.env, self.record, self.env.directory
+        verdict = judge(directory, env.routing, _AS_CLIENT, dialled(text, env.routing, directory.numbers))
         if isinstance(verdict, DialOut):
+            if not foreign:
+                detail = f"{verdict.target} is none of our numbers, and the call comes of a guest's"
+                return _refused(record, *REFUSED, detail)
             record.destination = verdict.target
             return env.router.hunt(
-                verdict.target, caller=identity, customer_id=customer_id, pinned=pinned, now=record.begun
+                verdict.target,
+                caller=self.identity,
+                customer_id=record.customer_id,
+                pinned=self.pinned,
+                now=record.begun,
             )
         if not isinstance(verdict, RunFlow):
             return _refused(record, verdict.status, verdict.reason, verdict.detail)
@@ -308,15 +346,7 @@ def _hunt(
         if not env.own_address:
             return _refused(record, 480, "Temporarily Unavailable", "no listener of ours takes calls of our own")
         # One of our own numbers is never sent to a provider: it is called where it is, at our own listener.
-        uri = f"sip:{verdict.number.number}@{env.own_address}"
-    elif destination.type == "sip":
-        uri = destination.sip_uri
-    else:
-        uri = env.resolve_extension(destination, customer_id)
-        if not uri:
-            detail = f"{destination.type} {destination.target!r} is not known or not reachable"
-            return _refused(record, 404, "Not Found", detail)
-    return DirectHunt(uri, identity, env.routing.from_domain)
+        return DirectHunt(f"sip:{verdict.number.number}@{env.own_address}", self.identity, env.routing.from_domain)
 
 
 def _refused(record: CallRecord, status: int, reason: str, detail: str) -> None:

@@ -93,6 +93,7 @@ async def place(
                 attempt.codecs,
                 anchor or attempt.media,
                 attempt.srtp,
+                attempt.allows,
             )
             leg = dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)

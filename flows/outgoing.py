@@ -164,7 +164,9 @@ def prepare_calls(
 
 def _program(env: FlowEnvironment, order: CallOrder, kind: str, any_flow: bool) -> Program:
     if order.actions:
-        return compile_flow(read_flow({"name": "", "actions": order.actions}, title=kind))
+        made = compile_flow(read_flow({"name": "", "actions": order.actions}, title=kind))
+        made.belongs_to(order.customer_id)
+        return made
     if not order.flow_id:
         return NOTHING
     program = env.flows.find(order.flow_id, None if any_flow or not order.customer_id.int else order.customer_id)

@@ -90,6 +90,8 @@ class Post:
             hops=order.hops,
             confirmation=order.confirmation,
             automatic=order.automatic,
+            named=order.named,
+            of_guest=order.of_guest,
         )
         self.waiting += count
         try:

@@ -43,6 +43,13 @@ class Program:
     customer_id: Any = None
     media: str = ""
 
+    def belongs_to(self, customer_id: Any) -> None:
+        """Whose word it is, with all that it holds."""
+        self.customer_id = customer_id
+        for step in self.steps:
+            if step.inline is not None:
+                step.inline.belongs_to(customer_id)
+
     @property
     def title(self) -> str:
         """Its name, or its id where it has none."""

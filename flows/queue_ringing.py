@@ -25,10 +25,10 @@ async def ring(run: Run, queue: Queue, agent: Agent, claim: Claim, wanted: Calla
         early_media=False,
     )
     if agent.ring_method == "ring_all" and len(agent.addresses) > 1:
-        return _answered(await Race(claim).run(run, option))
+        return _answered(await Race(claim, agent.customer_id).run(run, option))
     tried: list[Reached] = []
     for address in agent.addresses:
-        tried.append(await reach(run, option, address, claim))
+        tried.append(await reach(run, option, address, claim, agent.customer_id))
         if tried[-1].answered or not wanted():
             break
     return _answered(tried)

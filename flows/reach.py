@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from engine.media.anchor import CALLEE, CALLER
 from engine.sip.status import reason_phrase
 from flows.address import Address
 from flows.causes import CAUSES
 from flows.contracts import CallEnded, OutgoingLeg, Reservation
+from flows.destinations import REFUSED, named_in, way_to
 from flows.direct import DirectHunt
 from flows.hang_up import end
 from flows.interpreter import conduct
@@ -22,6 +24,7 @@ from flows.record import CallRecord
 from flows.run import Run
 from flows.transfers import converse
 from routing.admission import DialOut, RunFlow, Source, judge
+from routing.destinations import NamedBy, named_by
 from routing.hangup import hangup_reason
 from routing.identity import Anonymous, CallerIdentity
 from routing.normalise import dialled
@@ -63,25 +66,41 @@ def always() -> bool:
     return True
 
 
-async def reach(run: Run, option: ConnectOptions, address: Address, claim: Claim) -> Reached:
+async def reach(run: Run, option: ConnectOptions, address: Address, claim: Claim, owner: UUID | None = None) -> Reached:
     """Dials `address` for the caller and bridges it when it answers, until it hangs up.
 
-    `claim` is asked when it answers; False means that another destination was quicker.
+    `claim` is asked when it answers; False means that another destination was quicker. `owner`: whose word the address
+    is, where it is not that of the flow that runs.
     """
     if address.type == "tel":
         return await reach_number(run, option, address.target, claim)
+    if address.type == "sip":
+        named = named_in(run, address.target) if owner is None else named_by(run.customer_id, owner)
+        return await _reach_uri(run, option, address.sip_uri, named, claim)
+    found = run.env.resolve_extension(address, run.customer_id)
+    if found is None:
+        run.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
+        return unanswered(404, "Not Found")
+    return await _reach_uri(run, option, found.uri, named_by(run.customer_id, found.customer_id), claim)
+
+
+async def _reach_uri(run: Run, option: ConnectOptions, uri: str, named: NamedBy, claim: Claim) -> Reached:
+    """`reach` for a SIP URI: what leads to ourselves is as if its user part had been dialled."""
     env = run.env
-    uri: str | None = address.sip_uri
-    if address.type != "sip":
-        uri = env.resolve_extension(address, run.customer_id)
-        if not uri:
-            run.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
-            return unanswered(404, "Not Found")
-    return await _talk(run, option, DirectHunt(uri or "", _identity(run, option), env.routing.from_domain), claim)
+    way = await way_to(env, uri, named)
+    if way.refused:
+        run.record.note(f"connect: {way.refused}")
+        run.warn("destination refused", destination=uri[:200], named_by=named)
+        return unanswered(*REFUSED)
+    if way.here:
+        return await reach_number(run, option, uri, claim, foreign=not run.record.guest)
+    hunt = DirectHunt(uri, _identity(run, option), env.routing.from_domain, way.allows)
+    return await _talk(run, option, hunt, claim)
 
 
-async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim) -> Reached:
-    """`reach` for a number, in any form: one of ours is dealt with here, any other goes through the providers."""
+async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim, *, foreign: bool = True) -> Reached:
+    """`reach` for a number, in any form: one of ours is dealt with here, any other goes through the providers, where it
+    may be `foreign`."""
     env = run.env
     directory = env.directory
     try:
@@ -91,6 +110,9 @@ async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim
         return unanswered(503, "Service Unavailable")
     verdict = judge(directory, env.routing, _AS_CLIENT, dialled(text, env.routing, directory.numbers))
     if isinstance(verdict, DialOut):
+        if not foreign:
+            run.record.note(f"connect: {verdict.target} is none of our numbers, and the caller is a guest")
+            return unanswered(*REFUSED)
         hunt = env.router.hunt(
             verdict.target, caller=_identity(run, option), customer_id=run.customer_id, now=env.clock()
         )
@@ -237,12 +259,14 @@ class Race:
     """Destinations that are dialled at the same time. The first claim wins, and the others are given up.
 
     claim: Asked for the first that answers; where it is False, somebody else was quicker than all of them.
+    owner: See `reach`.
     """
 
-    __slots__ = ("_outer", "_tasks", "_winner")
+    __slots__ = ("_outer", "_owner", "_tasks", "_winner")
 
-    def __init__(self, claim: Claim = always) -> None:
+    def __init__(self, claim: Claim = always, owner: UUID | None = None) -> None:
         self._outer = claim
+        self._owner = owner
         self._tasks: list[asyncio.Task[Reached]] = []
         self._winner: int | None = None
 
@@ -260,7 +284,8 @@ class Race:
         """Every destination's result; the winner's alone where there is one."""
         loop = asyncio.get_running_loop()
         for place_, address in enumerate(option.destinations):
-            work = reach(run, option, address, lambda place_=place_: self._claim(place_))  # type: ignore[misc]
+            claim = partial(self._claim, place_)
+            work = reach(run, option, address, claim, self._owner)
             self._tasks.append(loop.create_task(work, name=f"connect {run.record.id} {place_}"))
         try:
             await asyncio.wait(self._tasks)

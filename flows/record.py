@@ -31,6 +31,8 @@ class CallRecord:
     destination: str = ""
     logged_in: bool = False
     """Whether the caller has shown credentials of one of our clients. It is not kept in the store."""
+    guest: bool = False
+    """Whether the caller is neither a trunk nor a client of ours. It is not kept in the store."""
     anonymous: bool = False
     """Whether the caller asked for its number to be withheld."""
     number: str = ""

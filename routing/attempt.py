@@ -146,6 +146,10 @@ class Attempt:
         return self.provider.srtp
 
     @property
+    def allows(self) -> None:
+        """Where requests to a provider go is the operator's business."""
+
+    @property
     def holds_channel(self) -> bool:
         """Whether the attempt still counts against the provider's `max_channels`."""
         return self._held

@@ -19,6 +19,7 @@ from config.loading import load
 from config.settings import MediaSettings
 from flows.address import Address
 from flows.declared_rooms import DeclaredQueue
+from flows.destinations import Reachable
 from flows.environment import FlowEnvironment
 from flows.faults import FlowError
 from flows.interpreter import run
@@ -288,5 +289,5 @@ async def _somewhere(host: str, port: int) -> list[str]:
     return ["192.0.2.1"]
 
 
-def _reachable(address: Address, _customer_id: UUID) -> str | None:
-    return f"sip:{address.target}@simulated.invalid"
+def _reachable(address: Address, customer_id: UUID) -> Reachable | None:
+    return Reachable(f"sip:{address.target}@simulated.invalid", customer_id)

@@ -149,6 +149,7 @@ class Intake:
             source_name=name,
             source_type="tel" if caller[:1] == "+" or not caller else "sip",
             destination=number,
+            guest=source.kind == "guest",
             anonymous=private,
             sip_call_ids=[call.sip_call_id],
             created=self.env.wall(),

@@ -85,6 +85,7 @@ class MessageIntake:
             status="received",
             number_id=number.id,
             via=via,
+            of_guest=source.kind == "guest",
         )
         try:
             taken = await self._post.mailbox.take(kept, number)

@@ -24,6 +24,7 @@ from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_
 from engine.transport.hop import Transport
 from engine.transport.listeners import ListenError, ListenUrl
 from engine.user_agent import AgentSettings, UserAgent
+from flows.destinations import Destinations
 from flows.environment import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher
 from flows.library import FlowLibrary
@@ -102,6 +103,7 @@ class Node:
         beside = configuration.path.absolute().parent
         self.sounds = sound_library(settings.media, beside, sound_fetcher(self.env, settings.media.largest_sound))
         self.env.sounds = self.sounds
+        self.env.destinations = Destinations(self.env, self.agent)
         self.env.recordings = recordings(settings.media, beside, self.env)
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
         self.referrers = Referrers(self.intake, settings.sip.transfers)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.address import Address
 from flows.conferences import Conference
 from flows.contracts import Log
+from flows.destinations import Reachable
 from flows.queue_rows import Agent, Queue
 from routing.identifiers import NIL, PLATFORM
 from store import tables
@@ -61,7 +62,7 @@ class QueueDirectory:
         """By its id or its name; those of other customers do not exist."""
         return _find(self._conferences, reference, customer_id)
 
-    def reachable(self, address: Address, customer_id: UUID) -> str | None:
+    def reachable(self, address: Address, customer_id: UUID) -> Reachable | None:
         """Where an agent of the customer, named by its id or its name, is called: its first SIP address. Whether it is
         free is for queues to ask; who is called by name is called."""
         if address.type != "agent":
@@ -69,7 +70,8 @@ class QueueDirectory:
         agent = _find(self._agents, address.target, customer_id)
         if agent is None or (customer_id.int and agent.customer_id != customer_id):
             return None
-        return next((one.sip_uri for one in agent.addresses if one.type == "sip"), None)
+        uri = next((one.sip_uri for one in agent.addresses if one.type == "sip"), None)
+        return None if uri is None else Reachable(uri, agent.customer_id)
 
     def agents(self, queue: Queue) -> Sequence[Agent]:
         """Those of the queue that have an address."""

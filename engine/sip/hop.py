@@ -17,6 +17,13 @@ class Hop(NamedTuple):
     port: int
 
 
+Allows = Callable[[Hop], bool]
+"""Whether a request may go to a hop: asked for each one that its URI leads to, whenever that is looked up."""
+
+NOT_ALLOWED = "destination not allowed"
+"""Why a request is not sent whose hops may not have it."""
+
+
 class Located(Protocol):
     """Takes the hops of a URI, best first."""
 

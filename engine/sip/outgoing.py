@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.client_transaction import ClientTransaction
-from engine.sip.hop import Hop
+from engine.sip.hop import NOT_ALLOWED, Allows, Hop
 from engine.sip.message import Response
 from engine.sip.transaction import MAGIC_COOKIE
 
@@ -27,7 +27,19 @@ class RequestUser(Protocol):
 class OutgoingRequest:
     """A request without its Via and Contact, which depend on the hop (RFC 3261 §8.1.1.7, §8.1.1.8)."""
 
-    __slots__ = ("body", "contact", "endpoint", "head", "hops", "method", "start", "tail", "transaction", "user")
+    __slots__ = (
+        "allows",
+        "body",
+        "contact",
+        "endpoint",
+        "head",
+        "hops",
+        "method",
+        "start",
+        "tail",
+        "transaction",
+        "user",
+    )
 
     def __init__(
         self,
@@ -39,8 +51,10 @@ class OutgoingRequest:
         tail: str = "",
         body: bytes = b"",
         contact: bool = False,
+        allows: Allows | None = None,
     ) -> None:
-        """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact."""
+        """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `allows`: which hops it
+        may go to; None: all."""
         self.endpoint = endpoint
         self.user = user
         self.method = method
@@ -49,6 +63,7 @@ class OutgoingRequest:
         self.tail = tail
         self.body = body
         self.contact = contact
+        self.allows = allows
         self.hops: list[Hop] = []
         self.transaction: ClientTransaction | None = None
 
@@ -75,6 +90,8 @@ class OutgoingRequest:
         if self.user is None and self.method == "INVITE":
             return  # the call was given up before the name was resolved
         now = self.endpoint.clock()
+        if self.allows is not None and hops:
+            hops, cause = [hop for hop in hops if self.allows(hop)], NOT_ALLOWED
         if not hops:
             self.fail(cause, now)
             return

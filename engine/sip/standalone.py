@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.sip.credentials import Credentials, Logins
+from engine.sip.hop import Allows
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest
 
@@ -33,6 +34,8 @@ class Letter:
     credentials: Credentials | None = None
     contact: bool = True
     """A MESSAGE has none (RFC 3428 §4)."""
+    allows: Allows | None = None
+    """Which hops it may go to; None: all."""
 
 
 class Standalone:
@@ -67,7 +70,7 @@ class Standalone:
         proofs = logins.lines(letter.method, letter.uri, letter.body, endpoint.token) if logins is not None else ""
         tail = proofs + letter.headers + endpoint.agent_line
         self._request = OutgoingRequest(
-            endpoint, self, letter.method, letter.uri, head, tail, letter.body, letter.contact
+            endpoint, self, letter.method, letter.uri, head, tail, letter.body, letter.contact, letter.allows
         )
         self._request.send(letter.destination, endpoint.clock())
 

@@ -7,7 +7,7 @@ from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
 from engine.sip.credentials import Credentials, Logins
 from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.grammar import ParseError
-from engine.sip.hop import Hop
+from engine.sip.hop import Allows, Hop
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.server_transaction import ServerTransaction
@@ -37,6 +37,7 @@ class Invitation:
     no_progress_timeout: float = 60.0  # s with nothing but 100
     ring_timeout: float = 180.0  # s from the first 101 to 199
     reliable: bool = True  # offer 100rel
+    allows: Allows | None = None  # which hops it may go to
 
 
 class DialUser(Protocol):
@@ -124,7 +125,9 @@ class UacSession(Session):
         content = SDP_TYPE if invitation.body else ""
         tail = f"{ALLOW_LINE}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
         self.last_body = invitation.body
-        self._invite = OutgoingRequest(endpoint, self, "INVITE", uri, head, tail, invitation.body, contact=True)
+        self._invite = OutgoingRequest(
+            endpoint, self, "INVITE", uri, head, tail, invitation.body, contact=True, allows=invitation.allows
+        )
         if hop is not None:
             self._invite.send_to([hop], now)  # the name is not resolved anew: another server might not know the nonce
         else:

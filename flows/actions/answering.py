@@ -1,5 +1,6 @@
 """Before and at the answer: answer, ringing, progress, reject, redirect, hangup."""
 
+from flows.destinations import named_in
 from flows.interpreter import hang_up
 from flows.options import HangupOptions, NoOptions, ProgressOptions, RedirectOptions, RejectOptions
 from flows.program import HUNG_UP
@@ -41,6 +42,11 @@ def reject(run: Run, option: RejectOptions) -> int:
 def redirect(run: Run, option: RedirectOptions) -> int:
     """302."""
     _unanswered(run)
+    if run.env.destinations is not None:
+        for contact in option.contacts:
+            way = run.env.destinations.at_once(contact, named_in(run, contact))
+            if way.refused:
+                raise ActionError(way.refused)
     run.call.redirect(option.contacts)
     return HUNG_UP
 

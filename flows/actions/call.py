@@ -1,5 +1,6 @@
 """call: calls of their own, beside the one that the flow runs on."""
 
+from flows.destinations import named_in
 from flows.options import CallOptions
 from flows.originate import NOTHING, TooManyTasksError, originate
 from flows.run import ActionError, Run
@@ -26,6 +27,8 @@ def call(run: Run, option: CallOptions) -> None:
                 customer_id=run.customer_id,
                 own=run.variables.own(),
                 metadata={"created_by": run.record.id},
+                named=named_in(run, destination.target),
+                guest=run.record.guest,
             )
         except TooManyTasksError as error:
             raise ActionError(str(error)) from None

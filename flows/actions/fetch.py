@@ -67,4 +67,5 @@ def program_of(run: Run, uri: str, answer: bytes) -> Program | None:
     except FlowError as error:
         raise ActionError("; ".join(str(fault) for fault in error.faults[:5])) from None
     program.name = f"fetched by {run.program.title}"
+    program.belongs_to(run.program.customer_id)
     return program

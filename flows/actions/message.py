@@ -1,10 +1,12 @@
 """message_send: a text message to people, SIP addresses, extensions or agents."""
 
 from flows.address import Address
+from flows.destinations import named_in
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.messages import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
 from flows.options import MessageSendOptions
 from flows.run import ActionError, Run
+from routing.destinations import least_trusted
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
 from routing.rows import NumberRow
@@ -34,6 +36,8 @@ async def message_send(run: Run, option: MessageSendOptions) -> None:
         via=via,
         hops=0 if came is None else came.hops + 1,
         automatic=True,
+        named=least_trusted(named_in(run, destination.target) for destination in destinations),
+        of_guest=run.record.guest,
     )
     try:
         message = await post.send(order)

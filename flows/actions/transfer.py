@@ -4,10 +4,12 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from flows.contracts import CallEnded
+from flows.destinations import named_in, way_to
 from flows.hang_up import end
 from flows.options import TransferOptions
 from flows.program import HUNG_UP
 from flows.run import ActionError, Run
+from routing.destinations import named_by
 from routing.dial_string import escaped
 from routing.hangup import STATUS_REASONS
 from routing.normalise import dialled
@@ -33,7 +35,7 @@ async def transfer(run: Run, option: TransferOptions) -> int | None:
         raise ActionError(
             "a call that is not answered cannot be transferred; put answer before transfer, or use connect"
         )
-    target = _uri(run, option.target)
+    target = await _uri(run, option.target)
     by = run.number.number if run.number is not None else ""
     address = run.call.own_address
     tell = run.variables.tell
@@ -62,7 +64,7 @@ async def transfer(run: Run, option: TransferOptions) -> int | None:
     return HUNG_UP
 
 
-def _uri(run: Run, target: "Address") -> str:
+async def _uri(run: Run, target: "Address") -> str:
     """What the caller's phone is to call: for a number, that number at us, so that it takes our ways and our rules."""
     if target.type == "tel":
         env = run.env
@@ -72,8 +74,14 @@ def _uri(run: Run, target: "Address") -> str:
             raise ActionError(f"{target.target} is no number that could be called")
         return f"sip:{escaped(user)}@{run.call.own_address}"
     if target.type == "sip":
-        return target.sip_uri
-    uri = run.env.resolve_extension(target, run.customer_id)
-    if not uri:
-        raise ActionError(f"{target.type} {target.target!r} is not known or not reachable")
+        uri, named = target.sip_uri, named_in(run, target.target)
+    else:
+        found = run.env.resolve_extension(target, run.customer_id)
+        if found is None:
+            raise ActionError(f"{target.type} {target.target!r} is not known or not reachable")
+        uri, named = found.uri, named_by(run.customer_id, found.customer_id)
+    # A trunk that is sent to itself would call at our cost.
+    way = await way_to(run.env, uri, named)
+    if way.refused:
+        raise ActionError(way.refused)
     return uri

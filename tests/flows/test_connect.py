@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from engine.call import CallEnded
+from flows.destinations import Reachable
 from flows.dial_out import dial_out
+from routing.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")
 ONE, TWO = "sip:1+15559990000@192.0.2.1:5060", "sip:2+15559990000@192.0.2.2:5060"
@@ -233,7 +235,9 @@ def test_status_of_a_direct_destination(world: Any, outcome: Any, text: str) -> 
 
 
 def test_extensions_and_agents_are_resolved_by_the_service(world: Any) -> None:
-    world.env.resolve_extension = lambda address, customer_id: {"101": "sip:desk@192.0.2.9"}.get(address.target)
+    world.env.resolve_extension = lambda address, customer_id: {"101": Reachable("sip:desk@192.0.2.9", NIL)}.get(
+        address.target
+    )
     world.go([connect({"type": "extension", "target": "101"})])
     assert world.agent.legs[0].spec.request_uri == "sip:desk@192.0.2.9"
     ran = world.go([connect({"type": "agent", "target": "x"}), REPORT])

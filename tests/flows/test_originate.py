@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from flows.destinations import Reachable
 from flows.faults import FlowError
 from flows.providercall import ProviderCallError, any_answered, as_document, place_provider_call, read_request
+from routing.identifiers import NIL
 
 TEL = {"type": "tel", "target": "+15559990000"}
 ONE, TWO = "sip:1+15559990000@192.0.2.1:5060", "sip:2+15559990000@192.0.2.2:5060"
@@ -124,7 +126,9 @@ def test_our_own_numbers_are_called_at_our_own_listener(world: Any) -> None:
     ],
 )
 def test_other_destinations(world: Any, destination: Any, uri: str, status: int) -> None:
-    world.env.resolve_extension = lambda address, _: "sip:desk@example.com" if address.target == "101" else None
+    world.env.resolve_extension = lambda address, _: (
+        Reachable("sip:desk@example.com", NIL) if address.target == "101" else None
+    )
     world.go([call(destination)])
     assert [leg.spec.request_uri for leg in world.agent.legs] == ([uri] if uri else [])
     assert made(world)[0].end_status == status

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from flows.destinations import Reachable
 from flows.faults import FlowError
 from flows.hang_up import hang_up
 from flows.outgoing import CallOrder, OrderError, prepare_calls, read_order
@@ -55,7 +56,7 @@ def test_nothing_is_dialled_or_told_before_the_start(world: Any) -> None:
 
 def test_what_a_record_says_of_a_call_that_was_ordered(world: Any) -> None:
     world.flows(after=[{"type": "sleep", "option": {"duration": 20}}])
-    world.env.resolve_extension = lambda address, customer_id: "sip:desk@example.com"
+    world.env.resolve_extension = lambda address, customer_id: Reachable("sip:desk@example.com", NIL)
     metadata = {"ticket": 7}
     source = {"type": "tel", "target": "0014155551234", "target_name": "Desk"}
 

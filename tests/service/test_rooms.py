@@ -270,7 +270,8 @@ def test_a_flow_connects_to_an_agent_whatever_its_status(run: Run, by: str) -> N
         leg.hangup()
         await engine.quiet()
         reach = engine.node.env.resolve_extension
-        assert reach(Address(**target), NIL) == f"sip:ann@{desk.address}"
+        found = reach(Address(**target), NIL)
+        assert found is not None and found.uri == f"sip:ann@{desk.address}"
         assert reach(Address(**target), UUID(int=8)) is None
         assert reach(Address(type="extension", target="ann"), NIL) is None
 

@@ -11,6 +11,7 @@ import pytest
 from engine.call import Call
 from engine.sip.hop import Hop
 from engine.sip.message import Request
+from flows.destinations import Reachable
 from flows.environment import FlowEnvironment
 from flows.library import read_library
 from flows.record import CallRecord
@@ -19,7 +20,7 @@ from flows.transfers import MAX_TRANSFERS
 from routing.directory import Directory
 from routing.health import HealthBoard
 from routing.hunt import Router
-from routing.identifiers import named_id
+from routing.identifiers import NIL, named_id
 from routing.models import Number, Provider, Route
 from routing.settings import RoutingSettings
 from service.intake import Intake
@@ -521,7 +522,9 @@ def test_what_cannot_be_called_is_refused_at_once(world: World, target: str, mor
 
 
 def test_an_extension_is_called_where_it_is(world: World) -> None:
-    world.env.resolve_extension = lambda address, customer_id: f"sip:d@{THIRD}" if address.target == "desk" else None
+    world.env.resolve_extension = lambda address, customer_id: (
+        Reachable(f"sip:d@{THIRD}", NIL) if address.target == "desk" else None
+    )
     assert world.refer(world.b, "desk") == 202
     world.d.reply(200, OF_THIRD)
     world.wait()

@@ -1,0 +1,142 @@
+"""What a `sip:` destination leads to: a peer, ourselves, or somewhere that whoever named it may not reach."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from engine.sip.grammar import ParseError
+from engine.sip.hop import Allows, Hop
+from engine.sip.uri import SipUri, parse_uri
+from engine.transport.addresses import family_of
+from routing.destinations import NamedBy, forbidden, named_by, providers_name
+from routing.identifiers import NIL
+
+if TYPE_CHECKING:
+    from flows.environment import FlowEnvironment
+    from flows.run import Run
+
+REFUSED = (403, "Forbidden")
+"""What a caller hears whose destination may not be named by whoever named it."""
+
+
+class Reachable(NamedTuple):
+    """Where somebody is reached who is named otherwise: a SIP URI, and the customer whose word that is."""
+
+    uri: str
+    customer_id: Any
+
+
+class Way(NamedTuple):
+    """What a URI leads to.
+
+    Attributes:
+        here: To ourselves: it is delivered without a packet, to whatever its user part names.
+        refused: Why it may not be used, for a record; "" where it may.
+        allows: Asked again for each hop that it leads to, whenever that is looked up.
+    """
+
+    uri: str
+    here: bool = False
+    refused: str = ""
+    allows: Allows | None = None
+
+
+class Locating(Protocol):
+    """Who knows the way (`engine.user_agent.UserAgent`)."""
+
+    async def locate(self, uri: str) -> tuple[list[Hop], str]: ...
+    def ours(self, host: str, port: int) -> bool: ...
+
+
+class Destinations:
+    """Looks at URIs before they are dialled, by what they resolve to."""
+
+    __slots__ = ("_agent", "_env")
+
+    def __init__(self, env: "FlowEnvironment", agent: Locating) -> None:
+        self._env = env
+        self._agent = agent
+
+    def at_once(self, uri: str, named: NamedBy) -> Way:
+        """What can be told without asking name servers: of numeric addresses, and of names that are known."""
+        parsed = _parsed(uri)
+        if parsed is None:
+            return Way(uri)
+        if self._here(parsed):
+            return Way(uri, here=True)
+        host = _host(parsed)
+        if family_of(host):
+            may = self._may(host, named)
+        else:
+            may = named == "operator" or not providers_name(self._env.directory, host)
+        return Way(uri, allows=self._allows(named)) if may else _refused(uri)
+
+    async def way(self, uri: str, named: NamedBy) -> Way:
+        """What `uri` leads to now."""
+        way = self.at_once(uri, named)
+        if way.here or way.refused:
+            return way
+        hops, _ = await self._agent.locate(uri)
+        if any(self._agent.ours(hop.host, hop.port) for hop in hops):
+            return Way(uri, here=True)
+        if hops and not any(self._may(hop.host, named) for hop in hops):
+            return _refused(uri)
+        return way
+
+    def _here(self, uri: SipUri) -> bool:
+        """Whether it names us as it stands. A name without a port is ours at any."""
+        host, port = _host(uri), uri.port
+        if port is None:
+            secure = uri.scheme == "sips" or uri.transport == "tls"
+            port = (5061 if secure else 5060) if family_of(host) else 0
+        return self._agent.ours(host, port)
+
+    def _may(self, host: str, named: NamedBy) -> bool:
+        return not forbidden(self._env.directory, self._env.routing, host, named)
+
+    def _allows(self, named: NamedBy) -> Allows:
+        """For the look-up when the request is sent, which may give something else. What led to a peer does not lead to
+        ourselves then: it would be a request of ours, from a client that is none."""
+        return lambda hop: self._may(hop.host, named) and not self._agent.ours(hop.host, hop.port)
+
+
+async def way_to(env: "FlowEnvironment", uri: str, named: NamedBy) -> Way:
+    """`Destinations.way`, where there is somebody to ask: a simulation dials everything as it stands."""
+    return Way(uri) if env.destinations is None else await env.destinations.way(uri, named)
+
+
+def named_in(run: "Run", target: str) -> NamedBy:
+    """Who names a destination of the action that runs. A flow of the platform that runs for a customer speaks for the
+    platform where it has the destination written out; what it puts together may be the customer's choice."""
+    program, step = run.program, run.step
+    named = named_by(run.customer_id, program.customer_id or NIL)
+    if named == "platform" and (step.type == "python" or not _written(step, target)):
+        return "customer"
+    return named
+
+
+def _written(step: Any, target: str) -> bool:
+    return step.source is None or _holds(step.source, target)
+
+
+def _holds(value: Any, text: str) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds(each, text) for each in value.values())
+    if isinstance(value, list):
+        return any(_holds(each, text) for each in value)
+    return bool(value == text)
+
+
+def _parsed(uri: str) -> SipUri | None:
+    try:
+        parsed = parse_uri(uri)
+    except ParseError:
+        return None
+    return parsed if isinstance(parsed, SipUri) else None
+
+
+def _host(uri: SipUri) -> str:
+    return (uri.params.get("maddr") or uri.host_address).strip("[]")
+
+
+def _refused(uri: str) -> Way:
+    return Way(uri, refused=f"DESTINATION_NOT_ALLOWED: {uri[:200]} leads to an address that may not be named here")
