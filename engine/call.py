@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.call_media import CallEnded, CallMedia
 from engine.media.anchor import Shared
+from engine.media.consent import Consent
 from engine.media.negotiation import NotAcceptable
 from engine.media.port import MediaPort
 from engine.media.ports import NoPortError
@@ -41,6 +42,7 @@ class Call:
     __slots__ = (
         "__weakref__",
         "_carried",
+        "_consent",
         "_ended",
         "_media",
         "_orders",
@@ -95,6 +97,7 @@ class Call:
         self._ended: asyncio.Event | None = None
         self._media: MediaPort | None = None
         self._orders: CallMedia | None = None  # made by the first order that needs it
+        self._consent: Consent | None = None  # made where media of ours asks for it
         self._carried: dict[str, Any] | None = None  # what went through media of ours that was given back
         self._rang = False
         session.user = self
@@ -124,6 +127,13 @@ class Call:
     def signalling_ids(self) -> set[str]:
         """Call-IDs of this leg, for its trace."""
         return {self.session.dialog.call_id}
+
+    @property
+    def consent(self) -> Consent:
+        """Where the peer may be sent media of ours."""
+        if self._consent is None:
+            self._consent = Consent(self.session, self.agent.peers, self.agent.now)
+        return self._consent
 
     # ---- orders before the answer
 
@@ -234,7 +244,7 @@ class Call:
     def _local_description(self) -> bytes:
         """Our media port's answer to the caller's offer, or its own offer where the caller made none."""
         if self._media is None:
-            self._media = self.agent.open_media(self.remote)
+            self._media = self.agent.open_media(self)
         assert isinstance(self.session, UasSession)
         offer = self.session.invite.body
         return self._media.answer(offer) if offer else self._media.local or self._media.offer()
@@ -352,6 +362,9 @@ class Call:
         from engine.bridge import Bridge  # both know each other
 
         return Bridge.connect(self, leg)
+
+    def talks_with(self, other: "Call") -> None:
+        """What the peer hears and says from now on is `other`'s."""
 
     def leg_of(self, session: Session) -> "Call":
         """Whose session it is, as `Bridge.leg_of` says."""

@@ -201,7 +201,7 @@ class CallMedia:
         """The peer's media went elsewhere (to another leg): offer our own port, by re-INVITE."""
         call = self._call
         if call._media is None:
-            call._media = call.agent.open_media(call.remote)
+            call._media = call.agent.open_media(call)
         media = call._media
         if call.session.awaits_ack and media.local and media.agreed is None:
             # Our offer went out in the 200: its answer comes in the ACK.

@@ -44,6 +44,8 @@ async def agree(one: "Call", other: "Call") -> None:
 
 
 async def _agree(one: "Call", other: "Call") -> None:
+    one.talks_with(other)
+    other.talks_with(one)
     fresh = await ask_for_offer(other)
     try:
         answer = await _ask(one, fresh.body)
@@ -86,8 +88,9 @@ async def ask_for_offer(call: "Call") -> Fresh:
 
 def give_back(call: "Call", fresh: Fresh) -> None:
     """The offer of `call` comes to nothing: it has again what it had."""
+    body = _partners(call)
     if fresh.cseq and not call.ended:
-        call.session.acknowledge_reinvite(fresh.cseq, _partners(call), _now(call))
+        call.session.acknowledge_reinvite(fresh.cseq, body, _now(call))
 
 
 def put_back(call: "Call") -> None:
@@ -114,9 +117,12 @@ async def _tell(one: "Call", other: "Call", body: bytes) -> None:
 
 
 def _partners(call: "Call") -> bytes:
-    """What the one has said that `call` talks with."""
-    bridge = call.bridge_
-    return b"" if bridge is None else bridge.other(call).peer_body
+    """What the one has said that `call` talks with, again or still."""
+    if call.bridge_ is None:
+        return b""
+    partner = call.bridge_.other(call)
+    call.talks_with(partner)
+    return partner.peer_body
 
 
 async def _ask(call: "Call", body: bytes) -> Response:

@@ -118,7 +118,7 @@ class OutgoingCall(Call):
             return
         if self.caller is None:
             try:
-                self._media = self.agent.open_media_towards(spec.destination)
+                self._media = self.agent.open_media_towards(self, spec.destination)
                 codecs = [name for name in spec.codecs.split(",") if name]
                 self.session.invitation.body = self._media.offer(codecs=codecs, srtp=spec.srtp == "sdes")
             except MEDIA_FAILURES as error:
@@ -141,7 +141,7 @@ class OutgoingCall(Call):
                 return
             try:
                 if hops:
-                    session.anchor = agent.open_anchor(caller, hops[0], embedded=spec.anchor == "embedded")
+                    session.anchor = agent.open_anchor(caller, self, hops[0], embedded=spec.anchor == "embedded")
             except AnchorError as error:
                 session.refuse_media(error, now)
             else:
@@ -177,6 +177,12 @@ class OutgoingCall(Call):
 
     def _passes(self) -> Anchor | None:
         return self.session.anchor if isinstance(self.session, AnchoredSession) else None
+
+    def talks_with(self, other: Call) -> None:
+        """See `Call.talks_with`: on the near side of a relay of ours is `other`'s media now."""
+        anchor = self._passes()
+        if isinstance(anchor, Relay):
+            anchor.near.place.consent.adopt(other.session)
 
     def overhear(self, caller: Tap, callee: Tap) -> None:
         """Tell `caller` what the caller says, and `callee` what this leg does, until its end. Nothing on a leg whose

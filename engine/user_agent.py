@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.media.anchor import Anchor, Anchors, Place
 from engine.media.codecs import Codec, by_name
+from engine.media.consent import Consent
 from engine.media.negotiation import CODECS
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
@@ -374,23 +375,31 @@ class UserAgent:
 
     # ---- media of our own
 
-    def open_media(self, remote: Hop) -> MediaPort:
-        """A media port that `remote` can reach. Raises NoPortError when there is none left."""
-        return MediaPort.open(self.ports, *media_place(remote), self.codecs)
+    def open_media(self, call: Call, remote: Hop | None = None) -> MediaPort:
+        """A media port for `call`, that its peer can reach, who is at `remote` where the call does not know yet. Raises
+        NoPortError when there is none left."""
+        place = self._place(remote or call.remote, call.consent)
+        return MediaPort.open(self.ports, place.host, place.shown, self.codecs, place.consent)
 
-    def open_media_towards(self, uri: str) -> MediaPort:
-        """A media port for a call to `uri`, on the listener that the call will leave by as far as that is known."""
+    def open_media_towards(self, call: Call, uri: str) -> MediaPort:
+        """A media port for a call to `uri`, on the listener that it will leave by as far as that is known."""
         found: list[Hop] = []
         self.locator.locate(uri, lambda hops, _cause="": found.extend(hops))
-        return self.open_media(found[0] if found else self.nowhere)
+        return self.open_media(call, found[0] if found else self.nowhere)
 
-    def open_anchor(self, caller: Call, callee: Hop, *, embedded: bool) -> Anchor:
-        """A place of ours for the media of `caller` and a leg at `callee`. Raises AnchorError."""
+    def open_anchor(self, caller: Call, leg: Call, callee: Hop, *, embedded: bool) -> Anchor:
+        """A place of ours for the media of `caller` and `leg`, which goes to `callee`. Raises AnchorError."""
         anchors: Anchors = self.relays if embedded or self.anchors is None else self.anchors
-        near = media_place(caller.remote)
+        # Not the caller's own consent: whom the leg talks with may be another one later (`OutgoingCall.talks_with`).
+        near = self._place(caller.remote, Consent(caller.session, self.peers, self.now))
         if caller.anchor_side is None:
             caller.anchor_side = anchors.shared(near)
-        return anchors.open(near, media_place(callee), caller.anchor_side)
+        return anchors.open(near, self._place(callee, leg.consent), caller.anchor_side)
+
+    def _place(self, remote: Hop, consent: Consent) -> Place:
+        """Where media from and to `remote` finds us: where its signalling does."""
+        shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
+        return Place(remote.transport.local[0], shown if family_of(shown) else "", consent)
 
     def _media_fault(self, error: Exception) -> None:
         """Whatever somebody's feed or tap raised in its turn: the calls of others go on."""
@@ -435,9 +444,3 @@ class UserAgent:
             self.endpoint.failed(hop, data, error, self.now())
         except Exception:
             self.log.error("failure not handled", peer=f"{hop.host}:{hop.port}", exc_info=True)
-
-
-def media_place(remote: Hop) -> Place:
-    """Where media from and to `remote` finds us: where its signalling does."""
-    shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
-    return Place(remote.transport.local[0], shown if family_of(shown) else "")

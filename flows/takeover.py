@@ -92,6 +92,7 @@ async def _take_over(run: Run, replaced: "Call") -> int | None:
 async def _connected(call: "Call", part: Part) -> Bridge:
     """The bridge between `call`, which is answered, and the one who stays. Raises NotJoinedError."""
     stays, offered = part.stays, call.invite.body
+    stays.talks_with(call)
     if offered:
         answer = await offer(stays, offered)
         if call.ended or stays.ended:

@@ -78,6 +78,7 @@ class Intake:
         if source.kind == "guest":
             judged = self.logins.judge(invite, call.remote.host, call.id)
             if judged.accepted:
+                call.session.receives = True  # its answer has our nonce
                 source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
         target = dialled(invite.uri, self.routing, self.directory.numbers)
         verdict = admit(self.directory, self.routing, source, target)

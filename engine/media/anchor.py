@@ -8,6 +8,8 @@ the anchor in its place. What is decided in the descriptions (codecs, directions
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
+from engine.media.consent import Consent
+
 CALLER: Final = 0
 CALLEE: Final = 1
 """The sides of an anchor. A side's number is its channel in a recording."""
@@ -31,10 +33,12 @@ class Place(NamedTuple):
     Attributes:
         host: The local address that its signalling uses: numeric, IPv6 without brackets.
         shown: The address that it is told of, where that is another one (a NAT before us); else "".
+        consent: Where it may be sent media.
     """
 
     host: str
     shown: str = ""
+    consent: Consent = Consent.of_known()
 
     @property
     def address(self) -> str:

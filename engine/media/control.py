@@ -7,6 +7,7 @@ Reports go out every five seconds or so, at random so that calls which began tog
 import socket
 from typing import Any, Final
 
+from engine.media.consent import Consent
 from engine.media.latch import Address, Latch, usable
 from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
@@ -45,6 +46,7 @@ class Control:
     __slots__ = (
         "_agreed",
         "_before",
+        "_consent",
         "_due",
         "_latch",
         "_name",
@@ -60,14 +62,15 @@ class Control:
         "refused",
     )
 
-    def __init__(self, rtp: RtpSocket, plane: Plane, sender: Sender) -> None:
+    def __init__(self, rtp: RtpSocket, plane: Plane, sender: Sender, consent: Consent) -> None:
         self._rtp = rtp
         self._plane = plane
         self._sender = sender
+        self._consent = consent
         self._agreed: Agreed | None = None
         self._srtp: Srtp | None = None
         self._sock: socket.socket | None = None
-        self._latch = Latch()
+        self._latch = Latch(consent)
         self._reception: Reception | None = None
         self._before = (0, 0)  # packets received and lost before the codec's clock changed
         self._round_trip: float | None = None
@@ -132,7 +135,7 @@ class Control:
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """One datagram. It has to come from where the peer's RTP or its description is."""
-        agreed, target = self._agreed, self._sender.target
+        agreed, target = self._agreed, self._sender.wanted
         hosts = {target[0] if target is not None else "", agreed.rtcp[0] if agreed is not None else ""}
         try:
             if source[0] not in hosts or len(data) > _LARGEST:
@@ -145,6 +148,7 @@ class Control:
             self.refused += 1
             return
         self.received += 1
+        self._consent.hear(source[0])
         reception = self._reception
         for packet in packets:
             if isinstance(packet, SenderReport) and reception is not None:
@@ -182,8 +186,8 @@ class Control:
         if agreed is None or (self._sock is None and not agreed.rtcp_mux):
             return
         # Where both share a port, what is known of RTP's way is known of RTCP's.
-        target = self._latch.source or (sender.target if agreed.rtcp_mux else usable(agreed.rtcp, self._rtp.host))
-        if target is None:
+        target = self._latch.source or (sender.wanted if agreed.rtcp_mux else usable(agreed.rtcp, self._rtp.host))
+        if target is None or not self._consent.allows(target[0]):
             return
         block = self._reception.report(now) if self._reception is not None else None
         blocks = () if block is None else (block,)

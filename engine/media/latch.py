@@ -1,30 +1,39 @@
 """Symmetric RTP: where a peer's packets really come from (RFC 4961), decided without I/O.
 
-A peer behind a NAT cannot know the address that its packets leave from, so media goes back to where it comes from,
-whatever the SDP said. The first packet decides, so that sound flows at once, and who may take the place of whom after
-it is this:
+A peer behind a NAT cannot know the address that its packets leave from, so media goes back to where it comes from.
+But not to anybody: a source is plausible where the signalling makes it so, and all others are strangers whose packets
+are neither heard nor answered (RFC 7362 §4, §5), in whatever order and number they come.
 
-    latched                     another source takes its place
-    any                         at its first packet, where it fits the SDP better
-    not settled                 where it fits as well, once it has shown a run of packets before the latched one has
-    settled, by a run or SDP    never, where it fits no better
+    source                                   becomes the peer's
+    the address of the SDP                   at its first packet, at any time
+    its host, another port                   at its first packet, where there is none yet
+    the host of the signalling, once the     the same, where the SDP's address is a private one or none; else after
+    peer has shown that it receives there    `CHANCE` packets, while nothing has come from the SDP's host
+    another                                  never
 
-So somebody who guesses the port can neither take over the media of a peer that the SDP names rightly, nor take it away
-from a peer that is there, nor keep a peer out with a packet that came before its first.
+Of two that are as plausible the first has it until one of them is settled, by a run of packets or by the SDP. So
+somebody who guesses the port can neither take over the media of a peer nor keep it out with a packet that came before
+its first.
 """
 
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+from engine.media.consent import Consent
+
 Address = tuple[str, int]
 """Numeric host (IPv6 without brackets) and port."""
 
-_UNKNOWN, _HOST, _EXACT = 0, 1, 2
-"""How well a source fits the SDP: not at all, its host, host and port."""
+_UNKNOWN, _SIGNALLING, _HOST, _EXACT = range(4)
+"""How well a source fits: not at all, the signalling's host, the host of the SDP, its host and port."""
 
 PROOF: Final = 5
 """Packets of one stream that make a run: 0.1 s of sound, and what the shortest key has (RFC 4733)."""
+
+CHANCE: Final = 25
+"""Packets that the signalling's host has to send before it is taken in place of an SDP's address that has sent none and
+could: half a second of sound."""
 
 CANDIDATES: Final = 8
 """Other sources whose runs are counted at a time."""
@@ -84,10 +93,12 @@ class Latch:
         proof: Packets that make a run; 1 where each packet is proof itself (SRTP).
     """
 
-    __slots__ = ("_fit", "_others", "_run", "_sdp", "proof", "settled", "source")
+    __slots__ = ("_consent", "_fit", "_others", "_run", "_sdp", "proof", "settled", "source")
 
-    def __init__(self, sdp: Address | None = None, proof: int = PROOF) -> None:
-        """`sdp` is where the peer's description wants media, None while there is none."""
+    def __init__(self, consent: Consent, sdp: Address | None = None, proof: int = PROOF) -> None:
+        """`consent` knows the peer's signalling; `sdp` is where its description wants media, None while there is
+        none."""
+        self._consent = consent
         self._sdp = sdp
         self.proof = proof
         self.forget()
@@ -114,23 +125,33 @@ class Latch:
                 self._run = self._run.then(mark) if self._run is not None else _Run(*mark, 1)
                 self._settle()
             return True
-        fit = _UNKNOWN
-        if self._sdp is not None and source[0] == self._sdp[0]:
-            fit = _EXACT if source[1] == self._sdp[1] else _HOST
-        if self.source is None or fit > self._fit:
+        fit = self._fit_of(source)
+        if fit > self._fit and (fit != _SIGNALLING or mark is None or self._needed(fit) <= 1):
             self._take(source, fit, None if mark is None else _Run(*mark, 1))
             return True
-        if self.settled or fit < self._fit or mark is None:
+        if fit == _UNKNOWN or fit < self._fit or self.settled or mark is None:
             return False
         before = self._others.get(source)
         run = before.then(mark) if before is not None else _Run(*mark, 1)
-        if run.length >= self.proof:
+        if run.length >= self._needed(fit):
             self._take(source, fit, run)
             return True
         if before is None and len(self._others) >= CANDIDATES:
             del self._others[min(self._others, key=lambda other: self._others[other].length)]
         self._others[source] = run
         return False
+
+    def _fit_of(self, source: Address) -> int:
+        host = source[0]
+        if self._sdp is not None and host == self._sdp[0]:
+            return _EXACT if source[1] == self._sdp[1] else _HOST
+        return _SIGNALLING if host == self._consent.plausible else _UNKNOWN
+
+    def _needed(self, fit: int) -> int:
+        """How long the run of a source that fits so has to be to become the peer's."""
+        if fit != _SIGNALLING or self.proof == 1 or self._sdp is None or self._consent.hides(self._sdp[0]):
+            return self.proof if self.source is not None else 1
+        return CHANCE
 
     def _take(self, source: Address, fit: int, run: _Run | None) -> None:
         self.source, self._fit, self._run = source, fit, run

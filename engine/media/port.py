@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from engine.media import negotiation
 from engine.media.codecs import Codec, by_name
+from engine.media.consent import Consent
 from engine.media.negotiation import Agreed, NotAcceptable
 from engine.media.plane import Plane
 from engine.media.ports import PortPool, RtpSocket
@@ -23,6 +24,7 @@ class MediaPort:
     __slots__ = (
         "_agreed",
         "_codecs",
+        "_consent",
         "_host",
         "_local",
         "_rtp",
@@ -31,8 +33,9 @@ class MediaPort:
         "_version",
     )
 
-    def __init__(self, rtp: RtpSocket, host: str, codecs: tuple[Codec, ...]) -> None:
+    def __init__(self, rtp: RtpSocket, host: str, codecs: tuple[Codec, ...], consent: Consent) -> None:
         """Use `open`."""
+        self._consent = consent
         self._codecs = codecs
         self._rtp: RtpSocket | None = rtp
         self._host = host
@@ -44,12 +47,18 @@ class MediaPort:
 
     @classmethod
     def open(
-        cls, pool: PortPool, host: str, announce: str = "", codecs: tuple[Codec, ...] = negotiation.CODECS
+        cls,
+        pool: PortPool,
+        host: str,
+        announce: str = "",
+        codecs: tuple[Codec, ...] = negotiation.CODECS,
+        consent: Consent | None = None,
     ) -> Self:
         """A port on the local address `host`. `announce` is the numeric address that peers are told where it differs
-        (behind a NAT, or where `host` is a wildcard); `codecs` are those that it speaks, in the order of its offers.
-        Raises NoPortError when the pool has none left."""
-        return cls(pool.acquire(host), announce or host, codecs)
+        (behind a NAT, or where `host` is a wildcard); `codecs` are those that it speaks, in the order of its offers;
+        `consent` knows the peer's signalling, None where there is none: media goes where descriptions say, and comes
+        from nowhere else. Raises NoPortError when the pool has none left."""
+        return cls(pool.acquire(host), announce or host, codecs, consent or Consent.of_known())
 
     @property
     def port(self) -> int:
@@ -112,7 +121,7 @@ class MediaPort:
             raise RuntimeError("no media has been agreed on yet: answer or accept first")
         if self._stream is None:
             assert self._rtp is not None
-            self._stream = Stream(self._rtp, self._agreed, plane)
+            self._stream = Stream(self._rtp, self._agreed, plane, self._consent)
         return self._stream
 
     def report(self) -> dict[str, Any] | None:

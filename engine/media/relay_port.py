@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+from engine.media.consent import Consent
 from engine.media.latch import Address, Latch, Mark
 
 LARGEST: Final = 2048
@@ -33,7 +34,7 @@ class RelayPort:
 
     Attributes:
         peer: The port of the other side, where what comes in here goes out; None: nowhere.
-        target: Where packets for the side are sent; None while nothing is known of it.
+        target: Where packets for the side are sent for good; None while it has not shown that it wants them there.
         packets, octets: Of the side, that went on to the other.
         strays: Datagrams of somebody who is not the side.
         garbage: Datagrams of the side that no media looks like.
@@ -43,6 +44,7 @@ class RelayPort:
 
     __slots__ = (
         "_backlog",
+        "_consent",
         "_latch",
         "_loop",
         "_passes",
@@ -50,6 +52,7 @@ class RelayPort:
         "_send",
         "_source",
         "_wakes",
+        "_wanted",
         "garbage",
         "octets",
         "packets",
@@ -61,14 +64,16 @@ class RelayPort:
         "unsent",
     )
 
-    def __init__(self, sock: socket.socket, *, media: bool = True) -> None:
-        """`media`: only what looks like RTP, RTCP or DTLS passes; T.38 over UDPTL does not."""
+    def __init__(self, sock: socket.socket, consent: Consent, *, media: bool = True) -> None:
+        """`consent` is the side's. `media`: only what looks like RTP, RTCP or DTLS passes; T.38 over UDPTL does not."""
         self.sock = sock
         self.peer: RelayPort | None = None
         self.target: Any = None
         self.tap: Tap | None = None
         self.packets = self.octets = self.strays = self.garbage = self.unsent = 0
-        self._latch = Latch()
+        self._consent = consent
+        self._latch = Latch(consent)
+        self._wanted: Address | None = None  # where the side's description wants media
         self._source: Any = None  # the latched source as the kernel writes it, once there is no more doubt of it
         self._passes = _MEDIA if media else _ANYTHING
         self._receive = sock.recvfrom
@@ -82,7 +87,17 @@ class RelayPort:
         self._latch.retarget(address)
         if self._latch.source is None:
             self._source = None
-            self.target = address
+            self._wanted = address
+            self.target = address if address is not None and self._consent.proven(address[0]) else None
+
+    def reach(self) -> Any:
+        """Where a packet for a side goes now that has not shown where it wants them; None: nowhere."""
+        wanted = self._wanted
+        if wanted is None:
+            return None
+        if self._consent.proven(wanted[0]):
+            self.target = wanted
+        return wanted if self._consent.allows(wanted[0]) else None
 
     def couple(self, other: "RelayPort") -> None:
         """From now on, these two. Whoever was coupled with one of them is left alone."""
@@ -126,13 +141,15 @@ class RelayPort:
                     self.strays += 1
                     continue
                 self.target = source
+                self._consent.hear(source[0])
                 self._source = source if latch.settled else None
             peer = self.peer
-            if peer is None or peer.target is None:
+            target = None if peer is None else peer.target or peer.reach()
+            if peer is None or target is None:
                 self.unsent += 1
                 continue
             try:
-                peer._send(data, peer.target)
+                peer._send(data, target)
             except OSError:  # a full send buffer or no way there: media is not repeated
                 self.unsent += 1
                 continue

@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 from engine.media.anchor import Place
+from engine.media.consent import Consent
 from engine.media.counts import Tally
 from engine.media.latch import Address, spelt, usable
 from engine.media.ports import PortPool, RtpSocket
@@ -28,13 +29,13 @@ class RelayStream:
 
     __slots__ = ("_lease", "ports")
 
-    def __init__(self, lease: RtpSocket, media: bool) -> None:
+    def __init__(self, lease: RtpSocket, consent: Consent, media: bool) -> None:
         self._lease = lease
         lease.widen()
-        self.ports = [RelayPort(lease.sock, media=media)]
+        self.ports = [RelayPort(lease.sock, consent, media=media)]
         if media:
             with suppress(OSError):
-                self.ports.append(RelayPort(_bound(lease.host, lease.port + 1)))
+                self.ports.append(RelayPort(_bound(lease.host, lease.port + 1), consent))
 
     @property
     def port(self) -> int:
@@ -109,15 +110,24 @@ class RelaySide:
         streams += [None] * (index + 1 - len(streams))
         stream = streams[index]
         if stream is None:
-            stream = RelayStream(self._pool.acquire(self.place.host), _is_rtp(media))
+            stream = RelayStream(self._pool.acquire(self.place.host), self.place.consent, _is_rtp(media))
             streams[index] = stream
         return stream
 
     def aim(self, description: SessionDescription) -> None:
         """What this side says of itself."""
-        for stream, media in zip(self.streams, description.media, strict=False):
-            if stream is not None:
-                stream.aim(_addresses(description, media, self.place.host))
+        pairs = [
+            (stream, _addresses(description, media, self.place.host))
+            for stream, media in zip(self.streams, description.media, strict=False)
+            if stream is not None
+        ]
+        consent = self.place.consent
+        hosts = {address[0] for _, both in pairs for address in both if address is not None}
+        consent.describe(hosts)
+        for host in hosts & {self.place.host, self.place.address}:
+            consent.hear(host)  # another relay of ours: two anchored legs that were joined
+        for stream, both in pairs:
+            stream.aim(both)
 
     def drop(self, index: int) -> None:
         """A stream that is not wanted any more."""
@@ -153,6 +163,7 @@ class RelaySide:
         for stream in streams:
             if stream is not None:
                 stream.close()
+        self.place.consent.close()
 
 
 def passes(media: Media) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.media.codecs import Codec
+from engine.media.consent import Consent
 from engine.media.latch import Address
 from engine.media.rtp import HEADER_LENGTH, VERSION
 from engine.media.srtp import SrtpError
@@ -26,7 +27,9 @@ class Sender:
 
     Attributes:
         ssrc: Of what we send, 32 bits.
-        target: Where it goes; None sends nothing, and nothing is counted.
+        target: Where it goes for good. None: it is asked each time whether it may go to `wanted`; what may not is not
+            sent, and not counted.
+        wanted: Where the peer wants it; None while that is not known.
         packets, octets: What went out, and its payload (RFC 3550 §6.4.1).
         unsent: What the kernel would not take. RTP is not repeated.
         protect: Makes SRTP of a packet; None where media is plain.
@@ -34,6 +37,7 @@ class Sender:
 
     __slots__ = (
         "_buffer",
+        "_consent",
         "_next",
         "_origin",
         "_sendto",
@@ -45,13 +49,20 @@ class Sender:
         "ssrc",
         "target",
         "unsent",
+        "wanted",
     )
 
     def __init__(
-        self, sendto: Callable[[bytes | bytearray, Address], object], ssrc: int, sequence: int, timestamp: int
+        self,
+        sendto: Callable[[bytes | bytearray, Address], object],
+        consent: Consent,
+        ssrc: int,
+        sequence: int,
+        timestamp: int,
     ) -> None:
         """First `sequence` (16 bits) and `timestamp` (32) are random, as `ssrc` is (RFC 3550 §5.1)."""
         self._sendto = sendto
+        self._consent = consent
         self.ssrc = ssrc
         self._sequence = sequence
         self._origin = timestamp  # of frame 0
@@ -59,10 +70,25 @@ class Sender:
         self._step = 0
         self._buffer = bytearray(HEADER_LENGTH)
         self.target: Address | None = None
+        self.wanted: Address | None = None
         self.protect: Callable[[bytes], bytes] | None = None
         self.packets = 0
         self.octets = 0
         self.unsent = 0
+
+    def aim(self, address: Address | None) -> None:
+        """Where the peer wants it from now on."""
+        self.wanted = address
+        self.target = address if address is not None and self._consent.proven(address[0]) else None
+
+    def reach(self) -> Address | None:
+        """Where a packet goes now; None: nowhere."""
+        if self.target is None:
+            self.aim(self.wanted)
+        wanted = self.wanted
+        if self.target is not None or wanted is None:
+            return self.target
+        return wanted if self._consent.allows(wanted[0]) else None
 
     def speak(self, codec: Codec, frame: int) -> None:
         """From `frame` on sound is of `codec`, whose clock may be another: the time line goes on without a jump."""
@@ -86,7 +112,7 @@ class Sender:
     def send(self, payload_type: int, timestamp: int, payload: bytes, covers: int = 0) -> None:
         """One packet; `payload_type` with MARKER added where it has one. `covers` are the timestamp units after which
         the time line goes on: 0 for a packet of a key, which has the timestamp of its beginning to the end."""
-        target = self.target
+        target = self.target or self.reach()
         if target is None:
             return
         buffer = self._buffer

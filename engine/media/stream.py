@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.media.consent import Consent
 from engine.media.control import Control
 from engine.media.counts import Counts
 from engine.media.echo import Echo
@@ -34,6 +35,9 @@ KEEP_ALIVE: Final = 15.0
 """Seconds after which a stream that plays nothing sends 20 ms of silence: that keeps a NAT open (RFC 6263 §4), and
 peers content that hang up where nothing comes."""
 
+PATIENCE: Final = 50
+"""Frames that what plays waits at most for a peer that may be sent nothing yet, so that it hears the beginning."""
+
 _COMFORT_NOISE: Final = 13
 _NOWHERE: Final = ("0.0.0.0", "::")
 
@@ -52,6 +56,7 @@ class Stream:
         "_agreed",
         "_alive",
         "_comes",
+        "_consent",
         "_control",
         "_digits",
         "_echo",
@@ -62,6 +67,7 @@ class Stream:
         "_keys",
         "_keys_begin",
         "_latch",
+        "_patience",
         "_plane",
         "_pressed",
         "_quiet",
@@ -74,15 +80,17 @@ class Stream:
         "sender",
     )
 
-    def __init__(self, rtp: RtpSocket, agreed: Agreed, plane: Plane) -> None:
+    def __init__(self, rtp: RtpSocket, agreed: Agreed, plane: Plane, consent: Consent) -> None:
         """Begins to read the port; what came earlier is thrown away."""
         bits = plane.random.getrandbits
         self._rtp = rtp
         self._plane = plane
-        self._latch = Latch()
+        self._consent = consent
+        self._latch = Latch(consent)
+        self._patience: int | None = None  # the frame until which what plays waits for the peer's consent
         self.counts = Counts()
-        self.sender = Sender(rtp.sock.sendto, bits(32), bits(16), bits(32))
-        self._control = Control(rtp, plane, self.sender)
+        self.sender = Sender(rtp.sock.sendto, consent, bits(32), bits(16), bits(32))
+        self._control = Control(rtp, plane, self.sender, consent)
         self._digits = DigitReceiver()
         self._hearing: Hearing | None = None
         self._srtp: Srtp | None = None
@@ -115,8 +123,9 @@ class Stream:
         self.sender.protect = self._srtp.protect if self._srtp is not None else None
         self._latch.proof = PROOF if self._srtp is None else 1  # nobody else has the key
         if agreed.remote[0] not in _NOWHERE:  # a hold of RFC 2543 says nothing of where the peer is
-            self._latch.retarget(agreed.remote)
-        self.sender.target = self._latch.source or usable(agreed.remote, self._rtp.host)
+            self._consent.describe((agreed.remote[0], agreed.rtcp[0]))
+            self._latch.retarget(usable(agreed.remote, self._rtp.host))
+        self.sender.aim(self._latch.source or usable(agreed.remote, self._rtp.host))
         self.sender.speak(agreed.codec, self._plane.pacer.frame)
         if self._hearing is not None:
             self._hearing.agree(agreed.codecs)
@@ -242,8 +251,7 @@ class Stream:
             return
         counts.taken += 1
         if source != sender.target:
-            sender.target = source
-            self._control.moved()
+            self._follow(source)
         event = number in agreed.event_types
         self._control.heard(packet, event, now)
         if event:
@@ -259,6 +267,13 @@ class Stream:
             self._echo.take(packet, payload_type, self._plane.pacer.frame)
             counts.returned += 1
 
+    def _follow(self, source: Address) -> None:
+        """The peer's media comes from `source`, which so has shown where it is wanted."""
+        self._consent.hear(source[0])
+        if source != self.sender.wanted:
+            self._control.moved()
+        self.sender.aim(source)
+
     # ---- what goes, and who hears (Paced)
 
     def tick(self, frame: int) -> None:
@@ -273,7 +288,7 @@ class Stream:
             self._plane.pacer.remove(self)
             return
         agreed = self._agreed
-        if not agreed.listening:
+        if not agreed.listening or (self.sender.target is None and self._waits(frame)):
             return  # held: what plays waits until the peer listens again
         payload = b""
         feed = self._feed
@@ -289,6 +304,12 @@ class Stream:
                     payload = taken
         if (self._keys is None or not self._send_key(self._keys, frame)) and payload:
             self._send_sound(payload, frame)
+
+    def _waits(self, frame: int) -> bool:
+        """Whether what plays waits for the peer's consent: once, at the beginning."""
+        if self._patience is None:
+            self._patience = frame + PATIENCE
+        return frame < self._patience and self.sender.reach() is None
 
     def _send_sound(self, payload: bytes, frame: int) -> None:
         sender, agreed = self.sender, self._agreed

@@ -41,7 +41,9 @@ class Leg:
         "ended",
         "endpoint",
         "last_body",
+        "opening",
         "queued",
+        "receives",
     )
 
     dialog: Dialog
@@ -53,6 +55,8 @@ class Leg:
         self.end_status = 0
         self.end_reason = ""
         self.last_body = b""  # the SDP that the peer has from us
+        self.opening = True  # until the ACK of the INVITE that opened the dialog
+        self.receives = False  # the peer has shown that what we send reaches it, by what it can know from that alone
         self._alarms: dict[str, float] | None = None
         self._unacked: ServerTransaction | None = None  # our 2xx, not acknowledged yet
         self._interval = 0.0  # of its retransmission
@@ -69,6 +73,11 @@ class Leg:
 
     def _told(self, by: str, status: int, reason: str, now: float) -> None:
         """The leg is over."""
+
+    @property
+    def peer_host(self) -> str:
+        """The numeric address that the peer's signalling comes from; "" while none has come."""
+        return ""
 
     # ---- alarms: one deadline in the endpoint's heap for all that a leg waits for
 
@@ -171,6 +180,7 @@ class Leg:
 
     def _acknowledge(self, cseq: int, body: bytes, now: float) -> None:
         """ACK a 2xx (§13.2.2.4): a request of its own, sent again for each retransmission of the 2xx."""
+        self.opening = False
         dialog = self.dialog
         try:
             ack = self.compose("ACK", None, SDP_TYPE if body else "", body, cseq)
@@ -225,6 +235,7 @@ class Leg:
         if transaction is None or request.cseq != transaction.cseq:
             return
         self._unacked = None
+        self.receives, self.opening = True, False  # it knows our To tag
         transaction.acknowledged()
         self._disarm("2xx")
         self._disarm("no ack")

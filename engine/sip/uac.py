@@ -99,6 +99,11 @@ class UacSession(Session):
             self.call_id, self.local_tag, "", invitation.from_, invitation.to, invitation.request_uri, [], 0, 0, EARLY
         )
 
+    @property
+    def peer_host(self) -> str:
+        """See `Leg.peer_host`."""
+        return self.hop.host if self.hop is not None else ""
+
     # ---- the INVITE
 
     def start(self, now: float) -> None:
@@ -211,6 +216,7 @@ class UacSession(Session):
                 self._dismiss(response, now)
                 return
             self.hop = request.transaction.hop
+            self.receives = True
         if response.status < 200:
             self._take_provisional(response, now)
         elif response.status < 300:

@@ -42,6 +42,7 @@ class UasSession(Session):
         self.transaction = transaction
         self.invite = invite
         self.source = source
+        self.receives = source.transport.reliable  # a connection has been opened both ways
         self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
         self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
         self._rseq = 0
@@ -97,6 +98,11 @@ class UasSession(Session):
         host = invite.sent_by.rpartition(":")[0] if ":" in invite.sent_by else invite.sent_by
         behind_nat = host != source.host and _is_elsewhere(invite.via.host.strip("[]"), source.host)
         return source if source.transport.reliable or behind_nat else None
+
+    @property
+    def peer_host(self) -> str:
+        """See `Leg.peer_host`."""
+        return self.source.host
 
     @property
     def answered(self) -> bool:
@@ -158,6 +164,7 @@ class UasSession(Session):
             transaction.respond(481, now)
             return
         self._reliable = None
+        self.receives = True
         self._disarm("reliable")
         self._disarm("no prack")
         if request.body and self.user is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.media.codecs import PCMU, Codec
+from engine.media.consent import Consent
 from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
 from engine.media.rtp import RtpPacket
@@ -135,15 +136,39 @@ def agreed(
     )
 
 
-class Line:
-    """One stream on a plane, with its peer."""
+class Dialog:
+    """What the signalling with a peer shows of it, as the test says; and the engine's `Peers`."""
 
-    def __init__(self, what: Agreed | None = None, rtp_timeout: float = 0.0) -> None:
+    def __init__(
+        self, peer_host: str = PEER[0], *, receives: bool = False, opening: bool = True, known: bool = False
+    ) -> None:
+        self.peer_host, self.receives, self.opening, self.is_known = peer_host, receives, opening, known
+
+    def known(self, host: str) -> bool:
+        return self.is_known
+
+    def reserved(self, host: str, source: str) -> bool:
+        return False
+
+    def acknowledge(self) -> None:
+        """The ACK of the INVITE."""
+        self.receives, self.opening = True, False
+
+    def consent(self, clock: Callable[[], float]) -> Consent:
+        return Consent(self, self, clock)
+
+
+class Line:
+    """One stream on a plane, with its peer: a known one at `PEER`, unless the test says otherwise."""
+
+    def __init__(self, what: Agreed | None = None, rtp_timeout: float = 0.0, dialog: Dialog | None = None) -> None:
         self.time = Time()
         self.faults: list[Exception] = []
         self.plane = Plane(self.time, self.time, rtp_timeout, self.faults.append)
         self.port = Port()
-        self.stream = Stream(self.port, what or agreed(), self.plane)  # type: ignore[arg-type]
+        self.dialog = dialog or Dialog(receives=True, opening=False, known=True)
+        consent = self.dialog.consent(self.time)
+        self.stream = Stream(self.port, what or agreed(), self.plane, consent)  # type: ignore[arg-type]
 
     @property
     def sent(self) -> list[RtpPacket]:

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import itertools
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from engine.media.ports import NoPortError, PortPool
 from engine.media.rtcp import Bye, ReceiverReport, SenderReport, compound, parse
 from engine.media.rtp import RtpPacket
 from engine.media.stream import Stream
+from tests.media.fake_plane import Dialog
 
 HOST = "127.0.1.21"
 PEER = "127.0.1.22"
@@ -205,10 +207,11 @@ def loops() -> list[object]:
 def play(pool: PortPool, request: pytest.FixtureRequest) -> Play:
     """Runs a scene with an answered port that echoes, and a phone whose address the offer named."""
 
-    def run(scene: Scene, host: str = HOST, peer: str = PEER) -> None:
+    def run(scene: Scene, host: str = HOST, peer: str = PEER, dialog: Dialog | None = None) -> None:
         async def whole() -> None:
             phone = Phone(peer)
-            port = MediaPort.open(pool, host)
+            consent = None if dialog is None else dialog.consent(time.monotonic)
+            port = MediaPort.open(pool, host, consent=consent)
             try:
                 port.answer(offer(phone.port, address=peer), 1)
                 echo(port)
@@ -262,12 +265,15 @@ def test_garbage_and_strangers_are_counted_and_nothing_is_sent(play: Play) -> No
 
 def test_a_peer_behind_a_nat_is_answered_where_it_is(play: Play) -> None:
     async def scene(port: MediaPort, _: Phone) -> None:
-        outside = Phone("127.0.1.24")
+        outside, elsewhere = Phone("127.0.1.24"), Phone("127.0.1.25")  # where its signalling comes from, and where not
+        elsewhere.send(port, packet(1, b"not"))
         outside.send(port, packet(1, b"nat"))
         assert (await outside.receive()).payload == b"nat"
-        outside.sock.close()
+        assert elsewhere.heard_nothing()
+        for phone in (outside, elsewhere):
+            phone.sock.close()
 
-    play(scene)
+    play(scene, dialog=Dialog("127.0.1.24", receives=True))
 
 
 def test_a_flood_is_taken_in_bounded_turns(play: Play) -> None:
@@ -452,7 +458,7 @@ def test_a_recycled_port_knows_nothing_of_its_last_call(pool: PortPool) -> None:
         old.send(again, packet(3))
         new.send(again, packet(2))
         await new.receive()
-        assert counts(again).strays == 1
+        assert counts(again).strays == 2
         again.close()
         for phone in (old, new):
             phone.sock.close()
