@@ -201,7 +201,7 @@ class Endpoint:
             transaction.fire("ACK", now)
             return
         session = self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
-        if session is not None:
+        if session is not None and request.to_tag:  # without our tag it shows nothing of who sends it (§13.2.2.4)
             session.receive_ack(request, now)
         else:
             self.counters.stray += 1

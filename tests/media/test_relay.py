@@ -397,3 +397,103 @@ def test_whatever_the_sides_describe_is_rewritten_or_refused_and_nothing_is_left
     relay.close()
     assert world.pool.in_use == 0 and not world.relays.relays and len(world.plane.upkeep) == 0
     world.close()
+
+
+def test_a_stranger_before_its_ack_is_sent_a_second_and_a_host_that_it_names_nothing(
+    world: World, a: Side, b: Side
+) -> None:
+    """Early media: what the callee sends is not to flood whom the caller names (RFC 3261 §26.1.5)."""
+    third = Side("127.0.3.77")
+    for body, most in ((a.body(), 52), (third.body(), 0)):
+        dialog = Dialog(a.host)
+        relay = world.relay(caller=dialog)
+        world.agree(relay, a, b, offer=body)
+        for _ in range(100):
+            b.rtp.sendto(RTP, b.target())
+            b.rtcp.sendto(RTCP, (b.target()[0], b.target()[1] + 1))
+            world.run(0.02)
+        sides = (a, third)
+        assert sum(len(side.heard()) for side in sides) == pytest.approx(most, abs=2)
+        assert sum(len(side.heard(rtcp=True)) for side in sides) == pytest.approx(most, abs=2)
+        assert relay.report()["callee"]["unsent"] >= 96
+        dialog.acknowledge()
+        for _ in range(10):
+            b.rtp.sendto(RTP, b.target())
+            world.run(0.02)
+        assert len((a if most else third).heard()) == 10
+        relay.close()
+
+
+def test_early_media_goes_on_to_a_stranger_that_sends_from_the_address_that_it_names(
+    world: World, a: Side, b: Side
+) -> None:
+    for proof in ("rtp", "rtcp"):
+        third = Side("127.0.3.78")
+        relay = world.relay(caller=Dialog(a.host))
+        world.agree(relay, a, b, offer=third.body())
+        host, port = a.target()
+        third.rtp.sendto(RTP, (host, port)) if proof == "rtp" else third.rtcp.sendto(RTCP, (host, port + 1))
+        world.run()
+        for _ in range(150):
+            b.rtp.sendto(RTP, b.target())
+            world.run(0.02)
+        assert len(third.heard()) == 150
+        relay.close()
+
+
+def test_a_side_that_moves_to_a_third_host_in_mid_call_has_a_second_there(world: World, a: Side, b: Side) -> None:
+    third = Side("127.0.3.79")
+    relay = world.relay(callee=(dialog := Dialog(b.host)))
+    world.agree(relay, a, b)
+    dialog.acknowledge()
+    a.rtp.sendto(RTP, a.target())
+    world.run()
+    assert b.heard() == [RTP]
+    world.agree(relay, a, b, answer=third.body())
+    for _ in range(100):
+        a.rtp.sendto(RTP, a.target())
+        world.run(0.02)
+    assert len(third.heard()) == pytest.approx(51, abs=2)
+    third.rtp.sendto(RTP, b.target())
+    world.run()
+    a.rtp.sendto(RTP, a.target())
+    world.run()
+    assert third.heard() == [RTP]
+
+
+def test_whom_a_leg_talks_with_later_vouches_for_itself(world: World, a: Side, b: Side) -> None:
+    """A transfer: on the near side is another party now, with a dialog of its own."""
+    other, third = Side("127.0.3.80"), Side("127.0.3.81")
+    relay = world.relay()
+    world.agree(relay, a, b)
+    relay.near.place.consent.adopt(Dialog(other.host, receives=True, opening=False))
+    for side in (third, other):  # what is described first stands for itself, and the host of the dialog does always
+        world.agree(relay, side, b, offer=side.body())
+        for _ in range(60):
+            b.rtp.sendto(RTP, b.target())
+            world.run(0.02)
+        assert len(side.heard()) == 60
+    world.agree(relay, a, b)  # who has left
+    for _ in range(60):
+        b.rtp.sendto(RTP, b.target())
+        world.run(0.02)
+    assert len(a.heard()) == pytest.approx(50, abs=2)
+
+
+def test_two_relays_of_ours_that_lead_to_each_other_need_no_proof(world: World, a: Side, b: Side) -> None:
+    """Two anchored legs that were joined."""
+    gone = Dialog(a.host, receives=True, opening=False)
+    one, two = world.relay(caller=gone), world.relay(caller=gone)
+    c = Side("127.0.3.82")
+    world.agree(one, a, b)
+    world.agree(two, c, c)
+    met: dict[str, bytes] = {}
+    one.offer(CALLEE, b.body(), lambda body, error: met.update(one=body))
+    two.offer(CALLER, met["one"], lambda body, error: world._told(c, body, error))
+    two.answer(CALLEE, c.body(), lambda body, error: met.update(two=body))
+    one.answer(CALLER, met["two"], lambda body, error: world._told(b, body, error))
+    world.run(2.0)
+    for _ in range(60):
+        b.rtp.sendto(RTP, b.target())
+        world.run(0.02)
+    assert len(c.heard()) == 60
