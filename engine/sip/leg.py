@@ -76,7 +76,8 @@ class Leg:
 
     @property
     def peer_host(self) -> str:
-        """The numeric address that the peer's signalling comes from; "" while none has come."""
+        """The numeric address that the peer's signalling comes from, before an edge of ours (`sip.proxies`) where that
+        passes it on; "" while none has come."""
         return ""
 
     # ---- alarms: one deadline in the endpoint's heap for all that a leg waits for

@@ -8,6 +8,7 @@ from engine.sip.dialog import CONFIRMED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request
+from engine.sip.peers import source_of
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session, allows_update
 from engine.sip.session_timer import too_small
@@ -102,7 +103,7 @@ class UasSession(Session):
     @property
     def peer_host(self) -> str:
         """See `Leg.peer_host`."""
-        return self.source.host
+        return source_of(self.invite, self.source.host, self.endpoint.peers)
 
     @property
     def answered(self) -> bool:

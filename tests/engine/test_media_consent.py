@@ -67,7 +67,7 @@ class Strangers:
         self.air = Air()
         self.work: Any = self.play
         self.agent = start_agent(self.air, self.came, patch, AgentSettings(rtp_first=30_000, rtp_last=34_000))
-        self.agent.peers = Dialog()  # knows nobody
+        self.agent.peers = self.agent.endpoint.peers = Dialog()  # knows nobody
         self.peer = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
         self.own, self.third, self.other = (Ear(host) for host in (CALLER, THIRD, OTHER))
         self.ours = b""
@@ -229,6 +229,23 @@ def test_a_caller_behind_a_nat_is_heard_and_answered_where_its_signalling_is(str
     strangers.other.say(strangers.ours)
     strangers.own.say(strangers.ours)
     assert strangers.heard(1) == (about(50), 0, 0)
+
+
+def test_behind_an_edge_of_ours_it_is_the_callers_host_that_counts(
+    strangers: Strangers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sip.proxies`: what the edge has noted in the Via below its own (RFC 3261 §18.2.1)."""
+    monkeypatch.setattr(strangers.agent.endpoint.peers, "edge", lambda host: host == CALLER)
+    via = f"Via: SIP/2.0/UDP {CALLER}:5060;branch=z9hG4bKedge, SIP/2.0/UDP 10.9.8.7;received={OTHER};branch=z9hG4bKx"
+    strangers.peer.request("INVITE", body=strangers.other.body(host="10.9.8.7"), uri=f"sip:b@{ENGINE}", via=via)
+    strangers.air.run(0.05)
+    strangers.ours = strangers.peer.final("INVITE").body
+    strangers.peer.ack()
+    strangers.own.say(strangers.ours)
+    strangers.third.say(strangers.ours)
+    assert strangers.heard(0.1) == (0, 0, 0)
+    strangers.other.say(strangers.ours)
+    assert strangers.heard(1) == (0, 0, about(50))
 
 
 def test_a_strangers_rtp_takes_no_prompt_away_and_is_not_heard(strangers: Strangers) -> None:

@@ -13,6 +13,7 @@ from engine.media.plane import Plane
 from engine.media.rtp import RtpPacket
 from engine.media.srtp import Keys
 from engine.media.stream import Stream
+from engine.sip.peers import Everybody
 
 PEER = ("192.0.2.1", 4000)
 STRANGER = ("203.0.113.9", 666)
@@ -136,7 +137,7 @@ def agreed(
     )
 
 
-class Dialog:
+class Dialog(Everybody):
     """What the signalling with a peer shows of it, as the test says; and the engine's `Peers`."""
 
     def __init__(
@@ -146,9 +147,6 @@ class Dialog:
 
     def known(self, host: str) -> bool:
         return self.is_known
-
-    def reserved(self, host: str, source: str) -> bool:
-        return False
 
     def acknowledge(self) -> None:
         """The ACK of the INVITE."""

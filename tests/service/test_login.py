@@ -80,6 +80,31 @@ def test_a_guest_is_asked_once_a_call_and_then_refused(run: Run) -> None:
     run(test)
 
 
+def test_who_has_logged_in_has_shown_that_it_receives_before_its_ack(run: Run) -> None:
+    """Its digest answers a nonce of ours: media goes where its offer says (`engine.media.consent`)."""
+
+    async def test(bench: Any) -> None:
+        one, phone = await bench.phone(ONE), await bench.phone(GUEST)
+        engine = await bench.engine(sip=USERS, **bench.providers(one))
+        agent, shown = engine.node.agent, []
+        take = agent.on_call
+
+        def on_call(call: Any) -> Any:
+            work = take(call)
+            shown.append(call.session.receives)
+            return work
+
+        agent.on_call = on_call
+        leg, outcome = await phone.call(engine.address, FOREIGN, username="desk", password="s3cret")
+        assert outcome.kind == "answered"
+        leg.hangup()
+        await leg.wait_ended()
+        await phone.call(engine.address, FOREIGN, username="desk", password="wrong")
+        assert shown == [False, True, False, False]
+
+    run(test)
+
+
 def test_a_flood_of_guests_that_could_log_in_is_counted_and_bounded(run: Run) -> None:
     async def test(bench: Any) -> None:
         engine = await bench.engine(sip=USERS)
