@@ -62,6 +62,12 @@ class Configuration:
         )
 
     @property
+    def deny_file(self) -> Path | None:
+        """The file of addresses that are banned; None where there is none."""
+        name = self.settings.sip.deny_file
+        return self.path.absolute().parent / name if name else None
+
+    @property
     def transports(self) -> list[str]:
         """The transports that the engine listens on."""
         return list(dict.fromkeys(ListenUrl.parse(url).transport for url in self.settings.sip.listen))
@@ -125,6 +131,9 @@ def load(
 
     faults = _Faults(document, data, overrides, secrets)
     settings = _settings(data, faults)
+    if settings and settings.sip.deny_file and not (path.absolute().parent / settings.sip.deny_file).is_file():
+        problem = f"{settings.sip.deny_file!r} is no file; make it, empty to begin with, or correct its name"
+        faults.add(("sip", "deny_file"), problem)
     names = _python_flow_names(settings, path.parent, python_flows, faults) if settings else ()
     resources = read_resources(
         {key: data.get(key, []) for key in LISTS},

@@ -20,6 +20,7 @@ from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify
 from routing.directory import Directory
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
+from routing.peers import KnownPeers
 from routing.settings import RoutingSettings
 from service.callers import caller_of
 from service.logins import NO_LOGIN, Logins, Users
@@ -39,6 +40,7 @@ class Intake:
         log: Log,
         users: Users,
         algorithms: Sequence[str] = ("MD5",),
+        peers: KnownPeers | None = None,
     ) -> None:
         self.directory = directory
         self.routing = routing
@@ -47,7 +49,8 @@ class Intake:
         self.log_calls = False  # a line per call, where somebody reads it
         self.current: Callable[[], bool] = lambda: True  # whether the directory is that of the store
         self.strangers = StrangerLog(self._now)
-        self.logins = Logins(self._now, log, self.strangers, users, algorithms)
+        peers = peers or KnownPeers(directory, routing, self._now)
+        self.logins = Logins(self._now, log, self.strangers, users, algorithms, peers)
 
     def _now(self) -> float:
         return self.env.clock()
@@ -119,7 +122,7 @@ class Intake:
             call.reject(status, headers=[("Retry-After", str(UNAVAILABLE_RETRY_AFTER))])
         elif not_let_in and self.logins.asks(call.invite, call.remote.host, judged):
             status = 401
-            call.reject(status, headers=self.logins.challenges(judged))
+            call.reject(status, headers=self.logins.challenges(call.invite, call.remote.host, judged))
         else:
             headers = [("Warning", f'399 trunkline "{verdict.warning}"')] if verdict.warning else []
             call.reject(status, verdict.reason, headers)

@@ -1,4 +1,7 @@
-"""Clients that log in: what they are asked for, and what their credentials are worth (RFC 3261 §22)."""
+"""Clients that log in: what they are asked for, and what their credentials are worth (RFC 3261 §22).
+
+Wrong ones are held against the address that they come from: who guesses is banned (`routing.bans`).
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,7 +9,9 @@ from functools import partial
 
 from engine.sip.digest_server import DigestServer, Verdict
 from engine.sip.message import Request
+from engine.sip.peers import counted_source, source_of
 from flows.contracts import Log
+from routing.peers import KnownPeers
 from service.stranger_log import StrangerLog
 
 Users = dict[tuple[str, str], str]  # (realm, username) -> password
@@ -22,9 +27,16 @@ class Logins:
     """The clients that may log in. `clock`: monotonic seconds."""
 
     def __init__(
-        self, clock: Callable[[], float], log: Log, strangers: StrangerLog, users: Users, algorithms: Sequence[str]
+        self,
+        clock: Callable[[], float],
+        log: Log,
+        strangers: StrangerLog,
+        users: Users,
+        algorithms: Sequence[str],
+        peers: KnownPeers,
     ) -> None:
         self._clock = clock
+        self._peers = peers
         self._log = log
         self._strangers = strangers
         self._users: Users = {}
@@ -46,11 +58,13 @@ class Logins:
         }
 
     def judge(self, request: Request, host: str, call_id: str) -> Verdict:
-        """What a guest's credentials are worth; those for another server's realm count as none."""
+        """What a guest's credentials are worth; those for another server's realm count as none. Good ones make their
+        source a known peer, wrong ones count against it."""
         shown = request.lines("Authorization") if self._digests and "Authorization" in request.first else ()
         found = NO_LOGIN
         if not shown:
             return found
+        source = source_of(request, host, self._peers)
         for realm, digest in self._digests.items():
             verdict = digest.verify(
                 shown,
@@ -59,9 +73,14 @@ class Logins:
                 body=request.body,
                 password_of=partial(self._password, realm),
                 now=self._clock(),
+                source=counted_source(source),
             )
             if verdict.accepted:
+                self._peers.phone_at(source)
                 return verdict
+            if verdict.guess:
+                # A request that is sent again is no further attempt.
+                self._peers.accuse(source, "credentials", hash(verdict.guess) or 1)
             if verdict.reason not in ("missing", "realm"):
                 found = verdict
         # A nonce that has only grown old is no attempt at anything.
@@ -73,7 +92,7 @@ class Logins:
                 call_id=call_id,
                 user=found.username,
                 reason=found.reason,
-                source=host,
+                source=source,
             )
         return found
 
@@ -93,10 +112,11 @@ class Logins:
         self._asked[asked] = None
         return True
 
-    def challenges(self, judged: Verdict) -> list[tuple[str, str]]:
-        """The headers of a 401."""
+    def challenges(self, request: Request, host: str, judged: Verdict) -> list[tuple[str, str]]:
+        """The headers of a 401 to this request."""
+        source = counted_source(source_of(request, host, self._peers))
         return [
             ("WWW-Authenticate", value)
             for digest in self._digests.values()
-            for value in digest.challenges(self._clock(), judged.stale)
+            for value in digest.challenges(self._clock(), judged.stale, source)
         ]

@@ -150,7 +150,7 @@ class MessageIntake:
         not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
         status, headers = verdict.status, _warning(verdict)
         if not_let_in and intake.logins.asks(message.request, message.remote.host, judged):
-            status, headers = 401, intake.logins.challenges(judged)
+            status, headers = 401, intake.logins.challenges(message.request, message.remote.host, judged)
         message.answer(status, verdict.reason if status == verdict.status else "", headers)
         final = not_let_in and status != 401
         if intake.log_calls or final:

@@ -35,6 +35,7 @@ from routing.health import HealthBoard
 from routing.hunt import Router
 from routing.peers import KnownPeers
 from routing.settings import RoutingSettings
+from service.bans import Bans
 from service.file_modes import loose, of_recordings, tell
 from service.intake import Intake
 from service.logins import Users
@@ -54,6 +55,7 @@ RELOADED_SIP = {
     "trusted_networks",
     "proxies",
     "destination_networks",
+    "deny_file",
     "allow_guests",
     "users",
     "digest_algorithms",
@@ -105,13 +107,14 @@ class Node:
         self.env.sounds = self.sounds
         self.env.destinations = Destinations(self.env, self.agent)
         self.env.recordings = recordings(settings.media, beside, self.env)
-        self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration))
+        self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration), self.peers)
         self.referrers = Referrers(self.intake, settings.sip.transfers)
         self.env.transfers = self.referrers
         self.agent.on_replaces = self.referrers.replaces
         self.intake.log_calls = settings.log.level in ("debug", "info")
         self.env.post = Post(self.env, self.agent.messages.send, RememberedMessages())
         self.agent.messages.on_message = MessageIntake(self.intake, self.env.post)
+        self.bans = Bans(self.peers, self.agent, self.log, configuration.deny_file)
         self.rtpengines: Rtpengines | None = None
         self._trunk_addresses: TrunkAddresses | None = None
         self._started_with = settings
@@ -126,6 +129,7 @@ class Node:
     async def start(self) -> None:
         """Open the store, then the listeners, then the API. Raises StoreError, ListenError and ApiListenError, each a
         sentence for the user."""
+        await self.bans.start()
         if self.stored:
             await self._open_store()
         await self.agent.start(self.configuration.settings.sip.listen)
@@ -188,6 +192,7 @@ class Node:
             await self.management.close_api()
         if self._trunk_addresses is not None:
             await self._trunk_addresses.close()
+        await self.bans.close()
         await self.env.close()
         await self.sounds.close()
         if self.agent.listeners:
@@ -220,6 +225,8 @@ class Node:
         self.env.routing = routing
         self.intake.routing = routing
         self.intake.logins.set_users(*_logins(configuration))
+        self.bans.deny_file = configuration.deny_file
+        await self.bans.look()
         self.referrers.policy = configuration.settings.sip.transfers
         self.env.webhook.allow_private = configuration.settings.webhook.allow_private
         self._provider_changed(None)

@@ -72,7 +72,7 @@ class Referrers:
                 record.provider_id = source.provider.id
             return take_over(call, replaced, intake.env, record)
         if source.kind == "guest" and self.policy != "refuse" and intake.logins.asks(invite, host, judged):
-            call.reject(401, headers=intake.logins.challenges(judged))
+            call.reject(401, headers=intake.logins.challenges(invite, host, judged))
         else:
             call.reject(603 if self.policy == "refuse" else 403)
         return None

@@ -22,21 +22,25 @@ class Verdict(NamedTuple):
         username: Whose they are, or claim to be; "" where there are none. A peer's text: escape it in logs.
         reason: "" when accepted; else `missing`, `malformed`, `realm`, `algorithm`, `uri`, `user`, `password`, `stale`
             or `replayed`.
-        stale: The new challenge is to say `stale=true`: the password was right, the nonce is not good any more.
+        stale: The new challenge is to say `stale=true`: the nonce is not good, and the password was not looked at.
+        guess: For `user` and `password`: what tells this answer from every other to the nonce. It came from where the
+            nonce was issued to, and can be held against that address.
     """
 
     accepted: bool
     username: str
     reason: str
     stale: bool = False
+    guess: str = ""
 
 
 class DigestServer:
     """Challenges requests and verifies their answers (RFC 7616 §3.3 to §3.5).
 
-    A nonce carries the time of its making and an HMAC, so nothing is remembered about one until somebody who knows a
-    password has used it. What is remembered then are the counts (nc) that have been seen, for `max_nonces` nonces;
-    where one has to be forgotten, every nonce that is not younger is refused as stale, so forgetting allows no replay.
+    A nonce carries the time of its making and an HMAC over it and over whom it was issued to, so nothing is remembered
+    about one until somebody who knows a password has used it; from anywhere else it is not taken (RFC 7616 §5.4). What
+    is remembered then are the counts (nc) that have been seen, for `max_nonces` nonces; where one has to be forgotten,
+    every nonce that is not younger is refused as stale, so forgetting allows no replay.
     """
 
     __slots__ = (
@@ -78,10 +82,11 @@ class DigestServer:
         self._seen: dict[str, tuple[int, int]] = {}  # nonce -> (highest nc, bit n set: highest - n has been seen)
         self._forgotten = -1  # milliseconds: no nonce made at or before this time is taken any more
 
-    def challenges(self, now: float, stale: bool = False) -> list[str]:
+    def challenges(self, now: float, stale: bool = False, source: str = "") -> list[str]:
         """Values for WWW-Authenticate or Proxy-Authenticate fields, one for each algorithm, the preferred one first
-        (RFC 8760 §2.3). All share one new nonce. `now` in seconds on any clock that does not go back."""
-        nonce = self._make_nonce(int(now * 1000))
+        (RFC 8760 §2.3). All share one new nonce, which is good from `source` alone. `now` in seconds on any clock that
+        does not go back."""
+        nonce = self._make_nonce(int(now * 1000), source)
         offered = f', qop="{",".join(self._qop)}"' if self._qop else ""
         end = ", stale=true" if stale else ""
         return [
@@ -98,12 +103,13 @@ class DigestServer:
         body: bytes,
         password_of: Callable[[str], str | None],
         now: float,
+        source: str = "",
     ) -> Verdict:
         """Judges the values of a request's Authorization or Proxy-Authorization fields. Never raises.
 
         `password_of` gives a user's password, None for an unknown user. `uri` is the Request-URI: credentials made for
-        another one are refused (RFC 7616 §3.4.6); "" leaves that out. Credentials of other schemes or realms count as
-        none (RFC 3261 §22.3, RFC 4475 §3.3.7).
+        another one are refused (RFC 7616 §3.4.6); "" leaves that out. `source` is as for `challenges`. Credentials of
+        other schemes or realms count as none (RFC 3261 §22.3, RFC 4475 §3.3.7).
         """
         try:
             schemes = [parts for value in values for parts in parse_schemes(value)]
@@ -114,7 +120,7 @@ class DigestServer:
             return Verdict(False, "", "missing")
         for params in digests:
             if inner(params.get("realm", "")) == self._realm:
-                return self._judge(params, method, uri, body, password_of, now)
+                return self._judge(params, method, uri, body, password_of, now, source)
         return Verdict(False, _username(digests[0]), "realm")
 
     def _judge(
@@ -125,6 +131,7 @@ class DigestServer:
         body: bytes,
         password_of: Callable[[str], str | None],
         now: float,
+        source: str,
     ) -> Verdict:
         username = _username(params)
         nonce, claimed = inner(params.get("nonce", "")), inner(params.get("response", ""))
@@ -139,6 +146,12 @@ class DigestServer:
             return Verdict(False, username, "algorithm")
         if uri and not _same_target(written_uri, uri):
             return Verdict(False, username, "uri")
+        # Before the password: who may answer a nonce of long ago, or of his own making, and learns whether that would
+        # have been right, can guess without end, and nothing says whom to hold it against. So all of them are stale.
+        count, clock = int(nc, 16) if qop else 0, int(now * 1000)
+        problem = self._nonce_fault(nonce, count, clock, source)
+        if problem:
+            return Verdict(False, username, problem, stale=True)
         password = password_of(username)
         # An unknown user costs the same time as a wrong password.
         computed = response(
@@ -155,32 +168,34 @@ class DigestServer:
             body=body,
         )
         right = hmac.compare_digest(computed.encode(), claimed.lower().encode("utf-8", "surrogateescape"))
-        if password is None:
-            return Verdict(False, username, "user")
-        if not right:
-            return Verdict(False, username, "password")
-        # Only now: stale=true tells a client that its password was right (RFC 7616 §3.3).
-        return self._judge_nonce(username, nonce, int(nc, 16) if qop else 0, int(now * 1000))
+        if password is None or not right:
+            return Verdict(False, username, "user" if password is None else "password", guess=f"{nonce} {claimed}")
+        self._use(nonce, count, clock)
+        return Verdict(True, username, "")
 
-    def _judge_nonce(self, username: str, nonce: str, count: int, now: int) -> Verdict:
+    def _nonce_fault(self, nonce: str, count: int, now: int, source: str) -> str:
+        """`stale`, `replayed`, or "" where an answer to the nonce can be good."""
         match = _NONCE.fullmatch(nonce)
-        if match is None or not hmac.compare_digest(nonce, self._nonce(match[1], match[2])):
-            return Verdict(False, username, "stale", stale=True)
+        if match is None or not hmac.compare_digest(nonce, self._nonce(match[1], match[2], source)):
+            return "stale"
         made = int(match[1], 16)
         if made <= self._forgotten or not 0 <= now - made <= self._lifetime * 1000:
-            return Verdict(False, username, "stale", stale=True)
+            return "stale"
+        highest, seen = self._seen.get(nonce, (-1, 0))
+        # Without qop there is no count, and a nonce is good for one request.
+        if count <= highest and (count == 0 or highest - count > 63 or seen >> (highest - count) & 1):
+            return "replayed"
+        return ""
+
+    def _use(self, nonce: str, count: int, now: int) -> None:
+        """Note that a count has been used. Requests may overtake each other on UDP: the last 64 are told apart."""
         highest, seen = self._seen.get(nonce, (-1, 0))
         if count > highest:
-            # Requests may overtake each other on UDP: the last 64 counts are told apart.
             seen = (seen << min(count - highest, 64) | 1) & 0xFFFF_FFFF_FFFF_FFFF
             highest = count
-        elif count == 0 or highest - count > 63 or seen >> (highest - count) & 1:
-            # Without qop there is no count, and a nonce is good for one request.
-            return Verdict(False, username, "replayed", stale=True)
         else:
             seen |= 1 << (highest - count)
         self._remember(nonce, highest, seen, now)
-        return Verdict(True, username, "")
 
     def _remember(self, nonce: str, highest: int, seen: int, now: int) -> None:
         if nonce not in self._seen and len(self._seen) >= self._max_nonces:
@@ -193,13 +208,13 @@ class DigestServer:
                     del self._seen[known]
         self._seen[nonce] = (highest, seen)
 
-    def _make_nonce(self, now: int) -> str:
+    def _make_nonce(self, now: int, source: str) -> str:
         self._issued += 1
-        return self._nonce(f"{max(now, 0):x}", f"{self._issued:x}")
+        return self._nonce(f"{max(now, 0):x}", f"{self._issued:x}", source)
 
-    def _nonce(self, made: str, number: str) -> str:
+    def _nonce(self, made: str, number: str, source: str) -> str:
         text = f"{made}.{number}."
-        return text + hmac.digest(self._secret, f"{self._realm}\0{text}".encode(), "sha256").hex()[:32]
+        return text + hmac.digest(self._secret, f"{self._realm}\0{text}\0{source}".encode(), "sha256").hex()[:32]
 
 
 def _username(params: dict[str, str]) -> str:

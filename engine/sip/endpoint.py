@@ -319,7 +319,7 @@ class Endpoint:
     def _refuse_malformed(self, error: BadMessage, hop: Hop) -> None:
         self.counters.malformed += 1
         request = error.partial
-        if request is None or request.method == "ACK" or self._unwanted(request, hop):
+        if request is None or self._unwanted(request, hop) or request.method == "ACK":
             return
         try:
             request.sent_by = request.via.sent_by

@@ -240,8 +240,9 @@ def verify(
     uri: str = "sip:1@example.org",
     method: str = "INVITE",
     body: bytes = b"",
+    source: str = "",
 ) -> Verdict:
-    return server.verify(values, method=method, uri=uri, body=body, password_of=passwords, now=now)
+    return server.verify(values, method=method, uri=uri, body=body, password_of=passwords, now=now, source=source)
 
 
 def client(challenges: list[str], username: str = "alice", password: str = "wonder") -> ClientSession:
@@ -284,8 +285,13 @@ class TestServer:
     def test_a_wrong_password_and_an_unknown_user_are_refused_without_stale(self) -> None:
         issuer = server()
         challenges = issuer.challenges(99.0)
-        assert verify(issuer, credentials(client(challenges, password="x"))) == Verdict(False, "alice", "password")
-        assert verify(issuer, credentials(client(challenges, "bob", ""))) == Verdict(False, "bob", "user")
+        wrong = verify(issuer, credentials(client(challenges, password="x")))
+        unknown = verify(issuer, credentials(client(challenges, "bob", "")))
+        assert wrong[:4] == (False, "alice", "password", False)
+        assert unknown[:4] == (False, "bob", "user", False)
+        assert wrong.guess != unknown.guess
+        assert wrong.guess
+        assert unknown.guess
 
     def test_another_method_is_refused(self) -> None:
         issuer = server()
@@ -324,10 +330,42 @@ class TestServer:
         assert verify(issuer, credentials(session), now=130.002) == Verdict(False, "alice", "stale", stale=True)
         assert verify(issuer, credentials(session), now=99.0).reason == "stale"
 
-    def test_only_who_knows_the_password_hears_of_stale_7616_3_3(self) -> None:
+    def test_a_nonce_that_is_not_good_tells_nothing_of_the_password(self) -> None:
+        """RFC 7616 §3.3 would have `stale` say that it was right; then whoever answers old nonces could guess on."""
         issuer = server(nonce_lifetime=30.0)
-        session = client(issuer.challenges(0.0), password="x")
-        assert verify(issuer, credentials(session)) == Verdict(False, "alice", "password")
+        for challenges in (
+            issuer.challenges(0.0),
+            server().challenges(99.0, source="192.0.2.2"),
+            server().challenges(200.0),
+        ):
+            for username, password in (("alice", "wonder"), ("alice", "x"), ("bob", "")):
+                made = credentials(client(challenges, username, password))
+                assert verify(issuer, made) == Verdict(False, username, "stale", stale=True)
+
+    def test_a_replay_tells_nothing_and_is_no_guess(self) -> None:
+        issuer = server()
+        challenges = issuer.challenges(99.0)
+        assert verify(issuer, credentials(client(challenges))).accepted
+        for password in ("wonder", "x"):
+            made = credentials(client(challenges, password=password))
+            assert verify(issuer, made) == Verdict(False, "alice", "replayed", stale=True)
+
+    def test_a_nonce_is_good_from_where_it_was_issued_to_7616_5_4(self) -> None:
+        issuer = server()
+        for here, there in (("192.0.2.1", "192.0.2.2"), ("192.0.2.1", ""), ("2001:db8:0:1::/64", "2001:db8:0:2::/64")):
+            for one, other in ((here, there), (there, here)):
+                session = client(issuer.challenges(99.0, source=one))
+                assert verify(issuer, credentials(session), source=other).reason == "stale"
+                assert verify(issuer, credentials(session), source=one).accepted
+
+    def test_each_wrong_answer_is_a_guess_of_its_own_and_sent_again_the_same(self) -> None:
+        issuer = server()
+        session = client(issuer.challenges(99.0), password="x")
+        first, second = credentials(session), credentials(session)
+        guesses = [verify(issuer, made).guess for made in (first, first, second)]
+        assert guesses[0] == guesses[1] != guesses[2]
+        other = verify(issuer, credentials(client(issuer.challenges(99.0), password="x")))
+        assert other.guess not in guesses
 
     @pytest.mark.parametrize("nonce", ["abc", "1.1." + "0" * 32, "f" * 17 + ".1." + "0" * 32])
     def test_a_nonce_of_somebody_else_is_stale(self, nonce: str) -> None:
@@ -527,4 +565,4 @@ def test_the_response_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPat
     made = credentials(client(issuer.challenges(99.0), "bob"))
     monkeypatch.setattr(digest_server.hmac, "compare_digest", spy)
     assert verify(issuer, made).reason == "user"
-    assert compared == [64]
+    assert compared == [40, 64]  # the nonce, the response

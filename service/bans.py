@@ -1,0 +1,147 @@
+"""Bans at work: the line of the log that names who is banned, connections closed, and the file of those denied."""
+
+import asyncio
+import stat
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+from engine.user_agent import UserAgent
+from flows.contracts import Log
+from routing.addresses import AddressTable
+from routing.bans import BANNED_FOR, Ban
+from routing.peers import KnownPeers
+from service.stranger_log import StrangerLog
+
+LOOK_EVERY: Final = 5.0  # s
+MOST_FAULTS: Final = 20  # lines of a file that are logged, each time that it is read
+
+Stamp = tuple[int, int, int]
+
+
+class Bans:
+    """What follows from a ban, and one task that reads `deny_file` whenever it has changed.
+
+    Attributes:
+        deny_file: Replaced when the configuration is reloaded.
+    """
+
+    def __init__(self, peers: KnownPeers, agent: UserAgent, log: Log, deny_file: Path | None) -> None:
+        self.deny_file = deny_file
+        self._peers = peers
+        self._agent = agent
+        self._log = log
+        self._lines = StrangerLog(time.monotonic)
+        self._read: tuple[Path, Stamp] | None = None  # what the file was when it was read
+        self._unreadable: Path | None = None  # said once
+        self._task: asyncio.Task[None] | None = None
+        self._dropping: asyncio.Handle | None = None
+        peers.bans.observers.append(self._banned)
+
+    async def start(self) -> None:
+        """Read the file, and look after it from now on."""
+        await self.look()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="deny file")
+
+    async def close(self) -> None:
+        """End the task."""
+        if self._dropping is not None:
+            self._dropping.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    # ---- a ban
+
+    def _banned(self, ban: Ban) -> None:
+        # docs/fail2ban/ has the filter that reads this line.
+        self._lines.tell(
+            self._log.warning,
+            "",
+            "source banned",
+            address=shown(ban.address),
+            score=ban.score,
+            seconds=round(BANNED_FOR),
+            reason=ban.reason,
+        )
+        self._drop_soon()
+
+    def _drop_soon(self) -> None:
+        """Connections are closed in a turn of their own: what is answered at this moment shall get out."""
+        if self._dropping is None:
+            self._dropping = asyncio.get_running_loop().call_soon(self._drop)
+
+    def _drop(self) -> None:
+        self._dropping = None
+        self._agent.drop_banned()
+
+    # ---- the file
+
+    async def look(self) -> None:
+        """Read the file if it is another one than last time. One that cannot be read leaves what was."""
+        path = self.deny_file
+        if path is None:
+            self._read = self._peers.denied = None
+            return
+        try:
+            stamp = await asyncio.to_thread(_stamp, path)
+            if self._read == (path, stamp):
+                return
+            denied, faults, count = await asyncio.to_thread(_read, path)
+        except OSError as error:
+            if self._unreadable != path:
+                self._unreadable = path
+                self._log.warning("deny file not read", file=str(path), error=error.strerror or str(error))
+            return
+        self._unreadable = None
+        self._read = (path, stamp)
+        self._peers.denied = denied
+        for number, problem in faults[:MOST_FAULTS]:
+            self._log.warning("line of the deny file skipped", file=str(path), line=number, problem=problem)
+        self._log.info("deny file read", file=str(path), entries=count, skipped=len(faults))
+        self._drop_soon()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await self.look()
+
+
+def shown(address: str) -> str:
+    """A ban's address as people write it: 192.0.2.1, 2001:db8:0:7::/64."""
+    with suppress(ValueError):
+        return str(ip_network(address)) if "/" in address else address
+    return address
+
+
+def read_networks(lines: Iterable[str]) -> tuple[AddressTable[bool], list[tuple[int, str]], int]:
+    """The addresses and networks, one a line, `#` before a comment; the number of each line that is none, and what is
+    wrong with it; and how many were read."""
+    table: AddressTable[bool] = AddressTable()
+    faults: list[tuple[int, str]] = []
+    count = 0
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            table.add(text, True)
+            count += 1
+        except ValueError as error:
+            faults.append((number, str(error)[:200]))
+    return table, faults, count
+
+
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(0, "is no file")  # a pipe would be waited for
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read(path: Path) -> tuple[AddressTable[bool], list[tuple[int, str]], int]:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        return read_networks(lines)
