@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.media.anchor import Anchor, Anchors, Place
@@ -33,6 +33,7 @@ from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.hop import Hop, Transport
 from engine.sip.message import Response
 from engine.sip.peers import EVERYBODY, Peers
+from engine.sip.retry_after import retry_after
 from engine.sip.standalone import Letter, Standalone
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
@@ -85,6 +86,15 @@ class AgentSettings:
     codecs: tuple[str, ...] = ()  # of our own media, in the order of our offers; PCMU and PCMA where empty
     nameservers: tuple[tuple[str, int], ...] = ()  # the machine's own where empty
     trace_messages: int = 10_000
+
+
+class Pong(NamedTuple):
+    """What came of OPTIONS. `status` is 0, and `reason` the cause, where there was no answer; `retry_after` in seconds,
+    0 where it was not given."""
+
+    status: int
+    reason: str
+    retry_after: int
 
 
 class UserAgent:
@@ -186,22 +196,28 @@ class UserAgent:
         """Whether this is where we listen ourselves, or say that we do."""
         return self.listeners.ours(host, port)
 
-    async def ping(self, uri: str, destination: str, domain: str, patience: float) -> tuple[int, str]:
-        """Send OPTIONS to `destination` (a SIP URI): status and reason phrase of the answer; 0 and the cause where
-        there was none within `patience` seconds."""
-        answered: asyncio.Future[tuple[int, str]] = self.loop.create_future()
+    async def ping(self, uri: str, destination: str, domain: str, patience: float) -> Pong:
+        """Send OPTIONS to `destination` (a SIP URI), and on to its next target where one says nothing within `patience`
+        seconds, or that it is out of service, as an INVITE would go."""
+        answered: asyncio.Future[Pong] = self.loop.create_future()
 
         def tell(response: Response | None, cause: str) -> None:
-            if not answered.done():
-                answered.set_result((0, cause) if response is None else (response.status, response.reason))
+            if answered.done():
+                return
+            if response is None:
+                answered.set_result(Pong(0, cause, 0))
+            else:
+                answered.set_result(Pong(response.status, response.reason, retry_after(response)))
 
         letter = Letter("OPTIONS", uri, destination, f"<sip:{domain}>", f"<{uri}>", "Accept: application/sdp\r\n")
         ping = Standalone(self.endpoint, letter, tell)
         try:
-            async with asyncio.timeout(patience):
-                return await answered
-        except TimeoutError:
-            return 0, "no response"
+            while True:
+                await asyncio.wait((answered,), timeout=patience)
+                if answered.done():
+                    return answered.result()
+                if not ping.next_hop(self.now()):
+                    return Pong(0, "no response", 0)
         finally:
             ping.give_up(self.now())
 

@@ -154,6 +154,10 @@ class Attempt:
         """Whether the attempt still counts against the provider's `max_channels`."""
         return self._held
 
+    def responded(self) -> bool:
+        """The provider has responded. True where it was skipped and is healthy again."""
+        return self._state.responded()
+
     def release(self) -> None:
         """Give the channel back; a second time does nothing."""
         if self._held:

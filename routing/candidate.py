@@ -24,23 +24,22 @@ class Candidate(NamedTuple):
 
 
 def skip_cause(trunk: Trunk | None, state: TrunkState, now: float, transports: Container[str]) -> str:
-    """Why a provider would be skipped at this moment; "" where it would be tried. `transports` are those that we listen
-    on, besides "", which stands for whatever the provider's name says."""
+    """Why a provider would be skipped at this moment; "" where it would be tried. "unhealthy" is said of one that could
+    be tried all the same. `transports` are those that we listen on, besides "", which stands for whatever the
+    provider's name says."""
     if trunk is None:
         return "unknown_provider"
     if not trunk.enabled:
         return "disabled"
     if trunk.transport not in transports:
         return "no_listener"
-    if not state.healthy:
-        return "unhealthy"
     if now < state.cooldown_until:
         return "cooldown"
     if trunk.max_channels and state.channels >= trunk.max_channels:
         return "max_channels"
     if trunk.max_cps and state.rate_reached(trunk.max_cps, now):
         return "max_cps"
-    return ""
+    return "unhealthy" if state.skipped else ""
 
 
 def dial_string(trunk: Trunk, target: str) -> str:

@@ -143,22 +143,45 @@ class _Positions:
         self._now = now
         self._seen: set[int] = set()
         self._taken = 0
+        self._asked = 0
+        self._silent: list[int] = []
+        self._ill: list[int] = []
 
     def place(self, key: int, trunk: Trunk | None, route_enabled: bool) -> tuple[int, str]:
-        """The place (0: skipped) and the reason."""
+        """The place (0: skipped, or not known before `in_order`) and the reason."""
+        self._asked += 1
         if not route_enabled:
             return 0, "skipped: the route is disabled"
         if key in self._seen:
             return 0, "skipped: the provider stands earlier in this list, and is tried once a call"
         self._seen.add(key)
         # A state that is not there yet is not made: explaining leaves no trace.
-        cause = skip_cause(trunk, self._board.peek(key) or TrunkState(), self._now, self._board.transports)
+        state = self._board.peek(key) or TrunkState()
+        cause = skip_cause(trunk, state, self._now, self._board.transports)
+        if cause == "unhealthy":
+            self._ill.append(self._asked - 1)
+            return 0, f"tried when nobody else is left: {SKIP_SENTENCES[cause]}"
         if cause:
             return 0, f"skipped: {SKIP_SENTENCES[cause]}"
+        if state.last:
+            self._silent.append(self._asked - 1)
+            return 0, "tried after the others: it has never answered a health probe, nor a call lately"
+        return self._next("tried first" if not self._taken else "tried when those before it have failed")
+
+    def _next(self, why: str) -> tuple[int, str]:
         if self._taken >= MOST_ATTEMPTS:
             return 0, f"not reached: a call makes at most {MOST_ATTEMPTS} attempts"
         self._taken += 1
-        return self._taken, "tried first" if self._taken == 1 else "tried when those before it have failed"
+        return self._taken, why
+
+    def in_order(self, entries: list[ExplainedEntry]) -> list[ExplainedEntry]:
+        """The entries, those behind the others that come after them for their health, with their places."""
+        late = [*self._silent, *self._ill]
+        for index in late:
+            entry = entries[index]
+            entry.position, entry.reason = self._next(entry.reason)
+            entry.tried = entry.position > 0
+        return [entry for index, entry in enumerate(entries) if index not in late] + [entries[index] for index in late]
 
 
 def _routed_entries(
@@ -175,7 +198,7 @@ def _routed_entries(
                 total = sum(other.weight for other in equals)
                 why += f" (drawn by weight, {row.weight} of {total}, among {len(equals)} equals)"
             entries.append(_entry(position, trunk, UUID(int=row.provider), number, row, why))
-    return entries
+    return positions.in_order(entries)
 
 
 def _rank(row: RouteRow) -> tuple[int, bool]:
@@ -191,7 +214,7 @@ def _pinned_entries(
         trunk = directory.trunk(identifier.int)
         position, why = positions.place(identifier.int, trunk, True)
         entries.append(_entry(position, trunk, identifier, number, None, why))
-    return entries
+    return positions.in_order(entries)
 
 
 def _entry(

@@ -55,7 +55,7 @@ SKIP_SENTENCES: dict[str, str] = {
     "disabled": "the provider is disabled",
     "max_channels": "all of its channels are in use",
     "max_cps": "it was called as often as it may be within a second",
-    "unhealthy": "it does not answer health probes",
+    "unhealthy": "it does not answer health probes any more",
     "cooldown": "it asked to be left alone for a while (503 with Retry-After)",
     "unknown_provider": "there is no such provider",
     "no_listener": "there is no listener for its transport under sip.listen",

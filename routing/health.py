@@ -1,12 +1,16 @@
 """What is known of each provider at this moment: its health, its rest after a 503, and how much of it is in use."""
 
 from collections import deque
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 LONGEST_COOLDOWN = 300.0
 """Seconds for which a Retry-After is believed at most."""
+MISSES: Final = 3
+"""Probes in a row without an answer, until a provider is unhealthy."""
+
+HealthStatus = Literal["unknown", "healthy", "unhealthy"]
 
 
 class TrunkReading(NamedTuple):
@@ -19,7 +23,7 @@ class TrunkReading(NamedTuple):
     """
 
     key: int
-    healthy: bool
+    status: HealthStatus
     channels: int
     cooldown: float
 
@@ -27,19 +31,75 @@ class TrunkReading(NamedTuple):
 class TrunkState:
     """One provider's state. Lives on through reloads of the configuration.
 
+    Not every trunk answers OPTIONS. The silence of one that never did is a verdict on it, as far as anybody can tell,
+    and not one on its calls: it comes after the others, and a call that it responds to puts it back in its place.
+
     Attributes:
-        healthy: What the prober last said; True until it says otherwise.
+        status: What the probes have last shown.
+        answered: Whether it has ever answered a probe.
+        missed: Probes since it last answered one.
+        silent: The same since it last responded to any request.
         channels: Attempts and calls that hold a channel.
         cooldown_until: Monotonic seconds; no attempt before.
+        skipped: It once answered probes and does no longer, and no call either.
+        last: It never answered a probe, nor a call lately: it is tried after the others.
     """
 
-    __slots__ = ("_recent", "channels", "cooldown_until", "healthy")
+    __slots__ = (
+        "_recent", "answered", "channels", "cooldown_until", "last", "missed", "silent", "skipped", "status",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.healthy = True
         self.channels = 0
         self.cooldown_until = 0.0
         self._recent: deque[float] | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is known of its health (any more)."""
+        self.restore("unknown", False, 0, 0)
+
+    def restore(self, status: HealthStatus, answered: bool, missed: int, silent: int) -> None:
+        """What was known of its health earlier."""
+        self.status = status
+        self.answered = answered
+        self.missed = missed
+        self.silent = silent
+        self._place()
+
+    def probe_answered(self) -> bool:
+        """It answered a probe. True where its status has changed."""
+        before, self.status = self.status, "healthy"
+        self.answered = True
+        self.missed = self.silent = 0
+        self._place()
+        return before != "healthy"
+
+    def probe_missed(self) -> bool:
+        """It did not answer a probe, or said that it is out of service. True where its status has changed."""
+        before = self.status
+        self.missed += 1
+        self.silent += 1
+        if (self.silent if self.answered else self.missed) >= MISSES:
+            self.status = "unhealthy"
+        self._place()
+        return before != self.status
+
+    def responded(self) -> bool:
+        """It responded to a request of a call's or a message's. True where its status has changed."""
+        if not self.silent:
+            return False
+        self.silent = 0
+        changed = self.skipped
+        if changed:
+            self.status = "healthy"
+        self._place()
+        return changed
+
+    def _place(self) -> None:
+        unhealthy = self.status == "unhealthy"
+        self.skipped = unhealthy and self.answered
+        self.last = unhealthy and not self.answered and self.silent >= MISSES
 
     def rate_reached(self, max_cps: int, now: float) -> bool:
         """Whether `max_cps` attempts were made within the last second."""
@@ -57,14 +117,23 @@ class TrunkState:
         self._recent.append(now)
 
 
-class HealthBoard:
-    """The states of all providers, by id as an integer."""
+def _nobody(_provider_id: UUID) -> None:
+    """Who is told where nobody probes."""
 
-    __slots__ = ("_states", "transports")
+
+class HealthBoard:
+    """The states of all providers, by id as an integer.
+
+    Attributes:
+        recovered: Told of a provider that was skipped and is healthy again, as it responded to a call.
+    """
+
+    __slots__ = ("_states", "recovered", "transports")
 
     def __init__(self, transports: Iterable[str] = ("udp", "tcp")) -> None:
         """`transports` are those that we listen on: providers that ask for another one are skipped."""
         self.transports = frozenset(("", *transports))
+        self.recovered: Callable[[UUID], None] = _nobody
         self._states: dict[int, TrunkState] = {}
 
     def state(self, key: int) -> TrunkState:
@@ -78,14 +147,10 @@ class HealthBoard:
         """The provider's state where it has one; makes none."""
         return self._states.get(key)
 
-    def healthy(self, provider_id: UUID) -> bool:
-        """Whether the provider is thought to take calls; True for one that was never probed."""
+    def status(self, provider_id: UUID) -> HealthStatus:
+        """What the probes have last shown; unknown for one that was never probed."""
         state = self._states.get(provider_id.int)
-        return state is None or state.healthy
-
-    def set_healthy(self, provider_id: UUID, healthy: bool) -> None:
-        """What a prober found."""
-        self.state(provider_id.int).healthy = healthy
+        return "unknown" if state is None else state.status
 
     def cooldown(self, provider_id: UUID, until: float) -> None:
         """Leave the provider alone until then (monotonic seconds). A longer rest is not cut short."""
@@ -99,9 +164,9 @@ class HealthBoard:
 
     def snapshot(self, now: float) -> list[TrunkReading]:
         """Every provider that has a state, in the order in which they got it; one that was neither called nor probed
-        has none, and is healthy and idle. `now` is monotonic."""
+        has none, and is unknown and idle. `now` is monotonic."""
         return [
-            TrunkReading(key, state.healthy, state.channels, max(0.0, state.cooldown_until - now))
+            TrunkReading(key, state.status, state.channels, max(0.0, state.cooldown_until - now))
             for key, state in list(self._states.items())
         ]
 

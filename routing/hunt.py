@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 from uuid import UUID
 
 from routing.attempt import Attempt, AttemptRecord, AttemptReport, report
@@ -32,6 +33,7 @@ from routing.trunk import Trunk
 
 __all__ = ["Attempt", "AttemptRecord", "AttemptReport", "CallerIdentity", "HealthBoard", "Hunt", "Router"]
 
+_RESPONSES = ("answered", "refused", "no_progress", "ring_timeout")
 _NOBODY_LEFT: Iterator[Candidate] = iter(())
 _DOMAIN = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 
@@ -64,6 +66,10 @@ class Hunt:
     _answered: Attempt | None = None
     _real_final: tuple[int, str] | None = None
     _last_kind: str = ""
+    _turn: Literal["first", "silent", "ill"] = "first"
+    # Who was passed over, for later: mostly nobody.
+    _silent: list[Candidate] | None = None
+    _ill: list[Candidate] | None = None
 
     def next(self, now: float) -> Attempt | None:
         """The next provider to try, or None. Takes a channel and a token of its rate; what is skipped on the way is
@@ -72,18 +78,41 @@ class Hunt:
             raise RuntimeError("tell the outcome of the running attempt before asking for the next one")
         if self._over or self._attempts >= MOST_ATTEMPTS:
             return None
-        for key, trunk, route in self.candidates:
-            if trunk is None:
-                self._skip(UUID(int=key), str(UUID(int=key)), "unknown_provider")
-                continue
-            state = self.board.state(key)
-            cause = skip_cause(trunk, state, now, self.board.transports)
-            if cause:
-                self._skip(trunk.id, trunk.name, cause)
-                continue
-            return self._try(trunk, route, state, now)
-        self._over = True
-        return None
+        while True:
+            for candidate in self.candidates:
+                key, trunk, route = candidate
+                if trunk is None:
+                    self._skip(UUID(int=key), str(UUID(int=key)), "unknown_provider")
+                    continue
+                state = self.board.state(key)
+                cause = skip_cause(trunk, state, now, self.board.transports)
+                if cause == "unhealthy":
+                    if self._turn != "ill":
+                        self._ill = [*(self._ill or ()), candidate]
+                        self._skip(trunk.id, trunk.name, cause)
+                        continue
+                elif cause:
+                    self._skip(trunk.id, trunk.name, cause)
+                    continue
+                elif state.last and self._turn == "first":
+                    self._silent = [*(self._silent or ()), candidate]
+                    continue
+                return self._try(trunk, route, state, now)
+            if not self._turn_to_the_rest():
+                self._over = True
+                return None
+
+    def _turn_to_the_rest(self) -> bool:
+        """Nobody is left in the line: those are who never answered a probe, and then those who do so no longer."""
+        if self._turn == "first":
+            self._turn, self.candidates = "silent", iter(self._silent or ())
+        elif self._turn == "silent" and self._ill:
+            self._turn, self.candidates = "ill", iter(self._ill)
+            # They are not skipped after all.
+            self.records[:] = [record for record in self.records if record.skipped != "unhealthy"]
+        else:
+            return False
+        return True
 
     def _skip(self, provider_id: UUID, name: str, cause: str) -> None:
         reason = SKIP_SENTENCES[cause]
@@ -150,6 +179,8 @@ class Hunt:
         record.first_reply = first_reply
         record.ended = now
         self._last_kind = kind
+        if _spoke(kind, status, first_reply) and attempt.responded():
+            self.board.recovered(record.provider_id)
         if kind == "answered":
             self._answered = attempt
         else:
@@ -164,6 +195,7 @@ class Hunt:
             self._over = True
             # Hunts stay with their call's record; the rest of the way is of no use to it.
             self.candidates = _NOBODY_LEFT
+            self._silent = self._ill = None
         return go_on
 
     def refuse(self, attempt: Attempt, word: str, sentence: str, status: int, reason: str, *, stop: bool) -> None:
@@ -183,6 +215,7 @@ class Hunt:
         if stop:
             self._over = True
             self.candidates = _NOBODY_LEFT
+            self._silent = self._ill = None
             self._last_kind, self._real_final = "", None
 
     def release(self, attempt: Attempt) -> None:
@@ -219,6 +252,12 @@ class Hunt:
     def report(self) -> list[AttemptReport]:
         """The records as people and APIs read them."""
         return [report(record, self.started, self.wall) for record in self.records]
+
+
+def _spoke(kind: str, status: int, first_reply: float | None) -> bool:
+    """Whether the provider has responded, be it with a 100. A 503 says that it is out of service, as it does to a
+    probe."""
+    return status != 503 and (kind in _RESPONSES or first_reply is not None)
 
 
 class Router:

@@ -201,6 +201,8 @@ class Provider(_Resource):
     """`anchor`: media of calls to it passes the engine, or an rtpengine; "": it goes end to end."""
     srtp: Literal["", "sdes"] = ""
     """`sdes`: offers of the engine's own are of SRTP alone (RFC 4568); "": of plain RTP."""
+    probe: bool = True
+    """Whether it is asked with OPTIONS now and then; off: calls go there as if it were healthy, whatever it is."""
     health_status: Literal["unknown", "healthy", "unhealthy"] = "unknown"
     health_checked_at: datetime | None = None
 

@@ -21,6 +21,7 @@ from routing.models import Provider
 from service.api_server import ApiServer
 from service.bootstrap import bootstrap, token_secret
 from service.charging import Charging
+from service.health_keeper import StoredHealth
 from service.journal import Journal
 from service.loop_lag import LoopLag
 from service.message_keeper import StoredMessages
@@ -65,6 +66,7 @@ class Management:
             domain=lambda: node.env.routing.from_domain,
             utc_now=storage.store.clock,
             changed=self._provider_changed,
+            keeper=StoredHealth(storage.store, storage.life.name, node.log),
         )
         self.webhooks = WebhookSender(storage.store, node.env, storage.bell, PLATFORM, node.log)
         self.lag = LoopLag(self.metrics.lag)
@@ -86,6 +88,7 @@ class Management:
         try:
             self.made_up_key = await bootstrap(self._storage.store, self._settings.api.admin_key)
             await self.rooms.start()
+            await self.prober.restore()
         except SQLAlchemyError as error:
             raise self._unusable(error) from error
         self.journal.start()

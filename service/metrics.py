@@ -170,10 +170,12 @@ class _Engine(Collector):
 
     def _providers(self) -> Iterator[Metric]:
         channels = GaugeMetricFamily("trunkline_provider_channels", "Channels in use.", labels=["provider"])
-        healthy = GaugeMetricFamily("trunkline_provider_healthy", "1: takes calls.", labels=["provider"])
+        healthy = GaugeMetricFamily("trunkline_provider_healthy", "1: healthy, 0: unhealthy.", labels=["provider"])
         for provider in self._directory.providers:
             name = provider.name or str(provider.id)
             channels.add_metric([name], self._board.channels(provider.id))
-            healthy.add_metric([name], self._board.healthy(provider.id))
+            # What is not known to be alive is not told to be.
+            if (status := self._board.status(provider.id)) != "unknown":
+                healthy.add_metric([name], status == "healthy")
         yield channels
         yield healthy

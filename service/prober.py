@@ -1,47 +1,41 @@
 """Asks every provider now and then whether it is there (OPTIONS), so that calls skip one that is dead.
 
-Not every trunk answers OPTIONS, and one that never did says nothing by its silence: only a provider that has answered
-before is called unhealthy, after several failures in a row. One answer makes it healthy again.
+What an answer and a silence mean is `routing.health`'s to say. What is found is kept in the store, and outlives a
+restart: a provider that is dead then is not taken for a good one again by the first calls.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, Literal
+from functools import partial
+from typing import Final, Protocol
 from uuid import UUID
 
 from engine.user_agent import UserAgent
 from flows.contracts import Log
 from routing.directory import Directory
-from routing.health import HealthBoard
+from routing.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus
 from routing.models import Provider
 from routing.trunk import destination
+from store.health import Finding
 
-FAILURES: Final = 3
-"""In a row, until a provider is unhealthy."""
-PATIENCE: Final = 4.0
-"""Seconds that an answer is waited for: the default of `no_reply_timeout`."""
 AT_ONCE: Final = 16
 # A gateway that is there and out of service says so (RFC 3261 §21.5.4); every other answer shows that it is at work.
 OUT_OF_SERVICE: Final = 503
 
-Status = Literal["unknown", "healthy", "unhealthy"]
 Changed = Callable[[Provider, bool, str], None]
 """Told when a provider becomes healthy (True) or unhealthy, and why."""
 
 
-@dataclass(slots=True)
-class Health:
-    """What is known of one provider."""
+class HealthKeeper(Protocol):
+    """Where findings outlive a restart (`service.health_keeper`). Neither method raises."""
 
-    status: Status = "unknown"
-    checked_at: datetime | None = None
-    failures: int = 0
+    async def load(self) -> Sequence[Finding]: ...
+    async def save(self, findings: Sequence[Finding]) -> None: ...
 
 
 class Prober:
-    """One task that goes round the providers every `interval` seconds."""
+    """One task that goes round the providers every `interval` seconds, and those that wait for answers."""
 
     def __init__(
         self,
@@ -54,6 +48,7 @@ class Prober:
         domain: Callable[[], str],
         utc_now: Callable[[], datetime],
         changed: Changed,
+        keeper: HealthKeeper | None = None,
     ) -> None:
         """`domain`: host of our From."""
         self._agent = agent
@@ -64,69 +59,147 @@ class Prober:
         self._domain = domain
         self._utc_now = utc_now
         self._changed = changed
-        self._known: dict[UUID, Health] = {}
+        self._keeper = keeper
+        self._checked: dict[UUID, datetime] = {}
+        self._asked: dict[UUID, str] = {}  # where each was asked: what was found elsewhere says nothing any more
+        self._asking: dict[UUID, asyncio.Task[None]] = {}
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         self._task: asyncio.Task[None] | None = None
+        board.recovered = self._recovered
+
+    async def restore(self) -> None:
+        """What was found before the last stop, where somebody probes now. Before the first call."""
+        if self._keeper is None or not self._interval:
+            return
+        providers = self._providers()
+        for found in await self._keeper.load():
+            provider = providers.get(found.provider_id)
+            if provider is not None and found.destination == destination(provider):
+                state = self._board.state(provider.id.int)
+                state.restore(found.status, found.answered, found.missed, found.silent)
+                self._asked[provider.id] = found.destination
+                if found.checked_at is not None:
+                    self._checked[provider.id] = found.checked_at
 
     def start(self) -> None:
         """Begin to ask."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="prober")
 
     async def close(self) -> None:
-        """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        """End, and keep what was found."""
+        tasks = [*self._asking.values(), *([self._task] if self._task else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._save()
 
-    def health(self, provider_id: UUID) -> tuple[Status, datetime | None]:
+    def health(self, provider_id: UUID) -> tuple[HealthStatus, datetime | None]:
         """What was last found, and when."""
-        known = self._known.get(provider_id)
-        return ("unknown", None) if known is None else (known.status, known.checked_at)
+        return self._board.status(provider_id), self._checked.get(provider_id)
 
     async def _run(self) -> None:
         while True:
-            await self.round()
+            self._begin()
+            await self._save()
             await asyncio.sleep(self._interval)
 
     async def round(self) -> None:
-        """Ask every provider that is in use, some at a time."""
-        providers = {provider.id: provider for provider in self._directory.providers if provider.enabled}
-        self._known = {key: health for key, health in self._known.items() if key in providers}
-        at_once = asyncio.Semaphore(AT_ONCE)
+        """Ask every provider that is in use, some at a time, and wait for what they say."""
+        self._begin()
+        if self._asking:
+            await asyncio.wait(self._asking.values())
 
-        async def ask(provider: Provider) -> None:
-            async with at_once:
-                await self._ask(provider)
+    def _providers(self) -> dict[UUID, Provider]:
+        """Those that are asked."""
+        return {each.id: each for each in self._directory.providers if each.enabled and each.probe}
 
-        async with asyncio.TaskGroup() as group:
-            for provider in providers.values():
-                group.create_task(ask(provider))
+    def _begin(self) -> None:
+        """Ask each that is not being asked. One whose silence takes long keeps nobody else from their turn."""
+        providers = self._providers()
+        for gone in self._asked.keys() - providers.keys():
+            self._forget(gone)
+        loop, now = asyncio.get_running_loop(), self._agent.now()
+        for identifier, provider in providers.items():
+            where = destination(provider)
+            if self._asked.setdefault(identifier, where) != where:
+                self._forget(identifier)
+                self._asked[identifier] = where
+            state = self._board.state(identifier.int)
+            if identifier in self._asking or now < state.cooldown_until:
+                continue  # RFC 3261 §21.5.4: for so long nothing is sent there
+            task = self._asking[identifier] = loop.create_task(self._ask(provider), name=f"probe of {provider.name}")
+            task.add_done_callback(partial(self._done, identifier))
+
+    def _done(self, provider_id: UUID, task: "asyncio.Task[None]") -> None:
+        if self._asking.get(provider_id) is task:
+            del self._asking[provider_id]
+
+    def _forget(self, provider_id: UUID) -> None:
+        if (task := self._asking.pop(provider_id, None)) is not None:
+            task.cancel()
+        del self._asked[provider_id]
+        self._checked.pop(provider_id, None)
+        if (state := self._board.peek(provider_id.int)) is not None:
+            state.forget()
 
     async def _ask(self, provider: Provider) -> None:
-        uri = f"sip:{provider.hostname}"
-        try:
-            status, reason = await self._agent.ping(uri, destination(provider), self._domain(), PATIENCE)
-        except Exception as error:  # a fault of ours with one provider is not the others'
-            self._log.error("provider not probed", provider=provider.name, error=repr(error))
-            return
-        health = self._known.setdefault(provider.id, Health())
-        health.checked_at = self._utc_now()
+        async with self._at_once:
+            uri = f"sip:{provider.hostname}"
+            patience = provider.no_reply_timeout
+            try:
+                status, reason, rest = await self._agent.ping(uri, destination(provider), self._domain(), patience)
+            except Exception as error:  # a fault of ours with one provider is not the others'
+                self._log.error("provider not probed", provider=provider.name, error=repr(error))
+                return
+        self._checked[provider.id] = self._utc_now()
+        state, before = self._board.state(provider.id.int), self._board.status(provider.id)
         if status and status != OUT_OF_SERVICE:
-            health.failures = 0
-            self._put(provider, health, "healthy", f"answered {status}")
+            if state.probe_answered():
+                await self._tell(provider, before, f"answered {status}")
             return
-        health.failures += 1
-        if health.status == "healthy" and health.failures >= FAILURES:
+        if status and rest:
+            self._board.cooldown(provider.id, self._agent.now() + min(rest, LONGEST_COOLDOWN))
+        if state.probe_missed():
             said = f"answered {status} {reason}" if status else reason
-            self._put(provider, health, "unhealthy", f"{said}, {health.failures} times in a row")
+            await self._tell(provider, before, f"{said}, {state.missed} times in a row")
 
-    def _put(self, provider: Provider, health: Health, status: Status, why: str) -> None:
-        before, health.status = health.status, status
-        if before == status:
-            return
+    def _recovered(self, provider_id: UUID) -> None:
+        provider = next((each for each in self._directory.providers if each.id == provider_id), None)
+        if provider is not None:
+            self._say(provider, "unhealthy", "responded to a call")
+
+    async def _tell(self, provider: Provider, before: HealthStatus, why: str) -> None:
+        self._say(provider, before, why)
+        await self._save()
+
+    def _say(self, provider: Provider, before: HealthStatus, why: str) -> None:
+        status = self._board.status(provider.id)
         healthy = status == "healthy"
-        self._board.set_healthy(provider.id, healthy)
-        if before == "unknown":
+        if healthy and before == "unknown":
             return  # that it is as everybody took it to be is no news
         tell = self._log.info if healthy else self._log.warning
         tell(f"provider {status}", provider=provider.name or str(provider.id), why=why)
         self._changed(provider, healthy, why)
+
+    async def _save(self) -> None:
+        """What is known now, for the next start."""
+        if self._keeper is None:
+            return
+        findings = []
+        for provider_id, where in self._asked.items():
+            state = self._board.peek(provider_id.int)
+            if state is not None and provider_id in self._checked:
+                findings.append(
+                    Finding(
+                        provider_id=provider_id,
+                        destination=where,
+                        status=state.status,
+                        answered=state.answered,
+                        missed=state.missed,
+                        silent=state.silent,
+                        checked_at=self._checked[provider_id],
+                    )
+                )
+        if findings:
+            await self._keeper.save(findings)

@@ -144,6 +144,21 @@ sa.Index(
     postgresql_where=sa.and_(providers.c.tm_delete.is_(None), providers.c.name != ""),
 )
 
+provider_health = sa.Table(
+    "provider_health",
+    metadata,
+    sa.Column("node", sa.String(255), primary_key=True),
+    sa.Column("provider_id", sa.Uuid, primary_key=True),
+    text("destination"),
+    text("status", 16),
+    sa.Column("answered", sa.Boolean, nullable=False),
+    sa.Column("missed", sa.Integer, nullable=False),
+    sa.Column("silent", sa.Integer, nullable=False),
+    sa.Column("tm_check", UtcTime),
+    sa.Column("tm_update", UtcTime, nullable=False),
+)
+"""What each node has found of each provider by its probes (`routing.health`), for its next start."""
+
 routes = _resource(
     "routes",
     identifier("provider_id"),

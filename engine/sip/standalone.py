@@ -59,6 +59,10 @@ class Standalone:
         self._tell = None
         self._request.abandon(now)
 
+    def next_hop(self, now: float) -> bool:
+        """It was asked long enough: ask the next one (RFC 3263 §4.3). False where there is none."""
+        return self._tell is not None and self._request.next_hop(now)
+
     def _send(self) -> None:
         letter, endpoint = self._letter, self._endpoint
         self._cseq += 1

@@ -92,7 +92,6 @@ def test_a_customers_own_routes_are_shown_to_it_alone() -> None:
 
 def test_the_moments_state_is_explained_and_left_alone() -> None:
     exchange = Exchange()
-    exchange.board.set_healthy(exchange.b.id, False)
     exchange.board.cooldown(exchange.a.id, 150.0)
     explanation = exchange.explain("+33123456789")
     assert told(explanation) == [
@@ -101,10 +100,37 @@ def test_the_moments_state_is_explained_and_left_alone() -> None:
     assert explanation.reason == (
         "+33123456789 is a foreign number, and every entry for it would be skipped: the caller gets 480"
     )
-    assert "it does not answer health probes" in exchange.explain("+442079460123").entries[-2].reason
     fresh = Exchange()
     fresh.explain("+442079460123")
     assert fresh.board.peek(fresh.a.id.int) is None and fresh.directory.refused == {}
+
+
+def test_who_comes_later_for_its_health_is_explained_in_its_place() -> None:
+    exchange = Exchange()
+    ill, silent = exchange.board.state(exchange.a.id.int), exchange.board.state(exchange.b.id.int)
+    ill.probe_answered()
+    for _ in range(3):
+        ill.probe_missed()
+        silent.probe_missed()
+    assert told(exchange.explain("+442079460123"))[-2:] == [
+        (
+            1,
+            "b",
+            "+44",
+            "tried after the others: it has never answered a health probe, nor a call lately" + WEIGHED.format(1),
+        ),
+        (
+            2,
+            "a",
+            "+44",
+            "tried when nobody else is left: it does not answer health probes any more" + WEIGHED.format(3),
+        ),
+    ]
+    assert exchange.explain("+33123456789").reason == (
+        "+33123456789 is a foreign number; 1 of 1 entries would be tried, in this order"
+    )
+    pinned = exchange.explain("+33123456789", pinned=[exchange.a.id, exchange.off.id, exchange.b.id])
+    assert [(entry.position, entry.provider_name) for entry in pinned.entries] == [(0, "off"), (1, "b"), (2, "a")]
 
 
 def test_pinned_providers() -> None:

@@ -251,17 +251,6 @@ def test_a_provider_is_not_called_more_often_than_it_may_be_in_any_second() -> N
     assert taken == ["p1", "p1", "p2", "p2", "p1", "p2", "p1", "p1"]
 
 
-def test_an_unhealthy_provider_is_skipped() -> None:
-    network = Network({}, {})
-    assert network.board.healthy(network.providers[0].id)
-    network.board.set_healthy(network.providers[0].id, False)
-    assert not network.board.healthy(network.providers[0].id)
-    hunt = network.hunt()
-    assert name(hunt.next(100.0)) == "p2" and skipped(hunt) == [("p1", "unhealthy")]
-    network.board.set_healthy(network.providers[0].id, True)
-    assert name(network.hunt().next(100.0)) == "p1"
-
-
 @pytest.mark.parametrize(
     ("status", "retry_after", "rests"),
     [(503, 10, 10), (503, 300, 300), (503, 86400, 300), (503, 0, 0), (500, 10, 0), (486, 10, 0)],
@@ -505,9 +494,9 @@ def test_states_outlive_a_reload_and_go_with_their_provider() -> None:
     network = Network({}, {})
     one, two = (provider.id.int for provider in network.providers)
     attempt = network.hunt().next(100.0)
-    network.board.state(two).healthy = False
+    network.board.state(two).probe_answered()
     network.board.keep({two})
-    assert network.board.peek(one) is not None and not network.board.state(two).healthy
+    assert network.board.peek(one) is not None and network.board.status(network.providers[1].id) == "healthy"
     assert attempt is not None
     attempt.release()
     network.board.keep({two})

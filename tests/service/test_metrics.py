@@ -55,7 +55,8 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         env.directory.refused["foreign_from_guest"] = 3
         agent.plane.refused["strays"] = 4
         metrics = Metrics()
-        metrics.read_engine(agent, env.directory, HealthBoard())
+        board = HealthBoard()
+        metrics.read_engine(agent, env.directory, board)
         metrics.read(
             [Reading("store_waiting", "Rows that wait.", lambda: 7), Reading("lost", "x", lambda: 2, grows=True)]
         )
@@ -63,6 +64,8 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         before = samples(metrics)
         assert before["trunkline_sip_messages_total", ("sent",)] == 0
         assert (await agent.ping(f"sip:{host}:{port}", f"sip:{host}:{port}", host, 5))[0] == 200
+        assert ("trunkline_provider_healthy", ("primary",)) not in before  # nobody knows
+        board.state(provider.id.int).probe_answered()
         found = samples(metrics)
         # We asked ourselves: OPTIONS and its answer, each sent and received once.
         assert found["trunkline_sip_messages_total", ("sent",)] == 2
