@@ -54,6 +54,7 @@ class Configuration:
             logins=bool(sip.users),
             trusted_networks=tuple(sip.trusted_networks),
             proxies=tuple(sip.proxies),
+            nat=sip.nat,
             destination_networks=tuple(sip.destination_networks),
             default_country=numbering.default_country,
             international_prefixes=tuple(numbering.international_prefixes),

@@ -31,9 +31,10 @@ from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.hop import Hop, Transport
-from engine.sip.message import Response
+from engine.sip.message import Request, Response
 from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.retry_after import retry_after
+from engine.sip.session import Session
 from engine.sip.standalone import Letter, Standalone
 from engine.sip.timers import NEVER
 from engine.sip.uas import UasSession
@@ -50,6 +51,7 @@ _SETTLE_STEP = 0.02  # s
 _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
 _TASK_GRACE = 15.0  # s that a call's task may still run when the call is over, cleaning up
 _STOP_TRIES = 4
+_MISLED_LINES = 1.0  # log lines a second
 
 OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
 
@@ -127,6 +129,10 @@ class UserAgent:
         self.on_replaces: Callable[[Call, Call], Coroutine[Any, Any, None] | None] | None = None
         """As `on_call`, for a call that wants to take the place of the second, which is answered (RFC 3891). None: it
         may not."""
+        self.on_stranger: Callable[[Call, Request], tuple[int, str, bool]] | None = None
+        """Asked about a request that changes a call and comes from another host than the call's: 0 where it may, else
+        the status and header lines of its refusal; and whether the call follows its sender. None: it may not."""
+        self._misled_log = RateLimit(_MISLED_LINES, 10)
         self.anchors: Anchors | None = None
         """What the media of anchored calls passes. None: sockets of this process."""
 
@@ -148,6 +154,9 @@ class UserAgent:
                 wake=self._wake,
                 admits=self._admits,
                 peers=self.peers,
+                ours=lambda host, port: self.listeners.ours(host, port),
+                on_stranger=self._changed_by_stranger,
+                on_misled=self._misled,
             ),
             self.settings.policy,
         )
@@ -370,6 +379,20 @@ class UserAgent:
             self.refusals.add("invite_rate", source.host)
             return False
         return True
+
+    def _misled(self, peer: str, doing: str) -> None:
+        if self._misled_log.allows("", self.now()):
+            self.log.warning("peer names an address that is not its own", source=peer, request=doing, status=403)
+
+    def _changed_by_stranger(self, session: Session, request: Request) -> tuple[int, str, bool]:
+        owner: Any = session.owner  # a call, or the bridge of two
+        if self.on_stranger is None or owner is None:
+            return 403, "", False
+        call: Call = owner.leg_of(session)
+        status, headers, follow = self.on_stranger(call, request)
+        if follow and request.source is not None:
+            call.remote = request.source
+        return status, headers, follow
 
     def _wake(self, when: float) -> None:
         if when < self._armed:

@@ -5,6 +5,7 @@ from typing import Any
 
 from routing.addresses import AddressTable
 from routing.customers import CustomerTerms
+from routing.hostnames import parse_host_port
 from routing.models import Number, Provider, Route
 from routing.route_table import RouteTable
 from routing.row_maker import RowMaker
@@ -19,6 +20,7 @@ class Content:
         numbers: By normalised number.
         trunks: By the provider's id as an integer.
         names: Trunks by the provider's name.
+        hosts: Trunks by the host in their hostname, in lower case.
         resolved: Addresses of hostnames as they were told, by provider id as an integer.
         sources: Which trunk a source address is.
         routes: Routes by prefix.
@@ -26,12 +28,13 @@ class Content:
         complete: Whether every number there is stands in `numbers`.
     """
 
-    __slots__ = ("complete", "customers", "names", "numbers", "resolved", "routes", "sources", "trunks")
+    __slots__ = ("complete", "customers", "hosts", "names", "numbers", "resolved", "routes", "sources", "trunks")
 
     def __init__(self) -> None:
         self.numbers: dict[str, NumberRow] = {}
         self.trunks: dict[int, Trunk] = {}
         self.names: dict[str, Trunk] = {}
+        self.hosts: dict[str, Trunk] = {}
         self.resolved: dict[int, tuple[str, ...]] = {}
         self.sources: AddressTable[Trunk] = AddressTable()
         self.routes = RouteTable()
@@ -41,6 +44,7 @@ class Content:
     def index_trunks(self) -> None:
         """Work out names and source addresses anew. Cheap: there are few trunks."""
         self.names = {trunk.name: trunk for trunk in self.trunks.values()}
+        self.hosts = {parse_host_port(t.provider.hostname).host.lower().rstrip("."): t for t in self.trunks.values()}
         sources: AddressTable[Trunk] = AddressTable()
         # What is configured goes before what a name happens to resolve to.
         for trunk in self.trunks.values():

@@ -83,6 +83,11 @@ class Directory:
         trunk = self._content.sources.find(host)
         return None if trunk is None else trunk.provider
 
+    def trunk_named(self, host: str) -> Provider | None:
+        """The provider whose hostname is this name, in lower case."""
+        trunk = self._content.hosts.get(host)
+        return None if trunk is None else trunk.provider
+
     @property
     def providers(self) -> list[Provider]:
         """All providers in the order in which they were added."""

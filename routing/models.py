@@ -195,6 +195,9 @@ class Provider(_Resource):
     """Final statuses after which the next provider is tried."""
     stop_codes: Codes = []
     """Final statuses that are the callee's word even though `failover_codes` holds them."""
+    nat: Literal["auto", "always", "never"] = "auto"
+    """Whether requests in its calls go to where its own came from in place of its Contact; `auto`: as `sip.nat` says,
+    and where that is `auto` too, where the Contact is evidently no use."""
     codecs: Text = ""
     """Names in the order of preference, where the engine makes the offer."""
     media: Literal["", "anchor"] = ""

@@ -7,7 +7,8 @@ from engine.sip.peers import Misdeed
 from routing.addresses import AddressTable
 from routing.bans import BanTable
 from routing.directory import Directory
-from routing.settings import RoutingSettings
+from routing.models import Provider
+from routing.settings import Nat, RoutingSettings
 
 PeerKind = Literal["provider", "trusted", "proxy", "phone", "stranger"]
 
@@ -52,12 +53,23 @@ class KnownPeers:
         return self.kind(host) != "stranger"
 
     def reserved(self, host: str, source: str) -> bool:
-        """See `engine.sip.peers.Peers`: a provider's address, on any port, for everybody but that provider."""
-        provider = self._directory.trunk_at(host)
+        """See `engine.sip.peers.Peers`: a provider's address, on any port, or its name, for everybody but that
+        provider. Two at one hostname are one party."""
+        directory = self._directory
+        provider = directory.trunk_at(host) or directory.trunk_named(host)
         if provider is None:
             return False
-        other = self._directory.trunk_at(source)
-        return other is None or other.id != provider.id
+        return not _one_party(provider, directory.trunk_at(source))
+
+    def allied(self, host: str, source: str) -> bool:
+        """See `engine.sip.peers.Peers`: both are this provider's."""
+        provider = self._directory.trunk_at(host)
+        return provider is not None and _one_party(provider, self._directory.trunk_at(source))
+
+    def nat(self, host: str) -> Nat:
+        """See `engine.sip.peers.Peers`: a provider's own word goes before the setting."""
+        provider = self._directory.trunk_at(host)
+        return self.settings.nat if provider is None or provider.nat == "auto" else provider.nat
 
     def edge(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""
@@ -88,3 +100,7 @@ class KnownPeers:
     def forget(self, host: str) -> None:
         """This address has been banned: that a phone was there counts no more."""
         self._phones.pop(host, None)
+
+
+def _one_party(provider: Provider, other: Provider | None) -> bool:
+    return other is not None and (other.id == provider.id or other.hostname == provider.hostname)

@@ -1,9 +1,12 @@
 """What routing is told by the configuration."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from routing.addresses import AddressTable
 from routing.hostnames import parse_host_port
+
+Nat = Literal["auto", "always", "never"]
 
 
 @dataclass(slots=True)
@@ -15,6 +18,7 @@ class RoutingSettings:
         logins: Whether guests are asked for credentials before they are refused.
         trusted_networks: Addresses and networks of clients that may dial out.
         proxies: Addresses and networks of edges of our own: known peers without rights of their own.
+        nat: Where requests in a dialog go: to where the peer's came from always, never, or where its Contact is no use.
         destination_networks: Private networks that `sip:` destinations of customers may name all the same.
         default_country: ISO 3166 code of the country whose national numbers are understood; "" understands none.
         international_prefixes: What callers dial in place of `+`.
@@ -27,6 +31,7 @@ class RoutingSettings:
     logins: bool = False
     trusted_networks: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
+    nat: Nat = "auto"
     destination_networks: tuple[str, ...] = ()
     default_country: str = ""
     international_prefixes: tuple[str, ...] = ("00",)

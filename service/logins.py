@@ -112,6 +112,10 @@ class Logins:
         self._asked[asked] = None
         return True
 
+    def may_try(self, judged: Verdict) -> bool:
+        """Whether another challenge may be of use: what was shown is not wrong, but missing or old."""
+        return bool(self._digests) and judged.reason not in _WRONG
+
     def challenges(self, request: Request, host: str, judged: Verdict) -> list[tuple[str, str]]:
         """The headers of a 401 to this request."""
         source = counted_source(source_of(request, host, self._peers))

@@ -36,6 +36,7 @@ from routing.hunt import Router
 from routing.peers import KnownPeers
 from routing.settings import RoutingSettings
 from service.bans import Bans
+from service.call_changes import CallChanges
 from service.file_modes import loose, of_recordings, tell
 from service.intake import Intake
 from service.logins import Users
@@ -54,6 +55,7 @@ RELOADED = {"numbering", "webhook", "flows_module"}
 RELOADED_SIP = {
     "trusted_networks",
     "proxies",
+    "nat",
     "destination_networks",
     "deny_file",
     "allow_guests",
@@ -110,6 +112,7 @@ class Node:
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration), self.peers)
         self.referrers = Referrers(self.intake, settings.sip.transfers)
         self.env.transfers = self.referrers
+        self.agent.on_stranger = CallChanges(self.intake)
         self.agent.on_replaces = self.referrers.replaces
         self.intake.log_calls = settings.log.level in ("debug", "info")
         self.env.post = Post(self.env, self.agent.messages.send, RememberedMessages())

@@ -1,5 +1,7 @@
 """Dialogs: the state that both ends of a call share (RFC 3261 §12)."""
 
+from ipaddress import ip_address
+
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Message, Request, Response
@@ -17,20 +19,37 @@ class Dialog:
     """One dialog, early or confirmed, as seen from our end.
 
     `local` and `remote` are the addresses as they stand in From and To, without tags. `hop` is set where requests must
-    go back the way that the first one came (a peer behind a NAT, a stream connection), whatever its Contact says.
+    go to the peer itself (one behind a NAT, a stream connection), whatever its Contact says: `engine.sip.next_hop`
+    says when.
+
+    Attributes:
+        source: Where the peer's last INVITE, UPDATE or answer to one came from; None where nothing has come yet.
+        peer: The numeric address that the peer is known by.
+        party: The one that what it names is measured by: behind an edge of ours, who is behind it.
+        direct: Nobody stands in between, as far as can be seen.
+        one_via: That last one was a request, and had one Via.
+        behind_nat: That Via names another address or port than the one it came from (RFC 3581).
+        returned: The peer is this node itself: the call is one of its own that has come back.
     """
 
     __slots__ = (
+        "behind_nat",
         "call_id",
+        "direct",
         "hop",
         "local",
         "local_cseq",
         "local_tag",
+        "one_via",
+        "party",
+        "peer",
         "remote",
         "remote_cseq",
         "remote_tag",
         "remote_target",
+        "returned",
         "route_set",
+        "source",
         "state",
     )
 
@@ -46,7 +65,7 @@ class Dialog:
         local_cseq: int,
         remote_cseq: int,
         state: str,
-        hop: Hop | None = None,
+        source: Hop | None = None,
     ) -> None:
         self.call_id = call_id
         self.local_tag = local_tag
@@ -58,16 +77,20 @@ class Dialog:
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
         self.state = state
-        self.hop = hop
+        self.hop: Hop | None = None
+        self.source = source
+        self.peer = self.party = "" if source is None else source.host
+        self.direct = True
+        self.one_via = self.behind_nat = self.returned = False
 
     @property
     def key(self) -> DialogKey:
         return (self.call_id, self.local_tag, self.remote_tag)
 
     @classmethod
-    def as_callee(cls, invite: Request, local_tag: str, hop: Hop | None) -> "Dialog":
+    def as_callee(cls, invite: Request, local_tag: str, source: Hop) -> "Dialog":
         """The UAS side (§12.1.1): routes in the order of Record-Route. Raises ParseError without a usable Contact."""
-        return cls(
+        dialog = cls(
             invite.call_id,
             local_tag,
             invite.from_tag,
@@ -79,19 +102,21 @@ class Dialog:
             0,
             invite.cseq,
             EARLY,
-            hop,
         )
+        dialog.peer = dialog.party = source.host
+        dialog.came(invite, source)
+        return dialog
 
     @classmethod
     def as_caller(
         cls, response: Response, local: str, local_tag: str, local_cseq: int, state: str, request_uri: str, hop: Hop
     ) -> "Dialog":
-        """The UAC side (§12.1.2): route set in the reverse order of Record-Route."""
+        """The UAC side (§12.1.2): route set in the reverse order of Record-Route. `hop`: where the INVITE went."""
         try:
             target = contact_of(response)
         except ParseError:
             target = request_uri  # a 1xx need not have one; a 2xx without is a peer's fault that a call can survive
-        return cls(
+        dialog = cls(
             response.call_id,
             local_tag,
             response.to_tag,
@@ -102,15 +127,15 @@ class Dialog:
             local_cseq,
             -1,  # nothing yet: 0 is a number too (§12.1.2)
             state,
-            hop if hop.transport.reliable and "Record-Route" not in response.first else None,
+            response.source or hop,
         )
+        dialog.peer = dialog.party = hop.host
+        return dialog
 
     def confirm(self, response: Response) -> None:
         """A 2xx makes the early dialog a confirmed one and sets its route set anew (§13.2.2.4)."""
         self.state = CONFIRMED
         self.route_set = response.values("Record-Route")[::-1]
-        if self.route_set:
-            self.hop = None
         self.refresh(response)
 
     def refresh(self, message: Message, source: Hop | None = None) -> None:
@@ -118,13 +143,19 @@ class Dialog:
 
         `source`: where a request came from; a peer that is reached the way it came may come another way now.
         """
-        if self.hop is not None and source is not None:
-            self.hop = source
+        if source is not None:
+            self.came(message, source)
         if "Contact" in message.first:
             try:
                 self.remote_target = contact_of(message)
             except ParseError:
                 return  # the old target stands
+
+    def came(self, message: Message, source: Hop) -> None:
+        """A request of the peer's came from `source`."""
+        self.source = source
+        self.direct = self.one_via = message.single_via
+        self.behind_nat = self.one_via and _shows_nat(message, source)
 
     def accepts(self, request: Request) -> bool:
         """CSeq order (§12.2.2): a request that is not newer than the last is refused with 500. Advances the order."""
@@ -165,6 +196,26 @@ def contact_of(message: Message, name: str = "Contact") -> str:
     if not uri[:5].lower().startswith(("sip:", "sips:")) or not isinstance(parse_uri(uri), SipUri):
         raise ParseError(f"{name} is no sip URI")
     return uri
+
+
+def _shows_nat(message: Message, source: Hop) -> bool:
+    """Whether the one Via names another address than the request came from, or, where its sender wants to be answered
+    at the port that it came from, another port (RFC 3581 §4)."""
+    if message.sent_by == f"{source.host}:{source.port}":
+        return False
+    via = message.via
+    shown = via.host.strip("[]")
+    if shown != source.host and _is_elsewhere(shown, source.host):
+        return True
+    return via.wants_rport and not source.transport.reliable and (via.port or 5060) != source.port
+
+
+def _is_elsewhere(shown: str, source: str) -> bool:
+    """Whether a peer shows another address than the one it sends from; a name shows none."""
+    try:
+        return ip_address(shown) != ip_address(source.partition("%")[0])
+    except ValueError:
+        return False
 
 
 def without_tag(value: str) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
-from engine.sip.dialog import DialogKey
+from engine.sip.dialog import Dialog, DialogKey
 from engine.sip.grammar import ParseError, split_list
 from engine.sip.hop import Hop, Located, Transport
 from engine.sip.message import Request, Response, response_to
+from engine.sip.next_hop import Named, misleading
 from engine.sip.parsing import BadMessage, parse
 from engine.sip.peers import EVERYBODY, Peers, source_of
 from engine.sip.scanners import is_scanner
@@ -25,6 +26,7 @@ from engine.sip.uri import SipUri, TelUri
 
 NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
 NO_STREAM_MOST = 4096
+VETTING_MOST = 1024  # new calls at once whose names are looked up before anybody is told of them
 REMEMBERED = 512  # dialogs that are over, for who asks for one a moment later (RFC 3891 §3)
 
 
@@ -52,6 +54,11 @@ class Surroundings:
     wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
     admits: Callable[[Hop, float], bool] = lambda source, now: True  # whether a source may open one more call
     peers: Peers = EVERYBODY
+    ours: Callable[[str, int], bool] = lambda host, port: False  # whether we listen there, or say so
+    # 0 where a request may change the session's call though it comes from another host than the dialog's, else the
+    # status and header lines of the refusal. True: the dialog follows its sender.
+    on_stranger: Callable[[Session, Request], tuple[int, str, bool]] = lambda session, request: (403, "", False)
+    on_misled: Callable[[str, str], None] = lambda peer, doing: None  # a peer named an address that is not its own
 
 
 @dataclass(slots=True)
@@ -93,6 +100,9 @@ class Endpoint:
         self.random = surroundings.random
         self.admits = surroundings.admits
         self.peers = surroundings.peers
+        self.ours = surroundings.ours
+        self.on_stranger = surroundings.on_stranger
+        self.on_misled = surroundings.on_misled
         self.deadlines = Deadlines(surroundings.wake)
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, Session] = {}
@@ -104,6 +114,7 @@ class Endpoint:
         self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self._secret = surroundings.token()
+        self.vetting = 0  # new calls whose names are looked up
         self._no_stream: dict[tuple[str, int], float] = {}
 
     # ---- in
@@ -116,6 +127,7 @@ class Endpoint:
         except BadMessage as error:
             self._refuse_malformed(error, hop)
             return
+        message.source = hop
         if isinstance(message, Response):
             transaction = self.transactions.client_for(message)
             if transaction is not None:
@@ -230,7 +242,8 @@ class Endpoint:
             transaction.respond(fault[0], now, headers=fault[1])
             return
         if request.method == "MESSAGE":
-            if session.dialog.accepts(request):
+            # Of another host's it is not known whether it belongs to the dialog: it is judged as one outside of it.
+            if not session.came_from_peer(request) or session.dialog.accepts(request):
                 self._take_message(transaction, request, hop, now)
             else:
                 transaction.respond(500, now)  # §12.2.2: out of order
@@ -247,6 +260,7 @@ class Endpoint:
 
     def _receive_new(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
         method = request.method
+        names: list[Named] = []
         fault = self._fault(request) or self._uri_fault(request)
         if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
             fault = (481, "")
@@ -260,6 +274,13 @@ class Endpoint:
                 self._answer(request, hop, 503, f"Retry-After: {limits.retry_after}\r\n")
                 return
             fault = self._new_call_fault(request)
+            if fault is None:
+                misled, names = misleading(self, request, source_of(request, source.host, self.peers), False)
+                if misled:
+                    self.on_misled(source.host, method)
+                    fault = (403, "")
+                elif names and self.vetting >= VETTING_MOST:
+                    fault = (503, f"Retry-After: {limits.retry_after}\r\n")
         if fault is not None:
             self.counters.refused += 1
             self._respond_once(request, hop, fault[0], fault[1], now)
@@ -271,7 +292,7 @@ class Endpoint:
         if method == "MESSAGE":
             self._take_message(transaction, request, source, now)
             return
-        UasSession(self, transaction, request, source, now).start(now)
+        UasSession(self, transaction, request, source, now).start(now, names)
 
     def _respond_once(self, request: Request, hop: Hop, status: int, headers: str, now: float) -> None:
         transaction = ServerTransaction(self.transactions, request, hop, self.token())
@@ -356,6 +377,11 @@ class Endpoint:
         return Hop(hop.transport, host, via.port or 5060)
 
     # ---- out
+
+    def misleads(self, host: str, port: int, dialog: Dialog) -> bool:
+        """Whether no request within this dialog may go there: it is another party's that is not to be reached so, or
+        our own place. `host`: numeric, or a name in lower case."""
+        return self.peers.reserved(host, dialog.party) or (not dialog.returned and self.ours(host, port))
 
     def stream_hop(self, hop: Hop, now: float) -> Hop | None:
         """The same peer by TCP, for a request too long for a datagram; None where it is known not to take that."""

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from engine.sip.capabilities import SDP_TYPE
@@ -12,6 +13,7 @@ from engine.sip.dialog import CONFIRMED, TERMINATED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
+from engine.sip.next_hop import MISLEADING, find_hops, way_back
 from engine.sip.outgoing import OutgoingRequest, RequestUser
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.timers import NEVER
@@ -131,6 +133,10 @@ class Leg:
 
     # ---- requests of ours
 
+    def aim(self, dialog: Dialog) -> None:
+        """Find out anew where requests in the dialog go: it is new, or its target was refreshed."""
+        dialog.hop = way_back(dialog, self.endpoint.peers)
+
     def compose(
         self,
         method: str,
@@ -159,13 +165,27 @@ class Leg:
         return ""
 
     def send(self, request: OutgoingRequest, now: float, dialog: Dialog | None = None) -> None:
-        """Send a composed request to the dialog's next hop."""
+        """Send a composed request to where requests in the dialog go. Raises ParseError as `compose` does."""
         dialog = dialog or self.dialog
-        way_back = dialog.way_back()
-        if way_back is not None:
-            request.send_to([way_back], now)
-        else:
-            request.send(dialog.route()[2], now)
+        find_hops(self.endpoint, dialog, partial(self._found, request, dialog))
+
+    def _found(self, request: OutgoingRequest, dialog: Dialog, hops: list[Hop], cause: str) -> None:
+        if cause != MISLEADING:
+            request.located(hops, cause)
+            return
+        now = self.endpoint.clock()
+        if request.method in ("ACK", "BYE") and dialog.source is not None:
+            # What ends the dialog goes to the peer itself.
+            request.send_to([dialog.source], now)
+            return
+        self.misled(request.method, dialog, now)
+        request.abandon(now)
+
+    def misled(self, doing: str, dialog: Dialog, now: float) -> None:
+        """The peer would have us send where it is not: the dialog ends, by a BYE to the peer itself."""
+        self.endpoint.on_misled(dialog.peer, doing)
+        dialog.hop = dialog.source
+        self.end_by_us(now, f'SIP;cause=403;text="{MISLEADING}"', 403, MISLEADING)
 
     def request(
         self, method: str, now: float, headers: str = "", body: bytes = b"", on_final: OnFinal | None = None
@@ -183,23 +203,21 @@ class Leg:
         """ACK a 2xx (§13.2.2.4): a request of its own, sent again for each retransmission of the 2xx."""
         self.opening = False
         dialog = self.dialog
-        try:
-            ack = self.compose("ACK", None, SDP_TYPE if body else "", body, cseq)
-            next_hop = dialog.route()[2]
-        except ParseError:
-            return
 
-        def located(hops: list[Hop], _cause: str = "") -> None:
+        def located(hops: list[Hop], cause: str) -> None:
+            misled = cause == MISLEADING and dialog.source is not None
+            if misled:
+                hops = [dialog.source] if dialog.source is not None else []
             if hops:
                 data = ack.compose(hops[0], MAGIC_COOKIE + self.endpoint.token())
                 self._ack = (cseq, data, hops[0])
                 hops[0].transport.send(data, hops[0].host, hops[0].port)
+            if misled and not self.ended:
+                self.misled("ACK", dialog, self.endpoint.clock())
 
-        way_back = dialog.way_back()
-        if way_back is not None:
-            located([way_back])
-        else:
-            self.endpoint.locate(next_hop, located)
+        with suppress(ParseError):
+            ack = self.compose("ACK", None, SDP_TYPE if body else "", body, cseq)
+            find_hops(self.endpoint, dialog, located)
 
     def _resend_ack(self, response: Response) -> bool:
         if self._ack is None or self._ack[0] != response.cseq:

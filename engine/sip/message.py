@@ -7,6 +7,7 @@ Via, tags, Call-ID, CSeq) is typed at once, by `engine.sip.parsing`, everything 
 from collections.abc import Iterator
 
 from engine.sip.grammar import ParseError, split_list
+from engine.sip.hop import Hop
 from engine.sip.name_addr import NameAddr
 from engine.sip.status import reason_phrase
 from engine.sip.uri import Uri, parse_uri
@@ -30,6 +31,7 @@ class Message:
         "first",
         "from_tag",
         "sent_by",
+        "source",
         "to_tag",
         "top_via",
     )
@@ -44,6 +46,7 @@ class Message:
     cseq_method: str
     from_tag: str
     to_tag: str
+    source: Hop | None  # where it came from, of one that the network brought
 
     def fill(self, first: dict[str, str], fields: list[Field] | None, body: bytes) -> None:
         """Header fields and body of a new message: the first line of each field, and all lines in order, or None where
@@ -53,6 +56,7 @@ class Message:
         self.body = body
         self.top_via = first.get("Via", "")
         self._via: Via | None = None
+        self.source = None
 
     def _fill_with(self, headers: Headers, body: bytes) -> None:
         fields = [(name, value) for name, values in headers.items() for value in values]

@@ -84,9 +84,10 @@ class OutgoingRequest:
 
     def send(self, uri: str, now: float) -> None:
         """Find the hops of `uri` (at once, or when its name is resolved) and send to the first."""
-        self.endpoint.locate(uri, self._located)
+        self.endpoint.locate(uri, self.located)
 
-    def _located(self, hops: list[Hop], cause: str = "name does not resolve") -> None:
+    def located(self, hops: list[Hop], cause: str = "name does not resolve") -> None:
+        """Send to the first of these hops; there is nowhere to send it to, and why, where there are none."""
         if self.user is None and self.method == "INVITE":
             return  # the call was given up before the name was resolved
         now = self.endpoint.clock()

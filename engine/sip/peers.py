@@ -15,6 +15,8 @@ Misdeed = Literal["credentials", "not_sip", "scanner", "unacknowledged"]
 looks for victims; a 2xx that it did not acknowledge. All but the first count over streams only, whose addresses cannot
 be forged; a digest answers a nonce that was sent there (RFC 3261 §26.1.1)."""
 
+Nat = Literal["auto", "always", "never"]
+
 
 class Peers(Protocol):
     """Tells known peers from strangers. Asked for every request: it answers from memory."""
@@ -24,7 +26,14 @@ class Peers(Protocol):
 
     def reserved(self, host: str, source: str) -> bool:
         """Whether `host` is a party's that takes our requests for calls that somebody pays for, so that none goes there
-        because a peer at `source` names it in Contact, Route or Record-Route. False where `source` is that party's."""
+        because a peer at `source` names it in Contact, Route or Record-Route. False where `source` is that party's.
+        `host` may be a name too, in lower case."""
+
+    def allied(self, host: str, source: str) -> bool:
+        """Whether both addresses are one such party's."""
+
+    def nat(self, host: str) -> Nat:
+        """Where requests to this peer go within its dialogs: see `engine.sip.next_hop`."""
 
     def edge(self, host: str) -> bool:
         """Whether this is an edge of our own: its requests are somebody else's (`source_of`)."""
@@ -59,6 +68,14 @@ class Everybody:
     def accuse(self, host: str, misdeed: Misdeed, mark: int = 0) -> bool:
         """See `Peers`."""
         return False
+
+    def allied(self, host: str, source: str) -> bool:
+        """See `Peers`."""
+        return False
+
+    def nat(self, host: str) -> Nat:
+        """See `Peers`."""
+        return "auto"
 
 
 EVERYBODY: Peers = Everybody()

@@ -6,6 +6,7 @@ takes its orders. It relays bodies as they are: offers and answers are the user'
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE, unreadable
@@ -13,7 +14,9 @@ from engine.sip.dialog import CONFIRMED
 from engine.sip.grammar import ParseError
 from engine.sip.leg import Leg, OnFinal
 from engine.sip.message import Request, Response
+from engine.sip.next_hop import look_up, misleading
 from engine.sip.outgoing import OutgoingRequest
+from engine.sip.peers import source_of
 from engine.sip.refer import Referral, Subscription, take_notify, take_refer
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
@@ -218,7 +221,7 @@ class Session(Leg):
         if status < 200:
             return
         if status < 300:
-            self.dialog.refresh(response)
+            self._move(response)
             if exchange.body:
                 self.last_body = exchange.body
             self._start_timer(agree_as_client(response), now)
@@ -267,14 +270,60 @@ class Session(Leg):
 
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A request within the dialog that is no retransmission."""
+        method = request.method
+        changes = method in _CHANGING and (method != "UPDATE" or request.body)
+        if changes and not self.came_from_peer(request) and not self._let_in(transaction, request, now):
+            return
         if not self.dialog.accepts(request):
             transaction.respond(500, now)  # §12.2.2: out of order
             return
-        handler = _HANDLERS.get(request.method)
+        handler = _HANDLERS.get(method)
         if handler is None:
             transaction.respond(501, now, headers=ALLOW_LINE)
+            return
+        if method in _REFRESHING:
+            dialog = self.dialog
+            misled, names = misleading(self.endpoint, request, dialog.party, dialog.returned)
+            if misled or names:
+                vetted = partial(self._vetted_request, transaction, request, handler)
+                if misled:
+                    vetted(True)
+                else:
+                    look_up(self.endpoint, names, dialog.party, vetted)
+                return
+        getattr(self, handler)(transaction, request, now)
+
+    def _vetted_request(self, transaction: ServerTransaction, request: Request, handler: str, misled: bool) -> None:
+        """It is known whether a request that moves the target names an address that is not the peer's own."""
+        now = self.endpoint.clock()
+        if misled:
+            self.endpoint.on_misled(self.dialog.peer, request.method)
+            transaction.respond(403, now)
+        elif self.ended:
+            transaction.respond(481, now)
         else:
             getattr(self, handler)(transaction, request, now)
+
+    def came_from_peer(self, request: Request) -> bool:
+        """Whether it came from the dialog's host."""
+        source, dialog = request.source, self.dialog
+        return source is None or source.host == dialog.peer or (dialog.source or source).host == source.host
+
+    def _let_in(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
+        """Whether a request that changes the call may come from another host than the dialog's: Call-ID and tags are
+        read by every hop, and show nothing (§26.1). A refused one does not count in the order of the dialog's."""
+        status, headers, follow = self.endpoint.on_stranger(self, request)
+        if status:
+            transaction.respond(status, now, headers=headers)
+            return False
+        dialog, source = self.dialog, request.source
+        if source is not None and (follow or request.method in _REFRESHING):
+            dialog.came(request, source)
+            if follow:
+                dialog.peer = source.host
+                dialog.party = source_of(request, source.host, self.endpoint.peers)
+            self.aim(dialog)
+        return True
 
     def reply(
         self, transaction: ServerTransaction, status: int, now: float, headers: str = "", body: bytes = b""
@@ -285,7 +334,8 @@ class Session(Leg):
         request = transaction.request
         if status < 300 and request.method == "UPDATE":
             headers += self._agree(request, now) + self.endpoint.contact_line(transaction.hop)
-            self.dialog.refresh(request, transaction.hop)
+            if self.came_from_peer(request):
+                self._move(request)
             self.last_body = body or self.last_body
         transaction.respond(
             status, now, headers=headers + (SDP_TYPE if body and not _typed(headers) else ""), body=body
@@ -297,9 +347,14 @@ class Session(Leg):
         if transaction is None:
             return False
         self._reinvite = None
-        self.dialog.refresh(transaction.request, transaction.hop)
+        self._move(transaction.request)
         self.send_2xx(transaction, body, now, headers)
         return True
+
+    def _move(self, message: Request | Response) -> None:
+        """Target refresh (§12.2)."""
+        self.dialog.refresh(message, message.source if isinstance(message, Request) else None)
+        self.aim(self.dialog)
 
     def refuse_reinvite(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
         """A final response other than 2xx; the session stays what it was (§14.2)."""
@@ -479,6 +534,10 @@ def allows_update(message: Request | Response) -> bool:
 def _typed(headers: str) -> bool:
     return "Content-Type:" in headers
 
+
+# What changes a call, where it comes from elsewhere: an UPDATE without a body only shows that its sender is alive.
+_CHANGING = frozenset(("INVITE", "UPDATE", "INFO", "REFER"))
+_REFRESHING = frozenset(("INVITE", "UPDATE"))
 
 _HANDLERS = {
     "BYE": "_take_bye",

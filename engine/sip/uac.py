@@ -9,6 +9,7 @@ from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Allows, Hop
 from engine.sip.message import Request, Response
+from engine.sip.next_hop import MISLEADING, leads_astray
 from engine.sip.outgoing import OutgoingRequest
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import MAX_INTERVAL, Session, allows_update
@@ -278,9 +279,11 @@ class UacSession(Session):
         invitation, hop = self.invitation, self.hop
         if hop is None:
             raise ParseError("an answer to nothing")
-        return Dialog.as_caller(
+        dialog = Dialog.as_caller(
             response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, hop
         )
+        self.aim(dialog)
+        return dialog
 
     def _take_reliable(self, response: Response, dialog: Dialog, now: float) -> bool:
         """PRACK a reliable provisional response (RFC 3262 §4); False for one that was seen, or is out of order."""
@@ -332,6 +335,10 @@ class UacSession(Session):
                 dialog = self._make_dialog(response, CONFIRMED)
             else:
                 dialog.confirm(response)
+                self.aim(dialog)
+            if leads_astray(self.endpoint, dialog):
+                self._refuse_answer(dialog, now)
+                return
         except ParseError:
             self._report("refused", 502, "malformed answer", response, now)
             self._close(now)
@@ -369,6 +376,23 @@ class UacSession(Session):
             return
         if self.dialer is None and not self.ended and self.dialog.state != CONFIRMED:
             self._close(now)
+
+    def _refuse_answer(self, dialog: Dialog, now: float) -> None:
+        """An answer by which requests to its sender would go to somebody else: ACK and BYE to where it came from."""
+        self.endpoint.on_misled(dialog.peer, "200")
+        self.endpoint.dialogs.pop(dialog.key, None)
+        dialog.hop = dialog.source
+        self.send(self.compose("ACK", None, cseq=self._local_cseq, dialog=dialog), now, dialog)
+        self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
+        self._report("refused", 502, MISLEADING, None, now)
+        self._close(now)
+
+    def misled(self, doing: str, dialog: Dialog, now: float) -> None:
+        if self.dialog.state == CONFIRMED or self.dialer is None:
+            super().misled(doing, dialog, now)
+            return
+        self.endpoint.on_misled(dialog.peer, doing)
+        self._give_up("refused", 502, MISLEADING, now)
 
     def _take_failure(self, response: Response, now: float) -> None:
         status = response.status

@@ -1,6 +1,5 @@
 """An incoming call until it is answered or refused (RFC 3261 §13.3; reliable provisional responses RFC 3262 §3)."""
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
@@ -8,6 +7,7 @@ from engine.sip.dialog import CONFIRMED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request
+from engine.sip.next_hop import Named, look_up
 from engine.sip.peers import source_of
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session, allows_update
@@ -17,6 +17,7 @@ from engine.sip.transaction import MAGIC_COOKIE
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
 
+VETTING = 1.0  # s that a call waits at the most until the names in it are looked up
 RELIABLE_QUEUE = 8  # reliable provisional responses that wait for the PRACK of one before
 MAX_RSEQ = 2**31  # RFC 3262 §7.1
 
@@ -29,6 +30,7 @@ class UasSession(Session):
         "_reliable",
         "_reliable_queue",
         "_rseq",
+        "_vetting",
         "invite",
         "requires_100rel",
         "source",
@@ -47,6 +49,7 @@ class UasSession(Session):
         self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
         self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
         self._rseq = 0
+        self._vetting = False  # nobody has been told of the call yet
         self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
         self._reliable_queue: list[tuple[int, bytes, str]] = []
         self._accepting: tuple[bytes, str] | None = None  # a 200 that waits for a PRACK
@@ -67,16 +70,19 @@ class UasSession(Session):
             return (422, f"Min-SE: {min_se}\r\n")
         return None
 
-    def start(self, now: float) -> None:
-        """Take the call in: dialog, 100, and hand it to its owner."""
+    def start(self, now: float, names: list[Named]) -> None:
+        """Take the call in: dialog, 100, and hand it to its owner. First `names`, of which it is not known yet whether
+        the caller may name them (`misleading`), are looked up."""
         endpoint, invite, transaction = self.endpoint, self.invite, self.transaction
         try:
-            self.dialog = Dialog.as_callee(invite, transaction.tag, self._way_back())
+            self.dialog = Dialog.as_callee(invite, transaction.tag, self.source)
         except ParseError as error:
             endpoint.sessions.discard(self)
             endpoint.counters.refused += 1
             transaction.respond(error.status, now, headers=endpoint.server_line)
             return
+        self.dialog.party = source_of(invite, self.source.host, endpoint.peers)
+        self.aim(self.dialog)
         endpoint.dialogs[self.dialog.key] = self
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
         self.peer_allows_update = allows_update(invite)
@@ -85,20 +91,31 @@ class UasSession(Session):
             transaction.trying_at(now + endpoint.policy.trying_after)
         else:
             transaction.respond(100, now)
-        endpoint.on_invite(self)
+        if not names:
+            endpoint.on_invite(self)
+            return
+        self._vetting = True
+        endpoint.vetting += 1
+        self._arm("vetted", now + VETTING)
+        look_up(endpoint, names, self.dialog.party, self._looked_up)
 
-    def _way_back(self) -> Hop | None:
-        """Where requests to the caller go, if not to its Contact.
+    def _looked_up(self, misled: bool) -> None:
+        """What the names in the INVITE stand for is known; the call may be over, or may have gone on without it."""
+        self.endpoint.vetting -= 1
+        now = self.endpoint.clock()
+        if self.ended:
+            return
+        if misled:
+            self._vetting = False
+            self.misled("INVITE", self.dialog, now)
+        else:
+            self._vetted()
 
-        A caller without a proxy in between is reached where it is: over its connection, or, when the address in its
-        Via is not the one it sends from, through the NAT that is evidently there.
-        """
-        invite, source = self.invite, self.source
-        if "Record-Route" in invite.first or not invite.single_via:
-            return None
-        host = invite.sent_by.rpartition(":")[0] if ":" in invite.sent_by else invite.sent_by
-        behind_nat = host != source.host and _is_elsewhere(invite.via.host.strip("[]"), source.host)
-        return source if source.transport.reliable or behind_nat else None
+    def _vetted(self) -> None:
+        if self._vetting:
+            self._vetting = False
+            self._disarm("vetted")
+            self.endpoint.on_invite(self)
 
     @property
     def peer_host(self) -> str:
@@ -152,6 +169,8 @@ class UasSession(Session):
             self.transaction.transactions.retransmissions += 1
             self._interval *= 2
             self._arm("reliable", now + self._interval)
+        elif name == "vetted":
+            self._vetted()  # every send looks at it again
         elif name == "no prack":
             self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
         else:
@@ -211,6 +230,12 @@ class UasSession(Session):
         self._disarm("reliable")
         self._disarm("no prack")
 
+    def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if self._vetting and request.method != "BYE":
+            self._try_later(transaction, now)  # its owner does not know of it yet
+        else:
+            super().receive_request(transaction, request, now)
+
     def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
         if transaction is not self.transaction:
             super().on_cancel(transaction, cancel, now)
@@ -253,11 +278,3 @@ class UasSession(Session):
         if not self.ended:
             self.endpoint.dialogs.pop((self.dialog.call_id, "", self.dialog.remote_tag), None)
         super().finish(by, status, reason, now)
-
-
-def _is_elsewhere(shown: str, source: str) -> bool:
-    """Whether a peer shows another address than the one it sends from; a name shows none."""
-    try:
-        return ip_address(shown) != ip_address(source.partition("%")[0])
-    except ValueError:
-        return False

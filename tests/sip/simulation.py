@@ -6,9 +6,11 @@ from collections.abc import Callable
 from itertools import count
 
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
+from engine.sip.grammar import host_address
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.parsing import parse
+from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.uas import UasSession
 from engine.sip.uri import SipUri, parse_uri
 
@@ -109,8 +111,12 @@ class Node:
         policy: Policy | None = None,
         port: int = 5060,
         wake: Callable[[float], None] | None = None,
+        peers: Peers = EVERYBODY,
     ) -> None:
         self.network = network
+        self.names: dict[str, list[tuple[str, int]]] = {}  # what names stand for; [] for one that does not resolve
+        self.slow: dict[str, float] = {}  # s that a name server takes for a name
+        self.misled: list[tuple[str, str]] = []
         self.local = (host, port)
         self.calls: list[UasSession] = []
         self.on_invite: Callable[[UasSession], None] = self.calls.append
@@ -124,6 +130,9 @@ class Node:
                 on_invite=lambda session: self.on_invite(session),
                 random=network.random.random,
                 wake=wake,
+                peers=peers,
+                ours=lambda remote, port: (remote, port) == self.local,
+                on_misled=lambda peer, doing: self.misled.append((peer, doing)),
             ),
             policy,
         )
@@ -132,7 +141,12 @@ class Node:
     def _locate(self, uri: str, done: Callable[[list[Hop]], None]) -> None:
         parsed = parse_uri(uri)
         assert isinstance(parsed, SipUri)
-        done([Hop(self, parsed.host, parsed.port or 5060)])
+        host = host_address(parsed.params.get("maddr") or parsed.host)
+        hops = [Hop(self, *target) for target in self.names.get(host, [(host, parsed.port or 5060)])]
+        if host in self.slow:
+            self.network.at(self.network.now + self.slow[host], lambda: done(hops))
+        else:
+            done(hops)
 
     def send(self, data: bytes, host: str, port: int) -> None:
         self.network.send(data, self.local, (host, port))

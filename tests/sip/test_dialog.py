@@ -6,7 +6,9 @@ from engine.sip.dialog import CONFIRMED, EARLY, Dialog, contact_of, without_tag
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
+from engine.sip.next_hop import way_back
 from engine.sip.parsing import parse
+from engine.sip.peers import EVERYBODY
 from tests.sip.simulation import Network, Node
 
 NODE = Node(Network(), "10.0.0.9")
@@ -41,7 +43,7 @@ ROUTES = "Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\
 
 
 def test_callee_keeps_record_route_in_order_12_1_1() -> None:
-    dialog = Dialog.as_callee(invite(ROUTES), "mine", None)
+    dialog = Dialog.as_callee(invite(ROUTES), "mine", HOP)
     assert dialog.route_set == ["<sip:p1;lr>", "<sip:p2;lr>", "<sip:p3;lr>"]
     assert dialog.key == ("c1", "mine", "f1")
     assert (dialog.local_cseq, dialog.remote_cseq) == (0, 7)
@@ -88,7 +90,7 @@ def test_an_unusable_route_is_a_parse_error_and_nothing_else() -> None:
 
 
 def test_cseq_must_grow_12_2_2() -> None:
-    dialog = Dialog.as_callee(invite(cseq=7), "mine", None)
+    dialog = Dialog.as_callee(invite(cseq=7), "mine", HOP)
     assert not dialog.accepts(invite(method="INFO", cseq=7))
     assert not dialog.accepts(invite(method="INFO", cseq=6))
     assert dialog.accepts(invite(method="INFO", cseq=12))  # gaps are in order
@@ -124,11 +126,11 @@ def test_without_a_usable_contact_the_old_target_stands(contact: str) -> None:
 @pytest.mark.parametrize("contact", ["Contact: *\r\n", "Contact: <tel:+15551234567>\r\n", "Contact: <mailto:a@b>\r\n"])
 def test_an_invite_needs_a_sip_contact_8_1_1_8(contact: str) -> None:
     with pytest.raises(ParseError):
-        Dialog.as_callee(invite(contact), "mine", None)
+        Dialog.as_callee(invite(contact), "mine", HOP)
 
 
 def test_a_caller_of_rfc_2543_without_contact_is_reached_at_its_from() -> None:
-    assert Dialog.as_callee(invite(""), "mine", None).remote_target == "sip:a@example.com;x=1"
+    assert Dialog.as_callee(invite(""), "mine", HOP).remote_target == "sip:a@example.com;x=1"
 
 
 def test_an_answer_without_contact_is_survived() -> None:
@@ -166,14 +168,15 @@ def test_a_route_set_from_the_answer_ends_the_short_cut_over_the_connection() ->
     stream.reliable = True
     hop = Hop(stream, "10.0.0.1", 5060)
     dialog = caller(ok("Contact: <sip:b@10.0.0.1>\r\n", 180), hop=hop)
-    assert dialog.way_back() == hop
+    assert way_back(dialog, EVERYBODY) == hop
     dialog.confirm(ok(ROUTES))
-    assert dialog.way_back() is None
+    assert way_back(dialog, EVERYBODY) is None
 
 
 def test_a_lost_connection_is_no_way_back() -> None:
     stream = Node(Network(), "10.0.0.9")
     stream.reliable = True
     dialog = caller(ok(), hop=Hop(stream, "10.0.0.1", 5060))
+    dialog.hop = way_back(dialog, EVERYBODY)
     stream.connected = lambda host, port: False  # type: ignore[method-assign]
     assert dialog.way_back() is None

@@ -303,9 +303,9 @@ def test_a_caller_behind_a_nat_is_reached_where_it_sends_from(world: World) -> N
 
 
 def test_a_name_in_via_is_no_nat_and_contact_counts(world: World) -> None:
-    other = Peer(world.network, "10.0.0.7")
+    other = Peer(world.network, "192.0.2.7")
     world.peer.via_host = "sbc.example.com"
-    world.peer.contact = "<sip:a@10.0.0.7>"
+    world.peer.contact = "<sip:a@192.0.2.7>"
     world.peer.invite()
     world.accept()
     world.peer.final("INVITE")

@@ -1,0 +1,59 @@
+"""Who may change a call from another address than the one it is with (RFC 3261 §22.1, §26.3.2.2).
+
+What every hop reads, Call-ID and tags, is no right: a right that was gained by credentials is shown again.
+"""
+
+from typing import TYPE_CHECKING
+
+from engine.sip.message import Request
+from routing.admission import Source, identify
+from service.referrers import login_name
+
+if TYPE_CHECKING:
+    from engine.call import Call
+    from service.intake import Intake
+
+Verdict = tuple[int, str, bool]
+"""0, or the status and the header lines of a refusal; whether the call follows the sender to its address."""
+
+ALLOWED: Verdict = (0, "", False)
+REFUSED: Verdict = (403, "", False)
+
+
+class CallChanges:
+    """See `UserAgent.on_stranger`. Judged with the directory, the settings and the logins of `intake`."""
+
+    def __init__(self, intake: "Intake") -> None:
+        self._intake = intake
+
+    def __call__(self, call: "Call", request: Request) -> Verdict:
+        """What becomes of a request that changes `call` and comes from another host than the call is with."""
+        intake = self._intake
+        assert request.source is not None
+        host, home = request.source.host, call.session.dialog.peer
+        record = intake.env.calls.get(call.id) if call.direction == "incoming" else None
+        logged_in = record is not None and record.logged_in
+        owner = identify(intake.directory, intake.routing, home, authenticated=logged_in)
+        sender = identify(intake.directory, intake.routing, host)
+        if owner.kind == "client" and logged_in:
+            return self._asked_again(call, request, host)
+        edges = intake.routing.edges
+        same = _same(owner, sender) or bool(edges.find(home) and edges.find(host))
+        return ALLOWED if same else REFUSED
+
+    def _asked_again(self, call: "Call", request: Request, host: str) -> Verdict:
+        """A phone that has moved: it shows who it is, with credentials made for this very request."""
+        logins = self._intake.logins
+        judged = logins.judge(request, host, call.id)
+        if judged.accepted:
+            return (0, "", True) if judged.username == login_name(call.invite) else REFUSED
+        if not logins.may_try(judged):
+            return REFUSED
+        return 401, "".join(f"{name}: {value}\r\n" for name, value in logins.challenges(request, host, judged)), False
+
+
+def _same(owner: Source, sender: Source) -> bool:
+    """A trunk's addresses are one party, and trusted networks are; a guest's address is its own alone."""
+    if owner.provider is not None or sender.provider is not None:
+        return owner.provider is not None and sender.provider is not None and owner.provider.id == sender.provider.id
+    return owner.kind == sender.kind == "client"
