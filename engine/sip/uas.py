@@ -120,7 +120,7 @@ class UasSession(Session):
     @property
     def peer_host(self) -> str:
         """See `Leg.peer_host`."""
-        return source_of(self.invite, self.source.host, self.endpoint.peers)
+        return self.dialog.party
 
     @property
     def answered(self) -> bool:

@@ -49,6 +49,15 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.clock
 
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """No thread: simulated time does not wait for one."""
+        done = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
 
 class Air:
     """What `simulation.Network` is, on a simulated loop: datagrams that are lost, doubled and reordered as told."""

@@ -75,6 +75,33 @@ def test_a_providers_address_is_reserved_for_everybody_else(peers: KnownPeers) -
     assert peers.reserved("192.0.2.1", "2001:db8::2"), "another provider is somebody else, too"
     assert not peers.reserved("192.0.2.1", "198.51.100.1"), "one of its own addresses"
     assert not peers.reserved("203.0.113.9", "203.0.113.6")
+    assert peers.allied("192.0.2.1", "198.51.100.1")
+    assert not peers.allied("192.0.2.1", "203.0.113.6") and not peers.allied("203.0.113.9", "203.0.113.9")
+
+
+def test_a_providers_name_is_reserved_too(peers: KnownPeers) -> None:
+    peers._directory.put_provider(
+        Provider(id=UUID(int=3), hostname="SIP.Carrier.Example.", inbound_addresses=["192.0.2.77"])
+    )
+    assert peers.reserved("sip.carrier.example", "203.0.113.6")
+    assert not peers.reserved("sip.carrier.example", "192.0.2.77")
+    assert not peers.reserved("carrier.example", "203.0.113.6")
+
+
+def test_two_providers_at_one_hostname_are_one_party(peers: KnownPeers) -> None:
+    for number in (4, 5):
+        peers._directory.put_provider(
+            Provider(id=UUID(int=number), hostname="gw.example", inbound_addresses=[f"192.0.2.{number}"])
+        )
+    assert not peers.reserved("192.0.2.4", "192.0.2.5") and not peers.reserved("gw.example", "192.0.2.4")
+    assert peers.reserved("192.0.2.4", "203.0.113.6")
+
+
+def test_a_providers_own_nat_goes_before_the_setting(peers: KnownPeers) -> None:
+    peers._directory.put_provider(Provider(id=UUID(int=6), hostname="192.0.2.66", nat="always"))
+    assert [peers.nat(host) for host in ("192.0.2.66", "192.0.2.1", "203.0.113.6")] == ["always", "auto", "auto"]
+    peers.settings = RoutingSettings(nat="never")
+    assert [peers.nat(host) for host in ("192.0.2.66", "192.0.2.1", "203.0.113.6")] == ["always", "never", "never"]
 
 
 @pytest.mark.parametrize(

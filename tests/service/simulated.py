@@ -1,0 +1,112 @@
+"""A whole node in simulated time, with peers that say exactly what a test lets them say: no socket, no waiting."""
+
+import json
+from functools import cache
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from config.loading import Configuration, load
+from engine import user_agent
+from engine.sip.digest_client import ClientSession, choose, parse_challenges
+from engine.sip.message import Response
+from engine.transport.listeners import Listeners
+from service import node as service_node
+from service.node import Node
+from tests.engine.simulated import Air, Wire
+from tests.sip.raw_peer import OFFER, Peer
+
+ENGINE = "192.0.2.1"
+_PHONES = count(1)
+
+
+class Phone(Peer):
+    """A peer on `Air`, at an address of its own."""
+
+    def __init__(self, air: Air, host: str, port: int = 5060) -> None:
+        super().__init__(air, host, port, engine=ENGINE)  # type: ignore[arg-type]
+        self.air = air
+        self.tag = f"tag-{host}-{port}"
+        self.call_id = f"call-{host}-{port}"
+        self.branches = 1000 * next(_PHONES)  # of another at this address before, none is used again
+
+    def say(self, data: bytes) -> None:
+        self.last = data
+        self.air.send(data, (self.host, self.port), self.engine)
+        self.air.run(0.02)
+
+    def like(self, other: "Phone") -> "Phone":
+        """From now on it speaks in the dialog of another, as everybody can who has read a message of it."""
+        self.call_id, self.tag, self.remote_tag, self.cseq = other.call_id, other.tag, other.remote_tag, other.cseq + 10
+        return self
+
+    def call(self, uri: str, headers: str = "", **more: Any) -> Response:
+        """Calls, and acknowledges an answer; the final response."""
+        self.invite(headers, OFFER, uri=uri, **more)
+        self.air.run(1.0)
+        self.remote_tag = ""
+        response = self.final("INVITE")
+        if response.status == 200:
+            self.ack()
+        else:
+            self.remote_tag = ""
+        return response
+
+    def credentials(self, challenge: Response, method: str, uri: str, name: str, password: str, body: bytes) -> str:
+        """An Authorization line that answers a challenge."""
+        chosen = choose(parse_challenges(challenge.lines("WWW-Authenticate")))
+        assert chosen is not None
+        value = ClientSession(chosen, name, password).authorization(method, uri, "cnonce", body)
+        return f"Authorization: {value}\r\n"
+
+
+class World:
+    """A node on `air`."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, configuration: Configuration) -> None:
+        self.air = air = Air()
+        wire = Wire(air, ENGINE)
+
+        async def opened(*_: object, **__: object) -> Listeners:
+            return Listeners((wire,))  # type: ignore[arg-type]
+
+        patch.setattr(user_agent.Listeners, "open", opened)
+        clock = SimpleNamespace(monotonic=air.loop.time, time=air.loop.time)
+        patch.setattr(user_agent, "time", clock)
+        patch.setattr(service_node, "time", clock)
+        patch.setattr(user_agent, "os", SimpleNamespace(urandom=air.random.randbytes))
+        self.node = Node(configuration)
+        wire.agent = self.node.agent
+        air.until(self.node.start())
+        air.nodes[wire.local] = wire
+
+    def phone(self, host: str, port: int = 5060) -> Phone:
+        return Phone(self.air, host, port)
+
+    def wait(self, seconds: float = 0.05) -> None:
+        self.air.run(seconds)
+
+    def close(self) -> None:
+        self.air.until(self.node.close())
+        self.air.close()
+
+
+def configured(**sections: Any) -> Configuration:
+    """A configuration without a store and an API."""
+    return _configured(json.dumps(sections))
+
+
+@cache
+def _configured(text: str) -> Configuration:
+    sections = json.loads(text)
+    sip = {"listen": [f"udp://{ENGINE}:5060"], "trusted_networks": []} | sections.pop("sip", {})
+    whole = {"log": {"level": "error"}, "api": {"listen": ""}, "store": ":memory:", "sip": sip} | sections
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "trunkline.yaml"
+        path.write_text(yaml.safe_dump(whole), encoding="utf-8")
+        return load(path, environ={})
