@@ -115,6 +115,7 @@ INVALID: frozenset[str] = frozenset(
 _RESOURCES = (
     "ACCESSKEY",
     "AGENT",
+    "BAN",
     "BILLING_ACCOUNT",
     "CALL",
     "CONFERENCE",

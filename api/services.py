@@ -1,9 +1,10 @@
 """What requests work with. The service builds one of these; nothing in api is global."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from api.tokens import Tokens
 from engine.trace import Trace
 from flows.environment import FlowEnvironment
 from flows.groupcall import GroupCall
+from routing.bans import BanTable
 from routing.identifiers import NIL
 from routing.settings import RoutingSettings
 from store.events import EventBell
@@ -24,6 +26,10 @@ from store.store import Store
 
 STREAM_READS = 2
 """Event streams that read from the store at once; SQLite has four connections to read on."""
+
+
+def _since_1970(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _never_looked(_provider_id: UUID) -> tuple[str, datetime | None]:
@@ -57,6 +63,8 @@ class Services:
         env: The running engine: calls, directory, router, flows.
         tokens: Signs and reads the tokens of logins.
         clock: Monotonic seconds, for rate limits.
+        moment: When it was that `clock` said so much.
+        bans: Whom the engine does not listen to.
         limits: How often customers, and addresses without good credentials, may ask.
         clients: Whose address a request counts for.
         refusals: The log's lines of refused requests.
@@ -85,6 +93,8 @@ class Services:
     refusals: Refusals
     clients: Clients = field(default_factory=Clients)
     turns: Turns = field(default_factory=Turns)
+    moment: Callable[[float], datetime] = _since_1970
+    bans: BanTable = field(default_factory=lambda: BanTable(time.monotonic))
     stored: Callable[[Any], Awaitable[None]] = _written
     node_id: UUID = NIL
     trace: Trace | None = None

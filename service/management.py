@@ -1,8 +1,10 @@
 """What runs on the store beside the calls: their records, their price, the providers' health, news, and the API."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
@@ -80,6 +82,8 @@ class Management:
         self.server: ApiServer | None = None
         self.made_up_key = ""
         self._waiting_deliveries = 0
+        # When the monotonic clock began, once and for all: what is shown of a moment is always the same.
+        self._zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
         self._checking: asyncio.Task[Mapping[str, str]] | None = None
         self._news: set[asyncio.Task[None]] = set()
 
@@ -154,6 +158,8 @@ class Management:
             env=node.env,
             tokens=Tokens(await token_secret(self._storage.store)),
             clock=node.agent.now,
+            moment=self._moment,
+            bans=node.peers.bans,
             limits=Limits(
                 RateLimit(api.request_rate.rate, api.request_rate.burst),
                 RateLimit(api.address_rate.rate, api.address_rate.burst),
@@ -171,6 +177,9 @@ class Management:
             checks=self._checks,
             metrics=self._metrics_text,
         )
+
+    def _moment(self, seconds: float) -> datetime:
+        return self._zero + timedelta(seconds=seconds)
 
     async def _settled(self) -> None:
         await self._storage.feed.settled()
@@ -210,6 +219,7 @@ class Management:
                 Reading("store_calls_lost", "Calls that could not be stored.", lambda: journal.dropped, grows=True),
                 Reading("rtp_ports_in_use", "RTP ports that calls hold.", lambda: node.agent.ports.in_use),
                 Reading("rtp_ports_idle", "RTP ports kept open for the next calls.", lambda: node.agent.ports.idle),
+                Reading("bans", "Addresses that are banned.", lambda: len(node.peers.bans.bans())),
                 Reading("feed_lag_seconds", "How old what calls go by can be.", lambda: feed.lag),
                 Reading("feed_changes", "Changes taken over.", lambda: feed.applied, grows=True),
                 Reading("feed_resynchronisations", "Full ones.", lambda: feed.resynchronisations, grows=True),

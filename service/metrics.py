@@ -141,6 +141,10 @@ class _Engine(Collector):
         for why in ("malformed", "stray", "refused", "overload"):
             refused.add_metric([why], getattr(endpoint.counters, why))
         yield refused
+        unread = CounterMetricFamily("trunkline_sip_unread", "Messages dropped without an answer.", labels=["why"])
+        for why in ("banned", "scanners"):
+            unread.add_metric([why], getattr(endpoint.counters, why))
+        yield unread
         unwanted = CounterMetricFamily("trunkline_rtp_refused", "Datagrams that calls' media refused.", labels=["why"])
         for why in REFUSED:
             unwanted.add_metric([why], agent.plane.refused[why])

@@ -262,9 +262,15 @@ async def _opted_out(api: Api, admin: Client) -> Any:
     return await _row(tables.opt_outs, number="+15551234567", contact=uuid4().hex, keyword="STOP")(api, admin)
 
 
+async def _nobodys(_api: Api, _admin: Client) -> Any:
+    """What belongs to no customer, and is for super admins alone."""
+    return uuid4()
+
+
 MAKERS: Mapping[str, Maker] = {
     "accesskey_id": _posted("create_accesskey", "/v1.0/accesskeys"),
     "account_id": _its_account,
+    "address": _nobodys,  # a ban's
     "agent_id": _posted("create_agent", "/v1.0/agents"),
     "call_id": _row(tables.calls, status="hangup", direction="outgoing"),
     "conference_id": _posted("create_conference", "/v1.0/conferences"),
