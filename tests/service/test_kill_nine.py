@@ -212,12 +212,8 @@ async def rounds(tmp_path: Path, store_url: str, times: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(180)
-async def test_killed_twice_nothing_acknowledged_is_missing_and_no_call_is_open(tmp_path: Path, store_url: str) -> None:
-    await rounds(tmp_path, store_url, 2)
-
-
-@pytest.mark.long
 @pytest.mark.timeout(600)
-async def test_killed_ten_times(tmp_path: Path, store_url: str) -> None:
+async def test_killed_ten_times_nothing_acknowledged_is_missing_and_no_call_is_open(
+    tmp_path: Path, store_url: str
+) -> None:
     await rounds(tmp_path, store_url, 10)
