@@ -25,7 +25,7 @@ from tests.peers import sipp
 ENGINE = ("127.0.0.1", 5060)
 ENGINE_IPV6 = "[::1]:5060"
 FIRST_PORT = 21000
-_START_PATIENCE = 15.0
+_START_PATIENCE = 30.0
 
 
 class Engine:

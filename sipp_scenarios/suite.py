@@ -57,7 +57,7 @@ class Case:
     name: str
     caller: Caller
     providers: list[Provider] = field(default_factory=list)
-    timeout: float = 12.0
+    timeout: float = 30.0
     long: bool = False
     direct: bool = False
     ipv6: bool = False

@@ -44,7 +44,7 @@ def message(*destinations: dict[str, str], source: str = "+15550001111", **more:
 
 async def over(client: Client, made: dict[str, Any]) -> dict[str, Any]:
     """The message once its outcome is in the store."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         while True:
             answer: dict[str, Any] = await client.get(f"{PATH}/{made['id']}")
             if answer["status"] != "sending":

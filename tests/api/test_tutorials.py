@@ -107,7 +107,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     with Process(command, cwd=ROOT, env=environment) as engine:
         sip = re.search(r"udp://(\S+)", engine.wait_line(r"^ready: udp://", 30))
         api = re.search(r"(http://[^/ ]+)/v1\.0", engine.wait_line(r"^ready: http://", 30))
-        key = re.search(r"(tk_\S+)", engine.wait_line(r"access key of the super admin", 10))
+        key = re.search(r"(tk_\S+)", engine.wait_line(r"access key of the super admin", 30))
         assert sip and api and key
         yield Started(api[1], sip[1], key[1])
     assert "Traceback" not in engine.log, engine.log

@@ -322,7 +322,7 @@ def test_the_program_that_plays_is_stopped_by_a_key(tmp_path: Path) -> None:
             assert (await leg.outcome()).kind == "answered"
             with suppress(CallEnded):  # a key counts from its first packet: the end may come before the last
                 await leg.send_keys("1#", 0.06, 0.06)
-            await asyncio.wait_for(leg.wait_ended(), 10)
+            await asyncio.wait_for(leg.wait_ended(), 30)
             assert leg.media is not None
             return int(leg.media["received"])
         finally:

@@ -49,7 +49,7 @@ class Pool:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.002)
 
@@ -79,7 +79,7 @@ async def told(ask: Callable[..., None], *arguments: Any) -> bytes:
             done.set_exception(error)
 
     ask(*arguments, rewritten)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         return await done
 
 
@@ -145,13 +145,13 @@ def test_silence_ends_after_all_tries_and_a_closed_port_at_once() -> None:
             for client, words in ((silent, "no answer"), (closed, "nobody listens there")):
                 problems: asyncio.Queue[str] = asyncio.Queue()
                 client.ask("ping", {}, lambda _answer, problem, into=problems: into.put_nowait(problem))  # type: ignore[misc]
-                assert await asyncio.wait_for(problems.get(), 2) == words
+                assert await asyncio.wait_for(problems.get(), 30) == words
         assert len(fake.datagrams) == 4
         for client in (silent, closed):
             problems = asyncio.Queue()
             client.ask("ping", {}, lambda _answer, problem, into=problems: into.put_nowait(problem))  # type: ignore[misc]
             client.close()
-            assert await asyncio.wait_for(problems.get(), 2) == "the client is closed"
+            assert await asyncio.wait_for(problems.get(), 30) == "the client is closed"
         fake.close()
 
     run(scenario)
@@ -283,7 +283,7 @@ def test_a_report_waits_for_the_answer_and_not_for_an_instance_that_has_none() -
             assert late.report()["packets"] == 7
             one.fakes[0].silent = -1
             never.close()
-            await asyncio.wait_for(never.settled(), 1)
+            await asyncio.wait_for(never.settled(), 30)
             assert never.report() == {"anchor": "rtpengine", "rtpengine": one.fakes[0].where}
 
     run(scenario)

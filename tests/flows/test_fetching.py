@@ -130,7 +130,7 @@ async def test_a_request_that_is_cancelled_twice_gives_its_connection_back(site:
         for _ in range(turns):
             await asyncio.sleep(0)
         fetching.cancel()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 30)
         await asyncio.wait([fetching])
         assert fetching.cancelled()
 

@@ -25,7 +25,7 @@ class TidyPool(PortPool):
 
 @pytest.fixture
 def pool() -> Iterator[PortPool]:
-    with_four = TidyPool([HOST], 26001, 26009)
+    with_four = TidyPool([HOST], 16001, 16009)
     yield with_four
     with_four.close()
     for port in with_four.leased:
@@ -34,7 +34,7 @@ def pool() -> Iterator[PortPool]:
 
 def test_ports_are_even_bound_and_do_not_block(pool: PortPool) -> None:
     ports = [pool.acquire(HOST) for _ in range(4)]
-    assert [port.port for port in ports] == [26002, 26004, 26006, 26008]
+    assert [port.port for port in ports] == [16002, 16004, 16006, 16008]
     for port in ports:
         assert port.sock.getsockname() == (HOST, port.port)
         assert not port.sock.getblocking()
@@ -115,16 +115,16 @@ def test_all_ports_in_use_is_a_503_with_the_reason(pool: PortPool) -> None:
 
 def test_a_port_that_another_program_holds_is_passed_over(pool: PortPool) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind((HOST, 26002))
-        assert pool.acquire(HOST).port == 26004
+        other.bind((HOST, 16002))
+        assert pool.acquire(HOST).port == 16004
     ports = [pool.acquire(HOST).port for _ in range(3)]
-    assert ports == [26006, 26008, 26002]
+    assert ports == [16006, 16008, 16002]
 
 
 def test_ports_that_other_programs_hold_are_said_to_be_so() -> None:
-    pool = PortPool([HOST], 26010, 26011)
+    pool = PortPool([HOST], 16010, 16011)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind((HOST, 26010))
+        other.bind((HOST, 16010))
         with pytest.raises(NoPortError, match="other programs"):
             pool.acquire(HOST)
     pool.acquire(HOST).release()
@@ -133,7 +133,7 @@ def test_ports_that_other_programs_hold_are_said_to_be_so() -> None:
 
 def test_a_run_of_ports_that_another_engine_keeps_idle_is_stepped_over() -> None:
     """Two engines on one host with one range: each keeps its idle sockets bound, hundreds of them in a row."""
-    other, pool = PortPool([HOST], 26100, 26499), PortPool([HOST], 26100, 26999)
+    other, pool = PortPool([HOST], 16100, 16499), PortPool([HOST], 16100, 16999)
     kept = [other.acquire(HOST) for _ in range(200)]
     port = pool.acquire(HOST)
     assert port.port not in {one.port for one in kept}
@@ -158,7 +158,7 @@ def test_out_of_descriptors_is_an_error_of_the_call(pool: PortPool, monkeypatch:
 
 
 def test_idle_sockets_are_kept_up_to_a_bound() -> None:
-    pool = PortPool([HOST], 26020, 26040, max_idle=2)
+    pool = PortPool([HOST], 16020, 16040, max_idle=2)
     ports = [pool.acquire(HOST) for _ in range(5)]
     for port in ports:
         port.release()
@@ -178,20 +178,20 @@ def test_a_closed_pool_closes_ports_as_they_come_back(pool: PortPool) -> None:
 
 
 def test_ipv6_ports() -> None:
-    pool = PortPool(["::1", HOST], 26050, 26053)
+    pool = PortPool(["::1", HOST], 16050, 16053)
     six, four = pool.acquire("::1"), pool.acquire(HOST)
-    assert six.sock.getsockname()[:2] == ("::1", 26050)
-    assert four.sock.getsockname() == (HOST, 26050)
+    assert six.sock.getsockname()[:2] == ("::1", 16050)
+    assert four.sock.getsockname() == (HOST, 16050)
     six.release()
     four.release()
     pool.close()
 
 
 def test_wildcard_hosts_serve_every_address_of_their_family() -> None:
-    pool = PortPool(["0.0.0.0", "::"], 26060, 26063)
+    pool = PortPool(["0.0.0.0", "::"], 16060, 16063)
     four, six = pool.acquire("127.0.1.22"), pool.acquire("::1")
-    assert four.sock.getsockname() == ("0.0.0.0", 26060)
-    assert six.sock.getsockname()[:2] == ("::", 26060)
+    assert four.sock.getsockname() == ("0.0.0.0", 16060)
+    assert six.sock.getsockname()[:2] == ("::", 16060)
     four.release()
     six.release()
     pool.close()
@@ -209,13 +209,13 @@ def test_a_range_without_a_pair_of_ports_is_refused(low: int, high: int) -> None
 
 
 def test_two_pools_with_one_range_may_begin_at_different_ports(pool: PortPool) -> None:
-    turned = PortPool([HOST], 26001, 26009, first=2)
+    turned = PortPool([HOST], 16001, 16009, first=2)
     ports = [turned.acquire(HOST) for _ in range(3)]
-    assert [port.port for port in ports] == [26006, 26008, 26002]
-    assert pool.acquire(HOST).port == 26004  # what the other one holds is passed over
-    far = PortPool([HOST], 26030, 26034, first=1_000_001)
+    assert [port.port for port in ports] == [16006, 16008, 16002]
+    assert pool.acquire(HOST).port == 16004  # what the other one holds is passed over
+    far = PortPool([HOST], 16030, 16034, first=1_000_001)
     ports.append(far.acquire(HOST))
-    assert ports[-1].port == 26032
+    assert ports[-1].port == 16032
     for port in ports:
         port.release()
     turned.close()

@@ -112,7 +112,7 @@ class Baresip:
         argv = [program, "-4", "-f", str(directory), *(["-s"] if trace else [])]
         self.process = Process(argv, env={"HOME": str(directory)})
         try:
-            self.process.wait_line(r"baresip is ready", 10)
+            self.process.wait_line(r"baresip is ready", 30)
             self._control = socket.create_connection((host, sip_port + 2), timeout=5)
         except BaseException:
             self.process.stop()
@@ -123,7 +123,7 @@ class Baresip:
         """Its address of record, which is also where it listens."""
         return f"sip:{self.user}@{self.host}:{self.sip_port}"
 
-    def command(self, command: str, params: str = "", timeout: float = 5.0) -> str:
+    def command(self, command: str, params: str = "", timeout: float = 30.0) -> str:
         """Gives an order (`accept`, `hold`, `resume`, ...) and returns the answer's text; fails when it is refused."""
         order = {"command": command, "token": f"{command}-{len(self.events)}"} | ({"params": params} if params else {})
         data = json.dumps(order).encode()
@@ -145,11 +145,11 @@ class Baresip:
         """Ends the current call, or refuses an incoming one."""
         self.command("hangup")
 
-    def hold(self, timeout: float = 10.0) -> None:
+    def hold(self, timeout: float = 30.0) -> None:
         """Puts the other side on hold and waits until the re-INVITE is over. Needs `trace`."""
         self._reinvite("hold", timeout)
 
-    def resume(self, timeout: float = 10.0) -> None:
+    def resume(self, timeout: float = 30.0) -> None:
         """Takes the other side back and waits until the re-INVITE is over. Needs `trace`."""
         self._reinvite("resume", timeout)
 
@@ -158,7 +158,7 @@ class Baresip:
         self.command(command)
         self.process.wait_line(r"^ACK ", timeout, count=said + 1)
 
-    def wait_receiving(self, timeout: float = 10.0) -> None:
+    def wait_receiving(self, timeout: float = 30.0) -> None:
         """Waits for ten more status lines (a second's worth) that show sound coming in. For a call that was held:
         baresip 1.0 records nothing more after a resume, though it receives and plays."""
         pattern = r"audio=\d+/[1-9]\d* "
@@ -167,7 +167,7 @@ class Baresip:
     def _lines(self, pattern: str) -> int:
         return len(re.findall(pattern, self.process.log, re.MULTILINE))
 
-    def wait_event(self, kind: str, timeout: float = 10.0, match: Callable[[Event], bool] | None = None) -> Event:
+    def wait_event(self, kind: str, timeout: float = 30.0, match: Callable[[Event], bool] | None = None) -> Event:
         """The next event of `kind` (CALL_INCOMING, CALL_RINGING, CALL_PROGRESS, CALL_ESTABLISHED, CALL_CLOSED ...),
         taken out of `events`; one that came earlier counts."""
         deadline = monotonic() + timeout
@@ -180,7 +180,7 @@ class Baresip:
                 return event
             self.events.append(event)
 
-    def wait_heard(self, pitch: int, seconds: float, timeout: float = 10.0) -> float:
+    def wait_heard(self, pitch: int, seconds: float, timeout: float = 30.0) -> float:
         """Waits until the recordings of what arrived hold `seconds` of a tone of `pitch` Hz; returns what they hold."""
         deadline = monotonic() + timeout
         while True:

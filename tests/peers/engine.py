@@ -39,7 +39,7 @@ class Engine:
         self.process = process
 
     @classmethod
-    def start(cls, config_path: Path, *, timeout: float = 15.0) -> "Engine":
+    def start(cls, config_path: Path, *, timeout: float = 30.0) -> "Engine":
         """Starts `serve -c config_path` and returns when every listener of the file has its line."""
         config = yaml.safe_load(config_path.read_text())
         process = Process(
@@ -65,7 +65,7 @@ class Engine:
         """All that it has printed so far."""
         return self.process.log
 
-    def stop(self, timeout: float = 10.0) -> int:
+    def stop(self, timeout: float = 30.0) -> int:
         """SIGTERM, and what follows it: no call is left to drain in a test. Returns the exit code."""
         return self.process.stop(timeout)
 

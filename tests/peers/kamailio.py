@@ -93,12 +93,12 @@ class Kamailio:
             [program, "-f", str(config), "-DD", "-E", "-Y", str(directory), "-w", str(directory), "-m", "16", "-M", "4"]
         )
         try:
-            self.process.wait_line(r"PROXY ready", 10)
+            self.process.wait_line(r"PROXY ready", 30)
         except BaseException:
             self.process.stop()
             raise
 
-    def wait_seen(self, what: str, timeout: float = 10.0, *, count: int = 1) -> str:
+    def wait_seen(self, what: str, timeout: float = 30.0, *, count: int = 1) -> str:
         """Waits for the `count`th line such as `loose BYE`, `initial INVITE` or `reply 200 INVITE`; returns it."""
         return self.process.wait_line(rf"PROXY {what}\b", timeout, count=count)
 

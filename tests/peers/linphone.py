@@ -105,7 +105,7 @@ class Linphone:
         """Where it listens."""
         return f"sip:{self.user}@{self.host}:{self.port}"
 
-    def tell(self, order: str, answer: str, timeout: float = 10.0) -> None:
+    def tell(self, order: str, answer: str, timeout: float = 30.0) -> None:
         """Gives an order and waits for a line that it had not said before and that matches `answer`."""
         before = len(re.findall(answer, self.process.log, re.MULTILINE))
         self.process.tell(order)
@@ -128,7 +128,7 @@ class Linphone:
         self.process.tell("terminate")
         self.wait_ended()
 
-    def wait_ended(self, timeout: float = 10.0) -> None:
+    def wait_ended(self, timeout: float = 30.0) -> None:
         """Waits until the call is over, whoever ended it."""
         self.process.wait_line(r"Call \d+ with .* (ended|terminated|error)", timeout)
 
@@ -136,7 +136,7 @@ class Linphone:
         """What it has heard, up to a second or so ago: it writes in large blocks."""
         return read_wav(self.recording)
 
-    def wait_heard(self, pitch: float, seconds: float, timeout: float = 10.0) -> None:
+    def wait_heard(self, pitch: float, seconds: float, timeout: float = 30.0) -> None:
         """Waits until it has heard so much of a tone of `pitch` Hz."""
         self._wait(lambda: tone_seconds(self.heard(), pitch) >= seconds, f"{seconds} s of {pitch} Hz", timeout)
 

@@ -79,7 +79,7 @@ class LocalServer:
         assert threading.current_thread() is threading.main_thread(), "start it from the main thread"
         process = Process(self.command())
         try:
-            process.wait_line(self.ready, 20)
+            process.wait_line(self.ready, 30)
         except BaseException:
             process.stop()
             raise

@@ -30,7 +30,7 @@ def require(program: str, package: str, *folders: str) -> str:
     return path
 
 
-def wait_bound(host: str, port: int, timeout: float = 5.0) -> None:
+def wait_bound(host: str, port: int, timeout: float = 30.0) -> None:
     """Waits until somebody has the UDP port `host:port`. SIPp says nothing when it is ready, so the kernel is asked:
     a call that comes earlier would be refused by ICMP, which is another test."""
     deadline, tick = monotonic() + timeout, threading.Event()
@@ -112,7 +112,7 @@ class Process:
         self._reader.join(5)
         return code
 
-    def stop(self, timeout: float = 5.0, sign: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, timeout: float = 30.0, sign: signal.Signals = signal.SIGTERM) -> int:
         """Ends it: SIGTERM, and SIGKILL for its process group when that does not do. Returns the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(sign)

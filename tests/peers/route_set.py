@@ -181,7 +181,7 @@ def start(
     return process
 
 
-def finish(process: Process, directory: Path, timeout: float = 25.0) -> None:
+def finish(process: Process, directory: Path, timeout: float = 30.0) -> None:
     """Waits for one side's end; fails with its errors when the call did not go as written."""
     code = process.wait(timeout)
     if code:

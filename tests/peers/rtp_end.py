@@ -44,13 +44,13 @@ class RtpEnd:
         with self._news:
             self._say = numpy.concatenate([self._say, samples])
 
-    def wait_heard(self, seconds: float, timeout: float = 10.0) -> None:
+    def wait_heard(self, seconds: float, timeout: float = 30.0) -> None:
         """Waits for so much sound, whatever it is."""
         with self._news:
             came = self._news.wait_for(lambda: len(self._packets) >= 50 * seconds, timeout)
         assert came, f"{len(self._packets)} packets, and {self.others} of other formats, in {timeout} s"
 
-    def wait_tone(self, pitch: float, seconds: float, timeout: float = 10.0) -> None:
+    def wait_tone(self, pitch: float, seconds: float, timeout: float = 30.0) -> None:
         """Waits until so much of a tone has come."""
         from tests.peers.audio import tone_seconds
 

@@ -28,7 +28,7 @@ class Rtpengine:
     def start(self) -> None:
         """Start it, again where it was killed."""
         self.process = Process(self._command, env={"PATH": os.environ.get("PATH", "") + ":/usr/sbin"})
-        deadline, tick = monotonic() + 5, Event()
+        deadline, tick = monotonic() + 30, Event()
         while self.ask("ping") is None:
             if monotonic() > deadline:
                 self.process.stop()
@@ -57,7 +57,7 @@ class Rtpengine:
         assert isinstance(found, list)
         return len(found)
 
-    def wait_calls(self, count: int, timeout: float = 3.0) -> None:
+    def wait_calls(self, count: int, timeout: float = 30.0) -> None:
         """Waits until it has so many."""
         deadline, tick = monotonic() + timeout, Event()
         while self.calls() != count:

@@ -16,8 +16,8 @@ from pathlib import Path
 from sipp_scenarios.suite import ANY, HERE, Caller, Case, Provider
 from tests.network import is_bound
 
-_BIND_PATIENCE = 5.0
-_DRAIN_PATIENCE = 4.0
+_BIND_PATIENCE = 30.0
+_DRAIN_PATIENCE = 30.0
 _LOG_LIMIT = 12_000
 
 

@@ -109,7 +109,7 @@ def test_keys_that_baresip_presses(tmp_path: Path, engine: Engine, told: "Queue[
             phone.dial(f"sip:{NUMBER}@{ENGINE}:{PORT}")
         for phone in phones:
             phone.wait_event("CALL_ESTABLISHED")
-            phone.process.wait_line(r"^\[0:00:01\]", 10)
+            phone.process.wait_line(r"^\[0:00:01\]", 30)
         tick = threading.Event()
         for key in KEYS:
             for phone in phones:
@@ -137,7 +137,7 @@ def test_keys_that_sipp_presses(tmp_path: Path, engine: Engine, told: "Queue[str
         heard = [told.get(timeout=PATIENCE) for _ in callers]
         assert heard == [KEYS] * len(callers), callers[0].log()
         for caller in callers:
-            assert not caller.faults(caller.finish(10)), caller.log()
+            assert not caller.faults(caller.finish(30)), caller.log()
 
 
 def pressing(keys: str) -> str:

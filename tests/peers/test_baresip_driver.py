@@ -46,7 +46,7 @@ def test_hold_and_resume(alice: Baresip, bob: Baresip) -> None:
     alice.wait_event("CALL_ESTABLISHED")
     alice.wait_heard(1000, 0.2)
     alice.hold()
-    alice.process.wait_line(r"^a=recvonly", 5)
+    alice.process.wait_line(r"^a=recvonly", 30)
     alice.resume()
     alice.wait_receiving()
     alice.hangup()
@@ -66,7 +66,7 @@ def test_a_caller_that_hangs_up_cancels(alice: Baresip, bob: Baresip) -> None:
     alice.wait_event("CALL_RINGING")
     alice.hangup()
     bob.wait_event("CALL_CLOSED")
-    bob.process.wait_line(r"^CANCEL sip:", 5)
+    bob.process.wait_line(r"^CANCEL sip:", 30)
 
 
 def test_a_phone_that_answers_by_itself(tmp_path: Path, alice: Baresip) -> None:

@@ -87,7 +87,7 @@ def test_hold_and_resume(tmp_path: Path, machine: AnsweringMachine) -> None:
         phone.wait_event("CALL_ESTABLISHED")
         phone.wait_heard(440, 0.2)
         phone.hold()
-        phone.process.wait_line(r"^a=recvonly", 5)
+        phone.process.wait_line(r"^a=recvonly", 30)
         assert b" 1 2 IN IP4" in machine.media.local
         phone.resume()
         assert b" 1 3 IN IP4" in machine.media.local

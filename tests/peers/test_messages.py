@@ -62,7 +62,7 @@ def test_linphone_texts_and_is_answered(tmp_path: Path) -> None:
         Engine.start(write_config(tmp_path, config(desk.uri))) as engine,
     ):
         phone.process.tell(f"chat sip:{NUMBER}@{ENGINE} hours")
-        phone.process.wait_line(rf"Message received from .*{HOURS}|{HOURS}", 10)
+        phone.process.wait_line(rf"Message received from .*{HOURS}|{HOURS}", 30)
         phone.process.tell(f"chat sip:{NUMBER}@{ENGINE} Where is it?")
-        desk.process.wait_line(r"ann: Where is it\?", 10)
+        desk.process.wait_line(r"ann: Where is it\?", 30)
         assert "Traceback" not in engine.log

@@ -115,14 +115,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ],
     }
     with Engine.start(write_config(directory, config)) as engine:
-        engine.process.wait_line(r"ready: http", 10)
+        engine.process.wait_line(r"ready: http", 30)
         yield World(engine, Curl(f"http://{API}", KEY), directory / "recordings")
         assert "Traceback" not in engine.log
 
 
 def answered(phone: Baresip) -> str:
     """The media part of the engine's first answer, as the phone printed it."""
-    phone.process.wait_line(r"^a=(sendrecv|recvonly|sendonly)", 5, count=2)  # of its own offer, and of the answer
+    phone.process.wait_line(r"^a=(sendrecv|recvonly|sendonly)", 30, count=2)  # of its own offer, and of the answer
     found = re.search(
         r"^SIP/2\.0 200 OK.*?^(m=audio [^\n]*\n(?:a=[^\n]*\n)*)", phone.process.log, re.MULTILINE | re.DOTALL
     )
@@ -216,7 +216,7 @@ def test_hold_and_resume_under_the_same_keys(tmp_path: Path, world: World) -> No
         phone.wait_event("CALL_ESTABLISHED")
         phone.wait_heard(PITCH, 0.4)
         phone.hold()
-        phone.process.wait_line(r"^a=recvonly", 5)
+        phone.process.wait_line(r"^a=recvonly", 30)
         phone.resume()
         phone.wait_receiving()
         phone.hangup()
@@ -262,7 +262,7 @@ def test_a_wrong_key_is_silence_and_the_record_says_so(tmp_path: Path, world: Wo
         phone.dial(f"sip:{TALK}@{WIRE}:{PORT}")
         phone.wait_event("CALL_ESTABLISHED")
         phone.wait_heard(PITCH, 0.4)  # our own key is the right one
-        phone.wait_event("CALL_CLOSED", 15)
+        phone.wait_event("CALL_CLOSED", 30)
     record = world.record("incoming")
     assert record["hangup_reason"] == "timeout"
     assert record["media"]["received"] == 0
@@ -296,7 +296,7 @@ def test_a_provider_that_takes_the_shorter_authentication(tmp_path: Path, world:
         write_sine(far.directory / "voice.wav", 440, 10.0)
         far.tell("autoanswer enable", r"Auto answer enabled")
         world.call(ABROAD)
-        far.process.wait_line(r"Media streams established", 10)
+        far.process.wait_line(r"Media streams established", 30)
         far.play(far.directory / "voice.wav")
         far.wait_ended()
         far.wait_heard(PITCH, 2.0)

@@ -73,14 +73,14 @@ class Office:
     def says(self, name: str, status: str) -> None:
         self.api("PUT", f"/v1.0/agents/{self.agent(name)['id']}", {"status": status}, status=200)
 
-    def becomes(self, name: str, status: str, timeout: float = 10.0) -> None:
+    def becomes(self, name: str, status: str, timeout: float = 30.0) -> None:
         wait(lambda: self.agent(name)["status"] == status, f"{name} {status}", timeout)
 
     def phone(self, stack: ExitStack, name: str, host: str, pitch: int, **more: Any) -> Baresip:
         return stack.enter_context(Baresip(self.folder / name, host, 6100, user=name, pitch=pitch, **more))
 
 
-def wait(condition: Any, what: str, timeout: float = 10.0) -> None:
+def wait(condition: Any, what: str, timeout: float = 30.0) -> None:
     deadline = monotonic() + timeout
     while not condition():
         assert monotonic() < deadline, f"did not come about: {what}"
@@ -160,8 +160,8 @@ def test_an_agent_that_does_not_answer_is_passed_over_and_one_that_goes_away_sto
         bob.wait_event("CALL_INCOMING")
         ann.wait_event("CALL_CLOSED")
         office.says("bob", "away")
-        bob.wait_event("CALL_CLOSED", 3)
-        ann.wait_event("CALL_INCOMING", 10)  # after five seconds of peace
+        bob.wait_event("CALL_CLOSED", 30)
+        ann.wait_event("CALL_INCOMING", 30)  # after five seconds of peace
         ann.command("accept")
         caller.wait_heard(1000, 0.5)
         caller.hangup()

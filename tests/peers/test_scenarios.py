@@ -97,7 +97,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         "log": {"level": "info", "format": "json"},
     }
     with Engine.start(write_config(directory, config)) as engine:
-        engine.process.wait_line(r"ready: http", 10)
+        engine.process.wait_line(r"ready: http", 30)
         platform = Platform(engine, Curl(f"http://{API}", KEY))
         carrier = {"name": "carrier", "hostname": f"{TEXTER}:6100"}
         provider = platform.api("POST", "/v1.0/providers", carrier, status=201)["id"]
@@ -172,7 +172,7 @@ def text_for_hours(directory: Path) -> None:
     try:
         assert carrier.listening(), carrier.log()
         texter = Sipp(texted, TEXTER, 6102, 10.0, words)
-        assert not texter.faults(texter.finish(10)), texter.log()
+        assert not texter.faults(texter.finish(30)), texter.log()
         assert not carrier.faults(carrier.drain()), carrier.log()
     finally:
         carrier.close()
@@ -221,7 +221,7 @@ def test_the_hotline_without_telephone_event(tmp_path: Path, hotline: Platform, 
         ear.wait_tone(AGENT_PITCH, 0.4)
         assert likeness(ear.heard(), GREETING) > 0.9
         sales.hangup()
-        assert not caller.faults(caller.finish(10)), caller.log()
+        assert not caller.faults(caller.finish(30)), caller.log()
 
 
 @pytest.mark.parametrize("way", ["rfc4733", "info", "in band"])
@@ -324,7 +324,7 @@ def test_a_virtual_number_is_searched_provisioned_assigned_and_echoes(platform: 
     with RtpEnd(CALLER, "PCMU") as mouth, sipp_call("uac_ivr", number, mouth) as caller:
         mouth.towards = engine_media(caller)
         mouth.say(said.samples)
-        assert not caller.faults(caller.finish(10)), caller.log()
+        assert not caller.faults(caller.finish(30)), caller.log()
         assert likeness(mouth.heard(), said) > 0.9
 
 

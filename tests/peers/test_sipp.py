@@ -29,7 +29,7 @@ def engine() -> Iterator[suite_runner.Engine]:
 
 
 def _parameter(number: int, case: Case) -> object:
-    marks = [pytest.mark.long, pytest.mark.timeout(case.timeout + 20)] if case.long else []
+    marks = [pytest.mark.long] if case.long else []
     return pytest.param(number, case, id=case.name, marks=marks)
 
 

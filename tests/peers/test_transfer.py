@@ -111,7 +111,7 @@ def test_who_was_called_sends_the_caller_on(phones: Phones) -> None:
     phones.desk.wait_event("CALL_CLOSED")
     phones.caller.hangup()
     phones.far.wait_event("CALL_CLOSED")
-    phones.engine.process.wait_line("asked for by the callee: answered", 5)
+    phones.engine.process.wait_line("asked for by the callee: answered", 30)
     phones.over()
 
 
@@ -124,7 +124,7 @@ def test_the_caller_sends_on_who_it_called(phones: Phones) -> None:
     phones.desk.wait_heard(PITCHES["far"], 0.5)
     phones.far.hangup()
     phones.desk.wait_event("CALL_CLOSED")
-    phones.engine.process.wait_line("asked for by the caller: answered", 5)
+    phones.engine.process.wait_line("asked for by the caller: answered", 30)
     phones.over()
 
 
@@ -134,7 +134,7 @@ def test_a_flow_sends_the_caller_on(phones: Phones) -> None:
     phones.far.wait_heard(PITCHES["caller"], 0.5)
     phones.caller.wait_heard(PITCHES["far"], 0.5)
     phones.caller.wait_event("CALL_CLOSED")  # the call in which it was sent on
-    phones.engine.process.wait_line("transfer to sip:.*: answered", 5)
+    phones.engine.process.wait_line("transfer to sip:.*: answered", 30)
     phones.far.hangup()
     phones.caller.wait_event("CALL_CLOSED")
     phones.over()
@@ -152,7 +152,7 @@ def linphone(tmp_path: Path) -> Iterator[Linphone]:
 @pytest.mark.parametrize("phones", ["", "anchor"], indirect=True)
 def test_linphone_joins_who_has_called_it_with_whom_it_has_called(phones: Phones, linphone: Linphone) -> None:
     phones.caller.dial(f"sip:{TO_LINPHONE}@{ENGINE}:6090")
-    linphone.process.wait_line(r"Receiving new incoming call", 10)
+    linphone.process.wait_line(r"Receiving new incoming call", 30)
     linphone.tell("answer", r"Media streams established with")
     phones.caller.wait_event("CALL_ESTABLISHED")
     linphone.tell("pause", r"Call 1 with .* is now paused")
@@ -161,11 +161,11 @@ def test_linphone_joins_who_has_called_it_with_whom_it_has_called(phones: Phones
     linphone.process.tell("transfer 1 --to-call 2")
     phones.far.wait_heard(PITCHES["caller"], 0.5)
     phones.caller.wait_receiving()
-    linphone.process.wait_line(r"Call 1 with .* ended", 10)
-    linphone.process.wait_line(r"Call 2 with .* ended", 10)
+    linphone.process.wait_line(r"Call 1 with .* ended", 30)
+    linphone.process.wait_line(r"Call 2 with .* ended", 30)
     phones.caller.hangup()
     phones.far.wait_event("CALL_CLOSED")
-    phones.engine.process.wait_line("transfer to call .* asked for by the callee, who talks there: answered", 5)
+    phones.engine.process.wait_line("transfer to call .* asked for by the callee, who talks there: answered", 30)
     phones.over()
 
 
@@ -179,9 +179,9 @@ def test_linphone_joins_the_two_that_it_has_called(phones: Phones, linphone: Lin
     linphone.process.tell("transfer 1 --to-call 2")
     phones.far.wait_heard(PITCHES["desk"], 0.5)
     phones.desk.wait_receiving()
-    linphone.process.wait_line(r"Call 1 with .* ended", 10)
-    linphone.process.wait_line(r"Call 2 with .* ended", 10)
+    linphone.process.wait_line(r"Call 1 with .* ended", 30)
+    linphone.process.wait_line(r"Call 2 with .* ended", 30)
     phones.desk.hangup()
     phones.far.wait_event("CALL_CLOSED")
-    phones.engine.process.wait_line("asked for by the caller, who talks there: answered; it goes on as call", 5)
+    phones.engine.process.wait_line("asked for by the caller, who talks there: answered; it goes on as call", 30)
     phones.over()

@@ -95,7 +95,7 @@ class Phone(asyncio.DatagramProtocol):
     async def hears(self, pitch: float, frames: int = 30) -> float:
         """Waits for so many new packets; how much of their power lies at `pitch`, 0 to 1."""
         self.rtp.payloads.clear()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for _ in range(frames):
                 self.rtp.news.clear()
                 await self.rtp.news.wait()
@@ -103,11 +103,13 @@ class Phone(asyncio.DatagramProtocol):
         return share_at(sound, pitch)
 
     async def silent(self, seconds: float = 0.3) -> bool:
-        """Whether nothing comes for so long, what was under way left out."""
-        await asyncio.sleep(0.1)
-        self.rtp.payloads.clear()
-        await asyncio.sleep(seconds)
-        return not self.rtp.payloads
+        """Whether nothing comes for so long, soon: what is under way comes late where the machine is busy."""
+        for _ in range(20):
+            self.rtp.payloads.clear()
+            await asyncio.sleep(seconds)
+            if not self.rtp.payloads:
+                return True
+        return False
 
     def body(self) -> bytes:
         """Its description."""
@@ -168,7 +170,7 @@ class Phone(asyncio.DatagramProtocol):
 
     async def final(self) -> int:
         """The next final response to an INVITE of its own, acknowledged."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             status, text, body = await self.finals.get()
         if status < 300:
             self._dialog["remote"] = field(text, "To")
@@ -190,13 +192,13 @@ class Phone(asyncio.DatagramProtocol):
         """Hang up; the status of the answer."""
         self._request("BYE")
         self.told = b""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             status, _, _ = await self.finals.get()
         return status
 
     async def hung_up(self) -> str:
         """Wait until the other side hangs up."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(30):
             return await self.byes.get()
 
     # ---- what it hears

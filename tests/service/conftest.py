@@ -31,7 +31,7 @@ from engine.user_agent import AgentSettings, UserAgent
 from service import app
 from service.node import Node, python_flow_names
 
-WAIT = 15.0  # s; a bound for what takes milliseconds, on a machine that is busy with everything else
+WAIT = 30.0  # s; a bound for what takes milliseconds, on a machine that is busy with everything else
 ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
 OURS = "+15551234567"
 ECHO = "+899100000001"

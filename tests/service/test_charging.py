@@ -290,7 +290,7 @@ class Failing:
 
     async def is_noticed(self) -> None:
         """Until the store has failed and is tried again."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.again.wait()
 
 

@@ -101,7 +101,7 @@ def test_peers_that_do_not_answer_the_last_bye_hold_up_nothing_for_long(run: Run
         begun = asyncio.get_running_loop().time()
         served.signal(signal.SIGTERM)
         assert await served.code() == 0
-        assert asyncio.get_running_loop().time() - begun < 2
+        assert asyncio.get_running_loop().time() - begun < 10  # Timer F is 32 s
         assert any(data.startswith(b"BYE ") for data in wire.heard)
 
     run(test)

@@ -26,7 +26,7 @@ def test_codecs_and_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         leg = phone.agent.dial(spec)
         assert (await leg.outcome()).kind == "answered"
         await leg.play(Tape(10))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await leg.wait_ended()
         assert leg.media is not None and leg.media["codec"] == "PCMA"
         await engine.quiet()

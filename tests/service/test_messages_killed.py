@@ -41,7 +41,6 @@ async def ask(engine: Engine, method: str, path: str, **options: Any) -> Any:
     return answer.json()
 
 
-@pytest.mark.timeout(60)
 async def test_what_was_acknowledged_is_kept_and_nothing_is_sent_twice(tmp_path: Path, store_url: str) -> None:
     phone, client = Phone(), Phone()
     await phone.start(ONE)

@@ -32,7 +32,6 @@ def recordings(engine: Engine) -> list[dict[str, Any]]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(90)
 async def test_a_recording_that_a_kill_has_cut_off_is_kept(tmp_path: Path) -> None:
     record = [{"type": "recording_start"}, {"type": "block"}]
     config = {

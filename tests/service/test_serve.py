@@ -43,7 +43,7 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
 def served(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`serve` in this process, as it must fail before it serves."""
     return subprocess.run(
-        [sys.executable, "-m", "service.cli", "serve", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20
+        [sys.executable, "-m", "service.cli", "serve", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
 
 
@@ -172,7 +172,7 @@ def call(number: str, via: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         env={**os.environ, "COLUMNS": "200"},
     )
 
@@ -191,12 +191,12 @@ def test_from_the_first_line_to_the_last(tmp_path: Path, monkeypatch: pytest.Mon
         store=f"sqlite:///{tmp_path}/trunkline.db",
     )
     with start(path) as process:
-        process.wait_line(r'"event": "store".*"declared": 2|"declared": 2.*"event": "store"', 15)
-        address = process.wait_line(r"^ready: udp://127\.0\.0\.1:\d+$", 15).removeprefix("ready: udp://")
-        process.wait_line(r"^ready: tcp://127\.0\.0\.1:\d+$", 5)
-        six = process.wait_line(r"^ready: udp://\[::1\]:\d+$", 5).removeprefix("ready: udp://")
+        process.wait_line(r'"event": "store".*"declared": 2|"declared": 2.*"event": "store"', 30)
+        address = process.wait_line(r"^ready: udp://127\.0\.0\.1:\d+$", 30).removeprefix("ready: udp://")
+        process.wait_line(r"^ready: tcp://127\.0\.0\.1:\d+$", 30)
+        six = process.wait_line(r"^ready: udp://\[::1\]:\d+$", 30).removeprefix("ready: udp://")
         os.kill(process.pid, signal.SIGHUP)
-        process.wait_line('"event": "reloaded"', 10)
+        process.wait_line('"event": "reloaded"', 30)
         for via in (address, six):
             done = call(OURS, via)
             assert done.returncode == 1, done.stderr
@@ -205,7 +205,7 @@ def test_from_the_first_line_to_the_last(tmp_path: Path, monkeypatch: pytest.Mon
         other = served("-c", str(write(tmp_path / "other", sip={"listen": [f"udp://{address}"]})))
         assert (other.returncode, other.stdout) == (1, "")
         assert other.stderr.startswith(f"trunkline: udp://{address}: address already in use")
-        process.wait_line('"event": "call ended"', 5, count=2)
+        process.wait_line('"event": "call ended"', 30, count=2)
         assert process.stop() == 0
     assert "Traceback" not in process.log
     host, _, port = address.rpartition(":")
@@ -225,13 +225,13 @@ def test_little_trunks_beside_the_engine(tmp_path: Path) -> None:
         routes=[{"target": "all", "provider": "one", "priority": 1}, {"target": "all", "provider": "two"}],
     )
     with start(path, "--with-trunk", f"127.0.0.31:{one}=503", "--with-trunk", f"127.0.0.32:{two}") as process:
-        address = process.wait_line(r"^ready: ", 15).removeprefix("ready: udp://")
-        process.wait_line(rf"^trunk at udp://127\.0\.0\.31:{one}: refuses with 503$", 5)
-        process.wait_line(rf"^trunk at udp://127\.0\.0\.32:{two}: answers$", 5)
+        address = process.wait_line(r"^ready: ", 30).removeprefix("ready: udp://")
+        process.wait_line(rf"^trunk at udp://127\.0\.0\.31:{one}: refuses with 503$", 30)
+        process.wait_line(rf"^trunk at udp://127\.0\.0\.32:{two}: answers$", 30)
         done = call("+821012345678", address)
         assert done.returncode == 0, done.stdout + done.stderr
-        process.wait_line(rf"^trunk 127\.0\.0\.32:{two}: INVITE sip:\+821012345678@", 5)
-        process.wait_line(r"call ended .*attempts=[12]\b", 5)
+        process.wait_line(rf"^trunk 127\.0\.0\.32:{two}: INVITE sip:\+821012345678@", 30)
+        process.wait_line(r"call ended .*attempts=[12]\b", 30)
         assert process.stop() == 0
     assert "Traceback" not in process.log
 

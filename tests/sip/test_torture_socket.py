@@ -23,7 +23,7 @@ from tests.sip.wire import in_chunks, request, rfc4475, rfc5118, status_of
 pytestmark = pytest.mark.long  # every message of two corpora through a socket, twice
 
 T1 = 0.01  # s: 64*T1 is 0.64 s
-WAIT = 10.0  # s: longer than anything here takes
+WAIT = 30.0  # s: longer than anything here takes
 # An address of the loopback for this process alone: without rport, responses go to the port in Via, so it must be free.
 PEER = f"127.77.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
 PORTS = (5060, 5050, 6050, 19823)  # that the messages' topmost Vias name

@@ -182,7 +182,7 @@ def test_everything_else_has_its_sentence(folder: Path, name: str, error: str) -
     before = time.monotonic()
     with pytest.raises(SoundError, match=re.escape(error)):
         files.find(folder, name, LARGEST)
-    assert time.monotonic() - before < 1  # nobody waits for a FIFO's writer
+    assert time.monotonic() - before < 10  # nobody waits for a FIFO's writer
 
 
 def test_a_file_that_has_become_something_else_is_not_read(folder: Path) -> None:

@@ -147,7 +147,7 @@ async def test_only_so_many_are_fetched_at_a_time(tmp_path: Path, monkeypatch: p
     library = SoundLibrary(tmp_path, fetch=fetch)
     await library.load("tone:425")
     waiting = [asyncio.create_task(library.load(f"http://x/{number}.wav")) for number in range(20)]
-    await asyncio.wait_for(fetch.begun.wait(), 5)
+    await asyncio.wait_for(fetch.begun.wait(), 30)
     for _ in range(5):
         await asyncio.sleep(0)
     assert len(fetch.asked) == 16
@@ -173,7 +173,7 @@ async def test_one_who_hangs_up_leaves_the_others_their_sound(tmp_path: Path) ->
     library = SoundLibrary(tmp_path, fetch=fetch)
     await library.load("tone:425")  # libraries are loaded: both get as far as the fetch in one turn of the loop
     first, second = (asyncio.create_task(library.load("http://x/a.wav")) for _ in range(2))
-    await asyncio.wait_for(fetch.begun.wait(), 5)
+    await asyncio.wait_for(fetch.begun.wait(), 30)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
@@ -188,7 +188,7 @@ async def test_when_all_have_hung_up_nothing_goes_on_and_the_next_begins_anew(tm
     fetch.hold = asyncio.Event()
     library = SoundLibrary(tmp_path, fetch=fetch)
     waiting = [asyncio.create_task(library.load("http://x/a.wav")) for _ in range(2)]
-    await asyncio.wait_for(fetch.begun.wait(), 5)
+    await asyncio.wait_for(fetch.begun.wait(), 30)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -204,7 +204,7 @@ async def test_closing_ends_what_is_under_way(tmp_path: Path) -> None:
     fetch.hold = asyncio.Event()
     library = SoundLibrary(tmp_path, fetch=fetch)
     waiting = asyncio.create_task(library.load("http://x/a.wav"))
-    await asyncio.wait_for(fetch.begun.wait(), 5)
+    await asyncio.wait_for(fetch.begun.wait(), 30)
     await library.close()
     with pytest.raises(SoundError, match="the engine is stopping"):
         await waiting

@@ -11,7 +11,7 @@ from store.store import Store
 from store.turns import Turns
 from tests.store.stored_calls import opened
 
-BOUND = 8.0
+BOUND = 30.0
 
 
 async def settled(*tasks: "asyncio.Task[None]") -> None:

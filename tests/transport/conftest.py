@@ -9,7 +9,7 @@ import pytest
 
 from engine.transport.hop import Hop
 
-WAIT = 8.0
+WAIT = 30.0
 
 
 class Recorder:

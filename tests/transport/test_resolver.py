@@ -265,7 +265,7 @@ def test_a_name_server_that_is_no_good_costs_bounded_time(run: Any, way: Callabl
         loop = asyncio.get_running_loop()
         before = loop.time()
         assert await resolver.resolve(uri("sip:plain.example.com")) == []
-        assert loop.time() - before < 3.0
+        assert loop.time() - before < 15.0
         await resolver.close()
         server.transport.close()
 

@@ -14,7 +14,7 @@ from engine.transport.limits import Limits
 from engine.transport.tcp import TcpTransport
 
 HOSTS = ["127.0.0.1", "::1"]
-WAIT = 8.0
+WAIT = 30.0
 
 
 def message(text: bytes = b"") -> bytes:
