@@ -89,7 +89,7 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
                 # Whoever is told goes on here when the store is back: ended, it would come again at once.
                 pass
             for event in found:
-                yield _format(event.id, event.type, event_document(event.type, event.data, event.tm))
+                yield _format(event.id, event.type, event_document(event.id, event.type, event.data, event.tm))
                 position = event.id
             if found:
                 spoke = clock()

@@ -221,7 +221,7 @@ class Journal:
                 row = call_row(entry.record, self._node_id, transaction.now)
                 rows.append(row)
                 told.append(stage(row) + 1)
-                tell(transaction, row["customer_id"], stage_events(row, max(entry.told, known.get(row["id"], 0))))
+                tell(transaction, row, stage_events(row, max(entry.told, known.get(row["id"], 0))))
                 # One that was taken while it ran may have ended since, and is written as it is: never without them.
                 if entry.over or row["tm_hangup"] is not None:
                     attempts += attempt_rows(entry.record)

@@ -249,9 +249,10 @@ class Management:
         task.add_done_callback(self._news.discard)
 
     async def _tell(self, provider: Provider, healthy: bool, why: str) -> None:
+        now = self._storage.store.clock()
         data = {"id": str(provider.id), "name": provider.name, "hostname": provider.hostname, "reason": why}
         try:
             async with self._storage.store.write() as transaction:
-                transaction.event("provider_healthy" if healthy else "provider_unhealthy", NIL, data)
+                transaction.event("provider_healthy" if healthy else "provider_unhealthy", NIL, data, now)
         except (StoreError, SQLAlchemyError, OSError) as error:
             self._node.log.error("event not stored", provider=provider.name, error=reason(error))

@@ -21,9 +21,10 @@ from store.engines import StoreError, reason
 from store.events import EventBell, event_document
 from store.store import Store
 
-AT_ONCE: Final = 32
-AT_ONCE_EACH: Final = 4
-"""To one webhook: a slow one must not hold up the others."""
+AT_ONCE: Final = 64
+AT_ONCE_EACH: Final = 8
+"""To one webhook: a slow one must not hold up the others. Of one call one is on its way at a time: where a few of them
+are not taken, there is room for the others'."""
 ROUND: Final = 500
 """Webhooks that have had their turn and wait for the others', at most."""
 GATHERING: Final = 0.1
@@ -50,6 +51,7 @@ class WebhookSender:
         self._task: asyncio.Task[None] | None = None
         self._sending: dict[asyncio.Task[None], UUID] = {}
         self._served: set[UUID] = set()
+        self._silent: set[UUID] = set()  # those that did not answer last time: one at a time is enough to find out
         self._wake = asyncio.Event()
         self.delivered = 0
         self.failed = 0
@@ -99,7 +101,11 @@ class WebhookSender:
         if free <= 0:
             return 0  # the first that is done wakes us
         going = list(self._sending.values())
-        busy = [webhook for webhook in set(going) if going.count(webhook) >= AT_ONCE_EACH]
+        busy = [
+            webhook
+            for webhook in set(going)
+            if going.count(webhook) >= (1 if webhook in self._silent else AT_ONCE_EACH)
+        ]
         # In turn: what one is owed by the thousand must not come before the little that others are.
         most = min(free, AT_ONCE_EACH)
         found = await deliveries.claim(self._store, most, [*busy, *self._served])
@@ -123,7 +129,9 @@ class WebhookSender:
 
     async def _send(self, due: Due) -> None:
         body = json.dumps(
-            event_document(due.type, due.data, due.tm), ensure_ascii=False, separators=(",", ":")
+            event_document(due.event_id, due.type, due.data, due.tm) | {"sequence": due.sequence},
+            ensure_ascii=False,
+            separators=(",", ":"),
         ).encode()
         headers = {
             "Content-Type": "application/json",
@@ -140,6 +148,10 @@ class WebhookSender:
                 problem = f"answered {status}"
         except ActionError as error:
             problem = str(error)
+        if status or len(self._silent) >= ROUND:
+            self._silent.discard(due.webhook_id)
+        else:
+            self._silent.add(due.webhook_id)
         # Not told, it is sent again after its lease: twice is better than never.
         with suppress(StoreError, SQLAlchemyError, OSError):
             again = await deliveries.done(self._store, due, status, problem)

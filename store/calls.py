@@ -108,7 +108,10 @@ async def save(transaction: Transaction, rows: Sequence[Row], attempt_rows: Sequ
         await _ATTEMPTS.write(transaction.connection, attempt_rows)
 
 
-def tell(transaction: Transaction, customer_id: UUID, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
-    """Hand `stage_events` to the transaction."""
+_MOMENTS = {kind: column for kind, _, column in STAGES}
+
+
+def tell(transaction: Transaction, row: Mapping[str, Any], events: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Hand a call's `stage_events` to the transaction: each with its own time, however many are written together."""
     for kind, document in events:
-        transaction.event(kind, customer_id, document)
+        transaction.event(kind, row["customer_id"], document, row[_MOMENTS[kind]])

@@ -1,4 +1,8 @@
-"""Webhook deliveries: a queue in the store, so that a restart loses none and two nodes send none twice at a time."""
+"""Webhook deliveries: a queue in the store, so that a restart loses none and two nodes send none twice at a time.
+
+What happens to one call, or to any other resource, goes to a webhook in its order: a delivery whose subject has an
+earlier one under way is not due before that one was taken or given up.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +13,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from routing.identifiers import NIL
-from store.store import Store
+from store.store import Store, Transaction
 from store.tables import deliveries, events, webhooks
 
 LEASE: Final = timedelta(seconds=45)
@@ -21,7 +25,7 @@ SCHEDULE: Final = tuple(
 BATCH: Final = 500
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Due:
     """A delivery that is this node's to make, and everything that it takes."""
 
@@ -30,6 +34,8 @@ class Due:
     uri: str
     secret: str
     event_id: int
+    sequence: int
+    subject: str
     type: str
     data: Any
     tm: datetime
@@ -52,10 +58,14 @@ async def spread(store: Store, platform: UUID) -> int:
     return made
 
 
+# The call that something happened to, or the resource.
+_SUBJECT = sa.func.coalesce(events.c.data["call_id"].as_string(), events.c.data["id"].as_string(), "")
+
+
 async def _spread_to(store: Store, hook: Any, newest: int, platform: UUID) -> int:
     whose = [hook.customer_id, *([NIL] if hook.customer_id == platform else [])]
     query = (
-        sa.select(events.c.id, events.c.type)
+        sa.select(events.c.id, events.c.type, _SUBJECT.label("subject"))
         .where(events.c.id > hook.last_event_id, events.c.id <= newest, events.c.customer_id.in_(whose))
         .order_by(events.c.id)
         .limit(BATCH)
@@ -65,34 +75,52 @@ async def _spread_to(store: Store, hook: Any, newest: int, platform: UUID) -> in
     async with store.write() as transaction:
         found = (await transaction.execute(query)).all()
         reached = found[-1].id if len(found) == BATCH else newest
-        # Another node may have been quicker: then these are its.
+        # Another node may have been quicker: then these are its. Until the end of this transaction nobody else changes
+        # what of this webhook's is under way (`done`).
         claim = (
             sa.update(webhooks)
             .where(webhooks.c.id == hook.id, webhooks.c.last_event_id == hook.last_event_id)
-            .values(last_event_id=reached)
+            .values(last_event_id=reached, sequence=webhooks.c.sequence + len(found))
+            .returning(webhooks.c.sequence)
         )
-        if (await transaction.execute(claim)).rowcount != 1 or not found:
+        last = (await transaction.execute(claim)).scalar_one_or_none()
+        if last is None or not found:
             return 0
+        subjects = [_short(event.subject) for event in found]
+        under_way = sa.select(deliveries.c.subject).where(
+            deliveries.c.webhook_id == hook.id,
+            deliveries.c.status == sa.literal_column("'pending'"),  # written out, or SQLite does not see its index
+            deliveries.c.subject.in_(set(subjects)),
+        )
+        earlier = set((await transaction.execute(under_way)).scalars()) - {""}
         now = transaction.now
-        await transaction.execute(
-            sa.insert(deliveries),
-            [
+        new: list[dict[str, Any]] = []
+        for sequence, (event, subject) in enumerate(zip(found, subjects, strict=True), last - len(found) + 1):
+            new.append(
                 {
                     "id": uuid4(),
                     "customer_id": hook.customer_id,
                     "webhook_id": hook.id,
                     "event_id": event.id,
+                    "sequence": sequence,
+                    "subject": subject,
                     "type": event.type,
                     "status": "pending",
                     "attempts": 0,
-                    "tm_next": now,
+                    "tm_next": None if subject in earlier else now,
                     "tm_create": now,
                     "tm_update": now,
                 }
-                for event in found
-            ],
-        )
+            )
+            if subject:
+                earlier.add(subject)
+        await transaction.execute(sa.insert(deliveries), new)
     return len(found)
+
+
+def _short(subject: str) -> str:
+    """Ids are UUIDs; what is something else keeps no order."""
+    return subject if len(subject) <= 64 else ""
 
 
 async def claim(store: Store, limit: int, busy: Sequence[UUID] = ()) -> list[Due]:
@@ -104,11 +132,11 @@ async def claim(store: Store, limit: int, busy: Sequence[UUID] = ()) -> list[Due
             return []
     async with store.write() as transaction:
         query = (
-            sa.select(deliveries.c.id, deliveries.c.attempts, deliveries.c.event_id)
+            sa.select(deliveries)
             .join(webhooks, webhooks.c.id == deliveries.c.webhook_id)
-            .add_columns(webhooks.c.id.label("webhook_id"), webhooks.c.uri, webhooks.c.secret)
+            .add_columns(webhooks.c.uri, webhooks.c.secret)
             .join(events, events.c.id == deliveries.c.event_id)
-            .add_columns(events.c.type, events.c.data, events.c.tm_create.label("tm"))
+            .add_columns(events.c.data, events.c.tm_create.label("tm"))
             .where(
                 deliveries.c.status == "pending",
                 deliveries.c.tm_next <= transaction.now,
@@ -130,7 +158,19 @@ async def claim(store: Store, limit: int, busy: Sequence[UUID] = ()) -> list[Due
             .values(tm_next=transaction.now + LEASE, attempts=deliveries.c.attempts + 1, tm_update=transaction.now)
         )
     return [
-        Due(row.id, row.webhook_id, row.uri, row.secret, row.event_id, row.type, row.data, row.tm, row.attempts + 1)
+        Due(
+            id=row.id,
+            webhook_id=row.webhook_id,
+            uri=row.uri,
+            secret=row.secret,
+            event_id=row.event_id,
+            sequence=row.sequence,
+            subject=row.subject,
+            type=row.type,
+            data=row.data,
+            tm=row.tm,
+            attempts=row.attempts + 1,
+        )
         for row in found
     ]
 
@@ -140,6 +180,8 @@ async def done(store: Store, due: Due, status: int, error: str) -> bool:
     success = 200 <= status < 300
     again = not success and due.attempts <= len(SCHEDULE)
     async with store.write() as transaction:
+        # With the webhook's row in hand, as `spread` has it: what comes later is either seen here, or sees this over.
+        await transaction.execute(sa.select(webhooks.c.id).where(webhooks.c.id == due.webhook_id).with_for_update())
         values: dict[str, Any] = {
             "status": "delivered" if success else "pending" if again else "failed",
             "last_status": status,
@@ -148,7 +190,37 @@ async def done(store: Store, due: Due, status: int, error: str) -> bool:
             "tm_next": transaction.now + SCHEDULE[due.attempts - 1] if again else None,
         }
         await transaction.execute(sa.update(deliveries).where(deliveries.c.id == due.id).values(values))
+        if not again and due.subject:
+            first = (
+                sa.select(deliveries.c.id)
+                .where(
+                    deliveries.c.webhook_id == due.webhook_id,
+                    deliveries.c.subject == due.subject,
+                    deliveries.c.status == sa.literal_column("'pending'"),
+                )
+                .order_by(deliveries.c.event_id)
+                .limit(1)
+                .scalar_subquery()
+            )
+            freed = sa.update(deliveries).where(deliveries.c.id == first, deliveries.c.tm_next.is_(None))
+            await transaction.execute(freed.values(tm_next=transaction.now, tm_update=transaction.now))
     return again
+
+
+async def free_waiting(transaction: Transaction) -> int:
+    """Make due what waits for an earlier delivery that is gone, as retention deletes what is old, sent or not; how
+    many."""
+    before = deliveries.alias("before")
+    earlier = sa.exists().where(
+        before.c.webhook_id == deliveries.c.webhook_id,
+        before.c.subject == deliveries.c.subject,
+        before.c.status == sa.literal_column("'pending'"),
+        before.c.event_id < deliveries.c.event_id,
+    )
+    statement = sa.update(deliveries).where(
+        deliveries.c.status == sa.literal_column("'pending'"), deliveries.c.tm_next.is_(None), ~earlier
+    )
+    return (await transaction.execute(statement.values(tm_next=transaction.now))).rowcount
 
 
 async def waiting(store: Store) -> int:

@@ -52,9 +52,9 @@ async def _rung_within(rung: asyncio.Event, seconds: float) -> None:
         return
 
 
-def event_document(kind: str, data: Any, tm: datetime) -> dict[str, Any]:
-    """What is sent of an event, to webhooks and in streams."""
-    return {"type": kind, "data": data, "tm": api_time(tm)}
+def event_document(number: int, kind: str, data: Any, tm: datetime) -> dict[str, Any]:
+    """What is sent of an event, to webhooks and in streams. `number` is its id."""
+    return {"id": number, "type": kind, "data": data, "tm": api_time(tm)}
 
 
 async def newest(store: Store) -> int:

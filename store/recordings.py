@@ -51,7 +51,8 @@ async def save(transaction: Transaction, rows: Sequence[Row]) -> None:
 
 def _tell(transaction: Transaction, row: Mapping[str, Any]) -> None:
     kind = "recording_started" if row["status"] == "recording" else "recording_finished"
-    transaction.event(kind, row["customer_id"], recording_document(row))
+    moment = row["tm_start"] if row["status"] == "recording" else row["tm_end"]
+    transaction.event(kind, row["customer_id"], recording_document(row), moment)
 
 
 async def cut_off(store: Store, node_id: UUID, name: str, filenames: Sequence[str]) -> list[Row]:

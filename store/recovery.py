@@ -70,7 +70,7 @@ async def _close_calls(store: Store, alive: Sequence[UUID]) -> int:
         rows: list[Row] = [dict(row) for row in (await transaction.execute(query)).mappings()]
         for row in rows:
             row |= _end(row, row.pop("tm_seen"), transaction)
-            tell(transaction, row["customer_id"], stage_events(row, _HANGUP))
+            tell(transaction, row, stage_events(row, _HANGUP))
         await save(transaction, rows)
     return len(rows)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from store.deliveries import free_waiting
 from store.store import Store, Transaction
 from store.tables import (
     attempts,
@@ -79,6 +80,9 @@ async def prune(
     if events_for:
         before = now - timedelta(seconds=events_for)
         done.deliveries = await sweep.rows(deliveries, deliveries.c.tm_create < before)
+        if done.deliveries:
+            async with store.write() as transaction:
+                await free_waiting(transaction)
         done.events = await sweep.rows(events, events.c.tm_create < before)
     if recordings_for:
         before = now - timedelta(seconds=recordings_for)

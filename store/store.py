@@ -51,7 +51,8 @@ class Change:
 
 @dataclass(slots=True, frozen=True)
 class Event:
-    """One piece of news for a customer (the nil UUID: for the platform alone); `id` grows with the commits."""
+    """One piece of news for a customer (the nil UUID: for the platform alone); `id` grows with the commits, `tm` is the
+    moment when it happened."""
 
     id: int
     customer_id: UUID
@@ -68,7 +69,7 @@ class Transaction:
         self.now = now
         """The moment that every timestamp of this write takes."""
         self.changes: list[Change] = []
-        self.news: list[tuple[UUID, str, Mapping[str, Any]]] = []
+        self.news: list[tuple[UUID, str, Mapping[str, Any], datetime]] = []
 
     async def execute(
         self, statement: sa.Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -80,9 +81,9 @@ class Transaction:
         """Every directory that holds this resource has to read it again."""
         self.changes.append(Change(kind, resource_id, key))
 
-    def event(self, kind: str, customer_id: UUID, data: Mapping[str, Any]) -> None:
-        """News for webhooks and event streams; `data` is JSON."""
-        self.news.append((customer_id, kind, data))
+    def event(self, kind: str, customer_id: UUID, data: Mapping[str, Any], tm: datetime | None = None) -> None:
+        """News for webhooks and event streams; `data` is JSON. `tm`: when it happened, where that is not now."""
+        self.news.append((customer_id, kind, data, tm or self.now))
 
 
 @dataclass(slots=True)
@@ -199,15 +200,15 @@ class Store:
             return []
         ids = await next_ids(connection, tables.events, len(transaction.news))
         news = [
-            {"id": number, "customer_id": customer or NIL, "type": kind, "data": data, "tm_create": now}
-            for number, (customer, kind, data) in zip(ids, transaction.news, strict=True)
+            {"id": number, "customer_id": customer or NIL, "type": kind, "data": data, "tm_create": tm}
+            for number, (customer, kind, data, tm) in zip(ids, transaction.news, strict=True)
         ]
         await _EVENTS.write(connection, news)
         if self.dialect == "postgresql":
             await connection.execute(sa.text("NOTIFY trunkline_events"))
         return [
-            Event(number, customer, kind, data, now)
-            for number, (customer, kind, data) in zip(ids, transaction.news, strict=True)
+            Event(number, customer, kind, data, tm)
+            for number, (customer, kind, data, tm) in zip(ids, transaction.news, strict=True)
         ]
 
 

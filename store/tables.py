@@ -463,8 +463,10 @@ webhooks = _resource(
     document("events", list),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
     sa.Column("last_event_id", sa.BigInteger, nullable=False, default=0),
+    sa.Column("sequence", sa.BigInteger, nullable=False, default=0),
 )
-"""`events`: types that are sent, none for all. `last_event_id`: up to where events have become deliveries."""
+"""`events`: types that are sent, none for all. `last_event_id`: up to where events have become deliveries; `sequence`:
+how many there have been."""
 
 deliveries = sa.Table(
     "deliveries",
@@ -473,6 +475,8 @@ deliveries = sa.Table(
     owner(),
     sa.Column("webhook_id", sa.Uuid, nullable=False),
     sa.Column("event_id", sa.BigInteger, nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False, default=0),
+    text("subject", 64),
     text("type", 32),
     text("status", 16),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
@@ -482,7 +486,17 @@ deliveries = sa.Table(
     sa.Column("tm_create", UtcTime, nullable=False),
     sa.Column("tm_update", UtcTime, nullable=False),
 )
-"""Events on their way to a webhook: pending (due at `tm_next`), delivered, failed."""
+"""Events on their way to a webhook: pending (due at `tm_next`), delivered, failed. `subject`: the call, or the other
+resource, that something happened to; a pending one without a `tm_next` waits for an earlier one of the same subject.
+`sequence` counts those of the webhook."""
+sa.Index(
+    "ix_deliveries_subject",
+    deliveries.c.webhook_id,
+    deliveries.c.subject,
+    deliveries.c.event_id,
+    sqlite_where=deliveries.c.status == "pending",
+    postgresql_where=deliveries.c.status == "pending",
+)
 sa.Index("ix_deliveries_time", deliveries.c.tm_create)
 sa.Index("ix_deliveries_page", deliveries.c.webhook_id, deliveries.c.tm_create, deliveries.c.id)
 sa.Index(

@@ -72,7 +72,7 @@ async def test_a_stream_tells_what_happens_to_ones_own(api: Api, url: str) -> No
     assert event["event"] == "number_created"
     document = json.loads(event["data"])
     assert document["data"] == {"number": "+15550000002"}
-    assert set(document) == {"type", "data", "tm"} and document["tm"].endswith("Z")
+    assert set(document) == {"id", "type", "data", "tm"} and document["tm"].endswith("Z")
 
 
 async def test_a_super_admin_is_told_everything_and_types_can_be_chosen(api: Api, url: str) -> None:

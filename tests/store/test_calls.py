@@ -180,7 +180,7 @@ def test_every_stage_is_told_once(values: dict[str, datetime], told: int, expect
 async def test_the_customer_is_told_of_its_own_calls(store_url: str) -> None:
     async with opened(store_url) as store:
         async with store.write() as transaction:
-            tell(transaction, CUSTOMER, stage_events(call(**TALKED), 2))
+            tell(transaction, call(**TALKED), stage_events(call(**TALKED), 2))
         kept = await table(store, tables.events)
     assert [(row["type"], row["customer_id"]) for row in kept] == [
         ("call_progressing", CUSTOMER), ("call_hangup", CUSTOMER),
