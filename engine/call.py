@@ -20,6 +20,7 @@ from engine.sip.message import Request, Response
 from engine.sip.offer_answer import resumed
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
+from engine.sip.uac import MAX_BREADTH
 from engine.sip.uas import UasSession
 from engine.transfer import Transferred, transfer
 
@@ -53,6 +54,7 @@ class Call:
         "awaits_end",
         "bridge_",
         "created",
+        "dialled",
         "end_reason",
         "end_status",
         "ended_at",
@@ -100,6 +102,7 @@ class Call:
         self._consent: Consent | None = None  # made where media of ours asks for it
         self._carried: dict[str, Any] | None = None  # what went through media of ours that was given back
         self._rang = False
+        self.dialled = ""  # the number that was dialled, in the form in which numbers are compared
         session.user = self
 
     # ---- what it is
@@ -109,6 +112,35 @@ class Call:
         """The INVITE that opened the call."""
         assert isinstance(self.session, UasSession)
         return self.session.invite
+
+    @property
+    def returned(self) -> bool:
+        """We sent its INVITE ourselves, and it has come back."""
+        session = self.session
+        return isinstance(session, UasSession) and session.marks is not None
+
+    @property
+    def depth(self) -> int:
+        """How many calls of ours led to this one, that came back to us one after the other."""
+        session = self.session
+        if not isinstance(session, UasSession) or session.marks is None:
+            return 0
+        return 1 + max((mark.depth for mark in session.marks), default=0)
+
+    def loops(self, dialled: str) -> bool:
+        """Whether it is a call to `dialled` that has led to this one (RFC 3261 §16.3 step 4)."""
+        session = self.session
+        if not isinstance(session, UasSession) or not session.marks:
+            return False
+        stands_for = self.agent.endpoint.branches.stands_for(dialled)
+        return any(mark.dialled == stands_for for mark in session.marks)
+
+    @property
+    def max_breadth(self) -> int:
+        """How many legs may be dialled for it at once, all that these lead to included (RFC 5393 §5.3.3)."""
+        session = self.session
+        text = session.invite.get("Max-Breadth").strip() if isinstance(session, UasSession) else ""
+        return min(int(text), MAX_BREADTH) if text.isascii() and text.isdigit() and len(text) < 10 else MAX_BREADTH
 
     @property
     def answered(self) -> bool:

@@ -29,7 +29,7 @@ class IncomingMessage:
     A 200 says that the text was taken: answer when it is safe.
     """
 
-    __slots__ = ("_agent", "_transaction", "id", "remote", "request", "text")
+    __slots__ = ("_agent", "_transaction", "id", "marks", "remote", "request", "text")
 
     def __init__(
         self, agent: "UserAgent", transaction: ServerTransaction, request: Request, remote: Hop, text: str
@@ -40,11 +40,23 @@ class IncomingMessage:
         self.request = request
         self.remote = remote
         self.text = text
+        self.marks = agent.endpoint.returned(request)
+        """Of a request of ours that has come back what its Vias say of it; None for a peer's."""
 
     @property
     def answered(self) -> bool:
         """A final response has been sent."""
         return self._transaction.answered
+
+    def loops(self, dialled: str) -> bool:
+        """Whether it is a text for `dialled` that has led to this one (RFC 3261 §16.3 step 4)."""
+        stands_for = self._agent.endpoint.branches.stands_for(dialled)
+        return any(mark.dialled == stands_for for mark in self.marks or ())
+
+    @property
+    def depth(self) -> int:
+        """How many texts of ours led to this one, that came back to us one after the other."""
+        return 0 if self.marks is None else 1 + max((mark.depth for mark in self.marks), default=0)
 
     def answer(self, status: int = 200, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """The final response; nothing when there was one."""
@@ -115,7 +127,7 @@ class Messages:
                 status, reason = response.status, response.reason
                 done.set_result(Outcome(kind, status, reason, retry_after(response), agent.now()))
 
-        sent = Standalone(agent.endpoint, _letter(spec, text), tell)
+        sent = Standalone(agent.endpoint, _letter(agent, spec, text), tell)
         handle = agent.loop.call_later(spec.no_reply_timeout, tell, None, "timeout")
         try:
             return await done
@@ -124,7 +136,7 @@ class Messages:
             sent.give_up(agent.now())
 
 
-def _letter(spec: DialSpec, text: str) -> Letter:
+def _letter(agent: "UserAgent", spec: DialSpec, text: str) -> Letter:
     headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
     return Letter(
         "MESSAGE",
@@ -137,4 +149,5 @@ def _letter(spec: DialSpec, text: str) -> Letter:
         Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
         contact=False,
         allows=spec.allows,
+        mark=spec.mark(agent.endpoint.branches),
     )

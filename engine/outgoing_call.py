@@ -11,13 +11,14 @@ from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
 from engine.media.anchor import CALLER, Anchor, AnchorError
 from engine.media.feed import Tap
 from engine.media.relay import Relay
+from engine.sip.branch import Branches, Mark
 from engine.sip.credentials import Credentials
 from engine.sip.hop import Allows, Hop
 from engine.sip.message import Request, Response
 from engine.sip.retry_after import retry_after
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
-from engine.sip.uac import Invitation, UacSession
+from engine.sip.uac import MAX_BREADTH, Invitation, UacSession
 from engine.sip.uas import UasSession
 
 if TYPE_CHECKING:
@@ -58,6 +59,20 @@ class DialSpec:
     anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
     srtp: str = ""  # "sdes": our own offer, where we make it, is of SRTP alone (RFC 4568)
     allows: Allows | None = None  # which hops the request may go to; None: all
+    # For which number's call or text it is sent, and how many led to that: known again should it come back. None: the
+    # caller's.
+    dialled: str | None = None
+    depth: int | None = None
+    max_breadth: int | None = None  # RFC 5393; None: the caller's, or 60
+
+    def mark(self, branches: Branches, caller: Call | None = None) -> Mark:
+        """What the request says of itself should it come back."""
+        depth, dialled = self.depth, self.dialled
+        if depth is None:
+            depth = 0 if caller is None else caller.depth
+        if dialled is None:
+            dialled = "" if caller is None else caller.dialled
+        return branches.mark(depth, dialled)
 
 
 class OutgoingCall(Call):
@@ -83,6 +98,9 @@ class OutgoingCall(Call):
         now = agent.now()
         headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
         body, forwards, reliable = b"", 70, True
+        breadth = spec.max_breadth
+        if breadth is None:
+            breadth = MAX_BREADTH if caller is None else caller.max_breadth
         if caller is not None:
             body, forwards, reliable = caller.offer_for_leg()
             # An early offer that is not to be relayed would never be answered (RFC 3262 §5).
@@ -101,6 +119,8 @@ class OutgoingCall(Call):
             spec.ring_timeout,
             reliable,
             spec.allows,
+            spec.mark(agent.endpoint.branches, caller),
+            breadth,
         )
         # Without a caller the media is our own, and ends here.
         kind = AnchoredSession if spec.anchor and caller is not None else UacSession
@@ -115,6 +135,9 @@ class OutgoingCall(Call):
         if forwards < 0:
             # RFC 3261 §16.3: what has gone through 70 hops goes round in a circle.
             self.session.refuse_locally(483, "Too Many Hops", now)
+            return
+        if self.session.invitation.max_breadth < 1:
+            self.session.refuse_locally(440, "Max-Breadth Exceeded", now)  # RFC 5393 §5.3.3.2
             return
         if self.caller is None:
             try:

@@ -155,6 +155,7 @@ class UserAgent:
                 admits=self._admits,
                 peers=self.peers,
                 ours=lambda host, port: self.listeners.ours(host, port),
+                sent_from=lambda source: self.listeners.sent_from(source),
                 on_stranger=self._changed_by_stranger,
                 on_misled=self._misled,
             ),

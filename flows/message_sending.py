@@ -154,6 +154,7 @@ class Sending:
             # have been taken, and another provider would deliver it a second time.
             attempt.no_progress_timeout,
             allows=attempt.allows,
+            dialled=sender_of(message) if message.automatic else "",
         )
         try:
             return await self._send(spec, message.text)

@@ -24,6 +24,7 @@ Cause = Literal[
     "overlong",
     "foreign_from_guest",
     "guests_not_allowed",
+    "loop",
 ]
 
 
@@ -95,12 +96,18 @@ _ANSWERS: dict[Cause, tuple[int, str]] = {
     "overlong": (484, "Address Incomplete"),
     "foreign_from_guest": (403, "Forbidden"),
     "guests_not_allowed": (403, "Forbidden"),
+    "loop": (482, "Loop Detected"),
 }
 
 
-def identify(directory: Directory, settings: RoutingSettings, host: str, authenticated: bool = False) -> Source:
+def identify(
+    directory: Directory, settings: RoutingSettings, host: str, authenticated: bool = False, own: bool = False
+) -> Source:
     """Who calls from the numeric address `host`. A trunk stays a trunk even where it is trusted or has credentials:
-    else whoever reaches us through it could dial out at our cost."""
+    else whoever reaches us through it could dial out at our cost. `own`: we sent it ourselves, and it has come back;
+    whoever made us send it gets no rights by that, whatever address it comes from."""
+    if own:
+        return _GUEST
     provider = directory.trunk_at(host)
     if provider is not None:
         return Source("trunk", provider)
@@ -160,6 +167,11 @@ def judge(
     if status == "suspended":
         return _refuse("suspended", f"{target} is suspended")
     return _refuse("not_provisioned", f"{target} is {status}")
+
+
+def looped(dialled: Dialled) -> Refuse:
+    """The answer to what a call, or message, for the same number has led to."""
+    return _refuse("loop", f"{dialled.number or dialled.text} has led to itself")
 
 
 def no_message_flow(number: str) -> Refuse:

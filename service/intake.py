@@ -16,7 +16,7 @@ from flows.incoming import IncomingCall
 from flows.interpreter import run
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.record import CallRecord
-from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify
+from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify, looped
 from routing.directory import Directory
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
@@ -76,14 +76,20 @@ class Intake:
 
     def _take(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         invite = call.invite
-        source = identify(self.directory, self.routing, call.remote.host)
+        own = call.returned
+        source = identify(self.directory, self.routing, call.remote.host, own=own)
         judged = NO_LOGIN
-        if source.kind == "guest":
+        if source.kind == "guest" and not own:
             judged = self.logins.judge(invite, call.remote.host, call.id)
             if judged.accepted:
                 call.session.receives = True  # its answer has our nonce
                 source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
         target = dialled(invite.uri, self.routing, self.directory.numbers)
+        call.dialled = target.number or target.text
+        if own and call.loops(call.dialled):
+            self.directory.count_refusal("loop")
+            self._refuse(call, looped(target), source, judged)
+            return None
         verdict = admit(self.directory, self.routing, source, target)
         if isinstance(verdict, Refuse):
             self._refuse(call, verdict, source, judged)
@@ -120,7 +126,7 @@ class Intake:
             # Somebody may have been given it since: "not found" would be taken for good, "later" sends to another node.
             status = 503
             call.reject(status, headers=[("Retry-After", str(UNAVAILABLE_RETRY_AFTER))])
-        elif not_let_in and self.logins.asks(call.invite, call.remote.host, judged):
+        elif not_let_in and not call.returned and self.logins.asks(call.invite, call.remote.host, judged):
             status = 401
             call.reject(status, headers=self.logins.challenges(call.invite, call.remote.host, judged))
         else:

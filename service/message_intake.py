@@ -21,7 +21,7 @@ from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.mailbox import admitted
 from flows.messages import MessageNotKept, Order, PostFullError, TextMessage
 from flows.post import Post
-from routing.admission import DialOut, Refuse, Source, identify
+from routing.admission import DialOut, Refuse, Source, Verdict, identify, looped
 from routing.failover import passed_on
 from routing.identifiers import NIL
 from routing.normalise import Dialled, dialled
@@ -55,13 +55,17 @@ class MessageIntake:
         except NumberUnavailable as error:
             self._unavailable(message, str(error))
             return
-        source, judged = identify(directory, routing, host), NO_LOGIN
-        if source.kind == "guest":
+        own = message.marks is not None
+        source, judged = identify(directory, routing, host, own=own), NO_LOGIN
+        if source.kind == "guest" and not own:
             judged = intake.logins.judge(request, host, message.id)
             if judged.accepted:
                 source = identify(directory, routing, host, authenticated=True)
         asked = dialled(request.uri, routing, directory.numbers)
-        verdict = admitted(env, source, asked, message.text)
+        if own and message.loops(asked.number or asked.text):
+            verdict: Verdict = looped(asked)
+        else:
+            verdict = admitted(env, source, asked, message.text)
         if isinstance(verdict, Refuse):
             directory.count_refusal(verdict.cause)
             self._refuse(message, verdict, source, judged)
@@ -149,7 +153,7 @@ class MessageIntake:
         intake = self._intake
         not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
         status, headers = verdict.status, _warning(verdict)
-        if not_let_in and intake.logins.asks(message.request, message.remote.host, judged):
+        if not_let_in and message.marks is None and intake.logins.asks(message.request, message.remote.host, judged):
             status, headers = 401, intake.logins.challenges(message.request, message.remote.host, judged)
         message.answer(status, verdict.reason if status == verdict.status else "", headers)
         final = not_let_in and status != 401

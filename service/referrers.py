@@ -38,7 +38,8 @@ class Referrers:
             return None
         intake = self._intake
         logged_in = asked.by == "caller" and record.logged_in
-        source = identify(intake.directory, intake.routing, asked.host, authenticated=logged_in)
+        own = asked.call.returned
+        source = identify(intake.directory, intake.routing, asked.host, authenticated=logged_in, own=own)
         return source if self.policy == "all" or source.kind == "client" else None
 
     def replaces(self, call: "Call", replaced: "Call") -> Coroutine[Any, Any, Any] | None:
@@ -47,9 +48,9 @@ class Referrers:
         its login or its trunk."""
         intake = self._intake
         invite, host = call.invite, call.remote.host
-        source = identify(intake.directory, intake.routing, host)
+        source = identify(intake.directory, intake.routing, host, own=call.returned)
         judged = NO_LOGIN
-        if source.kind == "guest":
+        if source.kind == "guest" and not call.returned:
             judged = intake.logins.judge(invite, host, call.id)
             if judged.accepted:
                 source = Source("client")
@@ -71,7 +72,12 @@ class Referrers:
             if source.provider is not None:
                 record.provider_id = source.provider.id
             return take_over(call, replaced, intake.env, record)
-        if source.kind == "guest" and self.policy != "refuse" and intake.logins.asks(invite, host, judged):
+        if (
+            source.kind == "guest"
+            and not call.returned
+            and self.policy != "refuse"
+            and intake.logins.asks(invite, host, judged)
+        ):
             call.reject(401, headers=intake.logins.challenges(invite, host, judged))
         else:
             call.reject(603 if self.policy == "refuse" else 403)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from engine.sip.branch import Branches, Mark
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
 from engine.sip.dialog import Dialog, DialogKey
 from engine.sip.grammar import ParseError, split_list
@@ -55,6 +56,7 @@ class Surroundings:
     admits: Callable[[Hop, float], bool] = lambda source, now: True  # whether a source may open one more call
     peers: Peers = EVERYBODY
     ours: Callable[[str, int], bool] = lambda host, port: False  # whether we listen there, or say so
+    sent_from: Callable[[Hop], bool] = lambda source: False  # whether this is the other end of a socket of our own
     # 0 where a request may change the session's call though it comes from another host than the dialog's, else the
     # status and header lines of the refusal. True: the dialog follows its sender.
     on_stranger: Callable[[Session, Request], tuple[int, str, bool]] = lambda session, request: (403, "", False)
@@ -101,6 +103,7 @@ class Endpoint:
         self.admits = surroundings.admits
         self.peers = surroundings.peers
         self.ours = surroundings.ours
+        self.sent_from = surroundings.sent_from
         self.on_stranger = surroundings.on_stranger
         self.on_misled = surroundings.on_misled
         self.deadlines = Deadlines(surroundings.wake)
@@ -114,6 +117,7 @@ class Endpoint:
         self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self._secret = surroundings.token()
+        self.branches = Branches(surroundings.token() + surroundings.token())
         self.vetting = 0  # new calls whose names are looked up
         self._no_stream: dict[tuple[str, int], float] = {}
 
@@ -261,6 +265,7 @@ class Endpoint:
     def _receive_new(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
         method = request.method
         names: list[Named] = []
+        marks: tuple[Mark, ...] | None = None
         fault = self._fault(request) or self._uri_fault(request)
         if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
             fault = (481, "")
@@ -275,7 +280,9 @@ class Endpoint:
                 return
             fault = self._new_call_fault(request)
             if fault is None:
-                misled, names = misleading(self, request, source_of(request, source.host, self.peers), False)
+                marks = self.returned(request)
+                party = source_of(request, source.host, self.peers)
+                misled, names = misleading(self, request, party, marks is not None)
                 if misled:
                     self.on_misled(source.host, method)
                     fault = (403, "")
@@ -292,7 +299,17 @@ class Endpoint:
         if method == "MESSAGE":
             self._take_message(transaction, request, source, now)
             return
-        UasSession(self, transaction, request, source, now).start(now, names)
+        session = UasSession(self, transaction, request, source, now)
+        session.marks = marks
+        session.start(now, names)
+
+    def returned(self, request: Request) -> tuple[Mark, ...] | None:
+        """Of a request that we sent ourselves what its Vias say of it, the last one first, which may be nothing; None
+        for a peer's. It is known by our branch, or by the socket that it came from, never by a host alone."""
+        marks = self.branches.among(request)
+        if marks or (request.source is not None and self.sent_from(request.source)):
+            return marks
+        return None
 
     def _respond_once(self, request: Request, hop: Hop, status: int, headers: str, now: float) -> None:
         transaction = ServerTransaction(self.transactions, request, hop, self.token())

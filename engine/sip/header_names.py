@@ -44,7 +44,8 @@ _KNOWN = {name.lower(): name for name in _SPELLED} | COMPACT
 USUAL = frozenset((
     "Accept", "Accept-Encoding", "Accept-Language", "Allow", "Allow-Events", "Authorization", "Call-ID",
     "Contact", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Type", "CSeq", "Date",
-    "Diversion", "Event", "Expires", "From", "History-Info", "Max-Forwards", "Min-SE", "P-Access-Network-Info",
+    "Diversion", "Event", "Expires", "From", "History-Info", "Max-Breadth", "Max-Forwards", "Min-SE",
+    "P-Access-Network-Info",
     "P-Asserted-Identity", "P-Charging-Vector", "P-Early-Media", "P-Preferred-Identity", "Privacy",
     "Proxy-Authenticate", "Proxy-Authorization", "RAck", "Reason", "Record-Route", "Remote-Party-ID",
     "Require", "Retry-After", "Route", "RSeq", "Server", "Session-Expires", "Subject", "Supported",
@@ -53,7 +54,7 @@ USUAL = frozenset((
 """The usual spellings: a message that uses no other needs no look at its names."""
 
 ONCE = frozenset((
-    "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Content-Type", "Expires", "Date",
+    "From", "To", "Call-ID", "CSeq", "Max-Breadth", "Max-Forwards", "Content-Length", "Content-Type", "Expires", "Date",
     "RSeq", "RAck", "Session-Expires",
 ))
 """Header fields that no message repeats: two would contradict each other."""

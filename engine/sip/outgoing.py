@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from engine.sip.branch import PLAIN, Mark
 from engine.sip.client_transaction import ClientTransaction
 from engine.sip.hop import NOT_ALLOWED, Allows, Hop
 from engine.sip.message import Response
-from engine.sip.transaction import MAGIC_COOKIE
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
@@ -34,6 +34,7 @@ class OutgoingRequest:
         "endpoint",
         "head",
         "hops",
+        "mark",
         "method",
         "start",
         "tail",
@@ -52,9 +53,10 @@ class OutgoingRequest:
         body: bytes = b"",
         contact: bool = False,
         allows: Allows | None = None,
+        mark: Mark = PLAIN,
     ) -> None:
         """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `allows`: which hops it
-        may go to; None: all."""
+        may go to; None: all. `mark`: what is to be known of it should it come back."""
         self.endpoint = endpoint
         self.user = user
         self.method = method
@@ -64,6 +66,7 @@ class OutgoingRequest:
         self.body = body
         self.contact = contact
         self.allows = allows
+        self.mark = mark
         self.hops: list[Hop] = []
         self.transaction: ClientTransaction | None = None
 
@@ -102,7 +105,7 @@ class OutgoingRequest:
         """Send to the first of `hops`; the others are for when it fails (RFC 3263 §4.3)."""
         self.hops = hops[1:]
         hop = hops[0]
-        branch = MAGIC_COOKIE + self.endpoint.token()
+        branch = self.endpoint.branches.make(self.endpoint.token(), self.mark)
         data = self.compose(hop, branch)
         if len(data) > LARGEST_DATAGRAM and not hop.transport.reliable:
             larger = self.endpoint.stream_hop(hop, now)

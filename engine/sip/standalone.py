@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.sip.branch import PLAIN, Mark
 from engine.sip.credentials import Credentials, Logins
 from engine.sip.hop import Allows
 from engine.sip.message import Response
@@ -36,6 +37,8 @@ class Letter:
     """A MESSAGE has none (RFC 3428 §4)."""
     allows: Allows | None = None
     """Which hops it may go to; None: all."""
+    mark: Mark = PLAIN
+    """What is to be known of it should it come back."""
 
 
 class Standalone:
@@ -74,7 +77,16 @@ class Standalone:
         proofs = logins.lines(letter.method, letter.uri, letter.body, endpoint.token) if logins is not None else ""
         tail = proofs + letter.headers + endpoint.agent_line
         self._request = OutgoingRequest(
-            endpoint, self, letter.method, letter.uri, head, tail, letter.body, letter.contact, letter.allows
+            endpoint,
+            self,
+            letter.method,
+            letter.uri,
+            head,
+            tail,
+            letter.body,
+            letter.contact,
+            letter.allows,
+            letter.mark,
         )
         self._request.send(letter.destination, endpoint.clock())
 

@@ -33,6 +33,7 @@ REASONS = {
     422: "Session Interval Too Small",
     423: "Interval Too Brief",
     433: "Anonymity Disallowed",
+    440: "Max-Breadth Exceeded",  # RFC 5393
     480: "Temporarily Unavailable",
     481: "Call/Transaction Does Not Exist",
     482: "Loop Detected",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from engine.sip.branch import PLAIN, Mark
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
 from engine.sip.credentials import Credentials, Logins
 from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
@@ -18,6 +19,7 @@ from engine.sip.session_timer import agree_as_client, read_min_se
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
 
+MAX_BREADTH = 60  # RFC 5393 §5.3.3
 MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
 MAX_DISMISSED = 64  # unwanted answers to one INVITE that get a BYE: it is not to be made a source of packets
 
@@ -39,6 +41,8 @@ class Invitation:
     ring_timeout: float = 180.0  # s from the first 101 to 199
     reliable: bool = True  # offer 100rel
     allows: Allows | None = None  # which hops it may go to
+    mark: Mark = PLAIN  # what is to be known of it should it come back
+    max_breadth: int = MAX_BREADTH
 
 
 class DialUser(Protocol):
@@ -117,7 +121,8 @@ class UacSession(Session):
         policy = endpoint.policy
         self._local_cseq += 1
         head = (
-            f"Max-Forwards: {invitation.max_forwards}\r\nFrom: {invitation.from_};tag={self.local_tag}\r\n"
+            f"Max-Forwards: {invitation.max_forwards}\r\nMax-Breadth: {invitation.max_breadth}\r\n"
+            f"From: {invitation.from_};tag={self.local_tag}\r\n"
             f"To: {invitation.to}\r\nCall-ID: {self.call_id}\r\nCSeq: {self._local_cseq} INVITE\r\n"
         )
         timer = ""
@@ -132,7 +137,16 @@ class UacSession(Session):
         tail = f"{ALLOW_LINE}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
         self.last_body = invitation.body
         self._invite = OutgoingRequest(
-            endpoint, self, "INVITE", uri, head, tail, invitation.body, contact=True, allows=invitation.allows
+            endpoint,
+            self,
+            "INVITE",
+            uri,
+            head,
+            tail,
+            invitation.body,
+            contact=True,
+            allows=invitation.allows,
+            mark=invitation.mark,
         )
         if hop is not None:
             self._invite.send_to([hop], now)  # the name is not resolved anew: another server might not know the nonce
@@ -282,6 +296,8 @@ class UacSession(Session):
         dialog = Dialog.as_caller(
             response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, hop
         )
+        # Our INVITE may have led back to us: then the far end of the dialog is another dialog of our own.
+        dialog.returned = (self.call_id, response.to_tag, self.local_tag) in self.endpoint.dialogs
         self.aim(dialog)
         return dialog
 

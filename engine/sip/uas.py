@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from engine.sip.branch import Mark
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
 from engine.sip.dialog import CONFIRMED, Dialog
 from engine.sip.grammar import ParseError
@@ -32,6 +33,7 @@ class UasSession(Session):
         "_rseq",
         "_vetting",
         "invite",
+        "marks",
         "requires_100rel",
         "source",
         "supports_100rel",
@@ -45,6 +47,7 @@ class UasSession(Session):
         self.transaction = transaction
         self.invite = invite
         self.source = source
+        self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
         self.receives = source.transport.reliable  # a connection has been opened both ways
         self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
         self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
@@ -81,6 +84,7 @@ class UasSession(Session):
             endpoint.counters.refused += 1
             transaction.respond(error.status, now, headers=endpoint.server_line)
             return
+        self.dialog.returned = self.marks is not None
         self.dialog.party = source_of(invite, self.source.host, endpoint.peers)
         self.aim(self.dialog)
         endpoint.dialogs[self.dialog.key] = self

@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
         "misframed",
         "outgoing",
         "owed_since",
+        "own_end",
         "stalled_since",
     )
 
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.hop = hop
         self.outgoing = hop is not None
+        self.own_end: tuple[str, int] | None = None  # of a connection that we made, once it is up
         self.error = ""
         self.misframed = False
         self.last_traffic = self._loop.time()

@@ -15,7 +15,7 @@ from engine.transport.addresses import (
     split_host_port,
     unmapped,
 )
-from engine.transport.hop import Sink, Transport
+from engine.transport.hop import Hop, Sink, Transport
 from engine.transport.limits import Limits
 from engine.transport.tcp import TcpTransport
 from engine.transport.udp import UdpTransport
@@ -141,6 +141,13 @@ class Listeners:
             if bound_port == port and (bound == plain or (bound in WILDCARDS and plain in LOCAL_ADDRESSES)):
                 return True
         return False
+
+    def sent_from(self, source: Hop) -> bool:
+        """Whether what came from there was sent by ourselves: from a listener, or over a connection that we made."""
+        if source.transport.reliable:
+            streams = [transport for transport in self._transports if isinstance(transport, TcpTransport)]
+            return any(stream.made_from(source.host, source.port) for stream in streams)
+        return source.port in self._ports and self.ours(source.host, source.port)
 
     async def close(self) -> None:
         """Closes all listeners and returns when no socket, task or timer is left."""

@@ -54,6 +54,7 @@ class TcpTransport:
         self._server: asyncio.Server | None = None
         self._usable: dict[tuple[str, int], Connection] = {}
         self._open: set[Connection] = set()
+        self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
         self._accepted: dict[str, int] = {}
         self._accepted_count = 0
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
@@ -107,6 +108,10 @@ class TcpTransport:
         for connection in list(self._open):
             if connection.hop is not None and self.sink.banned(connection.hop.host):
                 connection.abort("banned")
+
+    def made_from(self, host: str, port: int) -> bool:
+        """Whether this is our own end of a connection that we made: who is connected to from there is ourselves."""
+        return (host, port) in self._own_ends
 
     def sent_by(self, remote_host: str) -> str:
         """The ``host:port`` for Via and Contact towards this peer."""
@@ -231,6 +236,10 @@ class TcpTransport:
         else:
             with suppress(OSError):  # it may be gone again already; connection_lost follows
                 _detect_dead_peer(transport.get_extra_info("socket"), self.limits.stall_timeout)
+            own = transport.get_extra_info("sockname")
+            if own:
+                connection.own_end = (peer_host(own), own[1])
+                self._own_ends[connection.own_end] = self._own_ends.get(connection.own_end, 0) + 1
         self._open.add(connection)
         key = (connection.hop.host, connection.hop.port)
         self._usable[key] = connection
@@ -265,6 +274,10 @@ class TcpTransport:
         self._open.discard(connection)
         hop = connection.hop
         assert hop is not None
+        if connection.own_end is not None:
+            self._own_ends[connection.own_end] -= 1
+            if not self._own_ends[connection.own_end]:
+                del self._own_ends[connection.own_end]
         if not connection.outgoing:
             self._accepted_count -= 1
             count = self._accepted[hop.host] - 1

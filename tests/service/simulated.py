@@ -65,15 +65,28 @@ class Phone(Peer):
         return f"Authorization: {value}\r\n"
 
 
+class EngineWire(Wire):
+    """The engine's listener: on an address of this machine, where its media is, and seen at ENGINE."""
+
+    def __init__(self, air: Air) -> None:
+        super().__init__(air, "127.0.0.1")
+
+    def send(self, data: bytes, host: str, port: int) -> None:
+        self.air.send(data, (ENGINE, 5060), (host, port))
+
+    def sent_by(self, remote_host: str) -> str:
+        return f"{ENGINE}:5060"
+
+
 class World:
     """A node on `air`."""
 
     def __init__(self, patch: pytest.MonkeyPatch, configuration: Configuration) -> None:
         self.air = air = Air()
-        wire = Wire(air, ENGINE)
+        wire = EngineWire(air)
 
         async def opened(*_: object, **__: object) -> Listeners:
-            return Listeners((wire,))  # type: ignore[arg-type]
+            return Listeners((wire,), ENGINE)  # type: ignore[arg-type]
 
         patch.setattr(user_agent.Listeners, "open", opened)
         clock = SimpleNamespace(monotonic=air.loop.time, time=air.loop.time)
@@ -83,7 +96,7 @@ class World:
         self.node = Node(configuration)
         wire.agent = self.node.agent
         air.until(self.node.start())
-        air.nodes[wire.local] = wire
+        air.nodes[(ENGINE, 5060)] = wire
 
     def phone(self, host: str, port: int = 5060) -> Phone:
         return Phone(self.air, host, port)
@@ -104,7 +117,7 @@ def configured(**sections: Any) -> Configuration:
 @cache
 def _configured(text: str) -> Configuration:
     sections = json.loads(text)
-    sip = {"listen": [f"udp://{ENGINE}:5060"], "trusted_networks": []} | sections.pop("sip", {})
+    sip = {"listen": ["udp://127.0.0.1:5060"], "advertise": ENGINE, "trusted_networks": []} | sections.pop("sip", {})
     whole = {"log": {"level": "error"}, "api": {"listen": ""}, "store": ":memory:", "sip": sip} | sections
     with TemporaryDirectory() as folder:
         path = Path(folder) / "trunkline.yaml"

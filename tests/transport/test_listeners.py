@@ -198,3 +198,42 @@ def test_a_listener_on_a_wildcard_has_every_address_of_the_machine() -> None:
     anywhere = listeners("udp 0.0.0.0")
     assert anywhere.ours("127.0.0.61", 5060)
     assert not anywhere.ours("192.0.2.61", 5060)
+
+
+def test_what_we_send_ourselves_is_known_by_its_socket(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        for scheme in ("udp", "tcp"):
+            for host in ("127.0.0.1", "[::1]"):
+                mine = await Listeners.open([f"{scheme}://{host}:0"], here)
+                other = await Listeners.open([f"{scheme}://{host}:0"], there)
+                [listener], [elsewhere] = mine, other
+                sources: list[Hop] = []
+                here.on_message = lambda _, hop, known=sources: known.append(hop)
+                listener.send(MESSAGE, *listener.local)
+                await here.until(lambda known=sources: known)
+                assert mine.sent_from(sources[0]), (scheme, host)
+                elsewhere.send(MESSAGE, *listener.local)
+                await here.until(lambda known=sources: len(known) == 2)
+                assert not mine.sent_from(sources[1]), "another program on this machine is somebody else"
+                await mine.close()
+                await other.close()
+
+    run(test)
+
+
+def test_a_connection_that_is_over_leaves_nothing_of_where_it_came_from(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        mine = await Listeners.open(["tcp://127.0.0.1:0"], here)
+        other = await Listeners.open(["tcp://127.0.0.1:0"], there)
+        [listener], [elsewhere] = mine, other
+        listener.send(MESSAGE, *elsewhere.local)
+        await there.message()
+        own = there.hop
+        assert listener.made_from(own.host, own.port)
+        await mine.close()
+        assert not listener.made_from(own.host, own.port)
+        await other.close()
+
+    run(test)
