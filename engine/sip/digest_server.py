@@ -144,8 +144,6 @@ class DigestServer:
         algorithm = ALGORITHMS.get(inner(params.get("algorithm", "MD5")).lower())
         if algorithm is None or algorithm not in self._algorithms:
             return Verdict(False, username, "algorithm")
-        if uri and not _same_target(written_uri, uri):
-            return Verdict(False, username, "uri")
         # Before the password: who may answer a nonce of long ago, or of his own making, and learns whether that would
         # have been right, can guess without end, and nothing says whom to hold it against. So all of them are stale.
         count, clock = int(nc, 16) if qop else 0, int(now * 1000)
@@ -170,6 +168,8 @@ class DigestServer:
         right = hmac.compare_digest(computed.encode(), claimed.lower().encode("utf-8", "surrogateescape"))
         if password is None or not right:
             return Verdict(False, username, "user" if password is None else "password", guess=f"{nonce} {claimed}")
+        if uri and not _same_target(written_uri, uri):
+            return Verdict(False, username, "uri")  # after the password: a wrong one is one, whatever it was made for
         self._use(nonce, count, clock)
         return Verdict(True, username, "")
 

@@ -428,6 +428,12 @@ class TestServer:
         verdict = verify(issuer, made)
         assert (verdict.accepted, verdict.reason) == (accepted, "" if accepted else "uri")
 
+    def test_a_wrong_password_is_a_guess_whatever_target_it_was_made_for(self) -> None:
+        issuer = server()
+        made = credentials(client(issuer.challenges(99.0), password="x"), uri="sip:example.org")
+        assert verify(issuer, made).reason == "password"
+        assert verify(issuer, made).guess
+
     def test_the_target_may_be_left_unchecked(self) -> None:
         issuer = server()
         assert verify(issuer, credentials(client(issuer.challenges(99.0)), uri="sip:2@example.net"), uri="").accepted
