@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query
@@ -19,8 +19,15 @@ from api.resource import Resource
 from api.services import Services, Use
 from routing.errors import RoutingError
 from routing.identifiers import NIL
-from routing.lifecycle import DELETION, check_not_reserved, moved, provisioned_from, released_from
-from routing.models import NumberStatus, NumberType
+from routing.lifecycle import (
+    DELETION,
+    check_not_reserved,
+    moved,
+    provisioned_from,
+    released_from,
+    returns_to_inventory,
+)
+from routing.models import NumberOrigin, NumberStatus, NumberType
 from routing.numbering import NumberKind, checked_number, describe_number, is_e164, is_virtual, without_separators
 from routing.tiers import check_virtual_number_limit
 from store import numbers, tables
@@ -31,7 +38,6 @@ from store.store import Transaction
 router = router_for("numbers")
 NUMBERS = Resource(tables.numbers, "number")
 
-Origin = Literal["provisioned", "ported", "hosted"]
 WrittenNumber = Annotated[str, Field(max_length=64, examples=["+15551234567"])]
 """A number as people write it; `read_number` makes it E.164."""
 
@@ -50,7 +56,7 @@ class Number(Times):
     status: NumberStatus
     metadata: dict[str, JsonValue]
     provider_id: UUID
-    origin: Origin
+    origin: NumberOrigin
     country: str
     region: str
     city: str
@@ -73,7 +79,7 @@ class NumberCreate(Body):
     message_flow_id: UUID = NIL
     metadata: Metadata = Field({})
     provider_id: UUID = NIL
-    origin: Origin = "provisioned"
+    origin: NumberOrigin = "provisioned"
 
 
 class NumberUpdate(Body):
@@ -108,7 +114,8 @@ async def list_numbers(
     status: Annotated[NumberStatus | None, Query()] = None,
     name: Annotated[Name | None, Query()] = None,
 ) -> Any:
-    """The numbers, newest first. Super admins see those in the inventory, too."""
+    """The numbers, newest first. Super admins see those in the inventory, too. With `status=released`, those that were
+    deleted: a customer sees what it had itself."""
     columns = tables.numbers.c
     where = [] if number is None else [columns.number == asked_number(number)]
     where += [
@@ -116,7 +123,8 @@ async def list_numbers(
         for column, value in ((columns.type, type), (columns.status, status), (columns.name, name))
         if value is not None
     ]
-    return await NUMBERS.list(services, caller, paging, *where, customer_id=customer_id)
+    deleted = status == "released"
+    return await NUMBERS.list(services, caller, paging, *where, customer_id=customer_id, deleted=deleted)
 
 
 @router.post("/numbers", status_code=201, response_model=Number, **guarded("customer_admin", 402, 409))
@@ -136,8 +144,10 @@ async def create_number(services: Use, caller: Who, body: NumberCreate) -> Any:
 
 @router.get("/numbers/{number_id}", response_model=Number, **guarded("customer_agent"))
 async def get_number(services: Use, caller: Who, number_id: UUID) -> Any:
-    """One number."""
-    return await NUMBERS.get(services, caller, number_id)
+    """One number; also one that was deleted, for those who had it."""
+    async with services.store.read() as connection:
+        row = await numbers.released(connection, number_id, caller.scope)
+        return row or await NUMBERS.find(connection, caller, number_id)
 
 
 @router.put("/numbers/{number_id}", response_model=Number, **guarded("customer_manager", 409))
@@ -153,11 +163,17 @@ async def update_number(services: Use, caller: Who, number_id: UUID, body: Numbe
 
 @router.delete("/numbers/{number_id}", response_model=Number, **guarded("customer_admin", 409))
 async def delete_number(services: Use, caller: Who, number_id: UUID) -> Any:
-    """Release a number, for good; the answer is what it was, with `tm_delete`. What it cost is not paid back."""
+    """Release a number, for good; the answer is what it was, with `tm_delete`. What it cost is not paid back. One that
+    came from the inventory is on offer again, as a new number with an id of its own."""
     async with services.store.write() as transaction:
         released = {"tm_delete": transaction.now, "status": "released", "call_flow_id": NIL, "message_flow_id": NIL}
         move = _Move(tuple(DELETION), released, "number_deleted", released_from)
-        return await _change(transaction, caller, number_id, move)
+        row = await _change(transaction, caller, number_id, move)
+        if returns_to_inventory(row["type"], row["origin"], purchased=row["tm_purchase"] is not None):
+            offered = await numbers.offer_again(transaction, row)
+            if offered is not None:
+                transaction.changed("number", offered["id"], offered["number"])
+    return row
 
 
 @router.post("/numbers/{number_id}/suspend", response_model=Number, **guarded("customer_manager", 409))

@@ -37,13 +37,26 @@ class Resource:
     word: str
 
     async def list(
-        self, services: Services, caller: Caller, paging: Paging, *where: Any, customer_id: UUID | None = None
+        self,
+        services: Services,
+        caller: Caller,
+        paging: Paging,
+        *where: Any,
+        customer_id: UUID | None = None,
+        deleted: bool = False,
     ) -> dict[str, Any]:
-        """A page of what the caller may see. `customer_id` is a super admin's filter, and nothing to others."""
+        """A page of what the caller may see, or of what is `deleted` of that. `customer_id` is a super admin's filter,
+        and nothing to others."""
         scope = customer_id if caller.is_super else caller.customer_id
         async with services.store.read() as connection:
             page = await rows.page(
-                connection, self.table, *where, size=paging.size, token=paging.token, customer_id=scope
+                connection,
+                self.table,
+                *where,
+                size=paging.size,
+                token=paging.token,
+                customer_id=scope,
+                deleted=deleted,
             )
         return {"result": page.rows, "next_page_token": page.next_token}
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from routing.directory import Directory
 from routing.errors import RoutingError
 from routing.identifiers import NIL
-from routing.models import NumberStatus
+from routing.models import NumberOrigin, NumberStatus, NumberType
 from routing.numbering import checked_number, is_reserved, is_virtual
 from routing.rows import NumberRow
 from routing.settings import RoutingSettings
@@ -68,6 +68,12 @@ def released_from(status: NumberStatus, number: str = "the number") -> tuple[Num
     except KeyError:
         problem = f"{number} is {status} and cannot be deleted; only an active or a suspended number can"
         raise RoutingError("NUMBER_STATE_INVALID", problem) from None
+
+
+def returns_to_inventory(number_type: NumberType, origin: NumberOrigin, *, purchased: bool) -> bool:
+    """Whether a number that is released makes a new entry of the inventory: one that came from there. Virtual ones are
+    made when somebody wants them; what was ported, hosted or declared in a file was never on offer."""
+    return number_type == "normal" and origin == "provisioned" and purchased
 
 
 def provisioned_from(status: NumberStatus | None, e164: str) -> Literal["made", "taken"]:

@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 NumberStatus = Literal["available", "active", "suspended", "released"]
 NumberType = Literal["normal", "virtual"]
+NumberOrigin = Literal["provisioned", "ported", "hosted"]
 IdentityHeader = Literal["P-Asserted-Identity", "Remote-Party-ID", "Diversion"]
 
 HIGHEST_RATE = 10**12
@@ -117,7 +118,7 @@ class Number(_Resource):
     metadata: dict[str, JsonValue] = {}
     provider_id: UUID = NIL
     """The trunk a normal number arrives on; nil where it is not known, and for virtual numbers."""
-    origin: Literal["provisioned", "ported", "hosted"] = "provisioned"
+    origin: NumberOrigin = "provisioned"
     country: Text = ""
     region: Text = ""
     city: Text = ""

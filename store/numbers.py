@@ -24,6 +24,7 @@ _LIVING = _COLUMNS.tm_delete.is_(None)
 _OF_THE_API = _COLUMNS.declared_in == ""
 # Written out: with a parameter SQLite does not use the index that has this condition.
 _ON_OFFER = sa.and_(_COLUMNS.status == sa.literal_column("'available'"), _LIVING, _OF_THE_API)
+_RELEASED = sa.and_(_COLUMNS.status == "released", _COLUMNS.tm_delete.is_not(None))
 IN_USE: tuple[NumberStatus, ...] = ("active", "suspended")
 
 
@@ -84,6 +85,22 @@ async def change(
     ).mappings()
     row = found.one_or_none()
     return None if row is None else dict(row)
+
+
+async def released(executor: Executor, number_id: UUID, scope: UUID | None) -> Row | None:
+    """A number that was given back. `scope`: only if it was this customer's. None where there is none such."""
+    query = sa.select(numbers).where(_COLUMNS.id == number_id, _RELEASED)
+    if scope is not None:
+        query = query.where(_COLUMNS.customer_id == scope)
+    found = (await executor.execute(query)).mappings().one_or_none()
+    return None if found is None else dict(found)
+
+
+async def offer_again(transaction: Transaction, given_back: Row) -> Row | None:
+    """A new number on offer in place of one that was given back, as it was before: nothing of its customer's is left
+    in it. None where somebody has made one meanwhile."""
+    kept = ("number", "type", "provider_id", "origin", "price", "country", "region", "city", "kind")
+    return await make(transaction, {name: given_back[name] for name in kept} | {"status": "available"})
 
 
 async def withdraw(transaction: Transaction, number_id: UUID) -> Row | None:

@@ -92,12 +92,14 @@ async def page(
     size: int = 100,
     token: str = "",
     customer_id: UUID | None = None,
+    deleted: bool = False,
 ) -> Page:
-    """One page of the living rows that fulfil `where`, newest first. Raises TokenError."""
+    """One page of the living rows that fulfil `where`, newest first; of the `deleted` ones instead. Raises
+    TokenError."""
     columns = table.c
     query = sa.select(table).where(*where)
     if "tm_delete" in columns:
-        query = query.where(columns.tm_delete.is_(None))
+        query = query.where(columns.tm_delete.is_not(None) if deleted else columns.tm_delete.is_(None))
     if customer_id is not None:
         query = query.where(columns.customer_id == customer_id)
     if token:

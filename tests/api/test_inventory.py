@@ -71,6 +71,8 @@ async def test_what_is_released_can_be_put_on_offer_again(api: Api) -> None:
     error = await api.root.delete(f"/v1.0/inventory/{number['id']}", 409)
     assert error["reason"] == "NUMBER_STATE_INVALID"
     await api.root.delete(f"/v1.0/numbers/{number['id']}")
+    (offered,) = (await api.root.get("/v1.0/inventory"))["result"]
+    await api.root.delete(f"/v1.0/inventory/{offered['id']}")
     await api.root.post("/v1.0/inventory", {"number": "+14155552671"})
     second = await (await api.client()).post("/v1.0/numbers", {"number": "+14155552671"})
     assert second["id"] != number["id"] and second["name"] == ""

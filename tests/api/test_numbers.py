@@ -112,9 +112,10 @@ async def test_a_number_is_found_provisioned_given_a_flow_rested_and_released(ap
     assert (await admin.post(f"{path}/reactivate", status=200))["status"] == "active"
     gone = await admin.delete(path)
     assert (gone["status"], gone["call_flow_id"], bool(gone["tm_delete"])) == ("released", NIL, True)
-    assert (await admin.get(path, 404))["reason"] == "NUMBER_NOT_FOUND"
-    assert (await admin.delete(path, 404))["reason"] == "NUMBER_NOT_FOUND"
-    assert (await admin.post("/v1.0/numbers", {"number": "+14155552671"}, 409))["reason"] == "NUMBER_NOT_AVAILABLE"
+    assert await admin.get(path) == gone
+    assert (await admin.get("/v1.0/numbers"))["result"] == []
+    for method, way in (("PUT", path), ("DELETE", path), ("POST", f"{path}/reactivate")):
+        assert (await admin.ask(method, way, 404, json={}))["reason"] == "NUMBER_NOT_FOUND"
 
     told = [(kind, data) for kind, owner, data in await events(api) if owner == str(admin.customer_id)]
     assert [kind for kind, _ in told] == [
@@ -137,7 +138,7 @@ async def test_directories_are_told_of_every_change_by_the_number(api: Api) -> N
     await admin.put(path, {"name": "x"})
     await admin.post(f"{path}/suspend", status=200)
     await admin.delete(path)
-    assert told == ["+14155552671"] * 5
+    assert told == ["+14155552671"] * 6  # a number that is released comes back as another one
 
 
 async def test_the_price_is_paid_with_the_number_or_neither(api: Api) -> None:
@@ -211,6 +212,78 @@ async def test_what_a_number_costs_is_a_matter_of_permission(api: Api) -> None:
     await manager.delete(path, 403)
     for method, inventory in (("GET", ""), ("POST", ""), ("DELETE", f"/{uuid4()}")):
         await admin.ask(method, f"/v1.0/inventory{inventory}", 403)
+
+
+# ---- what was released
+
+
+async def had_and_released(api: Api, client: Client, number: str) -> dict[str, Any]:
+    made = await client.post("/v1.0/numbers", {"number": number, "name": "our secret plan", "metadata": {"x": 1}})
+    await client.delete(f"/v1.0/numbers/{made['id']}")
+    gone: dict[str, Any] = await client.get(f"/v1.0/numbers/{made['id']}")
+    return gone
+
+
+async def released(client: Client, **params: Any) -> list[str]:
+    found = await client.ask("GET", "/v1.0/numbers", 200, params={"status": "released"} | params)
+    return [row["id"] for row in found["result"]]
+
+
+@pytest.mark.parametrize("number", ["+14155552671", "+899100000001"])
+async def test_a_released_number_is_had_by_another_and_still_shown_to_who_had_it(api: Api, number: str) -> None:
+    if number.startswith("+1"):
+        await offer(api, number, price=7, region="California", city="San Francisco")
+    first, second = [await api.client(customer_id=await api.customer(balance=100)) for _ in range(2)]
+    gone = await had_and_released(api, first, number)
+    assert (gone["status"], gone["name"], gone["number"]) == ("released", "our secret plan", number)
+    # Everybody may have it again, as new; whoever has it learns nothing of the one before.
+    now = await second.post("/v1.0/numbers", {"number": number})
+    assert now["id"] != gone["id"] and (now["name"], now["metadata"], now["status"]) == ("", {}, "active")
+    assert [now[name] for name in ("region", "city")] == [gone[name] for name in ("region", "city")]
+    assert await released(first) == [gone["id"]] and await released(second) == []
+    assert (await second.get(f"/v1.0/numbers/{gone['id']}", 404))["reason"] == "NUMBER_NOT_FOUND"
+    assert (await first.get(f"/v1.0/numbers/{now['id']}", 404))["reason"] == "NUMBER_NOT_FOUND"
+    await second.delete(f"/v1.0/numbers/{now['id']}")
+    third = await had_and_released(api, first, number)
+    assert await released(first) == [third["id"], gone["id"]] and await released(second) == [now["id"]]
+    assert len(await released(api.root)) == 3
+    assert await released(api.root, customer_id=str(second.customer_id)) == [now["id"]]
+    assert await released(first, number=number) == [third["id"], gone["id"]]
+    assert await released(first, type="normal" if number[:4] == "+899" else "virtual") == []
+
+
+async def test_what_came_from_the_inventory_is_on_offer_again_as_it_was(api: Api) -> None:
+    provider = await api.root.post("/v1.0/providers", {"name": "trunk", "hostname": "sip.example.net"})
+    offered = await offer(api, "+14155552671", provider_id=provider["id"], price=5, city="Reno", kind="mobile")
+    client = await api.client(customer_id=await api.customer(balance=100))
+    await had_and_released(api, client, "+14155552671")
+    (again,) = (await api.root.get("/v1.0/inventory"))["result"]
+    changed = {name: again[name] for name in ("id", "tm_create", "tm_update")}
+    assert again == offered | changed and again["id"] != offered["id"]
+    assert (await api.root.delete(f"/v1.0/providers/{provider['id']}", 409))["reason"] == "PROVIDER_IN_USE"
+    await api.root.delete(f"/v1.0/inventory/{again['id']}")
+    # What was never anybody's is no released number.
+    assert (await api.root.get(f"/v1.0/numbers/{again['id']}", 404))["reason"] == "NUMBER_NOT_FOUND"
+    assert again["id"] not in await released(api.root)
+
+
+@pytest.mark.parametrize("origin", ["ported", "hosted"])
+async def test_what_was_brought_from_elsewhere_is_not_on_offer_when_it_is_released(api: Api, origin: str) -> None:
+    made = await api.root.post("/v1.0/numbers", {"number": "+14155552671", "origin": origin})
+    await api.root.delete(f"/v1.0/numbers/{made['id']}")
+    assert (await api.root.get("/v1.0/inventory"))["result"] == []
+    error = await api.root.post("/v1.0/numbers", {"number": "+14155552671"}, 409)
+    assert error["reason"] == "NUMBER_NOT_AVAILABLE"
+
+
+async def test_released_numbers_come_in_pages(api: Api) -> None:
+    client = await api.client()
+    gone = [await had_and_released(api, client, "+899100000001") for _ in range(3)]
+    page = await client.ask("GET", "/v1.0/numbers", 200, params={"status": "released", "page_size": 2})
+    token = {"status": "released", "page_size": 2, "page_token": page["next_page_token"]}
+    rest = await client.ask("GET", "/v1.0/numbers", 200, params=token)
+    assert [row["id"] for row in page["result"] + rest["result"]] == [row["id"] for row in reversed(gone)]
+    assert rest["next_page_token"] == ""
 
 
 # ---- virtual numbers

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from routing.lifecycle import (
     provision,
     provisioned_from,
     released_from,
+    returns_to_inventory,
 )
 from routing.models import Number, NumberStatus
 from routing.rows import NumberRow
@@ -183,3 +185,19 @@ def test_the_inventory_takes_new_numbers_and_released_ones_back() -> None:
         with pytest.raises(RoutingError) as error:
             check_offerable(status, "+15551234567")
         assert error.value.reason == "NUMBER_ALREADY_EXISTS"
+
+
+@pytest.mark.parametrize(
+    ("number_type", "origin", "purchased", "returns"),
+    [
+        ("normal", "provisioned", True, True),
+        ("normal", "provisioned", False, False),  # a file's, which was never on offer
+        ("normal", "ported", True, False),
+        ("normal", "hosted", True, False),
+        ("virtual", "provisioned", True, False),
+    ],
+)
+def test_what_came_from_the_inventory_returns_there(
+    number_type: Any, origin: Any, purchased: bool, returns: bool
+) -> None:
+    assert returns_to_inventory(number_type, origin, purchased=purchased) == returns

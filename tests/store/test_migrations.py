@@ -110,6 +110,42 @@ async def test_a_message_that_an_earlier_version_was_sending_keeps_its_node(empt
     assert [found[each]["targets"] for each in (being_sent, over)] == [[{"status": "sending"}], [{"status": "failed"}]]
 
 
+@pytest.mark.parametrize("before", ["0005", "0007"])
+async def test_numbers_that_were_released_before_0008_are_on_offer_again(empty_store_url: str, before: str) -> None:
+    """Where they came from the inventory, and nobody has offered or brought them anew since."""
+    released = {"status": "released", "origin": "provisioned", "type": "normal", "name": "mine", "price": 5}
+    moment, later = datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC)
+    old: list[dict[str, Any]] = [
+        {"number": "+14155552671", "city": "Reno", "tm_delete": moment},
+        {"number": "+14155552671", "city": "Fresno", "tm_delete": later},
+        {"number": "+14155552672"},
+        {"number": "+14155552672", "status": "active", "tm_delete": None},
+        {"number": "+14155552673", "origin": "ported"},
+        {"number": "+14155552674", "tm_purchase": None},
+        {"number": "+14155552675", "status": "available"},  # withdrawn
+        {"number": "+899100000001", "type": "virtual"},
+    ]
+    engines = open_engines(empty_store_url)
+    await upgrade(engines, before)
+    async with engines.write() as connection:
+        for number, row in enumerate(old, 1):
+            made = {"id": UUID(int=number), "customer_id": UUID(int=7), "provider_id": UUID(int=9)}
+            times = {"tm_create": moment, "tm_update": moment, "tm_purchase": moment, "tm_delete": later}
+            await connection.execute(sa.insert(tables.numbers).values(made | released | times | row))
+        await connection.commit()
+    await engines.close()
+    store = await Store.open(empty_store_url)
+    try:
+        async with store.read() as connection:
+            found = (await connection.execute(sa.select(tables.numbers))).mappings().all()
+    finally:
+        await store.close()
+    assert len(found) == len(old) + 1
+    (new,) = [row for row in found if row["status"] == "available" and row["tm_delete"] is None]
+    assert (new["number"], new["city"], new["name"], new["price"], new["kind"]) == ("+14155552671", "Fresno", "", 5, "")
+    assert (new["customer_id"], new["provider_id"], new["tm_purchase"]) == (UUID(int=0), UUID(int=0), None)
+
+
 def rows_not_null(name: str) -> list[sa.Column[Any]]:
     return [column for column in tables.metadata.tables[name].c if not column.nullable]
 
