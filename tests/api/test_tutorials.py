@@ -259,7 +259,7 @@ def test_searched_provisioned_and_given_flows(started: Started) -> None:
     curl("POST", f"{path}/suspend", status=200, shows=Part(status="suspended"))
     curl("POST", f"{path}/reactivate", status=200, shows=Part(status="active"))
     curl("DELETE", path, status=200, shows=Part(status="released", tm_delete=TIME))
-    curl("GET", path, status=200, shows={"id": made["id"], "status": "released"})
+    curl("GET", path, status=200, shows=Part(id=made["id"], status="released"))
 
 
 def test_a_hotline_with_a_toll_free_number(started: Started) -> None:
