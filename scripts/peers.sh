@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The programs that nobody here wrote and that the tests call: SIPp, baresip, linphone, Kamailio, rtpengine, espeak-ng,
-# PostgreSQL and Redis, from Debian.
+# PostgreSQL, Redis and Fail2ban, from Debian.
 #
 #   scripts/peers.sh          installs what is missing when it may (root, or sudo that asks for no password), and
 #                             otherwise says which tests are left out and how to get them
@@ -18,6 +18,7 @@ peers=(
   "espeak-ng:espeak-ng:speech (tests/sound/test_espeak.py)"
   "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
   "redis-server:redis-server:changes told between nodes by Redis"
+  "fail2ban-regex:fail2ban:the filter that reads our log (tests/docs/test_fail2ban.py)"
   "curl:curl:the tutorials, word for word (tests/docs, tests/api/test_tutorials.py)"
   "jq:jq:the tutorial of docs/api.md (tests/docs)"
 )
@@ -84,5 +85,5 @@ for peer in "${peers[@]}"; do
   IFS=: read -r program package tests <<<"$peer"
   [[ " ${missing[*]} " != *" $package "* ]] || echo "left out, as $program is missing: $tests" >&2
 done
-echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now kamailio postgresql redis-server rtpengine-daemon)" >&2
+echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now fail2ban kamailio postgresql redis-server rtpengine-daemon)" >&2
 [ "${CI:-}" != true ] || exit 1
