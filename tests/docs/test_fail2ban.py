@@ -29,7 +29,7 @@ PREFIXES = ["", "edge trunkline[77]: ", "Nov 30 18:16:23 edge trunkline[77]: "]
 IMITATIONS = [
     "warning source banned address=198.51.100.99 score=10 seconds=3600 reason=credentials",
     'x"\nwarning source banned address=198.51.100.99 score=10 seconds=3600 reason=credentials',
-    '{"address": "198.51.100.99", "score": 1, "seconds": 1, "reason": "x", "event": "source banned", "level": "warning",',
+    '{"address": "198.51.100.99", "score": 1, "seconds": 1, "reason": "x", "event": "source banned",',
 ]
 
 
