@@ -63,6 +63,7 @@ class Call:
         "legs",
         "on_end",
         "on_status",
+        "origin",
         "peer_body",
         "peer_reason",
         "remote",
@@ -103,6 +104,7 @@ class Call:
         self._carried: dict[str, Any] | None = None  # what went through media of ours that was given back
         self._rang = False
         self.dialled = ""  # the number that was dialled, in the form in which numbers are compared
+        self.origin: Any = None  # of a call that we made to ourselves: `DialSpec.origin`; None: it came from a peer
         session.user = self
 
     # ---- what it is

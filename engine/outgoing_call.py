@@ -59,6 +59,7 @@ class DialSpec:
     anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
     srtp: str = ""  # "sdes": our own offer, where we make it, is of SRTP alone (RFC 4568)
     allows: Allows | None = None  # which hops the request may go to; None: all
+    origin: Any = None  # given: the call is to be taken here, by `on_call`, without a packet; `Call.origin` is this
     # For which number's call or text it is sent, and how many led to that: known again should it come back. None: the
     # caller's.
     dialled: str | None = None
@@ -107,7 +108,7 @@ class OutgoingCall(Call):
             reliable = reliable and (early_media or bool(body))
         invitation = Invitation(
             spec.request_uri,
-            spec.destination,
+            spec.destination if spec.origin is None else f"sip:{agent.loopback.domain}",
             spec.from_,
             spec.to,
             body,
@@ -126,6 +127,7 @@ class OutgoingCall(Call):
         kind = AnchoredSession if spec.anchor and caller is not None else UacSession
         leg = cls(agent, kind(agent.endpoint, invitation, None), caller, early_media, now)
         leg.session.dialer = leg
+        leg.origin = spec.origin
         if caller is not None:
             caller.legs.append(leg)
         leg._start(spec, forwards, now)
@@ -141,7 +143,7 @@ class OutgoingCall(Call):
             return
         if self.caller is None:
             try:
-                self._media = self.agent.open_media_towards(self, spec.destination)
+                self._media = self.agent.open_media_towards(self, self.session.invitation.destination)
                 codecs = [name for name in spec.codecs.split(",") if name]
                 self.session.invitation.body = self._media.offer(codecs=codecs, srtp=spec.srtp == "sdes")
             except MEDIA_FAILURES as error:
@@ -172,7 +174,7 @@ class OutgoingCall(Call):
                     session.anchor.on_fault = self._faulty
                 session.start(now)
 
-        agent.endpoint.locate(spec.destination, located)
+        agent.endpoint.locate(session.invitation.destination, located)
 
     def _faulty(self, side: int, flood: str) -> None:
         """One of the two whose media passes us sends nothing any more, and is taken to be gone; or far too much."""

@@ -30,19 +30,23 @@ from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.sip.endpoint import Endpoint, Policy, Surroundings
-from engine.sip.hop import Hop, Transport
+from engine.sip.hop import Hop, Located, Transport
 from engine.sip.message import Request, Response
+from engine.sip.outgoing import OutgoingRequest
 from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.retry_after import retry_after
 from engine.sip.session import Session
 from engine.sip.standalone import Letter, Standalone
 from engine.sip.timers import NEVER
+from engine.sip.transaction import client_key
+from engine.sip.uac import UacSession
 from engine.sip.uas import UasSession
 from engine.trace import Trace
 from engine.transfer import take_over
 from engine.transport.addresses import family_of
 from engine.transport.listeners import SETTING, Listeners
 from engine.transport.locator import Locator
+from engine.transport.loopback import Loopback
 from engine.transport.resolver import Resolver
 
 # Timers are looked after this often at the most: under load one turn serves many.
@@ -146,7 +150,7 @@ class UserAgent:
             Surroundings(
                 clock=self.now,
                 token=self._token,
-                locate=lambda uri, done: self.locator.locate(uri, done),
+                locate=self._locate,
                 select=lambda transport, host: self.listeners.select(transport, host),
                 on_invite=self._invited,
                 on_message=lambda *message: self.messages.came(*message),
@@ -165,6 +169,8 @@ class UserAgent:
         for transport in self.listeners:
             transport.tap = self._sent
         self.nowhere = Hop(next(iter(self.listeners)), "", 0)
+        self.loopback = Loopback(self.loop, self._take, self._token(), self.nowhere.transport)
+        self.loopback.tap = self._sent
         self.resolver = Resolver(
             nameservers=self.settings.nameservers,
             transports=tuple(dict.fromkeys(transport.name for transport in self.listeners)),
@@ -199,8 +205,14 @@ class UserAgent:
             if not found.done():
                 found.set_result((hops, cause))
 
-        self.locator.locate(uri, tell)
+        self._locate(uri, tell)
         return await found
+
+    def _locate(self, uri: str, done: Located) -> None:
+        if self.loopback.domain in uri:
+            done([self.loopback.hop])
+        else:
+            self.locator.locate(uri, done)
 
     def ours(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do."""
@@ -233,6 +245,11 @@ class UserAgent:
 
     def _invited(self, session: UasSession) -> None:
         call = Call(self, session, session.source, self.now())
+        if isinstance(session.source.transport, Loopback):
+            call.origin = self._origin(session)
+            if call.origin is None:
+                session.reject(403, self.now())
+                return
         self.calls.add(call)
         self.incoming += 1
         try:
@@ -248,6 +265,14 @@ class UserAgent:
             work.close()
         else:
             self.run(call, work)
+
+    def _origin(self, session: UasSession) -> Any:
+        """What whoever dials a call to ourselves has sent along with it."""
+        transaction = self.endpoint.transactions.clients.get(client_key(session.invite.via.branch, "INVITE"))
+        request = None if transaction is None else transaction.user
+        dialling = request.user if isinstance(request, OutgoingRequest) else None
+        leg = dialling.dialer if isinstance(dialling, UacSession) else None
+        return leg.origin if isinstance(leg, OutgoingCall) else None
 
     def run(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
         """Let `work` say what happens to `call`: one task, which ends with the call."""
@@ -373,6 +398,8 @@ class UserAgent:
         return f"{a[:8]}-{a[8:12]}-4{a[13:16]}-a{b[1:4]}-{b[4:]}"
 
     def _admits(self, source: Hop, now: float) -> bool:
+        if isinstance(source.transport, Loopback):
+            return True  # what an order may set off is bounded where it is ordered
         if self.incoming >= self.settings.max_calls:
             self.refusals.add("max_calls", source.host)
             return False
@@ -424,7 +451,7 @@ class UserAgent:
     def open_media_towards(self, call: Call, uri: str) -> MediaPort:
         """A media port for a call to `uri`, on the listener that it will leave by as far as that is known."""
         found: list[Hop] = []
-        self.locator.locate(uri, lambda hops, _cause="": found.extend(hops))
+        self._locate(uri, lambda hops, _cause="": found.extend(hops))
         return self.open_media(call, found[0] if found else self.nowhere)
 
     def open_anchor(self, caller: Call, leg: Call, callee: Hop, *, embedded: bool) -> Anchor:
@@ -439,6 +466,8 @@ class UserAgent:
     def _place(self, remote: Hop, consent: Consent) -> Place:
         """Where media from and to `remote` finds us: where its signalling does."""
         shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
+        if isinstance(remote.transport, Loopback):
+            shown = remote.host
         return Place(remote.transport.local[0], shown if family_of(shown) else "", consent)
 
     def _media_fault(self, error: Exception) -> None:
@@ -453,6 +482,9 @@ class UserAgent:
             self.endpoint.counters.banned += 1
             hop.transport.drop(hop.host, hop.port)
             return
+        self._take(data, hop)
+
+    def _take(self, data: bytes, hop: Hop) -> None:
         now = self.now()
         self.trace.add(now, True, hop, data)
         try:

@@ -1,6 +1,7 @@
 """A hunt of one: a SIP URI that is dialled as it stands, without a provider and its headers."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.sip.hop import NOT_ALLOWED, Allows
 from flows.contracts import ProviderAttempt
@@ -43,16 +44,19 @@ class DirectAttempt:
     media: str = ""
     srtp: str = ""
     allows: Allows | None = None
+    origin: Any = None
 
 
 @dataclass(slots=True)
 class DirectHunt:
-    """Dials `uri` once; asked and told like `routing.hunt.Hunt`. `allows`: see `engine.outgoing_call.DialSpec`."""
+    """Dials `uri` once; asked and told like `routing.hunt.Hunt`. `allows` and `origin`: see
+    `engine.outgoing_call.DialSpec`."""
 
     uri: str
     caller: CallerIdentity
     domain: str
     allows: Allows | None = None
+    origin: Any = None
     records: list[AttemptRecord] = field(default_factory=list)
     _kind: str = ""
     _status: int = 0
@@ -66,7 +70,9 @@ class DirectHunt:
         record = AttemptRecord(NIL, "", self.uri, now)
         self.records.append(record)
         from_, headers = _identity(self.caller, self.domain)
-        return DirectAttempt(self.uri, self.uri, from_, f"<{self.uri}>", headers, record, allows=self.allows)
+        return DirectAttempt(
+            self.uri, self.uri, from_, f"<{self.uri}>", headers, record, allows=self.allows, origin=self.origin
+        )
 
     def outcome(
         self,

@@ -15,6 +15,7 @@ from flows.call_log import CallLog
 from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.destinations import Destinations, Reachable
+from flows.order_limit import OrderLimit
 from flows.program import Program
 from flows.queue_rows import Lines
 from flows.recordings import Recordings
@@ -92,6 +93,7 @@ class FlowEnvironment:
         flows: Programs by id or name.
         log: A structlog logger; set `debug` where its level is debug.
         calls: Where the records of all calls go to, and where those that run are found.
+        orders: How many calls customers may order.
         tasks: What outlives its call: calls of our own, webhooks that nobody waits for, flows after a call.
         http: One shared client for webhooks; None: this service sends none.
         exchanges: The requests that `http` has under way; whoever closes it closes them first.
@@ -110,7 +112,6 @@ class FlowEnvironment:
         transfers: Who may transfer a call; None: nobody.
         charging: Who takes money for calls; None: nobody does.
         post: Who sends and takes text messages; None: nobody does.
-        own_address: `host:port` of our listener, where calls of our own reach our own numbers; "" refuses them.
     """
 
     agent: Dialler
@@ -122,6 +123,7 @@ class FlowEnvironment:
     debug: bool = False
     calls: CallLog = field(default_factory=CallLog)
     tasks: OwnedTasks = field(default_factory=OwnedTasks)
+    orders: OrderLimit = field(default_factory=OrderLimit)
     http: httpx.AsyncClient | None = None
     exchanges: OwnedTasks = field(default_factory=OwnedTasks)
     webhook: WebhookLimits = field(default_factory=WebhookLimits)
@@ -131,7 +133,6 @@ class FlowEnvironment:
     resolve_extension: ExtensionResolver = _nobody
     destinations: Destinations | None = None
     resolve_host: HostResolver = _look_up
-    own_address: str = ""
     fetch_number: NumberFetcher | None = None
     charging: Charging | None = None
     sounds: Sounds | None = None

@@ -20,6 +20,7 @@ from flows.program import STOP, Program
 from flows.record import CallRecord
 from flows.run import ActionError, Run
 from flows.tasks import TooManyTasksError
+from flows.tree import Branch
 from routing.rows import NumberRow
 
 WRITTEN_WITHIN = 2.0
@@ -39,11 +40,13 @@ async def run(
     number: NumberRow | None = None,
     record: CallRecord | None = None,
     own: dict[str, str] | None = None,
+    branch: Branch | None = None,
 ) -> CallRecord:
     """Runs a flow on a call, until the call is over. The task that this runs in is cancelled when the call ends.
 
     `number` is the number of ours that was called; `record` is filled in (one is made where it is left out); `own` are
-    variables to begin with. After `stop` the call stays up, and this waits for its end.
+    variables to begin with; `branch` is its place in the tree of what led to the call. After `stop` the call stays up,
+    and this waits for its end.
     """
     if record is None:
         record = CallRecord(call.id, call.direction, created=env.wall())
@@ -51,6 +54,8 @@ async def run(
     if number is not None:
         record.number = number.number
     running = Run(program, call, env, record, number, own)
+    if branch is not None:
+        running.branch = branch
     try:
         await conduct(running, program)
     finally:
@@ -199,6 +204,7 @@ def _complete_afterwards(run: Run, program: Program, completions: int) -> None:
     after.variables.rebind(after.look_up)
     after.destination = run.destination
     after.budget = run.budget
+    after.branch = run.branch
     after.over = True
     try:
         run.env.tasks.start(_run_after(after, following, completions + 1), f"completion of {program.title}")

@@ -80,7 +80,7 @@ class Mailbox:
             text,
             number_id=number.id,
             via=message.via,
-            hops=message.hops + 1,
+            branch=message.branch,
             confirmation=kind == "stop",
             automatic=True,
         )

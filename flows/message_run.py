@@ -31,7 +31,7 @@ async def run_message(program: Program, message: TextMessage, number: NumberRow,
         source_name="" if message.source is None else message.source.target_name,
         source_type="sip" if message.source is None else message.source.type,
         destination=number.number,
-        guest=message.of_guest,
+        guest=message.branch.tree.guest,
         anonymous=message.source is None,
         number=number.number,
         customer_id=number.customer_id,
@@ -71,6 +71,7 @@ class MessageRun(Run):
         super().__init__(program, leg, env, record, number)
         self.message = message
         self.medium = "message"
+        self.branch = message.branch
         self.over = True
 
     def look_up(self, name: str) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from engine.outgoing_call import DialSpec, Outcome
@@ -14,6 +14,7 @@ from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.mailbox import Mailbox, Taken, admitted
 from flows.message_run import sender_of
 from flows.messages import MessageNotKept, Target, TextMessage
+from flows.tree import LOOP_DETECTED, Branch
 from routing.admission import DialOut, RunFlow, Source
 from routing.attempt import AttemptRecord
 from routing.destinations import named_by
@@ -21,10 +22,6 @@ from routing.identity import CallerIdentity
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
 from routing.rows import NumberRow
-
-MAX_HOPS: Final = 5
-"""Messages of flows to our own numbers that may lead to one another: two numbers whose flows answer each other would
-never end."""
 
 Send = Callable[[DialSpec, str], Awaitable[Outcome]]
 """`engine.messages.Messages.send`."""
@@ -62,7 +59,7 @@ class Sending:
         if way.refused:
             _failed(target, REFUSED[0], way.refused)
         elif way.here:
-            await self._to_number(message, target, uri, foreign=not message.of_guest)
+            await self._to_number(message, target, uri, foreign=not message.branch.tree.guest)
         else:
             await self._hunt(message, target, DirectHunt(uri, _identity(message), env.routing.from_domain, way.allows))
 
@@ -91,8 +88,11 @@ class Sending:
 
     async def _within(self, message: TextMessage, target: Target, number: NumberRow) -> None:
         """Another number of ours: no network is between the two."""
-        if message.hops > MAX_HOPS:
-            _failed(target, 482, f"more than {MAX_HOPS} messages of flows have led to one another")
+        branch: Branch | None = message.branch
+        if message.automatic:
+            branch = message.branch.grow(self._env, str(message.id))
+        if branch is None:
+            _failed(target, LOOP_DETECTED[0], "too many messages of flows have led to one another")
             return
         copy = TextMessage(
             id=uuid4(),
@@ -104,8 +104,7 @@ class Sending:
             created=datetime.fromtimestamp(self._env.wall(), UTC),
             status="received",
             number_id=number.id,
-            hops=message.hops,
-            of_guest=message.of_guest,
+            branch=branch,
         )
         try:
             taken = await self._mailbox.take(copy, number)

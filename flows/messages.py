@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from flows.address import Address
+from flows.tree import Branch, Tree
 from routing.destinations import NamedBy
 from routing.identifiers import NIL
 
@@ -35,11 +36,10 @@ class Order:
         source: The number of ours that sends, or the client that we send it for.
         via: The SIP URI where the one destination is reached, where its name does not tell; "" mostly.
         private: The source wants to be withheld.
-        hops: How many messages of flows led to this one.
         confirmation: It tells somebody that it gets no more messages.
         automatic: A flow wants it.
         named: Who has named its destinations.
-        of_guest: What led to it came from a guest.
+        branch: The place of what led to it in its tree; None: it is the root of one.
     """
 
     customer_id: UUID
@@ -49,11 +49,10 @@ class Order:
     number_id: UUID = NIL
     via: str = ""
     private: bool = False
-    hops: int = 0
     confirmation: bool = False
     automatic: bool = False
     named: NamedBy = "customer"
-    of_guest: bool = False
+    branch: Branch | None = None
 
 
 @dataclass(slots=True)
@@ -94,11 +93,10 @@ class TextMessage:
         targets: Of an outgoing one: what becomes of it at each destination.
         private: The sender's name is withheld from the far end.
         via: Of an incoming one: the SIP URI where its sender is reached, where its name does not tell; "" mostly.
-        hops: How many messages of flows led to this one.
         confirmation: It tells somebody that it gets no more messages, and is sent all the same.
         automatic: A flow sent it, and nobody looked.
         named: Of an outgoing one: who has named its destinations.
-        of_guest: It, or what led to it, came from a guest.
+        branch: Its place in the tree of what led to it.
         over: Set when the outcome at every destination is known.
     """
 
@@ -114,11 +112,10 @@ class TextMessage:
     targets: list[Target] = field(default_factory=list)
     private: bool = False
     via: str = ""
-    hops: int = 0
     confirmation: bool = False
     automatic: bool = False
     named: NamedBy = "customer"
-    of_guest: bool = False
+    branch: Branch = field(default_factory=lambda: Branch(Tree()))
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def settle(self) -> None:

@@ -48,6 +48,7 @@ def onward_of(run: Run, leg: OutgoingLeg, destination: str, type_: str) -> Run:
     onward.step = run.step
     onward.budget = run.budget
     onward.depth = run.depth
+    onward.branch = run.branch
     onward.anchored = run.anchored
     onward.tether = OfTurn()
     return onward

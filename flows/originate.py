@@ -21,6 +21,7 @@ from flows.program import Program
 from flows.reach import identity_of
 from flows.record import CallRecord
 from flows.tasks import TooManyTasksError
+from flows.tree import LOOP_DETECTED, Branch, Delivery, Tree
 from routing.admission import DialOut, RunFlow, Source, judge
 from routing.destinations import NamedBy, named_by
 from routing.identifiers import NIL
@@ -45,6 +46,7 @@ class OwnCall:
 
     __slots__ = (
         "_begun",
+        "_branch",
         "_given_up",
         "_heard_of",
         "_hunt",
@@ -64,6 +66,7 @@ class OwnCall:
         hunt: Callable[[], Awaitable[Any]],
         program: Program,
         own: dict[str, str] | None,
+        branch: Branch,
     ) -> None:
         self.env = env
         self.record = record
@@ -72,6 +75,7 @@ class OwnCall:
         self._hunt = hunt
         self._program = program
         self._own = own
+        self._branch = branch
         self._leg: OutgoingLeg | None = None
         self._heard_of = False
         self._begun = False
@@ -95,6 +99,8 @@ class OwnCall:
         self.task = task
         self._begun = True
         task.add_done_callback(self._done)
+        over = self.env.orders.began(self.record.customer_id)
+        task.add_done_callback(lambda _: over())
         self.announce()
         return task
 
@@ -161,9 +167,11 @@ class OwnCall:
             self._unanswered(record.end_status, record.end_reason, "")
             return record
         record.tried.append(hunt.records)
+        # Who is called here is no leg to anybody: it is a flow run, and counts as one.
+        tree = None if getattr(hunt, "origin", None) is not None else self._branch.tree
         try:
             leg, attempt, kind, status, reason, reservation = await place(
-                env, hunt, record, customer_id=record.customer_id, dialled=self._dialled
+                env, hunt, record, customer_id=record.customer_id, dialled=self._dialled, tree=tree
             )
         except BaseException:
             self._unanswered(487, "Request Terminated", "cancelled")
@@ -180,11 +188,16 @@ class OwnCall:
             else:
                 if reservation is not None:
                     reservation.answered(partial(end, leg, record, "timeout"))
-                await self._until_ended(leg)
+                if self._program is NOTHING or self._branch.run(env, record.id):
+                    await self._until_ended(leg)
+                else:
+                    record.note("too many flows come of one call; its own does not run")
         finally:
             if leg.ended_at is None and leg.status != "terminating":
                 leg.hangup()
             hunt.release(attempt)
+            if tree is not None:
+                tree.legs -= 1
             if reservation is not None:
                 reservation.close()
             record.finish(leg, env.clock())
@@ -194,7 +207,7 @@ class OwnCall:
         """Runs the flow until it or the call is over: nobody but us would end it with the call."""
         loop = asyncio.get_running_loop()
         record = self.record
-        work = run_flow(self._program, leg, self.env, record=record, own=self._own)
+        work = run_flow(self._program, leg, self.env, record=record, own=self._own, branch=self._branch)
         flow = loop.create_task(work, name=f"flow {record.id}")
         ended = loop.create_task(leg.wait_ended(), name=f"end {record.id}")
         try:
@@ -243,12 +256,13 @@ def prepare(
     metadata: dict[str, Any] | None = None,
     groupcall_id: str = "",
     named: NamedBy | None = None,
-    guest: bool = False,
+    branch: Branch | None = None,
 ) -> OwnCall:
     """A call to `destination`, with its record and its id. Nothing is dialled, and nobody is told, before its `start`.
 
     `program` runs when it is answered, with the variables `own`. `pinned` are providers to use in place of the routes.
-    `named`: who has named the destination, where that is not the customer; `guest`: a guest's call led to it.
+    `named`: who has named the destination, where that is not the customer; `branch`: where in a tree it stands, None:
+    at the root of one.
     """
     identity = identity_of(env, source, anonymous) if source else NOBODY
     record = CallRecord(
@@ -267,18 +281,19 @@ def prepare(
         begun=env.clock(),
         metadata=metadata,
     )
-    asked = _Asked(env, record, identity, tuple(pinned), named or named_by(customer_id, customer_id), guest)
+    branch = branch or Branch(Tree())
+    asked = _Asked(env, record, identity, tuple(pinned), named or named_by(customer_id, customer_id), branch)
     if destination.type != "tel":
-        return OwnCall(env, record, partial(asked.destination, destination), program, own)
+        return OwnCall(env, record, partial(asked.destination, destination), program, own, branch)
     missing = missing_numbers(env, destination.target)
     if missing:  # who is asked shows when the store has told
-        return OwnCall(env, record, partial(asked.fetched, destination.target), program, own)
+        return OwnCall(env, record, partial(asked.fetched, destination.target), program, own, branch)
     hunt = asked.number(destination.target)
 
     async def known() -> Any:
         return hunt
 
-    return OwnCall(env, record, known, program, own)
+    return OwnCall(env, record, known, program, own, branch)
 
 
 def originate(env: FlowEnvironment, destination: Address, **order: Any) -> tuple[CallRecord, asyncio.Task[CallRecord]]:
@@ -299,7 +314,7 @@ class _Asked:
     identity: CallerIdentity
     pinned: Sequence[UUID]
     named: NamedBy
-    guest: bool
+    branch: Branch
 
     async def destination(self, address: Address) -> Any:
         """For what is no number as it stands."""
@@ -316,7 +331,7 @@ class _Asked:
             env.log.warning("destination refused", call_id=record.id, destination=uri[:200], named_by=named)
             return _refused(record, *REFUSED, way.refused)
         if way.here:
-            return await self.fetched(uri, foreign=not self.guest)
+            return await self.fetched(uri, foreign=not self.branch.tree.guest)
         return DirectHunt(uri, self.identity, env.routing.from_domain, way.allows)
 
     async def fetched(self, text: str, *, foreign: bool = True) -> Any:
@@ -343,10 +358,13 @@ class _Asked:
         if not isinstance(verdict, RunFlow):
             return _refused(record, verdict.status, verdict.reason, verdict.detail)
         record.destination = verdict.number.number
-        if not env.own_address:
-            return _refused(record, 480, "Temporarily Unavailable", "no listener of ours takes calls of our own")
-        # One of our own numbers is never sent to a provider: it is called where it is, at our own listener.
-        return DirectHunt(f"sip:{verdict.number.number}@{env.own_address}", self.identity, env.routing.from_domain)
+        if not self.branch.run(env, record.id):
+            return _refused(
+                record, *LOOP_DETECTED, f"too many flows come of one call; {record.destination} is left out"
+            )
+        # One of our own numbers is never sent to a provider: it is called where it is.
+        domain = env.routing.from_domain
+        return DirectHunt(f"sip:{record.destination}@{domain}", self.identity, domain, origin=Delivery(self.branch))
 
 
 def _refused(record: CallRecord, status: int, reason: str, detail: str) -> None:

@@ -9,11 +9,13 @@ from engine.sip.status import reason_phrase
 from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
 from flows.environment import FlowEnvironment
 from flows.record import CallRecord
+from flows.tree import LOOP_DETECTED, MOST_LEGS, Tree
 from routing.identifiers import NIL
 
 # Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.
 _NO_CREDIT = ("insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required")
 _NOT_CHARGED = ("charging_failed", "nobody could say whether the credit pays for it", 500, "Server Internal Error")
+_TOO_MANY_LEGS = ("too_many_legs", f"{MOST_LEGS} legs of what one call set off are up already", *LOOP_DETECTED)
 
 
 class Placed(NamedTuple):
@@ -43,6 +45,7 @@ async def place(
     customer_id: UUID = NIL,
     anchor: str = "",
     dialled: Callable[[OutgoingLeg], None] | None = None,
+    tree: Tree | None = None,
 ) -> Placed:
     """Dials attempt after attempt for the call of `record`.
 
@@ -51,6 +54,8 @@ async def place(
     customer_id: Who pays for attempts that cost.
     anchor: What `DialSpec.anchor` is for all of them; "" leaves it to each provider.
     dialled: Told of each leg as soon as it is dialled.
+    tree: Whose legs are bounded, and counted: whoever gets the one that was answered counts it off. None: it is no leg
+        to anybody else.
 
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
     """
@@ -67,10 +72,18 @@ async def place(
             ringing = ring_timeout
         leg: OutgoingLeg | None = None
         reservation: Reservation | None = None
+        if tree is not None:
+            if tree.legs >= MOST_LEGS:
+                tree.tell(env, _TOO_MANY_LEGS[1], record.id)
+                hunt.refuse(attempt, *_TOO_MANY_LEGS, stop=True)
+                kind = ""
+                break
+            tree.legs += 1
         try:
             if charging is not None and attempt.rate > 0 and charging.rated(customer_id):
                 reservation, go_on = await _reserve(env, charging, customer_id, record, hunt, attempt)
                 if reservation is None:
+                    _off(tree)
                     if go_on:
                         continue
                     kind = ""
@@ -94,6 +107,7 @@ async def place(
                 anchor or attempt.media,
                 attempt.srtp,
                 attempt.allows,
+                attempt.origin,
             )
             leg = dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)
@@ -102,6 +116,7 @@ async def place(
             kind, status, reason, retry_after, first_reply = await leg.outcome()
         except (asyncio.CancelledError, CallEnded):
             _give_up(leg, hunt, attempt, reservation, clock())
+            _off(tree)
             raise
         except Exception as error:
             # A provider that cannot even be dialled must not keep the caller from the next one.
@@ -114,6 +129,8 @@ async def place(
             if leg is not None:
                 leg.cancel()
             kind, status, reason, retry_after, first_reply = "unreachable", 0, str(error)[:200], 0, None
+        if kind != "answered":
+            _off(tree)
         if kind == "no_media":
             # Nothing was sent to anybody: another provider may need no media of ours.
             env.log.warning(
@@ -134,6 +151,11 @@ async def place(
             break
     status, reason = hunt.final()
     return Placed(None, None, kind, status, reason, None)
+
+
+def _off(tree: Tree | None) -> None:
+    if tree is not None:
+        tree.legs -= 1
 
 
 async def _reserve(

@@ -21,6 +21,7 @@ from flows.options import Reference
 from flows.originate import NOTHING, OwnCall, TooManyTasksError, prepare
 from flows.program import Program
 from flows.record import CallRecord
+from flows.tree import Branch, Tree
 from routing.identifiers import NIL
 from routing.identity import Anonymous
 
@@ -145,6 +146,9 @@ def prepare_calls(
         env.tasks.check(len(order.destinations), f"a {kind}")
     except TooManyTasksError as error:
         raise OrderError("RATE_LIMIT_EXCEEDED", f"{error}; try again later") from None
+    if why := env.orders.refuses(order.customer_id, len(order.destinations), env.clock()):
+        raise OrderError("RATE_LIMIT_EXCEEDED", f"{why}; try again later")
+    tree = Tree()  # the order is the root of what becomes of all its calls
     calls = [
         prepare(
             env,
@@ -156,6 +160,7 @@ def prepare_calls(
             customer_id=order.customer_id,
             metadata=dict(metadata) if metadata is not None else None,
             groupcall_id=groupcall_id,
+            branch=Branch(tree),
         )
         for destination in order.destinations
     ]

@@ -19,6 +19,7 @@ from flows.mailbox import Mailbox, Taken
 from flows.message_sending import Send, Sending
 from flows.messages import MessageKeeper, MessageNotKept, Order, PostFullError, Target, TextMessage
 from flows.opt_out import contact_of
+from flows.tree import Branch, Tree
 from routing.normalise import dialled
 
 MOST_WAITING: Final = 10_000
@@ -87,11 +88,10 @@ class Post:
             number_id=order.number_id,
             targets=[Target(destination, via=order.via) for destination in order.destinations],
             private=order.private,
-            hops=order.hops,
             confirmation=order.confirmation,
             automatic=order.automatic,
             named=order.named,
-            of_guest=order.of_guest,
+            branch=order.branch or Branch(Tree()),
         )
         self.waiting += count
         try:

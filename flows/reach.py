@@ -23,6 +23,7 @@ from flows.outbound import place
 from flows.record import CallRecord
 from flows.run import Run
 from flows.transfers import converse
+from flows.tree import LOOP_DETECTED, Tree
 from routing.admission import DialOut, RunFlow, Source, judge
 from routing.destinations import NamedBy, named_by
 from routing.hangup import hangup_reason
@@ -30,8 +31,6 @@ from routing.identity import Anonymous, CallerIdentity
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
 
-MAX_LOCAL = 5
-"""Numbers of ours that may call one another, one within the other."""
 Claim = Callable[[], bool]
 
 _AS_CLIENT = Source("client")
@@ -93,7 +92,7 @@ async def _reach_uri(run: Run, option: ConnectOptions, uri: str, named: NamedBy,
         run.warn("destination refused", destination=uri[:200], named_by=named)
         return unanswered(*REFUSED)
     if way.here:
-        return await reach_number(run, option, uri, claim, foreign=not run.record.guest)
+        return await reach_number(run, option, uri, claim, foreign=not run.branch.tree.guest)
     hunt = DirectHunt(uri, _identity(run, option), env.routing.from_domain, way.allows)
     return await _talk(run, option, hunt, claim)
 
@@ -161,10 +160,11 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         customer_id=run.customer_id,
         anchor=_anchor(run),
         dialled=run.dialled,
+        tree=run.branch.tree,
     )
     if leg is None:
         return unanswered(status, reason, kind)
-    held = _Held(hunt, attempt, reservation)
+    held = _Held(hunt, attempt, reservation, run.branch.tree)
     # From here on there is a leg that is paid for: whatever happens, it is hung up and its channel given back.
     began = env.clock()
     try:
@@ -197,11 +197,12 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
 
 
 class _Held:
-    """What an answered leg costs: a channel of its provider, and money."""
+    """What an answered leg costs: a channel of its provider, money, and a place among the legs of its tree."""
 
-    __slots__ = ("_attempt", "_hunt", "_reservation")
+    __slots__ = ("_attempt", "_hunt", "_reservation", "_tree")
 
-    def __init__(self, hunt: Any, attempt: Any, reservation: Reservation | None) -> None:
+    def __init__(self, hunt: Any, attempt: Any, reservation: Reservation | None, tree: Tree) -> None:
+        self._tree = tree
         self._hunt = hunt
         self._attempt = attempt
         self._reservation = reservation
@@ -211,6 +212,7 @@ class _Held:
         hunt, self._hunt = self._hunt, None
         if hunt is not None:
             hunt.release(self._attempt)
+            self._tree.legs -= 1
             if self._reservation is not None:
                 self._reservation.close()
 
@@ -229,20 +231,20 @@ async def _run_number(run: Run, verdict: RunFlow, claim: Claim) -> Reached:
     """
     env = run.env
     number = verdict.number
-    if run.depth >= MAX_LOCAL:
-        run.record.note(
-            f"connect: more than {MAX_LOCAL} of our own numbers call one another; {number.number} is left out"
-        )
-        return unanswered(482, "Loop Detected")
     program = env.flows.find(number.call_flow_id)
     if program is None:
         run.record.note(f"connect: {number.number} has a call flow that does not exist")
         return unanswered(480, "Temporarily Unavailable")
+    branch = run.branch.grow(env, run.record.id)
+    if branch is None:
+        run.record.note(f"connect: our own numbers call one another too often; {number.number} is left out")
+        return unanswered(*LOOP_DETECTED)
     leg = LocalLeg(run.call, claim)
     inner = Run(program, leg, env, run.record, number)
     inner.caller = run.caller
     inner.budget = run.budget
     inner.depth = run.depth + 1
+    inner.branch = branch
     inner.anchored = run.anchored or run.program.media == "anchor"
     inner.destination = number.number
     inner.dialled = run.dialled

@@ -11,6 +11,7 @@ from flows.environment import FlowEnvironment
 from flows.program import Program, Step
 from flows.record import CallRecord
 from flows.recordings import RunningRecording
+from flows.tree import Branch, Tree
 from flows.variables import Variables
 from routing.rows import NumberRow
 
@@ -47,6 +48,7 @@ class Run:
         medium: What it runs on: a call, or a message.
         media_refusal: What an unanswered caller is told in the end where our own media could not be had; else None.
         depth: How many connects to our own numbers lie around this run.
+        branch: Its place in the tree of what one beginning sets off.
         anchored: A flow around this one wants the media of the calls that it connects anchored.
         dialled: Told of each leg that is dialled for the call; None: nobody.
         tether: What ends this run with its caller, where that is not the task of the call.
@@ -55,6 +57,7 @@ class Run:
     """
 
     __slots__ = (
+        "_branch",
         "anchored",
         "budget",
         "call",
@@ -99,6 +102,7 @@ class Run:
         self.media_refusal: MediaRefusal | None = None
         self.medium: Literal["call", "message"] = "call"
         self.depth = 0
+        self._branch: Branch | None = None
         self.anchored = False
         self.over = False
         self.dialled: Callable[[OutgoingLeg], None] | None = None
@@ -120,6 +124,17 @@ class Run:
     def customer_id(self) -> UUID:
         """Whose call this is: who pays for what it dials, and whose flows it may run. The nil UUID is the platform."""
         return self.number.customer_id if self.number is not None else self.record.customer_id
+
+    @property
+    def branch(self) -> Branch:
+        """Its place in its tree; of a tree of its own, where it was given none."""
+        if self._branch is None:
+            self._branch = Branch(Tree(guest=self.record.guest))
+        return self._branch
+
+    @branch.setter
+    def branch(self, branch: Branch) -> None:
+        self._branch = branch
 
     @property
     def recording(self) -> RunningRecording | None:

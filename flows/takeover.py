@@ -81,6 +81,7 @@ async def _take_over(run: Run, replaced: "Call") -> int | None:
         return HUNG_UP
     part.hang_up()
     run.budget = talk.run.budget
+    run.branch = talk.run.branch
     referrers = talk.run.env.transfers
     if part.by == "callee" or referrers is None:
         await bridge.ended()

@@ -150,6 +150,10 @@ class Attempt:
         """Where requests to a provider go is the operator's business."""
 
     @property
+    def origin(self) -> None:
+        """A provider is not ourselves."""
+
+    @property
     def holds_channel(self) -> bool:
         """Whether the attempt still counts against the provider's `max_channels`."""
         return self._held

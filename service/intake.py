@@ -16,6 +16,7 @@ from flows.incoming import IncomingCall
 from flows.interpreter import run
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.record import CallRecord
+from flows.tree import Branch
 from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify, looped
 from routing.directory import Directory
 from routing.normalise import dialled
@@ -26,6 +27,7 @@ from service.callers import caller_of
 from service.logins import NO_LOGIN, Logins, Users
 from service.stranger_log import StrangerLog
 
+_AS_CLIENT = Source("client")
 UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
 
 
@@ -76,6 +78,8 @@ class Intake:
 
     def _take(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         invite = call.invite
+        if call.origin is not None:
+            return self._delivered(call, call.origin.branch)
         own = call.returned
         source = identify(self.directory, self.routing, call.remote.host, own=own)
         judged = NO_LOGIN
@@ -101,7 +105,21 @@ class Intake:
             return dial_out(verdict.target, call, self.env, record)
         return self._flow(call, verdict, record)
 
-    def _flow(self, call: Call, verdict: RunFlow, record: CallRecord) -> Coroutine[Any, Any, Any] | None:
+    def _delivered(self, call: Call, branch: Branch) -> Coroutine[Any, Any, Any] | None:
+        """A call that this engine makes to a number of its own."""
+        target = dialled(call.invite.uri, self.routing, self.directory.numbers)
+        verdict = admit(self.directory, self.routing, _AS_CLIENT, target)
+        if isinstance(verdict, RunFlow):
+            record = self._record(call, _AS_CLIENT, target.number)
+            record.guest = branch.tree.guest
+            return self._flow(call, verdict, record, branch)
+        status, reason = (verdict.status, verdict.reason) if isinstance(verdict, Refuse) else (404, "Not Found")
+        call.reject(status, reason)  # it was a number of ours a moment ago
+        return None
+
+    def _flow(
+        self, call: Call, verdict: RunFlow, record: CallRecord, branch: Branch | None = None
+    ) -> Coroutine[Any, Any, Any] | None:
         number = record.number_row = verdict.number
         record.number = number.number
         record.customer_id = number.customer_id
@@ -117,7 +135,7 @@ class Intake:
         if program is None:
             call.reject(480, headers=[("Warning", f'399 trunkline "Number {verdict.number.number} has no call flow"')])
             return None
-        return run(program, call, self.env, number=verdict.number, record=record)
+        return run(program, call, self.env, number=verdict.number, record=record, branch=branch)
 
     def _refuse(self, call: Call, verdict: Refuse, source: Source, judged: Verdict) -> None:
         not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")

@@ -21,6 +21,7 @@ from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.mailbox import admitted
 from flows.messages import MessageNotKept, Order, PostFullError, TextMessage
 from flows.post import Post
+from flows.tree import Branch, Tree
 from routing.admission import DialOut, Refuse, Source, Verdict, identify, looped
 from routing.failover import passed_on
 from routing.identifiers import NIL
@@ -89,7 +90,7 @@ class MessageIntake:
             status="received",
             number_id=number.id,
             via=via,
-            of_guest=source.kind == "guest",
+            branch=Branch(Tree(guest=source.kind == "guest")),
         )
         try:
             taken = await self._post.mailbox.take(kept, number)

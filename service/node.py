@@ -21,7 +21,6 @@ from engine.rtpengine.pool import Rtpengines
 from engine.sip.endpoint import Limits, Policy
 from engine.sip.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
-from engine.transport.hop import Transport
 from engine.transport.listeners import ListenError, ListenUrl
 from engine.user_agent import AgentSettings, UserAgent
 from flows.destinations import Destinations
@@ -143,7 +142,6 @@ class Node:
             tell(listed, self.log)
         env.clock = self.agent.now
         env.http = httpx.AsyncClient(verify=_tls(), follow_redirects=False)
-        env.own_address = _own_address(self.agent.nowhere.transport)
         self._trunk_addresses = TrunkAddresses(self.directory, self.agent.resolver, self.log)
         self._trunk_addresses.start()
         if self.management is not None:
@@ -355,11 +353,3 @@ def _shown_host(host: str) -> str:
     # Addresses for documentation (RFC 5737, RFC 3849): the kernel is asked for its way to them, nothing is sent.
     towards, otherwise = ("2001:db8::1", "::1") if ":" in host else ("192.0.2.1", "127.0.0.1")
     return ROUTES.source(towards) or otherwise
-
-
-def _own_address(listener: Transport) -> str:
-    """Where calls of our own reach our own numbers: what stands behind the `@` of their URI."""
-    host, port = listener.local
-    if host in WILDCARDS:
-        host = "::1" if ":" in host else "127.0.0.1"
-    return f"{bracketed(host)}:{port}" + ("" if listener.name == "udp" else f";transport={listener.name}")

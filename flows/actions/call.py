@@ -4,6 +4,7 @@ from flows.destinations import named_in
 from flows.options import CallOptions
 from flows.originate import NOTHING, TooManyTasksError, originate
 from flows.run import ActionError, Run
+from flows.tree import Branch
 
 
 def call(run: Run, option: CallOptions) -> None:
@@ -16,7 +17,11 @@ def call(run: Run, option: CallOptions) -> None:
         program = found
     if option.chained and run.over:
         raise ActionError("a chained call would end with this one, which is over")
+    branch = run.branch
     for destination in option.destinations:
+        if why := branch.obstacle(run.env.clock()):
+            branch.tree.tell(run.env, why, run.record.id)
+            raise ActionError(f"no further calls: {why}")
         try:
             record, task = originate(
                 run.env,
@@ -28,7 +33,7 @@ def call(run: Run, option: CallOptions) -> None:
                 own=run.variables.own(),
                 metadata={"created_by": run.record.id},
                 named=named_in(run, destination.target),
-                guest=run.record.guest,
+                branch=Branch(branch.tree, branch.depth + 1),
             )
         except TooManyTasksError as error:
             raise ActionError(str(error)) from None

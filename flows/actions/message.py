@@ -34,10 +34,9 @@ async def message_send(run: Run, option: MessageSendOptions) -> None:
         option.text,
         number_id=number.id,
         via=via,
-        hops=0 if came is None else came.hops + 1,
         automatic=True,
         named=least_trusted(named_in(run, destination.target) for destination in destinations),
-        of_guest=run.record.guest,
+        branch=run.branch,
     )
     try:
         message = await post.send(order)

@@ -9,6 +9,7 @@ from flows.destinations import Reachable
 from flows.faults import FlowError
 from flows.providercall import ProviderCallError, any_answered, as_document, place_provider_call, read_request
 from routing.identifiers import NIL
+from routing.models import Number
 
 TEL = {"type": "tel", "target": "+15559990000"}
 ONE, TWO = "sip:1+15559990000@192.0.2.1:5060", "sip:2+15559990000@192.0.2.2:5060"
@@ -105,15 +106,13 @@ def test_as_many_calls_as_may_run(world: Any) -> None:
     assert not made(world)
 
 
-def test_our_own_numbers_are_called_at_our_own_listener(world: Any) -> None:
+def test_our_own_numbers_are_called_within_the_engine_one_place_deeper_in_the_tree(world: Any) -> None:
     world.flows(f=[{"type": "answer"}])
     world.number("+15559990000", "f")
     world.go([call()])
-    assert made(world)[0].notes == ["no listener of ours takes calls of our own"]
-    assert (made(world)[0].end_status, made(world)[0].hangup_reason) == (480, "failed")
-    world.env.own_address = "127.0.0.1:5060"
-    world.go([call()])
-    assert world.agent.legs[0].spec.request_uri == "sip:+15559990000@127.0.0.1:5060"
+    spec = world.agent.legs[0].spec
+    assert spec.request_uri == "sip:+15559990000@engine.example"
+    assert spec.origin.branch.depth == 1
 
 
 @pytest.mark.parametrize(
@@ -260,6 +259,7 @@ def test_a_full_service_refuses_and_hangs_up_what_it_began(world: Any) -> None:
 def test_what_cannot_be_reached_through_the_provider_is_in_the_record(world: Any) -> None:
     world.flows(f=[{"type": "answer"}])
     world.number("+15559990000", "f")
+    world.directory.put_number(Number(number="+15559990000", status="suspended"))
     _, _, (record,) = provider_call(world)
     assert not world.agent.legs
-    assert (record.hangup_reason, record.notes) == ("failed", ["no listener of ours takes calls of our own"])
+    assert (record.hangup_reason, record.notes) == ("failed", ["+15559990000 is suspended"])

@@ -1,0 +1,64 @@
+"""Requests of ours to ourselves: a transport without sockets, for calls that one part of the engine makes to another.
+
+Nobody else is on it, so that what comes by it needs no proof of who sent it.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from engine.sip.hop import Hop, Transport
+from engine.transport.addresses import WILDCARDS
+
+Received = Callable[[bytes, Hop], None]
+
+
+class Loopback:
+    """Hands what is sent by it to `received` in the loop's next turn, in order. It cannot lose anything.
+
+    `name` stands for the engine in Via and Contact: nobody's host, and new at each start. `beside` is a listener, whose
+    address media has, too.
+    """
+
+    __slots__ = ("_host", "_loop", "_received", "domain", "local", "tap")
+
+    name, via_name, reliable = "udp", "UDP", True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, received: Received, token: str, beside: Transport) -> None:
+        self._loop = loop
+        self._received = received
+        self.domain = f"{token}.invalid"  # RFC 2606 §2: no name server knows it
+        self.local = beside.local
+        self.tap: Callable[[Transport, bytes, str, int], None] | None = None
+        host = beside.local[0]
+        self._host = ("::1" if ":" in host else "127.0.0.1") if host in WILDCARDS else host
+
+    @property
+    def hop(self) -> Hop:
+        """Ourselves, by this way."""
+        return Hop(self, self._host, self.local[1])
+
+    def send(self, data: bytes, host: str, port: int) -> None:
+        """See `Transport`."""
+        if self.tap is not None:
+            self.tap(self, data, host, port)
+        self._loop.call_soon(self._received, data, self.hop)
+
+    def connected(self, host: str, port: int) -> bool:
+        """See `Transport`."""
+        return True
+
+    def drop(self, host: str, port: int) -> None:
+        """See `Transport`: there is no connection."""
+
+    def drop_banned(self) -> None:
+        """See `Transport`: nobody else is here."""
+
+    def sent_by(self, remote_host: str) -> str:
+        """See `Transport`."""
+        return f"{self.domain}:5060"
+
+    def close(self) -> None:
+        """See `Transport`: there is nothing to close."""
+
+    async def wait_closed(self) -> None:
+        """See `Transport`."""

@@ -1,0 +1,147 @@
+"""What one call or message sets off in a whole engine ends, and the engine answers all the while (RFC 3261 §16.3)."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.outgoing_call import DialSpec
+from flows.address import Address
+from flows.originate import originate
+from flows.tree import MOST_RUNS
+
+Run = Callable[..., None]
+OURS, OTHER, ECHO = "+15551234567", "+15551234568", "+899100000001"
+CLIENT, GUEST, ONE = "127.0.0.11", "127.0.0.12", "127.0.0.21"
+TEL = {"type": "tel", "target": OURS}
+
+
+def document(*actions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Two numbers that run the same flow, which is `loop`."""
+    numbers = [{"number": number, "call_flow": "loop", **more} for number in (OURS, OTHER)]
+    return {"numbers": numbers, "flows": [{"name": "loop", "actions": list(actions)}]}
+
+
+def action(kind: str, **option: Any) -> dict[str, Any]:
+    return {"type": kind, "option": option}
+
+
+async def ends(bench: Any, engine: Any) -> None:
+    """Until nothing runs any more. OPTIONS are answered meanwhile."""
+    wire = await bench.wire("127.0.0.99")
+    env = engine.node.env
+
+    def idle() -> bool:
+        post = env.post
+        return not (engine.node.agent.calls or len(env.tasks) or post.waiting or post._following)
+
+    while not idle():
+        assert await engine.alive(wire) == 200
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("form", ["tel", "sip", "sip by maddr"])
+@pytest.mark.parametrize("method", ["ring_all", "linear"])
+def test_a_number_that_rings_itself_and_another_of_the_same_flow(run: Run, form: str, method: str) -> None:
+    async def test(bench: Any) -> None:
+        listen = {"listen": ["udp://127.0.0.1:0"]}
+        guest = await bench.phone(GUEST)
+        engine = await bench.engine(sip=listen, **document(action("connect", destinations=[TEL])))
+        port = engine.address.rpartition(":")[2]
+        host = engine.address if form == "sip" else f"h.example:{port};maddr=127.0.0.1"
+        targets = [
+            {"type": "tel", "target": number} if form == "tel" else {"type": "sip", "target": f"sip:{number}@{host}"}
+            for number in (OURS, OTHER)
+        ]
+        loop = document(action("connect", destinations=targets, ring_method=method, relay_reason=True))
+        bench.write(bench.document(sip=listen, **loop))
+        from config.loading import load
+
+        await engine.node.reload(load(engine.path, environ={}))
+        _, outcome = await guest.call(engine.address, OURS)
+        assert outcome.status == 482
+        assert len(bench.log.named("loop of flows ended")) == 1
+        assert len(engine.node.env.calls.newest(1000)) == 1  # all of it was one call
+        await ends(bench, engine)
+
+    run(test)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_number_that_calls_itself(run: Run, answers: bool) -> None:
+    async def test(bench: Any) -> None:
+        guest = await bench.phone(GUEST)
+        calls = action("call", destinations=[TEL, {"type": "tel", "target": OTHER}], flow_id="loop")
+        engine = await bench.engine(**document(*([action("answer")] if answers else []), calls))
+        await guest.call(engine.address, OURS)
+        await ends(bench, engine)
+        records = engine.node.env.calls.newest(2000)
+        assert MOST_RUNS / 2 <= len(records) <= 2 * MOST_RUNS
+        assert len(bench.log.named("loop of flows ended")) == 1
+
+    run(test)
+
+
+def test_calls_and_messages_that_lead_to_one_another(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        guest = await bench.phone(GUEST)
+        loop = [
+            action("message_send", text="x", destinations=[{"type": "tel", "target": OTHER}]),
+            action("call", destinations=[TEL], flow_id="loop"),
+        ]
+        engine = await bench.engine(**document(*loop, message_flow="loop"))
+        await guest.call(engine.address, OURS)
+        await ends(bench, engine)
+        assert len(engine.node.env.calls.newest(2000)) <= 2 * MOST_RUNS
+
+    run(test)
+
+
+def test_one_order_is_one_tree_and_the_next_order_another(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(**document(action("answer"), action("call", destinations=[TEL, TEL])))
+        for expected in (1, 2):
+            _, task = originate(engine.node.env, Address(**TEL))
+            await task
+            await ends(bench, engine)
+            assert len(bench.log.named("loop of flows ended")) == expected
+
+    run(test)
+
+
+def test_a_call_of_our_own_to_a_number_of_ours_is_no_packet_and_no_clients(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        flows = [{"name": "loop", "actions": [action("answer"), action("sleep", duration=1)]}]
+        numbers = [{"number": OURS, "call_flow": "loop"}]
+        engine = await bench.engine(flows=flows, numbers=numbers, sip={"trusted_networks": [f"{CLIENT}/32"]})
+        agent = engine.node.agent
+        sent = sum(getattr(transport, "sent", 0) for transport in agent.listeners)
+        record, task = originate(engine.node.env, Address(**TEL))
+        await task
+        await engine.quiet()
+        assert (record.hangup_reason, record.end_status) == ("normal", 200)
+        assert sum(getattr(transport, "sent", 0) for transport in agent.listeners) == sent
+        both = engine.node.env.calls.newest(10)
+        assert sorted(each.direction for each in both) == ["incoming", "outgoing"]
+        assert both[0].sip_call_ids == both[1].sip_call_ids
+
+    run(test)
+
+
+def test_nobody_else_comes_by_that_way(run: Run) -> None:
+    """Its name stands in messages that a customer may see in a trace of its call."""
+
+    async def test(bench: Any) -> None:
+        engine, wire = await bench.engine(), await bench.wire(GUEST)
+        agent = engine.node.agent
+        inside = agent.loopback.domain
+        # A call that nobody of ours has dialled, although it names the way.
+        request = wire.request(uri=f"sip:{OURS}@{inside}")
+        assert (await wire.answer(request, engine.address)).status in (200, 401, 403, 404)
+        spec = DialSpec(f"sip:{OURS}@{inside}", f"sip:{inside}", "<sip:a@b.example>", f"<sip:{OURS}@{inside}>")
+        leg = agent.dial(spec)
+        outcome = await leg.outcome()
+        assert (outcome.kind, outcome.status) == ("refused", 403)
+
+    run(test)
