@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from config.loading import load
 from engine.outgoing_call import DialSpec
 from flows.address import Address
 from flows.originate import originate
@@ -56,8 +57,6 @@ def test_a_number_that_rings_itself_and_another_of_the_same_flow(run: Run, form:
         ]
         loop = document(action("connect", destinations=targets, ring_method=method, relay_reason=True))
         bench.write(bench.document(sip=listen, **loop))
-        from config.loading import load
-
         await engine.node.reload(load(engine.path, environ={}))
         _, outcome = await guest.call(engine.address, OURS)
         assert outcome.status == 482
@@ -143,5 +142,34 @@ def test_nobody_else_comes_by_that_way(run: Run) -> None:
         leg = agent.dial(spec)
         outcome = await leg.outcome()
         assert (outcome.kind, outcome.status) == ("refused", 403)
+
+    run(test)
+
+
+@pytest.mark.parametrize("ends_by", ["caller", "phone"])
+def test_a_call_of_our_own_goes_on_to_a_phone_through_a_number_of_ours(run: Run, ends_by: str) -> None:
+    async def test(bench: Any) -> None:
+        desk = await bench.phone("127.0.0.31", does="echo")
+        to_desk = action("connect", destinations=[{"type": "sip", "target": f"sip:d@{desk.address}"}])
+        flows = [{"name": "loop", "actions": [to_desk]}, {"name": "echo", "actions": [action("echo", duration=60000)]}]
+        engine = await bench.engine(flows=flows, numbers=[{"number": OURS, "call_flow": "loop"}])
+        echo = engine.node.library.find("echo")
+        record, task = originate(engine.node.env, Address(**TEL), program=echo)
+        call = await desk.incoming()
+        await bench.until(lambda: record.answered_ms is not None and call.answered, "the answer")
+        assert b"m=audio" in call.invite.body
+        # A new offer of the phone's goes all the way to our own media, and the answer back.
+        answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        offer = call.invite.body.replace(b"127.0.0.1", b"127.0.0.31")
+        now = desk.agent.now()
+        call.session.renegotiate("INVITE", offer, now, lambda status, response, later: answered.set_result(status))
+        assert await answered == 200
+        if ends_by == "phone":
+            call.hangup()
+        else:
+            engine.node.env.calls.running(record.id).hang_up("normal")
+        await task
+        await engine.quiet()
+        assert (record.hangup_reason, record.end_status) == ("normal", 200)
 
     run(test)
