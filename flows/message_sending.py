@@ -154,6 +154,7 @@ class Sending:
             attempt.no_progress_timeout,
             allows=attempt.allows,
             dialled=sender_of(message) if message.automatic else "",
+            depth=message.branch.depth,
         )
         try:
             return await self._send(spec, message.text)

@@ -171,7 +171,7 @@ class OwnCall:
         tree = None if getattr(hunt, "origin", None) is not None else self._branch.tree
         try:
             leg, attempt, kind, status, reason, reservation = await place(
-                env, hunt, record, customer_id=record.customer_id, dialled=self._dialled, tree=tree
+                env, hunt, record, customer_id=record.customer_id, dialled=self._dialled, branch=self._branch
             )
         except BaseException:
             self._unanswered(487, "Request Terminated", "cancelled")

@@ -9,7 +9,7 @@ from engine.sip.status import reason_phrase
 from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
 from flows.environment import FlowEnvironment
 from flows.record import CallRecord
-from flows.tree import LOOP_DETECTED, MOST_LEGS, Tree
+from flows.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
 from routing.identifiers import NIL
 
 # Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.
@@ -45,7 +45,8 @@ async def place(
     customer_id: UUID = NIL,
     anchor: str = "",
     dialled: Callable[[OutgoingLeg], None] | None = None,
-    tree: Tree | None = None,
+    branch: Branch | None = None,
+    number: str | None = None,
 ) -> Placed:
     """Dials attempt after attempt for the call of `record`.
 
@@ -54,8 +55,9 @@ async def place(
     customer_id: Who pays for attempts that cost.
     anchor: What `DialSpec.anchor` is for all of them; "" leaves it to each provider.
     dialled: Told of each leg as soon as it is dialled.
-    tree: Whose legs are bounded, and counted: whoever gets the one that was answered counts it off. None: it is no leg
-        to anybody else.
+    branch: Where in its tree it stands. The tree's legs are bounded, and counted, but for those to ourselves: whoever
+        gets the one that was answered counts it off.
+    number: The number that was called, for which it is; None: the caller's (`DialSpec.dialled`).
 
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
     """
@@ -72,6 +74,7 @@ async def place(
             ringing = ring_timeout
         leg: OutgoingLeg | None = None
         reservation: Reservation | None = None
+        tree = None if branch is None or attempt.origin is not None else branch.tree
         if tree is not None:
             if tree.legs >= MOST_LEGS:
                 tree.tell(env, _TOO_MANY_LEGS[1], record.id)
@@ -107,7 +110,9 @@ async def place(
                 anchor or attempt.media,
                 attempt.srtp,
                 attempt.allows,
-                attempt.origin,
+                origin=attempt.origin,
+                dialled=number,
+                depth=None if branch is None else branch.depth,
             )
             leg = dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)

@@ -160,7 +160,8 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         customer_id=run.customer_id,
         anchor=_anchor(run),
         dialled=run.dialled,
-        tree=run.branch.tree,
+        branch=run.branch,
+        number=run.destination,
     )
     if leg is None:
         return unanswered(status, reason, kind)

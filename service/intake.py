@@ -16,7 +16,7 @@ from flows.incoming import IncomingCall
 from flows.interpreter import run
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.record import CallRecord
-from flows.tree import Branch
+from flows.tree import MOST_DEEP, Branch, Tree
 from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify, looped
 from routing.directory import Directory
 from routing.normalise import dialled
@@ -90,7 +90,7 @@ class Intake:
                 source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
         target = dialled(invite.uri, self.routing, self.directory.numbers)
         call.dialled = target.number or target.text
-        if own and call.loops(call.dialled):
+        if own and (call.depth >= MOST_DEEP or call.loops(call.dialled)):
             self.directory.count_refusal("loop")
             self._refuse(call, looped(target), source, judged)
             return None
@@ -103,11 +103,13 @@ class Intake:
         if isinstance(verdict, DialOut):
             self._begin(call, record)
             return dial_out(verdict.target, call, self.env, record)
-        return self._flow(call, verdict, record)
+        branch = Branch(Tree(guest=record.guest), call.depth) if own else None
+        return self._flow(call, verdict, record, branch)
 
     def _delivered(self, call: Call, branch: Branch) -> Coroutine[Any, Any, Any] | None:
         """A call that this engine makes to a number of its own."""
         target = dialled(call.invite.uri, self.routing, self.directory.numbers)
+        call.dialled = target.number or target.text
         verdict = admit(self.directory, self.routing, _AS_CLIENT, target)
         if isinstance(verdict, RunFlow):
             record = self._record(call, _AS_CLIENT, target.number)

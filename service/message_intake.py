@@ -21,7 +21,7 @@ from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.mailbox import admitted
 from flows.messages import MessageNotKept, Order, PostFullError, TextMessage
 from flows.post import Post
-from flows.tree import Branch, Tree
+from flows.tree import MOST_DEEP, Branch, Tree
 from routing.admission import DialOut, Refuse, Source, Verdict, identify, looped
 from routing.failover import passed_on
 from routing.identifiers import NIL
@@ -63,7 +63,7 @@ class MessageIntake:
             if judged.accepted:
                 source = identify(directory, routing, host, authenticated=True)
         asked = dialled(request.uri, routing, directory.numbers)
-        if own and message.loops(asked.number or asked.text):
+        if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
             verdict: Verdict = looped(asked)
         else:
             verdict = admitted(env, source, asked, message.text)
@@ -90,7 +90,7 @@ class MessageIntake:
             status="received",
             number_id=number.id,
             via=via,
-            branch=Branch(Tree(guest=source.kind == "guest")),
+            branch=Branch(Tree(guest=source.kind == "guest"), message.depth),
         )
         try:
             taken = await self._post.mailbox.take(kept, number)
