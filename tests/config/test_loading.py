@@ -392,3 +392,25 @@ def test_a_flows_module_that_cannot_be_imported_and_a_name_used_twice_are_faults
     assert str(caught.value) == (
         f"{path}:2: flows[0].name: spoken is registered by the flows_module too; rename one of the two"
     )
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder"])
+def test_a_deny_file_that_is_none_is_a_fault(tmp_path: Path, kind: str) -> None:
+    if kind == "folder":
+        (tmp_path / "deny.txt").mkdir()
+    path = tmp_path / "t.yaml"
+    path.write_text("sip:\n  deny_file: deny.txt\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as raised:
+        load(path, {})
+    (fault,) = raised.value.faults
+    assert str(fault).startswith(f"{path}:2: sip.deny_file: 'deny.txt' is no file; make it")
+
+
+def test_a_deny_file_is_found_beside_the_configuration_or_by_its_whole_path(tmp_path: Path) -> None:
+    (tmp_path / "deny.txt").write_text("no address\n", encoding="utf-8")  # which the engine will say, and skip
+    for name in ("deny.txt", str(tmp_path / "deny.txt")):
+        path = tmp_path / "t.yaml"
+        path.write_text(f"sip: {{deny_file: {name}}}\n", encoding="utf-8")
+        assert load(path, {}).deny_file == tmp_path / "deny.txt"
+    path.write_text("sip: {}\n", encoding="utf-8")
+    assert load(path, {}).deny_file is None
