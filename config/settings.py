@@ -76,7 +76,7 @@ class _Section(BaseModel):
 class InviteRate(_Section):
     """A token bucket for the INVITEs and MESSAGEs of one stranger; beyond it they are refused with 503."""
 
-    rate: float = Field(default=0.0, ge=0)
+    rate: float = Field(default=20.0, ge=0)
     """INVITEs and MESSAGEs a second that one stranger may send in the long run; 0 switches the limit off."""
     burst: int = Field(default=50, ge=1)
     """Calls that may come at once before the rate counts."""

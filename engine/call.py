@@ -20,6 +20,7 @@ from engine.sip.message import Request, Response
 from engine.sip.offer_answer import resumed
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
+from engine.sip.stateless import Refusal
 from engine.sip.uac import MAX_BREADTH
 from engine.sip.uas import UasSession
 from engine.transfer import Transferred, transfer
@@ -68,6 +69,7 @@ class Call:
         "peer_reason",
         "remote",
         "session",
+        "share",
         "status",
         "task",
     )
@@ -78,6 +80,7 @@ class Call:
         self.agent = agent
         self.session = session
         self.remote = remote
+        self.share = ""  # the stranger whose share it counts in (`engine.strangers`); "": nobody's
         self.id = agent.call_id()
         self.status = "dialing"
         self.created = now
@@ -171,6 +174,11 @@ class Call:
 
     # ---- orders before the answer
 
+    def keep(self) -> None:
+        """The call has begun: what it is refused from now on is told reliably, also where the caller is a stranger."""
+        if isinstance(self.session, UasSession):
+            self.session.keep(self.agent.now())
+
     def ringing(self) -> None:
         """180 Ringing, once; nothing after it is answered."""
         session = self._incoming()
@@ -226,6 +234,10 @@ class Call:
             raise CallEnded("the call has been answered: it can be hung up, not rejected")
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         session.reject(status, self.agent.now(), lines, reason)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """As `reject`, with what has been made ready."""
+        self._incoming().reject(refusal.status, self.agent.now(), refusal.headers, refusal.reason)
 
     def redirect(self, contacts: Sequence[str]) -> None:
         """302 with the URIs to try instead, in order."""

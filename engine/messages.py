@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.outgoing_call import DialSpec, Outcome
-from engine.rate_limit import RateLimit
 from engine.sip.capabilities import ALLOW_LINE
 from engine.sip.credentials import Credentials
 from engine.sip.grammar import ParseError
@@ -14,6 +13,7 @@ from engine.sip.message import Request, Response
 from engine.sip.retry_after import retry_after
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.standalone import Letter, Standalone
+from engine.sip.stateless import Refusal
 from engine.sip.text_message import ACCEPT, text_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,23 @@ class IncomingMessage:
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers) + self._agent.endpoint.server_line
             self._transaction.respond(status, self._agent.now(), reason, lines)
 
+    def keep(self) -> None:
+        """Its sender is no stranger any more: a refusal is kept for its retransmissions, as anybody's is."""
+        self._transaction.kept = True
+
+    def refuse(self, refusal: Refusal) -> None:
+        """As `answer`, with what has been made ready; it is counted."""
+        if self._transaction.answered:
+            return
+        endpoint = self._agent.endpoint
+        self._transaction.respond(
+            refusal.status, self._agent.now(), refusal.reason, refusal.headers + endpoint.server_line
+        )
+        if not self._transaction.kept:
+            endpoint.count_refusal(self.request, self.remote, refusal)
+        elif refusal.first is not None:
+            refusal.first()
+
 
 OnMessage = Callable[[IncomingMessage], Coroutine[Any, Any, None] | None]
 """Says what happens to a message: a coroutine, which runs as a task of the agent's, or None where it was answered."""
@@ -72,26 +89,26 @@ OnMessage = Callable[[IncomingMessage], Coroutine[Any, Any, None] | None]
 class Messages:
     """The texts of a user agent. `on_message` says what happens to those that come; to be set before there are any."""
 
-    def __init__(self, agent: "UserAgent", limit: RateLimit) -> None:
+    def __init__(self, agent: "UserAgent") -> None:
         self._agent = agent
-        self._limit = limit
         self.on_message: OnMessage | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
     def came(self, transaction: ServerTransaction, request: Request, source: Hop, now: float) -> None:
         """A MESSAGE from the network: refused at once, or dealt with in a task."""
         agent = self._agent
+        message = IncomingMessage(agent, transaction, request, source, "")
         if self.on_message is None:
-            transaction.respond(405, now, headers=ALLOW_LINE)
+            message.refuse(Refusal(status=405, headers=ALLOW_LINE))
             return
-        if len(self.tasks) >= MAX_WAITING or not self._limit.allows(source.host, now):
+        if len(self.tasks) >= MAX_WAITING:
             agent.refusals.add("messages", source.host)
-            transaction.respond(503, now, headers=f"Retry-After: {agent.settings.policy.limits.retry_after}\r\n")
+            message.answer(503, headers=[("Retry-After", str(agent.settings.policy.limits.retry_after))])
             return
         try:
-            message = IncomingMessage(agent, transaction, request, source, text_of(request))
+            message.text = text_of(request)
         except ParseError as error:
-            transaction.respond(error.status, now, headers=ACCEPT if error.status == 415 else "")
+            message.refuse(Refusal(status=error.status, headers=ACCEPT if error.status == 415 else ""))
             return
         work = self.on_message(message)
         if work is None:

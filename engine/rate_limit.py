@@ -12,27 +12,31 @@ class RateLimit:
         self.rate = rate
         self.burst = max(burst, 1)
         self.refused = 0
-        self._buckets: dict[str, tuple[float, float]] = {}  # source -> tokens, time of the last call
+        # Source -> tokens, time of the last call. In the order of their last calls, so that the first one, which has
+        # filled up again if any has, makes room.
+        self._buckets: dict[str, tuple[float, float]] = {}
 
     def allows(self, source: str, now: float) -> bool:
         """Whether one more call of `source` may come in at `now` (s, monotonic)."""
         if not self.rate:
             return True
-        tokens, since = self._buckets.get(source, (float(self.burst), now))
-        tokens = min(float(self.burst), tokens + (now - since) * self.rate)
-        if len(self._buckets) >= MOST_SOURCES and source not in self._buckets:
-            self._forget_full(now)
+        tokens = self._tokens(self._buckets.pop(source, None), now)
+        if len(self._buckets) >= MOST_SOURCES:
+            del self._buckets[next(iter(self._buckets))]
         allowed = tokens >= 1
         self._buckets[source] = (tokens - 1 if allowed else tokens, now)
         self.refused += not allowed
         return allowed
 
+    def has(self, source: str, now: float) -> bool:
+        """Whether `allows` would say yes; nothing is counted."""
+        return not self.rate or self._tokens(self._buckets.get(source), now) >= 1
+
     def wait(self, source: str, now: float) -> float:
         """Seconds until one more call of `source` may come in; nothing is counted."""
         if not self.rate:
             return 0.0
-        tokens, since = self._buckets.get(source, (float(self.burst), now))
-        return max(0.0, (1 - tokens) / self.rate - (now - since))
+        return max(0.0, (1 - self._tokens(self._buckets.get(source), now)) / self.rate)
 
     def give_back(self, source: str) -> None:
         """The last call of `source` that was let in does not count."""
@@ -40,12 +44,10 @@ class RateLimit:
             tokens, since = self._buckets[source]
             self._buckets[source] = (min(float(self.burst), tokens + 1), since)
 
-    def _forget_full(self, now: float) -> None:
-        """A bucket that has filled up again says nothing; sources without end are forgotten altogether."""
-        self._buckets = {
-            source: (tokens, since)
-            for source, (tokens, since) in self._buckets.items()
-            if tokens + (now - since) * self.rate < self.burst
-        }
-        if len(self._buckets) >= MOST_SOURCES:
-            self._buckets.clear()
+    def _tokens(self, bucket: tuple[float, float] | None, now: float) -> float:
+        if bucket is None:
+            return float(self.burst)
+        return min(float(self.burst), bucket[0] + (now - bucket[1]) * self.rate)
+
+    def __len__(self) -> int:
+        return len(self._buckets)

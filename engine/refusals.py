@@ -1,9 +1,15 @@
-"""Calls that are refused because a bound is reached, in the log: a flood of them must not become a flood of lines."""
+"""What was refused, counted, and in the log at a bounded rate: a flood of it must not become a flood of lines, and who
+is loud must not hide who is not."""
 
 import asyncio
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-EVERY = 1.0  # s between two lines
+EVERY = 1.0  # s between two lines of the same cause and source
+LINES = 10  # in each such time, of all sources together
+MOST_ROWS = 256  # causes and sources that are told apart
+OTHERS = "others"  # in place of a source, where there are more
 
 
 class Warns(Protocol):
@@ -12,33 +18,56 @@ class Warns(Protocol):
     def warning(self, event: str, **values: Any) -> Any: ...
 
 
-class Refusals:
-    """Logs the first refusal at once, and from then on how many there were each second, until there are none.
+@dataclass(slots=True)
+class _Row:
+    """What is owed to the log of one cause and source."""
 
-    A bound's cause ("max_calls", "invite_rate") has its own line; `source` in it is that of the last one.
+    event: str
+    status: int
+    count: int = 0
+
+
+class Refusals:
+    """Logs the first refusal of a cause and source at once, and from then on how many there were each second, until
+    there are none. Sources take turns where there are too many for a line each.
+
+    Attributes:
+        counts: How many there were since the start, by cause.
     """
 
-    __slots__ = ("_counts", "_handle", "_log", "_loop")
+    __slots__ = ("_handle", "_left", "_log", "_loop", "_more", "_rows", "counts")
 
     def __init__(self, log: Warns, loop: asyncio.AbstractEventLoop) -> None:
         self._log = log
         self._loop = loop
-        self._counts: dict[str, tuple[int, str]] = {}  # cause -> refused since its last line, source of the last one
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._more: dict[tuple[str, str, int], int] = {}  # of sources beyond MOST_ROWS: by cause, event and status
+        self._left = LINES
         self._handle: asyncio.TimerHandle | None = None
+        self.counts: Counter[str] = Counter()
 
-    def add(self, cause: str, source: str) -> None:
-        """One call was refused."""
-        known = self._counts.get(cause)
-        if known is None:
-            self._counts[cause] = (0, source)
-            self._tell(cause, 1, source)
-            if self._handle is None:
-                self._handle = self._loop.call_later(EVERY, self._tell_counted)
+    def count(self, cause: str) -> None:
+        """Something was refused, which whoever refused it has logged."""
+        self.counts[cause] += 1
+
+    def add(self, cause: str, source: str, status: int = 503, event: str = "calls refused") -> None:
+        """Something was refused. There are few causes; each has its own event and status."""
+        self.counts[cause] += 1
+        row = self._rows.get((cause, source))
+        if row is not None:
+            row.count += 1
+            return
+        if len(self._rows) < MOST_ROWS:
+            row = self._rows[cause, source] = _Row(event, status, 1)
+            if self._left:
+                self._tell(cause, source, row)
         else:
-            self._counts[cause] = (known[0] + 1, source)
+            self._more[cause, event, status] = self._more.get((cause, event, status), 0) + 1
+        if self._handle is None:
+            self._handle = self._loop.call_later(EVERY, self._tell_counted)
 
     def close(self) -> None:
-        """Log what has been counted; no timer is left."""
+        """Log what has been counted, as far as there is room; no timer is left."""
         if self._handle is not None:
             self._handle.cancel()
             self._tell_counted()
@@ -47,11 +76,19 @@ class Refusals:
             self._handle = None
 
     def _tell_counted(self) -> None:
-        counted = {cause: found for cause, found in self._counts.items() if found[0]}
-        for cause, (count, source) in counted.items():
-            self._tell(cause, count, source)
-        self._counts = {cause: (0, source) for cause, (_, source) in counted.items()}
-        self._handle = self._loop.call_later(EVERY, self._tell_counted) if counted else None
+        self._left = LINES
+        for (cause, event, status), count in self._more.items():
+            self._log.warning(event, status=status, cause=cause, count=count, source=OTHERS)
+        self._more.clear()
+        for key, row in list(self._rows.items()):
+            if not row.count:
+                del self._rows[key]  # a second without any
+            elif self._left:
+                self._rows[key] = self._rows.pop(key)  # whoever has had a line goes behind the others
+                self._tell(*key, row)
+        self._handle = self._loop.call_later(EVERY, self._tell_counted) if self._rows else None
 
-    def _tell(self, cause: str, count: int, source: str) -> None:
-        self._log.warning("calls refused", status=503, cause=cause, count=count, source=source)
+    def _tell(self, cause: str, source: str, row: _Row) -> None:
+        self._left -= 1
+        self._log.warning(row.event, status=row.status, cause=cause, count=row.count, source=source)
+        row.count = 0

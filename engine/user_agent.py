@@ -37,10 +37,12 @@ from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.retry_after import retry_after
 from engine.sip.session import Session
 from engine.sip.standalone import Letter, Standalone
+from engine.sip.stateless import WAITS, Admission, Refusal
 from engine.sip.timers import NEVER
 from engine.sip.transaction import client_key
 from engine.sip.uac import UacSession
 from engine.sip.uas import UasSession
+from engine.strangers import Strangers
 from engine.trace import Trace
 from engine.transfer import take_over
 from engine.transport.addresses import family_of
@@ -56,8 +58,11 @@ _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
 _TASK_GRACE = 15.0  # s that a call's task may still run when the call is over, cleaning up
 _STOP_TRIES = 4
 _MISLED_LINES = 1.0  # log lines a second
+MOST_SCREENED = 1000
+"""INVITEs of strangers that wait at once for what is to be found out about them; a further one gets 503."""
 
 OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
+Screen = Callable[[Request, Hop, bool], object]
 
 
 class Log(Protocol):
@@ -82,8 +87,9 @@ class AgentSettings:
     policy: Policy = field(default_factory=Policy)
     advertise: str = ""
     max_calls: int = 20_000  # incoming calls at once; 503 beyond
+    stranger_calls: float = 0.0  # the share of them that one stranger may have, at least one; 0: no limit
     max_call_duration: float = 14_400.0  # 0: no limit
-    invite_rate: float = 0.0  # new calls a second and source; 0: no limit
+    invite_rate: float = 0.0  # new calls and texts a second of one stranger; 0: no limit
     invite_burst: int = 50
     rtp_first: int = 20_000
     rtp_last: int = 29_999
@@ -117,10 +123,11 @@ class UserAgent:
         self.calls: set[Call] = set()
         self.incoming = 0  # of them
         self.sent = 0  # messages, retransmissions too
-        self.rate_limit = RateLimit(self.settings.invite_rate, self.settings.invite_burst)
-        self.messages = Messages(self, RateLimit(self.settings.invite_rate, self.settings.invite_burst))
+        self.strangers = Strangers(self.peers, self.settings)
+        self.messages = Messages(self)
         self.trace = Trace(self.settings.trace_messages)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._screening: set[asyncio.Task[Refusal | None]] = set()
         self._leaving: set[asyncio.Task[Any]] = set()  # of them, those whose call is over
         self._overdue: set[asyncio.Task[Any]] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -137,6 +144,10 @@ class UserAgent:
         """Asked about a request that changes a call and comes from another host than the call's: 0 where it may, else
         the status and header lines of its refusal; and whether the call follows its sender. None: it may not."""
         self._misled_log = RateLimit(_MISLED_LINES, 10)
+        self.screen: Screen | None = None
+        """Asked about a stranger's INVITE, and where it came from: a Refusal, or what is to be `UasSession.screened` of
+        the call that it becomes. A coroutine (of a Refusal or None) where that takes a while: after None this is asked
+        once more, with True, to be answered at once. Not asked about calls that want to take another's place."""
         self.anchors: Anchors | None = None
         """What the media of anchored calls passes. None: sockets of this process."""
 
@@ -162,6 +173,8 @@ class UserAgent:
                 sent_from=lambda source: self.listeners.sent_from(source),
                 on_stranger=self._changed_by_stranger,
                 on_misled=self._misled,
+                screen=self._screen,
+                on_refused=self._refused,
             ),
             self.settings.policy,
         )
@@ -171,6 +184,7 @@ class UserAgent:
         self.nowhere = Hop(next(iter(self.listeners)), "", 0)
         self.loopback = Loopback(self.loop, self._take, self._token(), self.nowhere.transport)
         self.loopback.tap = self._sent
+        self.endpoint.loopback = self.loopback
         self.resolver = Resolver(
             nameservers=self.settings.nameservers,
             transports=tuple(dict.fromkeys(transport.name for transport in self.listeners)),
@@ -252,6 +266,8 @@ class UserAgent:
                 return
         self.calls.add(call)
         self.incoming += 1
+        if call.origin is None:
+            call.share = self.strangers.begun(session.invite, session.source)
         try:
             work = take_over(call) if "Replaces" in session.invite.first else self.on_call(call)
         except Exception as error:
@@ -307,6 +323,7 @@ class UserAgent:
         self.calls.discard(call)
         if call.direction == "incoming":
             self.incoming -= 1
+            self.strangers.ended(call.share)
         task = call.task
         if task is not None and task is not asyncio.current_task(self.loop):
             if not call.awaits_end:
@@ -352,7 +369,7 @@ class UserAgent:
         for call in list(self.calls):
             call.hangup(503)
         for _ in range(_STOP_TRIES):
-            running = (*self._tasks, *self.messages.tasks)
+            running = (*self._tasks, *self._screening, *self.messages.tasks)
             for task in running:
                 task.cancel()
             if running:
@@ -397,16 +414,45 @@ class UserAgent:
         a, b = self._token(), self._token()
         return f"{a[:8]}-{a[8:12]}-4{a[13:16]}-a{b[1:4]}-{b[4:]}"
 
-    def _admits(self, source: Hop, now: float) -> bool:
+    def _admits(self, request: Request, source: Hop, now: float) -> Admission:
         if isinstance(source.transport, Loopback):
-            return True  # what an order may set off is bounded where it is ordered
-        if self.incoming >= self.settings.max_calls:
+            return "take"  # what an order may set off is bounded where it is ordered
+        if request.method == "INVITE" and self.incoming >= self.settings.max_calls:
             self.refusals.add("max_calls", source.host)
-            return False
-        if not self.rate_limit.allows(source.host, now):
-            self.refusals.add("invite_rate", source.host)
-            return False
-        return True
+            return "refuse"
+        admission, cause, host = self.strangers.admit(request, source, now)
+        if cause:
+            self.refusals.add(cause, host)
+        return admission
+
+    def _refused(self, host: str, cause: str, request: Request | None) -> None:
+        """A stranger was refused, and the endpoint has said so."""
+        self.refusals.count(cause)
+
+    def _screen(self, request: Request, source: Hop, now: float) -> object:
+        """See `Surroundings.screen`."""
+        if self.screen is None or "Replaces" in request.first:
+            return None
+        found = self.screen(request, source, False)
+        if not asyncio.iscoroutine(found):
+            return found
+        if len(self._screening) >= MOST_SCREENED:
+            found.close()
+            return Refusal(status=503, headers=f"Retry-After: {self.settings.policy.limits.retry_after}\r\n")
+        task = self.loop.create_task(found, name=f"screen {request.call_id}")
+        self._screening.add(task)
+        task.add_done_callback(lambda done: self._screened(request, source, done))
+        return WAITS
+
+    def _screened(self, request: Request, source: Hop, task: "asyncio.Task[Refusal | None]") -> None:
+        self._screening.discard(task)
+        if task.cancelled() or self.screen is None:
+            return
+        error = task.exception()
+        if error is not None:
+            self.log.error("call not screened", error=repr(error))
+        found = Refusal(status=500) if error is not None else task.result() or self.screen(request, source, True)
+        self.endpoint.decided(request, source, found, self.now())
 
     def _misled(self, peer: str, doing: str) -> None:
         if self._misled_log.allows("", self.now()):

@@ -4,11 +4,16 @@ The decision is made at once, without a task: a call that is refused costs no mo
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from engine.call import Call
-from engine.sip.digest_server import Verdict
+from engine.sip.digest_server import Verdict as Login
+from engine.sip.hop import Hop
+from engine.sip.message import Request
+from engine.sip.stateless import Refusal
+from engine.sip.uas import UasSession
 from flows.contracts import Log
 from flows.dial_out import dial_out
 from flows.environment import FlowEnvironment
@@ -17,9 +22,9 @@ from flows.interpreter import run
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.record import CallRecord
 from flows.tree import MOST_DEEP, Branch, Tree
-from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify, looped
+from routing.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped
 from routing.directory import Directory
-from routing.normalise import dialled
+from routing.normalise import Dialled, dialled
 from routing.number_source import NumberUnavailable
 from routing.peers import KnownPeers
 from routing.settings import RoutingSettings
@@ -29,6 +34,19 @@ from service.stranger_log import StrangerLog
 
 _AS_CLIENT = Source("client")
 UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
+_SHOWN = 128  # characters of a Call-ID in the log
+
+
+@dataclass(slots=True, kw_only=True)
+class _Judged:
+    """An INVITE, who sent it, and what is to become of it."""
+
+    request: Request
+    source: Source
+    login: Login
+    target: Dialled
+    verdict: Verdict
+    own: bool  # we sent it ourselves, and it has come back
 
 
 class Intake:
@@ -57,53 +75,77 @@ class Intake:
     def _now(self) -> float:
         return self.env.clock()
 
-    def __call__(self, call: Call) -> Coroutine[Any, Any, Any] | None:
-        """The coroutine of the call; None for one that is refused."""
-        if not self.directory.complete and (missing := missing_numbers(self.env, call.invite.uri)):
-            return self._later(call, missing)
-        return self._take(call)
+    def screen(self, request: Request, source: Hop, fetched: bool) -> object:
+        """Why a stranger's INVITE is refused, before there is a call, or how it is judged; see `UserAgent.screen`."""
+        if not fetched and not self.directory.complete and (missing := missing_numbers(self.env, request.uri)):
+            return self._fetch(missing, request, source)
+        judged = self._judge(request, source.host, request.call_id[:_SHOWN])
+        if isinstance(judged.verdict, Refuse):
+            return self._refusal(judged, judged.verdict, source.host, request.call_id[:_SHOWN])
+        return judged
 
-    async def _later(self, call: Call, missing: Sequence[str]) -> None:
+    async def _fetch(self, missing: Sequence[str], request: Request, source: Hop) -> Refusal | None:
         """What is dialled may be a number of ours that is not in memory: the store is asked first."""
         try:
             await fetch_numbers(self.env, missing)
         except NumberUnavailable as error:
-            call.reject(503, headers=[("Retry-After", str(UNAVAILABLE_RETRY_AFTER))])
-            tell = partial(self.strangers.tell, self.log.warning, "number not looked up")
-            tell("call refused", call_id=call.id, status=503, detail=str(error), source=call.remote.host)
+            return self._unavailable(error, source.host, request.call_id[:_SHOWN])
+        return None
+
+    def __call__(self, call: Call) -> Coroutine[Any, Any, Any] | None:
+        """The coroutine of the call; None for one that is refused."""
+        session = call.session
+        if isinstance(session, UasSession) and isinstance(session.screened, _Judged):
+            return self._take(call, session.screened)
+        if not self.directory.complete and (missing := missing_numbers(self.env, call.invite.uri)):
+            return self._later(call, missing)
+        return self._decide(call)
+
+    async def _later(self, call: Call, missing: Sequence[str]) -> None:
+        """The same for a known caller's call."""
+        try:
+            await fetch_numbers(self.env, missing)
+        except NumberUnavailable as error:
+            self._reject(call, self._unavailable(error, call.remote.host, call.id))
             return
-        work = self._take(call)
+        work = self._decide(call)
         if work is not None:
             await work
 
-    def _take(self, call: Call) -> Coroutine[Any, Any, Any] | None:
-        invite = call.invite
+    def _decide(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         if call.origin is not None:
             return self._delivered(call, call.origin.branch)
-        own = call.returned
-        source = identify(self.directory, self.routing, call.remote.host, own=own)
-        judged = NO_LOGIN
+        return self._take(call, self._judge(call.invite, call.remote.host, call.id, call))
+
+    def _judge(self, invite: Request, host: str, call_id: str, call: Call | None = None) -> _Judged:
+        own = call is not None and call.returned
+        source = identify(self.directory, self.routing, host, own=own)
+        login = NO_LOGIN
         if source.kind == "guest" and not own:
-            judged = self.logins.judge(invite, call.remote.host, call.id)
-            if judged.accepted:
-                call.session.receives = True  # its answer has our nonce
-                source = identify(self.directory, self.routing, call.remote.host, authenticated=True)
+            login = self.logins.judge(invite, host, call_id)
+            if login.accepted:
+                source = identify(self.directory, self.routing, host, authenticated=True)
         target = dialled(invite.uri, self.routing, self.directory.numbers)
+        if call is not None and own and (call.depth >= MOST_DEEP or call.loops(target.number or target.text)):
+            verdict: Verdict = looped(target)
+        else:
+            verdict = judge(self.directory, self.routing, source, target)
+        return _Judged(request=invite, source=source, login=login, target=target, verdict=verdict, own=own)
+
+    def _take(self, call: Call, judged: _Judged) -> Coroutine[Any, Any, Any] | None:
+        verdict, target = judged.verdict, judged.target
         call.dialled = target.number or target.text
-        if own and (call.depth >= MOST_DEEP or call.loops(call.dialled)):
-            self.directory.count_refusal("loop")
-            self._refuse(call, looped(target), source, judged)
-            return None
-        verdict = admit(self.directory, self.routing, source, target)
         if isinstance(verdict, Refuse):
-            self._refuse(call, verdict, source, judged)
+            self._reject(call, self._refusal(judged, verdict, call.remote.host, call.id))
             return None
-        record = self._record(call, source, target.number)
-        record.logged_in = judged.accepted
+        record = self._record(call, judged.source, target.number)
+        record.logged_in = judged.login.accepted
+        if judged.login.accepted:
+            call.session.receives = True  # its answer has our nonce
         if isinstance(verdict, DialOut):
             self._begin(call, record)
             return dial_out(verdict.target, call, self.env, record)
-        branch = Branch(Tree(guest=record.guest), call.depth) if own else None
+        branch = Branch(Tree(guest=record.guest), call.depth) if judged.own else None
         return self._flow(call, verdict, record, branch)
 
     def _delivered(self, call: Call, branch: Branch) -> Coroutine[Any, Any, Any] | None:
@@ -139,19 +181,45 @@ class Intake:
             return None
         return run(program, call, self.env, number=verdict.number, record=record, branch=branch)
 
-    def _refuse(self, call: Call, verdict: Refuse, source: Source, judged: Verdict) -> None:
+    # ---- refusals
+
+    @staticmethod
+    def _reject(call: Call, refusal: Refusal) -> None:
+        call.refuse(refusal)
+        if refusal.first is not None:
+            refusal.first()
+
+    def _unavailable(self, error: NumberUnavailable, host: str, call_id: str) -> Refusal:
+        tell = partial(self.strangers.tell, self.log.warning, "number not looked up")
+        told = partial(tell, "call refused", call_id=call_id, status=503, detail=str(error), source=host)
+        headers = f"Retry-After: {UNAVAILABLE_RETRY_AFTER}\r\n"
+        return Refusal(status=503, headers=headers, cause="number_unavailable", first=told)
+
+    def _refusal(self, judged: _Judged, verdict: Refuse, host: str, call_id: str) -> Refusal:
         not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
-        status = verdict.status
+        status, reason, headers = verdict.status, verdict.reason, ""
         if verdict.cause == "unknown_number" and not self.current():
             # Somebody may have been given it since: "not found" would be taken for good, "later" sends to another node.
-            status = 503
-            call.reject(status, headers=[("Retry-After", str(UNAVAILABLE_RETRY_AFTER))])
-        elif not_let_in and not call.returned and self.logins.asks(call.invite, call.remote.host, judged):
-            status = 401
-            call.reject(status, headers=self.logins.challenges(call.invite, call.remote.host, judged))
-        else:
-            headers = [("Warning", f'399 trunkline "{verdict.warning}"')] if verdict.warning else []
-            call.reject(status, verdict.reason, headers)
+            status, reason, headers = 503, "", f"Retry-After: {UNAVAILABLE_RETRY_AFTER}\r\n"
+        elif not_let_in and not judged.own and self.logins.asks(judged.request, host, judged.login):
+            status, reason = 401, ""
+            headers = "".join(
+                f"{name}: {value}\r\n" for name, value in self.logins.challenges(judged.request, host, judged.login)
+            )
+        elif verdict.warning:
+            headers = f'Warning: 399 trunkline "{verdict.warning}"\r\n'
+        return Refusal(
+            status=status,
+            reason=reason,
+            headers=headers,
+            cause="challenged" if status == 401 else verdict.cause,
+            first=partial(self._note, judged.source, verdict, status, host, call_id),
+        )
+
+    def _note(self, source: Source, verdict: Refuse, status: int, host: str, call_id: str) -> None:
+        """Count a refusal, and log it as far as somebody wants to read it."""
+        self.directory.count_refusal(verdict.cause)
+        not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
         final = not_let_in and status != 401
         if not (self.log_calls or final):
             return
@@ -160,11 +228,11 @@ class Intake:
             tell = partial(self.strangers.tell, tell, f"{verdict.cause} {status}" if not_let_in else "")
         tell(
             "call refused",
-            call_id=call.id,
+            call_id=call_id,
             status=status,
             cause=verdict.cause,
             detail=verdict.detail,
-            source=call.remote.host,
+            source=host,
             known_as=source.kind,
         )
 
@@ -191,6 +259,7 @@ class Intake:
 
     def _begin(self, call: Call, record: CallRecord) -> None:
         """From now on the call can be found, and its record follows it."""
+        call.keep()
         IncomingCall(self.env, call, record, self._log_end if self.log_calls else None).begin()
 
     def _log_end(self, record: CallRecord) -> None:

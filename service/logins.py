@@ -42,7 +42,8 @@ class Logins:
         self._users: Users = {}
         self._digests: dict[str, DigestServer] = {}
         self._algorithms: Sequence[str] = ()
-        self._asked: dict[tuple[str, str], None] = {}  # requests that were challenged, by address and Call-ID
+        # Requests that were challenged, by address and Call-ID, and their CSeq: retransmitted, they are once more.
+        self._asked: dict[tuple[str, str], int] = {}
         self.set_users(users, algorithms)
 
     def set_users(self, users: Users, algorithms: Sequence[str]) -> None:
@@ -106,10 +107,10 @@ class Logins:
             return False
         asked = (host, request.call_id)
         if asked in self._asked:
-            return judged.stale
+            return judged.stale or self._asked[asked] == request.cseq
         if len(self._asked) >= _ASKED_MOST:
             del self._asked[next(iter(self._asked))]
-        self._asked[asked] = None
+        self._asked[asked] = request.cseq
         return True
 
     def may_try(self, judged: Verdict) -> bool:

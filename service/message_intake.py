@@ -5,6 +5,7 @@ As a call's, its sender is a trunk, a client or a guest. What is taken is in the
 
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from engine.messages import IncomingMessage
 from engine.sip.digest_server import Verdict as Login
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
+from engine.sip.stateless import Refusal
 from engine.sip.uri import SipUri
 from engine.transport.addresses import bracketed
 from flows.address import Address
@@ -61,6 +63,7 @@ class MessageIntake:
         if source.kind == "guest" and not own:
             judged = intake.logins.judge(request, host, message.id)
             if judged.accepted:
+                message.keep()
                 source = identify(directory, routing, host, authenticated=True)
         asked = dialled(request.uri, routing, directory.numbers)
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
@@ -68,7 +71,6 @@ class MessageIntake:
         else:
             verdict = admitted(env, source, asked, message.text)
         if isinstance(verdict, Refuse):
-            directory.count_refusal(verdict.cause)
             self._refuse(message, verdict, source, judged)
         elif isinstance(verdict, DialOut):
             await self._relay(message, source, asked)
@@ -156,8 +158,19 @@ class MessageIntake:
         status, headers = verdict.status, _warning(verdict)
         if not_let_in and message.marks is None and intake.logins.asks(message.request, message.remote.host, judged):
             status, headers = 401, intake.logins.challenges(message.request, message.remote.host, judged)
-        message.answer(status, verdict.reason if status == verdict.status else "", headers)
-        final = not_let_in and status != 401
+        refusal = Refusal(
+            status=status,
+            reason=verdict.reason if status == verdict.status else "",
+            headers="".join(f"{name}: {value}\r\n" for name, value in headers),
+            cause="challenged" if status == 401 else verdict.cause,
+            first=partial(self._note, message, verdict, source, status),
+        )
+        message.refuse(refusal)
+
+    def _note(self, message: IncomingMessage, verdict: Refuse, source: Source, status: int) -> None:
+        intake = self._intake
+        intake.directory.count_refusal(verdict.cause)
+        final = status != 401 and verdict.cause in ("foreign_from_guest", "guests_not_allowed")
         if intake.log_calls or final:
             tell = intake.log.warning if final else intake.log.info
             self._tell(tell, verdict.cause, message, status=status, cause=verdict.cause, known_as=source.kind)

@@ -155,8 +155,12 @@ class _Engine(Collector):
         denied = CounterMetricFamily("trunkline_calls_denied", "Calls refused at the door.", labels=["cause"])
         for cause, count in self._directory.refused.items():
             denied.add_metric([cause], count)
-        denied.add_metric(["invite_rate"], agent.rate_limit.refused)
+        denied.add_metric(["invite_rate"], agent.strangers.rate_limit.refused)
         yield denied
+        strangers = CounterMetricFamily("trunkline_strangers_refused", "Requests refused or dropped.", labels=["cause"])
+        for cause, count in sorted(agent.refusals.counts.items()):
+            strangers.add_metric([cause], count)
+        yield strangers
         yield from self._providers()
         yield from self._anchors()
         yield GaugeMetricFamily("trunkline_numbers", "Numbers in memory.", value=len(self._directory.numbers))

@@ -109,6 +109,7 @@ class Node:
         self.env.destinations = Destinations(self.env, self.agent)
         self.env.recordings = recordings(settings.media, beside, self.env)
         self.intake = Intake(self.directory, routing, self.env, self.log, *_logins(configuration), self.peers)
+        self.agent.screen = self.intake.screen
         self.referrers = Referrers(self.intake, settings.sip.transfers)
         self.env.transfers = self.referrers
         self.agent.on_stranger = CallChanges(self.intake)
@@ -329,6 +330,7 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         policy=policy,
         advertise=sip.advertise,
         max_calls=sip.max_calls,
+        stranger_calls=sip.stranger_calls,
         max_call_duration=sip.max_call_duration,
         invite_rate=sip.invite_rate.rate,
         invite_burst=sip.invite_rate.burst,

@@ -20,6 +20,7 @@ from engine.sip.peers import EVERYBODY, Peers, source_of
 from engine.sip.scanners import is_scanner
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session
+from engine.sip.stateless import WAITS, Admission, Refusal, Refused, tag_of
 from engine.sip.timers import Deadlines, TimerValues
 from engine.sip.transaction import Transactions, client_key
 from engine.sip.uas import UasSession
@@ -53,7 +54,8 @@ class Surroundings:
     on_message: Callable[[ServerTransaction, Request, Hop, float], None] | None = None
     random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
     wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
-    admits: Callable[[Hop, float], bool] = lambda source, now: True  # whether a source may open one more call
+    # whether one more call, or text, of a source may come in
+    admits: Callable[[Request, Hop, float], Admission] = lambda request, source, now: "take"
     peers: Peers = EVERYBODY
     ours: Callable[[str, int], bool] = lambda host, port: False  # whether we listen there, or say so
     sent_from: Callable[[Hop], bool] = lambda source: False  # whether this is the other end of a socket of our own
@@ -61,6 +63,11 @@ class Surroundings:
     # status and header lines of the refusal. True: the dialog follows its sender.
     on_stranger: Callable[[Session, Request], tuple[int, str, bool]] = lambda session, request: (403, "", False)
     on_misled: Callable[[str, str], None] = lambda peer, doing: None  # a peer named an address that is not its own
+    # A Refusal where a stranger's INVITE is refused before there is a call, WAITS where that is not known yet; anything
+    # else is `UasSession.screened`.
+    screen: Callable[[Request, Hop, float], object] = lambda request, source, now: None
+    # A stranger's request was refused: its address, and a stable word for why.
+    on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None
 
 
 @dataclass(slots=True)
@@ -106,6 +113,10 @@ class Endpoint:
         self.sent_from = surroundings.sent_from
         self.on_stranger = surroundings.on_stranger
         self.on_misled = surroundings.on_misled
+        self.screen = surroundings.screen
+        self.on_refused = surroundings.on_refused
+        self.refused = Refused()
+        self.loopback: Transport | None = None  # by which our own requests come back without a packet
         self.deadlines = Deadlines(surroundings.wake)
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, Session] = {}
@@ -116,7 +127,7 @@ class Endpoint:
         # The lines that stand in every response to and request of ours.
         self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
-        self._secret = surroundings.token()
+        self._secret = surroundings.token().encode()
         self.branches = Branches(surroundings.token() + surroundings.token())
         self.vetting = 0  # new calls whose names are looked up
         self._no_stream: dict[tuple[str, int], float] = {}
@@ -205,9 +216,9 @@ class Endpoint:
             self._answer(request, reply_hop, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
             return
         if method == "CANCEL":
-            self._receive_cancel(request, reply_hop, now)
+            self._receive_cancel(request, hop, reply_hop, now)
         elif request.to_tag:
-            self._receive_in_dialog(request, reply_hop, now)
+            self._receive_in_dialog(request, hop, reply_hop, now)
         else:
             self._receive_new(request, hop, reply_hop, now)
 
@@ -222,86 +233,125 @@ class Endpoint:
         else:
             self.counters.stray += 1
 
-    def _receive_cancel(self, request: Request, hop: Hop, now: float) -> None:
+    def _receive_cancel(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
         """§9.2: a CANCEL is answered by itself, then its INVITE is ended if it still can be."""
         invite = self.transactions.server_for(request, "INVITE")
-        transaction = ServerTransaction(self.transactions, request, hop, (invite.tag if invite else "") or self.token())
         if invite is None:
-            self.counters.refused += 1
-            transaction.respond(481, now)
+            # §8.2.7: where the INVITE was refused and nothing kept, there is nothing to say to its CANCEL.
+            if (source.host, request.call_id) not in self.refused:
+                self._refuse(request, source, hop, Refusal(status=481), now)
             return
+        transaction = ServerTransaction(self.transactions, request, hop, invite.tag or self.token())
         transaction.respond(200, now, headers=self.server_line)
-        if not invite.answered and invite.user is not None:
-            invite.user.on_cancel(invite, request, now)
-
-    def _receive_in_dialog(self, request: Request, hop: Hop, now: float) -> None:
-        session = self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
-        transaction = ServerTransaction(self.transactions, request, hop, "")
-        if session is None:
-            self.counters.refused += 1
-            transaction.respond(481, now)
+        if invite.answered:
             return
+        if invite.user is not None:
+            invite.user.on_cancel(invite, request, now)
+        else:  # it waits for `decided`
+            invite.respond(487, now, headers=self.server_line)
+
+    def _receive_in_dialog(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
+        session = self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
+        if session is None:
+            self._refuse(request, source, hop, Refusal(status=481), now)
+            return
+        text = request.method == "MESSAGE"
+        if text and not self._admitted(request, source, hop, now):
+            return
+        transaction = ServerTransaction(self.transactions, request, hop, "")
         fault = self._fault(request)
         if fault is not None:
-            transaction.respond(fault[0], now, headers=fault[1])
+            transaction.respond(fault.status, now, headers=fault.headers)
             return
-        if request.method == "MESSAGE":
+        if text:
             # Of another host's it is not known whether it belongs to the dialog: it is judged as one outside of it.
             if not session.came_from_peer(request) or session.dialog.accepts(request):
-                self._take_message(transaction, request, hop, now)
+                self._take_message(transaction, request, source, now)
             else:
                 transaction.respond(500, now)  # §12.2.2: out of order
             return
         session.receive_request(transaction, request, now)
 
     def _take_message(self, transaction: ServerTransaction, request: Request, source: Hop, now: float) -> None:
-        if self.draining:
-            transaction.respond(503, now, headers=f"Retry-After: {self.policy.limits.retry_after}\r\n")
-        elif self.on_message is None:
+        if self.on_message is None:
             transaction.respond(405, now, headers=ALLOW_LINE)
         else:
             self.on_message(transaction, request, source, now)
 
     def _receive_new(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
         method = request.method
-        names: list[Named] = []
-        marks: tuple[Mark, ...] | None = None
         fault = self._fault(request) or self._uri_fault(request)
         if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
-            fault = (481, "")
+            fault = Refusal(status=481)
         if fault is None and method in ("REFER", "NOTIFY"):
             # Calls that are up can be transferred, and we ask for nothing outside of them (RFC 6665 §4.1.3).
-            fault = (403, "") if method == "REFER" else (481, "")
-        if fault is None and method == "INVITE":
-            limits = self.policy.limits
-            if self.draining or len(self.sessions) >= limits.sessions or not self.admits(source, now):
-                self.counters.overload += 1
-                self._answer(request, hop, 503, f"Retry-After: {limits.retry_after}\r\n")
+            fault = Refusal(status=403 if method == "REFER" else 481)
+        if fault is None and method in ("INVITE", "MESSAGE"):
+            if not self._admitted(request, source, hop, now):
                 return
-            fault = self._new_call_fault(request)
-            if fault is None:
-                marks = self.returned(request)
-                party = source_of(request, source.host, self.peers)
-                misled, names = misleading(self, request, party, marks is not None)
-                if misled:
-                    self.on_misled(source.host, method)
-                    fault = (403, "")
-                elif names and self.vetting >= VETTING_MOST:
-                    fault = (503, f"Retry-After: {limits.retry_after}\r\n")
+            if method == "INVITE":
+                fault = self._new_call_fault(request)
+            elif self.on_message is None:
+                fault = Refusal(status=405, headers=ALLOW_LINE)
         if fault is not None:
-            self.counters.refused += 1
-            self._respond_once(request, hop, fault[0], fault[1], now)
+            self._refuse(request, source, hop, fault, now)
             return
-        if method == "OPTIONS":
-            self._respond_once(request, hop, 503 if self.draining else 200, CAPABILITIES, now)
-            return
-        transaction = ServerTransaction(self.transactions, request, hop, self.token())
-        if method == "MESSAGE":
-            self._take_message(transaction, request, source, now)
-            return
-        session = UasSession(self, transaction, request, source, now)
-        session.marks = marks
-        session.start(now, names)
+        known = self._known(source)
+        if method == "INVITE":
+            self._receive_invite(request, source, hop, known, now)
+        elif method == "MESSAGE":
+            self._take_message(self._transaction(request, hop, known), request, source, now)
+        else:  # OPTIONS
+            status = 503 if self.draining else 200
+            if known:
+                self._respond_once(request, hop, Refusal(status=status, headers=CAPABILITIES), now)
+            else:
+                self._answer(request, hop, status, CAPABILITIES)
+
+    def _receive_invite(self, request: Request, source: Hop, hop: Hop, known: bool, now: float) -> None:
+        marks = self.returned(request)
+        screened = None if known or marks is not None else self.screen(request, source, now)
+        if screened is WAITS:
+            self._transaction(request, hop, known)
+        elif isinstance(screened, Refusal):
+            self._refuse(request, source, hop, screened, now)
+        else:
+            misled, names = self._misleading(request, source, marks is not None)
+            if misled is not None:
+                self._refuse(request, source, hop, misled, now)
+            else:
+                session = UasSession(self, self._transaction(request, hop, known), request, source, screened)
+                session.marks = marks
+                session.start(now, names)
+
+    def decided(self, request: Request, source: Hop, screened: object, now: float) -> None:
+        """What becomes of an INVITE that `screen` could not decide about at once."""
+        transaction = self.transactions.server_for(request)
+        if transaction is None or transaction.answered:
+            return  # it was cancelled
+        refusal, names = (screened, []) if isinstance(screened, Refusal) else self._misleading(request, source, False)
+        if refusal is None:
+            UasSession(self, transaction, request, source, screened).start(now, names)
+        else:
+            transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
+            self.count_refusal(request, source, refusal)
+
+    def _transaction(self, request: Request, hop: Hop, known: bool) -> ServerTransaction:
+        tag = self.token() if known else self.tag(request)
+        return ServerTransaction(self.transactions, request, hop, tag, kept=known)
+
+    def _misleading(self, request: Request, source: Hop, returned: bool) -> tuple[Refusal | None, list[Named]]:
+        """See `misleading`: the refusal of an INVITE that names another's address, and the names to be looked up."""
+        misled, names = misleading(self, request, source_of(request, source.host, self.peers), returned)
+        if misled:
+            self.on_misled(source.host, request.method)
+            return Refusal(status=403, cause="misleading"), []
+        if names and self.vetting >= VETTING_MOST:
+            return Refusal(status=503, headers=f"Retry-After: {self.policy.limits.retry_after}\r\n"), []
+        return None, names
+
+    def _known(self, source: Hop) -> bool:
+        return source.transport is self.loopback or self.peers.known(source.host)
 
     def returned(self, request: Request) -> tuple[Mark, ...] | None:
         """Of a request that we sent ourselves what its Vias say of it, the last one first, which may be nothing; None
@@ -311,48 +361,80 @@ class Endpoint:
             return marks
         return None
 
-    def _respond_once(self, request: Request, hop: Hop, status: int, headers: str, now: float) -> None:
-        transaction = ServerTransaction(self.transactions, request, hop, self.token())
-        transaction.respond(status, now, headers=headers + self.server_line)
+    def _admitted(self, request: Request, source: Hop, hop: Hop, now: float) -> bool:
+        """Whether one more call or text may come in; one that may not has been told, or is not worth it."""
+        limits = self.policy.limits
+        admission: Admission = "refuse"
+        if not (self.draining or (request.method == "INVITE" and len(self.sessions) >= limits.sessions)):
+            admission = self.admits(request, source, now)
+        if admission == "take":
+            return True
+        self.counters.overload += 1
+        if admission == "refuse":
+            self._answer(request, hop, 503, f"Retry-After: {limits.retry_after}\r\n")
+        return False
 
-    def _fault(self, request: Request) -> tuple[int, str] | None:
-        """Why a request cannot be served, whoever it is for (§8.2.1, §8.2.2.3): status and header lines."""
+    def _refuse(self, request: Request, source: Hop, hop: Hop, refusal: Refusal, now: float) -> None:
+        """The final answer to a request that nothing comes of: to a stranger without a transaction."""
+        if self._known(source):
+            self.counters.refused += 1
+            self._respond_once(request, hop, refusal, now)
+        else:
+            self._answer(request, hop, refusal.status, refusal.headers, refusal.reason)
+            self.count_refusal(request, source, refusal)
+
+    def count_refusal(self, request: Request, source: Hop, refusal: Refusal) -> None:
+        """A stranger was refused: it counts once for a Call-ID and status."""
+        if self.refused.add(source.host, request.call_id, refusal.status):
+            self.counters.refused += 1
+            self.on_refused(source.host, refusal.cause or str(refusal.status), request)
+            if refusal.first is not None:
+                refusal.first()
+
+    def _respond_once(self, request: Request, hop: Hop, refusal: Refusal, now: float) -> None:
+        tag = "" if request.to_tag else self.token()
+        transaction = ServerTransaction(self.transactions, request, hop, tag)
+        transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
+
+    def _fault(self, request: Request) -> Refusal | None:
+        """Why a request cannot be served, whoever it is for (§8.2.1, §8.2.2.3)."""
         method = request.method
         if method not in SERVED:
             return self._unserved(request)
         if "Require" in request.first:
             unknown = request.tokens("Require") - SUPPORTED
             if unknown:
-                return (420, f"Unsupported: {', '.join(sorted(unknown))}\r\n")
+                return Refusal(status=420, headers=f"Unsupported: {', '.join(sorted(unknown))}\r\n")
         return None
 
-    def _unserved(self, request: Request) -> tuple[int, str]:
+    def _unserved(self, request: Request) -> Refusal:
         """A method that is not served here; a REGISTER for what cannot be registered is malformed before that."""
         if request.method == "REGISTER":
             try:
                 address = request.address("To").uri
             except ParseError as error:
-                return (error.status, "")
+                return Refusal(status=error.status)
             if not isinstance(address, SipUri):
-                return (400, "")  # RFC 3261 §10.2, RFC 4475 §3.3.4
-        return (405 if request.method in KNOWN_METHODS else 501, ALLOW_LINE)
+                return Refusal(status=400)  # RFC 3261 §10.2, RFC 4475 §3.3.4
+        return Refusal(status=405 if request.method in KNOWN_METHODS else 501, headers=ALLOW_LINE)
 
-    def _uri_fault(self, request: Request) -> tuple[int, str] | None:
+    def _uri_fault(self, request: Request) -> Refusal | None:
         """§8.2.2.1: a scheme that is not ours, or a malformed URI."""
         try:
             uri = request.uri
         except ParseError as error:
-            return (error.status, "")
+            return Refusal(status=error.status)
         if not isinstance(uri, SipUri | TelUri):
-            return (416, "")
+            return Refusal(status=416)
         return None
 
-    def _new_call_fault(self, request: Request) -> tuple[int, str] | None:
+    def _new_call_fault(self, request: Request) -> Refusal | None:
         arrived = self.dialogs.get((request.call_id, "", request.from_tag))
         if isinstance(arrived, UasSession) and arrived.invite.cseq == request.cseq:
             # The same request over another path: one fork of it is being served (§8.2.2.2).
-            return (482, "")
-        return UasSession.fault(request, self.policy.min_se)
+            return Refusal(status=482)
+        fault = UasSession.fault(request, self.policy.min_se)
+        return None if fault is None else Refusal(status=fault[0], headers=fault[1])
 
     def _refuse_malformed(self, error: BadMessage, hop: Hop) -> None:
         self.counters.malformed += 1
@@ -365,12 +447,18 @@ class Endpoint:
         except (ParseError, KeyError):
             reply = hop
         self._answer(request, reply, error.status, f'Warning: 399 trunkline "{_quotable(str(error))}"\r\n')
+        known = self._known(hop)
+        if not known and self.refused.add(hop.host, request.get("Call-ID"), error.status):
+            self.on_refused(hop.host, str(error.status), request)
 
     def _answer(self, request: Request, hop: Hop, status: int, headers: str, reason: str = "") -> None:
         """A response that nothing is kept for; retransmissions get the same tag (§8.2.7)."""
-        tag = f"{hash((request.get('Via'), self._secret)) & 0xFFFFFFFF:08x}"
-        data = response_to(request, status, reason, tag, headers + self.server_line)
+        data = response_to(request, status, reason, self.tag(request), headers + self.server_line)
         hop.transport.send(data, hop.host, hop.port)
+
+    def tag(self, request: Request) -> str:
+        """The To tag of all answers to this request; see `stateless.tag_of`."""
+        return tag_of(request, self._secret)
 
     def _note_source(self, request: Request, hop: Hop) -> Hop:
         """Note received and rport in the topmost Via and find where responses go (§18.2.1, §18.2.2, RFC 3581 §4)."""

@@ -36,6 +36,7 @@ class ServerTransaction:
         "expire_at",
         "hop",
         "interval",
+        "kept",
         "key",
         "method",
         "queued",
@@ -50,9 +51,11 @@ class ServerTransaction:
         "user",
     )
 
-    def __init__(self, transactions: Transactions, request: Request, hop: Hop, tag: str) -> None:
-        """`hop`: where responses go (§18.2.2). `tag`: the To tag of our responses, unless the request brought one."""
+    def __init__(self, transactions: Transactions, request: Request, hop: Hop, tag: str, *, kept: bool = True) -> None:
+        """`hop`: where responses go (§18.2.2). `tag`: the To tag of our responses, unless the request brought one.
+        `kept`: what is refused is not forgotten at once, as that of a stranger is (`engine.sip.stateless`)."""
         self.transactions = transactions
+        self.kept = kept
         self.request = request
         self.method = request.method
         self.cseq = request.cseq
@@ -95,11 +98,17 @@ class ServerTransaction:
         self.response = text.encode("utf-8", "surrogateescape") + body
         self.status = status
         if status < 200:
+            self.kept = True  # whoever was told to wait retransmits no more, and must not miss the end
             self.fire("1xx", now)
             return
         # What the request held is given back at once: memory that is still warm serves the next call.
         self.request = ANSWERED
         self._before_to = self._after_to = ""
+        if status >= 300 and not self.kept:
+            send(self, now)
+            self.state = TERMINATED
+            self.forget()
+            return
         self.fire("2xx" if status < 300 else "300-699", now)
 
     @property

@@ -35,19 +35,27 @@ class UasSession(Session):
         "invite",
         "marks",
         "requires_100rel",
+        "screened",
         "source",
         "supports_100rel",
         "transaction",
     )
 
     def __init__(
-        self, endpoint: "Endpoint", transaction: ServerTransaction, invite: Request, source: Hop, now: float
+        self,
+        endpoint: "Endpoint",
+        transaction: ServerTransaction,
+        invite: Request,
+        source: Hop,
+        screened: object = None,
     ) -> None:
+        """`screened`: what `Surroundings.screen` said of the INVITE, where it was asked."""
         super().__init__(endpoint)
         self.transaction = transaction
         self.invite = invite
         self.source = source
         self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
+        self.screened = screened
         self.receives = source.transport.reliable  # a connection has been opened both ways
         self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
         self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
@@ -91,17 +99,33 @@ class UasSession(Session):
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
         self.peer_allows_update = allows_update(invite)
         transaction.user = self
-        if endpoint.policy.trying_after:
-            transaction.trying_at(now + endpoint.policy.trying_after)
-        else:
-            transaction.respond(100, now)
+        if transaction.kept:
+            self._say_trying(now)
         if not names:
-            endpoint.on_invite(self)
+            self._invited(now)
             return
         self._vetting = True
         endpoint.vetting += 1
         self._arm("vetted", now + VETTING)
         look_up(endpoint, names, self.dialog.party, self._looked_up)
+
+    def _invited(self, now: float) -> None:
+        self.endpoint.on_invite(self)
+        self.keep(now)
+
+    def keep(self, now: float) -> None:
+        """The call of a stranger has begun: its end is told as reliably as that of anybody's."""
+        transaction = self.transaction
+        if not transaction.kept and not transaction.answered:
+            transaction.kept = True
+            self._say_trying(now)
+
+    def _say_trying(self, now: float) -> None:
+        endpoint = self.endpoint
+        if endpoint.policy.trying_after:
+            self.transaction.trying_at(now + endpoint.policy.trying_after)
+        else:
+            self.transaction.respond(100, now)
 
     def _looked_up(self, misled: bool) -> None:
         """What the names in the INVITE stand for is known; the call may be over, or may have gone on without it."""
@@ -113,13 +137,13 @@ class UasSession(Session):
             self._vetting = False
             self.misled("INVITE", self.dialog, now)
         else:
-            self._vetted()
+            self._vetted(now)
 
-    def _vetted(self) -> None:
+    def _vetted(self, now: float) -> None:
         if self._vetting:
             self._vetting = False
             self._disarm("vetted")
-            self.endpoint.on_invite(self)
+            self._invited(now)
 
     @property
     def peer_host(self) -> str:
@@ -174,7 +198,7 @@ class UasSession(Session):
             self._interval *= 2
             self._arm("reliable", now + self._interval)
         elif name == "vetted":
-            self._vetted()  # every send looks at it again
+            self._vetted(now)  # every send looks at it again
         elif name == "no prack":
             self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
         else:

@@ -73,7 +73,7 @@ def test_an_empty_file_means_the_defaults(read: Load) -> None:
     assert settings.sip.trusted_networks == ["127.0.0.1/32"]
     assert settings.sip.allow_guests
     assert settings.sip.max_call_duration == 4 * 3600
-    assert settings.sip.invite_rate.rate == 0
+    assert (settings.sip.invite_rate.rate, settings.sip.invite_rate.burst) == (20, 50)
     assert (settings.api.listen, settings.api.admin_key) == ("127.0.0.1:8080", "")
     assert (settings.store, settings.redis, settings.node_name) == ("sqlite:///./trunkline.db", "", "")
     assert (settings.retention.calls, settings.retention.events) == (90 * 86400, 7 * 86400)

@@ -14,6 +14,7 @@ from engine.bridge import Bridge
 from engine.call import Call
 from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.sip.hop import Hop
+from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.session import Session
 from engine.transport.listeners import Listeners
 from engine.user_agent import AgentSettings, OnCall, UserAgent
@@ -162,7 +163,13 @@ class Wire:
 
 
 def start_agent(
-    air: Air, on_call: OnCall, patch: pytest.MonkeyPatch, settings: AgentSettings | None = None, host: str = ENGINE
+    air: Air,
+    on_call: OnCall,
+    patch: pytest.MonkeyPatch,
+    settings: AgentSettings | None = None,
+    host: str = ENGINE,
+    peers: Peers = EVERYBODY,
+    log: Any = None,
 ) -> UserAgent:
     """A user agent on `air`, with the air's clock and randomness."""
     wire = Wire(air, host)
@@ -173,7 +180,7 @@ def start_agent(
     patch.setattr(user_agent.Listeners, "open", opened)
     patch.setattr(user_agent, "time", SimpleNamespace(monotonic=air.loop.time))
     patch.setattr(user_agent, "os", SimpleNamespace(urandom=air.random.randbytes))
-    wire.agent = agent = UserAgent(on_call, settings)
+    wire.agent = agent = UserAgent(on_call, settings, log, peers)
     air.until(agent.start(["udp://simulated"]))
     air.nodes[wire.local] = wire
     return agent

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from engine import refusals as refusals_module
 from engine.refusals import Refusals
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLER, ENGINE, Air, start_agent
+from tests.sip.known import Known
 from tests.sip.raw_peer import OFFER, Peer
 
 
@@ -22,7 +24,7 @@ class Log:
         raise AssertionError(event)
 
 
-def test_the_first_at_once_and_then_a_line_a_second_with_the_count() -> None:
+def test_the_first_of_a_source_at_once_and_then_a_line_a_second_with_the_count() -> None:
     air, log = Air(), Log()
     refusals = Refusals(log, air.loop)
     refusals.add("invite_rate", "a")
@@ -30,25 +32,61 @@ def test_the_first_at_once_and_then_a_line_a_second_with_the_count() -> None:
     for _ in range(500):
         refusals.add("invite_rate", "b")
     refusals.add("max_calls", "c")
-    assert log.lines[1:] == [("max_calls", 1, "c")]
+    assert log.lines[1:] == [("invite_rate", 1, "b"), ("max_calls", 1, "c")]
     air.run(1.1)
-    assert log.lines[2:] == [("invite_rate", 500, "b")]
+    assert log.lines[3:] == [("invite_rate", 499, "b")]
     refusals.add("invite_rate", "d")
     air.run(5)
-    assert log.lines[3:] == [("invite_rate", 1, "d")]
+    assert log.lines[4:] == [("invite_rate", 1, "d")]
     refusals.add("invite_rate", "e")
-    refusals.add("invite_rate", "f")
+    refusals.add("invite_rate", "e")
     refusals.close()
-    assert log.lines[4:] == [("invite_rate", 1, "e"), ("invite_rate", 1, "f")]
+    assert log.lines[5:] == [("invite_rate", 1, "e"), ("invite_rate", 1, "e")]
     air.run(5)
-    assert len(log.lines) == 6
+    assert len(log.lines) == 7
+    assert refusals.counts == {"invite_rate": 504, "max_calls": 1}
+
+
+def test_who_is_loud_hides_nobody() -> None:
+    air, log = Air(), Log()
+    refusals = Refusals(log, air.loop)
+    for _ in range(5):
+        for _ in range(10_000):
+            refusals.add("invite_rate", "loud")
+        refusals.add("invite_rate", "quiet")
+        air.run(1)
+    refusals.close()
+    assert sum(count for _, count, source in log.lines if source == "quiet") == 5
+    assert sum(count for _, count, source in log.lines if source == "loud") == 50_000
+    assert len(log.lines) <= 20
+
+
+def test_sources_without_end_take_turns_and_a_bounded_place() -> None:
+    air, log = Air(), Log()
+    refusals = Refusals(log, air.loop)
+    for second in range(10):
+        for number in range(5_000):
+            refusals.add("401", f"{second}.{number}")
+        air.run(1)
+        assert len(refusals._rows) <= refusals_module.MOST_ROWS
+    air.run(60)
+    refusals.close()
+    assert len({source for _, _, source in log.lines}) > 100
+    assert len(log.lines) <= 70 * (refusals_module.LINES + 1)
+    assert sum(count for _, count, _ in log.lines) == refusals.counts["401"] == 50_000
+    assert not refusals._rows
+    assert not refusals._more
 
 
 @pytest.mark.parametrize(
     ("settings", "cause"),
-    [(AgentSettings(max_calls=1), "max_calls"), (AgentSettings(invite_rate=0.001, invite_burst=1), "invite_rate")],
+    [
+        (AgentSettings(max_calls=1), "max_calls"),
+        (AgentSettings(invite_rate=0.001, invite_burst=1), "invite_rate"),
+        (AgentSettings(stranger_calls=0.00001), "stranger_calls"),
+    ],
 )
-def test_both_bounds_of_the_engine_are_logged(
+def test_the_bounds_of_the_engine_are_logged(
     monkeypatch: pytest.MonkeyPatch, settings: AgentSettings, cause: str
 ) -> None:
     air, log = Air(), Log()
@@ -57,9 +95,7 @@ def test_both_bounds_of_the_engine_are_logged(
         call.ringing()
         await call.sleep(100)
 
-    made = UserAgent.__init__
-    monkeypatch.setattr(UserAgent, "__init__", lambda self, on_call, settings: made(self, on_call, settings, log))
-    agent = start_agent(air, ring, monkeypatch, settings)
+    agent = start_agent(air, ring, monkeypatch, settings, peers=Known(), log=log)
     for number in range(3):
         peer = Peer(air, CALLER, 5070 + number, engine=ENGINE)  # type: ignore[arg-type]
         peer.call_id, peer.branches = f"call-{number}", 10 * number

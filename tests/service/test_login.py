@@ -107,7 +107,7 @@ def test_who_has_logged_in_has_shown_that_it_receives_before_its_ack(run: Run) -
 
 def test_a_flood_of_guests_that_could_log_in_is_counted_and_bounded(run: Run) -> None:
     async def test(bench: Any) -> None:
-        engine = await bench.engine(sip=USERS)
+        engine = await bench.engine(sip=USERS | {"invite_rate": {"rate": 0}})
         wire = await bench.wire(GUEST)
         for _ in range(300):
             wire.send(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)

@@ -27,7 +27,7 @@ def _blocks() -> int:
 def test_beyond_max_calls_it_is_503_and_calls_in_progress_live_on(run: Run) -> None:
     async def test(bench: Any) -> None:
         guest = await bench.phone(GUEST)
-        engine = await bench.engine(sip={"max_calls": 2})
+        engine = await bench.engine(sip={"max_calls": 2, "stranger_calls": 0})
         legs = [(await guest.call(engine.address, OURS))[0] for _ in range(2)]
         _, outcome = await guest.call(engine.address, OURS)
         assert (outcome.status, outcome.retry_after > 0) == (503, True)
@@ -50,10 +50,14 @@ def test_a_source_that_calls_too_often_is_refused_and_others_are_not(run: Run) -
             sip={"invite_rate": {"rate": 0.001, "burst": 3}},
             flows=[{"name": "echo", "actions": [{"type": "reject"}]}],
         )
-        statuses = [(await wire.answer(wire.request(), engine.address)).status for _ in range(6)]
-        assert statuses == [603, 603, 603, 503, 503, 503]
+        statuses = [(await wire.answer(wire.request(), engine.address)).status for _ in range(4)]
+        assert statuses == [603, 603, 603, 503]
+        unanswered = wire.request()
+        wire.send(unanswered, engine.address)
+        assert await engine.alive(wire) == 200  # what came before has been seen
+        assert len([data for data in wire.heard if b" INVITE\r\n" in data]) == 4
         assert (await guest.call(engine.address, OURS))[1].status == 603
-        assert engine.node.agent.rate_limit.refused == 3
+        assert engine.node.agent.strangers.rate_limit.refused == 2
 
     run(test)
 
@@ -68,7 +72,14 @@ def test_half_open_calls_run_out(run: Run) -> None:
         engine = await bench.engine(
             numbers=[{"number": OURS, "call_flow": "answering"}, {"number": ECHO, "call_flow": "ringing"}],
             flows=[answering, ringing],
-            sip={"t1": 0.02, "t2": 0.5, "max_calls": 3000, "rtp_ports": "20000-29999"},
+            sip={
+                "t1": 0.02,
+                "t2": 0.5,
+                "max_calls": 3000,
+                "stranger_calls": 0,
+                "invite_rate": {"rate": 0},
+                "rtp_ports": "20000-29999",
+            },
             **bench.providers(one),
         )
         bridged, outcome = await client.call(engine.address, FOREIGN)

@@ -367,7 +367,7 @@ def test_beyond_the_limit_of_sessions_calls_get_503() -> None:
 
 def test_a_source_that_is_not_admitted_gets_503() -> None:
     stage = Stage()
-    stage.admits = False
+    stage.admits = "refuse"
     overloaded(stage, CALL)
     assert stage.calls == []
 

@@ -8,6 +8,8 @@ from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.parsing import parse
+from engine.sip.peers import EVERYBODY, Peers
+from engine.sip.stateless import Admission, Refusal
 from engine.sip.uas import UasSession
 
 PEER = "192.0.2.7"
@@ -74,13 +76,15 @@ def status_of(data: bytes) -> int:
 class Stage:
     """An endpoint with a UDP and a TCP wire."""
 
-    def __init__(self, policy: Policy | None = None, now: float = 100.0) -> None:
+    def __init__(self, policy: Policy | None = None, now: float = 100.0, peers: Peers = EVERYBODY) -> None:
         self.now = now
+        self.screen: Callable[[Request], Refusal | None] = lambda request: None
+        self.refused: list[tuple[str, str]] = []
         self.udp, self.tcp = Wire(), Wire("tcp", reliable=True)
         self.udp.now = self.tcp.now = lambda: self.now
         self.calls: list[UasSession] = []
         self.on_invite: Callable[[UasSession], None] = self.calls.append
-        self.admits = True
+        self.admits: Admission = "take"
         self.streams = True  # whether a TCP listener is to be had
         self.hops: list[Hop] = [Hop(self.udp, PEER, 5060)]
         tokens = count(1)
@@ -91,7 +95,10 @@ class Stage:
                 locate=lambda uri, done: done(list(self.hops)),
                 select=lambda name, host: self.tcp if name == "tcp" and self.streams else None,
                 on_invite=lambda session: self.on_invite(session),
-                admits=lambda source, now: self.admits,
+                admits=lambda request, source, now: self.admits,
+                peers=peers,
+                screen=lambda request, source, now: self.screen(request),
+                on_refused=lambda host, cause, request: self.refused.append((host, cause)),
             ),
             policy,
         )

@@ -1,0 +1,79 @@
+"""What one stranger may have of the engine: calls and texts a second, and calls at once.
+
+Known peers have no limits here. Strangers are counted by address, of IPv6 by /64 (`engine.sip.peers.counted_source`);
+what an edge of ours sends on counts for whom the edge had it from.
+"""
+
+from typing import Protocol
+
+from engine.rate_limit import RateLimit
+from engine.sip.hop import Hop
+from engine.sip.message import Request
+from engine.sip.peers import Peers, counted_source, source_of
+from engine.sip.stateless import Admission
+
+
+class Shares(Protocol):
+    """The settings that this needs; see `engine.user_agent.AgentSettings`."""
+
+    max_calls: int
+    stranger_calls: float
+    invite_rate: float
+    invite_burst: int
+
+
+class Strangers:
+    """The limits of each stranger."""
+
+    __slots__ = ("_answers", "_calls", "_most_calls", "_peers", "rate_limit")
+
+    def __init__(self, peers: Peers, shares: Shares) -> None:
+        self._peers = peers
+        self.rate_limit = RateLimit(shares.invite_rate, shares.invite_burst)
+        # Beyond the rate, so many are told so; the rest is not answered.
+        self._answers = RateLimit(shares.invite_rate, max(1, int(shares.invite_rate)))
+        share = shares.stranger_calls
+        self._most_calls = max(1, int(share * shares.max_calls)) if share else 0
+        self._calls: dict[str, int] = {}  # that are up now, by counted source
+
+    def source(self, request: Request, source: Hop) -> str:
+        """Who is counted for a request from there; "": nobody, for it is a known peer's."""
+        host = source_of(request, source.host, self._peers)
+        return "" if self._peers.known(host) else counted_source(host)
+
+    def admit(self, request: Request, source: Hop, now: float) -> tuple[Admission, str, str]:
+        """Whether one more INVITE or MESSAGE may come in; if not, why, as a word, and who is counted."""
+        counted = self.source(request, source)
+        if not counted:
+            return "take", "", ""
+        if not self.rate_limit.allows(counted, now):
+            return ("refuse" if self._answers.allows(counted, now) else "drop"), "invite_rate", counted
+        if request.method == "INVITE" and self._most_calls and self._calls.get(counted, 0) >= self._most_calls:
+            return "refuse", "stranger_calls", counted
+        return "take", "", counted
+
+    def exhausted(self, host: str, now: float) -> bool:
+        """Whether an INVITE or MESSAGE from `host`, a stranger, would not even be answered now."""
+        if not self.rate_limit.rate:
+            return False
+        counted = counted_source(host)
+        return not self.rate_limit.has(counted, now) and not self._answers.has(counted, now)
+
+    def begun(self, request: Request, source: Hop) -> str:
+        """A call came in; the return value is for `ended`."""
+        counted = self.source(request, source)
+        if counted:
+            self._calls[counted] = self._calls.get(counted, 0) + 1
+        return counted
+
+    def ended(self, counted: str) -> None:
+        """A call that counted for this source is over."""
+        left = self._calls.get(counted, 0) - 1
+        if left > 0:
+            self._calls[counted] = left
+        else:
+            self._calls.pop(counted, None)
+
+    def calls_of(self, counted: str) -> int:
+        """How many calls of this source are up."""
+        return self._calls.get(counted, 0)
