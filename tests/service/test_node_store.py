@@ -340,7 +340,7 @@ def test_while_the_store_cannot_be_asked_such_a_call_is_to_come_again(run: Run, 
 
 def test_a_caller_that_gives_up_while_its_number_is_fetched_leaves_nothing(run: Run, store_url: str) -> None:
     async def test(bench: Any) -> None:
-        guest = await bench.phone(GUEST)
+        guest = await bench.phone(CLIENT)  # a stranger is told to wait only when its call begins
         engine = await crowded(bench, store_url)
         asked = asyncio.Event()
 
