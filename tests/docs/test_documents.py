@@ -85,6 +85,7 @@ INFOS = (
     "", "yaml", "yaml broken", "yaml python", "console", "python program", "python flows",
     "sh queues", "json queues",  # tests/peers/test_queues.py
     "yaml api", "sh api", "json api", "python api",  # test_api_page.py
+    "yaml security", "sh security start", "sh security", "json security",  # test_security_page.py
     "sh sqlite", "yaml nodes", "sh nodes", "json nodes",  # test_store_page.py
 )  # fmt: skip
 
