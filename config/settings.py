@@ -82,19 +82,22 @@ class InviteRate(_Section):
     """Calls that may come at once before the rate counts."""
 
 
+def _quotable(realm: str) -> str:
+    if re.search(r'["\\\x00-\x1f\x7f]', realm):
+        raise ValueError("holds a quote, a backslash or a control character; write a plain name, such as trunkline")
+    return realm
+
+
+Realm = Annotated[str, AfterValidator(_quotable)]
+
+
 class SipUser(_Section):
     """Digest credentials (RFC 8760) of a client that is to be trusted wherever it calls from."""
 
     username: str = Field(min_length=1)
     password: str = Field(min_length=1, repr=False)
-    realm: str = Field(default="trunkline", min_length=1)
-
-    @field_validator("realm")
-    @classmethod
-    def _quotable(cls, realm: str) -> str:
-        if re.search(r'["\\\x00-\x1f\x7f]', realm):
-            raise ValueError("holds a quote, a backslash or a control character; write a plain name, such as trunkline")
-        return realm
+    realm: Realm = ""
+    """Another one than `sip.realm`."""
 
 
 class SipSettings(_Section):
@@ -120,6 +123,8 @@ class SipSettings(_Section):
     is evidently no use."""
     allow_guests: bool = True
     """Whether anyone else may call our own numbers."""
+    realm: Annotated[Realm, Field(min_length=1)] = "trunkline"
+    """What clients are asked to authenticate themselves for."""
     users: list[SipUser] = []
     """Clients that authenticate themselves."""
     digest_algorithms: Ordered[DigestAlgorithm] = ["MD5"]
@@ -198,6 +203,12 @@ class SipSettings(_Section):
         if name and not _USER_AGENT.fullmatch(name):
             raise ValueError("holds characters that a User-Agent header may not; use letters, digits and .-_/ only")
         return name
+
+    @model_validator(mode="after")
+    def _users_have_a_realm(self) -> Self:
+        for user in self.users:
+            user.realm = user.realm or self.realm
+        return self
 
     @model_validator(mode="after")
     def _timers_fit(self) -> Self:

@@ -58,6 +58,7 @@ RELOADED_SIP = {
     "destination_networks",
     "deny_file",
     "allow_guests",
+    "realm",
     "users",
     "digest_algorithms",
     "transfers",

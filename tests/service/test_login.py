@@ -43,6 +43,24 @@ def test_a_login_is_asked_for_with_the_configured_algorithms(
     run(test)
 
 
+def test_users_without_a_realm_of_their_own_have_the_engine_s_and_a_reload_changes_it(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        users = [*USERS["users"], {"username": "old", "password": "x", "realm": "before"}]
+
+        async def realms() -> list[str]:
+            response = await wire.answer(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)
+            return [value.split('"')[1] for value in response.lines("WWW-Authenticate")]
+
+        engine = await bench.serve(sip={"users": users})
+        wire = await bench.wire(GUEST)
+        assert await realms() == ["trunkline", "before"]
+        await engine.reload(bench.document(sip={"users": users, "realm": "sip.example.com"}))
+        assert await realms() == ["sip.example.com", "before"]
+        assert not engine.log.named("reload")
+
+    run(test)
+
+
 def test_a_reload_takes_other_algorithms_over(run: Run) -> None:
     async def test(bench: Any) -> None:
         engine = await bench.serve(sip=USERS)
