@@ -8,7 +8,7 @@ from flows.contracts import ProviderAttempt
 from flows.destinations import REFUSED
 from routing.attempt import AttemptRecord
 from routing.dial_string import escaped
-from routing.failover import passed_on
+from routing.failover import passed_on, silence
 from routing.identifiers import NIL
 from routing.identity import ANONYMOUS_FROM, CallerIdentity, display
 
@@ -112,6 +112,14 @@ class DirectHunt:
         if self._kind == "refused" and self._status >= 300:
             return passed_on(self._status, self._reason)
         return (480, "Temporarily Unavailable") if self._status else (500, "Server Internal Error")
+
+    def last_word(self) -> tuple[int, str]:
+        """As `routing.hunt.Hunt.last_word`."""
+        if self._kind == "refused" and self._status >= 300:
+            return self._status, self._reason
+        if self._reason != NOT_ALLOWED and (why := silence(self._kind, self._reason)):
+            return 0, why
+        return self.final()
 
 
 def _identity(caller: CallerIdentity, domain: str) -> tuple[str, list[tuple[str, str]]]:

@@ -220,7 +220,9 @@ class OwnCall:
             flow.result()
 
     def _unanswered(self, status: int, reason: str, kind: str) -> None:
-        record = self.record
+        record, leg = self.record, self._leg
+        if kind == "refused" and leg is not None and leg.ended_by == "local":
+            kind = ""  # it was never sent
         record.never_answered(status, reason, kind, round((self.env.clock() - record.begun) * 1000))
 
     def _done(self, task: "asyncio.Task[CallRecord]") -> None:

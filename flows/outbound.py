@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from engine.sip.hop import NOT_ALLOWED
 from engine.sip.status import reason_phrase
 from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
 from flows.environment import FlowEnvironment
@@ -152,9 +153,11 @@ async def place(
         hunt.release(attempt)
         if reservation is not None:
             reservation.close()
+        if reason == NOT_ALLOWED:
+            kind = ""  # nothing was sent to anybody
         if not try_next:
             break
-    status, reason = hunt.final()
+    status, reason = hunt.last_word() if caller is None else hunt.final()
     return Placed(None, None, kind, status, reason, None)
 
 

@@ -171,7 +171,7 @@ class CallRecord:
         self.ended_ms = milliseconds
         self.end_status = status
         self.end_reason = reason
-        self.hangup_by = "local" if kind in ("", "cancelled", "ring_timeout") else "remote"
+        self.hangup_by = "remote" if status and kind not in ("", "cancelled", "ring_timeout") else "local"
         # Without an attempt there is nobody whose silence the status could speak of.
         said = hangup_reason(answered=False, status=status, kind=kind) if kind else "failed"
         self.hangup_reason = self.cause or said

@@ -67,6 +67,20 @@ def passed_on(status: int, reason: str) -> tuple[int, str]:
     return PASSED_ON.get(status, (status, reason))
 
 
+def silence(kind: str, reason: str) -> str:
+    """Why nobody said anything, for the record of a call of our own; "" for an outcome in which somebody has.
+
+    reason: The words of the transport, or of the look-up.
+    """
+    if kind in ("no_reply", "no_progress"):
+        return "no_reply"
+    if kind != "unreachable":
+        return ""
+    if "resolve" in reason:
+        return "unresolved"
+    return "refused" if "refused" in reason else "unreachable"
+
+
 def try_next(terms: Terms, kind: str, status: int) -> bool:
     """Whether the next provider is tried after this outcome. Raises KeyError for an unknown kind."""
     decided = TRY_NEXT[kind]

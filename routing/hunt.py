@@ -20,6 +20,7 @@ from routing.failover import (
     SKIP_SENTENCES,
     TRY_NEXT,
     passed_on,
+    silence,
     try_next,
 )
 from routing.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
@@ -248,6 +249,17 @@ class Hunt:
         if self._real_final is not None:
             return passed_on(*self._real_final)
         return LOCAL_STATUS.get(self._last_kind, self.refusal)
+
+    def last_word(self) -> tuple[int, str]:
+        """As `final`, for a call of our own: there is no caller to be spared what was said. Status 0 and the cause
+        where nobody has said anything."""
+        if self._last_kind not in ("answered", "ring_timeout", "cancelled"):
+            if self._real_final is not None:
+                return self._real_final
+            for record in reversed(self.records):
+                if record.kind == self._last_kind and (why := silence(record.kind, record.reason)):
+                    return 0, why
+        return self.final()
 
     def report(self) -> list[AttemptReport]:
         """The records as people and APIs read them."""

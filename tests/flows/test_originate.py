@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from engine.outgoing_call import Outcome
 from flows.destinations import Reachable
 from flows.faults import FlowError
 from flows.providercall import ProviderCallError, any_answered, as_document, place_provider_call, read_request
 from routing.identifiers import NIL
 from routing.models import Number
+from tests.flows.conftest import refused
 
 TEL = {"type": "tel", "target": "+15559990000"}
 ONE, TWO = "sip:1+15559990000@192.0.2.1:5060", "sip:2+15559990000@192.0.2.2:5060"
@@ -263,3 +265,51 @@ def test_what_cannot_be_reached_through_the_provider_is_in_the_record(world: Any
     _, _, (record,) = provider_call(world)
     assert not world.agent.legs
     assert (record.hangup_reason, record.notes) == ("failed", ["+15559990000 is suspended"])
+
+
+def unreached(cause: str) -> Outcome:
+    return Outcome("unreachable", 0, cause, 0, None)
+
+
+@pytest.mark.parametrize("kind", ["tel", "sip"])
+@pytest.mark.parametrize(
+    ("outcomes", "status", "reason", "by", "why"),
+    [
+        ([refused(503, "Overloaded")], 503, "Overloaded", "remote", "failed"),
+        ([refused(302, "Elsewhere")], 302, "Elsewhere", "remote", "failed"),
+        ([refused(401, "Who")], 401, "Who", "remote", "failed"),
+        ([refused(486, "Busy Here")], 486, "Busy Here", "remote", "busy"),
+        ([unreached("connection refused")], 0, "refused", "local", "failed"),
+        ([unreached("name does not resolve to an IPv4 address")], 0, "unresolved", "local", "failed"),
+        ([unreached("host unreachable")], 0, "unreachable", "local", "failed"),
+        ([unreached("no listener for tcp")], 0, "unreachable", "local", "failed"),
+        ([Outcome("no_reply", 0, "no reply", 0, None)], 0, "no_reply", "local", "noanswer"),
+        ([Outcome("no_progress", 0, "no progress", 0, None)], 0, "no_reply", "local", "noanswer"),
+        ([Outcome("ring_timeout", 0, "ring timeout", 0, None)], 480, "Temporarily Unavailable", "local", "dialout"),
+        # Who has said something goes before who has not.
+        ([refused(503, "Overloaded"), unreached("connection refused")], 503, "Overloaded", "remote", "failed"),
+    ],
+)  # fmt: skip
+def test_a_call_of_our_own_shows_who_said_what(
+    world: Any, kind: str, outcomes: list[Outcome], status: int, reason: str, by: str, why: str
+) -> None:
+    """RFC 3261 §16.7 step 6 puts 503 otherwise for a caller, and here there is none."""
+    if kind == "sip":
+        destination, parts = {"type": "sip", "target": "sip:a@example.com"}, ["example.com"]
+        outcomes = outcomes[:1]
+    else:
+        destination, parts = TEL, ["192.0.2.1", "192.0.2.2"]
+        outcomes = (outcomes * 2)[:2]
+    for part, outcome in zip(parts, outcomes, strict=True):
+        world.agent.script[part] = outcome
+    world.go([call(destination)])
+    record = made(world)[0]
+    assert (record.end_status, record.end_reason, record.hangup_by, record.hangup_reason) == (status, reason, by, why)
+
+
+def test_what_skipped_providers_say_is_nobodys_silence(world: Any) -> None:
+    world.agent.script["192.0.2.1"] = unreached("connection refused")
+    world.directory.put_provider(world.two.model_copy(update={"enabled": False}))
+    world.go([call()])
+    record = made(world)[0]
+    assert (record.end_status, record.end_reason, record.hangup_by) == (0, "refused", "local")
