@@ -18,6 +18,7 @@ from routing.models import Provider
 from store import rows, tables
 from store.content import provider_of, provider_row
 from store.rows import IntegrityError, Row
+from store.sealing import worked
 from store.store import Transaction
 
 router = router_for("providers")
@@ -53,13 +54,21 @@ _CLEARED = defaults(Provider, set(ProviderUpdate.model_fields))
 
 def answer(services: Services, row: Row) -> dict[str, Any]:
     """The provider as the API shows it, with what the prober last found."""
-    provider = provider_of(row)
+    provider = _opened(services, row)
     healthy, checked_at = services.health(provider.id)
     return provider.model_dump() | {
         "health_status": healthy,
         "health_checked_at": checked_at,
         "declared_in": row["declared_in"],
     }
+
+
+def _sealed(services: Services, provider: Provider) -> Row:
+    return worked(tables.providers, provider_row(provider), services.store.vault.seal)
+
+
+def _opened(services: Services, row: Row) -> Provider:
+    return provider_of(worked(tables.providers, row, services.store.vault.open))
 
 
 @router.get("/providers", response_model=Listing[ProviderAnswer], **guarded("project_super_admin"))
@@ -77,7 +86,7 @@ async def create_provider(services: Use, caller: Who, body: ProviderCreate) -> A
     """Create a provider."""
     provider = checked(Provider, body.model_dump(exclude_unset=True) | {"id": uuid4()})
     try:
-        row = await PROVIDERS.create(services, provider_row(provider) | {"customer_id": caller.customer_id})
+        row = await PROVIDERS.create(services, _sealed(services, provider) | {"customer_id": caller.customer_id})
     except IntegrityError:
         raise _name_taken(provider.name) from None
     return answer(services, row)
@@ -97,8 +106,8 @@ async def update_provider(services: Use, caller: Who, provider_id: UUID, body: P
         async with services.store.write() as transaction:
             before = await PROVIDERS.find(transaction, caller, provider_id)
             refuse_declared(before, "provider")
-            kept = provider_of(before).model_dump(exclude=_MADE_HERE - {"id"})
-            values = provider_row(checked(Provider, kept | changed))
+            kept = _opened(services, before).model_dump(exclude=_MADE_HERE - {"id"})
+            values = _sealed(services, checked(Provider, kept | changed))
             row = await rows.update(transaction, tables.providers, provider_id, values)
             transaction.changed("provider", provider_id)
     except IntegrityError:

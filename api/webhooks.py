@@ -17,6 +17,7 @@ from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
 from store import rows, tables
+from store.sealing import worked
 
 router = router_for("webhooks")
 WEBHOOKS = Resource(tables.webhooks, "webhook")
@@ -126,14 +127,15 @@ async def list_webhooks(services: Use, caller: Who, paging: Pages, customer_id: 
 async def create_webhook(services: Use, caller: Who, body: WebhookCreate) -> Any:
     """Create a webhook."""
     owner = caller.owner(body.customer_id)
-    values = body.model_dump() | {"customer_id": owner, "secret": body.secret or secrets.token_urlsafe(32)}
+    secret = body.secret or secrets.token_urlsafe(32)
+    values = body.model_dump() | {"customer_id": owner, "secret": services.store.vault.seal(secret)}
     async with services.store.write() as transaction:
         await require_owner(transaction, owner)
         newest = sa.select(sa.func.coalesce(sa.func.max(tables.events.c.id), 0))
         values["last_event_id"] = (await transaction.execute(newest)).scalar_one()
         row = await rows.insert(transaction, tables.webhooks, values)
         transaction.changed("webhook", row["id"])
-    return row
+    return row | {"secret": secret}
 
 
 @router.get("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_manager"))
@@ -145,7 +147,8 @@ async def get_webhook(services: Use, caller: Who, webhook_id: UUID) -> Any:
 @router.put("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_admin"))
 async def update_webhook(services: Use, caller: Who, webhook_id: UUID, body: WebhookUpdate) -> Any:
     """Change a webhook. One that is enabled again is sent what happened meanwhile, as far as events are kept."""
-    return await WEBHOOKS.update(services, caller, webhook_id, given(body, _CLEARED))
+    values = worked(tables.webhooks, given(body, _CLEARED), services.store.vault.seal)
+    return await WEBHOOKS.update(services, caller, webhook_id, values)
 
 
 @router.delete("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_admin"))

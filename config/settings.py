@@ -4,6 +4,7 @@ Nothing here reads a file. `config.loading` fills these models; `service` hands 
 them, none of which imports this module.
 """
 
+import base64
 import re
 from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
@@ -67,6 +68,26 @@ def _port_range(value: object) -> object:
     if isinstance(value, PortRange):
         return value
     raise ValueError('is no port range; write FIRST-LAST within 1024 and 65535, such as "20000-29999"')
+
+
+def _keys(value: object) -> object:
+    """Fernet's spelling of each: base64url with padding."""
+    if isinstance(value, str):
+        value = [key for part in value.split(",") if (key := part.strip())]
+    if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
+        raise ValueError("is no list of keys; write one key, or a list with the newest first")
+    return [_key(key) for key in value]
+
+
+def _key(text: str) -> str:
+    plain = text.strip().replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        octets = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        octets = b""
+    if len(octets) != 32:
+        raise ValueError("holds what is no key; make one with: openssl rand -base64 32")
+    return base64.urlsafe_b64encode(octets).decode()
 
 
 class _Section(BaseModel):
@@ -389,6 +410,9 @@ class Settings(_Section):
     store: str = Field(default="sqlite:///./trunkline.db", repr=False)
     """Where everything is kept: a database's URL, or `:memory:` for nothing. A relative path counts from the
     configuration file."""
+    secret_key: Annotated[list[str], BeforeValidator(_keys)] = Field(default=[], repr=False)
+    """Keys (32 octets in base64) that secrets in the store are encrypted with: the first encrypts, all decrypt. One
+    text may hold several, with commas between them; none leaves secrets as they are."""
     redis: str = Field(default="", repr=False)
     """A Redis server through which nodes on one store tell each other of changes; "" does without."""
     retention: RetentionSettings = RetentionSettings()

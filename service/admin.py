@@ -21,8 +21,11 @@ from service.storage import absent_file, store_url
 from store import rows
 from store.database_file import database_path
 from store.declared_files import declaring_files, release
+from store.engine_lock import EngineLock
 from store.engines import parse_url
+from store.nodes import NodeLife
 from store.rows import IntegrityError, Row
+from store.sealing import forget
 from store.store import Store, Transaction
 from store.tables import accesskeys, agents, customers
 
@@ -167,6 +170,22 @@ async def _customer(transaction: Transaction, customer: str) -> UUID:
         raise AdminError(f"{problem} {customer!r}; write its id")
     identifier: UUID = found[0]
     return identifier
+
+
+async def forget_secrets(store: Store) -> int:
+    """Delete what a lost key has encrypted; how many rows. Raises AdminError."""
+    path = database_path(store.address)
+    lock = EngineLock.take(path) if path is not None else None
+    try:
+        if path is None and not await NodeLife(store, "").alone():
+            raise AdminError("engines run on this store, or did within the minute; stop them first")
+        lost = await forget(store)
+    finally:
+        if lock is not None:
+            lock.close()
+    if not lost:
+        raise AdminError("nothing in the store is encrypted")
+    return lost
 
 
 async def declaring(store: Store) -> Mapping[str, Mapping[str, int]]:

@@ -60,9 +60,9 @@ async def token_secret(store: Store) -> str:
         query = sa.select(kept_secrets.c.value).where(kept_secrets.c.name == TOKEN_SECRET)
         value: str | None = (await transaction.execute(query)).scalar_one_or_none()
         if value is None:
-            value = secrets.token_urlsafe(48)
+            value = store.vault.seal(secrets.token_urlsafe(48))
             await transaction.execute(sa.insert(kept_secrets), {"name": TOKEN_SECRET, "value": value})
-    return value
+    return store.vault.open(value)
 
 
 async def _super_admin(transaction: Transaction) -> rows.Row | None:

@@ -172,5 +172,18 @@ def release_file(
     return _on_store(config, work)
 
 
+@commands.command("forget-secrets")
+def forget_secrets(config: ConfigFile = _DEFAULT_CONFIG) -> int:
+    """The key under secret_key is lost: delete what it has encrypted, so that engines start again. Providers lose their
+    passwords and headers, webhooks are disabled, and everybody has to log in anew."""
+    from service import admin
+
+    async def work(store: "Store") -> None:
+        lost = await admin.forget_secrets(store)
+        print(f"deleted the secrets of {lost} rows: set providers' passwords and headers, and webhooks' secrets, anew")
+
+    return _on_store(config, work)
+
+
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())

@@ -1,7 +1,8 @@
 """The store under a node: opened, told what the file declares, read into memory, and followed from then on."""
 
 import os
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from store.feed import ChangeFeed
 from store.nodes import NodeLife
 from store.notices import PostgresNotices, RedisNotices
 from store.number_source import StoredNumbers
+from store.sealing import unlock
 from store.store import Store
 
 SETTLED_WITHIN = 60.0  # s that a reload waits until calls go by what it has written
@@ -78,9 +80,13 @@ class Storage:
         if file is not None:
             make_private(file)
             lock = EngineLock.take(file)
+        store = None
         try:
             store = await Store.open(url)
+            await _unlock(store, configuration.settings.secret_key, log)
         except BaseException:
+            if store is not None:
+                await store.close()
             if lock is not None:
                 lock.close()
             raise
@@ -156,6 +162,15 @@ class Storage:
         for file, counts in files.items():
             hint = f"where no engine reads it any more: trunkline admin release {file}"
             say("declared in a file that this node does not read", file=file, **counts, hint=hint)
+
+
+async def _unlock(store: Store, keys: Sequence[str], log: Log) -> None:
+    try:
+        written = await unlock(store, keys)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StoreError(f"{store.url} cannot be used: {reason(error)}") from error
+    if written:
+        log.info("secrets in the store are encrypted with the first key of secret_key now", rows=written)
 
 
 def store_url(configuration: Configuration) -> str:

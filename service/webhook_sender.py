@@ -19,6 +19,7 @@ from store import deliveries
 from store.deliveries import Due
 from store.engines import StoreError, reason
 from store.events import EventBell, event_document
+from store.sealing import SecretUnreadable
 from store.store import Store
 
 AT_ONCE: Final = 64
@@ -133,20 +134,12 @@ class WebhookSender:
             ensure_ascii=False,
             separators=(",", ":"),
         ).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "Trunkline",
-            "X-Trunkline-Event": due.type,
-            "X-Trunkline-Event-Id": str(due.event_id),
-            "X-Trunkline-Delivery": str(due.id),
-            SIGNATURE: signature(due.secret, int(self._env.wall()), body),
-        }
         status, problem = 0, ""
         try:
-            status, _ = await exchange(self._env, "POST", due.uri, body, headers)
+            status, _ = await exchange(self._env, "POST", due.uri, body, self._headers(due, body))
             if not 200 <= status < 300:
                 problem = f"answered {status}"
-        except ActionError as error:
+        except (ActionError, SecretUnreadable) as error:
             problem = str(error)
         if status or len(self._silent) >= ROUND:
             self._silent.discard(due.webhook_id)
@@ -160,3 +153,15 @@ class WebhookSender:
             elif not again:
                 self.failed += 1
                 self._log.warning("webhook given up", webhook=str(due.webhook_id), type=due.type, error=problem)
+
+    def _headers(self, due: Due, body: bytes) -> dict[str, str]:
+        """Raises SecretUnreadable."""
+        secret = self._store.vault.open(due.secret)
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "Trunkline",
+            "X-Trunkline-Event": due.type,
+            "X-Trunkline-Event-Id": str(due.event_id),
+            "X-Trunkline-Delivery": str(due.id),
+            SIGNATURE: signature(secret, int(self._env.wall()), body),
+        }

@@ -20,6 +20,7 @@ from store import tables
 from store.content import Row, number_row, provider_row, route_row
 from store.engines import StoreError
 from store.feed import EVERYTHING
+from store.sealing import Vault, worked
 from store.store import Store, Transaction
 
 AT_ONCE: Final = 250
@@ -137,7 +138,7 @@ async def merge(store: Store, declared: Declarations) -> Merge:
         if store.dialect == "postgresql":
             # Nodes that start together merge one after the other.
             await transaction.execute(sa.select(sa.func.pg_advisory_xact_lock(_MERGE_LOCK)))
-        merging = _Merging(transaction, declared.source, done)
+        merging = _Merging(transaction, declared.source, done, store.vault)
         flow_ids = await merging.merge(_FLOWS, [dict(row) for row in declared.flows])
         provider_ids = await merging.merge(_PROVIDERS, [provider_row(provider) for provider in declared.providers])
         await merging.merge(_ROUTES, [_with_provider(route_row(route), provider_ids) for route in declared.routes])
@@ -191,8 +192,9 @@ def _renamed(value: Any, ids: Mapping[UUID, UUID]) -> Any:
 
 
 class _Merging:
-    def __init__(self, transaction: Transaction, source: str, done: Merge) -> None:
+    def __init__(self, transaction: Transaction, source: str, done: Merge, vault: Vault) -> None:
         self._transaction = transaction
+        self._vault = vault
         self._source = source
         self._done = done
 
@@ -284,14 +286,14 @@ class _Merging:
         query = sa.select(table).where(*where).execution_options(yield_per=AT_ONCE)
         async with self._transaction.connection.stream(query) as result:
             async for some in result.mappings().partitions():
-                found += map(dict, some)
+                found += [worked(table, dict(row), self._vault.open) for row in some]
         found.sort(key=lambda row: row["tm_create"])
         return found
 
     async def _insert(self, kind: _Kind, rows: Sequence[dict[str, Any]]) -> None:
         now = self._transaction.now
         for some in _portions(rows):
-            made = [row | {"tm_create": now, "tm_update": now} for row in some]
+            made = [worked(kind.table, row, self._vault.seal) | {"tm_create": now, "tm_update": now} for row in some]
             await self._transaction.execute(sa.insert(kind.table), made)
             self._changed(kind, made)
         if rows:
@@ -313,7 +315,8 @@ class _Merging:
             .values(values | {"tm_update": self._transaction.now, "tm_delete": None})
         )
         for some in _portions(rows):
-            made = [{f"new_{name}": row[name] for name in names} | {"old_id": row["id"]} for row in some]
+            kept = [worked(kind.table, row, self._vault.seal) for row in some]
+            made = [{f"new_{name}": row[name] for name in names} | {"old_id": row["id"]} for row in kept]
             await self._transaction.execute(statement, made)
             self._changed(kind, some)
 

@@ -27,7 +27,7 @@ BATCH: Final = 500
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Due:
-    """A delivery that is this node's to make, and everything that it takes."""
+    """A delivery that is this node's to make, and everything that it takes. `secret` as it is kept."""
 
     id: UUID
     webhook_id: UUID

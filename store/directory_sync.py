@@ -15,6 +15,7 @@ from store import tables
 from store.content import Row, provider_of, terms_of
 from store.feed import Log
 from store.loading import flow_rows, load
+from store.sealing import SecretUnreadable, worked
 from store.store import Change, Store
 
 ASKED_AT_ONCE: Final = 500
@@ -114,8 +115,8 @@ class DirectorySync:
             is_new = directory.provider(provider_id) is None
             if row is not None:
                 try:
-                    directory.put_provider(provider_of(row))
-                except ValidationError as error:
+                    directory.put_provider(provider_of(worked(tables.providers, row, self._store.vault.open)))
+                except (ValidationError, SecretUnreadable) as error:
                     self._skipped("provider", provider_id, error)
                     row = None
             if row is None:

@@ -22,6 +22,7 @@ from routing.row_maker import NUMBER_COLUMNS, ROUTE_COLUMNS
 from store import tables
 from store.content import Row, provider_of, terms_of
 from store.engines import StoreError, reason
+from store.sealing import SecretUnreadable, worked
 from store.store import Store
 
 SLICE: Final = 500
@@ -45,8 +46,8 @@ async def _load(store: Store, skipped: Skipped, limit: int, resolved: Any) -> Co
     async with store.read() as connection:
         for row in (await connection.execute(_living(tables.providers))).mappings():
             try:
-                builder.providers([provider_of(row)])
-            except ValidationError as error:
+                builder.providers([provider_of(worked(tables.providers, row, store.vault.open))])
+            except (ValidationError, SecretUnreadable) as error:
                 skipped("provider", row["id"], error)
         for row in (await connection.execute(_living(tables.customers))).mappings():
             builder.customers([terms_of(row)])

@@ -29,6 +29,7 @@ from store import tables
 from store.bulk import BulkWrite, next_ids
 from store.engines import Engines, open_engines
 from store.migrations.upgrade import upgrade
+from store.sealing import Vault
 
 if TYPE_CHECKING:
     from store.rows import Executor
@@ -108,6 +109,8 @@ class Store:
         # A clock that was given goes before all others.
         self._common_clock = engines.dialect == "postgresql" and clock is utc_now
         self.listeners = Listeners()
+        self.vault = Vault()
+        """Seals and opens secrets; without a key until `store.sealing.unlock` has given it some."""
 
     @classmethod
     async def open(cls, url: str, clock: Callable[[], datetime] = utc_now) -> Self:

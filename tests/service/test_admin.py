@@ -1,6 +1,7 @@
 """`trunkline admin`: the way in when nobody has a key, on the store itself."""
 
 import asyncio
+import base64
 import io
 import re
 import sys
@@ -9,12 +10,18 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from api.passwords import password_fits
 from api.tokens import key_hash
+from routing.models import Provider
 from service import cli
-from service.bootstrap import bootstrap
+from service.bootstrap import bootstrap, token_secret
 from store import rows, tables
+from store.content import provider_of, provider_row
+from store.engine_lock import EngineLock
+from store.engines import StoreRefused
+from store.sealing import unlock, worked
 from store.store import Store
 
 
@@ -161,3 +168,46 @@ def test_what_a_file_declared_that_is_read_no_more_is_given_to_the_api(admin: Ad
     assert "is the configuration itself" in admin.run("release", str(admin.config), code=1)
     assert admin.run("release", "/old/trunkline.yaml") == "the API's now: 1 number\n"
     assert admin.run("files") == ""
+
+
+def test_what_a_lost_key_has_encrypted_can_be_given_up(admin: Admin) -> None:
+    key, other = (base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+    assert "nothing in the store is encrypted" in admin.run("forget-secrets", code=1)
+
+    async def seal() -> None:
+        store = await Store.open(admin.url)
+        provider = Provider(
+            name="trunk", hostname="192.0.2.1", password="hunter2", tech_headers={"X-A": "1", "X-B": ""}
+        )
+        async with store.write() as transaction:
+            await rows.insert(transaction, tables.providers, provider_row(provider))
+            await rows.insert(transaction, tables.webhooks, {"uri": "https://example.com/", "secret": "x" * 16})
+        signing = await token_secret(store)
+        await unlock(store, [key])
+        await store.close()
+        again = await Store.open(admin.url)
+        with pytest.raises(StoreRefused):
+            await unlock(again, [other])
+        await again.close()
+        assert signing
+
+    async def look() -> tuple[Any, ...]:
+        store = await Store.open(admin.url)
+        try:
+            await unlock(store, [other])  # an engine starts again
+            async with store.read() as connection:
+                (provider,) = (await connection.execute(sa.select(tables.providers))).mappings().all()
+                (hook,) = (await connection.execute(sa.select(tables.webhooks))).mappings().all()
+            shown = provider_of(worked(tables.providers, dict(provider), store.vault.open))
+            return shown.password, dict(shown.tech_headers), hook["secret"], hook["enabled"], await token_secret(store)
+        finally:
+            await store.close()
+
+    asyncio.run(seal())
+    lock = EngineLock.take(admin.config.with_name("trunkline.db"))
+    assert lock is not None
+    assert "in use by another engine" in admin.run("forget-secrets", code=1)
+    lock.close()
+    assert admin.run("forget-secrets").startswith("deleted the secrets of 4 rows: ")
+    *secrets, signing = asyncio.run(look())
+    assert secrets == ["", {"X-B": ""}, "", False] and signing

@@ -1,5 +1,7 @@
 """`trunkline serve` as a process: what it says when it starts and when it cannot, and what it returns."""
 
+import asyncio
+import base64
 import contextlib
 import os
 import signal
@@ -15,6 +17,8 @@ import yaml
 
 from service import cli
 from store.engine_lock import EngineLock
+from store.sealing import unlock
+from store.store import Store
 from tests.network import reserved_port
 from tests.peers.process import Process
 
@@ -90,6 +94,12 @@ def test_a_listener_that_cannot_be(
     assert line.startswith("trunkline: udp" if code == 1 else f"{tmp_path}/trunkline.yaml:")
 
 
+async def seal(url: str) -> None:
+    store = await Store.open(url)
+    await unlock(store, [base64.b64encode(b"k" * 32).decode()])
+    await store.close()
+
+
 def test_a_store_that_cannot_be_had(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +119,11 @@ def test_a_store_that_cannot_be_had(
     lock.close()
     problem = "is in use by another engine; one engine runs on one SQLite file: end that one, or name another store"
     assert (code, line) == (2, f"trunkline: store {tmp_path}/link.db {problem}")
+    sealed = f"sqlite:///{tmp_path}/sealed.db"
+    asyncio.run(seal(sealed))
+    code, line = fails(["serve", "-c", str(write(tmp_path, store=sealed))], capsys)
+    problem = "its secrets are encrypted, and secret_key is not set: put the key that they were encrypted with there"
+    assert (code, line) == (2, f"trunkline: store {sealed}: {problem}")
     with taken(socket.SOCK_STREAM) as port:
         pass  # nobody listens there now
     url = f"postgresql://somebody:secret@127.0.0.1:{port}/trunkline"
