@@ -139,6 +139,10 @@ class AnchoredEvents:
 
     # ---- the end, which waits for nothing
 
+    def may_ring_on(self, session: "AnchoredSession") -> bool:
+        """It is dialled, and has timers of its own."""
+        return False
+
     def on_ended(self, session: "AnchoredSession", by: str, status: int, reason: str, now: float) -> None:
         """The session tells `end` as well, and that knows who `user` was."""
 

@@ -231,6 +231,10 @@ class Bridge:
         else:
             session.reply(transaction, 200, now)
 
+    def may_ring_on(self, session: Session) -> bool:
+        """The two talk."""
+        return False
+
     def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
         caller, leg = self.caller, self.leg
         first = not self._over

@@ -486,6 +486,10 @@ class Call:
         else:
             session.reply(transaction, 488, now)
 
+    def may_ring_on(self, session: Session) -> bool:
+        longest = self.agent.settings.policy.max_ringing
+        return any(leg.session.invitation.ring_timeout > longest for leg in self.legs if not leg.ended)
+
     def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
         self.finish(by, status, session.end_reason or reason, now)
 
@@ -503,7 +507,7 @@ class Call:
         if self.anchor_side is not None:
             self.anchor_side.close()
         for leg in tuple(self.legs):
-            leg.cancel(reason)
+            leg.cancel(reason if by == "remote" else "")  # what we call it ourselves is no Reason value
         self.bridge_ = None
         if self._ended is not None:
             self._ended.set()

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from engine.call_media import NO_MEDIA
-from engine.sip.leg import LIMIT_REACHED
+from engine.sip.leg import LIMIT_REACHED, NOT_ANSWERED
 from flows.contracts import CallLeg
 from routing.attempt import AttemptRecord, AttemptReport, report
 from routing.hangup import hangup_reason
@@ -156,7 +156,9 @@ class CallRecord:
         self.hangup_by = leg.ended_by or self.hangup_by or "local"
         for name, value in (leg.media or {}).items():
             self.carried(name, value)
-        if self.cause:
+        if leg.end_reason == NOT_ANSWERED and not leg.answered:
+            self.hangup_reason = "noanswer"
+        elif self.cause:
             self.hangup_reason = self.cause
         elif leg.direction == "incoming" and not leg.answered and self.hangup_by == "remote":
             self.hangup_reason = "cancel"

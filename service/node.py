@@ -323,6 +323,7 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         user_agent=sip.user_agent,
         session_expires=round(sip.session_expires),
         min_se=round(sip.min_se),
+        max_ringing=sip.max_ringing,
         trying_after=0.2,
         timers=TimerValues(t1=sip.t1, t2=sip.t2, d=64 * sip.t1),
         limits=Limits(sessions=4 * sip.max_calls, retry_after=DRAINED_RETRY_AFTER),

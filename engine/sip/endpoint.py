@@ -90,6 +90,7 @@ class Policy:
     user_agent: str = "Trunkline"
     session_expires: int = 1800  # s; 0: no session timer of our own wish (RFC 4028)
     min_se: int = 90  # s (RFC 4028 §5: not below 90)
+    max_ringing: float = 0.0  # s that a call may stay unanswered; 0: for ever
     trying_after: float = 0.0  # s until a 100 where nothing else was said; 0: at once (RFC 3261 §17.2.1 allows 0.2)
     timers: TimerValues = field(default_factory=TimerValues)
     limits: Limits = field(default_factory=Limits)

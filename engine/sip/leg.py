@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
 
 LIMIT_REACHED = "longest call time reached"
+NOT_ANSWERED = "not answered in time"
 OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nobody answered), response, now
 
 

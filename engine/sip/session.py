@@ -53,6 +53,10 @@ class SessionUser(Protocol):
         """
         ...
 
+    def may_ring_on(self, session: "Session") -> bool:
+        """Whether an unanswered caller waits for something that has a longer time of its own than `max_ringing`."""
+        ...
+
     def on_ended(self, session: "Session", by: str, status: int, reason: str, now: float) -> None:
         """The leg is over. `by`: "remote" or "local"; `status`: the final one; `reason`: the peer's Reason header."""
         ...

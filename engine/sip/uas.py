@@ -7,6 +7,7 @@ from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
 from engine.sip.dialog import CONFIRMED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
+from engine.sip.leg import NOT_ANSWERED
 from engine.sip.message import Request
 from engine.sip.next_hop import Named, look_up
 from engine.sip.peers import source_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 VETTING = 1.0  # s that a call waits at the most until the names in it are looked up
 RELIABLE_QUEUE = 8  # reliable provisional responses that wait for the PRACK of one before
 MAX_RSEQ = 2**31  # RFC 3262 §7.1
+RINGS_AGAIN = 60.0  # s until an 18x is said once more: a proxy on the way gives up otherwise (§13.3.1.1, §16.6 item 11)
+ASKED_AGAIN = 5.0  # s until it is looked again whether a call that may ring longer still does
 
 
 class UasSession(Session):
@@ -99,6 +102,7 @@ class UasSession(Session):
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
         self.peer_allows_update = allows_update(invite)
         transaction.user = self
+        self._arm_unanswered(now)
         if transaction.kept:
             self._say_trying(now)
         if not names:
@@ -108,6 +112,14 @@ class UasSession(Session):
         endpoint.vetting += 1
         self._arm("vetted", now + VETTING)
         look_up(endpoint, names, self.dialog.party, self._looked_up)
+
+    def _arm_unanswered(self, now: float) -> None:
+        """A call that nobody answers ends: after the caller's own time (Expires, §13.3.1), or ours."""
+        endpoint, first = self.endpoint, self.invite.first
+        if "Expires" in first:
+            self._arm("expired", now + int(first["Expires"]))
+        if endpoint.policy.max_ringing and self.source.transport is not endpoint.loopback:  # our own calls have timers
+            self._arm("unanswered", now + endpoint.policy.max_ringing)
 
     def _invited(self, now: float) -> None:
         self.endpoint.on_invite(self)
@@ -174,6 +186,7 @@ class UasSession(Session):
             headers += SDP_TYPE
         if not (self.requires_100rel or (reliable and self.supports_100rel)):
             self.transaction.respond(status, now, headers=headers, body=body)
+            self._arm("again", now + RINGS_AGAIN)
         elif self._reliable is None:
             self._send_reliable(status, body, headers, now)
         elif len(self._reliable_queue) < RELIABLE_QUEUE:
@@ -184,6 +197,7 @@ class UasSession(Session):
         self._rseq = self._rseq + 1 if self._rseq else 1 + int(self.endpoint.random() * (MAX_RSEQ - 2**16))
         headers += f"Require: 100rel\r\nRSeq: {self._rseq}\r\n{ALLOW_LINE}"
         self.transaction.respond(status, now, headers=headers, body=body)
+        self._disarm("again")
         self._reliable = (self._rseq, self.transaction.response, bool(body))
         timers = self.endpoint.policy.timers
         self._interval = timers.t1
@@ -199,6 +213,18 @@ class UasSession(Session):
             self._arm("reliable", now + self._interval)
         elif name == "vetted":
             self._vetted(now)  # every send looks at it again
+        elif name == "again":
+            if not self.answered:
+                hop = self.transaction.hop
+                hop.transport.send(self.transaction.response, hop.host, hop.port)
+                self._arm("again", now + RINGS_AGAIN)
+        elif name == "unanswered":
+            if self.user is not None and self.user.may_ring_on(self):
+                self._arm("unanswered", now + ASKED_AGAIN)
+            else:
+                self._not_answered(480, 'Reason: Q.850;cause=19;text="No answer from user"\r\n', now)
+        elif name == "expired":
+            self._not_answered(487, "", now)
         elif name == "no prack":
             self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
         else:
@@ -248,6 +274,11 @@ class UasSession(Session):
         self.transaction.respond(status, now, reason, headers + self.endpoint.server_line)
         self.finish("local", status, reason, now)
 
+    def _not_answered(self, status: int, headers: str, now: float) -> None:
+        if not self.answered:
+            self.end_reason = NOT_ANSWERED
+            self.reject(status, now, headers)
+
     def _stop_reliable(self) -> None:
         self._reliable = None
         self._quiet()
@@ -255,8 +286,8 @@ class UasSession(Session):
     def _quiet(self) -> None:
         """Nothing reliable is sent again; a PRACK that is under way still fits (RFC 3262 §3)."""
         self._reliable_queue.clear()
-        self._disarm("reliable")
-        self._disarm("no prack")
+        for name in ("reliable", "no prack", "again", "unanswered", "expired"):
+            self._disarm(name)
 
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if self._vetting and request.method != "BYE":

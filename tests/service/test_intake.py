@@ -507,3 +507,36 @@ def test_a_number_that_nobody_knows_is_not_refused_for_good_while_the_store_is_a
                 assert (await wire.answer(wire.request(uri=uri), engine.address)).status == known
 
     run(test)
+
+
+@pytest.mark.parametrize("host", [CLIENT, GUEST])
+@pytest.mark.parametrize(("headers", "sip", "status"), [((), {"max_ringing": 0.2}, 480), (["Expires: 0"], {}, 487)])
+def test_a_call_that_nobody_answers_in_time_is_noanswer_by_us(
+    run: Run, host: str, headers: list[str], sip: dict[str, Any], status: int
+) -> None:
+    async def test(bench: Any) -> None:
+        ringing = {"name": "echo", "actions": [{"type": "ringing"}, {"type": "block"}]}
+        engine = await bench.engine(sip=sip, flows=[ringing])
+        wire = await bench.wire(host)
+        assert (await wire.answer(wire.request(headers=headers), engine.address)).status == status
+        await engine.quiet()
+        record = engine.record
+        assert (record.end_status, record.hangup_reason, record.hangup_by) == (status, "noanswer", "local")
+
+    run(test)
+
+
+def test_a_guest_that_is_asked_again_is_challenged_again(run: Run) -> None:
+    """The 401 may have been lost, and nothing is kept that would send it once more (RFC 3261 §8.2.7, §22.2)."""
+
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(sip=USERS)
+        wire = await bench.wire(GUEST)
+        request = wire.request(uri=f"sip:{FOREIGN}@127.0.0.1")
+        answers = [await wire.answer(request, engine.address) for _ in range(3)]
+        assert {(answer.status, answer.to_tag) for answer in answers} == {(401, answers[0].to_tag)}
+        assert not engine.node.agent.endpoint.transactions.servers
+        assert engine.node.directory.refused == {"foreign_from_guest": 1}
+        assert len(engine.log.named("call refused")) == 1
+
+    run(test)
