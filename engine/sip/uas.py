@@ -117,7 +117,7 @@ class UasSession(Session):
         """A call that nobody answers ends: after the caller's own time (Expires, §13.3.1), or ours."""
         endpoint, first = self.endpoint, self.invite.first
         if "Expires" in first:
-            self._arm("expired", now + int(first["Expires"]))
+            self._arm("invite expired", now + int(first["Expires"]))
         if endpoint.policy.max_ringing and self.source.transport is not endpoint.loopback:  # our own calls have timers
             self._arm("unanswered", now + endpoint.policy.max_ringing)
 
@@ -223,7 +223,7 @@ class UasSession(Session):
                 self._arm("unanswered", now + ASKED_AGAIN)
             else:
                 self._not_answered(480, 'Reason: Q.850;cause=19;text="No answer from user"\r\n', now)
-        elif name == "expired":
+        elif name == "invite expired":
             self._not_answered(487, "", now)
         elif name == "no prack":
             self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
@@ -286,7 +286,7 @@ class UasSession(Session):
     def _quiet(self) -> None:
         """Nothing reliable is sent again; a PRACK that is under way still fits (RFC 3262 §3)."""
         self._reliable_queue.clear()
-        for name in ("reliable", "no prack", "again", "unanswered", "expired"):
+        for name in ("reliable", "no prack", "again", "unanswered", "invite expired"):
             self._disarm(name)
 
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:

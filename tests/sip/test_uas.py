@@ -2,9 +2,12 @@
 
 import pytest
 
+from engine.sip.message import Response
+from engine.sip.parsing import parse
 from engine.sip.uas import UasSession
 from tests.sip.raw_peer import ANSWER, OFFER, Peer, nothing_left
 from tests.sip.simulation import Network, Node, Owner
+from tests.sip.wire import Stage, request
 
 
 class World:
@@ -495,3 +498,20 @@ def test_a_reinvite_before_the_first_is_answered_is_500_with_retry_after_14_2(wo
     assert last.status == 500
     assert 0 <= int(last.get("Retry-After")) <= 10
     assert not world.session.ended
+
+
+def test_a_caller_that_refreshes_no_more_is_hung_up_also_where_its_invite_had_expires() -> None:
+    """The two are different times: the INVITE's own ends with the answer (§13.3.1), the session's begins (RFC 4028)."""
+    stage = Stage()
+    stage.on_invite = lambda session: session.accept(stage.now, b"v=0\r\n")
+    headers = ("Expires: 20", "Supported: timer", "Session-Expires: 90;refresher=uac")
+    stage.receive(request("INVITE", headers=headers))
+    [answer] = [data for data in stage.udp.take() if b" 200 " in data[:15]]
+    ok = parse(answer)
+    assert isinstance(ok, Response)
+    stage.receive(request("ACK", to_tag=ok.to_tag, branch="z9hG4bKb"))
+    stage.run(30)
+    assert stage.endpoint.sessions
+    stage.run(90)
+    assert not stage.endpoint.sessions
+    assert [data[:3] for data in stage.udp.take()][:1] == [b"BYE"]
