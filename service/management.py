@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from service.node import Node
 
 _CHECK_WITHIN: Final = 2.0  # s
+_SETTLED_WITHIN: Final = 1.0  # s
 
 
 class Management:
@@ -183,7 +184,11 @@ class Management:
 
     async def _settled(self) -> None:
         await self._storage.feed.settled()
-        await self.rooms.directory.settled()
+        # The store may go away between a commit and the look at it, and nobody may answer for a name.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLED_WITHIN):
+                await self.rooms.directory.settled()
+                await self._node.names_settled()
 
     async def _checks(self) -> Mapping[str, str]:
         """One look at a time, for all who ask meanwhile: anybody may, and as often as they like."""

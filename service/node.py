@@ -184,6 +184,11 @@ class Node:
         if self._trunk_addresses is not None:
             self._trunk_addresses.look_again()
 
+    async def names_settled(self) -> None:
+        """Wait until calls from where the names of new providers lead are those providers'."""
+        if self._trunk_addresses is not None:
+            await self._trunk_addresses.settled()
+
     def drain(self) -> None:
         """Take no new work: from here on the API refuses it, and what is up has time to end."""
         self.draining = True

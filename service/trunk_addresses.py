@@ -24,6 +24,8 @@ class TrunkAddresses:
         self._resolver = resolver
         self._log = log
         self._again = asyncio.Event()
+        self._current = asyncio.Event()
+        self._current.set()
         self._hostnames: dict[UUID, str] = {}  # what was looked up last, by provider
         self._unresolved: set[str] = set()  # logged once, until they resolve
         self._task: asyncio.Task[None] | None = None
@@ -39,6 +41,13 @@ class TrunkAddresses:
             if hostnames.get(provider_id) != hostname:
                 self._directory.trunk_addresses(provider_id, ())
         self._again.set()
+        known = self._hostnames
+        if any(_name_of(found) and found.hostname != known.get(found.id) for found in self._directory.providers):
+            self._current.clear()
+
+    async def settled(self) -> None:
+        """Wait until the names of providers that are new have been looked up, whatever came of it."""
+        await self._current.wait()
 
     async def close(self) -> None:
         """End the task."""
@@ -50,6 +59,8 @@ class TrunkAddresses:
         while True:
             self._again.clear()
             await self._look_up_all()
+            if not self._again.is_set():
+                self._current.set()
             try:
                 async with asyncio.timeout(EVERY):
                     await self._again.wait()
