@@ -8,8 +8,9 @@ from pydantic import AwareDatetime, Field
 
 from api.auth import Caller, Permission, Who, guarded
 from api.bodies import router_for
+from api.changes import changes, takes_back
 from api.errors import fault_in, not_found
-from api.fields import Body, Detail, Name, Times, Timestamp, given
+from api.fields import Body, Detail, Name, Times, Timestamp
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
@@ -50,6 +51,7 @@ class AccessKeyCreate(Body):
     tm_expire: Annotated[AwareDatetime | None, Field(description="RFC 3339, in the future.")] = None
 
 
+@takes_back(AccessKey)
 class AccessKeyUpdate(Body):
     """What is to change."""
 
@@ -102,8 +104,12 @@ async def get_accesskey(services: Use, caller: Who, accesskey_id: UUID) -> Any:
 @router.put("/accesskeys/{accesskey_id}", response_model=AccessKey, **guarded("customer_agent"))
 async def update_accesskey(services: Use, caller: Who, accesskey_id: UUID, body: AccessKeyUpdate) -> Any:
     """Change what a key is called."""
-    values = given(body, {"name": "", "detail": ""})
-    return await ACCESSKEYS.update(services, caller, accesskey_id, values, _own(caller))
+
+    async def change(_transaction: Transaction, before: Row) -> Row:
+        _refuse_others(caller, before)
+        return changes(body, before, AccessKey, {"name": "", "detail": ""})
+
+    return await ACCESSKEYS.update(services, caller, accesskey_id, change)
 
 
 @router.delete("/accesskeys/{accesskey_id}", response_model=AccessKey, **guarded("customer_agent"))

@@ -1,6 +1,6 @@
 """Agents: people and programs that log in, and whom queues ring at their addresses."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field
@@ -8,9 +8,10 @@ from pydantic import BeforeValidator, Field
 from api import patterns
 from api.auth import Caller, Permission, Who, guarded
 from api.bodies import router_for
+from api.changes import changes, takes_back
 from api.destinations import require_destinations
 from api.errors import ApiError, fault_in
-from api.fields import Body, Detail, Name, Times, absent, given
+from api.fields import Body, Detail, Name, Times, absent
 from api.listing import Listing, OfCustomer, Pages
 from api.passwords import LONGEST, SHORTEST, TooBusy, hash_password
 from api.resource import Resource
@@ -68,16 +69,18 @@ class AgentCreate(Body):
     tag_ids: Tags = Field([])
 
 
+@takes_back(Agent)
 class AgentUpdate(Body):
     """What is to change. A new password ends every token that was given for the old one. `away`, `offline` and `busy`
-    hold at once: a queue that rings the agent stops. `available` ends the time after a talk."""
+    hold at once: a queue that rings the agent stops. `available` ends the time after a talk. A status that is as GET
+    shows it, `ringing` among them, changes nothing."""
 
     password: Password = absent()
     name: Name | None = None
     detail: Detail | None = None
     permission: Permission = absent()
     addresses: Addresses | None = None
-    status: Status = absent()
+    status: Literal[Status, "ringing"] = absent()
     ring_method: RingMethod = absent()
     tag_ids: Tags | None = None
 
@@ -126,23 +129,32 @@ async def get_agent(services: Use, caller: Who, agent_id: UUID) -> Any:
 async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUpdate) -> Any:
     """Change an agent. Every agent may change its own password, name, status and addresses; the rest, and other
     agents, take a customer_admin."""
-    values = given(body, _CLEARED)
-    if "password" in values:
-        values["password_hash"] = await _hashed(services, caller, values.pop("password"))
+    hashed = None
+    if "password" in body.model_fields_set:
+        hashed = await _hashed(services, caller, body.password)
 
-    async def allowed(_transaction: Transaction, before: Row) -> None:
-        if not caller.may("customer_admin") and (agent_id != caller.agent_id or body.model_fields_set - _ONES_OWN):
+    async def change(_transaction: Transaction, before: Row) -> Row:
+        values = changes(body, before, Agent, _CLEARED)
+        if not caller.may("customer_admin") and (agent_id != caller.agent_id or values.keys() - _ONES_OWN):
             problem = f"an agent may change of itself: {', '.join(sorted(_ONES_OWN))}; the rest takes customer_admin"
             raise ApiError("PERMISSION_DENIED", problem)
         _refuse_more_than_own(caller, before["permission"])
-        require_destinations(services, before["customer_id"], body.addresses or (), "addresses")
+        if "addresses" in values:
+            require_destinations(services, before["customer_id"], body.addresses or (), "addresses")
         if "permission" in values:
             _refuse_more_than_own(caller, values["permission"])
-            if agent_id == caller.agent_id and values["permission"] != before["permission"]:
+            if agent_id == caller.agent_id:
                 problem = "nobody changes their own permission, which could leave no admin; let another admin do it"
                 raise ApiError("RESOURCE_IN_USE", problem)
+        if values.get("status") == "ringing":
+            problem = f"says what a queue does; choose one of {', '.join(get_args(Status))}"
+            raise fault_in("status", "INVALID_REQUEST_PARAMETER", problem)
+        if hashed is not None:
+            del values["password"]
+            values["password_hash"] = hashed
+        return values
 
-    return await AGENTS.update(services, caller, agent_id, values, allowed, free=_NEVER_DECLARED)
+    return await AGENTS.update(services, caller, agent_id, change, free=_NEVER_DECLARED)
 
 
 @router.delete("/agents/{agent_id}", response_model=Agent, **guarded("customer_admin", 409))

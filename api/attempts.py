@@ -11,11 +11,11 @@ from api.bodies import router_for
 from api.calls import CALLS
 from api.fields import Timestamp
 from api.listing import Listing
-from api.services import Use
+from api.services import Services, Use
 from flows.call_rows import attempt_rows
 from flows.record import CallRecord
 from store import tables
-from store.rows import Row
+from store.rows import Executor, Row
 
 router = router_for("calls")
 
@@ -26,7 +26,8 @@ class Attempt(BaseModel):
 
     `outcome` is "" while it runs, then `answered`, `refused`, `no_reply`, `no_progress`, `ring_timeout`, `unreachable`,
     `cancelled`, or `skipped`, with the word for why in `skipped`. `sip_status` is its final status, 0 for none;
-    `reason` its reason phrase, or the cause in words.
+    `reason` its reason phrase, or the cause in words. Which provider it was, and what was asked of it, super admins
+    alone see: customers find the nil UUID, "" and the phrase that goes with the status.
     """
 
     provider_id: UUID
@@ -50,13 +51,21 @@ async def list_attempts(services: Use, caller: Who, call_id: UUID) -> Any:
     page."""
     async with services.store.read() as connection:
         call = await CALLS.find(connection, caller, call_id)
-        query = sa.select(tables.attempts).where(tables.attempts.c.call_id == call_id)
-        kept = await connection.execute(query.order_by(tables.attempts.c.place))
-        found: list[Row] = [dict(row) for row in kept.mappings()]
-    record = services.env.calls.get(str(call_id)) if call["tm_hangup"] is None else None
+        found = [_answer(row) for row in await attempts_of(services, connection, call)]
+    if not caller.is_super:
+        carriers = services.carriers
+        found = [carriers.attempt(document) for document in found]
+    return {"result": found, "next_page_token": ""}
+
+
+async def attempts_of(services: Services, executor: Executor, call: Row) -> list[Row]:
+    """Rows of what was tried for a call, in order; of one that runs, so far."""
+    record = services.env.calls.get(str(call["id"])) if call["tm_hangup"] is None else None
     if record is not None:
-        found = _so_far(record)
-    return {"result": [_answer(row) for row in found], "next_page_token": ""}
+        return _so_far(record)
+    query = sa.select(tables.attempts).where(tables.attempts.c.call_id == call["id"])
+    kept = await executor.execute(query.order_by(tables.attempts.c.place))
+    return [dict(row) for row in kept.mappings()]
 
 
 def _so_far(record: CallRecord) -> list[Row]:

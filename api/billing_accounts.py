@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
 from api.bodies import router_for
+from api.changes import changes, takes_back
 from api.errors import ApiError, fault_in, not_found
-from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
+from api.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
@@ -44,6 +45,7 @@ class BillingAccountCreate(Body):
     tier: Tier = "free"
 
 
+@takes_back(BillingAccount)
 class BillingAccountUpdate(Body):
     """What is to change. `tier` is for super admins; what a customer has beyond a lower tier it keeps."""
 
@@ -108,10 +110,14 @@ async def get_billing_account(services: Use, caller: Who, account_id: UUID) -> A
 @router.put("/billing_accounts/{account_id}", response_model=BillingAccount, **guarded("customer_admin"))
 async def update_billing_account(services: Use, caller: Who, account_id: UUID, body: BillingAccountUpdate) -> Any:
     """Change what an account is called, and as a super admin its tier."""
-    if "tier" in body.model_fields_set and not caller.is_super:
-        raise fault_in("tier", "PERMISSION_DENIED", "only a super admin changes it; leave it out")
-    values = given(body, _CLEARED) | {"tm_update": billing.no_earlier(services.store.clock())}
-    return await ACCOUNTS.update(services, caller, account_id, values)
+
+    async def change(_transaction: Transaction, before: Row) -> Row:
+        values = changes(body, before, BillingAccount, _CLEARED)
+        if "tier" in values and not caller.is_super:
+            raise fault_in("tier", "PERMISSION_DENIED", "only a super admin changes it; leave it out")
+        return values | {"tm_update": billing.no_earlier(services.store.clock())}
+
+    return await ACCOUNTS.update(services, caller, account_id, change)
 
 
 @router.delete("/billing_accounts/{account_id}", response_model=BillingAccount, **guarded("project_super_admin", 409))

@@ -20,6 +20,8 @@ from starlette.responses import Response
 from api.errors import MOST_FAULTS, ApiError, Unreadable, invalid
 from flows.faults import printable
 
+DEEPEST: Final = 100
+"""Objects and lists within each other. Actions may hold actions, and hardly anybody nests ten."""
 _UNKEPT: Final = re.compile("[\x00\ud800-\udfff]")
 # Only an escape can bring one of those: as they stand they are no UTF-8, or no JSON.
 _ESCAPED: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -45,9 +47,24 @@ def read_json(body: bytes) -> Any:
     except ValueError as error:
         where = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise _unreadable(f"cannot be read as JSON{where}; check its quotes, commas and numbers") from None
+    if text.count("[") + text.count("{") > DEEPEST and _is_too_deep(document):
+        raise _unreadable(f"is nested more than {DEEPEST} deep; write it flatter")
     if odd and (faults := list(islice(_unkept(document), MOST_FAULTS))):
         raise Unreadable(invalid(faults))
     return document
+
+
+def _is_too_deep(document: Any) -> bool:
+    """Whoever reads it on may do so by recursion, and it is then that they would fail."""
+    layer = [document]
+    for _ in range(DEEPEST + 1):
+        layer = [
+            inner
+            for value in layer
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return any(isinstance(value, dict | list) for value in layer)
 
 
 def _unreadable(problem: str) -> Unreadable:

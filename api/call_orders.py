@@ -15,6 +15,7 @@ from api.fields import Body
 from api.flows import refusal
 from api.parties import Anonymity, Destinations, Party
 from api.services import Services
+from api.web_addresses import refuse_private_in
 from flows.call_rows import call_row
 from flows.faults import FlowError
 from flows.model import MAX_ACTIONS, read_flow
@@ -131,6 +132,7 @@ def _check(services: Services, owner: UUID, actions: list[dict[str, Any]], any_f
         read_flow({"name": "", "actions": actions}, flows=_Flows(services, None if any_flow else owner), title="order")
     except FlowError as error:
         raise refusal(error) from None
+    refuse_private_in(services, actions)
 
 
 def refused(error: OrderError) -> ApiError:

@@ -1,5 +1,6 @@
 """Calls: made, listed, looked at while they run and when they are over, hung up, put away."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from fastapi import Query
 from pydantic import BaseModel, Field, JsonValue
 
-from api.auth import Who, guarded
+from api.auth import Caller, Who, guarded
 from api.bodies import router_for
 from api.call_orders import OrderBody, documents, keep, live_row, read_order, refused
 from api.call_rights import require_rights
@@ -22,6 +23,7 @@ from api.services import Services, Use
 from flows.hang_up import hang_up
 from flows.outgoing import CallOrder, OrderError, prepare_calls
 from routing.hangup import HangupReason
+from routing.identifiers import NIL
 from store import rows, tables
 from store.calls import call_document
 from store.rows import Row
@@ -36,7 +38,8 @@ _HANGUP = "hangup"
 
 class Call(Times):
     """A call. `sip_status` and `sip_reason` are how it ended on the wire; `hangup_by` is `remote` or `local`, and with
-    `hangup_reason` empty while the call lasts. `provider_id` is the trunk that it came from, or went to last.
+    `hangup_reason` empty while the call lasts. `provider_id` is the trunk that it came from, or went to last; trunks
+    are the platform's, and customers see the nil UUID.
     `media` is what went through media of ours: `codec`, packets `sent`, `received`, `lost`, `refused` (of them
     `unverified`: not under the key of SRTP), `jitter_ms`, `rtt_ms`."""
 
@@ -107,7 +110,7 @@ async def list_calls(
             (columns.source, _party(source)),
             (columns.destination, _party(destination)),
             (columns.hangup_reason, hangup_reason),
-            (columns.provider_id, provider_id),
+            (columns.provider_id, provider_id if caller.is_super else None),
             (columns.groupcall_id, groupcall_id),
             (columns.number_id, number_id),
             (columns.flow_id, flow_id),
@@ -120,8 +123,10 @@ async def list_calls(
         where.append(columns.tm_create >= since)
     if until is not None:
         where.append(columns.tm_create < until)
+    if provider_id not in (None, NIL) and not caller.is_super:
+        where.append(sa.false())  # to a customer no call has a provider
     page = await CALLS.list(services, caller, paging, *where, customer_id=customer_id)
-    return page | {"result": [call_document(row) for row in page["result"]]}
+    return page | {"result": shown(services, caller, map(call_document, page["result"]))}
 
 
 @router.post("/calls", status_code=201, response_model=CallsMade, **guarded("customer_manager", 402, 409))
@@ -136,7 +141,7 @@ async def create_calls(services: Use, caller: Who, body: CallCreate) -> Any:
     except OrderError as error:
         raise refused(error) from None
     await keep(services, made, order)
-    answer = {"calls": list(documents(services, made.records)), "groupcalls": []}
+    answer = {"calls": shown(services, caller, documents(services, made.records)), "groupcalls": []}
     made.start()
     return answer
 
@@ -144,7 +149,7 @@ async def create_calls(services: Use, caller: Who, body: CallCreate) -> Any:
 @router.get("/calls/{call_id}", response_model=Call, **guarded("customer_agent"))
 async def get_call(services: Use, caller: Who, call_id: UUID) -> Any:
     """One call; as it is now, where it runs on the node that is asked."""
-    return call_document(_as_it_is(services, await CALLS.get(services, caller, call_id)))
+    return _answer(services, caller, _as_it_is(services, await CALLS.get(services, caller, call_id)))
 
 
 @router.post("/calls/{call_id}/hangup", response_model=Call, **guarded("customer_manager", 409))
@@ -154,7 +159,7 @@ async def hang_up_call(services: Use, caller: Who, call_id: UUID) -> Any:
     row = await CALLS.get(services, caller, call_id)
     if not hang_up(services.env, str(call_id)):
         raise await _not_running(services, row)
-    return call_document(_as_it_is(services, row))
+    return _answer(services, caller, _as_it_is(services, row))
 
 
 @router.delete("/calls/{call_id}", response_model=Call, **guarded("customer_manager", 409))
@@ -167,7 +172,19 @@ async def delete_call(services: Use, caller: Who, call_id: UUID) -> Any:
     if row is None:
         problem = f"call {call_id} is not over; hang it up first"
         raise ApiError("CALL_IN_PROGRESS", problem)
-    return call_document(row)
+    return _answer(services, caller, row)
+
+
+def shown(services: Services, caller: Caller, calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Documents of calls as this caller sees them: the trunks are the platform's."""
+    if caller.is_super:
+        return list(calls)
+    carriers = services.carriers
+    return [carriers.call(document) for document in calls]
+
+
+def _answer(services: Services, caller: Caller, row: Row) -> dict[str, Any]:
+    return shown(services, caller, [call_document(row)])[0]
 
 
 def _as_it_is(services: Services, row: Row) -> Row:

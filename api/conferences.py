@@ -8,11 +8,14 @@ from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
 from api.bodies import router_for
-from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
+from api.changes import changes, takes_back
+from api.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
 from store import tables
+from store.rows import Row
+from store.store import Transaction
 
 router = router_for("conferences")
 CONFERENCES = Resource(tables.conferences, "conference")
@@ -47,6 +50,7 @@ class ConferenceCreate(Body):
     announce: bool = True
 
 
+@takes_back(Conference)
 class ConferenceUpdate(Body):
     """What is to change."""
 
@@ -108,7 +112,11 @@ async def list_conference_members(services: Use, caller: Who, conference_id: UUI
 @router.put("/conferences/{conference_id}", response_model=Conference, **guarded("customer_admin"))
 async def update_conference(services: Use, caller: Who, conference_id: UUID, body: ConferenceUpdate) -> Any:
     """Change a conference."""
-    return await CONFERENCES.update(services, caller, conference_id, given(body, _CLEARED))
+
+    async def change(_transaction: Transaction, before: Row) -> Row:
+        return changes(body, before, Conference, _CLEARED)
+
+    return await CONFERENCES.update(services, caller, conference_id, change)
 
 
 @router.delete("/conferences/{conference_id}", response_model=Conference, **guarded("customer_admin"))

@@ -1,7 +1,7 @@
 """Customers: who numbers, flows, calls and money belong to. Super admins make, limit and suspend them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, Field
@@ -9,14 +9,16 @@ from pydantic import AfterValidator, Field
 from api import patterns
 from api.auth import Caller, Who, guarded
 from api.bodies import router_for
+from api.changes import changes, takes_back
 from api.countries import Country
 from api.errors import ApiError, fault_in, not_found
-from api.fields import NIL, Body, Detail, Name, Times, given
+from api.fields import NIL, Body, Detail, Name, Times
 from api.listing import Listing, Pages
 from api.services import Use
 from routing.tiers import Tier
 from store import billing, customers, rows, tables
 from store.rows import Executor, Row
+from store.store import Transaction
 
 router = router_for("customers")
 
@@ -59,6 +61,7 @@ class CustomerCreate(Body):
     tier: Tier = "free"
 
 
+@takes_back(Customer)
 class CustomerUpdate(Body):
     """What is to change. All but `name`, `detail` and `email` is for super admins."""
 
@@ -108,14 +111,15 @@ async def get_customer(services: Use, caller: Who, customer_id: UUID) -> Any:
 async def update_customer(services: Use, caller: Who, customer_id: UUID, body: CustomerUpdate) -> Any:
     """Change a customer. A suspended one has no API from the next request on and makes no new calls to the outside;
     those that are up and cost something end within a minute."""
-    if not caller.is_super and (more := sorted(body.model_fields_set - _ONES_OWN)):
-        problem = f"only a super admin changes this; change {', '.join(sorted(_ONES_OWN))}"
-        raise fault_in(more[0], "PERMISSION_DENIED", problem)
-    values = given(body, _CLEARED)
-    if values.get("suspended") and customer_id == caller.customer_id:
-        raise ApiError("CUSTOMER_IN_USE", "nobody suspends the customer that they belong to; it would end this login")
     async with services.store.write() as transaction:
-        await _find(transaction, caller, customer_id)
+        (before,) = await _shown(transaction, [await _find(transaction, caller, customer_id)])
+        values = changes(body, before, Customer, _CLEARED)
+        if not caller.is_super and (more := sorted(values.keys() - _ONES_OWN)):
+            problem = f"only a super admin changes this; change {', '.join(sorted(_ONES_OWN))}"
+            raise fault_in(more[0], "PERMISSION_DENIED", problem)
+        if values.get("suspended") and customer_id == caller.customer_id:
+            problem = "nobody suspends the customer that they belong to; it would end this login"
+            raise ApiError("CUSTOMER_IN_USE", problem)
         row = await rows.update(transaction, tables.customers, customer_id, values)
         if row is None:  # deleted since
             raise not_found("customer", customer_id)
@@ -152,7 +156,8 @@ async def _find(executor: Executor, caller: Caller, customer_id: UUID) -> Row:
     """Raises ApiError CUSTOMER_NOT_FOUND, also for any but one's own."""
     row = None
     if caller.is_super or customer_id == caller.customer_id:
-        row = await rows.one(executor, tables.customers, customer_id)
+        hold: Literal["", "alone"] = "alone" if isinstance(executor, Transaction) else ""
+        row = await rows.one(executor, tables.customers, customer_id, hold=hold)
     if row is None:
         raise not_found("customer", customer_id)
     return row

@@ -89,7 +89,8 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
                 # Whoever is told goes on here when the store is back: ended, it would come again at once.
                 pass
             for event in found:
-                yield _format(event.id, event.type, event_document(event.id, event.type, event.data, event.tm))
+                data = event.data if caller.is_super else services.carriers.event(event.type, event.data)
+                yield _format(event.id, event.type, event_document(event.id, event.type, data, event.tm))
                 position = event.id
             if found:
                 spoke = clock()

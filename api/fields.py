@@ -186,13 +186,6 @@ def _nothing() -> None:
     return None
 
 
-def given(body: BaseModel, cleared: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that a PUT sets. Fields that are absent keep what they have; null, or the nil UUID, puts what
-    `cleared` has for the field, and it has something for each that can be null."""
-    values = body.model_dump(exclude_unset=True)
-    return {name: cleared[name] if value is None else value for name, value in values.items()}
-
-
 def refuse_declared(row: Mapping[str, Any], resource: str) -> None:
     """What a configuration file owns is changed there. Raises ApiError DECLARED_IN_FILE."""
     if row.get("declared_in"):
@@ -212,6 +205,5 @@ __all__ = [
     "Times",
     "Timestamp",
     "absent",
-    "given",
     "refuse_declared",
 ]

@@ -11,12 +11,14 @@ from pydantic import BaseModel, Field
 
 from api.auth import Who, guarded
 from api.bodies import router_for
+from api.changes import changes, takes_back
 from api.destinations import require_in_actions
 from api.errors import ApiError, Violation, fault_in, not_found
-from api.fields import Body, Detail, Name, Times, absent, given, refuse_declared
+from api.fields import Body, Detail, Name, Times, absent, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Services, Use
+from api.web_addresses import refuse_private_in
 from flows.faults import FlowError, format_path
 from flows.model import MAX_ACTIONS, Flow, read_flow
 from flows.validation import Medium, needs_a_call
@@ -68,6 +70,7 @@ class FlowCreate(Body):
     media: Media = ""
 
 
+@takes_back(FlowAnswer)
 class FlowUpdate(Body):
     """What is to change."""
 
@@ -114,6 +117,7 @@ async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
     async with services.store.write() as transaction:
         await require_owner(transaction, owner)
         flow = await _read(services, transaction, owner, body.model_dump(exclude={"customer_id"}))
+        refuse_private_in(services, body.actions)
         row = await rows.insert(transaction, tables.flows, _row(flow) | {"id": flow.id, "customer_id": owner})
         transaction.changed("flow", flow.id)
     return answer(row)
@@ -128,6 +132,7 @@ async def validate_flow(services: Use, caller: Who, body: FlowDraft) -> Any:
         try:
             await require_owner(connection, owner)
             await _read(services, connection, owner, body.model_dump(exclude={"customer_id"}))
+            refuse_private_in(services, body.actions)
         except ApiError as error:
             return {"valid": False, "faults": error.details}
     return {"valid": True, "faults": []}
@@ -147,12 +152,14 @@ async def get_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
 @router.put("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_manager", 409))
 async def update_flow(services: Use, caller: Who, flow_id: UUID, body: FlowUpdate) -> Any:
     """Change a flow. Calls that run it go on with what they began with."""
-    changed = given(body, _CLEARED)
     async with services.store.write() as transaction:
         before = await FLOWS.find(transaction, caller, flow_id)
+        changed = changes(body, answer(before), FlowAnswer, _CLEARED)
         refuse_declared(before, "flow")
         document = {name: before[name] for name in _CONTENT} | changed | {"id": flow_id}
         flow = await _read(services, transaction, before["customer_id"], document)
+        if "actions" in changed:
+            refuse_private_in(services, changed["actions"])
         row = await rows.update(transaction, tables.flows, flow_id, _row(flow))
         transaction.changed("flow", flow_id)
     assert row is not None  # it was found in this transaction

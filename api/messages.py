@@ -1,5 +1,6 @@
 """Text messages: sent from numbers of ours, and what has become of those that were sent or received."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api import patterns
-from api.auth import Who, guarded
+from api.auth import Caller, Who, guarded
 from api.bodies import router_for
 from api.call_rights import require_dialled, require_source
 from api.destinations import require_destinations
@@ -26,6 +27,7 @@ from routing.normalise import dialled
 from store import tables
 from store.messages import message_document
 from store.numbers import living
+from store.rows import Row
 
 router = router_for("messages")
 MESSAGES = Resource(tables.messages, "message")
@@ -42,8 +44,8 @@ def _sendable(text: str) -> str:
 
 
 class MessageAttempt(BaseModel):
-    """One provider's turn, or a SIP URI's (`provider_id` is nil then), as a call's attempts have it. The `_ms` fields
-    count from when this destination's turn came."""
+    """One provider's turn, or a SIP URI's (`provider_id` is nil then), as a call's attempts have it: which provider it
+    was, super admins alone see. The `_ms` fields count from when this destination's turn came."""
 
     provider_id: UUID
     provider_name: str
@@ -112,7 +114,8 @@ async def list_messages(
         for column, value in ((columns.status, status), (columns.direction, direction))
         if value is not None
     ]
-    return await MESSAGES.list(services, caller, paging, *where, customer_id=customer_id)
+    page = await MESSAGES.list(services, caller, paging, *where, customer_id=customer_id)
+    return page | {"result": _shown(services, caller, page["result"])}
 
 
 @router.post("/messages", status_code=201, response_model=Message, **guarded("customer_manager"))
@@ -140,7 +143,8 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
         number_id=NIL if number is None else number["id"],
         named=named_by(owner, owner),
     )
-    return message_document(message_row(await _sent(services, order)))
+    (answer,) = _shown(services, caller, [message_document(message_row(await _sent(services, order)))])
+    return answer
 
 
 async def _sent(services: Services, order: Order) -> TextMessage:
@@ -157,4 +161,13 @@ async def _sent(services: Services, order: Order) -> TextMessage:
 @router.get("/messages/{message_id}", response_model=Message, **guarded("customer_agent"))
 async def get_message(services: Use, caller: Who, message_id: UUID) -> Any:
     """One message."""
-    return await MESSAGES.get(services, caller, message_id)
+    (answer,) = _shown(services, caller, [await MESSAGES.get(services, caller, message_id)])
+    return answer
+
+
+def _shown(services: Services, caller: Caller, messages: Iterable[Row]) -> list[Row]:
+    """As this caller sees them: providers are the platform's."""
+    if caller.is_super:
+        return list(messages)
+    carriers = services.carriers
+    return [carriers.message(message) for message in messages]

@@ -1,6 +1,6 @@
 """Numbers: provisioned from the inventory, made (virtual ones) or ported in; given flows, suspended, released."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,8 +10,9 @@ from pydantic import Field, JsonValue
 
 from api.auth import Caller, Who, guarded
 from api.bodies import router_for
+from api.changes import changes, takes_back
 from api.errors import ApiError, fault_in
-from api.fields import Body, Detail, Metadata, Name, Times, Timestamp, given, refuse_declared
+from api.fields import Body, Detail, Metadata, Name, Times, Timestamp, refuse_declared
 from api.flows import require_flow
 from api.listing import Listing, OfCustomer, Pages
 from api.providers import require_provider
@@ -82,6 +83,7 @@ class NumberCreate(Body):
     origin: NumberOrigin = "provisioned"
 
 
+@takes_back(Number)
 class NumberUpdate(Body):
     """What is to change. `provider_id` is for super admins."""
 
@@ -124,7 +126,8 @@ async def list_numbers(
         if value is not None
     ]
     deleted = status == "released"
-    return await NUMBERS.list(services, caller, paging, *where, customer_id=customer_id, deleted=deleted)
+    page = await NUMBERS.list(services, caller, paging, *where, customer_id=customer_id, deleted=deleted)
+    return page | {"result": [_shown(services, caller, row) for row in page["result"]]}
 
 
 @router.post("/numbers", status_code=201, response_model=Number, **guarded("customer_admin", 402, 409))
@@ -136,10 +139,10 @@ async def create_number(services: Use, caller: Who, body: NumberCreate) -> Any:
     _refuse_special(caller, number, body)
     async with services.store.write() as transaction:
         await _hold_owner(transaction, owner, number)
-        await _require_references(transaction, owner, body)
+        await _require_references(transaction, owner, body.model_dump())
         row = await _acquire(transaction, owner, number, body)
         _tell(transaction, "number_created", row)
-    return row
+    return _shown(services, caller, row)
 
 
 @router.get("/numbers/{number_id}", response_model=Number, **guarded("customer_agent"))
@@ -147,18 +150,20 @@ async def get_number(services: Use, caller: Who, number_id: UUID) -> Any:
     """One number; also one that was deleted, for those who had it."""
     async with services.store.read() as connection:
         row = await numbers.released(connection, number_id, caller.scope)
-        return row or await NUMBERS.find(connection, caller, number_id)
+        row = row or await NUMBERS.find(connection, caller, number_id)
+    return _shown(services, caller, row)
 
 
 @router.put("/numbers/{number_id}", response_model=Number, **guarded("customer_manager", 409))
 async def update_number(services: Use, caller: Who, number_id: UUID, body: NumberUpdate) -> Any:
     """Change a number. Calls that are up go on with what they began with."""
-    values = given(body, _CLEARED)
     async with services.store.write() as transaction:
         before = await NUMBERS.find(transaction, caller, number_id)
-        _refuse_provider(caller, before["number"], body)
-        await _require_references(transaction, before["customer_id"], body)
-        return await _change(transaction, caller, number_id, _Move(numbers.IN_USE, values, "number_updated", _in_use))
+        values = changes(body, _shown(services, caller, before), Number, _CLEARED)
+        _refuse_provider(caller, before["number"], values)
+        await _require_references(transaction, before["customer_id"], values)
+        row = await _change(transaction, caller, number_id, _Move(numbers.IN_USE, values, "number_updated", _in_use))
+    return _shown(services, caller, row)
 
 
 @router.delete("/numbers/{number_id}", response_model=Number, **guarded("customer_admin", 409))
@@ -173,21 +178,28 @@ async def delete_number(services: Use, caller: Who, number_id: UUID) -> Any:
             offered = await numbers.offer_again(transaction, row)
             if offered is not None:
                 transaction.changed("number", offered["id"], offered["number"])
-    return row
+    return _shown(services, caller, row)
 
 
 @router.post("/numbers/{number_id}/suspend", response_model=Number, **guarded("customer_manager", 409))
 async def suspend_number(services: Use, caller: Who, number_id: UUID) -> Any:
     """Let an active number rest: calls to it are refused until it is reactivated."""
     async with services.store.write() as transaction:
-        return await _change(transaction, caller, number_id, _SUSPEND)
+        row = await _change(transaction, caller, number_id, _SUSPEND)
+    return _shown(services, caller, row)
 
 
 @router.post("/numbers/{number_id}/reactivate", response_model=Number, **guarded("customer_manager", 409))
 async def reactivate_number(services: Use, caller: Who, number_id: UUID) -> Any:
     """Let a suspended number take calls again."""
     async with services.store.write() as transaction:
-        return await _change(transaction, caller, number_id, _REACTIVATE)
+        row = await _change(transaction, caller, number_id, _REACTIVATE)
+    return _shown(services, caller, row)
+
+
+def _shown(services: Services, caller: Caller, row: Row) -> Row:
+    """The number as this caller sees it: the trunk that it arrives on is the platform's."""
+    return row if caller.is_super else services.carriers.number(row)
 
 
 # ---- having one
@@ -248,7 +260,8 @@ def read_number(services: Services, text: str) -> str:
 
 
 def _refuse_special(caller: Caller, number: str, body: NumberCreate) -> None:
-    _refuse_provider(caller, number, body)
+    if body.provider_id != NIL:
+        _refuse_provider(caller, number, body.model_dump())
     if body.origin == "provisioned":
         return
     if not caller.is_super:
@@ -260,22 +273,22 @@ def _refuse_special(caller: Caller, number: str, body: NumberCreate) -> None:
         raise fault_in("origin", "INVALID_REQUEST_PARAMETER", problem)
 
 
-def _refuse_provider(caller: Caller, number: str, body: NumberCreate | NumberUpdate) -> None:
-    if body.provider_id in (None, NIL):
+def _refuse_provider(caller: Caller, number: str, values: Mapping[str, Any]) -> None:
+    if "provider_id" not in values:
         return
     if not caller.is_super:
         raise fault_in("provider_id", "PERMISSION_DENIED", "only a super admin sets it; leave it out")
-    if is_virtual(number):
+    if values["provider_id"] != NIL and is_virtual(number):
         problem = "a virtual number arrives on no provider; leave provider_id out"
         raise fault_in("provider_id", "INVALID_REQUEST_PARAMETER", problem)
 
 
-async def _require_references(transaction: Transaction, owner: UUID, body: NumberCreate | NumberUpdate) -> None:
+async def _require_references(transaction: Transaction, owner: UUID, values: Mapping[str, Any]) -> None:
     """Raises ApiError FLOW_NOT_FOUND, INVALID_ACTION, PROVIDER_NOT_FOUND as faults of the body."""
-    await require_flow(transaction, owner, body.call_flow_id or NIL, "call_flow_id")
-    await require_flow(transaction, owner, body.message_flow_id or NIL, "message_flow_id", medium="message")
-    if body.provider_id not in (None, NIL):
-        await require_provider(transaction, body.provider_id)
+    await require_flow(transaction, owner, values.get("call_flow_id", NIL), "call_flow_id")
+    await require_flow(transaction, owner, values.get("message_flow_id", NIL), "message_flow_id", medium="message")
+    if values.get("provider_id", NIL) != NIL:
+        await require_provider(transaction, values["provider_id"])
 
 
 # ---- changing one

@@ -8,8 +8,9 @@ from fastapi import Query
 
 from api.auth import Who, guarded
 from api.bodies import router_for
+from api.changes import changes, read_only, takes_back
 from api.errors import ApiError, fault_in
-from api.fields import Body, Times, Timestamp, given, refuse_declared
+from api.fields import Body, Times, Timestamp, refuse_declared
 from api.listing import Listing, Pages
 from api.resource import Resource
 from api.services import Services, Use
@@ -44,12 +45,14 @@ class ProviderCreate(Body):
     """A new provider."""
 
 
+@takes_back(ProviderAnswer)
 @fields_of(Provider, without=_MADE_HERE, optional=True)
 class ProviderUpdate(Body):
     """What is to change."""
 
 
-_CLEARED = defaults(Provider, set(ProviderUpdate.model_fields))
+_MEASURED = dict.fromkeys(("health_status", "health_checked_at"), "health_checked_at")
+_CLEARED = defaults(Provider, ProviderUpdate.model_fields.keys() - read_only(ProviderUpdate))
 
 
 def answer(services: Services, row: Row) -> dict[str, Any]:
@@ -101,17 +104,17 @@ async def get_provider(services: Use, caller: Who, provider_id: UUID) -> Any:
 @router.put("/providers/{provider_id}", response_model=ProviderAnswer, **guarded("project_super_admin", 409))
 async def update_provider(services: Use, caller: Who, provider_id: UUID, body: ProviderUpdate) -> Any:
     """Change a provider. Calls that are up go on with what they began with."""
-    changed = given(body, _CLEARED)
     try:
         async with services.store.write() as transaction:
             before = await PROVIDERS.find(transaction, caller, provider_id)
+            changed = changes(body, answer(services, before), ProviderAnswer, _CLEARED, measured=_MEASURED)
             refuse_declared(before, "provider")
             kept = _opened(services, before).model_dump(exclude=_MADE_HERE - {"id"})
             values = _sealed(services, checked(Provider, kept | changed))
             row = await rows.update(transaction, tables.providers, provider_id, values)
             transaction.changed("provider", provider_id)
     except IntegrityError:
-        raise _name_taken(str(changed.get("name"))) from None
+        raise _name_taken(str(body.model_dump().get("name"))) from None
     assert row is not None  # it was found in this transaction
     return answer(services, row)
 

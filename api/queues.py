@@ -10,12 +10,14 @@ from pydantic import AfterValidator, BaseModel, Field
 from api import patterns
 from api.auth import Who, guarded
 from api.bodies import router_for
+from api.changes import changes, takes_back
 from api.errors import fault_in
-from api.fields import NIL, Body, Detail, Name, Times, absent, given
+from api.fields import NIL, Body, Detail, Name, Times, absent
 from api.flows import require_flow
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
+from api.web_addresses import refuse_private
 from flows.options.sound import sound_source
 from flows.queue_announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from store import rows, tables
@@ -99,6 +101,7 @@ class QueueCreate(Body):
     announce_text: AnnounceText = ""
 
 
+@takes_back(Queue)
 class QueueUpdate(Body):
     """What is to change."""
 
@@ -167,6 +170,7 @@ async def create_queue(services: Use, caller: Who, body: QueueCreate) -> Any:
     """Create a queue."""
     owner = caller.owner(body.customer_id)
     _require_words(body.model_dump())
+    refuse_private(services, body.music, "music")
     async with services.store.write() as transaction:
         await require_owner(transaction, owner)
         await _require_agents(transaction, owner, body.agent_ids)
@@ -205,14 +209,17 @@ async def list_queue_callers(services: Use, caller: Who, queue_id: UUID) -> Any:
 @router.put("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
 async def update_queue(services: Use, caller: Who, queue_id: UUID, body: QueueUpdate) -> Any:
     """Change a queue."""
-    values = given(body, _CLEARED)
 
-    async def allowed(transaction: Transaction, before: Row) -> None:
-        await _require_agents(transaction, before["customer_id"], body.agent_ids or [])
-        await require_flow(transaction, before["customer_id"], body.overflow_flow_id or NIL, "overflow_flow_id")
+    async def change(transaction: Transaction, before: Row) -> Row:
+        values = changes(body, _answer(before), Queue, _CLEARED)
+        await _require_agents(transaction, before["customer_id"], values.get("agent_ids", []))
+        await require_flow(transaction, before["customer_id"], values.get("overflow_flow_id", NIL), "overflow_flow_id")
+        if "music" in values:
+            refuse_private(services, values["music"], "music")
         _require_words({**before, **values})
+        return _row(values)
 
-    return _answer(await QUEUES.update(services, caller, queue_id, _row(values), allowed))
+    return _answer(await QUEUES.update(services, caller, queue_id, change))
 
 
 @router.delete("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))

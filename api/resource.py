@@ -19,6 +19,10 @@ from store.store import Transaction
 Check = Callable[[Transaction, Row], Awaitable[None]]
 """Looks at the row before it is changed, in the same transaction; raises ApiError where it must not be."""
 
+Change = Callable[[Transaction, Row], Awaitable[Mapping[str, Any]]]
+"""Looks at the row that is to be changed, in the same transaction, and says what is put into it; raises ApiError where
+it must not be."""
+
 
 async def require_owner(executor: Executor, owner: UUID) -> None:
     """That there is this customer, the nil UUID being the platform. It cannot be deleted until a transaction that asked
@@ -87,17 +91,15 @@ class Resource:
         services: Services,
         caller: Caller,
         identifier: UUID,
-        values: Mapping[str, Any],
-        check: Check | None = None,
+        change: Change,
         free: Collection[str] = (),
     ) -> Row:
-        """The row with `values` in it. Of what a file declares only the columns `free` change."""
+        """The row with what `change` puts into it. Of what a file declares only the columns `free` change."""
         async with services.store.write() as transaction:
             before = await self.find(transaction, caller, identifier)
+            values = await change(transaction, before)
             if not values or set(values) - set(free):
                 refuse_declared(before, self.word)
-            if check is not None:
-                await check(transaction, before)
             row = await rows.update(transaction, self.table, identifier, values)
             transaction.changed(self.word, identifier)
         assert row is not None  # it was found in this transaction

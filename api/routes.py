@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from api.auth import Who, guarded
 from api.bodies import router_for
-from api.fields import Body, Times, given, refuse_declared
+from api.changes import changes, read_only, takes_back
+from api.fields import Body, Times, refuse_declared
 from api.listing import Listing, OfCustomer, Pages
 from api.providers import require_provider
 from api.resource import Resource, require_owner
@@ -38,12 +39,13 @@ class RouteCreate(Body):
     """A new route. With `customer_id` it serves that customer's calls only."""
 
 
+@takes_back(RouteAnswer)
 @fields_of(Route, without=_MADE_HERE, optional=True)
 class RouteUpdate(Body):
     """What is to change."""
 
 
-_CLEARED = defaults(Route, set(RouteUpdate.model_fields))
+_CLEARED = defaults(Route, RouteUpdate.model_fields.keys() - read_only(RouteUpdate))
 
 
 class ExplainedEntry(BaseModel):
@@ -138,9 +140,9 @@ async def get_route(services: Use, caller: Who, route_id: UUID) -> Any:
 @router.put("/routes/{route_id}", response_model=RouteAnswer, **guarded("project_super_admin", 409))
 async def update_route(services: Use, caller: Who, route_id: UUID, body: RouteUpdate) -> Any:
     """Change a route."""
-    changed = given(body, _CLEARED)
     async with services.store.write() as transaction:
         before = await ROUTES.find(transaction, caller, route_id)
+        changed = changes(body, before, RouteAnswer, _CLEARED)
         refuse_declared(before, "route")
         route = checked(Route, route_of(before).model_dump(exclude=_MADE_HERE - {"id"}) | changed)
         await require_owner(transaction, route.customer_id)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from api.carriers import Carriers
 from api.clients import Clients
 from api.limits import Limits
 from api.passwords import Turns
@@ -107,6 +108,11 @@ class Services:
     watchers: dict[str, float] = field(default_factory=dict)
     streams: int = 0
     stream_reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAM_READS))
+
+    @property
+    def carriers(self) -> Carriers:
+        """What customers are not told, as it is now."""
+        return Carriers(self.env.directory)
 
     @property
     def routing(self) -> RoutingSettings:

@@ -10,22 +10,24 @@ from fastapi import Query, Request
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 
+from api.attempts import attempts_of
 from api.auth import Caller, Who, guarded
 from api.bodies import router_for
 from api.calls import CALLS
+from api.carriers import HIDDEN, Carriers
 from api.fields import Timestamp
 from api.services import Services, Use
 from engine.ladder import draw, entries_of
 from engine.sip.escape import escape
-from engine.trace import LONGEST, Traced
+from engine.trace import LONGEST, Traced, call_id_of
 from engine.transport.addresses import bracketed
+from routing.identifiers import NIL
 from store.rows import Row
 
 router = router_for("calls")
 
 WIDTH: Final = 120  # cells of the drawing
 US: Final = "trunkline"
-HIDDEN: Final = "(hidden)"
 # With the answer to a provider's challenge somebody could try passwords at leisure.
 _SECRET: Final = ("Authorization", "Proxy-Authorization")
 
@@ -47,7 +49,8 @@ class TracedMessage(BaseModel):
 
 class TraceAnswer(BaseModel):
     """The messages of a call's legs, oldest first. Where not all of them are there, `complete` is false and `note` says
-    why: they are kept in memory, by the node of the call, until newer ones need the room."""
+    why: they are kept in memory, by the node of the call, until newer ones need the room; and those of the platform's
+    trunks super admins alone see."""
 
     call_id: UUID
     complete: bool
@@ -71,9 +74,18 @@ async def get_trace(
     ] = None,
 ) -> Any:
     """The SIP messages of a call: as JSON, or as a drawing (`format=text`, or `Accept: text/plain`)."""
-    row = await CALLS.get(services, caller, call_id)
+    async with services.store.read() as connection:
+        row = await CALLS.find(connection, caller, call_id)
+        attempts = [] if caller.is_super else await attempts_of(services, connection, row)
     messages, note = _messages(services, row), _missing(services, row)
+    if not caller.is_super:
+        own = _own_legs(services.carriers, row, attempts, messages)
+        if len(own) < len(messages):
+            note = "; ".join(filter(None, ("what goes to and comes from the platform's trunks is not shown", note)))
+        messages = own
     if (format or _asked(request)) == "text":
+        if not caller.is_super:
+            messages = [_without_carriers(services.carriers, traced) for traced in messages]
         drawing = draw(entries_of(messages, US), WIDTH) or "no messages"
         return PlainTextResponse("\n".join([drawing, *([note] if note else [])]) + "\n")
     return {"call_id": call_id, "complete": not note, "note": note, "messages": _shown(services, caller, messages)}
@@ -103,6 +115,36 @@ def _missing(services: Services, row: Row) -> str:
     return ""
 
 
+def _own_legs(carriers: Carriers, row: Row, attempts: Sequence[Row], messages: Sequence[Traced]) -> list[Traced]:
+    """The messages of legs that are the customer's own: the caller's, where it did not come from a trunk, and those to
+    SIP URIs. Of whatever is not known to be one of these, nothing is shown."""
+    uris = {attempt["request_uri"] for attempt in attempts if attempt["provider_id"] == NIL}
+    from_trunk = row["direction"] != "incoming" or row["provider_id"] != NIL
+    legs: dict[bytes, bool] = {}
+    for traced in messages:
+        call_id = call_id_of(traced.data)
+        if call_id not in legs:
+            asked = traced.data.partition(b" ")[2].partition(b" ")[0].decode("utf-8", "replace")
+            legs[call_id] = not from_trunk if traced.inbound else asked in uris
+        if carriers.at(traced.hop.host):
+            legs[call_id] = False
+    return [traced for traced in messages if legs[call_id_of(traced.data)]]
+
+
+# Where the other side's media comes from and goes to: often the carrier's gateway, whose answers we pass on.
+_MEDIA_ADDRESS: Final = re.compile(
+    rb"^((?:c=|o=[^\r\n]* |a=rtcp:[0-9]+ )IN IP[46] )[^\r\n]*|^(a=candidate:)[^\r\n]*", re.MULTILINE
+)
+
+
+def _without_carriers(carriers: Carriers, traced: Traced) -> Traced:
+    """What we send to one side may be what the other has said."""
+    data = carriers.without(traced.data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    if not traced.inbound:
+        data = _MEDIA_ADDRESS.sub(lambda match: (match[1] or match[2]) + HIDDEN.encode(), data)
+    return traced._replace(data=data)
+
+
 def _moment(services: Services, at: float) -> datetime:
     """A time on the engine's clock, in UTC."""
     env = services.env
@@ -112,7 +154,11 @@ def _moment(services: Services, at: float) -> datetime:
 def _shown(services: Services, caller: Caller, messages: Sequence[Traced]) -> list[dict[str, Any]]:
     hide = _pattern(services, caller)
     shown = []
+    carriers = None if caller.is_super else services.carriers
     for traced in messages:
+        whole = len(traced.data) != LONGEST
+        if carriers is not None:
+            traced = _without_carriers(carriers, traced)
         hop = traced.hop
         peer, own = f"{bracketed(hop.host)}:{hop.port}", hop.transport.sent_by(hop.host)
         # What is no UTF-8 cannot be JSON.
@@ -127,7 +173,7 @@ def _shown(services: Services, caller: Caller, messages: Sequence[Traced]) -> li
                 "destination": own if traced.inbound else peer,
                 "start_line": escape(text.partition("\r\n")[0]),
                 "text": hide.sub(rf"\1 {HIDDEN}", text),
-                "truncated": len(traced.data) == LONGEST,
+                "truncated": not whole,
             }
         )
     return shown

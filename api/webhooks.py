@@ -12,12 +12,16 @@ from pydantic_core import PydanticCustomError
 from api import patterns
 from api.auth import Who, guarded
 from api.bodies import router_for
-from api.fields import Body, Detail, Name, Times, Timestamp, absent, given
+from api.changes import changes, takes_back
+from api.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
+from api.web_addresses import refuse_private
 from store import rows, tables
+from store.rows import Row
 from store.sealing import worked
+from store.store import Transaction
 
 router = router_for("webhooks")
 WEBHOOKS = Resource(tables.webhooks, "webhook")
@@ -87,6 +91,7 @@ class WebhookCreate(Body):
     enabled: bool = True
 
 
+@takes_back(Webhook)
 class WebhookUpdate(Body):
     """What is to change."""
 
@@ -127,6 +132,7 @@ async def list_webhooks(services: Use, caller: Who, paging: Pages, customer_id: 
 async def create_webhook(services: Use, caller: Who, body: WebhookCreate) -> Any:
     """Create a webhook."""
     owner = caller.owner(body.customer_id)
+    refuse_private(services, body.uri, "uri")
     secret = body.secret or secrets.token_urlsafe(32)
     values = body.model_dump() | {"customer_id": owner, "secret": services.store.vault.seal(secret)}
     async with services.store.write() as transaction:
@@ -147,8 +153,14 @@ async def get_webhook(services: Use, caller: Who, webhook_id: UUID) -> Any:
 @router.put("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_admin"))
 async def update_webhook(services: Use, caller: Who, webhook_id: UUID, body: WebhookUpdate) -> Any:
     """Change a webhook. One that is enabled again is sent what happened meanwhile, as far as events are kept."""
-    values = worked(tables.webhooks, given(body, _CLEARED), services.store.vault.seal)
-    return await WEBHOOKS.update(services, caller, webhook_id, values)
+
+    async def change(_transaction: Transaction, before: Row) -> Row:
+        values = changes(body, before, Webhook, _CLEARED)
+        if "uri" in values:
+            refuse_private(services, values["uri"], "uri")
+        return worked(tables.webhooks, values, services.store.vault.seal)
+
+    return await WEBHOOKS.update(services, caller, webhook_id, change)
 
 
 @router.delete("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_admin"))

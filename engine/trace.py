@@ -53,11 +53,12 @@ class Trace:
         for entry in self._ring:
             data = entry[3]
             # Most are another call's, and to see that takes no pattern. A short Call-ID stands in many a message.
-            if any(call_id in data for call_id in wanted) and _call_id(data) in wanted:
+            if any(call_id in data for call_id in wanted) and call_id_of(data) in wanted:
                 found.append(Traced(*entry))
         return found
 
 
-def _call_id(data: bytes) -> bytes:
+def call_id_of(data: bytes) -> bytes:
+    """The Call-ID of a message as it is on the wire; empty where there is none."""
     match = _CALL_ID.search(data)
     return match[1] if match else b""

@@ -13,6 +13,7 @@ from flows.record import CallRecord
 from flows.recordings import RunningRecording
 from flows.tree import Branch, Tree
 from flows.variables import Variables
+from routing.identifiers import NIL, PLATFORM
 from routing.rows import NumberRow
 
 if TYPE_CHECKING:
@@ -156,6 +157,12 @@ class Run:
         )
 
 
+def _trunk(run: Run) -> str:
+    """The trunk of the number: the platform's, which its customers' flows do not know."""
+    number = run.number
+    return "" if number is None or number.customer_id not in (NIL, PLATFORM) else str(number.provider_id)
+
+
 def _number_reader(field: str) -> Callable[[Run], str]:
     return lambda run: "" if run.number is None else str(getattr(run.number, field))
 
@@ -167,6 +174,7 @@ _READERS: dict[str, Callable[[Run], str]] = {
     "call.destination.number": lambda run: run.destination,
     "call.direction": lambda run: run.record.direction,
     "call.status": lambda run: run.call.status,
+    "number.provider_id": _trunk,
 } | {
     f"number.{field}": _number_reader(field)
     for field in (
@@ -179,7 +187,6 @@ _READERS: dict[str, Callable[[Run], str]] = {
         "detail",
         "call_flow_id",
         "message_flow_id",
-        "provider_id",
         "origin",
         "country",
         "region",

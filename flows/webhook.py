@@ -1,7 +1,6 @@
 """Sends webhooks: one request, bounded in time and size, never to where only this host may go."""
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import httpx
 from flows.environment import FlowEnvironment
 from flows.run import ActionError
 from flows.tasks import TooManyTasksError
+from flows.web_hosts import is_public
 
 T = TypeVar("T")
 
@@ -91,22 +91,6 @@ async def _checked_address(env: FlowEnvironment, url: httpx.URL) -> str:
                 why = "is private; set webhook.allow_private to allow it"
                 raise ActionError(f"{url.host} is at {address}, which {why}")
     return addresses[0]
-
-
-def is_public(text: str) -> bool:
-    """Whether an address belongs to the open Internet. IPv4 within IPv6 counts as what it leads to."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        # RFC 6052 §2.1: the well-known prefix of NAT64.
-        if inner is None and address in ipaddress.IPv6Network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None and not inner.is_global:
-            return False
-    return address.is_global and not address.is_multicast
 
 
 async def _exchange(

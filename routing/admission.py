@@ -162,7 +162,7 @@ def judge(
             return no_message_flow(target)
         provider = source.provider
         if provider is not None and row.provider_id.int and row.provider_id.int != provider.id.int:
-            return RunFlow(row, f"arrived on trunk {provider.name or provider.id}, which is not the number's own")
+            return RunFlow(row, "arrived on a trunk that is not the number's own")
         return RunFlow(row)
     if status == "suspended":
         return _refuse("suspended", f"{target} is suspended")

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.carriers import Carriers
 from flows.contracts import Log
 from flows.environment import FlowEnvironment
 from flows.run import ActionError
@@ -129,8 +130,12 @@ class WebhookSender:
             self._log.error("webhook", error=repr(error))
 
     async def _send(self, due: Due) -> None:
+        # Which trunks there are is the platform's business.
+        data = due.data
+        if due.customer_id != self._platform:
+            data = Carriers(self._env.directory).event(due.type, data)
         body = json.dumps(
-            event_document(due.event_id, due.type, due.data, due.tm) | {"sequence": due.sequence},
+            event_document(due.event_id, due.type, data, due.tm) | {"sequence": due.sequence},
             ensure_ascii=False,
             separators=(",", ":"),
         ).encode()

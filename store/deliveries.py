@@ -31,6 +31,7 @@ class Due:
 
     id: UUID
     webhook_id: UUID
+    customer_id: UUID
     uri: str
     secret: str
     event_id: int
@@ -161,6 +162,7 @@ async def claim(store: Store, limit: int, busy: Sequence[UUID] = ()) -> list[Due
         Due(
             id=row.id,
             webhook_id=row.webhook_id,
+            customer_id=row.customer_id,
             uri=row.uri,
             secret=row.secret,
             event_id=row.event_id,

@@ -42,6 +42,7 @@ class Operation:
     filters: frozenset[str]
     needs: tuple[str, ...]
     fields: tuple[str, ...]
+    read_only: tuple[str, ...]
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -65,12 +66,15 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
                 filters=frozenset(p["name"] for p in query),
                 needs=tuple(p["name"] for p in query if p.get("required")),
                 fields=tuple(_fields(_body(document, found))),
+                read_only=tuple(_fields(_body(document, found), read_only=True)),
             )
 
 
-def _fields(schema: Mapping[str, Any]) -> Iterator[str]:
+def _fields(schema: Mapping[str, Any], *, read_only: bool = False) -> Iterator[str]:
     """Of one shape, or of the first of several: all have the same."""
-    yield from schema.get("anyOf", (schema,))[0].get("properties", {})
+    for name, field in schema.get("anyOf", (schema,))[0].get("properties", {}).items():
+        if field.get("readOnly", False) == read_only:
+            yield name
 
 
 def _body(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mapping[str, Any]:

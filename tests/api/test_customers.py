@@ -70,7 +70,7 @@ async def test_an_admin_changes_what_its_customer_is_called_and_no_limit(api: Ap
     path = f"/v1.0/customers/{mine}"
     changed = await admin.put(path, {"name": "ours", "detail": "d", "email": "x@example.com"})
     assert (changed["name"], changed["detail"], changed["email"]) == ("ours", "d", "x@example.com")
-    limits: list[dict[str, object]] = [{"suspended": False}, {"destination_countries": []}, {"request_rate": 1_000}]
+    limits: list[dict[str, object]] = [{"suspended": True}, {"destination_countries": ["FR"]}, {"request_rate": 1_000}]
     for more in limits:
         assert (await admin.put(path, more, 403))["reason"] == "PERMISSION_DENIED"
     changed = await api.root.put(path, {"destination_countries": ["FR"], "request_rate": 5, "email": None})

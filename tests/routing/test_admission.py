@@ -144,7 +144,7 @@ def test_480_without_a_call_flow_says_so(directory: Directory) -> None:
 def test_a_ported_number_is_accepted_from_another_trunk_and_noted(directory: Directory) -> None:
     verdict = admit(directory, SETTINGS, TRUNK, dialled(OF_TWIN, SETTINGS))
     assert isinstance(verdict, RunFlow)
-    assert verdict.note == "arrived on trunk primary, which is not the number's own"
+    assert verdict.note == "arrived on a trunk that is not the number's own"
 
 
 @pytest.mark.parametrize("asked", TABLE)

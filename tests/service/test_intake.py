@@ -86,7 +86,7 @@ def test_what_a_trunk_hears(run: Run) -> None:
             response = await wire.answer(wire.request(uri="sip:+15551230005@127.0.0.1"), engine.address)
             assert response.status == 486
             await engine.quiet()
-            assert engine.record.notes == ["arrived on trunk p1, which is not the number's own"]
+            assert engine.record.notes == ["arrived on a trunk that is not the number's own"]
             assert engine.log.named("call ended")[-1]["notes"] == engine.record.notes[0]
         assert not trunk.calls
 
