@@ -86,12 +86,10 @@ class Carriers:
         return data if shape is None or not isinstance(data, Mapping) else shape(self, data)
 
     def _target(self, target: Document) -> dict[str, Any]:
-        reason = self._said(target.get("sip_status", 0), target.get("sip_reason", ""), ours=False)
-        return {
-            **target,
-            "sip_reason": reason,
-            "attempts": [self.attempt(tried) for tried in target.get("attempts", ())],
-        }
+        tried, status = target.get("attempts", ()), target.get("sip_status", 0)
+        ours = not status or all(attempt["sip_status"] != status for attempt in tried)
+        reason = self._said(status, target.get("sip_reason", ""), ours=ours)
+        return {**target, "sip_reason": reason, "attempts": [self.attempt(attempt) for attempt in tried]}
 
     def _said(self, status: int, text: str, *, ours: bool) -> str:
         if not text or text == REASONS.get(status):
