@@ -50,7 +50,12 @@ async def list_bans(services: Use, paging: Pages) -> Any:
 async def delete_ban(
     services: Use,
     address: Annotated[
-        str, Path(max_length=64, description="An address, or a /64 of IPv6 (its / as it is, or as %2F).")
+        str,
+        Path(
+            max_length=64,
+            description="An address, or a /64 of IPv6 (its / as it is, or as %2F).",
+            json_schema_extra={"format": "ip-network"},
+        ),
     ],
 ) -> Any:
     """End a ban, and begin to count anew. An address of `sip.deny_file` stays banned until the file has changed."""
