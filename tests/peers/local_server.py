@@ -4,7 +4,6 @@ It ends with the test run whatever happens to that, and its directory goes with 
 both, and where the test run is killed, the kernel and a shell that waits for it.
 """
 
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -17,16 +16,6 @@ from tests.network import reserved_port
 from tests.peers.process import Process
 
 HOST = "127.0.0.1"
-
-
-def ending_with_parent(sign: str, *, user: str = "", group: str = "") -> list[str]:
-    """What to put before a command so that the kernel sends it `sign` when this thread ends, however it ends; and so
-    that it runs as `user` and `group`, which takes root. Nothing where there is no setpriv (util-linux)."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return []
-    identity = [f"--reuid={user}", f"--regid={group}", "--clear-groups"] if user else []
-    return [setpriv, f"--pdeathsig={sign}", *identity, "--"]
 
 
 # Reads until the other end of the pipe is closed, which a killed process's is too. The server may be writing still.

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from tests.migrated import migrated_file
-from tests.peers.local_server import HOST, LocalServer, ending_with_parent
-from tests.peers.process import Process, require
+from tests.peers.local_server import HOST, LocalServer
+from tests.peers.process import Process, ending_with_parent, require
 
 ROLE = "trunkline"
 """Who connects."""

@@ -30,6 +30,16 @@ def require(program: str, package: str, *folders: str) -> str:
     return path
 
 
+def ending_with_parent(sign: str, *, user: str = "", group: str = "") -> list[str]:
+    """What to put before a command so that the kernel sends it `sign` when this thread ends, however it ends; and so
+    that it runs as `user` and `group`, which takes root. Nothing where there is no setpriv (util-linux)."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return []
+    identity = [f"--reuid={user}", f"--regid={group}", "--clear-groups"] if user else []
+    return [setpriv, f"--pdeathsig={sign}", *identity, "--"]
+
+
 def wait_bound(host: str, port: int, timeout: float = 30.0) -> None:
     """Waits until somebody has the UDP port `host:port`. SIPp says nothing when it is ready, so the kernel is asked:
     a call that comes earlier would be refused by ICMP, which is another test."""
@@ -41,7 +51,8 @@ def wait_bound(host: str, port: int, timeout: float = 30.0) -> None:
 
 
 class Process:
-    """A program whose standard output and error are collected line by line in `lines`."""
+    """A program whose standard output and error are collected line by line in `lines`. It ends with the thread that
+    has started it, however that ends: what a killed test run leaves behind would go on answering."""
 
     def __init__(
         self,
@@ -57,7 +68,7 @@ class Process:
         self._news = threading.Condition()
         self._ended = False
         self._process = subprocess.Popen(
-            argv,
+            [*ending_with_parent("KILL"), *argv],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdin=subprocess.PIPE if told else subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.peers.local_server import HOST, LocalServer, ending_with_parent
+from tests.peers.local_server import HOST, LocalServer
 from tests.peers.process import require
 
 
@@ -29,7 +29,7 @@ class RedisServer(LocalServer):
         return f"redis://{HOST}:{self.port}/0"
 
     def command(self) -> Sequence[str]:
-        words = [*ending_with_parent("KILL"), self._program, "--bind", HOST, "--port", str(self.port)]
+        words = [self._program, "--bind", HOST, "--port", str(self.port)]
         return [*words, "--save", "", "--appendonly", "no", "--dir", str(self.directory)]
 
 

@@ -157,23 +157,24 @@ async def test_a_lost_redis_comes_back_on_its_port_and_knows_nothing(redis_url: 
 _KILLED = """
 import os, signal, sys
 from tests.peers.postgres import PostgresServer
+from tests.peers.process import Process
 from tests.peers.redis_server import RedisServer
-postgres, redis = PostgresServer(), RedisServer()
-print(postgres.pid, redis.pid, postgres.directory, redis.directory, flush=True)
+postgres, redis, program = PostgresServer(), RedisServer(), Process(["sleep", "1000"])
+print(postgres.pid, redis.pid, program.pid, postgres.directory, redis.directory, flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_test_run_that_is_killed_leaves_no_server_and_no_directory() -> None:
+def test_a_test_run_that_is_killed_leaves_no_program_and_no_directory() -> None:
     require("setpriv", "util-linux")
     run = subprocess.Popen(
         [sys.executable, "-c", _KILLED], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert run.stdin is not None and run.stdout is not None
     words = run.stdout.readline().split()
-    servers, directories = [int(word) for word in words[:2]], [Path(word) for word in words[2:]]
+    servers, directories = [int(word) for word in words[:3]], [Path(word) for word in words[3:]]
     try:
-        assert len(servers) == len(directories) == 2
+        assert (len(servers), len(directories)) == (3, 2)
         assert all(is_alive(pid) for pid in servers) and all(path.is_dir() for path in directories)
         run.kill()
         run.wait(10)
