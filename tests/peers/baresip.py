@@ -23,10 +23,12 @@ RATE = 8000
 
 Event = dict[str, Any]
 
+# Its SIP is bound to its own address. Its RTP is bound to none, and leaves from 127.0.0.1: that is what it has to say in
+# its descriptions, as nobody is heard from where its signalling does not make it plausible (RFC 7362).
 _CONFIG = """\
 poll_method             epoll
 sip_listen              {host}:{sip_port}
-net_interface           {host}
+net_interface           127.0.0.1
 call_local_timeout      30
 call_max_calls          8
 audio_path              {directory}
