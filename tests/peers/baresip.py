@@ -23,8 +23,8 @@ RATE = 8000
 
 Event = dict[str, Any]
 
-# Its SIP is bound to its own address. Its RTP is bound to none, and leaves from 127.0.0.1: so that is what it has to say
-# in its descriptions, as nobody is heard from where the signalling does not make it plausible (RFC 7362).
+# Its SIP is bound to its own address. Its RTP is bound to none, and leaves from 127.0.0.1: so its descriptions have to
+# say that, as nobody is heard from where the signalling does not make it plausible (RFC 7362).
 _CONFIG = """\
 poll_method             epoll
 sip_listen              {host}:{sip_port}
