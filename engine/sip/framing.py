@@ -12,9 +12,9 @@ _PONG = b"\r\n"
 # every header follows a CRLF.
 _CONTENT_LENGTH = re.compile(rb"\r\n(?:content-length|l)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.IGNORECASE)
 
-
 # RFC 3261 §7.1, §25.1: a method is a token.
 _TOKEN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class NotSip(ParseError):
@@ -155,7 +155,9 @@ def _is_sip(data: bytes | bytearray, at: int, scanned: int) -> bool:
     `scanned` on. Raises NotSip."""
     if data.startswith(_PONG, at):
         return False  # half a ping
-    end = data.find(b"\r\n", scanned)
+    end = data.find(_PONG, scanned)
     if data[at] not in _TOKEN or (end >= 0 and b"SIP/" not in data[at:end].upper()):
         raise NotSip("neither a request nor a response")
+    if end < 0 and _CONTROL.search(data, scanned, len(data) - data.endswith(b"\r")):
+        raise NotSip("a control character in the start line")  # such as a line feed without its carriage return
     return end >= 0

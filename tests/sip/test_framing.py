@@ -152,6 +152,9 @@ def test_header_and_body_are_bounded_whichever_way_they_arrive() -> None:
         b"\x00\x01\x00\x00",  # STUN, which is for UDP
         b"\r\n\r\n\x03\x00",
         b"{}\r\n",
+        b"GET / HTTP/1.0\n\n",
+        b"hello\x00world",
+        b"EHLO a\rx",
     ],
 )
 def test_what_is_no_sip_is_told_from_sip_that_is_malformed_7_1(said: bytes) -> None:
