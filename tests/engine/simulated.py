@@ -24,7 +24,7 @@ T = TypeVar("T")
 CALLER, ENGINE, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 
-class _Selector(selectors.SelectSelector):
+class _Selector(selectors.PollSelector):
     """Waiting is free."""
 
     loop: "SimulatedLoop"

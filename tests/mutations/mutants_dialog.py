@@ -27,8 +27,8 @@ MUTANTS = [
     (
         FILE,
         """        self.route_set = response.values("Record-Route")[::-1]
-        if""",
-        "        if",
+        self.refresh""",
+        "        self.refresh",
         TESTS + "the_2xx_sets_the_route_set_anew_13_2_2_4",
     ),
     (

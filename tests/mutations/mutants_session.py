@@ -1,7 +1,7 @@
 """Mistakes in calls: both sides of an INVITE, re-INVITE and UPDATE, session timers, and the bridge of two legs."""
 
 SESSION, UAS, UAC = "engine/sip/session.py", "engine/sip/uas.py", "engine/sip/uac.py"
-LEG, CREDENTIALS = "engine/sip/leg.py", "engine/sip/credentials.py"
+LEG, CREDENTIALS, NEXT_HOP = "engine/sip/leg.py", "engine/sip/credentials.py", "engine/sip/next_hop.py"
 DIALOG, TIMER, BRIDGE = "engine/sip/dialog.py", "engine/sip/session_timer.py", "engine/bridge.py"
 T_SESSION, T_UAS, T_UAC = "tests/sip/test_session.py", "tests/sip/test_uas.py", "tests/sip/test_uac.py"
 T_TIMER, T_BRIDGE = "tests/sip/test_session_timer.py", "tests/engine/test_bridge.py"
@@ -10,7 +10,7 @@ T_THROUGH = "tests/engine/test_random_calls_through.py::test_no_cycle_keeps_a_ca
 MUTANTS = [
     # Dialogs as they are used, both sides
     (DIALOG, "            -1,  #", "            0,  #", "tests/sip/test_dialog.py"),
-    (DIALOG, "            self.hop = None", "            pass", "tests/sip/test_dialog.py"),
+    (NEXT_HOP, 'if rule == "never" or dialog.route_set:', 'if rule == "never":', "tests/sip/test_next_hop.py"),
     (
         DIALOG,
         "return hop if hop is not None and hop.transport.connected(hop.host, hop.port) else None",
@@ -29,7 +29,7 @@ MUTANTS = [
     ),
     (LEG, "if transaction is None or request.cseq != transaction.cseq:", "if transaction is None:", T_UAS),
     (UAS, "        elif not transaction.answered:\n            self._stop_reliable()", "        elif False:", T_UAS),
-    (UAS, "return source if source.transport.reliable or behind_nat else None", "return None", T_UAS),
+    (NEXT_HOP, "return dialog.behind_nat  # RFC 3581", "return False  # RFC 3581", "tests/sip/test_next_hop.py"),
     # The callee: PRACK
     (UAS, 'if waiting is None or parts != [number, str(self.invite.cseq), "INVITE"]:', "if waiting is None:", T_UAS),
     (UAS, "        if self._reliable is not None and self._reliable[2]:", "        if False:", T_UAS),

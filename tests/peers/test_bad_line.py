@@ -106,7 +106,7 @@ def test_keys_that_baresip_presses(tmp_path: Path, engine: Engine, told: "Queue[
     with wire(weather, lost=150), ExitStack() as stack:
         phones = [stack.enter_context(Baresip(tmp_path / host, host, 6100, trace=True)) for host in CALLERS]
         for phone in phones:
-            phone.dial(f"sip:{NUMBER}@{ENGINE}:{PORT}")
+            phone.dial(f"sip:{NUMBER}@{WIRE}:{PORT}")
         for phone in phones:
             phone.wait_event("CALL_ESTABLISHED")
             phone.process.wait_line(r"^\[0:00:01\]", 30)
@@ -131,7 +131,7 @@ def test_keys_that_sipp_presses(tmp_path: Path, engine: Engine, told: "Queue[str
         for host in CALLERS:
             keys = {"media_at": host, "media_to": "[media_port]", "formats": "0 96"}
             role = Caller(str(scenario), NUMBER, host, keys=keys, retransmissions=ANY)
-            words = [f"{ENGINE}:{PORT}", "-s", NUMBER, "-m", "1", "-mi", host, "-mp", "6300"]
+            words = [f"{WIRE}:{PORT}", "-s", NUMBER, "-m", "1", "-mi", host, "-mp", "6300"]
             callers.append(Sipp(role, host, 6200, PATIENCE, words))
             stack.callback(callers[-1].close)
         heard = [told.get(timeout=PATIENCE) for _ in callers]
