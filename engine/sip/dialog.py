@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 
 from engine.sip.grammar import ParseError
-from engine.sip.hop import Hop
+from engine.sip.hop import Allows, Hop
 from engine.sip.message import Message, Request, Response
 from engine.sip.name_addr import PLAIN_ADDRESS, NameAddr
 from engine.sip.uri import SipUri, parse_uri
@@ -29,10 +29,12 @@ class Dialog:
         direct: Nobody stands in between, as far as can be seen.
         one_via: That last one was a request, and had one Via.
         behind_nat: That Via names another address or port than the one it came from (RFC 3581).
+        allows: Which hops its requests may go to; None: all.
         returned: The peer is this node itself: the call is one of its own that has come back.
     """
 
     __slots__ = (
+        "allows",
         "behind_nat",
         "call_id",
         "direct",
@@ -81,6 +83,7 @@ class Dialog:
         self.source = source
         self.peer = self.party = "" if source is None else source.host
         self.direct = True
+        self.allows: Allows | None = None
         self.one_via = self.behind_nat = self.returned = False
 
     @property

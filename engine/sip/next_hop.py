@@ -134,7 +134,9 @@ def find_hops(endpoint: "Endpoint", dialog: Dialog, done: Callable[[list[Hop], s
         return
 
     def located(hops: list[Hop], cause: str = "name does not resolve") -> None:
-        if any(endpoint.misleads(hop.host, hop.port, dialog) for hop in hops):
+        if any(endpoint.misleads(hop.host, hop.port, dialog) for hop in hops) or (
+            dialog.allows is not None and not all(hop == dialog.source or dialog.allows(hop) for hop in hops)
+        ):
             hops, cause = [], MISLEADING
         elif place.name and not dialog.route_set:
             hops = after_lookup(dialog, hops, endpoint.peers)

@@ -83,6 +83,7 @@ class Session(Leg):
 
     __slots__ = (
         "_exchange",
+        "_looks_up",
         "_owed",
         "_reinvite",
         "_update",
@@ -101,6 +102,7 @@ class Session(Leg):
         self.referral: Referral | None = None  # our REFER under way
         self.subscription: Subscription | None = None  # the peer's
         self._exchange: Exchange | None = None  # our re-INVITE or UPDATE under way
+        self._looks_up = False  # the names in an INVITE or UPDATE of the peer
         self._owed = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
         self._update: ServerTransaction | None = None  # the peer's last with an offer
@@ -292,7 +294,10 @@ class Session(Leg):
                 vetted = partial(self._vetted_request, transaction, request, handler)
                 if misled:
                     vetted(True)
+                elif self._looks_up:
+                    self._try_later(transaction, now)  # one at a time: a peer may invent names without end
                 else:
+                    self._looks_up = True
                     look_up(self.endpoint, names, dialog.party, vetted)
                 return
         getattr(self, handler)(transaction, request, now)
@@ -300,6 +305,7 @@ class Session(Leg):
     def _vetted_request(self, transaction: ServerTransaction, request: Request, handler: str, misled: bool) -> None:
         """It is known whether a request that moves the target names an address that is not the peer's own."""
         now = self.endpoint.clock()
+        self._looks_up = False
         if misled:
             self.endpoint.on_misled(self.dialog.peer, request.method)
             transaction.respond(403, now)

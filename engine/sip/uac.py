@@ -296,6 +296,7 @@ class UacSession(Session):
         dialog = Dialog.as_caller(
             response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, hop
         )
+        dialog.allows = invitation.allows
         # Our INVITE may have led back to us: then the far end of the dialog is another dialog of our own.
         dialog.returned = (self.call_id, response.to_tag, self.local_tag) in self.endpoint.dialogs
         self.aim(dialog)

@@ -1,5 +1,6 @@
 """A whole node in simulated time, with peers that say exactly what a test lets them say: no socket, no waiting."""
 
+import asyncio
 import json
 from functools import cache
 from itertools import count
@@ -16,6 +17,8 @@ from engine import user_agent
 from engine.sip.digest_client import ClientSession, choose, parse_challenges
 from engine.sip.message import Response
 from engine.transport.listeners import Listeners
+from engine.transport.lookups import Question, Records
+from engine.transport.resolver import Resolver
 from service import node as service_node
 from service.node import Node
 from tests.engine.simulated import Air, Wire
@@ -78,17 +81,50 @@ class EngineWire(Wire):
         return f"{ENGINE}:5060"
 
 
+class Names:
+    """Name servers (`engine.transport.lookups.Lookups`) that know addresses, and whose answers nobody keeps."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, list[str]] = {}
+        self.slow: dict[str, float] = {}  # s until a name is answered for
+
+    def in_hosts(self, name: str) -> bool:
+        return False
+
+    def known(self, question: Question) -> Records | None:
+        return None if question.name in self.slow else self._answer(question)
+
+    async def ask(self, question: Question) -> Records:
+        await asyncio.sleep(self.slow.get(question.name, 0.0))
+        return self._answer(question)
+
+    def _answer(self, question: Question) -> Records:
+        return tuple(self.addresses.get(question.name, ())) if question.kind == "A" else ()
+
+    async def close(self) -> None:
+        pass
+
+
 class World:
     """A node on `air`."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, configuration: Configuration) -> None:
+    def __init__(
+        self, patch: pytest.MonkeyPatch, configuration: Configuration, names: dict[str, list[str]] | None = None
+    ) -> None:
         self.air = air = Air()
+        self.names = Names()
+        self.names.addresses.update(names or {})
         wire = EngineWire(air)
 
         async def opened(*_: object, **__: object) -> Listeners:
             return Listeners((wire,), ENGINE)  # type: ignore[arg-type]
 
         patch.setattr(user_agent.Listeners, "open", opened)
+
+        def resolver(*_: object, **known: Any) -> Resolver:
+            return Resolver(self.names, transports=known["transports"], families=known["families"])  # type: ignore[arg-type]
+
+        patch.setattr(user_agent, "Resolver", resolver)
         clock = SimpleNamespace(monotonic=air.loop.time, time=air.loop.time)
         patch.setattr(user_agent, "time", clock)
         patch.setattr(service_node, "time", clock)

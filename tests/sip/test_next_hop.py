@@ -308,6 +308,17 @@ def test_an_answer_whose_name_stands_for_somebody_else_is_hung_up_when_that_is_k
     assert session.ended and not second.heard
 
 
+def test_a_callee_leads_nowhere_that_it_could_not_have_been_called_at(world: World) -> None:
+    """A customer's callee does not make us ask what is in our private network (`DialSpec.allows`)."""
+    inside, callee = world.at("10.0.0.5"), world.at(OTHER)
+    session, _ = dial(world.node, f"sip:{OTHER}:5060", allows=lambda hop: not is_private(hop.host))
+    callee.answer(
+        callee.requests("INVITE")[0], 200, "Record-Route: <sip:10.0.0.5;lr>\r\n", ANSWER, contact=f"<sip:a@{OTHER}>"
+    )
+    assert session.ended and not inside.heard
+    assert len(callee.requests("ACK")) == 1 and len(callee.requests("BYE")) == 1
+
+
 def test_a_reliable_ringing_that_names_somebody_else_ends_the_call_unasked_rfc_3262(world: World) -> None:
     second, callee = world.at(SECOND), world.at(CARRIER)
     _, owner = dial(world.node, f"sip:{CARRIER}:5060")
@@ -448,6 +459,21 @@ def test_a_target_refresh_that_names_somebody_else_is_refused_403(world: World, 
     world.wait(0.5)
     assert world.peer.statuses(method)[-1] == 403
     assert session.dialog.remote_target == before and not session.ended
+
+
+def test_names_in_one_request_at_a_time_are_looked_up(world: World) -> None:
+    world.node.slow |= {"one.example": 0.5, "two.example": 0.5}
+    world.node.names |= {"one.example": [(PEER, 5060)], "two.example": [(PEER, 5060)]}
+    session = world.answered()
+    asked: list[str] = []
+    locate = world.node.endpoint.locate
+    world.node.endpoint.locate = lambda uri, done: (asked.append(uri), locate(uri, done))[1]
+    for name in ("one", "two"):
+        world.peer.contact = f"<sip:a@{name}.example>"
+        world.peer.request("UPDATE")
+    assert world.peer.statuses("UPDATE") == [500] and asked == ["sip:a@one.example"]
+    world.wait(0.6)
+    assert world.peer.statuses("UPDATE") == [500, 200] and session.dialog.remote_target == "sip:a@one.example"
 
 
 def test_a_name_that_comes_to_stand_for_a_carrier_ends_the_dialog_at_the_next_request(world: World) -> None:
