@@ -133,10 +133,11 @@ def find_hops(endpoint: "Endpoint", dialog: Dialog, done: Callable[[list[Hop], s
         done([], MISLEADING)
         return
 
+    def allowed(hop: Hop) -> bool:
+        return dialog.allows is None or dialog.returned or hop == dialog.source or dialog.allows(hop)
+
     def located(hops: list[Hop], cause: str = "name does not resolve") -> None:
-        if any(endpoint.misleads(hop.host, hop.port, dialog) for hop in hops) or (
-            dialog.allows is not None and not all(hop == dialog.source or dialog.allows(hop) for hop in hops)
-        ):
+        if any(endpoint.misleads(hop.host, hop.port, dialog) or not allowed(hop) for hop in hops):
             hops, cause = [], MISLEADING
         elif place.name and not dialog.route_set:
             hops = after_lookup(dialog, hops, endpoint.peers)

@@ -2,8 +2,8 @@
 
 The whole node, in simulated time, with strangers, a callee of theirs that flows dial, and two providers. Strangers
 call, answer and send every method from several addresses, within dialogs that are theirs, that they have overheard, or
-that do not exist, and name providers, the engine and each other wherever a message names an address. Names change what they
-stand for meanwhile. A flow that dials out dials one number, through one provider: that is what there may be there.
+that do not exist. They name providers, the engine and each other wherever a message names an address, and names change
+what they stand for meanwhile. A flow that dials out dials one number, through one provider: that is all there may be.
 """
 
 import re
@@ -73,8 +73,8 @@ def node() -> Any:
 HOSTS = st.sampled_from(
     [
         *STRANGERS, f"{STRANGERS[0]}:5070", CALLEE, CARRIER, f"{CARRIER}:5090", f"{CARRIER};transport=tcp", CARRIER_TOO,
-        SECOND, f"[::ffff:{CARRIER}]:5060", f"{STRANGERS[0]};maddr={CARRIER}", f"{CARRIER};maddr={STRANGERS[1]}",
-        ENGINE, f"{ENGINE}:5060;transport=tcp", f"{ENGINE}:5070", "gw.second.example", "GW.Second.Example.", "turns.example",
+        SECOND, f"[::ffff:{CARRIER}]", f"{STRANGERS[0]};maddr={CARRIER}", f"{CARRIER};maddr={STRANGERS[1]}", ENGINE,
+        f"{ENGINE}:5060;transport=tcp", f"{ENGINE}:5070", "gw.second.example", "GW.Second.Example.", "turns.example",
         "late.example", "nowhere.example", "10.0.0.5", "127.0.0.1", "x.invalid",
     ]
 )  # fmt: skip
