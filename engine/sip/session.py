@@ -131,6 +131,8 @@ class Session(Leg):
 
     def _told(self, by: str, status: int, reason: str, now: float) -> None:
         self.endpoint.sessions.discard(self)
+        if self._answers_update() and self._update is not None:
+            self._update.respond(487, now)  # §15.1.2: what is pending is answered all the same
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             if exchange.request is not None:

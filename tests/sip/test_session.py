@@ -369,6 +369,19 @@ def test_a_second_update_before_the_first_is_answered_is_500_rfc_3311_5_2(world:
     assert world.peer.statuses("UPDATE") == [500, 200]
 
 
+@pytest.mark.parametrize("by_us", [True, False])
+def test_an_update_that_waits_when_the_call_ends_is_487_15_1_2(world: World, by_us: bool) -> None:
+    world.peer.request("UPDATE", body=OFFER)
+    if by_us:
+        world.session.bye(world.now)
+        world.wait()
+        world.peer.answer(world.last("BYE"), 200)
+    else:
+        world.peer.request("BYE")
+    assert world.peer.statuses("UPDATE") == [487]
+    assert nothing_left(world.node)
+
+
 def test_an_update_with_an_offer_while_a_reinvite_is_open_is_500(world: World) -> None:
     world.peer.invite()
     world.peer.request("UPDATE", body=OFFER)

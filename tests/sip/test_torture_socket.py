@@ -16,6 +16,8 @@ from engine.sip.framing import StreamFramer
 from engine.sip.grammar import ParseError
 from engine.sip.parsing import parse
 from engine.sip.timers import TimerValues
+from engine.transport.locator import Locator
+from engine.transport.resolver import Resolver
 from engine.user_agent import AgentSettings, UserAgent
 from tests.sip.torture import DROP, RFC4475, RFC5118
 from tests.sip.wire import in_chunks, request, rfc4475, rfc5118, status_of
@@ -57,6 +59,16 @@ class Log:
     error = warning
 
 
+class NoNames:
+    """Look-ups that find nothing."""
+
+    def in_hosts(self, name: str) -> bool:
+        return False
+
+    def known(self, question: object) -> tuple[()]:
+        return ()
+
+
 @asynccontextmanager
 async def agent() -> AsyncIterator[UserAgent]:
     """A user agent that is busy; afterwards nothing may be left of what came."""
@@ -70,6 +82,8 @@ async def agent() -> AsyncIterator[UserAgent]:
     running = UserAgent(busy, AgentSettings(policy=policy), log)
     before = asyncio.all_tasks()
     await running.start(["udp://127.0.0.1:0", "tcp://127.0.0.1:0"])
+    # Contacts with names are looked up: here nobody knows any, and says so at once.
+    running.locator = Locator(running.listeners, Resolver(NoNames()), log)  # type: ignore[arg-type]
     try:
         yield running
         await until(lambda: left(running) == {})
