@@ -12,6 +12,7 @@ from config.document import Document
 from config.environment import Overrides, Secrets, environment_place, override
 from config.faults import ConfigurationError, Fault, FieldPath
 from config.nobody_there import nobody_there
+from config.phones import check_phones
 from config.resources import LISTS, Resources, read_resources
 from config.sentences import fields_at, sentence
 from config.settings import Settings
@@ -142,10 +143,13 @@ def load(
         strict_numbers=settings.numbering.strict if settings else False,
         python_flows=names,
     )
+    warnings = list(resources.warnings)
+    if settings is not None:
+        warnings += check_phones(settings.sip.users, resources, faults.add)
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
-    warnings = [faults.line(place, f"warning: {problem}") for place, problem in resources.warnings]
-    configuration = Configuration(path, settings, resources, warnings, [])
+    lines = [faults.line(place, f"warning: {problem}") for place, problem in warnings]
+    configuration = Configuration(path, settings, resources, lines, [])
     without_effect = (*_out_of_reach(configuration), *nobody_there(resources))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
     absent = missing_sounds(configuration.flows, configuration.queues, settings.media, path.absolute().parent)

@@ -7,6 +7,7 @@ them, none of which imports this module.
 import base64
 import re
 from typing import Annotated, Literal, NamedTuple, Self, TypeVar
+from uuid import UUID
 
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -15,7 +16,11 @@ from engine.sound.national import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
 from routing.addresses import parse_network
+from routing.errors import RoutingError
 from routing.hostnames import parse_host_port
+from routing.identifiers import NIL
+from routing.numbering import checked_number
+from routing.phones import MAX_CALLS
 
 _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -112,6 +117,13 @@ def _quotable(realm: str) -> str:
 Realm = Annotated[str, AfterValidator(_quotable)]
 
 
+def _own_number(text: str) -> str:
+    try:
+        return checked_number(text)
+    except RoutingError as error:
+        raise ValueError(str(error)) from None
+
+
 class SipUser(_Section):
     """Digest credentials (RFC 8760) of a client that is to be trusted wherever it calls from."""
 
@@ -119,6 +131,24 @@ class SipUser(_Section):
     password: str = Field(min_length=1, repr=False)
     realm: Realm = ""
     """Another one than `sip.realm`."""
+    caller_id: str = ""
+    """The number that providers are told of its calls, whatever the phone says itself; "" tells them none."""
+    caller_ids: list[str] = []
+    """Further numbers that it may show in From."""
+    customer_id: UUID = NIL
+    """Whose its calls are, and who pays for them; the nil UUID is the platform."""
+    max_calls: int = Field(default=MAX_CALLS, ge=0)
+    """Calls out through providers that it may have at once; with 0 it may make none."""
+
+    @field_validator("caller_id")
+    @classmethod
+    def _number(cls, text: str) -> str:
+        return _own_number(text) if text else ""
+
+    @field_validator("caller_ids")
+    @classmethod
+    def _numbers(cls, texts: list[str]) -> list[str]:
+        return [_own_number(text) for text in texts]
 
 
 class SipSettings(_Section):

@@ -22,6 +22,7 @@ from flows.recordings import Recordings
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
 from routing.directory import Directory
+from routing.phones import PhoneCalls
 from routing.rows import NumberRow
 from routing.settings import RoutingSettings
 
@@ -94,6 +95,7 @@ class FlowEnvironment:
         log: A structlog logger; set `debug` where its level is debug.
         calls: Where the records of all calls go to, and where those that run are found.
         orders: How many calls customers may order.
+        phones: The calls out that phones have.
         tasks: What outlives its call: calls of our own, webhooks that nobody waits for, flows after a call.
         http: One shared client for webhooks; None: this service sends none.
         exchanges: The requests that `http` has under way; whoever closes it closes them first.
@@ -124,6 +126,7 @@ class FlowEnvironment:
     calls: CallLog = field(default_factory=CallLog)
     tasks: OwnedTasks = field(default_factory=OwnedTasks)
     orders: OrderLimit = field(default_factory=OrderLimit)
+    phones: PhoneCalls = field(default_factory=PhoneCalls)
     http: httpx.AsyncClient | None = None
     exchanges: OwnedTasks = field(default_factory=OwnedTasks)
     webhook: WebhookLimits = field(default_factory=WebhookLimits)

@@ -170,7 +170,8 @@ class Sending:
 
 def _identity(message: TextMessage) -> CallerIdentity:
     name = "" if message.source is None else message.source.target_name
-    return CallerIdentity(sender_of(message), name, message.private)
+    number = sender_of(message) if message.asserted != "" else ""
+    return CallerIdentity(number, name, message.private, asserted=message.asserted)
 
 
 def _failed(target: Target, status: int, reason: str) -> None:

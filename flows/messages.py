@@ -39,6 +39,7 @@ class Order:
         confirmation: It tells somebody that it gets no more messages.
         automatic: A flow wants it.
         named: Who has named its destinations.
+        asserted: See `routing.identity.CallerIdentity`.
         branch: The place of what led to it in its tree; None: it is the root of one.
     """
 
@@ -52,6 +53,7 @@ class Order:
     confirmation: bool = False
     automatic: bool = False
     named: NamedBy = "customer"
+    asserted: str | None = None
     branch: Branch | None = None
 
 
@@ -96,6 +98,7 @@ class TextMessage:
         confirmation: It tells somebody that it gets no more messages, and is sent all the same.
         automatic: A flow sent it, and nobody looked.
         named: Of an outgoing one: who has named its destinations.
+        asserted: Of an outgoing one: see `routing.identity.CallerIdentity`.
         branch: Its place in the tree of what led to it.
         over: Set when the outcome at every destination is known.
     """
@@ -115,6 +118,7 @@ class TextMessage:
     confirmation: bool = False
     automatic: bool = False
     named: NamedBy = "customer"
+    asserted: str | None = None
     branch: Branch = field(default_factory=lambda: Branch(Tree()))
     over: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -43,12 +43,18 @@ def onward_of(run: Run, leg: OutgoingLeg, destination: str, type_: str) -> Run:
         created=env.wall(),
         begun=env.clock(),
     )
+    if run.record.phone is not None:
+        # Who has ordered the transfer pays for it, and shows its own number.
+        record.phone, record.shown, record.anonymous = run.record.phone, run.record.shown, run.record.anonymous
+        record.customer_id = run.record.phone.customer_id
     record.note(f"the caller of call {run.record.id} has transferred it")
     onward = Run(run.program, leg, env, record, run.number)
     onward.step = run.step
     onward.budget = run.budget
     onward.depth = run.depth
     onward.branch = run.branch
+    if record.phone is not None:
+        onward.payer = record.phone.customer_id
     onward.anchored = run.anchored
     onward.tether = OfTurn()
     return onward

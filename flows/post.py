@@ -91,6 +91,7 @@ class Post:
             confirmation=order.confirmation,
             automatic=order.automatic,
             named=order.named,
+            asserted=order.asserted,
             branch=order.branch or Branch(Tree()),
         )
         self.waiting += count

@@ -31,6 +31,8 @@ from routing.identity import Anonymous, CallerIdentity
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
 
+BUSY = (486, "Busy Here")
+"""What a phone hears that has as many calls out as it may have."""
 Claim = Callable[[], bool]
 
 _AS_CLIENT = Source("client")
@@ -112,22 +114,42 @@ async def reach_number(run: Run, option: ConnectOptions, text: str, claim: Claim
         if not foreign:
             run.record.note(f"connect: {verdict.target} is none of our numbers, and the caller is a guest")
             return unanswered(*REFUSED)
-        hunt = env.router.hunt(
-            verdict.target, caller=_identity(run, option), customer_id=run.customer_id, now=env.clock()
-        )
-        return await _talk(run, option, hunt, claim)
+        return await _dial_out(run, option, verdict.target, claim)
     if isinstance(verdict, RunFlow):
         return await _run_number(run, verdict, claim)
     run.record.note(f"connect: {verdict.detail}")
     return unanswered(verdict.status, verdict.reason)
 
 
+async def _dial_out(run: Run, option: ConnectOptions, target: str, claim: Claim) -> Reached:
+    env, phone = run.env, run.phone
+    if phone is not None and not env.phones.take(phone):
+        why = f"has {phone.max_calls} calls out already" if phone.max_calls else "may not call out"
+        run.record.note(f"connect: {target} is not called: phone {phone.name} {why}")
+        env.log.warning("phone may not call out", call_id=run.record.id, user=phone.name, max_calls=phone.max_calls)
+        env.directory.count_refusal("phone_limit")
+        return unanswered(*(BUSY if phone.max_calls else REFUSED))
+    try:
+        hunt = env.router.hunt(target, caller=_identity(run, option), customer_id=run.customer_id, now=env.clock())
+        return await _talk(run, option, hunt, claim)
+    finally:
+        if phone is not None:
+            env.phones.release(phone)
+
+
 def _identity(run: Run, option: ConnectOptions) -> CallerIdentity:
     record = run.record
     diverted_by = run.number.number if run.number is not None else ""
     source = option.source
+    if source is None and record.phone is not None:
+        own = record.phone.caller_id
+        return CallerIdentity(record.shown, record.source_name, record.anonymous, option.anonymous, diverted_by, own)
     if source is None:
-        return CallerIdentity(record.source, record.source_name, record.anonymous, option.anonymous, diverted_by)
+        # A guest's word is passed on, and vouched for by nobody (RFC 3325 §5).
+        asserted = "" if record.guest else None
+        return CallerIdentity(
+            record.source, record.source_name, record.anonymous, option.anonymous, diverted_by, asserted
+        )
     return identity_of(run.env, source, option.anonymous, private=record.anonymous, diverted_by=diverted_by)
 
 

@@ -11,6 +11,7 @@ from flows.contracts import CallLeg
 from routing.attempt import AttemptRecord, AttemptReport, report
 from routing.hangup import hangup_reason
 from routing.identifiers import NIL
+from routing.phones import Phone
 from routing.rows import NumberRow
 
 
@@ -31,6 +32,10 @@ class CallRecord:
     destination: str = ""
     logged_in: bool = False
     """Whether the caller has shown credentials of one of our clients. It is not kept in the store."""
+    phone: Phone | None = None
+    """Whose credentials the caller, or who has transferred the call, has shown. It is not kept in the store."""
+    shown: str = ""
+    """The number that the phone shows: one of its own, or none."""
     guest: bool = False
     """Whether the caller is neither a trunk nor a client of ours. It is not kept in the store."""
     anonymous: bool = False

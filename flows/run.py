@@ -14,6 +14,7 @@ from flows.recordings import RunningRecording
 from flows.tree import Branch, Tree
 from flows.variables import Variables
 from routing.identifiers import NIL, PLATFORM
+from routing.phones import Phone
 from routing.rows import NumberRow
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Run:
         anchored: A flow around this one wants the media of the calls that it connects anchored.
         dialled: Told of each leg that is dialled for the call; None: nobody.
         tether: What ends this run with its caller, where that is not the task of the call.
+        payer: Who pays for what it dials, and whose rules hold, where that is not the owner of its number.
         over: The call is over, and this is the flow that was to run on completion.
         step: The step that runs now.
     """
@@ -73,6 +75,7 @@ class Run:
         "medium",
         "number",
         "over",
+        "payer",
         "program",
         "record",
         "step",
@@ -106,6 +109,7 @@ class Run:
         self._branch: Branch | None = None
         self.anchored = False
         self.over = False
+        self.payer: UUID | None = None
         self.dialled: Callable[[OutgoingLeg], None] | None = None
         self.tether: Tether | None = None
         self.loops: dict[Step, int] | None = None
@@ -124,7 +128,14 @@ class Run:
     @property
     def customer_id(self) -> UUID:
         """Whose call this is: who pays for what it dials, and whose flows it may run. The nil UUID is the platform."""
+        if self.payer is not None:
+            return self.payer
         return self.number.customer_id if self.number is not None else self.record.customer_id
+
+    @property
+    def phone(self) -> Phone | None:
+        """The phone that has dialled what this run dials, and whose limits hold for it; None where a flow does."""
+        return self.record.phone if self.payer is not None or self.number is None else None
 
     @property
     def branch(self) -> Branch:

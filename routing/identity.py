@@ -28,6 +28,8 @@ class CallerIdentity:
         private: The caller asked for privacy (an anonymous From, or `Privacy: id`).
         anonymous: "no" shows the caller, "yes" hides it, "auto" does as the caller asked.
         diverted_by: The number that forwards this call, for Diversion; "" where it is not forwarded.
+        asserted: The number that we vouch for (RFC 3325 §5), where that is not `number`, which is only shown; "" for
+            none.
     """
 
     number: str = ""
@@ -35,6 +37,7 @@ class CallerIdentity:
     private: bool = False
     anonymous: Anonymous = "auto"
     diverted_by: str = ""
+    asserted: str | None = None
 
     @property
     def hidden(self) -> bool:
@@ -69,21 +72,23 @@ def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, 
     from_domain: Host in From and identity headers where the provider names none.
     """
     domain = trunk.from_domain or from_domain
-    number = caller.number
-    user = number if _PHONE_USER.fullmatch(number) else escaped(number)
+    user = _user(caller.number)
+    name = display(caller.name)
+    vouched, known_as = user, name
+    if caller.asserted is not None:
+        vouched, known_as = _user(caller.asserted), ""
     if caller.hidden:
         headers = [("Privacy", "id")]
-        if user and trunk.asserts:
-            headers.insert(0, ("P-Asserted-Identity", f"{display(caller.name)}<{_uri(user, domain, trunk)}>"))
+        if vouched and trunk.asserts:
+            headers.insert(0, ("P-Asserted-Identity", f"{known_as}<{_uri(vouched, domain, trunk)}>"))
         return ANONYMOUS_FROM, headers
     headers = []
     shown = trunk.from_user or user
     if not shown:
         return ANONYMOUS_FROM, headers
-    name = display(caller.name)
     from_ = f"{name}<{_uri(shown, domain, trunk)}>"
-    if user and (trunk.asserts or trunk.remote_party):
-        identity = f"{name}<{_uri(user, domain, trunk)}>"
+    if vouched and (trunk.asserts or trunk.remote_party):
+        identity = f"{known_as}<{_uri(vouched, domain, trunk)}>"
         if trunk.asserts:
             headers.append(("P-Asserted-Identity", identity))
         if trunk.remote_party:
@@ -91,6 +96,10 @@ def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, 
     if trunk.diverts and caller.diverted_by:
         headers.append(("Diversion", f"<{_uri(escaped(caller.diverted_by), domain, trunk)}>;reason=unconditional"))
     return from_, headers
+
+
+def _user(number: str) -> str:
+    return number if _PHONE_USER.fullmatch(number) else escaped(number)
 
 
 def _uri(user: str, domain: str, trunk: Trunk) -> str:

@@ -1,5 +1,6 @@
 """Who a request says that it is from."""
 
+import re
 from contextlib import suppress
 
 from engine.sip.grammar import ParseError
@@ -9,7 +10,11 @@ from engine.sip.uri import SipUri, TelUri
 from routing.admission import Source
 from routing.directory import Directory
 from routing.normalise import dialled
+from routing.phones import Phone
 from routing.settings import RoutingSettings
+
+_AS_GUEST = Source("guest")
+_DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]*[0-9]){3}")
 
 
 def caller_of(
@@ -34,6 +39,21 @@ def caller_of(
         return _number(address, routing, directory), address.display, private
     except ParseError:
         return "", "", private
+
+
+def phone_of(request: Request, phone: Phone, routing: RoutingSettings, directory: Directory) -> tuple[str, str, bool]:
+    """As `caller_of`, for a phone that has logged in: the number that it shows, "" where it has none. What it asks for
+    in From and P-Preferred-Identity (RFC 3325 §9.2) is its wish, and what it asserts itself is nothing (§5)."""
+    _, _, private = caller_of(request, _AS_GUEST, routing, directory)
+    wishes, name = [], ""
+    for header in ("From", "P-Preferred-Identity"):
+        with suppress(ParseError):
+            if header in request.first:
+                address = request.address(header)
+                wishes.append(_number(address, routing, directory))
+                name = name or address.display
+    # A number in the name would be shown as well as one in its place.
+    return phone.shows(*wishes), "" if _DIGITS.search(name) else name, private
 
 
 def _number(address: NameAddr, routing: RoutingSettings, directory: Directory) -> str:

@@ -27,8 +27,9 @@ from routing.directory import Directory
 from routing.normalise import Dialled, dialled
 from routing.number_source import NumberUnavailable
 from routing.peers import KnownPeers
+from routing.phones import Phone
 from routing.settings import RoutingSettings
-from service.callers import caller_of
+from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN, Logins, Users
 from service.stranger_log import StrangerLog
 
@@ -138,11 +139,13 @@ class Intake:
         if isinstance(verdict, Refuse):
             self._reject(call, self._refusal(judged, verdict, call.remote.host, call.id))
             return None
-        record = self._record(call, judged.source, target.number)
+        record = self._record(call, judged.source, target.number, self.logins.phone(judged.login))
         record.logged_in = judged.login.accepted
         if judged.login.accepted:
             call.session.receives = True  # its answer has our nonce
         if isinstance(verdict, DialOut):
+            if record.phone is not None:
+                record.customer_id = record.phone.customer_id
             self._begin(call, record)
             return dial_out(verdict.target, call, self.env, record)
         branch = Branch(Tree(guest=record.guest), call.depth) if judged.own else None
@@ -238,15 +241,22 @@ class Intake:
 
     # ---- the record
 
-    def _record(self, call: Call, source: Source, number: str) -> CallRecord:
-        caller, name, private = caller_of(call.invite, source, self.routing, self.directory)
+    def _record(self, call: Call, source: Source, number: str, phone: Phone | None = None) -> CallRecord:
+        if phone is None:
+            caller, name, private = caller_of(call.invite, source, self.routing, self.directory)
+            shown = ""
+        else:
+            shown, name, private = phone_of(call.invite, phone, self.routing, self.directory)
+            caller = shown or phone.name
         record = CallRecord(
             call.id,
             "incoming",
             source=caller,
             source_name=name,
-            source_type="tel" if caller[:1] == "+" or not caller else "sip",
+            source_type="tel" if (caller[:1] == "+" if phone is None else shown) or not caller else "sip",
             destination=number,
+            phone=phone,
+            shown=shown,
             guest=source.kind == "guest",
             anonymous=private,
             sip_call_ids=[call.sip_call_id],

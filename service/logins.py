@@ -6,15 +6,25 @@ Wrong ones are held against the address that they come from: who guesses is bann
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from engine.sip.digest_server import DigestServer, Verdict
 from engine.sip.message import Request
 from engine.sip.peers import counted_source, source_of
 from flows.contracts import Log
 from routing.peers import KnownPeers
+from routing.phones import Phone
 from service.stranger_log import StrangerLog
 
-Users = dict[tuple[str, str], str]  # (realm, username) -> password
+
+class User(NamedTuple):
+    """Somebody who may log in."""
+
+    password: str
+    phone: Phone
+
+
+Users = dict[tuple[str, str], User]  # by realm and user name
 
 NO_LOGIN = Verdict(False, "", "missing")
 # Credentials that another challenge would not mend: they were made for this request and are not good. Those with a
@@ -78,7 +88,7 @@ class Logins:
             )
             if verdict.accepted:
                 self._peers.phone_at(source)
-                return verdict
+                return verdict._replace(realm=realm)
             if verdict.guess:
                 # A request that is sent again is no further attempt.
                 self._peers.accuse(source, "credentials", hash(verdict.guess) or 1)
@@ -98,7 +108,13 @@ class Logins:
         return found
 
     def _password(self, realm: str, username: str) -> str | None:
-        return self._users.get((realm, username))
+        user = self._users.get((realm, username))
+        return None if user is None else user.password
+
+    def phone(self, judged: Verdict) -> Phone | None:
+        """Whose credentials were found good; None where none were."""
+        user = self._users.get((judged.realm, judged.username)) if judged.accepted else None
+        return None if user is None else user.phone
 
     def asks(self, request: Request, host: str, judged: Verdict) -> bool:
         """Whether a stranger is asked who it is: it may be a client that has not shown its credentials yet (RFC 3261

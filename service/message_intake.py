@@ -29,8 +29,9 @@ from routing.failover import passed_on
 from routing.identifiers import NIL
 from routing.normalise import Dialled, dialled
 from routing.number_source import NumberUnavailable
+from routing.phones import Phone
 from routing.rows import NumberRow
-from service.callers import caller_of
+from service.callers import caller_of, phone_of
 from service.intake import Intake
 from service.logins import NO_LOGIN
 
@@ -65,6 +66,7 @@ class MessageIntake:
             if judged.accepted:
                 message.keep()
                 source = identify(directory, routing, host, authenticated=True)
+        phone = intake.logins.phone(judged)
         asked = dialled(request.uri, routing, directory.numbers)
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
             verdict: Verdict = looped(asked)
@@ -73,14 +75,14 @@ class MessageIntake:
         if isinstance(verdict, Refuse):
             self._refuse(message, verdict, source, judged)
         elif isinstance(verdict, DialOut):
-            await self._relay(message, source, asked)
+            await self._relay(message, source, asked, phone)
         else:
-            await self._receive(message, source, verdict.number)
+            await self._receive(message, source, verdict.number, phone)
 
     # ---- for a number of ours
 
-    async def _receive(self, message: IncomingMessage, source: Source, number: NumberRow) -> None:
-        sender, via, _ = self._sender(message, source)
+    async def _receive(self, message: IncomingMessage, source: Source, number: NumberRow, phone: Phone | None) -> None:
+        sender, via, _ = self._sender(message, source, phone)
         kept = TextMessage(
             id=UUID(message.id),
             customer_id=number.customer_id,
@@ -102,16 +104,22 @@ class MessageIntake:
         message.answer(200)
         await self._post.mailbox.follow(taken)
 
-    def _sender(self, message: IncomingMessage, source: Source) -> tuple[Address | None, str, bool]:
+    def _sender(
+        self, message: IncomingMessage, source: Source, phone: Phone | None
+    ) -> tuple[Address | None, str, bool]:
         """Who sends, where that one is reached if its name does not tell, and whether it wants to stay unknown.
 
         A guest's number is not believed: who claims somebody else's must neither have him texted at our cost nor end
         his messages. It is answered where its message came from, as are clients without a number.
         """
         request = message.request
-        number, name, private = caller_of(request, source, self._intake.routing, self._intake.directory)
-        if not number:
-            return None, "", True
+        routing, directory = self._intake.routing, self._intake.directory
+        if phone is None:
+            number, name, private = caller_of(request, source, routing, directory)
+            if not number:
+                return None, "", True
+        else:
+            number, name, private = phone_of(request, phone, routing, directory)
         try:
             if number[:1] == "+" and source.kind != "guest":
                 return Address(type="tel", target=number, target_name=name[:255]), "", private
@@ -125,13 +133,24 @@ class MessageIntake:
 
     # ---- for a foreign number
 
-    async def _relay(self, message: IncomingMessage, source: Source, asked: Dialled) -> None:
+    async def _relay(self, message: IncomingMessage, source: Source, asked: Dialled, phone: Phone | None) -> None:
         """A client's message goes through the providers, and it hears what the far end says."""
-        sender, _, private = self._sender(message, source)
+        if phone is not None and not phone.max_calls:
+            message.answer(403, headers=[("Warning", '399 trunkline "This phone may not call out"')])
+            self._tell(self._intake.log.warning, "phone_limit", message, status=403, user=phone.name)
+            return
+        sender, _, private = self._sender(message, source, phone)
         if sender is None:
             message.answer(403, headers=[("Warning", '399 trunkline "A message needs a sender"')])
             return
-        order = Order(NIL, sender, [Address(type="tel", target=asked.number)], message.text, private=private)
+        order = Order(
+            NIL if phone is None else phone.customer_id,
+            sender,
+            [Address(type="tel", target=asked.number)],
+            message.text,
+            private=private,
+            asserted=None if phone is None else phone.caller_id,
+        )
         try:
             sent = await self._post.send(order)
         except (MessageNotKept, PostFullError) as error:

@@ -33,12 +33,13 @@ from routing.directory import Directory
 from routing.health import HealthBoard
 from routing.hunt import Router
 from routing.peers import KnownPeers
+from routing.phones import Phone
 from routing.settings import RoutingSettings
 from service.bans import Bans
 from service.call_changes import CallChanges
 from service.file_modes import loose, of_recordings, tell
 from service.intake import Intake
-from service.logins import Users
+from service.logins import User, Users
 from service.management import Management
 from service.message_intake import MessageIntake
 from service.message_keeper import RememberedMessages
@@ -352,7 +353,21 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
 
 def _logins(configuration: Configuration) -> tuple[Users, list[str]]:
     sip = configuration.settings.sip
-    return {(user.realm, user.username): user.password for user in sip.users}, list(sip.digest_algorithms)
+    users = {
+        (user.realm, user.username): User(
+            user.password,
+            Phone(
+                name=user.username,
+                realm=user.realm,
+                caller_id=user.caller_id,
+                caller_ids=frozenset(user.caller_ids),
+                customer_id=user.customer_id,
+                max_calls=user.max_calls,
+            ),
+        )
+        for user in sip.users
+    }
+    return users, list(sip.digest_algorithms)
 
 
 def _shown_host(host: str) -> str:

@@ -8,7 +8,7 @@ from engine.sip.message import Request
 from flows.record import CallRecord
 from flows.takeover import take_over
 from routing.admission import Source, identify
-from service.callers import caller_of
+from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN
 
 if TYPE_CHECKING:
@@ -56,7 +56,12 @@ class Referrers:
                 source = Source("client")
         may = self.policy == "all" or (self.policy == "clients" and source.kind == "client")
         if may and self._own(call, replaced, source, judged.username if judged.accepted else ""):
-            caller, name, private = caller_of(invite, source, intake.routing, intake.directory)
+            phone, shown = intake.logins.phone(judged), ""
+            if phone is None:
+                caller, name, private = caller_of(invite, source, intake.routing, intake.directory)
+            else:
+                shown, name, private = phone_of(invite, phone, intake.routing, intake.directory)
+                caller = shown or phone.name
             record = CallRecord(
                 call.id,
                 "incoming",
@@ -64,6 +69,8 @@ class Referrers:
                 source_name=name,
                 source_type="tel" if caller[:1] == "+" or not caller else "sip",
                 anonymous=private,
+                phone=phone,
+                shown=shown,
                 logged_in=judged.accepted,
                 sip_call_ids=[call.sip_call_id],
                 created=intake.env.wall(),

@@ -25,6 +25,7 @@ class Verdict(NamedTuple):
         stale: The new challenge is to say `stale=true`: the nonce is not good, and the password was not looked at.
         guess: For `user` and `password`: what tells this answer from every other to the nonce. It came from where the
             nonce was issued to, and can be held against that address.
+        realm: In which they were found good, where there are several.
     """
 
     accepted: bool
@@ -32,6 +33,7 @@ class Verdict(NamedTuple):
     reason: str
     stale: bool = False
     guess: str = ""
+    realm: str = ""
 
 
 class DigestServer:
