@@ -33,7 +33,7 @@ from engine.sip.endpoint import Endpoint, Policy, Surroundings
 from engine.sip.hop import Hop, Located, Transport
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest
-from engine.sip.peers import EVERYBODY, Peers
+from engine.sip.peers import EVERYBODY, Peers, counted_source
 from engine.sip.retry_after import retry_after
 from engine.sip.session import Session
 from engine.sip.standalone import Letter, Standalone
@@ -50,6 +50,7 @@ from engine.transport.listeners import SETTING, Listeners
 from engine.transport.locator import Locator
 from engine.transport.loopback import Loopback
 from engine.transport.resolver import Resolver
+from engine.waiting import Waiting
 
 # Timers are looked after this often at the most: under load one turn serves many.
 TIMER_STEP = 0.005  # s
@@ -58,6 +59,11 @@ _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
 _TASK_GRACE = 15.0  # s that a call's task may still run when the call is over, cleaning up
 _STOP_TRIES = 4
 _MISLED_LINES = 1.0  # log lines a second
+LIMITED = (b"INVITE ", b"MESSAGE ")  # what the limits of strangers count
+SORTED_FOR = 1.0  # s
+MOST_SORTED = 4096
+STRANGERS_TURN = 0.002
+"""Seconds of each turn of the event loop that strangers' messages may take."""
 MOST_SCREENED = 1000
 """INVITEs of strangers that wait at once for what is to be found out about them; a further one gets 503."""
 
@@ -124,6 +130,8 @@ class UserAgent:
         self.incoming = 0  # of them
         self.sent = 0  # messages, retransmissions too
         self.strangers = Strangers(self.peers, self.settings)
+        self.waiting = Waiting()
+        self._sorted: dict[str, tuple[bool, float]] = {}  # whether known, and until when we say so
         self.messages = Messages(self)
         self.trace = Trace(self.settings.trace_messages)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -382,6 +390,7 @@ class UserAgent:
             call.finish("local", 408, "no ACK until the end", self.now())
         if self._handle is not None:
             self._handle.cancel()
+        self.waiting.clear()
         self.endpoint.deadlines.stop()
         self.refusals.close()
         await self.locator.close()
@@ -524,11 +533,41 @@ class UserAgent:
 
     def received(self, data: bytes, hop: Hop) -> None:
         """One message from the network."""
-        if self.peers.banned(hop.host):
+        host = hop.host
+        if self.peers.banned(host):
             self.endpoint.counters.banned += 1
-            hop.transport.drop(hop.host, hop.port)
+            hop.transport.drop(host, hop.port)
             return
-        self._take(data, hop)
+        now = self.now()
+        sorted_ = self._sorted.get(host)
+        if sorted_ is None or sorted_[1] < now:
+            sorted_ = self._sort(host, now)
+        if sorted_[0]:
+            self._take(data, hop)
+        elif data.startswith(LIMITED) and self.strangers.exhausted(host, now):
+            self.refusals.count("invite_rate_unread")
+        else:
+            if not self.waiting:
+                self.loop.call_soon(self._serve_strangers)
+            self.waiting.put(counted_source(host), data, hop, now)
+
+    def _sort(self, host: str, now: float) -> tuple[bool, float]:
+        if len(self._sorted) >= MOST_SORTED:
+            self._sorted.clear()
+        found = self._sorted[host] = (self.peers.known(host), now + SORTED_FOR)
+        return found
+
+    def _serve_strangers(self) -> None:
+        """Strangers have their turn: so much time, and then known peers, timers and calls have theirs."""
+        began = now = self.now()
+        while now - began < STRANGERS_TURN:
+            held = self.waiting.take(now)
+            if held is None:
+                return
+            self._take(held.data, held.hop)
+            now = self.now()
+        if self.waiting:
+            self.loop.call_soon(self._serve_strangers)
 
     def _take(self, data: bytes, hop: Hop) -> None:
         now = self.now()

@@ -155,7 +155,8 @@ class _Engine(Collector):
         denied = CounterMetricFamily("trunkline_calls_denied", "Calls refused at the door.", labels=["cause"])
         for cause, count in self._directory.refused.items():
             denied.add_metric([cause], count)
-        denied.add_metric(["invite_rate"], agent.strangers.rate_limit.refused)
+        counts = agent.refusals.counts
+        denied.add_metric(["invite_rate"], counts["invite_rate"] + counts["invite_rate_unread"])
         yield denied
         strangers = CounterMetricFamily("trunkline_strangers_refused", "Requests refused or dropped.", labels=["cause"])
         for cause, count in sorted(agent.refusals.counts.items()):

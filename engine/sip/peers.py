@@ -4,6 +4,7 @@ Hosts are numeric addresses as a `Hop` holds them.
 """
 
 import ipaddress
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from engine.sip.grammar import ParseError, host_address
@@ -81,6 +82,7 @@ class Everybody:
 EVERYBODY: Peers = Everybody()
 
 
+@lru_cache(maxsize=8192)
 def counted_source(host: str) -> str:
     """What a limit for each source counts: an IPv4 address, of IPv6 the /64, which is one customer's (RFC 6177)."""
     if ":" not in host:

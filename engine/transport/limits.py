@@ -9,8 +9,11 @@ class Limits:
 
     receive_buffer: int = 8 * 1024 * 1024
     """UDP: kernel buffer asked for; the kernel may grant less (`UdpTransport.receive_buffer`)."""
-    datagrams_per_turn: int = 64
-    """UDP: read in one go before timers and other sockets get their turn."""
+    datagrams_per_turn: int = 512
+    """UDP: read in one go before timers and other sockets get their turn: many, so that what is dropped unread does not
+    fill the kernel's buffer."""
+    turn: float = 0.005
+    """UDP: seconds after which they get it all the same."""
     send_queue: int = 4096
     """UDP: datagrams kept while the kernel takes no more."""
     connect_timeout: float = 4.0

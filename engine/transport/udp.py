@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Self
 
 from engine.transport.addresses import SentBy, SockAddr, error_words, family_of, peer_host, socket_address
@@ -62,6 +63,7 @@ class UdpTransport:
         "_sink",
         "_socket",
         "_turn",
+        "_turn_time",
         "keepalives",
         "local",
         "receive_buffer",
@@ -82,6 +84,7 @@ class UdpTransport:
         self._sink = sink
         self._failures = Failures(self._loop, sink)
         self._turn = range(limits.datagrams_per_turn)
+        self._turn_time = limits.turn
         self._queue: deque[tuple[bytes, SockAddr]] = deque()
         self._queue_size = limits.send_queue
         self._hops: dict[SockAddr, Hop] = {}
@@ -182,7 +185,10 @@ class UdpTransport:
         recvfrom = self._recvfrom
         hops = self._hops
         received = self._sink.received
+        until = monotonic() + self._turn_time
         for turn in self._turn:
+            if not turn & 15 and turn and monotonic() > until:
+                return
             try:
                 data, address = recvfrom(_LARGEST)
             except (BlockingIOError, InterruptedError):

@@ -86,7 +86,9 @@ RATE = {"invite_rate": 2.0, "invite_burst": 4}
 def test_beyond_the_burst_some_are_told_and_the_rest_is_dropped(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     door = Door(monkeypatch, **RATE)
     assert [door.ask(host) for _ in range(9)] == [180] * 4 + [503] * 2 + [0] * 3
-    assert door.agent.endpoint.counters.overload == 5
+    assert door.agent.endpoint.counters.overload == 2
+    assert door.agent.refusals.counts == {"invite_rate": 2, "invite_rate_unread": 3}
+    assert door.agent.endpoint.counters.received == 6  # the rest has not even been read
     assert door.ask("198.51.100.8") == 180  # another
     door.air.run(1)
     assert [door.ask(host) for _ in range(5)] == [180, 180, 503, 503, 0]

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from engine.sip.hop import Hop
+from engine.transport import udp
 from engine.transport.limits import Limits
 from engine.transport.udp import UdpTransport
 from tests.network import refusing_port
@@ -97,7 +99,7 @@ def test_an_error_pending_from_one_peer_costs_no_other_peer_a_datagram(run: Any,
 def test_a_burst_of_500_datagrams_arrives_in_order_and_other_work_gets_its_turn(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open("127.0.0.1", 0, sink, "", Limits(datagrams_per_turn=64, turn=1e9))
         turns: list[int] = []
         loop = asyncio.get_running_loop()
 
@@ -113,6 +115,40 @@ def test_a_burst_of_500_datagrams_arrives_in_order_and_other_work_gets_its_turn(
         await sink.message(500)
         assert [int(m.split()[1]) for m in sink.messages] == list(range(500))
         assert max(after - before for before, after in pairwise(turns)) <= 64
+        transport.close()
+
+    run(test)
+
+
+def test_a_turn_is_over_when_its_time_is_however_few_have_come(
+    run: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        sink = recorder()
+        clock = [0.0]
+        monkeypatch.setattr(udp, "monotonic", lambda: clock[0])
+        transport = await UdpTransport.open("127.0.0.1", 0, sink, "", Limits(turn=0.02))
+        turns: list[int] = []
+        loop = asyncio.get_running_loop()
+        take = sink.received
+
+        def slowly(data: bytes, hop: Hop) -> None:
+            clock[0] += 0.001  # s that each message takes
+            take(data, hop)
+
+        sink.received = slowly
+
+        def turn() -> None:
+            turns.append(len(sink.messages))
+            if len(sink.messages) < 200:
+                loop.call_soon(turn)
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for number in range(200):
+                sender.sendto(b"REGISTER %d " % number + bytes(400), transport.local)
+        turn()
+        await sink.message(200)
+        assert 16 <= max(after - before for before, after in pairwise(turns)) <= 32
         transport.close()
 
     run(test)
