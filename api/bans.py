@@ -1,13 +1,12 @@
 """Bans: addresses that this engine does not listen to, because of what came from them."""
 
-from ipaddress import ip_network
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from api.auth import guarded
+from api.auth import Who, guarded
 from api.errors import fault_in, not_found
 from api.fields import Timestamp
 from api.listing import Listing, Pages
@@ -49,6 +48,7 @@ async def list_bans(services: Use, paging: Pages) -> Any:
 @router.delete("/bans/{address:path}", response_model=Ban, **guarded("project_super_admin"))
 async def delete_ban(
     services: Use,
+    caller: Who,
     address: Annotated[
         str,
         Path(
@@ -68,6 +68,7 @@ async def delete_ban(
     ban = services.bans.lift(str(network.network_address)) if single or whole else None
     if ban is None:
         raise not_found("ban", address)
+    services.env.log.info("ban lifted", address=ban.shown, agent=str(caller.agent_id))
     return _shown(services, ban)
 
 
@@ -79,7 +80,7 @@ def _shown(services: Services, ban: Found) -> dict[str, Any]:
     since, identifier = _cursor(services, ban)
     return {
         "id": identifier,
-        "address": str(ip_network(ban.address)) if "/" in ban.address else ban.address,
+        "address": ban.shown,
         "score": ban.score,
         "reason": ban.reason,
         "tm_create": since,

@@ -6,6 +6,7 @@ them it is banned for an hour. What is remembered has a bound, and nobody who is
 
 from collections import OrderedDict
 from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from engine.sip.peers import Misdeed, counted_source
@@ -33,6 +34,11 @@ class Ban(NamedTuple):
     reason: Misdeed
     since: float
     until: float
+
+    @property
+    def shown(self) -> str:
+        """The address as people write it: 192.0.2.1, 2001:db8:0:7::/64."""
+        return str(ip_network(self.address)) if "/" in self.address else self.address
 
 
 class _Point(NamedTuple):

@@ -4,8 +4,6 @@ import asyncio
 import stat
 import time
 from collections.abc import Iterable
-from contextlib import suppress
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +60,7 @@ class Bans:
             self._log.warning,
             "",
             "source banned",
-            address=shown(ban.address),
+            address=ban.shown,
             score=ban.score,
             seconds=round(BANNED_FOR),
             reason=ban.reason,
@@ -108,13 +106,6 @@ class Bans:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             await self.look()
-
-
-def shown(address: str) -> str:
-    """A ban's address as people write it: 192.0.2.1, 2001:db8:0:7::/64."""
-    with suppress(ValueError):
-        return str(ip_network(address)) if "/" in address else address
-    return address
 
 
 def read_networks(lines: Iterable[str]) -> tuple[AddressTable[bool], list[tuple[int, str]], int]:
