@@ -199,6 +199,11 @@ class LocalLeg:
             raise
 
     @property
+    def max_breadth(self) -> int:
+        """The caller's."""
+        return self._caller.max_breadth
+
+    @property
     def own_address(self) -> str:
         """As the caller's."""
         return self._caller.own_address

@@ -48,6 +48,7 @@ async def place(
     dialled: Callable[[OutgoingLeg], None] | None = None,
     branch: Branch | None = None,
     number: str | None = None,
+    breadth: int | None = None,
 ) -> Placed:
     """Dials attempt after attempt for the call of `record`.
 
@@ -58,6 +59,7 @@ async def place(
     dialled: Told of each leg as soon as it is dialled.
     branch: Where in its tree it stands. The tree's legs are bounded, and counted, but for those to ourselves: whoever
         gets the one that was answered counts it off.
+    breadth: See `DialSpec.max_breadth`.
     number: The number that was called, for which it is; None: the caller's (`DialSpec.dialled`).
 
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
@@ -114,6 +116,7 @@ async def place(
                 origin=attempt.origin,
                 dialled=number,
                 depth=None if branch is None else branch.depth,
+                max_breadth=breadth,
             )
             leg = dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)

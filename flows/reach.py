@@ -184,6 +184,7 @@ async def _talk(run: Run, option: ConnectOptions, hunt: Any, claim: Claim) -> Re
         dialled=run.dialled,
         branch=run.branch,
         number=run.destination,
+        breadth=run.breadth,
     )
     if leg is None:
         return unanswered(status, reason, kind)
@@ -268,6 +269,7 @@ async def _run_number(run: Run, verdict: RunFlow, claim: Claim) -> Reached:
     inner.budget = run.budget
     inner.depth = run.depth + 1
     inner.branch = branch
+    inner.breadth = run.breadth
     inner.anchored = run.anchored or run.program.media == "anchor"
     inner.destination = number.number
     inner.dialled = run.dialled
@@ -307,6 +309,15 @@ class Race:
 
     async def run(self, run: Run, option: ConnectOptions) -> list[Reached]:
         """Every destination's result; the winner's alone where there is one."""
+        outer = run.breadth
+        breadth = run.caller.max_breadth if outer is None else outer
+        run.breadth = breadth // len(option.destinations)  # a leg that gets none is not dialled: 440
+        try:
+            return await self._race(run, option)
+        finally:
+            run.breadth = outer
+
+    async def _race(self, run: Run, option: ConnectOptions) -> list[Reached]:
         loop = asyncio.get_running_loop()
         for place_, address in enumerate(option.destinations):
             claim = partial(self._claim, place_)

@@ -51,6 +51,8 @@ class Run:
         media_refusal: What an unanswered caller is told in the end where our own media could not be had; else None.
         depth: How many connects to our own numbers lie around this run.
         branch: Its place in the tree of what one beginning sets off.
+        breadth: How many legs may be dialled at once for what runs here, where several are dialled around it (RFC 5393
+            §5.3.3); None: as many as the caller's INVITE allows.
         anchored: A flow around this one wants the media of the calls that it connects anchored.
         dialled: Told of each leg that is dialled for the call; None: nobody.
         tether: What ends this run with its caller, where that is not the task of the call.
@@ -62,6 +64,7 @@ class Run:
     __slots__ = (
         "_branch",
         "anchored",
+        "breadth",
         "budget",
         "call",
         "caller",
@@ -107,6 +110,7 @@ class Run:
         self.medium: Literal["call", "message"] = "call"
         self.depth = 0
         self._branch: Branch | None = None
+        self.breadth: int | None = None
         self.anchored = False
         self.over = False
         self.payer: UUID | None = None

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
+from engine.sip.uac import MAX_BREADTH
 from flows.contracts import CallEnded
 
 PRESS_AFTER = 0.5
@@ -249,6 +250,11 @@ class SimulatedLeg:
         """Connects the caller with a leg that was dialled."""
         self.answer()
         return SimulatedTalk(self, leg)
+
+    @property
+    def max_breadth(self) -> int:
+        """As many as there are."""
+        return MAX_BREADTH
 
     @property
     def own_address(self) -> str:

@@ -223,6 +223,7 @@ class FakeCall:
             self.taps.remove(tap)
 
     own_address = "engine.example:5060"
+    max_breadth = 60
 
     async def transfer(self, refer_to: str, referred_by: str = "") -> Any:
         self._order(("transfer", refer_to, referred_by))

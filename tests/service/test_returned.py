@@ -13,6 +13,7 @@ from tests.service.simulated import ENGINE, Phone, World, configured
 from tests.sip.raw_peer import ANSWER, OFFER
 
 CARRIER, PROXY, GUEST, DESK = "198.51.100.1", "203.0.113.9", "203.0.113.1", "192.0.2.101"
+NESTED = "+15551230004"
 AWAY, OTHER, ECHO, AGAIN, FOREIGN = "+15551234567", "+15551230001", "+15551230002", "+15551230003", "+442079460123"
 ALLOW = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE\r\n"
 
@@ -35,10 +36,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
                 {"number": OTHER, "call_flow": "other", "message_flow": "off"},
                 {"number": ECHO, "call_flow": "echo"},
                 {"number": AGAIN, "call_flow": "both"},
+                {"number": NESTED, "call_flow": "nested"},
             ],
             flows=[
                 {"name": "away", "actions": [connect(f"sip:x@{PROXY}", relay_reason=True)]},
                 {"name": "other", "actions": [connect(f"sip:y@{PROXY}", relay_reason=True)]},
+                {"name": "nested", "actions": [connect(f"sip:z@{PROXY}", f"sip:{AGAIN}@{ENGINE}")]},
                 {"name": "both", "actions": [connect(f"sip:x@{PROXY}", f"sip:y@{PROXY}", relay_reason=True)]},
                 {"name": "echo", "actions": [{"type": "answer"}, {"type": "sleep", "option": {"duration": 60000}}]},
                 {"name": "on", "actions": [_text(f"sip:x@{PROXY}")]},
@@ -248,6 +251,27 @@ def test_without_any_breadth_left_no_leg_is_dialled_440(world: World) -> None:
     callee = world.phone(PROXY)
     phone = call(world, AWAY, headers="Max-Breadth: 0\r\n")
     assert not callee.heard and phone.statuses("INVITE")[-1] == 440
+
+
+@pytest.mark.parametrize(("given", "sent"), [("", 30), ("2", 1), ("9", 4), ("60", 30)])
+def test_max_breadth_is_divided_among_those_that_ring_at_once(world: World, given: str, sent: int) -> None:
+    callee = world.phone(PROXY)
+    call(world, AGAIN, headers=f"Max-Breadth: {given}\r\n" if given else "")
+    found = {invite.uri_text: invite.get("Max-Breadth") for invite in callee.requests("INVITE")}
+    assert found == {f"sip:x@{PROXY}": str(sent), f"sip:y@{PROXY}": str(sent)}
+
+
+def test_a_fork_that_max_breadth_does_not_do_for_is_440(world: World) -> None:
+    callee = world.phone(PROXY)
+    phone = call(world, AGAIN, headers="Max-Breadth: 1\r\n")
+    assert not callee.heard and phone.statuses("INVITE")[-1] == 440
+
+
+def test_forks_within_forks_share_what_the_outer_one_gave_them(world: World) -> None:
+    callee = world.phone(PROXY)
+    call(world, NESTED)
+    shares = [int(invite.get("Max-Breadth")) for invite in callee.requests("INVITE")]
+    assert set(shares) == {15, 30} and sum({15: 2, 30: 1}[share] * share for share in set(shares)) == 60
 
 
 def test_what_is_read_here_is_what_was_sent(world: World) -> None:
