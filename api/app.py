@@ -34,6 +34,7 @@ from api import (
     traces,
     webhooks,
 )
+from api.introduction import INTRODUCTION
 from api.methods import Methods
 from api.requests import Observer, Requests, unobserved
 from api.services import Services
@@ -74,7 +75,8 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
     app = FastAPI(
         title="Trunkline",
         version=version,
-        description="Numbers, flows, providers, routes and calls of a SIP signalling engine.",
+        summary="Numbers, flows, providers, routes and calls of a SIP signalling engine",
+        description=INTRODUCTION,
         openapi_url=None,  # `api.docs_pages` serves it
         docs_url=None,
         redoc_url=None,

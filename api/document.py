@@ -4,7 +4,8 @@ That is: 400 where FastAPI would say 422; what the middleware takes and answers;
 types of fields (`api.rules`), so that whoever keeps to the document is never refused for the form of a request.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,8 @@ from fastapi import FastAPI
 
 from api import examples, idempotency
 from api.action_schemas import action_schemas
+from api.answers import add_examples
+from api.introduction import TAGS, summary
 from api.rules import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
 
 
@@ -23,10 +26,16 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
+            document["tags"] = [{"name": name, "description": about} for name, about in TAGS]
             for operations in document["paths"].values():
                 for method, operation in operations.items():
                     _complete(method, operation)
-            _complete_schemas(document["components"]["schemas"])
+            schemas = document["components"]["schemas"]
+            _complete_schemas(schemas)
+            _drop_unfit_defaults(document)
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    add_examples(operation, schemas)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -34,6 +43,7 @@ def install(app: FastAPI) -> None:
 
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
+    operation["summary"] = summary(operation["operationId"])
     operation["responses"].pop("422", None)
     if "requestBody" in operation:
         operation["requestBody"]["content"]["application/json"]["examples"] = examples.shown(operation["operationId"])
@@ -93,15 +103,51 @@ def _shape(schema: Schema, fields: Fields) -> Schema:
             made["properties"][name] = _value(made["properties"][name])
         made["properties"][name].pop("enum", None)
         _add(made["properties"], {name: keywords})
-        _fitting_default(made["properties"][name])
     return made
 
 
-def _fitting_default(schema: Schema) -> None:
-    """A default that the shape does not allow is not one of it."""
-    allowed = [schema["const"]] if "const" in schema else schema.get("enum")
-    if allowed is not None and schema.get("default") not in allowed:
-        schema.pop("default", None)
+def _drop_unfit_defaults(value: Any) -> None:
+    """A default that a shape does not allow is not one of it."""
+    if isinstance(value, list):
+        for item in value:
+            _drop_unfit_defaults(item)
+    elif isinstance(value, dict):
+        if "default" in value and value.keys() & {"type", "anyOf"} and not _allows(value, value["default"]):
+            del value["default"]
+        for item in value.values():
+            _drop_unfit_defaults(item)
 
+
+def _allows(schema: Schema, value: Any) -> bool:
+    """Whether these keywords, which are all that defaults meet here, allow a value."""
+    if "anyOf" in schema:
+        return any(_allows(choice, value) for choice in schema["anyOf"])
+    if "$ref" in schema:
+        return isinstance(value, dict)
+    kinds = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type")]
+    if not any(type(value) in _TYPES[kind] for kind in kinds if kind):
+        return False
+    if ("const" in schema and value != schema["const"]) or ("enum" in schema and value not in schema["enum"]):
+        return False
+    if isinstance(value, str):
+        long_enough = len(value) >= int(schema.get("minLength", 0))
+        return long_enough and re.search(schema.get("pattern", ""), value) is not None
+    if isinstance(value, list):
+        return len(value) >= int(schema.get("minItems", 0))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        least, above = schema.get("minimum", value), schema.get("exclusiveMinimum", value - 1)
+        return bool(value >= least and value > above)
+    return True
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+    "null": (type(None),),
+}
 
 __all__ = ["install"]

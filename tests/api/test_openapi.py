@@ -10,6 +10,7 @@ from uuid import UUID
 
 import jsonschema_rs
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import rules
 from api.errors import HTTP_STATUS, REASONS, status_of
@@ -48,6 +49,54 @@ def every(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 async def test_it_is_served_as_it_is_made(api: Api, document: dict[str, Any]) -> None:
     assert await api.nobody.get("/openapi.json") == document
     assert document["openapi"].startswith("3.1")
+
+
+def test_it_is_an_openapi_document(document: dict[str, Any]) -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_every_default_is_one_that_may_be_given(document: dict[str, Any]) -> None:
+    def look(value: Any, place: str) -> None:
+        if isinstance(value, dict):
+            if "default" in value and value.keys() & {"type", "anyOf", "$ref"}:
+                shape = {name: inner for name, inner in value.items() if name != "default"}
+                whole = shape | {"components": document["components"]}
+                assert jsonschema_rs.is_valid(whole, value["default"]), f"{place}: {value}"
+            for name, inner in value.items():
+                look(inner, f"{place}.{name}")
+        elif isinstance(value, list):
+            for number, inner in enumerate(value):
+                look(inner, f"{place}[{number}]")
+
+    look(document, "")
+
+
+def test_it_begins_with_an_introduction_and_tells_what_its_groups_are(document: dict[str, Any]) -> None:
+    for said in ("/v1.0/auth/login", "next_page_token", "Idempotency-Key", "request_id", "micro-units", "readOnly"):
+        assert said in document["info"]["description"]
+    used = {tag for _, _, operation in every(document) for tag in operation["tags"]}
+    assert {tag["name"] for tag in document["tags"]} == used, "tell of it in api/introduction.py"
+    assert all(tag["description"].endswith(".") for tag in document["tags"])
+
+
+def test_operations_are_named_in_words(document: dict[str, Any]) -> None:
+    summaries = [operation["summary"] for _, _, operation in every(document)]
+    assert len(set(summaries)) == len(summaries)
+    for summary in summaries:
+        first, *others = summary.split()
+        assert first[0].isupper() and others, summary
+        assert not [word for word in others if word != word.lower() and word not in ("Prometheus", "SIP")], summary
+
+
+def test_every_success_has_an_example_that_fits(document: dict[str, Any]) -> None:
+    for path, method, operation in every(document):
+        for code, answer in operation["responses"].items():
+            for kind, content in answer["content"].items() if code.startswith("2") else ():
+                where = f"{method.upper()} {path} {code} {kind}"
+                assert "example" in content, where
+                schema = content["schema"] | {"components": document["components"]}
+                if kind == "application/json":
+                    assert jsonschema_rs.is_valid(schema, content["example"]), where
 
 
 def test_every_operation_is_described(document: dict[str, Any]) -> None:
