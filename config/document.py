@@ -73,7 +73,7 @@ class Document:
             except yaml.YAMLError:
                 root = yaml.compose(text, _CoreLoader)
             reader = _Reader(name)
-            data = {} if root is None else reader.value(root, ())
+            data = None if root is None else reader.value(root, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 0

@@ -119,6 +119,9 @@ def load(
     """
     environ = os.environ if environ is None else environ
     document = Document.read(path)
+    if document.data is None:  # nothing, comments, ---, null: more likely cut off by accident than meant
+        problem = "the file is empty; write sections into it, such as sip: and numbers:, or {} for the defaults alone"
+        raise ConfigurationError([Fault(f"{document.name}:1", (), problem, 1)])
     if not isinstance(document.data, dict):
         problem = "the file must be a mapping; begin it with a section such as sip: or numbers:"
         raise ConfigurationError([Fault(f"{document.name}:1", (), problem, 1)])

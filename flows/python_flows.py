@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 
 from flows.contracts import CallEnded
 from flows.flow_call import FlowCall
@@ -52,15 +52,19 @@ def flow(name: str) -> Callable[[PythonFlow], PythonFlow]:
 
 
 def load_module(module: str, beside: Path | None = None) -> dict[str, PythonFlow]:
-    """The flows that a module registers, by name. `module` is a dotted name, or the path of a `.py` file, relative to
-    the folder `beside`. Raises FlowModuleError, in one line, when it cannot be imported or registers nothing.
+    """The flows that a module registers, by name. `module` is the path of a `.py` file, relative to the folder
+    `beside`, or a dotted name: of a file or package there, whatever else is called so, else of what Python can import.
+    Raises FlowModuleError, in one line, when it cannot be imported or registers nothing.
 
     A module that was imported before is run again, so that a reload sees its changes.
     """
+    beside = beside or Path()
     _registered.clear()
     try:
         if module.endswith(".py"):
-            _run_file((beside or Path()) / module)
+            _run_file(beside / module)
+        elif _file_of(module, beside) is not None:
+            _run_beside(module, beside)
         elif module in sys.modules:
             importlib.reload(sys.modules[module])
         else:
@@ -87,12 +91,42 @@ class _AsWritten(SourceFileLoader):
         return code
 
 
+_PREFIX = "trunkline_flows_"
+"""Before the names of files beside the configuration: a `json.py` there takes the place of nobody else's."""
+
+
 def _run_file(path: Path) -> None:
     if not path.is_file():
         raise FlowModuleError(f"there is no file {path}; write its path as seen from the configuration file")
-    name = f"trunkline_flows_{path.stem}"
+    _execute(f"{_PREFIX}{path.stem}", path)
+
+
+def _file_of(module: str, beside: Path) -> Path | None:
+    """The file of a dotted name beside the configuration."""
+    base = beside.joinpath(*module.split("."))
+    return next((path for path in (base / "__init__.py", base.parent / f"{base.name}.py") if path.is_file()), None)
+
+
+def _run_beside(module: str, beside: Path) -> None:
+    """Runs it with the packages that it is in, whose other modules it may import relatively."""
+    root, *inner = module.split(".")
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{_PREFIX}{root}.")]:
+        del sys.modules[name]  # what a reload is to see
+    for depth in range(len(inner) + 1):
+        dotted = ".".join([root, *inner[:depth]])
+        path = _file_of(dotted, beside)
+        if path is not None:
+            _execute(_PREFIX + dotted, path)
+        else:  # a folder without __init__.py
+            package = ModuleType(_PREFIX + dotted)
+            package.__path__ = [str(beside.joinpath(*dotted.split(".")))]
+            sys.modules[package.__name__] = package
+
+
+def _execute(name: str, path: Path) -> None:
     loader = _AsWritten(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    within = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=within)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -69,8 +69,11 @@ def test_merge_keys_give_way_to_the_mappings_own() -> None:
     assert Document.parse("f.yaml", text).data["own"] == {"a": 1, "b": 3}
 
 
-def test_an_empty_file_is_an_empty_mapping() -> None:
-    assert Document.parse("f.yaml", "# nothing\n").data == {}
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "---\n", "--- # nothing\n...\n", "null", "~\n", " \n\n", "%YAML 1.2\n---\n"]
+)
+def test_an_empty_file_holds_nothing(text: str) -> None:
+    assert Document.parse("f.yaml", text).data is None
 
 
 def test_nested_aliases_do_not_multiply() -> None:

@@ -36,17 +36,17 @@ def test_an_override_goes_before_the_file(read: Load) -> None:
     "value", ["udp://127.0.0.1:1, tcp://127.0.0.1:2", '["udp://127.0.0.1:1", "tcp://127.0.0.1:2"]']
 )
 def test_lists_are_json_or_separated_by_commas(read: Load, value: str) -> None:
-    settings = read("", TRUNKLINE_SIP__LISTEN=value).settings
+    settings = read("{}", TRUNKLINE_SIP__LISTEN=value).settings
     assert settings.sip.listen == ["udp://127.0.0.1:1", "tcp://127.0.0.1:2"]
 
 
 def test_an_empty_list_is_empty(read: Load) -> None:
-    assert read("", TRUNKLINE_SIP__TRUSTED_NETWORKS="").settings.sip.trusted_networks == []
+    assert read("{}", TRUNKLINE_SIP__TRUSTED_NETWORKS="").settings.sip.trusted_networks == []
 
 
 def test_booleans_durations_and_top_level_settings(read: Load) -> None:
     settings = read(
-        "",
+        "{}",
         TRUNKLINE_SIP__ALLOW_GUESTS="false",
         TRUNKLINE_SIP__MAX_CALL_DURATION="90m",
         TRUNKLINE_STORE=":memory:",
@@ -59,13 +59,13 @@ def test_booleans_durations_and_top_level_settings(read: Load) -> None:
 
 def test_a_member_goes_before_its_section(read: Load) -> None:
     rate = read(
-        "", TRUNKLINE_SIP__INVITE_RATE='{"rate": 5, "burst": 6}', TRUNKLINE_SIP__INVITE_RATE__RATE="9"
+        "{}", TRUNKLINE_SIP__INVITE_RATE='{"rate": 5, "burst": 6}', TRUNKLINE_SIP__INVITE_RATE__RATE="9"
     ).settings.sip.invite_rate
     assert (rate.rate, rate.burst) == (9, 6)
 
 
 def test_resource_lists_can_be_given_as_json(read: Load) -> None:
-    configuration = read("", TRUNKLINE_PROVIDERS='[{"name": "a", "hostname": "h"}]')
+    configuration = read("{}", TRUNKLINE_PROVIDERS='[{"name": "a", "hostname": "h"}]')
     assert [provider.name for provider in configuration.providers] == ["a"]
 
 
@@ -77,16 +77,16 @@ def test_a_fault_in_an_override_names_the_variable(read: Load) -> None:
 
 
 def test_a_misspelt_override_is_a_fault(read: Load) -> None:
-    assert complaint(read, "", TRUNKLINE_SIP__LISTN="x") == (
+    assert complaint(read, "{}", TRUNKLINE_SIP__LISTN="x") == (
         "environment variable TRUNKLINE_SIP__LISTN: there is no setting sip.listn; did you mean TRUNKLINE_SIP__LISTEN?"
     )
-    assert complaint(read, "", TRUNKLINE_QQ__ZZ="x") == (
+    assert complaint(read, "{}", TRUNKLINE_QQ__ZZ="x") == (
         "environment variable TRUNKLINE_QQ__ZZ: there is no setting qq.zz; remove the variable or correct its name"
     )
 
 
 def test_json_that_is_none_is_a_fault(read: Load) -> None:
-    assert complaint(read, "", TRUNKLINE_NUMBERS="[") == (
+    assert complaint(read, "{}", TRUNKLINE_NUMBERS="[") == (
         "environment variable TRUNKLINE_NUMBERS: numbers: not valid JSON: "
         "expecting value: line 1 column 2 (char 1); correct it"
     )

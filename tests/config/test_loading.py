@@ -67,8 +67,17 @@ def test_an_id_that_is_given_is_kept_and_referred_to(read: Load) -> None:
     assert str(configuration.numbers[0].call_flow_id) == str(configuration.flows[0].id) == flow_id
 
 
-def test_an_empty_file_means_the_defaults(read: Load) -> None:
-    settings = read("").settings
+@pytest.mark.parametrize("text", ["", "# sip: {}\n", "---", "---\n# nothing\n", "null\n", "~", "Null", "\ufeff\n"])
+def test_an_empty_file_is_a_fault_that_says_what_to_write(read: Load, text: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(text)
+    assert [str(fault).rpartition("/")[2] for fault in caught.value.faults] == [
+        "t.yaml:1: the file is empty; write sections into it, such as sip: and numbers:, or {} for the defaults alone"
+    ]
+
+
+def test_an_empty_mapping_means_the_defaults(read: Load) -> None:
+    settings = read("{}").settings
     assert settings.sip.listen == ["udp://127.0.0.1:5060", "tcp://127.0.0.1:5060"]
     assert settings.sip.trusted_networks == ["127.0.0.1/32"]
     assert settings.sip.allow_guests
@@ -81,7 +90,7 @@ def test_an_empty_file_means_the_defaults(read: Load) -> None:
 
 
 def test_a_section_whose_lines_are_all_comments_means_the_defaults(read: Load) -> None:
-    assert read("sip:\n  # listen: []\nproviders:\n").settings == read("").settings
+    assert read("sip:\n  # listen: []\nproviders:\n").settings == read("{}").settings
 
 
 def test_the_demo_is_in_order() -> None:

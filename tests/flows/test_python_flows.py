@@ -1,6 +1,7 @@
 """Flows written in Python: registration, and the actions as methods."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,44 @@ def test_a_dotted_module_is_run_again_on_reload(tmp_path: Path, monkeypatch: pyt
     assert load_module("flows_of_mine").keys() == {"hotline"}
     (tmp_path / "flows_of_mine.py").write_text(GOOD.replace('"hotline"', '"desk_of_mine"') + "\n")
     assert load_module("flows_of_mine").keys() == {"desk_of_mine"}
+
+
+@pytest.mark.parametrize("name", ["json", "flows", "service", "config", "test", "typing", "pytest"])
+@pytest.mark.parametrize("package", [False, True])
+def test_the_file_beside_the_configuration_goes_first_whatever_else_is_called_so(
+    tmp_path: Path, name: str, package: bool
+) -> None:
+    before = sys.modules.get(name)
+    path = tmp_path / name / "__init__.py" if package else tmp_path / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(GOOD)
+    assert load_module(name, tmp_path).keys() == {"hotline"}
+    path.write_text(GOOD.replace('"hotline"', '"hotlime"'))  # of one size, within one second
+    assert load_module(name, tmp_path).keys() == {"hotlime"}
+    assert sys.modules.get(name) is before
+
+
+def test_a_module_in_a_package_beside_the_configuration_imports_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "json" / "calls").mkdir(parents=True)
+    (tmp_path / "json" / "names.py").write_text("NAME = 'first'\n")
+    text = "from ..names import NAME\n" + GOOD.replace('"hotline"', "NAME")
+    (tmp_path / "json" / "calls" / "desk.py").write_text(text)
+    assert load_module("json.calls.desk", tmp_path).keys() == {"first"}
+    (tmp_path / "json" / "names.py").write_text("NAME = 'the second'\n")
+    assert load_module("json.calls.desk", tmp_path).keys() == {"the second"}
+    (tmp_path / "json" / "__init__.py").write_text("raise ValueError('no')")
+    with pytest.raises(FlowModuleError, match=r"json\.calls\.desk: line 1: ValueError: no; mend it"):
+        load_module("json.calls.desk", tmp_path)
+
+
+def test_without_a_file_beside_the_configuration_what_python_knows_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "flows_from_elsewhere.py").write_text(GOOD)
+    (tmp_path / "flows_from_elsewhere").mkdir()  # a folder is no module
+    assert load_module("flows_from_elsewhere", tmp_path).keys() == {"hotline"}
 
 
 FAULTS = [
