@@ -4,7 +4,7 @@ import asyncio
 import resource
 import signal
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import structlog
@@ -13,6 +13,7 @@ from config.faults import ConfigurationError
 from config.loading import Configuration, load
 from config.logs import configure
 from engine.transport.listeners import ListenError
+from service import interrupts
 from service.api_server import ApiListenError
 from service.collector import Collector
 from service.node import Node, python_flow_names
@@ -81,17 +82,16 @@ class _Signals:
         self._now = asyncio.Event()
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
+        self._installed = ExitStack()
 
     def install(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end)
-        loop.add_signal_handler(signal.SIGINT, self._end)
+        self._installed.enter_context(interrupts.handled_by(self._end))
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._installed.callback(loop.remove_signal_handler, signal.SIGHUP)
 
     def remove(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.remove_signal_handler(number)
+        self._installed.close()
         if self._reloading is not None:
             self._reloading.cancel()
 

@@ -18,11 +18,13 @@ import typer
 
 from config.faults import ConfigurationError
 from config.logs import escape
+from engine.sip.text_message import MAX_TEXT
 from engine.transport.listeners import ListenError
 from routing.hostnames import parse_host_port
+from service import interrupts
 from service.cli_admin import commands as admin_commands
 from service.cli_flow import commands as flow_commands
-from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
+from service.orders import CallOrder, MessageOrder, ProvidercallOrder, TrunkOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -43,6 +45,11 @@ _DEFAULT_CONFIG = Path("trunkline.yaml")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. `arguments` are those of the process by default."""
+    with interrupts.raised():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         words = None if arguments is None else list(arguments)
         result = cli(words, prog_name="trunkline", standalone_mode=False)
@@ -87,7 +94,7 @@ def _one_line(text: str) -> str:
 
 
 def _run(program: Coroutine[Any, Any, int]) -> int:
-    """Run a program in the fastest event loop there is. Ctrl-C cancels it, and it may clean up."""
+    """Run a program in the fastest event loop there is. Ctrl-C and SIGTERM cancel it, and it may clean up."""
     factory: Callable[[], asyncio.AbstractEventLoop] | None
     try:
         import uvloop
@@ -96,7 +103,7 @@ def _run(program: Coroutine[Any, Any, int]) -> int:
     except ImportError:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(program)
+        return runner.run(interrupts.cancelled(program))
 
 
 def _version(asked: bool) -> None:
@@ -221,15 +228,12 @@ def call(
     header: Annotated[list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="Repeatable.")] = None,
 ) -> int:
     """Call a number, send digits, and show the ladder and the outcome."""
-    headers = [_header(text) for text in header or ()]
-    if transport not in ("udp", "tcp"):
-        raise typer.BadParameter(f"{transport!r} is no transport; use udp or tcp", param_hint="'--transport'")
+    headers = _sent(via, transport, header)
     if set(digits) - set("0123456789*#ABCDabcd,"):
         raise typer.BadParameter("only 0-9, *, #, A-D and commas can be sent", param_hint="'--digits'")
     if dtmf not in ("rfc4733", "info"):
         problem = f"{dtmf!r} is not known; use rfc4733 (telephone-events, once RFC 2833) or info"
         raise typer.BadParameter(problem, param_hint="'--dtmf'")
-    _host_port(via, "'--via'")
     from service import softphone
 
     order = CallOrder(
@@ -249,6 +253,29 @@ def call(
 
 
 @cli.command()
+def message(
+    sender: Annotated[str, typer.Argument(metavar="FROM", help="Who sends it: a number or a SIP URI.")],
+    recipient: Annotated[str, typer.Argument(metavar="TO", help="A number, an extension or a SIP URI.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is sent.")],
+    via: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the MESSAGE is sent.")],
+    user: Annotated[str, typer.Option(help="User name, where credentials are asked for.")] = "",
+    password: Annotated[str, typer.Option(envvar="TRUNKLINE_PASSWORD", help="Its password.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for the answer.")] = 32.0,
+    transport: Annotated[str, typer.Option(metavar="udp|tcp")] = "udp",
+    header: Annotated[list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="Repeatable.")] = None,
+) -> int:
+    """Send a text message, and show the ladder and the outcome."""
+    headers = _sent(via, transport, header)
+    if not text.strip():
+        raise typer.BadParameter("there is nothing in it; write a word", param_hint="'TEXT'")
+    if len(text.encode("utf-8", "replace")) > MAX_TEXT:
+        raise typer.BadParameter(f"it is longer than {MAX_TEXT} octets; write less", param_hint="'TEXT'")
+    from service import texter
+
+    return _run(texter.message(MessageOrder(sender, recipient, text, via, user, password, timeout, transport, headers)))
+
+
+@cli.command()
 def trunk(
     listen: Annotated[
         list[str] | None, typer.Option(metavar="URL", help="Where to listen. Repeatable.  [udp://127.0.0.2:5080]")
@@ -258,7 +285,7 @@ def trunk(
     ring: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Ring before that.")] = 0.0,
     early_media: Annotated[bool, typer.Option("--early-media", help="Ring with 183 and sound.")] = False,
 ) -> int:
-    """Play a provider: take every call, print it, and answer or refuse it."""
+    """Play a provider: take every call and every text, print it, and answer or refuse it."""
     if answer and status:
         raise typer.BadParameter("--answer and --status exclude each other; keep one")
     order = TrunkOrder(listen or ["udp://127.0.0.2:5080"], _final_status(status, "'--status'"), ring, early_media)
@@ -267,7 +294,7 @@ def trunk(
     try:
         return _run(little_trunk.play(order))
     except KeyboardInterrupt:
-        return DONE  # Ctrl-C is how this one ends
+        return DONE  # a signal is how this one ends
 
 
 @cli.command()
@@ -312,6 +339,15 @@ def _host_port(text: str, option: str) -> None:
         parse_host_port(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _sent(via: str, transport: str, header: Sequence[str] | None) -> list[tuple[str, str]]:
+    """What all that send something take: checked, the headers in two."""
+    headers = [_header(text) for text in header or ()]
+    if transport not in ("udp", "tcp"):
+        raise typer.BadParameter(f"{transport!r} is no transport; use udp or tcp", param_hint="'--transport'")
+    _host_port(via, "'--via'")
+    return headers
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -1,62 +1,55 @@
-"""`trunkline trunk`: plays a provider. It takes every call, prints it, and answers or refuses it."""
+"""`trunkline trunk`: plays a provider. It takes every call and every text, prints it, and answers or refuses it."""
 
 import asyncio
-import signal
 from collections.abc import Coroutine
 from typing import Any
 
 from config.logs import escape
 from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.ports import NoPortError
+from engine.messages import IncomingMessage
+from engine.sip.hop import Hop
+from engine.sip.message import Request
 from engine.transport.addresses import bracketed
 from engine.user_agent import AgentSettings, UserAgent
 from service.orders import TrunkOrder
 
 DONE = 0
+OK = 200
 
 
 async def play(order: TrunkOrder) -> int:
-    """Serve until SIGTERM, Ctrl-C or cancellation; the exit code. Raises ListenError, a sentence for the user."""
+    """Serve until it is cancelled. Raises ListenError, a sentence for the user."""
     trunk = LittleTrunk(order)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     await trunk.agent.start(order.listen, f"with {order.option}")
-    alone = not _handles_sigterm()
-    if alone:
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
-    does = "answers" if order.status == 200 else f"refuses with {order.status}"
+    does = "answers" if order.status == OK else f"refuses with {order.status}"
     for transport in trunk.agent.listeners:
         host, port = transport.local
         print(f"trunk at {transport.name}://{bracketed(host)}:{port}: {does}", flush=True)
     try:
-        await stop.wait()
+        await asyncio.Event().wait()
     finally:
-        if alone:
-            loop.remove_signal_handler(signal.SIGTERM)
         await trunk.agent.stop()
-    return DONE
-
-
-def _handles_sigterm() -> bool:
-    """Whether somebody in this process (the engine beside us) ends it already."""
-    return signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN, None)
+    return DONE  # which nobody waits for
 
 
 class LittleTrunk:
-    """A user agent that treats all calls alike."""
+    """A user agent that treats all calls alike, and all texts."""
 
     def __init__(self, order: TrunkOrder) -> None:
         self.order = order
         settings = AgentSettings(rtp_first=30_000, rtp_last=31_998)
         settings.policy.user_agent = "Trunkline trunk"
         self.agent = UserAgent(self._take, settings)
+        self.agent.messages.on_message = self._take_message
 
     def _take(self, call: Call) -> Coroutine[Any, Any, None]:
-        number = call.invite.uri_text
-        host, port = call.remote.transport.local
-        caller = call.invite.get("From")
-        print(f"trunk {bracketed(host)}:{port}: INVITE {escape(number)} from {escape(caller)}", flush=True)
+        _show(call.invite, call.remote)
         return self._serve(call)
+
+    def _take_message(self, message: IncomingMessage) -> None:
+        _show(message.request, message.remote, f": {message.text}")
+        message.answer(self.order.status)
 
     async def _serve(self, call: Call) -> None:
         order = self.order
@@ -67,7 +60,7 @@ class LittleTrunk:
                 else:
                     call.ringing()
                 await call.sleep(order.ring)
-            if order.status != 200:
+            if order.status != OK:
                 call.reject(order.status)
                 return
             call.ringing()
@@ -79,3 +72,10 @@ class LittleTrunk:
             call.hangup(error.status)
         except CallEnded:
             return
+
+
+def _show(request: Request, remote: Hop, more: str = "") -> None:
+    """A line for a request that opens something."""
+    host, port = remote.transport.local
+    text = f"{request.method} {request.uri_text} from {request.get('From')}{more}"
+    print(f"trunk {bracketed(host)}:{port}: {escape(text)}", flush=True)

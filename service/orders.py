@@ -38,12 +38,34 @@ class CallOrder:
 
 
 @dataclass(slots=True)
+class MessageOrder:
+    """One text of `trunkline message`. What is not here is as in `CallOrder`.
+
+    Attributes:
+        sender, recipient: User part of From, and whom it is for; or whole SIP URIs.
+        text: What is sent.
+        timeout: Seconds to wait for the answer.
+        headers: Added to the MESSAGE.
+    """
+
+    sender: str
+    recipient: str
+    text: str
+    via: str
+    user: str = ""
+    password: str = ""
+    timeout: float = 32.0
+    transport: str = "udp"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(slots=True)
 class TrunkOrder:
-    """How the little trunk deals with every call that reaches it.
+    """How the little trunk deals with every call and every text that reaches it.
 
     Attributes:
         listen: Listeners as TRANSPORT://HOST:PORT.
-        status: Final status; 200 answers and echoes.
+        status: Final status; 200 answers and echoes, and takes texts.
         ring: Seconds of ringing before it.
         early_media: Ring with 183 and media in place of 180.
         option: The option of the command line that names the listeners.

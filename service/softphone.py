@@ -2,30 +2,22 @@
 
 import asyncio
 import re
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from config.logs import escape
 from engine.call import CallEnded
 from engine.ladder import LadderEntry, entries_of
-from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
-from engine.sip.grammar import ParseError
-from engine.sip.uri import SipUri, escape_user, parse_uri
-from engine.transport.addresses import ROUTES, bracketed
-from engine.transport.listeners import ListenError
-from engine.transport.resolver import Resolver
-from engine.user_agent import AgentSettings, UserAgent
-from routing.tech_headers import check_tech_headers
+from engine.outgoing_call import Outcome, OutgoingCall
+from service import interrupts
+from service.agent_via import OURSELVES, CannotSend, Via, agent_via
 from service.ladder_view import show
 from service.orders import CallOrder
 
-DONE, FAILED, WRONG = 0, 1, 2
-OURSELVES = "softphone"
+DONE, FAILED = 0, 1
 KEY_LENGTH = 0.1  # s that a key is held
 KEY_GAP = 0.15  # s between two keys
-RTP_FIRST, RTP_LAST = 32_000, 32_766  # beside the engine's and the little trunk's, below Linux' ephemeral ports
 _CANCEL_WAIT = 1.0  # s for the 487
 _CANCEL_LOOKS = 50
 
@@ -33,66 +25,15 @@ _CANCEL_LOOKS = 50
 async def call(order: CallOrder) -> int:
     """Carry the order out; the exit code: 0 when the call was answered, 2 for headers that no call can carry."""
     try:
-        for name, value in order.headers:
-            check_tech_headers({name: value})
-    except ValueError as error:
-        print(f"trunkline: --header: {escape(str(error))}", file=sys.stderr)
-        return WRONG
-    transport = order.transport
-    target = SipUri.parse(f"sip:{order.via};transport={transport}")
-    resolver = Resolver(transports=(transport,))
-    targets = await resolver.resolve(target)
-    await resolver.close()
-    if not targets:
-        print(
-            f"trunkline: {target.host_address} does not resolve: give an address or a name after --via", file=sys.stderr
-        )
-        return FAILED
-    source = ROUTES.source(targets[0].host)
-    if not source:
-        print(f"trunkline: there is no route to {targets[0].host}: check --via and the network", file=sys.stderr)
-        return FAILED
-    settings = AgentSettings(rtp_first=RTP_FIRST, rtp_last=RTP_LAST)
-    settings.policy.user_agent = "Trunkline softphone"
-    agent = UserAgent(_refuse_calls, settings)
-    host = bracketed(source)
-    try:
-        await agent.start([f"{transport}://{host}:0"])
-    except ListenError as error:
-        print(f"trunkline: {error}", file=sys.stderr)
-        return FAILED
-    try:
-        return await _call(agent, order, str(target), host)
-    finally:
-        await agent.stop()
+        async with agent_via(order.via, order.transport, order.headers) as via:
+            return await _call(via, order)
+    except CannotSend as error:
+        print(f"trunkline: {escape(str(error))}", file=sys.stderr)
+        return error.exit_code
 
 
-def _refuse_calls(incoming: object) -> None:
-    """A softphone that calls takes no calls: 480."""
-
-
-async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str) -> int:
-    request_uri = order.number
-    if not request_uri[:5].lower().startswith(("sip:", "sips:", "tel:")):
-        request_uri = f"sip:{escape_user(order.number)}@{order.via}"
-    try:
-        parse_uri(request_uri)
-    except ParseError as error:
-        print(f"trunkline: {escape(order.number)} cannot be dialled: {error}", file=sys.stderr)
-        return FAILED
-    caller = f"<sip:{escape_user(order.caller)}@{host}>" if order.caller else "<sip:anonymous@anonymous.invalid>"
-    spec = DialSpec(
-        request_uri,
-        destination,
-        caller,
-        f"<{request_uri}>",
-        order.headers,
-        order.user,
-        order.password,
-        no_reply_timeout=min(order.timeout, 32.0),
-        no_progress_timeout=order.timeout,
-        ring_timeout=order.timeout,
-    )
+async def _call(via: Via, order: CallOrder) -> int:
+    agent, spec = via.agent, via.spec(order.number, order.caller, order.user, order.password, order.timeout)
     with _hung_up_by_signals() as legs:
         leg = agent.dial(spec)
         legs.append(leg)
@@ -114,26 +55,17 @@ async def _call(agent: UserAgent, order: CallOrder, destination: str, host: str)
 @contextmanager
 def _hung_up_by_signals() -> Iterator[list[OutgoingCall]]:
     """Ctrl-C and SIGTERM hang up, and what was heard until then is shown; a second one ends the program."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
     legs: list[OutgoingCall] = []
+    with ExitStack() as handled:
 
-    def hang_up() -> None:
-        print("trunkline: interrupted", file=sys.stderr)
-        let_go()
-        for leg in legs:
-            leg.hangup(cause="Q.850;cause=16")
+        def hang_up() -> None:
+            print("trunkline: interrupted", file=sys.stderr)
+            handled.close()
+            for leg in legs:
+                leg.hangup(cause="Q.850;cause=16")
 
-    def let_go() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    for number in numbers:
-        loop.add_signal_handler(number, hang_up)
-    try:
+        handled.enter_context(interrupts.handled_by(hang_up))
         yield legs
-    finally:
-        let_go()
 
 
 async def _told(leg: OutgoingCall) -> None:

@@ -15,7 +15,7 @@ import service
 from config.faults import ConfigurationError, Fault
 from engine.transport.listeners import ListenError
 from service import cli
-from service.orders import CallOrder, ProvidercallOrder, TrunkOrder
+from service.orders import CallOrder, MessageOrder, ProvidercallOrder, TrunkOrder
 
 pytestmark = pytest.mark.long  # each test starts the program
 
@@ -49,6 +49,7 @@ def orders(replace: Replace) -> list[Any]:
         return 0
 
     replace("softphone", call=take)
+    replace("texter", message=take)
     replace("little_trunk", play=take)
     replace("place", providercall=take)
     return given
@@ -137,6 +138,22 @@ def test_explain_shows_what_is_skipped_and_why(tmp_path: Path, capsys: pytest.Ca
     [
         (["call"], "trunkline: Missing argument 'NUMBER'; see trunkline call --help"),
         (["call", "5"], "trunkline: Missing option '--via'; see trunkline call --help"),
+        (["message", "1", "2"], "trunkline: Missing argument 'TEXT'; see trunkline message --help"),
+        (["message", "1", "2", "x"], "trunkline: Missing option '--via'; see trunkline message --help"),
+        (
+            ["message", "1", "2", " ", "--via", "h"],
+            "trunkline: Invalid value for 'TEXT': there is nothing in it; write a word; see trunkline message --help",
+        ),
+        (
+            ["message", "1", "2", "ü" * 16385, "--via", "h"],
+            "trunkline: Invalid value for 'TEXT': it is longer than 32768 octets; write less; "
+            "see trunkline message --help",
+        ),
+        (
+            ["message", "1", "2", "x", "--via", "h:0"],
+            "trunkline: Invalid value for '--via': 'h:0' has no valid port; "
+            "write a number from 1 to 65535 after the colon; see trunkline message --help",
+        ),
         (["nope"], "trunkline: No such command 'nope'; see trunkline --help"),
         (["serve", "--nope"], "trunkline: No such option: --nope; see trunkline serve --help"),
         (
@@ -214,6 +231,16 @@ def test_call_hands_its_options_to_the_softphone(orders: list[Any]) -> None:
     assert orders == [
         CallOrder("+15551234567", "127.0.0.1:5060", headers=[]),
         CallOrder("5", "h:1", "6", "u", "p", "1,#", 2.0, 3.0, "tcp", [("X-A", "b: c"), ("X-D", "")], "info"),
+    ]
+
+
+def test_message_hands_its_options_to_the_texter(orders: list[Any]) -> None:
+    assert cli.main(["message", "+1555", "5", "Hello, you", "--via", "127.0.0.1:5060"]) == 0
+    words = "message 6 sip:a@b x --via h:1 --user u --password p --timeout 3 --transport tcp --header"
+    assert cli.main([*words.split(), "X-A: b: c"]) == 0
+    assert orders == [
+        MessageOrder("+1555", "5", "Hello, you", "127.0.0.1:5060", headers=[]),
+        MessageOrder("6", "sip:a@b", "x", "h:1", "u", "p", 3.0, "tcp", [("X-A", "b: c")]),
     ]
 
 

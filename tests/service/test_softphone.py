@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine import call_media
-from service import softphone
+from service import agent_via, softphone
 from service.orders import CallOrder
 
 Run = Callable[..., None]
@@ -198,6 +198,25 @@ def test_keys_go_through_the_engine_to_the_far_end(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_another_program_on_this_machine_dials_out(run: Run, transport: str, host: str) -> None:
+    """It has the engine's address and a port of its own, and is judged by its address, as ever."""
+
+    async def test(bench: Any) -> None:
+        peer = await bench.phone(PEER)
+        trusted = ["127.0.0.1/32", "::1/128"]
+        listen = ["udp://127.0.0.1:0", f"{transport}://{host}:0"]
+        engine = await bench.engine(sip={"listen": listen, "trusted_networks": trusted}, **bench.providers(peer))
+        (address,) = (f"{host}:{one.local[1]}" for one in [*engine.node.agent.listeners][1:])
+        order = CallOrder(FOREIGN, address, transport=transport, duration=0.01)
+        assert await softphone.call(order) == 0
+        assert len(peer.calls) == 1
+        await engine.quiet()
+
+    run(test)
+
+
 @pytest.mark.parametrize(("password", "code"), [("s3cret", 0), ("wrong", 1)])
 def test_credentials(run: Run, capsys: pytest.CaptureFixture[str], password: str, code: int) -> None:
     async def test(bench: Any) -> None:
@@ -263,7 +282,7 @@ def test_a_name_that_does_not_resolve(run: Run, capsys: pytest.CaptureFixture[st
         async def nothing(*_: Any) -> list[Any]:
             return []
 
-        monkeypatch.setattr(softphone.Resolver, "resolve", nothing)
+        monkeypatch.setattr(agent_via.Resolver, "resolve", nothing)
         assert await softphone.call(CallOrder("4711", "nowhere.invalid")) == 1
 
     run(test)

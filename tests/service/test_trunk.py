@@ -16,6 +16,7 @@ from tests.peers.process import Process
 Run = Callable[..., None]
 ROOT = Path(__file__).parents[2]
 TRUNK = "127.0.0.31"
+TEXT = "grüße \x1b[2J".encode()
 
 
 async def play(bench: Any, **order: Any) -> str:
@@ -71,6 +72,23 @@ def test_what_a_caller_writes_is_escaped(run: Run, capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\\x1b[2J" in out
+
+
+@pytest.mark.parametrize("status", [200, 503, 603])
+def test_it_takes_texts_as_calls_and_prints_them(run: Run, capsys: pytest.CaptureFixture[str], status: int) -> None:
+    async def test(bench: Any) -> None:
+        address = await play(bench, status=status)
+        wire = await bench.wire()
+        for kind, body, expected in (("text/plain;charset=UTF-8", TEXT, status), ("image/png", b"x", 415)):
+            request = wire.request("MESSAGE", f"sip:1+4930@{address}", [f"Content-Type: {kind}"], body=False)
+            request = request.replace(b"Content-Length: 0", b"Content-Length: %d" % len(body)) + body
+            assert (await wire.answer(request, address)).status == expected
+
+    run(test)
+    first, second = capsys.readouterr().out.splitlines()
+    address = first.split()[2].removeprefix("udp://").removesuffix(":")
+    assert second.startswith(f"trunk {address}: MESSAGE sip:1+4930@{address} from ")
+    assert second.endswith(": grüße \\x1b[2J")
 
 
 @pytest.mark.parametrize(
