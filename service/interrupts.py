@@ -17,13 +17,18 @@ _handlers: list[Callable[[], None]] = []
 """Who is told, in the loop that runs: the last one."""
 
 
+def _interrupt(*_: object) -> None:
+    """Not `default_int_handler`, which asyncio would replace by one of its own that waits for the loop's next turn."""
+    raise KeyboardInterrupt
+
+
 @contextmanager
 def raised() -> Iterator[None]:
     """Either raises KeyboardInterrupt, whatever runs."""
     with _kept():
         if _come_here():
             for number in NUMBERS:
-                signal.signal(number, signal.default_int_handler)
+                signal.signal(number, _interrupt)
         yield
 
 
