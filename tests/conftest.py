@@ -40,7 +40,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 # Their programs have addresses and ports of their own, which are the same in every test.
-_FIXED_PORTS = ("tests/peers/", "tests/api/test_tutorials.py")
+_FIXED_PORTS = ("tests/peers/", "tests/api/test_tutorials.py", "tests/docs/test_cli_page.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:

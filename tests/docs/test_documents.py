@@ -83,6 +83,7 @@ def code(cell: str) -> str:
 ALL = [block for page in PAGES for block in blocks(page)]
 INFOS = (
     "", "yaml", "yaml broken", "yaml python", "console", "python program", "python flows",
+    "console demo",  # test_cli_page.py
     "sh queues", "json queues",  # tests/peers/test_queues.py
     "yaml api", "sh api", "json api", "python api",  # test_api_page.py
     "yaml security", "sh security start", "sh security", "json security",  # test_security_page.py
