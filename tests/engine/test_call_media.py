@@ -612,6 +612,7 @@ def test_nothing_is_left_after_a_thousand_calls_with_sound(monkeypatch: pytest.M
             peer.invite(body=OFFER.replace(b"10.0.0.1", CALLER.encode()), uri=f"sip:b@{ENGINE}")
         air.run(0.03)
         for peer in peers:
+            peer.final("INVITE")  # whose tag the ACK has
             peer.ack()
         air.run(0.15)
         for peer in peers:
