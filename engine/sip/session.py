@@ -126,6 +126,8 @@ class Session(Leg):
     def _before_bye(self, now: float) -> None:
         if self._reinvite is not None:
             self.refuse_reinvite(487, now)
+        if self._update is not None and not self._update.answered:
+            self._update.respond(487, now)
         if self._owed:
             self.acknowledge_reinvite(self._owed, b"", now)
 

@@ -652,3 +652,18 @@ def test_of_two_that_ring_the_one_that_answered_is_heard_whatever_the_other_says
     world.wait()
     world.a.request("BYE")
     assert world.over()
+
+
+def test_an_update_that_waits_for_an_answer_that_cannot_be_had_is_answered_rfc3261_15_1_2(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, slow=True)
+    invite = world.call()
+    assert isinstance(world.agent.anchors, SlowAnchors)
+    world.agent.anchors.failures = 1.0
+    world.b.answer(invite, 200, UPDATES, world.phone_b.body(), tag="btag")
+    world.b.request("UPDATE", UPDATES, world.phone_b.body(version=2), uri=f"sip:{ENGINE}")
+    world.wait()
+    assert world.b.statuses("UPDATE") == [487]
+    world.b.answer(world.b.requests("BYE")[0], 200)
+    assert world.over()
