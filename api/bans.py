@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel
 
 from api.auth import Who, guarded
+from api.bodies import router_for
 from api.errors import fault_in, not_found
 from api.fields import Timestamp
 from api.listing import Listing, Pages
@@ -16,7 +17,7 @@ from routing.addresses import parse_network
 from routing.bans import Ban as Found
 from store.rows import Cursor
 
-router = APIRouter(tags=["bans"])
+router = router_for("bans")
 
 
 class Ban(BaseModel):

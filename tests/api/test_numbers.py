@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from api.flows import require_flow
 from api.providers import require_provider
-from store import rows, tables
+from store import engines, rows, tables
 from tests.api.conftest import Api, Client
 
 NIL = "00000000-0000-0000-0000-000000000000"
@@ -331,7 +331,14 @@ async def test_the_limit_holds_for_requests_at_the_same_time(api: Api) -> None:
     assert len((await admin.get("/v1.0/numbers", type="virtual"))["result"]) == 5
 
 
+@pytest.fixture
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a connection waits as long as a busy machine needs."""
+    monkeypatch.setattr(engines, "POOL_TIMEOUT", 120.0)
+
+
 @pytest.mark.long
+@pytest.mark.usefixtures("_patience")
 @pytest.mark.parametrize("number", ["+14155552671", "+899100000001"])
 async def test_of_two_hundred_who_want_one_number_one_gets_it(api: Api, number: str) -> None:
     """And one pays for it."""

@@ -65,14 +65,14 @@ phases.coverage.enabled = false
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600 + 20 * EXAMPLES if EXAMPLES else 300)
+@pytest.mark.timeout(3600 + 20 * EXAMPLES if EXAMPLES else 1800)
 def test_the_whole_document(store_url: str, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG.replace("{hooks}", str(HOOKS)) + WITHOUT_TIME * (not EXAMPLES))
     with LiveApi.on(store_url) as live:
         there_is = _furnish(live)
         command = [str(Path(sys.executable).with_name("st")), "run", f"{live.address}/openapi.json"]
         command += ["--header", f"Authorization: Bearer {live.api.root_key}", "--continue-on-failure", "--no-color"]
-        command += ["--request-timeout", "10", "--max-examples", str(EXAMPLES or 2)]
+        command += ["--request-timeout", "60", "--max-examples", str(EXAMPLES or 2)]
         command += ["--include-path-regex", PATHS] if PATHS else []
         if not EXAMPLES:
             # Coverage takes a dozen requests for every parameter: on one database, unless there is time.
