@@ -12,14 +12,16 @@ from engine.sip.peers import counted_source
 from routing.bans import BANNED_FOR, ENOUGH, WITHIN
 from routing.directory import Directory
 from routing.peers import KnownPeers
+from routing.phones import Phone
 from routing.settings import RoutingSettings
-from service.logins import NO_LOGIN, Logins
+from service.logins import NO_LOGIN, Logins, User
 from service.stranger_log import StrangerLog
 
 EDGE = "192.0.2.254"
 SOURCES = ["192.0.2.1", "192.0.2.2", "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"]
 URI = "sip:+442079460123@192.0.2.250"
 LIFETIME = 300.0
+USERS = {("trunkline", "desk"): User("s3cret", Phone(name="desk"))}
 
 
 class Step(NamedTuple):
@@ -105,7 +107,7 @@ def test_who_is_banned_is_who_guessed(steps: list[Step]) -> None:
 
     peers = KnownPeers(Directory(), RoutingSettings(proxies=(EDGE,)), clock)
     log: Any = Silent()
-    logins = Logins(clock, log, StrangerLog(clock), {("trunkline", "desk"): "s3cret"}, ["MD5"], peers)
+    logins = Logins(clock, log, StrangerLog(clock), USERS, ["MD5"], peers)
     model = Model()
     nonces: dict[str, tuple[Any, float]] = {}
     used: set[tuple[str, int]] = set()
