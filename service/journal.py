@@ -51,6 +51,7 @@ class Journal:
     Attributes:
         written: Rows of calls written so far; a call is written several times in its life.
         dropped: Ended calls that are lost, as the store did not take them.
+        problem: Why the store does not take calls at this moment; "" where it does.
     """
 
     def __init__(self, store: Store, env: FlowEnvironment, node_id: UUID, log: Log) -> None:
@@ -60,6 +61,7 @@ class Journal:
         self._log = log
         self.written = 0
         self.dropped = 0
+        self.problem = ""
         # Running calls -> stages told. Those to be written are in `_changed` or, once over, in `_over`.
         self._running: dict[str, int] = {}
         self._changed: dict[str, CallRecord] = {}
@@ -256,6 +258,7 @@ class Journal:
     def _failed(self, error: Exception) -> float:
         """How long to wait before the next attempt."""
         self._failures += 1
+        self.problem = reason(error)
         if self._failures == 1:
             self._log.error(
                 "calls wait in memory: the store does not write", store=self._store.url, error=reason(error)
@@ -266,6 +269,7 @@ class Journal:
         if self._failures:
             self._log.info("the store writes calls again", failures=self._failures, waiting=self.waiting)
         self._failures = 0
+        self.problem = ""
 
     def _drop(self, entry: _Entry, cause: str) -> None:
         self.dropped += 1

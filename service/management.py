@@ -35,6 +35,7 @@ from service.storage import Storage
 from service.upkeep import Upkeep
 from service.webhook_sender import WebhookSender
 from store import deliveries
+from store.disk import disk_problem
 from store.engines import StoreError, reason
 
 if TYPE_CHECKING:
@@ -198,11 +199,14 @@ class Management:
 
     async def _checked(self) -> Mapping[str, str]:
         node, feed = self._node, self._storage.feed
-        return {
+        checks = {
             "engine": "stopping" if node.draining else "ok" if node.agent.listeners else "not listening",
             "store": await self._store_answers(),
             "directory": "ok" if feed.healthy else f"not current for {feed.lag:.0f} s",
         }
+        if problem := await self._recordings_disk():
+            checks["recordings"] = problem
+        return checks
 
     async def _store_answers(self) -> str:
         try:
@@ -212,7 +216,13 @@ class Management:
             return f"no answer within {_CHECK_WITHIN:g} s"
         except (StoreError, SQLAlchemyError, OSError) as error:
             return reason(error)
-        return f"cannot be written: {problem}" if (problem := self._storage.life.problem) else "ok"
+        life = self._storage.life
+        problem = life.problem or self.journal.problem or await life.disk_problem()
+        return f"cannot be written: {problem}" if problem else "ok"
+
+    async def _recordings_disk(self) -> str:
+        recordings = self._node.env.recordings
+        return "" if recordings is None else await asyncio.to_thread(disk_problem, recordings.folder)
 
     def _read_metrics(self) -> None:
         node, feed, journal = self._node, self._storage.feed, self.journal

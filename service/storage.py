@@ -63,7 +63,7 @@ class Storage:
         self._shelf = LibraryShelf(library, log)
         self.store = store
         self.feed = ChangeFeed(store, DirectorySync(store, directory, self._shelf, log), log)
-        self.life = NodeLife(store, name)
+        self.life = NodeLife(store, name, log=log)
         self.numbers = StoredNumbers(store, directory)
         self.bell = EventBell(store)
         self.notices: list[PostgresNotices | RedisNotices] = []

@@ -13,7 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from store import rows
+from store.database_file import database_path
+from store.disk import disk_problem
 from store.engines import StoreError, reason
+from store.feed import Log
 from store.rows import Executor
 from store.store import Store
 from store.tables import nodes
@@ -48,9 +51,12 @@ class NodeLife:
             whatever the calls do: a disk that is full, or a database that can only be read, shows here.
     """
 
-    def __init__(self, store: Store, name: str, *, every: float = HEARTBEAT) -> None:
+    def __init__(self, store: Store, name: str, *, every: float = HEARTBEAT, log: Log | None = None) -> None:
+        """`log` is told once when nothing can be written, and once when that is over."""
         self._store = store
         self._every = every
+        self._log = log
+        self._path = database_path(store.address)
         self._task: asyncio.Task[None] | None = None
         self.id: UUID = uuid4()
         self.name = name
@@ -118,10 +124,24 @@ class NodeLife:
             try:
                 await self._seen()
             except (StoreError, SQLAlchemyError, OSError) as error:
-                # A store that is away makes itself heard elsewhere, and loudly.
-                self.problem = reason(error)
+                self._judge(reason(error), away=isinstance(error, StoreError))
             else:
-                self.problem = ""
+                # What changes in its place needs no room; calls do.
+                self._judge(await self.disk_problem(), away=False)
+
+    async def disk_problem(self) -> str:
+        """Why the disk takes nothing more, as a sentence; "" where it does, or where the database is elsewhere."""
+        return "" if self._path is None else await asyncio.to_thread(disk_problem, self._path)
+
+    def _judge(self, problem: str, *, away: bool) -> None:
+        before, self.problem = self.problem, problem
+        # A store that is away makes itself heard elsewhere, and loudly.
+        if self._log is None or away or bool(before) == bool(problem):
+            return
+        if problem:
+            self._log.error("the store cannot be written", store=self._store.url, error=problem)
+        else:
+            self._log.info("the store can be written again", store=self._store.url)
 
     async def _seen(self, **more: str) -> None:
         async with self._store.write() as transaction:

@@ -67,7 +67,7 @@ async def test_one_that_fell_silent_elsewhere_is_waited_for_and_no_longer(store:
 
 @pytest.mark.parametrize("ended", ["by itself", "killed"])
 async def test_an_earlier_run_that_is_over_is_not_waited_for(store: Store, ended: str) -> None:
-    first = NodeLife(store, "sip1", every=OFTEN)
+    first = NodeLife(store, "sip1", every=30)  # which is also how long the last sign of life may take
     await first.start(given=True)
     await first.close()
     assert await processes(store) == [""]
