@@ -578,6 +578,10 @@ class UserAgent:
             # A fault of ours in one call must not cost another call its packet.
             self.log.error("message not handled", source=f"{hop.host}:{hop.port}", exc_info=True)
 
+    def known(self, host: str) -> bool:
+        """Whether this is a known peer's address."""
+        return self.peers.known(host)
+
     def banned(self, host: str) -> bool:
         """Whether nothing from this address is looked at."""
         return self.peers.banned(host)

@@ -37,6 +37,9 @@ class Owner(Protocol):
     def made(self, connection: "Connection") -> bool:
         """The connection is up; False when it is one too many."""
 
+    def heard(self, connection: "Connection") -> None:
+        """A whole message has come over it."""
+
     def unusable(self, connection: "Connection") -> None:
         """Nothing more can be sent over it."""
 
@@ -144,6 +147,8 @@ class Connection(asyncio.Protocol):
         reply = framer.replies()
         if reply and not self.write(reply):
             return
+        if messages:
+            self._owner.heard(self)
         for message in messages:
             if transport.is_closing():  # by the sink, at one of the messages before
                 return

@@ -17,6 +17,9 @@ class Sink(Protocol):
     def received(self, data: bytes, hop: Hop) -> None:
         """One datagram, or one message cut out of a stream. Must not raise."""
 
+    def known(self, host: str) -> bool:
+        """Whether this is a known peer's address: there is room for its connections before strangers'."""
+
     def banned(self, host: str) -> bool:
         """Whether no connection from this address is taken, and none is kept."""
 

@@ -31,6 +31,10 @@ class Limits:
     connections: int = 4096
     """TCP: accepted connections per listener; connections made by us are bounded by the same number."""
     connections_per_source: int = 256
-    """TCP: accepted connections from one address."""
+    """TCP: accepted connections from one stranger's address (IPv6: /64)."""
+    silent_per_source: int = 16
+    """TCP: of them, those without a message until now; the oldest makes room for another."""
+    quiet_after: float = 5.0
+    """TCP: where all places are taken, who has said nothing for so long makes room for a new peer."""
     header_size: int = 64 * 1024
     body_size: int = 256 * 1024

@@ -20,6 +20,7 @@ from engine.transport.connection import Connection
 from engine.transport.failures import Failures
 from engine.transport.hop import Hop, Sink, Transport
 from engine.transport.limits import Limits
+from engine.transport.room import Room
 
 _BACKLOG = 1024
 _CLOSE_GRACE = 1.0
@@ -36,7 +37,8 @@ class TcpTransport:
     and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, WebSocket
     with another `_connection`.
 
-    Public counters: `refused` (connections over a limit), `framing_errors`, `timed_out` (idle, slow or stalled).
+    Public counters: `refused` (connections over a limit), `displaced` (that made room for others), `framing_errors`,
+    `timed_out` (idle, slow or stalled).
     """
 
     name = "tcp"
@@ -55,8 +57,7 @@ class TcpTransport:
         self._usable: dict[tuple[str, int], Connection] = {}
         self._open: set[Connection] = set()
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
-        self._accepted: dict[str, int] = {}
-        self._accepted_count = 0
+        self._room: Room[Connection] = Room(limits, sink.known)
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._keys: dict[tuple[str, int], tuple[str, int]] = {}
@@ -66,7 +67,7 @@ class TcpTransport:
         bound = sock.getsockname()
         self.local: tuple[str, int] = (peer_host(bound), bound[1])
         self._sent_by = SentBy(self.local, advertise)
-        self.refused = self.framing_errors = self.timed_out = 0
+        self.refused = self.displaced = self.framing_errors = self.timed_out = 0
 
     @classmethod
     async def open(cls, host: str, port: int, sink: Sink, advertise: str = "", limits: Limits | None = None) -> Self:
@@ -191,7 +192,7 @@ class TcpTransport:
         if self._closed:
             return
         if waiting is None:
-            if len(self._connecting) + len(self._open) - self._accepted_count >= self.limits.connections:
+            if len(self._connecting) + len(self._open) - len(self._room) >= self.limits.connections:
                 self._failures.add(Hop(self, *key), data, "too many connections")
                 return
             waiting = self._waiting[key] = []
@@ -228,7 +229,7 @@ class TcpTransport:
         assert transport is not None
         if connection.hop is None:
             peer = transport.get_extra_info("peername")
-            if self._closed or not peer or not self._admit(peer_host(peer)):
+            if self._closed or not peer or not self._admit(connection, peer_host(peer)):
                 return False
             connection.hop = Hop(self, peer_host(peer), peer[1])
         elif self._closed:
@@ -250,16 +251,19 @@ class TcpTransport:
             self._sweep_later()
         return True
 
-    def _admit(self, host: str) -> bool:
-        count = self._accepted.get(host, 0)
+    def _admit(self, connection: Connection, host: str) -> bool:
         if self.sink.banned(host):
             return False
-        if self._accepted_count >= self.limits.connections or count >= self.limits.connections_per_source:
-            self.refused += 1
-            return False
-        self._accepted_count += 1
-        self._accepted[host] = count + 1
-        return True
+        admitted, leaves = self._room.enter(connection, host, self._loop.time())
+        if leaves is not None:
+            self.displaced += 1
+            leaves.abort("closed to make room")
+        self.refused += not admitted
+        return admitted
+
+    def heard(self, connection: Connection) -> None:
+        """A whole message has come over a connection."""
+        self._room.spoke(connection, self._loop.time())
 
     def unusable(self, connection: Connection) -> None:
         """Nothing more can be sent over this connection: the next message makes a new one."""
@@ -278,13 +282,7 @@ class TcpTransport:
             self._own_ends[connection.own_end] -= 1
             if not self._own_ends[connection.own_end]:
                 del self._own_ends[connection.own_end]
-        if not connection.outgoing:
-            self._accepted_count -= 1
-            count = self._accepted[hop.host] - 1
-            if count:
-                self._accepted[hop.host] = count
-            else:
-                del self._accepted[hop.host]
+        self._room.leave(connection)
         if connection.misframed:
             self.framing_errors += 1
         if self._emptied is not None and not self._open and not self._emptied.done():

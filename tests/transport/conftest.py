@@ -20,6 +20,7 @@ class Recorder:
         self.failures: list[tuple[Hop, bytes | None, str]] = []
         self.hop: Hop | None = None
         self.refused: set[str] = set()  # hosts
+        self.friends: set[str] = set()  # hosts
         self.strange: list[Hop] = []
         self.on_message: Callable[[bytes, Hop], None] | None = None
         self._changed = asyncio.Event()
@@ -34,6 +35,9 @@ class Recorder:
     def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
         self.failures.append((hop, data, error))
         self._changed.set()
+
+    def known(self, host: str) -> bool:
+        return host in self.friends
 
     def banned(self, host: str) -> bool:
         return host in self.refused

@@ -415,7 +415,7 @@ def test_connections_are_bounded_in_all_and_for_each_source(run: Any, recorder: 
         async def admitted(source: str) -> Peer | None:
             peer = await Peer.connect(transport, source)
             try:
-                peer.writer.write(b"\r\n\r\n")
+                peer.writer.write(message() + b"\r\n\r\n")
                 await peer.read(2)
             except (ConnectionError, asyncio.IncompleteReadError):
                 await peer.close()
@@ -428,17 +428,21 @@ def test_connections_are_bounded_in_all_and_for_each_source(run: Any, recorder: 
         assert await admitted("127.0.0.2") is None
         three = await admitted("127.0.0.3")
         assert three
-        assert await admitted("127.0.0.4") is None
-        assert transport.refused == 2
-        await one.close()
-        await sink.failure()
+        assert await admitted("127.0.0.3") is None  # all have just spoken, and it has one already
+        assert (transport.refused, transport.displaced) == (2, 0)
+        four = await admitted("127.0.0.4")  # it has none: one of who has most goes
+        assert four
+        await one.closed()
+        assert transport.displaced == 1
+        await two.close()
+        await sink.failure(2)
         again = await admitted("127.0.0.2")
         assert again
         transport.close()
-        for peer in (two, three, again):
+        for peer in (three, four, again):
             await peer.closed()
         await transport.wait_closed()
-        assert transport._accepted == {}
+        assert len(transport._room) == 0
 
     run(test)
 
@@ -542,5 +546,31 @@ def test_dead_peers_are_looked_for_on_accepted_and_made_connections(run: Any, re
         for transport in (one, two):
             transport.close()
             await transport.wait_closed()
+
+    run(test)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_full_table_has_room_for_who_speaks_and_for_known_peers(run: Any, recorder: Any, host: str) -> None:
+    async def test() -> None:
+        sink = recorder()
+        limits = Limits(connections=4, silent_per_source=2, quiet_after=0.0)
+        transport = await TcpTransport.open(host, 0, sink, "", limits)
+        silent = [await Peer.connect(transport, host) for _ in range(3)]
+        await silent[0].closed()  # one address holds few silent ones
+        silent[1].writer.write(b"OPTIONS sip:half")  # a message that is never whole
+        speaks = await Peer.connect(transport, host)
+        await silent[1].closed()
+        speaks.writer.write(message())
+        await sink.message()
+        sink.friends.add(host)
+        friends = [await Peer.connect(transport, host) for _ in range(3)]  # one more than there are places
+        for friend in friends:
+            friend.writer.write(message())
+        await sink.message(4)
+        assert (transport.refused, transport.displaced) == (0, 3)
+        transport.close()
+        await transport.wait_closed()
+        assert len(transport._room) == 0
 
     run(test)
