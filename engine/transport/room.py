@@ -2,7 +2,7 @@
 
 Who has said nothing makes room for who speaks; strangers make room for known peers, and one that has much for one that
 has little (RFC 4987 §3.4: the oldest that is half open goes first). Nothing here takes longer the more there are, but
-where every place is taken by somebody who has just spoken.
+where every place is taken by somebody who has just spoken, or by known peers.
 """
 
 from collections.abc import Callable, Hashable
@@ -119,7 +119,8 @@ class Room(Generic[C]):
 
     def _for_a_known_peer(self, now: float) -> C | None:
         """A stranger's, the silent ones first; where there is none, the known peer's that has been quiet longest."""
-        return self._first(self._silent, now) or self._first(self._spoken, now) or next(iter(self._known), None)
+        found = self._first(self._silent, now) or self._first(self._spoken, now)
+        return found or min(self._known, key=self._known.__getitem__, default=None)
 
     def _for_a_stranger(self, own: int, now: float) -> C | None:
         """Who has been quiet for so long; else one of who has most, where that is more than the new one has."""
