@@ -551,10 +551,10 @@ def test_dead_peers_are_looked_for_on_accepted_and_made_connections(run: Any, re
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_full_table_has_room_for_who_speaks_and_for_known_peers(run: Any, recorder: Any, host: str) -> None:
+def test_silent_connections_make_room_for_who_speaks_and_for_known_peers(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
-        limits = Limits(connections=4, silent_per_source=2, quiet_after=0.0)
+        limits = Limits(connections=4, silent_per_source=2)
         transport = await TcpTransport.open(host, 0, sink, "", limits)
         silent = [await Peer.connect(transport, host) for _ in range(3)]
         await silent[0].closed()  # one address holds few silent ones
@@ -564,11 +564,11 @@ def test_a_full_table_has_room_for_who_speaks_and_for_known_peers(run: Any, reco
         speaks.writer.write(message())
         await sink.message()
         sink.friends.add(host)
-        friends = [await Peer.connect(transport, host) for _ in range(3)]  # one more than there are places
+        friends = [await Peer.connect(transport, host) for _ in range(2)]
         for friend in friends:
             friend.writer.write(message())
-        await sink.message(4)
-        assert (transport.refused, transport.displaced) == (0, 3)
+        await sink.message(3)
+        assert (transport.refused, transport.displaced) == (0, 2)
         transport.close()
         await transport.wait_closed()
         assert len(transport._room) == 0
