@@ -20,6 +20,7 @@ from config.sounds import missing_sounds
 from engine.transport.listeners import ListenUrl
 from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueue
 from flows.model import Flow
+from routing.addresses import parse_network
 from routing.models import Number, Provider, Route
 from routing.settings import RoutingSettings
 from routing.trunk import asked_transport
@@ -149,6 +150,7 @@ def load(
     warnings = list(resources.warnings)
     if settings is not None:
         warnings += check_phones(settings.sip.users, resources, faults.add)
+        warnings += _trusted_edges(settings)
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     lines = [faults.line(place, f"warning: {problem}") for place, problem in warnings]
@@ -218,6 +220,16 @@ def _python_flow_names(
     except (ImportError, ValueError) as error:
         faults.add(("flows_module",), f"{error}; correct the module or its name")
     return ()
+
+
+def _trusted_edges(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
+    trusted = [parse_network(network) for network in settings.sip.trusted_networks]
+    for index, proxy in enumerate(settings.sip.proxies):
+        edge = parse_network(proxy)
+        within = [network for network in trusted if network.version == edge.version and network.overlaps(edge)]
+        if within:
+            problem = f"{proxy} is in sip.trusted_networks ({within[0]}) too: whoever calls through it may dial out"
+            yield ("sip", "proxies", index), f"{problem}; take it out of there"
 
 
 def _out_of_reach(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:

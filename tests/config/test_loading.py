@@ -423,3 +423,24 @@ def test_a_deny_file_is_found_beside_the_configuration_or_by_its_whole_path(tmp_
         assert load(path, {}).deny_file == tmp_path / "deny.txt"
     path.write_text("sip: {}\n", encoding="utf-8")
     assert load(path, {}).deny_file is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "trusted", "named"),
+    [
+        ("10.0.0.5", "10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.0/24", "10.0.0.7", "10.0.0.7/32"),
+        ("2001:db8::5", "2001:db8::/64", "2001:db8::/64"),
+        ("10.0.0.5", "10.0.1.0/24", ""),
+        ("2001:db8::5", "0.0.0.0/0", ""),
+    ],
+)
+def test_an_edge_that_is_trusted_too_is_warned_of(tmp_path: Path, proxy: str, trusted: str, named: str) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(f'sip:\n  trusted_networks: ["{trusted}"]\n  proxies:\n    - "{proxy}"\n', encoding="utf-8")
+    warnings = load(path, {}).warnings
+    if named:
+        said = f"{proxy} is in sip.trusted_networks ({named}) too: whoever calls through it may dial out"
+        assert warnings == [f"{path}:4: sip.proxies[0]: warning: {said}; take it out of there"]
+    else:
+        assert warnings == []
