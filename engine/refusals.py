@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 EVERY = 1.0  # s between two lines of the same cause and source
-LINES = 10  # in each such time, of all sources together
+LINES = 5  # in each such time, of all sources together
 MOST_ROWS = 256  # causes and sources that are told apart
 OTHERS = "others"  # in place of a source, where there are more
 

@@ -435,8 +435,11 @@ class UserAgent:
         return admission
 
     def _refused(self, host: str, cause: str, request: Request | None) -> None:
-        """A stranger was refused, and the endpoint has said so."""
-        self.refusals.count(cause)
+        """A stranger was refused. What somebody else has decided, that one logs; the rest is the engine's own."""
+        if cause.isdigit():
+            self.refusals.add(cause, counted_source(host), int(cause), "requests refused")
+        else:
+            self.refusals.count(cause)
 
     def _screen(self, request: Request, source: Hop, now: float) -> object:
         """See `Surroundings.screen`."""

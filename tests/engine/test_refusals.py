@@ -106,3 +106,30 @@ def test_the_bounds_of_the_engine_are_logged(
     assert log.lines[0][2] == CALLER
     assert agent.incoming == 1
     air.until(agent.stop())
+
+
+def test_what_the_engine_refuses_strangers_by_itself_is_logged_with_their_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    air = Air()
+    lines: list[tuple[str, dict[str, Any]]] = []
+
+    class Lines:
+        def warning(self, event: str, **values: Any) -> None:
+            lines.append((event, values))
+
+        error = warning
+
+    agent = start_agent(air, lambda call: None, monkeypatch, peers=Known("127.0.0.9"), log=Lines())
+    for host in (CALLER, "127.0.0.9"):
+        peer = Peer(air, host, engine=ENGINE)  # type: ignore[arg-type]
+        for method in ("REGISTER", "SUBSCRIBE"):
+            peer.call_id = f"{host} {method}".replace(" ", "-")
+            for _ in range(3):
+                peer.request(method, to_tag="")
+            air.run(0.1)
+    assert lines == [("requests refused", {"status": 405, "cause": "405", "count": 1, "source": CALLER})]
+    air.run(1.1)
+    assert [values["count"] for _, values in lines] == [1, 1]  # two calls, whatever was retransmitted
+    assert agent.refusals.counts == {"405": 2}
+    air.until(agent.stop())
