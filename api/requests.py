@@ -5,20 +5,20 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import shown_in
-from api.clients import Clients
+from api.auth import recognise, shown_in
 from api.errors import ApiError, Unreadable, error_of, respond, too_many
 from api.exchange import Exchange, begin
-from api.limits import Limits
 from api.methods import Methods
-from api.refusals import Refusals
+from api.services import Services
+from store.engines import StoreError
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_UPLOAD = 64 * 1024 * 1024  # bytes of a CSV file
@@ -31,6 +31,8 @@ _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"
 _READING = frozenset(("GET", "HEAD", "OPTIONS"))
 _LOOKED_AFTER = frozenset(("/healthz", "/readyz", "/metrics"))
 _GUARDED = "/v1.0/"
+# The credentials were looked at, or were not to be; whatever else is refused may be so before anybody did.
+_LOOKED_AT = frozenset((401, 403, 429, 503))
 _STATIC = "/docs/static/"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -38,21 +40,6 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 Observer = Callable[[str, str, int, float], None]
 """Told of every answered request, for metrics: method ("OTHER" for one that HTTP does not know), template of the path,
 status, seconds."""
-
-
-class Services(Protocol):
-    """What is needed of `api.services.Services`."""
-
-    @property
-    def clients(self) -> Clients: ...
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def refusals(self) -> Refusals: ...
-    @property
-    def draining(self) -> Callable[[], bool]: ...
-    @property
-    def settled(self) -> Callable[[], Awaitable[None]]: ...
 
 
 # What browsers are told of every answer; those of a document that says otherwise itself stay as they are.
@@ -98,6 +85,8 @@ class Requests:
                     await services.settled()
                 started = True
                 status = message["status"]
+                if status >= 400 and status not in _LOOKED_AT:
+                    await self._whose(services, request, exchange)
                 message["headers"] = _headed(message["headers"], exchange.request_id, scope["path"])
             elif head:
                 message = {"type": "http.response.body", "more_body": message.get("more_body", False)}
@@ -168,6 +157,13 @@ class Requests:
             return wait
         exchange.wait = wait  # for `api.auth`, where they are no good
         return 0.0
+
+    async def _whose(self, services: Services, request: Request, exchange: Exchange) -> None:
+        """Find out who asked for what was refused before anybody looked: for the log, and for the limits."""
+        shown = shown_in(request)
+        if exchange.caller is None and shown and not (exchange.wait and not services.limits.knows(shown)):
+            with suppress(ApiError, StoreError, DBAPIError, OSError):
+                await recognise(request, services, shown)
 
     def _count(self, services: Services, exchange: Exchange, path: str) -> None:
         """Whatever was asked without good credentials counts against the address."""
