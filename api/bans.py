@@ -55,7 +55,7 @@ async def delete_ban(
         Path(
             max_length=64,
             description="An address, or a /64 of IPv6 (its / as it is, or as %2F).",
-            json_schema_extra={"format": "ip-network"},
+            json_schema_extra={"format": "ip-network", "minLength": 1},
         ),
     ],
 ) -> Any:

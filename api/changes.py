@@ -76,7 +76,7 @@ def changes(
             if written[name] != now[name] and not _of_before(written, now, (measured or {}).get(name)):
                 faults.append(Violation(field=name, reason="INVALID_REQUEST_PARAMETER", message=_PROBLEM))
         elif value is None:
-            if cleared[name] != current[name]:
+            if name not in current or cleared[name] != current[name]:
                 values[name] = cleared[name]
         elif name not in now or written[name] != now[name]:
             values[name] = value

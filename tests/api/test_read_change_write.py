@@ -138,6 +138,27 @@ async def test_secrets_that_are_not_shown_stay(api: Api) -> None:
     assert (await api.nobody.post("/v1.0/auth/login", login, 200))["token"]
 
 
+async def test_null_clears_also_what_is_not_shown(api: Api) -> None:
+    made = await api.root.post("/v1.0/providers", {"hostname": "192.0.2.1", "password": "secret", "detail": "x"})
+    path = f"/v1.0/providers/{made['id']}"
+    await api.root.put(path, await api.root.get(path) | {"password": None, "detail": None})
+    async with api.store.read() as connection:
+        row = await rows.one(connection, tables.providers, UUID(made["id"]))
+    assert row is not None and row["settings"]["password"] == "" and row["detail"] == ""
+
+
+async def test_null_everywhere_is_what_the_document_says(api: Api) -> None:
+    """Each field that may be null, alone and with all the others."""
+    mine = await belongings(api)
+    schemas = api.app.openapi()["components"]["schemas"]
+    for operation in puts(api):
+        client, path = whose(api, mine, operation), operation.at(mine.ids)
+        update = next(s for name, s in schemas.items() if name.endswith("Update") and _is(s, operation))
+        nullable = [f for f in operation.fields if {"type": "null"} in update["properties"][f].get("anyOf", ())]
+        for names in [*([name] for name in nullable), nullable]:
+            await client.put(path, dict.fromkeys(names))
+
+
 # ---- who may change less sends back all the same
 
 
