@@ -1,7 +1,7 @@
 """Consent to send media: to whom it may go, and for how long without a sign that it is wanted there.
 
-Whoever writes somebody else's address into a session description would have us flood it (RFC 3261 §26.1.5, RFC 8445
-§19.5.1; a packet of signalling is an hour of sound). So a stranger's media is bounded until it has shown that it
+Whoever writes somebody else's address into a session description would have us flood it (RFC 3261 §26.1.5, RFC 5245
+§18.5.1; a packet of signalling is an hour of sound). So a stranger's media is bounded until it has shown that it
 receives, and that is counted host by host:
 
     host                                              is sent
