@@ -68,7 +68,7 @@ class LedgerEntry(BaseModel):
     id: UUID
     customer_id: UUID
     account_id: UUID
-    kind: Literal["top_up", "call", "purchase", "adjustment"]
+    kind: Literal["top_up", "call", "message", "purchase", "adjustment"]
     amount: int
     balance: int
     reference_id: UUID
@@ -150,7 +150,7 @@ async def list_ledger(
     caller: Who,
     account_id: UUID,
     paging: Pages,
-    kind: Annotated[Literal["top_up", "call", "purchase", "adjustment"] | None, Query()] = None,
+    kind: Annotated[Literal["top_up", "call", "message", "purchase", "adjustment"] | None, Query()] = None,
 ) -> Any:
     """Every change of the balance, newest first. All amounts together are the balance."""
     columns = tables.ledger.c

@@ -64,7 +64,26 @@ async def require_rights(
     charging = services.env.charging
     cost = sum(price(rate, 1) for rate in rates)
     if cost and charging is not None and charging.rated(owner):
-        await _require_credit(services, owner, cost)
+        await _require_credit(services, owner, cost, "a second of this")
+
+
+async def require_message_rights(services: Services, owner: UUID, destinations: Sequence[Party]) -> None:
+    """That `owner` may text these destinations, and could pay for it.
+
+    Raises ApiError: CUSTOMER_NOT_FOUND, INVALID_NUMBER, DESTINATION_NOT_ALLOWED, CUSTOMER_SUSPENDED,
+    INSUFFICIENT_BALANCE.
+    """
+    await services.settled()
+    async with services.store.read() as connection:
+        terms = await _terms(connection, owner)
+    cost = 0
+    for index, party in enumerate(destinations):
+        number = await _foreign(services, terms, party, index)
+        if number:
+            cost += first_rate(services.env.directory, number, terms.key, message=True) or 0
+    charging = services.env.charging
+    if cost and charging is not None and charging.rated(owner):
+        await _require_credit(services, owner, cost, "this")
 
 
 async def _terms(executor: Executor, owner: UUID) -> CustomerTerms:
@@ -100,23 +119,32 @@ async def require_source(
 
 async def _rate(services: Services, terms: CustomerTerms, party: Party, index: int) -> int:
     """What a minute to this destination costs to begin with; 0 where it does not leave through a provider."""
-    if party.type != "tel" and not leads_here(services, party):
+    number = await _foreign(services, terms, party, index)
+    if not number:
         return 0
-    field, directory = f"destinations[{index}].target", services.env.directory
-    verdict = judge(directory, services.routing, _AS_CLIENT, await require_dialled(services, party.target, field))
-    if not isinstance(verdict, DialOut):
-        return 0
-    if why := barred(terms, verdict.target):
-        raise fault_in(field, _REFUSALS[why], barred_sentence(terms, verdict.target))
-    rate = first_rate(directory, verdict.target, terms.key)
+    rate = first_rate(services.env.directory, number, terms.key)
     if rate is None:
-        raise fault_in(field, "NO_ROUTE_AVAILABLE", f"no route leads to {verdict.target}; ask the platform for one")
+        field = f"destinations[{index}].target"
+        raise fault_in(field, "NO_ROUTE_AVAILABLE", f"no route leads to {number}; ask the platform for one")
     return rate
 
 
-def first_rate(directory: Directory, number: str, customer: int) -> int | None:
-    """The rate of the route that a call to a foreign number takes first; the least where several take turns. None:
-    there is no route with a provider that is switched on."""
+async def _foreign(services: Services, terms: CustomerTerms, party: Party, index: int) -> str:
+    """The foreign number that a destination is, which this customer may reach; "" for what leaves by no provider."""
+    if party.type != "tel" and not leads_here(services, party):
+        return ""
+    field, directory = f"destinations[{index}].target", services.env.directory
+    verdict = judge(directory, services.routing, _AS_CLIENT, await require_dialled(services, party.target, field))
+    if not isinstance(verdict, DialOut):
+        return ""
+    if why := barred(terms, verdict.target):
+        raise fault_in(field, _REFUSALS[why], barred_sentence(terms, verdict.target))
+    return verdict.target
+
+
+def first_rate(directory: Directory, number: str, customer: int, *, message: bool = False) -> int | None:
+    """The rate of the route that a call, or a message, to a foreign number takes first; the least where several take
+    turns. None: there is no route with a provider that is switched on."""
 
     def usable(row: RouteRow) -> bool:
         trunk = directory.trunk(row.provider)
@@ -126,7 +154,7 @@ def first_rate(directory: Directory, number: str, customer: int) -> int | None:
         routes = [row for row in bucket if usable(row)]
         if routes:
             rank = _rank(routes[0])
-            return min(row.rate for row in routes if _rank(row) == rank)
+            return min(row.message_rate if message else row.rate for row in routes if _rank(row) == rank)
     return None
 
 
@@ -134,13 +162,13 @@ def _rank(row: RouteRow) -> tuple[int, bool]:
     return row.priority, row.customer == 0
 
 
-async def _require_credit(services: Services, owner: UUID, cost: int) -> None:
+async def _require_credit(services: Services, owner: UUID, cost: int, what: str) -> None:
     async with services.store.read() as connection:
         account: dict[str, Any] | None = await account_of(connection, owner)
     available = 0 if account is None else account["balance"] - account["reserved"]
     if available < cost:
-        problem = f"a second of this costs {cost} micro-units, and the account can spend {available}; top it up first"
+        problem = f"{what} costs {cost} micro-units, and the account can spend {available}; top it up first"
         raise ApiError("INSUFFICIENT_BALANCE", problem)
 
 
-__all__ = ["first_rate", "require_dialled", "require_rights", "require_source"]
+__all__ = ["first_rate", "require_dialled", "require_message_rights", "require_rights", "require_source"]

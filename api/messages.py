@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from api import patterns
 from api.auth import Caller, Who, guarded
 from api.bodies import router_for
-from api.call_rights import require_dialled, require_source
+from api.call_rights import require_dialled, require_message_rights, require_source
 from api.destinations import require_destinations
 from api.errors import ApiError, fault_in
 from api.fields import Body, Times
@@ -20,7 +20,7 @@ from api.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.address import Address
-from flows.messages import MessageNotKept, Order, PostFullError, TextMessage, message_row
+from flows.messages import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
 from routing.destinations import named_by
 from routing.identifiers import NIL
 from routing.normalise import dialled
@@ -118,7 +118,7 @@ async def list_messages(
     return page | {"result": _shown(services, caller, page["result"])}
 
 
-@router.post("/messages", status_code=201, response_model=Message, **guarded("customer_manager"))
+@router.post("/messages", status_code=201, response_model=Message, **guarded("customer_manager", 402))
 async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any:
     """Send a message. The answer comes when it is kept; what becomes of it is in `targets` later, and in the event
     `message_sent`. Whoever has texted STOP to the source gets nothing."""
@@ -135,6 +135,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
         await require_source(services, connection, caller, owner, body.source, virtual=True)
         source = dialled(body.source.target, services.routing, services.env.directory.numbers).number
         number = await living(connection, source)
+    await require_message_rights(services, owner, body.destinations)
     order = Order(
         owner,
         Address(type="tel", target=source, target_name=body.source.target_name),
@@ -148,12 +149,14 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
 
 
 async def _sent(services: Services, order: Order) -> TextMessage:
-    """Kept, and on its way. Raises ApiError SERVICE_UNAVAILABLE."""
+    """Kept, and on its way. Raises ApiError SERVICE_UNAVAILABLE, RATE_LIMIT_EXCEEDED."""
     post = services.env.post
     try:
         if post is None:
             raise PostFullError("this engine sends no messages")
         return await post.send(order)
+    except TooManyMessagesError as error:
+        raise ApiError("RATE_LIMIT_EXCEEDED", str(error), retry_after=1) from None
     except (MessageNotKept, PostFullError) as error:
         raise ApiError("SERVICE_UNAVAILABLE", str(error), retry_after=1) from None
 

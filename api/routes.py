@@ -60,6 +60,7 @@ class ExplainedEntry(BaseModel):
     priority: int
     weight: int
     rate: int
+    message_rate: int
     owner: str
     request_uri: str
     tried: bool

@@ -32,6 +32,15 @@ class RateLimit:
         """Whether `allows` would say yes; nothing is counted."""
         return not self.rate or self._tokens(self._buckets.get(source), now) >= 1
 
+    def allows_all(self, source: str, count: int, now: float) -> bool:
+        """Whether `count` more calls of `source` may come in at `now`, all or none of them."""
+        for taken in range(count):
+            if not self.allows(source, now):
+                for _ in range(taken):
+                    self.give_back(source)
+                return False
+        return True
+
     def wait(self, source: str, now: float) -> float:
         """Seconds until one more call of `source` may come in; nothing is counted."""
         if not self.rate:

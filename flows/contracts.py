@@ -25,6 +25,7 @@ __all__ = [
     "Dialler",
     "LegBridge",
     "Log",
+    "MessageCredit",
     "Outcome",
     "OutgoingLeg",
     "ProviderAttempt",
@@ -148,6 +149,8 @@ class ProviderAttempt(Protocol):
     @property
     def rate(self) -> int: ...
     @property
+    def message_rate(self) -> int: ...
+    @property
     def media(self) -> str: ...
     @property
     def srtp(self) -> str: ...
@@ -237,6 +240,16 @@ class Reservation(Protocol):
         """The attempt failed, or the call is over. What was not used is given back; a second time does nothing."""
 
 
+class MessageCredit(Protocol):
+    """What one message may cost, kept for one attempt to send it."""
+
+    def charge(self) -> None:
+        """It was taken: it is paid for."""
+
+    def close(self) -> None:
+        """It was not: the credit is given back. Nothing after `charge`; a second time does nothing."""
+
+
 class Charging(Protocol):
     """Who takes money for calls (`service.charging.Charging`)."""
 
@@ -248,3 +261,6 @@ class Charging(Protocol):
 
         Cancelled, it keeps nothing.
         """
+
+    async def reserve_message(self, customer_id: UUID, message_id: UUID, price: int) -> MessageCredit | None:
+        """`price` micro-units for one message; None: there is not enough. Cancelled, it keeps nothing."""

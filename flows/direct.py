@@ -41,6 +41,7 @@ class DirectAttempt:
     ring_timeout: float = RING_TIMEOUT
     codecs: str = ""
     rate: int = 0
+    message_rate: int = 0
     media: str = ""
     srtp: str = ""
     allows: Allows | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.outgoing_call import DialSpec, Outcome
+from flows.contracts import MessageCredit
 from flows.destinations import REFUSED, way_to
 from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
@@ -14,6 +15,7 @@ from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.mailbox import Mailbox, Taken, admitted
 from flows.message_run import sender_of
 from flows.messages import MessageNotKept, Target, TextMessage
+from flows.outbound import NO_CREDIT, NOT_CHARGED
 from flows.tree import LOOP_DETECTED, Branch
 from routing.admission import DialOut, RunFlow, Source
 from routing.attempt import AttemptRecord
@@ -121,7 +123,18 @@ class Sending:
         status, reason = 0, ""
         try:
             while (attempt := hunt.next(clock())) is not None:
-                outcome = await self._try(message, target, hunt, attempt)
+                credit, paid_for = await self._credit(message, hunt, attempt)
+                if not paid_for:
+                    if hunt.final()[0] == NO_CREDIT[2]:
+                        status, reason = NO_CREDIT[2:]
+                    continue
+                try:
+                    outcome = await self._try(message, target, hunt, attempt)
+                    if credit is not None and outcome.kind == "answered":
+                        credit.charge()
+                finally:
+                    if credit is not None:
+                        credit.close()
                 if outcome.status or not status:  # who said something goes before who said nothing
                     status, reason = outcome.status, outcome.reason
                 if outcome.kind == "answered":
@@ -138,6 +151,27 @@ class Sending:
         if not status and not reason:
             status, reason = hunt.final()
         _failed(target, status, reason)
+
+    async def _credit(self, message: TextMessage, hunt: Any, attempt: Any) -> tuple[MessageCredit | None, bool]:
+        """What an attempt may cost, None where it is free; and whether it is made: where there is no credit, or nobody
+        can say so, the hunt knows."""
+        charging, customer_id = self._env.charging, message.customer_id
+        if charging is None or attempt.message_rate <= 0 or not charging.rated(customer_id):
+            return None, True
+        try:
+            credit = await charging.reserve_message(customer_id, message.id, attempt.message_rate)
+        except asyncio.CancelledError:
+            hunt.release(attempt)
+            raise
+        except Exception as error:
+            self._env.log.error("charging failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}")
+            hunt.refuse(attempt, *NOT_CHARGED, stop=False)
+            return None, False
+        if credit is None:
+            hunt.refuse(attempt, *NO_CREDIT, stop=True)
+            return None, False
+        attempt.record.started = self._env.clock()
+        return credit, True
 
     async def _try(self, message: TextMessage, target: Target, hunt: Any, attempt: Any) -> Outcome:
         spec = DialSpec(

@@ -28,6 +28,10 @@ class PostFullError(Exception):
     """As many messages wait as may wait, or the service is stopping, in a sentence."""
 
 
+class TooManyMessagesError(PostFullError):
+    """A customer sends more than it may, in a sentence."""
+
+
 @dataclass(slots=True)
 class Order:
     """A message that somebody wants to have sent.

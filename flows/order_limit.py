@@ -30,13 +30,9 @@ class OrderLimit:
         running = self._running.get(customer_id.int, 0)
         if running + count > MOST_AT_ONCE:
             return f"{running} calls of this customer are up or dialled, of {MOST_AT_ONCE} that it may have at once"
-        source = str(customer_id.int)
-        for taken in range(count):
-            if not self._rate.allows(source, now):
-                for _ in range(taken):
-                    self._rate.give_back(source)
-                return f"a customer may order {RATE:g} calls a second, and {BURST} in a row"
-        return ""
+        if self._rate.allows_all(str(customer_id.int), count, now):
+            return ""
+        return f"a customer may order {RATE:g} calls a second, and {BURST} in a row"
 
     def began(self, customer_id: UUID) -> Callable[[], None]:
         """A call of a customer's is dialled; to be called when it is over."""

@@ -14,8 +14,8 @@ from flows.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
 from routing.identifiers import NIL
 
 # Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.
-_NO_CREDIT = ("insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required")
-_NOT_CHARGED = ("charging_failed", "nobody could say whether the credit pays for it", 500, "Server Internal Error")
+NO_CREDIT = ("insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required")
+NOT_CHARGED = ("charging_failed", "nobody could say whether the credit pays for it", 500, "Server Internal Error")
 _TOO_MANY_LEGS = ("too_many_legs", f"{MOST_LEGS} legs of what one call set off are up already", *LOOP_DETECTED)
 
 
@@ -178,10 +178,10 @@ async def _reserve(
         reservation = await charging.reserve(customer_id, UUID(record.id), attempt.rate)
     except Exception as error:
         env.log.error("charging failed", call_id=record.id, error=f"{type(error).__name__}: {error}"[:500])
-        hunt.refuse(attempt, *_NOT_CHARGED, stop=False)
+        hunt.refuse(attempt, *NOT_CHARGED, stop=False)
         return None, True
     if reservation is None:
-        hunt.refuse(attempt, *_NO_CREDIT, stop=True)
+        hunt.refuse(attempt, *NO_CREDIT, stop=True)
     return reservation, False
 
 

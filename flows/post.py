@@ -10,16 +10,25 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from engine.rate_limit import RateLimit
 from flows.address import Address
 from flows.environment import FlowEnvironment
 from flows.mailbox import Mailbox, Taken
 from flows.message_sending import Send, Sending
-from flows.messages import MessageKeeper, MessageNotKept, Order, PostFullError, Target, TextMessage
+from flows.messages import (
+    MessageKeeper,
+    MessageNotKept,
+    Order,
+    PostFullError,
+    Target,
+    TextMessage,
+    TooManyMessagesError,
+)
 from flows.opt_out import contact_of
 from flows.tree import Branch, Tree
+from routing.identifiers import NIL, PLATFORM
 from routing.normalise import dialled
 
 MOST_WAITING: Final = 10_000
@@ -32,6 +41,9 @@ CLOSING: Final = 5.0
 """Seconds that what is under way has to end when the service stops."""
 PAUSES: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
 """Seconds between attempts to keep an outcome, where the store does not write."""
+CUSTOMER_RATE: Final = 10.0
+CUSTOMER_BURST: Final = 500
+"""Messages a second, and in a row, that a customer may send, by the API and by flows; each destination counts."""
 AUTOMATIC_RATE: Final = 0.2
 AUTOMATIC_BURST: Final = 30
 """Messages a second, and in a row, that flows may send from one number to one contact: two machines that answer each
@@ -63,7 +75,14 @@ class Post:
         self._following: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._automatic = RateLimit(AUTOMATIC_RATE, AUTOMATIC_BURST)
+        self._customers = RateLimit(CUSTOMER_RATE, CUSTOMER_BURST)
         self._closing = False
+
+    def _may_send(self, customer_id: UUID, count: int) -> bool:
+        """Whether a customer may send to so many destinations now; they are counted then. The platform always may."""
+        if customer_id in (NIL, PLATFORM):
+            return True
+        return self._customers.allows_all(str(customer_id.int), count, self._env.clock())
 
     def keep_in(self, keeper: MessageKeeper) -> None:
         """Another keeper, before there are messages."""
@@ -74,6 +93,9 @@ class Post:
         count = len(order.destinations)
         if self._closing:
             raise PostFullError("the message is not sent: the service is stopping")
+        if not self._may_send(order.customer_id, count):
+            problem = f"a customer may send {CUSTOMER_RATE:g} messages a second, and {CUSTOMER_BURST} in a row"
+            raise TooManyMessagesError(f"the message is not sent: {problem}; try again later")
         if self.waiting + count > MOST_WAITING:
             raise PostFullError(f"the message is not sent: {self.waiting} destinations wait already; try again later")
         message = TextMessage(

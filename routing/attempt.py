@@ -98,6 +98,7 @@ class Attempt:
         headers: Identity, then the provider's own, in order.
         terms: Timers (seconds) and status sets, the route's where it has some.
         rate: What a minute of it costs in micro-units, as the route says; 0 is free, and so is a pinned call.
+        message_rate: What a text message costs.
     """
 
     provider: Provider
@@ -113,6 +114,7 @@ class Attempt:
     terms: Terms
     record: AttemptRecord
     rate: int
+    message_rate: int
     _state: TrunkState
     _held: bool = field(default=False, init=False)
 

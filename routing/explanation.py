@@ -25,6 +25,7 @@ class ExplainedEntry:
         position: Place among those that would be tried, from 1; 0 where it would be skipped.
         target: The route's target; "pinned" for a pinned provider.
         rate: Micro-units of the currency a minute; 0 for a pinned provider.
+        message_rate: Micro-units a text message.
         owner: "customer" or "platform".
         request_uri: What would be sent; "" where there is no such provider.
         tried: Whether it would be tried once those before it have failed.
@@ -39,6 +40,7 @@ class ExplainedEntry:
     priority: int
     weight: int
     rate: int
+    message_rate: int
     owner: str
     request_uri: str
     tried: bool
@@ -229,6 +231,7 @@ def _entry(
         0 if row is None else row.priority,
         0 if row is None else row.weight,
         0 if row is None else row.rate,
+        0 if row is None else row.message_rate,
         "customer" if row is not None and row.customer else "platform",
         "" if trunk is None else dial_string(trunk, number),
         position > 0,

@@ -141,6 +141,7 @@ class Hunt:
             terms,
             record,
             0 if route is None else route.rate,
+            0 if route is None else route.message_rate,
             state,
         )
         if trunk.max_cps:

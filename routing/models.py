@@ -281,6 +281,8 @@ class Route(_Resource):
     enabled: bool = True
     rate: int = Field(default=0, ge=0, le=HIGHEST_RATE)
     """What a minute costs the caller's customer, in millionths of the currency unit; 0 is free."""
+    message_rate: int = Field(default=0, ge=0, le=HIGHEST_RATE)
+    """What a text message costs the sender's customer, in millionths of the currency unit; 0 is free."""
     failover_codes: Codes | None = None
     stop_codes: Codes | None = None
     no_reply_timeout: Timer | None = None

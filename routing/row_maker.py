@@ -54,6 +54,7 @@ ROUTE_COLUMNS: Final = (
     "customer_id",
     "enabled",
     "rate",
+    "message_rate",
     "id",
     "name",
     "failover_codes",
@@ -155,12 +156,13 @@ class RowMaker:
             route.id.int,
             route.name,
             self.shared_integer(route.rate),
+            self.shared_integer(route.message_rate),
         )
 
     def route_from(self, columns: Sequence[Any]) -> RouteRow:
         """The row of a stored route, `columns` being the values of `ROUTE_COLUMNS`. What the store checked is not
         checked again. Raises ValueError for columns that are too few, too many, or not in this order."""
-        target, provider, priority, weight, customer, enabled, rate, key, name, codes, stop, *timers = columns
+        target, provider, priority, weight, customer, enabled, rate, texts, key, name, codes, stop, *timers = columns
         if len(timers) != 3 or (target != "all" and target[:1] != "+"):
             raise ValueError(f"these are no columns of a route; select {', '.join(ROUTE_COLUMNS)}")
         known = self._stored_ids.get
@@ -175,6 +177,7 @@ class RowMaker:
             id_integer(key),
             name,
             self.shared_integer(rate),
+            self.shared_integer(texts),
         )
 
     def shared_id(self, identifier: UUID) -> UUID:

@@ -135,6 +135,7 @@ class RouteRow:
         customer: The owner's id as an integer; 0 is the platform.
         key: The route's id as an integer.
         rate: Micro-units of the currency a minute; 0 is free.
+        message_rate: Micro-units a text message.
     """
 
     prefix: str
@@ -147,6 +148,7 @@ class RouteRow:
     key: int = 0
     name: str = ""
     rate: int = 0
+    message_rate: int = 0
 
     @property
     def id(self) -> UUID:

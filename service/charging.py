@@ -51,8 +51,10 @@ class Reservation:
         "_account_id",
         "_answer_noted",
         "_answered_at",
+        "_block",
         "_charging",
         "_exhausted",
+        "_kind",
         "_lasted",
         "_late",
         "_opening",
@@ -69,7 +71,18 @@ class Reservation:
         "standing",
     )
 
-    def __init__(self, charging: "Charging", customer_id: UUID, call_id: UUID, rate: int) -> None:
+    def __init__(
+        self,
+        charging: "Charging",
+        customer_id: UUID,
+        call_id: UUID,
+        rate: int,
+        *,
+        block: int = BLOCK,
+        kind: str = "call",
+    ) -> None:
+        self._block = block
+        self._kind = kind
         self.id = uuid4()
         self.customer_id = customer_id
         self.call_id = call_id
@@ -113,6 +126,12 @@ class Reservation:
             self._lasted = max(0, ceil(round(self._charging.clock() - self._answered_at, 3)))
         self._exhausted = None
         self._charging.over(self)
+
+    def charge(self) -> None:
+        """Of a message: it was taken, and is paid for."""
+        if self._lasted is None:
+            self._lasted = self._block
+            self._charging.over(self)
 
     # ---- the clock
 
@@ -176,7 +195,8 @@ class Reservation:
         """What the store has to be told; None: nothing."""
         if self._account_id is None:
             if self._lasted is None:
-                return Reserve(self.id, self.customer_id, self.call_id, self.rate, BLOCK, self._charging.node_id)
+                node_id = self._charging.node_id
+                return Reserve(self.id, self.customer_id, self.call_id, self.rate, self._block, node_id, self._kind)
             return Settle(self.id, NIL, 0) if self._uncertain else None
         if self._lasted is not None:
             return Settle(self.id, self._account_id, self._lasted)
@@ -272,7 +292,15 @@ class Charging:
 
         Whoever gets a reservation has to close it.
         """
-        reservation = Reservation(self, customer_id, call_id, rate)
+        return await self._begin(Reservation(self, customer_id, call_id, rate))
+
+    async def reserve_message(self, customer_id: UUID, message_id: UUID, price: int) -> Reservation | None:
+        """As `reserve`, for a text message that costs `price` micro-units: `charge` it when it was taken, `close` it
+        when not. It stands in the store as a call of one second."""
+        return await self._begin(Reservation(self, customer_id, message_id, 60 * price, block=1, kind="message"))
+
+    async def _begin(self, reservation: Reservation) -> Reservation | None:
+        rate, customer_id = reservation.rate, reservation.customer_id
         if rate <= 0 or not self.rated(customer_id):
             return reservation
         if self._closing or self.till.failing:

@@ -24,7 +24,7 @@ from store.rows import Executor, Row
 from store.store import Transaction
 from store.tables import billing_accounts, customers, ledger
 
-EntryKind = Literal["top_up", "call", "purchase", "adjustment"]
+EntryKind = Literal["top_up", "call", "message", "purchase", "adjustment"]
 
 MOST = 2**63 - 1
 """What the columns can hold, and so the largest balance."""

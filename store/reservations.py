@@ -46,6 +46,7 @@ class Reserve:
     rate: int
     seconds: int
     node_id: UUID = NIL
+    kind: str = "call"
 
 
 @dataclass(slots=True, frozen=True)
@@ -149,8 +150,9 @@ class _Posting:
             cost = price(row["rate"], seconds)
             account.reserved -= row["amount"]
             if cost:
-                detail = f"{seconds} s at {row['rate']} a minute"
-                self._book.enter(account, "call", -cost, row["call_id"], detail)
+                message = row["kind"] == "message"
+                detail = "a text message" if message else f"{seconds} s at {row['rate']} a minute"
+                self._book.enter(account, row["kind"], -cost, row["call_id"], detail)
             self._results[place] = Posted(order.id, account.id, cost, seconds)
 
     def _wants(self) -> list[_Want]:
@@ -198,6 +200,7 @@ class _Posting:
                     "account_id": account.id,
                     "node_id": order.node_id,
                     "call_id": order.call_id,
+                    "kind": order.kind,
                     "rate": order.rate,
                     "amount": amount,
                     "tm_answer": None,

@@ -166,6 +166,7 @@ routes = _resource(
     sa.Column("priority", sa.Integer, nullable=False, default=0),
     sa.Column("weight", sa.Integer, nullable=False, default=1),
     sa.Column("rate", sa.BigInteger, nullable=False, default=0),
+    sa.Column("message_rate", sa.BigInteger, nullable=False, default=0),
     sa.Column("enabled", sa.Boolean, nullable=False, default=True),
     sa.Column("failover_codes", Json),
     sa.Column("stop_codes", Json),
@@ -409,7 +410,7 @@ ledger = sa.Table(
     sa.Column("tm_create", UtcTime, nullable=False),
 )
 """Every change of a balance, `balance` being the one after it; their sum is the account's. `kind`: top_up, call,
-purchase, adjustment."""
+message, purchase, adjustment."""
 sa.Index("ix_ledger_page", ledger.c.account_id, ledger.c.tm_create, ledger.c.id)
 
 reservations = sa.Table(
@@ -420,13 +421,15 @@ reservations = sa.Table(
     sa.Column("account_id", sa.Uuid, nullable=False),
     identifier("node_id"),
     sa.Column("call_id", sa.Uuid, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False, default="call"),
     sa.Column("rate", sa.BigInteger, nullable=False),
     sa.Column("amount", sa.BigInteger, nullable=False),
     sa.Column("tm_answer", UtcTime),
     sa.Column("tm_create", UtcTime, nullable=False),
     sa.Column("tm_update", UtcTime, nullable=False),
 )
-"""What a running call may use. A row is gone when the call is settled; those of a dead node are settled at start."""
+"""What a running call may use. A row is gone when the call is settled; those of a dead node are settled at start.
+`kind`: call, or message, which is as a call of one second and costs a sixtieth of its `rate`."""
 
 # ---- news
 
