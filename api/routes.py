@@ -1,7 +1,7 @@
 """Routes: which provider serves which numbers, in which order, at which rate. The platform's, so super admins only."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Query
@@ -75,13 +75,15 @@ class SourceVerdict(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Where a destination leads to at this moment, and why."""
+    """Where a destination leads to at this moment, and why. `named`, of a SIP URI: what becomes of it as a destination
+    that the platform names for itself (`operator`), or for a customer (`platform`), or a customer names."""
 
     destination: str
     number: str
     reason: str
     verdicts: list[SourceVerdict]
     entries: list[ExplainedEntry]
+    named: dict[Literal["operator", "platform", "customer"], str]
 
 
 @router.get("/routes", response_model=Listing[RouteAnswer], **guarded("project_super_admin"))
@@ -129,6 +131,7 @@ async def explain_destination(
         "reason": found.reason,
         "verdicts": [asdict(verdict) for verdict in found.verdicts],
         "entries": [asdict(entry) for entry in found.entries],
+        "named": found.named,
     }
 
 

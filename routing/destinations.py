@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import Final, Literal
 from uuid import UUID
 
+from engine.sip.grammar import ParseError
+from engine.sip.uri import SipUri, parse_uri
 from routing.addresses import Address, AddressTable, parse_address
 from routing.directory import Directory
 from routing.hostnames import parse_host_port
@@ -87,6 +89,30 @@ def providers_name(directory: Directory, host: str) -> bool:
         if not where.address and where.host.lower().rstrip(".") == name:
             return True
     return False
+
+
+def named_verdicts(directory: Directory, settings: RoutingSettings, text: str) -> dict[NamedBy, str]:
+    """What becomes of a SIP URI as a destination, by who names it, in sentences; empty for what is none, or one without
+    anybody's host."""
+    try:
+        uri = parse_uri(text)
+    except ParseError:
+        return {}
+    if not isinstance(uri, SipUri):
+        return {}
+    host = (uri.params.get("maddr") or uri.host_address).strip("[]")
+    if parse_address(host) is not None:
+        return {named: _WHY[forbidden(directory, settings, host, named)] for named in _TRUSTED}
+    elsewhere = f"judged by the addresses that {host} has when it is called"
+    provider = providers_name(directory, host)
+    return {named: _WHY["provider"] if provider and named != "operator" else elsewhere for named in _TRUSTED}
+
+
+_WHY: Final[dict[Forbidden, str]] = {
+    "": "it may be called there, unless that is this engine: then it is as if its user part had been dialled",
+    "provider": "refused with 403, DESTINATION_NOT_ALLOWED: it is a provider's address",
+    "private": "refused with 403, DESTINATION_NOT_ALLOWED: private, and not in sip.destination_networks",
+}
 
 
 def _within(address: Address) -> tuple[Address, ...]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from routing.admission import DialOut, RunFlow, Source, SourceKind, judge
 from routing.candidate import dial_string, skip_cause
 from routing.customers import barred_sentence
+from routing.destinations import NamedBy
 from routing.directory import Directory
 from routing.failover import MOST_ATTEMPTS, SKIP_SENTENCES
 from routing.health import HealthBoard, TrunkState
@@ -64,6 +65,7 @@ class Explanation:
         reason: The outcome as a sentence.
         verdicts: What each kind of caller would get.
         entries: Every route or pinned provider in the order of the attempts, equals by falling weight.
+        named: Of a SIP URI: what becomes of it as a destination, by who names it (`routing.destinations.NamedBy`).
     """
 
     dialled: Dialled
@@ -71,6 +73,7 @@ class Explanation:
     number: NumberRow | None = None
     verdicts: list[SourceVerdict] = field(default_factory=list)
     entries: list[ExplainedEntry] = field(default_factory=list)
+    named: dict[NamedBy, str] = field(default_factory=dict)
 
 
 _SOURCES: tuple[Source, ...] = (Source("trunk"), Source("client"), Source("guest"))

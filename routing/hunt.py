@@ -10,6 +10,7 @@ from uuid import UUID
 from routing.attempt import Attempt, AttemptRecord, AttemptReport, report
 from routing.candidate import Candidate, dial_string, skip_cause
 from routing.customers import barred, barred_sentence
+from routing.destinations import named_verdicts
 from routing.directory import Directory
 from routing.explanation import Explanation, explain
 from routing.failover import (
@@ -362,4 +363,7 @@ class Router:
     ) -> Explanation:
         """What a call to `asked` leads to, and why. Changes nothing: no token, no channel, no counter."""
         what = dialled(asked, self.settings, self.directory.numbers) if isinstance(asked, str) else asked
-        return explain(self.directory, self.board, self.settings, what, now, customer_id, pinned)
+        found = explain(self.directory, self.board, self.settings, what, now, customer_id, pinned)
+        if isinstance(asked, str):
+            found.named = named_verdicts(self.directory, self.settings, asked)
+        return found

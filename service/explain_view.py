@@ -11,6 +11,11 @@ from config.logs import escape
 from routing.explanation import ExplainedEntry, Explanation
 
 _SOURCES = {"trunk": "from a trunk", "client": "from a client", "guest": "from a guest"}
+_NAMED_BY = {
+    "operator": "as a destination of the platform, for itself",
+    "platform": "as a destination of the platform, on a customer's call",
+    "customer": "as a destination of a customer",
+}
 _HEADINGS = ("order", "provider", "route", "request URI", "tried or skipped, and why")
 
 
@@ -39,6 +44,8 @@ def sentences(explanation: Explanation, flows: Mapping[UUID, str]) -> Iterator[s
     yield _named(explanation.reason, flows)
     for verdict in explanation.verdicts:
         yield f"  {_SOURCES[verdict.source]}: {_named(verdict.reason, flows)}"
+    for named, reason in explanation.named.items():
+        yield f"  {_NAMED_BY[named]}: {_named(reason, flows)}"
 
 
 def _named(text: str, flows: Mapping[UUID, str]) -> str:

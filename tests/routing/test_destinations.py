@@ -6,6 +6,8 @@ import pytest
 
 from routing.destinations import NamedBy, forbidden, least_trusted, named_by, providers_name
 from routing.directory import Directory
+from routing.health import HealthBoard
+from routing.hunt import Router
 from routing.identifiers import NIL, PLATFORM
 from routing.models import Provider
 from routing.settings import RoutingSettings
@@ -105,3 +107,28 @@ def test_who_names_a_destination(call_of: UUID, owner: UUID | None, named: Named
 def test_several_destinations_are_named_by_whom_we_trust_least() -> None:
     assert least_trusted(["operator", "customer", "platform"]) == "customer"
     assert least_trusted(["operator", "platform"]) == "platform"
+
+
+@pytest.mark.parametrize(
+    ("uri", "customer", "platform"),
+    [
+        ("sip:+15550001111@203.0.113.11", "a provider", "a provider"),
+        ("sip:x@h.example;maddr=[::ffff:203.0.113.11]", "a provider", "a provider"),
+        ("sip:x@SBC.carrier.example", "a provider", "a provider"),
+        ("sip:x@10.0.0.1:5070", "private", "may be called"),
+        ("sip:x@198.51.100.77", "may be called", "may be called"),
+        ("sip:x@somewhere.example", "judged by the addresses", "judged by the addresses"),
+        ("tel:+15550001111", "", ""),
+        ("+15550001111", "", ""),
+        ("sip:", "", ""),
+    ],
+)
+def test_explain_says_what_becomes_of_a_destination(
+    directory: Directory, uri: str, customer: str, platform: str
+) -> None:
+    found = Router(directory, HealthBoard(), RoutingSettings()).explain(uri, 0.0).named
+    assert bool(found) is bool(customer)
+    if found:
+        assert customer in found["customer"]
+        assert platform in found["platform"]
+        assert "refused" not in found["operator"]
