@@ -548,7 +548,7 @@ class UserAgent:
         if sorted_[0]:
             self._take(data, hop)
         elif data.startswith(LIMITED) and self.strangers.exhausted(host, now):
-            self.refusals.count("invite_rate_unread")
+            self.refusals.add("invite_rate_unread", counted_source(host), 0, "requests dropped")
         else:
             if not self.waiting:
                 self.loop.call_soon(self._serve_strangers)
