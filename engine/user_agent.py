@@ -60,6 +60,7 @@ _TASK_GRACE = 15.0  # s that a call's task may still run when the call is over, 
 _STOP_TRIES = 4
 _MISLED_LINES = 1.0  # log lines a second
 LIMITED = (b"INVITE ", b"MESSAGE ")  # what the limits of strangers count
+GOING_ON = (b"ACK ", b"BYE ", b"PRACK ", b"UPDATE ", b"INFO ", b"SIP/2.0 ")  # not CANCEL: its INVITE may still wait
 SORTED_FOR = 1.0  # s
 MOST_SORTED = 4096
 STRANGERS_TURN = 0.002
@@ -131,6 +132,7 @@ class UserAgent:
         self.sent = 0  # messages, retransmissions too
         self.strangers = Strangers(self.peers, self.settings)
         self.waiting = Waiting()
+        self.going_on = Waiting()  # what belongs to something that has begun does not wait behind what has not
         self._sorted: dict[str, tuple[bool, float]] = {}  # whether known, and until when we say so
         self.messages = Messages(self)
         self.trace = Trace(self.settings.trace_messages)
@@ -391,6 +393,7 @@ class UserAgent:
         if self._handle is not None:
             self._handle.cancel()
         self.waiting.clear()
+        self.going_on.clear()
         self.endpoint.deadlines.stop()
         self.refusals.close()
         await self.locator.close()
@@ -550,9 +553,10 @@ class UserAgent:
         elif data.startswith(LIMITED) and self.strangers.exhausted(host, now):
             self.refusals.add("invite_rate_unread", counted_source(host), 0, "requests dropped")
         else:
-            if not self.waiting:
+            if not self.waiting and not self.going_on:
                 self.loop.call_soon(self._serve_strangers)
-            self.waiting.put(counted_source(host), data, hop, now)
+            queue = self.going_on if data.startswith(GOING_ON) else self.waiting
+            queue.put(counted_source(host), data, hop, now)
 
     def _sort(self, host: str, now: float) -> tuple[bool, float]:
         if len(self._sorted) >= MOST_SORTED:
@@ -563,13 +567,15 @@ class UserAgent:
     def _serve_strangers(self) -> None:
         """Strangers have their turn: so much time, and then known peers, timers and calls have theirs."""
         began = now = self.now()
+        one, other = self.going_on, self.waiting
         while now - began < STRANGERS_TURN:
-            held = self.waiting.take(now)
+            held = one.take(now) or other.take(now)
             if held is None:
                 return
+            one, other = other, one
             self._take(held.data, held.hop)
             now = self.now()
-        if self.waiting:
+        if one or other:
             self.loop.call_soon(self._serve_strangers)
 
     def _take(self, data: bytes, hop: Hop) -> None:

@@ -88,7 +88,7 @@ def test_half_open_calls_run_out(run: Run) -> None:
             wire.send(wire.request(uri=f"sip:{(OURS, ECHO)[index % 2]}@127.0.0.1"), engine.address)
             if index % 50 == 49:
                 await asyncio.sleep(0)
-                await bench.until(lambda: not engine.node.agent.waiting)
+                await bench.until(lambda: not engine.node.agent.waiting and not engine.node.agent.going_on)
         await bench.until(lambda: engine.node.agent.incoming > 500)
         assert await engine.alive(wire) == 200
         await bench.until(lambda: engine.node.agent.incoming == 1, "the end of the half-open calls")
@@ -131,7 +131,7 @@ def test_twenty_thousand_random_datagrams(run: Run) -> None:
                 wire.send(datagram(), engine.address)
                 if index % 100 == 99:
                     await asyncio.sleep(0)
-                    await bench.until(lambda: not agent.waiting)
+                    await bench.until(lambda: not agent.waiting and not agent.going_on)
             assert await engine.alive(wire) == 200  # it has come as far as this
             wire.heard.clear()
 
