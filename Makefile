@@ -41,6 +41,7 @@ bench: .venv/.installed ## measure against the peers; takes minutes (docs/perfor
 	@$(BIN)/python -m benchmarks.store
 	@$(BIN)/python -m benchmarks.api
 	@$(BIN)/python -m benchmarks.media
+	@$(BIN)/python -m benchmarks.flood
 
 sipp: .venv/.installed ## run the SIPp scenarios against a running engine of their own
 	@scripts/peers.sh

@@ -235,8 +235,8 @@ def markdown(found: list[Found], command: str, seconds: float) -> str:
         f"- Machine: {proc.machine()}, CPython {platform.python_version()}; load average at the end: {load}",
         f"- {version('trunkline')}",
         f"- Command: `{command}`; generator: {_kind()}; {seconds:.0f} s each",
-        "- Every hostile INVITE is a guest's for a foreign number, by UDP, with a Call-ID of its own; all limits are as "
-        "they are by default.",
+        "- Every hostile INVITE is a guest's for a foreign number, by UDP, with a Call-ID of its own; all limits are "
+        "as they are by default.",
         "",
         "| sources | INVITE/s | answered | bytes out per byte in | CPU per hostile INVITE, µs | engine's core "
         "| memory before, during, after, MB |",
