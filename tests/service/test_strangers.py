@@ -274,9 +274,10 @@ class Strangers(RuleBasedStateMachine):
         self.after()
 
     def known(self, which: int) -> Dialog:
-        """Mostly a call that is, or was, up."""
-        up = [dialog for dialog in self.dialogs if dialog.theirs]
-        among = up if which % 5 else self.dialogs
+        """Mostly a call that is up."""
+        there = self.world.node.agent.endpoint.dialogs
+        up = [dialog for dialog in self.dialogs if (dialog.call_id, dialog.theirs, dialog.mine) in there]
+        among = up if up and which % 5 else self.dialogs
         return among[-1 - which // 5 % len(among)]
 
     # ---- the ways of sending
