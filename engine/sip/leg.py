@@ -17,6 +17,7 @@ from engine.sip.next_hop import MISLEADING, find_hops, way_back
 from engine.sip.outgoing import OutgoingRequest, RequestUser
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.timers import NEVER
+from engine.sip.transaction import MAGIC_COOKIE
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
@@ -209,7 +210,7 @@ class Leg:
             if misled:
                 hops = [dialog.source] if dialog.source is not None else []
             if hops:
-                data = ack.compose(hops[0], self.endpoint.branches.make(self.endpoint.token()))
+                data = ack.compose(hops[0], MAGIC_COOKIE + self.endpoint.token())
                 self._ack = (cseq, data, hops[0])
                 hops[0].transport.send(data, hops[0].host, hops[0].port)
             if misled and not self.ended:

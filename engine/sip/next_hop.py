@@ -92,6 +92,8 @@ def way_back(dialog: Dialog, peers: Peers) -> Hop | None:
     if source.transport.reliable and dialog.direct:
         return source  # its connection is there; what it calls itself need not take another
     place = place_of(dialog.remote_target)
+    if place.address == source.host:  # nearly every peer
+        return source if dialog.behind_nat else None
     if place.address:
         return source if _astray(dialog, (place.address,), peers) else None
     return source if place.name == "invalid" or place.name.endswith(".invalid") else None
@@ -133,17 +135,26 @@ def find_hops(endpoint: "Endpoint", dialog: Dialog, done: Callable[[list[Hop], s
         done([], MISLEADING)
         return
 
-    def allowed(hop: Hop) -> bool:
-        return dialog.allows is None or dialog.returned or hop == dialog.source or dialog.allows(hop)
+    endpoint.locate(next_hop, partial(_located, endpoint, dialog, place.name, done))
 
-    def located(hops: list[Hop], cause: str = "name does not resolve") -> None:
-        if any(endpoint.misleads(hop.host, hop.port, dialog) or not allowed(hop) for hop in hops):
-            hops, cause = [], MISLEADING
-        elif place.name and not dialog.route_set:
-            hops = after_lookup(dialog, hops, endpoint.peers)
-        done(hops, cause)
 
-    endpoint.locate(next_hop, located)
+def _located(
+    endpoint: "Endpoint",
+    dialog: Dialog,
+    name: str,
+    done: Callable[[list[Hop], str], None],
+    hops: list[Hop],
+    cause: str = "name does not resolve",
+) -> None:
+    """What `name`, or the address where it is none, has turned out to be."""
+    allows = None if dialog.returned else dialog.allows
+    for hop in hops:
+        if endpoint.misleads(hop.host, hop.port, dialog) or not (allows is None or hop == dialog.source or allows(hop)):
+            done([], MISLEADING)
+            return
+    if name and not dialog.route_set:
+        hops = after_lookup(dialog, hops, endpoint.peers)
+    done(hops, cause)
 
 
 # ---- where they must not
@@ -195,8 +206,13 @@ def _named_in(request: Request) -> list[Named]:
 def leads_astray(endpoint: "Endpoint", dialog: Dialog) -> bool:
     """Whether what a new dialog's peer has named is not its own, as far as that is known without looking names up.
     Raises ParseError on a route set that is unusable."""
-    places = (place_of(uri) for uri in {dialog.remote_target, dialog.route()[2]})
-    return any(endpoint.misleads(place.address or place.name, place.port, dialog) for place in places)
+    place = place_of(dialog.remote_target)
+    if endpoint.misleads(place.address or place.name, place.port, dialog):
+        return True
+    if not dialog.route_set:
+        return False
+    place = place_of(dialog.route()[2])
+    return endpoint.misleads(place.address or place.name, place.port, dialog)
 
 
 def look_up(endpoint: "Endpoint", names: list[Named], peer: str, tell: Callable[[bool], None]) -> None:

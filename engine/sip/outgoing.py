@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from engine.sip.branch import PLAIN, Mark
+from engine.sip.branch import Mark
 from engine.sip.client_transaction import ClientTransaction
 from engine.sip.hop import NOT_ALLOWED, Allows, Hop
 from engine.sip.message import Response
+from engine.sip.transaction import MAGIC_COOKIE
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint
@@ -53,10 +54,11 @@ class OutgoingRequest:
         body: bytes = b"",
         contact: bool = False,
         allows: Allows | None = None,
-        mark: Mark = PLAIN,
+        mark: Mark | None = None,
     ) -> None:
         """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `allows`: which hops it
-        may go to; None: all. `mark`: what is to be known of it should it come back."""
+        may go to; None: all. `mark`: what is to be known of it should it come back; None: it opens nothing, and need
+        not be known again."""
         self.endpoint = endpoint
         self.user = user
         self.method = method
@@ -105,7 +107,8 @@ class OutgoingRequest:
         """Send to the first of `hops`; the others are for when it fails (RFC 3263 §4.3)."""
         self.hops = hops[1:]
         hop = hops[0]
-        branch = self.endpoint.branches.make(self.endpoint.token(), self.mark)
+        token, mark = self.endpoint.token(), self.mark
+        branch = MAGIC_COOKIE + token if mark is None else self.endpoint.branches.make(token, mark)
         data = self.compose(hop, branch)
         if len(data) > LARGEST_DATAGRAM and not hop.transport.reliable:
             larger = self.endpoint.stream_hop(hop, now)

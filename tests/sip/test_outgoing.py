@@ -45,7 +45,7 @@ def padded(size: int, stage: Stage) -> OutgoingRequest:
     """A request of exactly `size` bytes on the wire."""
     request, _ = prepared(stage, "INVITE")
     hop = Hop(stage.udp, PEER, 5060)
-    branch = stage.endpoint.branches.make("t2")  # as long as the one that will be drawn
+    branch = "z9hG4bKt2"  # as long as the one that will be drawn
     base = len(request.compose(hop, branch))
     request.tail = f"Subject: {'x' * (size - base - len('Subject: ' + chr(13) + chr(10)))}\r\n"
     assert len(request.compose(hop, branch)) == size
