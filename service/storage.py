@@ -94,6 +94,9 @@ class Storage:
             _tell_of_new_file(configuration, absent, log)
         if file is not None:
             file_modes.tell(file_modes.loose(file_modes.of_database(file)), log)
+            if lock is None:
+                hint = "its file system has no locks: let no other engine use it"
+                log.warning("nothing keeps a second engine from the store", file=str(file), hint=hint)
         storage = cls(store, name, directory, library, log, lock)
         heard = {"changes": storage.feed.look, "events": storage.bell.ring}
         if store.dialect == "postgresql":
