@@ -368,3 +368,35 @@ def test_ids_are_those_of_the_file_at_every_start(run: Run, store_url: str) -> N
         assert all(isinstance(identifier, UUID) for identifier in found.values())
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    ("away", "uri", "status"), [(False, FOREIGN, 403), (False, "+899100000077", 404), (True, "", 503)]
+)
+def test_a_strangers_refusal_is_stateless_also_where_its_number_is_fetched_first(
+    run: Run, store_url: str, away: bool, uri: str, status: int
+) -> None:
+    """RFC 3261 §26.3.2.4: one answer, the same tag to the retransmission (§8.2.7), nothing to the CANCEL."""
+
+    async def test(bench: Any) -> None:
+        engine = await crowded(bench, store_url)
+        wire = await bench.wire(GUEST)
+        if away:
+
+            async def fails(number: str) -> None:
+                raise NumberUnavailable("the store is away")
+
+            engine.node.env.fetch_number = fails
+        request = wire.request(uri=f"sip:{uri or absent(engine)}@127.0.0.1")
+        answers = [await wire.answer(request, engine.address) for _ in range(3)]
+        assert {(answer.status, answer.to_tag) for answer in answers} == {(status, answers[0].to_tag)}
+        wire.send(request.replace(b"INVITE", b"CANCEL"), engine.address)
+        assert await engine.alive(wire) == 200  # what came before has been seen
+        assert not [data for data in wire.heard if b" CANCEL\r\n" in data or data.startswith(b"SIP/2.0 1")]
+        endpoint = engine.node.agent.endpoint
+        assert not endpoint.transactions.servers
+        assert not endpoint.sessions
+        assert len(engine.log.named("call refused")) == 1
+        assert sum(engine.node.agent.refusals.counts.values()) == 1
+
+    run(test)
