@@ -21,7 +21,7 @@ from store import rows, tables
 from store.events import EventBell
 from tests.api.conftest import Api
 from tests.api.contract import ask, operations
-from tests.api.exchange import exchange, followed, order
+from tests.api.exchange import FOREIGN, MINE, exchange, followed, order
 from tests.service.conftest import ONE, TWO
 
 Run = Callable[..., None]
@@ -182,6 +182,39 @@ def test_nothing_that_a_customer_is_answered_tells_of_the_carrier(run: Run) -> N
         ]
         everything = json.dumps([await x.root.get(p) for p in (path, f"{path}/attempts", f"{path}/trace")])
         assert not [secret for secret in secrets if secret not in everything]
+
+    run(test)
+
+
+def test_of_a_call_that_came_in_the_callers_leg_is_shown_without_where_it_went(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        async def odd(call: Any) -> None:
+            call.reject(603, "Declined by carrier-x")
+
+        one, guest = await bench.phone(ONE, odd), await bench.phone()
+        sections = bench.providers(one, tech_prefix="99", tech_headers={"X-Account": "topsecret-77"})
+        sections["providers"][0]["name"] = sections["routes"][0]["provider"] = "carrier-x"
+        x = await exchange(bench, **sections)
+        manager = await x.manager("")
+        connect = {"type": "connect", "option": {"destinations": [{"type": "tel", "target": FOREIGN}]}}
+        flow = await manager.post("/v1.0/flows", {"actions": [connect]})
+        await x.number(manager.customer_id, MINE, call_flow_id=flow["id"])
+        await x.services.settled()
+        await guest.call(x.engine.address, MINE)
+        await x.written(bench)
+        (call,) = (await manager.get("/v1.0/calls"))["result"]
+        path = f"/v1.0/calls/{call['id']}"
+        await followed(manager, call["id"])
+        await x.written(bench)
+        trace, all_ = await manager.get(f"{path}/trace"), await x.root.get(f"{path}/trace")
+        peers = {message["source"] for message in trace["messages"]} | {m["destination"] for m in trace["messages"]}
+        assert peers == {guest.address, x.engine.address} and len(trace["messages"]) < len(all_["messages"])
+        assert not trace["complete"] and "trunks" in trace["note"]
+        drawn = (await x.api.http.get(f"{path}/trace?format=text&token={manager.key}")).text
+        for text in (json.dumps([trace, await manager.get(path), await manager.get(f"{path}/attempts")]), drawn):
+            for secret in (one.address, "99+82", "topsecret-77", "carrier-x"):
+                assert secret not in text, f"{secret}: {text}"
+        assert one.address in json.dumps(all_)
 
     run(test)
 
