@@ -1,5 +1,6 @@
 """Requests that change a call, and come from another address than the call is with (RFC 3261 §22.1, §26.3.2.2)."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -208,3 +209,42 @@ def test_a_text_within_a_dialog_is_judged_as_one_outside_of_it(world: World) -> 
     thief.request("MESSAGE", text, b"hello", uri=f"sip:+447700900999@{ENGINE}")
     world.wait(0.5)
     assert thief.statuses("MESSAGE")[-1] in (401, 403) and not talk.carrier.requests("MESSAGE")
+
+
+@pytest.mark.parametrize(
+    ("contact", "status"),
+    [
+        ("sip:{provider};transport=tcp", 403),
+        ("sip:+19005551234@127.0.0.21:5999", 403),
+        ("sip:{engine};transport=tcp", 403),
+        ("sip:+19005551234@localhost:{port};transport=tcp", 403),  # a name for the engine
+        ("sip:peer@127.0.0.12:5999;transport=tcp", 200),
+        ("sip:peer@127.0.0.1:5999;transport=tcp", 200),  # another program on the engine's machine
+    ],
+)
+def test_over_a_connection_nobody_leads_to_a_provider_or_to_ourselves_either(
+    run: Any, contact: str, status: int
+) -> None:
+    async def test(bench: Any) -> None:
+        one = await bench.phone("127.0.0.21")
+        engine = await bench.engine(sip={"listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]}, **bench.providers(one))
+        host, _, port = engine.at("tcp").rpartition(":")
+        named = contact.format(provider=one.address, engine=engine.at("tcp"), port=port)
+        reader, writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.12", 0))
+        number = "+15551234567"
+        writer.write(
+            f"INVITE sip:{number}@{engine.at('tcp')} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.12;branch=z9hG4bK1\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:a@127.0.0.12>;tag=1\r\nTo: <sip:{number}@x>\r\nCall-ID: tcp\r\n"
+            f"CSeq: 1 INVITE\r\nContact: <{named}>\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        found = 100
+        async with asyncio.timeout(15):
+            while found < 200:
+                line = (await reader.readline()).decode()
+                if line.startswith("SIP/2.0 "):
+                    found = int(line.split()[1])
+        assert found == status and not one.requests
+        writer.close()
+        await writer.wait_closed()
+
+    run(test)
