@@ -185,6 +185,7 @@ class UserAgent:
                 on_misled=self._misled,
                 screen=self._screen,
                 on_refused=self._refused,
+                locate_for_strangers=self._locate_for_stranger,
             ),
             self.settings.policy,
         )
@@ -195,12 +196,9 @@ class UserAgent:
         self.loopback = Loopback(self.loop, self._take, self._token(), self.nowhere.transport)
         self.loopback.tap = self._sent
         self.endpoint.loopback = self.loopback
-        self.resolver = Resolver(
-            nameservers=self.settings.nameservers,
-            transports=tuple(dict.fromkeys(transport.name for transport in self.listeners)),
-            families=tuple(dict.fromkeys(family_of(transport.local[0]) for transport in self.listeners)),
-        )
+        self.resolver, self._strangers_resolver = self._new_resolver(), self._new_resolver()
         self.locator = Locator(self.listeners, self.resolver, self.log)
+        self._strangers_locator = Locator(self.listeners, self._strangers_resolver, self.log)
         hosts = dict.fromkeys(transport.local[0] for transport in self.listeners)
         anywhere = int.from_bytes(os.urandom(4))
         self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last, first=anywhere)
@@ -210,6 +208,13 @@ class UserAgent:
             self.codecs = tuple(codec for codec in found if codec is not None) or CODECS
         self.plane = Plane(self.loop, self.now, self.settings.rtp_timeout, self._media_fault)
         self.relays = Relays(self.ports, self.loop, self.plane)
+
+    def _new_resolver(self) -> Resolver:
+        return Resolver(
+            nameservers=self.settings.nameservers,
+            transports=tuple(dict.fromkeys(transport.name for transport in self.listeners)),
+            families=tuple(dict.fromkeys(family_of(transport.local[0]) for transport in self.listeners)),
+        )
 
     # ---- calls
 
@@ -237,6 +242,9 @@ class UserAgent:
             done([self.loopback.hop])
         else:
             self.locator.locate(uri, done)
+
+    def _locate_for_stranger(self, uri: str, done: Located) -> None:
+        self._strangers_locator.locate(uri, done)
 
     def ours(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do."""
@@ -397,8 +405,10 @@ class UserAgent:
         self.endpoint.deadlines.stop()
         self.refusals.close()
         await self.locator.close()
+        await self._strangers_locator.close()
         await self.listeners.close()
         await self.resolver.close()
+        await self._strangers_resolver.close()
         self.plane.close()
         self.ports.close()
 

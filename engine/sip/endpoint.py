@@ -28,7 +28,7 @@ from engine.sip.uri import SipUri, TelUri
 
 NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
 NO_STREAM_MOST = 4096
-VETTING_MOST = 1024  # new calls at once whose names are looked up before anybody is told of them
+VETTING_MOST = 1024  # strangers' new calls at once whose names are looked up before anybody is told of them
 REMEMBERED = 512  # dialogs that are over, for who asks for one a moment later (RFC 3891 §3)
 
 
@@ -68,6 +68,8 @@ class Surroundings:
     screen: Callable[[Request, Hop, float], object] = lambda request, source, now: None
     # A stranger's request was refused: its address, and a stable word for why.
     on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None
+    # As `locate`, for what strangers name: names that nobody answers for keep only each other waiting. None: the same.
+    locate_for_strangers: Callable[[str, Located], None] | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ class Endpoint:
         self.clock = surroundings.clock
         self.token = surroundings.token
         self.locate = surroundings.locate
+        self._locate_for_strangers = surroundings.locate_for_strangers
         self.select = surroundings.select
         self.on_invite = surroundings.on_invite
         self.on_message = surroundings.on_message
@@ -343,11 +346,12 @@ class Endpoint:
 
     def _misleading(self, request: Request, source: Hop, returned: bool) -> tuple[Refusal | None, list[Named]]:
         """See `misleading`: the refusal of an INVITE that names another's address, and the names to be looked up."""
-        misled, names = misleading(self, request, source_of(request, source.host, self.peers), returned)
+        peer = source_of(request, source.host, self.peers)
+        misled, names = misleading(self, request, peer, returned)
         if misled:
             self.on_misled(source.host, request.method)
             return Refusal(status=403, cause="misleading"), []
-        if names and self.vetting >= VETTING_MOST:
+        if names and self.vetting >= VETTING_MOST and not self.peers.known(peer):
             return Refusal(status=503, headers=f"Retry-After: {self.policy.limits.retry_after}\r\n"), []
         return None, names
 
@@ -483,6 +487,11 @@ class Endpoint:
         return Hop(hop.transport, host, via.port or 5060)
 
     # ---- out
+
+    def locate_named(self, uri: str, peer: str, done: Located) -> None:
+        """The hops of a URI that `peer` has named (its numeric address; "" where that is not known)."""
+        of_strangers = self._locate_for_strangers if peer and not self.peers.known(peer) else None
+        (of_strangers or self.locate)(uri, done)
 
     def misleads(self, host: str, port: int, dialog: Dialog) -> bool:
         """Whether no request within this dialog may go there: it is another party's that is not to be reached so, or

@@ -33,6 +33,11 @@ _UNREACHABLE = tuple(
 )
 
 
+MOST_NAMES: Final = 8
+"""Names that are looked up for one request: a Contact, a Record-Route, and the first of Route. We send to no later one,
+and a list of hundreds would make us ask the name servers of as many."""
+
+
 class Place(NamedTuple):
     """Where a URI leads, as far as it says so itself: to a numeric address, or to a name that has to be looked up."""
 
@@ -135,7 +140,7 @@ def find_hops(endpoint: "Endpoint", dialog: Dialog, done: Callable[[list[Hop], s
         done([], MISLEADING)
         return
 
-    endpoint.locate(next_hop, partial(_located, endpoint, dialog, place.name, done))
+    endpoint.locate_named(next_hop, dialog.party, partial(_located, endpoint, dialog, place.name, done))
 
 
 def _located(
@@ -181,7 +186,7 @@ def misleading(endpoint: "Endpoint", request: Request, peer: str, returned: bool
             return True, []
         if place.name and not place.name.endswith("invalid"):
             names.append((uri, may_be_ours))
-    return False, names
+    return False, names[:MOST_NAMES]
 
 
 def _named_in(request: Request) -> list[Named]:
@@ -234,4 +239,4 @@ def look_up(endpoint: "Endpoint", names: list[Named], peer: str, tell: Callable[
             tell(named)
 
     for uri, may_be_ours in names:
-        endpoint.locate(uri, partial(judge, may_be_ours))
+        endpoint.locate_named(uri, peer, partial(judge, may_be_ours))

@@ -22,6 +22,8 @@ OURS, FOREIGN = "+15551234567", "+821012345678"
 class NameServer(asyncio.DatagramProtocol):
     """Knows A records only. `records` may change; what it was asked is counted."""
 
+    silent_below = "nowhere.invalid"  # no answer for names in this domain
+
     def __init__(self) -> None:
         self.records: dict[str, list[str]] = {}
         self.asked: Counter[str] = Counter()
@@ -35,7 +37,7 @@ class NameServer(asyncio.DatagramProtocol):
         query = dns.message.from_wire(data)
         name = query.question[0].name.to_text(omit_final_dot=True).lower()
         self.asked[name] += 1
-        if self.mute:
+        if self.mute or name.endswith(self.silent_below):
             return
         response = dns.message.make_response(query)
         response.flags |= dns.flags.RA
@@ -184,5 +186,37 @@ def test_a_call_whose_caller_hangs_up_while_its_provider_is_looked_up_is_over(ru
         leg.cancel()
         await engine.quiet()
         assert engine.record.hangup_reason == "cancel"
+
+    run(test)
+
+
+def test_names_that_strangers_name_keep_nobody_elses_waiting(run: Run) -> None:
+    """Questions that nobody answers: as many as are asked at once for a stranger's Contact and Route, and no more."""
+
+    async def test(bench: Any) -> None:
+        one, client, guest = await bench.phone(ONE), await bench.phone(CLIENT), await bench.wire(GUEST)
+        server = await name_server(bench, new=[ONE])
+        server.silent_below = "slow.example"
+        port = one.address.rpartition(":")[2]
+        connect = {"type": "connect", "option": {"destinations": [{"type": "sip", "target": f"sip:b@new.test:{port}"}]}}
+        engine = await bench.engine(
+            sip={"nameservers": [server.address]},
+            numbers=[{"number": OURS, "call_flow": "f"}],
+            flows=[{"name": "f", "actions": [connect]}],
+        )
+        for number in range(40):
+            routes = ", ".join(f"<sip:r{number}x{index}.slow.example;lr>" for index in range(300))
+            guest.send(
+                f"INVITE sip:{OURS}@{engine.address} SIP/2.0\r\nVia: SIP/2.0/UDP {GUEST};rport;branch=z9hG4bK{number}\r\n"
+                f"From: <sip:a@{GUEST}>;tag=1\r\nTo: <sip:{OURS}@{engine.address}>\r\nCall-ID: {number}\r\nCSeq: 1 INVITE\r\n"
+                f"Contact: <sip:a@c{number}.slow.example>\r\nRoute: {routes}\r\nContent-Length: 0\r\n\r\n".encode(),
+                engine.address,
+            )
+        await bench.until(lambda: len(server.asked) > 200)
+        leg, outcome = await client.call(engine.address, OURS)
+        assert outcome.kind == "answered"
+        assert 0 < len([name for name in server.asked if name.startswith("r0x")]) < 30
+        leg.hangup()
+        await leg.wait_ended()
 
     run(test)

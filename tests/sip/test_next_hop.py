@@ -623,3 +623,31 @@ def test_a_sender_that_is_let_in_is_followed(world: World) -> None:
 def test_hops_of_the_simulation_are_what_the_engine_sees(world: World) -> None:
     session = world.answered()
     assert session.dialog.source == Hop(world.node, PEER, 5060)
+
+
+def test_calls_of_known_peers_do_not_wait_behind_strangers_names(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.sip.endpoint.VETTING_MOST", 2)
+    strangers = [world.at(f"203.0.113.{number}") for number in (91, 92, 93)]
+    world.parties.strangers.update(stranger.host for stranger in strangers)
+    world.node.names["me.example"] = [(OTHER, 5060)]
+    for stranger in strangers:
+        name = f"x{stranger.host}.example"
+        world.node.names[name], world.node.slow[name] = [], 0.9
+        stranger.invite(contact=f"<sip:a@{name}>")
+    assert [stranger.statuses("INVITE") for stranger in strangers] == [[], [], [503]]
+    known = world.at(OTHER)
+    world.answered(peer=known, contact="<sip:a@me.example>")
+
+
+@pytest.mark.parametrize("header", ["Route: {}", "Record-Route: <sip:a.example;lr>\r\nRoute: {}", "Route: <sip:{}"])
+def test_of_a_long_list_of_names_few_are_looked_up(world: World, header: str) -> None:
+    asked = []
+    locate = world.node.endpoint.locate
+    world.node.endpoint.locate = lambda uri, done: (asked.append(uri), locate(uri, done))[1]
+    routes = [f"<sip:n{number}.example;lr>" for number in range(200)]
+    if header.endswith("<sip:{}"):
+        text = "".join(f"Route: {route}\r\n" for route in routes)
+    else:
+        text = f"{header.format(', '.join(routes))}\r\n"
+    world.peer.invite(text)
+    assert world.session is not None and 0 < len(asked) <= 8
