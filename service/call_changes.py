@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.sip.message import Request
 from routing.admission import Source, identify
-from service.referrers import login_name
+from service.referrers import Login, login_of
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -36,17 +36,18 @@ class CallChanges:
         owner = identify(intake.directory, intake.routing, home, authenticated=logged_in)
         sender = identify(intake.directory, intake.routing, host)
         if owner.kind == "client" and logged_in:
-            return self._asked_again(call, request, host)
+            assert record is not None
+            return self._asked_again(call, request, host, login_of(record))
         edges = intake.routing.edges
         same = _same(owner, sender) or bool(edges.find(home) and edges.find(host))
         return ALLOWED if same else REFUSED
 
-    def _asked_again(self, call: "Call", request: Request, host: str) -> Verdict:
+    def _asked_again(self, call: "Call", request: Request, host: str, login: Login | None) -> Verdict:
         """A phone that has moved: it shows who it is, with credentials made for this very request."""
         logins = self._intake.logins
         judged = logins.judge(request, host, call.id)
         if judged.accepted:
-            return (0, "", True) if judged.username == login_name(call.invite) else REFUSED
+            return (0, "", True) if (judged.realm, judged.username) == login else REFUSED
         if not logins.may_try(judged):
             return REFUSED
         return 401, "".join(f"{name}: {value}\r\n" for name, value in logins.challenges(request, host, judged)), False

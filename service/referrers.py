@@ -1,10 +1,8 @@
 """Who may transfer a call: peers of ours that ask for it by REFER, or by an INVITE that replaces a call of theirs."""
 
-import re
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from engine.sip.message import Request
 from flows.record import CallRecord
 from flows.takeover import take_over
 from routing.admission import Source, identify
@@ -18,7 +16,8 @@ if TYPE_CHECKING:
 
 Policy = Literal["refuse", "clients", "all"]
 
-_USERNAME: Final = re.compile(r'username="((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+Login = tuple[str, str]
+"""Realm and user name."""
 
 
 class Referrers:
@@ -55,7 +54,7 @@ class Referrers:
             if judged.accepted:
                 source = Source("client")
         may = self.policy == "all" or (self.policy == "clients" and source.kind == "client")
-        if may and self._own(call, replaced, source, judged.username if judged.accepted else ""):
+        if may and self._own(call, replaced, source, (judged.realm, judged.username) if judged.accepted else None):
             phone, shown = intake.logins.phone(judged), ""
             if phone is None:
                 caller, name, private = caller_of(invite, source, intake.routing, intake.directory)
@@ -90,33 +89,32 @@ class Referrers:
             call.reject(603 if self.policy == "refuse" else 403)
         return None
 
-    def _own(self, call: "Call", replaced: "Call", source: Source, name: str) -> bool:
+    def _own(self, call: "Call", replaced: "Call", source: Source, login: Login | None) -> bool:
         intake = self._intake
         other = identify(intake.directory, intake.routing, replaced.remote.host)
         if source.kind == "trunk" or other.kind == "trunk":
             mine, its = source.provider, other.provider
             return mine is not None and its is not None and mine.id == its.id
-        login = self._login(replaced)
-        if name and login:
-            return name == login
+        its_login = self._login(replaced)
+        if login and its_login:
+            return login == its_login
         return call.remote.host == replaced.remote.host
 
     def same(self, one: "Call", other: "Call") -> bool:
         """See `flows.transfers.Referrers`: at one address; and where it has logged in for both, with one name."""
         if one.remote.host != other.remote.host:
             return False
-        names = {name for call in (one, other) if (name := self._login(call))}
-        return len(names) < 2
+        logins = {login for call in (one, other) if (login := self._login(call))}
+        return len(logins) < 2
 
-    def _login(self, call: "Call") -> str:
-        """The name that the caller has logged in with, "" for one that has not."""
+    def _login(self, call: "Call") -> Login | None:
+        """What the caller has logged in with, None for one that has not."""
         record = self._intake.env.calls.get(call.id)
-        if record is None or not record.logged_in or call.direction != "incoming":
-            return ""
-        return login_name(call.invite)
+        return None if record is None or call.direction != "incoming" else login_of(record)
 
 
-def login_name(invite: Request) -> str:
-    """The first user name in Authorization. That it belongs to the password has been seen to before."""
-    found = _USERNAME.search(invite.get("Authorization"))
-    return "" if found is None else found[1]
+def login_of(record: CallRecord) -> Login | None:
+    """What the call's caller has logged in with. It is what was found good: a message may show other credentials, and
+    the same name in another realm is somebody else's."""
+    phone = record.phone if record.logged_in else None
+    return None if phone is None else (phone.realm, phone.name)

@@ -1,6 +1,7 @@
 """Numeric addresses: families, socket addresses, zones, and which of our addresses a peer sees."""
 
 import errno
+import ipaddress
 import os
 import socket
 import time
@@ -45,6 +46,14 @@ def family_of(host: str) -> int:
     except (OSError, ValueError):
         return 0
     return socket.AF_INET
+
+
+@lru_cache(maxsize=_CACHED_PEERS)
+def is_one_host(host: str) -> bool:
+    """Whether a numeric address is that of one host: neither a group's nor none at all, 0.0.0.0 or ::, which the kernel
+    takes for this machine."""
+    address = ipaddress.ip_address(unmapped(host))
+    return not (address.is_multicast or address.is_unspecified)
 
 
 def canonical(host: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop, Located
 from engine.sip.uri import SipUri, parse_uri
-from engine.transport.addresses import family_of
+from engine.transport.addresses import family_of, is_one_host
 from engine.transport.listeners import Listeners
 from engine.transport.resolver import Resolver, Target
 
@@ -83,7 +83,7 @@ class Locator:
         hops = []
         for target in targets:
             transport = self._listeners.select(target.transport, target.host)
-            if transport is not None:
+            if transport is not None and is_one_host(target.host):
                 hops.append(Hop(transport, target.host, target.port))
         return hops
 
@@ -95,6 +95,8 @@ class Locator:
             only = [words for family, words in asked.items() if families == {family}]
             return "name does not resolve" + "".join(only)
         target = targets[0]
+        if not is_one_host(target.host):
+            return f"{target.host} is no host's address"
         family = "IPv6" if ":" in target.host else "IPv4"
         if family_of(target.host) not in families:
             return f"no {family} listener"

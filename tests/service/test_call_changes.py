@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.sip.digest_client import ClientSession, choose, parse_challenges
 from tests.engine.simulated import Air
 from tests.service.simulated import ENGINE, Phone, World, configured
 from tests.sip.raw_peer import ANSWER, OFFER
@@ -31,7 +32,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             sip={
                 "trusted_networks": [f"{DESK}/32", f"{NEXT_DESK}/32"],
                 "proxies": [f"{EDGE}/32", f"{OTHER_EDGE}/32"],
-                "users": [{"username": "alice", "password": "secret"}, {"username": "bob", "password": "other"}],
+                "users": [
+                    {"username": "alice", "password": "secret"},
+                    {"username": "bob", "password": "other"},
+                    {"username": "alice", "password": "third", "realm": "elsewhere"},
+                ],
             },
             providers=carriers,
             routes=[{"target": "all", "provider": "carrier"}],
@@ -139,6 +144,37 @@ def test_a_call_that_was_logged_in_for_asks_for_the_login_again_22_1(world: Worl
     assert change(moved, method, body, right) in (0, 202)
     world.wait(0.5)
     assert talk.carrier.heard
+
+
+@pytest.mark.parametrize(("method", "body"), CHANGES)
+def test_the_same_name_in_another_realm_is_somebody_else_22_1(world: World, method: str, body: bytes) -> None:
+    talk = Talk(world, GUEST, FOREIGN, login="alice:secret")
+    moved = talk.from_(THIEF)
+    assert change(moved, method, body) == 401
+    asked = [value for value in challenge(moved, method).lines("WWW-Authenticate") if 'realm="elsewhere"' in value]
+    session = ClientSession(choose(parse_challenges(asked)), "alice", "third")  # type: ignore[arg-type]
+    proof = session.authorization(method, f"sip:{ENGINE}:5060", "cnonce", body)
+    assert change(moved, method, body, f"Authorization: {proof}\r\n") == 403
+    assert not talk.carrier.heard
+
+
+@pytest.mark.parametrize(
+    "decoy",
+    [
+        'Authorization: Digest username="alice", realm="not.ours", nonce="1", uri="sip:x", response="2"',
+        'Authorization: Digest realm="not.ours", nonce="1", uri="sip:x", response="2", username="alice"',
+        'Authorization: Basic username="alice"',
+    ],
+)
+def test_a_login_is_what_was_found_good_and_not_what_stands_first(world: World, decoy: str) -> None:
+    talk = Talk(world, GUEST, FOREIGN, login="bob:other", headers=f"{decoy}\r\n")
+    uri = f"sip:{ENGINE}:5060"
+    moved = talk.from_(THIEF)
+    for login, statuses in (("alice:secret", (403,)), ("bob:other", (0,))):
+        name, _, password = login.partition(":")
+        assert change(moved, "INFO", b"Signal=1\r\n") == 401
+        proof = moved.credentials(challenge(moved, "INFO"), "INFO", uri, name, password, b"Signal=1\r\n")
+        assert change(moved, "INFO", b"Signal=1\r\n", proof) in statuses
 
 
 @pytest.mark.parametrize(("method", "body"), CHANGES)

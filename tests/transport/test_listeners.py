@@ -5,11 +5,15 @@ import socket
 from typing import Any
 
 import pytest
+import structlog
 
 from engine.transport.addresses import ROUTES
 from engine.transport.hop import Hop, Transport
 from engine.transport.limits import Limits
 from engine.transport.listeners import OPENERS, ListenError, Listeners, ListenUrl
+from engine.transport.locator import Locator
+from engine.transport.lookups import Lookups, NameServers
+from engine.transport.resolver import Resolver
 from engine.transport.tcp import TcpTransport
 
 MESSAGE = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n"
@@ -235,5 +239,26 @@ def test_a_connection_that_is_over_leaves_nothing_of_where_it_came_from(run: Any
         await mine.close()
         assert not listener.made_from(own.host, own.port)
         await other.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "[::]", "[0::0]", "[::ffff:0.0.0.0]", "224.0.1.75", "[ff02::1]", "x;maddr=0.0.0.0"]
+)
+def test_nothing_is_sent_to_what_is_no_hosts_address(run: Any, recorder: Any, host: str) -> None:
+    """The kernel would take 0.0.0.0 for this machine, where somebody may listen who trusts it."""
+
+    async def test() -> None:
+        listeners = await Listeners.open(["udp://127.0.0.1:0", "udp://[::1]:0"], recorder())
+        lookups = Lookups(NameServers([("127.0.0.1", 9)]), hosts={"zero.example": ["0.0.0.0", "127.0.0.9"]})
+        locator = Locator(listeners, Resolver(lookups), structlog.get_logger())
+        told: list[tuple[list[str], str]] = []
+        for uri in (f"sip:a@{host}", "sip:a@zero.example"):
+            locator.locate(uri, lambda hops, cause="": told.append(([hop.host for hop in hops], cause)))
+        assert told[0][0] == [] and "no host's address" in told[0][1]
+        assert told[1][0] == ["127.0.0.9"]
+        await locator.close()
+        await listeners.close()
 
     run(test)
