@@ -207,8 +207,10 @@ def test_names_that_strangers_name_keep_nobody_elses_waiting(run: Run) -> None:
         for number in range(40):
             routes = ", ".join(f"<sip:r{number}x{index}.slow.example;lr>" for index in range(300))
             guest.send(
-                f"INVITE sip:{OURS}@{engine.address} SIP/2.0\r\nVia: SIP/2.0/UDP {GUEST};rport;branch=z9hG4bK{number}\r\n"
-                f"From: <sip:a@{GUEST}>;tag=1\r\nTo: <sip:{OURS}@{engine.address}>\r\nCall-ID: {number}\r\nCSeq: 1 INVITE\r\n"
+                f"INVITE sip:{OURS}@{engine.address} SIP/2.0\r\n"
+                f"Via: SIP/2.0/UDP {GUEST};rport;branch=z9hG4bK{number}\r\n"
+                f"From: <sip:a@{GUEST}>;tag=1\r\nTo: <sip:{OURS}@{engine.address}>\r\n"
+                f"Call-ID: {number}\r\nCSeq: 1 INVITE\r\n"
                 f"Contact: <sip:a@c{number}.slow.example>\r\nRoute: {routes}\r\nContent-Length: 0\r\n\r\n".encode(),
                 engine.address,
             )
