@@ -43,7 +43,8 @@ class NewAccessKey(AccessKey):
 
 
 class AccessKeyCreate(Body):
-    """A new key of the caller's own. It may do what its owner may, or less; without `tm_expire` it does not expire."""
+    """A new key of the caller's own. It may do what its owner may, or less; without `tm_expire` it does not expire. One
+    that is made with a key may do no more than that key, and expires with it at the latest."""
 
     name: Name = ""
     detail: Detail = ""
@@ -77,7 +78,7 @@ async def create_accesskey(services: Use, caller: Who, body: AccessKeyCreate) ->
     if not caller.may(permission):
         problem = f"a key cannot have more than its maker, which is {caller.permission}; ask for that or less"
         raise fault_in("permission", "PERMISSION_DENIED", problem)
-    _refuse_past(body.tm_expire, services.store.clock())
+    expire = _until(caller, body.tm_expire, services.store.clock())
     key = make_key()
     row = await ACCESSKEYS.create(
         services,
@@ -86,6 +87,7 @@ async def create_accesskey(services: Use, caller: Who, body: AccessKeyCreate) ->
             "customer_id": caller.customer_id,
             "agent_id": caller.agent_id,
             "permission": permission,
+            "tm_expire": expire,
             "key_hash": key_hash(key),
             "key_prefix": key_prefix(key),
         },
@@ -130,8 +132,13 @@ def _refuse_others(caller: Caller, row: Row) -> None:
         raise not_found("accesskey", row["id"])
 
 
-def _refuse_past(expire: datetime | None, now: datetime) -> None:
+def _until(caller: Caller, expire: datetime | None, now: datetime) -> datetime | None:
+    """When a new key expires: a key that does would otherwise be good for another that does not."""
     if expire is not None and expire <= now:
         raise fault_in(
             "tm_expire", "INVALID_REQUEST_PARAMETER", "is in the past; write a time to come, or leave it out"
         )
+    if caller.key_expires is not None and expire is not None and expire > caller.key_expires:
+        problem = f"a key cannot outlive its maker, which expires at {caller.key_expires.isoformat()}; leave it out"
+        raise fault_in("tm_expire", "PERMISSION_DENIED", problem)
+    return expire or caller.key_expires

@@ -1,7 +1,8 @@
 """Who asks, and whether that may be: tokens and access keys, four permissions, one guard for every operation."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
@@ -33,13 +34,15 @@ RANK: Mapping[str, int] = {
 
 @dataclass(slots=True, frozen=True)
 class Caller:
-    """Whoever sent the request. `key_id` is the access key's, None for a token of a login."""
+    """Whoever sent the request. `key_id` is the access key's, None for a token of a login; `key_expires`: None for
+    never."""
 
     agent_id: UUID
     customer_id: UUID
     permission: Permission
     key_id: UUID | None = None
     request_rate: int = 0
+    key_expires: datetime | None = None
 
     @property
     def is_super(self) -> bool:
@@ -153,7 +156,7 @@ async def _of_key(services: Services, key: str) -> Caller:
         raise ApiError("INVALID_CREDENTIALS", "this access key does not exist, is revoked or has expired")
     # A key never does more than its owner, also when the owner has been given less since.
     least = min(row["key_permission"] or row["permission"], row["permission"], key=RANK.__getitem__)
-    return _caller(row, least, row["key_id"])
+    return replace(_caller(row, least, row["key_id"]), key_expires=row["tm_expire"])
 
 
 _AGENTS = (

@@ -22,6 +22,8 @@ from store.store import Event
 router = router_for("events")
 
 MOST_STREAMS = 200
+MOST_OF_ONE = 50
+"""Streams of one customer: whoever opens many leaves room for the others."""
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent, as proxies close what is silent; and seconds between two looks at
 the credentials."""
@@ -50,8 +52,11 @@ async def stream_events(
     """Events as they happen, `text/event-stream`: `id` to go on from, `event` the type, `data` as webhooks get it.
     A client that was away sends the last `id` as Last-Event-ID or `since` and is told what it missed; that something
     is no longer kept is told by an event `missed`."""
-    if services.streams >= MOST_STREAMS:
+    if services.streams.total() >= MOST_STREAMS:
         raise ApiError("SERVICE_UNAVAILABLE", "too many event streams are open; try again later", retry_after=30)
+    if _has_its_share(services, caller):
+        problem = f"{MOST_OF_ONE} event streams of this customer are open, which is all that it may have; close one"
+        raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=30)
     position = since if last_event_id is None else last_event_id
     if position is None:
         position = await stored.newest(services.store)
@@ -64,7 +69,10 @@ async def stream_events(
 
 async def _stream(services: Services, caller: Caller, position: int, types: Sequence[str]) -> AsyncIterator[bytes]:
     clock = services.clock
-    services.streams += 1
+    # Many that are asked for at once are let in together; those that are too many end as they begin.
+    if _has_its_share(services, caller) or services.streams.total() >= MOST_STREAMS:
+        return
+    services.streams[caller.customer_id] += 1
     try:
         # At once, so that the client knows that it listens.
         yield b"retry: 2000\n\n"
@@ -100,7 +108,13 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
                 spoke = clock()
             await ring()
     finally:
-        services.streams -= 1
+        services.streams[caller.customer_id] -= 1
+        if not services.streams[caller.customer_id]:
+            del services.streams[caller.customer_id]
+
+
+def _has_its_share(services: Services, caller: Caller) -> bool:
+    return services.streams[caller.customer_id] >= MOST_OF_ONE
 
 
 async def _read_on(services: Services, caller: Caller, position: int, types: Sequence[str]) -> Sequence[Event]:

@@ -27,8 +27,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import fault_in
+from api.errors import ApiError, fault_in
 from api.exchange import exchange_of
+from api.passwords import TooBusy, hash_with
 from api.services import Services
 from store.engines import StoreError, reason
 from store.store import Store
@@ -100,6 +101,8 @@ async def claim(request: Request, services: Services, customer_id: UUID, agent_i
         problem = "must be given once, as 1 to 255 printable ASCII characters; a UUID does well"
         raise fault_in(HEADER, "INVALID_REQUEST_PARAMETER", problem)
     key, asked = given[0], await _hash(request, agent_id)
+    if _secret(await request.body()):
+        asked = await _slowly(services, customer_id, key, asked)
     store, columns = services.store, idempotency.c
     insert = (postgresql if store.dialect == "postgresql" else sqlite).insert
     this = sa.and_(columns.customer_id == customer_id, columns.key == key)
@@ -135,6 +138,19 @@ async def claim(request: Request, services: Services, customer_id: UUID, agent_i
         )
         raise fault_in(HEADER, "IDEMPOTENCY_KEY_REUSED", problem)
     raise Replay(row["status"], row["body"])
+
+
+async def _slowly(services: Services, customer_id: UUID, key: str, asked: str) -> str:
+    """In the place of the hash of a body with a password: a reader of the database could try passwords at it, and what
+    is kept of the password itself takes its time for that reason (RFC 9106 §1). In its customer's turn. Raises
+    ApiError."""
+    salt = hashlib.sha256(customer_id.bytes + key.encode()).digest()[:16]
+    try:
+        slow = await services.turns.take(lambda: hash_with(asked, salt), source=f"customer {customer_id}", name="")
+    except TooBusy as error:
+        problem = "too many passwords are being set; wait as long as Retry-After says"
+        raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=error.retry_after) from None
+    return hashlib.sha256(slow.encode()).hexdigest()
 
 
 async def _hash(request: Request, agent_id: UUID) -> str:
@@ -226,10 +242,10 @@ async def _done(work: Any) -> None:
         structlog.get_logger().error("the answer to a request with an Idempotency-Key is not kept", error=reason(error))
 
 
-def _secret(body: str) -> bool:
+def _secret(body: str | bytes) -> bool:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True  # not JSON: whatever it is, it cannot be given again as JSON
     return isinstance(document, dict) and any(document.get(name) for name in SECRET_FIELDS)
 

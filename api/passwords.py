@@ -113,6 +113,11 @@ async def hash_password(password: str) -> str:
     return await asyncio.to_thread(_hasher.hash, password)
 
 
+async def hash_with(secret: str, salt: bytes) -> str:
+    """The same hash for the same secret and salt (16 octets), as slow to guess at as one of a password."""
+    return await asyncio.to_thread(_hasher.hash, secret, salt=salt)
+
+
 async def password_fits(password: str, password_hash: str | None) -> bool:
     """Whether this is the password. None: there is no such user; "": it has no password. Both take as long to find
     out as a wrong one."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ class Services:
         checks: What each part of the engine says of itself: "ok", or what is wrong.
         metrics: The text that Prometheus reads.
         watchers: Hashes of the keys that were last good for metrics, and when: they are good while the store is away.
-        streams: Event streams that are open.
+        streams: Event streams that are open, by customer.
         stream_reads: What those that read on wait for, so that hundreds of them leave the store to the others.
     """
 
@@ -106,7 +107,7 @@ class Services:
     checks: Callable[[], Awaitable[Mapping[str, str]]] = _nothing_to_check
     metrics: Callable[[], Awaitable[bytes]] = _nothing_counted
     watchers: dict[str, float] = field(default_factory=dict)
-    streams: int = 0
+    streams: Counter[UUID] = field(default_factory=Counter)
     stream_reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAM_READS))
 
     @property

@@ -121,6 +121,24 @@ async def test_a_key_can_be_less_than_its_owner_never_more_and_can_expire(api: A
     assert (await admin.post("/v1.0/accesskeys", {"tm_expire": now.isoformat()}, 400))["reason"]
 
 
+async def test_a_key_makes_none_that_outlives_it(api: Api) -> None:
+    """Whoever was given it for an hour would else have another for ever."""
+    admin = await api.client()
+    hour = api.store.clock() + timedelta(hours=1)
+    made = await admin.post("/v1.0/accesskeys", {"tm_expire": hour.isoformat()})
+    lent = Client(api.http, made["accesskey"], admin.customer_id, admin.agent_id)
+    for body in ({}, {"tm_expire": None}, {"permission": "customer_agent"}):
+        assert (await lent.post("/v1.0/accesskeys", body))["tm_expire"] == made["tm_expire"]
+    later = (hour + timedelta(seconds=1)).isoformat()
+    assert (await lent.post("/v1.0/accesskeys", {"tm_expire": later}, 403))["details"][0]["field"] == "tm_expire"
+    sooner = (hour - timedelta(minutes=5)).isoformat()
+    child = await lent.post("/v1.0/accesskeys", {"tm_expire": sooner})
+    assert child["tm_expire"] < made["tm_expire"]
+    grandchild = await Client(api.http, child["accesskey"], admin.customer_id, admin.agent_id).post("/v1.0/accesskeys")
+    assert grandchild["tm_expire"] == child["tm_expire"]
+    assert (await admin.post("/v1.0/accesskeys"))["tm_expire"] is None
+
+
 async def test_a_key_follows_its_owner_down(api: Api) -> None:
     admin = await api.client()
     agent_id = await _agent(api, admin, "customer_admin")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -138,12 +138,31 @@ async def test_a_stream_is_closed_for_the_stop_of_the_engine_and_counted(api: Ap
     stopping = False
     api.services.draining = lambda: stopping
     async with asyncio.timeout(10), listening(url, mine) as events:
-        assert api.services.streams == 1
+        assert api.services.streams == {mine.customer_id: 1}
         stopping = True
         api.services.bell.ring()
         with pytest.raises(StopAsyncIteration):
             await anext(events)
-    assert api.services.streams == 0
+    assert not api.services.streams
+
+
+async def test_one_customer_leaves_streams_to_the_others(api: Api, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST_OF_ONE", 2)
+    mine, other = await api.client(), await api.client("customer_agent")
+    colleague = await api.client("customer_agent", mine.customer_id)
+    async with asyncio.timeout(10), AsyncExitStack() as streams:
+        for client in (mine, colleague):
+            await streams.enter_async_context(listening(url, client))
+        for client in (mine, colleague):
+            refused = await client.get("/v1.0/events", 429)
+            assert refused["reason"] == "RATE_LIMIT_EXCEEDED" and "2 event streams" in refused["message"]
+        told = await streams.enter_async_context(listening(url, other))
+        await happen(api, "number_created", other.customer_id, number=1)
+        assert await anext(told)
+        # Let in together, as none of them was open when they were looked at.
+        late = [events._stream(api.services, mine, 0, ()) for _ in range(3)]  # type: ignore[arg-type]
+        assert [[part async for part in stream] for stream in late] == [[], [], []]
+        assert api.services.streams == {mine.customer_id: 2, other.customer_id: 1}
 
 
 async def test_a_store_that_is_away_ends_no_stream(api: Api, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,5 +229,5 @@ async def test_who_does_not_read_cannot_hold_up_the_end(api: Api, monkeypatch: p
         with capture_logs() as lines:
             await server.close()
     assert [line for line in lines if line["log_level"] != "debug"] == []
-    assert api.services.streams == 0
+    assert not api.services.streams
     writer.close()

@@ -104,6 +104,39 @@ async def test_what_may_pass_is_not_remembered(api: Api) -> None:
     assert (await post(admin, "a-key")).status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1.0/agents", {"username": "ann", "password": "correct horse"}),
+        ("/v1.0/providers", {"name": "a", "hostname": "192.0.2.1", "username": "u", "password": "correct horse"}),
+        ("/v1.0/webhooks", {"uri": "https://example.com/", "secret": "correct horse battery"}),
+        ("/v1.0/agents", {"username": "ann", "password": "correct horse", "nmae": "refused"}),
+    ],
+)
+async def test_a_reader_of_the_database_cannot_try_passwords_at_the_hash_of_a_request(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, str]
+) -> None:
+    """A fast hash of the body would undo the slow one that is kept of its password."""
+    fast: list[str] = []
+    hashed = idempotency._hash
+
+    async def overheard(*arguments: Any) -> str:
+        fast.append(await hashed(*arguments))
+        return fast[-1]
+
+    monkeypatch.setattr(idempotency, "_hash", overheard)
+    first = await post(api.root, "a-key", body, path)
+    (row,) = await kept(api)
+    assert row["request_hash"] not in fast and len(row["request_hash"]) == len(fast[0])
+    again = await post(api.root, "a-key", body, path)
+    assert again.status_code == (409 if path.endswith("webhooks") else first.status_code)  # it showed the secret
+    other = {**body, "password" if "password" in body else "secret": "another one, as long"}
+    assert reason(await post(api.root, "a-key", other, path)) == "IDEMPOTENCY_KEY_REUSED"
+    assert (await post(api.root, "another-key")).status_code == 201
+    (plain,) = [row for row in await kept(api) if row["key"] == "another-key"]
+    assert plain["request_hash"] == fast[-1]
+
+
 async def test_nobody_replays_what_they_may_not_do(api: Api) -> None:
     admin = await api.client()
     assert (await post(admin, "a-key")).status_code == 201

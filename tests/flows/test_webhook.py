@@ -152,7 +152,7 @@ def test_private_addresses_are_refused_unless_allowed(world: Any, server: Server
     server.addresses = ["93.184.216.34", address]
     server.go(hook(sync=True))
     assert world.log.errors() == [
-        f"hooks.example.com is at {address}, which is private; set webhook.allow_private to allow it"
+        "hooks.example.com is at an address that is private; set webhook.allow_private to allow it"
     ]
     assert not server.requests
     world.env.webhook.allow_private = True
