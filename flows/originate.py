@@ -331,6 +331,7 @@ class _Asked:
         way = await way_to(env, uri, named)
         if way.refused:
             env.log.warning("destination refused", call_id=record.id, destination=uri[:200], named_by=named)
+            env.directory.count_refusal("destination_refused")
             return _refused(record, *REFUSED, way.refused)
         if way.here:
             return await self.fetched(uri, foreign=not self.branch.tree.guest)

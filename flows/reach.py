@@ -31,8 +31,9 @@ from routing.identity import Anonymous, CallerIdentity
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
 
-BUSY = (486, "Busy Here")
-"""What a phone hears that has as many calls out as it may have."""
+TOO_MANY = (486, "Too Many Calls Out")
+NONE_OUT = (403, "No Calls Out")
+"""What a phone hears that has as many calls out as it may have, and one that may have none."""
 Claim = Callable[[], bool]
 
 _AS_CLIENT = Source("client")
@@ -92,6 +93,7 @@ async def _reach_uri(run: Run, option: ConnectOptions, uri: str, named: NamedBy,
     if way.refused:
         run.record.note(f"connect: {way.refused}")
         run.warn("destination refused", destination=uri[:200], named_by=named)
+        env.directory.count_refusal("destination_refused")
         return unanswered(*REFUSED)
     if way.here:
         return await reach_number(run, option, uri, claim, foreign=not run.branch.tree.guest)
@@ -128,7 +130,7 @@ async def _dial_out(run: Run, option: ConnectOptions, target: str, claim: Claim)
         run.record.note(f"connect: {target} is not called: phone {phone.name} {why}")
         env.log.warning("phone may not call out", call_id=run.record.id, user=phone.name, max_calls=phone.max_calls)
         env.directory.count_refusal("phone_limit")
-        return unanswered(*(BUSY if phone.max_calls else REFUSED))
+        return unanswered(*(TOO_MANY if phone.max_calls else NONE_OUT))
     try:
         hunt = env.router.hunt(target, caller=_identity(run, option), customer_id=run.customer_id, now=env.clock())
         return await _talk(run, option, hunt, claim)

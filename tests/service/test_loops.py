@@ -67,6 +67,7 @@ def test_a_number_that_rings_itself_and_another_of_the_same_flow(run: Run, form:
     run(test)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_number_that_calls_itself(run: Run, answers: bool) -> None:
     async def test(bench: Any) -> None:
@@ -171,5 +172,25 @@ def test_a_call_of_our_own_goes_on_to_a_phone_through_a_number_of_ours(run: Run,
         await task
         await engine.quiet()
         assert (record.hangup_reason, record.end_status) == ("normal", 200)
+
+    run(test)
+
+
+def test_limits_for_strangers_are_none_for_ourselves(run: Run) -> None:
+    """The engine's own address is a stranger's here, with a burst of two and one call at once."""
+
+    async def test(bench: Any) -> None:
+        sip = {"invite_rate": {"rate": 1, "burst": 2}, "max_calls": 400, "stranger_calls": 0.0025}
+        flows = [{"name": "loop", "actions": [action("answer"), action("sleep", duration=60000)]}]
+        engine = await bench.engine(sip=sip, flows=flows, numbers=[{"number": OURS, "call_flow": "loop"}])
+        env, wait = engine.node.env, engine.node.library.find("loop")
+        made = [originate(env, Address(**TEL), program=wait) for _ in range(60)]
+        await bench.until(lambda: all(record.answered_ms is not None for record, _ in made), "60 answers")
+        assert not bench.log.named("calls refused")
+        for record, _ in made:
+            env.calls.running(record.id).hang_up("normal")
+        await asyncio.wait([task for _, task in made])
+        await engine.quiet()
+        assert {record.hangup_reason for record, _ in made} == {"normal"}
 
     run(test)
