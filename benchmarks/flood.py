@@ -9,7 +9,6 @@ in a trusted network and a guest at an address of its own make calls all the whi
 
 import argparse
 import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -232,7 +231,7 @@ def markdown(found: list[Found], command: str, seconds: float) -> str:
     lines = [
         f"# Flood of {datetime.now(UTC):%Y-%m-%d}",
         "",
-        f"- Machine: {proc.machine()}, CPython {platform.python_version()}; load average at the end: {load}",
+        f"- Machine: {proc.machine()}; load average at the end: {load}",
         f"- {version('trunkline')}",
         f"- Command: `{command}`; generator: {_kind()}; {seconds:.0f} s each",
         "- Every hostile INVITE is a guest's for a foreign number, by UDP, with a Call-ID of its own; all limits are "
