@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from unicodedata import normalize
 
 from engine.sip.grammar import ParseError
 from engine.sip.message import Request
@@ -14,7 +15,7 @@ from routing.phones import Phone
 from routing.settings import RoutingSettings
 
 _AS_GUEST = Source("guest")
-_DIGITS = re.compile(r"[0-9](?:[^0-9A-Za-z]*[0-9]){3}")
+_DIGITS = re.compile(r"\d(?:[\W_]*\d){3}")
 
 
 def caller_of(
@@ -53,7 +54,8 @@ def phone_of(request: Request, phone: Phone, routing: RoutingSettings, directory
                 wishes.append(_number(address, routing, directory))
                 name = name or address.display
     # A number in the name would be shown as well as one in its place.
-    return phone.shows(*wishes), "" if _DIGITS.search(name) else name, private
+    # Digits of every script, circled, in small and so on: who reads them takes them for a number.
+    return phone.shows(*wishes), "" if _DIGITS.search(normalize("NFKC", name)) else name, private
 
 
 def _number(address: NameAddr, routing: RoutingSettings, directory: Directory) -> str:

@@ -25,6 +25,7 @@ from flows.messages import MessageNotKept, Order, PostFullError, TextMessage
 from flows.post import Post
 from flows.tree import MOST_DEEP, Branch, Tree
 from routing.admission import DialOut, Refuse, Source, Verdict, identify, looped
+from routing.dial_string import escaped
 from routing.failover import passed_on
 from routing.identifiers import NIL
 from routing.normalise import Dialled, dialled
@@ -123,6 +124,9 @@ class MessageIntake:
         try:
             if number[:1] == "+" and source.kind != "guest":
                 return Address(type="tel", target=number, target_name=name[:255]), "", private
+            if phone is not None:
+                who = f"sip:{escaped(phone.name)}@{routing.from_domain}"  # not what it claims to be
+                return Address(type="sip", target=who, target_name=name[:255]), _way_back(message.remote), private
             uri = request.address("From").uri
             if not isinstance(uri, SipUri):
                 return None, "", True

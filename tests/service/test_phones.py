@@ -20,6 +20,10 @@ CARRIES = ["P-Asserted-Identity", "Remote-Party-ID", "Diversion"]
 ASSERTED = (*CARRIES, "P-Preferred-Identity", "History-Info")
 
 
+FULLWIDTH = "".join(chr(ord(digit) + 0xFEE0) for digit in "12025550100")
+SHOWN = (STRANGE, "555-0100", FULLWIDTH, "\u0662\u0660", "\u2461\u24ea")
+
+
 def user(name: str = "alice", **more: Any) -> dict[str, Any]:
     return {"username": name, "password": "secret", **more}
 
@@ -46,6 +50,9 @@ CLAIMS = [
     {"from_": f'"{STRANGE}" <sip:alice@h.example>'},
     {"from_": f'"(202) 555-0100" <sip:{STRANGE}@h.example;user=phone>'},
     {"from_": f"<tel:{STRANGE}>"},
+    {"from_": f'"{FULLWIDTH}" <sip:alice@h.example>'},
+    {"from_": '"\u0662\u0660\u0662\u0665\u0665\u0665" <sip:alice@h.example>'},
+    {"from_": '"\u2461\u24ea\u2461_\u00b2\u2075\u2075" <sip:alice@h.example>'},
     {"headers": [("P-Asserted-Identity", f"<sip:{STRANGE}@h.example>")]},
     {"headers": [("P-Asserted-Identity", f"<tel:{STRANGE}>, <sip:{STRANGE}@h.example>")]},
     {"headers": [("P-Preferred-Identity", f'"x" <sip:{STRANGE}@h.example>')]},
@@ -64,7 +71,7 @@ def test_what_a_phone_claims_is_not_what_it_is_rfc_3325_5(run: Run, claim: dict[
         engine, carrier, phone = await around(bench, user(caller_id=caller_id))
         await call(engine, phone, **claim)
         invite = carrier.calls[0].invite
-        assert STRANGE not in said(invite) and "555-0100" not in said(invite)
+        assert not [shown for shown in SHOWN if shown in said(invite)]
         hidden = "Privacy" in invite.first
         if not caller_id:
             assert "anonymous" in invite.get("From").lower()
@@ -140,7 +147,7 @@ def test_nobody_vouches_for_a_guest(run: Run) -> None:
         connect = {"type": "connect", "option": {"destinations": [{"type": "tel", "target": FOREIGN}]}}
         flows = [{"name": "echo", "actions": [connect]}]
         engine, carrier, phone = await around(bench, user(caller_id=OWN), flows=flows)
-        await phone.call(engine.address, OURS, from_=f"<sip:{STRANGE}@h.example>", headers=CLAIMS[4]["headers"])
+        await phone.call(engine.address, OURS, from_=f"<sip:{STRANGE}@h.example>", headers=CLAIMS[7]["headers"])
         invite = carrier.calls[0].invite
         assert STRANGE in invite.get("From")
         assert not [name for name in ("P-Asserted-Identity", "Remote-Party-ID") if name in invite.first]
@@ -239,7 +246,13 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
             async with asyncio.timeout(15):
                 return int((await phone.agent.messages.send(spec, "x")).status)
 
+        post, orders = engine.node.env.post, []
+        send = post.send
+        post.send = lambda order: (orders.append(order), send(order))[1]
         assert await text("alice") == 405
+        [order] = orders
+        assert STRANGE not in order.source.target, "what it claims does not stand in its record either"
+        assert order.source.target == (caller_id or f"sip:alice@{engine.node.env.routing.from_domain}")
         message = next(found for found in carrier.requests if found.method == "MESSAGE")
         assert STRANGE not in said(message)
         assert (OWN in message.get("P-Asserted-Identity")) is bool(caller_id)
