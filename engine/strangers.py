@@ -25,7 +25,7 @@ class Shares(Protocol):
 class Strangers:
     """The limits of each stranger."""
 
-    __slots__ = ("_answers", "_calls", "_most_calls", "_peers", "rate_limit")
+    __slots__ = ("_answers", "_calls", "_known", "_most_calls", "_peers", "rate_limit")
 
     def __init__(self, peers: Peers, shares: Shares) -> None:
         self._peers = peers
@@ -35,6 +35,7 @@ class Strangers:
         share = shares.stranger_calls
         self._most_calls = max(1, int(share * shares.max_calls)) if share else 0
         self._calls: dict[str, int] = {}  # that are up now, by counted source
+        self._known: Request | None = None  # the last one of a known peer, which as a rule begins at once
 
     def source(self, request: Request, source: Hop) -> str:
         """Who is counted for a request from there; "": nobody, for it is a known peer's."""
@@ -45,6 +46,7 @@ class Strangers:
         """Whether one more INVITE or MESSAGE may come in; if not, why, as a word, and who is counted."""
         counted = self.source(request, source)
         if not counted:
+            self._known = request
             return "take", "", ""
         if not self.rate_limit.allows(counted, now):
             return ("refuse" if self._answers.allows(counted, now) else "drop"), "invite_rate", counted
@@ -61,7 +63,8 @@ class Strangers:
 
     def begun(self, request: Request, source: Hop) -> str:
         """A call came in; the return value is for `ended`."""
-        counted = self.source(request, source)
+        known, self._known = self._known, None
+        counted = "" if known is request else self.source(request, source)  # a stranger may have logged in
         if counted:
             self._calls[counted] = self._calls.get(counted, 0) + 1
         return counted
