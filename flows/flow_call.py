@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from flows.actions import answering
-from flows.actions.call import call as call_action
+from flows.actions.call import begin_calls
 from flows.actions.conference import conference_join as conference_action
 from flows.actions.connect import connect as connect_action
 from flows.actions.fetch import fetch as fetch_action
@@ -203,7 +203,7 @@ class FlowCall(SoundMethods):
             chained=chained,
             anonymous=anonymous,
         )
-        call_action(self._run, option)
+        begin_calls(self._run, option)
 
     async def webhook_send(
         self,

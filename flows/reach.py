@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from flows.causes import CAUSES
 from flows.contracts import CallEnded, OutgoingLeg, Reservation
 from flows.destinations import REFUSED, named_in, way_to
 from flows.direct import DirectHunt
+from flows.environment import FlowEnvironment
 from flows.hang_up import end
 from flows.interpreter import conduct
 from flows.known_numbers import fetch_numbers, missing_numbers
@@ -27,6 +29,7 @@ from flows.tree import LOOP_DETECTED, Tree
 from routing.admission import DialOut, RunFlow, Source, judge
 from routing.destinations import NamedBy, named_by
 from routing.hangup import hangup_reason
+from routing.identifiers import NIL
 from routing.identity import Anonymous, CallerIdentity
 from routing.normalise import dialled
 from routing.number_source import NumberUnavailable
@@ -97,7 +100,7 @@ async def _reach_uri(run: Run, option: ConnectOptions, uri: str, named: NamedBy,
         return unanswered(*REFUSED)
     if way.here:
         return await reach_number(run, option, uri, claim, foreign=not run.branch.tree.guest)
-    hunt = DirectHunt(uri, _identity(run, option), env.routing.from_domain, way.allows)
+    hunt = DirectHunt(uri, await _identity(run, option), env.routing.from_domain, way.allows)
     return await _talk(run, option, hunt, claim)
 
 
@@ -132,27 +135,60 @@ async def _dial_out(run: Run, option: ConnectOptions, target: str, claim: Claim)
         env.directory.count_refusal("phone_limit")
         return unanswered(*(TOO_MANY if phone.max_calls else NONE_OUT))
     try:
-        hunt = env.router.hunt(target, caller=_identity(run, option), customer_id=run.customer_id, now=env.clock())
+        caller = await _identity(run, option)
+        hunt = env.router.hunt(target, caller=caller, customer_id=run.customer_id, now=env.clock())
         return await _talk(run, option, hunt, claim)
     finally:
         if phone is not None:
             env.phones.release(phone)
 
 
-def _identity(run: Run, option: ConnectOptions) -> CallerIdentity:
+async def _identity(run: Run, option: ConnectOptions) -> CallerIdentity:
     record = run.record
     diverted_by = run.number.number if run.number is not None else ""
-    source = option.source
+    source, name = option.source, record.source_name
+    if source is not None:
+        await fetch_source(run, source)
+        if record.source and _number_of(run.env, source) == record.source:
+            name = source.target_name or source.name or name
+            source = None  # the caller, under whatever name
+        elif not shows(run, source):
+            record.note(f"connect: {source.target} is no active number of this customer, and is not shown")
+            source = None
     if source is None and record.phone is not None:
         own = record.phone.caller_id
-        return CallerIdentity(record.shown, record.source_name, record.anonymous, option.anonymous, diverted_by, own)
+        return CallerIdentity(record.shown, name, record.anonymous, option.anonymous, diverted_by, own)
     if source is None:
         # A guest's word is passed on, and vouched for by nobody (RFC 3325 §5).
         asserted = "" if record.guest else None
-        return CallerIdentity(
-            record.source, record.source_name, record.anonymous, option.anonymous, diverted_by, asserted
-        )
+        return CallerIdentity(record.source, name, record.anonymous, option.anonymous, diverted_by, asserted)
     return identity_of(run.env, source, option.anonymous, private=record.anonymous, diverted_by=diverted_by)
+
+
+async def fetch_source(run: Run, source: Address) -> None:
+    """Has the number of a source in memory, where there is such a number of ours, for `shows`."""
+    with suppress(NumberUnavailable):
+        await fetch_numbers(run.env, missing_numbers(run.env, source.target))
+
+
+def shows(run: Run, source: Address) -> bool:
+    """Whether a call of the action that runs may be shown as one of `source`. A customer calls with its own active
+    numbers, in flows as by order, and for its caller; what the platform has written down is its business."""
+    if named_in(run, source.target) != "customer":
+        return True
+    number, record = _number_of(run.env, source), run.record
+    if number and number == record.source and not record.guest and record.phone is None:
+        return True  # the caller, whom somebody has vouched for
+    row = run.env.directory.number(number) if source.type == "tel" and number else None
+    return (
+        row is not None
+        and row.status == "active"
+        and row.customer_id in (run.customer_id, run.program.customer_id or NIL)
+    )
+
+
+def _number_of(env: FlowEnvironment, source: Address) -> str:
+    return dialled(source.target, env.routing, env.directory.numbers).number
 
 
 def identity_of(

@@ -95,7 +95,7 @@ KINDS: dict[str, Kind] = {
     "condition_caller": Kind(condition_caller, CallerConditionOptions, media=_ANY),
     "variable_set": Kind(variable_set, VariableSetOptions, media=_ANY),
     "connect": Kind(connect, ConnectOptions, waits=True, early=True),
-    "call": Kind(call, CallOptions, media=_ANY),
+    "call": Kind(call, CallOptions, waits=True, media=_ANY),
     "play": Kind(play, PlayOptions, waits=True, sounds=True),
     "talk": Kind(talk, TalkOptions, waits=True, sounds=True),
     "beep": Kind(beep, waits=True, sounds=True),

@@ -3,12 +3,22 @@
 from flows.destinations import named_in
 from flows.options import CallOptions
 from flows.originate import NOTHING, TooManyTasksError, originate
+from flows.reach import fetch_source, shows
 from flows.run import ActionError, Run
 from flows.tree import Branch
 
 
-def call(run: Run, option: CallOptions) -> None:
+async def call(run: Run, option: CallOptions) -> None:
     """Begins one call for each destination and goes on. With `chained` they end when this call does."""
+    if option.source is not None:
+        await fetch_source(run, option.source)
+    begin_calls(run, option)
+
+
+def begin_calls(run: Run, option: CallOptions) -> None:
+    """`call`, where nobody waits: a source has to be in memory."""
+    if option.source is not None and not shows(run, option.source):
+        raise ActionError(f"{option.source.target!r} is no active number of this customer; give one that is as source")
     program = run.step.inline or NOTHING
     if option.flow_id:
         found = run.find_flow(option.flow_id)

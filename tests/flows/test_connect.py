@@ -2,12 +2,15 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from engine.call import CallEnded
 from flows.destinations import Reachable
 from flows.dial_out import dial_out
+from flows.library import read_library
+from flows.program import Program
 from routing.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")
@@ -24,6 +27,13 @@ def sip(name: str) -> dict[str, str]:
 
 def connect(*destinations: Any, **option: Any) -> dict[str, Any]:
     return {"type": "connect", "option": {"destinations": list(destinations or (tel(),)), **option}}
+
+
+def owned(actions: list[Any], customer_id: UUID) -> Program:
+    """A customer's flow."""
+    (program,) = read_library([{"actions": actions}], check_references=False)
+    program.belongs_to(customer_id)
+    return program
 
 
 REPORT = {
@@ -53,6 +63,76 @@ def test_bridges_the_far_end_and_goes_on_when_it_hangs_up(world: Any) -> None:
     assert [entry.kind for entry in ran.record.attempts] == ["answered"]
     assert ran.record.attempt_reports()[0].start_ms == 0
     assert ran.record.hangup_reason == "normal"
+
+
+MINE, THEIRS = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("+15550002222", "+15550002222"),
+        ("0015550002222", "+15550002222"),
+        ("+15550003333", "+15550001111"),  # suspended
+        ("+15550004444", "+15550001111"),  # another customer's
+        ("+15550005555", "+15550001111"),  # the platform's
+        ("+442079460000", "+15550001111"),  # nobody's
+        ("911", "+15550001111"),
+        ("${chosen}", "+15550001111"),
+        ("${call.source.number}", "+15550001111"),
+    ],
+)
+def test_a_customers_flow_shows_the_caller_or_a_number_of_its_own(world: Any, source: str, shown: str) -> None:
+    """As an order of its own does (SOURCE_NOT_ALLOWED): we vouch for it to trunks (RFC 3325)."""
+    world.number("+15550002222", customer_id=MINE)
+    world.number("+15550003333", customer_id=MINE, status="suspended")
+    world.number("+15550004444", customer_id=THEIRS)
+    world.number("+15550005555")
+    chosen = {"type": "variable_set", "option": {"key": "chosen", "value": "+442079460000"}}
+    program = owned([chosen, connect(source=tel(source))], MINE)
+    ran = world.go(program, record=world.record(customer_id=MINE))
+    spec = world.agent.legs[0].spec
+    assert f"<sip:{shown}@engine.example>" in spec.from_
+    assert [value for name, value in spec.headers if name == "P-Asserted-Identity"] == [
+        spec.from_.partition(";")[0] if shown != "+15550001111" else f'"Ann" <sip:{shown}@engine.example>'
+    ]
+    noted = any("is no active number of this customer" in note for note in ran.record.notes)
+    assert noted == (shown == "+15550001111" and source != "${call.source.number}")
+
+
+@pytest.mark.parametrize("customer_id", [NIL, MINE])
+def test_the_platform_shows_what_it_has_written_down(world: Any, customer_id: UUID) -> None:
+    world.go([connect(source=tel("+442079460000"))], record=world.record(customer_id=customer_id))
+    assert world.agent.legs[0].spec.from_ == "<sip:+442079460000@engine.example>"
+
+
+@pytest.mark.parametrize("source", ["${call.source.number}", "+15550001111", "0015550001111"])
+def test_a_guest_named_as_the_source_is_vouched_for_by_nobody(world: Any, source: str) -> None:
+    world.go([connect(source={**tel(source), "target_name": "From outside"})], record=world.record(guest=True))
+    spec = world.agent.legs[0].spec
+    assert spec.from_ == '"From outside" <sip:+15550001111@engine.example>'
+    assert "P-Asserted-Identity" not in dict(spec.headers)
+
+
+@pytest.mark.parametrize("source", ["+15550004444", "+442079460000", "911", "${call.source.number}"])
+def test_a_customers_flow_calls_as_nobody_else(world: Any, source: str) -> None:
+    """A guest is nobody whom we vouch for."""
+    world.number("+15550004444", customer_id=THEIRS)
+    option = {"source": tel(source), "destinations": [tel()]}
+    record = world.record(customer_id=MINE, guest=True)
+    world.go(owned([{"type": "call", "option": option}], MINE), record=record)
+    assert not world.agent.legs
+    assert "is no active number of this customer" in world.log.errors()[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"), [("+15550002222", "+15550002222"), ("${call.source.number}", "+15550001111")]
+)
+def test_a_customers_flow_calls_as_a_number_of_its_own_or_for_its_caller(world: Any, source: str, shown: str) -> None:
+    world.number("+15550002222", customer_id=MINE)
+    option = {"source": tel(source), "destinations": [tel()]}
+    world.go(owned([{"type": "call", "option": option}], MINE), record=world.record(customer_id=MINE))
+    assert world.agent.legs[0].spec.from_ == f"<sip:{shown}@engine.example>"
 
 
 def test_only_a_call_for_a_number_of_ours_that_is_sent_on_is_diverted(world: Any) -> None:
