@@ -55,6 +55,9 @@ class Turns:
         self._patience = patience
         self._waiting: dict[_Waiting, None] = {}
         self._waiting_of: Counter[str] = Counter()
+        self._running_of: Counter[str] = Counter()
+        # One source alone never has all of it: somebody else's check begins at once.
+        self._most_running = max(1, at_once - 1)
         self._had: Counter[tuple[str, str]] = Counter()
 
     async def take(self, work: Callable[[], Coroutine[Any, Any, T]], *, source: str, name: str) -> T:
@@ -63,8 +66,14 @@ class Turns:
         try:
             return await work()
         finally:
-            self._free += 1
-            self._next()
+            self._release(source)
+
+    def _release(self, source: str) -> None:
+        self._free += 1
+        self._running_of[source] -= 1
+        if not self._running_of[source]:
+            del self._running_of[source]
+        self._next()
 
     async def _turn(self, source: str, name: str) -> None:
         if self._waiting_of[source] >= MOST_WAITING:
@@ -77,19 +86,24 @@ class Turns:
             async with asyncio.timeout(self._patience):
                 await mine.turn
         except BaseException as error:
-            if mine.turn.done() and not mine.turn.cancelled():  # its turn came in the same moment
-                self._free += 1
             self._forget(mine)
-            self._next()
+            if mine.turn.done() and not mine.turn.cancelled():  # its turn came in the same moment
+                self._release(source)
+            else:
+                self._next()
             if isinstance(error, TimeoutError):
                 raise TooBusy(self._patience) from None
             raise
 
     def _next(self) -> None:
-        while self._free and self._waiting:
-            chosen = min(self._waiting, key=self._share)
+        while self._free:
+            may = [one for one in self._waiting if self._running_of[one.source] < self._most_running]
+            if not may:
+                break
+            chosen = min(may, key=self._share)
             self._forget(chosen)
             self._free -= 1
+            self._running_of[chosen.source] += 1
             self._had["source", chosen.source] += 1
             self._had["name", chosen.name] += 1
             chosen.turn.set_result(None)

@@ -81,6 +81,19 @@ async def test_sources_take_turns() -> None:
         assert {label[0] for label in order[3 * round_ : 3 * round_ + 3]} == {"a", "b", "c"}
 
 
+async def test_one_source_never_has_all_of_it() -> None:
+    slow = Slow(Turns(at_once=2))
+    for number in range(5):
+        slow.ask(f"wrong {number}", "192.0.2.66", f"name {number}")
+    await asyncio.sleep(0)
+    assert slow.began == ["wrong 0"]
+    slow.ask("right", "192.0.2.7", "ben")
+    await asyncio.sleep(0)
+    assert slow.began == ["wrong 0", "right"]
+    for label in ("right", "wrong 0", "wrong 1", "wrong 2", "wrong 3", "wrong 4"):
+        await slow.end(label)
+
+
 async def test_so_many_at_once_and_no_more() -> None:
     slow = Slow(Turns(at_once=2))
     for number in range(5):
