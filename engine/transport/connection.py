@@ -56,13 +56,14 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_received",
         "_transport",
-        "_write_buffer",
+        "write_buffer",
         "error",
         "hop",
         "last_traffic",
         "misframed",
         "outgoing",
         "owed_since",
+        "requested",
         "own_end",
         "stalled_since",
     )
@@ -73,13 +74,15 @@ class Connection(asyncio.Protocol):
         self._framer = framer
         self._loop = asyncio.get_running_loop()
         self._received = owner.sink.received
-        self._write_buffer = owner.limits.write_buffer
+        self.write_buffer = owner.limits.write_buffer
         self._transport: asyncio.Transport | None = None
         self.hop = hop
         self.outgoing = hop is not None
         self.own_end: tuple[str, int] | None = None  # of a connection that we made, once it is up
         self.error = ""
         self.misframed = False
+        self.requested = False
+        """A request of ours has been sent over it: somebody may want to know that it is gone."""
         self.last_traffic = self._loop.time()
         self.owed_since: float | None = None if self.outgoing else self.last_traffic
         """Since when the peer owes us a message, or the rest of one."""
@@ -100,10 +103,12 @@ class Connection(asyncio.Protocol):
         """Writes one message; False when too much is waiting already, and then the connection is given up."""
         transport = self._transport
         assert transport is not None
-        if transport.get_write_buffer_size() + len(data) > self._write_buffer:
+        waiting = transport.get_write_buffer_size()
+        if waiting and waiting + len(data) > self.write_buffer:
             self.abort("the peer takes no more data")
             return False
         transport.write(data)
+        self.requested = self.requested or not data.startswith(b"SIP/2.0 ")
         self.last_traffic = self._loop.time()
         return True
 

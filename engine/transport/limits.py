@@ -26,12 +26,16 @@ class Limits:
     """TCP: a peer that takes nothing of what waits for it is cut off."""
     write_buffer: int = 1024 * 1024
     """TCP: what may wait for one peer."""
+    stranger_write_buffer: int = 128 * 1024
+    """TCP: the same for a stranger that has connected to us: two of the largest answers."""
     connect_queue: int = 256
     """TCP: messages that wait for one connection to be made."""
     connections: int = 4096
-    """TCP: accepted connections per listener; connections made by us are bounded by the same number."""
+    """TCP: accepted connections per listener; connections made by us are bounded by the same number, of which strangers have three quarters."""
     connections_per_source: int = 256
     """TCP: accepted connections from one stranger's address (IPv6: /64)."""
+    made_per_source: int = 32
+    """TCP: connections that we make to one stranger's address, which may name each of its ports."""
     silent_per_source: int = 16
     """TCP: of them, those without a message until now; the oldest makes room for another."""
     quiet_after: float = 5.0

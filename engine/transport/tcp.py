@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
 from engine.sip.framing import StreamFramer
+from engine.sip.peers import counted_source
 from engine.transport.addresses import (
     WILDCARDS,
     SentBy,
@@ -57,6 +59,8 @@ class TcpTransport:
         self._usable: dict[tuple[str, int], Connection] = {}
         self._open: set[Connection] = set()
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
+        self._made: Counter[str] = Counter()  # connections that we made, or are making, by counted source
+        self._making: set[int] = set()  # of the latter, the ids of their hops
         self._room: Room[Connection] = Room(limits, sink.known)
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
@@ -192,10 +196,11 @@ class TcpTransport:
         if self._closed:
             return
         if waiting is None:
-            if len(self._connecting) + len(self._open) - len(self._room) >= self.limits.connections:
+            if not self._may_make(key[0]):
                 self._failures.add(Hop(self, *key), data, "too many connections")
                 return
             waiting = self._waiting[key] = []
+            self._made[counted_source(key[0])] += 1
             task = self._loop.create_task(self._connect(key), name=f"{self.name} connection to {key[0]} {key[1]}")
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
@@ -204,8 +209,23 @@ class TcpTransport:
             return
         waiting.append(data)
 
+    def _may_make(self, host: str) -> bool:
+        """Whether one more connection is made. Strangers say where to, and could keep all of them open."""
+        most, now = self.limits.connections, len(self._connecting) + len(self._open) - len(self._room)
+        if self.sink.known(host):
+            return now < most
+        return now < most - most // 4 and self._made[counted_source(host)] < self.limits.made_per_source
+
+    def _unmade(self, host: str) -> None:
+        """A connection of ours is gone, or has not come about."""
+        source = counted_source(host)
+        self._made[source] -= 1
+        if not self._made[source]:
+            del self._made[source]
+
     async def _connect(self, key: tuple[str, int]) -> None:
         hop = Hop(self, *key)
+        self._making.add(id(hop))
         error = "connection closed by peer"
         try:
             if socket_address(*key) is None or family_of(key[0]) != self._family:
@@ -217,6 +237,10 @@ class TcpTransport:
             error = "connection timed out"
         except OSError as failure:
             error = error_words(failure)
+        finally:
+            if id(hop) in self._making:
+                self._making.discard(id(hop))
+                self._unmade(hop.host)
         # `made` took the messages when the connection came up; what is still here was not sent.
         for data in self._waiting.pop(key, ()):
             self._failures.add(hop, data, error)
@@ -232,9 +256,12 @@ class TcpTransport:
             if self._closed or not peer or not self._admit(connection, peer_host(peer)):
                 return False
             connection.hop = Hop(self, peer_host(peer), peer[1])
+            if not self.sink.known(connection.hop.host):
+                connection.write_buffer = self.limits.stranger_write_buffer
         elif self._closed:
             return False
         else:
+            self._making.discard(id(connection.hop))
             with suppress(OSError):  # it may be gone again already; connection_lost follows
                 _detect_dead_peer(transport.get_extra_info("socket"), self.limits.stall_timeout)
             own = transport.get_extra_info("sockname")
@@ -282,12 +309,14 @@ class TcpTransport:
             self._own_ends[connection.own_end] -= 1
             if not self._own_ends[connection.own_end]:
                 del self._own_ends[connection.own_end]
+        if connection.outgoing:
+            self._unmade(hop.host)
         self._room.leave(connection)
         if connection.misframed:
             self.framing_errors += 1
         if self._emptied is not None and not self._open and not self._emptied.done():
             self._emptied.set_result(None)
-        if connection.error and not self._closed:
+        if connection.error and connection.requested and not self._closed:
             self.sink.failed(hop, None, connection.error)
 
     # -- one timer for all connections

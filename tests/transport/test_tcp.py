@@ -111,7 +111,9 @@ def test_messages_arrive_whole_however_the_stream_is_cut(run: Any, recorder: Any
         await sink.message(60)
         assert sink.messages == sent
         await peer.close()
-        await sink.failure()
+        while transport._open:
+            await asyncio.sleep(0)
+        assert not sink.failures, "no request of ours has gone over it: there is nobody to be told"
         transport.close()
         await transport.wait_closed()
 
@@ -140,8 +142,11 @@ def test_a_stream_that_cannot_be_framed_is_closed_without_an_answer(run: Any, re
         sink = recorder()
         transport = await TcpTransport.open("127.0.0.1", 0, sink)
         peer = await Peer.connect(transport)
-        peer.writer.write(message(b"fine") + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert await peer.closed() == b""
+        peer.writer.write(message(b"fine"))
+        await sink.message()
+        transport.send(message(b"ours"), *peer.address)
+        peer.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await peer.closed() == message(b"ours")
         await sink.failure()
         assert sink.messages == [message(b"fine")]
         assert "framing error" in sink.failures[0][2]
@@ -461,6 +466,85 @@ def test_connections_of_our_own_are_bounded(run: Any, recorder: Any) -> None:
         for transport in (one, two, three):
             transport.close()
             await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_stranger_that_names_many_ports_gets_few_connections_of_ours(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(made_per_source=2))
+        others = [await TcpTransport.open("127.0.0.1", 0, there) for _ in range(4)]
+        for other in others[:3]:
+            one.send(message(b"x"), *other.local)
+        await there.message(2)
+        assert (await here.failure())[2] == "too many connections"
+        here.friends.add("127.0.0.1")
+        one.send(message(b"known"), *others[3].local)
+        await there.until(lambda: message(b"known") in there.messages)
+        here.friends.clear()
+        for other in others:
+            other.close()
+            await other.wait_closed()
+        while one._open:
+            await asyncio.sleep(0)
+        dead = socket.socket()
+        dead.bind(("127.0.0.1", 0))  # and does not listen
+        refusing = dead.getsockname()
+        for count in range(4):  # what does not come about is no connection
+            one.send(message(b"x"), *refusing)
+            await here.until(lambda: sum(error == "connection refused" for _, _, error in here.failures) == count + 1)
+        while one._connecting:
+            await asyncio.sleep(0)
+        dead.close()
+        assert not one._made and not one._making
+        one.close()
+        await one.wait_closed()
+
+    run(test)
+
+
+def test_strangers_leave_room_for_connections_to_known_peers(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connections=4))
+        others = [await TcpTransport.open("127.0.0.1", 0, there) for _ in range(5)]
+        for other in others[:4]:
+            one.send(message(b"x"), *other.local)
+        await here.failure()
+        here.friends.add("127.0.0.1")
+        one.send(message(b"known"), *others[4].local)
+        await there.until(lambda: message(b"known") in there.messages)
+        for transport in (one, *others):
+            transport.close()
+            await transport.wait_closed()
+
+    run(test)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_less_waits_for_a_stranger_that_takes_nothing(run: Any, recorder: Any, known: bool) -> None:
+    async def test() -> None:
+        sink = recorder()
+        sink.friends |= {"127.0.0.1"} if known else set()
+        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        peer = await Peer.connect(transport)
+        peer.writer.transport.pause_reading()
+        peer.writer.write(message())
+        await sink.message()
+        [connection] = transport._open
+        assert connection.transport is not None
+        most = 0
+        for _ in range(100_000):
+            transport.send(message(b"x" * 20_000), *peer.address)
+            if not connection.usable:
+                break
+            most = max(most, connection.transport.get_write_buffer_size())
+            await asyncio.sleep(0)
+        assert (most > 500_000) is known
+        peer.writer.transport.abort()
+        transport.close()
+        await transport.wait_closed()
 
     run(test)
 
