@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_WAITING = 1000
 """Messages that are being dealt with at once; a further one gets 503."""
+STRANGERS_WAITING = 750
+"""How many there may be for one more of a stranger to be taken: known peers always find room beside them."""
 
 
 class IncomingMessage:
@@ -101,7 +103,8 @@ class Messages:
         if self.on_message is None:
             message.refuse(Refusal(status=405, headers=ALLOW_LINE))
             return
-        if len(self.tasks) >= MAX_WAITING:
+        known = source.transport is agent.loopback or not agent.strangers.source(request, source)
+        if len(self.tasks) >= (MAX_WAITING if known else STRANGERS_WAITING):
             agent.refusals.add("messages", source.host)
             message.answer(503, headers=[("Retry-After", str(agent.settings.policy.limits.retry_after))])
             return

@@ -56,16 +56,16 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_received",
         "_transport",
-        "write_buffer",
         "error",
         "hop",
         "last_traffic",
         "misframed",
         "outgoing",
         "owed_since",
-        "requested",
         "own_end",
+        "requested",
         "stalled_since",
+        "write_buffer",
     )
 
     def __init__(self, owner: Owner, framer: Framer, hop: Hop | None = None) -> None:

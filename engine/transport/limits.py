@@ -31,7 +31,8 @@ class Limits:
     connect_queue: int = 256
     """TCP: messages that wait for one connection to be made."""
     connections: int = 4096
-    """TCP: accepted connections per listener; connections made by us are bounded by the same number, of which strangers have three quarters."""
+    """TCP: accepted connections per listener; connections made by us are bounded by the same number, of which strangers
+    have three quarters."""
     connections_per_source: int = 256
     """TCP: accepted connections from one stranger's address (IPv6: /64)."""
     made_per_source: int = 32

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import user_agent
+from engine import messages, user_agent
 from engine.call import Call
 from engine.messages import IncomingMessage
 from engine.sip.message import Response
@@ -207,6 +207,27 @@ def test_whoever_is_no_edge_shows_a_via_in_vain(monkeypatch: pytest.MonkeyPatch)
     door = Door(monkeypatch, **RATE)
     asked = [door.ask(f"203.0.113.{number}", source="198.51.100.7") for number in range(5)]
     assert asked == [180] * 4 + [503]
+
+
+@pytest.mark.parametrize("behind", ["", EDGE])
+def test_texts_of_strangers_that_take_long_leave_room_for_known_peers(
+    monkeypatch: pytest.MonkeyPatch, behind: str
+) -> None:
+    monkeypatch.setattr(messages, "MAX_WAITING", 4)
+    monkeypatch.setattr(messages, "STRANGERS_WAITING", 3)
+    door = Door(monkeypatch)
+    waits = asyncio.Event()
+
+    async def takes_long() -> None:
+        await waits.wait()
+
+    door.agent.messages.on_message = lambda message: takes_long()
+    asked = [door.ask(f"198.51.100.{number}", "MESSAGE", source=behind) for number in range(4)]
+    assert asked == [0, 0, 0, 503]
+    assert [door.ask(KNOWN, "MESSAGE", source=behind) for _ in range(2)] == [0, 503]
+    waits.set()
+    door.air.run(1)
+    assert door.ask("198.51.100.9", "MESSAGE") == 480 and not door.agent.messages.tasks
 
 
 # ---- what has to be looked up first
