@@ -73,6 +73,9 @@ def _sender(run: Run, came: TextMessage | None) -> Address:
     record = run.record
     if record.direction == "outgoing":
         kind, number = record.destination_type, record.destination
+    elif record.guest:
+        # As of a guest's message: who claims somebody else's number must not have him texted at our cost.
+        raise ActionError("nobody vouches for the number of a guest; give destinations")
     else:
         kind, number = record.source_type, "" if record.anonymous else record.source
     if kind != "tel" or not number:

@@ -25,6 +25,8 @@ OURS, QUIET, ECHOED = "+15551234567", "+15551234568", "+15551234569"
 CUSTOMER = "+821012345678"
 AGENT = "+15550009999"
 
+QUIETLY = {"type": "tel", "target": QUIET}
+
 RESPONDER = {
     "name": "responder",
     "actions": [
@@ -437,6 +439,29 @@ def test_a_call_texts_its_caller(run: Run) -> None:
         assert outcome.status == 486
         await bench.until(lambda: one.texts == [f"We call {CUSTOMER} back."])
         assert OURS in one.got[0][0].get("From")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "from_", [f"<sip:{CUSTOMER}@{GUEST}>", f'"{OURS}" <sip:{CUSTOMER}@{ONE}>', f"<tel:{CUSTOMER}>"]
+)
+def test_a_guest_that_calls_has_nobody_texted_whose_number_it_claims(run: Run, from_: str) -> None:
+    """As a guest's message has not: what it says of itself is no fact (RFC 3325 §5)."""
+
+    async def test(bench: Any) -> None:
+        one, guest = await trunk(bench), await bench.phone(GUEST)
+        missed = {"name": "missed", "actions": [{"type": "message_send", "option": {"text": "We call you back."}}]}
+        outer = {"name": "outer", "actions": [{"type": "connect", "option": {"destinations": [QUIETLY]}}]}
+        numbers = [{"number": OURS, "call_flow": "missed"}, {"number": QUIET, "call_flow": "missed"}]
+        numbers.append({"number": ECHOED, "call_flow": "outer"})
+        engine = await engine_for(bench, one, flows=[missed, outer], numbers=numbers)
+        for number in (OURS, ECHOED):  # at once, and by a number that another one connects to
+            await guest.call(engine.address, number, from_=from_)
+        await bench.until(lambda: len(engine.log.named("action failed")) == 2)
+        for line in engine.log.named("action failed"):
+            assert (line["type"], "vouches" in line["error"]) == ("message_send", True)
+        assert not engine.node.agent.messages.tasks and not one.got
 
     run(test)
 
