@@ -14,6 +14,7 @@ from engine.sip.peers import source_of
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import Session, allows_update
 from engine.sip.session_timer import too_small
+from engine.sip.timers import NEVER
 from engine.sip.transaction import MAGIC_COOKIE
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class UasSession(Session):
 
     __slots__ = (
         "_accepting",
+        "_again",
+        "_ends",
+        "_expires",
         "_reliable",
         "_reliable_queue",
         "_rseq",
@@ -63,6 +67,7 @@ class UasSession(Session):
         self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
         self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
         self._rseq = 0
+        self._again = self._ends = self._expires = NEVER  # when an 18x is said once more, and when nobody waits longer
         self._vetting = False  # nobody has been told of the call yet
         self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
         self._reliable_queue: list[tuple[int, bytes, str]] = []
@@ -117,9 +122,29 @@ class UasSession(Session):
         """A call that nobody answers ends: after the caller's own time (Expires, §13.3.1), or ours."""
         endpoint, first = self.endpoint, self.invite.first
         if "Expires" in first:
-            self._arm("invite expired", now + int(first["Expires"]))
+            self._expires = now + int(first["Expires"])
         if endpoint.policy.max_ringing and self.source.transport is not endpoint.loopback:  # our own calls have timers
-            self._arm("unanswered", now + endpoint.policy.max_ringing)
+            self._ends = now + endpoint.policy.max_ringing
+        self._again = now + RINGS_AGAIN
+        self._arm("unanswered", min(self._again, self._expires, self._ends))
+
+    def _still_unanswered(self, now: float) -> None:
+        if self.answered:
+            return
+        if now >= self._expires:
+            self._not_answered(487, "", now)
+            return
+        if now >= self._ends:
+            if self.user is None or not self.user.may_ring_on(self):
+                self._not_answered(480, 'Reason: Q.850;cause=19;text="No answer from user"\r\n', now)
+                return
+            self._ends = now + ASKED_AGAIN
+        if now >= self._again:
+            self._again = now + RINGS_AGAIN
+            transaction = self.transaction
+            if transaction.status > 100 and b"\r\nRSeq: " not in transaction.response:  # that one was heard
+                transaction.hop.transport.send(transaction.response, transaction.hop.host, transaction.hop.port)
+        self._arm("unanswered", min(self._again, self._expires, self._ends))
 
     def _invited(self, now: float) -> None:
         self.endpoint.on_invite(self)
@@ -186,7 +211,6 @@ class UasSession(Session):
             headers += SDP_TYPE
         if not (self.requires_100rel or (reliable and self.supports_100rel)):
             self.transaction.respond(status, now, headers=headers, body=body)
-            self._arm("again", now + RINGS_AGAIN)
         elif self._reliable is None:
             self._send_reliable(status, body, headers, now)
         elif len(self._reliable_queue) < RELIABLE_QUEUE:
@@ -197,7 +221,6 @@ class UasSession(Session):
         self._rseq = self._rseq + 1 if self._rseq else 1 + int(self.endpoint.random() * (MAX_RSEQ - 2**16))
         headers += f"Require: 100rel\r\nRSeq: {self._rseq}\r\n{ALLOW_LINE}"
         self.transaction.respond(status, now, headers=headers, body=body)
-        self._disarm("again")
         self._reliable = (self._rseq, self.transaction.response, bool(body))
         timers = self.endpoint.policy.timers
         self._interval = timers.t1
@@ -213,18 +236,8 @@ class UasSession(Session):
             self._arm("reliable", now + self._interval)
         elif name == "vetted":
             self._vetted(now)  # every send looks at it again
-        elif name == "again":
-            if not self.answered:
-                hop = self.transaction.hop
-                hop.transport.send(self.transaction.response, hop.host, hop.port)
-                self._arm("again", now + RINGS_AGAIN)
         elif name == "unanswered":
-            if self.user is not None and self.user.may_ring_on(self):
-                self._arm("unanswered", now + ASKED_AGAIN)
-            else:
-                self._not_answered(480, 'Reason: Q.850;cause=19;text="No answer from user"\r\n', now)
-        elif name == "invite expired":
-            self._not_answered(487, "", now)
+            self._still_unanswered(now)
         elif name == "no prack":
             self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
         else:
@@ -286,7 +299,7 @@ class UasSession(Session):
     def _quiet(self) -> None:
         """Nothing reliable is sent again; a PRACK that is under way still fits (RFC 3262 §3)."""
         self._reliable_queue.clear()
-        for name in ("reliable", "no prack", "again", "unanswered", "invite expired"):
+        for name in ("reliable", "no prack", "unanswered"):
             self._disarm(name)
 
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
