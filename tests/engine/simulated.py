@@ -72,6 +72,7 @@ class Air:
         self.loss, self.duplicates, self.jitter = loss, duplicates, jitter
         self.nodes: dict[tuple[str, int], Any] = {}
         self.keep_log = True
+        self._last, self._behind = 0.0, 0
         self.log: list[tuple[float, str, str, bytes]] = []
 
     @property
@@ -83,8 +84,12 @@ class Air:
             self.log.append((self.now, source[0], target[0], data))
         chance = self.random.random
         copies = (chance() >= self.loss) * (1 + (chance() < self.duplicates))
+        # What is sent at the same time arrives in its order: the loop's heap does not promise that of equal times.
+        self._behind = self._behind + 1 if self._last == self.now else 0
+        self._last = self.now
         for _ in range(copies):
-            self.loop.call_later(0.001 + chance() * self.jitter, self._deliver, data, source, target)
+            delay = 0.001 + self._behind * 1e-9 + chance() * self.jitter
+            self.loop.call_later(delay, self._deliver, data, source, target)
 
     def _deliver(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
         node = self.nodes.get(target)
