@@ -89,7 +89,7 @@ def _as_v4(host: str) -> str:
     """The address that a resolver takes this for: 2130706433, 0x7f.1, 127.1 and 0 are some. "" for a name."""
     try:
         return socket.inet_ntoa(socket.inet_aton(host)) if host and " " not in host else ""
-    except OSError:
+    except (OSError, ValueError):  # the latter of a NUL, and of what is no UTF-8
         return ""
 
 

@@ -47,6 +47,7 @@ for _network in (
     _PRIVATE.add(_network, True)
 
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
+_TRANSLATED: Final = ipaddress.IPv6Network("::ffff:0:0:0/96")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -116,12 +117,12 @@ _WHY: Final[dict[Forbidden, str]] = {
 
 
 def _within(address: Address) -> tuple[Address, ...]:
-    """The IPv4 addresses that an IPv6 address leads to on its way: compatible (RFC 4291 §2.5.5.1), translated (RFC 6052
-    §2.1), 6to4 (RFC 3056 §2) and Teredo (RFC 4380 §4). Those that are mapped are IPv4 already."""
+    """The IPv4 addresses that an IPv6 address leads to on its way: compatible (RFC 4291 §2.5.5.1), translated (RFC 2765
+    §2.1, RFC 6052 §2.1), 6to4 (RFC 3056 §2) and Teredo (RFC 4380 §4). Those that are mapped are IPv4 already."""
     if isinstance(address, ipaddress.IPv4Address):
         return ()
     found: list[Address] = []
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+    if address in _NAT64 or address in _TRANSLATED or (address in _COMPATIBLE and int(address) > 1):
         found.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
     if address.sixtofour is not None:
         found.append(address.sixtofour)

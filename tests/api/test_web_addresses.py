@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from flows.run import ActionError
+from flows.webhook import exchange
 from tests.api.conftest import Api, Client
 
 PRIVATE = [
@@ -48,6 +50,19 @@ async def test_webhooks(api: Api, uri: str) -> None:
     # What is there already may be sent back, also when it could not be saved any more.
     api.services.env.webhook.allow_private = False
     await admin.put(path, await admin.get(path) | {"name": "old"})
+
+
+@pytest.mark.parametrize("host", ["a%00.example.com", "%00", "127.0.0.1%00.example.com"])
+async def test_a_host_with_a_nul_is_no_fault_of_ours(api: Api, host: str) -> None:
+    """It leads nowhere, which shows when it is asked (it was a 500)."""
+    admin, uri = await admin_of(api), f"http://{host}/"
+    made = await admin.post("/v1.0/webhooks", {"uri": uri})
+    await admin.put(f"/v1.0/webhooks/{made['id']}", {"uri": f"{uri}2"})
+    await admin.post("/v1.0/queues", {"music": f"{uri}a.wav"})
+    for action in actions_with(uri).values():
+        await admin.post("/v1.0/flows", {"actions": [action]})
+    with pytest.raises(ActionError):
+        await exchange(api.services.env, "POST", uri, b"", {})
 
 
 @pytest.mark.parametrize("uri", ["file:///etc/passwd", "gopher://x/", "ftp://example.com/", "//example.com/", "http:"])

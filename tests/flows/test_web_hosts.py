@@ -34,6 +34,13 @@ PRIVATE = [
 ]
 
 
+@pytest.mark.parametrize(
+    "host", ["localhost%00.example.com", "%00", "a%00b:80", "\ud800.example", "%ff%fe", "x@%00@y%00"]
+)
+def test_what_no_resolver_could_be_asked_for_is_no_address(host: str) -> None:
+    assert private_host(f"http://{host}/") == ""
+
+
 @pytest.mark.parametrize("address", PUBLIC)
 def test_addresses_of_the_open_internet(address: str) -> None:
     assert is_public(address)
