@@ -105,9 +105,14 @@ def way_back(dialog: Dialog, peers: Peers) -> Hop | None:
 
 
 def after_lookup(dialog: Dialog, hops: list[Hop], peers: Peers) -> list[Hop]:
-    """What the name in the peer's Contact has turned out to be: those hops, or the peer itself."""
+    """What the peer's Contact has turned out to be: those hops, or the peer itself. Asked of addresses too, which count
+    for a peer whose connection is gone (`way_back`)."""
     source = dialog.source
-    if source is None or dialog.route_set or peers.nat(dialog.peer) != "auto":
+    if source is None or (rule := peers.nat(dialog.peer)) == "never":
+        return hops
+    if rule == "always":
+        return [source]
+    if dialog.route_set:
         return hops
     astray = _astray(dialog, tuple(numeric(hop.host) for hop in hops), peers)
     return [source] if astray else hops
@@ -140,26 +145,23 @@ def find_hops(endpoint: "Endpoint", dialog: Dialog, done: Callable[[list[Hop], s
         done([], MISLEADING)
         return
 
-    endpoint.locate_named(next_hop, dialog.party, partial(_located, endpoint, dialog, place.name, done))
+    endpoint.locate_named(next_hop, dialog.party, partial(_located, endpoint, dialog, done))
 
 
 def _located(
     endpoint: "Endpoint",
     dialog: Dialog,
-    name: str,
     done: Callable[[list[Hop], str], None],
     hops: list[Hop],
     cause: str = "name does not resolve",
 ) -> None:
-    """What `name`, or the address where it is none, has turned out to be."""
+    """What the next hop of the dialog has turned out to be."""
     allows = None if dialog.returned else dialog.allows
     for hop in hops:
         if endpoint.misleads(hop.host, hop.port, dialog) or not (allows is None or hop == dialog.source or allows(hop)):
             done([], MISLEADING)
             return
-    if name and not dialog.route_set:
-        hops = after_lookup(dialog, hops, endpoint.peers)
-    done(hops, cause)
+    done(after_lookup(dialog, hops, endpoint.peers), cause)
 
 
 # ---- where they must not

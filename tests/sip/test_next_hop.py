@@ -545,6 +545,26 @@ def test_without_the_connection_a_contact_at_a_carrier_is_not_fallen_back_to(wor
     assert session.ended and not carrier.heard
 
 
+@pytest.mark.parametrize("contact", ["10.0.0.9:22", OTHER, "169.254.169.254:80", "[fd00::9]", "x;maddr=10.0.0.9"])
+@pytest.mark.parametrize("rule", ["auto", "always"])
+@pytest.mark.parametrize("method", ["INFO", "BYE"])
+def test_without_the_connection_a_contact_elsewhere_is_not_fallen_back_to(
+    world: World, contact: str, rule: Nat, method: str
+) -> None:
+    world.parties.rule = rule
+    world.node.reliable, world.node.name, world.node.via_name = True, "tcp", "TCP"
+    world.peer.transport = "TCP"
+    session = world.answered(contact=f"<sip:a@{contact};transport=tcp>")
+    world.node.connected = lambda host, port: False  # type: ignore[method-assign]
+    world.network.log.clear()
+    if method == "BYE":
+        session.bye(world.network.now)
+    else:
+        session.request(method, world.network.now)
+    world.wait()
+    assert {to for _, origin, to, _ in world.network.log if origin == ENGINE} == {PEER}
+
+
 # ---- requests from elsewhere
 
 
