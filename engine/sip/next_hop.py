@@ -80,6 +80,13 @@ def is_private(address: str) -> bool:
     return any(found in network for network in _UNREACHABLE if network.version == found.version)
 
 
+@lru_cache(maxsize=4096)
+def _distance(address: str) -> int:
+    """How far away a numeric address is at least: this machine, its link, its network, or anywhere."""
+    found = ipaddress.ip_address(address)
+    return 0 if found.is_loopback else 1 if found.is_link_local else 2 if is_private(address) else 3
+
+
 # ---- where they go
 
 
@@ -113,7 +120,9 @@ def after_lookup(dialog: Dialog, hops: list[Hop], peers: Peers) -> list[Hop]:
     if rule == "always":
         return [source]
     if dialog.route_set:
-        return hops
+        # A stranger's proxy is not nearer to us than it is itself: within our network there are others.
+        nearer = any(_distance(numeric(hop.host)) < _distance(numeric(source.host)) for hop in hops)
+        return [source] if nearer and not peers.known(dialog.party) else hops
     astray = _astray(dialog, tuple(numeric(hop.host) for hop in hops), peers)
     return [source] if astray else hops
 

@@ -565,6 +565,26 @@ def test_without_the_connection_a_contact_elsewhere_is_not_fallen_back_to(
     assert {to for _, origin, to, _ in world.network.log if origin == ENGINE} == {PEER}
 
 
+@pytest.mark.parametrize("near", ["10.0.0.9:6379;transport=tcp", "127.0.0.1:6379", "169.254.169.254:80", "[fd00::9]"])
+@pytest.mark.parametrize(("lr", "stranger"), [(";lr", True), ("", True), (";lr", False)])
+def test_a_strangers_route_does_not_lead_into_our_network(world: World, near: str, lr: str, stranger: bool) -> None:
+    if not stranger:
+        world.parties.strangers.clear()
+    world.answered(f"Record-Route: <sip:{near}{lr}>\r\n")
+    world.network.log.clear()
+    world.bye()
+    [to] = {to for _, origin, to, _ in world.network.log if origin == ENGINE}
+    assert (to == PEER) is stranger
+
+
+def test_a_strangers_proxy_that_is_as_near_as_it_is_brings_requests_there(world: World) -> None:
+    near, proxy = world.at("10.0.0.8"), world.at("10.0.0.9")
+    world.parties.strangers.add("10.0.0.8")
+    world.answered("Record-Route: <sip:10.0.0.9;lr>\r\n", peer=near)
+    world.bye()
+    assert len(proxy.requests("BYE")) == 1
+
+
 # ---- requests from elsewhere
 
 
