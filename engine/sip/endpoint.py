@@ -34,7 +34,7 @@ REMEMBERED = 512  # dialogs that are over, for who asks for one a moment later (
 
 @dataclass(slots=True)
 class Limits:
-    """Bounds of what the network can make us keep."""
+    """Bounds of what the network can make us keep; of each, strangers can fill three quarters."""
 
     transactions: int = 400_000
     sessions: int = 40_000  # legs; a call through has two
@@ -215,7 +215,7 @@ class Endpoint:
         if transaction is not None:
             transaction.fire("request", now)
             return
-        if len(self.transactions.servers) >= self.policy.limits.transactions:
+        if self._full(len(self.transactions.servers), self.policy.limits.transactions, hop):
             self.counters.overload += 1
             self._answer(request, reply_hop, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
             return
@@ -358,6 +358,10 @@ class Endpoint:
     def _known(self, source: Hop) -> bool:
         return source.transport is self.loopback or self.peers.known(source.host)
 
+    def _full(self, count: int, most: int, source: Hop) -> bool:
+        """Whether there is no room for one more of a source's: what strangers fill leaves some for known peers."""
+        return count >= most - most // 4 and (count >= most or not self._known(source))
+
     def returned(self, request: Request) -> tuple[Mark, ...] | None:
         """Of a request that we sent ourselves what its Vias say of it, the last one first, which may be nothing; None
         for a peer's. It is known by our branch, or by the socket that it came from, never by a host alone."""
@@ -370,7 +374,8 @@ class Endpoint:
         """Whether one more call or text may come in; one that may not has been told, or is not worth it."""
         limits = self.policy.limits
         admission: Admission = "refuse"
-        if not (self.draining or (request.method == "INVITE" and len(self.sessions) >= limits.sessions)):
+        full = request.method == "INVITE" and self._full(len(self.sessions), limits.sessions, source)
+        if not (self.draining or full):
             admission = self.admits(request, source, now)
         if admission == "take":
             return True

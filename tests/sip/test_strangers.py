@@ -5,7 +5,7 @@ import re
 import pytest
 
 from engine.sip import stateless
-from engine.sip.endpoint import Policy
+from engine.sip.endpoint import Limits, Policy
 from engine.sip.message import Request
 from engine.sip.parsing import parse
 from engine.sip.stateless import WAITS, Refusal, Refused
@@ -290,3 +290,17 @@ def test_a_limit_may_answer_or_not(admission: stateless.Admission, answers: list
 def parse_again(data: bytes) -> bytes:
     assert isinstance(parse(data), Request)
     return data
+
+
+@pytest.mark.parametrize("limits", [Limits(transactions=4), Limits(sessions=4)])
+def test_what_strangers_fill_leaves_room_for_known_peers(limits: Limits) -> None:
+    stage = Stage(Policy(limits=limits), peers=Known("192.0.2.77"))
+
+    def asked(number: int, host: str) -> int:
+        stage.udp.take()
+        via = f"SIP/2.0/UDP {host}:5060;branch=z9hG4bK{number}"
+        stage.receive(request("INVITE", via=via, call_id=f"{number}"), host)
+        return status_of(stage.udp.take()[-1])
+
+    assert [asked(number, f"198.51.100.{number}") for number in range(4)] == [100, 100, 100, 503]
+    assert [asked(number, "192.0.2.77") for number in (7, 8)] == [100, 503]
