@@ -86,6 +86,7 @@ STATUS_OF: Mapping[str, Status] = {
     "IDEMPOTENCY_KEY_IN_USE": "FAILED_PRECONDITION",
     "RATE_LIMIT_EXCEEDED": "RESOURCE_EXHAUSTED",
     "VIRTUAL_NUMBER_LIMIT": "RESOURCE_EXHAUSTED",
+    "WEBHOOK_LIMIT": "RESOURCE_EXHAUSTED",
     "SERVICE_UNAVAILABLE": "UNAVAILABLE",
     "INTERNAL_ERROR": "INTERNAL",
 }
@@ -93,7 +94,7 @@ STATUS_OF: Mapping[str, Status] = {
 # Reasons whose code of HTTP says more than the one that their status has.
 _HTTP_OF: Mapping[str, int] = {"METHOD_NOT_ALLOWED": 405}
 # Waiting alone changes nothing.
-_NOT_WITH_TIME: frozenset[str] = frozenset({"VIRTUAL_NUMBER_LIMIT"})
+_NOT_WITH_TIME: frozenset[str] = frozenset({"VIRTUAL_NUMBER_LIMIT", "WEBHOOK_LIMIT"})
 
 # Reasons that are found in a body, a parameter or a path, all of them INVALID_ARGUMENT; and the method.
 INVALID: frozenset[str] = frozenset(

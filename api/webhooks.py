@@ -13,11 +13,13 @@ from api import patterns
 from api.auth import Who, guarded
 from api.bodies import router_for
 from api.changes import changes, takes_back
+from api.errors import ApiError
 from api.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
 from api.web_addresses import refuse_private
+from routing.identifiers import NIL, PLATFORM
 from store import rows, tables
 from store.rows import Row
 from store.sealing import worked
@@ -25,6 +27,9 @@ from store.store import Transaction
 
 router = router_for("webhooks")
 WEBHOOKS = Resource(tables.webhooks, "webhook")
+MOST_OF_ONE = 50
+"""Webhooks of one customer: each takes its part of every event, and of the time that deliveries of all have. The
+platform's are not counted."""
 
 EventType = Literal[
     "number_created",
@@ -137,11 +142,21 @@ async def create_webhook(services: Use, caller: Who, body: WebhookCreate) -> Any
     values = body.model_dump() | {"customer_id": owner, "secret": services.store.vault.seal(secret)}
     async with services.store.write() as transaction:
         await require_owner(transaction, owner)
+        await _require_room(transaction, owner)
         newest = sa.select(sa.func.coalesce(sa.func.max(tables.events.c.id), 0))
         values["last_event_id"] = (await transaction.execute(newest)).scalar_one()
         row = await rows.insert(transaction, tables.webhooks, values)
         transaction.changed("webhook", row["id"])
     return row | {"secret": secret}
+
+
+async def _require_room(transaction: Transaction, owner: UUID) -> None:
+    """Raises ApiError WEBHOOK_LIMIT."""
+    columns = tables.webhooks.c
+    query = sa.select(sa.func.count()).where(columns.customer_id == owner, columns.tm_delete.is_(None))
+    if owner not in (NIL, PLATFORM) and (await transaction.execute(query)).scalar_one() >= MOST_OF_ONE:
+        problem = f"a customer has {MOST_OF_ONE} webhooks at most; delete one, or let one take several events"
+        raise ApiError("WEBHOOK_LIMIT", problem)
 
 
 @router.get("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_manager"))
