@@ -6,6 +6,7 @@ request, and for the end of a request's head, for ever: a thousand silent client
 
 import asyncio
 import json
+import logging
 import math
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -29,6 +30,10 @@ LARGEST_HEAD: Final = 64 * 1024
 """Bytes of a request's head; one that comes in a single piece may have as many as the socket hands over at once."""
 
 
+# uvicorn warns of whatever anybody sends it, a line or two for each request: what is refused is told at a bounded rate.
+_FAULTS: Final = logging.getLogger("uvicorn.error.connection")
+_FAULTS.setLevel(logging.ERROR)
+
 Told = Callable[[Exchange, str, str, int], None]
 """Told of what is refused before it is a request (`api.refusals.Refusals.tell`)."""
 
@@ -42,6 +47,7 @@ class Connection(Protocol):
 
     def __init__(self, *arguments: Any, told: Told = nobody_told, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.logger = _FAULTS
         self._told = told
 
     began = math.inf

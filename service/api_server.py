@@ -60,6 +60,7 @@ class ApiServer:
             uvicorn.Config(
                 app,
                 lifespan="off",
+                ws="none",  # whatever happens to be installed
                 log_config=None,
                 access_log=False,
                 server_header=False,

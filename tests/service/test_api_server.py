@@ -50,6 +50,45 @@ async def test_it_ends_when_it_is_told_to_and_keeps_its_clock_until_then(monkeyp
     assert ticks == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: Upgrade, close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5\x01",  # a client of TLS
+    ],
+)
+async def test_what_anybody_sends_fills_no_log(caplog: pytest.LogCaptureFixture, request_: bytes) -> None:
+    """uvicorn has a warning or two for each of these; what is refused is told at a bounded rate (`Refusals`)."""
+    server = ApiServer(FastAPI(), "127.0.0.1:0")
+    await server.start()
+    host, port = server.url.removeprefix("http://").split(":")
+    async with asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(request_)
+        assert (await reader.read()).startswith(b"HTTP/1.1 4")
+        writer.close()
+        await server.close()
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+async def test_a_fault_of_ours_is_in_the_log_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    server = ApiServer(app, "127.0.0.1:0")
+    await server.start()
+    async with httpx.AsyncClient() as http:
+        assert (await http.get(server.url)).status_code == 500
+    await server.close()
+    assert [record.levelname for record in caplog.records if record.name.startswith("uvicorn")] == ["ERROR"]
+
+
 async def test_a_port_that_is_taken_is_told_as_that_of_a_sip_listener_is() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
