@@ -27,10 +27,11 @@ class StrangerLog:
         self._unlogged: dict[str, int] = {}
 
     def tell(self, tell: Callable[..., Any], kind: str, event: str, **values: Any) -> None:
-        """Log what a stranger (`source` among the values) did, unless much of this `kind` has been logged of it, or in
+        """Log what a stranger (`source`, or `address`, among the values) did, unless much of this `kind` has been logged of it, or in
         all, just now; `unlogged` tells how much of the same stranger's."""
         now, whole = self._clock(), f"{event} {kind}"
-        one = f"{whole} {counted_source(str(values.get('source', '')))}"
+        source = values.get("source") or values.get("address", "")
+        one = f"{whole} {counted_source(str(source))}"
         if not self._lines_of_one.has(one, now) or not self._lines.allows(whole, now):
             count = self._unlogged.pop(one, 0) + 1
             if len(self._unlogged) >= MOST_COUNTED:
