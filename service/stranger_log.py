@@ -27,8 +27,8 @@ class StrangerLog:
         self._unlogged: dict[str, int] = {}
 
     def tell(self, tell: Callable[..., Any], kind: str, event: str, **values: Any) -> None:
-        """Log what a stranger (`source`, or `address`, among the values) did, unless much of this `kind` has been logged
-        of it, or in all, just now; `unlogged` tells how much of the same stranger's."""
+        """Log what a stranger (`source` or `address` among the values) did, unless much of this `kind` has just been
+        logged of it, or in all; `unlogged` tells how much of the same stranger's."""
         now, whole = self._clock(), f"{event} {kind}"
         source = values.get("source") or values.get("address", "")
         one = f"{whole} {counted_source(str(source))}"
