@@ -43,6 +43,8 @@ class Caller:
     key_id: UUID | None = None
     request_rate: int = 0
     key_expires: datetime | None = None
+    password_mark: str = ""
+    """Of a token's login: the token is void with another password."""
 
     @property
     def is_super(self) -> bool:
@@ -142,7 +144,7 @@ async def _of_token_or_key(services: Services, shown: str) -> Caller:
         raise ApiError("INVALID_CREDENTIALS", "the token is none of ours; log in again")
     if password_mark(row["password_hash"]) != claims.password_mark:
         raise ApiError("INVALID_CREDENTIALS", "the token is void, its password has changed; log in again")
-    return _caller(row, row["permission"], None)
+    return replace(_caller(row, row["permission"], None), password_mark=claims.password_mark)
 
 
 async def _of_key(services: Services, key: str) -> Caller:
@@ -175,14 +177,18 @@ _AGENTS = (
 
 
 async def still_valid(services: Services, caller: Caller) -> bool:
-    """Whether the credentials of a long answer's caller are still good, and its customer not suspended."""
+    """Whether the credentials of a long answer's caller are still good for what it was told, and its customer not
+    suspended."""
     query = _AGENTS.where(agents.c.id == caller.agent_id, customers.c.suspended.is_(False))
     if caller.key_id is not None:
         lives = sa.or_(accesskeys.c.tm_expire.is_(None), accesskeys.c.tm_expire > services.store.clock())
         query = query.join(accesskeys, accesskeys.c.agent_id == agents.c.id).where(
             accesskeys.c.id == caller.key_id, accesskeys.c.tm_delete.is_(None), lives
         )
-    return await _look_up(services, query) is not None
+    row = await _look_up(services, query)
+    if row is None or RANK[row["permission"]] < RANK[caller.permission]:
+        return False
+    return not caller.password_mark or caller.password_mark == password_mark(row["password_hash"])
 
 
 async def _look_up(services: Services, query: Any) -> Mapping[str, Any] | None:

@@ -133,6 +133,38 @@ async def test_a_stream_ends_soon_after_its_key_is_revoked_however_much_happens(
     assert seen == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        ({"permission": "customer_agent"}, True),
+        ({"permission": "customer_admin"}, True),
+        ({"password": "another one"}, True),  # the token that it was asked for with is void
+        ({"name": "Ann"}, False),
+    ],
+)
+async def test_a_stream_ends_when_its_caller_may_no_longer_see_what_it_tells(
+    api: Api, url: str, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], ends: bool
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(api.services, "clock", lambda: now)
+    login = {"username": "ann", "password": "correct horse"}
+    agent = await api.root.post("/v1.0/agents", login | {"permission": "project_super_admin"})
+    token = (await api.nobody.post("/v1.0/auth/login", login, 200))["token"]
+    ann = Client(api.http, token, api.root.customer_id, UUID(agent["id"]))
+    other = await api.client()
+    async with asyncio.timeout(10), listening(url, ann) as told:
+        await happen(api, "call_created", other.customer_id)
+        assert await anext(told)
+        await api.root.put(f"/v1.0/agents/{agent['id']}", change)
+        now += 15
+        await happen(api, "call_created", other.customer_id)
+        if ends:
+            with pytest.raises(StopAsyncIteration):
+                await anext(told)
+        else:
+            assert await anext(told)
+
+
 async def test_a_stream_is_closed_for_the_stop_of_the_engine_and_counted(api: Api, url: str) -> None:
     mine = await api.client()
     stopping = False
