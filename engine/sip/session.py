@@ -282,11 +282,17 @@ class Session(Leg):
         """A request within the dialog that is no retransmission."""
         method = request.method
         changes = method in _CHANGING and (method != "UPDATE" or request.body)
-        if changes and not self.came_from_peer(request) and not self._let_in(transaction, request, now):
-            return
+        its_own = self.came_from_peer(request)
+        if changes and not its_own:
+            if not self._let_in(transaction, request, now):
+                return
+            its_own = True
+        newest = self.dialog.remote_cseq
         if not self.dialog.accepts(request):
             transaction.respond(500, now)  # §12.2.2: out of order
             return
+        if not its_own:
+            self.dialog.remote_cseq = newest  # else whoever knows the tags could make the peer's own BYE an old one
         handler = _HANDLERS.get(method)
         if handler is None:
             transaction.respond(501, now, headers=ALLOW_LINE)

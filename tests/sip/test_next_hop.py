@@ -691,3 +691,13 @@ def test_of_a_long_list_of_names_few_are_looked_up(world: World, header: str) ->
         text = f"{header.format(', '.join(routes))}\r\n"
     world.peer.invite(text)
     assert world.session is not None and 0 < len(asked) <= 8
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "UPDATE", "PRACK", "NOTIFY"])
+def test_what_comes_from_elsewhere_makes_no_request_of_the_peer_an_old_one_12_2_2(world: World, method: str) -> None:
+    session = world.answered()
+    thief = elsewhere(world)
+    thief.request(method, cseq=2**31 - 1, contact="")
+    assert thief.statuses(method) and not session.ended
+    world.peer.request("BYE")
+    assert world.peer.statuses("BYE") == [200] and session.ended
