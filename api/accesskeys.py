@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 from api.auth import Caller, Permission, Who, guarded
 from api.bodies import router_for
 from api.changes import changes, takes_back
-from api.errors import fault_in, not_found
+from api.errors import ApiError, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, Timestamp
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
@@ -123,6 +123,11 @@ async def delete_accesskey(services: Use, caller: Who, accesskey_id: UUID) -> An
 def _own(caller: Caller) -> Any:
     async def check(_transaction: Transaction, row: Row) -> None:
         _refuse_others(caller, row)
+        # Else whoever holds the least of keys could take all others away. A login is the owner itself.
+        itself = row["id"] == caller.key_id or (caller.key_id is None and row["agent_id"] == caller.agent_id)
+        if not itself and row["permission"] and not caller.may(row["permission"]):
+            problem = f"a key with {row['permission']} is beyond these credentials, which have {caller.permission}"
+            raise ApiError("PERMISSION_DENIED", problem)
 
     return check
 

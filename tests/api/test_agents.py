@@ -139,6 +139,20 @@ async def test_a_key_makes_none_that_outlives_it(api: Api) -> None:
     assert (await admin.post("/v1.0/accesskeys"))["tm_expire"] is None
 
 
+async def test_a_key_takes_no_key_away_that_may_do_more(api: Api) -> None:
+    admin = await api.client()
+    more = await admin.post("/v1.0/accesskeys", {})
+    less = await admin.post("/v1.0/accesskeys", {"permission": "customer_agent"})
+    limited = Client(api.http, less["accesskey"], admin.customer_id, admin.agent_id)
+    beneath = await api.client("customer_admin", api.root.customer_id)
+    roots = (await api.root.get("/v1.0/accesskeys"))["result"]
+    (root,) = [key for key in roots if key["permission"] == "project_super_admin"]
+    for client, key in ((limited, more), (beneath, root)):
+        assert (await client.delete(f"/v1.0/accesskeys/{key['id']}", 403))["reason"] == "PERMISSION_DENIED"
+    await limited.delete(f"/v1.0/accesskeys/{less['id']}")
+    await admin.delete(f"/v1.0/accesskeys/{more['id']}")
+
+
 async def test_a_key_follows_its_owner_down(api: Api) -> None:
     admin = await api.client()
     agent_id = await _agent(api, admin, "customer_admin")
