@@ -73,6 +73,10 @@ def _main(arguments: Sequence[str] | None) -> int:
     except (ListenError, OSError) as error:
         _complain(_one_line(str(error)))
         return FAILED
+    except Exception as error:
+        if not interrupts.behind(error):
+            raise
+        result = _INTERRUPTED
     if result == _INTERRUPTED:
         _complain("interrupted")
         return FAILED

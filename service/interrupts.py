@@ -32,6 +32,15 @@ def raised() -> Iterator[None]:
         yield
 
 
+def behind(error: BaseException) -> bool:
+    """Whether an interrupt is what `error` came of: raised while a module is loaded, it may be wrapped (Python 3.11
+    makes a RuntimeError of what comes out of `__set_name__`)."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
 @contextmanager
 def handled_by(act: Callable[[], None]) -> Iterator[None]:
     """In the running loop, either calls `act`, in place of whoever handled them until then."""

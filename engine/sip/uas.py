@@ -142,7 +142,10 @@ class UasSession(Session):
         if now >= self._again:
             self._again = now + RINGS_AGAIN
             transaction = self.transaction
-            if transaction.status > 100 and b"\r\nRSeq: " not in transaction.response:  # that one was heard
+            if b"\r\nRSeq: " in transaction.response:
+                if self._reliable is None:  # it was heard, yet proxies wait for another one all the same
+                    self.provisional(transaction.status, now, reliable=True)
+            elif transaction.status > 100:
                 transaction.hop.transport.send(transaction.response, transaction.hop.host, transaction.hop.port)
         self._arm("unanswered", min(self._again, self._expires, self._ends))
 

@@ -211,16 +211,43 @@ def test_ringing_is_said_once_a_minute(hall: Callable[..., Hall], work: Any, sta
     assert len(set(bodies)) == 1
 
 
-def test_a_reliable_18x_is_not(hall: Callable[..., Hall]) -> None:
-    """Its caller has acknowledged it (RFC 3262)."""
+@pytest.mark.parametrize(("work", "status"), [(rings, 180), (early_media, 183)])
+def test_a_reliable_18x_is_followed_by_another(hall: Callable[..., Hall], work: Any, status: int) -> None:
+    """Its caller has acknowledged it (RFC 3262 §3); a proxy on the way would give up all the same (§16.6 item 11)."""
+    world = hall(work)
+    world.invite("Require: 100rel\r\n")
+    for minute in range(4):
+        assert world.heard == [status] * (minute + 1)
+        acknowledge(world)
+        world.air.run(60.1)
+    rung = [response for response in world.caller.responses("INVITE") if response.status == status]
+    numbers = [int(response.get("RSeq")) for response in rung]
+    assert numbers == [numbers[0] + place for place in range(4)]
+    assert not any(response.body for response in rung[1:])
+    assert set(world.heard[4:]) == {480}
+
+
+def test_a_reliable_18x_is_not_followed_before_its_prack(hall: Callable[..., Hall]) -> None:
     world = hall(rings)
     world.invite("Require: 100rel\r\n")
-    first = world.caller.responses("INVITE")[-1]
-    assert first.get("RSeq")
-    rack = f"RAck: {first.get('RSeq')} 1 INVITE\r\n"
-    world.caller.request("PRACK", rack, to_tag=first.to_tag, uri=f"sip:b@{ENGINE}")
-    world.air.run(190)
-    assert world.heard.count(180) == 1
+    world.air.run(61)
+    assert world.heard[-1] == 504
+    assert len({response.get("RSeq") for response in world.caller.responses("INVITE")} - {""}) == 1
+
+
+def test_a_caller_that_is_gone_is_found_out_by_the_next_reliable_18x(hall: Callable[..., Hall]) -> None:
+    world = hall(rings)
+    world.invite("Require: 100rel\r\n")
+    acknowledge(world)
+    world.air.run(60 + 33)
+    assert world.heard[-1] == 504
+
+
+def acknowledge(world: Hall) -> None:
+    """PRACK for the last reliable response."""
+    last = world.caller.responses("INVITE")[-1]
+    rack = f"RAck: {last.get('RSeq')} 1 INVITE\r\n"
+    world.caller.request("PRACK", rack, to_tag=last.to_tag, uri=f"sip:b@{ENGINE}")
 
 
 def test_nothing_is_said_again_after_a_cancel(hall: Callable[..., Hall]) -> None:

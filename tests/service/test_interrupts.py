@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from service import interrupts
+from service import cli, interrupts
 
 pytestmark = pytest.mark.long  # each test starts the program
 
@@ -192,3 +193,50 @@ def test_in_another_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert found == [5] and [signal.getsignal(number) for number in interrupts.NUMBERS] == before
+
+
+def wrapped_by_a_class() -> None:
+    """As Python 3.11 does it with what `__set_name__` raises, which pydantic uses in every model."""
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        raise RuntimeError("Error calling __set_name__") from error
+
+
+def wrapped_on_purpose() -> None:
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        raise ImportError("half loaded") from error
+
+
+def followed_by_another() -> None:
+    try:
+        raise KeyboardInterrupt
+    finally:
+        raise ValueError("while it was cleaned up")
+
+
+@pytest.mark.parametrize("load", [wrapped_by_a_class, wrapped_on_purpose, followed_by_another])
+def test_an_interrupt_while_a_module_is_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], load: Callable[[], None]
+) -> None:
+    def loads(*_: object, **__: object) -> int:
+        load()
+        return 0
+
+    monkeypatch.setattr(cli, "cli", loads)
+    code = cli.main(["check"])
+    assert (code, capsys.readouterr().err) == (1, "trunkline: interrupted\n")
+
+
+def test_another_error_is_no_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> int:
+        try:
+            raise KeyError("x")
+        except KeyError as error:
+            raise RuntimeError("a fault of ours") from error
+
+    monkeypatch.setattr(cli, "cli", fails)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        cli.main(["check"])
