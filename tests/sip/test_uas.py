@@ -363,7 +363,7 @@ def test_a_reliable_response_is_sent_again_without_an_upper_bound_rfc_3262_3(wor
     world.peer.request("PRACK", rack(world.peer))
     assert world.peer.statuses("PRACK") == [200]
     world.peer.forget()
-    world.wait(59)
+    world.wait(39)
     assert world.peer.heard == []
 
 
