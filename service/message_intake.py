@@ -141,7 +141,7 @@ class MessageIntake:
         """A client's message goes through the providers, and it hears what the far end says."""
         if phone is not None and not phone.max_calls:
             message.answer(403, headers=[("Warning", '399 trunkline "This phone may not call out"')])
-            self._tell(self._intake.log.warning, "phone_limit", message, status=403, user=phone.name)
+            self._tell(self._intake.log.warning, "phone_limit", message, status=403, user=phone.name, max_calls=0)
             return
         sender, _, private = self._sender(message, source, phone)
         if sender is None:

@@ -257,6 +257,8 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
         assert STRANGE not in said(message)
         assert (OWN in message.get("P-Asserted-Identity")) is bool(caller_id)
         assert await text("mute") == 403
+        told = [line for line in bench.log.named("message refused") if line.get("user") == "mute"]
+        assert [(line["status"], line["max_calls"]) for line in told] == [(403, 0)]
         assert carrier.heard["MESSAGE"] == 1
 
     run(test)
