@@ -11,19 +11,16 @@ What a change touches is known from git. What had landed before it is, in this o
 - where this clone has commits that origin/HEAD has not: the last commit that both have;
 - otherwise, as in a fresh clone, the last commit that is more than twelve hours older than HEAD (committer's dates):
   nobody works longer on one change. Where there is none, and without git, everything is touched.
-A test is touched where a file differs that it is made of: its own, the helper modules of its folder (conftest.py and
-whatever else is no test), and what these import from `tests`. Only tests/conftest.py, which all have, does not count.
+A test is touched where its own file differs. Helper modules do not count: half of the tests share each of them, and
+what a change breaks there fails twice.
 """
 
 import argparse
-import ast
 import os
 import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -91,31 +88,6 @@ def changed_files() -> set[str] | None:
     return {*differing.splitlines(), *(git("ls-files", "--others", "--exclude-standard") or "").splitlines()}
 
 
-def imported(path: Path) -> Iterator[Path]:
-    """The modules of `tests` that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-        if isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{name}" for name in names] + [str(node.module)]
-        for name in names:
-            module = Path(*name.split(".")).with_suffix(".py")
-            if name.startswith("tests.") and module.is_file():
-                yield module
-
-
-def made_of(test: str) -> set[str]:
-    """The files that a test, by its node id, is made of."""
-    own = Path(test.partition("::")[0])
-    waiting = [own, *(path for path in own.parent.glob("*.py") if not path.name.startswith("test_"))]
-    found: set[Path] = set()
-    while waiting:
-        path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            waiting += imported(path)
-    return {path.as_posix() for path in found}
-
-
 def fails_again(test: str, coverage: bool) -> bool:
     """Runs one test alone. One that is skipped now has not passed."""
     words = [sys.executable, "-m", "pytest", "-n0", test]
@@ -132,7 +104,7 @@ def unforgiven(failures: dict[str, str], coverage: bool) -> list[str]:
     changed = changed_files()
     found = []
     for test in failures:
-        if changed is None or made_of(test) & changed:
+        if changed is None or test.partition("::")[0] in changed:
             found.append(f"touched by this change, and so not run once more: {test}")
         elif fails_again(test, coverage):
             found.append(f"failed twice: {test}")

@@ -240,27 +240,3 @@ def test_without_a_history_everything_is_touched(tmp_path: Path, monkeypatch: py
     assert run_tests.unforgiven({"tests/test_a.py::test_x": "text"}, coverage=False) == [
         "touched by this change, and so not run once more: tests/test_a.py::test_x"
     ]
-
-
-def test_a_test_is_made_of_its_folders_helpers_and_of_what_these_import(project: Project) -> None:
-    project.commit(
-        NEW,
-        tests__conftest="",
-        tests__a__conftest="from tests.b import far\n",
-        tests__a__helper="import pytest\n",
-        tests__a__test_one="from tests.c.used import Thing\n",
-        tests__a__test_two="from tests.d import x\n",
-        tests__b__far="import tests.b.farther\n",
-        tests__b__farther="from tests.a.helper import y\n",
-        tests__b__unused="",
-        tests__c__used="",
-        tests__c__conftest="",
-    )
-    assert run_tests.made_of("tests/a/test_one.py::test_x[a::b]") == {
-        "tests/a/conftest.py",
-        "tests/a/helper.py",
-        "tests/a/test_one.py",
-        "tests/b/far.py",
-        "tests/b/farther.py",
-        "tests/c/used.py",
-    }
