@@ -193,7 +193,8 @@ class SipSettings(_Section):
     max_calls: int = Field(default=20000, ge=1)
     """Calls that may be up at once; a further one is refused with 503."""
     stranger_calls: float = Field(default=0.25, ge=0, le=1)
-    """The share of `max_calls` that one stranger's address may have at once, at least one call; 0 is no limit."""
+    """The share of `max_calls` that one stranger's address may have at once, at least one call, and strangers together
+    three quarters; 0 is no limit, and 1 none but `max_calls`."""
     max_ringing: Seconds = Field(default=200.0, ge=0)
     """How long an incoming call may stay unanswered, from its INVITE on; 0: for ever."""
     invite_rate: InviteRate = InviteRate()

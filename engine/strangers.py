@@ -25,7 +25,7 @@ class Shares(Protocol):
 class Strangers:
     """The limits of each stranger."""
 
-    __slots__ = ("_answers", "_calls", "_known", "_most_calls", "_peers", "rate_limit")
+    __slots__ = ("_answers", "_calls", "_calls_of_all", "_known", "_max_calls", "_most_calls", "_peers", "rate_limit")
 
     def __init__(self, peers: Peers, shares: Shares) -> None:
         self._peers = peers
@@ -34,6 +34,9 @@ class Strangers:
         self._answers = RateLimit(shares.invite_rate, max(1, int(shares.invite_rate)))
         share = shares.stranger_calls
         self._most_calls = max(1, int(share * shares.max_calls)) if share else 0
+        self._max_calls = shares.max_calls
+        # Many addresses with a share each are kept off the last quarter, as of all else that the network can fill.
+        self._calls_of_all = shares.max_calls - (shares.max_calls // 4 if 0 < share < 1 else 0)
         self._calls: dict[str, int] = {}  # that are up now, by counted source
         self._known: Request | None = None  # the last one of a known peer, which as a rule begins at once
 
@@ -41,6 +44,10 @@ class Strangers:
         """Who is counted for a request from there; "": nobody, for it is a known peer's."""
         host = source_of(request, source.host, self._peers)
         return "" if self._peers.known(host) else counted_source(host)
+
+    def full(self, request: Request, source: Hop, calls: int) -> bool:
+        """Whether no further call may come in from there beside so many: the last quarter is for known peers."""
+        return calls >= self._calls_of_all and (calls >= self._max_calls or bool(self.source(request, source)))
 
     def admit(self, request: Request, source: Hop, now: float) -> tuple[Admission, str, str]:
         """Whether one more INVITE or MESSAGE may come in; if not, why, as a word, and who is counted."""

@@ -439,7 +439,7 @@ class UserAgent:
     def _admits(self, request: Request, source: Hop, now: float) -> Admission:
         if isinstance(source.transport, Loopback):
             return "take"  # what an order may set off is bounded where it is ordered
-        if request.method == "INVITE" and self.incoming >= self.settings.max_calls:
+        if request.method == "INVITE" and self.strangers.full(request, source, self.incoming):
             self.refusals.add("max_calls", source.host)
             return "refuse"
         admission, cause, host = self.strangers.admit(request, source, now)

@@ -144,6 +144,20 @@ def test_a_stranger_has_a_share_of_the_calls(monkeypatch: pytest.MonkeyPatch, sh
         assert [door.ask("198.51.100.7") for _ in range(2)] == [180, 503]
 
 
+def test_strangers_together_leave_the_last_quarter_to_known_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many addresses, which may be forged ones, with a share each: a phone calls all the same."""
+    door = Door(monkeypatch, Known(KNOWN), max_calls=8, stranger_calls=0.125)
+    strangers = [f"198.51.100.{number}" for number in range(5)] + [f"2001:db8:{number}::7" for number in range(5)]
+    assert [door.ask(host) for host in strangers] == [180] * 6 + [503] * 4
+    assert [door.ask(KNOWN) for _ in range(3)] == [180, 180, 503]
+    assert door.agent.incoming == 8
+
+
+def test_who_may_have_all_calls_has_the_last_quarter_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(monkeypatch, Known(KNOWN), max_calls=4, stranger_calls=1.0)
+    assert [door.ask("198.51.100.1") for _ in range(5)] == [180] * 4 + [503]
+
+
 def test_a_share_of_0_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Door(monkeypatch, max_calls=20, stranger_calls=0.0)
     assert [door.ask("198.51.100.7") for _ in range(21)] == [180] * 20 + [503]
