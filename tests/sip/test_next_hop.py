@@ -173,6 +173,15 @@ def test_at_the_same_host_the_sources_port_counts_where_via_shows_a_nat_rfc_3581
     assert len(world.peer.requests("BYE")) == 1 and not other.requests("BYE")
 
 
+def test_at_the_host_that_a_name_stands_for_too_rfc_3581(world: World) -> None:
+    other = world.at(PEER, 5099)
+    world.node.names["phone.example"] = [(PEER, 5099)]
+    world.peer.contact = "<sip:a@phone.example>"
+    world.answered(via="Via: SIP/2.0/UDP 192.168.1.5;rport;branch=z9hG4bKnat")
+    world.bye()
+    assert len(world.peer.requests("BYE")) == 1 and not other.requests("BYE")
+
+
 def test_a_record_route_is_followed_whatever_the_contact_is(world: World) -> None:
     proxy = world.at(OTHER)
     world.peer.contact = "<sip:a@10.9.8.7>"
