@@ -23,13 +23,14 @@ READERS = 4
 POSTGRES_CONNECTIONS = 10
 POSTGRES_HURRIED = 2
 """Connections that only those in a hurry write on: requests that take all others must not keep calls from the disk."""
-BUSY_TIMEOUT = 10.0  # s that a write of another process is waited for
+BUSY_TIMEOUT = 30.0  # s that a write of another process is waited for
 LARGEST_LOG = 64 * 2**20  # bytes that SQLite's write-ahead log keeps of the disk once it is written back
 POOL_TIMEOUT = 10.0  # s that a request waits for a connection before it is told that the store is busy
 # PostgreSQL may be there and say nothing: stopped, or behind a network that has lost its way. TCP would notice that
 # after a quarter of an hour, and what waits for it (records of calls, signs of life) must not wait for so long.
 CONNECT_WITHIN = 5.0  # s for a new connection
 STATEMENT_WITHIN = 30.0  # s for a statement; those of migrations have no limit
+LAST_WRITE_WITHIN = 5.0  # s that closing SQLite waits for a write that is under way
 CLOSE_WITHIN = 2.0  # s for the rollback of what was left open; then the connection is dropped
 
 
@@ -134,7 +135,11 @@ class Engines:
                 await connection.close()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; a write that is under way is waited for, so that whoever opens the file next does not
+        find it locked."""
+        if self._turns is not None:
+            with suppress(TimeoutError):
+                await self._turns.take(hurry=True, patience=LAST_WRITE_WITHIN)
         await self._writer.dispose()
         for other in {self._reader, self._hurried, self._migrator} - {self._writer}:
             if other is not None:
