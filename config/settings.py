@@ -105,7 +105,7 @@ class InviteRate(_Section):
     rate: float = Field(default=20.0, ge=0)
     """INVITEs and MESSAGEs a second that one stranger may send in the long run; 0 switches the limit off."""
     burst: int = Field(default=50, ge=1)
-    """Calls that may come at once before the rate counts."""
+    """How many may come at once beside a second's worth of the rate."""
 
 
 def _quotable(realm: str) -> str:

@@ -29,7 +29,8 @@ class Strangers:
 
     def __init__(self, peers: Peers, shares: Shares) -> None:
         self._peers = peers
-        self.rate_limit = RateLimit(shares.invite_rate, shares.invite_burst)
+        # The burst is what may come at once beside a second's worth of the rate.
+        self.rate_limit = RateLimit(shares.invite_rate, shares.invite_burst + int(shares.invite_rate))
         # Beyond the rate, so many are told so; the rest is not answered.
         self._answers = RateLimit(shares.invite_rate, max(1, int(shares.invite_rate)))
         share = shares.stranger_calls

@@ -339,7 +339,7 @@ def test_calls_beyond_the_bound_are_503_with_retry_after(
 
 
 def test_too_many_calls_of_one_source_are_503_and_others_still_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(monkeypatch, AgentSettings(invite_rate=1.0, invite_burst=2), Known())
+    world = World(monkeypatch, AgentSettings(invite_rate=1.0, invite_burst=1), Known())
     other = Peer(world.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     for number in range(4):
         world.peer.call_id = f"c{number}"

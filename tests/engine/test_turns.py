@@ -180,7 +180,7 @@ def test_addresses_without_end_do_not_grow_what_is_known_of_them(monkeypatch: py
 
 
 def test_what_is_beyond_the_rate_is_not_read_and_other_methods_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(monkeypatch, invite_rate=1.0, invite_burst=1)
+    desk = Desk(monkeypatch, invite_rate=0.9, invite_burst=1)
     for method in (b"INVITE", b"MESSAGE"):
         desk.agent.strangers.rate_limit.allows("198.51.100.1", desk.agent.now())
         desk.agent.strangers._answers.allows("198.51.100.1", desk.agent.now())
