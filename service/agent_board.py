@@ -1,8 +1,8 @@
 """What the agents do, kept in the store: every engine sees it, and the API shows it."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.contracts import Log
 from store.agents import AVAILABLE, held, release_all, turn
 from store.engines import StoreError, reason
-from store.store import Store
+from store.store import Store, to_its_end
 
 RETRY: Final = 1.0  # s
 LAST_WRITE_WITHIN: Final = 5.0  # s
@@ -56,12 +56,18 @@ class StoredBoard:
 
     async def claim(self, agent_id: UUID) -> bool:
         """`available` becomes `ringing`."""
-        try:
+        claimed = True
+
+        async def write() -> None:
+            nonlocal claimed
             async with self._store.write() as transaction:
-                return await turn(transaction, agent_id, (AVAILABLE,), self._ringing) is not None
+                claimed = await turn(transaction, agent_id, (AVAILABLE,), self._ringing) is not None
+
+        try:
+            await self._written(write())
         except _Failures as error:
             self._failed(error)
-            return True
+        return claimed
 
     def talks(self, agent_id: UUID) -> None:
         """`ringing` becomes `busy`."""
@@ -88,9 +94,7 @@ class StoredBoard:
             self._news.clear()
             writing, self._wanted = self._wanted, {}
             try:
-                async with self._store.write() as transaction:
-                    for agent_id, (before, after) in writing.items():
-                        await turn(transaction, agent_id, before, after)
+                await self._written(self._write(writing))
             except _Failures as error:
                 self._failed(error)
                 self._wanted = writing | self._wanted
@@ -100,6 +104,19 @@ class StoredBoard:
                 if self._away:
                     self._away = False
                     self._log.info("what agents do can be written again")
+
+    async def _write(self, writing: Mapping[UUID, tuple[Sequence[str], str]]) -> None:
+        async with self._store.write() as transaction:
+            for agent_id, (before, after) in writing.items():
+                await turn(transaction, agent_id, before, after)
+
+    async def _written(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for a write. On SQLite however often this task is cancelled meanwhile: a statement that is given up in
+        its middle keeps the file locked for as long as anybody, a traceback even, remembers its cursor."""
+        if self._store.dialect != "sqlite":
+            await work
+        elif (cancelled := await to_its_end(work)) is not None:
+            raise cancelled
 
     def _failed(self, error: Exception) -> None:
         if not self._away:

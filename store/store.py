@@ -173,7 +173,7 @@ class Store:
             transaction = Transaction(connection, self.clock())
             yield transaction
             committed = await self._append(transaction)
-            cancelled = await _to_its_end(connection.commit())
+            cancelled = await to_its_end(connection.commit())
             # Before anything else is awaited: what is committed is told, whatever becomes of this task.
             if transaction.changes:
                 for listen in self.listeners.changes:
@@ -215,7 +215,7 @@ class Store:
         ]
 
 
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+async def to_its_end(work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
     """Wait for `work`, however often this task is cancelled meanwhile. The cancellation, for the caller to raise."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

@@ -2,8 +2,9 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from service import agent_board
 from service.agent_board import StoredBoard
@@ -20,6 +21,7 @@ class Flaky:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.dialect = store.dialect
         self.away = False
         self.written = asyncio.Event()
 
@@ -72,4 +74,35 @@ async def test_what_is_left_to_write_is_written_when_the_store_is_back(monkeypat
     assert await board.claim(ann)
     await board.close()
     assert await status() == AVAILABLE
+    await store.close()
+
+
+async def test_a_write_of_sqlites_is_not_given_up_in_its_middle_at_the_end(tmp_path: Path) -> None:
+    """Its statement would keep the file locked for whoever opens it next."""
+    store = await Store.open(f"sqlite:///{tmp_path}/store.db")
+    began, may_end = asyncio.Event(), asyncio.Event()
+    ended = []
+
+    class Slow:
+        dialect = store.dialect
+
+        @asynccontextmanager
+        async def write(self) -> Any:
+            async with store.write() as transaction:
+                began.set()
+                await may_end.wait()
+                yield transaction
+            ended.append(True)
+
+    board = StoredBoard(Slow(), UUID(int=7), FakeLog())  # type: ignore[arg-type]
+    board.start()
+    board.release(UUID(int=1))
+    await began.wait()
+    closing = asyncio.ensure_future(board.close())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not closing.done()
+    may_end.set()
+    await closing
+    assert len(ended) == 2, "what was under way, and the release of all"
     await store.close()
