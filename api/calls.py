@@ -157,7 +157,7 @@ async def hang_up_call(services: Use, caller: Who, call_id: UUID) -> Any:
     """End a call: it is cancelled before its answer, and hung up after it. The answer shows it on its way; its status
     is `hangup` when the other side has agreed, or said nothing for too long."""
     row = await CALLS.get(services, caller, call_id)
-    if not hang_up(services.env, str(call_id)):
+    if not hang_up(services.env.calls, str(call_id)):
         raise await _not_running(services, row)
     return _answer(services, caller, _as_it_is(services, row))
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from benchmarks.media_sink import Sink, Timing
 from benchmarks.media_voices import ENGINE, FIRST, Loop, description, noise, talk
 from benchmarks.proc import cpu_ns, pin, udp_drops, waited_ns
-from engine.media.codecs import Codec, Samples, by_name
+from engine.media.codec import Codec, Samples
+from engine.media.codecs import by_name
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.ports import PortPool

@@ -8,7 +8,8 @@ from multiprocessing.synchronize import Event
 
 import numpy
 
-from engine.media.codecs import Codec, by_name
+from engine.media.codec import Codec
+from engine.media.codecs import by_name
 from engine.media.rtp import build
 from engine.media.srtp import AES_80, KEY_LENGTH, Crypto, Keys, Srtp
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.media.anchor import Anchor, Anchors, Place
-from engine.media.codecs import Codec, by_name
+from engine.media.codec import Codec
+from engine.media.codecs import by_name
 from engine.media.consent import Consent
 from engine.media.negotiation import CODECS
 from engine.media.plane import Plane
@@ -29,7 +30,8 @@ from engine.messages import Messages
 from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
-from engine.sip.endpoint import Endpoint, Policy, Surroundings
+from engine.sip.core import Policy, Surroundings
+from engine.sip.endpoint import Endpoint
 from engine.sip.hop import Hop, Located, Transport
 from engine.sip.message import Request, Response
 from engine.sip.outgoing import OutgoingRequest

@@ -2,10 +2,26 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from flows.contracts import CallObserver, Log, Running
+from flows.contracts import Log, Running
 from flows.record import CallRecord
+
+
+class CallObserver(Protocol):
+    """Who is told of calls. Synchronous and on the way of every call: what takes time is only noted down.
+
+    An exception is logged, and no call hears of it.
+    """
+
+    def begun(self, record: CallRecord) -> None:
+        """The call is there; nothing has been sent for it yet, or its INVITE has just come."""
+
+    def changed(self, record: CallRecord) -> None:
+        """Its status is another; at the answer, when it was answered as well."""
+
+    def ended(self, record: CallRecord) -> None:
+        """It is over and so is all that ran on it: the record is complete. Once for each call."""
 
 
 class CallLog:

@@ -13,13 +13,11 @@ from routing.identity import NOBODY, CallerIdentity
 if TYPE_CHECKING:
     from engine.media.feed import Feed, Tap
     from engine.transfer import Transferred
-    from flows.record import CallRecord
 
 __all__ = [
     "MEDIA_FAILURES",
     "CallEnded",
     "CallLeg",
-    "CallObserver",
     "Charging",
     "DialSpec",
     "Dialler",
@@ -33,6 +31,7 @@ __all__ = [
     "Reservation",
     "Router",
     "Running",
+    "Tether",
 ]
 
 
@@ -207,22 +206,6 @@ class Router(Protocol):
     def explain(self, asked: Any, now: float, *, customer_id: UUID = NIL, pinned: Sequence[UUID] = ()) -> Any: ...
 
 
-class CallObserver(Protocol):
-    """Who is told of calls. Synchronous and on the way of every call: what takes time is only noted down.
-
-    An exception is logged, and no call hears of it.
-    """
-
-    def begun(self, record: "CallRecord") -> None:
-        """The call is there; nothing has been sent for it yet, or its INVITE has just come."""
-
-    def changed(self, record: "CallRecord") -> None:
-        """Its status is another; at the answer, when it was answered as well."""
-
-    def ended(self, record: "CallRecord") -> None:
-        """It is over and so is all that ran on it: the record is complete. Once for each call."""
-
-
 class Running(Protocol):
     """A call that runs, as somebody from outside may end it."""
 
@@ -264,3 +247,16 @@ class Charging(Protocol):
 
     async def reserve_message(self, customer_id: UUID, message_id: UUID, price: int) -> MessageCredit | None:
         """`price` micro-units for one message; None: there is not enough. Cancelled, it keeps nothing."""
+
+
+class Tether(Protocol):
+    """What ends a run with its caller."""
+
+    def loosen(self) -> None:
+        """From now on the run goes on without its caller."""
+
+    def fasten(self) -> None:
+        """Again it does not."""
+
+    def cut(self) -> None:
+        """The caller is gone, and what ran for it ends."""

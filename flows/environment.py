@@ -5,30 +5,30 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import httpx
 
+from engine.transfer import TransferRequest
 from flows.address import Address
 from flows.call_log import CallLog
 from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.destinations import Destinations, Reachable
+from flows.messages import MessageService
 from flows.order_limit import OrderLimit
 from flows.program import Program
 from flows.queue_rows import Lines
+from flows.record import CallRecord
 from flows.recordings import Recordings
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
+from routing.admission import Source
 from routing.directory import Directory
 from routing.phones import PhoneCalls
 from routing.rows import NumberRow
 from routing.settings import RoutingSettings
-
-if TYPE_CHECKING:
-    from flows.post import Post
-    from flows.transfers import Referrers
 
 ExtensionResolver = Callable[[Address, UUID], Reachable | None]
 HostResolver = Callable[[str, int], Awaitable[list[str]]]
@@ -41,6 +41,16 @@ class FlowFinder(Protocol):
     def find(self, reference: object, customer_id: UUID | None = None) -> Program | None: ...
 
     def compile(self, actions: list[Any], medium: Literal["call", "message"], title: str) -> Program: ...
+
+
+class Referrers(Protocol):
+    """Who may transfer (`service.referrers.Referrers`)."""
+
+    def source_of(self, asked: TransferRequest, record: CallRecord) -> Source | None:
+        """Who asks, as if it were dialling. None: it may not."""
+
+    def same(self, one: Any, other: Any) -> bool:
+        """Whether two calls of the engine's are of one and the same peer."""
 
 
 class Watch(Protocol):
@@ -143,8 +153,8 @@ class FlowEnvironment:
     conferences: Conferences | None = None
     queues: Lines | None = None
     watch: Watch | None = None
-    transfers: "Referrers | None" = None
-    post: "Post | None" = None
+    transfers: Referrers | None = None
+    post: MessageService | None = None
 
     def __post_init__(self) -> None:
         if self.calls.log is None:

@@ -1,16 +1,12 @@
 """Ends a call that runs, from outside of its flow: by its id, or because what it may cost or last is used up."""
 
-from typing import TYPE_CHECKING
-
+from flows.call_log import CallLog
 from flows.causes import CAUSES
 from flows.contracts import CallLeg
 from flows.record import CallRecord
 
-if TYPE_CHECKING:
-    from flows.environment import FlowEnvironment
 
-
-def hang_up(env: "FlowEnvironment", call_id: str, cause: str = "normal") -> bool:
+def hang_up(calls: CallLog, call_id: str, cause: str = "normal") -> bool:
     """Ends a call, whoever made it: a final response or CANCEL before the answer, BYE after it.
 
     cause: One of CAUSES; the record gives it as `hangup_reason`, `cancel` where it is `normal` and nobody had answered.
@@ -18,7 +14,7 @@ def hang_up(env: "FlowEnvironment", call_id: str, cause: str = "normal") -> bool
     """
     if cause not in CAUSES:
         raise KeyError(f"no such cause: {cause!r}; known are {', '.join(CAUSES)}")
-    running = env.calls.running(call_id)
+    running = calls.running(call_id)
     if running is None:
         return False
     running.hang_up(cause)

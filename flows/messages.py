@@ -187,3 +187,18 @@ class MessageKeeper(Protocol):
 
     async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
         """Whether any of these wants no messages from this number of ours."""
+
+
+class MessageService(Protocol):
+    """Who sends messages (`flows.post.Post`)."""
+
+    waiting: int
+
+    async def send(self, order: Order) -> TextMessage:
+        """Keeps a message and sends it afterwards. Raises MessageNotKept, PostFullError."""
+
+    def keep_in(self, keeper: MessageKeeper) -> None:
+        """Another keeper, before there are messages."""
+
+    async def close(self) -> None:
+        """Takes nothing more."""

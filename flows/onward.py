@@ -6,26 +6,13 @@ is to outlive the caller has to be loosened from it first.
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from flows.contracts import CallEnded, OutgoingLeg
 from flows.hang_up import end
 from flows.record import CallRecord
 from flows.run import Run
-
-
-class Tether(Protocol):
-    """What ends a run with its caller."""
-
-    def loosen(self) -> None:
-        """From now on the run goes on without its caller."""
-
-    def fasten(self) -> None:
-        """Again it does not."""
-
-    def cut(self) -> None:
-        """The caller is gone, and what ran for it ends."""
 
 
 def onward_of(run: Run, leg: OutgoingLeg, destination: str, type_: str) -> Run:

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from engine.media_refusal import MediaRefusal
-from flows.contracts import CallLeg, OutgoingLeg
+from flows.contracts import CallLeg, OutgoingLeg, Tether
 from flows.environment import FlowEnvironment
 from flows.program import Program, Step
 from flows.record import CallRecord
@@ -16,9 +16,6 @@ from flows.variables import Variables
 from routing.identifiers import NIL, PLATFORM
 from routing.phones import Phone
 from routing.rows import NumberRow
-
-if TYPE_CHECKING:
-    from flows.transfers import Tether
 
 MAX_ACTIONS = 1000
 """Actions that one call may run, whatever its flows fetch, complete with or hand over to."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flows.address import Address
 from flows.causes import CAUSES
-from flows.contracts import CallEnded
+from flows.contracts import CallEnded, Tether
 from flows.hang_up import end
-from flows.onward import OfTask, Tether
+from flows.onward import OfTask
 from flows.options import ConnectOptions
 from flows.run import Run
 

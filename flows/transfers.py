@@ -9,17 +9,18 @@ call of its own, with its own record.
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from engine.sip.grammar import ParseError
 from engine.sip.uri import SipUri, TelUri
 from flows.address import Address
 from flows.causes import CAUSES
-from flows.contracts import CallEnded, OutgoingLeg
+from flows.contracts import CallEnded, OutgoingLeg, Tether
+from flows.environment import Referrers
 from flows.hang_up import end
 from flows.joined import join, obstacle
 from flows.known_numbers import fetch_numbers, missing_numbers
-from flows.onward import OfTask, Remaining, Tether, finish, onward_of, supervised
+from flows.onward import OfTask, Remaining, finish, onward_of, supervised
 from flows.options import ConnectOptions
 from flows.record import CallRecord
 from flows.run import Run
@@ -34,16 +35,6 @@ if TYPE_CHECKING:
     from engine.transfer import TransferRequest
 
 __all__ = ["MAX_TRANSFERS", "Reach", "Referrers", "Tether", "converse", "go_on"]
-
-
-class Referrers(Protocol):
-    """Who may transfer (`service.referrers.Referrers`)."""
-
-    def source_of(self, asked: "TransferRequest", record: CallRecord) -> Source | None:
-        """Who asks, as if it were dialling. None: it may not."""
-
-    def same(self, one: Any, other: Any) -> bool:
-        """Whether two calls of the engine's are of one and the same peer."""
 
 
 async def converse(run: Run, leg: OutgoingLeg, close: Callable[[], None], bridge: Any, reach: Reach) -> None:

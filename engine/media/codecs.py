@@ -1,81 +1,16 @@
-"""The payload formats that our own media speaks: what each is called, its clocks, its coder and its decoder.
+"""The payload formats that our own media speaks.
 
 A table only: the arithmetic stands beside, in `g711`, `g722` and `opus`, and is imported when a call needs it. Neither
 numpy nor PyAV (15 MB and 20 MB of memory) is loaded by a process whose calls keep their media end to end.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
+from engine.media.codec import Codec, Decoder, Encoder
 from engine.sip import sdp
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
-
-    Samples = NDArray[numpy.int16]
-    """Mono sound: 16-bit samples at the rate of the codec."""
-
-FRAME: Final = 0.02
-"""Seconds of sound that are encoded at a time, and that a lost packet stands for."""
-
-LONGEST: Final = 0.12
-"""Seconds of sound that one payload may hold: Opus' longest packet (RFC 7587 §4.2), and twice what telephones send."""
-
-
-class CodecError(ValueError):
-    """A payload that its decoder cannot take; the text says why."""
-
-
-class Encoder(Protocol):
-    """Sound to payloads, for one stream: it may remember what it encoded before."""
-
-    def encode(self, samples: "Samples") -> bytes:
-        """The payload of one frame: exactly `rate // 50` samples. ValueError for any other number of them."""
-
-
-class Decoder(Protocol):
-    """Payloads to sound, for one stream."""
-
-    def decode(self, payload: bytes) -> "Samples":
-        """The sound of one whole payload, of as many milliseconds as the peer put in it. Raises CodecError."""
-
-    def lost(self) -> "Samples":
-        """One frame in the place of one that never came: what was heard last, fading, then silence."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Codec:
-    """One payload format. There is one object for each, so that they compare and hash by identity."""
-
-    name: str
-    """As in SDP: PCMU, PCMA, G722, opus."""
-    rate: int
-    """Of its sound, in Hz."""
-    clock: int
-    """Of its RTP timestamps, in Hz: G.722's is 8000 though its sound has 16 kHz (RFC 3551 §4.5.2)."""
-    sdp: sdp.Codec
-    """As our offers write it."""
-    encoder: Callable[[], Encoder]
-    """Makes an encoder for one stream."""
-    decoder: Callable[[], Decoder]
-    """Makes a decoder for one stream."""
-    octets: int = 0
-    """Of payload for one millisecond, where every millisecond has as many; 0 where a payload cannot be divided."""
-
-    @property
-    def frame(self) -> int:
-        """Samples of 20 ms."""
-        return self.rate // 50
-
-    @property
-    def step(self) -> int:
-        """RTP timestamp units of 20 ms."""
-        return self.clock // 50
 
 
 def _pcmu_encoder() -> Encoder:
@@ -164,15 +99,9 @@ def _has_opus() -> bool:
 
 
 def __getattr__(name: str) -> object:
-    """OPUS and Samples, made when first asked for: each loads a library that many processes never need."""
-    if name == "OPUS":
-        value: object = by_name("opus")
-    elif name == "Samples":
-        import numpy
-        from numpy.typing import NDArray
-
-        value = NDArray[numpy.int16]
-    else:
+    """OPUS, found when first asked for: that loads a library that many processes never need."""
+    if name != "OPUS":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = by_name("opus")
     globals()[name] = value
     return value

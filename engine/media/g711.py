@@ -10,7 +10,7 @@ from typing import Final
 import numpy
 from numpy.typing import NDArray
 
-from engine.media.codecs import LONGEST, CodecError, Samples
+from engine.media.codec import LONGEST, CodecError, Samples
 from engine.media.concealment import Concealment
 
 RATE: Final = 8000

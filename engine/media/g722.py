@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.media.codecs import LONGEST
+from engine.media.codec import LONGEST
 from engine.media.pyav import FrameDecoder, FrameEncoder
 
 RATE: Final = 16000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy
 
-from engine.media.codecs import Codec, CodecError, Decoder, Samples
+from engine.media.codec import Codec, CodecError, Decoder, Samples
 from engine.media.feed import Tap
 from engine.media.jitter import JitterBuffer
 from engine.media.rtp import RtpPacket

@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engine.media.codecs import PCMA, PCMU, Codec, of_format
+from engine.media.codec import Codec
+from engine.media.codecs import PCMA, PCMU, of_format
 from engine.media.latch import Address, spelt
 from engine.media.srtp import SUITES, Crypto, Keys, new_key
 from engine.sip import offer_answer, sdp

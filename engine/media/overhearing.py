@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from engine.media.anchor import CALLEE, CALLER
-from engine.media.codecs import PCMU, Codec, by_name
+from engine.media.codec import Codec
+from engine.media.codecs import PCMU, by_name
 from engine.media.feed import Tap
 from engine.media.hearing import Hearing
 from engine.media.plane import Plane

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.media.codecs import Codec
+from engine.media.codec import Codec
 from engine.media.pacer import Pacer, Timer
 from engine.media.upkeep import Upkeep
 

@@ -6,7 +6,8 @@ from itertools import count
 from typing import Any, Self
 
 from engine.media import negotiation
-from engine.media.codecs import Codec, by_name
+from engine.media.codec import Codec
+from engine.media.codecs import by_name
 from engine.media.consent import Consent
 from engine.media.negotiation import Agreed, NotAcceptable
 from engine.media.plane import Plane

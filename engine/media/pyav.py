@@ -11,7 +11,7 @@ import numpy
 from av.audio.codeccontext import AudioCodecContext
 from av.error import FFmpegError
 
-from engine.media.codecs import CodecError, Samples
+from engine.media.codec import CodecError, Samples
 from engine.media.concealment import Concealment
 
 _NO_OPTIONS: Final[Mapping[str, str]] = {}

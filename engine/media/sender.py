@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from engine.media.codecs import Codec
+from engine.media.codec import Codec
 from engine.media.consent import Consent
 from engine.media.latch import Address
 from engine.media.rtp import HEADER_LENGTH, VERSION

@@ -6,9 +6,9 @@
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from engine.sip.capabilities import SDP_TYPE
+from engine.sip.core import Core
 from engine.sip.dialog import CONFIRMED, TERMINATED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
@@ -18,9 +18,6 @@ from engine.sip.outgoing import OutgoingRequest, RequestUser
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.timers import NEVER
 from engine.sip.transaction import MAGIC_COOKIE
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
 
 LIMIT_REACHED = "longest call time reached"
 NOT_ANSWERED = "not answered in time"
@@ -51,7 +48,7 @@ class Leg:
 
     dialog: Dialog
 
-    def __init__(self, endpoint: "Endpoint") -> None:
+    def __init__(self, endpoint: Core) -> None:
         self.endpoint = endpoint
         self.deadline = self.queued = NEVER
         self.ended = False

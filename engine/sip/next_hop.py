@@ -8,8 +8,9 @@ import ipaddress
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from engine.sip.core import Core
 from engine.sip.dialog import Dialog, contact_of
 from engine.sip.grammar import ParseError, host_address
 from engine.sip.hop import Hop
@@ -17,9 +18,6 @@ from engine.sip.message import Request
 from engine.sip.name_addr import NameAddr
 from engine.sip.peers import Peers
 from engine.sip.uri import SipUri, parse_uri
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
 
 MISLEADING: Final = "the peer names an address that is not its own"
 """Why a request is not sent, or refused: its next hop is a provider's, or ours."""
@@ -140,7 +138,7 @@ def _astray(dialog: Dialog, addresses: tuple[str, ...], peers: Peers) -> bool:
     return dialog.one_via and not peers.known(dialog.peer)
 
 
-def find_hops(endpoint: "Endpoint", dialog: Dialog, done: Callable[[list[Hop], str], None]) -> None:
+def find_hops(endpoint: Core, dialog: Dialog, done: Callable[[list[Hop], str], None]) -> None:
     """Tell `done` where a request within the dialog goes, now or when names have been looked up: the hops, best first,
     or none and why (MISLEADING among it). Raises ParseError on a route set that is unusable."""
     direct = dialog.way_back()
@@ -158,7 +156,7 @@ def find_hops(endpoint: "Endpoint", dialog: Dialog, done: Callable[[list[Hop], s
 
 
 def _located(
-    endpoint: "Endpoint",
+    endpoint: Core,
     dialog: Dialog,
     done: Callable[[list[Hop], str], None],
     hops: list[Hop],
@@ -180,7 +178,7 @@ Named = tuple[str, bool]
 """A URI in a request, and whether we may be meant by it."""
 
 
-def misleading(endpoint: "Endpoint", request: Request, peer: str, returned: bool) -> tuple[bool, list[Named]]:
+def misleading(endpoint: Core, request: Request, peer: str, returned: bool) -> tuple[bool, list[Named]]:
     """Whether a request of `peer` names an address that is not its own as where requests to it are to go; and the
     names in it that have to be looked up before that is known. `returned`: it is one of ours that has come back, so
     that we are its sender."""
@@ -219,7 +217,7 @@ def _named_in(request: Request) -> list[Named]:
     return found
 
 
-def leads_astray(endpoint: "Endpoint", dialog: Dialog) -> bool:
+def leads_astray(endpoint: Core, dialog: Dialog) -> bool:
     """Whether what a new dialog's peer has named is not its own, as far as that is known without looking names up.
     Raises ParseError on a route set that is unusable."""
     place = place_of(dialog.remote_target)
@@ -231,7 +229,7 @@ def leads_astray(endpoint: "Endpoint", dialog: Dialog) -> bool:
     return endpoint.misleads(place.address or place.name, place.port, dialog)
 
 
-def look_up(endpoint: "Endpoint", names: list[Named], peer: str, tell: Callable[[bool], None]) -> None:
+def look_up(endpoint: Core, names: list[Named], peer: str, tell: Callable[[bool], None]) -> None:
     """Whether one of these names stands for an address that is not the peer's own: `tell` is told once."""
     waiting = len(names)
 

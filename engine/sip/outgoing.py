@@ -1,15 +1,13 @@
 """A request of ours on its way: composed for the hop that it goes to, and tried on the next hop when one fails."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from engine.sip.branch import Mark
 from engine.sip.client_transaction import ClientTransaction
+from engine.sip.core import Core
 from engine.sip.hop import NOT_ALLOWED, Allows, Hop
 from engine.sip.message import Response
 from engine.sip.transaction import MAGIC_COOKIE
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
 
 # RFC 3261 §18.1.1: where the path's MTU is unknown, a longer request goes by a congestion-controlled transport.
 LARGEST_DATAGRAM = 1300
@@ -45,7 +43,7 @@ class OutgoingRequest:
 
     def __init__(
         self,
-        endpoint: "Endpoint",
+        endpoint: Core,
         user: RequestUser | None,
         method: str,
         uri: str,

@@ -4,15 +4,13 @@ Whether whoever asks may do so is for the owner of the calls to say; here is onl
 INVITE deserves that names one which cannot be taken over.
 """
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from engine.sip.core import Core
 from engine.sip.dialog import CONFIRMED, DialogKey
 from engine.sip.grammar import ParseError, parse_params
 from engine.sip.message import Request
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
-    from engine.sip.session import Session
+from engine.sip.session import Session
 
 MAX_LENGTH: Final = 1024
 """Octets of the longest Replaces that is looked at."""
@@ -75,10 +73,10 @@ FITS: Final[dict[tuple[str, bool], tuple[int, str]]] = {
 }
 
 
-def find(endpoint: "Endpoint", replaces: Replaces) -> tuple["Session | None", str]:
+def find(endpoint: Core, replaces: Replaces) -> tuple[Session | None, str]:
     """The leg that is meant, and its state as in FITS."""
     session = endpoint.dialogs.get(replaces.key)
-    if session is None:
+    if not isinstance(session, Session):
         return None, "over" if replaces.key in endpoint.ended else "unknown"
     if session.ended or session.leaves:
         return None, "over"

@@ -7,9 +7,10 @@ takes its orders. It relays bodies as they are: offers and answers are the user'
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE, unreadable
+from engine.sip.core import Core
 from engine.sip.dialog import CONFIRMED
 from engine.sip.grammar import ParseError
 from engine.sip.leg import Leg, OnFinal
@@ -20,9 +21,6 @@ from engine.sip.peers import source_of
 from engine.sip.refer import Referral, Subscription, take_notify, take_refer
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
 
 MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
 
@@ -94,7 +92,7 @@ class Session(Leg):
         "user",
     )
 
-    def __init__(self, endpoint: "Endpoint") -> None:
+    def __init__(self, endpoint: Core) -> None:
         super().__init__(endpoint)
         self.user: SessionUser | None = None
         self.peer_allows_update = False

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from engine.sip.branch import PLAIN, Mark
+from engine.sip.core import Core
 from engine.sip.credentials import Credentials, Logins
 from engine.sip.hop import Allows
 from engine.sip.message import Response
 from engine.sip.outgoing import OutgoingRequest
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
 
 Answered = Callable[[Response | None, str], None]
 """The final response; None and the cause where none came."""
@@ -46,7 +43,7 @@ class Standalone:
 
     __slots__ = ("_call_id", "_cseq", "_endpoint", "_letter", "_logins", "_request", "_tag", "_tell")
 
-    def __init__(self, endpoint: "Endpoint", letter: Letter, tell: Answered) -> None:
+    def __init__(self, endpoint: Core, letter: Letter, tell: Answered) -> None:
         self._endpoint = endpoint
         self._letter = letter
         self._tell: Answered | None = tell

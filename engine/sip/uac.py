@@ -1,10 +1,11 @@
 """An outgoing call until it is answered or refused (RFC 3261 §13.2; RFC 3262 §4 for reliable provisional responses)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from engine.sip.branch import PLAIN, Mark
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
+from engine.sip.core import Core
 from engine.sip.credentials import Credentials, Logins
 from engine.sip.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.grammar import ParseError
@@ -15,9 +16,6 @@ from engine.sip.outgoing import OutgoingRequest
 from engine.sip.server_transaction import ServerTransaction
 from engine.sip.session import MAX_INTERVAL, Session, allows_update
 from engine.sip.session_timer import agree_as_client, read_min_se
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
 
 MAX_BREADTH = 60  # RFC 5393 §5.3.3
 MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
@@ -79,7 +77,7 @@ class UacSession(Session):
         "local_tag",
     )
 
-    def __init__(self, endpoint: "Endpoint", invitation: Invitation, dialer: DialUser | None) -> None:
+    def __init__(self, endpoint: Core, invitation: Invitation, dialer: DialUser | None) -> None:
         super().__init__(endpoint)
         self.invitation = invitation
         self.dialer = dialer

@@ -1,9 +1,8 @@
 """An incoming call until it is answered or refused (RFC 3261 §13.3; reliable provisional responses RFC 3262 §3)."""
 
-from typing import TYPE_CHECKING
-
 from engine.sip.branch import Mark
 from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
+from engine.sip.core import Core
 from engine.sip.dialog import CONFIRMED, Dialog
 from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
@@ -16,9 +15,6 @@ from engine.sip.session import Session, allows_update
 from engine.sip.session_timer import too_small
 from engine.sip.timers import NEVER
 from engine.sip.transaction import MAGIC_COOKIE
-
-if TYPE_CHECKING:
-    from engine.sip.endpoint import Endpoint
 
 VETTING = 1.0  # s that a call waits at the most until the names in it are looked up
 RELIABLE_QUEUE = 8  # reliable provisional responses that wait for the PRACK of one before
@@ -50,7 +46,7 @@ class UasSession(Session):
 
     def __init__(
         self,
-        endpoint: "Endpoint",
+        endpoint: Core,
         transaction: ServerTransaction,
         invite: Request,
         source: Hop,

@@ -22,7 +22,7 @@ from engine.sound.clip import Clip, Resampler, rounded
 from engine.sound.errors import SoundError, shown
 
 if TYPE_CHECKING:
-    from engine.media.codecs import Samples
+    from engine.media.codec import Samples
 
 HIGHEST: Final = 48_000
 """Hz at which a sound is kept at most: no codec of ours has more."""

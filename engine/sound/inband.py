@@ -16,7 +16,7 @@ import numpy
 from engine.sound.clip import rounded
 
 if TYPE_CHECKING:
-    from engine.media.codecs import Samples
+    from engine.media.codec import Samples
 
 KEYS: Final = ("123A", "456B", "789C", "*0#D")
 """By row and column."""

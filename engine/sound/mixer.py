@@ -13,7 +13,7 @@ import numpy
 from engine.sound.ratio import Ratio
 
 if TYPE_CHECKING:
-    from engine.media.codecs import Codec, Encoder, Samples
+    from engine.media.codec import Codec, Encoder, Samples
     from engine.media.feed import Tap
     from engine.media.pacer import Pacer
     from engine.sound.clip import Clip

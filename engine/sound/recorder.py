@@ -17,7 +17,7 @@ from engine.sound.clip import Resampler
 from engine.sound.wav import WavFile
 
 if TYPE_CHECKING:
-    from engine.media.codecs import Samples
+    from engine.media.codec import Samples
 
 LONGEST: Final = 14_400.0
 """Seconds of the longest recording: a WAV file cannot be larger than 4 GB."""

@@ -25,7 +25,7 @@ from engine.sound.national import NAMES, TONES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.media.codecs import Samples
+    from engine.media.codec import Samples
 
     Floats = NDArray[numpy.float64]
 

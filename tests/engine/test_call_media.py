@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.call import Call, CallEnded, NotAcceptable
-from engine.media.codecs import Codec
+from engine.media.codec import Codec
 from engine.media.rtp import RtpPacket
 from engine.media.stream import Stream
 from engine.user_agent import AgentSettings

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.call import Call
-from engine.sip.endpoint import Policy
+from engine.sip.core import Policy
 from engine.sip.leg import NOT_ANSWERED
 from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee

@@ -55,12 +55,12 @@ def test_an_announced_call_that_is_hung_up_is_never_dialled(world: Any) -> None:
         calls = prepare_calls(world.env, order(TEL))
         (call,) = calls.calls
         call.announce()
-        assert hang_up(world.env, call.record.id)
+        assert hang_up(world.env.calls, call.record.id)
         calls.start()
         await asyncio.sleep(0)
         assert told.lines[1:] == [("ended", call.record.id, "cancel")]
         assert call.record.status == "hangup" and call.record.hangup_by == "local"
-        assert not hang_up(world.env, call.record.id)
+        assert not hang_up(world.env.calls, call.record.id)
 
     asyncio.run(scenario())
     assert not world.agent.legs

@@ -62,14 +62,14 @@ def test_calls_that_run_are_never_pushed_out(world: Any) -> None:
 def test_a_call_is_hung_up_by_its_id_while_it_runs(world: Any) -> None:
     handle, kept = Handle(), record(0)
     world.env.calls.begin(kept, handle)
-    assert hang_up(world.env, "0")
-    assert hang_up(world.env, "0", "busy")
+    assert hang_up(world.env.calls, "0")
+    assert hang_up(world.env.calls, "0", "busy")
     assert handle.causes == ["normal", "busy"]
-    assert not hang_up(world.env, "unknown")
+    assert not hang_up(world.env.calls, "unknown")
     with pytest.raises(KeyError, match="no such cause: 'x'; known are normal, busy"):
-        hang_up(world.env, "0", "x")
+        hang_up(world.env.calls, "0", "x")
     world.env.calls.over(kept)
-    assert not hang_up(world.env, "0")
+    assert not hang_up(world.env.calls, "0")
 
 
 def test_an_observer_that_fails_hurts_neither_the_call_nor_the_others(world: Any) -> None:
@@ -116,7 +116,7 @@ def own_call(world: Any, during: Any, actions: Any = ()) -> tuple[Observer, Call
 
     asyncio.run(scenario())
     made = world.env.calls.newest(1)[0]
-    assert not hang_up(world.env, made.id)
+    assert not hang_up(world.env.calls, made.id)
     assert world.channels() == 0
     return observer, made
 
@@ -177,9 +177,9 @@ def test_a_call_of_our_own_is_cancelled_while_it_is_dialled(world: Any) -> None:
     world.agent.script["192.0.2"] = world.never
 
     async def during(made: CallRecord) -> None:
-        assert hang_up(world.env, made.id)
+        assert hang_up(world.env.calls, made.id)
         assert made.status == "canceling"
-        assert hang_up(world.env, made.id)  # it still runs, and a second time changes nothing
+        assert hang_up(world.env.calls, made.id)  # it still runs, and a second time changes nothing
         await turns()
 
     observer, made = own_call(world, during)
@@ -193,8 +193,8 @@ def test_a_call_of_our_own_is_cancelled_while_it_is_dialled(world: Any) -> None:
 def test_a_call_of_our_own_is_hung_up_when_it_was_answered(world: Any) -> None:
     async def during(made: CallRecord) -> None:
         assert made.status == "progressing"
-        assert hang_up(world.env, made.id)
-        assert hang_up(world.env, made.id)
+        assert hang_up(world.env.calls, made.id)
+        assert hang_up(world.env.calls, made.id)
 
     _, made = own_call(world, during, [{"type": "block"}])
     assert world.agent.legs[0].orders == [("hangup", 480, "Q.850;cause=16")]
@@ -205,7 +205,7 @@ def test_the_cause_of_a_hangup_is_the_records_reason(world: Any) -> None:
     world.agent.script["192.0.2"] = world.never
 
     async def during(made: CallRecord) -> None:
-        assert hang_up(world.env, made.id, "timeout")
+        assert hang_up(world.env.calls, made.id, "timeout")
 
     _, made = own_call(world, during)
     assert (made.hangup_reason, made.hangup_by) == ("timeout", "local")
@@ -216,7 +216,7 @@ def test_a_hangup_in_the_moment_of_the_answer_runs_no_flow(world: Any) -> None:
 
     async def during(made: CallRecord) -> None:
         world.agent.legs[0].settle(world.answered)  # the task has not heard of it yet
-        assert hang_up(world.env, made.id)
+        assert hang_up(world.env.calls, made.id)
 
     _, made = own_call(world, during, [{"type": "echo"}])
     assert world.agent.legs[0].orders == [("hangup", 480, "Q.850;cause=16")]
@@ -230,7 +230,7 @@ def test_a_hangup_in_the_moment_of_a_refusal_tries_nobody_else(world: Any) -> No
         leg = world.agent.legs[0]
         leg.settle(world.refused(503))
         leg.end("remote", 503)
-        assert hang_up(world.env, made.id)
+        assert hang_up(world.env.calls, made.id)
         assert made.status == "canceling"
         await turns()
 

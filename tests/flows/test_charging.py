@@ -294,7 +294,7 @@ def test_a_call_of_our_own_that_is_hung_up_while_credit_is_reserved(paid: Paid, 
         paid.charging.gate = asyncio.Event()
         record, task = originate(world.env, Address(type="tel", target="+15559990000"), customer_id=CUSTOMER)
         await turns()
-        assert hang_up(world.env, record.id)
+        assert hang_up(world.env.calls, record.id)
         assert record.status == "canceling"
         await asyncio.wait((task,))
         return record

@@ -187,7 +187,7 @@ def test_one_of_its_calls_is_hung_up_and_the_next_is_called(world: Any) -> None:
         group = Group(world, "linear")
         group.made.start()
         await turns()
-        assert hang_up(world.env, group.made.call_ids[0])
+        assert hang_up(world.env.calls, group.made.call_ids[0])
         await turns()
         assert group.dialled == ["alice", "bob"]
         group.made.hang_up()

@@ -42,7 +42,7 @@ def test_nothing_is_dialled_or_told_before_the_start(world: Any) -> None:
         calls = prepare_calls(world.env, order(TEL, {"type": "sip", "target": "sip:a@example.com"}))
         await turns()
         assert not told and not world.agent.legs and not len(world.env.calls)
-        assert not hang_up(world.env, calls.call_ids[0])
+        assert not hang_up(world.env.calls, calls.call_ids[0])
         calls.start()
         calls.start()  # a second time does nothing
         assert told == calls.call_ids

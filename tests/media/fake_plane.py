@@ -6,7 +6,8 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.media.codecs import PCMU, Codec
+from engine.media.codec import Codec
+from engine.media.codecs import PCMU
 from engine.media.consent import Consent
 from engine.media.negotiation import Agreed
 from engine.media.plane import Plane

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.media import codecs, g711
-from engine.media.codecs import G722, PCMA, PCMU, Codec, CodecError, Samples
+from engine.media.codec import Codec, CodecError, Samples
+from engine.media.codecs import G722, PCMA, PCMU
 
 OPUS = codecs.by_name("opus")
 assert OPUS is not None

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.media import codecs, negotiation
-from engine.media.codecs import G722, PCMA, PCMU, Codec
+from engine.media.codec import Codec
+from engine.media.codecs import G722, PCMA, PCMU
 from engine.media.negotiation import Agreed, NotAcceptable
 from engine.media.srtp import AES_32, AES_80
 from engine.sip import sdp

@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy
 import pytest
 
-from engine.media.codecs import PCMA, PCMU, Codec, Samples
+from engine.media.codec import Codec, Samples
+from engine.media.codecs import PCMA, PCMU
 from engine.media.rtcp import Bye, ReceiverReport, ReportBlock, Sdes, SenderReport, compound, ntp, parse
 from engine.media.rtp import RtpPacket
 from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key

@@ -5,7 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from engine.media.codecs import G722, PCMA, PCMU, Codec
+from engine.media.codec import Codec
+from engine.media.codecs import G722, PCMA, PCMU
 from engine.media.rtp import RtpPacket
 from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from engine.media.stream import KEEP_ALIVE

@@ -285,11 +285,11 @@ def test_an_incoming_call_is_hung_up_by_its_id(run: Run, cause: str, answered: b
         leg = client.dial(engine.address, FOREIGN)
         await bench.until(lambda: one.heard["ACK"] and leg.answered if answered else client.heard["180"])
         far, record = one.calls[0], engine.record
-        assert hang_up(env, record.id, cause)
+        assert hang_up(env.calls, record.id, cause)
         await leg.wait_ended()
         await far.wait_ended()
         await engine.quiet()
-        assert not hang_up(env, record.id, cause)
+        assert not hang_up(env.calls, record.id, cause)
         assert (record.hangup_reason, record.hangup_by, record.status) == (reason, "local", "hangup")
         if answered:
             assert client.heard["BYE"] == one.heard["BYE"] == 1
@@ -307,7 +307,7 @@ def test_a_call_of_our_own_is_hung_up_by_its_id(run: Run) -> None:
         env = engine.node.env
         record, task = originate(env, Address(type="tel", target=FOREIGN))
         await bench.until(lambda: record.status == "ringing")
-        assert hang_up(env, record.id)
+        assert hang_up(env.calls, record.id)
         assert record.status == "canceling"
         await task
         assert (record.status, record.hangup_reason, record.hangup_by) == ("hangup", "cancel", "local")

@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable
 from itertools import count
 
-from engine.sip.endpoint import Endpoint, Policy, Surroundings
+from engine.sip.core import Policy, Surroundings
+from engine.sip.endpoint import Endpoint
 from engine.sip.grammar import host_address
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.sip.endpoint import Limits, Policy
+from engine.sip.core import Limits, Policy
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.parsing import parse

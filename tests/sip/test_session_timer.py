@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.sip.endpoint import Policy
+from engine.sip.core import Policy
 from engine.sip.message import Request, Response
 from engine.sip.parsing import parse
 from engine.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, read, read_min_se, too_small

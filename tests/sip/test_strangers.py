@@ -5,7 +5,7 @@ import re
 import pytest
 
 from engine.sip import stateless
-from engine.sip.endpoint import Limits, Policy
+from engine.sip.core import Limits, Policy
 from engine.sip.message import Request
 from engine.sip.parsing import parse
 from engine.sip.stateless import WAITS, Refusal, Refused

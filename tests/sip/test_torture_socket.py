@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine.call import Call
-from engine.sip.endpoint import Policy
+from engine.sip.core import Policy
 from engine.sip.framing import StreamFramer
 from engine.sip.grammar import ParseError
 from engine.sip.parsing import parse

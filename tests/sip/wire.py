@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import count, pairwise
 from pathlib import Path
 
-from engine.sip.endpoint import Endpoint, Policy, Surroundings
+from engine.sip.core import Policy, Surroundings
+from engine.sip.endpoint import Endpoint
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
 from engine.sip.parsing import parse

@@ -3,7 +3,8 @@
 import numpy
 import pytest
 
-from engine.media.codecs import Codec, by_name
+from engine.media.codec import Codec
+from engine.media.codecs import by_name
 from engine.sound.clip import Clip, resampled
 from tests.sound.signals import Floats, Samples, decibels, played, sine, strongest
 

@@ -5,7 +5,8 @@ import time
 import numpy
 import pytest
 
-from engine.media.codecs import Codec, Samples, by_name
+from engine.media.codec import Codec, Samples
+from engine.media.codecs import by_name
 from engine.sound.inband import FREQUENCIES, KEYS, InbandDigits
 from tests.sound.signals import Floats
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy
 import pytest
 
-from engine.media.codecs import G722, OPUS, PCMA, PCMU, Codec
+from engine.media.codec import Codec
+from engine.media.codecs import G722, OPUS, PCMA, PCMU
 from engine.sound.clip import Clip
 from engine.sound.mixer import RATE, Member, Mixer
 from engine.sound.ratio import Ratio

@@ -1,0 +1,171 @@
+"""What all sessions of one node share: its tables, its deadlines, and what the core does not have of its own."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from engine.sip.branch import Branches
+from engine.sip.dialog import Dialog, DialogKey
+from engine.sip.hop import Hop, Located, Transport
+from engine.sip.message import Request
+from engine.sip.peers import EVERYBODY, Peers
+from engine.sip.server_transaction import ServerTransaction
+from engine.sip.stateless import Admission, Refused
+from engine.sip.timers import Deadlines, TimerValues
+from engine.sip.transaction import Transactions
+
+NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
+NO_STREAM_MOST = 4096
+REMEMBERED = 512  # dialogs that are over, for who asks for one a moment later (RFC 3891 §3)
+
+
+class DialogUser(Protocol):
+    """Who a dialog belongs to."""
+
+    dialog: Dialog
+
+    def came_from_peer(self, request: Request) -> bool: ...
+    def receive_ack(self, request: Request, now: float) -> None: ...
+    def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Limits:
+    """Bounds of what the network can make us keep; of each, strangers can fill three quarters."""
+
+    transactions: int = 400_000
+    sessions: int = 40_000  # legs; a call through has two
+    retry_after: int = 5  # s, told with a 503
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What the core does not have of its own."""
+
+    clock: Callable[[], float]  # s, monotonic
+    token: Callable[[], str]  # an unguessable token (tags, branches, Call-IDs)
+    locate: Callable[[str, Located], None]  # next-hop URI -> hops, called back at once or later
+    select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
+    on_invite: Callable[..., None]  # a new call; its user has to be set before this returns
+    # a text, in a dialog or outside of any; the transaction is answered now or later. None: 405.
+    on_message: Callable[[ServerTransaction, Request, Hop, float], None] | None = None
+    random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
+    wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
+    # whether one more call, or text, of a source may come in
+    admits: Callable[[Request, Hop, float], Admission] = lambda request, source, now: "take"
+    peers: Peers = EVERYBODY
+    ours: Callable[[str, int], bool] = lambda host, port: False  # whether we listen there, or say so
+    sent_from: Callable[[Hop], bool] = lambda source: False  # whether this is the other end of a socket of our own
+    # 0 where a request may change the session's call though it comes from another host than the dialog's, else the
+    # status and header lines of the refusal. True: the dialog follows its sender.
+    on_stranger: Callable[[Any, Request], tuple[int, str, bool]] = lambda session, request: (403, "", False)
+    on_misled: Callable[[str, str], None] = lambda peer, doing: None  # a peer named an address that is not its own
+    # A Refusal where a stranger's INVITE is refused before there is a call, WAITS where that is not known yet; anything
+    # else is `UasSession.screened`.
+    screen: Callable[[Request, Hop, float], object] = lambda request, source, now: None
+    # A stranger's request was refused: its address, and a stable word for why.
+    on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None
+    # As `locate`, for what strangers name: names that nobody answers for keep only each other waiting. None: the same.
+    locate_for_strangers: Callable[[str, Located], None] | None = None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What came and what was refused, since the start."""
+
+    received: int = 0
+    malformed: int = 0
+    stray: int = 0  # responses and ACKs that belong to nothing
+    refused: int = 0  # answered with an error before there was a call
+    overload: int = 0  # answered 503 because a bound was reached
+    banned: int = 0  # messages of banned peers, dropped
+    scanners: int = 0  # requests of tools that look for victims, dropped
+
+
+@dataclass(slots=True)
+class Policy:
+    """How this node presents itself and what it asks for."""
+
+    user_agent: str = "Trunkline"
+    session_expires: int = 1800  # s; 0: no session timer of our own wish (RFC 4028)
+    min_se: int = 90  # s (RFC 4028 §5: not below 90)
+    max_ringing: float = 0.0  # s that a call may stay unanswered; 0: for ever
+    trying_after: float = 0.0  # s until a 100 where nothing else was said; 0: at once (RFC 3261 §17.2.1 allows 0.2)
+    timers: TimerValues = field(default_factory=TimerValues)
+    limits: Limits = field(default_factory=Limits)
+
+
+class Core:
+    """See `engine.sip.endpoint.Endpoint`, which adds what comes in."""
+
+    def __init__(self, surroundings: Surroundings, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.clock = surroundings.clock
+        self.token = surroundings.token
+        self.locate = surroundings.locate
+        self._locate_for_strangers = surroundings.locate_for_strangers
+        self.select = surroundings.select
+        self.on_invite = surroundings.on_invite
+        self.on_message = surroundings.on_message
+        self.random = surroundings.random
+        self.admits = surroundings.admits
+        self.peers = surroundings.peers
+        self.ours = surroundings.ours
+        self.sent_from = surroundings.sent_from
+        self.on_stranger = surroundings.on_stranger
+        self.on_misled = surroundings.on_misled
+        self.screen = surroundings.screen
+        self.on_refused = surroundings.on_refused
+        self.refused = Refused()
+        self.loopback: Transport | None = None  # by which our own requests come back without a packet
+        self.deadlines = Deadlines(surroundings.wake)
+        self.transactions = Transactions(self.deadlines, self.policy.timers)
+        self.dialogs: dict[DialogKey, DialogUser] = {}
+        self.sessions: set[DialogUser] = set()
+        self.ended: deque[DialogKey] = deque(maxlen=REMEMBERED)
+        self.counters = Counters()
+        self.draining = False  # new calls get 503
+        # The lines that stand in every response to and request of ours.
+        self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
+        self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
+        self._secret = surroundings.token().encode()
+        self.branches = Branches(surroundings.token() + surroundings.token())
+        self.vetting = 0  # new calls whose names are looked up
+        self._no_stream: dict[tuple[str, int], float] = {}
+
+    # ---- out
+
+    def locate_named(self, uri: str, peer: str, done: Located) -> None:
+        """The hops of a URI that `peer` has named (its numeric address; "" where that is not known)."""
+        of_strangers = self._locate_for_strangers if peer and not self.peers.known(peer) else None
+        (of_strangers or self.locate)(uri, done)
+
+    def misleads(self, host: str, port: int, dialog: Dialog) -> bool:
+        """Whether no request within this dialog may go there: it is another party's that is not to be reached so, or
+        our own place. `host`: numeric, or a name in lower case."""
+        return self.peers.reserved(host, dialog.party) or (not dialog.returned and self.ours(host, port))
+
+    def stream_hop(self, hop: Hop, now: float) -> Hop | None:
+        """The same peer by TCP, for a request too long for a datagram; None where it is known not to take that."""
+        refused_at = self._no_stream.get((hop.host, hop.port))
+        if refused_at is not None and now - refused_at < NO_STREAM_FOR:
+            return None
+        transport = self.select("tcp", hop.host)
+        return None if transport is None else Hop(transport, hop.host, hop.port)
+
+    def remember_no_stream(self, hop: Hop, now: float) -> None:
+        """This peer refused a stream: long requests go to it by UDP for a while."""
+        if len(self._no_stream) >= NO_STREAM_MOST:
+            self._no_stream.clear()
+        self._no_stream[(hop.host, hop.port)] = now
+
+    def contact_line(self, hop: Hop) -> str:
+        """Our Contact as this peer is to see it."""
+        return f"Contact: <sip:{self.shown_to(hop)}>\r\n"
+
+    def shown_to(self, hop: Hop) -> str:
+        """Where this peer finds us: host, port and transport, as they stand in a URI behind the user."""
+        transport = hop.transport
+        parameter = "" if transport.name == "udp" else f";transport={transport.name}"
+        return f"{transport.sent_by(hop.host)}{parameter}"
