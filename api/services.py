@@ -17,7 +17,7 @@ from api.limits import Limits
 from api.passwords import Turns
 from api.refusals import Refusals
 from api.tokens import Tokens
-from engine.trace import Trace
+from engine.capture.trace import Trace
 from flows.environment import FlowEnvironment
 from flows.groupcall import GroupCall
 from routing.bans import BanTable

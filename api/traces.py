@@ -17,9 +17,9 @@ from api.calls import CALLS
 from api.carriers import HIDDEN, Carriers
 from api.fields import Timestamp
 from api.services import Services, Use
-from engine.ladder import draw, entries_of
+from engine.capture.ladder import draw, entries_of
+from engine.capture.trace import LONGEST, Traced, call_id_of
 from engine.sip.escape import escape
-from engine.trace import LONGEST, Traced, call_id_of
 from engine.transport.addresses import bracketed
 from routing.identifiers import NIL
 from store.rows import Row

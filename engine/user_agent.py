@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
+from engine.capture.trace import Trace
 from engine.media.anchor import Anchor, Anchors, Place
 from engine.media.codec import Codec
 from engine.media.codecs import by_name
@@ -45,7 +46,6 @@ from engine.sip.transaction import client_key
 from engine.sip.uac import UacSession
 from engine.sip.uas import UasSession
 from engine.strangers import Strangers
-from engine.trace import Trace
 from engine.transfer import take_over
 from engine.transport.addresses import family_of
 from engine.transport.listeners import SETTING, Listeners

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from engine.ladder import LadderEntry, draw
+from engine.capture.ladder import LadderEntry, draw
 
 
 def show(entries: Sequence[LadderEntry]) -> None:

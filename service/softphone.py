@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from config.logs import escape
 from engine.call import CallEnded
-from engine.ladder import LadderEntry, entries_of
+from engine.capture.ladder import LadderEntry, entries_of
 from engine.outgoing_call import Outcome, OutgoingCall
 from service import interrupts
 from service.agent_via import OURSELVES, CannotSend, Via, agent_via

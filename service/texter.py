@@ -3,7 +3,7 @@
 import sys
 
 from config.logs import escape
-from engine.ladder import entries_of
+from engine.capture.ladder import entries_of
 from engine.outgoing_call import Outcome
 from service.agent_via import OURSELVES, CannotSend, agent_via
 from service.ladder_view import show

@@ -12,7 +12,7 @@ import structlog
 
 from api.carriers import HIDDEN, Carriers
 from api.traces import _own_legs, _without_carriers
-from engine.trace import Traced
+from engine.capture.trace import Traced
 from routing.directory import Directory
 from routing.identifiers import NIL, PLATFORM
 from routing.models import Provider

@@ -2,7 +2,7 @@
 
 from rich.cells import cell_len
 
-from engine.ladder import LadderEntry, draw
+from engine.capture.ladder import LadderEntry, draw
 
 CALL = [
     LadderEntry(10.0, "phone", "trunkline", "INVITE +15551234567", "PCMU"),

@@ -1,9 +1,9 @@
 """The ring of the last messages, and the token bucket of each source."""
 
 from engine import rate_limit
+from engine.capture.trace import Trace
 from engine.rate_limit import RateLimit
 from engine.sip.hop import Hop
-from engine.trace import Trace
 from tests.sip.simulation import Network, Node
 
 HOP = Hop(Node(Network(), "10.0.0.1"), "10.0.0.2", 5060)
