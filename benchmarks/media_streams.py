@@ -20,15 +20,15 @@ from pathlib import Path
 from benchmarks.media_sink import Sink, Timing
 from benchmarks.media_voices import ENGINE, FIRST, Loop, description, noise, talk
 from benchmarks.proc import cpu_ns, pin, udp_drops, waited_ns
+from engine.audio.dtmf_detector import InbandDigits
+from engine.audio.mixer import Mixer
+from engine.audio.recorder import Recorder
 from engine.media.codec import Codec, Samples
 from engine.media.codecs import by_name
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.ports import PortPool
 from engine.media.stream import Stream
-from engine.sound.inband import InbandDigits
-from engine.sound.mixer import Mixer
-from engine.sound.recorder import Recorder
 
 LOW, HIGH = 34_000, 60_998
 SETTLE = 1.0  # s before the measurement begins

@@ -12,7 +12,7 @@ from uuid import UUID
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from engine.sound.national import TONES
+from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
 from routing.addresses import parse_network

@@ -191,7 +191,7 @@ class CallMedia:
         wanted = self._call.agent.settings.inband_digits
         tones = wanted == "always" or (wanted == "auto" and not stream.takes_events)
         if tones and self._inband is None and not self._sends_events:
-            from engine.sound.inband import InbandDigits  # numpy is for those who listen
+            from engine.audio.dtmf_detector import InbandDigits  # numpy is for those who listen
 
             self._inband = InbandDigits(self._toned)
             stream.attach(self._inband)

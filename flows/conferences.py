@@ -14,8 +14,8 @@ from uuid import UUID
 from flows.contracts import CallLeg
 
 if TYPE_CHECKING:
+    from engine.audio.buffer import Clip
     from engine.media.feed import Tap
-    from engine.sound.clip import Clip
 
 JOINED: Final = "tone:440/80,660/120"
 """What everybody hears when somebody joins."""
@@ -51,7 +51,7 @@ class ConferenceFinder(Protocol):
 
 
 class Mixer(Protocol):
-    """What makes a room's sound (`engine.sound.mixer.Mixer`)."""
+    """What makes a room's sound (`engine.audio.mixer.Mixer`)."""
 
     def join(self) -> Any:
         """A member: a `Tap` and a `Feed`; what it hears is told to its `overheard_by`."""
@@ -191,6 +191,6 @@ class Conferences:
 
 @cache
 def _tone(source: str) -> "Clip":
-    from engine.sound import tones  # which needs numpy: a mixer has loaded it
+    from engine.audio import tones  # which needs numpy: a mixer has loaded it
 
     return tones.parse(source)[0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from engine.sound.errors import SoundError
+from engine.audio.errors import SoundError
 from flows.environment import FlowEnvironment
 from flows.run import ActionError
 from flows.webhook import exchange, url_text
@@ -12,7 +12,7 @@ _HEADERS = {"Accept": "audio/*, application/ogg;q=0.9, */*;q=0.1", "Accept-Encod
 
 
 def sound_fetcher(env: FlowEnvironment, largest: int) -> Callable[[str], Awaitable[bytes]]:
-    """The `fetch` of a `engine.sound.library.SoundLibrary`: what a GET of an address gives, up to `largest` bytes.
+    """The `fetch` of a `engine.audio.library.SoundLibrary`: what a GET of an address gives, up to `largest` bytes.
 
     It raises SoundError. The address is checked and pinned as a webhook's is, and redirects are not followed; it ends
     after the time that webhooks have.

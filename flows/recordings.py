@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
-from engine.sound.wav import private_folder
+from engine.audio.wav import private_folder
 from flows.contracts import CallEnded, Log
 from flows.tasks import OwnedTasks, TooManyTasksError
 
@@ -75,7 +75,7 @@ class RecordingKeeper(Protocol):
 
 
 class Written(Protocol):
-    """What became of a file (`engine.sound.recorder.Recording`); `error` is why not all of it is there, mostly ""."""
+    """What became of a file (`engine.audio.recorder.Recording`); `error` is why not all of it is there, mostly ""."""
 
     @property
     def seconds(self) -> float: ...
@@ -86,7 +86,7 @@ class Written(Protocol):
 
 
 class Recorder(Protocol):
-    """Writes one file (`engine.sound.recorder.Recorder`)."""
+    """Writes one file (`engine.audio.recorder.Recorder`)."""
 
     def channel(self, number: int) -> "Tap":
         """What the caller says (0), and what the other side of a bridge does (1)."""

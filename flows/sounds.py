@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from engine.sound.errors import SoundError
+from engine.audio.errors import SoundError
 
 if TYPE_CHECKING:
     from engine.media.feed import Feed
@@ -12,7 +12,7 @@ __all__ = ["Sound", "SoundError", "Sounds"]
 
 
 class Sound(Protocol):
-    """A sound that is ready to be played (`engine.sound.library.Sound`)."""
+    """A sound that is ready to be played (`engine.audio.library.Sound`)."""
 
     @property
     def seconds(self) -> float:
@@ -25,7 +25,7 @@ class Sound(Protocol):
 
 
 class Sounds(Protocol):
-    """Where sounds come from (`engine.sound.library.SoundLibrary`). Raises SoundError."""
+    """Where sounds come from (`engine.audio.library.SoundLibrary`). Raises SoundError."""
 
     async def load(self, source: str) -> Sound:
         """A file by its name, a web address, or a tone."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.sound.wav import PART, repair
+from engine.audio.wav import PART, repair
 from flows.contracts import Log
 from flows.recordings import Recording
 from routing.identifiers import NIL

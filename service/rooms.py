@@ -45,6 +45,6 @@ class Rooms:
 
     async def _mixer(self) -> Mixer:
         # numpy and all that: not before somebody confers, and not in the loop's time.
-        module = await asyncio.to_thread(importlib.import_module, "engine.sound.mixer")
+        module = await asyncio.to_thread(importlib.import_module, "engine.audio.mixer")
         made: Mixer = module.Mixer(self._node.agent.plane.pacer)
         return made

@@ -6,9 +6,9 @@ The folders count from the configuration file. None is made before it is needed.
 from pathlib import Path
 
 from config.settings import MediaSettings
-from engine.sound.library import SoundLibrary
-from engine.sound.speech import voices
-from engine.sound.web import Fetch
+from engine.audio.library import SoundLibrary
+from engine.audio.tts.speech import voices
+from engine.audio.web import Fetch
 from flows.environment import FlowEnvironment
 from flows.recordings import Recorder, Recordings
 
@@ -32,6 +32,6 @@ def recordings(media: MediaSettings, beside: Path, env: FlowEnvironment) -> Reco
 
 
 def _recorder(file: Path, duration: float, silence: float, channels: int) -> Recorder:
-    from engine.sound.recorder import Recorder as File  # numpy and soxr: not before something is recorded
+    from engine.audio.recorder import Recorder as File  # numpy and soxr: not before something is recorded
 
     return File(file, duration, silence, channels=channels)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from engine.audio.errors import SoundError
+from engine.audio.tts import ssml
 from engine.media.telephone_event import KEYS
-from engine.sound import ssml
-from engine.sound.errors import SoundError
 from flows.address import PLACEHOLDER
 from flows.options.model import Options
 from flows.options.values import DAY_MS, Keys, one_line, web_address
@@ -21,7 +21,7 @@ _VOICE = re.compile(r"[A-Za-z0-9._+-]*")
 
 
 def _check_tone(text: str) -> None:
-    from engine.sound import tones  # which needs numpy: flows without tones do without it
+    from engine.audio import tones  # which needs numpy: flows without tones do without it
 
     try:
         tones.read(text)

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.sound.errors import SoundError
-from engine.sound.library import SoundLibrary
+from engine.audio.errors import SoundError
+from engine.audio.library import SoundLibrary
 from flows.fetching import sound_fetcher
 
 URL = "https://sounds.example.com/a.wav?key=secret"

@@ -615,7 +615,7 @@ def test_music_that_cannot_be_had_is_our_own(hall: Hall) -> None:
 
 
 def test_our_own_music_is_a_tone_that_can_be_played() -> None:
-    from engine.sound import tones
+    from engine.audio import tones
 
     segments, endless = tones.read(MUSIC)
     assert endless and 8 < sum(segment.milliseconds for segment in segments) / 1000 < 20

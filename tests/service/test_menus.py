@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 import pytest
 
+from engine.audio.tones import parse as tone
 from engine.call import CallEnded
-from engine.sound.tones import parse as tone
 from tests.service.conftest import FOREIGN, ONE, OURS, TWO, Bench, Phone, Run
 
 # Sound takes as long as it lasts.

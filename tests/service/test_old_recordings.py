@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from config.settings import RetentionSettings
-from engine.sound.wav import PART
+from engine.audio.wav import PART
 from service.recordings import ABANDONED, sweep
 from service.upkeep import Upkeep
 from store import tables

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from engine.sound.wav import WavFile
+from engine.audio.wav import WavFile
 from flows.recordings import Recording
 from service.recordings import ABANDONED, Mended, RecordingList, mend
 from store import rows, tables

@@ -51,7 +51,7 @@ class Ear:
 
 async def says(leg: Any, frequency: int) -> Ear:
     """A call speaks a tone, and listens."""
-    from engine.sound import tones
+    from engine.audio import tones
 
     ear = Ear()
     await leg.listen()
@@ -387,4 +387,4 @@ def test_the_time_of_a_conference_ends_it_for_all(run: Run) -> None:
 @pytest.fixture(autouse=True)
 def _loaded() -> None:
     """Reading numpy and what builds on it is nobody's waiting time here."""
-    import engine.sound.mixer  # noqa: F401
+    import engine.audio.mixer  # noqa: F401

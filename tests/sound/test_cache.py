@@ -2,9 +2,9 @@
 
 import numpy
 
+from engine.audio.buffer import Clip
+from engine.audio.cache import ClipCache
 from engine.media.codecs import PCMU
-from engine.sound.cache import ClipCache
-from engine.sound.clip import Clip
 
 
 def clip(seconds: float) -> Clip:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.sound.child import Ran, run
-from engine.sound.errors import SoundError
+from engine.audio.errors import SoundError
+from engine.audio.subprocess import Ran, run
 
 try:
     import uvloop
@@ -84,7 +84,7 @@ def test_a_pipe_that_fails_is_a_sentence_and_leaves_no_program(on: Any, monkeypa
 
     start = asyncio.create_subprocess_exec
     monkeypatch.setattr(asyncio, "create_subprocess_exec", kept)
-    monkeypatch.setattr("engine.sound.child._write", broken)
+    monkeypatch.setattr("engine.audio.subprocess._write", broken)
     with pytest.raises(SoundError, match=r"sleep could not be fed or read: .*Input/output error"):
         on(run(["sleep", "60"], "x", 1000, 10))
     with pytest.raises(ProcessLookupError):
@@ -100,7 +100,7 @@ def test_a_pipe_that_fails_while_a_caller_hangs_up_does_not_keep_the_cancelling(
         finally:
             raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("engine.sound.child._write", broken)
+    monkeypatch.setattr("engine.audio.subprocess._write", broken)
 
     async def hang_up() -> None:
         task = asyncio.ensure_future(run(["sleep", "60"], "x", 1000, 10))

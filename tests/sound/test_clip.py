@@ -3,9 +3,9 @@
 import numpy
 import pytest
 
+from engine.audio.buffer import Clip, resampled
 from engine.media.codec import Codec
 from engine.media.codecs import by_name
-from engine.sound.clip import Clip, resampled
 from tests.sound.signals import Floats, Samples, decibels, played, sine, strongest
 
 CODECS = [codec for codec in map(by_name, ("PCMU", "PCMA", "G722", "opus")) if codec is not None]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.sound.wav import PART, WavFile, repair
+from engine.audio.wav import PART, WavFile, repair
 
 
 def left(path: Path, *chunks: bytes, channels: int = 1, rate: int = 16_000) -> Path:

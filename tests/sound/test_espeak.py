@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy
 import pytest
 
+from engine.audio.buffer import Clip
+from engine.audio.dtmf_detector import InbandDigits
+from engine.audio.errors import SoundError
+from engine.audio.library import SoundLibrary
+from engine.audio.tts import espeak as module
+from engine.audio.tts.espeak import Espeak
+from engine.audio.tts.speech import find, voices, wish
+from engine.audio.tts.ssml import read
 from engine.media.codecs import PCMU
-from engine.sound import espeak as module
-from engine.sound.clip import Clip
-from engine.sound.errors import SoundError
-from engine.sound.espeak import Espeak
-from engine.sound.inband import InbandDigits
-from engine.sound.library import SoundLibrary
-from engine.sound.speech import find, voices, wish
-from engine.sound.ssml import read
 from tests.peers.process import require
 
 pytestmark = pytest.mark.peer

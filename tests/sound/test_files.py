@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from engine.sound import files
-from engine.sound.errors import SoundError
+from engine.audio import files
+from engine.audio.errors import SoundError
 from tests.sound.signals import decibels, sine, strongest, write
 
 LARGEST = 1_000_000

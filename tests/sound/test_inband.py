@@ -5,9 +5,9 @@ import time
 import numpy
 import pytest
 
+from engine.audio.dtmf_detector import FREQUENCIES, KEYS, InbandDigits
 from engine.media.codec import Codec, Samples
 from engine.media.codecs import by_name
-from engine.sound.inband import FREQUENCIES, KEYS, InbandDigits
 from tests.sound.signals import Floats
 
 ALL = "".join(KEYS)

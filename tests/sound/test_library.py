@@ -12,13 +12,13 @@ from typing import Any
 import numpy
 import pytest
 
+from engine.audio import files, web
+from engine.audio.buffer import Clip
+from engine.audio.errors import SoundError
+from engine.audio.library import SoundLibrary
+from engine.audio.tts.speech import Wish
+from engine.audio.tts.ssml import Words
 from engine.media.codecs import PCMU
-from engine.sound import files, web
-from engine.sound.clip import Clip
-from engine.sound.errors import SoundError
-from engine.sound.library import SoundLibrary
-from engine.sound.speech import Wish
-from engine.sound.ssml import Words
 from tests.sound.signals import sine, write
 
 TONE = write(None, sine(1000, 0.2, 8000), 8000)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy
 import pytest
 
+from engine.audio.buffer import Clip
+from engine.audio.mixer import RATE, Member, Mixer
+from engine.audio.resample import Ratio
 from engine.media.codec import Codec
 from engine.media.codecs import G722, OPUS, PCMA, PCMU
-from engine.sound.clip import Clip
-from engine.sound.mixer import RATE, Member, Mixer
-from engine.sound.ratio import Ratio
 
 
 class Pacer:

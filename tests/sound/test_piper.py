@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.sound.errors import SoundError
-from engine.sound.piper import Piper
-from engine.sound.speech import find, wish
-from engine.sound.ssml import read
+from engine.audio.errors import SoundError
+from engine.audio.tts.piper import Piper
+from engine.audio.tts.speech import find, wish
+from engine.audio.tts.ssml import read
 
 PROGRAM = """#!{python}
 import json, os, sys, time
@@ -133,7 +133,7 @@ def gone(pid: int) -> bool:
 
 
 async def test_one_that_hangs_is_killed_and_reaped(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.sound.piper.SECONDS", 0.4)
+    monkeypatch.setattr("engine.audio.tts.piper.SECONDS", 0.4)
     with pytest.raises(SoundError, match=r"piper did not finish within 0.4 s"):
         await stand.piper.speak(read("slow"), wish("en-US", "", ""))
     assert all(gone(run[3]) for run in stand.runs)

@@ -11,8 +11,8 @@ import numpy
 import pytest
 from numpy.typing import NDArray
 
-from engine.sound import wav
-from engine.sound.recorder import Recorder, Recording
+from engine.audio import wav
+from engine.audio.recorder import Recorder, Recording
 from tests.sound.signals import sine
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from engine.sound.errors import SoundError
-from engine.sound.ssml import LONGEST, Words, read
+from engine.audio.errors import SoundError
+from engine.audio.tts.ssml import LONGEST, Words, read
 
 
 @pytest.mark.parametrize("text", ["Hello & <goodbye>", "5 < 6", "speak <up>", "  Hello & <goodbye>\n"])

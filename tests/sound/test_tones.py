@@ -6,10 +6,10 @@ from typing import Any
 import numpy
 import pytest
 
+from engine.audio.errors import SoundError
+from engine.audio.national_tones import NAMES, TONES
+from engine.audio.tones import clip, parse, read
 from engine.media.codecs import by_name
-from engine.sound.errors import SoundError
-from engine.sound.national import NAMES, TONES
-from engine.sound.tones import clip, parse, read
 from tests.sound.signals import decibels, played, strongest
 
 PCMU, G722 = by_name("PCMU"), by_name("G722")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from engine.sound.wav import WavFile, private_folder, repair
+from engine.audio.wav import WavFile, private_folder, repair
 from routing.identifiers import NIL
 from service.file_modes import loose, of_database, of_recordings, tell
 from store.database_file import database_path

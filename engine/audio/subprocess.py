@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from engine.sound.errors import SoundError
+from engine.audio.errors import SoundError
 
 _ERRORS: Final = 4096
 """Octets of a program's own complaint that are kept."""

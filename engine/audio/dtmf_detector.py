@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy
 
-from engine.sound.clip import rounded
+from engine.audio.buffer import rounded
 
 if TYPE_CHECKING:
     from engine.media.codec import Samples

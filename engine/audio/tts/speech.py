@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from engine.sound.errors import SoundError, shown
-from engine.sound.ssml import Words
+from engine.audio.errors import SoundError, shown
+from engine.audio.tts.ssml import Words
 
 if TYPE_CHECKING:
-    from engine.sound.clip import Clip
+    from engine.audio.buffer import Clip
 
 GENDERS: Final = ("female", "male", "neutral")
 
@@ -49,8 +49,8 @@ def voices(folder: str = "", longest: float = 600.0) -> list[Voice]:
 
     `longest`: seconds that one text may take to be said.
     """
-    from engine.sound.espeak import Espeak
-    from engine.sound.piper import Piper
+    from engine.audio.tts.espeak import Espeak
+    from engine.audio.tts.piper import Piper
 
     found: list[Voice] = [Piper(Path(folder), longest)] if folder else []
     return [*found, Espeak(longest)]

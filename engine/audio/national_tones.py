@@ -61,4 +61,4 @@ TONES: Final[dict[str, tuple[str, str, str, str]]] = {
     "us": ("350+440", "440+480/2000,0/4000", "480+620/500,0/500", "480+620/250,0/250"),
     "za": ("367+400+433", "367+400+433/400,0/200,367+400+433/400,0/2000", "400/500,0/500", "400/250,0/250"),
 }
-"""By country (ISO 3166 alpha-2, in small letters), as `engine.sound.tones` writes tones."""
+"""By country (ISO 3166 alpha-2, in small letters), as `engine.audio.tones` writes tones."""

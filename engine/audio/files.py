@@ -18,8 +18,8 @@ import numpy
 from av.audio.frame import AudioFrame
 from av.error import FFmpegError
 
-from engine.sound.clip import Clip, Resampler, rounded
-from engine.sound.errors import SoundError, shown
+from engine.audio.buffer import Clip, Resampler, rounded
+from engine.audio.errors import SoundError, shown
 
 if TYPE_CHECKING:
     from engine.media.codec import Samples

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from engine.sound import child
-from engine.sound.errors import SoundError
-from engine.sound.speech import Wish, shorter
-from engine.sound.ssml import Words
+from engine.audio import subprocess
+from engine.audio.errors import SoundError
+from engine.audio.tts.speech import Wish, shorter
+from engine.audio.tts.ssml import Words
 
 if TYPE_CHECKING:
-    from engine.sound.clip import Clip
+    from engine.audio.buffer import Clip
 
 PROGRAM: Final = "espeak-ng"
 AT_A_TIME: Final = 2
@@ -83,10 +83,10 @@ class Espeak:
             raise SoundError(f"espeak-ng said nothing (status {ran.status}): {ran.errors[:200] or 'no sound came'}")
         return _clip(ran.output)
 
-    async def _run(self, options: Sequence[str], text: str) -> child.Ran:
+    async def _run(self, options: Sequence[str], text: str) -> subprocess.Ran:
         # It makes 22050 samples of 16 bits a second, behind a header.
         async with self._places:
-            return await child.run([self._path, *options], text, int(self._longest * 44_100) + 1024, SECONDS)
+            return await subprocess.run([self._path, *options], text, int(self._longest * 44_100) + 1024, SECONDS)
 
     async def _voices(self) -> _Known:
         """What there is, asked once."""
@@ -143,7 +143,7 @@ def _clip(wave: bytes) -> "Clip":
     """The samples behind the header, whose lengths are not right: it is written before there are any."""
     import numpy
 
-    from engine.sound.clip import Clip
+    from engine.audio.buffer import Clip
 
     rate = int.from_bytes(wave[_RATE_AT : _RATE_AT + 4], "little")
     if wave[:4] != b"RIFF" or wave[36:40] != b"data" or not 4_000 <= rate <= 96_000:

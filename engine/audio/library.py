@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from engine.sound import ssml, web
-from engine.sound.cache import ClipCache
-from engine.sound.errors import SoundError
-from engine.sound.speech import Voice, find, wish
+from engine.audio import web
+from engine.audio.cache import ClipCache
+from engine.audio.errors import SoundError
+from engine.audio.tts import ssml
+from engine.audio.tts.speech import Voice, find, wish
 
 if TYPE_CHECKING:
-    from engine.sound import files
-    from engine.sound.clip import Clip, ClipFeed
+    from engine.audio import files
+    from engine.audio.buffer import Clip, ClipFeed
 
 THREADS: Final = 2
 
@@ -86,7 +87,7 @@ class SoundLibrary:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`folder`: where files are; `largest`: bytes of a file or of a web answer; `cache`: bytes of sound that are
-        kept; `fetch`: gets what is at a web address (None: none is asked); `voices`: from `engine.sound.speech.voices`,
+        kept; `fetch`: gets what is at a web address (None: none is asked); `voices`: from `engine.audio.tts.speech.voices`,
         the first that fits speaks; `longest`: seconds of a sound; `national`: the country whose tones are meant where
         none is named."""
         self._folder = Path(folder)
@@ -109,7 +110,7 @@ class SoundLibrary:
         return self._cache.size
 
     async def load(self, source: str) -> Sound:
-        """A file's name below the folder, a web address, or a tone (`engine.sound.tones`). Raises SoundError."""
+        """A file's name below the folder, a web address, or a tone (`engine.audio.tones`). Raises SoundError."""
         if not source or len(source) > LONGEST_NAME:
             raise SoundError("a sound is a file's name, a web address or a tone; this is empty or very long")
         await self._ready()
@@ -117,7 +118,7 @@ class SoundLibrary:
             return await self._tone(source)
         if web.is_address(source):
             return Sound(await self._kept(("web", source), lambda: self._from_web(source), web.KEPT))
-        from engine.sound import files
+        from engine.audio import files
 
         # Looked up every time: a file that was exchanged is another sound.
         file = await self._in_thread(lambda: files.find(self._folder, source, self._largest))
@@ -147,11 +148,11 @@ class SoundLibrary:
     async def _ready(self) -> None:
         """Loads numpy, soxr and PyAV, once, in a thread: all calls would stand still for up to half a second."""
         if not self._loaded:
-            await self._in_thread(lambda: importlib.import_module("engine.sound.files"))
+            await self._in_thread(lambda: importlib.import_module("engine.audio.files"))
             self._loaded = True
 
     async def _tone(self, source: str) -> Sound:
-        from engine.sound import tones
+        from engine.audio import tones
 
         segments, endless = tones.read(source, self._national)
         key = ("tone", tuple(segments), endless)
@@ -159,7 +160,7 @@ class SoundLibrary:
         return Sound(clip, 0 if endless else 1)
 
     async def _from_web(self, url: str) -> "Clip":
-        from engine.sound import files
+        from engine.audio import files
 
         name = web.without_secrets(url)
         try:
@@ -174,7 +175,7 @@ class SoundLibrary:
             self._fetching.release()
 
     def _from_file(self, file: "files.SoundFile", source: str) -> "Clip":
-        from engine.sound import files
+        from engine.audio import files
 
         return files.decode(files.read(file, self._largest), source, self._longest, self._now)
 

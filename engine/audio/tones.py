@@ -6,7 +6,7 @@
     tone:busy   tone:busy/de    a national tone, for ever; `tone:busy/de*3` ends
 
 Segments are separated by commas. A frequency is a whole number of Hz, 0 is silence, one without milliseconds has no
-end and so stands alone. The names are those of `engine.sound.national.NAMES`.
+end and so stands alone. The names are those of `engine.audio.national_tones.NAMES`.
 """
 
 import math
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy
 
-from engine.sound.clip import Clip
-from engine.sound.errors import SoundError, shown
-from engine.sound.national import NAMES, TONES
+from engine.audio.buffer import Clip
+from engine.audio.errors import SoundError, shown
+from engine.audio.national_tones import NAMES, TONES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.sound.clip import Clip
+    from engine.audio.buffer import Clip
 
 
 class ClipCache:

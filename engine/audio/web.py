@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from engine.sound.errors import SoundError, shown
+from engine.audio.errors import SoundError, shown
 
 SCHEMES: Final = ("http://", "https://")
 

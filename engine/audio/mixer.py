@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy
 
-from engine.sound.ratio import Ratio
+from engine.audio.resample import Ratio
 
 if TYPE_CHECKING:
+    from engine.audio.buffer import Clip
     from engine.media.codec import Codec, Encoder, Samples
     from engine.media.feed import Tap
     from engine.media.pacer import Pacer
-    from engine.sound.clip import Clip
 
 RATE: Final = 16_000
 """Of the room: wideband members (G.722, Opus) hear each other as wide as they speak."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from engine.sound import child
-from engine.sound.errors import SoundError
-from engine.sound.speech import Wish, shorter
-from engine.sound.ssml import Words
+from engine.audio import subprocess
+from engine.audio.errors import SoundError
+from engine.audio.tts.speech import Wish, shorter
+from engine.audio.tts.ssml import Words
 
 if TYPE_CHECKING:
-    from engine.sound.clip import Clip
+    from engine.audio.buffer import Clip
 
 AT_A_TIME: Final = 1
 """A model takes a whole processor, and some 100 MB while it speaks."""
@@ -85,13 +85,13 @@ class Piper:
         text = " ".join(words.plain.split()) + "\n"  # a line is an utterance
         arguments = [*self._command, "--model", str(model.path), "--output_raw"]
         async with self._places:
-            ran = await child.run(arguments, text, int(self._longest * model.rate) * 2, SECONDS)
+            ran = await subprocess.run(arguments, text, int(self._longest * model.rate) * 2, SECONDS)
         if ran.status or len(ran.output) < 2:
             last = ran.errors.rpartition("\n")[2][:200]
             raise SoundError(f"piper said nothing with {model.path.name} (status {ran.status}): {last or 'no sound'}")
         import numpy
 
-        from engine.sound.clip import Clip
+        from engine.audio.buffer import Clip
 
         return Clip(numpy.frombuffer(ran.output[: len(ran.output) & ~1], "<i2").astype(numpy.int16), model.rate)
 

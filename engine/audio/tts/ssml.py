@@ -11,7 +11,7 @@ from typing import Final
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
-from engine.sound.errors import SoundError, shown
+from engine.audio.errors import SoundError, shown
 
 LONGEST: Final = 10_000
 """Characters of a text, markup included: some ten minutes."""

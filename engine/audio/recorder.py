@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy
 
-from engine.sound.clip import Resampler
-from engine.sound.wav import WavFile
+from engine.audio.buffer import Resampler
+from engine.audio.wav import WavFile
 
 if TYPE_CHECKING:
     from engine.media.codec import Samples
