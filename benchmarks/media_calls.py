@@ -19,7 +19,7 @@ from benchmarks import proc
 from benchmarks.load import GENERATOR_CORE, SCENARIOS, Sipp
 from benchmarks.media_sink import Sink, Timing
 from benchmarks.programs import ADDRESS, NUMBER, PROVIDER, Program, Running, program
-from engine.media.codecs import PCMU
+from engine.media.codec.registry import PCMU
 
 CALLERS = ("127.0.1.31", 40_000)  # the port is that of scenarios/uac.xml
 SILENT_NUMBER = "+15550000002"  # trunkline-media.yaml

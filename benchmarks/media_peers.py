@@ -16,7 +16,7 @@ from benchmarks import proc, relay
 from benchmarks.media_calls import CALLERS, Held, prompts, udp_sockets
 from benchmarks.media_sink import Sink
 from benchmarks.programs import ADDRESS, Program, Running
-from engine.rtpengine.bencode import Plain, decode, encode
+from engine.media.rtpengine.bencode import Plain, decode, encode
 
 RTP = "127.0.1.2"
 _PORTS = (40_000, 48_000)

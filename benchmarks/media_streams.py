@@ -23,12 +23,12 @@ from benchmarks.proc import cpu_ns, pin, udp_drops, waited_ns
 from engine.audio.dtmf_detector import InbandDigits
 from engine.audio.mixer import Mixer
 from engine.audio.recorder import Recorder
-from engine.media.codec import Codec, Samples
-from engine.media.codecs import by_name
+from engine.media.codec.codec import Codec, Samples
+from engine.media.codec.registry import by_name
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
-from engine.media.ports import PortPool
-from engine.media.stream import Stream
+from engine.media.port_pool import PortPool
+from engine.media.rtp.session import Stream
 
 LOW, HIGH = 34_000, 60_998
 SETTLE = 1.0  # s before the measurement begins

@@ -8,10 +8,10 @@ from multiprocessing.synchronize import Event
 
 import numpy
 
-from engine.media.codec import Codec
-from engine.media.codecs import by_name
-from engine.media.rtp import build
-from engine.media.srtp import AES_80, KEY_LENGTH, Crypto, Keys, Srtp
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import by_name
+from engine.media.rtp.packet import build
+from engine.media.rtp.srtp import AES_80, KEY_LENGTH, Crypto, Keys, Srtp
 
 ENGINE, PEER = "127.0.0.71", "127.0.0.72"
 FIRST = 20_000

@@ -22,8 +22,8 @@ from typing import Any
 from benchmarks.proc import cpu_ns, machine
 from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
 from engine.media.plane import Plane
-from engine.media.ports import PortPool
-from engine.media.relay import Relay, Relays
+from engine.media.port_pool import PortPool
+from engine.media.relay.relay import Relay, Relays
 
 ENGINE, SIDES = "127.0.0.73", "127.0.0.74"
 SLOTS = 10

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.call_media import CallEnded, CallMedia
 from engine.media.anchor import Shared
-from engine.media.consent import Consent
 from engine.media.negotiation import NotAcceptable
 from engine.media.port import MediaPort
-from engine.media.ports import NoPortError
+from engine.media.port_pool import NoPortError
+from engine.media.rtp.consent import Consent
 from engine.media_refusal import MEDIA_FAILURES, warning
 from engine.sip.hop import Hop
 from engine.sip.message import Request, Response
@@ -27,7 +27,7 @@ from engine.transfer import Transferred, transfer
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge
-    from engine.media.feed import Feed, Tap
+    from engine.media.audio import Feed, Tap
     from engine.outgoing_call import OutgoingCall
     from engine.user_agent import UserAgent
 

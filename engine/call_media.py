@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Final
 
 from engine.keys import Keys, info_body, info_key
 from engine.media.negotiation import NotAcceptable
-from engine.media.stream import Stream
-from engine.media.telephone_event import PAUSE, check_keys
+from engine.media.rtp.session import Stream
+from engine.media.rtp.telephone_event import PAUSE, check_keys
 from engine.sip.message import Request, Response
 from engine.sip.status import reason_phrase
 
 if TYPE_CHECKING:
     from engine.call import Call
-    from engine.media.feed import Feed, Tap
+    from engine.media.audio import Feed, Tap
 
 NO_MEDIA: Final = "no media"
 """`end_reason` of a call whose peer fell silent."""

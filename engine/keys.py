@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from engine.media.telephone_event import KEYS
+from engine.media.rtp.telephone_event import KEYS
 
 _PRESSABLE: Final = frozenset(KEYS)
 

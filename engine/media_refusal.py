@@ -6,7 +6,7 @@ Both stand in the final response (RFC 6432, RFC 3261 §20.43), beside the status
 from typing import Final, NamedTuple
 
 from engine.media.negotiation import NotAcceptable
-from engine.media.ports import NoPortError
+from engine.media.port_pool import NoPortError
 from engine.sip.grammar import quote
 
 MEDIA_FAILURES: Final = (NotAcceptable, NoPortError)

@@ -9,8 +9,8 @@ from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallEnded, NoPortError, NotAcceptable
 from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
 from engine.media.anchor import CALLER, Anchor, AnchorError
-from engine.media.feed import Tap
-from engine.media.relay import Relay
+from engine.media.audio import Tap
+from engine.media.relay.relay import Relay
 from engine.sip.branch import Branches, Mark
 from engine.sip.credentials import Credentials
 from engine.sip.hop import Allows, Hop

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple, Protocol
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.capture.trace import Trace
 from engine.media.anchor import Anchor, Anchors, Place
-from engine.media.codec import Codec
-from engine.media.codecs import by_name
-from engine.media.consent import Consent
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import by_name
 from engine.media.negotiation import CODECS
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
-from engine.media.ports import PortPool
-from engine.media.relay import Relays
+from engine.media.port_pool import PortPool
+from engine.media.relay.relay import Relays
+from engine.media.rtp.consent import Consent
 from engine.media_refusal import refusal
 from engine.messages import Messages
 from engine.outgoing_call import DialSpec, OutgoingCall

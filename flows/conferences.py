@@ -15,7 +15,7 @@ from flows.contracts import CallLeg
 
 if TYPE_CHECKING:
     from engine.audio.buffer import Clip
-    from engine.media.feed import Tap
+    from engine.media.audio import Tap
 
 JOINED: Final = "tone:440/80,660/120"
 """What everybody hears when somebody joins."""

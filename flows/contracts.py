@@ -11,7 +11,7 @@ from routing.identifiers import NIL
 from routing.identity import NOBODY, CallerIdentity
 
 if TYPE_CHECKING:
-    from engine.media.feed import Feed, Tap
+    from engine.media.audio import Feed, Tap
     from engine.transfer import Transferred
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg, LegBridge
 
 if TYPE_CHECKING:
-    from engine.media.feed import Feed, Tap
+    from engine.media.audio import Feed, Tap
     from engine.transfer import Transferred
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from flows.contracts import CallEnded, Log
 from flows.tasks import OwnedTasks, TooManyTasksError
 
 if TYPE_CHECKING:
-    from engine.media.feed import Tap
+    from engine.media.audio import Tap
 
 PLATFORM = "platform"
 """The folder of calls that belong to no customer."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.audio.errors import SoundError
 
 if TYPE_CHECKING:
-    from engine.media.feed import Feed
+    from engine.media.audio import Feed
 
 
 __all__ = ["Sound", "SoundError", "Sounds"]

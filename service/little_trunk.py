@@ -6,7 +6,7 @@ from typing import Any
 
 from config.logs import escape
 from engine.call import Call, CallEnded, NotAcceptable
-from engine.media.ports import NoPortError
+from engine.media.port_pool import NoPortError
 from engine.messages import IncomingMessage
 from engine.sip.hop import Hop
 from engine.sip.message import Request

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from engine.media.counts import REFUSED
-from engine.rtpengine.pool import Rtpengines
+from engine.media.rtp.counters import REFUSED
+from engine.media.rtpengine.pool import Rtpengines
 from engine.user_agent import UserAgent
 from flows.record import CallRecord
 from routing.directory import Directory

@@ -17,7 +17,7 @@ import structlog
 from config.faults import ConfigurationError, Fault
 from config.loading import Configuration
 from engine.call import Call
-from engine.rtpengine.pool import Rtpengines
+from engine.media.rtpengine.pool import Rtpengines
 from engine.sip.core import Limits, Policy
 from engine.sip.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port

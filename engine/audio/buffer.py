@@ -13,7 +13,7 @@ import numpy
 import soxr  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from engine.media.codec import Codec, Encoder, Samples
+    from engine.media.codec.codec import Codec, Encoder, Samples
 
 Renderer = Callable[[int, int, int], "Samples"]
 """Makes sound instead of keeping it: (rate in Hz, first sample, the one after the last) to samples."""

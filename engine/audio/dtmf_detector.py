@@ -16,7 +16,7 @@ import numpy
 from engine.audio.buffer import rounded
 
 if TYPE_CHECKING:
-    from engine.media.codec import Samples
+    from engine.media.codec.codec import Samples
 
 KEYS: Final = ("123A", "456B", "789C", "*0#D")
 """By row and column."""

@@ -22,7 +22,7 @@ from engine.audio.buffer import Clip, Resampler, rounded
 from engine.audio.errors import SoundError, shown
 
 if TYPE_CHECKING:
-    from engine.media.codec import Samples
+    from engine.media.codec.codec import Samples
 
 HIGHEST: Final = 48_000
 """Hz at which a sound is kept at most: no codec of ours has more."""

@@ -14,8 +14,8 @@ from engine.audio.resample import Ratio
 
 if TYPE_CHECKING:
     from engine.audio.buffer import Clip
-    from engine.media.codec import Codec, Encoder, Samples
-    from engine.media.feed import Tap
+    from engine.media.audio import Tap
+    from engine.media.codec.codec import Codec, Encoder, Samples
     from engine.media.pacer import Pacer
 
 RATE: Final = 16_000

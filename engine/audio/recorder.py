@@ -17,7 +17,7 @@ from engine.audio.buffer import Resampler
 from engine.audio.wav import WavFile
 
 if TYPE_CHECKING:
-    from engine.media.codec import Samples
+    from engine.media.codec.codec import Samples
 
 LONGEST: Final = 14_400.0
 """Seconds of the longest recording: a WAV file cannot be larger than 4 GB."""

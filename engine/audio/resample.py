@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy
 
 if TYPE_CHECKING:
-    from engine.media.codec import Samples
+    from engine.media.codec.codec import Samples
 
 _HALF_LENGTH: Final = 10
 """Zero crossings of the sinc on each side: 48 dB of stop band, and a delay of 10 samples of the lower rate."""

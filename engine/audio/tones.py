@@ -25,7 +25,7 @@ from engine.audio.national_tones import NAMES, TONES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.media.codec import Samples
+    from engine.media.codec.codec import Samples
 
     Floats = NDArray[numpy.float64]
 

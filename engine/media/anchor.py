@@ -8,7 +8,7 @@ the anchor in its place. What is decided in the descriptions (codecs, directions
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
-from engine.media.consent import Consent
+from engine.media.rtp.consent import Consent
 
 CALLER: Final = 0
 CALLEE: Final = 1

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from engine.media.codec import Codec
-from engine.media.codecs import PCMA, PCMU, of_format
-from engine.media.latch import Address, spelt
-from engine.media.srtp import SUITES, Crypto, Keys, new_key
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import PCMA, PCMU, of_format
+from engine.media.rtp.latch import Address, spelt
+from engine.media.rtp.srtp import SUITES, Crypto, Keys, new_key
 from engine.sip import offer_answer, sdp
 from engine.sip.grammar import ParseError
 

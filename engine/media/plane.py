@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.media.codec import Codec
+from engine.media.codec.codec import Codec
 from engine.media.pacer import Pacer, Timer
-from engine.media.upkeep import Upkeep
+from engine.media.periodic import Upkeep
 
 
 class Loop(Protocol):
@@ -27,7 +27,7 @@ class Plane:
         random: A source that nobody can guess: SSRCs, first sequence numbers and timestamps (RFC 3550 §5.1, §8.1).
         wall: Seconds since 1970, for RTCP's reports.
         fault: Told of an exception that a feed or a tap of somebody's has raised in its turn.
-        refused: Datagrams that all calls' media has refused, by why (`engine.media.counts`), half a second ago.
+        refused: Datagrams that all calls' media has refused, by why (`engine.media.rtp.counters`), half a second ago.
     """
 
     __slots__ = ("_silences", "clock", "fault", "loop", "pacer", "random", "refused", "rtp_timeout", "upkeep", "wall")

@@ -6,13 +6,13 @@ from itertools import count
 from typing import Any, Self
 
 from engine.media import negotiation
-from engine.media.codec import Codec
-from engine.media.codecs import by_name
-from engine.media.consent import Consent
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import by_name
 from engine.media.negotiation import Agreed, NotAcceptable
 from engine.media.plane import Plane
-from engine.media.ports import PortPool, RtpSocket
-from engine.media.stream import Stream
+from engine.media.port_pool import PortPool, RtpSocket
+from engine.media.rtp.consent import Consent
+from engine.media.rtp.session import Stream
 
 __all__ = ["MediaPort", "NotAcceptable"]
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from engine.media.telephone_event import KEYS
+from engine.media.rtp.telephone_event import KEYS
 from flows.address import PLACEHOLDER
 from flows.variables import plain_name
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from benchmarks.media_sink import Sink, timed
-from engine.media.rtp import build
+from engine.media.rtp.packet import build
 
 MS = 1_000_000  # ns
 Packets = list[tuple[int, int, int]]

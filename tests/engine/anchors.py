@@ -1,7 +1,7 @@
 """Anchors that take their time, and may fail: relays of the engine behind a slow line."""
 
 from engine.media.anchor import Anchor, AnchorError, Place, Rewritten, Shared
-from engine.media.relay import Relays
+from engine.media.relay.relay import Relays
 from tests.engine.simulated import Air
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from engine.rtpengine.bencode import decode, encode
+from engine.media.rtpengine.bencode import decode, encode
 
 
 class FakeRtpengine(asyncio.DatagramProtocol):

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from engine.call import Call
-from engine.media import g711
+from engine.media.codec import g711
 from engine.sip import sdp
 from engine.sip.message import Request, Response
 from engine.user_agent import AgentSettings

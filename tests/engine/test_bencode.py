@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.rtpengine.bencode import MAX_DEPTH, BencodeError, decode, encode
+from engine.media.rtpengine.bencode import MAX_DEPTH, BencodeError, decode, encode
 
 VALUES = st.recursive(
     st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=40),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from engine.call import Call, CallEnded, NotAcceptable
-from engine.media.codec import Codec
-from engine.media.rtp import RtpPacket
-from engine.media.stream import Stream
+from engine.media.codec.codec import Codec
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.session import Stream
 from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.media.fake_plane import Tape, numbers
@@ -350,7 +350,7 @@ def tone(row: int, column: int) -> list[bytes]:
     """120 ms of two frequencies, as PCMU, and 100 ms of silence."""
     import numpy
 
-    from engine.media.codecs import PCMU
+    from engine.media.codec.registry import PCMU
 
     at = numpy.arange(960) / 8000
     sound = 8000 * (numpy.sin(2 * numpy.pi * row * at) + numpy.sin(2 * numpy.pi * column * at))

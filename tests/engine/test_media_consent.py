@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.call import Call
-from engine.media.codecs import Codec
-from engine.media.rtp import RtpPacket
+from engine.media.codec.registry import Codec
+from engine.media.rtp.packet import RtpPacket
 from engine.sip import sdp
 from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.call import Call, NotAcceptable
-from engine.media.ports import NoPortError
+from engine.media.port_pool import NoPortError
 from tests.engine.simulated import CALLER, ENGINE, Air, start_agent, to_callee
 from tests.sip.raw_peer import OFFER, Peer
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
-from engine.rtpengine import instance as instances
-from engine.rtpengine import ng
-from engine.rtpengine.anchor import RtpengineAnchor
-from engine.rtpengine.bencode import encode
-from engine.rtpengine.ng import NgClient
-from engine.rtpengine.pool import Rtpengines
+from engine.media.rtpengine import instance as instances
+from engine.media.rtpengine import ng
+from engine.media.rtpengine.anchor import RtpengineAnchor
+from engine.media.rtpengine.bencode import encode
+from engine.media.rtpengine.ng import NgClient
+from engine.media.rtpengine.pool import Rtpengines
 from tests.engine.fake_rtpengine import FakeRtpengine
 from tests.network import refusing_port
 

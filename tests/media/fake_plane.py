@@ -6,14 +6,14 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.media.codec import Codec
-from engine.media.codecs import PCMU
-from engine.media.consent import Consent
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import PCMU
 from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
-from engine.media.rtp import RtpPacket
-from engine.media.srtp import Keys
-from engine.media.stream import Stream
+from engine.media.rtp.consent import Consent
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.session import Stream
+from engine.media.rtp.srtp import Keys
 from engine.sip.peers import Everybody
 
 PEER = ("192.0.2.1", 4000)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.media import codecs, g711
-from engine.media.codec import Codec, CodecError, Samples
-from engine.media.codecs import G722, PCMA, PCMU
+from engine.media.codec import g711, registry
+from engine.media.codec.codec import Codec, CodecError, Samples
+from engine.media.codec.registry import G722, PCMA, PCMU
 
-OPUS = codecs.by_name("opus")
+OPUS = registry.by_name("opus")
 assert OPUS is not None
 ALL = (PCMU, PCMA, G722, OPUS)
 every_codec = pytest.mark.parametrize("codec", ALL, ids=lambda codec: codec.name)
@@ -224,10 +224,10 @@ def test_any_payload_is_sound_or_a_codec_error(name: str, payload: bytes) -> Non
 
 
 def test_by_name() -> None:
-    assert [codecs.by_name(name) for name in ("pcmu", "PCMA", "g722", "OPUS", "CN", "")] == [*ALL, None, None]
-    assert codecs.OPUS is OPUS
+    assert [registry.by_name(name) for name in ("pcmu", "PCMA", "g722", "OPUS", "CN", "")] == [*ALL, None, None]
+    assert registry.OPUS is OPUS
     with pytest.raises(AttributeError):
-        _ = codecs.MISSING
+        _ = registry.MISSING
 
 
 def test_the_table_loads_neither_numpy_nor_ffmpeg() -> None:

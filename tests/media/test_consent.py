@@ -4,12 +4,12 @@ from itertools import count
 
 import pytest
 
-from engine.media.codecs import Codec
-from engine.media.consent import MOST_HOSTS, TRIAL, Consent
-from engine.media.rtcp import ReceiverReport, Sdes, compound
-from engine.media.rtp import RtpPacket
-from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key
-from engine.media.stream import KEEP_ALIVE
+from engine.media.codec.registry import Codec
+from engine.media.rtp.consent import MOST_HOSTS, TRIAL, Consent
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.rtcp import ReceiverReport, Sdes, compound
+from engine.media.rtp.session import KEEP_ALIVE
+from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import PEER, STRANGER, Dialog, Line, Tape, agreed, numbers
 
 OWN, THIRD, OTHER = PEER[0], STRANGER[0], "198.51.100.7"

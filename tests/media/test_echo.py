@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media.codecs import PCMA, PCMU
-from engine.media.counts import Counts
-from engine.media.rtp import RtpPacket, build
-from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key
+from engine.media.codec.registry import PCMA, PCMU
+from engine.media.rtp.counters import Counts
+from engine.media.rtp.packet import RtpPacket, build
+from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import PEER, STRANGER, Line, Tape, agreed
 
 THEIRS = 0x11111111

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media.jitter import CAPACITY, DEEP, JitterBuffer
-from engine.media.rtp import RtpPacket
+from engine.media.rtp.jitter import CAPACITY, DEEP, JitterBuffer
+from engine.media.rtp.packet import RtpPacket
 
 FIRST_SEQUENCE, FIRST_TIMESTAMP = 65000, 0xFFFFFFFF - 50_000
 """So that both wrap within the first seconds."""

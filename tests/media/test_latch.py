@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.media.latch import CANDIDATES, CHANCE, PROOF, Address, Latch
+from engine.media.rtp.latch import CANDIDATES, CHANCE, PROOF, Address, Latch
 from tests.media.fake_plane import Dialog
 
 SDP = ("192.0.2.1", 4000)

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from engine.media.codecs import G722, PCMA
-from engine.media.counts import Counts
+from engine.media.codec.registry import G722, PCMA
 from engine.media.plane import Plane
 from engine.media.port import MediaPort, NotAcceptable
-from engine.media.ports import NoPortError, PortPool
-from engine.media.rtcp import Bye, ReceiverReport, SenderReport, compound, parse
-from engine.media.rtp import RtpPacket
-from engine.media.stream import Stream
+from engine.media.port_pool import NoPortError, PortPool
+from engine.media.rtp.counters import Counts
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.rtcp import Bye, ReceiverReport, SenderReport, compound, parse
+from engine.media.rtp.session import Stream
 from tests.media.fake_plane import Dialog
 
 HOST = "127.0.1.21"

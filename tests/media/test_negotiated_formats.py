@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media import codecs, negotiation
-from engine.media.codec import Codec
-from engine.media.codecs import G722, PCMA, PCMU
+from engine.media import negotiation
+from engine.media.codec import registry
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import G722, PCMA, PCMU
 from engine.media.negotiation import Agreed, NotAcceptable
-from engine.media.srtp import AES_32, AES_80
+from engine.media.rtp.srtp import AES_32, AES_80
 from engine.sip import sdp
 
-OPUS = codecs.by_name("opus")
+OPUS = registry.by_name("opus")
 assert OPUS is not None
 ALL = (PCMU, PCMA, G722, OPUS)
 HOST, PORT = "192.0.2.1", 16384

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.media.ports import NoPortError, PortPool, RtpSocket
+from engine.media.port_pool import NoPortError, PortPool, RtpSocket
 
 HOST = "127.0.1.21"
 
@@ -148,7 +148,7 @@ def test_out_of_descriptors_is_an_error_of_the_call(pool: PortPool, monkeypatch:
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patched:
-        patched.setattr("engine.media.ports.socket.socket", refuse)
+        patched.setattr("engine.media.port_pool.socket.socket", refuse)
         with pytest.raises(NoPortError, match="Too many open files"):
             pool.acquire(HOST)
     assert pool.in_use == 0

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media.reception import Reception
-from engine.media.rtcp import SenderReport, ntp
+from engine.media.rtp.reception import Reception
+from engine.media.rtp.rtcp import SenderReport, ntp
 
 
 def receive(reception: Reception, numbers: range | list[int], ssrc: int = 7, start: float = 0.0) -> None:

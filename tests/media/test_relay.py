@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
 from engine.media.plane import Plane
-from engine.media.ports import PortPool
-from engine.media.relay import Relay, Relays
+from engine.media.port_pool import PortPool
+from engine.media.relay.relay import Relay, Relays
 from engine.sip import sdp
 from tests.engine.simulated import Air
 from tests.media.fake_plane import Dialog
@@ -340,7 +340,7 @@ def test_two_that_describe_themselves_as_our_own_ports_are_told_of(
     world: World, a: Side, b: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one sends would go round between two sockets of ours for ever."""
-    monkeypatch.setattr("engine.media.relay.FLOOD", 200)
+    monkeypatch.setattr("engine.media.relay.relay.FLOOD", 200)
     relay = world.relay()
     told: list[tuple[int, str]] = []
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media import rtcp
-from engine.media.rtcp import Bye, ReceiverReport, ReportBlock, RtcpError, Sdes, SenderReport
+from engine.media.rtp import rtcp
+from engine.media.rtp.rtcp import Bye, ReceiverReport, ReportBlock, RtcpError, Sdes, SenderReport
 
 BLOCK = ReportBlock(7, 64, -3, 0x10005, 33, 0x12345678, 65536)
 SENDER = SenderReport(1, 0x0123456789ABCDEF, 160, 50, 8000, (BLOCK,))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media.rtp import RtpError, RtpPacket, build
+from engine.media.rtp.packet import RtpError, RtpPacket, build
 
 PLAIN = bytes.fromhex("80 00 0001 000000a0 deadbeef") + b"\xff" * 160
 

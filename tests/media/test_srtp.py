@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media import rtcp
-from engine.media.rtp import build
-from engine.media.srtp import AES_32, AES_80, Crypto, Keys, Srtp, SrtpError, new_key
+from engine.media.rtp import rtcp
+from engine.media.rtp.packet import build
+from engine.media.rtp.srtp import AES_32, AES_80, Crypto, Keys, Srtp, SrtpError, new_key
 
 KEY = bytes(range(30))
 TEXT = base64.b64encode(KEY).decode()

@@ -6,12 +6,12 @@ from itertools import pairwise
 import numpy
 import pytest
 
-from engine.media.codec import Codec, Samples
-from engine.media.codecs import PCMA, PCMU
-from engine.media.rtcp import Bye, ReceiverReport, ReportBlock, Sdes, SenderReport, compound, ntp, parse
-from engine.media.rtp import RtpPacket
-from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key
-from engine.media.stream import Stream
+from engine.media.codec.codec import Codec, Samples
+from engine.media.codec.registry import PCMA, PCMU
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.rtcp import Bye, ReceiverReport, ReportBlock, Sdes, SenderReport, compound, ntp, parse
+from engine.media.rtp.session import Stream
+from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import EVENTS, PEER, STRANGER, Dialog, Line, agreed
 
 THEIRS = 0x11111111

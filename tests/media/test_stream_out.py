@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from engine.media.codec import Codec
-from engine.media.codecs import G722, PCMA, PCMU
-from engine.media.rtp import RtpPacket
-from engine.media.srtp import AES_80, Crypto, Keys, Srtp, new_key
-from engine.media.stream import KEEP_ALIVE
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import G722, PCMA, PCMU
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.session import KEEP_ALIVE
+from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import EVENTS, PEER, Line, Tape, agreed, numbers
 
 THEIRS = 0x11111111

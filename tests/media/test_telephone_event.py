@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.media.rtp import RtpPacket
-from engine.media.telephone_event import KEYS, PAUSE, DigitReceiver, DigitSender, EventPacket
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.telephone_event import KEYS, PAUSE, DigitReceiver, DigitSender, EventPacket
 
 END = 0x80
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import numpy
 
-from engine.media.codecs import by_name
-from engine.media.rtp import RtpError, RtpPacket, build
+from engine.media.codec.registry import by_name
+from engine.media.rtp.packet import RtpError, RtpPacket, build
 from tests.peers.audio import Sound
 
 _NUMBERS = {"PCMU": 0, "PCMA": 8, "G722": 9}

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 from time import monotonic
 
-from engine.rtpengine.bencode import decode, encode
+from engine.media.rtpengine.bencode import decode, encode
 from tests.peers.process import Process, require
 
 

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from engine.media.anchor import Place
-from engine.rtpengine.pool import Rtpengines
+from engine.media.rtpengine.pool import Rtpengines
 from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
 from tests.peers.rtpengine import Rtpengine

@@ -17,7 +17,7 @@ from typing import Any
 import numpy
 import pytest
 
-from engine.media.rtp import build
+from engine.media.rtp.packet import build
 from sipp_scenarios.suite import Caller
 from tests.api.tutorials import Curl
 from tests.peers import sipp_talk
@@ -464,7 +464,7 @@ def test_a_menu_works_under_a_flood_from_a_stranger(tmp_path: Path, engine: Engi
     """The greeting is whole, the stranger's keys are nobody's, the caller's key is taken, and both talk afterwards.
 
     It begins once the caller has been heard: this phone sends from another address than its description names, as one
-    behind a NAT does, and of two such the first to show a run of packets has the call (`engine.media.latch`).
+    behind a NAT does, and of two such the first to show a run of packets has the call (`engine.media.rtp.latch`).
     """
     with (
         Baresip(tmp_path / "agent", AGENT, 6100, user="agent", pitch=1000, auto_answer=True) as agent,

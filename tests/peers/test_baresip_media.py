@@ -9,7 +9,7 @@ import pytest
 
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
-from engine.media.ports import PortPool
+from engine.media.port_pool import PortPool
 from tests.peers.baresip import Baresip
 
 pytestmark = pytest.mark.peer

@@ -10,7 +10,7 @@ import numpy
 import pytest
 
 from engine.call import Call
-from engine.media.codec import Codec
+from engine.media.codec.codec import Codec
 from engine.user_agent import UserAgent
 from tests.peers.baresip import Baresip
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy
 
-from engine.media import g711
+from engine.media.codec import g711
 
 RATE, FRAME = 8000, 160
 

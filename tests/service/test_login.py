@@ -99,7 +99,7 @@ def test_a_guest_is_asked_once_a_call_and_then_refused(run: Run) -> None:
 
 
 def test_who_has_logged_in_has_shown_that_it_receives_before_its_ack(run: Run) -> None:
-    """Its digest answers a nonce of ours: media goes where its offer says (`engine.media.consent`)."""
+    """Its digest answers a nonce of ours: media goes where its offer says (`engine.media.rtp.consent`)."""
 
     async def test(bench: Any) -> None:
         one, phone = await bench.phone(ONE), await bench.phone(GUEST)

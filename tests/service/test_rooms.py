@@ -10,7 +10,7 @@ import numpy
 import pytest
 import sqlalchemy as sa
 
-from engine.media.codec import Samples
+from engine.media.codec.codec import Samples
 from flows.address import Address
 from routing.identifiers import NIL, PLATFORM
 from store import rows, tables

@@ -8,7 +8,7 @@ import av
 import numpy
 from numpy.typing import NDArray
 
-from engine.media.codec import Codec
+from engine.media.codec.codec import Codec
 
 Samples = NDArray[numpy.int16]
 Floats = NDArray[numpy.float64]

@@ -4,7 +4,7 @@ import numpy
 
 from engine.audio.buffer import Clip
 from engine.audio.cache import ClipCache
-from engine.media.codecs import PCMU
+from engine.media.codec.registry import PCMU
 
 
 def clip(seconds: float) -> Clip:

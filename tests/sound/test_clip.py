@@ -4,8 +4,8 @@ import numpy
 import pytest
 
 from engine.audio.buffer import Clip, resampled
-from engine.media.codec import Codec
-from engine.media.codecs import by_name
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import by_name
 from tests.sound.signals import Floats, Samples, decibels, played, sine, strongest
 
 CODECS = [codec for codec in map(by_name, ("PCMU", "PCMA", "G722", "opus")) if codec is not None]

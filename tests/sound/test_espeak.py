@@ -16,7 +16,7 @@ from engine.audio.tts import espeak as module
 from engine.audio.tts.espeak import Espeak
 from engine.audio.tts.speech import find, voices, wish
 from engine.audio.tts.ssml import read
-from engine.media.codecs import PCMU
+from engine.media.codec.registry import PCMU
 from tests.peers.process import require
 
 pytestmark = pytest.mark.peer

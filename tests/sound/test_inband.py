@@ -6,8 +6,8 @@ import numpy
 import pytest
 
 from engine.audio.dtmf_detector import FREQUENCIES, KEYS, InbandDigits
-from engine.media.codec import Codec, Samples
-from engine.media.codecs import by_name
+from engine.media.codec.codec import Codec, Samples
+from engine.media.codec.registry import by_name
 from tests.sound.signals import Floats
 
 ALL = "".join(KEYS)

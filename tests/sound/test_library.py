@@ -18,7 +18,7 @@ from engine.audio.errors import SoundError
 from engine.audio.library import SoundLibrary
 from engine.audio.tts.speech import Wish
 from engine.audio.tts.ssml import Words
-from engine.media.codecs import PCMU
+from engine.media.codec.registry import PCMU
 from tests.sound.signals import sine, write
 
 TONE = write(None, sine(1000, 0.2, 8000), 8000)

@@ -9,8 +9,8 @@ import pytest
 from engine.audio.buffer import Clip
 from engine.audio.mixer import RATE, Member, Mixer
 from engine.audio.resample import Ratio
-from engine.media.codec import Codec
-from engine.media.codecs import G722, OPUS, PCMA, PCMU
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import G722, OPUS, PCMA, PCMU
 
 
 class Pacer:

@@ -9,7 +9,7 @@ import pytest
 from engine.audio.errors import SoundError
 from engine.audio.national_tones import NAMES, TONES
 from engine.audio.tones import clip, parse, read
-from engine.media.codecs import by_name
+from engine.media.codec.registry import by_name
 from tests.sound.signals import decibels, played, strongest
 
 PCMU, G722 = by_name("PCMU"), by_name("G722")

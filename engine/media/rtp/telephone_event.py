@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from engine.media.rtp import RtpPacket
+from engine.media.rtp.packet import RtpPacket
 
 KEYS: Final = "0123456789*#ABCD"
 """The events 0 to 15 (RFC 4733 §3.2), each at its number. Others, a flash among them, are no keys."""

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.media.anchor import CALLEE, CALLER, AnchorError, Place, Rewritten, Shared
+from engine.media.periodic import INTERVAL
 from engine.media.plane import Plane
-from engine.media.ports import NoPortError, PortPool
-from engine.media.relay_side import RelaySide
-from engine.media.upkeep import INTERVAL
+from engine.media.port_pool import NoPortError, PortPool
+from engine.media.relay.side import RelaySide
 from engine.sip import sdp
 from engine.sip.grammar import ParseError
 
 if TYPE_CHECKING:
-    from engine.media.feed import Tap
-    from engine.media.overhearing import Overhearing
+    from engine.media.audio import Tap
+    from engine.media.relay.tap import Overhearing
 
 FLOOD: Final = 5_000
 """Packets a second of one side, ten times those of the best video call, above which it is no call any more: two that
@@ -171,7 +171,7 @@ class Relay:
 
     def overhear(self, caller: "Tap", callee: "Tap") -> None:
         """Tell `caller` what the caller says from now on, and `callee` what the callee does, until the end."""
-        from engine.media.overhearing import Overhearing  # numpy, for those who record
+        from engine.media.relay.tap import Overhearing  # numpy, for those who record
 
         if not self._closed and self._overhearing is None:
             self._overhearing = Overhearing(self._home.plane, caller, callee)

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from engine.media.codec import LONGEST
-from engine.media.pyav import FrameDecoder, FrameEncoder
+from engine.media.codec.codec import LONGEST
+from engine.media.codec.pyav import FrameDecoder, FrameEncoder
 
 RATE: Final = 16000
 _LARGEST: Final = int(RATE / 2 * LONGEST)

@@ -2,14 +2,14 @@
 
 The redundancy that we send is for peers. What they send is not read: that takes a call of libopus' decoder with
 `decode_fec`, which FFmpeg's wrapper does not offer (its decoder has no such option), and so neither does PyAV. What is
-lost is made up as for every other codec (`engine.media.concealment`), and `useinbandfec=1` (RFC 7587 §6.1: a decoder
+lost is made up as for every other codec (`engine.media.codec.concealment`), and `useinbandfec=1` (RFC 7587 §6.1: a decoder
 that can make use of it) is not what we say.
 """
 
 from typing import Final
 
-from engine.media import pyav
-from engine.media.pyav import FrameDecoder, FrameEncoder
+from engine.media.codec import pyav
+from engine.media.codec.pyav import FrameDecoder, FrameEncoder
 
 RATE: Final = 48000
 _LARGEST: Final = 1275 * 6

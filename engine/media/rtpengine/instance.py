@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from engine.rtpengine.bencode import Plain
-from engine.rtpengine.ng import Answer, Answered, NgClient
+from engine.media.rtpengine.bencode import Plain
+from engine.media.rtpengine.ng import Answer, Answered, NgClient
 
 PING_INTERVAL: Final = 2.0
 """Seconds between two questions whether it is there."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.media.rtcp import ReportBlock, SenderReport
+from engine.media.rtp.rtcp import ReportBlock, SenderReport
 
 MAX_DROPOUT: Final = 3000
 """Packets that may be missing at once; a wider gap is a source that began anew (RFC 3550 A.1)."""

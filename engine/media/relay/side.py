@@ -10,12 +10,12 @@ from itertools import count
 from typing import Any
 
 from engine.media.anchor import Place
-from engine.media.consent import Consent
-from engine.media.counts import Tally
-from engine.media.latch import Address, spelt, usable
-from engine.media.ports import PortPool, RtpSocket
+from engine.media.port_pool import PortPool, RtpSocket
 from engine.media.redirect import redirect
-from engine.media.relay_port import RelayPort
+from engine.media.relay.port import RelayPort
+from engine.media.rtp.consent import Consent
+from engine.media.rtp.counters import Tally
+from engine.media.rtp.latch import Address, spelt, usable
 from engine.sip.sdp import Media, SessionDescription
 
 MAX_STREAMS = 8

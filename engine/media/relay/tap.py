@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from engine.media.anchor import CALLEE, CALLER
-from engine.media.codec import Codec
-from engine.media.codecs import PCMU, by_name
-from engine.media.feed import Tap
-from engine.media.hearing import Hearing
+from engine.media.audio import Tap
+from engine.media.codec.codec import Codec
+from engine.media.codec.registry import PCMU, by_name
 from engine.media.plane import Plane
-from engine.media.relay_port import RelayPort
-from engine.media.rtp import RtpError, RtpPacket
+from engine.media.relay.port import RelayPort
+from engine.media.rtp.packet import RtpError, RtpPacket
+from engine.media.rtp.receiver import Hearing
 from engine.sip.sdp import Media
 
 

@@ -6,12 +6,12 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.media.anchor import CALLER, AnchorError, Place, Rewritten
-from engine.rtpengine.bencode import Plain
-from engine.rtpengine.instance import Instance
-from engine.rtpengine.ng import Answer
+from engine.media.rtpengine.bencode import Plain
+from engine.media.rtpengine.instance import Instance
+from engine.media.rtpengine.ng import Answer
 
 if TYPE_CHECKING:
-    from engine.rtpengine.pool import Rtpengines
+    from engine.media.rtpengine.pool import Rtpengines
 
 _TAGS: Final = ("caller", "callee")
 _FAMILIES: Final = {False: "IP4", True: "IP6"}
@@ -155,7 +155,7 @@ class RtpengineAnchor:
         return self._report
 
     async def settled(self) -> None:
-        """See `Anchor.settled`: each command is answered or given up within 0.9 s (`engine.rtpengine.ng`)."""
+        """See `Anchor.settled`: each command is answered or given up within 0.9 s (`engine.media.rtpengine.ng`)."""
         if self._closed and self._last_words is not None:
             await asyncio.wait((self._last_words,))
 

@@ -11,8 +11,8 @@ import numpy
 from av.audio.codeccontext import AudioCodecContext
 from av.error import FFmpegError
 
-from engine.media.codec import CodecError, Samples
-from engine.media.concealment import Concealment
+from engine.media.codec.codec import CodecError, Samples
+from engine.media.codec.concealment import Concealment
 
 _NO_OPTIONS: Final[Mapping[str, str]] = {}
 

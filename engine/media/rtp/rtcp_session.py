@@ -7,26 +7,16 @@ Reports go out every five seconds or so, at random so that calls which began tog
 import socket
 from typing import Any, Final
 
-from engine.media.consent import Consent
-from engine.media.latch import Address, Latch, usable
 from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
-from engine.media.ports import RtpSocket
-from engine.media.reception import Reception
-from engine.media.rtcp import (
-    Bye,
-    ReceiverReport,
-    RtcpError,
-    Sdes,
-    SenderReport,
-    compound,
-    ntp,
-    parse,
-    round_trip,
-)
-from engine.media.rtp import RtpPacket
-from engine.media.sender import Sender
-from engine.media.srtp import Srtp, SrtpError
+from engine.media.port_pool import RtpSocket
+from engine.media.rtp.consent import Consent
+from engine.media.rtp.latch import Address, Latch, usable
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.reception import Reception
+from engine.media.rtp.rtcp import Bye, ReceiverReport, RtcpError, Sdes, SenderReport, compound, ntp, parse, round_trip
+from engine.media.rtp.sender import Sender
+from engine.media.rtp.srtp import Srtp, SrtpError
 
 INTERVAL: Final = 5.0
 """Seconds between two reports on average (§6.2: the least that a deployment should choose)."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from engine.media.anchor import Place, Shared
-from engine.rtpengine.anchor import RtpengineAnchor
-from engine.rtpengine.instance import Instance, Log
-from engine.rtpengine.ng import NgClient
+from engine.media.rtpengine.anchor import RtpengineAnchor
+from engine.media.rtpengine.instance import Instance, Log
+from engine.media.rtpengine.ng import NgClient
 from engine.transport.addresses import split_host_port
 
 

@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from engine.media.consent import Consent
-from engine.media.latch import Address, Latch, Mark
+from engine.media.rtp.consent import Consent
+from engine.media.rtp.latch import Address, Latch, Mark
 
 LARGEST: Final = 2048
 """Octets of the largest datagram that passes: no media fills more than an Ethernet frame."""

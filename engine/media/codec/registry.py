@@ -9,54 +9,54 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from engine.media.codec import Codec, Decoder, Encoder
+from engine.media.codec.codec import Codec, Decoder, Encoder
 from engine.sip import sdp
 
 
 def _pcmu_encoder() -> Encoder:
-    from engine.media import g711
+    from engine.media.codec import g711
 
     return g711.Encoder(g711.MU_LAW)
 
 
 def _pcmu_decoder() -> Decoder:
-    from engine.media import g711
+    from engine.media.codec import g711
 
     return g711.Decoder(g711.MU_LAW)
 
 
 def _pcma_encoder() -> Encoder:
-    from engine.media import g711
+    from engine.media.codec import g711
 
     return g711.Encoder(g711.A_LAW)
 
 
 def _pcma_decoder() -> Decoder:
-    from engine.media import g711
+    from engine.media.codec import g711
 
     return g711.Decoder(g711.A_LAW)
 
 
 def _g722_encoder() -> Encoder:
-    from engine.media import g722
+    from engine.media.codec import g722
 
     return g722.encoder()
 
 
 def _g722_decoder() -> Decoder:
-    from engine.media import g722
+    from engine.media.codec import g722
 
     return g722.decoder()
 
 
 def _opus_encoder() -> Encoder:
-    from engine.media import opus
+    from engine.media.codec import opus
 
     return opus.encoder()
 
 
 def _opus_decoder() -> Decoder:
-    from engine.media import opus
+    from engine.media.codec import opus
 
     return opus.decoder()
 
@@ -93,7 +93,7 @@ def _has_opus() -> bool:
     for folder in map(Path, package.submodule_search_locations or ()):
         if any((folder.parent / "av.libs").glob("libopus*")) or any((folder / ".dylibs").glob("libopus*")):
             return True
-    from engine.media import opus
+    from engine.media.codec import opus
 
     return opus.available()
 

@@ -8,22 +8,22 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.media.consent import Consent
-from engine.media.control import Control
-from engine.media.counts import Counts
-from engine.media.echo import Echo
-from engine.media.feed import Feed, Tap
-from engine.media.latch import PROOF, Address, Latch, usable
+from engine.media.audio import Feed, Tap
 from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
-from engine.media.ports import RtpSocket
-from engine.media.rtp import RtpError, RtpPacket
-from engine.media.sender import MARKER, Sender
-from engine.media.srtp import Srtp, SrtpError
-from engine.media.telephone_event import DigitReceiver, DigitSender
+from engine.media.port_pool import RtpSocket
+from engine.media.rtp.consent import Consent
+from engine.media.rtp.counters import Counts
+from engine.media.rtp.echo import Echo
+from engine.media.rtp.latch import PROOF, Address, Latch, usable
+from engine.media.rtp.packet import RtpError, RtpPacket
+from engine.media.rtp.rtcp_session import Control
+from engine.media.rtp.sender import MARKER, Sender
+from engine.media.rtp.srtp import Srtp, SrtpError
+from engine.media.rtp.telephone_event import DigitReceiver, DigitSender
 
 if TYPE_CHECKING:
-    from engine.media.hearing import Hearing
+    from engine.media.rtp.receiver import Hearing
 
 BATCH: Final = 16
 """Packets taken in one turn of the loop: a flood to one port must not keep signalling waiting."""
@@ -188,7 +188,7 @@ class Stream:
     def attach(self, tap: Tap) -> None:
         """From now on `tap` hears the peer."""
         if self._hearing is None:
-            from engine.media.hearing import Hearing  # numpy (15 MB) is for those who listen
+            from engine.media.rtp.receiver import Hearing  # numpy (15 MB) is for those who listen
 
             self._hearing = Hearing(self._agreed.codec, self._agreed.codecs)
         if not any(one is tap for one in self._hearing.taps):

@@ -5,7 +5,7 @@ Backwards, since the sound then goes on from the very sample that it ended with:
 
 import numpy
 
-from engine.media.codec import Samples
+from engine.media.codec.codec import Samples
 
 _FRAMES = 3
 """60 ms is as long as a made-up sound stays unheard (G.711 Appendix I)."""

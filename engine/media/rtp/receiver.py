@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import numpy
 
-from engine.media.codec import Codec, CodecError, Decoder, Samples
-from engine.media.feed import Tap
-from engine.media.jitter import JitterBuffer
-from engine.media.rtp import RtpPacket
+from engine.media.audio import Tap
+from engine.media.codec.codec import Codec, CodecError, Decoder, Samples
+from engine.media.rtp.jitter import JitterBuffer
+from engine.media.rtp.packet import RtpPacket
 
 _NOTHING = numpy.zeros(0, dtype=numpy.int16)
 

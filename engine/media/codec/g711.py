@@ -10,8 +10,8 @@ from typing import Final
 import numpy
 from numpy.typing import NDArray
 
-from engine.media.codec import LONGEST, CodecError, Samples
-from engine.media.concealment import Concealment
+from engine.media.codec.codec import LONGEST, CodecError, Samples
+from engine.media.codec.concealment import Concealment
 
 RATE: Final = 8000
 _FRAME: Final = RATE // 50

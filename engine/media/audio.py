@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from engine.media.codec import Codec, Samples
+    from engine.media.codec.codec import Codec, Samples
 
 
 class Feed(Protocol):

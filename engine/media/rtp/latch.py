@@ -20,7 +20,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
-from engine.media.consent import Consent
+from engine.media.rtp.consent import Consent
 
 Address = tuple[str, int]
 """Numeric host (IPv6 without brackets) and port."""

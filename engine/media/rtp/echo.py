@@ -7,8 +7,8 @@ sources, extensions and padding are the incoming stream's and are left out.
 
 from typing import Final
 
-from engine.media.rtp import RtpPacket
-from engine.media.sender import MARKER, Sender
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.sender import MARKER, Sender
 
 _GAP: Final = 160
 """Timestamp units put between two incoming sources that follow each other: one packet of 20 ms at 8 kHz."""

@@ -10,8 +10,8 @@ one packet out.
 from bisect import insort
 from typing import Final
 
-from engine.media.reception import MAX_DROPOUT, MAX_MISORDER
-from engine.media.rtp import RtpPacket
+from engine.media.rtp.packet import RtpPacket
+from engine.media.rtp.reception import MAX_DROPOUT, MAX_MISORDER
 
 SHALLOW, DEEP = 0.02, 0.2
 """Seconds that packets are held at least and at most."""

@@ -8,11 +8,11 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from engine.media.codec import Codec
-from engine.media.consent import Consent
-from engine.media.latch import Address
-from engine.media.rtp import HEADER_LENGTH, VERSION
-from engine.media.srtp import SrtpError
+from engine.media.codec.codec import Codec
+from engine.media.rtp.consent import Consent
+from engine.media.rtp.latch import Address
+from engine.media.rtp.packet import HEADER_LENGTH, VERSION
+from engine.media.rtp.srtp import SrtpError
 
 _PACK: Final = struct.Struct("!BBHII").pack_into
 _FIRST: Final = VERSION << 6

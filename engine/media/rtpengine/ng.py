@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from engine.rtpengine.bencode import BencodeError, Plain, Value, decode, encode
+from engine.media.rtpengine.bencode import BencodeError, Plain, Value, decode, encode
 
 RETRIES: Final = (0.1, 0.2, 0.3)
 """Seconds after which a command is sent again, each counted from the one before."""

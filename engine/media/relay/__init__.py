@@ -1,0 +1,1 @@
+"""The embedded relay: packets of a call through sockets of this process."""
