@@ -48,10 +48,10 @@ from engine.sip.uas import UasSession
 from engine.strangers import Strangers
 from engine.transfer import take_over
 from engine.transport.addresses import family_of
+from engine.transport.dns.locator import Locator
+from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import SETTING, Listeners
-from engine.transport.locator import Locator
 from engine.transport.loopback import Loopback
-from engine.transport.resolver import Resolver
 from engine.waiting import Waiting
 
 # Timers are looked after this often at the most: under load one turn serves many.

@@ -9,8 +9,8 @@ from engine.outgoing_call import DialSpec
 from engine.sip.grammar import ParseError
 from engine.sip.uri import SipUri, escape_user, parse_uri
 from engine.transport.addresses import ROUTES, bracketed
+from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import ListenError
-from engine.transport.resolver import Resolver
 from engine.user_agent import AgentSettings, UserAgent
 from routing.tech_headers import check_tech_headers
 

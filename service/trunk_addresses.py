@@ -6,7 +6,7 @@ from uuid import UUID
 from engine.sip.grammar import ParseError
 from engine.sip.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
-from engine.transport.resolver import Resolver
+from engine.transport.dns.resolver import Resolver
 from flows.contracts import Log
 from routing.directory import Directory
 from routing.models import Provider

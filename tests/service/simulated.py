@@ -16,9 +16,9 @@ from config.loading import Configuration, load
 from engine import user_agent
 from engine.sip.digest_client import ClientSession, choose, parse_challenges
 from engine.sip.message import Response
+from engine.transport.dns.lookups import Question, Records
+from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import Listeners
-from engine.transport.lookups import Question, Records
-from engine.transport.resolver import Resolver
 from service import node as service_node
 from service.node import Node
 from tests.engine.simulated import Air, Wire
@@ -82,7 +82,7 @@ class EngineWire(Wire):
 
 
 class Names:
-    """Name servers (`engine.transport.lookups.Lookups`) that know addresses, and whose answers nobody keeps."""
+    """Name servers (`engine.transport.dns.lookups.Lookups`) that know addresses, and whose answers nobody keeps."""
 
     def __init__(self) -> None:
         self.addresses: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from engine.transport.resolver import Resolver
+from engine.transport.dns.resolver import Resolver
 
 Run = Callable[..., None]
 CLIENT, GUEST, ONE, TWO = "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"

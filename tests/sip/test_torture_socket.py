@@ -16,8 +16,8 @@ from engine.sip.framing import StreamFramer
 from engine.sip.grammar import ParseError
 from engine.sip.parsing import parse
 from engine.sip.timers import TimerValues
-from engine.transport.locator import Locator
-from engine.transport.resolver import Resolver
+from engine.transport.dns.locator import Locator
+from engine.transport.dns.resolver import Resolver
 from engine.user_agent import AgentSettings, UserAgent
 from tests.sip.torture import DROP, RFC4475, RFC5118
 from tests.sip.wire import in_chunks, request, rfc4475, rfc5118, status_of

@@ -8,12 +8,12 @@ import pytest
 import structlog
 
 from engine.transport.addresses import ROUTES
+from engine.transport.dns.locator import Locator
+from engine.transport.dns.lookups import Lookups, NameServers
+from engine.transport.dns.resolver import Resolver
 from engine.transport.hop import Hop, Transport
 from engine.transport.limits import Limits
 from engine.transport.listeners import OPENERS, ListenError, Listeners, ListenUrl
-from engine.transport.locator import Locator
-from engine.transport.lookups import Lookups, NameServers
-from engine.transport.resolver import Resolver
 from engine.transport.tcp import TcpTransport
 
 MESSAGE = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n"

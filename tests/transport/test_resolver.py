@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.uri import SipUri
-from engine.transport.hosts import parse_hosts, read_hosts
-from engine.transport.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
-from engine.transport.resolver import Resolver, Target, by_weight
+from engine.transport.dns.hosts import parse_hosts, read_hosts
+from engine.transport.dns.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
+from engine.transport.dns.resolver import Resolver, Target, by_weight
 from tests.network import reserved_port
 
 ZONE = """
@@ -445,8 +445,8 @@ def test_old_records_serve_while_name_servers_are_silent_rfc_8767() -> None:
 
 
 def test_the_cache_and_the_queries_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.transport.lookups._CACHED", 5)
-    monkeypatch.setattr("engine.transport.lookups._IN_FLIGHT", 3)
+    monkeypatch.setattr("engine.transport.dns.lookups._CACHED", 5)
+    monkeypatch.setattr("engine.transport.dns.lookups._IN_FLIGHT", 3)
 
     async def test() -> None:
         names = Names()

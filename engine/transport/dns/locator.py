@@ -10,8 +10,8 @@ from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop, Located
 from engine.sip.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of, is_one_host
+from engine.transport.dns.resolver import Resolver, Target
 from engine.transport.listeners import Listeners
-from engine.transport.resolver import Resolver, Target
 
 _KNOWN_MOST = 4096
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from engine.sip.uri import SipUri
 from engine.transport.addresses import family_of
-from engine.transport.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
+from engine.transport.dns.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
 
 _PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
 

@@ -13,8 +13,8 @@ import dns.nameserver
 import dns.resolver
 
 from engine.transport.addresses import canonical, family_of
-from engine.transport.dns_sockets import DnsBackend
-from engine.transport.hosts import read_hosts
+from engine.transport.dns.hosts import read_hosts
+from engine.transport.dns.sockets import DnsBackend
 
 _CACHED = 4096
 _IN_FLIGHT = 256
