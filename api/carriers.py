@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from engine.sip.status import REASONS, reason_phrase
+from engine.sip.message.status import REASONS, reason_phrase
 from engine.transport.addresses import family_of
 from routing.directory import Directory
 from routing.hostnames import parse_host_port

@@ -19,7 +19,7 @@ from api.fields import Timestamp
 from api.services import Services, Use
 from engine.capture.ladder import draw, entries_of
 from engine.capture.trace import LONGEST, Traced, call_id_of
-from engine.sip.escape import escape
+from engine.sip.message.escape import escape
 from engine.transport.addresses import bracketed
 from routing.identifiers import NIL
 from store.rows import Row

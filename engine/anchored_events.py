@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.media.anchor import CALLEE, AnchorError
-from engine.sip.message import Request, Response
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import SessionUser
-from engine.sip.uac import DialUser, UacSession
+from engine.sip.dialog.invite_client import DialUser, UacSession
+from engine.sip.dialog.session import SessionUser
+from engine.sip.message.message import Request, Response
+from engine.sip.transaction.server import ServerTransaction
 
 if TYPE_CHECKING:
     from engine.anchored_session import AnchoredSession

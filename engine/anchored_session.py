@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 
 from engine.anchored_events import AnchoredEvents
 from engine.media.anchor import CALLEE, CALLER, Anchor, AnchorError
-from engine.sip.leg import OnFinal
-from engine.sip.message import Response
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import SessionUser
-from engine.sip.uac import DialUser, Invitation, UacSession
+from engine.sip.dialog.invite_client import DialUser, Invitation, UacSession
+from engine.sip.dialog.session import SessionUser
+from engine.sip.dialog.usage import OnFinal
+from engine.sip.message.message import Response
+from engine.sip.transaction.server import ServerTransaction
 
 if TYPE_CHECKING:
     from engine.sip.endpoint import Endpoint

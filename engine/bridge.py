@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from engine.call import CallEnded
 from engine.outgoing_call import OutgoingCall, relay_info, relay_update
-from engine.sip.message import Request, Response
-from engine.sip.offer_answer import resumed
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session
-from engine.sip.uas import UasSession
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.session import Session
+from engine.sip.message.message import Request, Response
+from engine.sip.sdp.offer_answer import resumed
+from engine.sip.transaction.server import ServerTransaction
 from engine.transfer import TransferRequest
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from engine.media.port import MediaPort
 from engine.media.port_pool import NoPortError
 from engine.media.rtp.consent import Consent
 from engine.media_refusal import MEDIA_FAILURES, warning
+from engine.sip.dialog.invite_client import MAX_BREADTH
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.session import Session
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.offer_answer import resumed
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session
+from engine.sip.message.message import Request, Response
+from engine.sip.sdp.offer_answer import resumed
 from engine.sip.stateless import Refusal
-from engine.sip.uac import MAX_BREADTH
-from engine.sip.uas import UasSession
+from engine.sip.transaction.server import ServerTransaction
 from engine.transfer import Transferred, transfer
 
 if TYPE_CHECKING:

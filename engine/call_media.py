@@ -7,8 +7,8 @@ from engine.keys import Keys, info_body, info_key
 from engine.media.negotiation import NotAcceptable
 from engine.media.rtp.session import Stream
 from engine.media.rtp.telephone_event import PAUSE, check_keys
-from engine.sip.message import Request, Response
-from engine.sip.status import reason_phrase
+from engine.sip.message.message import Request, Response
+from engine.sip.message.status import reason_phrase
 
 if TYPE_CHECKING:
     from engine.call import Call

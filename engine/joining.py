@@ -9,8 +9,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from engine.sip.message import Response
-from engine.sip.offer_answer import resumed
+from engine.sip.message.message import Response
+from engine.sip.sdp.offer_answer import resumed
 
 if TYPE_CHECKING:
     from engine.call import Call

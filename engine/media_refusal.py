@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from engine.media.negotiation import NotAcceptable
 from engine.media.port_pool import NoPortError
-from engine.sip.grammar import quote
+from engine.sip.message.grammar import quote
 
 MEDIA_FAILURES: Final = (NotAcceptable, NoPortError)
 """What orders that need media of our own (answer, progress, echo) raise; `status` is the response that it deserves."""

@@ -5,16 +5,16 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.outgoing_call import DialSpec, Outcome
+from engine.sip.auth.credentials import Credentials
 from engine.sip.capabilities import ALLOW_LINE
-from engine.sip.credentials import Credentials
-from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.retry_after import retry_after
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.standalone import Letter, Standalone
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request, Response
+from engine.sip.message.retry_after import retry_after
+from engine.sip.message.text_message import ACCEPT, text_of
+from engine.sip.out_of_dialog import Letter, Standalone
 from engine.sip.stateless import Refusal
-from engine.sip.text_message import ACCEPT, text_of
+from engine.sip.transaction.server import ServerTransaction
 
 if TYPE_CHECKING:
     from engine.user_agent import UserAgent

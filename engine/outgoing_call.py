@@ -11,15 +11,15 @@ from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
 from engine.media.anchor import CALLER, Anchor, AnchorError
 from engine.media.audio import Tap
 from engine.media.relay.relay import Relay
-from engine.sip.branch import Branches, Mark
-from engine.sip.credentials import Credentials
+from engine.sip.auth.credentials import Credentials
+from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, UacSession
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.session import Session
 from engine.sip.hop import Allows, Hop
-from engine.sip.message import Request, Response
-from engine.sip.retry_after import retry_after
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session
-from engine.sip.uac import MAX_BREADTH, Invitation, UacSession
-from engine.sip.uas import UasSession
+from engine.sip.message.message import Request, Response
+from engine.sip.message.retry_after import retry_after
+from engine.sip.transaction.branch import Branches, Mark
+from engine.sip.transaction.server import ServerTransaction
 
 if TYPE_CHECKING:
     from engine.user_agent import UserAgent

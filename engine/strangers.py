@@ -8,7 +8,7 @@ from typing import Protocol
 
 from engine.rate_limit import RateLimit
 from engine.sip.hop import Hop
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from engine.sip.peers import Peers, counted_source, source_of
 from engine.sip.stateless import Admission
 

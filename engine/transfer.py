@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from engine.sip.grammar import ParseError
-from engine.sip.refer import OVER, REFUSED, Reference, Referral, Subscription
-from engine.sip.replaces import FITS, Replaces, find, read_replaces
-from engine.sip.session import Session
+from engine.sip.dialog.refer import OVER, REFUSED, Reference, Referral, Subscription
+from engine.sip.dialog.replaces import FITS, Replaces, find, read_replaces
+from engine.sip.dialog.session import Session
+from engine.sip.message.grammar import ParseError
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -85,7 +85,7 @@ class TransferRequest:
 
     def second(self) -> tuple["Call | None", str]:
         """The other call of whoever asks, which its REFER names (RFC 5589 §7), and its state as in
-        `engine.sip.replaces.FITS`. Whether it really is a call of the same peer has to be found out. Raises ParseError
+        `engine.sip.dialog.replaces.FITS`. Whether it really is a call of the same peer has to be found out. Raises ParseError
         where what it names is no dialog."""
         return _named(self.call, Replaces.parse(self.reference.replaces))
 

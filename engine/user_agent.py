@@ -32,19 +32,19 @@ from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.sip.core import Policy, Surroundings
+from engine.sip.dialog.invite_client import UacSession
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.session import Session
 from engine.sip.endpoint import Endpoint
 from engine.sip.hop import Hop, Located, Transport
-from engine.sip.message import Request, Response
-from engine.sip.outgoing import OutgoingRequest
+from engine.sip.message.message import Request, Response
+from engine.sip.message.retry_after import retry_after
+from engine.sip.out_of_dialog import Letter, Standalone
 from engine.sip.peers import EVERYBODY, Peers, counted_source
-from engine.sip.retry_after import retry_after
-from engine.sip.session import Session
-from engine.sip.standalone import Letter, Standalone
+from engine.sip.request import OutgoingRequest
 from engine.sip.stateless import WAITS, Admission, Refusal
-from engine.sip.timers import NEVER
-from engine.sip.transaction import client_key
-from engine.sip.uac import UacSession
-from engine.sip.uas import UasSession
+from engine.sip.transaction.table import client_key
+from engine.sip.transaction.timers import NEVER
 from engine.strangers import Strangers
 from engine.transfer import take_over
 from engine.transport.addresses import family_of

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from engine.sip.grammar import ParseError
 from engine.sip.hop import Allows, Hop
-from engine.sip.uri import SipUri, parse_uri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
 from routing.destinations import NamedBy, forbidden, named_by, providers_name
 from routing.identifiers import NIL

@@ -6,7 +6,7 @@ sure first that each number in question is there, or does not exist.
 
 from collections.abc import Iterable
 
-from engine.sip.uri import Uri
+from engine.sip.message.uri import Uri
 from flows.environment import FlowEnvironment
 from routing.normalise import numbers_asked
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from engine.sip.grammar import ParseError
-from engine.sip.uri import SipUri, parse_uri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, parse_uri
 from flows.environment import FlowEnvironment
 from flows.interpreter import run_through
 from flows.local_leg import LocalLeg

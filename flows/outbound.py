@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from engine.sip.hop import NOT_ALLOWED
-from engine.sip.status import reason_phrase
+from engine.sip.message.status import reason_phrase
 from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
 from flows.environment import FlowEnvironment
 from flows.record import CallRecord

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from engine.media.anchor import CALLEE, CALLER
-from engine.sip.status import reason_phrase
+from engine.sip.message.status import reason_phrase
 from flows.address import Address
 from flows.causes import CAUSES
 from flows.contracts import CallEnded, OutgoingLeg, Reservation

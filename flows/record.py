@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from engine.call_media import NO_MEDIA
-from engine.sip.leg import LIMIT_REACHED, NOT_ANSWERED
+from engine.sip.dialog.usage import LIMIT_REACHED, NOT_ANSWERED
 from flows.contracts import CallLeg
 from routing.attempt import AttemptRecord, AttemptReport, report
 from routing.hangup import hangup_reason

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
-from engine.sip.uac import MAX_BREADTH
+from engine.sip.dialog.invite_client import MAX_BREADTH
 from flows.contracts import CallEnded
 
 PRESS_AFTER = 0.5

@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from engine.sip.grammar import ParseError
-from engine.sip.uri import SipUri, TelUri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, TelUri
 from flows.address import Address
 from flows.causes import CAUSES
 from flows.contracts import CallEnded, OutgoingLeg, Tether

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Final, Literal
 from uuid import UUID
 
-from engine.sip.grammar import ParseError
-from engine.sip.uri import SipUri, parse_uri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, parse_uri
 from routing.addresses import Address, AddressTable, parse_address
 from routing.directory import Directory
 from routing.hostnames import parse_host_port

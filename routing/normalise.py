@@ -5,8 +5,8 @@ from collections.abc import Container
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
-from engine.sip.grammar import ParseError
-from engine.sip.uri import SipUri, TelUri, Uri, parse_uri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, TelUri, Uri, parse_uri
 from routing.numbering import is_e164, is_virtual, read_digits, read_in_context, without_separators
 from routing.settings import RoutingSettings
 

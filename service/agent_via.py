@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.outgoing_call import DialSpec
-from engine.sip.grammar import ParseError
-from engine.sip.uri import SipUri, escape_user, parse_uri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, escape_user, parse_uri
 from engine.transport.addresses import ROUTES, bracketed
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import ListenError

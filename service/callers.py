@@ -4,10 +4,10 @@ import re
 from contextlib import suppress
 from unicodedata import normalize
 
-from engine.sip.grammar import ParseError
-from engine.sip.message import Request
-from engine.sip.name_addr import NameAddr
-from engine.sip.uri import SipUri, TelUri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request
+from engine.sip.message.name_addr import NameAddr
+from engine.sip.message.uri import SipUri, TelUri
 from routing.admission import Source
 from routing.directory import Directory
 from routing.normalise import dialled

@@ -24,7 +24,7 @@ from datetime import datetime
 from math import ceil
 from uuid import UUID, uuid4
 
-from engine.sip.timers import NEVER, Deadlines
+from engine.sip.transaction.timers import NEVER, Deadlines
 from flows.contracts import Log
 from routing.identifiers import NIL
 from service.till import LAG, Till

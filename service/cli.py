@@ -18,7 +18,7 @@ import typer
 
 from config.faults import ConfigurationError
 from config.logs import escape
-from engine.sip.text_message import MAX_TEXT
+from engine.sip.message.text_message import MAX_TEXT
 from engine.transport.listeners import ListenError
 from routing.hostnames import parse_host_port
 from service import interrupts

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from engine.call import Call
-from engine.sip.digest_server import Verdict as Login
+from engine.sip.auth.digest_server import Verdict as Login
+from engine.sip.dialog.invite_server import UasSession
 from engine.sip.hop import Hop
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
-from engine.sip.uas import UasSession
 from flows.contracts import Log
 from flows.dial_out import dial_out
 from flows.environment import FlowEnvironment

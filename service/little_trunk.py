@@ -9,7 +9,7 @@ from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.port_pool import NoPortError
 from engine.messages import IncomingMessage
 from engine.sip.hop import Hop
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from engine.transport.addresses import bracketed
 from engine.user_agent import AgentSettings, UserAgent
 from service.orders import TrunkOrder

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from engine.sip.digest_server import DigestServer, Verdict
-from engine.sip.message import Request
+from engine.sip.auth.digest_server import DigestServer, Verdict
+from engine.sip.message.message import Request
 from engine.sip.peers import counted_source, source_of
 from flows.contracts import Log
 from routing.peers import KnownPeers

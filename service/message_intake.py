@@ -12,11 +12,11 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from engine.messages import IncomingMessage
-from engine.sip.digest_server import Verdict as Login
-from engine.sip.grammar import ParseError
+from engine.sip.auth.digest_server import Verdict as Login
 from engine.sip.hop import Hop
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri
 from engine.sip.stateless import Refusal
-from engine.sip.uri import SipUri
 from engine.transport.addresses import bracketed
 from flows.address import Address
 from flows.known_numbers import fetch_numbers, missing_numbers

@@ -19,7 +19,7 @@ from config.loading import Configuration
 from engine.call import Call
 from engine.media.rtpengine.pool import Rtpengines
 from engine.sip.core import Limits, Policy
-from engine.sip.timers import TimerValues
+from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
 from engine.user_agent import AgentSettings, UserAgent

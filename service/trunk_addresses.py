@@ -3,8 +3,8 @@
 import asyncio
 from uuid import UUID
 
-from engine.sip.grammar import ParseError
-from engine.sip.uri import SipUri, parse_uri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
 from engine.transport.dns.resolver import Resolver
 from flows.contracts import Log

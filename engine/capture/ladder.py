@@ -7,10 +7,10 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 from engine.capture.trace import Traced
-from engine.sip.escape import escape
-from engine.sip.grammar import ParseError
-from engine.sip.message import Request
-from engine.sip.parsing import parse
+from engine.sip.message.escape import escape
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
 from engine.transport.addresses import bracketed
 
 _TIME_WIDTH = 8

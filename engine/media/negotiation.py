@@ -1,6 +1,6 @@
 """What a media port says in SDP and what it understands of its peer's: RFC 3264 for our codecs, RFC 4568 for keys.
 
-`engine.sip.offer_answer` does the reading and the writing. In front of it stands a memo for the offers that make up
+`engine.sip.sdp.offer_answer` does the reading and the writing. In front of it stands a memo for the offers that make up
 nearly all traffic: the same phones and trunks offer the same media part over and over, with only the `o=` line, the
 address and the port changing. Such an offer is recognised by one regular expression, and its answer is put together
 from the part that the full path wrote the first time.
@@ -14,8 +14,9 @@ from engine.media.codec.codec import Codec
 from engine.media.codec.registry import PCMA, PCMU, of_format
 from engine.media.rtp.latch import Address, spelt
 from engine.media.rtp.srtp import SUITES, Crypto, Keys, new_key
-from engine.sip import offer_answer, sdp
-from engine.sip.grammar import ParseError
+from engine.sip.message.grammar import ParseError
+from engine.sip.sdp import description as sdp
+from engine.sip.sdp import offer_answer
 
 CODECS: Final = (PCMU, PCMA)
 """What is offered and taken where nobody says otherwise."""

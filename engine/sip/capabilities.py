@@ -1,6 +1,6 @@
 """What this endpoint serves, as it says in Allow, Supported and Accept."""
 
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, REFER, NOTIFY"
 SERVED = frozenset(ALLOW.split(", "))

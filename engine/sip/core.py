@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from engine.sip.branch import Branches
-from engine.sip.dialog import Dialog, DialogKey
+from engine.sip.dialog.dialog import Dialog, DialogKey
 from engine.sip.hop import Hop, Located, Transport
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from engine.sip.peers import EVERYBODY, Peers
-from engine.sip.server_transaction import ServerTransaction
 from engine.sip.stateless import Admission, Refused
-from engine.sip.timers import Deadlines, TimerValues
-from engine.sip.transaction import Transactions
+from engine.sip.transaction.branch import Branches
+from engine.sip.transaction.server import ServerTransaction
+from engine.sip.transaction.table import Transactions
+from engine.sip.transaction.timers import Deadlines, TimerValues
 
 NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
 NO_STREAM_MOST = 4096

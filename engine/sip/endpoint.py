@@ -4,21 +4,21 @@ A message is parsed, matched to its transaction (RFC 3261 §17.1.3, §17.2.3), t
 opens something new (§8.2). There is no socket, task, clock or random source in here: they are handed in.
 """
 
-from engine.sip.branch import Mark
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
 from engine.sip.core import Core
-from engine.sip.grammar import ParseError, split_list
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.next_hop import Named, misleading
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response, response_to
-from engine.sip.next_hop import Named, misleading
-from engine.sip.parsing import BadMessage, parse
+from engine.sip.message.grammar import ParseError, split_list
+from engine.sip.message.message import Request, Response, response_to
+from engine.sip.message.parsing import BadMessage, parse
+from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.peers import source_of
 from engine.sip.scanners import is_scanner
-from engine.sip.server_transaction import ServerTransaction
 from engine.sip.stateless import WAITS, Admission, Refusal, tag_of
-from engine.sip.transaction import client_key
-from engine.sip.uas import UasSession
-from engine.sip.uri import SipUri, TelUri
+from engine.sip.transaction.branch import Mark
+from engine.sip.transaction.server import ServerTransaction
+from engine.sip.transaction.table import client_key
 
 VETTING_MOST = 1024  # strangers' new calls at once whose names are looked up before anybody is told of them
 

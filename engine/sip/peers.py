@@ -7,9 +7,9 @@ import ipaddress
 from functools import lru_cache
 from typing import Literal, Protocol
 
-from engine.sip.grammar import ParseError, host_address
-from engine.sip.message import Request
-from engine.sip.via import Via
+from engine.sip.message.grammar import ParseError, host_address
+from engine.sip.message.message import Request
+from engine.sip.message.via import Via
 
 Misdeed = Literal["credentials", "not_sip", "scanner", "unacknowledged"]
 """What an address can be banned for: a wrong password or a user that does not exist; bytes that are no SIP; a tool that
@@ -34,7 +34,7 @@ class Peers(Protocol):
         """Whether both addresses are one such party's."""
 
     def nat(self, host: str) -> Nat:
-        """Where requests to this peer go within its dialogs: see `engine.sip.next_hop`."""
+        """Where requests to this peer go within its dialogs: see `engine.sip.dialog.next_hop`."""
 
     def edge(self, host: str) -> bool:
         """Whether this is an edge of our own: its requests are somebody else's (`source_of`)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
 
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 
 REMEMBERED = 8192
 """Refused calls that are known again, so that each is counted and logged once; the oldest go first."""

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Protocol, cast
 
-from engine.sip.framing import NotSip
-from engine.sip.grammar import ParseError
+from engine.sip.message.framing import NotSip
+from engine.sip.message.grammar import ParseError
 from engine.transport.addresses import error_words
 from engine.transport.hop import Hop, Sink
 from engine.transport.limits import Limits

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-from engine.sip.framing import StreamFramer
+from engine.sip.message.framing import StreamFramer
 from engine.sip.peers import counted_source
 from engine.transport.addresses import (
     WILDCARDS,

@@ -13,9 +13,9 @@ from engine import user_agent
 from engine.bridge import Bridge
 from engine.call import Call
 from engine.outgoing_call import DialSpec, OutgoingCall
+from engine.sip.dialog.session import Session
 from engine.sip.hop import Hop
 from engine.sip.peers import EVERYBODY, Peers
-from engine.sip.session import Session
 from engine.transport.listeners import Listeners
 from engine.user_agent import AgentSettings, OnCall, UserAgent
 from tests.sip.simulation import Node

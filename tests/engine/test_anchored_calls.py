@@ -10,8 +10,8 @@ import pytest
 
 from engine.call import Call
 from engine.media.codec import g711
-from engine.sip import sdp
-from engine.sip.message import Request, Response
+from engine.sip.message.message import Request, Response
+from engine.sip.sdp import description as sdp
 from engine.user_agent import AgentSettings
 from tests.engine.anchors import SlowAnchors
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee

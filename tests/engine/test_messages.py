@@ -8,9 +8,9 @@ import pytest
 
 from engine.messages import MAX_WAITING, IncomingMessage
 from engine.outgoing_call import DialSpec, Outcome
-from engine.sip.digest_server import DigestServer
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
+from engine.sip.auth.digest_server import DigestServer
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
 from engine.user_agent import UserAgent
 from tests.engine.simulated import CALLER, ENGINE, Air, start_agent
 

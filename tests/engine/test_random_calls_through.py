@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from engine.sip.uac import UacSession
-from engine.sip.uas import UasSession
+from engine.sip.dialog.invite_client import UacSession
+from engine.sip.dialog.invite_server import UasSession
 from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, alive, start_agent
 from tests.sip.test_random_calls import Side, World

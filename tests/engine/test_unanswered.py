@@ -7,7 +7,7 @@ import pytest
 
 from engine.call import Call
 from engine.sip.core import Policy
-from engine.sip.leg import NOT_ANSWERED
+from engine.sip.dialog.usage import NOT_ANSWERED
 from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee
 from tests.sip.known import Known

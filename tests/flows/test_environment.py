@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.call import CallEnded
-from engine.sip.leg import LIMIT_REACHED
+from engine.sip.dialog.usage import LIMIT_REACHED
 from flows.environment import CallLog, FlowEnvironment
 from flows.local_leg import LocalLeg
 from flows.record import CallRecord

@@ -12,7 +12,7 @@ from engine.media.codec.codec import Codec
 from engine.media.codec.registry import G722, PCMA, PCMU
 from engine.media.negotiation import Agreed, NotAcceptable
 from engine.media.rtp.srtp import AES_32, AES_80
-from engine.sip import sdp
+from engine.sip.sdp import description as sdp
 
 OPUS = registry.by_name("opus")
 assert OPUS is not None

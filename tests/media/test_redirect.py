@@ -2,14 +2,14 @@
 
 import pytest
 
-from engine.media.redirect import redirect
-from engine.sip import sdp
+from engine.sip.sdp import description
+from engine.sip.sdp.rewrite import redirect
 
 HEAD = "v=0\r\no=alice 53 7 IN IP4 192.0.2.1\r\ns=talk\r\n"
 
 
 def redirected(text: str, *ports: int | None, host: str = "198.51.100.9") -> str:
-    return redirect(sdp.parse(text.encode()), host, ports, 100, 5).decode()
+    return redirect(description.parse(text.encode()), host, ports, 100, 5).decode()
 
 
 def test_address_port_and_origin_are_ours_and_the_rest_stays() -> None:

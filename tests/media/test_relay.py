@@ -12,7 +12,7 @@ from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
 from engine.media.plane import Plane
 from engine.media.port_pool import PortPool
 from engine.media.relay.relay import Relay, Relays
-from engine.sip import sdp
+from engine.sip.sdp import description as sdp
 from tests.engine.simulated import Air
 from tests.media.fake_plane import Dialog
 

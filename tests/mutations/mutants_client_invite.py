@@ -1,6 +1,6 @@
 """Mistakes in the INVITE client transaction (RFC 3261 figure 5, RFC 6026 §8.4)."""
 
-FILE = "engine/sip/client_transaction.py"
+FILE = "engine/sip/transaction/client.py"
 TESTS = "tests/sip/test_transactions_client.py::test_"
 
 MUTANTS = [

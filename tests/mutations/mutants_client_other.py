@@ -1,6 +1,6 @@
 """Mistakes in the client transaction of requests other than INVITE (RFC 3261 figure 6)."""
 
-FILE = "engine/sip/client_transaction.py"
+FILE = "engine/sip/transaction/client.py"
 TESTS = "tests/sip/test_transactions_client.py::test_"
 
 MUTANTS = [

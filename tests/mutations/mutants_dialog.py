@@ -1,6 +1,6 @@
 """Mistakes in dialogs of both sides (RFC 3261 §12)."""
 
-FILE = "engine/sip/dialog.py"
+FILE = "engine/sip/dialog/dialog.py"
 TESTS = "tests/sip/test_dialog.py::test_"
 
 MUTANTS = [

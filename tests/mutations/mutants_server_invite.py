@@ -1,6 +1,6 @@
 """Mistakes in the INVITE server transaction (RFC 3261 figure 7, RFC 6026 §7.1)."""
 
-FILE = "engine/sip/server_transaction.py"
+FILE = "engine/sip/transaction/server.py"
 TESTS = "tests/sip/test_transactions_server.py::test_"
 
 MUTANTS = [

@@ -1,6 +1,6 @@
 """Mistakes in the server transaction of requests other than INVITE (RFC 3261 figure 8), and in matching (§17.2.3)."""
 
-FILE = "engine/sip/server_transaction.py"
+FILE = "engine/sip/transaction/server.py"
 TESTS = "tests/sip/test_transactions_server.py::test_"
 
 MUTANTS = [
@@ -34,7 +34,7 @@ MUTANTS = [
         TESTS + "no_timer_j_on_a_reliable_transport_17_2_2",
     ),
     (
-        "engine/sip/transaction.py",
+        "engine/sip/transaction/table.py",
         "return (branch, request.sent_by, method)",
         "return (branch, method)",
         TESTS + "matching_by_branch_sent_by_and_method_17_2_3",

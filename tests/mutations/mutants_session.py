@@ -1,8 +1,16 @@
 """Mistakes in calls: both sides of an INVITE, re-INVITE and UPDATE, session timers, and the bridge of two legs."""
 
-SESSION, UAS, UAC = "engine/sip/session.py", "engine/sip/uas.py", "engine/sip/uac.py"
-LEG, CREDENTIALS, NEXT_HOP = "engine/sip/leg.py", "engine/sip/credentials.py", "engine/sip/next_hop.py"
-DIALOG, TIMER, BRIDGE = "engine/sip/dialog.py", "engine/sip/session_timer.py", "engine/bridge.py"
+SESSION, UAS, UAC = (
+    "engine/sip/dialog/session.py",
+    "engine/sip/dialog/invite_server.py",
+    "engine/sip/dialog/invite_client.py",
+)
+LEG, CREDENTIALS, NEXT_HOP = (
+    "engine/sip/dialog/usage.py",
+    "engine/sip/auth/credentials.py",
+    "engine/sip/dialog/next_hop.py",
+)
+DIALOG, TIMER, BRIDGE = "engine/sip/dialog/dialog.py", "engine/sip/dialog/session_timer.py", "engine/bridge.py"
 T_SESSION, T_UAS, T_UAC = "tests/sip/test_session.py", "tests/sip/test_uas.py", "tests/sip/test_uac.py"
 T_TIMER, T_BRIDGE = "tests/sip/test_session_timer.py", "tests/engine/test_bridge.py"
 T_THROUGH = "tests/engine/test_random_calls_through.py::test_no_cycle_keeps_a_call_alive"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.name_addr import NameAddr
-from engine.sip.uri import SipUri
+from engine.sip.message.name_addr import NameAddr
+from engine.sip.message.uri import SipUri
 from routing.candidate import dial_string
 from routing.dial_string import escaped, formatted
 from routing.identity import ANONYMOUS_FROM, NOBODY, CallerIdentity, display, shape

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.uri import OtherUri, SipUri, TelUri
+from engine.sip.message.uri import OtherUri, SipUri, TelUri
 from routing.errors import RoutingError
 from routing.models import Number
 from routing.normalise import dialled

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from engine.sip.message import Request
-from engine.sip.parsing import parse
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source, source_of
 from routing.addresses import AddressTable
 from routing.directory import Directory

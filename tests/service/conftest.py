@@ -24,9 +24,9 @@ from config import logs
 from config.loading import load
 from engine.call import Call
 from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
-from engine.sip.timers import TimerValues
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
+from engine.sip.transaction.timers import TimerValues
 from engine.user_agent import AgentSettings, UserAgent
 from service import app
 from service.node import Node, python_flow_names

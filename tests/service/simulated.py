@@ -14,8 +14,8 @@ import yaml
 
 from config.loading import Configuration, load
 from engine import user_agent
-from engine.sip.digest_client import ClientSession, choose, parse_challenges
-from engine.sip.message import Response
+from engine.sip.auth.digest_client import ClientSession, choose, parse_challenges
+from engine.sip.message.message import Response
 from engine.transport.dns.lookups import Question, Records
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import Listeners

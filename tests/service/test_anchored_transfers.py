@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from engine.sip import sdp
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
+from engine.sip.message.message import Request, Response
+from engine.sip.sdp import description as sdp
 from tests.engine.anchors import SlowAnchors
 from tests.engine.simulated import Air
 from tests.service.test_attended import ROLES, Desk, refuse

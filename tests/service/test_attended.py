@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from flows.record import CallRecord
 from flows.transfers import MAX_TRANSFERS
 from tests.engine.simulated import CALLEE, ENGINE, Air

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from engine.sip.digest_client import answer, parse_challenges
-from engine.sip.framing import StreamFramer
-from engine.sip.parsing import parse
+from engine.sip.auth.digest_client import answer, parse_challenges
+from engine.sip.message.framing import StreamFramer
+from engine.sip.message.parsing import parse
 from service.stranger_log import BURST
 from tests.service.conftest import until
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.sip.digest_client import ClientSession, choose, parse_challenges
+from engine.sip.auth.digest_client import ClientSession, choose, parse_challenges
 from tests.engine.simulated import Air
 from tests.service.simulated import ENGINE, Phone, World, configured
 from tests.sip.raw_peer import ANSWER, OFFER

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.digest_client import answer, parse_challenges
-from engine.sip.message import Request
-from engine.sip.parsing import parse
+from engine.sip.auth.digest_client import answer, parse_challenges
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source
 from routing.bans import BANNED_FOR, ENOUGH, WITHIN
 from routing.directory import Directory

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from engine.messages import IncomingMessage
 from engine.outgoing_call import DialSpec, Outcome
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from flows.messages import MessageNotKept, Target, TextMessage
 from flows.post import AUTOMATIC_BURST
 from flows.run import Run as FlowRun

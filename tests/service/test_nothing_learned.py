@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.sip import digest_server
+from engine.sip.auth import digest_server
 
 Run = Callable[..., None]
 GUEST = "127.0.0.12"

@@ -9,7 +9,7 @@ import pytest
 
 from config.faults import ConfigurationError
 from config.loading import load
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from routing.customers import CustomerTerms
 
 Run = Callable[..., None]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from engine.sip.hop import Hop
-from engine.sip.message import Request
-from engine.sip.parsing import parse
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
 from tests.engine.simulated import Air
 from tests.service.simulated import ENGINE, Phone, World, configured
 from tests.sip.raw_peer import ANSWER, OFFER
@@ -151,7 +151,7 @@ def test_what_a_proxy_sends_back_to_us_has_none_of_the_proxys_rights(world: Worl
 
 def test_what_another_node_of_ours_has_sent_is_a_peers(world: World) -> None:
     """Each node has a secret of its own: what it has not sent itself it cannot judge."""
-    from engine.sip.branch import Branches
+    from engine.sip.transaction.branch import Branches
 
     desk = world.phone(DESK)
     carrier = world.phone(CARRIER)

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 )
 
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
 from tests.engine.simulated import Air
 from tests.service.simulated import ENGINE, Phone, World, configured
 from tests.sip.raw_peer import ANSWER, OFFER

@@ -10,7 +10,7 @@ import pytest
 
 from engine.call import Call
 from engine.sip.hop import Hop
-from engine.sip.message import Request
+from engine.sip.message.message import Request
 from flows.destinations import Reachable
 from flows.environment import FlowEnvironment
 from flows.library import read_library

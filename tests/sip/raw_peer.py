@@ -1,10 +1,10 @@
 """A peer that says exactly what a test lets it say, and keeps what it hears: no transactions, no timers."""
 
-from engine.sip.credentials import Credentials
+from engine.sip.auth.credentials import Credentials
+from engine.sip.dialog.invite_client import Invitation, UacSession
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
-from engine.sip.uac import Invitation, UacSession
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
 from tests.sip.simulation import Network, Node, Owner
 
 OFFER = b"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"

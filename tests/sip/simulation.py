@@ -6,14 +6,14 @@ from collections.abc import Callable
 from itertools import count
 
 from engine.sip.core import Policy, Surroundings
+from engine.sip.dialog.invite_server import UasSession
 from engine.sip.endpoint import Endpoint
-from engine.sip.grammar import host_address
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
+from engine.sip.message.grammar import host_address
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
+from engine.sip.message.uri import SipUri, parse_uri
 from engine.sip.peers import EVERYBODY, Peers
-from engine.sip.uas import UasSession
-from engine.sip.uri import SipUri, parse_uri
 
 
 class Network:

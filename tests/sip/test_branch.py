@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.branch import MOST_VIAS, PLAIN, Branches, Mark
-from engine.sip.message import Request
-from engine.sip.parsing import parse
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
+from engine.sip.transaction.branch import MOST_VIAS, PLAIN, Branches, Mark
 
 OURS, THEIRS = Branches("a secret"), Branches("another node's secret")
 HEX = st.text("0123456789abcdef", min_size=8, max_size=8)

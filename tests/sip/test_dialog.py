@@ -2,12 +2,12 @@
 
 import pytest
 
-from engine.sip.dialog import CONFIRMED, EARLY, Dialog, contact_of, without_tag
-from engine.sip.grammar import ParseError
+from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog, contact_of, without_tag
+from engine.sip.dialog.next_hop import way_back
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.next_hop import way_back
-from engine.sip.parsing import parse
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
 from engine.sip.peers import EVERYBODY
 from tests.sip.simulation import Network, Node
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip import digest_server
-from engine.sip.digest_client import Challenge, ClientSession, answer, choose, parse_challenges
-from engine.sip.digest_server import DigestServer, Verdict
-from engine.sip.grammar import ParseError
+from engine.sip.auth import digest_server
+from engine.sip.auth.digest_client import Challenge, ClientSession, answer, choose, parse_challenges
+from engine.sip.auth.digest_server import DigestServer, Verdict
+from engine.sip.message.grammar import ParseError
 
 BODY = (
     b"v=0\r\no=bob 2890844526 2890844526 IN IP4 media.biloxi.com\r\ns=-\r\nc=IN IP4 media.biloxi.com\r\nt=0 0\r\n"

@@ -4,9 +4,9 @@ import pytest
 
 from engine.sip.core import Limits, Policy
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
-from engine.sip.via import Via
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
+from engine.sip.message.via import Via
 from tests.sip.wire import PEER, Stage, request, status_of
 
 CALL = request("INVITE")

@@ -1,6 +1,6 @@
 """When a dialled call first said how it is doing: RFC 6076 §4.3.1, what post-dial delay is measured to."""
 
-from engine.sip.uac import UacSession
+from engine.sip.dialog.invite_client import UacSession
 from tests.sip.raw_peer import ANSWER, Peer, dial
 from tests.sip.simulation import Network, Node
 

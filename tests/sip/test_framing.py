@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.framing import NotSip, StreamFramer
-from engine.sip.grammar import ParseError
+from engine.sip.message.framing import NotSip, StreamFramer
+from engine.sip.message.grammar import ParseError
 
 
 def message(body: bytes = b"", length: bytes | None = None, name: bytes = b"Content-Length") -> bytes:

@@ -10,14 +10,14 @@ from itertools import count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.sip.framing import StreamFramer
-from engine.sip.grammar import ParseError
-from engine.sip.header_names import COMPACT, canonical
+from engine.sip.dialog.invite_client import Invitation, UacSession
+from engine.sip.dialog.invite_server import UasSession
 from engine.sip.hop import Hop
-from engine.sip.message import Message, Request, Response
-from engine.sip.parsing import BadMessage, parse
-from engine.sip.uac import Invitation, UacSession
-from engine.sip.uas import UasSession
+from engine.sip.message.framing import StreamFramer
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.header_names import COMPACT, canonical
+from engine.sip.message.message import Message, Request, Response
+from engine.sip.message.parsing import BadMessage, parse
 from tests.sip.simulation import Owner
 from tests.sip.torture import RFC4475, RFC5118
 from tests.sip.wire import PEER, Stage, in_chunks, request, response, rfc4475, rfc5118

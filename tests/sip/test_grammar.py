@@ -20,8 +20,9 @@ import engine
 import flows
 import routing
 import service
-from engine.sip import digest, digest_client, digest_server, grammar, name_addr, parsing, sdp, uri, via
-from engine.sip.grammar import (
+from engine.sip.auth import digest, digest_client, digest_server
+from engine.sip.message import grammar, name_addr, parsing, uri, via
+from engine.sip.message.grammar import (
     MAX_ELEMENTS,
     TOKEN,
     ParseError,
@@ -35,6 +36,7 @@ from engine.sip.grammar import (
     split_list,
     unquote,
 )
+from engine.sip.sdp import description as sdp
 
 TOKENS = st.from_regex(r"[A-Za-z0-9\-.!%*_+`'~]{1,12}", fullmatch=True)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"))

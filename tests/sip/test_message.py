@@ -4,12 +4,12 @@ import time
 
 import pytest
 
-from engine.sip import header_names
-from engine.sip.grammar import ParseError
-from engine.sip.header_names import COMPACT, canonical
-from engine.sip.message import Message, Request, Response, response_to
-from engine.sip.parsing import MAX_HEADERS, MAX_MESSAGE, BadMessage, parse
-from engine.sip.status import reason_phrase
+from engine.sip.message import header_names
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.header_names import COMPACT, canonical
+from engine.sip.message.message import Message, Request, Response, response_to
+from engine.sip.message.parsing import MAX_HEADERS, MAX_MESSAGE, BadMessage, parse
+from engine.sip.message.status import reason_phrase
 from tests.sip.wire import request
 
 PLAIN = request("INVITE", body=b"v=0\r\n")

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.grammar import ParseError, quote
-from engine.sip.name_addr import NameAddr, parse_name_addrs
-from engine.sip.uri import OtherUri, SipUri, TelUri
+from engine.sip.message.grammar import ParseError, quote
+from engine.sip.message.name_addr import NameAddr, parse_name_addrs
+from engine.sip.message.uri import OtherUri, SipUri, TelUri
 
 
 class TestParts:

@@ -2,10 +2,10 @@
 
 import pytest
 
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.next_hop import is_private, place_of
 from engine.sip.hop import Hop
-from engine.sip.next_hop import is_private, place_of
 from engine.sip.peers import Everybody, Nat
-from engine.sip.uas import UasSession
 from tests.sip.raw_peer import ANSWER, STEP, Peer, dial, nothing_left
 from tests.sip.simulation import Network, Node, Owner
 

@@ -4,9 +4,9 @@
 import pytest
 
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.outgoing import LARGEST_DATAGRAM, OutgoingRequest
-from engine.sip.parsing import parse
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
+from engine.sip.request import LARGEST_DATAGRAM, OutgoingRequest
 from tests.sip.wire import PEER, Stage, Wire, response
 
 HEAD = (

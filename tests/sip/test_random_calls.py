@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.sip.message import Request, Response
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session
-from engine.sip.uac import Invitation, UacSession
-from engine.sip.uas import UasSession
+from engine.sip.dialog.invite_client import Invitation, UacSession
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.session import Session
+from engine.sip.message.message import Request, Response
+from engine.sip.transaction.server import ServerTransaction
 from tests.sip.simulation import Network, Node
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"

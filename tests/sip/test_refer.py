@@ -2,10 +2,7 @@
 
 import pytest
 
-from engine.sip.grammar import ParseError
-from engine.sip.message import Request
-from engine.sip.parsing import parse
-from engine.sip.refer import (
+from engine.sip.dialog.refer import (
     ACCEPTED,
     ASKED,
     HEARD,
@@ -17,6 +14,9 @@ from engine.sip.refer import (
     read_fragment,
     read_reference,
 )
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
 from tests.sip.raw_peer import nothing_left
 from tests.sip.test_session import World
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.sip.grammar import ParseError
-from engine.sip.replaces import FITS, MAX_LENGTH, Replaces
+from engine.sip.dialog.replaces import FITS, MAX_LENGTH, Replaces
+from engine.sip.message.grammar import ParseError
 
 
 @pytest.mark.parametrize(

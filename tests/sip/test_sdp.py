@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip import offer_answer, sdp
-from engine.sip.grammar import ParseError
-from engine.sip.sdp import PCMA, PCMU, TELEPHONE_EVENT, Codec, Origin, SessionDescription
+from engine.sip.message.grammar import ParseError
+from engine.sip.sdp import description as sdp
+from engine.sip.sdp import offer_answer
+from engine.sip.sdp.description import PCMA, PCMU, TELEPHONE_EVENT, Codec, Origin, SessionDescription
 
 OURS = (PCMU, PCMA, TELEPHONE_EVENT)
 HEAD = "v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"

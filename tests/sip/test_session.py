@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from engine.sip.message import Request, Response
-from engine.sip.server_transaction import ServerTransaction
-from engine.sip.session import Session
+from engine.sip.dialog.session import Session
+from engine.sip.message.message import Request, Response
+from engine.sip.transaction.server import ServerTransaction
 from tests.sip.raw_peer import ANSWER, OFFER, STEP, Peer, dial, nothing_left
 from tests.sip.simulation import Network, Node, Owner
 

@@ -6,8 +6,8 @@ import pytest
 
 from engine.sip import stateless
 from engine.sip.core import Limits, Policy
-from engine.sip.message import Request
-from engine.sip.parsing import parse
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
 from engine.sip.stateless import WAITS, Refusal, Refused
 from tests.sip.known import Known
 from tests.sip.wire import PEER, Stage, request, status_of

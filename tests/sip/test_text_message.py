@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.grammar import ParseError
-from engine.sip.message import Request
-from engine.sip.parsing import parse
-from engine.sip.text_message import MAX_TEXT, text_of
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request
+from engine.sip.message.parsing import parse
+from engine.sip.message.text_message import MAX_TEXT, text_of
 
 
 def message(body: bytes, content_type: str = "text/plain", more: str = "") -> Request:

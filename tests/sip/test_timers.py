@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from engine.sip import timers
-from engine.sip.timers import NEVER, Deadlines
+from engine.sip.transaction import timers
+from engine.sip.transaction.timers import NEVER, Deadlines
 
 
 class Sleeper:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.sip.message import Message, Request, Response
-from engine.sip.name_addr import NameAddr, parse_name_addrs
-from engine.sip.parsing import BadMessage, parse
-from engine.sip.sdp import parse as parse_sdp
-from engine.sip.uas import UasSession
-from engine.sip.uri import OtherUri, SipUri, parse_uri
-from engine.sip.via import Via
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.message.message import Message, Request, Response
+from engine.sip.message.name_addr import NameAddr, parse_name_addrs
+from engine.sip.message.parsing import BadMessage, parse
+from engine.sip.message.uri import OtherUri, SipUri, parse_uri
+from engine.sip.message.via import Via
+from engine.sip.sdp.description import parse as parse_sdp
 from tests.sip.torture import DROP, RFC4475, RFC5118, Verdict
 from tests.sip.wire import HERE, PEER, Stage, request, rfc4475, rfc5118, status_of
 

@@ -12,10 +12,10 @@ import pytest
 
 from engine.call import Call
 from engine.sip.core import Policy
-from engine.sip.framing import StreamFramer
-from engine.sip.grammar import ParseError
-from engine.sip.parsing import parse
-from engine.sip.timers import TimerValues
+from engine.sip.message.framing import StreamFramer
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.parsing import parse
+from engine.sip.transaction.timers import TimerValues
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.resolver import Resolver
 from engine.user_agent import AgentSettings, UserAgent

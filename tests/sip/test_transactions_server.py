@@ -3,9 +3,9 @@
 import pytest
 
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
-from engine.sip.server_transaction import ServerTransaction
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
+from engine.sip.transaction.server import ServerTransaction
 from tests.sip.wire import PEER, Stage, request
 
 G = [0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]  # Timer G: doubled up to T2, until Timer H at 32 s

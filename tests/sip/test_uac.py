@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.sip.credentials import Credentials
+from engine.sip.auth.credentials import Credentials
+from engine.sip.dialog.invite_client import Invitation, UacSession
 from engine.sip.hop import Hop
-from engine.sip.message import Request
-from engine.sip.uac import Invitation, UacSession
+from engine.sip.message.message import Request
 from tests.sip.raw_peer import ANSWER, LOGIN, OFFER, Dialler, Peer, dial, nothing_left
 from tests.sip.simulation import Network, Node
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.sip.message import Response
-from engine.sip.parsing import parse
-from engine.sip.uas import UasSession
+from engine.sip.dialog.invite_server import UasSession
+from engine.sip.message.message import Response
+from engine.sip.message.parsing import parse
 from tests.sip.raw_peer import ANSWER, OFFER, Peer, nothing_left
 from tests.sip.simulation import Network, Node, Owner
 from tests.sip.wire import Stage, request

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.sip.grammar import MAX_ELEMENTS, ParseError
-from engine.sip.uri import COMMON_SIP_URI, OtherUri, SipUri, TelUri, escape_user, parse_uri
+from engine.sip.message.grammar import MAX_ELEMENTS, ParseError
+from engine.sip.message.uri import COMMON_SIP_URI, OtherUri, SipUri, TelUri, escape_user, parse_uri
 
 
 class TestSipUri:

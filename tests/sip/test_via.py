@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.grammar import ParseError
-from engine.sip.via import Via
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.via import Via
 
 
 class TestParts:

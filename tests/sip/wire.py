@@ -5,13 +5,13 @@ from itertools import count, pairwise
 from pathlib import Path
 
 from engine.sip.core import Policy, Surroundings
+from engine.sip.dialog.invite_server import UasSession
 from engine.sip.endpoint import Endpoint
 from engine.sip.hop import Hop
-from engine.sip.message import Request, Response
-from engine.sip.parsing import parse
+from engine.sip.message.message import Request, Response
+from engine.sip.message.parsing import parse
 from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.stateless import Admission, Refusal
-from engine.sip.uas import UasSession
 
 PEER = "192.0.2.7"
 OURS = "192.0.2.250"

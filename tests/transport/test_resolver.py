@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sip.uri import SipUri
+from engine.sip.message.uri import SipUri
 from engine.transport.dns.hosts import parse_hosts, read_hosts
 from engine.transport.dns.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
 from engine.transport.dns.resolver import Resolver, Target, by_weight

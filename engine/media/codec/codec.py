@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from engine.sip import sdp
+from engine.sip.sdp import description as sdp
 
 if TYPE_CHECKING:
     import numpy

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.media.codec.codec import Codec, Decoder, Encoder
-from engine.sip import sdp
+from engine.sip.sdp import description
 
 
 def _pcmu_encoder() -> Encoder:
@@ -61,13 +61,13 @@ def _opus_decoder() -> Decoder:
     return opus.decoder()
 
 
-PCMU: Final = Codec("PCMU", 8000, 8000, sdp.PCMU, _pcmu_encoder, _pcmu_decoder, 8)
-PCMA: Final = Codec("PCMA", 8000, 8000, sdp.PCMA, _pcma_encoder, _pcma_decoder, 8)
-G722: Final = Codec("G722", 16000, 8000, sdp.G722, _g722_encoder, _g722_decoder, 8)
+PCMU: Final = Codec("PCMU", 8000, 8000, description.PCMU, _pcmu_encoder, _pcmu_decoder, 8)
+PCMA: Final = Codec("PCMA", 8000, 8000, description.PCMA, _pcma_encoder, _pcma_decoder, 8)
+G722: Final = Codec("G722", 16000, 8000, description.G722, _g722_encoder, _g722_decoder, 8)
 OPUS: Codec | None
 """None where PyAV was built without libopus; found out when it is first asked for."""
 
-_OPUS: Final = Codec("opus", 48000, 48000, sdp.OPUS, _opus_encoder, _opus_decoder)
+_OPUS: Final = Codec("opus", 48000, 48000, description.OPUS, _opus_encoder, _opus_decoder)
 _BY_NAME: Final = {codec.name.lower(): codec for codec in (PCMU, PCMA, G722, _OPUS)}
 
 
@@ -77,7 +77,7 @@ def by_name(name: str) -> Codec | None:
     return None if codec is _OPUS and not _has_opus() else codec
 
 
-def of_format(form: sdp.Codec) -> Codec | None:
+def of_format(form: description.Codec) -> Codec | None:
     """The codec of a format in a description; None where we have none. Whether its library is there is not asked:
     that was when it was offered or allowed."""
     codec = _BY_NAME.get(form.name.lower())

@@ -13,8 +13,8 @@ from engine.media.periodic import INTERVAL
 from engine.media.plane import Plane
 from engine.media.port_pool import NoPortError, PortPool
 from engine.media.relay.side import RelaySide
-from engine.sip import sdp
-from engine.sip.grammar import ParseError
+from engine.sip.message.grammar import ParseError
+from engine.sip.sdp import description as sdp
 
 if TYPE_CHECKING:
     from engine.media.audio import Tap

@@ -11,12 +11,12 @@ from typing import Any
 
 from engine.media.anchor import Place
 from engine.media.port_pool import PortPool, RtpSocket
-from engine.media.redirect import redirect
 from engine.media.relay.port import RelayPort
 from engine.media.rtp.consent import Consent
 from engine.media.rtp.counters import Tally
 from engine.media.rtp.latch import Address, spelt, usable
-from engine.sip.sdp import Media, SessionDescription
+from engine.sip.sdp.description import Media, SessionDescription
+from engine.sip.sdp.rewrite import redirect
 
 MAX_STREAMS = 8
 """Streams that one description may have: each costs two pairs of ports."""

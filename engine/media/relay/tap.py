@@ -15,7 +15,7 @@ from engine.media.plane import Plane
 from engine.media.relay.port import RelayPort
 from engine.media.rtp.packet import RtpError, RtpPacket
 from engine.media.rtp.receiver import Hearing
-from engine.sip.sdp import Media
+from engine.sip.sdp.description import Media
 
 
 class Overhearing:

@@ -6,9 +6,9 @@ from contextlib import suppress
 from socket import AF_INET, AF_INET6
 from typing import Any, Protocol
 
-from engine.sip.grammar import ParseError
 from engine.sip.hop import Hop, Located
-from engine.sip.uri import SipUri, parse_uri
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of, is_one_host
 from engine.transport.dns.resolver import Resolver, Target
 from engine.transport.listeners import Listeners

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
-from engine.sip.uri import SipUri
+from engine.sip.message.uri import SipUri
 from engine.transport.addresses import family_of
 from engine.transport.dns.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
 

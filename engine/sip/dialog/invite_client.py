@@ -1,0 +1,498 @@
+"""An outgoing call until it is answered or refused (RFC 3261 §13.2; RFC 3262 §4 for reliable provisional responses)."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.sip.auth.credentials import Credentials, Logins
+from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
+from engine.sip.core import Core
+from engine.sip.dialog.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
+from engine.sip.dialog.next_hop import MISLEADING, leads_astray
+from engine.sip.dialog.session import MAX_INTERVAL, Session, allows_update
+from engine.sip.dialog.session_timer import agree_as_client, read_min_se
+from engine.sip.hop import Allows, Hop
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request, Response
+from engine.sip.request import OutgoingRequest
+from engine.sip.transaction.branch import PLAIN, Mark
+from engine.sip.transaction.server import ServerTransaction
+
+MAX_BREADTH = 60  # RFC 5393 §5.3.3
+MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
+MAX_DISMISSED = 64  # unwanted answers to one INVITE that get a BYE: it is not to be made a source of packets
+
+
+@dataclass(slots=True)
+class Invitation:
+    """What an outgoing call says and how long it waits."""
+
+    request_uri: str
+    destination: str  # the URI of the next hop
+    from_: str  # name-addr without tag
+    to: str
+    body: bytes = b""
+    headers: str = ""  # further lines, each ended by CRLF
+    max_forwards: int = 70
+    credentials: Credentials | None = None
+    no_reply_timeout: float = 32.0  # s without any response
+    no_progress_timeout: float = 60.0  # s with nothing but 100
+    ring_timeout: float = 180.0  # s from the first 101 to 199
+    reliable: bool = True  # offer 100rel
+    allows: Allows | None = None  # which hops it may go to
+    mark: Mark = PLAIN  # what is to be known of it should it come back
+    max_breadth: int = MAX_BREADTH
+
+
+class DialUser(Protocol):
+    """What the owner of an outgoing call hears beside a `SessionUser`."""
+
+    def on_refused(
+        self, session: "UacSession", kind: str, status: int, reason: str, response: Response | None, now: float
+    ) -> None:
+        """No answer will come. `kind`: refused, unreachable, no_reply, no_progress, ring_timeout or cancelled."""
+        ...
+
+
+class UacSession(Session):
+    """A leg that we opened."""
+
+    __slots__ = (
+        "_cancel_reason",
+        "_dismissed",
+        "_early",
+        "_held_prack",
+        "_invite",
+        "_least_interval",
+        "_local_cseq",
+        "_logins",
+        "_proof",
+        "_rseqs",
+        "_to_tag",
+        "_waiting",
+        "call_id",
+        "dialer",
+        "first_reply",
+        "hop",
+        "invitation",
+        "local_tag",
+    )
+
+    def __init__(self, endpoint: Core, invitation: Invitation, dialer: DialUser | None) -> None:
+        super().__init__(endpoint)
+        self.invitation = invitation
+        self.dialer = dialer
+        self.call_id = endpoint.token() + endpoint.token()
+        self.local_tag = endpoint.token()
+        self.first_reply: float | None = None
+        self.hop: Hop | None = None  # where the INVITE went that was last heard of
+        self._local_cseq = 0
+        self._logins: Logins | None = None  # from the first challenge on
+        self._proof = ""  # the Authorization lines of the INVITE
+        self._least_interval = 0  # s, that a 422 asked for
+        self._invite: OutgoingRequest | None = None
+        self._early: dict[str, Dialog] = {}
+        self._rseqs: dict[str, int] = {}  # the last reliable response taken, by To tag
+        self._held_prack: tuple[Dialog, Response] | None = None  # it answers an offer: its body comes from the user
+        self._to_tag = ""  # of the 2xx that was kept
+        self._dismissed: set[str] = set()  # To tags of answers that were hung up
+        self._cancel_reason: str | None = None
+        self._waiting = ""  # the dial timer that runs
+        # Until there is a peer's tag, requests of ours and the end of the leg still need a dialog to speak of.
+        self.dialog = Dialog(
+            self.call_id, self.local_tag, "", invitation.from_, invitation.to, invitation.request_uri, [], 0, 0, EARLY
+        )
+
+    @property
+    def peer_host(self) -> str:
+        """See `Leg.peer_host`."""
+        return self.hop.host if self.hop is not None else ""
+
+    # ---- the INVITE
+
+    def start(self, now: float) -> None:
+        """Send the INVITE."""
+        self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
+        self._send_invite(now)
+
+    def _send_invite(self, now: float, hop: Hop | None = None) -> None:
+        invitation, endpoint = self.invitation, self.endpoint
+        policy = endpoint.policy
+        self._local_cseq += 1
+        head = (
+            f"Max-Forwards: {invitation.max_forwards}\r\nMax-Breadth: {invitation.max_breadth}\r\n"
+            f"From: {invitation.from_};tag={self.local_tag}\r\n"
+            f"To: {invitation.to}\r\nCall-ID: {self.call_id}\r\nCSeq: {self._local_cseq} INVITE\r\n"
+        )
+        timer = ""
+        if policy.session_expires or self._least_interval:
+            interval, least = (max(wish, self._least_interval) for wish in (policy.session_expires, policy.min_se))
+            timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
+        uri = invitation.request_uri
+        logins = self._logins
+        self._proof = headers = logins.lines("INVITE", uri, invitation.body, endpoint.token) if logins else ""
+        supported = "Supported: 100rel, timer\r\n" if invitation.reliable else "Supported: timer\r\n"
+        content = SDP_TYPE if invitation.body else ""
+        tail = f"{ALLOW_LINE}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
+        self.last_body = invitation.body
+        self._invite = OutgoingRequest(
+            endpoint,
+            self,
+            "INVITE",
+            uri,
+            head,
+            tail,
+            invitation.body,
+            contact=True,
+            allows=invitation.allows,
+            mark=invitation.mark,
+        )
+        if hop is not None:
+            self._invite.send_to([hop], now)  # the name is not resolved anew: another server might not know the nonce
+        else:
+            self._invite.send(invitation.destination, now)
+
+    def _wait_for(self, name: str, when: float) -> None:
+        if self._waiting:
+            self._disarm(self._waiting)
+        self._waiting = name
+        if name:
+            self._arm(name, when)
+
+    def _alarm(self, name: str, now: float) -> None:
+        if name == "no_reply":
+            if self._invite is not None and self._invite.next_hop(now):
+                self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
+            else:
+                self._give_up(name, 408, "no reply", now)
+        elif name in ("no_progress", "ring_timeout"):
+            self._give_up(name, 408, name.replace("_", " "), now)
+        elif name == "cancelled":
+            self._close(now)  # §9.1: no final response within 64*T1 of the CANCEL
+        else:
+            super()._alarm(name, now)
+
+    def cancel(self, now: float, reason: str = "") -> None:
+        """Give the call up. `reason`: a Reason value. An answer that crosses is acknowledged and hung up."""
+        self._cancel_reason = reason
+        self._give_up("cancelled", 487, "cancelled", now)
+
+    def _give_up(self, kind: str, status: int, words: str, now: float) -> None:
+        if self.dialer is None or self.ended:
+            return
+        self._report(kind, status, words, None, now)
+        self._cancel_reason = self._cancel_reason or ""
+        request = self._invite
+        if request is None or request.transaction is None:
+            self._close(now)
+            return
+        self._arm("cancelled", now + self.endpoint.policy.timers.timeout)
+        if request.transaction.state == "proceeding":
+            request.cancel(request.transaction, self._cancel_reason, now)
+        else:
+            # Nothing may be cancelled before a provisional response (§9.1); nothing more is asked of a silent peer.
+            request.hops = []
+            request.transaction.quiet()
+
+    def _report(self, kind: str, status: int, reason: str, response: Response | None, now: float) -> None:
+        """Tell the outcome, once."""
+        dialer, self.dialer = self.dialer, None
+        self._wait_for("", 0)
+        self.user = None
+        if dialer is not None:
+            dialer.on_refused(self, kind, status, reason, response, now)
+
+    def refuse_locally(self, status: int, reason: str, now: float) -> None:
+        """The call cannot even be sent."""
+        self.end_status = status
+        self._report("refused", status, reason, None, now)
+        self._close(now)
+
+    def _close(self, now: float) -> None:
+        """Nothing more is expected of a call that was not answered."""
+        for dialog in self._early.values():
+            self.endpoint.dialogs.pop(dialog.key, None)
+        self._early = {}
+        request, self._invite = self._invite, None
+        if request is not None and request.transaction is None:
+            request.abandon(now)  # its name is still looked up
+        self.finish("local", self.end_status or 487, "", now)
+
+    # ---- responses
+
+    def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
+        if request.method != "INVITE" or response.cseq != self._local_cseq:
+            super().on_response(request, response, now)
+            return
+        if request.transaction is not None:
+            if response.branch != request.transaction.key:
+                # A hop that had been given up answers after all, while the next one is asked (RFC 3263 §4.3).
+                self._dismiss(response, now)
+                return
+            self.hop = request.transaction.hop
+            self.receives = True
+        if response.status < 200:
+            self._take_provisional(response, now)
+        elif response.status < 300:
+            self._take_2xx(response, now)
+        elif not self.ended:
+            self._take_failure(response, now)
+
+    def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
+        if request is not self._invite:
+            super().on_failure(request, cause, now)
+        elif not self.ended and self.dialog.state != CONFIRMED:
+            kind = "no_reply" if cause == "timeout" else "unreachable"
+            self._report(kind, 408 if cause == "timeout" else 503, cause, None, now)
+            self._close(now)
+
+    def _take_provisional(self, response: Response, now: float) -> None:
+        if self.ended:
+            return
+        if self.first_reply is None and response.status != 100:  # which is hop by hop, and says nothing of the call
+            self.first_reply = now
+        if self.dialer is None:
+            # Given up before the peer spoke: now it can be cancelled (§9.1).
+            request = self._invite
+            if request is not None and request.transaction is not None and not request.transaction.ack:
+                request.cancel(request.transaction, self._cancel_reason or "", now)
+            return
+        if response.status == 100:
+            if self._waiting == "no_reply":
+                self._wait_for("no_progress", now + self.invitation.no_progress_timeout)
+            return
+        if self._waiting in ("no_reply", "no_progress"):
+            self._wait_for("ring_timeout", now + self.invitation.ring_timeout)
+        dialog = self._early_dialog(response)
+        reliable = "RSeq" in response.first and "100rel" in response.tokens("Require")
+        if reliable and dialog is not None and not self._take_reliable(response, dialog, now):
+            return
+        if self.user is not None:
+            self.user.on_progress(self, response, now)
+
+    def _early_dialog(self, response: Response) -> Dialog | None:
+        """§12.1.2: each To tag is a dialog of its own, as an INVITE may be forked on its way."""
+        tag = response.to_tag
+        if not tag:
+            return None
+        dialog = self._early.get(tag)
+        if dialog is None and len(self._early) < MAX_FORKS:
+            try:
+                dialog = self._make_dialog(response, EARLY)
+            except ParseError:
+                return None
+            self._early[tag] = dialog
+            self.endpoint.dialogs[dialog.key] = self
+            if len(self._early) == 1:
+                self.dialog = dialog
+                self.peer_allows_update = allows_update(response)
+        return dialog
+
+    def _make_dialog(self, response: Response, state: str) -> Dialog:
+        invitation, hop = self.invitation, self.hop
+        if hop is None:
+            raise ParseError("an answer to nothing")
+        dialog = Dialog.as_caller(
+            response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, hop
+        )
+        dialog.allows = invitation.allows
+        # Our INVITE may have led back to us: then the far end of the dialog is another dialog of our own.
+        dialog.returned = (self.call_id, response.to_tag, self.local_tag) in self.endpoint.dialogs
+        self.aim(dialog)
+        return dialog
+
+    def _take_reliable(self, response: Response, dialog: Dialog, now: float) -> bool:
+        """PRACK a reliable provisional response (RFC 3262 §4); False for one that was seen, or is out of order."""
+        text = response.get("RSeq")
+        if not (text.isascii() and text.isdigit()) or len(text) > 10:
+            return False
+        rseq, last = int(text), self._rseqs.get(response.to_tag)
+        if last is not None and rseq != last + 1:
+            return False
+        self._rseqs[response.to_tag] = rseq
+        if response.body and not self.invitation.body:
+            self._held_prack = (dialog, response)  # an offer: the answer belongs into the PRACK
+        else:
+            self._send_prack(dialog, response, b"", now)
+        return True
+
+    @property
+    def holds_prack(self) -> bool:
+        """A reliable provisional response brought an offer, and `prack` is owed."""
+        return self._held_prack is not None
+
+    def prack(self, now: float, body: bytes) -> None:
+        """Acknowledge the reliable response that brought an offer, with the answer."""
+        if self._held_prack is not None:
+            (dialog, response), self._held_prack = self._held_prack, None
+            self._send_prack(dialog, response, body, now)
+
+    def _send_prack(self, dialog: Dialog, response: Response, body: bytes, now: float) -> None:
+        headers = f"RAck: {response.get('RSeq')} {response.cseq} INVITE\r\n{SDP_TYPE if body else ''}"
+        try:
+            self.send(self.compose("PRACK", None, headers, body, dialog=dialog), now, dialog)
+        except ParseError:
+            return  # an unusable route set: the peer will find its response unacknowledged
+
+    def _take_2xx(self, response: Response, now: float) -> None:
+        if self.dialog.state == CONFIRMED and response.to_tag == self._to_tag and not self.ended:
+            self._resend_ack(response)
+            return
+        if self.dialer is None or self.ended or self._to_tag:
+            self._dismiss(response, now)
+            return
+        self._to_tag = response.to_tag
+        self._wait_for("", 0)
+        if self.first_reply is None:
+            self.first_reply = now
+        dialog = self._early.pop(response.to_tag, None)
+        try:
+            if dialog is None:
+                dialog = self._make_dialog(response, CONFIRMED)
+            else:
+                dialog.confirm(response)
+                self.aim(dialog)
+            if leads_astray(self.endpoint, dialog):
+                self._refuse_answer(dialog, now)
+                return
+        except ParseError:
+            self._report("refused", 502, "malformed answer", response, now)
+            self._close(now)
+            return
+        for other in self._early.values():
+            self.endpoint.dialogs.pop(other.key, None)  # §13.2.2.4: what they still answer is dismissed
+        self._early = {}
+        self.dialer = None
+        if self._invite is not None:
+            self._invite.lighten()
+        self._invite = None  # it knows this session: no circle may stay behind
+        self.dialog = dialog
+        self.endpoint.dialogs[dialog.key] = self
+        self.peer_allows_update = allows_update(response)
+        self._start_timer(agree_as_client(response), now)
+        if self.user is not None:
+            self.user.on_answered(self, response, now)
+
+    def acknowledge(self, now: float, body: bytes = b"") -> None:
+        """ACK the answer; `body` is our answer to an offer that came in it."""
+        if body:
+            self.last_body = body
+        self._acknowledge(self._local_cseq, body, now)
+
+    def _dismiss(self, response: Response, now: float) -> None:
+        """An answer that is not wanted (another fork's, or one that crossed our CANCEL): ACK, then BYE (§13.2.2.4)."""
+        try:
+            dialog = self._make_dialog(response, CONFIRMED)
+            ack = self.compose("ACK", None, cseq=self._local_cseq, dialog=dialog)
+            self.send(ack, now, dialog)
+            if response.to_tag not in self._dismissed and len(self._dismissed) < MAX_DISMISSED:
+                self._dismissed.add(response.to_tag)  # once; the ACK as often as it is asked for
+                self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
+        except ParseError:
+            return
+        if self.dialer is None and not self.ended and self.dialog.state != CONFIRMED:
+            self._close(now)
+
+    def _refuse_answer(self, dialog: Dialog, now: float) -> None:
+        """An answer by which requests to its sender would go to somebody else: ACK and BYE to where it came from."""
+        self.endpoint.on_misled(dialog.peer, "200")
+        self.endpoint.dialogs.pop(dialog.key, None)
+        dialog.hop = dialog.source
+        self.send(self.compose("ACK", None, cseq=self._local_cseq, dialog=dialog), now, dialog)
+        self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
+        self._report("refused", 502, MISLEADING, None, now)
+        self._close(now)
+
+    def misled(self, doing: str, dialog: Dialog, now: float) -> None:
+        if self.dialog.state == CONFIRMED or self.dialer is None:
+            super().misled(doing, dialog, now)
+            return
+        self.endpoint.on_misled(dialog.peer, doing)
+        self._give_up("refused", 502, MISLEADING, now)
+
+    def _take_failure(self, response: Response, now: float) -> None:
+        status = response.status
+        request = self._invite
+        if self.dialer is None:
+            self._close(now)
+            return
+        if status in (401, 407) and self._authenticate(response, now):
+            return
+        if status == 422:
+            least = read_min_se(response)
+            if max(self.endpoint.policy.min_se, self._least_interval) < least <= MAX_INTERVAL and self._local_cseq < 9:
+                self._least_interval = least
+                self._again(now)
+                return
+        if status == 503 and request is not None and request.hops:
+            hop = request.transaction.hop if request.transaction is not None else None
+            request.hops = [other for other in request.hops if hop is None or other[1:] != hop[1:]]
+            if request.next_hop(now):  # RFC 3263 §4.3
+                self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
+                return
+        self.end_status = status
+        self._report("refused", status, response.reason, response, now)
+        self._close(now)
+
+    def _authenticate(self, response: Response, now: float) -> bool:
+        """Answer a challenge with the credentials that the provider gave, unless they were refused already."""
+        credentials = self.invitation.credentials
+        if credentials is None:
+            return False
+        logins = self._logins or Logins(credentials)
+        if not logins.take(response):
+            return False
+        self._logins = logins
+        self._again(now)
+        return True
+
+    def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
+        if self._logins is None:
+            return ""
+        if method == "ACK":
+            return self._proof if cseq == self._local_cseq else ""  # §22.1: an ACK repeats what its INVITE said
+        return self._logins.lines(method, uri, body, self.endpoint.token)
+
+    def _again(self, now: float) -> None:
+        """The same call, one CSeq higher (§8.1.3.5, §22.2), on the hop that answered."""
+        hop = self._invite.transaction.hop if self._invite is not None and self._invite.transaction else None
+        for dialog in self._early.values():
+            self.endpoint.dialogs.pop(dialog.key, None)
+        self._early = {}
+        self._rseqs = {}
+        self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
+        self._send_invite(now, hop)
+
+    # ---- requests of the callee
+
+    def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        early = self._early.get(request.from_tag)
+        if early is not None:
+            self.dialog = early
+        super().receive_request(transaction, request, now)
+
+    def _take_bye(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if self.dialog.state == CONFIRMED:
+            super()._take_bye(transaction, request, now)
+        else:
+            transaction.respond(481, now)  # §15: a callee ends an early dialog by its final response
+
+    def _owns_call_id(self) -> bool:
+        return True
+
+    def _send_bye(self, reason: str, now: float) -> None:
+        if self._ack is None:
+            self.acknowledge(now)  # §13.2.2.4: every 2xx gets its ACK, the BYE comes after it
+        super()._send_bye(reason, now)
+
+    def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
+        if self.dialog.state == CONFIRMED or self.dialer is None:
+            super().end_by_us(now, reason, status, words)
+        else:
+            self.cancel(now, reason)
+
+    def _leave_dialogs(self) -> None:
+        super()._leave_dialogs()
+        for dialog in self._early.values():
+            dialog.state = TERMINATED
+            self.endpoint.dialogs.pop(dialog.key, None)
+        self._early = {}

@@ -1,0 +1,351 @@
+"""An incoming call until it is answered or refused (RFC 3261 §13.3; reliable provisional responses RFC 3262 §3)."""
+
+from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
+from engine.sip.core import Core
+from engine.sip.dialog.dialog import CONFIRMED, Dialog
+from engine.sip.dialog.next_hop import Named, look_up
+from engine.sip.dialog.session import Session, allows_update
+from engine.sip.dialog.session_timer import too_small
+from engine.sip.dialog.usage import NOT_ANSWERED
+from engine.sip.hop import Hop
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request
+from engine.sip.peers import source_of
+from engine.sip.transaction.branch import Mark
+from engine.sip.transaction.server import ServerTransaction
+from engine.sip.transaction.table import MAGIC_COOKIE
+from engine.sip.transaction.timers import NEVER
+
+VETTING = 1.0  # s that a call waits at the most until the names in it are looked up
+RELIABLE_QUEUE = 8  # reliable provisional responses that wait for the PRACK of one before
+MAX_RSEQ = 2**31  # RFC 3262 §7.1
+RINGS_AGAIN = 60.0  # s until an 18x is said once more: a proxy on the way gives up otherwise (§13.3.1.1, §16.6 item 11)
+ASKED_AGAIN = 5.0  # s until it is looked again whether a call that may ring longer still does
+
+
+class UasSession(Session):
+    """A leg that somebody else opened."""
+
+    __slots__ = (
+        "_accepting",
+        "_again",
+        "_ends",
+        "_expires",
+        "_reliable",
+        "_reliable_queue",
+        "_rseq",
+        "_vetting",
+        "invite",
+        "marks",
+        "requires_100rel",
+        "screened",
+        "source",
+        "supports_100rel",
+        "transaction",
+    )
+
+    def __init__(
+        self,
+        endpoint: Core,
+        transaction: ServerTransaction,
+        invite: Request,
+        source: Hop,
+        screened: object = None,
+    ) -> None:
+        """`screened`: what `Surroundings.screen` said of the INVITE, where it was asked."""
+        super().__init__(endpoint)
+        self.transaction = transaction
+        self.invite = invite
+        self.source = source
+        self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
+        self.screened = screened
+        self.receives = source.transport.reliable  # a connection has been opened both ways
+        self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
+        self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
+        self._rseq = 0
+        self._again = self._ends = self._expires = NEVER  # when an 18x is said once more, and when nobody waits longer
+        self._vetting = False  # nobody has been told of the call yet
+        self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
+        self._reliable_queue: list[tuple[int, bytes, str]] = []
+        self._accepting: tuple[bytes, str] | None = None  # a 200 that waits for a PRACK
+
+    @staticmethod
+    def fault(invite: Request, min_se: int) -> tuple[int, str] | None:
+        """Why an INVITE that opens a call is refused before anybody is asked: status and header lines."""
+        headers = invite.first
+        if lines := unreadable(invite):
+            return (415, lines)
+        if "Accept" in headers:
+            kinds = {value.split(";", 1)[0].strip().lower() for value in invite.tokens("Accept")}
+            if kinds and not kinds & {"application/sdp", "application/*", "*/*"}:
+                return (406, "")  # RFC 4475 §3.3.15: it could not read an answer
+        if "Contact" not in headers and invite.branch.startswith(MAGIC_COOKIE):
+            return (400, 'Warning: 399 trunkline "an INVITE needs a Contact"\r\n')
+        if "Session-Expires" in headers and too_small(invite, min_se):
+            return (422, f"Min-SE: {min_se}\r\n")
+        return None
+
+    def start(self, now: float, names: list[Named]) -> None:
+        """Take the call in: dialog, 100, and hand it to its owner. First `names`, of which it is not known yet whether
+        the caller may name them (`misleading`), are looked up."""
+        endpoint, invite, transaction = self.endpoint, self.invite, self.transaction
+        try:
+            self.dialog = Dialog.as_callee(invite, transaction.tag, self.source)
+        except ParseError as error:
+            endpoint.sessions.discard(self)
+            endpoint.counters.refused += 1
+            transaction.respond(error.status, now, headers=endpoint.server_line)
+            return
+        self.dialog.returned = self.marks is not None
+        self.dialog.party = source_of(invite, self.source.host, endpoint.peers)
+        self.aim(self.dialog)
+        endpoint.dialogs[self.dialog.key] = self
+        endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
+        self.peer_allows_update = allows_update(invite)
+        transaction.user = self
+        self._arm_unanswered(now)
+        if transaction.kept:
+            self._say_trying(now)
+        if not names:
+            self._invited(now)
+            return
+        self._vetting = True
+        endpoint.vetting += 1
+        self._arm("vetted", now + VETTING)
+        look_up(endpoint, names, self.dialog.party, self._looked_up)
+
+    def _arm_unanswered(self, now: float) -> None:
+        """A call that nobody answers ends: after the caller's own time (Expires, §13.3.1), or ours."""
+        endpoint, first = self.endpoint, self.invite.first
+        if "Expires" in first:
+            self._expires = now + int(first["Expires"])
+        if endpoint.policy.max_ringing and self.source.transport is not endpoint.loopback:  # our own calls have timers
+            self._ends = now + endpoint.policy.max_ringing
+        self._again = now + RINGS_AGAIN
+        self._arm("unanswered", min(self._again, self._expires, self._ends))
+
+    def _still_unanswered(self, now: float) -> None:
+        if self.answered:
+            return
+        if now >= self._expires:
+            self._not_answered(487, "", now)
+            return
+        if now >= self._ends:
+            if self.user is None or not self.user.may_ring_on(self):
+                self._not_answered(480, 'Reason: Q.850;cause=19;text="No answer from user"\r\n', now)
+                return
+            self._ends = now + ASKED_AGAIN
+        if now >= self._again:
+            self._again = now + RINGS_AGAIN
+            transaction = self.transaction
+            if b"\r\nRSeq: " in transaction.response:
+                if self._reliable is None:  # it was heard, yet proxies wait for another one all the same
+                    self.provisional(transaction.status, now, reliable=True)
+            elif transaction.status > 100:
+                transaction.hop.transport.send(transaction.response, transaction.hop.host, transaction.hop.port)
+        self._arm("unanswered", min(self._again, self._expires, self._ends))
+
+    def _invited(self, now: float) -> None:
+        self.endpoint.on_invite(self)
+        self.keep(now)
+
+    def keep(self, now: float) -> None:
+        """The call of a stranger has begun: its end is told as reliably as that of anybody's."""
+        transaction = self.transaction
+        if not transaction.kept and not transaction.answered:
+            transaction.kept = True
+            self._say_trying(now)
+
+    def _say_trying(self, now: float) -> None:
+        endpoint = self.endpoint
+        if endpoint.policy.trying_after:
+            self.transaction.trying_at(now + endpoint.policy.trying_after)
+        else:
+            self.transaction.respond(100, now)
+
+    def _looked_up(self, misled: bool) -> None:
+        """What the names in the INVITE stand for is known; the call may be over, or may have gone on without it."""
+        self.endpoint.vetting -= 1
+        now = self.endpoint.clock()
+        if self.ended:
+            return
+        if misled:
+            self._vetting = False
+            self.misled("INVITE", self.dialog, now)
+        else:
+            self._vetted(now)
+
+    def _vetted(self, now: float) -> None:
+        if self._vetting:
+            self._vetting = False
+            self._disarm("vetted")
+            self._invited(now)
+
+    @property
+    def peer_host(self) -> str:
+        """See `Leg.peer_host`."""
+        return self.dialog.party
+
+    @property
+    def answered(self) -> bool:
+        """The INVITE has its final response, or will have it as soon as a PRACK is there."""
+        return self.transaction.answered or self._accepting is not None
+
+    def _lines(self, headers: str) -> str:
+        """What every response that makes a dialog carries (§12.1.1)."""
+        if "Record-Route" not in self.invite.first:
+            return headers
+        return "".join(f"Record-Route: {value}\r\n" for value in self.invite.lines("Record-Route")) + headers
+
+    def provisional(
+        self, status: int, now: float, body: bytes = b"", headers: str = "", reliable: bool = False
+    ) -> None:
+        """Send 101 to 199, reliably where asked for and possible, or where the caller requires it (RFC 3262 §3)."""
+        if self.answered or self.ended:
+            return
+        endpoint = self.endpoint
+        headers = self._lines(headers) + endpoint.contact_line(self.transaction.hop) + endpoint.server_line
+        if body:
+            self.last_body = body
+            headers += SDP_TYPE
+        if not (self.requires_100rel or (reliable and self.supports_100rel)):
+            self.transaction.respond(status, now, headers=headers, body=body)
+        elif self._reliable is None:
+            self._send_reliable(status, body, headers, now)
+        elif len(self._reliable_queue) < RELIABLE_QUEUE:
+            self._reliable_queue.append((status, body, headers))
+
+    def _send_reliable(self, status: int, body: bytes, headers: str, now: float) -> None:
+        # §3: the first RSeq is chosen at random, so that a stray PRACK of another dialog does not fit.
+        self._rseq = self._rseq + 1 if self._rseq else 1 + int(self.endpoint.random() * (MAX_RSEQ - 2**16))
+        headers += f"Require: 100rel\r\nRSeq: {self._rseq}\r\n{ALLOW_LINE}"
+        self.transaction.respond(status, now, headers=headers, body=body)
+        self._reliable = (self._rseq, self.transaction.response, bool(body))
+        timers = self.endpoint.policy.timers
+        self._interval = timers.t1
+        self._arm("reliable", now + timers.t1)
+        self._arm("no prack", now + timers.timeout)
+
+    def _alarm(self, name: str, now: float) -> None:
+        if name == "reliable" and self._reliable is not None:
+            hop = self.transaction.hop
+            hop.transport.send(self._reliable[1], hop.host, hop.port)
+            self.transaction.transactions.retransmissions += 1
+            self._interval *= 2
+            self._arm("reliable", now + self._interval)
+        elif name == "vetted":
+            self._vetted(now)  # every send looks at it again
+        elif name == "unanswered":
+            self._still_unanswered(now)
+        elif name == "no prack":
+            self.reject(504, now, 'Warning: 399 trunkline "no PRACK came"\r\n')  # RFC 3262 §3
+        else:
+            super()._alarm(name, now)
+
+    def _take_prack(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        parts = request.get("RAck").split()
+        waiting = self._reliable
+        number = f"{waiting[0]}" if waiting else ""
+        if waiting is None or parts != [number, str(self.invite.cseq), "INVITE"]:
+            transaction.respond(481, now)
+            return
+        self._reliable = None
+        self.receives = True
+        self._disarm("reliable")
+        self._disarm("no prack")
+        if request.body and self.user is not None:
+            self.user.on_request(self, transaction, request, now)
+        else:
+            transaction.respond(200, now, headers=self.endpoint.server_line)
+        if self.ended:
+            return
+        if self._accepting is not None:
+            body, headers = self._accepting
+            self._accepting = None
+            self.accept(now, body, headers)
+        elif self._reliable_queue:
+            status, body, headers = self._reliable_queue.pop(0)
+            self._send_reliable(status, body, headers, now)
+
+    def accept(self, now: float, body: bytes = b"", headers: str = "") -> None:
+        """200 OK. It waits for the PRACK of a session description that is under way (RFC 3262 §3)."""
+        if self.answered or self.ended:
+            return
+        if self._reliable is not None and self._reliable[2]:
+            self._accepting = (body, headers)
+            return
+        self._quiet()
+        self.dialog.state = CONFIRMED
+        self.send_2xx(self.transaction, body, now, self._lines(headers))
+
+    def reject(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
+        """A final response other than 2xx; the leg is over."""
+        if self.transaction.answered or self.ended:
+            return
+        self._stop_reliable()
+        self.transaction.respond(status, now, reason, headers + self.endpoint.server_line)
+        self.finish("local", status, reason, now)
+
+    def _not_answered(self, status: int, headers: str, now: float) -> None:
+        if not self.answered:
+            self.end_reason = NOT_ANSWERED
+            self.reject(status, now, headers)
+
+    def _stop_reliable(self) -> None:
+        self._reliable = None
+        self._quiet()
+
+    def _quiet(self) -> None:
+        """Nothing reliable is sent again; a PRACK that is under way still fits (RFC 3262 §3)."""
+        self._reliable_queue.clear()
+        for name in ("reliable", "no prack", "unanswered"):
+            self._disarm(name)
+
+    def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if self._vetting and request.method != "BYE":
+            self._try_later(transaction, now)  # its owner does not know of it yet
+        else:
+            super().receive_request(transaction, request, now)
+
+    def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
+        if transaction is not self.transaction:
+            super().on_cancel(transaction, cancel, now)
+        elif not transaction.answered:
+            self._stop_reliable()
+            transaction.respond(487, now, headers=self.endpoint.server_line)
+            self.finish("remote", 487, cancel.get("Reason"), now)
+
+    def _take_bye(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if self.transaction.answered:
+            super()._take_bye(transaction, request, now)
+            return
+        # A caller may end an early dialog by BYE (§15); the INVITE then still needs its end (§15.1.2).
+        transaction.respond(200, now, headers=self.endpoint.server_line)
+        self._stop_reliable()
+        self.transaction.respond(487, now, headers=self.endpoint.server_line)
+        self.finish("remote", 487, request.get("Reason"), now)
+
+    def _take_update(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if request.body and not self.transaction.answered and self.invite.body and not self.last_body:
+            self._try_later(transaction, now)  # RFC 3311 §5.2: the offer of the INVITE has no answer yet
+        else:
+            super()._take_update(transaction, request, now)
+
+    def bye(self, now: float, reason: str = "") -> None:
+        if self.transaction.answered:
+            super().bye(now, reason)
+        else:
+            # The 200 still waits for a PRACK: a callee ends an early dialog by its final response (§15).
+            self.reject(480, now, f"Reason: {reason}\r\n" if reason else "")
+
+    def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
+        if self.transaction.answered:
+            super().end_by_us(now, reason, status, words)
+        else:
+            self._accepting = None
+            self.reject(status if status >= 300 else 480, now)
+
+    def finish(self, by: str, status: int, reason: str, now: float) -> None:
+        if not self.ended:
+            self.endpoint.dialogs.pop((self.dialog.call_id, "", self.dialog.remote_tag), None)
+        super().finish(by, status, reason, now)

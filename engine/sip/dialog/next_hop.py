@@ -1,0 +1,251 @@
+"""Where requests within a dialog go, and where they must not (RFC 3261 §12.2.1.1, §18.1.1; RFC 3581).
+
+A Contact, a Route or a Record-Route is a wish of the peer's. It is followed where it can be of use, and never to a
+party that somebody pays for, nor to ourselves, unless the peer is that party.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import Final, NamedTuple
+
+from engine.sip.core import Core
+from engine.sip.dialog.dialog import Dialog, contact_of
+from engine.sip.hop import Hop
+from engine.sip.message.grammar import ParseError, host_address
+from engine.sip.message.message import Request
+from engine.sip.message.name_addr import NameAddr
+from engine.sip.message.uri import SipUri, parse_uri
+from engine.sip.peers import Peers
+
+MISLEADING: Final = "the peer names an address that is not its own"
+"""Why a request is not sent, or refused: its next hop is a provider's, or ours."""
+
+_UNREACHABLE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.168.0.0/16", "::/127", "fc00::/7", "fe80::/10", "fec0::/10"),
+    )
+)
+
+
+MOST_NAMES: Final = 8
+"""Names that are looked up for one request: a Contact, a Record-Route, and the first of Route. We send to no later one,
+and a list of hundreds would make us ask the name servers of as many."""
+
+
+class Place(NamedTuple):
+    """Where a URI leads, as far as it says so itself: to a numeric address, or to a name that has to be looked up."""
+
+    address: str
+    """IPv4 also where it is written as IPv6 (RFC 4291 §2.5.5.2); "" where there is a name."""
+    name: str
+    """In lower case; "" where there is an address."""
+    port: int
+    """That of the transport where none is written."""
+
+
+@lru_cache(maxsize=4096)
+def place_of(uri: str) -> Place:
+    """Raises ParseError where it is no SIP URI."""
+    parsed = parse_uri(uri)
+    if not isinstance(parsed, SipUri):
+        raise ParseError("not a SIP URI")
+    host = host_address((parsed.params.get("maddr") or parsed.host).lower())  # §19.1.1: maddr overrides the host
+    secure = parsed.scheme == "sips" or parsed.transport == "tls"
+    port = (5061 if secure else 5060) if parsed.port is None else parsed.port
+    address = numeric(host)
+    return Place(address, "" if address else host.rstrip("."), port)
+
+
+@lru_cache(maxsize=4096)
+def numeric(host: str) -> str:
+    """A numeric address in the one way of writing it, without a zone, IPv4 where it is mapped; "" for a name."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+@lru_cache(maxsize=4096)
+def is_private(address: str) -> bool:
+    """Whether a numeric address means something else to everybody: private, loopback, link-local (RFC 6890)."""
+    found = ipaddress.ip_address(address)
+    return any(found in network for network in _UNREACHABLE if network.version == found.version)
+
+
+@lru_cache(maxsize=4096)
+def _distance(address: str) -> int:
+    """How far away a numeric address is at least: this machine, its link, its network, or anywhere."""
+    found = ipaddress.ip_address(address)
+    return 0 if found.is_loopback else 1 if found.is_link_local else 2 if is_private(address) else 3
+
+
+# ---- where they go
+
+
+def way_back(dialog: Dialog, peers: Peers) -> Hop | None:
+    """The peer itself, where requests go there in place of what its Contact and Record-Route say. None: they follow
+    these, and what a name in them stands for decides (`after_lookup`)."""
+    source = dialog.source
+    if source is None:
+        return None
+    rule = peers.nat(dialog.peer)
+    if rule == "always":
+        return source
+    if rule == "never" or dialog.route_set:
+        return None
+    if source.transport.reliable and dialog.direct:
+        return source  # its connection is there; what it calls itself need not take another
+    place = place_of(dialog.remote_target)
+    if place.address == source.host:  # nearly every peer
+        return source if dialog.behind_nat else None
+    if place.address:
+        return source if _astray(dialog, (place.address,), peers) else None
+    return source if place.name == "invalid" or place.name.endswith(".invalid") else None
+
+
+def after_lookup(dialog: Dialog, hops: list[Hop], peers: Peers) -> list[Hop]:
+    """What the peer's Contact has turned out to be: those hops, or the peer itself. Asked of addresses too, which count
+    for a peer whose connection is gone (`way_back`)."""
+    source = dialog.source
+    if source is None or (rule := peers.nat(dialog.peer)) == "never":
+        return hops
+    if rule == "always":
+        return [source]
+    if dialog.route_set:
+        # A stranger's proxy is not nearer to us than it is itself: within our network there are others.
+        nearer = any(_distance(numeric(hop.host)) < _distance(numeric(source.host)) for hop in hops)
+        return [source] if nearer and not peers.known(dialog.party) else hops
+    astray = _astray(dialog, tuple(numeric(hop.host) for hop in hops), peers)
+    return [source] if astray else hops
+
+
+def _astray(dialog: Dialog, addresses: tuple[str, ...], peers: Peers) -> bool:
+    """Whether a Contact at these addresses is evidently no use, or none that a stranger may send us to."""
+    source = dialog.source
+    assert source is not None
+    if numeric(source.host) in addresses:
+        return dialog.behind_nat  # RFC 3581: else another port is the one that it listens on
+    if addresses and all(peers.allied(address, dialog.peer) for address in addresses):
+        return False
+    if all(is_private(address) for address in addresses):  # no address, too: the name does not resolve
+        return True
+    return dialog.one_via and not peers.known(dialog.peer)
+
+
+def find_hops(endpoint: Core, dialog: Dialog, done: Callable[[list[Hop], str], None]) -> None:
+    """Tell `done` where a request within the dialog goes, now or when names have been looked up: the hops, best first,
+    or none and why (MISLEADING among it). Raises ParseError on a route set that is unusable."""
+    direct = dialog.way_back()
+    if direct is not None:
+        done([direct], "")
+        return
+
+    next_hop = dialog.route()[2]
+    place = place_of(next_hop)
+    if place.name and endpoint.misleads(place.name, place.port, dialog):
+        done([], MISLEADING)
+        return
+
+    endpoint.locate_named(next_hop, dialog.party, partial(_located, endpoint, dialog, done))
+
+
+def _located(
+    endpoint: Core,
+    dialog: Dialog,
+    done: Callable[[list[Hop], str], None],
+    hops: list[Hop],
+    cause: str = "name does not resolve",
+) -> None:
+    """What the next hop of the dialog has turned out to be."""
+    allows = None if dialog.returned else dialog.allows
+    for hop in hops:
+        if endpoint.misleads(hop.host, hop.port, dialog) or not (allows is None or hop == dialog.source or allows(hop)):
+            done([], MISLEADING)
+            return
+    done(after_lookup(dialog, hops, endpoint.peers), cause)
+
+
+# ---- where they must not
+
+
+Named = tuple[str, bool]
+"""A URI in a request, and whether we may be meant by it."""
+
+
+def misleading(endpoint: Core, request: Request, peer: str, returned: bool) -> tuple[bool, list[Named]]:
+    """Whether a request of `peer` names an address that is not its own as where requests to it are to go; and the
+    names in it that have to be looked up before that is known. `returned`: it is one of ours that has come back, so
+    that we are its sender."""
+    names = []
+    for uri, may_be_ours in _named_in(request):
+        try:
+            place = place_of(uri)
+        except ParseError:
+            continue  # nothing can be sent there
+        if endpoint.peers.reserved(place.address or place.name, peer):
+            return True, []
+        may_be_ours = may_be_ours or returned
+        if not may_be_ours and endpoint.ours(place.address or place.name, place.port):
+            return True, []
+        if place.name and not place.name.endswith("invalid"):
+            names.append((uri, may_be_ours))
+    return False, names[:MOST_NAMES]
+
+
+def _named_in(request: Request) -> list[Named]:
+    found = []
+    first = request.first
+    with suppress(ParseError):  # it is refused for that, or the target stays what it was
+        if "Contact" in first:
+            found.append((contact_of(request), False))
+        elif request.method == "INVITE":
+            found.append((contact_of(request, "From"), False))  # see `Dialog.as_callee`
+    if "Record-Route" in first:
+        with suppress(ParseError):
+            found.append((NameAddr.parse(request.values("Record-Route")[0]).uri_text, False))
+    if "Route" in first:
+        with suppress(ParseError):
+            # The topmost one has brought the request to us (§16.4).
+            routes = request.values("Route")
+            found += [(NameAddr.parse(value).uri_text, index == 0) for index, value in enumerate(routes)]
+    return found
+
+
+def leads_astray(endpoint: Core, dialog: Dialog) -> bool:
+    """Whether what a new dialog's peer has named is not its own, as far as that is known without looking names up.
+    Raises ParseError on a route set that is unusable."""
+    place = place_of(dialog.remote_target)
+    if endpoint.misleads(place.address or place.name, place.port, dialog):
+        return True
+    if not dialog.route_set:
+        return False
+    place = place_of(dialog.route()[2])
+    return endpoint.misleads(place.address or place.name, place.port, dialog)
+
+
+def look_up(endpoint: Core, names: list[Named], peer: str, tell: Callable[[bool], None]) -> None:
+    """Whether one of these names stands for an address that is not the peer's own: `tell` is told once."""
+    waiting = len(names)
+
+    def judge(may_be_ours: bool, hops: list[Hop], _cause: str = "") -> None:
+        nonlocal waiting
+        if not waiting:
+            return
+        waiting -= 1
+        named = any(
+            endpoint.peers.reserved(hop.host, peer) or (not may_be_ours and endpoint.ours(hop.host, hop.port))
+            for hop in hops
+        )
+        if named:
+            waiting = 0
+        if not waiting:
+            tell(named)
+
+    for uri, may_be_ours in names:
+        endpoint.locate_named(uri, peer, partial(judge, may_be_ours))

@@ -1,0 +1,569 @@
+"""What is negotiated within a call: re-INVITE and UPDATE both ways, with glare, and the session timer
+(RFC 3261 §14; RFC 3311, 4028).
+
+`UasSession` and `UacSession` add how a call comes in and goes out. A session tells one `SessionUser` what happens and
+takes its orders. It relays bodies as they are: offers and answers are the user's.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE, unreadable
+from engine.sip.core import Core
+from engine.sip.dialog.dialog import CONFIRMED
+from engine.sip.dialog.next_hop import look_up, misleading
+from engine.sip.dialog.refer import Referral, Subscription, take_notify, take_refer
+from engine.sip.dialog.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
+from engine.sip.dialog.usage import Leg, OnFinal
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request, Response
+from engine.sip.peers import source_of
+from engine.sip.request import OutgoingRequest
+from engine.sip.transaction.server import ServerTransaction
+
+MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
+
+
+class SessionUser(Protocol):
+    """Who owns the leg: a call, or the bridge of two."""
+
+    def on_progress(self, session: "Session", response: Response, now: float) -> None:
+        """Our INVITE got a 101 to 199; a reliable one only once."""
+        ...
+
+    def on_answered(self, session: "Session", response: Response, now: float) -> None:
+        """Our INVITE got its 2xx; `UacSession.acknowledge` is owed."""
+        ...
+
+    def on_acknowledged(self, session: "Session", body: bytes, now: float) -> None:
+        """The ACK of a 2xx of ours came; `body` is the answer to a late offer."""
+        ...
+
+    def on_reinvite(self, session: "Session", request: Request, now: float) -> None:
+        """Answer it with `Session.accept_reinvite` or `refuse_reinvite`, now or later."""
+        ...
+
+    def on_request(self, session: "Session", transaction: ServerTransaction, request: Request, now: float) -> None:
+        """INFO, UPDATE with an offer, or PRACK with a body: answer it with `Session.reply`, now or later.
+
+        REFER: `Session.subscription` takes the answer, and tells the peer how it goes.
+        """
+        ...
+
+    def may_ring_on(self, session: "Session") -> bool:
+        """Whether an unanswered caller waits for something that has a longer time of its own than `max_ringing`."""
+        ...
+
+    def on_ended(self, session: "Session", by: str, status: int, reason: str, now: float) -> None:
+        """The leg is over. `by`: "remote" or "local"; `status`: the final one; `reason`: the peer's Reason header."""
+        ...
+
+
+class Exchange:
+    """A re-INVITE or UPDATE of ours under way."""
+
+    __slots__ = ("body", "headers", "method", "offerless", "on_final", "request", "retry_glare", "waits_for_ack")
+
+    def __init__(self, method: str, body: bytes, headers: str, on_final: OnFinal, retry_glare: bool) -> None:
+        self.method = method
+        self.body = body
+        self.headers = headers
+        self.on_final = on_final
+        self.retry_glare = retry_glare
+        self.offerless = method == "INVITE" and not body
+        self.request: OutgoingRequest | None = None
+        self.waits_for_ack = False  # the peer's, for our last 2xx
+
+
+class Session(Leg):
+    """One leg of a call."""
+
+    __slots__ = (
+        "_exchange",
+        "_looks_up",
+        "_owed",
+        "_reinvite",
+        "_update",
+        "peer_allows_update",
+        "referral",
+        "subscription",
+        "timer",
+        "user",
+    )
+
+    def __init__(self, endpoint: Core) -> None:
+        super().__init__(endpoint)
+        self.user: SessionUser | None = None
+        self.peer_allows_update = False
+        self.timer: SessionTimer | None = None
+        self.referral: Referral | None = None  # our REFER under way
+        self.subscription: Subscription | None = None  # the peer's
+        self._exchange: Exchange | None = None  # our re-INVITE or UPDATE under way
+        self._looks_up = False  # the names in an INVITE or UPDATE of the peer
+        self._owed = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
+        self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
+        self._update: ServerTransaction | None = None  # the peer's last with an offer
+        endpoint.sessions.add(self)
+
+    @property
+    def owner(self) -> SessionUser | None:
+        """Its user, also where somebody stands between the two."""
+        return self.user
+
+    # ---- what happens to the leg
+
+    def _heard_ack(self, body: bytes, now: float) -> None:
+        if self.user is not None:
+            self.user.on_acknowledged(self, body, now)
+        exchange = self._exchange
+        if exchange is not None and exchange.waits_for_ack and not self.ended:
+            exchange.waits_for_ack = False
+            self._send_exchange(exchange, now)
+
+    def _before_bye(self, now: float) -> None:
+        if self._reinvite is not None:
+            self.refuse_reinvite(487, now)
+        if self._update is not None and not self._update.answered:
+            self._update.respond(487, now)
+        if self._owed:
+            self.acknowledge_reinvite(self._owed, b"", now)
+
+    def _told(self, by: str, status: int, reason: str, now: float) -> None:
+        self.endpoint.sessions.discard(self)
+        if self._answers_update() and self._update is not None:
+            self._update.respond(487, now)  # §15.1.2: what is pending is answered all the same
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            if exchange.request is not None:
+                exchange.request.abandon(now)
+            exchange.on_final(487, None, now)
+        if self.referral is not None:
+            self.referral.event("gone")
+        if self.subscription is not None:
+            self.subscription.gone(now)
+        user, self.user = self.user, None
+        if user is not None:
+            user.on_ended(self, by, status, reason, now)
+
+    def _alarm(self, name: str, now: float) -> None:
+        if name == "refresh":
+            self._refresh(now)
+        elif name == "expired":
+            self.end_by_us(now, 'SIP;cause=408;text="session timer expired"', 408)
+        elif name == "notify" and self.referral is not None:
+            self.referral.event("late")
+        elif name == "transferred":
+            self.end_by_us(now, 'SIP;cause=200;text="transferred"', 200)
+        elif name == "glare" and self._exchange is not None:
+            if self._busy(self._exchange.method):
+                self._back_off(now)
+            else:
+                self._send_exchange(self._exchange, now)
+        else:
+            super()._alarm(name, now)
+
+    # ---- re-INVITE and UPDATE of ours
+
+    def renegotiate(
+        self, method: str, body: bytes, now: float, on_final: OnFinal, headers: str = "", retry_glare: bool = False
+    ) -> None:
+        """Send a re-INVITE (§14.1) or UPDATE (RFC 3311).
+
+        A 491 is final, unless `retry_glare`: then it is tried again after the back-off of §14.1; so is what cannot be
+        sent while an INVITE of the peer is unanswered. Where only the ACK of our own 2xx is missing, it is sent as
+        soon as that comes. A 2xx to a re-INVITE that made no offer is acknowledged by the user with
+        `acknowledge_reinvite`.
+        """
+        early = method == "INVITE" and self.dialog.state != CONFIRMED
+        theirs = self._reinvite is not None
+        if self._exchange is not None or early or self.ended or (theirs and not retry_glare):
+            on_final(491, None, now)
+            return
+        self._exchange = Exchange(method, body, headers, on_final, retry_glare)
+        if theirs:
+            self._back_off(now)
+        elif self._busy(method):
+            self._exchange.waits_for_ack = True
+        else:
+            self._send_exchange(self._exchange, now)
+
+    def _busy(self, method: str) -> bool:
+        """§14.1: no INVITE of ours before the peer's is answered, and that answer acknowledged."""
+        return self._reinvite is not None or (method == "INVITE" and self._unacked is not None)
+
+    def _back_off(self, now: float) -> None:
+        """§14.1: who owns the Call-ID waits longer. Meanwhile nothing of ours is under way."""
+        if self._exchange is not None:
+            self._exchange.request = None
+        random = self.endpoint.random()
+        wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random
+        self._arm("glare", now + round(wait, 2))
+
+    def _send_exchange(self, exchange: Exchange, now: float) -> None:
+        policy = self.endpoint.policy
+        lines = self.endpoint.agent_line + ALLOW_LINE + SUPPORTED_LINE + exchange.headers
+        if self.timer is not None:
+            # The refresher stays who it was (RFC 4028 §7.4).
+            refresher = "uac" if self.timer.we_refresh else "uas"
+            lines += f"Session-Expires: {self.timer.interval};refresher={refresher}\r\n"
+            lines += f"Min-SE: {policy.min_se}\r\n"
+        if exchange.body:
+            lines += SDP_TYPE
+        try:
+            exchange.request = self.compose(exchange.method, self, lines, exchange.body)
+            self.send(exchange.request, now)
+        except ParseError:
+            self._finish_exchange(500, None, now)
+
+    def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
+        """A response to a re-INVITE or UPDATE of ours."""
+        exchange = self._exchange
+        status = response.status
+        if exchange is None or request is not exchange.request:
+            if request.method != "INVITE" or not 200 <= status < 300 or response.cseq == self._owed:
+                return
+            if not self._resend_ack(response):
+                self._acknowledge(response.cseq, b"", now)
+            return
+        if status < 200:
+            return
+        if status < 300:
+            self._move(response)
+            if exchange.body:
+                self.last_body = exchange.body
+            self._start_timer(agree_as_client(response), now)
+            if exchange.offerless:
+                self._owed = response.cseq
+            elif exchange.method == "INVITE":
+                self._acknowledge(response.cseq, b"", now)
+        elif status == 491 and exchange.retry_glare:
+            self._back_off(now)
+            return
+        elif status == 422 and self.timer is not None and self.timer.interval < read_min_se(response) <= MAX_INTERVAL:
+            # RFC 4028 §7.4: again, with what the peer takes.
+            self.timer = SessionTimer(read_min_se(response), self.timer.we_refresh)
+            self._send_exchange(exchange, now)
+            return
+        elif status in (408, 481):
+            self._finish_exchange(status, response, now)
+            self.end_by_us(now, f"SIP;cause={status}", status)  # §12.2.1.2: the dialog is gone
+            return
+        self._finish_exchange(status, response, now)
+
+    def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
+        """Nobody answered a re-INVITE or UPDATE of ours: as a 408, the dialog is gone (§12.2.1.2)."""
+        if self._exchange is not None and request is self._exchange.request:
+            self._finish_exchange(408, None, now)
+            self.end_by_us(now, "SIP;cause=408", 408)
+
+    def _finish_exchange(self, status: int, response: Response | None, now: float) -> None:
+        exchange = self._exchange
+        self._exchange = None
+        if exchange is not None:
+            exchange.on_final(status, response, now)
+
+    def acknowledge_reinvite(self, cseq: int, body: bytes, now: float) -> None:
+        """The ACK for a 2xx to a re-INVITE without an offer, with the answer to the offer that came in it."""
+        if self._owed == cseq:
+            self._owed = 0
+        if body:
+            self.last_body = body
+        self._acknowledge(cseq, body, now)
+
+    def _owns_call_id(self) -> bool:
+        return False
+
+    # ---- requests of the peer
+
+    def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """A request within the dialog that is no retransmission."""
+        method = request.method
+        changes = method in _CHANGING and (method != "UPDATE" or request.body)
+        its_own = self.came_from_peer(request)
+        if changes and not its_own:
+            if not self._let_in(transaction, request, now):
+                return
+            its_own = True
+        newest = self.dialog.remote_cseq
+        if not self.dialog.accepts(request):
+            transaction.respond(500, now)  # §12.2.2: out of order
+            return
+        if not its_own:
+            self.dialog.remote_cseq = newest  # else whoever knows the tags could make the peer's own BYE an old one
+        handler = _HANDLERS.get(method)
+        if handler is None:
+            transaction.respond(501, now, headers=ALLOW_LINE)
+            return
+        if method in _REFRESHING:
+            dialog = self.dialog
+            misled, names = misleading(self.endpoint, request, dialog.party, dialog.returned)
+            if misled or names:
+                vetted = partial(self._vetted_request, transaction, request, handler)
+                if misled:
+                    vetted(True)
+                elif self._looks_up:
+                    self._try_later(transaction, now)  # one at a time: a peer may invent names without end
+                else:
+                    self._looks_up = True
+                    look_up(self.endpoint, names, dialog.party, vetted)
+                return
+        getattr(self, handler)(transaction, request, now)
+
+    def _vetted_request(self, transaction: ServerTransaction, request: Request, handler: str, misled: bool) -> None:
+        """It is known whether a request that moves the target names an address that is not the peer's own."""
+        now = self.endpoint.clock()
+        self._looks_up = False
+        if misled:
+            self.endpoint.on_misled(self.dialog.peer, request.method)
+            transaction.respond(403, now)
+        elif self.ended:
+            transaction.respond(481, now)
+        else:
+            getattr(self, handler)(transaction, request, now)
+
+    def came_from_peer(self, request: Request) -> bool:
+        """Whether it came from the dialog's host."""
+        source, dialog = request.source, self.dialog
+        return source is None or source.host == dialog.peer or (dialog.source or source).host == source.host
+
+    def _let_in(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
+        """Whether a request that changes the call may come from another host than the dialog's: Call-ID and tags are
+        read by every hop, and show nothing (§26.1). A refused one does not count in the order of the dialog's."""
+        status, headers, follow = self.endpoint.on_stranger(self, request)
+        if status:
+            transaction.respond(status, now, headers=headers)
+            return False
+        dialog, source = self.dialog, request.source
+        if source is not None and (follow or request.method in _REFRESHING):
+            dialog.came(request, source)
+            if follow:
+                dialog.peer = source.host
+                dialog.party = source_of(request, source.host, self.endpoint.peers)
+            self.aim(dialog)
+        return True
+
+    def reply(
+        self, transaction: ServerTransaction, status: int, now: float, headers: str = "", body: bytes = b""
+    ) -> None:
+        """Answer a request given to `SessionUser.on_request`."""
+        if transaction.answered:
+            return
+        request = transaction.request
+        if status < 300 and request.method == "UPDATE":
+            headers += self._agree(request, now) + self.endpoint.contact_line(transaction.hop)
+            if self.came_from_peer(request):
+                self._move(request)
+            self.last_body = body or self.last_body
+        transaction.respond(
+            status, now, headers=headers + (SDP_TYPE if body and not _typed(headers) else ""), body=body
+        )
+
+    def accept_reinvite(self, now: float, body: bytes = b"", headers: str = "") -> bool:
+        """200 to the peer's re-INVITE; False when the peer has taken it back meanwhile."""
+        transaction = self._reinvite
+        if transaction is None:
+            return False
+        self._reinvite = None
+        self._move(transaction.request)
+        self.send_2xx(transaction, body, now, headers)
+        return True
+
+    def _move(self, message: Request | Response) -> None:
+        """Target refresh (§12.2)."""
+        self.dialog.refresh(message, message.source if isinstance(message, Request) else None)
+        self.aim(self.dialog)
+
+    def refuse_reinvite(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
+        """A final response other than 2xx; the session stays what it was (§14.2)."""
+        transaction = self._reinvite
+        self._reinvite = None
+        if transaction is not None:
+            transaction.respond(status, now, reason, headers)
+
+    def send_2xx(self, transaction: ServerTransaction, body: bytes, now: float, headers: str = "") -> None:
+        """A 2xx to an INVITE, with what a target refresh and a session timer need."""
+        endpoint = self.endpoint
+        headers = (
+            f"{self._agree(transaction.request, now)}{endpoint.contact_line(transaction.hop)}"
+            f"{ALLOW_LINE}{SUPPORTED_LINE}{endpoint.server_line}{headers}"
+        )
+        self._answer(transaction, headers, body, now)
+
+    def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
+        """The peer takes its re-INVITE back."""
+        if transaction is self._reinvite:
+            self.refuse_reinvite(487, now)
+
+    def on_unacknowledged(self, transaction: ServerTransaction, now: float) -> None:
+        """No ACK for a refusal: nothing hangs on it."""
+
+    def _take_bye(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        transaction.respond(200, now, headers=self.endpoint.server_line)
+        if self._reinvite is not None:
+            self.refuse_reinvite(487, now)  # §15.1.2
+        self.finish("remote", self.end_status or 200, request.get("Reason"), now)
+
+    def _take_reinvite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        busy = self._reinvite is not None or self._unacked is not None or self._answers_update()
+        if busy or self.dialog.state != CONFIRMED:
+            self._try_later(transaction, now)  # §14.2
+        elif self._offers():
+            transaction.respond(491, now)
+        elif lines := unreadable(request):
+            transaction.respond(415, now, headers=lines)
+        elif too_small(request, self.endpoint.policy.min_se):
+            transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
+        else:
+            self._reinvite = transaction
+            transaction.user = self
+            transaction.respond(100, now)
+            if self.user is not None:
+                self.user.on_reinvite(self, request, now)
+
+    def _take_update(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if request.body:
+            if self._offers():
+                transaction.respond(491, now)  # RFC 3311 §5.2: our own offer is under way
+                return
+            if self._reinvite is not None or self._answers_update():
+                self._try_later(transaction, now)
+                return
+            if lines := unreadable(request):
+                transaction.respond(415, now, headers=lines)
+                return
+        if too_small(request, self.endpoint.policy.min_se):
+            transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
+        elif request.body and self.user is not None:
+            self._update = transaction
+            self.user.on_request(self, transaction, request, now)
+        else:
+            self.reply(transaction, 200, now)
+
+    def _offers(self) -> bool:
+        """Our own INVITE or UPDATE with an offer is under way; one that waits for its back-off is not."""
+        exchange = self._exchange
+        return (
+            exchange is not None
+            and exchange.request is not None
+            and (exchange.method == "INVITE" or exchange.body != b"")
+        )
+
+    def _answers_update(self) -> bool:
+        """The peer's UPDATE with an offer has no answer yet."""
+        return self._update is not None and not self._update.answered
+
+    def _try_later(self, transaction: ServerTransaction, now: float) -> None:
+        """500 with a Retry-After of up to 10 s (§14.2, RFC 3311 §5.2)."""
+        retry = round(self.endpoint.random() * 10)
+        transaction.respond(500, now, headers=f"Retry-After: {retry}\r\n")
+
+    def _take_info(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if self.user is not None:
+            self.user.on_request(self, transaction, request, now)
+        else:
+            transaction.respond(200, now)
+
+    def _take_options(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        transaction.respond(200, now, headers=CAPABILITIES)
+
+    def _take_prack(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        transaction.respond(481, now)  # RFC 3262 §3: it acknowledges nothing of ours
+
+    # ---- transfer
+
+    @property
+    def confirmed(self) -> bool:
+        """The call has been answered, and is not over."""
+        return self.dialog.state == CONFIRMED
+
+    def refer(self, refer_to: str, headers: str, now: float, tell: Callable[[Referral], None]) -> Referral | None:
+        """Ask the peer to call `refer_to`, a URI (RFC 3515); `tell` is called when it is known what became of that.
+        None while another such request is under way, and on a leg that is not answered or over."""
+        if self.referral is not None or not self.confirmed:
+            return None
+        referral = Referral(self, tell)
+        referral.send(refer_to, headers, now)
+        return referral
+
+    def await_notify(self, until: float | None) -> None:
+        """How long the peer has to tell of our REFER."""
+        if until is None:
+            self._disarm("notify")
+        else:
+            self._arm("notify", until)
+
+    def transferred(self, by: float) -> None:
+        """The peer's part in the call is over: it hangs up, or we do at `by`."""
+        self._arm("transferred", by)
+
+    def _take_refer(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if take_refer(self, transaction, request, now) and self.user is not None:
+            self.user.on_request(self, transaction, request, now)
+        if self.subscription is not None and self.user is None:
+            self.subscription.refuse(603, now)
+
+    def _take_notify(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        take_notify(self, transaction, request, now)
+
+    # ---- session timer
+
+    def _agree(self, request: Request, now: float) -> str:
+        policy = self.endpoint.policy
+        timer, lines = agree_as_server(request, policy.session_expires, policy.min_se)
+        self._start_timer(timer, now)
+        return lines
+
+    def _start_timer(self, timer: SessionTimer | None, now: float) -> None:
+        self.timer = timer
+        self._disarm("refresh")
+        self._disarm("expired")
+        if timer is not None:
+            self._arm("expired", now + timer.expires_in())
+            if timer.we_refresh:
+                self._arm("refresh", now + timer.refresh_in())
+
+    def _refresh(self, now: float) -> None:
+        """RFC 4028 §7.4: UPDATE where the peer knows it, else a re-INVITE with the SDP that it has."""
+        if self._exchange is not None or self._reinvite is not None:
+            self._arm("refresh", now + 1.0)
+        elif self.peer_allows_update:
+            self.renegotiate("UPDATE", b"", now, self._refreshed, retry_glare=True)
+        else:
+            self.renegotiate("INVITE", self.last_body, now, self._refreshed, retry_glare=True)
+
+    def _refreshed(self, status: int, response: Response | None, now: float) -> None:
+        if self.ended or self.timer is None:
+            return
+        if status >= 300:
+            # Tried again before it is too late: by re-INVITE with a peer that has no UPDATE after all.
+            unknown = status in (405, 501) and self.peer_allows_update
+            self.peer_allows_update = self.peer_allows_update and not unknown
+            self._arm("refresh", now + (0.0 if unknown else max(1.0, self.timer.interval / 8)))
+        elif response is not None and response.cseq == self._owed:
+            self.acknowledge_reinvite(response.cseq, b"", now)  # a call without session descriptions
+
+
+def allows_update(message: Request | Response) -> bool:
+    """Whether the peer takes UPDATE (RFC 3311 §5.1)."""
+    return "Allow" in message.first and any("UPDATE" in line for line in message.lines("Allow"))
+
+
+def _typed(headers: str) -> bool:
+    return "Content-Type:" in headers
+
+
+# What changes a call, where it comes from elsewhere: an UPDATE without a body only shows that its sender is alive.
+_CHANGING = frozenset(("INVITE", "UPDATE", "INFO", "REFER"))
+_REFRESHING = frozenset(("INVITE", "UPDATE"))
+
+_HANDLERS = {
+    "BYE": "_take_bye",
+    "INVITE": "_take_reinvite",
+    "UPDATE": "_take_update",
+    "INFO": "_take_info",
+    "OPTIONS": "_take_options",
+    "PRACK": "_take_prack",
+    "REFER": "_take_refer",
+    "NOTIFY": "_take_notify",
+}

@@ -1,0 +1,345 @@
+"""One end of a dialog: its requests, its alarms, the ACK of a 2xx, its end (RFC 3261 §12, §13.2.2.4, §13.3.1.4, §15).
+
+`Session` adds what is negotiated within it.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from engine.sip.capabilities import SDP_TYPE
+from engine.sip.core import Core
+from engine.sip.dialog.dialog import CONFIRMED, TERMINATED, Dialog
+from engine.sip.dialog.next_hop import MISLEADING, find_hops, way_back
+from engine.sip.hop import Hop
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.message import Request, Response
+from engine.sip.request import OutgoingRequest, RequestUser
+from engine.sip.transaction.server import ServerTransaction
+from engine.sip.transaction.table import MAGIC_COOKIE
+from engine.sip.transaction.timers import NEVER
+
+LIMIT_REACHED = "longest call time reached"
+NOT_ANSWERED = "not answered in time"
+OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nobody answered), response, now
+
+
+class Leg:
+    """One leg of a call, as far as it is a dialog."""
+
+    __slots__ = (
+        "__weakref__",
+        "_ack",
+        "_alarms",
+        "_bye_reason",
+        "_interval",
+        "_unacked",
+        "deadline",
+        "dialog",
+        "end_reason",
+        "end_status",
+        "ended",
+        "endpoint",
+        "last_body",
+        "opening",
+        "queued",
+        "receives",
+    )
+
+    dialog: Dialog
+
+    def __init__(self, endpoint: Core) -> None:
+        self.endpoint = endpoint
+        self.deadline = self.queued = NEVER
+        self.ended = False
+        self.end_status = 0
+        self.end_reason = ""
+        self.last_body = b""  # the SDP that the peer has from us
+        self.opening = True  # until the ACK of the INVITE that opened the dialog
+        self.receives = False  # the peer has shown that what we send reaches it, by what it can know from that alone
+        self._alarms: dict[str, float] | None = None
+        self._unacked: ServerTransaction | None = None  # our 2xx, not acknowledged yet
+        self._interval = 0.0  # of its retransmission
+        self._ack: tuple[int, bytes, Hop] | None = None  # CSeq, the last ACK we sent and where
+        self._bye_reason: str | None = None  # a BYE that waits for the ACK (§15)
+
+    # ---- what `Session` does at these points
+
+    def _heard_ack(self, body: bytes, now: float) -> None:
+        """The ACK of a 2xx of ours came."""
+
+    def _before_bye(self, now: float) -> None:
+        """Nothing may be left open behind a BYE."""
+
+    def _told(self, by: str, status: int, reason: str, now: float) -> None:
+        """The leg is over."""
+
+    @property
+    def peer_host(self) -> str:
+        """The numeric address that the peer's signalling comes from, before an edge of ours (`sip.proxies`) where that
+        passes it on; "" while none has come."""
+        return ""
+
+    # ---- alarms: one deadline in the endpoint's heap for all that a leg waits for
+
+    def _arm(self, name: str, when: float) -> None:
+        if self._alarms is None:
+            self._alarms = {}
+        self._alarms[name] = when
+        if when < self.deadline:
+            self.endpoint.deadlines.set(self, when)
+
+    def _disarm(self, name: str) -> None:
+        # The deadline stays: waking once for nothing is cheaper than looking for the next at every ACK.
+        if self._alarms is not None:
+            self._alarms.pop(name, None)
+
+    def on_deadline(self, now: float) -> None:
+        alarms = self._alarms
+        if alarms is None:
+            return
+        for name in [name for name, when in alarms.items() if when <= now]:
+            if name in alarms and not self.ended:
+                del alarms[name]
+                self._alarm(name, now)
+        if alarms and not self.ended:
+            when = min(alarms.values())
+            if when < self.deadline:
+                self.endpoint.deadlines.set(self, when)
+
+    def _alarm(self, name: str, now: float) -> None:
+        if name == "2xx":
+            self._resend_2xx(now)
+        elif name == "no ack":
+            self._unacknowledged(now)
+        elif name == "limit":
+            self.end_by_us(now, 'SIP;cause=200;text="longest call time reached"', 200, LIMIT_REACHED)
+
+    def limit(self, when: float) -> None:
+        """End the call at `when`, however well it goes."""
+        self._arm("limit", when)
+
+    @property
+    def awaits_ack(self) -> bool:
+        """Our 2xx is out and its ACK has not come yet."""
+        return self._unacked is not None
+
+    @property
+    def leaves(self) -> bool:
+        """Our BYE waits for the ACK of our 2xx."""
+        return self._bye_reason is not None
+
+    # ---- requests of ours
+
+    def aim(self, dialog: Dialog) -> None:
+        """Find out anew where requests in the dialog go: it is new, or its target was refreshed."""
+        dialog.hop = way_back(dialog, self.endpoint.peers)
+
+    def compose(
+        self,
+        method: str,
+        user: RequestUser | None,
+        headers: str = "",
+        body: bytes = b"",
+        cseq: int = 0,
+        dialog: Dialog | None = None,
+    ) -> OutgoingRequest:
+        """A request within the dialog (§12.2.1.1), not sent yet. Raises ParseError on a route set that is unusable."""
+        dialog = dialog or self.dialog
+        uri, routes, _ = dialog.route()
+        number = cseq or dialog.next_cseq()
+        route = "".join(f"Route: {value}\r\n" for value in routes)
+        head = (
+            f"{route}Max-Forwards: 70\r\nFrom: {dialog.local};tag={dialog.local_tag}\r\n"
+            f"To: {dialog.remote}{f';tag={dialog.remote_tag}' if dialog.remote_tag else ''}\r\n"
+            f"Call-ID: {dialog.call_id}\r\nCSeq: {number} {method}\r\n"
+        )
+        contact = method in ("INVITE", "UPDATE", "REFER", "NOTIFY")
+        headers = self._credentials(method, uri, number, body) + headers
+        return OutgoingRequest(self.endpoint, user, method, uri, head, headers, body, contact)
+
+    def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
+        """Authorization lines for a request within the dialog; only who had to log in has some."""
+        return ""
+
+    def send(self, request: OutgoingRequest, now: float, dialog: Dialog | None = None) -> None:
+        """Send a composed request to where requests in the dialog go. Raises ParseError as `compose` does."""
+        dialog = dialog or self.dialog
+        find_hops(self.endpoint, dialog, partial(self._found, request, dialog))
+
+    def _found(self, request: OutgoingRequest, dialog: Dialog, hops: list[Hop], cause: str) -> None:
+        if cause != MISLEADING:
+            request.located(hops, cause)
+            return
+        now = self.endpoint.clock()
+        if request.method in ("ACK", "BYE") and dialog.source is not None:
+            # What ends the dialog goes to the peer itself.
+            request.send_to([dialog.source], now)
+            return
+        self.misled(request.method, dialog, now)
+        request.abandon(now)
+
+    def misled(self, doing: str, dialog: Dialog, now: float) -> None:
+        """The peer would have us send where it is not: the dialog ends, by a BYE to the peer itself."""
+        self.endpoint.on_misled(dialog.peer, doing)
+        dialog.hop = dialog.source
+        self.end_by_us(now, f'SIP;cause=403;text="{MISLEADING}"', 403, MISLEADING)
+
+    def request(
+        self, method: str, now: float, headers: str = "", body: bytes = b"", on_final: OnFinal | None = None
+    ) -> None:
+        """Send INFO, PRACK or another request that changes no session; `on_final` gets what comes back."""
+        user = _Final(self, on_final) if on_final is not None else None
+        try:
+            self.send(self.compose(method, user, headers, body), now)
+        except ParseError as error:
+            if on_final is not None:
+                on_final(503, None, now)
+            self.end_by_us(now, "", 500, str(error))
+
+    def _acknowledge(self, cseq: int, body: bytes, now: float) -> None:
+        """ACK a 2xx (§13.2.2.4): a request of its own, sent again for each retransmission of the 2xx."""
+        self.opening = False
+        dialog = self.dialog
+
+        def located(hops: list[Hop], cause: str) -> None:
+            misled = cause == MISLEADING and dialog.source is not None
+            if misled:
+                hops = [dialog.source] if dialog.source is not None else []
+            if hops:
+                data = ack.compose(hops[0], MAGIC_COOKIE + self.endpoint.token())
+                self._ack = (cseq, data, hops[0])
+                hops[0].transport.send(data, hops[0].host, hops[0].port)
+            if misled and not self.ended:
+                self.misled("ACK", dialog, self.endpoint.clock())
+
+        with suppress(ParseError):
+            ack = self.compose("ACK", None, SDP_TYPE if body else "", body, cseq)
+            find_hops(self.endpoint, dialog, located)
+
+    def _resend_ack(self, response: Response) -> bool:
+        if self._ack is None or self._ack[0] != response.cseq:
+            return False
+        _, data, hop = self._ack
+        hop.transport.send(data, hop.host, hop.port)
+        return True
+
+    # ---- a 2xx of ours
+
+    def _answer(self, transaction: ServerTransaction, headers: str, body: bytes, now: float) -> None:
+        """A 2xx to an INVITE, retransmitted until its ACK comes, 64*T1 at the most (§13.3.1.4)."""
+        if body:
+            self.last_body = body
+            headers += SDP_TYPE
+        self._unacked = transaction
+        timers = self.endpoint.policy.timers
+        self._interval = timers.t1
+        self._arm("2xx", now + timers.t1)
+        self._arm("no ack", now + timers.timeout)
+        transaction.respond(200, now, headers=headers, body=body)
+
+    def _resend_2xx(self, now: float) -> None:
+        transaction = self._unacked
+        if transaction is not None:
+            transaction.transactions.retransmissions += 1
+            transaction.fire("2xx", now)
+            self._interval = min(self._interval * 2, self.endpoint.policy.timers.t2)
+            self._arm("2xx", now + self._interval)
+
+    def receive_ack(self, request: Request, now: float) -> None:
+        """The ACK of a 2xx of ours."""
+        transaction = self._unacked
+        if transaction is None or request.cseq != transaction.cseq:
+            return
+        self._unacked = None
+        self.receives, self.opening = True, False  # it knows our To tag
+        transaction.acknowledged()
+        self._disarm("2xx")
+        self._disarm("no ack")
+        self._heard_ack(request.body, now)
+        if self._bye_reason is not None and not self.ended:
+            self._send_bye(self._bye_reason, now)
+
+    def _unacknowledged(self, now: float) -> None:
+        """§13.3.1.4: no ACK for 64*T1 ends the session with a BYE."""
+        self._disarm("2xx")
+        transaction, self._unacked = self._unacked, None
+        if transaction is not None and transaction.hop.transport.reliable:
+            self.endpoint.peers.accuse(transaction.hop.host, "unacknowledged")
+        if self._bye_reason is not None:
+            self._send_bye(self._bye_reason, now)
+        else:
+            self.end_by_us(now, 'SIP;cause=408;text="no ACK"', 408, "no ACK")
+
+    # ---- the end
+
+    def bye(self, now: float, reason: str = "") -> None:
+        """End a confirmed dialog; before its ACK has come, as soon as it comes (§15). `reason`: a Reason value."""
+        if self.ended or self._bye_reason is not None:
+            return
+        if self._unacked is not None:
+            self._bye_reason = reason
+            return
+        self._send_bye(reason, now)
+
+    def _send_bye(self, reason: str, now: float) -> None:
+        self._before_bye(now)
+        headers = f"Reason: {reason}\r\n{self.endpoint.agent_line}" if reason else self.endpoint.agent_line
+        with suppress(ParseError):  # nowhere to send it: the call ends all the same
+            self.send(self.compose("BYE", None, headers), now)
+        self.finish("local", self.end_status or 200, "", now)
+
+    def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
+        """The call cannot go on: BYE, with what is known of the cause."""
+        if self.ended:
+            return
+        self.end_status, self.end_reason = status, words
+        if self.dialog.state == CONFIRMED:
+            self._unacked = None
+            self._send_bye(reason, now)
+        else:
+            self.finish("local", status, words, now)
+
+    def finish(self, by: str, status: int, reason: str, now: float) -> None:
+        """The leg is over: out of every table, and the user is told once."""
+        if self.ended:
+            return
+        self.ended = True
+        self.end_status = status
+        endpoint = self.endpoint
+        self._leave_dialogs()
+        endpoint.deadlines.clear(self)
+        self._alarms = None
+        self._told(by, status, reason, now)
+
+    def _leave_dialogs(self) -> None:
+        key = self.dialog.key
+        if self.dialog.state == CONFIRMED:
+            self.endpoint.ended.append(key)
+        self.dialog.state = TERMINATED
+        self.endpoint.dialogs.pop(key, None)
+
+
+class _Final:
+    """Takes the one final response to a request that changes no session."""
+
+    __slots__ = ("leg", "on_final")
+
+    def __init__(self, leg: Leg, on_final: OnFinal) -> None:
+        self.leg = leg
+        self.on_final = on_final
+
+    def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
+        if response.status >= 200:
+            self.on_final(response.status, response, now)
+            if response.status in (408, 481):
+                self._gone(response.status, now)
+
+    def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
+        self.on_final(408, None, now)
+        self._gone(408, now)
+
+    def _gone(self, status: int, now: float) -> None:
+        """§12.2.1.2: the peer knows nothing of the dialog any more."""
+        if self.leg.dialog.state == CONFIRMED:
+            self.leg.end_by_us(now, f"SIP;cause={status}", status)

@@ -1,0 +1,186 @@
+"""A request of ours on its way: composed for the hop that it goes to, and tried on the next hop when one fails."""
+
+from typing import Protocol
+
+from engine.sip.core import Core
+from engine.sip.hop import NOT_ALLOWED, Allows, Hop
+from engine.sip.message.message import Response
+from engine.sip.transaction.branch import Mark
+from engine.sip.transaction.client import ClientTransaction
+from engine.sip.transaction.table import MAGIC_COOKIE
+
+# RFC 3261 §18.1.1: where the path's MTU is unknown, a longer request goes by a congestion-controlled transport.
+LARGEST_DATAGRAM = 1300
+
+
+class RequestUser(Protocol):
+    """Who wants the response."""
+
+    def on_response(self, request: "OutgoingRequest", response: Response, now: float) -> None: ...
+
+    def on_failure(self, request: "OutgoingRequest", cause: str, now: float) -> None:
+        """Nobody answered, on any hop: "timeout", "name does not resolve", or the transport's words."""
+        ...
+
+
+class OutgoingRequest:
+    """A request without its Via and Contact, which depend on the hop (RFC 3261 §8.1.1.7, §8.1.1.8)."""
+
+    __slots__ = (
+        "allows",
+        "body",
+        "contact",
+        "endpoint",
+        "head",
+        "hops",
+        "mark",
+        "method",
+        "start",
+        "tail",
+        "transaction",
+        "user",
+    )
+
+    def __init__(
+        self,
+        endpoint: Core,
+        user: RequestUser | None,
+        method: str,
+        uri: str,
+        head: str,
+        tail: str = "",
+        body: bytes = b"",
+        contact: bool = False,
+        allows: Allows | None = None,
+        mark: Mark | None = None,
+    ) -> None:
+        """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `allows`: which hops it
+        may go to; None: all. `mark`: what is to be known of it should it come back; None: it opens nothing, and need
+        not be known again."""
+        self.endpoint = endpoint
+        self.user = user
+        self.method = method
+        self.start = f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/"
+        self.head = head
+        self.tail = tail
+        self.body = body
+        self.contact = contact
+        self.allows = allows
+        self.mark = mark
+        self.hops: list[Hop] = []
+        self.transaction: ClientTransaction | None = None
+
+    def compose(self, hop: Hop, branch: str) -> bytes:
+        """The bytes for one hop."""
+        transport = hop.transport
+        sent_by = transport.sent_by(hop.host)
+        if self.contact:
+            parameter = "" if transport.name == "udp" else f";transport={transport.name}"
+            contact = f"Contact: <sip:{sent_by}{parameter}>\r\n"
+        else:
+            contact = ""
+        text = (
+            f"{self.start}{transport.via_name} {sent_by};rport;branch={branch}\r\n{self.head}{contact}{self.tail}"
+            f"Content-Length: {len(self.body)}\r\n\r\n"
+        )
+        return text.encode("utf-8", "surrogateescape") + self.body
+
+    def send(self, uri: str, now: float) -> None:
+        """Find the hops of `uri` (at once, or when its name is resolved) and send to the first."""
+        self.endpoint.locate(uri, self.located)
+
+    def located(self, hops: list[Hop], cause: str = "name does not resolve") -> None:
+        """Send to the first of these hops; there is nowhere to send it to, and why, where there are none."""
+        if self.user is None and self.method == "INVITE":
+            return  # the call was given up before the name was resolved
+        now = self.endpoint.clock()
+        if self.allows is not None and hops:
+            hops, cause = [hop for hop in hops if self.allows(hop)], NOT_ALLOWED
+        if not hops:
+            self.fail(cause, now)
+            return
+        self.send_to(hops, now)
+
+    def send_to(self, hops: list[Hop], now: float) -> None:
+        """Send to the first of `hops`; the others are for when it fails (RFC 3263 §4.3)."""
+        self.hops = hops[1:]
+        hop = hops[0]
+        token, mark = self.endpoint.token(), self.mark
+        branch = MAGIC_COOKIE + token if mark is None else self.endpoint.branches.make(token, mark)
+        data = self.compose(hop, branch)
+        if len(data) > LARGEST_DATAGRAM and not hop.transport.reliable:
+            larger = self.endpoint.stream_hop(hop, now)
+            if larger is not None:
+                self.hops = hops  # the datagram after all, where the peer takes no stream (§18.1.1)
+                hop = larger
+                data = self.compose(hop, branch)
+        if self.method == "ACK":
+            hop.transport.send(data, hop.host, hop.port)
+            return
+        self.transaction = ClientTransaction(self.endpoint.transactions, self, self.method, branch, data, hop, now)
+
+    def next_hop(self, now: float) -> bool:
+        """Leave the present hop for the next one; False when there is none."""
+        if not self.hops:
+            return False
+        if self.transaction is not None:
+            self.transaction.quiet()
+            self.transaction = None
+        self.send_to(self.hops, now)
+        return True
+
+    def cancel(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        """CANCEL an INVITE that has had a provisional response: same URI, Via, Route, To and CSeq number (§9.1)."""
+        hop = transaction.hop
+        via = f"{hop.transport.via_name} {hop.transport.sent_by(hop.host)};rport;branch={transaction.key}\r\n"
+        start = self.start.replace("INVITE", "CANCEL", 1)
+        head = self.head.replace(" INVITE\r\n", " CANCEL\r\n")
+        reason = f"Reason: {reason}\r\n" if reason else ""
+        data = f"{start}{via}{head}{reason}Content-Length: 0\r\n\r\n".encode("utf-8", "surrogateescape")
+        ClientTransaction(self.endpoint.transactions, None, "CANCEL", transaction.key, data, hop, now)
+        transaction.ack = b"cancelled"  # once
+        transaction.give_up(now)
+
+    def abandon(self, now: float) -> None:
+        """Nobody waits for the response any more; a transaction that might wait for ever gets an end."""
+        self.user = None
+        if self.transaction is not None:
+            self.transaction.give_up(now)
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        if self.user is None:
+            transaction.give_up(now)
+            return
+        if transaction is not self.transaction and self.method == "INVITE":
+            self._late(transaction, response, now)
+        else:
+            self.user.on_response(self, response, now)
+
+    def _late(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A hop that was given up speaks after all: it must not ring, and not answer."""
+        if response.status < 200:
+            if not transaction.ack:
+                self.cancel(transaction, "", now)
+        elif response.status < 300 and self.user is not None:
+            self.user.on_response(self, response, now)
+
+    def on_failure(self, transaction: ClientTransaction, cause: str, now: float) -> None:
+        if transaction is not self.transaction:
+            return
+        if transaction.hop.transport.reliable and self.hops and not self.hops[0].transport.reliable:
+            self.endpoint.remember_no_stream(transaction.hop, now)
+        if self.hops:
+            self.send_to(self.hops, now)
+        else:
+            self.fail(cause, now)
+
+    def lighten(self) -> None:
+        """It was answered and will not be sent again: keep nothing that was only for sending."""
+        self.head = self.tail = ""
+        self.body = b""
+        self.hops = []
+
+    def fail(self, cause: str, now: float) -> None:
+        """Tell the user that nobody answers."""
+        if self.user is not None:
+            self.user.on_failure(self, cause, now)
