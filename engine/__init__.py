@@ -2,7 +2,7 @@
 
 from engine.bridge import Bridge
 from engine.call import Call, CallEnded, NoPortError, NotAcceptable
-from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
+from engine.dial import DialSpec, Outcome, OutgoingCall
 from engine.user_agent import AgentSettings, UserAgent
 
 __all__ = [

@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from engine.call import CallEnded
-from engine.outgoing_call import OutgoingCall, relay_info, relay_update
+from engine.dial import OutgoingCall, relay_info, relay_update
 from engine.sip.dialog.invite_server import UasSession
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
@@ -78,7 +78,7 @@ class Bridge:
 
     @classmethod
     def join(cls, caller: "Call", leg: "Call") -> "Bridge":
-        """Relay between two that talked with others until now, and whose media has been agreed on (`engine.joining`).
+        """Relay between two that talked with others until now, and whose media has been agreed on (`engine.rejoin`).
         Those others are left alone."""
         for call in (caller, leg):
             if call.bridge_ is not None:

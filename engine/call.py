@@ -27,8 +27,8 @@ from engine.transfer import Transferred, transfer
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge
+    from engine.dial import OutgoingCall
     from engine.media.audio import Feed, Tap
-    from engine.outgoing_call import OutgoingCall
     from engine.user_agent import UserAgent
 
 __all__ = ["MEDIA_FAILURES", "Call", "CallEnded", "NoPortError", "NotAcceptable"]

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from engine.keys import Keys, info_body, info_key
+from engine.dtmf import Keys, info_body, info_key
 from engine.media.negotiation import NotAcceptable
 from engine.media.rtp.session import Stream
 from engine.media.rtp.telephone_event import PAUSE, check_keys

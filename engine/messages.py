@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.outgoing_call import DialSpec, Outcome
+from engine.dial import DialSpec, Outcome
 from engine.sip.auth.credentials import Credentials
 from engine.sip.capabilities import ALLOW_LINE
 from engine.sip.hop import Hop

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.capture.trace import Trace
+from engine.dial import DialSpec, OutgoingCall
 from engine.media.anchor import Anchor, Anchors, Place
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import by_name
@@ -28,7 +29,6 @@ from engine.media.relay.relay import Relays
 from engine.media.rtp.consent import Consent
 from engine.media_refusal import refusal
 from engine.messages import Messages
-from engine.outgoing_call import DialSpec, OutgoingCall
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.sip.core import Policy, Surroundings

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from engine.call import MEDIA_FAILURES, CallEnded
-from engine.outgoing_call import DialSpec, Outcome
+from engine.dial import DialSpec, Outcome
 from engine.sip.hop import Allows
 from routing.identifiers import NIL
 from routing.identity import NOBODY, CallerIdentity

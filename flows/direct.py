@@ -51,7 +51,7 @@ class DirectAttempt:
 @dataclass(slots=True)
 class DirectHunt:
     """Dials `uri` once; asked and told like `routing.hunt.Hunt`. `allows` and `origin`: see
-    `engine.outgoing_call.DialSpec`."""
+    `engine.dial.DialSpec`."""
 
     uri: str
     caller: CallerIdentity

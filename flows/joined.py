@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from engine.bridge import Bridge
-from engine.joining import NotJoinedError, agree
 from engine.media.anchor import CALLEE, CALLER
 from engine.media.relay.relay import Relay
+from engine.rejoin import NotJoinedError, agree
 from flows.contracts import OutgoingLeg
 from flows.onward import Remaining, onward_of
 from flows.talk import MAX_TRANSFERS, Next, Part, Talk

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from engine.outgoing_call import DialSpec, Outcome
+from engine.dial import DialSpec, Outcome
 from flows.contracts import MessageCredit
 from flows.destinations import REFUSED, way_to
 from flows.direct import DirectHunt

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from engine.outgoing_call import Outcome
+from engine.dial import Outcome
 from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg
 
 Ending = Literal["answered", "busy", "noanswer", "failed"]

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from engine.bridge import Bridge
-from engine.joining import PATIENCE, NotJoinedError, ask_for_offer, give_back, offer, put_back
+from engine.rejoin import PATIENCE, NotJoinedError, ask_for_offer, give_back, offer, put_back
 from flows.environment import FlowEnvironment
 from flows.incoming import IncomingCall
 from flows.interpreter import run as run_program

@@ -91,6 +91,6 @@ class Branch(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A call of our own to a number of ours, as the other end gets it (`engine.outgoing_call.DialSpec.origin`)."""
+    """A call of our own to a number of ours, as the other end gets it (`engine.dial.DialSpec.origin`)."""
 
     branch: Branch

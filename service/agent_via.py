@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from engine.outgoing_call import DialSpec
+from engine.dial import DialSpec
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, escape_user, parse_uri
 from engine.transport.addresses import ROUTES, bracketed

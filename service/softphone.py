@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from config.logs import escape
 from engine.call import CallEnded
 from engine.capture.ladder import LadderEntry, entries_of
-from engine.outgoing_call import Outcome, OutgoingCall
+from engine.dial import Outcome, OutgoingCall
 from service import interrupts
 from service.agent_via import OURSELVES, CannotSend, Via, agent_via
 from service.ladder_view import show

@@ -4,7 +4,7 @@ import sys
 
 from config.logs import escape
 from engine.capture.ladder import entries_of
-from engine.outgoing_call import Outcome
+from engine.dial import Outcome
 from service.agent_via import OURSELVES, CannotSend, agent_via
 from service.ladder_view import show
 from service.orders import MessageOrder

@@ -22,7 +22,7 @@ from api.refusals import Refusals
 from api.requests import Observer, unobserved
 from api.services import Services
 from api.tokens import Tokens, key_hash, key_prefix, make_key
-from engine.outgoing_call import DialSpec, Outcome
+from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.environment import FlowEnvironment
 from flows.library import FlowLibrary

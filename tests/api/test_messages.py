@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from engine.outgoing_call import Outcome
+from engine.dial import Outcome
 from flows.messages import MessageNotKept
 from routing.models import Provider, Route
 from store import messages, rows, tables

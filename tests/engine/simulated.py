@@ -12,7 +12,7 @@ import pytest
 from engine import user_agent
 from engine.bridge import Bridge
 from engine.call import Call
-from engine.outgoing_call import DialSpec, OutgoingCall
+from engine.dial import DialSpec, OutgoingCall
 from engine.sip.dialog.session import Session
 from engine.sip.hop import Hop
 from engine.sip.peers import EVERYBODY, Peers

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from engine.keys import KEPT, Keys, info_body, info_key
+from engine.dtmf import KEPT, Keys, info_body, info_key
 
 
 def pressed(*presses: tuple[str, str, float]) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from engine.dial import DialSpec, Outcome
 from engine.messages import MAX_WAITING, IncomingMessage
-from engine.outgoing_call import DialSpec, Outcome
 from engine.sip.auth.digest_server import DigestServer
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse

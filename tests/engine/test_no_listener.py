@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.outgoing_call import DialSpec
+from engine.dial import DialSpec
 from tests.engine.simulated import ENGINE, Air, start_agent
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.call import CallEnded
-from engine.outgoing_call import Outcome
+from engine.dial import Outcome
 from flows.environment import FlowEnvironment
 from flows.interpreter import run
 from flows.library import FlowLibrary, read_library

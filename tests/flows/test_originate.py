@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.outgoing_call import Outcome
+from engine.dial import Outcome
 from flows.destinations import Reachable
 from flows.faults import FlowError
 from flows.providercall import ProviderCallError, any_answered, as_document, place_provider_call, read_request

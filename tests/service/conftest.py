@@ -23,7 +23,7 @@ import yaml
 from config import logs
 from config.loading import load
 from engine.call import Call
-from engine.outgoing_call import DialSpec, Outcome, OutgoingCall
+from engine.dial import DialSpec, Outcome, OutgoingCall
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.timers import TimerValues

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from engine.outgoing_call import OutgoingCall
+from engine.dial import OutgoingCall
 from store import tables
 from store.calls import STAGES
 from store.recovery import END_REASON

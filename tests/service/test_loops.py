@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.loading import load
-from engine.outgoing_call import DialSpec
+from engine.dial import DialSpec
 from flows.address import Address
 from flows.originate import originate
 from flows.tree import MOST_RUNS

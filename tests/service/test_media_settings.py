@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from config.settings import MediaSettings
+from engine.dial import DialSpec
 from engine.media import periodic as upkeep
-from engine.outgoing_call import DialSpec
 from service.sounds import sound_library
 from tests.media.fake_plane import Tape
 from tests.service.conftest import CLIENT, OURS, Run

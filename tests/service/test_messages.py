@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from engine.dial import DialSpec, Outcome
 from engine.messages import IncomingMessage
-from engine.outgoing_call import DialSpec, Outcome
 from engine.sip.message.message import Request
 from flows.messages import MessageNotKept, Target, TextMessage
 from flows.post import AUTOMATIC_BURST

@@ -230,7 +230,7 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
         engine, carrier, phone = await around(bench, *users)
 
         async def text(name: str) -> int:
-            from engine.outgoing_call import DialSpec
+            from engine.dial import DialSpec
 
             uri = f"sip:{FOREIGN}@{engine.address}"
             spec = DialSpec(
