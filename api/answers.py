@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 from api.examples import CUSTOMER, PROVIDER, SOURCE
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 
 Schema = Mapping[str, Any]
 

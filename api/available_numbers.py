@@ -13,7 +13,7 @@ from api.errors import fault_in
 from api.fields import Name
 from api.listing import Listing, OfferPages
 from api.services import Services, Use
-from routing.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
+from routing.numbers.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
 from store import numbers
 
 router = router_for("numbers")

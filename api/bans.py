@@ -13,8 +13,8 @@ from api.fields import Timestamp
 from api.listing import Listing, Pages
 from api.services import Services, Use
 from engine.sip.peers import Misdeed
-from routing.addresses import parse_network
-from routing.bans import Ban as Found
+from routing.access.addresses import parse_network
+from routing.access.bans import Ban as Found
 from store.rows import Cursor
 
 router = router_for("bans")

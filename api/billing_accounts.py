@@ -14,7 +14,7 @@ from api.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
-from routing.tiers import Tier
+from routing.access.tiers import Tier
 from store import billing, customers, rows, tables
 from store.rows import IntegrityError, Row
 from store.store import Transaction

@@ -21,7 +21,7 @@ from flows.faults import FlowError
 from flows.model import MAX_ACTIONS, read_flow
 from flows.outgoing import CallOrder, OrderError
 from flows.record import CallRecord
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store import rows, tables, temporary_flows
 from store.calls import call_document
 from store.rows import Row

@@ -16,13 +16,13 @@ from api.errors import ApiError, fault_in
 from api.parties import Party
 from api.services import Services
 from flows.known_numbers import fetch_numbers, missing_numbers
-from routing.admission import DialOut, Source, judge
-from routing.customers import CustomerTerms, barred, barred_sentence
-from routing.directory import Directory
-from routing.identifiers import NIL
-from routing.normalise import Dialled, dialled
-from routing.number_source import NumberUnavailable
-from routing.rows import RouteRow
+from routing.access.admission import DialOut, Source, judge
+from routing.access.customers import CustomerTerms, barred, barred_sentence
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL
+from routing.directory.number_source import NumberUnavailable
+from routing.directory.rows import RouteRow
+from routing.numbers.normalise import Dialled, dialled
 from store import rows, tables
 from store.billing import account_of
 from store.reservations import price

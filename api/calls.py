@@ -22,8 +22,8 @@ from api.resource import Resource
 from api.services import Services, Use
 from flows.hang_up import hang_up
 from flows.outgoing import CallOrder, OrderError, prepare_calls
-from routing.hangup import HangupReason
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
+from routing.hunt.hangup import HangupReason
 from store import rows, tables
 from store.calls import call_document
 from store.rows import Row

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from routing.numbering import is_country
+from routing.numbers.numbering import is_country
 
 COUNTRY_CODES: list[str] = [
     first + second for first in ascii_uppercase for second in ascii_uppercase if is_country(first + second)

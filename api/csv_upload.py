@@ -20,9 +20,9 @@ from api.offers import InventoryCreate, offer_of
 from api.services import Services
 from api.shapes import checked
 from flows.faults import printable
+from routing.directory.identifiers import NIL
 from routing.errors import RoutingError
-from routing.identifiers import NIL
-from routing.lifecycle import check_offerable
+from routing.numbers.lifecycle import check_offerable
 from store import numbers, tables
 from store.feed import EVERYTHING
 from store.rows import Row

@@ -15,7 +15,7 @@ from api.errors import ApiError, fault_in, not_found
 from api.fields import NIL, Body, Detail, Name, Times
 from api.listing import Listing, Pages
 from api.services import Use
-from routing.tiers import Tier
+from routing.access.tiers import Tier
 from store import billing, customers, rows, tables
 from store.rows import Executor, Row
 from store.store import Transaction

@@ -7,7 +7,7 @@ from uuid import UUID
 from api.errors import fault_in
 from api.services import Services
 from flows.address import PLACEHOLDER
-from routing.destinations import NamedBy, named_by
+from routing.access.destinations import NamedBy, named_by
 
 
 class Named(Protocol):

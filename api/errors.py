@@ -18,8 +18,8 @@ from api.exchange import exchange_of
 from api.methods import Methods
 from api.sentences import sentence
 from engine.rate_limit import RateLimit
+from routing.directory.models import reason_of
 from routing.errors import RoutingError
-from routing.models import reason_of
 from store.billing import InsufficientBalance
 from store.engines import StoreError, reason, senseless
 from store.rows import TokenError

@@ -25,8 +25,8 @@ from pydantic_core import PydanticCustomError
 
 from api import patterns
 from api.errors import ApiError, spoken
-from routing.identifiers import NIL
-from routing.models import Text
+from routing.directory.identifiers import NIL
+from routing.directory.models import Text
 from store.times import api_time
 
 DEEPEST = 32

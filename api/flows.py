@@ -22,7 +22,7 @@ from api.web_addresses import refuse_private_in
 from flows.faults import FlowError, format_path
 from flows.model import MAX_ACTIONS, Flow, read_flow
 from flows.validation import Medium, needs_a_call
-from routing.identifiers import NIL, named_id
+from routing.directory.identifiers import NIL, named_id
 from store import rows, tables, temporary_flows
 from store.rows import Executor, Row
 from store.store import Transaction

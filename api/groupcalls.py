@@ -23,7 +23,7 @@ from flows.groupcall import GroupCall as Running
 from flows.groupcall import GroupCallRequest, prepare_group_call
 from flows.outgoing import OrderError
 from flows.tasks import TooManyTasksError
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store import rows, tables
 from store.engines import StoreError, reason
 from store.rows import Row

@@ -14,7 +14,7 @@ from api.bodies import router_for
 from api.errors import ApiError, envelopes
 from api.services import Use
 from api.tokens import key_hash
-from routing.identifiers import PLATFORM
+from routing.directory.identifiers import PLATFORM
 from store.engines import StoreError
 
 router = router_for("health")

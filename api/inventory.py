@@ -17,10 +17,10 @@ from api.offers import InventoryCreate, offer_of
 from api.providers import require_provider
 from api.services import Use
 from api.shapes import checked
-from routing.identifiers import NIL
-from routing.lifecycle import check_offerable
-from routing.models import NumberType
-from routing.numbering import NumberKind
+from routing.directory.identifiers import NIL
+from routing.directory.models import NumberType
+from routing.numbers.lifecycle import check_offerable
+from routing.numbers.numbering import NumberKind
 from store import numbers, tables
 
 router = router_for("inventory")

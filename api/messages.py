@@ -21,9 +21,9 @@ from api.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.address import Address
 from flows.messages import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
-from routing.destinations import named_by
-from routing.identifiers import NIL
-from routing.normalise import dialled
+from routing.access.destinations import named_by
+from routing.directory.identifiers import NIL
+from routing.numbers.normalise import dialled
 from store import tables
 from store.messages import message_document
 from store.numbers import living

@@ -18,9 +18,11 @@ from api.listing import Listing, OfCustomer, Pages
 from api.providers import require_provider
 from api.resource import Resource
 from api.services import Services, Use
+from routing.access.tiers import check_virtual_number_limit
+from routing.directory.identifiers import NIL
+from routing.directory.models import NumberOrigin, NumberStatus, NumberType
 from routing.errors import RoutingError
-from routing.identifiers import NIL
-from routing.lifecycle import (
+from routing.numbers.lifecycle import (
     DELETION,
     check_not_reserved,
     moved,
@@ -28,9 +30,14 @@ from routing.lifecycle import (
     released_from,
     returns_to_inventory,
 )
-from routing.models import NumberOrigin, NumberStatus, NumberType
-from routing.numbering import NumberKind, checked_number, describe_number, is_e164, is_virtual, without_separators
-from routing.tiers import check_virtual_number_limit
+from routing.numbers.numbering import (
+    NumberKind,
+    checked_number,
+    describe_number,
+    is_e164,
+    is_virtual,
+    without_separators,
+)
 from store import numbers, tables
 from store.billing import purchase
 from store.rows import Row

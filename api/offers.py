@@ -10,7 +10,7 @@ from api.errors import fault_in
 from api.fields import NIL, UUID, Body, Money, Name
 from api.numbers import WrittenNumber, read_number
 from api.services import Services
-from routing.numbering import describe_number, is_virtual
+from routing.numbers.numbering import describe_number, is_virtual
 from store.rows import Row
 
 

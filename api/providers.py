@@ -15,7 +15,7 @@ from api.listing import Listing, Pages
 from api.resource import Resource
 from api.services import Services, Use
 from api.shapes import checked, defaults, fields_of
-from routing.models import Provider
+from routing.directory.models import Provider
 from store import rows, tables
 from store.content import provider_of, provider_row
 from store.rows import IntegrityError, Row

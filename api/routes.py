@@ -16,8 +16,8 @@ from api.providers import require_provider
 from api.resource import Resource, require_owner
 from api.services import Use
 from api.shapes import checked, defaults, fields_of
-from routing.identifiers import NIL
-from routing.models import Route
+from routing.directory.identifiers import NIL
+from routing.directory.models import Route
 from store import rows, tables
 from store.content import route_of, route_row
 

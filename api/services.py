@@ -20,8 +20,8 @@ from api.tokens import Tokens
 from engine.capture.trace import Trace
 from flows.environment import FlowEnvironment
 from flows.groupcall import GroupCall
-from routing.bans import BanTable
-from routing.identifiers import NIL
+from routing.access.bans import BanTable
+from routing.directory.identifiers import NIL
 from routing.settings import RoutingSettings
 from store.events import EventBell
 from store.store import Store

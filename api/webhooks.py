@@ -19,7 +19,7 @@ from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
 from api.web_addresses import refuse_private
-from routing.identifiers import NIL, PLATFORM
+from routing.directory.identifiers import NIL, PLATFORM
 from store import rows, tables
 from store.rows import Row
 from store.sealing import worked

@@ -14,16 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from routing.admission import DialOut, admit, identify
-from routing.content import Builder
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.identifiers import NIL
-from routing.identity import CallerIdentity
-from routing.models import Number, Provider, Route
-from routing.normalise import dialled
-from routing.rows import NumberRow, Place, RouteRow
+from routing.access.admission import DialOut, admit, identify
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL
+from routing.directory.models import Number, Provider, Route
+from routing.directory.rows import NumberRow, Place, RouteRow
+from routing.directory.snapshot import Builder
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
+from routing.hunt.identity import CallerIdentity
+from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 
 SETTINGS = RoutingSettings(trusted_networks=("127.0.0.1/32", "10.0.0.0/8"))

@@ -21,8 +21,8 @@ import structlog
 
 from benchmarks.routing import microseconds, resident_mb, show
 from flows.library import FlowLibrary
-from routing.directory import Directory
-from routing.identifiers import NIL
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL
 from service.directory_feed import LibraryShelf
 from store import tables
 from store.bulk import BulkWrite

@@ -20,10 +20,10 @@ from config.sounds import missing_sounds
 from engine.transport.listeners import ListenUrl
 from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueue
 from flows.model import Flow
-from routing.addresses import parse_network
-from routing.models import Number, Provider, Route
+from routing.access.addresses import parse_network
+from routing.directory.models import Number, Provider, Route
+from routing.hunt.trunk import asked_transport
 from routing.settings import RoutingSettings
-from routing.trunk import asked_transport
 
 # Fields whose values no message repeats, even where they stand in the file itself.
 _SECRET_FIELDS = frozenset({"password", "admin_key", "redis"})

@@ -18,9 +18,9 @@ from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueu
 from flows.faults import FlowError, described
 from flows.model import Flow, read_flow
 from flows.validation import needs_a_call
-from routing.declared import DeclaredNumber, DeclaredRoute, resolve
-from routing.identifiers import NIL, named_id
-from routing.models import Number, Provider, Route
+from routing.directory.declared import DeclaredNumber, DeclaredRoute, resolve
+from routing.directory.identifiers import NIL, named_id
+from routing.directory.models import Number, Provider, Route
 
 LISTS = ("providers", "routes", "numbers", "flows", "agents", "queues", "conferences")
 

@@ -15,12 +15,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
-from routing.addresses import parse_network
+from routing.access.addresses import parse_network
+from routing.access.hostnames import parse_host_port
+from routing.access.phones import MAX_CALLS
+from routing.directory.identifiers import NIL
 from routing.errors import RoutingError
-from routing.hostnames import parse_host_port
-from routing.identifiers import NIL
-from routing.numbering import checked_number
-from routing.phones import MAX_CALLS
+from routing.numbers.numbering import checked_number
 
 _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from flows.record import CallRecord
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 
 Row = dict[str, Any]
 

@@ -16,7 +16,7 @@ from flows.options.sound import sound_source
 from flows.options.values import DAY_MS, one_line
 from flows.queue_announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from flows.queue_rows import RoutingMethod
-from routing.identifiers import NIL, PLATFORM, named_id
+from routing.directory.identifiers import NIL, PLATFORM, named_id
 
 Name = Annotated[str, Field(min_length=1, max_length=255, strict=True), AfterValidator(one_line)]
 Detail = Annotated[str, Field(max_length=65_536, strict=True)]

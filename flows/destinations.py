@@ -7,8 +7,8 @@ from engine.sip.hop import Allows, Hop
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
-from routing.destinations import NamedBy, forbidden, named_by, providers_name
-from routing.identifiers import NIL
+from routing.access.destinations import NamedBy, forbidden, named_by, providers_name
+from routing.directory.identifiers import NIL
 
 if TYPE_CHECKING:
     from flows.environment import FlowEnvironment

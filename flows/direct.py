@@ -6,11 +6,11 @@ from typing import Any
 from engine.sip.hop import NOT_ALLOWED, Allows
 from flows.contracts import ProviderAttempt
 from flows.destinations import REFUSED
-from routing.attempt import AttemptRecord
-from routing.dial_string import escaped
-from routing.failover import passed_on, silence
-from routing.identifiers import NIL
-from routing.identity import ANONYMOUS_FROM, CallerIdentity, display
+from routing.directory.identifiers import NIL
+from routing.hunt.attempt import AttemptRecord
+from routing.hunt.failover import passed_on, silence
+from routing.hunt.identity import ANONYMOUS_FROM, CallerIdentity, display
+from routing.numbers.dial_string import escaped
 
 NO_REPLY_TIMEOUT = 4.0
 NO_PROGRESS_TIMEOUT = 15.0
@@ -25,7 +25,7 @@ _WITHOUT_FINAL = {
 
 @dataclass(slots=True)
 class DirectAttempt:
-    """The one attempt; the fields of `routing.attempt.Attempt` that dialling needs. Times in seconds."""
+    """The one attempt; the fields of `routing.hunt.attempt.Attempt` that dialling needs. Times in seconds."""
 
     request_uri: str
     destination: str
@@ -50,7 +50,7 @@ class DirectAttempt:
 
 @dataclass(slots=True)
 class DirectHunt:
-    """Dials `uri` once; asked and told like `routing.hunt.Hunt`. `allows` and `origin`: see
+    """Dials `uri` once; asked and told like `routing.hunt.hunt.Hunt`. `allows` and `origin`: see
     `engine.dial.DialSpec`."""
 
     uri: str
@@ -115,7 +115,7 @@ class DirectHunt:
         return (480, "Temporarily Unavailable") if self._status else (500, "Server Internal Error")
 
     def last_word(self) -> tuple[int, str]:
-        """As `routing.hunt.Hunt.last_word`."""
+        """As `routing.hunt.hunt.Hunt.last_word`."""
         if self._kind == "refused" and self._status >= 300:
             return self._status, self._reason
         if self._reason != NOT_ALLOWED and (why := silence(self._kind, self._reason)):

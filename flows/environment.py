@@ -24,10 +24,10 @@ from flows.record import CallRecord
 from flows.recordings import Recordings
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
-from routing.admission import Source
-from routing.directory import Directory
-from routing.phones import PhoneCalls
-from routing.rows import NumberRow
+from routing.access.admission import Source
+from routing.access.phones import PhoneCalls
+from routing.directory.directory import Directory
+from routing.directory.rows import NumberRow
 from routing.settings import RoutingSettings
 
 ExtensionResolver = Callable[[Address, UUID], Reachable | None]

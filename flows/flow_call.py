@@ -34,9 +34,9 @@ from flows.program import HUNG_UP, STOP, Program
 from flows.record import CallRecord
 from flows.run import ActionError, Run
 from flows.variables import Variables
-from routing.hangup import HangupReason
-from routing.identity import Anonymous
-from routing.rows import NumberRow
+from routing.directory.rows import NumberRow
+from routing.hunt.hangup import HangupReason
+from routing.hunt.identity import Anonymous
 
 _NO_OPTIONS = NoOptions()
 

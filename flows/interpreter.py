@@ -21,7 +21,7 @@ from flows.record import CallRecord
 from flows.run import ActionError, Run
 from flows.tasks import TooManyTasksError
 from flows.tree import Branch
-from routing.rows import NumberRow
+from routing.directory.rows import NumberRow
 
 WRITTEN_WITHIN = 2.0
 """Seconds that what completes a flow waits for the file of a recording that the hangup has ended."""

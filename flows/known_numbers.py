@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from engine.sip.message.uri import Uri
 from flows.environment import FlowEnvironment
-from routing.normalise import numbers_asked
+from routing.numbers.normalise import numbers_asked
 
 
 def missing_numbers(env: FlowEnvironment, uri: Uri | str) -> list[str]:

@@ -10,9 +10,9 @@ from flows.environment import FlowEnvironment
 from flows.message_run import run_message
 from flows.messages import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
 from flows.opt_out import Keyword, Kind, contact_of, keyword, reply_text
-from routing.admission import Refuse, RunFlow, Source, Verdict, judge, no_message_flow
-from routing.normalise import Dialled
-from routing.rows import NumberRow
+from routing.access.admission import Refuse, RunFlow, Source, Verdict, judge, no_message_flow
+from routing.directory.rows import NumberRow
+from routing.numbers.normalise import Dialled
 
 
 def admitted(env: FlowEnvironment, source: Source, asked: Dialled, text: str) -> Verdict:

@@ -19,7 +19,7 @@ from flows.program import Program
 from flows.record import CallRecord
 from flows.registry import KINDS
 from flows.run import ActionError, Run
-from routing.rows import NumberRow
+from routing.directory.rows import NumberRow
 
 
 async def run_message(program: Program, message: TextMessage, number: NumberRow, env: FlowEnvironment) -> None:

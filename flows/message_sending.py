@@ -17,13 +17,13 @@ from flows.message_run import sender_of
 from flows.messages import MessageNotKept, Target, TextMessage
 from flows.outbound import NO_CREDIT, NOT_CHARGED
 from flows.tree import LOOP_DETECTED, Branch
-from routing.admission import DialOut, RunFlow, Source
-from routing.attempt import AttemptRecord
-from routing.destinations import named_by
-from routing.identity import CallerIdentity
-from routing.normalise import dialled
-from routing.number_source import NumberUnavailable
-from routing.rows import NumberRow
+from routing.access.admission import DialOut, RunFlow, Source
+from routing.access.destinations import named_by
+from routing.directory.number_source import NumberUnavailable
+from routing.directory.rows import NumberRow
+from routing.hunt.attempt import AttemptRecord
+from routing.hunt.identity import CallerIdentity
+from routing.numbers.normalise import dialled
 
 Send = Callable[[DialSpec, str], Awaitable[Outcome]]
 """`engine.messages.Messages.send`."""

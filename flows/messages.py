@@ -9,8 +9,8 @@ from uuid import UUID
 
 from flows.address import Address
 from flows.tree import Branch, Tree
-from routing.destinations import NamedBy
-from routing.identifiers import NIL
+from routing.access.destinations import NamedBy
+from routing.directory.identifiers import NIL
 
 TargetStatus = Literal["sending", "delivered", "accepted", "failed", "opted_out"]
 MessageStatus = Literal["received", "sending", "delivered", "sent", "partly", "failed"]
@@ -43,7 +43,7 @@ class Order:
         confirmation: It tells somebody that it gets no more messages.
         automatic: A flow wants it.
         named: Who has named its destinations.
-        asserted: See `routing.identity.CallerIdentity`.
+        asserted: See `routing.hunt.identity.CallerIdentity`.
         branch: The place of what led to it in its tree; None: it is the root of one.
     """
 
@@ -102,7 +102,7 @@ class TextMessage:
         confirmation: It tells somebody that it gets no more messages, and is sent all the same.
         automatic: A flow sent it, and nobody looked.
         named: Of an outgoing one: who has named its destinations.
-        asserted: Of an outgoing one: see `routing.identity.CallerIdentity`.
+        asserted: Of an outgoing one: see `routing.hunt.identity.CallerIdentity`.
         branch: Its place in the tree of what led to it.
         over: Set when the outcome at every destination is known.
     """

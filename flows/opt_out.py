@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from flows.address import Address
 from flows.messages import MAX_CONTACT
-from routing.rows import NumberRow
+from routing.directory.rows import NumberRow
 
 Kind = Literal["stop", "start", "help"]
 

@@ -22,12 +22,12 @@ from flows.reach import identity_of
 from flows.record import CallRecord
 from flows.tasks import TooManyTasksError
 from flows.tree import LOOP_DETECTED, Branch, Delivery, Tree
-from routing.admission import DialOut, RunFlow, Source, judge
-from routing.destinations import NamedBy, named_by
-from routing.identifiers import NIL
-from routing.identity import NOBODY, Anonymous, CallerIdentity
-from routing.normalise import dialled
-from routing.number_source import NumberUnavailable
+from routing.access.admission import DialOut, RunFlow, Source, judge
+from routing.access.destinations import NamedBy, named_by
+from routing.directory.identifiers import NIL
+from routing.directory.number_source import NumberUnavailable
+from routing.hunt.identity import NOBODY, Anonymous, CallerIdentity
+from routing.numbers.normalise import dialled
 
 NOTHING = Program("", "", [])
 """The flow of a call without one: it is hung up when it is answered."""

@@ -11,7 +11,7 @@ from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservat
 from flows.environment import FlowEnvironment
 from flows.record import CallRecord
 from flows.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 
 # Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.
 NO_CREDIT = ("insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required")

@@ -22,8 +22,8 @@ from flows.originate import NOTHING, OwnCall, TooManyTasksError, prepare
 from flows.program import Program
 from flows.record import CallRecord
 from flows.tree import Branch, Tree
-from routing.identifiers import NIL
-from routing.identity import Anonymous
+from routing.directory.identifiers import NIL
+from routing.hunt.identity import Anonymous
 
 MOST_DESTINATIONS = 100
 

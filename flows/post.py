@@ -28,8 +28,8 @@ from flows.messages import (
 )
 from flows.opt_out import contact_of
 from flows.tree import Branch, Tree
-from routing.identifiers import NIL, PLATFORM
-from routing.normalise import dialled
+from routing.directory.identifiers import NIL, PLATFORM
+from routing.numbers.normalise import dialled
 
 MOST_WAITING: Final = 10_000
 """Destinations that wait or are being sent to; a further message is refused."""

@@ -10,7 +10,7 @@ from flows.address import Address
 from flows.environment import FlowEnvironment
 from flows.outgoing import CallOrder, Calls, OrderError, prepare_calls, read_order
 from flows.record import CallRecord
-from routing.identity import Anonymous
+from routing.hunt.identity import Anonymous
 
 ProviderCallError = OrderError
 """A providercall that is refused."""

@@ -25,7 +25,7 @@ from flows.flow_call import FlowCall
 from flows.options import NoOptions
 from flows.program import Program, Step
 from flows.run import ActionError, Run
-from routing.identifiers import named_id
+from routing.directory.identifiers import named_id
 
 PythonFlow = Callable[[FlowCall], Awaitable[None]]
 

@@ -24,7 +24,7 @@ from flows.queue_waiting import Attended, Waiting
 from flows.reach import Reached
 from flows.run import Run
 from flows.sounds import Sound
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 
 AT_WORK: Final = frozenset({"available", "ringing", "busy"})
 """The statuses of agents who take callers, now or in a while."""

@@ -26,13 +26,13 @@ from flows.record import CallRecord
 from flows.run import Run
 from flows.transfers import converse
 from flows.tree import LOOP_DETECTED, Tree
-from routing.admission import DialOut, RunFlow, Source, judge
-from routing.destinations import NamedBy, named_by
-from routing.hangup import hangup_reason
-from routing.identifiers import NIL
-from routing.identity import Anonymous, CallerIdentity
-from routing.normalise import dialled
-from routing.number_source import NumberUnavailable
+from routing.access.admission import DialOut, RunFlow, Source, judge
+from routing.access.destinations import NamedBy, named_by
+from routing.directory.identifiers import NIL
+from routing.directory.number_source import NumberUnavailable
+from routing.hunt.hangup import hangup_reason
+from routing.hunt.identity import Anonymous, CallerIdentity
+from routing.numbers.normalise import dialled
 
 TOO_MANY = (486, "Too Many Calls Out")
 NONE_OUT = (403, "No Calls Out")

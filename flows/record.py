@@ -8,11 +8,11 @@ from uuid import UUID
 from engine.call_media import NO_MEDIA
 from engine.sip.dialog.usage import LIMIT_REACHED, NOT_ANSWERED
 from flows.contracts import CallLeg
-from routing.attempt import AttemptRecord, AttemptReport, report
-from routing.hangup import hangup_reason
-from routing.identifiers import NIL
-from routing.phones import Phone
-from routing.rows import NumberRow
+from routing.access.phones import Phone
+from routing.directory.identifiers import NIL
+from routing.directory.rows import NumberRow
+from routing.hunt.attempt import AttemptRecord, AttemptReport, report
+from routing.hunt.hangup import hangup_reason
 
 
 @dataclass(slots=True)

@@ -13,9 +13,9 @@ from flows.record import CallRecord
 from flows.recordings import RunningRecording
 from flows.tree import Branch, Tree
 from flows.variables import Variables
-from routing.identifiers import NIL, PLATFORM
-from routing.phones import Phone
-from routing.rows import NumberRow
+from routing.access.phones import Phone
+from routing.directory.identifiers import NIL, PLATFORM
+from routing.directory.rows import NumberRow
 
 MAX_ACTIONS = 1000
 """Actions that one call may run, whatever its flows fetch, complete with or hand over to."""

@@ -10,7 +10,7 @@ from flows.queue_rows import Agent, Queue, QueueFinder
 from flows.queue_waiting import Attended, tell
 from flows.simulated_dialler import RINGS, RINGS_OUT, SimulatedDialler
 from flows.simulated_leg import SimulatedLeg
-from routing.identifiers import NIL, named_id
+from routing.directory.identifiers import NIL, named_id
 
 
 class SimulatedQueues:

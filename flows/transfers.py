@@ -25,9 +25,9 @@ from flows.options import ConnectOptions
 from flows.record import CallRecord
 from flows.run import Run
 from flows.talk import MAX_TRANSFERS, Part, Reach, Talk
-from routing.admission import Refuse, Source, judge
-from routing.normalise import dialled
-from routing.number_source import NumberUnavailable
+from routing.access.admission import Refuse, Source, judge
+from routing.directory.number_source import NumberUnavailable
+from routing.numbers.normalise import dialled
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge

@@ -5,7 +5,7 @@ import secrets
 import sqlalchemy as sa
 
 from api.tokens import key_hash, key_prefix, make_key
-from routing.identifiers import PLATFORM
+from routing.directory.identifiers import PLATFORM
 from store import rows
 from store.store import Store, Transaction
 from store.tables import accesskeys, agents, billing_accounts, customers

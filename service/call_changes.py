@@ -6,7 +6,7 @@ What every hop reads, Call-ID and tags, is no right: a right that was gained by 
 from typing import TYPE_CHECKING
 
 from engine.sip.message.message import Request
-from routing.admission import Source, identify
+from routing.access.admission import Source, identify
 from service.referrers import Login, login_of
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri, TelUri
-from routing.admission import Source
-from routing.directory import Directory
-from routing.normalise import dialled
-from routing.phones import Phone
+from routing.access.admission import Source
+from routing.access.phones import Phone
+from routing.directory.directory import Directory
+from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 
 _AS_GUEST = Source("guest")

@@ -26,7 +26,7 @@ from uuid import UUID, uuid4
 
 from engine.sip.transaction.timers import NEVER, Deadlines
 from flows.contracts import Log
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from service.till import LAG, Till
 from store.engines import StoreBusy
 from store.reservations import Hold, Order, Posted, Reserve, Settle

@@ -20,7 +20,7 @@ from config.faults import ConfigurationError
 from config.logs import escape
 from engine.sip.message.text_message import MAX_TEXT
 from engine.transport.listeners import ListenError
-from routing.hostnames import parse_host_port
+from routing.access.hostnames import parse_host_port
 from service import interrupts
 from service.cli_admin import commands as admin_commands
 from service.cli_flow import commands as flow_commands
@@ -197,8 +197,8 @@ def explain(
 ) -> int:
     """Show which flow or which providers a number leads to, and why."""
     from config.loading import load
-    from routing.health import HealthBoard
-    from routing.hunt import Router
+    from routing.hunt.health import HealthBoard
+    from routing.hunt.hunt import Router
     from service import explain_view
     from service.known_directory import known_directory
     from service.node import python_flow_names

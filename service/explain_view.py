@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from config.logs import escape
-from routing.explanation import ExplainedEntry, Explanation
+from routing.hunt.explanation import ExplainedEntry, Explanation
 
 _SOURCES = {"trunk": "from a trunk", "client": "from a client", "guest": "from a guest"}
 _NAMED_BY = {

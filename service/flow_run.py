@@ -33,13 +33,13 @@ from flows.simulated_dialler import SimulatedDialler
 from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg
 from flows.simulated_rooms import SimulatedConferences, SimulatedQueues
 from flows.simulated_sounds import SimulatedRecordings, SimulatedSounds
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.identifiers import named_id
-from routing.models import Provider, Route
-from routing.normalise import dialled
-from routing.rows import NumberRow
+from routing.directory.directory import Directory
+from routing.directory.identifiers import named_id
+from routing.directory.models import Provider, Route
+from routing.directory.rows import NumberRow
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
+from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 from service.flow_stand_ins import stand_in
 from service.flow_texted import texted

@@ -11,9 +11,9 @@ from flows.messages import TextMessage
 from flows.opt_out import Keyword, keyword, reply_text
 from flows.program import Program
 from flows.record import CallRecord
-from routing.directory import Directory
-from routing.models import Number
-from routing.rows import NumberRow
+from routing.directory.directory import Directory
+from routing.directory.models import Number
+from routing.directory.rows import NumberRow
 from service.flow_view import FlowView
 
 

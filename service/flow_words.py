@@ -7,7 +7,7 @@ from flows.address import Address
 from flows.options import Options
 from flows.program import HUNG_UP, Program, Step
 from flows.run import Run
-from routing.normalise import dialled
+from routing.numbers.normalise import dialled
 
 
 def rest(run: Run, option: Any) -> str:

@@ -22,12 +22,12 @@ from flows.interpreter import run
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.record import CallRecord
 from flows.tree import MOST_DEEP, Branch, Tree
-from routing.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped
-from routing.directory import Directory
-from routing.normalise import Dialled, dialled
-from routing.number_source import NumberUnavailable
-from routing.peers import KnownPeers
-from routing.phones import Phone
+from routing.access.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped
+from routing.access.peers import KnownPeers
+from routing.access.phones import Phone
+from routing.directory.directory import Directory
+from routing.directory.number_source import NumberUnavailable
+from routing.numbers.normalise import Dialled, dialled
 from routing.settings import RoutingSettings
 from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN, Logins, Users

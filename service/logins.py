@@ -1,6 +1,6 @@
 """Clients that log in: what they are asked for, and what their credentials are worth (RFC 3261 §22).
 
-Wrong ones are held against the address that they come from: who guesses is banned (`routing.bans`).
+Wrong ones are held against the address that they come from: who guesses is banned (`routing.access.bans`).
 """
 
 import os
@@ -12,8 +12,8 @@ from engine.sip.auth.digest_server import DigestServer, Verdict
 from engine.sip.message.message import Request
 from engine.sip.peers import counted_source, source_of
 from flows.contracts import Log
-from routing.peers import KnownPeers
-from routing.phones import Phone
+from routing.access.peers import KnownPeers
+from routing.access.phones import Phone
 from service.stranger_log import StrangerLog
 
 

@@ -18,8 +18,8 @@ from api.refusals import Refusals
 from api.services import Services
 from api.tokens import Tokens
 from engine.rate_limit import RateLimit
-from routing.identifiers import NIL, PLATFORM
-from routing.models import Provider
+from routing.directory.identifiers import NIL, PLATFORM
+from routing.directory.models import Provider
 from service.api_server import ApiServer
 from service.bootstrap import bootstrap, token_secret
 from service.charging import Charging

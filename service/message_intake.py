@@ -24,14 +24,14 @@ from flows.mailbox import admitted
 from flows.messages import MessageNotKept, Order, PostFullError, TextMessage
 from flows.post import Post
 from flows.tree import MOST_DEEP, Branch, Tree
-from routing.admission import DialOut, Refuse, Source, Verdict, identify, looped
-from routing.dial_string import escaped
-from routing.failover import passed_on
-from routing.identifiers import NIL
-from routing.normalise import Dialled, dialled
-from routing.number_source import NumberUnavailable
-from routing.phones import Phone
-from routing.rows import NumberRow
+from routing.access.admission import DialOut, Refuse, Source, Verdict, identify, looped
+from routing.access.phones import Phone
+from routing.directory.identifiers import NIL
+from routing.directory.number_source import NumberUnavailable
+from routing.directory.rows import NumberRow
+from routing.hunt.failover import passed_on
+from routing.numbers.dial_string import escaped
+from routing.numbers.normalise import Dialled, dialled
 from service.callers import caller_of, phone_of
 from service.intake import Intake
 from service.logins import NO_LOGIN

@@ -11,8 +11,8 @@ from engine.media.rtp.counters import REFUSED
 from engine.media.rtpengine.pool import Rtpengines
 from engine.user_agent import UserAgent
 from flows.record import CallRecord
-from routing.directory import Directory
-from routing.health import HealthBoard
+from routing.directory.directory import Directory
+from routing.hunt.health import HealthBoard
 
 # A series beside each counter that says when it began, under the counter's own description.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has types for all but this one

@@ -29,11 +29,11 @@ from flows.fetching import sound_fetcher
 from flows.library import FlowLibrary
 from flows.post import Post
 from flows.python_flows import FlowModuleError, PythonFlow, load_module
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.peers import KnownPeers
-from routing.phones import Phone
+from routing.access.peers import KnownPeers
+from routing.access.phones import Phone
+from routing.directory.directory import Directory
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 from service.bans import Bans
 from service.call_changes import CallChanges

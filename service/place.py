@@ -12,7 +12,7 @@ from engine.transport.listeners import ListenError, ListenUrl
 from flows.faults import FlowError
 from flows.providercall import ProviderCallError, any_answered, place_provider_call, read_request
 from flows.record import CallRecord
-from routing.attempt import AttemptReport
+from routing.hunt.attempt import AttemptReport
 from service.node import Node, python_flow_names
 from service.orders import ProvidercallOrder
 

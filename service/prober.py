@@ -1,6 +1,6 @@
 """Asks every provider now and then whether it is there (OPTIONS), so that calls skip one that is dead.
 
-What an answer and a silence mean is `routing.health`'s to say. What is found is kept in the store, and outlives a
+What an answer and a silence mean is `routing.hunt.health`'s to say. What is found is kept in the store, and outlives a
 restart: a provider that is dead then is not taken for a good one again by the first calls.
 """
 
@@ -13,10 +13,10 @@ from uuid import UUID
 
 from engine.user_agent import UserAgent
 from flows.contracts import Log
-from routing.directory import Directory
-from routing.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus
-from routing.models import Provider
-from routing.trunk import destination
+from routing.directory.directory import Directory
+from routing.directory.models import Provider
+from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus
+from routing.hunt.trunk import destination
 from store.health import Finding
 
 AT_ONCE: Final = 16

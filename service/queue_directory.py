@@ -14,7 +14,7 @@ from flows.conferences import Conference
 from flows.contracts import Log
 from flows.destinations import Reachable
 from flows.queue_rows import Agent, Queue
-from routing.identifiers import NIL, PLATFORM
+from routing.directory.identifiers import NIL, PLATFORM
 from store import tables
 from store.agents import shown
 from store.engines import StoreError, reason

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.audio.wav import PART, repair
 from flows.contracts import Log
 from flows.recordings import Recording
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store.engines import StoreError, reason
 from store.recordings import cut_off, mended, save
 from store.rows import Row

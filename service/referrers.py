@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from flows.record import CallRecord
 from flows.takeover import take_over
-from routing.admission import Source, identify
+from routing.access.admission import Source, identify
 from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN
 
@@ -24,7 +24,7 @@ class Referrers:
     """Asked about each transfer. What may be dialled is judged with the directory and the settings of `intake`.
 
     A client is who calls from a trusted network, or has logged in for its call. Whoever was dialled shows who it is by
-    its address alone. A trunk is never a client, as in `routing.admission.identify`.
+    its address alone. A trunk is never a client, as in `routing.access.admission.identify`.
     """
 
     def __init__(self, intake: "Intake", policy: Policy) -> None:

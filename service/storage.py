@@ -15,8 +15,8 @@ from config.loading import Configuration
 from flows.contracts import Log
 from flows.library import FlowLibrary
 from flows.python_flows import PythonFlow
-from routing.directory import Directory
-from routing.identifiers import named_id
+from routing.directory.directory import Directory
+from routing.directory.identifiers import named_id
 from service import file_modes
 from service.directory_feed import LibraryShelf
 from store.database_file import database_path, make_private

@@ -8,9 +8,9 @@ from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
 from engine.transport.dns.resolver import Resolver
 from flows.contracts import Log
-from routing.directory import Directory
-from routing.models import Provider
-from routing.trunk import destination
+from routing.directory.directory import Directory
+from routing.directory.models import Provider
+from routing.hunt.trunk import destination
 
 EVERY = 60.0  # s; names are cached by their TTL below
 AT_ONCE = 16  # names: a few that nobody answers for hold up none of the others

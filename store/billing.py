@@ -16,8 +16,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.identifiers import NIL
-from routing.tiers import Tier
+from routing.access.tiers import Tier
+from routing.directory.identifiers import NIL
 from store import rows
 from store.bulk import BulkWrite
 from store.rows import Executor, Row

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store.bulk import BulkWrite
 from store.rows import Row
 from store.store import Transaction

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from routing.customers import CustomerTerms
-from routing.models import Number, Provider, Route
+from routing.access.customers import CustomerTerms
+from routing.directory.models import Number, Provider, Route
 from store import tables
 
 Row = Mapping[str, Any]

@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.identifiers import route_id
-from routing.models import Number, Provider, Route
+from routing.directory.identifiers import route_id
+from routing.directory.models import Number, Provider, Route
 from store import tables
 from store.content import Row, number_row, provider_row, route_row
 from store.engines import StoreError

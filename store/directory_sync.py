@@ -8,9 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from routing.content import Content
-from routing.directory import Directory
-from routing.row_maker import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker
+from routing.directory.directory import Directory
+from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker
+from routing.directory.snapshot import Content
 from store import tables
 from store.content import Row, provider_of, terms_of
 from store.feed import Log

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store.engines import StoreError, reason
 from store.store import Change, Store
 from store.tables import changes as table

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from routing.health import HealthStatus
+from routing.hunt.health import HealthStatus
 from store.bulk import BulkWrite
 from store.store import Store
 from store.tables import provider_health
@@ -19,7 +19,7 @@ _FINDINGS = BulkWrite(provider_health, upsert=True)
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Finding:
-    """Of one provider. `destination`: where it was asked; the rest is that of `routing.health.TrunkState`."""
+    """Of one provider. `destination`: where it was asked; the rest is that of `routing.hunt.health.TrunkState`."""
 
     provider_id: UUID
     destination: str

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from routing.content import Builder, Content
-from routing.row_maker import NUMBER_COLUMNS, ROUTE_COLUMNS
+from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS
+from routing.directory.snapshot import Builder, Content
 from store import tables
 from store.content import Row, provider_of, terms_of
 from store.engines import StoreError, reason

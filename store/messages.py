@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store.nodes import living
 from store.rows import Executor, Row
 from store.store import Store, Transaction

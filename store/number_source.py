@@ -5,10 +5,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from routing.directory import Directory
-from routing.number_source import NumberUnavailable
-from routing.row_maker import NUMBER_COLUMNS, RowMaker
-from routing.rows import NumberRow
+from routing.directory.directory import Directory
+from routing.directory.number_source import NumberUnavailable
+from routing.directory.row_factory import NUMBER_COLUMNS, RowMaker
+from routing.directory.rows import NumberRow
 from store.engines import StoreError, reason
 from store.feed import StoreFailure
 from store.store import Store

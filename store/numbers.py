@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from routing.models import NumberStatus
-from routing.tiers import Tier
+from routing.access.tiers import Tier
+from routing.directory.models import NumberStatus
 from store.rows import Executor, Page, Row, TokenError
 from store.store import Transaction
 from store.tables import billing_accounts, customers, numbers

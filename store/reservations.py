@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store.billing import Account, Book
 from store.bulk import BulkWrite
 from store.rows import Row

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store import tables
 from store.bulk import BulkWrite, next_ids
 from store.engines import Engines, open_engines

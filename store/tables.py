@@ -135,7 +135,7 @@ sa.Index("ix_numbers_call_flow", numbers.c.call_flow_id)
 sa.Index("ix_numbers_message_flow", numbers.c.message_flow_id)
 
 providers = _resource("providers", text("hostname", 300), document("settings", dict), declared())
-"""`settings`: the fields of `routing.models.Provider` that have no column."""
+"""`settings`: the fields of `routing.directory.models.Provider` that have no column."""
 sa.Index(
     "uq_providers_name",
     providers.c.name,
@@ -157,7 +157,7 @@ provider_health = sa.Table(
     sa.Column("tm_check", UtcTime),
     sa.Column("tm_update", UtcTime, nullable=False),
 )
-"""What each node has found of each provider by its probes (`routing.health`), for its next start."""
+"""What each node has found of each provider by its probes (`routing.hunt.health`), for its next start."""
 
 routes = _resource(
     "routes",

@@ -6,10 +6,10 @@ from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.messages import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
 from flows.options import MessageSendOptions
 from flows.run import ActionError, Run
-from routing.destinations import least_trusted
-from routing.normalise import dialled
-from routing.number_source import NumberUnavailable
-from routing.rows import NumberRow
+from routing.access.destinations import least_trusted
+from routing.directory.number_source import NumberUnavailable
+from routing.directory.rows import NumberRow
+from routing.numbers.normalise import dialled
 
 
 async def message_send(run: Run, option: MessageSendOptions) -> None:

@@ -9,10 +9,10 @@ from flows.hang_up import end
 from flows.options import TransferOptions
 from flows.program import HUNG_UP
 from flows.run import ActionError, Run
-from routing.destinations import named_by
-from routing.dial_string import escaped
-from routing.hangup import STATUS_REASONS
-from routing.normalise import dialled
+from routing.access.destinations import named_by
+from routing.hunt.hangup import STATUS_REASONS
+from routing.numbers.dial_string import escaped
+from routing.numbers.normalise import dialled
 
 if TYPE_CHECKING:
     from flows.address import Address

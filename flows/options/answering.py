@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from flows.address import PLACEHOLDER
 from flows.options.model import Options
 from flows.options.values import Line, Reference, one_line
-from routing.hangup import HangupReason
+from routing.hunt.hangup import HangupReason
 
 _CONTACT = re.compile(r"(?:sips?|tel):[^\s<>\"]+", re.IGNORECASE)
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from flows.address import Address
 from flows.options.model import Options
 from flows.options.values import Reference
-from routing.identity import Anonymous
+from routing.hunt.identity import Anonymous
 
 
 class ConnectOptions(Options):

@@ -27,9 +27,9 @@ from engine.rate_limit import RateLimit
 from flows.environment import FlowEnvironment
 from flows.library import FlowLibrary
 from flows.post import Post
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
+from routing.directory.directory import Directory
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
 from service.message_keeper import StoredMessages

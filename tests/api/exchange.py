@@ -5,7 +5,7 @@ from uuid import UUID
 
 import httpx
 
-from routing.numbering import describe_number
+from routing.numbers.numbering import describe_number
 from service import management
 from service.node import Node
 from store import rows, tables

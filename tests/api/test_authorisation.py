@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from flows.destinations import Destinations
-from routing.models import Provider
+from routing.directory.models import Provider
 from tests.api.conftest import Api, Client
 from tests.api.contract import (
     BODIES,

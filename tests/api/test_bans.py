@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from routing.bans import BANNED_FOR, ENOUGH, BanTable
+from routing.access.bans import BANNED_FOR, ENOUGH, BanTable
 from tests.api.conftest import Api, Client
 
 

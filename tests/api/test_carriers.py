@@ -13,9 +13,9 @@ import structlog
 from api.carriers import HIDDEN, Carriers
 from api.traces import _own_legs, _without_carriers
 from engine.capture.trace import Traced
-from routing.directory import Directory
-from routing.identifiers import NIL, PLATFORM
-from routing.models import Provider
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL, PLATFORM
+from routing.directory.models import Provider
 from service.webhook_sender import WebhookSender
 from store import rows, tables
 from store.events import EventBell

@@ -8,7 +8,7 @@ import pytest
 
 from flows.library import FlowLibrary
 from flows.python_flows import FlowCall
-from routing.identifiers import named_id
+from routing.directory.identifiers import named_id
 from store import rows, tables
 from tests.api.conftest import Api
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from api import csv_upload
-from routing.numbering import checked_number
+from routing.numbers.numbering import checked_number
 from store import tables
 from store.feed import EVERYTHING
 from tests.api.conftest import Api, Client

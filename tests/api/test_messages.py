@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from engine.dial import Outcome
 from flows.messages import MessageNotKept
-from routing.models import Provider, Route
+from routing.directory.models import Provider, Route
 from store import messages, rows, tables
 from store.store import Store
 from tests.api.conftest import Api, Client, opened

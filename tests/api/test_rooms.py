@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flows.conferences import Seat
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store import rows, tables
 from store.agents import held, turn
 from tests.api.conftest import Api

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from routing.models import Provider, Route
+from routing.directory.models import Provider, Route
 from tests.api.conftest import Api
 
 

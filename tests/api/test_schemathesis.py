@@ -17,7 +17,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store import rows, tables
 from tests.api.conftest import Api
 from tests.api.live_api import LiveApi

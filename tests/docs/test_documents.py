@@ -24,12 +24,12 @@ from config.loading import load
 from config.settings import Settings
 from engine import Call, CallEnded, DialSpec, Outcome, UserAgent
 from flows.registry import KINDS
-from routing.candidate import dial_string
-from routing.declared import DeclaredNumber, DeclaredRoute
-from routing.models import Provider
-from routing.normalise import dialled
+from routing.directory.declared import DeclaredNumber, DeclaredRoute
+from routing.directory.models import Provider
+from routing.hunt.candidate import dial_string
+from routing.hunt.trunk import Trunk
+from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
-from routing.trunk import Trunk
 from service.cli import cli, main
 from service.node import Node, python_flow_names
 from tests.network import reserved_port

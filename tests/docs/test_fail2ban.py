@@ -14,9 +14,9 @@ import pytest
 import structlog
 
 from config.logs import bind_call, configure
-from routing.bans import BANNED_FOR, Ban
-from routing.directory import Directory
-from routing.peers import KnownPeers
+from routing.access.bans import BANNED_FOR, Ban
+from routing.access.peers import KnownPeers
+from routing.directory.directory import Directory
 from routing.settings import RoutingSettings
 from service.bans import Bans
 from tests.peers.process import require

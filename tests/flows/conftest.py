@@ -13,11 +13,11 @@ from flows.environment import FlowEnvironment
 from flows.interpreter import run
 from flows.library import FlowLibrary, read_library
 from flows.record import CallRecord
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.identifiers import named_id
-from routing.models import Number, Provider, Route
+from routing.directory.directory import Directory
+from routing.directory.identifiers import named_id
+from routing.directory.models import Number, Provider, Route
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 
 ANSWERED = Outcome("answered", 200, "OK", 0, 1.0)

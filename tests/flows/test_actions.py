@@ -13,7 +13,7 @@ from flows.causes import CAUSES
 from flows.faults import FlowError
 from flows.model import read_flow
 from flows.record import CallRecord
-from routing.hangup import HangupReason
+from routing.hunt.hangup import HangupReason
 
 END = ("hangup", 480, "Q.850;cause=16")
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from flows.call_rows import attempt_rows, call_row
 from flows.record import CallRecord
-from routing.attempt import AttemptRecord
+from routing.hunt.attempt import AttemptRecord
 from store import tables
 
 

@@ -10,7 +10,7 @@ import pytest
 from flows.address import Address
 from flows.hang_up import hang_up
 from flows.originate import originate
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 
 CUSTOMER = UUID("11111111-1111-4111-8111-111111111111")
 OURS = "+15550002222"

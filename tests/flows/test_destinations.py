@@ -13,7 +13,7 @@ from flows.model import read_flow
 from flows.outgoing import CallOrder, prepare_calls
 from flows.program import Program, Step
 from flows.run import Run
-from routing.identifiers import NIL, PLATFORM
+from routing.directory.identifiers import NIL, PLATFORM
 
 CUSTOMER, OTHER = UUID(int=5), UUID(int=6)
 TARGET = "sip:a@10.0.0.1"

@@ -12,7 +12,7 @@ from flows.options import ConnectOptions
 from flows.program import Program, Step
 from flows.reach import always, reach
 from flows.run import Run
-from routing.phones import Phone
+from routing.access.phones import Phone
 
 OWN, FOREIGN = "+12125550001", "+15559990000"
 OF_PHONE, OF_NUMBER = UUID(int=5), UUID(int=6)

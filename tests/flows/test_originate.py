@@ -9,8 +9,8 @@ from engine.dial import Outcome
 from flows.destinations import Reachable
 from flows.faults import FlowError
 from flows.providercall import ProviderCallError, any_answered, as_document, place_provider_call, read_request
-from routing.identifiers import NIL
-from routing.models import Number
+from routing.directory.identifiers import NIL
+from routing.directory.models import Number
 from tests.flows.conftest import refused
 
 TEL = {"type": "tel", "target": "+15559990000"}

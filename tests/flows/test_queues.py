@@ -16,7 +16,7 @@ from flows.queue_rows import Agent, Queue
 from flows.queue_states import AGENT, CALLER
 from flows.queues import Queues
 from flows.sounds import SoundError
-from routing.identifiers import NIL, named_id
+from routing.directory.identifiers import NIL, named_id
 from tests.engine.simulated import SimulatedLoop
 
 NEVER = "never"

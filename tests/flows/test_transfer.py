@@ -11,7 +11,7 @@ from flows.faults import FlowError
 from flows.flow_call import FlowCall
 from flows.model import read_flow
 from flows.python_flows import compile_python
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")
 

@@ -11,7 +11,7 @@ from flows.groupcall import GroupCallRequest, prepare_group_call
 from flows.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
 from flows.outgoing import CallOrder, OrderError, prepare_calls
 from flows.tree import MOST_DEEP, MOST_LEGS, MOST_RUNS, WITHIN, Branch, Tree
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 
 NUMBER, OTHER = "+15559990000", "+15559990001"
 FOREIGN = {"type": "tel", "target": "+15557770000"}

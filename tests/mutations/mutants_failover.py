@@ -1,7 +1,7 @@
 """Mistakes in the policy of failover and in hunts through providers."""
 
-FILE = "routing/failover.py"
-HUNT = "routing/hunt.py"
+FILE = "routing/hunt/failover.py"
+HUNT = "routing/hunt/hunt.py"
 TESTS = "tests/routing/test_hunts.py::test_"
 
 MUTANTS = [

@@ -5,11 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from routing.admission import DialOut, Refuse, RunFlow, Source, admit, identify, judge
-from routing.directory import Directory
-from routing.identifiers import named_id
-from routing.models import Number, Provider
-from routing.normalise import dialled
+from routing.access.admission import DialOut, Refuse, RunFlow, Source, admit, identify, judge
+from routing.directory.directory import Directory
+from routing.directory.identifiers import named_id
+from routing.directory.models import Number, Provider
+from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 
 FLOW = named_id("flow", "hotline")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.peers import Misdeed
-from routing.bans import BANNED_FOR, ENOUGH, MOST, POINTS, WITHIN, Ban, BanTable
+from routing.access.bans import BANNED_FOR, ENOUGH, MOST, POINTS, WITHIN, Ban, BanTable
 
 THIEF = "203.0.113.9"
 

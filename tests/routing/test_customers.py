@@ -5,12 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from routing.content import Builder
-from routing.customers import CustomerTerms, barred, destination_allowed
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.models import Number, Provider, Route
+from routing.access.customers import CustomerTerms, barred, destination_allowed
+from routing.directory.directory import Directory
+from routing.directory.models import Number, Provider, Route
+from routing.directory.snapshot import Builder
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 
 CUSTOMER, NEIGHBOUR = UUID(int=9), UUID(int=10)

@@ -4,12 +4,12 @@ from uuid import UUID
 
 import pytest
 
-from routing.destinations import NamedBy, forbidden, least_trusted, named_by, providers_name
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.identifiers import NIL, PLATFORM
-from routing.models import Provider
+from routing.access.destinations import NamedBy, forbidden, least_trusted, named_by, providers_name
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL, PLATFORM
+from routing.directory.models import Provider
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 
 CUSTOMER = UUID(int=7)

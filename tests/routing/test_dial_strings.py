@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri
-from routing.candidate import dial_string
-from routing.dial_string import escaped, formatted
-from routing.identity import ANONYMOUS_FROM, NOBODY, CallerIdentity, display, shape
-from routing.models import Provider
-from routing.trunk import Trunk
+from routing.directory.models import Provider
+from routing.hunt.candidate import dial_string
+from routing.hunt.identity import ANONYMOUS_FROM, NOBODY, CallerIdentity, display, shape
+from routing.hunt.trunk import Trunk
+from routing.numbers.dial_string import escaped, formatted
 
 TARGET = "+15551234567"
 CALLER = CallerIdentity("+14155551234", "Bob")

@@ -3,13 +3,13 @@
 import random
 from uuid import UUID
 
-from routing.directory import Directory
-from routing.explanation import Explanation
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.identifiers import named_id
-from routing.models import Number, Provider, Route
-from routing.normalise import dialled
+from routing.directory.directory import Directory
+from routing.directory.identifiers import named_id
+from routing.directory.models import Number, Provider, Route
+from routing.hunt.explanation import Explanation
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
+from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 
 FLOW = named_id("flow", "hotline")

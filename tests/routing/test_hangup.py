@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from routing.hangup import hangup_reason
+from routing.hunt.hangup import hangup_reason
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from routing.health import MISSES, HealthBoard, TrunkReading, TrunkState
+from routing.hunt.health import MISSES, HealthBoard, TrunkReading, TrunkState
 
 
 def after(what: str) -> TrunkState:

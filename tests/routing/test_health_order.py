@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from routing.health import MISSES
-from routing.hunt import Hunt
+from routing.hunt.health import MISSES
+from routing.hunt.hunt import Hunt
 from tests.routing.test_hunts import Network, fail, name
 
 

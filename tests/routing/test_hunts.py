@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.directory import Directory
-from routing.failover import MOST_ATTEMPTS, TRY_NEXT
-from routing.health import HealthBoard
-from routing.hunt import Attempt, Hunt, Router
-from routing.identifiers import named_id
-from routing.identity import CallerIdentity
-from routing.models import Number, Provider, Route
+from routing.directory.directory import Directory
+from routing.directory.identifiers import named_id
+from routing.directory.models import Number, Provider, Route
+from routing.hunt.failover import MOST_ATTEMPTS, TRY_NEXT
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Attempt, Hunt, Router
+from routing.hunt.identity import CallerIdentity
 from routing.settings import RoutingSettings
 
 TARGET = "+821012345678"

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from routing.directory import Directory
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL
+from routing.directory.models import Number, NumberStatus
+from routing.directory.rows import NumberRow
 from routing.errors import RoutingError
-from routing.identifiers import NIL
-from routing.lifecycle import (
+from routing.numbers.lifecycle import (
     TRANSITIONS,
     check_offerable,
     move,
@@ -20,8 +22,6 @@ from routing.lifecycle import (
     released_from,
     returns_to_inventory,
 )
-from routing.models import Number, NumberStatus
-from routing.rows import NumberRow
 from routing.settings import RoutingSettings
 
 SETTINGS = RoutingSettings()

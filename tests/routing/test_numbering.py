@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.message.uri import OtherUri, SipUri, TelUri
+from routing.directory.models import Number
 from routing.errors import RoutingError
-from routing.models import Number
-from routing.normalise import dialled
-from routing.numbering import (
+from routing.numbers.normalise import dialled
+from routing.numbers.numbering import (
     checked_number,
     describe_number,
     is_country,

@@ -4,13 +4,13 @@ import gc
 import random
 from collections.abc import Callable
 
-from routing.content import Builder
-from routing.directory import Directory
-from routing.identifiers import NIL
-from routing.models import Number
-from routing.normalise import dialled, numbers_asked
-from routing.number_source import ABSENT_FOR, MOST_ABSENT
-from routing.rows import NumberRow
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL
+from routing.directory.models import Number
+from routing.directory.number_source import ABSENT_FOR, MOST_ABSENT
+from routing.directory.rows import NumberRow
+from routing.directory.snapshot import Builder
+from routing.numbers.normalise import dialled, numbers_asked
 from routing.settings import RoutingSettings
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from routing.candidate import Candidate
-from routing.failover import PASSED_ON, passed_on
-from routing.health import HealthBoard
-from routing.hunt import Hunt
-from routing.identity import CallerIdentity
-from routing.models import Provider
-from routing.trunk import Trunk
+from routing.directory.models import Provider
+from routing.hunt.candidate import Candidate
+from routing.hunt.failover import PASSED_ON, passed_on
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Hunt
+from routing.hunt.identity import CallerIdentity
+from routing.hunt.trunk import Trunk
 
 
 def refused_with(*answers: tuple[int, str]) -> Hunt:

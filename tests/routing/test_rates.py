@@ -6,11 +6,11 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from routing.declared import DeclaredRoute, resolve
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.models import Provider, Route
+from routing.directory.declared import DeclaredRoute, resolve
+from routing.directory.directory import Directory
+from routing.directory.models import Provider, Route
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 
 TRUNK = Provider(name="trunk", hostname="192.0.2.1")

@@ -6,8 +6,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.route_table import RouteTable
-from routing.rows import RouteRow
+from routing.directory.route_table import RouteTable
+from routing.directory.rows import RouteRow
 
 
 def table_of(*rows: RouteRow) -> RouteTable:

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from routing.content import Builder
-from routing.directory import Directory
-from routing.models import Number, Route
-from routing.row_maker import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker, id_integer
+from routing.directory.directory import Directory
+from routing.directory.models import Number, Route
+from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker, id_integer
+from routing.directory.snapshot import Builder
 
 FLOW, TRUNK, OWNER = uuid4(), uuid4(), uuid4()
 
@@ -158,7 +158,7 @@ def test_a_directory_is_filled_from_a_store() -> None:
 
 
 def test_a_maker_that_serves_for_ever_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routing.row_maker.MOST_SHARED", 20)
+    monkeypatch.setattr("routing.directory.row_factory.MOST_SHARED", 20)
     maker = RowMaker()
     for item in range(100):
         model = number(call_flow_id=uuid4(), city=f"City {item}")

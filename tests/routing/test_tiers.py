@@ -2,8 +2,8 @@
 
 import pytest
 
+from routing.access.tiers import VIRTUAL_NUMBER_LIMITS, Tier, check_virtual_number_limit
 from routing.errors import RoutingError
-from routing.tiers import VIRTUAL_NUMBER_LIMITS, Tier, check_virtual_number_limit
 
 
 def test_the_limits() -> None:

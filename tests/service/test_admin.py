@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from api.passwords import password_fits
 from api.tokens import key_hash
-from routing.models import Provider
+from routing.directory.models import Provider
 from service import cli
 from service.bootstrap import bootstrap, token_secret
 from store import rows, tables

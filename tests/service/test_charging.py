@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from service import charging as charging_module
 from service import till as till_module
 from service.charging import Charging, Reservation

@@ -11,8 +11,8 @@ from flows.address import Address
 from flows.messages import Order
 from flows.model import read_flow
 from flows.originate import originate
-from routing.identifiers import NIL
-from routing.models import Number
+from routing.directory.identifiers import NIL
+from routing.directory.models import Number
 from tests.service.test_names import name_server
 from tests.service.test_names import named as named_providers
 

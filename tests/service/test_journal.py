@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 
 from flows.call_log import CallLog
 from flows.record import CallRecord
-from routing.attempt import AttemptRecord
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
+from routing.hunt.attempt import AttemptRecord
 from service import journal as journals
 from service.journal import Journal
 from store import tables

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from routing.models import Number
+from routing.directory.models import Number
 from service import cli
 from store import rows, tables
 from store.content import number_row

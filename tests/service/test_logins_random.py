@@ -9,10 +9,10 @@ from engine.sip.auth.digest_client import answer, parse_challenges
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source
-from routing.bans import BANNED_FOR, ENOUGH, WITHIN
-from routing.directory import Directory
-from routing.peers import KnownPeers
-from routing.phones import Phone
+from routing.access.bans import BANNED_FOR, ENOUGH, WITHIN
+from routing.access.peers import KnownPeers
+from routing.access.phones import Phone
+from routing.directory.directory import Directory
 from routing.settings import RoutingSettings
 from service.logins import NO_LOGIN, Logins, User
 from service.stranger_log import StrangerLog

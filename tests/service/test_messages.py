@@ -15,7 +15,7 @@ from engine.sip.message.message import Request
 from flows.messages import MessageNotKept, Target, TextMessage
 from flows.post import AUTOMATIC_BURST
 from flows.run import Run as FlowRun
-from routing.identifiers import named_id
+from routing.directory.identifiers import named_id
 from store import messages, tables
 from store.store import Store
 

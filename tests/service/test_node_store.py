@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from flows.address import Address
 from flows.originate import originate
-from routing.directory import Directory
-from routing.identifiers import named_id
-from routing.models import Number, Provider, Route
-from routing.number_source import NumberUnavailable
+from routing.directory.directory import Directory
+from routing.directory.identifiers import named_id
+from routing.directory.models import Number, Provider, Route
+from routing.directory.number_source import NumberUnavailable
 from store import rows, tables
 from store.content import number_row, provider_row, route_row
 

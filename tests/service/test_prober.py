@@ -10,9 +10,9 @@ import structlog
 
 from engine.sip.hop import Hop
 from engine.user_agent import UserAgent
-from routing.directory import Directory
-from routing.health import MISSES, HealthBoard
-from routing.models import Provider
+from routing.directory.directory import Directory
+from routing.directory.models import Provider
+from routing.hunt.health import MISSES, HealthBoard
 from service.health_keeper import StoredHealth
 from service.prober import Prober
 from store.store import Store, utc_now

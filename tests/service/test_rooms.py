@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from engine.media.codec.codec import Samples
 from flows.address import Address
-from routing.identifiers import NIL, PLATFORM
+from routing.directory.identifiers import NIL, PLATFORM
 from store import rows, tables
 from store.agents import held, shown
 from tests.sound.signals import Floats
@@ -71,7 +71,7 @@ async def store_row(engine: Any, table: sa.Table, kind: str, values: dict[str, A
 
 
 async def number_for(engine: Any, actions: list[dict[str, Any]], media: str = "") -> None:
-    from routing.models import Number
+    from routing.directory.models import Number
     from store.content import number_row
 
     listed = [{"id": str(uuid4()), "next_id": "", "option": {}} | action for action in actions]

@@ -17,11 +17,11 @@ from flows.library import read_library
 from flows.record import CallRecord
 from flows.run import Run
 from flows.transfers import MAX_TRANSFERS
-from routing.directory import Directory
-from routing.health import HealthBoard
-from routing.hunt import Router
-from routing.identifiers import NIL, named_id
-from routing.models import Number, Provider, Route
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL, named_id
+from routing.directory.models import Number, Provider, Route
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 from service.intake import Intake
 from service.referrers import Policy, Referrers

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import structlog
 
-from routing.identifiers import PLATFORM
+from routing.directory.identifiers import PLATFORM
 from service.webhook_sender import AT_ONCE_EACH, WebhookSender
 from store import deliveries, retention, rows, tables
 from store.calls import stage_events, tell

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import structlog
 
-from routing.identifiers import PLATFORM
+from routing.directory.identifiers import PLATFORM
 from service.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
 from store import deliveries, rows, tables
 from store.deliveries import Due

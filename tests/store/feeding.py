@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.directory import Directory
-from routing.models import Number, Provider, Route
+from routing.directory.directory import Directory
+from routing.directory.models import Number, Provider, Route
 from store import rows, tables
 from store.content import Row, number_row, provider_row, route_row
 from store.directory_sync import DirectorySync

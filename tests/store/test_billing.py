@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store import rows
 from store.billing import MOST, BalanceLimit, InsufficientBalance, account_of, adjust, open_account, purchase, top_up
 from store.engines import StoreBusy

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from routing.identifiers import NIL
+from routing.directory.identifiers import NIL
 from store import engines, tables
 from store.engines import StoreError
 from store.store import Store

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.identifiers import PLATFORM, named_id, route_id
-from routing.models import Number, Provider, Route
+from routing.directory.identifiers import PLATFORM, named_id, route_id
+from routing.directory.models import Number, Provider, Route
 from store import declared, tables
 from store.declared import Declarations, merge
 from store.declared_files import declaring_files, release

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from routing.directory import Directory
+from routing.directory.directory import Directory
 from store import rows, tables
 from store.directory_sync import DirectorySync
 from store.feed import EVERYTHING, ChangeFeed, prune

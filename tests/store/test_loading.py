@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from routing.customers import CustomerTerms
-from routing.models import Number, Provider, Route
+from routing.access.customers import CustomerTerms
+from routing.directory.models import Number, Provider, Route
 from store import rows, tables
 from store.content import number_of, provider_of, route_of
 from store.feed import prune

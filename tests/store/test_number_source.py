@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from routing.directory import Directory
-from routing.number_source import NumberUnavailable
+from routing.directory.directory import Directory
+from routing.directory.number_source import NumberUnavailable
 from store import number_source
 from store.engines import StoreError
 from store.number_source import StoredNumbers
@@ -44,7 +44,7 @@ class Asked:
 
 
 def _number(number: str) -> Any:
-    from routing.models import Number
+    from routing.directory.models import Number
 
     return Number(number=number)
 

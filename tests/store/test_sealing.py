@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.models import Provider
+from routing.directory.models import Provider
 from service.bootstrap import token_secret
 from store import deliveries, rows, tables
 from store.content import provider_of, provider_row

@@ -3,10 +3,10 @@
 from collections.abc import Container
 from typing import NamedTuple
 
-from routing.dial_string import formatted
-from routing.health import TrunkState
-from routing.rows import RouteRow
-from routing.trunk import Trunk
+from routing.directory.rows import RouteRow
+from routing.hunt.health import TrunkState
+from routing.hunt.trunk import Trunk
+from routing.numbers.dial_string import formatted
 
 
 class Candidate(NamedTuple):

@@ -12,10 +12,10 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from routing.codes import CodeList, expand_codes
-from routing.identifiers import NIL
-from routing.models import Number, NumberStatus, Route
-from routing.rows import NO_NOTES, NOWHERE, Notes, NumberRow, Overrides, Place, RouteRow
+from routing.directory.identifiers import NIL
+from routing.directory.models import Number, NumberStatus, Route
+from routing.directory.rows import NO_NOTES, NOWHERE, Notes, NumberRow, Overrides, Place, RouteRow
+from routing.hunt.codes import CodeList, expand_codes
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from routing.dial_string import escaped
-from routing.trunk import Trunk
+from routing.hunt.trunk import Trunk
+from routing.numbers.dial_string import escaped
 
 Anonymous = Literal["no", "yes", "auto"]
 ANONYMOUS_VALUES: tuple[Anonymous, ...] = ("no", "yes", "auto")

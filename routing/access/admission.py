@@ -2,11 +2,11 @@
 
 from typing import Literal, NamedTuple
 
-from routing.directory import Directory
-from routing.models import Provider
-from routing.normalise import Dialled
-from routing.numbering import is_virtual
-from routing.rows import NumberRow
+from routing.directory.directory import Directory
+from routing.directory.models import Provider
+from routing.directory.rows import NumberRow
+from routing.numbers.normalise import Dialled
+from routing.numbers.numbering import is_virtual
 from routing.settings import RoutingSettings
 
 SourceKind = Literal["trunk", "client", "guest"]

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, TelUri, Uri, parse_uri
-from routing.numbering import is_e164, is_virtual, read_digits, read_in_context, without_separators
+from routing.numbers.numbering import is_e164, is_virtual, read_digits, read_in_context, without_separators
 from routing.settings import RoutingSettings
 
 Kind = Literal["number", "extension", "empty", "overlong", "none"]

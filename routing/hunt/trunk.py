@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from routing.codes import expand_codes
-from routing.dial_string import escaped
-from routing.hostnames import parse_host_port
-from routing.models import Provider
-from routing.rows import Overrides
+from routing.access.hostnames import parse_host_port
+from routing.directory.models import Provider
+from routing.directory.rows import Overrides
+from routing.hunt.codes import expand_codes
+from routing.numbers.dial_string import escaped
 
 
 @dataclass(slots=True)

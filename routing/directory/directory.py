@@ -6,15 +6,15 @@ from itertools import islice
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from routing.content import Builder, Content
-from routing.customers import CustomerTerms
+from routing.access.customers import CustomerTerms
+from routing.directory.models import Number, Provider, Route
+from routing.directory.number_source import AbsentNumbers, NumberFetch
+from routing.directory.route_table import RouteTable
+from routing.directory.row_factory import RowMaker
+from routing.directory.rows import NumberRow, RouteRow
+from routing.directory.snapshot import Builder, Content
 from routing.errors import RoutingError
-from routing.models import Number, Provider, Route
-from routing.number_source import AbsentNumbers, NumberFetch
-from routing.route_table import RouteTable
-from routing.row_maker import RowMaker
-from routing.rows import NumberRow, RouteRow
-from routing.trunk import Trunk
+from routing.hunt.trunk import Trunk
 
 
 class Directory:

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from routing.admission import DialOut, RunFlow, Source, SourceKind, judge
-from routing.candidate import dial_string, skip_cause
-from routing.customers import barred_sentence
-from routing.destinations import NamedBy
-from routing.directory import Directory
-from routing.failover import MOST_ATTEMPTS, SKIP_SENTENCES
-from routing.health import HealthBoard, TrunkState
-from routing.normalise import Dialled
-from routing.numbering import is_virtual
-from routing.rows import NumberRow, RouteRow
+from routing.access.admission import DialOut, RunFlow, Source, SourceKind, judge
+from routing.access.customers import barred_sentence
+from routing.access.destinations import NamedBy
+from routing.directory.directory import Directory
+from routing.directory.rows import NumberRow, RouteRow
+from routing.hunt.candidate import dial_string, skip_cause
+from routing.hunt.failover import MOST_ATTEMPTS, SKIP_SENTENCES
+from routing.hunt.health import HealthBoard, TrunkState
+from routing.hunt.trunk import Trunk
+from routing.numbers.normalise import Dialled
+from routing.numbers.numbering import is_virtual
 from routing.settings import RoutingSettings
-from routing.trunk import Trunk
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Explanation:
         reason: The outcome as a sentence.
         verdicts: What each kind of caller would get.
         entries: Every route or pinned provider in the order of the attempts, equals by falling weight.
-        named: Of a SIP URI: what becomes of it as a destination, by who names it (`routing.destinations.NamedBy`).
+        named: Of a SIP URI: what becomes of it as a destination, by who names it (`routing.access.destinations.NamedBy`).
     """
 
     dialled: Dialled

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from routing.addresses import AddressTable
-from routing.customers import CustomerTerms
-from routing.hostnames import parse_host_port
-from routing.models import Number, Provider, Route
-from routing.route_table import RouteTable
-from routing.row_maker import RowMaker
-from routing.rows import NumberRow, RouteRow
-from routing.trunk import Trunk
+from routing.access.addresses import AddressTable
+from routing.access.customers import CustomerTerms
+from routing.access.hostnames import parse_host_port
+from routing.directory.models import Number, Provider, Route
+from routing.directory.route_table import RouteTable
+from routing.directory.row_factory import RowMaker
+from routing.directory.rows import NumberRow, RouteRow
+from routing.hunt.trunk import Trunk
 
 
 class Content:

@@ -3,7 +3,7 @@
 import re
 
 from engine.sip.message.uri import escape_user
-from routing.numbering import national_digits
+from routing.numbers.numbering import national_digits
 
 _ESCAPED = re.compile(r"(%[0-9A-Fa-f]{2})")
 

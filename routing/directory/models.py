@@ -23,13 +23,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from routing.addresses import parse_network
-from routing.codes import DEFAULT_FAILOVER_CODES, CodeList, canonical_codes
+from routing.access.addresses import parse_network
+from routing.access.hostnames import parse_host_port
+from routing.directory.identifiers import NIL, named_id, route_id
 from routing.errors import RoutingError
-from routing.hostnames import parse_host_port
-from routing.identifiers import NIL, named_id, route_id
-from routing.numbering import NumberKind, checked_number, is_virtual
-from routing.tech_headers import check_tech_headers
+from routing.hunt.codes import DEFAULT_FAILOVER_CODES, CodeList, canonical_codes
+from routing.hunt.tech_headers import check_tech_headers
+from routing.numbers.numbering import NumberKind, checked_number, is_virtual
 
 T = TypeVar("T")
 

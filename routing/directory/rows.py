@@ -12,9 +12,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from routing.identifiers import named_id
-from routing.models import NumberStatus, NumberType
-from routing.numbering import VIRTUAL_PREFIX, is_virtual
+from routing.directory.identifiers import named_id
+from routing.directory.models import NumberStatus, NumberType
+from routing.numbers.numbering import VIRTUAL_PREFIX, is_virtual
 
 
 class Place(NamedTuple):

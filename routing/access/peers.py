@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from engine.sip.peers import Misdeed
-from routing.addresses import AddressTable
-from routing.bans import BanTable
-from routing.directory import Directory
-from routing.models import Provider
+from routing.access.addresses import AddressTable
+from routing.access.bans import BanTable
+from routing.directory.directory import Directory
+from routing.directory.models import Provider
 from routing.settings import Nat, RoutingSettings
 
 PeerKind = Literal["provider", "trusted", "proxy", "phone", "stranger"]
@@ -38,7 +38,7 @@ class KnownPeers:
         self.settings = settings
 
     def kind(self, host: str) -> PeerKind:
-        """Who the numeric address `host` is. A provider is one before anything else (`routing.admission.identify`)."""
+        """Who the numeric address `host` is. A provider is one before anything else (`routing.access.admission.identify`)."""
         if self._directory.trunk_at(host) is not None:
             return "provider"
         if self.settings.trusted.find(host):

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
-from routing.attempt import Attempt, AttemptRecord, AttemptReport, report
-from routing.candidate import Candidate, dial_string, skip_cause
-from routing.customers import barred, barred_sentence
-from routing.destinations import named_verdicts
-from routing.directory import Directory
-from routing.explanation import Explanation, explain
-from routing.failover import (
+from routing.access.customers import barred, barred_sentence
+from routing.access.destinations import named_verdicts
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL
+from routing.directory.rows import RouteRow
+from routing.hunt.attempt import Attempt, AttemptRecord, AttemptReport, report
+from routing.hunt.candidate import Candidate, dial_string, skip_cause
+from routing.hunt.explanation import Explanation, explain
+from routing.hunt.failover import (
     BARRED,
     LOCAL_STATUS,
     MOST_ATTEMPTS,
@@ -24,14 +26,12 @@ from routing.failover import (
     silence,
     try_next,
 )
-from routing.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
-from routing.identifiers import NIL
-from routing.identity import NOBODY, CallerIdentity, shape
-from routing.normalise import Dialled, dialled
-from routing.numbering import is_e164, is_virtual
-from routing.rows import RouteRow
+from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
+from routing.hunt.identity import NOBODY, CallerIdentity, shape
+from routing.hunt.trunk import Trunk
+from routing.numbers.normalise import Dialled, dialled
+from routing.numbers.numbering import is_e164, is_virtual
 from routing.settings import RoutingSettings
-from routing.trunk import Trunk
 
 __all__ = ["Attempt", "AttemptRecord", "AttemptReport", "CallerIdentity", "HealthBoard", "Hunt", "Router"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 from uuid import UUID
 
-from routing.numbering import country_of, is_virtual
+from routing.numbers.numbering import country_of, is_virtual
 
 Barred = Literal["", "customer_suspended", "destination_not_allowed"]
 """Why a call is not for a customer to make; "" where it is."""

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from routing.health import TrunkState
-from routing.models import Provider
-from routing.trunk import Terms
+from routing.directory.models import Provider
+from routing.hunt.health import TrunkState
+from routing.hunt.trunk import Terms
 
 
 @dataclass(slots=True)

@@ -4,12 +4,12 @@ import dataclasses
 from typing import Literal
 from uuid import UUID, uuid4
 
-from routing.directory import Directory
+from routing.directory.directory import Directory
+from routing.directory.identifiers import NIL
+from routing.directory.models import NumberOrigin, NumberStatus, NumberType
+from routing.directory.rows import NumberRow
 from routing.errors import RoutingError
-from routing.identifiers import NIL
-from routing.models import NumberOrigin, NumberStatus, NumberType
-from routing.numbering import checked_number, is_reserved, is_virtual
-from routing.rows import NumberRow
+from routing.numbers.numbering import checked_number, is_reserved, is_virtual
 from routing.settings import RoutingSettings
 
 NumberEvent = Literal["provision", "suspend", "reactivate", "release"]

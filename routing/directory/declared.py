@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from routing.identifiers import NIL, route_id
-from routing.models import Number, Provider, Route
-from routing.numbering import is_virtual
+from routing.directory.identifiers import NIL, route_id
+from routing.directory.models import Number, Provider, Route
+from routing.numbers.numbering import is_virtual
 
 
 class DeclaredNumber(Number):

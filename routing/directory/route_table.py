@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from itertools import islice
 
-from routing.rows import RouteRow
+from routing.directory.rows import RouteRow
 
 _Bucket = RouteRow | tuple[RouteRow, ...]
 

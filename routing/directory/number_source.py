@@ -18,14 +18,14 @@ waits; the waiting is done above it, like this:
             await ensure(e164)
     verdict = admit(directory, settings, source, dialled(request_uri, settings, directory.numbers))
 
-`numbers_asked` is in `routing.normalise`. Three rounds are enough: a round is lost only to a change of that very number
+`numbers_asked` is in `routing.numbers.normalise`. Three rounds are enough: a round is lost only to a change of that very number
 within the time of one query.
 """
 
 from collections import OrderedDict
 from typing import Final, Protocol
 
-from routing.rows import NumberRow
+from routing.directory.rows import NumberRow
 
 ABSENT_FOR: Final = 5.0
 """Seconds for which a number that the store did not have is not asked for again."""

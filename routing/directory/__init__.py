@@ -1,0 +1,1 @@
+"""What calls are decided by, in memory: numbers, providers, routes, customers."""

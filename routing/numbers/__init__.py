@@ -1,0 +1,1 @@
+"""Telephone numbers: normal forms, numbering plans, and the life of a number."""
