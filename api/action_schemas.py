@@ -5,8 +5,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.json_schema import models_json_schema
 
-from flows.model import Action
-from flows.registry import KINDS
+from flows.language.model import Action
+from flows.language.registry import KINDS
 
 _REF = "#/components/schemas/{model}"
 FLOW_ACTION = {"$ref": _REF.format(model="FlowAction")}

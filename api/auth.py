@@ -18,7 +18,7 @@ from api.exchange import exchange_of
 from api.passwords import has_password
 from api.services import Services, Use
 from api.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
-from flows.faults import printable
+from flows.language.faults import printable
 from store.tables import accesskeys, agents, customers
 
 Permission = Literal["project_super_admin", "customer_admin", "customer_manager", "customer_agent"]

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import MOST_FAULTS, ApiError, Unreadable, invalid
-from flows.faults import printable
+from flows.language.faults import printable
 
 DEEPEST: Final = 100
 """Objects and lists within each other. Actions may hold actions, and hardly anybody nests ten."""

@@ -17,8 +17,8 @@ from api.parties import Anonymity, Destinations, Party
 from api.services import Services
 from api.web_addresses import refuse_private_in
 from flows.call_rows import call_row
-from flows.faults import FlowError
-from flows.model import MAX_ACTIONS, read_flow
+from flows.language.faults import FlowError
+from flows.language.model import MAX_ACTIONS, read_flow
 from flows.outgoing import CallOrder, OrderError
 from flows.record import CallRecord
 from routing.directory.identifiers import NIL

@@ -19,7 +19,7 @@ from api.fields import ALL_TEXT, refuse_declared
 from api.offers import InventoryCreate, offer_of
 from api.services import Services
 from api.shapes import checked
-from flows.faults import printable
+from flows.language.faults import printable
 from routing.directory.identifiers import NIL
 from routing.errors import RoutingError
 from routing.numbers.lifecycle import check_offerable

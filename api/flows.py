@@ -19,9 +19,9 @@ from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Services, Use
 from api.web_addresses import refuse_private_in
-from flows.faults import FlowError, format_path
-from flows.model import MAX_ACTIONS, Flow, read_flow
-from flows.validation import Medium, needs_a_call
+from flows.language.faults import FlowError, format_path
+from flows.language.model import MAX_ACTIONS, Flow, read_flow
+from flows.language.validation import Medium, needs_a_call
 from routing.directory.identifiers import NIL, named_id
 from store import rows, tables, temporary_flows
 from store.rows import Executor, Row
@@ -233,7 +233,7 @@ async def _read(services: Services, executor: Executor, owner: UUID, document: d
 
 async def _known(services: Services, executor: Executor, owner: UUID, document: dict[str, Any]) -> set[str]:
     """Of the flows that a document refers to, by id or by name, those that there are. A name belongs to the platform
-    (`flows.library`); flows in Python are in no store."""
+    (`flows.language.library`); flows in Python are in no store."""
     asked = {*_mentioned(document["actions"], "flow_id"), document["on_complete_flow_id"]} - {"", str(NIL)}
     if not asked:
         return set()

@@ -8,7 +8,7 @@ to Python and to Rust, is none to ECMA 262: it is named beside `\\s`.
 import re
 from collections.abc import Iterable, Mapping
 
-from flows import variables
+from flows.language import variables
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 ANY_TEXT = r"^[^\x00]*$"

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.errors import MOST_FAULTS, ApiError, Violation, fault_in
 from api.services import Services
-from flows.faults import format_path, printable
+from flows.language.faults import format_path, printable
 from flows.web_hosts import private_host, web_addresses
 
 

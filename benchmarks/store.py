@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from benchmarks.routing import microseconds, resident_mb, show
-from flows.library import FlowLibrary
+from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL
 from service.directory_feed import LibraryShelf

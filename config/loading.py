@@ -19,7 +19,7 @@ from config.settings import Settings
 from config.sounds import missing_sounds
 from engine.transport.listeners import ListenUrl
 from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueue
-from flows.model import Flow
+from flows.language.model import Flow
 from routing.access.addresses import parse_network
 from routing.directory.models import Number, Provider, Route
 from routing.hunt.trunk import asked_transport

@@ -6,7 +6,7 @@ from typing import Any
 from config.faults import FieldPath
 from config.resources import Resources
 from flows.address import PLACEHOLDER
-from flows.faults import printable
+from flows.language.faults import printable
 
 Actions = Sequence[tuple[str, Mapping[str, Any]]]
 """The type and the options of each action. The options are sound: the flow has been checked whole."""

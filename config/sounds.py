@@ -12,8 +12,8 @@ from config.faults import FieldPath
 from config.settings import MediaSettings
 from flows.address import PLACEHOLDER
 from flows.declared_rooms import DeclaredQueue
-from flows.faults import printable
-from flows.model import Flow
+from flows.language.faults import printable
+from flows.language.model import Flow
 
 
 def missing_sounds(

@@ -12,7 +12,7 @@ from routing.directory.identifiers import NIL
 
 if TYPE_CHECKING:
     from flows.environment import FlowEnvironment
-    from flows.run import Run
+    from flows.language.run import Run
 
 REFUSED = (403, "Forbidden")
 """What a caller hears whose destination may not be named by whoever named it."""

@@ -4,12 +4,12 @@ from flows.actions.connect import conclude
 from flows.address import Address
 from flows.contracts import CallLeg
 from flows.environment import FlowEnvironment
-from flows.interpreter import run
+from flows.language.interpreter import run
+from flows.language.program import Program, Step
+from flows.language.run import Run
 from flows.options import ConnectOptions
-from flows.program import Program, Step
 from flows.reach import always, reach_number
 from flows.record import CallRecord
-from flows.run import Run
 
 # Everything but the number is the same for all; the number is what the step carries.
 _OPTIONS = ConnectOptions(destinations=[Address(type="tel", target="+0")], relay_reason=True)

@@ -16,9 +16,9 @@ from flows.call_log import CallLog
 from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.destinations import Destinations, Reachable
+from flows.language.program import Program
 from flows.messages import MessageService
 from flows.order_limit import OrderLimit
-from flows.program import Program
 from flows.queue_rows import Lines
 from flows.record import CallRecord
 from flows.recordings import Recordings
@@ -36,7 +36,7 @@ NumberFetcher = Callable[[str], Awaitable[NumberRow | None]]
 
 
 class FlowFinder(Protocol):
-    """Programs by the id or the name of their flow (`flows.library.FlowLibrary`)."""
+    """Programs by the id or the name of their flow (`flows.language.library.FlowLibrary`)."""
 
     def find(self, reference: object, customer_id: UUID | None = None) -> Program | None: ...
 

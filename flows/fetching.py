@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from engine.audio.errors import SoundError
 from flows.environment import FlowEnvironment
-from flows.run import ActionError
+from flows.language.run import ActionError
 from flows.webhook import exchange, url_text
 
 # Compressed sound is compressed already; a small answer that unpacks to a large one has no place here.

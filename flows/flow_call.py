@@ -15,7 +15,10 @@ from flows.actions.webhook import webhook_send as webhook_action
 from flows.address import Address
 from flows.contracts import CallLeg
 from flows.flow_sound import SoundMethods
-from flows.interpreter import execute, hang_up
+from flows.language.interpreter import execute, hang_up
+from flows.language.program import HUNG_UP, STOP, Program
+from flows.language.run import ActionError, Run
+from flows.language.variables import Variables
 from flows.options import (
     CallOptions,
     ConferenceJoinOptions,
@@ -30,10 +33,7 @@ from flows.options import (
     TransferOptions,
     WebhookOptions,
 )
-from flows.program import HUNG_UP, STOP, Program
 from flows.record import CallRecord
-from flows.run import ActionError, Run
-from flows.variables import Variables
 from routing.directory.rows import NumberRow
 from routing.hunt.hangup import HangupReason
 from routing.hunt.identity import Anonymous

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from flows.actions import digits, recording, sound
+from flows.language.run import ActionError, Run
 from flows.options import (
     DigitsReceiveOptions,
     DigitsSendOptions,
@@ -12,7 +13,6 @@ from flows.options import (
     RecordingStartOptions,
     TalkOptions,
 )
-from flows.run import ActionError, Run
 
 _NO_OPTIONS = NoOptions()
 

@@ -12,13 +12,13 @@ from typing import Any
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from flows.environment import FlowEnvironment
-from flows.interpreter import run_through
+from flows.language.interpreter import run_through
+from flows.language.program import Program
+from flows.language.registry import KINDS
+from flows.language.run import ActionError, Run
 from flows.local_leg import LocalLeg
 from flows.messages import TextMessage
-from flows.program import Program
 from flows.record import CallRecord
-from flows.registry import KINDS
-from flows.run import ActionError, Run
 from routing.directory.rows import NumberRow
 
 

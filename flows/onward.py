@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from flows.contracts import CallEnded, OutgoingLeg
 from flows.hang_up import end
+from flows.language.run import Run
 from flows.record import CallRecord
-from flows.run import Run
 
 
 def onward_of(run: Run, leg: OutgoingLeg, destination: str, type_: str) -> Run:

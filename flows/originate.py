@@ -14,10 +14,10 @@ from flows.destinations import REFUSED, way_to
 from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
 from flows.hang_up import end, note_cause
-from flows.interpreter import run as run_flow
 from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.language.interpreter import run as run_flow
+from flows.language.program import Program
 from flows.outbound import place
-from flows.program import Program
 from flows.reach import identity_of
 from flows.record import CallRecord
 from flows.tasks import TooManyTasksError

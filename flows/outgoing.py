@@ -13,13 +13,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.address import Address
-from flows.compiler import compile_flow
 from flows.environment import FlowEnvironment
-from flows.faults import described, format_path, sentence
-from flows.model import read_flow
+from flows.language.compiler import compile_flow
+from flows.language.faults import described, format_path, sentence
+from flows.language.model import read_flow
+from flows.language.program import Program
 from flows.options import Reference
 from flows.originate import NOTHING, OwnCall, TooManyTasksError, prepare
-from flows.program import Program
 from flows.record import CallRecord
 from flows.tree import Branch, Tree
 from routing.directory.identifiers import NIL

@@ -22,9 +22,9 @@ from types import CodeType, ModuleType
 
 from flows.contracts import CallEnded
 from flows.flow_call import FlowCall
+from flows.language.program import Program, Step
+from flows.language.run import ActionError, Run
 from flows.options import NoOptions
-from flows.program import Program, Step
-from flows.run import ActionError, Run
 from routing.directory.identifiers import named_id
 
 PythonFlow = Callable[[FlowCall], Awaitable[None]]

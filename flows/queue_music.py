@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from flows.contracts import CallEnded
-from flows.run import Run
+from flows.language.run import Run
 from flows.sounds import Sound, SoundError, Sounds
 
 MUSIC: Final = (

@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 
+from flows.language.run import Run
 from flows.queue_desks import Desk
 from flows.queue_rows import Agent, Queue
 from flows.queue_states import CALLER, CallerEvent, CallerState
 from flows.reach import Reached
-from flows.run import Run
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from flows.contracts import CallEnded
+from flows.language.run import Run
 from flows.queue_announcements import ENGLISH, minutes, words
 from flows.queue_desks import Desk, Desks
 from flows.queue_music import play_music
@@ -22,7 +23,6 @@ from flows.queue_rows import AgentBoard, Queue, QueueFinder
 from flows.queue_states import CallerEvent
 from flows.queue_waiting import Attended, Waiting
 from flows.reach import Reached
-from flows.run import Run
 from flows.sounds import Sound
 from routing.directory.identifiers import NIL
 

@@ -17,13 +17,13 @@ from flows.destinations import REFUSED, named_in, way_to
 from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
 from flows.hang_up import end
-from flows.interpreter import conduct
 from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.language.interpreter import conduct
+from flows.language.run import Run
 from flows.local_leg import LocalLeg
 from flows.options import ConnectOptions
 from flows.outbound import place
 from flows.record import CallRecord
-from flows.run import Run
 from flows.transfers import converse
 from flows.tree import LOOP_DETECTED, Tree
 from routing.access.admission import DialOut, RunFlow, Source, judge

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import httpx
 
 from flows.environment import FlowEnvironment
-from flows.run import ActionError
+from flows.language.run import ActionError
 from flows.tasks import TooManyTasksError
 from flows.web_hosts import is_public
 

@@ -84,7 +84,7 @@ def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise typer.BadParameter(f"{text!r} sets nothing; write NAME=VALUE", param_hint="'--variables'")
-    from flows.variables import check_key
+    from flows.language.variables import check_key
 
     try:
         return check_key(name.strip()), value

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from flows.contracts import Log
-from flows.faults import FlowError
-from flows.library import FlowLibrary
-from flows.model import Flow, read_flow
+from flows.language.faults import FlowError
+from flows.language.library import FlowLibrary
+from flows.language.model import Flow, read_flow
 from flows.python_flows import PythonFlow
 from store.content import Row, flow_document
 from store.loading import flow_rows

@@ -21,12 +21,12 @@ from flows.address import Address
 from flows.declared_rooms import DeclaredQueue
 from flows.destinations import Reachable
 from flows.environment import FlowEnvironment
-from flows.faults import FlowError
-from flows.interpreter import run
-from flows.library import FlowLibrary
-from flows.model import read_flow
+from flows.language.faults import FlowError
+from flows.language.interpreter import run
+from flows.language.library import FlowLibrary
+from flows.language.model import read_flow
+from flows.language.program import Program
 from flows.opt_out import keyword
-from flows.program import Program
 from flows.python_flows import PythonFlow
 from flows.record import CallRecord
 from flows.simulated_dialler import SimulatedDialler

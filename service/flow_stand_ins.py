@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from flows.contracts import CallEnded
-from flows.program import HUNG_UP, Program
-from flows.run import Run
+from flows.language.program import HUNG_UP, Program
+from flows.language.run import Run
 from flows.simulated_leg import SimulatedLeg
 
 

@@ -6,10 +6,10 @@ from uuid import uuid4
 
 from flows.address import Address
 from flows.environment import FlowEnvironment
+from flows.language.program import Program
 from flows.message_run import for_messages, run_message
 from flows.messages import TextMessage
 from flows.opt_out import Keyword, keyword, reply_text
-from flows.program import Program
 from flows.record import CallRecord
 from routing.directory.directory import Directory
 from routing.directory.models import Number

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flows.address import Address
+from flows.language.program import HUNG_UP, Program, Step
+from flows.language.run import Run
 from flows.options import Options
-from flows.program import HUNG_UP, Program, Step
-from flows.run import Run
 from routing.numbers.normalise import dialled
 
 

@@ -18,8 +18,8 @@ from flows.contracts import Log
 from flows.dial_out import dial_out
 from flows.environment import FlowEnvironment
 from flows.incoming import IncomingCall
-from flows.interpreter import run
 from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.language.interpreter import run
 from flows.record import CallRecord
 from flows.tree import MOST_DEEP, Branch, Tree
 from routing.access.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped

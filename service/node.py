@@ -26,7 +26,7 @@ from engine.user_agent import AgentSettings, UserAgent
 from flows.destinations import Destinations
 from flows.environment import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher
-from flows.library import FlowLibrary
+from flows.language.library import FlowLibrary
 from flows.post import Post
 from flows.python_flows import FlowModuleError, PythonFlow, load_module
 from routing.access.peers import KnownPeers

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from config.loading import Configuration
 from flows.contracts import Log
-from flows.library import FlowLibrary
+from flows.language.library import FlowLibrary
 from flows.python_flows import PythonFlow
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.carriers import Carriers
 from flows.contracts import Log
 from flows.environment import FlowEnvironment
-from flows.run import ActionError
+from flows.language.run import ActionError
 from flows.webhook import exchange
 from store import deliveries
 from store.deliveries import Due

@@ -57,7 +57,7 @@ def number_of(row: Row) -> Number:
 
 
 def flow_document(row: Row) -> dict[str, Any]:
-    """A row of `flows` as the document that `flows.model.read_flow` takes."""
+    """A row of `flows` as the document that `flows.language.model.read_flow` takes."""
     names = ("id", "customer_id", "name", "detail", "actions", "on_complete_flow_id", "media", *sorted(_TIMES))
     return {name: row[name] for name in names}
 

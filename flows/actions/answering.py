@@ -1,10 +1,10 @@
 """Before and at the answer: answer, ringing, progress, reject, redirect, hangup."""
 
 from flows.destinations import named_in
-from flows.interpreter import hang_up
+from flows.language.interpreter import hang_up
+from flows.language.program import HUNG_UP
+from flows.language.run import ActionError, Run
 from flows.options import HangupOptions, NoOptions, ProgressOptions, RedirectOptions, RejectOptions
-from flows.program import HUNG_UP
-from flows.run import ActionError, Run
 
 
 def answer(run: Run, option: NoOptions) -> None:

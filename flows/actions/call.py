@@ -1,10 +1,10 @@
 """call: calls of their own, beside the one that the flow runs on."""
 
 from flows.destinations import named_in
+from flows.language.run import ActionError, Run
 from flows.options import CallOptions
 from flows.originate import NOTHING, TooManyTasksError, originate
 from flows.reach import fetch_source, shows
-from flows.run import ActionError, Run
 from flows.tree import Branch
 
 

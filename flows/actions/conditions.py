@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flows.folding import WRITTEN_BY_PEOPLE, folded
+from flows.language.run import Run
+from flows.language.text_match import WRITTEN_BY_PEOPLE, folded
 from flows.options import CallerConditionOptions, DatetimeConditionOptions, VariableConditionOptions
-from flows.run import Run
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,

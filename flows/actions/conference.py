@@ -2,8 +2,8 @@
 
 from flows.conferences import RoomFullError
 from flows.contracts import CallEnded
+from flows.language.run import ActionError, Run
 from flows.options import ConferenceJoinOptions
-from flows.run import ActionError, Run
 
 
 async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from flows.folding import WRITTEN_BY_PEOPLE, folded
+from flows.language.program import HUNG_UP, STOP, Program
+from flows.language.run import ActionError, Run
+from flows.language.text_match import WRITTEN_BY_PEOPLE, folded
 from flows.options import (
     BranchOptions,
     FetchFlowOptions,
@@ -11,8 +13,6 @@ from flows.options import (
     SleepOptions,
     VariableSetOptions,
 )
-from flows.program import HUNG_UP, STOP, Program
-from flows.run import ActionError, Run
 
 
 def goto(run: Run, option: GotoOptions) -> int | None:

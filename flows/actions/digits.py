@@ -1,8 +1,8 @@
 """The caller's keys, and ours: digits_receive, digits_send."""
 
+from flows.language.run import ActionError, Run
+from flows.language.variables import VariableError
 from flows.options import DigitsReceiveOptions, DigitsSendOptions
-from flows.run import ActionError, Run
-from flows.variables import VariableError
 
 DIGITS = "call.digits"
 

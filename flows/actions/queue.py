@@ -1,9 +1,9 @@
 """queue_join: the caller waits until an agent has time for it."""
 
 from flows.contracts import CallEnded
+from flows.language.program import Program
+from flows.language.run import ActionError, Run
 from flows.options import QueueJoinOptions
-from flows.program import Program
-from flows.run import ActionError, Run
 
 
 async def queue_join(run: Run, option: QueueJoinOptions) -> Program | None:

@@ -2,9 +2,9 @@
 
 from flows.actions.sound import beep
 from flows.contracts import CallEnded
+from flows.language.run import ActionError, Run
 from flows.options import NoOptions, RecordingStartOptions
 from flows.recordings import Recording, RecordingError, Terms
-from flows.run import ActionError, Run
 
 _NO_OPTIONS = NoOptions()
 _MAY_CONNECT = frozenset({"connect", "queue_join", "conference_join", "transfer", "fetch", "fetch_flow", "python"})

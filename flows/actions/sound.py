@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from flows.contracts import CallEnded
+from flows.language.run import ActionError, Run
 from flows.options import EchoOptions, NoOptions, PlayOptions, TalkOptions
-from flows.run import ActionError, Run
 from flows.sounds import Sound, SoundError, Sounds
 
 BEEP = "tone:1000/250"

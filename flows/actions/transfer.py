@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 from flows.contracts import CallEnded
 from flows.destinations import named_in, way_to
 from flows.hang_up import end
+from flows.language.program import HUNG_UP
+from flows.language.run import ActionError, Run
 from flows.options import TransferOptions
-from flows.program import HUNG_UP
-from flows.run import ActionError, Run
 from routing.access.destinations import named_by
 from routing.hunt.hangup import STATUS_REASONS
 from routing.numbers.dial_string import escaped

@@ -1,10 +1,10 @@
 """webhook_send: tells a web server, and with `sync` takes variables from its answer."""
 
 from flows.environment import FlowEnvironment
+from flows.language.run import ActionError, Run
+from flows.language.variables import VariableError
 from flows.options import WebhookOptions
-from flows.run import ActionError, Run
 from flows.tasks import TooManyTasksError
-from flows.variables import VariableError
 from flows.webhook import send, variables_of
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pydantic import Field, field_validator
 
 from flows.address import PLACEHOLDER
-from flows.faults import FieldPath
+from flows.language.faults import FieldPath
+from flows.language.variables import check_key
 from flows.options.model import Options
 from flows.options.values import DAY_MS, Reference, VariableName
-from flows.variables import check_key
 
 
 class SleepOptions(Options):

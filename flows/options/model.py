@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from flows.faults import FieldPath
+from flows.language.faults import FieldPath
 
 RUNNING = {"running": True}
 """The validation context of options whose variables have been filled in."""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from engine.media.rtp.telephone_event import KEYS
 from flows.address import PLACEHOLDER
-from flows.variables import plain_name
+from flows.language.variables import plain_name
 
 NIL = "00000000-0000-0000-0000-000000000000"
 """The nil UUID, which stands for "none" wherever an id may be left out."""

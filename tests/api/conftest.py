@@ -25,7 +25,7 @@ from api.tokens import Tokens, key_hash, key_prefix, make_key
 from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.environment import FlowEnvironment
-from flows.library import FlowLibrary
+from flows.language.library import FlowLibrary
 from flows.post import Post
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flows.run import ActionError
+from flows.language.run import ActionError
 from flows.webhook import exchange
 from tests.api.conftest import Api, Client
 

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from config.loading import load
 from config.settings import Settings
 from engine import Call, CallEnded, DialSpec, Outcome, UserAgent
-from flows.registry import KINDS
+from flows.language.registry import KINDS
 from routing.directory.declared import DeclaredNumber, DeclaredRoute
 from routing.directory.models import Provider
 from routing.hunt.candidate import dial_string

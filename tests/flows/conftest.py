@@ -10,8 +10,8 @@ import pytest
 from engine.call import CallEnded
 from engine.dial import Outcome
 from flows.environment import FlowEnvironment
-from flows.interpreter import run
-from flows.library import FlowLibrary, read_library
+from flows.language.interpreter import run
+from flows.language.library import FlowLibrary, read_library
 from flows.record import CallRecord
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.causes import CAUSES
-from flows.faults import FlowError
-from flows.model import read_flow
+from flows.language.faults import FlowError
+from flows.language.model import read_flow
 from flows.record import CallRecord
 from routing.hunt.hangup import HangupReason
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from flows.faults import FlowError
-from flows.model import read_flow
+from flows.language.faults import FlowError
+from flows.language.model import read_flow
 
 CONNECT: dict[str, Any] = {"type": "connect", "option": {"destinations": [{"type": "tel", "target": "+15559990000"}]}}
 DIRECT: dict[str, Any] = {

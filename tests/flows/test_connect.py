@@ -9,8 +9,8 @@ import pytest
 from engine.call import CallEnded
 from flows.destinations import Reachable
 from flows.dial_out import dial_out
-from flows.library import read_library
-from flows.program import Program
+from flows.language.library import read_library
+from flows.language.program import Program
 from routing.directory.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")

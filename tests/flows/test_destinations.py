@@ -7,12 +7,12 @@ import pytest
 
 from flows.actions.fetch import program_of
 from flows.address import Address
-from flows.compiler import compile_flow
 from flows.destinations import named_in
-from flows.model import read_flow
+from flows.language.compiler import compile_flow
+from flows.language.model import read_flow
+from flows.language.program import Program, Step
+from flows.language.run import Run
 from flows.outgoing import CallOrder, prepare_calls
-from flows.program import Program, Step
-from flows.run import Run
 from routing.directory.identifiers import NIL, PLATFORM
 
 CUSTOMER, OTHER = UUID(int=5), UUID(int=6)

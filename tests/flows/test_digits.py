@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from flows.faults import FlowError
-from flows.model import read_flow
+from flows.language.faults import FlowError
+from flows.language.model import read_flow
 
 END = ("hangup", 480, "Q.850;cause=16")
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.faults import FlowError
-from flows.model import read_flow
+from flows.language.faults import FlowError
+from flows.language.model import read_flow
 from flows.python_flows import FlowCall, compile_python
 
 END = ("hangup", 480, "Q.850;cause=16")

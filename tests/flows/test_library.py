@@ -4,8 +4,8 @@ import threading
 from typing import Any
 from uuid import UUID, uuid4
 
-from flows.library import FlowLibrary, read_library
-from flows.model import Flow, read_flow
+from flows.language.library import FlowLibrary, read_library
+from flows.language.model import Flow, read_flow
 from flows.python_flows import FlowCall
 
 ALICE, BOB = uuid4(), uuid4()

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.address import Address
-from flows.folding import folded
-from flows.library import read_library
+from flows.language.library import read_library
+from flows.language.text_match import folded
+from flows.language.validation import needs_a_call
 from flows.message_run import for_messages
 from flows.messages import MAX_CONTACT, Target, TextMessage
 from flows.opt_out import contact_of, keyword
-from flows.validation import needs_a_call
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.run import Run
+from flows.language.run import Run
 
 
 def action(type_: str, **option: Any) -> dict[str, Any]:

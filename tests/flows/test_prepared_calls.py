@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from flows.destinations import Reachable
-from flows.faults import FlowError
 from flows.hang_up import hang_up
+from flows.language.faults import FlowError
 from flows.outgoing import CallOrder, OrderError, prepare_calls, read_order
 from flows.providercall import prepare_provider_call, read_request
 from routing.directory.identifiers import NIL

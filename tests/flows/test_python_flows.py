@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from flows.address import Address
-from flows.library import FlowLibrary, read_library
+from flows.language.library import FlowLibrary, read_library
+from flows.language.run import ActionError
 from flows.python_flows import FlowCall, FlowModuleError, compile_python, load_module
-from flows.run import ActionError
 
 END = ("hangup", 480, "Q.850;cause=16")
 GOOD = """

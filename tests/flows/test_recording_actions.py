@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 
 from flows.actions import fetch
-from flows.faults import FlowError
-from flows.model import read_flow
+from flows.language.faults import FlowError
+from flows.language.model import read_flow
 from flows.recordings import Recording, Recordings
 
 END = ("hangup", 480, "Q.850;cause=16")

@@ -7,9 +7,9 @@ import pytest
 
 from engine.transfer import Transferred
 from flows.destinations import Reachable
-from flows.faults import FlowError
 from flows.flow_call import FlowCall
-from flows.model import read_flow
+from flows.language.faults import FlowError
+from flows.language.model import read_flow
 from flows.python_flows import compile_python
 from routing.directory.identifiers import NIL
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.faults import FlowError
-from flows.library import read_library
-from flows.model import read_flow
-from flows.registry import KINDS
+from flows.language.faults import FlowError
+from flows.language.library import read_library
+from flows.language.model import read_flow
+from flows.language.registry import KINDS
 
 NIL = "00000000-0000-0000-0000-000000000000"
 

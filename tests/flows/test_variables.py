@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flows.variables import MAX_EXPANDED, MAX_KEYS, MAX_VALUE, VariableError, Variables
+from flows.language.variables import MAX_EXPANDED, MAX_KEYS, MAX_VALUE, VariableError, Variables
 
 
 def test_expansion_fills_in_once_and_unknown_names_are_empty() -> None:

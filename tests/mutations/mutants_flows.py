@@ -1,6 +1,6 @@
 """Mistakes in the interpreter of flows."""
 
-FILE = "flows/interpreter.py"
+FILE = "flows/language/interpreter.py"
 TESTS = "tests/flows/test_actions.py::test_"
 
 MUTANTS = [

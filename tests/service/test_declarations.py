@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from config.loading import load
-from flows.library import FlowLibrary
+from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from service.storage import Storage, absent_file, declarations, store_url

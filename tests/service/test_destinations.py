@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from flows.address import Address
+from flows.language.model import read_flow
 from flows.messages import Order
-from flows.model import read_flow
 from flows.originate import originate
 from routing.directory.identifiers import NIL
 from routing.directory.models import Number

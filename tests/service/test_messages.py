@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from engine.dial import DialSpec, Outcome
 from engine.messages import IncomingMessage
 from engine.sip.message.message import Request
+from flows.language.run import Run as FlowRun
 from flows.messages import MessageNotKept, Target, TextMessage
 from flows.post import AUTOMATIC_BURST
-from flows.run import Run as FlowRun
 from routing.directory.identifiers import named_id
 from store import messages, tables
 from store.store import Store

@@ -13,9 +13,9 @@ from engine.sip.hop import Hop
 from engine.sip.message.message import Request
 from flows.destinations import Reachable
 from flows.environment import FlowEnvironment
-from flows.library import read_library
+from flows.language.library import read_library
+from flows.language.run import Run
 from flows.record import CallRecord
-from flows.run import Run
 from flows.transfers import MAX_TRANSFERS
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL, named_id

@@ -13,12 +13,12 @@ from engine.media_refusal import refusal
 from flows.causes import CAUSES
 from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg
 from flows.environment import FlowEnvironment
-from flows.faults import format_path, sentence
+from flows.language.faults import format_path, sentence
+from flows.language.program import STOP, Program
+from flows.language.run import ActionError, Run
 from flows.local_leg import LocalLeg
 from flows.options import RUNNING
-from flows.program import STOP, Program
 from flows.record import CallRecord
-from flows.run import ActionError, Run
 from flows.tasks import TooManyTasksError
 from flows.tree import Branch
 from routing.directory.rows import NumberRow

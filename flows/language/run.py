@@ -8,11 +8,11 @@ from uuid import UUID
 from engine.media_refusal import MediaRefusal
 from flows.contracts import CallLeg, OutgoingLeg, Tether
 from flows.environment import FlowEnvironment
-from flows.program import Program, Step
+from flows.language.program import Program, Step
+from flows.language.variables import Variables
 from flows.record import CallRecord
 from flows.recordings import RunningRecording
 from flows.tree import Branch, Tree
-from flows.variables import Variables
 from routing.access.phones import Phone
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.rows import NumberRow

@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from flows.faults import Fault, FieldPath, printable, sentence
+from flows.language.faults import Fault, FieldPath, printable, sentence
+from flows.language.registry import KINDS, Kind
 from flows.options import NoOptions, Options
-from flows.registry import KINDS, Kind
 
 Medium = Literal["call", "message"]
 _MAX_DEPTH = 64

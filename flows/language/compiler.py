@@ -1,9 +1,9 @@
 """From a checked flow to the program that runs: done once, when the flow is loaded."""
 
-from flows.model import Flow
-from flows.program import Program, Step
-from flows.registry import KINDS
-from flows.variables import has_reference
+from flows.language.model import Flow
+from flows.language.program import Program, Step
+from flows.language.registry import KINDS
+from flows.language.variables import has_reference
 
 
 def compile_flow(flow: Flow) -> Program:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from flows.compiler import compile_flow
-from flows.faults import Fault, FlowError
-from flows.model import Flow, read_flow
-from flows.program import Program
+from flows.language.compiler import compile_flow
+from flows.language.faults import Fault, FlowError
+from flows.language.model import Flow, read_flow
+from flows.language.program import Program
+from flows.language.validation import Medium
 from flows.python_flows import PythonFlow, compile_python
-from flows.validation import Medium
 
 
 class FlowLibrary:

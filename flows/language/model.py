@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
-from flows.faults import Fault, FieldPath, FlowError, printable, sentence
+from flows.language.faults import Fault, FieldPath, FlowError, printable, sentence
+from flows.language.validation import Medium, Part, check_actions
 from flows.options import NIL, CallOptions, Options, Reference
-from flows.validation import Medium, Part, check_actions
 from routing.directory.identifiers import NIL as NIL_UUID
 from routing.directory.identifiers import named_id
 

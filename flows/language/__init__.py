@@ -1,0 +1,1 @@
+"""The language of flows: model, validation, compiler, interpreter, variables."""
