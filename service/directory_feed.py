@@ -9,7 +9,7 @@ from flows.contracts import Log
 from flows.language.faults import FlowError
 from flows.language.library import FlowLibrary
 from flows.language.model import Flow, read_flow
-from flows.python_flows import PythonFlow
+from flows.python.flows import PythonFlow
 from store.content import Row, flow_document
 from store.loading import flow_rows
 from store.store import Store

@@ -27,7 +27,7 @@ from flows.language.library import FlowLibrary
 from flows.language.model import read_flow
 from flows.language.program import Program
 from flows.opt_out import keyword
-from flows.python_flows import PythonFlow
+from flows.python.flows import PythonFlow
 from flows.record import CallRecord
 from flows.simulated_dialler import SimulatedDialler
 from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg

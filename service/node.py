@@ -28,7 +28,7 @@ from flows.environment import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher
 from flows.language.library import FlowLibrary
 from flows.post import Post
-from flows.python_flows import FlowModuleError, PythonFlow, load_module
+from flows.python.flows import FlowModuleError, PythonFlow, load_module
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
 from routing.directory.directory import Directory

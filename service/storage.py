@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from config.loading import Configuration
 from flows.contracts import Log
 from flows.language.library import FlowLibrary
-from flows.python_flows import PythonFlow
+from flows.python.flows import PythonFlow
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from service import file_modes

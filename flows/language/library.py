@@ -13,7 +13,7 @@ from flows.language.faults import Fault, FlowError
 from flows.language.model import Flow, read_flow
 from flows.language.program import Program
 from flows.language.validation import Medium
-from flows.python_flows import PythonFlow, compile_python
+from flows.python.flows import PythonFlow, compile_python
 
 
 class FlowLibrary:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from flows.language.library import FlowLibrary
-from flows.python_flows import FlowCall
+from flows.python.flows import FlowCall
 from routing.directory.identifiers import named_id
 from store import rows, tables
 from tests.api.conftest import Api

@@ -9,7 +9,7 @@ import pytest
 
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
-from flows.python_flows import FlowCall, compile_python
+from flows.python.flows import FlowCall, compile_python
 
 END = ("hangup", 480, "Q.850;cause=16")
 URL = "https://ivr.example.com/next?key=1"

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from flows.language.library import FlowLibrary, read_library
 from flows.language.model import Flow, read_flow
-from flows.python_flows import FlowCall
+from flows.python.flows import FlowCall
 
 ALICE, BOB = uuid4(), uuid4()
 

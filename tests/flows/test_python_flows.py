@@ -10,7 +10,7 @@ import pytest
 from flows.address import Address
 from flows.language.library import FlowLibrary, read_library
 from flows.language.run import ActionError
-from flows.python_flows import FlowCall, FlowModuleError, compile_python, load_module
+from flows.python.flows import FlowCall, FlowModuleError, compile_python, load_module
 
 END = ("hangup", 480, "Q.850;cause=16")
 GOOD = """

@@ -7,10 +7,10 @@ import pytest
 
 from engine.transfer import Transferred
 from flows.destinations import Reachable
-from flows.flow_call import FlowCall
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
-from flows.python_flows import compile_python
+from flows.python.call import FlowCall
+from flows.python.flows import compile_python
 from routing.directory.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")

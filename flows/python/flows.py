@@ -21,10 +21,10 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from flows.contracts import CallEnded
-from flows.flow_call import FlowCall
 from flows.language.program import Program, Step
 from flows.language.run import ActionError, Run
 from flows.options import NoOptions
+from flows.python.call import FlowCall
 from routing.directory.identifiers import named_id
 
 PythonFlow = Callable[[FlowCall], Awaitable[None]]

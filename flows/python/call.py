@@ -14,7 +14,6 @@ from flows.actions.transfer import transfer as transfer_action
 from flows.actions.webhook import webhook_send as webhook_action
 from flows.address import Address
 from flows.contracts import CallLeg
-from flows.flow_sound import SoundMethods
 from flows.language.interpreter import execute, hang_up
 from flows.language.program import HUNG_UP, STOP, Program
 from flows.language.run import ActionError, Run
@@ -33,6 +32,7 @@ from flows.options import (
     TransferOptions,
     WebhookOptions,
 )
+from flows.python.sound import SoundMethods
 from flows.record import CallRecord
 from routing.directory.rows import NumberRow
 from routing.hunt.hangup import HangupReason

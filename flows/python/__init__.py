@@ -1,0 +1,1 @@
+"""Flows written in Python: async functions with the actions as methods."""
