@@ -24,7 +24,7 @@ from flows.local_leg import LocalLeg
 from flows.options import ConnectOptions
 from flows.outbound import place
 from flows.record import CallRecord
-from flows.transfers import converse
+from flows.transfer.refer import converse
 from flows.tree import LOOP_DETECTED, Tree
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by

@@ -4,7 +4,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
 from flows.record import CallRecord
-from flows.takeover import take_over
+from flows.transfer.replaces import take_over
 from routing.access.admission import Source, identify
 from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN
@@ -32,7 +32,7 @@ class Referrers:
         self.policy = policy
 
     def source_of(self, asked: "TransferRequest", record: CallRecord) -> Source | None:
-        """See `flows.transfers.Referrers`."""
+        """See `flows.transfer.refer.Referrers`."""
         if self.policy == "refuse":
             return None
         intake = self._intake
@@ -101,7 +101,7 @@ class Referrers:
         return call.remote.host == replaced.remote.host
 
     def same(self, one: "Call", other: "Call") -> bool:
-        """See `flows.transfers.Referrers`: at one address; and where it has logged in for both, with one name."""
+        """See `flows.transfer.refer.Referrers`: at one address; and where it has logged in for both, with one name."""
         if one.remote.host != other.remote.host:
             return False
         logins = {login for call in (one, other) if (login := self._login(call))}

@@ -9,9 +9,9 @@ import pytest
 from flows.address import Address
 from flows.language.program import Program, Step
 from flows.language.run import Run
-from flows.onward import onward_of
 from flows.options import ConnectOptions
 from flows.reach import always, reach
+from flows.transfer.successor import onward_of
 from routing.access.phones import Phone
 
 OWN, FOREIGN = "+12125550001", "+15559990000"

@@ -10,7 +10,7 @@ import pytest
 
 from engine.sip.message.message import Request
 from flows.record import CallRecord
-from flows.transfers import MAX_TRANSFERS
+from flows.transfer.refer import MAX_TRANSFERS
 from tests.engine.simulated import CALLEE, ENGINE, Air
 from tests.service.test_transfers import (
     AGAIN_A,

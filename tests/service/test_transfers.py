@@ -16,7 +16,7 @@ from flows.environment import FlowEnvironment
 from flows.language.library import read_library
 from flows.language.run import Run
 from flows.record import CallRecord
-from flows.transfers import MAX_TRANSFERS
+from flows.transfer.refer import MAX_TRANSFERS
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL, named_id
 from routing.directory.models import Number, Provider, Route

@@ -12,13 +12,13 @@ from engine.bridge import Bridge
 from engine.rejoin import PATIENCE, NotJoinedError, ask_for_offer, give_back, offer, put_back
 from flows.environment import FlowEnvironment
 from flows.incoming import IncomingCall
-from flows.joined import leaving, obstacle
 from flows.language.interpreter import run as run_program
 from flows.language.program import HUNG_UP, Program, Step
 from flows.language.run import Run
 from flows.record import CallRecord
-from flows.talk import Part, Talk
-from flows.transfers import go_on
+from flows.transfer.attended import leaving, obstacle
+from flows.transfer.parties import Part, Talk
+from flows.transfer.refer import go_on
 
 if TYPE_CHECKING:
     from engine.call import Call

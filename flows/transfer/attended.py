@@ -14,8 +14,8 @@ from engine.media.anchor import CALLEE, CALLER
 from engine.media.relay.relay import Relay
 from engine.rejoin import NotJoinedError, agree
 from flows.contracts import OutgoingLeg
-from flows.onward import Remaining, onward_of
-from flows.talk import MAX_TRANSFERS, Next, Part, Talk
+from flows.transfer.parties import MAX_TRANSFERS, Next, Part, Talk
+from flows.transfer.successor import Remaining, onward_of
 
 if TYPE_CHECKING:
     from engine.transfer import TransferRequest

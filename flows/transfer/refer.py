@@ -18,13 +18,13 @@ from flows.causes import CAUSES
 from flows.contracts import CallEnded, OutgoingLeg, Tether
 from flows.environment import Referrers
 from flows.hang_up import end
-from flows.joined import join, obstacle
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.language.run import Run
-from flows.onward import OfTask, Remaining, finish, onward_of, supervised
 from flows.options import ConnectOptions
 from flows.record import CallRecord
-from flows.talk import MAX_TRANSFERS, Part, Reach, Talk
+from flows.transfer.attended import join, obstacle
+from flows.transfer.parties import MAX_TRANSFERS, Part, Reach, Talk
+from flows.transfer.successor import OfTask, Remaining, finish, onward_of, supervised
 from routing.access.admission import Refuse, Source, judge
 from routing.directory.number_source import NumberUnavailable
 from routing.numbers.normalise import dialled

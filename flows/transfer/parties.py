@@ -9,8 +9,8 @@ from flows.causes import CAUSES
 from flows.contracts import CallEnded, Tether
 from flows.hang_up import end
 from flows.language.run import Run
-from flows.onward import OfTask
 from flows.options import ConnectOptions
+from flows.transfer.successor import OfTask
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge
