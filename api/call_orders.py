@@ -19,7 +19,7 @@ from api.web_addresses import refuse_private_in
 from flows.call_rows import call_row
 from flows.language.faults import FlowError
 from flows.language.model import MAX_ACTIONS, read_flow
-from flows.outgoing import CallOrder, OrderError
+from flows.origination.orders import CallOrder, OrderError
 from flows.record import CallRecord
 from routing.directory.identifiers import NIL
 from store import rows, tables, temporary_flows

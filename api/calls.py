@@ -21,7 +21,7 @@ from api.parties import Party, PartyAnswer
 from api.resource import Resource
 from api.services import Services, Use
 from flows.hang_up import hang_up
-from flows.outgoing import CallOrder, OrderError, prepare_calls
+from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.directory.identifiers import NIL
 from routing.hunt.hangup import HangupReason
 from store import rows, tables

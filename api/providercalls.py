@@ -14,9 +14,9 @@ from api.listing import Listing, Pages
 from api.parties import Party, PartyAnswer, shown
 from api.resource import Resource
 from api.services import Services, Use
-from flows.outgoing import OrderError
-from flows.providercall import ProviderCall as Prepared
-from flows.providercall import ProviderCallRequest, prepare_provider_call
+from flows.origination.orders import OrderError
+from flows.origination.providercall import ProviderCall as Prepared
+from flows.origination.providercall import ProviderCallRequest, prepare_provider_call
 from store import rows, tables
 
 router = router_for("providercalls")

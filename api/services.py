@@ -19,7 +19,7 @@ from api.refusals import Refusals
 from api.tokens import Tokens
 from engine.capture.trace import Trace
 from flows.environment import FlowEnvironment
-from flows.groupcall import GroupCall
+from flows.origination.groupcall import GroupCall
 from routing.access.bans import BanTable
 from routing.directory.identifiers import NIL
 from routing.settings import RoutingSettings

@@ -10,7 +10,7 @@ from config.loading import Configuration, load
 from config.logs import configure, escape
 from engine.transport.listeners import ListenError, ListenUrl
 from flows.language.faults import FlowError
-from flows.providercall import ProviderCallError, any_answered, place_provider_call, read_request
+from flows.origination.providercall import ProviderCallError, any_answered, place_provider_call, read_request
 from flows.record import CallRecord
 from routing.hunt.attempt import AttemptReport
 from service.node import Node, python_flow_names

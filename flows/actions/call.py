@@ -3,7 +3,7 @@
 from flows.destinations import named_in
 from flows.language.run import ActionError, Run
 from flows.options import CallOptions
-from flows.originate import NOTHING, TooManyTasksError, originate
+from flows.origination.call import NOTHING, TooManyTasksError, originate
 from flows.reach import fetch_source, shows
 from flows.tree import Branch
 

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from flows.groupcall import place_group_call, prepare_group_call, read_group_request
 from flows.hang_up import hang_up
-from flows.outgoing import CallOrder, prepare_calls, read_order
+from flows.origination.groupcall import place_group_call, prepare_group_call, read_group_request
+from flows.origination.orders import CallOrder, prepare_calls, read_order
 
 TEL = {"type": "tel", "target": "+15559990000"}
 

@@ -9,7 +9,7 @@ import pytest
 
 from flows.address import Address
 from flows.hang_up import hang_up
-from flows.originate import originate
+from flows.origination.call import originate
 from routing.directory.identifiers import NIL
 
 CUSTOMER = UUID("11111111-1111-4111-8111-111111111111")

@@ -12,7 +12,7 @@ from flows.language.compiler import compile_flow
 from flows.language.model import read_flow
 from flows.language.program import Program, Step
 from flows.language.run import Run
-from flows.outgoing import CallOrder, prepare_calls
+from flows.origination.orders import CallOrder, prepare_calls
 from routing.directory.identifiers import NIL, PLATFORM
 
 CUSTOMER, OTHER = UUID(int=5), UUID(int=6)

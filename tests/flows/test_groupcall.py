@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from flows.groupcall import GroupCall, place_group_call, prepare_group_call, read_group_request
 from flows.hang_up import hang_up
-from flows.outgoing import OrderError
+from flows.origination.groupcall import GroupCall, place_group_call, prepare_group_call, read_group_request
+from flows.origination.orders import OrderError
 
 NAMES = ("alice", "bob", "carol")
 

@@ -8,7 +8,13 @@ import pytest
 from engine.dial import Outcome
 from flows.destinations import Reachable
 from flows.language.faults import FlowError
-from flows.providercall import ProviderCallError, any_answered, as_document, place_provider_call, read_request
+from flows.origination.providercall import (
+    ProviderCallError,
+    any_answered,
+    as_document,
+    place_provider_call,
+    read_request,
+)
 from routing.directory.identifiers import NIL
 from routing.directory.models import Number
 from tests.flows.conftest import refused

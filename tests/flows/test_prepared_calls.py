@@ -9,8 +9,8 @@ import pytest
 from flows.destinations import Reachable
 from flows.hang_up import hang_up
 from flows.language.faults import FlowError
-from flows.outgoing import CallOrder, OrderError, prepare_calls, read_order
-from flows.providercall import prepare_provider_call, read_request
+from flows.origination.orders import CallOrder, OrderError, prepare_calls, read_order
+from flows.origination.providercall import prepare_provider_call, read_request
 from routing.directory.identifiers import NIL
 
 CUSTOMER = UUID("11111111-1111-4111-8111-111111111111")

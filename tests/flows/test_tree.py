@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from flows.address import Address
-from flows.groupcall import GroupCallRequest, prepare_group_call
-from flows.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
-from flows.outgoing import CallOrder, OrderError, prepare_calls
+from flows.origination.groupcall import GroupCallRequest, prepare_group_call
+from flows.origination.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
+from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from flows.tree import MOST_DEEP, MOST_LEGS, MOST_RUNS, WITHIN, Branch, Tree
 from routing.directory.identifiers import NIL
 

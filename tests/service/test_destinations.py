@@ -10,7 +10,7 @@ import pytest
 from flows.address import Address
 from flows.language.model import read_flow
 from flows.messages import Order
-from flows.originate import originate
+from flows.origination.call import originate
 from routing.directory.identifiers import NIL
 from routing.directory.models import Number
 from tests.service.test_names import name_server

@@ -8,7 +8,7 @@ import pytest
 
 from flows.address import Address
 from flows.hang_up import hang_up
-from flows.originate import originate
+from flows.origination.call import originate
 
 Run = Callable[..., None]
 ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"

@@ -9,7 +9,7 @@ import pytest
 from config.loading import load
 from engine.dial import DialSpec
 from flows.address import Address
-from flows.originate import originate
+from flows.origination.call import originate
 from flows.tree import MOST_RUNS
 
 Run = Callable[..., None]

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows.address import Address
-from flows.originate import originate
+from flows.origination.call import originate
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from routing.directory.models import Number, Provider, Route

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flows.address import Address
-from flows.originate import originate
+from flows.origination.call import originate
 
 Run = Callable[..., None]
 OURS, FOREIGN = "+15551234567", "+821012345678"

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from flows.address import Address
 from flows.environment import FlowEnvironment
-from flows.outgoing import CallOrder, Calls, OrderError, prepare_calls, read_order
+from flows.origination.orders import CallOrder, Calls, OrderError, prepare_calls, read_order
 from flows.record import CallRecord
 from routing.hunt.identity import Anonymous
 

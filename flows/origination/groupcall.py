@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from flows.address import Address
 from flows.environment import FlowEnvironment
-from flows.originate import OwnCall, TooManyTasksError
-from flows.outgoing import CallOrder, Calls, prepare_calls, read_order, tasks_of
+from flows.origination.call import OwnCall, TooManyTasksError
+from flows.origination.orders import CallOrder, Calls, prepare_calls, read_order, tasks_of
 from flows.record import CallRecord
 
 RingMethod = Literal["ring_all", "linear"]

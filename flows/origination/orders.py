@@ -19,7 +19,7 @@ from flows.language.faults import described, format_path, sentence
 from flows.language.model import read_flow
 from flows.language.program import Program
 from flows.options import Reference
-from flows.originate import NOTHING, OwnCall, TooManyTasksError, prepare
+from flows.origination.call import NOTHING, OwnCall, TooManyTasksError, prepare
 from flows.record import CallRecord
 from flows.tree import Branch, Tree
 from routing.directory.identifiers import NIL
