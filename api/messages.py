@@ -20,7 +20,7 @@ from api.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.address import Address
-from flows.messages import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
+from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
 from routing.access.destinations import named_by
 from routing.directory.identifiers import NIL
 from routing.numbers.normalise import dialled

@@ -17,7 +17,7 @@ from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.destinations import Destinations, Reachable
 from flows.language.program import Program
-from flows.messages import MessageService
+from flows.messages.model import MessageService
 from flows.origination.order_limit import OrderLimit
 from flows.queue_rows import Lines
 from flows.record import CallRecord

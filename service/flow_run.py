@@ -26,7 +26,7 @@ from flows.language.interpreter import run
 from flows.language.library import FlowLibrary
 from flows.language.model import read_flow
 from flows.language.program import Program
-from flows.opt_out import keyword
+from flows.messages.opt_out import keyword
 from flows.python.flows import PythonFlow
 from flows.record import CallRecord
 from flows.simulated_dialler import SimulatedDialler

@@ -7,9 +7,9 @@ from uuid import uuid4
 from flows.address import Address
 from flows.environment import FlowEnvironment
 from flows.language.program import Program
-from flows.message_run import for_messages, run_message
-from flows.messages import TextMessage
-from flows.opt_out import Keyword, keyword, reply_text
+from flows.messages.model import TextMessage
+from flows.messages.opt_out import Keyword, keyword, reply_text
+from flows.messages.run import for_messages, run_message
 from flows.record import CallRecord
 from routing.directory.directory import Directory
 from routing.directory.models import Number

@@ -20,9 +20,9 @@ from engine.sip.stateless import Refusal
 from engine.transport.addresses import bracketed
 from flows.address import Address
 from flows.known_numbers import fetch_numbers, missing_numbers
-from flows.mailbox import admitted
-from flows.messages import MessageNotKept, Order, PostFullError, TextMessage
-from flows.post import Post
+from flows.messages.inbox import admitted
+from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage
+from flows.messages.outbox import Post
 from flows.tree import MOST_DEEP, Branch, Tree
 from routing.access.admission import DialOut, Refuse, Source, Verdict, identify, looped
 from routing.access.phones import Phone

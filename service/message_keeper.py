@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.messages import MessageNotKept, TextMessage, Wish, message_row
+from flows.messages.model import MessageNotKept, TextMessage, Wish, message_row
 from store import messages
 from store.engines import StoreError, reason
 from store.store import Store
@@ -21,7 +21,7 @@ MOST_OPT_OUTS: Final = 100_000
 
 
 class StoredMessages:
-    """A `flows.messages.MessageKeeper` in the store."""
+    """A `flows.messages.model.MessageKeeper` in the store."""
 
     def __init__(self, store: Store, node_id: UUID) -> None:
         self._store = store
@@ -68,7 +68,7 @@ async def _answering() -> AsyncIterator[None]:
 
 
 class RememberedMessages:
-    """A `flows.messages.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine ends."""
+    """A `flows.messages.model.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine ends."""
 
     def __init__(self) -> None:
         self._opt_outs: OrderedDict[tuple[str, str], None] = OrderedDict()

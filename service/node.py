@@ -27,7 +27,7 @@ from flows.destinations import Destinations
 from flows.environment import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher
 from flows.language.library import FlowLibrary
-from flows.post import Post
+from flows.messages.outbox import Post
 from flows.python.flows import FlowModuleError, PythonFlow, load_module
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone

@@ -4,7 +4,7 @@ from flows.address import Address
 from flows.destinations import named_in
 from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.language.run import ActionError, Run
-from flows.messages import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
+from flows.messages.model import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
 from flows.options import MessageSendOptions
 from routing.access.destinations import least_trusted
 from routing.directory.number_source import NumberUnavailable

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from flows.address import Address
-from flows.messages import MAX_TEXT
+from flows.messages.model import MAX_TEXT
 from flows.options.model import Options
 
 MOST_DESTINATIONS = 100

@@ -26,7 +26,7 @@ from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.environment import FlowEnvironment
 from flows.language.library import FlowLibrary
-from flows.post import Post
+from flows.messages.outbox import Post
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Router

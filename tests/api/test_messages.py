@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from engine.dial import Outcome
-from flows.messages import MessageNotKept
+from flows.messages.model import MessageNotKept
 from routing.directory.models import Provider, Route
 from store import messages, rows, tables
 from store.store import Store

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from flows.post import CUSTOMER_BURST
+from flows.messages.outbox import CUSTOMER_BURST
 from routing.directory.identifiers import NIL
 from store import tables
 from tests.api.exchange import ELSEWHERE, FOREIGN, MINE, exchange, order
@@ -99,7 +99,7 @@ def test_what_is_not_taken_in_the_end_is_given_back(run: Run) -> None:
         assert (await money(x, bench, manager.customer_id))[0] == 0
         # A flow's text asks nobody at the API first.
         from flows.address import Address
-        from flows.messages import Order
+        from flows.messages.model import Order
 
         source = Address(type="tel", target=MINE)
         sent = await post.send(Order(manager.customer_id, source, [Address(type="tel", target=FOREIGN)], "x"))
@@ -168,7 +168,7 @@ def test_the_platforms_texts_are_free_as_its_calls_are(run: Run) -> None:
     async def test(bench: Any) -> None:
         x, carrier = await priced(bench, 200)
         from flows.address import Address
-        from flows.messages import Order
+        from flows.messages.model import Order
 
         source = Address(type="tel", target=MINE)
         sent = await x.node.env.post.send(Order(NIL, source, [Address(type="tel", target=FOREIGN)], "x"))

@@ -12,9 +12,9 @@ from flows.address import Address
 from flows.language.library import read_library
 from flows.language.text_match import folded
 from flows.language.validation import needs_a_call
-from flows.message_run import for_messages
-from flows.messages import MAX_CONTACT, Target, TextMessage
-from flows.opt_out import contact_of, keyword
+from flows.messages.model import MAX_CONTACT, Target, TextMessage
+from flows.messages.opt_out import contact_of, keyword
+from flows.messages.run import for_messages
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from flows.address import Address
 from flows.language.model import read_flow
-from flows.messages import Order
+from flows.messages.model import Order
 from flows.origination.call import originate
 from routing.directory.identifiers import NIL
 from routing.directory.models import Number

@@ -13,8 +13,8 @@ from engine.dial import DialSpec, Outcome
 from engine.messages import IncomingMessage
 from engine.sip.message.message import Request
 from flows.language.run import Run as FlowRun
-from flows.messages import MessageNotKept, Target, TextMessage
-from flows.post import AUTOMATIC_BURST
+from flows.messages.model import MessageNotKept, Target, TextMessage
+from flows.messages.outbox import AUTOMATIC_BURST
 from routing.directory.identifiers import named_id
 from store import messages, tables
 from store.store import Store
@@ -353,7 +353,7 @@ def test_what_waits_when_the_engine_stops_is_told_as_failed(run: Run, tmp_path: 
         one = await trunk(bench, status=0)
         url = f"sqlite:///{tmp_path}/kept.db"
         engine = await engine_for(bench, one, store=url)
-        bench.patch.setattr("flows.post.CLOSING", 0.05)
+        bench.patch.setattr("flows.messages.outbox.CLOSING", 0.05)
         bench.patch.setattr("engine.user_agent._BYE_GRACE", 0.2)  # the trunk says nothing, however long it is given
         for words in ("hours", "hours"):
             assert (await one.send(engine.address, OURS, words)).status == 200

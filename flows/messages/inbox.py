@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from flows.address import Address
 from flows.environment import FlowEnvironment
-from flows.message_run import run_message
-from flows.messages import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
-from flows.opt_out import Keyword, Kind, contact_of, keyword, reply_text
+from flows.messages.model import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
+from flows.messages.opt_out import Keyword, Kind, contact_of, keyword, reply_text
+from flows.messages.run import run_message
 from routing.access.admission import Refuse, RunFlow, Source, Verdict, judge, no_message_flow
 from routing.directory.rows import NumberRow
 from routing.numbers.normalise import Dialled

@@ -190,7 +190,7 @@ class MessageKeeper(Protocol):
 
 
 class MessageService(Protocol):
-    """Who sends messages (`flows.post.Post`)."""
+    """Who sends messages (`flows.messages.outbox.Post`)."""
 
     waiting: int
 

@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 from engine.rate_limit import RateLimit
 from flows.address import Address
 from flows.environment import FlowEnvironment
-from flows.mailbox import Mailbox, Taken
-from flows.message_sending import Send, Sending
-from flows.messages import (
+from flows.messages.delivery import Send, Sending
+from flows.messages.inbox import Mailbox, Taken
+from flows.messages.model import (
     MessageKeeper,
     MessageNotKept,
     Order,
@@ -26,7 +26,7 @@ from flows.messages import (
     TextMessage,
     TooManyMessagesError,
 )
-from flows.opt_out import contact_of
+from flows.messages.opt_out import contact_of
 from flows.tree import Branch, Tree
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.numbers.normalise import dialled

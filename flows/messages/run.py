@@ -17,7 +17,7 @@ from flows.language.program import Program
 from flows.language.registry import KINDS
 from flows.language.run import ActionError, Run
 from flows.local_leg import LocalLeg
-from flows.messages import TextMessage
+from flows.messages.model import TextMessage
 from flows.record import CallRecord
 from routing.directory.rows import NumberRow
 

@@ -12,9 +12,9 @@ from flows.destinations import REFUSED, way_to
 from flows.direct import DirectHunt
 from flows.environment import FlowEnvironment
 from flows.known_numbers import fetch_numbers, missing_numbers
-from flows.mailbox import Mailbox, Taken, admitted
-from flows.message_run import sender_of
-from flows.messages import MessageNotKept, Target, TextMessage
+from flows.messages.inbox import Mailbox, Taken, admitted
+from flows.messages.model import MessageNotKept, Target, TextMessage
+from flows.messages.run import sender_of
 from flows.outbound import NO_CREDIT, NOT_CHARGED
 from flows.tree import LOOP_DETECTED, Branch
 from routing.access.admission import DialOut, RunFlow, Source

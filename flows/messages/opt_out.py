@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from flows.address import Address
-from flows.messages import MAX_CONTACT
+from flows.messages.model import MAX_CONTACT
 from routing.directory.rows import NumberRow
 
 Kind = Literal["stop", "start", "help"]

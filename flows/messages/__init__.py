@@ -1,0 +1,1 @@
+"""Text messages: outbox, delivery, inbox, opt-outs."""
