@@ -19,7 +19,7 @@ from api.resource import Resource, require_owner
 from api.services import Use
 from api.web_addresses import refuse_private
 from flows.options.sound import sound_source
-from flows.queue_announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
+from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from store import rows, tables
 from store.rows import Row
 from store.store import Transaction

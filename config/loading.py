@@ -18,8 +18,8 @@ from config.sentences import fields_at, sentence
 from config.settings import Settings
 from config.sounds import missing_sounds
 from engine.transport.listeners import ListenUrl
-from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueue
 from flows.language.model import Flow
+from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
 from routing.access.addresses import parse_network
 from routing.directory.models import Number, Provider, Route
 from routing.hunt.trunk import asked_transport

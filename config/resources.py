@@ -14,10 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from config.faults import FieldPath
 from config.sentences import fields_at, sentence
-from flows.declared_rooms import DeclaredAgent, DeclaredConference, DeclaredQueue
 from flows.language.faults import FlowError, described
 from flows.language.model import Flow, read_flow
 from flows.language.validation import needs_a_call
+from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
 from routing.directory.declared import DeclaredNumber, DeclaredRoute, resolve
 from routing.directory.identifiers import NIL, named_id
 from routing.directory.models import Number, Provider, Route

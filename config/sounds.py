@@ -11,9 +11,9 @@ from typing import Any
 from config.faults import FieldPath
 from config.settings import MediaSettings
 from flows.address import PLACEHOLDER
-from flows.declared_rooms import DeclaredQueue
 from flows.language.faults import printable
 from flows.language.model import Flow
+from flows.queues.declared import DeclaredQueue
 
 
 def missing_sounds(

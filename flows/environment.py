@@ -13,13 +13,13 @@ import httpx
 from engine.transfer import TransferRequest
 from flows.address import Address
 from flows.call_log import CallLog
-from flows.conferences import Conferences
 from flows.contracts import Charging, Dialler, Log, Router
 from flows.destinations import Destinations, Reachable
 from flows.language.program import Program
 from flows.messages.model import MessageService
 from flows.origination.order_limit import OrderLimit
-from flows.queue_rows import Lines
+from flows.queues.conferences import Conferences
+from flows.queues.model import Lines
 from flows.record import CallRecord
 from flows.recordings import Recordings
 from flows.sounds import Sounds

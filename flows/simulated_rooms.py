@@ -4,17 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from flows.conferences import Conference, Conferences, Ended
 from flows.contracts import CallLeg
-from flows.queue_rows import Agent, Queue, QueueFinder
-from flows.queue_waiting import Attended, tell
+from flows.queues.caller import Attended, tell
+from flows.queues.conferences import Conference, Conferences, Ended
+from flows.queues.model import Agent, Queue, QueueFinder
 from flows.simulated_dialler import RINGS, RINGS_OUT, SimulatedDialler
 from flows.simulated_leg import SimulatedLeg
 from routing.directory.identifiers import NIL, named_id
 
 
 class SimulatedQueues:
-    """`flows.queue_rows.Lines`: an agent answers, or nobody does, as the dialler is told that calls end. `known` are
+    """`flows.queues.model.Lines`: an agent answers, or nobody does, as the dialler is told that calls end. `known` are
     the queues that are described somewhere; any other is one without settings."""
 
     def __init__(self, leg: SimulatedLeg, dialler: SimulatedDialler, known: Sequence[Queue] = ()) -> None:

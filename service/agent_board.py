@@ -19,7 +19,7 @@ _Failures = (StoreError, SQLAlchemyError, OSError)
 
 
 class StoredBoard:
-    """A `flows.queue_rows.AgentBoard`. All but claims are written in the background, in order, until the store takes
+    """A `flows.queues.model.AgentBoard`. All but claims are written in the background, in order, until the store takes
     them; of an agent only the last counts.
 
     While the store does not answer, agents are rung all the same: a phone that is busy says so itself.

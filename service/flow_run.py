@@ -18,7 +18,6 @@ from config.faults import ConfigurationError, Fault
 from config.loading import load
 from config.settings import MediaSettings
 from flows.address import Address
-from flows.declared_rooms import DeclaredQueue
 from flows.destinations import Reachable
 from flows.environment import FlowEnvironment
 from flows.language.faults import FlowError
@@ -28,6 +27,7 @@ from flows.language.model import read_flow
 from flows.language.program import Program
 from flows.messages.opt_out import keyword
 from flows.python.flows import PythonFlow
+from flows.queues.declared import DeclaredQueue
 from flows.record import CallRecord
 from flows.simulated_dialler import SimulatedDialler
 from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg

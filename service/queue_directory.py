@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.address import Address
-from flows.conferences import Conference
 from flows.contracts import Log
 from flows.destinations import Reachable
-from flows.queue_rows import Agent, Queue
+from flows.queues.conferences import Conference
+from flows.queues.model import Agent, Queue
 from routing.directory.identifiers import NIL, PLATFORM
 from store import tables
 from store.agents import shown

@@ -5,8 +5,8 @@ import importlib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flows.conferences import Conferences, Mixer
-from flows.queues import Queues
+from flows.queues.conferences import Conferences, Mixer
+from flows.queues.service import Queues
 from service.agent_board import StoredBoard
 from service.queue_directory import QueueDirectory
 

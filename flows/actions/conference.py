@@ -1,9 +1,9 @@
 """conference_join: the caller talks with others."""
 
-from flows.conferences import RoomFullError
 from flows.contracts import CallEnded
 from flows.language.run import ActionError, Run
 from flows.options import ConferenceJoinOptions
+from flows.queues.conferences import RoomFullError
 
 
 async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
-from flows.conferences import Seat
+from flows.queues.conferences import Seat
 from routing.directory.identifiers import NIL
 from store import rows, tables
 from store.agents import held, turn

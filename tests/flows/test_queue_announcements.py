@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from flows.queue_announcements import SHORTEST_PAUSE, WORDS, AnnounceEvery, minutes, unspoken, words
-from flows.queue_music import MUSIC
-from flows.queue_pace import MOST_QUEUES, Pace
+from flows.queues.announcements import SHORTEST_PAUSE, WORDS, AnnounceEvery, minutes, unspoken, words
+from flows.queues.estimated_wait import MOST_QUEUES, Pace
+from flows.queues.music import MUSIC
 from flows.sounds import SoundError
 from tests.flows.test_queues import Hall
 

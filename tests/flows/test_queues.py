@@ -10,11 +10,11 @@ from uuid import UUID
 import pytest
 
 from flows.address import Address
-from flows.queue_desks import REST
-from flows.queue_music import MUSIC
-from flows.queue_rows import Agent, Queue
-from flows.queue_states import AGENT, CALLER
-from flows.queues import Queues
+from flows.queues.agents import REST
+from flows.queues.model import Agent, Queue
+from flows.queues.music import MUSIC
+from flows.queues.service import Queues
+from flows.queues.states import AGENT, CALLER
 from flows.sounds import SoundError
 from routing.directory.identifiers import NIL, named_id
 from tests.engine.simulated import SimulatedLoop

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from flows.language.run import Run
 from flows.options import ConnectOptions
-from flows.queue_rows import RING_TIMEOUT, Agent, Queue
+from flows.queues.model import RING_TIMEOUT, Agent, Queue
 from flows.reach import Claim, Race, Reached, reach
 
 MOST_TRIED: Final = 40

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 from flows.language.run import Run
-from flows.queue_desks import Desk
-from flows.queue_rows import Agent, Queue
-from flows.queue_states import CALLER, CallerEvent, CallerState
+from flows.queues.agents import Desk
+from flows.queues.model import Agent, Queue
+from flows.queues.states import CALLER, CallerEvent, CallerState
 from flows.reach import Reached
 
 

@@ -14,8 +14,8 @@ from flows.address import Address
 from flows.language.faults import FieldPath, printable
 from flows.options.sound import sound_source
 from flows.options.values import DAY_MS, one_line
-from flows.queue_announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
-from flows.queue_rows import RoutingMethod
+from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
+from flows.queues.model import RoutingMethod
 from routing.directory.identifiers import NIL, PLATFORM, named_id
 
 Name = Annotated[str, Field(min_length=1, max_length=255, strict=True), AfterValidator(one_line)]

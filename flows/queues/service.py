@@ -14,14 +14,14 @@ from uuid import UUID
 
 from flows.contracts import CallEnded
 from flows.language.run import Run
-from flows.queue_announcements import ENGLISH, minutes, words
-from flows.queue_desks import Desk, Desks
-from flows.queue_music import play_music
-from flows.queue_pace import Pace
-from flows.queue_ringing import ring
-from flows.queue_rows import AgentBoard, Queue, QueueFinder
-from flows.queue_states import CallerEvent
-from flows.queue_waiting import Attended, Waiting
+from flows.queues.agents import Desk, Desks
+from flows.queues.announcements import ENGLISH, minutes, words
+from flows.queues.caller import Attended, Waiting
+from flows.queues.estimated_wait import Pace
+from flows.queues.model import AgentBoard, Queue, QueueFinder
+from flows.queues.music import play_music
+from flows.queues.ring import ring
+from flows.queues.states import CallerEvent
 from flows.reach import Reached
 from flows.sounds import Sound
 from routing.directory.identifiers import NIL

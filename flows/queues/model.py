@@ -92,14 +92,14 @@ class AgentBoard(Protocol):
 
 
 class Attended(Protocol):
-    """What became of a caller (`flows.queues.Attended`)."""
+    """What became of a caller (`flows.queues.service.Attended`)."""
 
     @property
     def status(self) -> str: ...
 
 
 class Lines(Protocol):
-    """Where callers wait (`flows.queues.Queues`)."""
+    """Where callers wait (`flows.queues.service.Queues`)."""
 
     finder: QueueFinder
 

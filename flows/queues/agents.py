@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from flows.queue_rows import Agent, AgentBoard, Queue
-from flows.queue_states import AGENT, AgentEvent, AgentState
+from flows.queues.model import Agent, AgentBoard, Queue
+from flows.queues.states import AGENT, AgentEvent, AgentState
 
 REST: Final = 5.0
 """Seconds for which an agent who did not answer, or was busy, is left in peace."""
