@@ -29,10 +29,10 @@ from flows.messages.opt_out import keyword
 from flows.python.flows import PythonFlow
 from flows.queues.declared import DeclaredQueue
 from flows.record import CallRecord
-from flows.simulated_dialler import SimulatedDialler
-from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg
-from flows.simulated_rooms import SimulatedConferences, SimulatedQueues
-from flows.simulated_sounds import SimulatedRecordings, SimulatedSounds
+from flows.simulation.dialler import SimulatedDialler
+from flows.simulation.leg import SimulatedCaller, SimulatedClock, SimulatedLeg
+from flows.simulation.rooms import SimulatedConferences, SimulatedQueues
+from flows.simulation.sounds import SimulatedRecordings, SimulatedSounds
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from routing.directory.models import Provider, Route

@@ -6,7 +6,7 @@ from typing import Any, Final
 from flows.contracts import CallEnded
 from flows.language.program import HUNG_UP, Program
 from flows.language.run import Run
-from flows.simulated_leg import SimulatedLeg
+from flows.simulation.leg import SimulatedLeg
 
 
 def stand_in(programs: Iterable[Program]) -> None:

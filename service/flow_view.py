@@ -12,7 +12,7 @@ from config.logs import escape
 from flows.language.program import Program, Step
 from flows.language.run import Run
 from flows.record import CallRecord
-from flows.simulated_leg import SimulatedClock
+from flows.simulation.leg import SimulatedClock
 from service.flow_words import WORDS, outcome, rest
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flows.recordings import TWICE, Ended, Recording, RecordingError, Recordings, RunningRecording, Terms, file_name
-from flows.simulated_leg import SimulatedClock, SimulatedLeg
+from flows.simulation.leg import SimulatedClock, SimulatedLeg
 from flows.sounds import Sounds
 from flows.tasks import OwnedTasks
 

@@ -8,8 +8,8 @@ from flows.contracts import CallLeg
 from flows.queues.caller import Attended, tell
 from flows.queues.conferences import Conference, Conferences, Ended
 from flows.queues.model import Agent, Queue, QueueFinder
-from flows.simulated_dialler import RINGS, RINGS_OUT, SimulatedDialler
-from flows.simulated_leg import SimulatedLeg
+from flows.simulation.dialler import RINGS, RINGS_OUT, SimulatedDialler
+from flows.simulation.leg import SimulatedLeg
 from routing.directory.identifiers import NIL, named_id
 
 

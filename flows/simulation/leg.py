@@ -203,7 +203,7 @@ class SimulatedLeg:
         await self._pass(math.inf if seconds is None else seconds)
 
     async def play(self, feed: Any, until: str = "") -> str:
-        """The sound, to its end or the caller's key. `feed` is a `flows.simulated_sounds.SimulatedFeed`."""
+        """The sound, to its end or the caller's key. `feed` is a `flows.simulation.sounds.SimulatedFeed`."""
         await self._open()
         endless = math.isinf(feed.seconds)
         key, seconds = self.caller.stops(until, feed.seconds)

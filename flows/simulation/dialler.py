@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from engine.dial import Outcome
-from flows.simulated_leg import SimulatedCaller, SimulatedClock, SimulatedLeg
+from flows.simulation.leg import SimulatedCaller, SimulatedClock, SimulatedLeg
 
 Ending = Literal["answered", "busy", "noanswer", "failed"]
 

@@ -1,0 +1,1 @@
+"""A caller, rooms and sounds that are only played, in simulated time."""
