@@ -16,7 +16,7 @@ from api.listing import Listing, OfCustomer, Pages
 from api.passwords import LONGEST, SHORTEST, TooBusy, hash_password
 from api.resource import Resource
 from api.services import Services, Use
-from flows.address import Address
+from flows.calls.address import Address
 from store import rows, tables
 from store.agents import shown
 from store.rows import IntegrityError, Row

@@ -12,8 +12,8 @@ from api.calls import CALLS
 from api.fields import Timestamp
 from api.listing import Listing
 from api.services import Services, Use
-from flows.call_rows import attempt_rows
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
+from flows.calls.rows import attempt_rows
 from store import tables
 from store.rows import Executor, Row
 

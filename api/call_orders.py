@@ -16,11 +16,11 @@ from api.flows import refusal
 from api.parties import Anonymity, Destinations, Party
 from api.services import Services
 from api.web_addresses import refuse_private_in
-from flows.call_rows import call_row
+from flows.calls.record import CallRecord
+from flows.calls.rows import call_row
 from flows.language.faults import FlowError
 from flows.language.model import MAX_ACTIONS, read_flow
 from flows.origination.orders import CallOrder, OrderError
-from flows.record import CallRecord
 from routing.directory.identifiers import NIL
 from store import rows, tables, temporary_flows
 from store.calls import call_document

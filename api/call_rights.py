@@ -15,7 +15,7 @@ from api.destinations import leads_here
 from api.errors import ApiError, fault_in
 from api.parties import Party
 from api.services import Services
-from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from routing.access.admission import DialOut, Source, judge
 from routing.access.customers import CustomerTerms, barred, barred_sentence
 from routing.directory.directory import Directory

@@ -20,7 +20,7 @@ from api.numbers import asked_number
 from api.parties import Party, PartyAnswer
 from api.resource import Resource
 from api.services import Services, Use
-from flows.hang_up import hang_up
+from flows.calls.hangup import hang_up
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.directory.identifiers import NIL
 from routing.hunt.hangup import HangupReason

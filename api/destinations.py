@@ -6,7 +6,7 @@ from uuid import UUID
 
 from api.errors import fault_in
 from api.services import Services
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from routing.access.destinations import NamedBy, named_by
 
 
@@ -46,7 +46,7 @@ def leads_here(services: Services, party: Named) -> bool:
 
 
 def sip_uri(target: str) -> str:
-    """As `flows.address.Address.sip_uri`."""
+    """As `flows.calls.address.Address.sip_uri`."""
     return target if target[:5].lower().startswith(("sip:", "sips:")) else f"sip:{target}"
 
 

@@ -19,10 +19,10 @@ from api.listing import Listing, OfCustomer, Pages
 from api.parties import Party, PartyAnswer, shown
 from api.resource import Resource
 from api.services import Services, Use
+from flows.calls.tasks import TooManyTasksError
 from flows.origination.groupcall import GroupCall as Running
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call
 from flows.origination.orders import OrderError
-from flows.tasks import TooManyTasksError
 from routing.directory.identifiers import NIL
 from store import rows, tables
 from store.engines import StoreError, reason

@@ -19,7 +19,7 @@ from api.listing import Listing, OfCustomer, Pages
 from api.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.resource import Resource, require_owner
 from api.services import Services, Use
-from flows.address import Address
+from flows.calls.address import Address
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
 from routing.access.destinations import named_by
 from routing.directory.identifiers import NIL

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from pydantic_core import PydanticCustomError
 
 from api.fields import Body, Name
-from flows.address import PLACEHOLDER, Address
+from flows.calls.address import PLACEHOLDER, Address
 
 MOST_DESTINATIONS = 100
 

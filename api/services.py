@@ -18,7 +18,7 @@ from api.passwords import Turns
 from api.refusals import Refusals
 from api.tokens import Tokens
 from engine.capture.trace import Trace
-from flows.environment import FlowEnvironment
+from flows.calls.services import FlowEnvironment
 from flows.origination.groupcall import GroupCall
 from routing.access.bans import BanTable
 from routing.directory.identifiers import NIL

@@ -1,14 +1,14 @@
 """Web addresses in bodies: none within this network, unless that is allowed.
 
-What a name leads to, and what variables will hold, is looked at whenever somebody is asked (`flows.webhook`).
+What a name leads to, and what variables will hold, is looked at whenever somebody is asked (`flows.calls.webhook`).
 """
 
 from typing import Any
 
 from api.errors import MOST_FAULTS, ApiError, Violation, fault_in
 from api.services import Services
+from flows.calls.web_hosts import private_host, web_addresses
 from flows.language.faults import format_path, printable
-from flows.web_hosts import private_host, web_addresses
 
 
 def refuse_private(services: Services, uri: str, field: str) -> None:

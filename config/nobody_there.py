@@ -5,7 +5,7 @@ from typing import Any
 
 from config.faults import FieldPath
 from config.resources import Resources
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from flows.language.faults import printable
 
 Actions = Sequence[tuple[str, Mapping[str, Any]]]

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from engine.audio.errors import SoundError
-from flows.environment import FlowEnvironment
+from flows.calls.services import FlowEnvironment
+from flows.calls.webhook import exchange, url_text
 from flows.language.run import ActionError
-from flows.webhook import exchange, url_text
 
 # Compressed sound is compressed already; a small answer that unpacks to a large one has no place here.
 _HEADERS = {"Accept": "audio/*, application/ogg;q=0.9, */*;q=0.1", "Accept-Encoding": "identity"}

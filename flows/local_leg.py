@@ -7,7 +7,7 @@ this in the caller's place: what is for the caller goes through, what would end 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg, LegBridge
+from flows.calls.ports import MEDIA_FAILURES, CallEnded, CallLeg, LegBridge
 
 if TYPE_CHECKING:
     from engine.media.audio import Feed, Tap

@@ -10,22 +10,22 @@ from uuid import UUID
 
 from engine.media.anchor import CALLEE, CALLER
 from engine.sip.message.status import reason_phrase
-from flows.address import Address
-from flows.causes import CAUSES
-from flows.contracts import CallEnded, OutgoingLeg, Reservation
-from flows.destinations import REFUSED, named_in, way_to
-from flows.direct import DirectHunt
-from flows.environment import FlowEnvironment
-from flows.hang_up import end
-from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.calls.address import Address
+from flows.calls.causes import CAUSES
+from flows.calls.destinations import REFUSED, named_in, way_to
+from flows.calls.dial import place
+from flows.calls.hangup import end
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.calls.ports import CallEnded, OutgoingLeg, Reservation
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
+from flows.calls.tree import LOOP_DETECTED, Tree
+from flows.calls.uri_hunt import DirectHunt
 from flows.language.interpreter import conduct
 from flows.language.run import Run
 from flows.local_leg import LocalLeg
 from flows.options import ConnectOptions
-from flows.outbound import place
-from flows.record import CallRecord
 from flows.transfer.refer import converse
-from flows.tree import LOOP_DETECTED, Tree
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.identifiers import NIL

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.contracts import Log
+from flows.calls.ports import Log
 from store.agents import AVAILABLE, held, release_all, turn
 from store.engines import StoreError, reason
 from store.store import Store, to_its_end

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.user_agent import UserAgent
-from flows.contracts import Log
+from flows.calls.ports import Log
 from routing.access.addresses import AddressTable
 from routing.access.bans import BANNED_FOR, Ban
 from routing.access.peers import KnownPeers

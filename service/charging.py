@@ -25,7 +25,7 @@ from math import ceil
 from uuid import UUID, uuid4
 
 from engine.sip.transaction.timers import NEVER, Deadlines
-from flows.contracts import Log
+from flows.calls.ports import Log
 from routing.directory.identifiers import NIL
 from service.till import LAG, Till
 from store.engines import StoreBusy

@@ -8,7 +8,7 @@ import asyncio
 import gc
 from collections.abc import Sized
 
-from flows.contracts import Log
+from flows.calls.ports import Log
 
 EVERY = 10.0  # s
 # What a user's flows leave behind must not grow without bound on an engine that is never idle: so many more objects

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from flows.contracts import Log
+from flows.calls.ports import Log
 from flows.language.faults import FlowError
 from flows.language.library import FlowLibrary
 from flows.language.model import Flow, read_flow

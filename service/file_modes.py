@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from flows.contracts import Log
+from flows.calls.ports import Log
 from service.recordings import recording_files
 from store.database_file import BESIDE
 

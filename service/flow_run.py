@@ -17,9 +17,10 @@ from config.document import Document
 from config.faults import ConfigurationError, Fault
 from config.loading import load
 from config.settings import MediaSettings
-from flows.address import Address
-from flows.destinations import Reachable
-from flows.environment import FlowEnvironment
+from flows.calls.address import Address
+from flows.calls.destinations import Reachable
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.language.faults import FlowError
 from flows.language.interpreter import run
 from flows.language.library import FlowLibrary
@@ -28,7 +29,6 @@ from flows.language.program import Program
 from flows.messages.opt_out import keyword
 from flows.python.flows import PythonFlow
 from flows.queues.declared import DeclaredQueue
-from flows.record import CallRecord
 from flows.simulation.dialler import SimulatedDialler
 from flows.simulation.leg import SimulatedCaller, SimulatedClock, SimulatedLeg
 from flows.simulation.rooms import SimulatedConferences, SimulatedQueues

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
 from flows.language.program import HUNG_UP, Program
 from flows.language.run import Run
 from flows.simulation.leg import SimulatedLeg

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from flows.address import Address
-from flows.environment import FlowEnvironment
+from flows.calls.address import Address
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.language.program import Program
 from flows.messages.model import TextMessage
 from flows.messages.opt_out import Keyword, keyword, reply_text
 from flows.messages.run import for_messages, run_message
-from flows.record import CallRecord
 from routing.directory.directory import Directory
 from routing.directory.models import Number
 from routing.directory.rows import NumberRow

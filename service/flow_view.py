@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from config.logs import escape
+from flows.calls.record import CallRecord
 from flows.language.program import Program, Step
 from flows.language.run import Run
-from flows.record import CallRecord
 from flows.simulation.leg import SimulatedClock
 from service.flow_words import WORDS, outcome, rest
 

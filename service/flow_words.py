@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.language.program import HUNG_UP, Program, Step
 from flows.language.run import Run
 from flows.options import Options

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.contracts import Log
+from flows.calls.ports import Log
 from store import health
 from store.engines import StoreError, reason
 from store.health import Finding

@@ -14,14 +14,14 @@ from engine.sip.dialog.invite_server import UasSession
 from engine.sip.hop import Hop
 from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
-from flows.contracts import Log
+from flows.calls.inbound import IncomingCall
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.calls.ports import Log
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
+from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.dial_out import dial_out
-from flows.environment import FlowEnvironment
-from flows.incoming import IncomingCall
-from flows.known_numbers import fetch_numbers, missing_numbers
 from flows.language.interpreter import run
-from flows.record import CallRecord
-from flows.tree import MOST_DEEP, Branch, Tree
 from routing.access.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone

@@ -15,10 +15,10 @@ from uuid import UUID
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from engine.rate_limit import RateLimit
-from flows.call_rows import attempt_rows, call_row
-from flows.contracts import Log
-from flows.environment import FlowEnvironment
-from flows.record import CallRecord
+from flows.calls.ports import Log
+from flows.calls.record import CallRecord
+from flows.calls.rows import attempt_rows, call_row
+from flows.calls.services import FlowEnvironment
 from store.calls import save, stage, stage_events, stages_told, tell
 from store.engines import StoreError, reason
 from store.rows import Row

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from engine.sip.auth.digest_server import DigestServer, Verdict
 from engine.sip.message.message import Request
 from engine.sip.peers import counted_source, source_of
-from flows.contracts import Log
+from flows.calls.ports import Log
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
 from service.stranger_log import StrangerLog

@@ -18,12 +18,12 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri
 from engine.sip.stateless import Refusal
 from engine.transport.addresses import bracketed
-from flows.address import Address
-from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.calls.address import Address
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.messages.inbox import admitted
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage
 from flows.messages.outbox import Post
-from flows.tree import MOST_DEEP, Branch, Tree
 from routing.access.admission import DialOut, Refuse, Source, Verdict, identify, looped
 from routing.access.phones import Phone
 from routing.directory.identifiers import NIL

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from engine.media.rtp.counters import REFUSED
 from engine.media.rtpengine.pool import Rtpengines
 from engine.user_agent import UserAgent
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
 

@@ -23,8 +23,8 @@ from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
 from engine.user_agent import AgentSettings, UserAgent
-from flows.destinations import Destinations
-from flows.environment import FlowEnvironment, WebhookLimits
+from flows.calls.destinations import Destinations
+from flows.calls.services import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher
 from flows.language.library import FlowLibrary
 from flows.messages.outbox import Post

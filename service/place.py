@@ -9,9 +9,9 @@ import yaml
 from config.loading import Configuration, load
 from config.logs import configure, escape
 from engine.transport.listeners import ListenError, ListenUrl
+from flows.calls.record import CallRecord
 from flows.language.faults import FlowError
 from flows.origination.providercall import ProviderCallError, any_answered, place_provider_call, read_request
-from flows.record import CallRecord
 from routing.hunt.attempt import AttemptReport
 from service.node import Node, python_flow_names
 from service.orders import ProvidercallOrder

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from engine.user_agent import UserAgent
-from flows.contracts import Log
+from flows.calls.ports import Log
 from routing.directory.directory import Directory
 from routing.directory.models import Provider
 from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus

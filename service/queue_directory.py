@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.address import Address
-from flows.contracts import Log
-from flows.destinations import Reachable
+from flows.calls.address import Address
+from flows.calls.destinations import Reachable
+from flows.calls.ports import Log
 from flows.queues.conferences import Conference
 from flows.queues.model import Agent, Queue
 from routing.directory.identifiers import NIL, PLATFORM

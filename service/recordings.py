@@ -13,8 +13,8 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.audio.wav import PART, repair
-from flows.contracts import Log
-from flows.recordings import Recording
+from flows.calls.ports import Log
+from flows.calls.recordings import Recording
 from routing.directory.identifiers import NIL
 from store.engines import StoreError, reason
 from store.recordings import cut_off, mended, save
@@ -32,7 +32,7 @@ _FILE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9a-f-]{36}-[0-9]+\.wav(?P<par
 
 
 class RecordingList:
-    """A `flows.recordings.RecordingKeeper`. What the store does not take in half a minute is logged, and only the file
+    """A `flows.calls.recordings.RecordingKeeper`. What the store does not take in half a minute is logged, and only the file
     is left."""
 
     def __init__(self, store: Store, node_id: UUID, log: Log, pauses: tuple[float, ...] = PAUSES) -> None:

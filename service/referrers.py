@@ -3,7 +3,7 @@
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
 from flows.transfer.replaces import take_over
 from routing.access.admission import Source, identify
 from service.callers import caller_of, phone_of

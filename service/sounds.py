@@ -9,8 +9,8 @@ from config.settings import MediaSettings
 from engine.audio.library import SoundLibrary
 from engine.audio.tts.speech import voices
 from engine.audio.web import Fetch
-from flows.environment import FlowEnvironment
-from flows.recordings import Recorder, Recordings
+from flows.calls.recordings import Recorder, Recordings
+from flows.calls.services import FlowEnvironment
 
 
 def sound_library(media: MediaSettings, beside: Path, fetch: Fetch | None = None) -> SoundLibrary:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
-from flows.contracts import Log
+from flows.calls.ports import Log
 from store.engines import StoreError, reason
 from store.reservations import Order, Posted, post
 from store.store import Store

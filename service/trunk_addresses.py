@@ -7,7 +7,7 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
 from engine.transport.dns.resolver import Resolver
-from flows.contracts import Log
+from flows.calls.ports import Log
 from routing.directory.directory import Directory
 from routing.directory.models import Provider
 from routing.hunt.trunk import destination

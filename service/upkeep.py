@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
-from flows.contracts import Log
+from flows.calls.ports import Log
 from service.recordings import mend, sweep
 from store import messages
 from store.engines import StoreError, reason

@@ -12,10 +12,10 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.carriers import Carriers
-from flows.contracts import Log
-from flows.environment import FlowEnvironment
+from flows.calls.ports import Log
+from flows.calls.services import FlowEnvironment
+from flows.calls.webhook import exchange
 from flows.language.run import ActionError
-from flows.webhook import exchange
 from store import deliveries
 from store.deliveries import Due
 from store.engines import StoreError, reason

@@ -1,6 +1,6 @@
 """Before and at the answer: answer, ringing, progress, reject, redirect, hangup."""
 
-from flows.destinations import named_in
+from flows.calls.destinations import named_in
 from flows.language.interpreter import hang_up
 from flows.language.program import HUNG_UP
 from flows.language.run import ActionError, Run

@@ -1,11 +1,11 @@
 """call: calls of their own, beside the one that the flow runs on."""
 
-from flows.destinations import named_in
+from flows.calls.destinations import named_in
+from flows.calls.tree import Branch
 from flows.language.run import ActionError, Run
 from flows.options import CallOptions
 from flows.origination.call import NOTHING, TooManyTasksError, originate
 from flows.reach import fetch_source, shows
-from flows.tree import Branch
 
 
 async def call(run: Run, option: CallOptions) -> None:

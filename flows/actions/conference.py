@@ -1,6 +1,6 @@
 """conference_join: the caller talks with others."""
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
 from flows.language.run import ActionError, Run
 from flows.options import ConferenceJoinOptions
 from flows.queues.conferences import RoomFullError

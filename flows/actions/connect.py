@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
 from flows.language.program import HUNG_UP
 from flows.language.run import Run
 from flows.options import ConnectOptions

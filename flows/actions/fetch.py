@@ -4,11 +4,11 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+from flows.calls.webhook import exchange, send, url_text
 from flows.language.faults import FlowError, printable
 from flows.language.program import Program
 from flows.language.run import ActionError, Run
 from flows.options import FetchOptions
-from flows.webhook import exchange, send, url_text
 
 IN_QUERY = ("call.id", "call.source.number", "call.destination.number", "call.digits")
 """What a GET tells of the call."""

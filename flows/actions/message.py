@@ -1,8 +1,8 @@
 """message_send: a text message to people, SIP addresses, extensions or agents."""
 
-from flows.address import Address
-from flows.destinations import named_in
-from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.calls.address import Address
+from flows.calls.destinations import named_in
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from flows.language.run import ActionError, Run
 from flows.messages.model import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
 from flows.options import MessageSendOptions

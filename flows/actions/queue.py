@@ -1,6 +1,6 @@
 """queue_join: the caller waits until an agent has time for it."""
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
 from flows.language.program import Program
 from flows.language.run import ActionError, Run
 from flows.options import QueueJoinOptions

@@ -1,10 +1,10 @@
 """recording_start and recording_stop: what the caller says, in a file."""
 
 from flows.actions.sound import beep
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
+from flows.calls.recordings import Recording, RecordingError, Terms
 from flows.language.run import ActionError, Run
 from flows.options import NoOptions, RecordingStartOptions
-from flows.recordings import Recording, RecordingError, Terms
 
 _NO_OPTIONS = NoOptions()
 _MAY_CONNECT = frozenset({"connect", "queue_join", "conference_join", "transfer", "fetch", "fetch_flow", "python"})

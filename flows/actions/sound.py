@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
+from flows.calls.sounds import Sound, SoundError, Sounds
 from flows.language.run import ActionError, Run
 from flows.options import EchoOptions, NoOptions, PlayOptions, TalkOptions
-from flows.sounds import Sound, SoundError, Sounds
 
 BEEP = "tone:1000/250"
 """The tone of `beep`: 1 kHz for a quarter of a second."""

@@ -3,9 +3,9 @@
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from flows.contracts import CallEnded
-from flows.destinations import named_in, way_to
-from flows.hang_up import end
+from flows.calls.destinations import named_in, way_to
+from flows.calls.hangup import end
+from flows.calls.ports import CallEnded
 from flows.language.program import HUNG_UP
 from flows.language.run import ActionError, Run
 from flows.options import TransferOptions
@@ -15,7 +15,7 @@ from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import dialled
 
 if TYPE_CHECKING:
-    from flows.address import Address
+    from flows.calls.address import Address
 
 LEAVES_WITHIN: Final = 3.0
 """Seconds that the caller has to hang up by itself when it talks to somebody else."""

@@ -1,11 +1,11 @@
 """webhook_send: tells a web server, and with `sync` takes variables from its answer."""
 
-from flows.environment import FlowEnvironment
+from flows.calls.services import FlowEnvironment
+from flows.calls.tasks import TooManyTasksError
+from flows.calls.webhook import send, variables_of
 from flows.language.run import ActionError, Run
 from flows.language.variables import VariableError
 from flows.options import WebhookOptions
-from flows.tasks import TooManyTasksError
-from flows.webhook import send, variables_of
 
 
 async def webhook_send(run: Run, option: WebhookOptions) -> None:

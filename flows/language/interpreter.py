@@ -10,17 +10,17 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from engine.media_refusal import refusal
-from flows.causes import CAUSES
-from flows.contracts import MEDIA_FAILURES, CallEnded, CallLeg
-from flows.environment import FlowEnvironment
+from flows.calls.causes import CAUSES
+from flows.calls.ports import MEDIA_FAILURES, CallEnded, CallLeg
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
+from flows.calls.tasks import TooManyTasksError
+from flows.calls.tree import Branch
 from flows.language.faults import format_path, sentence
 from flows.language.program import STOP, Program
 from flows.language.run import ActionError, Run
 from flows.local_leg import LocalLeg
 from flows.options import RUNNING
-from flows.record import CallRecord
-from flows.tasks import TooManyTasksError
-from flows.tree import Branch
 from routing.directory.rows import NumberRow
 
 WRITTEN_WITHIN = 2.0

@@ -6,13 +6,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 from engine.media_refusal import MediaRefusal
-from flows.contracts import CallLeg, OutgoingLeg, Tether
-from flows.environment import FlowEnvironment
+from flows.calls.ports import CallLeg, OutgoingLeg, Tether
+from flows.calls.record import CallRecord
+from flows.calls.recordings import RunningRecording
+from flows.calls.services import FlowEnvironment
+from flows.calls.tree import Branch, Tree
 from flows.language.program import Program, Step
 from flows.language.variables import Variables
-from flows.record import CallRecord
-from flows.recordings import RunningRecording
-from flows.tree import Branch, Tree
 from routing.access.phones import Phone
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.rows import NumberRow

@@ -7,16 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 from engine.dial import DialSpec, Outcome
-from flows.contracts import MessageCredit
-from flows.destinations import REFUSED, way_to
-from flows.direct import DirectHunt
-from flows.environment import FlowEnvironment
-from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.calls.destinations import REFUSED, way_to
+from flows.calls.dial import NO_CREDIT, NOT_CHARGED
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.calls.ports import MessageCredit
+from flows.calls.services import FlowEnvironment
+from flows.calls.tree import LOOP_DETECTED, Branch
+from flows.calls.uri_hunt import DirectHunt
 from flows.messages.inbox import Mailbox, Taken, admitted
 from flows.messages.model import MessageNotKept, Target, TextMessage
 from flows.messages.run import sender_of
-from flows.outbound import NO_CREDIT, NOT_CHARGED
-from flows.tree import LOOP_DETECTED, Branch
 from routing.access.admission import DialOut, RunFlow, Source
 from routing.access.destinations import named_by
 from routing.directory.number_source import NumberUnavailable

@@ -5,8 +5,8 @@ In two steps: `take` returns when the message is safe, so that whoever sent it c
 
 from typing import NamedTuple
 
-from flows.address import Address
-from flows.environment import FlowEnvironment
+from flows.calls.address import Address
+from flows.calls.services import FlowEnvironment
 from flows.messages.model import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
 from flows.messages.opt_out import Keyword, Kind, contact_of, keyword, reply_text
 from flows.messages.run import run_message

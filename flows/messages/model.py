@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from flows.address import Address
-from flows.tree import Branch, Tree
+from flows.calls.address import Address
+from flows.calls.tree import Branch, Tree
 from routing.access.destinations import NamedBy
 from routing.directory.identifiers import NIL
 

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.messages.model import MAX_CONTACT
 from routing.directory.rows import NumberRow
 

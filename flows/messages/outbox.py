@@ -13,8 +13,9 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from engine.rate_limit import RateLimit
-from flows.address import Address
-from flows.environment import FlowEnvironment
+from flows.calls.address import Address
+from flows.calls.services import FlowEnvironment
+from flows.calls.tree import Branch, Tree
 from flows.messages.delivery import Send, Sending
 from flows.messages.inbox import Mailbox, Taken
 from flows.messages.model import (
@@ -27,7 +28,6 @@ from flows.messages.model import (
     TooManyMessagesError,
 )
 from flows.messages.opt_out import contact_of
-from flows.tree import Branch, Tree
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.numbers.normalise import dialled
 

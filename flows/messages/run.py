@@ -11,14 +11,14 @@ from typing import Any
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
-from flows.environment import FlowEnvironment
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.language.interpreter import run_through
 from flows.language.program import Program
 from flows.language.registry import KINDS
 from flows.language.run import ActionError, Run
 from flows.local_leg import LocalLeg
 from flows.messages.model import TextMessage
-from flows.record import CallRecord
 from routing.directory.rows import NumberRow
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from flows.options.model import Options
 from flows.options.values import Line, Reference, one_line
 from routing.hunt.hangup import HangupReason

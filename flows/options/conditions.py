@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from flows.language.faults import FieldPath
 from flows.options.model import RUNNING, Options
 from flows.options.values import Line, Reference, VariableName

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from flows.language.faults import FieldPath
 from flows.language.variables import check_key
 from flows.options.model import Options

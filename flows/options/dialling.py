@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.options.model import Options
 from flows.options.values import Reference
 from routing.hunt.identity import Anonymous

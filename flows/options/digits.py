@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from engine.media.rtp.telephone_event import KEYS
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from flows.options.model import Options
 from flows.options.values import Keys
 

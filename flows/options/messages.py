@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.messages.model import MAX_TEXT
 from flows.options.model import Options
 

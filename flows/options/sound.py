@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from engine.audio.errors import SoundError
 from engine.audio.tts import ssml
 from engine.media.rtp.telephone_event import KEYS
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from flows.options.model import Options
 from flows.options.values import DAY_MS, Keys, one_line, web_address
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.options.model import Options
 
 

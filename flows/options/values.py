@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from engine.media.rtp.telephone_event import KEYS
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 from flows.language.variables import plain_name
 
 NIL = "00000000-0000-0000-0000-000000000000"

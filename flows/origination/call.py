@@ -7,21 +7,21 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from flows.address import Address
-from flows.causes import CAUSES
-from flows.contracts import OutgoingLeg
-from flows.destinations import REFUSED, way_to
-from flows.direct import DirectHunt
-from flows.environment import FlowEnvironment
-from flows.hang_up import end, note_cause
-from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.calls.address import Address
+from flows.calls.causes import CAUSES
+from flows.calls.destinations import REFUSED, way_to
+from flows.calls.dial import place
+from flows.calls.hangup import end, note_cause
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.calls.ports import OutgoingLeg
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
+from flows.calls.tasks import TooManyTasksError
+from flows.calls.tree import LOOP_DETECTED, Branch, Delivery, Tree
+from flows.calls.uri_hunt import DirectHunt
 from flows.language.interpreter import run as run_flow
 from flows.language.program import Program
-from flows.outbound import place
 from flows.reach import identity_of
-from flows.record import CallRecord
-from flows.tasks import TooManyTasksError
-from flows.tree import LOOP_DETECTED, Branch, Delivery, Tree
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.identifiers import NIL

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from flows.address import Address
-from flows.environment import FlowEnvironment
+from flows.calls.address import Address
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.origination.call import OwnCall, TooManyTasksError
 from flows.origination.orders import CallOrder, Calls, prepare_calls, read_order, tasks_of
-from flows.record import CallRecord
 
 RingMethod = Literal["ring_all", "linear"]
 GroupStatus = Literal["dialing", "progressing", "hangup"]

@@ -12,16 +12,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from flows.address import Address
-from flows.environment import FlowEnvironment
+from flows.calls.address import Address
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
+from flows.calls.tree import Branch, Tree
 from flows.language.compiler import compile_flow
 from flows.language.faults import described, format_path, sentence
 from flows.language.model import read_flow
 from flows.language.program import Program
 from flows.options import Reference
 from flows.origination.call import NOTHING, OwnCall, TooManyTasksError, prepare
-from flows.record import CallRecord
-from flows.tree import Branch, Tree
 from routing.directory.identifiers import NIL
 from routing.hunt.identity import Anonymous
 

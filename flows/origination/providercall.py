@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from flows.address import Address
-from flows.environment import FlowEnvironment
+from flows.calls.address import Address
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.origination.orders import CallOrder, Calls, OrderError, prepare_calls, read_order
-from flows.record import CallRecord
 from routing.hunt.identity import Anonymous
 
 ProviderCallError = OrderError

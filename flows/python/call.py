@@ -12,8 +12,9 @@ from flows.actions.message import message_send as message_action
 from flows.actions.queue import queue_join as queue_action
 from flows.actions.transfer import transfer as transfer_action
 from flows.actions.webhook import webhook_send as webhook_action
-from flows.address import Address
-from flows.contracts import CallLeg
+from flows.calls.address import Address
+from flows.calls.ports import CallLeg
+from flows.calls.record import CallRecord
 from flows.language.interpreter import execute, hang_up
 from flows.language.program import HUNG_UP, STOP, Program
 from flows.language.run import ActionError, Run
@@ -33,7 +34,6 @@ from flows.options import (
     WebhookOptions,
 )
 from flows.python.sound import SoundMethods
-from flows.record import CallRecord
 from routing.directory.rows import NumberRow
 from routing.hunt.hangup import HangupReason
 from routing.hunt.identity import Anonymous

@@ -20,7 +20,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
 from flows.language.program import Program, Step
 from flows.language.run import ActionError, Run
 from flows.options import NoOptions

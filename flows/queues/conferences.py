@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from uuid import UUID
 
-from flows.contracts import CallLeg
+from flows.calls.ports import CallLeg
 
 if TYPE_CHECKING:
     from engine.audio.buffer import Clip

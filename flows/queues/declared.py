@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.language.faults import FieldPath, printable
 from flows.options.sound import sound_source
 from flows.options.values import DAY_MS, one_line

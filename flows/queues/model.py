@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from flows.address import Address
+from flows.calls.address import Address
 
 RoutingMethod = Literal["random", "longest_idle", "ring_all"]
 AgentStatus = Literal["available", "away", "busy", "offline", "ringing"]

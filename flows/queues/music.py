@@ -5,9 +5,9 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
+from flows.calls.sounds import Sound, SoundError, Sounds
 from flows.language.run import Run
-from flows.sounds import Sound, SoundError, Sounds
 
 MUSIC: Final = (
     "tone:"

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
+from flows.calls.sounds import Sound
 from flows.language.run import Run
 from flows.queues.agents import Desk, Desks
 from flows.queues.announcements import ENGLISH, minutes, words
@@ -23,7 +24,6 @@ from flows.queues.music import play_music
 from flows.queues.ring import ring
 from flows.queues.states import CallerEvent
 from flows.reach import Reached
-from flows.sounds import Sound
 from routing.directory.identifiers import NIL
 
 AT_WORK: Final = frozenset({"available", "ringing", "busy"})

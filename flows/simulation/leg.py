@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.sip.dialog.invite_client import MAX_BREADTH
-from flows.contracts import CallEnded
+from flows.calls.ports import CallEnded
 
 PRESS_AFTER = 0.5
 """Seconds that the caller takes for each key."""

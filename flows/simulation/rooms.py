@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from flows.contracts import CallLeg
+from flows.calls.ports import CallLeg
 from flows.queues.caller import Attended, tell
 from flows.queues.conferences import Conference, Conferences, Ended
 from flows.queues.model import Agent, Queue, QueueFinder

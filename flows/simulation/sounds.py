@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from flows.recordings import TWICE, Ended, Recording, RecordingError, Recordings, RunningRecording, Terms, file_name
+from flows.calls.recordings import (
+    TWICE,
+    Ended,
+    Recording,
+    RecordingError,
+    Recordings,
+    RunningRecording,
+    Terms,
+    file_name,
+)
+from flows.calls.sounds import Sounds
+from flows.calls.tasks import OwnedTasks
 from flows.simulation.leg import SimulatedClock, SimulatedLeg
-from flows.sounds import Sounds
-from flows.tasks import OwnedTasks
 
 SPEAKS = 5.0
 """Seconds for which the caller speaks where the flow waits for the end of what it says."""

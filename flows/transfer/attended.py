@@ -13,7 +13,7 @@ from engine.bridge import Bridge
 from engine.media.anchor import CALLEE, CALLER
 from engine.media.relay.relay import Relay
 from engine.rejoin import NotJoinedError, agree
-from flows.contracts import OutgoingLeg
+from flows.calls.ports import OutgoingLeg
 from flows.transfer.parties import MAX_TRANSFERS, Next, Part, Talk
 from flows.transfer.successor import Remaining, onward_of
 

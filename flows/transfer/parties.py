@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from flows.address import Address
-from flows.causes import CAUSES
-from flows.contracts import CallEnded, Tether
-from flows.hang_up import end
+from flows.calls.address import Address
+from flows.calls.causes import CAUSES
+from flows.calls.hangup import end
+from flows.calls.ports import CallEnded, Tether
 from flows.language.run import Run
 from flows.options import ConnectOptions
 from flows.transfer.successor import OfTask

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, TelUri
-from flows.address import Address
-from flows.causes import CAUSES
-from flows.contracts import CallEnded, OutgoingLeg, Tether
-from flows.environment import Referrers
-from flows.hang_up import end
-from flows.known_numbers import fetch_numbers, missing_numbers
+from flows.calls.address import Address
+from flows.calls.causes import CAUSES
+from flows.calls.hangup import end
+from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.calls.ports import CallEnded, OutgoingLeg, Tether
+from flows.calls.record import CallRecord
+from flows.calls.services import Referrers
 from flows.language.run import Run
 from flows.options import ConnectOptions
-from flows.record import CallRecord
 from flows.transfer.attended import join, obstacle
 from flows.transfer.parties import MAX_TRANSFERS, Part, Reach, Talk
 from flows.transfer.successor import OfTask, Remaining, finish, onward_of, supervised

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.bridge import Bridge
 from engine.rejoin import PATIENCE, NotJoinedError, ask_for_offer, give_back, offer, put_back
-from flows.environment import FlowEnvironment
-from flows.incoming import IncomingCall
+from flows.calls.inbound import IncomingCall
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.language.interpreter import run as run_program
 from flows.language.program import HUNG_UP, Program, Step
 from flows.language.run import Run
-from flows.record import CallRecord
 from flows.transfer.attended import leaving, obstacle
 from flows.transfer.parties import Part, Talk
 from flows.transfer.refer import go_on

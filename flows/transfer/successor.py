@@ -9,10 +9,10 @@ from collections.abc import Awaitable
 from typing import Any
 from uuid import uuid4
 
-from flows.contracts import CallEnded, OutgoingLeg
-from flows.hang_up import end
+from flows.calls.hangup import end
+from flows.calls.ports import CallEnded, OutgoingLeg
+from flows.calls.record import CallRecord
 from flows.language.run import Run
-from flows.record import CallRecord
 
 
 def onward_of(run: Run, leg: OutgoingLeg, destination: str, type_: str) -> Run:

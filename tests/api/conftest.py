@@ -24,7 +24,7 @@ from api.services import Services
 from api.tokens import Tokens, key_hash, key_prefix, make_key
 from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
-from flows.environment import FlowEnvironment
+from flows.calls.services import FlowEnvironment
 from flows.language.library import FlowLibrary
 from flows.messages.outbox import Post
 from routing.directory.directory import Directory

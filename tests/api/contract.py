@@ -20,8 +20,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from fastapi import FastAPI
 
-from flows.recordings import Recordings
-from flows.tasks import OwnedTasks
+from flows.calls.recordings import Recordings
+from flows.calls.tasks import OwnedTasks
 from store import rows, tables
 from tests.api.conftest import Api, Client
 

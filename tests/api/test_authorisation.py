@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.destinations import Destinations
+from flows.calls.destinations import Destinations
 from routing.directory.models import Provider
 from tests.api.conftest import Api, Client
 from tests.api.contract import (

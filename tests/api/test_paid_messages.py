@@ -98,7 +98,7 @@ def test_what_is_not_taken_in_the_end_is_given_back(run: Run) -> None:
         assert len(made[0]["targets"]) == 5
         assert (await money(x, bench, manager.customer_id))[0] == 0
         # A flow's text asks nobody at the API first.
-        from flows.address import Address
+        from flows.calls.address import Address
         from flows.messages.model import Order
 
         source = Address(type="tel", target=MINE)
@@ -167,7 +167,7 @@ def test_a_customer_sends_so_many_and_no_more(run: Run) -> None:
 def test_the_platforms_texts_are_free_as_its_calls_are(run: Run) -> None:
     async def test(bench: Any) -> None:
         x, carrier = await priced(bench, 200)
-        from flows.address import Address
+        from flows.calls.address import Address
         from flows.messages.model import Order
 
         source = Address(type="tel", target=MINE)

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from flows.recordings import Recordings
-from flows.tasks import OwnedTasks
+from flows.calls.recordings import Recordings
+from flows.calls.tasks import OwnedTasks
 from store import rows, tables
 from tests.api.conftest import Api, Client
 

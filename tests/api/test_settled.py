@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 import structlog
 
-from flows.address import Address
+from flows.calls.address import Address
 from service.directory_feed import LibraryShelf
 from service.queue_directory import QueueDirectory
 from service.trunk_addresses import TrunkAddresses

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from flows.calls.webhook import exchange
 from flows.language.run import ActionError
-from flows.webhook import exchange
 from tests.api.conftest import Api, Client
 
 PRIVATE = [

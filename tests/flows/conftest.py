@@ -9,10 +9,10 @@ import pytest
 
 from engine.call import CallEnded
 from engine.dial import Outcome
-from flows.environment import FlowEnvironment
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.language.interpreter import run
 from flows.language.library import FlowLibrary, read_library
-from flows.record import CallRecord
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from routing.directory.models import Number, Provider, Route

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.causes import CAUSES
+from flows.calls.causes import CAUSES
+from flows.calls.record import CallRecord
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
-from flows.record import CallRecord
 from routing.hunt.hangup import HangupReason
 
 END = ("hangup", 480, "Q.850;cause=16")

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from flows.hang_up import hang_up
+from flows.calls.hangup import hang_up
 from flows.origination.groupcall import place_group_call, prepare_group_call, read_group_request
 from flows.origination.orders import CallOrder, prepare_calls, read_order
 

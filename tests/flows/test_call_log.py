@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from flows.call_log import CallLog
-from flows.environment import FlowEnvironment
-from flows.hang_up import hang_up
-from flows.record import CallRecord
+from flows.calls.hangup import hang_up
+from flows.calls.record import CallRecord
+from flows.calls.registry import CallLog
+from flows.calls.services import FlowEnvironment
 
 TEL = {"type": "tel", "target": "+15559990000"}
 

@@ -9,9 +9,9 @@ import pytest
 
 from engine.call import CallEnded, NotAcceptable
 from engine.call_media import NO_MEDIA
-from flows.call_rows import call_row
+from flows.calls.record import CallRecord
+from flows.calls.rows import call_row
 from flows.local_leg import LocalLeg
-from flows.record import CallRecord
 
 HEARD = {"codec": "PCMU", "sent": 50, "received": 49, "lost": 1, "jitter_ms": 0.4, "rtt_ms": 12.0}
 

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from flows.call_rows import attempt_rows, call_row
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
+from flows.calls.rows import attempt_rows, call_row
 from routing.hunt.attempt import AttemptRecord
 from store import tables
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from flows.address import Address
-from flows.hang_up import hang_up
+from flows.calls.address import Address
+from flows.calls.hangup import hang_up
 from flows.origination.call import originate
 from routing.directory.identifiers import NIL
 

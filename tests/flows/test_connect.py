@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from engine.call import CallEnded
-from flows.destinations import Reachable
+from flows.calls.destinations import Reachable
 from flows.dial_out import dial_out
 from flows.language.library import read_library
 from flows.language.program import Program

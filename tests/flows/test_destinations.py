@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from flows.actions.fetch import program_of
-from flows.address import Address
-from flows.destinations import named_in
+from flows.calls.address import Address
+from flows.calls.destinations import named_in
 from flows.language.compiler import compile_flow
 from flows.language.model import read_flow
 from flows.language.program import Program, Step

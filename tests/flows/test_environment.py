@@ -7,10 +7,10 @@ import pytest
 
 from engine.call import CallEnded
 from engine.sip.dialog.usage import LIMIT_REACHED
-from flows.environment import CallLog, FlowEnvironment
+from flows.calls.record import CallRecord
+from flows.calls.services import CallLog, FlowEnvironment
+from flows.calls.tasks import OwnedTasks, TooManyTasksError
 from flows.local_leg import LocalLeg
-from flows.record import CallRecord
-from flows.tasks import OwnedTasks, TooManyTasksError
 
 
 def test_tasks_are_bounded_and_awaited_at_the_end() -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.hang_up import hang_up
+from flows.calls.hangup import hang_up
 from flows.origination.groupcall import GroupCall, place_group_call, prepare_group_call, read_group_request
 from flows.origination.orders import OrderError
 

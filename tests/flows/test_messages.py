@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.language.library import read_library
 from flows.language.text_match import folded
 from flows.language.validation import needs_a_call

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.language.program import Program, Step
 from flows.language.run import Run
 from flows.options import ConnectOptions

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.dial import Outcome
-from flows.destinations import Reachable
+from flows.calls.destinations import Reachable
 from flows.language.faults import FlowError
 from flows.origination.providercall import (
     ProviderCallError,

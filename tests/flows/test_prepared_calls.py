@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from flows.destinations import Reachable
-from flows.hang_up import hang_up
+from flows.calls.destinations import Reachable
+from flows.calls.hangup import hang_up
 from flows.language.faults import FlowError
 from flows.origination.orders import CallOrder, OrderError, prepare_calls, read_order
 from flows.origination.providercall import prepare_provider_call, read_request

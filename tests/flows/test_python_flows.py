@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.language.library import FlowLibrary, read_library
 from flows.language.run import ActionError
 from flows.python.flows import FlowCall, FlowModuleError, compile_python, load_module

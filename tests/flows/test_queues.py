@@ -9,13 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from flows.address import Address
+from flows.calls.address import Address
+from flows.calls.sounds import SoundError
 from flows.queues.agents import REST
 from flows.queues.model import Agent, Queue
 from flows.queues.music import MUSIC
 from flows.queues.service import Queues
 from flows.queues.states import AGENT, CALLER
-from flows.sounds import SoundError
 from routing.directory.identifiers import NIL, named_id
 from tests.engine.simulated import SimulatedLoop
 

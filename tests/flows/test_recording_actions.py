@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 
 from flows.actions import fetch
+from flows.calls.recordings import Recording, Recordings
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
-from flows.recordings import Recording, Recordings
 
 END = ("hangup", 480, "Q.850;cause=16")
 NAME = "platform/2026-11-21-call-1-1.wav"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from flows.calls.sounds import SoundError
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
-from flows.sounds import SoundError
 
 END = ("hangup", 480, "Q.850;cause=16")
 

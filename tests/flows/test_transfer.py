@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.transfer import Transferred
-from flows.destinations import Reachable
+from flows.calls.destinations import Reachable
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
 from flows.python.call import FlowCall

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from flows.address import Address
+from flows.calls.address import Address
+from flows.calls.tree import MOST_DEEP, MOST_LEGS, MOST_RUNS, WITHIN, Branch, Tree
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call
 from flows.origination.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
-from flows.tree import MOST_DEEP, MOST_LEGS, MOST_RUNS, WITHIN, Branch, Tree
 from routing.directory.identifiers import NIL
 
 NUMBER, OTHER = "+15559990000", "+15559990001"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.webhook import url_text
+from flows.calls.webhook import url_text
 
 
 class Server:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from engine.sip.message.message import Request
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
 from flows.transfer.refer import MAX_TRANSFERS
 from tests.engine.simulated import CALLEE, ENGINE, Air
 from tests.service.test_transfers import (

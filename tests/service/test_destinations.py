@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.language.model import read_flow
 from flows.messages.model import Order
 from flows.origination.call import originate

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from flows.address import Address
-from flows.hang_up import hang_up
+from flows.calls.address import Address
+from flows.calls.hangup import hang_up
 from flows.origination.call import originate
 
 Run = Callable[..., None]

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from flows.call_log import CallLog
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
+from flows.calls.registry import CallLog
 from routing.directory.identifiers import NIL
 from routing.hunt.attempt import AttemptRecord
 from service import journal as journals

@@ -8,9 +8,9 @@ import pytest
 
 from config.loading import load
 from engine.dial import DialSpec
-from flows.address import Address
+from flows.calls.address import Address
+from flows.calls.tree import MOST_RUNS
 from flows.origination.call import originate
-from flows.tree import MOST_RUNS
 
 Run = Callable[..., None]
 OURS, OTHER, ECHO = "+15551234567", "+15551234568", "+899100000001"

@@ -5,7 +5,7 @@ import asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.user_agent import UserAgent
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
 from routing.directory.identifiers import NIL
 from routing.directory.models import Provider
 from routing.hunt.attempt import AttemptRecord

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.origination.call import originate
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.address import Address
+from flows.calls.address import Address
 from flows.origination.call import originate
 
 Run = Callable[..., None]

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from engine.audio.wav import WavFile
-from flows.recordings import Recording
+from flows.calls.recordings import Recording
 from service.recordings import ABANDONED, Mended, RecordingList, mend
 from store import rows, tables
 from store.nodes import NodeLife

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from engine.media.codec.codec import Samples
-from flows.address import Address
+from flows.calls.address import Address
 from routing.directory.identifiers import NIL, PLATFORM
 from store import rows, tables
 from store.agents import held, shown

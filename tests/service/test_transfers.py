@@ -11,11 +11,11 @@ import pytest
 from engine.call import Call
 from engine.sip.hop import Hop
 from engine.sip.message.message import Request
-from flows.destinations import Reachable
-from flows.environment import FlowEnvironment
+from flows.calls.destinations import Reachable
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 from flows.language.library import read_library
 from flows.language.run import Run
-from flows.record import CallRecord
 from flows.transfer.refer import MAX_TRANSFERS
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL, named_id

@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from flows.environment import FlowEnvironment
+    from flows.calls.services import FlowEnvironment
 
 MOST_DEEP: Final = 20
 """Flow runs that led to one another, the first one included."""

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from flows.record import CallRecord
+from flows.calls.record import CallRecord
 from routing.directory.identifiers import NIL
 
 Row = dict[str, Any]

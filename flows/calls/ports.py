@@ -210,7 +210,7 @@ class Running(Protocol):
     """A call that runs, as somebody from outside may end it."""
 
     def hang_up(self, cause: str) -> None:
-        """Ends it, for one of the causes in `flows.causes`. A second time changes nothing."""
+        """Ends it, for one of the causes in `flows.calls.causes`. A second time changes nothing."""
 
 
 class Reservation(Protocol):

@@ -7,7 +7,7 @@ sure first that each number in question is there, or does not exist.
 from collections.abc import Iterable
 
 from engine.sip.message.uri import Uri
-from flows.environment import FlowEnvironment
+from flows.calls.services import FlowEnvironment
 from routing.numbers.normalise import numbers_asked
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final
 from urllib.parse import unquote
 
-from flows.address import PLACEHOLDER
+from flows.calls.address import PLACEHOLDER
 
 # RFC 6890 and the registry that it began: what is not on the open Internet, or leads back from there.
 _NOT_PUBLIC: Final = tuple(

@@ -11,7 +11,7 @@ from routing.access.destinations import NamedBy, forbidden, named_by, providers_
 from routing.directory.identifiers import NIL
 
 if TYPE_CHECKING:
-    from flows.environment import FlowEnvironment
+    from flows.calls.services import FlowEnvironment
     from flows.language.run import Run
 
 REFUSED = (403, "Forbidden")

@@ -11,19 +11,19 @@ from uuid import UUID
 import httpx
 
 from engine.transfer import TransferRequest
-from flows.address import Address
-from flows.call_log import CallLog
-from flows.contracts import Charging, Dialler, Log, Router
-from flows.destinations import Destinations, Reachable
+from flows.calls.address import Address
+from flows.calls.destinations import Destinations, Reachable
+from flows.calls.ports import Charging, Dialler, Log, Router
+from flows.calls.record import CallRecord
+from flows.calls.recordings import Recordings
+from flows.calls.registry import CallLog
+from flows.calls.sounds import Sounds
+from flows.calls.tasks import OwnedTasks
 from flows.language.program import Program
 from flows.messages.model import MessageService
 from flows.origination.order_limit import OrderLimit
 from flows.queues.conferences import Conferences
 from flows.queues.model import Lines
-from flows.record import CallRecord
-from flows.recordings import Recordings
-from flows.sounds import Sounds
-from flows.tasks import OwnedTasks
 from routing.access.admission import Source
 from routing.access.phones import PhoneCalls
 from routing.directory.directory import Directory

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.call import Call
-from flows.environment import FlowEnvironment
-from flows.hang_up import end
-from flows.record import CallRecord
+from flows.calls.hangup import end
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
 
 
 class IncomingCall:

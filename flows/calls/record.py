@@ -7,7 +7,7 @@ from uuid import UUID
 
 from engine.call_media import NO_MEDIA
 from engine.sip.dialog.usage import LIMIT_REACHED, NOT_ANSWERED
-from flows.contracts import CallLeg
+from flows.calls.ports import CallLeg
 from routing.access.phones import Phone
 from routing.directory.identifiers import NIL
 from routing.directory.rows import NumberRow

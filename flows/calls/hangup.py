@@ -1,9 +1,9 @@
 """Ends a call that runs, from outside of its flow: by its id, or because what it may cost or last is used up."""
 
-from flows.call_log import CallLog
-from flows.causes import CAUSES
-from flows.contracts import CallLeg
-from flows.record import CallRecord
+from flows.calls.causes import CAUSES
+from flows.calls.ports import CallLeg
+from flows.calls.record import CallRecord
+from flows.calls.registry import CallLog
 
 
 def hang_up(calls: CallLog, call_id: str, cause: str = "normal") -> bool:

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import httpx
 
-from flows.environment import FlowEnvironment
+from flows.calls.services import FlowEnvironment
+from flows.calls.tasks import TooManyTasksError
+from flows.calls.web_hosts import is_public
 from flows.language.run import ActionError
-from flows.tasks import TooManyTasksError
-from flows.web_hosts import is_public
 
 T = TypeVar("T")
 

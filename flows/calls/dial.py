@@ -7,10 +7,10 @@ from uuid import UUID
 
 from engine.sip.hop import NOT_ALLOWED
 from engine.sip.message.status import reason_phrase
-from flows.contracts import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
-from flows.environment import FlowEnvironment
-from flows.record import CallRecord
-from flows.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
+from flows.calls.ports import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
+from flows.calls.record import CallRecord
+from flows.calls.services import FlowEnvironment
+from flows.calls.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
 from routing.directory.identifiers import NIL
 
 # Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.sip.hop import NOT_ALLOWED, Allows
-from flows.contracts import ProviderAttempt
-from flows.destinations import REFUSED
+from flows.calls.destinations import REFUSED
+from flows.calls.ports import ProviderAttempt
 from routing.directory.identifiers import NIL
 from routing.hunt.attempt import AttemptRecord
 from routing.hunt.failover import passed_on, silence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from engine.audio.wav import private_folder
-from flows.contracts import CallEnded, Log
-from flows.tasks import OwnedTasks, TooManyTasksError
+from flows.calls.ports import CallEnded, Log
+from flows.calls.tasks import OwnedTasks, TooManyTasksError
 
 if TYPE_CHECKING:
     from engine.media.audio import Tap

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from flows.contracts import Log, Running
-from flows.record import CallRecord
+from flows.calls.ports import Log, Running
+from flows.calls.record import CallRecord
 
 
 class CallObserver(Protocol):

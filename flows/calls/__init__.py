@@ -1,0 +1,1 @@
+"""Call control without a language: services, records, dialling, hangup."""
