@@ -2,10 +2,10 @@
 
 from flows.calls.destinations import named_in
 from flows.calls.tree import Branch
+from flows.connect import fetch_source, shows
 from flows.language.run import ActionError, Run
 from flows.options import CallOptions
 from flows.origination.call import NOTHING, TooManyTasksError, originate
-from flows.reach import fetch_source, shows
 
 
 async def call(run: Run, option: CallOptions) -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from flows.calls.ports import CallEnded
+from flows.connect import Race, Reached, always, reach
 from flows.language.program import HUNG_UP
 from flows.language.run import Run
 from flows.options import ConnectOptions
-from flows.reach import Race, Reached, always, reach
 
 # Of several that did not answer, the one that says most about the callee speaks for all.
 _TELLING = ("busy", "dialout", "noanswer", "canceled", "failed")

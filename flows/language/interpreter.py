@@ -19,7 +19,7 @@ from flows.calls.tree import Branch
 from flows.language.faults import format_path, sentence
 from flows.language.program import STOP, Program
 from flows.language.run import ActionError, Run
-from flows.local_leg import LocalLeg
+from flows.nested_call import LocalLeg
 from flows.options import RUNNING
 from routing.directory.rows import NumberRow
 

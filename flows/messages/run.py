@@ -17,8 +17,8 @@ from flows.language.interpreter import run_through
 from flows.language.program import Program
 from flows.language.registry import KINDS
 from flows.language.run import ActionError, Run
-from flows.local_leg import LocalLeg
 from flows.messages.model import TextMessage
+from flows.nested_call import LocalLeg
 from routing.directory.rows import NumberRow
 
 

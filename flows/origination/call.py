@@ -19,9 +19,9 @@ from flows.calls.services import FlowEnvironment
 from flows.calls.tasks import TooManyTasksError
 from flows.calls.tree import LOOP_DETECTED, Branch, Delivery, Tree
 from flows.calls.uri_hunt import DirectHunt
+from flows.connect import identity_of
 from flows.language.interpreter import run as run_flow
 from flows.language.program import Program
-from flows.reach import identity_of
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.identifiers import NIL

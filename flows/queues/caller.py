@@ -3,11 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 
+from flows.connect import Reached
 from flows.language.run import Run
 from flows.queues.agents import Desk
 from flows.queues.model import Agent, Queue
 from flows.queues.states import CALLER, CallerEvent, CallerState
-from flows.reach import Reached
 
 
 @dataclass(slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from math import ceil
 from typing import Any, Final
 
+from flows.connect import Claim, Race, Reached, reach
 from flows.language.run import Run
 from flows.options import ConnectOptions
 from flows.queues.model import RING_TIMEOUT, Agent, Queue
-from flows.reach import Claim, Race, Reached, reach
 
 MOST_TRIED: Final = 40
 """Hunts that the record of a waiting call keeps: an agent may be rung every few seconds, for hours."""

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from flows.calls.ports import CallEnded
 from flows.calls.sounds import Sound
+from flows.connect import Reached
 from flows.language.run import Run
 from flows.queues.agents import Desk, Desks
 from flows.queues.announcements import ENGLISH, minutes, words
@@ -23,7 +24,6 @@ from flows.queues.model import AgentBoard, Queue, QueueFinder
 from flows.queues.music import play_music
 from flows.queues.ring import ring
 from flows.queues.states import CallerEvent
-from flows.reach import Reached
 from routing.directory.identifiers import NIL
 
 AT_WORK: Final = frozenset({"available", "ringing", "busy"})

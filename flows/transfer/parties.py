@@ -19,7 +19,7 @@ MAX_TRANSFERS: Final = 5
 """Transfers of one call, and of what becomes of it."""
 
 Reach = Callable[[Run, ConnectOptions, Address, Callable[[], bool]], Awaitable[Any]]
-"""`flows.reach.reach`, which carries a transfer out, and whose calls may be transferred."""
+"""`flows.connect.reach`, which carries a transfer out, and whose calls may be transferred."""
 
 Next = Literal["", "leads", "holds", "beside", "onward"]
 

@@ -11,7 +11,7 @@ from engine.call import CallEnded, NotAcceptable
 from engine.call_media import NO_MEDIA
 from flows.calls.record import CallRecord
 from flows.calls.rows import call_row
-from flows.local_leg import LocalLeg
+from flows.nested_call import LocalLeg
 
 HEARD = {"codec": "PCMU", "sent": 50, "received": 49, "lost": 1, "jitter_ms": 0.4, "rtt_ms": 12.0}
 

@@ -10,7 +10,7 @@ from engine.sip.dialog.usage import LIMIT_REACHED
 from flows.calls.record import CallRecord
 from flows.calls.services import CallLog, FlowEnvironment
 from flows.calls.tasks import OwnedTasks, TooManyTasksError
-from flows.local_leg import LocalLeg
+from flows.nested_call import LocalLeg
 
 
 def test_tasks_are_bounded_and_awaited_at_the_end() -> None:

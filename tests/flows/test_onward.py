@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from flows.calls.address import Address
+from flows.connect import always, reach
 from flows.language.program import Program, Step
 from flows.language.run import Run
 from flows.options import ConnectOptions
-from flows.reach import always, reach
 from flows.transfer.successor import onward_of
 from routing.access.phones import Phone
 

@@ -23,7 +23,7 @@ from flows.calls.tree import LOOP_DETECTED, Tree
 from flows.calls.uri_hunt import DirectHunt
 from flows.language.interpreter import conduct
 from flows.language.run import Run
-from flows.local_leg import LocalLeg
+from flows.nested_call import LocalLeg
 from flows.options import ConnectOptions
 from flows.transfer.refer import converse
 from routing.access.admission import DialOut, RunFlow, Source, judge
