@@ -18,7 +18,7 @@ from api.resource import Resource
 from api.services import Services, Use
 from flows.calls.address import Address
 from store import rows, tables
-from store.agents import shown
+from store.resources.agents import shown
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 

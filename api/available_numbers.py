@@ -14,7 +14,7 @@ from api.fields import Name
 from api.listing import Listing, OfferPages
 from api.services import Services, Use
 from routing.numbers.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
-from store import numbers
+from store.resources import numbers
 
 router = router_for("numbers")
 

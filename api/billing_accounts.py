@@ -15,7 +15,8 @@ from api.listing import Listing, OfCustomer, Pages
 from api.resource import Resource
 from api.services import Use
 from routing.access.tiers import Tier
-from store import billing, customers, rows, tables
+from store import rows, tables
+from store.resources import billing, customers
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 

@@ -24,8 +24,8 @@ from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import RouteRow
 from routing.numbers.normalise import Dialled, dialled
 from store import rows, tables
-from store.billing import account_of
-from store.reservations import price
+from store.resources.billing import account_of
+from store.resources.reservations import price
 from store.rows import Executor
 
 _AS_CLIENT = Source("client")

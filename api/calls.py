@@ -25,7 +25,7 @@ from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.directory.identifiers import NIL
 from routing.hunt.hangup import HangupReason
 from store import rows, tables
-from store.calls import call_document
+from store.resources.calls import call_document
 from store.rows import Row
 
 router = router_for("calls")

@@ -16,7 +16,8 @@ from api.fields import NIL, Body, Detail, Name, Times
 from api.listing import Listing, Pages
 from api.services import Use
 from routing.access.tiers import Tier
-from store import billing, customers, rows, tables
+from store import rows, tables
+from store.resources import billing, customers
 from store.rows import Executor, Row
 from store.store import Transaction
 

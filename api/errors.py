@@ -20,8 +20,8 @@ from api.sentences import sentence
 from engine.rate_limit import RateLimit
 from routing.directory.models import reason_of
 from routing.errors import RoutingError
-from store.billing import InsufficientBalance
 from store.engines import StoreError, reason, senseless
+from store.resources.billing import InsufficientBalance
 from store.rows import TokenError
 
 Status = Literal[

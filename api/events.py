@@ -14,9 +14,9 @@ from api.bodies import router_for
 from api.errors import ApiError
 from api.services import Services, Use
 from api.webhooks import EventType
-from store import events as stored
 from store.engines import StoreError
-from store.events import event_document
+from store.resources import events as stored
+from store.resources.events import event_document
 from store.store import Event
 
 router = router_for("events")

@@ -21,7 +21,8 @@ from routing.directory.identifiers import NIL
 from routing.directory.models import NumberType
 from routing.numbers.lifecycle import check_offerable
 from routing.numbers.numbering import NumberKind
-from store import numbers, tables
+from store import tables
+from store.resources import numbers
 
 router = router_for("inventory")
 

@@ -25,8 +25,8 @@ from routing.access.destinations import named_by
 from routing.directory.identifiers import NIL
 from routing.numbers.normalise import dialled
 from store import tables
-from store.messages import message_document
-from store.numbers import living
+from store.resources.messages import message_document
+from store.resources.numbers import living
 from store.rows import Row
 
 router = router_for("messages")

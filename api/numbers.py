@@ -38,8 +38,9 @@ from routing.numbers.numbering import (
     is_virtual,
     without_separators,
 )
-from store import numbers, tables
-from store.billing import purchase
+from store import tables
+from store.resources import numbers
+from store.resources.billing import purchase
 from store.rows import Row
 from store.store import Transaction
 

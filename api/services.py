@@ -23,7 +23,7 @@ from flows.origination.groupcall import GroupCall
 from routing.access.bans import BanTable
 from routing.directory.identifiers import NIL
 from routing.settings import RoutingSettings
-from store.events import EventBell
+from store.resources.events import EventBell
 from store.store import Store
 
 STREAM_READS = 2

@@ -13,7 +13,7 @@ from api.fields import Timestamp
 from api.moments import Moment
 from api.providers import PROVIDERS
 from api.services import Use
-from store.statistics import WINDOW, provider_statistics
+from store.resources.statistics import WINDOW, provider_statistics
 
 router = router_for("providers")
 

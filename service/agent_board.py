@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls.ports import Log
-from store.agents import AVAILABLE, held, release_all, turn
 from store.engines import StoreError, reason
+from store.resources.agents import AVAILABLE, held, release_all, turn
 from store.store import Store, to_its_end
 
 RETRY: Final = 1.0  # s

@@ -29,7 +29,7 @@ from flows.calls.ports import Log
 from routing.directory.identifiers import NIL
 from service.till import LAG, Till
 from store.engines import StoreBusy
-from store.reservations import Hold, Order, Posted, Reserve, Settle
+from store.resources.reservations import Hold, Order, Posted, Reserve, Settle
 from store.store import Store
 
 BLOCK = 60  # s that a call reserves at once

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls.ports import Log
-from store import health
 from store.engines import StoreError, reason
-from store.health import Finding
+from store.resources import health
+from store.resources.health import Finding
 from store.store import Store
 
 

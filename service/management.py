@@ -34,9 +34,9 @@ from service.rooms import Rooms
 from service.storage import Storage
 from service.upkeep import Upkeep
 from service.webhook_sender import WebhookSender
-from store import deliveries
 from store.disk import disk_problem
 from store.engines import StoreError, reason
+from store.resources import deliveries
 
 if TYPE_CHECKING:
     from service.node import Node

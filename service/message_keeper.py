@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.messages.model import MessageNotKept, TextMessage, Wish, message_row
-from store import messages
 from store.engines import StoreError, reason
+from store.resources import messages
 from store.store import Store
 
 WITHIN: Final = 5.0

@@ -17,7 +17,7 @@ from routing.directory.directory import Directory
 from routing.directory.models import Provider
 from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus
 from routing.hunt.trunk import destination
-from store.health import Finding
+from store.resources.health import Finding
 
 AT_ONCE: Final = 16
 # A gateway that is there and out of service says so (RFC 3261 §21.5.4); every other answer shows that it is at work.

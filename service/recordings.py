@@ -17,7 +17,7 @@ from flows.calls.ports import Log
 from flows.calls.recordings import Recording
 from routing.directory.identifiers import NIL
 from store.engines import StoreError, reason
-from store.recordings import cut_off, mended, save
+from store.resources.recordings import cut_off, mended, save
 from store.rows import Row
 from store.store import Store
 

@@ -25,11 +25,11 @@ from store.declared_files import declaring_files
 from store.directory_sync import DirectorySync
 from store.engine_lock import EngineLock
 from store.engines import StoreError, parse_url, reason
-from store.events import EventBell
 from store.feed import ChangeFeed
 from store.nodes import NodeLife
 from store.notices import PostgresNotices, RedisNotices
 from store.number_source import StoredNumbers
+from store.resources.events import EventBell
 from store.sealing import unlock
 from store.store import Store
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 
 from flows.calls.ports import Log
 from store.engines import StoreError, reason
-from store.reservations import Order, Posted, post
+from store.resources.reservations import Order, Posted, post
 from store.store import Store
 
 LAG = 0.2  # s that an order may wait for others, if nobody waits for it

@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import RetentionSettings
 from flows.calls.ports import Log
 from service.recordings import mend, sweep
-from store import messages
 from store.engines import StoreError, reason
 from store.nodes import NodeLife
-from store.recordings import close_lost
 from store.recovery import recover
+from store.resources import messages
+from store.resources.recordings import close_lost
 from store.retention import prune
 from store.store import Store
 

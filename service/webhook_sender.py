@@ -16,10 +16,10 @@ from flows.calls.ports import Log
 from flows.calls.services import FlowEnvironment
 from flows.calls.webhook import exchange
 from flows.language.run import ActionError
-from store import deliveries
-from store.deliveries import Due
 from store.engines import StoreError, reason
-from store.events import EventBell, event_document
+from store.resources import deliveries
+from store.resources.deliveries import Due
+from store.resources.events import EventBell, event_document
 from store.sealing import SecretUnreadable
 from store.store import Store
 

@@ -12,10 +12,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from store.agents import release_dead
-from store.calls import STAGES, save, stage_events, tell
 from store.nodes import living
-from store.reservations import settle_dead
+from store.resources.agents import release_dead
+from store.resources.calls import STAGES, save, stage_events, tell
+from store.resources.reservations import settle_dead
 from store.rows import Row
 from store.store import Store, Transaction
 from store.tables import calls, groupcalls, nodes, reservations

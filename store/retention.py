@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from store.deliveries import free_waiting
+from store.resources.deliveries import free_waiting
+from store.resources.temporary_flows import TEMPORARY
 from store.store import Store, Transaction
 from store.tables import (
     attempts,
@@ -26,7 +27,6 @@ from store.tables import (
     nodes,
     recordings,
 )
-from store.temporary_flows import TEMPORARY
 
 BATCH: Final = 2_000
 """Rows a transaction."""

@@ -1,7 +1,7 @@
 """The post: messages that are to be sent are kept first, and then sent, in order to each destination.
 
 Nothing is sent that is not kept, and nothing is sent twice: what was under way when the engine died is told as failed
-at the next start (`store.messages.close_lost`).
+at the next start (`store.resources.messages.close_lost`).
 """
 
 import asyncio

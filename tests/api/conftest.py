@@ -34,7 +34,7 @@ from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
 from service.message_keeper import StoredMessages
 from store import rows, tables
-from store.events import EventBell
+from store.resources.events import EventBell
 from store.store import Store
 from tests.service.conftest import log as log  # fixtures: an engine and its phones
 from tests.service.conftest import run as run

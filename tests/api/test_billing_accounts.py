@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from store import rows, tables
-from store.billing import MOST, account_of, purchase, top_up
-from store.reservations import reserve, settle
+from store.resources.billing import MOST, account_of, purchase, top_up
+from store.resources.reservations import reserve, settle
 from tests.api.conftest import Api
 
 

@@ -18,7 +18,7 @@ from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.models import Provider
 from service.webhook_sender import WebhookSender
 from store import rows, tables
-from store.events import EventBell
+from store.resources.events import EventBell
 from tests.api.conftest import Api
 from tests.api.contract import ask, operations
 from tests.api.exchange import FOREIGN, MINE, exchange, followed, order

@@ -15,8 +15,8 @@ from api import events
 from api.services import STREAM_READS
 from service import api_server
 from service.api_server import ApiServer
-from store import events as stored
 from store.engines import StoreError
+from store.resources import events as stored
 from tests.api.conftest import Api, Client
 
 

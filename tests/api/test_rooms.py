@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from flows.queues.conferences import Seat
 from routing.directory.identifiers import NIL
 from store import rows, tables
-from store.agents import held, turn
+from store.resources.agents import held, turn
 from tests.api.conftest import Api
 
 FLOW = {"actions": [{"type": "answer"}]}

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 from service import agent_board
 from service.agent_board import StoredBoard
 from store import tables
-from store.agents import AVAILABLE
 from store.engines import StoreError
+from store.resources.agents import AVAILABLE
 from store.rows import insert, one
 from store.store import Store
 from tests.flows.conftest import FakeLog

@@ -16,9 +16,9 @@ from service import charging as charging_module
 from service import till as till_module
 from service.charging import Charging, Reservation
 from store import rows
-from store.billing import open_account, top_up
 from store.engines import StoreBusy
-from store.reservations import post, settle_dead
+from store.resources.billing import open_account, top_up
+from store.resources.reservations import post, settle_dead
 from store.store import Store
 from store.tables import billing_accounts, customers, ledger, nodes, reservations
 

@@ -9,8 +9,8 @@ import structlog
 
 from service.charging import Charging
 from store import rows
-from store.billing import open_account, top_up
 from store.engines import StoreBusy
+from store.resources.billing import open_account, top_up
 from store.store import Store
 from store.tables import billing_accounts, customers, ledger, reservations
 from tests.peers.postgres import PostgresServer

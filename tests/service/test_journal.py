@@ -20,8 +20,8 @@ from routing.hunt.attempt import AttemptRecord
 from service import journal as journals
 from service.journal import Journal
 from store import tables
-from store.calls import STAGES
 from store.engines import POSTGRES_CONNECTIONS, StoreError
+from store.resources.calls import STAGES
 from store.rows import Row
 from store.store import Store, Transaction
 from tests.peers.postgres import PostgresServer

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from engine.dial import OutgoingCall
 from store import tables
-from store.calls import STAGES
 from store.recovery import END_REASON
+from store.resources.calls import STAGES
 from store.rows import Row
 from store.store import Store
 from tests.network import reserved_port

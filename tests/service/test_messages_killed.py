@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from store.messages import LOST
+from store.resources.messages import LOST
 from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
 from tests.service.conftest import Phone, until

@@ -15,7 +15,7 @@ from flows.calls.recordings import Recording
 from service.recordings import ABANDONED, Mended, RecordingList, mend
 from store import rows, tables
 from store.nodes import NodeLife
-from store.recordings import close_lost
+from store.resources.recordings import close_lost
 from store.store import Store
 
 NODE = UUID(int=5)

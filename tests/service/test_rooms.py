@@ -14,7 +14,7 @@ from engine.media.codec.codec import Samples
 from flows.calls.address import Address
 from routing.directory.identifiers import NIL, PLATFORM
 from store import rows, tables
-from store.agents import held, shown
+from store.resources.agents import held, shown
 from tests.sound.signals import Floats
 
 # Sound takes as long as it lasts.

@@ -12,9 +12,10 @@ import structlog
 
 from routing.directory.identifiers import PLATFORM
 from service.webhook_sender import AT_ONCE_EACH, WebhookSender
-from store import deliveries, retention, rows, tables
-from store.calls import stage_events, tell
-from store.events import EventBell
+from store import retention, rows, tables
+from store.resources import deliveries
+from store.resources.calls import stage_events, tell
+from store.resources.events import EventBell
 from store.store import Store
 from tests.api.conftest import environment
 from tests.service.conftest import until

@@ -16,9 +16,10 @@ import structlog
 
 from routing.directory.identifiers import PLATFORM
 from service.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
-from store import deliveries, rows, tables
-from store.deliveries import Due
-from store.events import EventBell
+from store import rows, tables
+from store.resources import deliveries
+from store.resources.deliveries import Due
+from store.resources.events import EventBell
 from store.store import Store, utc_now
 from tests.api.conftest import environment
 

@@ -4,8 +4,8 @@ import asyncio
 from uuid import UUID, uuid4
 
 from store import tables
-from store.agents import AVAILABLE, held, release_all, shown, turn
 from store.recovery import recover
+from store.resources.agents import AVAILABLE, held, release_all, shown, turn
 from store.rows import insert, one
 from store.store import Store
 from tests.store.stored_calls import NOW, opened, seconds

@@ -12,9 +12,30 @@ import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
 from store import rows
-from store.billing import MOST, BalanceLimit, InsufficientBalance, account_of, adjust, open_account, purchase, top_up
 from store.engines import StoreBusy
-from store.reservations import Hold, Order, Posted, Reserve, Settle, extend, post, price, reserve, settle, settle_dead
+from store.resources.billing import (
+    MOST,
+    BalanceLimit,
+    InsufficientBalance,
+    account_of,
+    adjust,
+    open_account,
+    purchase,
+    top_up,
+)
+from store.resources.reservations import (
+    Hold,
+    Order,
+    Posted,
+    Reserve,
+    Settle,
+    extend,
+    post,
+    price,
+    reserve,
+    settle,
+    settle_dead,
+)
 from store.store import Store, Transaction
 from store.tables import billing_accounts, customers, ledger, nodes, reservations
 

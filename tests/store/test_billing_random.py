@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import rows
-from store.billing import InsufficientBalance, adjust, open_account, purchase, top_up
-from store.reservations import Hold, Order, Posted, Reserve, Settle, paid_seconds, post, price
+from store.resources.billing import InsufficientBalance, adjust, open_account, purchase, top_up
+from store.resources.reservations import Hold, Order, Posted, Reserve, Settle, paid_seconds, post, price
 from store.store import Store, Transaction
 from store.tables import billing_accounts, customers, ledger, reservations
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from store import tables
 from store.bulk import BulkWrite
-from store.calls import STAGES, call_document, save, stage, stage_events, tell
 from store.columns import UtcTime
+from store.resources.calls import STAGES, call_document, save, stage, stage_events, tell
 from store.store import Event
 from store.times import api_time
 from tests.store.stored_calls import CUSTOMER, NOW, attempt, call, opened, seconds, table

@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from store import messages, tables
+from store import tables
 from store.nodes import SILENCE
+from store.resources import messages
+from store.resources.statistics import MessageStatistics, provider_statistics
 from store.rows import Row, insert
-from store.statistics import MessageStatistics, provider_statistics
 from store.store import Store
 from tests.store.stored_calls import CUSTOMER, NOW, opened, seconds, table
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from store import tables
-from store.calls import save
+from store.resources.calls import save
 from store.retention import IDEMPOTENCY, NODES, Pruned, prune
 from store.rows import insert
 from store.store import Store

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from store.calls import save
-from store.statistics import ProviderStatistics, percentile, provider_statistics
+from store.resources.calls import save
+from store.resources.statistics import ProviderStatistics, percentile, provider_statistics
 from store.store import Store
 from tests.store.stored_calls import NOW, attempt, opened, seconds
 

@@ -16,8 +16,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
-from store.billing import Account, Book
 from store.bulk import BulkWrite
+from store.resources.billing import Account, Book
 from store.rows import Row
 from store.store import Transaction
 from store.tables import nodes, reservations

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from store.numbers import IN_USE
+from store.resources.numbers import IN_USE
 from store.rows import Executor
 from store.store import Transaction
 from store.tables import accesskeys, agents, billing_accounts, calls, customers, numbers, webhooks

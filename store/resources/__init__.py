@@ -1,0 +1,1 @@
+"""Reading and writing each kind of row, one file a resource."""
