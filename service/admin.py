@@ -19,11 +19,11 @@ from service.file_modes import loose, of_database
 from service.node import python_flow_names
 from service.storage import absent_file, store_url
 from store import rows
+from store.cluster.engine_lock import EngineLock
+from store.cluster.nodes import NodeLife
 from store.database_file import database_path
 from store.declared_files import declaring_files, release
-from store.engine_lock import EngineLock
 from store.engines import parse_url
-from store.nodes import NodeLife
 from store.rows import IntegrityError, Row
 from store.sealing import forget
 from store.store import Store, Transaction

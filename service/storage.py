@@ -19,15 +19,15 @@ from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from service import file_modes
 from service.directory_feed import LibraryShelf
+from store.cluster.engine_lock import EngineLock
+from store.cluster.nodes import NodeLife
+from store.cluster.notifications import PostgresNotices, RedisNotices
 from store.database_file import database_path, make_private
 from store.declared import Declarations, Merge, merge
 from store.declared_files import declaring_files
 from store.directory_sync import DirectorySync
-from store.engine_lock import EngineLock
 from store.engines import StoreError, parse_url, reason
 from store.feed import ChangeFeed
-from store.nodes import NodeLife
-from store.notices import PostgresNotices, RedisNotices
 from store.number_source import StoredNumbers
 from store.resources.events import EventBell
 from store.sealing import unlock

@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import RetentionSettings
 from flows.calls.ports import Log
 from service.recordings import mend, sweep
+from store.cluster.nodes import NodeLife
+from store.cluster.recovery import recover
 from store.engines import StoreError, reason
-from store.nodes import NodeLife
-from store.recovery import recover
 from store.resources import messages
 from store.resources.recordings import close_lost
 from store.retention import prune

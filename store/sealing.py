@@ -197,7 +197,7 @@ def _check(store: "Store", vault: Vault, witness: str) -> None:
 
 async def _refuse_beside_others(store: "Store", transaction: "Transaction") -> None:
     """Engines that run have no key: what is sealed from now on they could not read."""
-    from store.nodes import SILENCE, is_over
+    from store.cluster.nodes import SILENCE, is_over
 
     nodes = tables.nodes.c
     recently = nodes.tm_seen >= await store.common_now(transaction) - SILENCE

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from routing.directory.identifiers import NIL
-from store.nodes import living
+from store.cluster.nodes import living
 from store.rows import Executor, Row
 from store.store import Store, Transaction
 from store.tables import message_attempts, messages, opt_outs
@@ -80,7 +80,7 @@ async def close_lost(store: Store, node_id: UUID, name: str = "") -> int:
     """Tell as failed what dead nodes were sending; how many messages that were.
 
     Whether they arrived nobody knows, and sending them again could deliver them twice.
-    `node_id`, `name`: as `store.nodes.living` takes them.
+    `node_id`, `name`: as `store.cluster.nodes.living` takes them.
     """
     alive = await living(store, node_id, name)
     total = 0

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from store.bulk import BulkWrite
-from store.nodes import living
+from store.cluster.nodes import living
 from store.rows import Row
 from store.store import Store, Transaction
 from store.tables import calls, recordings
@@ -56,7 +56,7 @@ def _tell(transaction: Transaction, row: Mapping[str, Any]) -> None:
 
 
 async def cut_off(store: Store, node_id: UUID, name: str, filenames: Sequence[str]) -> list[Row]:
-    """Those of these files that a process which is gone has not ended. `node_id`, `name`: as `store.nodes.living` takes
+    """Those of these files that a process which is gone has not ended. `node_id`, `name`: as `store.cluster.nodes.living` takes
     them."""
     alive = await living(store, node_id, name)
     found: list[Row] = []

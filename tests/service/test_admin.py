@@ -18,8 +18,8 @@ from routing.directory.models import Provider
 from service import cli
 from service.bootstrap import bootstrap, token_secret
 from store import rows, tables
+from store.cluster.engine_lock import EngineLock
 from store.content import provider_of, provider_row
-from store.engine_lock import EngineLock
 from store.engines import StoreRefused
 from store.sealing import unlock, worked
 from store.store import Store

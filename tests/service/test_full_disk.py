@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from service import management, storage
 from store import tables
-from store.nodes import NodeLife
+from store.cluster.nodes import NodeLife
 from tests.store.full import End, full, read_only
 
 Run = Callable[..., None]

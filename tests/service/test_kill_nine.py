@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from engine.dial import OutgoingCall
 from store import tables
-from store.recovery import END_REASON
+from store.cluster.recovery import END_REASON
 from store.resources.calls import STAGES
 from store.rows import Row
 from store.store import Store

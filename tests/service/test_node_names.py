@@ -14,8 +14,8 @@ from engine.transport.listeners import ListenError
 from service import storage
 from service.node import Node, python_flow_names
 from store import tables
+from store.cluster.nodes import NodeLife
 from store.engines import StoreError, StoreRefused
-from store.nodes import NodeLife
 
 Run = Callable[..., None]
 CLIENT, OURS = "127.0.0.11", "+15551234567"

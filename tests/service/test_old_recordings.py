@@ -13,7 +13,7 @@ from engine.audio.wav import PART
 from service.recordings import ABANDONED, sweep
 from service.upkeep import Upkeep
 from store import tables
-from store.nodes import NodeLife
+from store.cluster.nodes import NodeLife
 from store.rows import insert
 from tests.store.stored_calls import NOW as STORE_NOW
 from tests.store.stored_calls import opened, seconds, table

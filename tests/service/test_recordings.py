@@ -14,7 +14,7 @@ from engine.audio.wav import WavFile
 from flows.calls.recordings import Recording
 from service.recordings import ABANDONED, Mended, RecordingList, mend
 from store import rows, tables
-from store.nodes import NodeLife
+from store.cluster.nodes import NodeLife
 from store.resources.recordings import close_lost
 from store.store import Store
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from service import cli
-from store.engine_lock import EngineLock
+from store.cluster.engine_lock import EngineLock
 from store.sealing import unlock
 from store.store import Store
 from tests.network import reserved_port

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 from store import tables
-from store.recovery import recover
+from store.cluster.recovery import recover
 from store.resources.agents import AVAILABLE, held, release_all, shown, turn
 from store.rows import insert, one
 from store.store import Store

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from store import disk
+from store.cluster.nodes import NodeLife
 from store.disk import LEAST, disk_problem
-from store.nodes import NodeLife
 from store.store import Store
 from tests.service.conftest import until
 from tests.store.full import read_only

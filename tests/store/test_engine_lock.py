@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from store.engine_lock import EngineLock
+from store.cluster.engine_lock import EngineLock
+from store.cluster.nodes import NodeLife
 from store.engines import StoreRefused
-from store.nodes import NodeLife
 from store.store import Store
 
 HOLDER = """

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from store import tables
-from store.nodes import SILENCE
+from store.cluster.nodes import SILENCE
 from store.resources import messages
 from store.resources.statistics import MessageStatistics, provider_statistics
 from store.rows import Row, insert

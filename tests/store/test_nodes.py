@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from store import tables
+from store.cluster.nodes import NodeLife, living
 from store.engines import StoreError
-from store.nodes import NodeLife, living
 from store.store import Store, utc_now
 
 OFTEN = 0.05

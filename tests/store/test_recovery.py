@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from store import tables
-from store.nodes import SILENCE
-from store.recovery import BATCH, END_REASON, recover
+from store.cluster.nodes import SILENCE
+from store.cluster.recovery import BATCH, END_REASON, recover
 from store.resources.calls import save
 from store.rows import insert
 from store.store import Store

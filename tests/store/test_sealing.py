@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from routing.directory.models import Provider
 from service.bootstrap import token_secret
 from store import rows, tables
+from store.cluster.nodes import NodeLife
 from store.content import provider_of, provider_row
 from store.declared import Declarations, merge
 from store.engines import StoreError, StoreRefused
 from store.loading import load
-from store.nodes import NodeLife
 from store.resources import deliveries
 from store.sealing import MARK, SecretUnreadable, Vault, unlock, worked
 from store.store import Store

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from store.nodes import living
+from store.cluster.nodes import living
 from store.resources.agents import release_dead
 from store.resources.calls import STAGES, save, stage_events, tell
 from store.resources.reservations import settle_dead
@@ -41,7 +41,7 @@ class Recovered:
 
 async def recover(store: Store, node_id: UUID, name: str = "") -> Recovered:
     """Close the calls of dead nodes as `failed`, settle what they had reserved, and free the agents that they rang.
-    `node_id`, `name`: as `store.nodes.living` takes them."""
+    `node_id`, `name`: as `store.cluster.nodes.living` takes them."""
     alive = await living(store, node_id, name)
     found = Recovered()
     while closed := await _close_calls(store, alive):
