@@ -17,7 +17,7 @@ from api.services import Services, Use
 from api.shapes import checked, defaults, fields_of
 from routing.directory.models import Provider
 from store import rows, tables
-from store.content import provider_of, provider_row
+from store.mapping import provider_of, provider_row
 from store.rows import IntegrityError, Row
 from store.sealing import worked
 from store.store import Transaction

@@ -19,7 +19,7 @@ from api.shapes import checked, defaults, fields_of
 from routing.directory.identifiers import NIL
 from routing.directory.models import Route
 from store import rows, tables
-from store.content import route_of, route_row
+from store.mapping import route_of, route_row
 
 router = router_for("routes")
 ROUTES = Resource(tables.routes, "route")

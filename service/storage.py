@@ -23,12 +23,12 @@ from store.cluster.engine_lock import EngineLock
 from store.cluster.nodes import NodeLife
 from store.cluster.notifications import PostgresNotices, RedisNotices
 from store.database_file import database_path, make_private
-from store.declared import Declarations, Merge, merge
 from store.declared_files import declaring_files
 from store.directory_sync import DirectorySync
 from store.engines import StoreError, parse_url, reason
 from store.feed import ChangeFeed
 from store.number_source import StoredNumbers
+from store.reconcile import Declarations, Merge, merge
 from store.resources.events import EventBell
 from store.sealing import unlock
 from store.store import Store

@@ -12,9 +12,9 @@ from routing.directory.directory import Directory
 from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker
 from routing.directory.snapshot import Content
 from store import tables
-from store.content import Row, provider_of, terms_of
 from store.feed import Log
 from store.loading import flow_rows, load
+from store.mapping import Row, provider_of, terms_of
 from store.sealing import SecretUnreadable, worked
 from store.store import Change, Store
 

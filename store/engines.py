@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool, StaticPool
 
 from store.database_file import DatabaseFile, database_path, make_private
-from store.turns import Turns
+from store.write_queue import Turns
 
 READERS = 4
 POSTGRES_CONNECTIONS = 10

@@ -33,7 +33,7 @@ async def test_a_password_is_kept_and_never_shown(api: Api) -> None:
     await api.root.put(path, {"detail": "x"})
     async with api.store.read() as connection:
         from store import rows, tables
-        from store.content import provider_of
+        from store.mapping import provider_of
 
         row = (await rows.page(connection, tables.providers)).rows[0]
     assert provider_of(row).password == "secret"

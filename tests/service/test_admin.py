@@ -19,8 +19,8 @@ from service import cli
 from service.bootstrap import bootstrap, token_secret
 from store import rows, tables
 from store.cluster.engine_lock import EngineLock
-from store.content import provider_of, provider_row
 from store.engines import StoreRefused
+from store.mapping import provider_of, provider_row
 from store.sealing import unlock, worked
 from store.store import Store
 

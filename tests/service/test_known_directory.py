@@ -8,7 +8,7 @@ import pytest
 from routing.directory.models import Number
 from service import cli
 from store import rows, tables
-from store.content import number_row
+from store.mapping import number_row
 from store.store import Store
 
 FILE = """

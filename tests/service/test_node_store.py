@@ -17,7 +17,7 @@ from routing.directory.identifiers import named_id
 from routing.directory.models import Number, Provider, Route
 from routing.directory.number_source import NumberUnavailable
 from store import rows, tables
-from store.content import number_row, provider_row, route_row
+from store.mapping import number_row, provider_row, route_row
 
 Run = Callable[..., None]
 CLIENT, GUEST, ONE, TWO = "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"

@@ -72,7 +72,7 @@ async def store_row(engine: Any, table: sa.Table, kind: str, values: dict[str, A
 
 async def number_for(engine: Any, actions: list[dict[str, Any]], media: str = "") -> None:
     from routing.directory.models import Number
-    from store.content import number_row
+    from store.mapping import number_row
 
     listed = [{"id": str(uuid4()), "next_id": "", "option": {}} | action for action in actions]
     async with engine.node.storage.store.write() as transaction:

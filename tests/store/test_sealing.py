@@ -16,10 +16,10 @@ from routing.directory.models import Provider
 from service.bootstrap import token_secret
 from store import rows, tables
 from store.cluster.nodes import NodeLife
-from store.content import provider_of, provider_row
-from store.declared import Declarations, merge
 from store.engines import StoreError, StoreRefused
 from store.loading import load
+from store.mapping import provider_of, provider_row
+from store.reconcile import Declarations, merge
 from store.resources import deliveries
 from store.sealing import MARK, SecretUnreadable, Vault, unlock, worked
 from store.store import Store

@@ -8,7 +8,7 @@ import pytest
 from store import engines
 from store.engines import StoreBusy
 from store.store import Store
-from store.turns import Turns
+from store.write_queue import Turns
 from tests.store.stored_calls import opened
 
 BOUND = 30.0
