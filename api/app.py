@@ -14,12 +14,10 @@ from api import (
     customers,
     docs_pages,
     document,
-    errors,
     events,
     flows,
     groupcalls,
     health,
-    idempotency,
     inventory,
     login,
     messages,
@@ -34,9 +32,10 @@ from api import (
     traces,
     webhooks,
 )
+from api.http import errors, idempotency
+from api.http.methods import Methods
+from api.http.requests import Observer, Requests, unobserved
 from api.introduction import INTRODUCTION
-from api.methods import Methods
-from api.requests import Observer, Requests, unobserved
 from api.services import Services
 
 BASE = "/v1.0"

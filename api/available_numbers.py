@@ -7,11 +7,11 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from api import patterns
-from api.auth import Who, guarded
-from api.bodies import router_for
-from api.errors import fault_in
 from api.fields import Name
-from api.listing import Listing, OfferPages
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import fault_in
+from api.http.listing import Listing, OfferPages
 from api.services import Services, Use
 from routing.numbers.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
 from store.resources import numbers

@@ -10,9 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from api.call_rights import require_dialled
 from api.destinations import require_destinations, require_in_actions
-from api.errors import ApiError, fault_in
 from api.fields import Body
 from api.flows import refusal
+from api.http.errors import ApiError, fault_in
 from api.parties import Anonymity, Destinations, Party
 from api.services import Services
 from api.web_addresses import refuse_private_in

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from api.auth import Caller
 from api.destinations import leads_here
-from api.errors import ApiError, fault_in
+from api.http.auth import Caller
+from api.http.errors import ApiError, fault_in
 from api.parties import Party
 from api.services import Services
 from flows.calls.number_lookup import fetch_numbers, missing_numbers

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from fastapi import Query
 from pydantic import BaseModel, Field, JsonValue
 
-from api.auth import Caller, Who, guarded
-from api.bodies import router_for
 from api.call_orders import OrderBody, documents, keep, live_row, read_order, refused
 from api.call_rights import require_rights
-from api.errors import ApiError
 from api.fields import Metadata, Name, Times, Timestamp
-from api.listing import Listing, OfCustomer, Pages
+from api.http.auth import Caller, Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import ApiError
+from api.http.listing import Listing, OfCustomer, Pages
 from api.moments import Moment
 from api.numbers import asked_number
 from api.parties import Party, PartyAnswer

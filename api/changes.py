@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
-from api.errors import ApiError, Violation
+from api.http.errors import ApiError, Violation
 
 B = TypeVar("B", bound=BaseModel)
 

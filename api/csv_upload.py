@@ -14,8 +14,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from api.errors import ApiError, fault_in
 from api.fields import ALL_TEXT, refuse_declared
+from api.http.errors import ApiError, fault_in
 from api.offers import InventoryCreate, offer_of
 from api.services import Services
 from api.shapes import checked

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
-from api.errors import fault_in
+from api.http.errors import fault_in
 from api.services import Services
 from flows.calls.address import PLACEHOLDER
 from routing.access.destinations import NamedBy, named_by

@@ -13,7 +13,7 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api.errors import error_of, respond
+from api.http.errors import error_of, respond
 
 _FILES: Final = files("fastapi_offline") / "static"
 _TYPES: Final = {

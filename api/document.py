@@ -12,9 +12,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import examples, idempotency
+from api import examples
 from api.action_schemas import action_schemas
-from api.answers import add_examples
+from api.http import idempotency
+from api.http.answers import add_examples
 from api.introduction import TAGS, summary
 from api.rules import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
 

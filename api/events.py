@@ -9,9 +9,9 @@ from pydantic import Field
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import StreamingResponse
 
-from api.auth import Caller, Who, guarded, still_valid
-from api.bodies import router_for
-from api.errors import ApiError
+from api.http.auth import Caller, Who, guarded, still_valid
+from api.http.bodies import router_for
+from api.http.errors import ApiError
 from api.services import Services, Use
 from api.webhooks import EventType
 from store.engines import StoreError

@@ -24,7 +24,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from api import patterns
-from api.errors import ApiError, spoken
+from api.http.errors import ApiError, spoken
 from routing.directory.identifiers import NIL
 from routing.directory.models import Text
 from store.times import api_time

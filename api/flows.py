@@ -9,13 +9,13 @@ import sqlalchemy as sa
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from api.auth import Who, guarded
-from api.bodies import router_for
 from api.changes import changes, takes_back
 from api.destinations import require_in_actions
-from api.errors import ApiError, Violation, fault_in, not_found
 from api.fields import Body, Detail, Name, Times, absent, refuse_declared
-from api.listing import Listing, OfCustomer, Pages
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import ApiError, Violation, fault_in, not_found
+from api.http.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Services, Use
 from api.web_addresses import refuse_private_in

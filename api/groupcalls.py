@@ -8,14 +8,14 @@ from fastapi import Query
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.auth import Who, guarded
-from api.bodies import router_for
 from api.call_orders import OrderBody, keep, read_order, refused
 from api.call_rights import require_rights
 from api.calls import elsewhere
-from api.errors import ApiError
 from api.fields import Metadata, Times
-from api.listing import Listing, OfCustomer, Pages
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import ApiError
+from api.http.listing import Listing, OfCustomer, Pages
 from api.parties import Party, PartyAnswer, shown
 from api.resource import Resource
 from api.services import Services, Use

@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from starlette.responses import JSONResponse, Response
 
-from api.auth import Shown, recognise
-from api.bodies import router_for
-from api.errors import ApiError, envelopes
+from api.http.auth import Shown, recognise
+from api.http.bodies import router_for
+from api.http.errors import ApiError, envelopes
+from api.http.tokens import key_hash
 from api.services import Use
-from api.tokens import key_hash
 from routing.directory.identifiers import PLATFORM
 from store.engines import StoreError
 

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 
 from api import patterns
-from api.auth import Who, guarded
-from api.bodies import read_json, router_for
 from api.csv_upload import Upload, UploadResult
-from api.errors import ApiError
 from api.fields import Times, refuse_declared
-from api.listing import Listing, Pages
+from api.http.auth import Who, guarded
+from api.http.bodies import read_json, router_for
+from api.http.errors import ApiError
+from api.http.listing import Listing, Pages
 from api.numbers import NUMBERS, asked_number
 from api.offers import InventoryCreate, offer_of
 from api.providers import require_provider

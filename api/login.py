@@ -8,12 +8,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy.engine import RowMapping
 
 from api import patterns
-from api.auth import refuse_suspended
-from api.bodies import router_for
-from api.errors import ApiError, envelopes, too_many
-from api.exchange import exchange_of
 from api.fields import Body
-from api.passwords import LONGEST, TooBusy, password_fits
+from api.http.auth import refuse_suspended
+from api.http.bodies import router_for
+from api.http.errors import ApiError, envelopes, too_many
+from api.http.exchange import exchange_of
+from api.http.passwords import LONGEST, TooBusy, password_fits
 from api.services import Services, Use
 from engine.sip.peers import counted_source
 from store.tables import agents, customers

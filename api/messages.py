@@ -9,13 +9,13 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api import patterns
-from api.auth import Caller, Who, guarded
-from api.bodies import router_for
 from api.call_rights import require_dialled, require_message_rights, require_source
 from api.destinations import require_destinations
-from api.errors import ApiError, fault_in
 from api.fields import Body, Times
-from api.listing import Listing, OfCustomer, Pages
+from api.http.auth import Caller, Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import ApiError, fault_in
+from api.http.listing import Listing, OfCustomer, Pages
 from api.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.resource import Resource, require_owner
 from api.services import Services, Use

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from api import patterns
 from api.countries import CountryOrNone
-from api.errors import fault_in
 from api.fields import NIL, UUID, Body, Money, Name
+from api.http.errors import fault_in
 from api.numbers import WrittenNumber, read_number
 from api.services import Services
 from routing.numbers.numbering import describe_number, is_virtual

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from fastapi import Query
 
-from api.auth import Who, guarded
-from api.bodies import router_for
 from api.call_orders import OrderBody, keep, not_here_yet, read_order, refused
-from api.errors import fault_in
 from api.fields import Times
-from api.listing import Listing, Pages
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import fault_in
+from api.http.listing import Listing, Pages
 from api.parties import Party, PartyAnswer, shown
 from api.resource import Resource
 from api.services import Services, Use

@@ -6,12 +6,12 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from fastapi import Query
 
-from api.auth import Who, guarded
-from api.bodies import router_for
 from api.changes import changes, read_only, takes_back
-from api.errors import ApiError, fault_in
 from api.fields import Body, Times, Timestamp, refuse_declared
-from api.listing import Listing, Pages
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import ApiError, fault_in
+from api.http.listing import Listing, Pages
 from api.resource import Resource
 from api.services import Services, Use
 from api.shapes import checked, defaults, fields_of

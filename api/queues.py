@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, Field
 
 from api import patterns
-from api.auth import Who, guarded
-from api.bodies import router_for
 from api.changes import changes, takes_back
-from api.errors import fault_in
 from api.fields import NIL, Body, Detail, Name, Times, absent
 from api.flows import require_flow
-from api.listing import Listing, OfCustomer, Pages
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import fault_in
+from api.http.listing import Listing, OfCustomer, Pages
 from api.resource import Resource, require_owner
 from api.services import Use
 from api.web_addresses import refuse_private

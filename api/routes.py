@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 from fastapi import Query
 from pydantic import BaseModel
 
-from api.auth import Who, guarded
-from api.bodies import router_for
 from api.changes import changes, read_only, takes_back
 from api.fields import Body, Times, refuse_declared
-from api.listing import Listing, OfCustomer, Pages
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.listing import Listing, OfCustomer, Pages
 from api.providers import require_provider
 from api.resource import Resource, require_owner
 from api.services import Use

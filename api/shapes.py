@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from api.errors import invalid
 from api.fields import absent
+from api.http.errors import invalid
 
 M = TypeVar("M", bound=BaseModel)
 

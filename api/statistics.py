@@ -6,10 +6,10 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api.auth import Who, guarded
-from api.bodies import router_for
-from api.errors import fault_in
 from api.fields import Timestamp
+from api.http.auth import Who, guarded
+from api.http.bodies import router_for
+from api.http.errors import fault_in
 from api.moments import Moment
 from api.providers import PROVIDERS
 from api.services import Use

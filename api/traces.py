@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 
 from api.attempts import attempts_of
-from api.auth import Caller, Who, guarded
-from api.bodies import router_for
 from api.calls import CALLS
 from api.carriers import HIDDEN, Carriers
 from api.fields import Timestamp
+from api.http.auth import Caller, Who, guarded
+from api.http.bodies import router_for
 from api.services import Services, Use
 from engine.capture.ladder import draw, entries_of
 from engine.capture.trace import LONGEST, Traced, call_id_of

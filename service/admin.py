@@ -8,9 +8,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from api.auth import RANK
-from api.passwords import LONGEST, SHORTEST, hash_password
-from api.tokens import key_hash, key_prefix, make_key
+from api.http.auth import RANK
+from api.http.passwords import LONGEST, SHORTEST, hash_password
+from api.http.tokens import key_hash, key_prefix, make_key
 from config.loading import load
 from config.logs import configure
 from routing.directory.identifiers import PLATFORM

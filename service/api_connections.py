@@ -17,10 +17,10 @@ try:
 except ImportError:  # without the extra `speed`
     from uvicorn.protocols.http.h11_impl import H11Protocol as Protocol  # type: ignore[assignment]
 
-from api.clients import Clients
-from api.errors import ApiError, envelope, http_status
-from api.exchange import Exchange
-from api.requests import HEADERS, new_request_id
+from api.http.clients import Clients
+from api.http.errors import ApiError, envelope, http_status
+from api.http.exchange import Exchange
+from api.http.requests import HEADERS, new_request_id
 
 MOST_CONNECTIONS: Final = 1000
 """Beyond it, a new connection takes the place of one that has not asked for anything yet."""
@@ -35,7 +35,7 @@ _FAULTS: Final = logging.getLogger("uvicorn.error.connection")
 _FAULTS.setLevel(logging.ERROR)
 
 Told = Callable[[Exchange, str, str, int], None]
-"""Told of what is refused before it is a request (`api.refusals.Refusals.tell`)."""
+"""Told of what is refused before it is a request (`api.http.refusals.Refusals.tell`)."""
 
 
 def nobody_told(_exchange: Exchange, _method: str, _path: str, _status: int) -> None:

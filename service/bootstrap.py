@@ -4,7 +4,7 @@ import secrets
 
 import sqlalchemy as sa
 
-from api.tokens import key_hash, key_prefix, make_key
+from api.http.tokens import key_hash, key_prefix, make_key
 from routing.directory.identifiers import PLATFORM
 from store import rows
 from store.store import Store, Transaction

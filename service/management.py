@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.app import make_app
-from api.clients import Clients
-from api.limits import Limits
-from api.refusals import Refusals
+from api.http.clients import Clients
+from api.http.limits import Limits
+from api.http.refusals import Refusals
+from api.http.tokens import Tokens
 from api.services import Services
-from api.tokens import Tokens
 from engine.rate_limit import RateLimit
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.models import Provider

@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 
 @pytest.fixture(scope="session", autouse=True)
 def _passwords_are_cheap() -> Iterator[dict[str, Any]]:
-    passwords = sys.modules.get("api.passwords")
+    passwords = sys.modules.get("api.http.passwords")
     if passwords is None:  # no test of this run imports it
         yield {}
         return
@@ -31,4 +31,4 @@ def _passwords_are_cheap() -> Iterator[dict[str, Any]]:
 def real_passwords(_passwords_are_cheap: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """As they are in production."""
     for name, value in _passwords_are_cheap.items():
-        monkeypatch.setattr(f"api.passwords.{name}", value)
+        monkeypatch.setattr(f"api.http.passwords.{name}", value)

@@ -17,11 +17,11 @@ import structlog
 from fastapi import FastAPI
 
 from api.app import make_app
-from api.limits import Limits
-from api.refusals import Refusals
-from api.requests import Observer, unobserved
+from api.http.limits import Limits
+from api.http.refusals import Refusals
+from api.http.requests import Observer, unobserved
+from api.http.tokens import Tokens, key_hash, key_prefix, make_key
 from api.services import Services
-from api.tokens import Tokens, key_hash, key_prefix, make_key
 from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.calls.services import FlowEnvironment

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from api.limits import Limits
-from api.tokens import key_hash
+from api.http.limits import Limits
+from api.http.tokens import key_hash
 from engine.rate_limit import RateLimit
 from store import rows, tables
 from tests.api.conftest import Api, Client

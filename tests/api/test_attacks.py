@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from api.bodies import StrictRoute
+from api.http.bodies import StrictRoute
 from tests.api.conftest import Api
 from tests.api.contract import operations
 

@@ -11,9 +11,9 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from api import requests
 from api.app import make_app
-from api.methods import Methods
+from api.http import requests
+from api.http.methods import Methods
 from tests.api.conftest import Api
 from tests.api.test_attacks import JSON, refused
 

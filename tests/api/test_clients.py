@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.clients import Clients
+from api.http.clients import Clients
 
 PROXIES = ("192.0.2.1", "10.0.0.0/8", "2001:db8:1::/48")
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api import health
-from api.limits import Limits
+from api.http.limits import Limits
 from engine.rate_limit import RateLimit
 from store.engines import StoreError
 from tests.api.conftest import Api

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from api import idempotency
+from api.http import idempotency
 from store import tables
 from tests.api.conftest import Api, Client
 
@@ -350,7 +350,7 @@ async def test_a_store_that_cannot_keep_the_answer_does_not_spoil_it(api: Api, m
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("api.idempotency._Claim.keep", fail)
+        patch.setattr("api.http.idempotency._Claim.keep", fail)
         assert (await post(admin, "a-key")).status_code == 201
     assert reason(await post(admin, "a-key")) == "IDEMPOTENCY_KEY_IN_USE"
 

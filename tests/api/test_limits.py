@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.clients import Clients
-from api.limits import MOST_KNOWN, Limits
+from api.http.clients import Clients
+from api.http.limits import MOST_KNOWN, Limits
 from engine.rate_limit import RateLimit
 from tests.api.conftest import Api
 
@@ -93,7 +93,7 @@ async def test_looking_up_what_is_no_good_has_an_end(api: Api, monkeypatch: pyte
     good = {"headers": {"Authorization": f"Bearer {known.key}"}}
     assert await asker.ask("192.0.2.7", **good) == 200
     looked: list[str] = []
-    monkeypatch.setattr("api.auth._of_key", _counting(looked))
+    monkeypatch.setattr("api.http.auth._of_key", _counting(looked))
     found = [await asker.ask("192.0.2.7", params={"accesskey": f"tk_{number}"}) for number in range(100)]
     assert found == [401] * BURST + [429] * (100 - BURST)
     assert len(looked) == BURST + 10 * BURST
@@ -103,7 +103,7 @@ async def test_looking_up_what_is_no_good_has_an_end(api: Api, monkeypatch: pyte
 
 
 def _counting(looked: list[str]) -> Callable[..., Any]:
-    from api.auth import ApiError
+    from api.http.auth import ApiError
 
     async def of_key(_services: Any, key: str) -> Any:
         looked.append(key)

@@ -13,8 +13,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import rules
-from api.errors import HTTP_STATUS, REASONS, status_of
-from api.methods import Methods
+from api.http.errors import HTTP_STATUS, REASONS, status_of
+from api.http.methods import Methods
 from tests.api.conftest import Api
 from tests.api.contract import LADDER, PUBLIC
 
@@ -225,7 +225,7 @@ def reasons_of_the_code() -> set[str]:
 def test_every_reason_is_listed(document: dict[str, Any]) -> None:
     used = reasons_of_the_code()
     assert len(used) > 30
-    assert used <= REASONS, f"add to api/errors.py: {sorted(used - REASONS)}"
+    assert used <= REASONS, f"add to api/http/errors.py: {sorted(used - REASONS)}"
 
 
 def test_reasons_have_statuses_and_statuses_have_codes() -> None:

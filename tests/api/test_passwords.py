@@ -4,8 +4,8 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
-from api import passwords
-from api.passwords import hash_password, password_fits
+from api.http import passwords
+from api.http.passwords import hash_password, password_fits
 
 
 @pytest.mark.usefixtures("real_passwords")

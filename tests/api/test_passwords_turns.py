@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.passwords import MOST_WAITING, TooBusy, Turns
+from api.http.passwords import MOST_WAITING, TooBusy, Turns
 
 
 class Slow:

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 
-from api.passwords import hash_password
-from api.tokens import Tokens
+from api.http.passwords import hash_password
+from api.http.tokens import Tokens
 from store import rows, tables
 from tests.api.conftest import Api, Client
 from tests.api.contract import LADDER, PUBLIC, Operation, ask, body_of, operations
@@ -236,7 +236,7 @@ async def test_metrics_are_for_nobody_without_a_key_of_the_platform(api: Api, ap
 async def test_a_failed_login_does_not_tell_whether_the_user_exists(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by the words of the answer nor by its time: as many passwords are verified."""
     verified: list[str] = []
-    from api import passwords
+    from api.http import passwords
 
     verify = passwords._verify
 

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from api.exchange import Exchange
-from api.limits import Limits
-from api.refusals import Refusals
+from api.http.exchange import Exchange
+from api.http.limits import Limits
+from api.http.refusals import Refusals
 from engine.rate_limit import RateLimit
 from tests.api.conftest import Api
 
@@ -189,7 +189,7 @@ def test_a_thousand_strangers_write_no_more_than_some_do() -> None:
 
 
 async def test_strangers_take_no_line_from_customers(api: Api) -> None:
-    from api.auth import Caller
+    from api.http.auth import Caller
 
     refusals = Refusals(lambda: 0.0)
     told(refusals, 5000)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from api import patterns
-from api.errors import ApiError, invalid
+from api.http.errors import ApiError, invalid
 from tests.api.conftest import Api
 from tests.api.contract import operations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import HTTP_STATUS, REASONS, status_of
+from api.http.errors import HTTP_STATUS, REASONS, status_of
 from service.webhook_sender import signature
 from tests.network import reserved_port
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from api.passwords import password_fits
-from api.tokens import key_hash
+from api.http.passwords import password_fits
+from api.http.tokens import key_hash
 from routing.directory.models import Provider
 from service import cli
 from service.bootstrap import bootstrap, token_secret

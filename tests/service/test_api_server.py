@@ -12,8 +12,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from structlog.testing import capture_logs
 
-from api.refusals import Refusals
-from api.requests import HEADERS
+from api.http.refusals import Refusals
+from api.http.requests import HEADERS
 from service import api_connections, api_server
 from service.api_server import ApiListenError, ApiServer
 

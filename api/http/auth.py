@@ -12,12 +12,12 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
-from api import idempotency
-from api.errors import ApiError, error_responses, fault_in, too_many
-from api.exchange import exchange_of
-from api.passwords import has_password
+from api.http import idempotency
+from api.http.errors import ApiError, error_responses, fault_in, too_many
+from api.http.exchange import exchange_of
+from api.http.passwords import has_password
+from api.http.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
 from api.services import Services, Use
-from api.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
 from flows.language.faults import printable
 from store.tables import accesskeys, agents, customers
 

@@ -23,7 +23,7 @@ class Methods:
             if not route.methods or route.path is None:
                 continue
             methods = set(route.methods)
-            # `api.requests` answers HEAD where there is a GET, but for streams, which have no end.
+            # `api.http.requests` answers HEAD where there is a GET, but for streams, which have no end.
             if "GET" in methods and getattr(route, "response_class", None) is not StreamingResponse:
                 methods.add("HEAD")
             if "{" in route.path:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from api.tokens import key_hash
+from api.http.tokens import key_hash
 from engine.rate_limit import RateLimit
 from engine.sip.peers import counted_source
 

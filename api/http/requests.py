@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.auth import recognise, shown_in
-from api.errors import ApiError, Unreadable, error_of, respond, too_many
-from api.exchange import Exchange, begin
-from api.methods import Methods
+from api.http.auth import recognise, shown_in
+from api.http.errors import ApiError, Unreadable, error_of, respond, too_many
+from api.http.exchange import Exchange, begin
+from api.http.methods import Methods
 from api.services import Services
 from store.engines import StoreError
 
@@ -155,7 +155,7 @@ class Requests:
         if not (guarded and shown and limits.looks_up(exchange.address, shown)):
             exchange.counted = True
             return wait
-        exchange.wait = wait  # for `api.auth`, where they are no good
+        exchange.wait = wait  # for `api.http.auth`, where they are no good
         return 0.0
 
     async def _whose(self, services: Services, request: Request, exchange: Exchange) -> None:

@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.responses import JSONResponse, Response
 
-from api.exchange import exchange_of
-from api.methods import Methods
-from api.sentences import sentence
+from api.http.exchange import exchange_of
+from api.http.messages import sentence
+from api.http.methods import Methods
 from engine.rate_limit import RateLimit
 from routing.directory.models import reason_of
 from routing.errors import RoutingError

@@ -11,7 +11,7 @@ _SCOPE = "trunkline.exchange"
 
 
 class Recognised(Protocol):
-    """Whose credentials are good, as `api.auth` knows it."""
+    """Whose credentials are good, as `api.http.auth` knows it."""
 
     @property
     def customer_id(self) -> UUID: ...
@@ -23,7 +23,7 @@ class Recognised(Protocol):
 
 @dataclass(slots=True)
 class Exchange:
-    """What `api.requests` begins, and everybody who has the request adds to.
+    """What `api.http.requests` begins, and everybody who has the request adds to.
 
     Attributes:
         request_id: In the answer, and in every line of the log.

@@ -27,9 +27,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import ApiError, fault_in
-from api.exchange import exchange_of
-from api.passwords import TooBusy, hash_with
+from api.http.errors import ApiError, fault_in
+from api.http.exchange import exchange_of
+from api.http.passwords import TooBusy, hash_with
 from api.services import Services
 from store.engines import StoreError, reason
 from store.store import Store

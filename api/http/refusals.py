@@ -5,8 +5,8 @@ from typing import Final
 
 import structlog
 
-from api.exchange import Exchange
-from api.tokens import without_keys
+from api.http.exchange import Exchange
+from api.http.tokens import without_keys
 from engine.rate_limit import RateLimit
 from engine.sip.peers import counted_source
 from flows.language.faults import printable

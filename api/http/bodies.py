@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.errors import MOST_FAULTS, ApiError, Unreadable, invalid
+from api.http.errors import MOST_FAULTS, ApiError, Unreadable, invalid
 from flows.language.faults import printable
 
 DEEPEST: Final = 100

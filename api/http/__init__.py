@@ -1,0 +1,1 @@
+"""Requests and answers: authentication, limits, errors, idempotency."""
