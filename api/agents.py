@@ -5,7 +5,6 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
-from api import patterns
 from api.changes import changes, takes_back
 from api.destinations import require_destinations
 from api.fields import Body, Detail, Name, Times, absent
@@ -14,6 +13,7 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
 from api.http.passwords import LONGEST, SHORTEST, TooBusy, hash_password
+from api.openapi import patterns
 from api.resource import Resource
 from api.services import Services, Use
 from flows.calls.address import Address

@@ -12,8 +12,6 @@ from api import (
     calls,
     conferences,
     customers,
-    docs_pages,
-    document,
     events,
     flows,
     groupcalls,
@@ -35,7 +33,8 @@ from api import (
 from api.http import errors, idempotency
 from api.http.methods import Methods
 from api.http.requests import Observer, Requests, unobserved
-from api.introduction import INTRODUCTION
+from api.openapi import docs_pages, document
+from api.openapi.introduction import INTRODUCTION
 from api.services import Services
 
 BASE = "/v1.0"
@@ -76,7 +75,7 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
         version=version,
         summary="Numbers, flows, providers, routes and calls of a SIP signalling engine",
         description=INTRODUCTION,
-        openapi_url=None,  # `api.docs_pages` serves it
+        openapi_url=None,  # `api.openapi.docs_pages` serves it
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, Field
 
-from api import patterns
 from api.changes import changes, takes_back
 from api.countries import Country
 from api.fields import NIL, Body, Detail, Name, Times
@@ -14,6 +13,7 @@ from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in, not_found
 from api.http.listing import Listing, Pages
+from api.openapi import patterns
 from api.services import Use
 from routing.access.tiers import Tier
 from store import rows, tables

@@ -23,8 +23,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from api import patterns
 from api.http.errors import ApiError, spoken
+from api.openapi import patterns
 from routing.directory.identifiers import NIL
 from routing.directory.models import Text
 from store.times import api_time

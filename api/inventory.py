@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from api import patterns
 from api.csv_upload import Upload, UploadResult
 from api.fields import Times, refuse_declared
 from api.http.auth import Who, guarded
@@ -14,6 +13,7 @@ from api.http.errors import ApiError
 from api.http.listing import Listing, Pages
 from api.numbers import NUMBERS, asked_number
 from api.offers import InventoryCreate, offer_of
+from api.openapi import patterns
 from api.providers import require_provider
 from api.services import Use
 from api.shapes import checked

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api import patterns
 from api.countries import CountryOrNone
 from api.fields import NIL, UUID, Body, Money, Name
 from api.http.errors import fault_in
 from api.numbers import WrittenNumber, read_number
+from api.openapi import patterns
 from api.services import Services
 from routing.numbers.numbering import describe_number, is_virtual
 from store.rows import Row

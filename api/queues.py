@@ -7,7 +7,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, Field
 
-from api import patterns
 from api.changes import changes, takes_back
 from api.fields import NIL, Body, Detail, Name, Times, absent
 from api.flows import require_flow
@@ -15,6 +14,7 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
 from api.http.listing import Listing, OfCustomer, Pages
+from api.openapi import patterns
 from api.resource import Resource, require_owner
 from api.services import Use
 from api.web_addresses import refuse_private

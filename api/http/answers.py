@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
 
-from api.examples import CUSTOMER, PROVIDER, SOURCE
+from api.openapi.examples import CUSTOMER, PROVIDER, SOURCE
 from routing.directory.identifiers import NIL
 
 Schema = Mapping[str, Any]

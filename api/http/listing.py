@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
-from api import patterns
+from api.openapi import patterns
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from api import patterns
+from api.openapi import patterns
 
 _SENTENCES: Mapping[str, str] = {
     "missing": "is missing; add it",

@@ -7,7 +7,7 @@ from uuid import UUID
 import jsonschema_rs
 import pytest
 
-from api.examples import CUSTOMER, EXAMPLES, PROVIDER, SOURCE
+from api.openapi.examples import CUSTOMER, EXAMPLES, PROVIDER, SOURCE
 from store import rows, tables
 from tests.api.conftest import Api
 from tests.api.contract import belongings, operations
@@ -29,7 +29,7 @@ def _bodies(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_every_body_has_an_example_that_the_document_allows(api: Api) -> None:
     document = api.app.openapi()
     bodies = _bodies(document)
-    assert set(bodies) == set(EXAMPLES), "api/examples.py has a body for each operation that takes one"
+    assert set(bodies) == set(EXAMPLES), "api/openapi/examples.py has a body for each operation that takes one"
     for name, content in bodies.items():
         schema = content["schema"] | {"components": document["components"]}
         for example in content["examples"].values():

@@ -12,9 +12,9 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api import rules
 from api.http.errors import HTTP_STATUS, REASONS, status_of
 from api.http.methods import Methods
+from api.openapi import schema as rules
 from tests.api.conftest import Api
 from tests.api.contract import LADDER, PUBLIC
 
@@ -75,7 +75,7 @@ def test_it_begins_with_an_introduction_and_tells_what_its_groups_are(document: 
     for said in ("/v1.0/auth/login", "next_page_token", "Idempotency-Key", "request_id", "micro-units", "readOnly"):
         assert said in document["info"]["description"]
     used = {tag for _, _, operation in every(document) for tag in operation["tags"]}
-    assert {tag["name"] for tag in document["tags"]} == used, "tell of it in api/introduction.py"
+    assert {tag["name"] for tag in document["tags"]} == used, "tell of it in api/openapi/introduction.py"
     assert all(tag["description"].endswith(".") for tag in document["tags"])
 
 

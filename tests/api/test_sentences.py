@@ -10,8 +10,8 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from api import patterns
 from api.http.errors import ApiError, invalid
+from api.openapi import patterns
 from tests.api.conftest import Api
 from tests.api.contract import operations
 

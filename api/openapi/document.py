@@ -1,7 +1,7 @@
 """The OpenAPI document: what FastAPI makes of the operations, and what no single operation or model says.
 
 That is: 400 where FastAPI would say 422; what the middleware takes and answers; and what the code refuses beyond the
-types of fields (`api.rules`), so that whoever keeps to the document is never refused for the form of a request.
+types of fields (`api.openapi.schema`), so that whoever keeps to the document is never refused for the form of a request.
 """
 
 import re
@@ -12,12 +12,12 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import examples
-from api.action_schemas import action_schemas
 from api.http import idempotency
 from api.http.answers import add_examples
-from api.introduction import TAGS, summary
-from api.rules import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
+from api.openapi import examples
+from api.openapi.action_schemas import action_schemas
+from api.openapi.introduction import TAGS, summary
+from api.openapi.schema import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
 
 
 def install(app: FastAPI) -> None:

@@ -8,8 +8,8 @@ shapes among which a body has one, because what a field may hold depends on anot
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api import patterns
-from api.action_schemas import FLOW_ACTION
+from api.openapi import patterns
+from api.openapi.action_schemas import FLOW_ACTION
 from routing.directory.identifiers import NIL
 
 Schema = dict[str, Any]
