@@ -6,13 +6,13 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from api.changes import changes, takes_back
-from api.fields import Body, Detail, Name, Times, Timestamp
 from api.http.auth import Caller, Permission, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in, not_found
 from api.http.listing import Listing, OfCustomer, Pages
 from api.http.tokens import key_hash, key_prefix, make_key
+from api.models.changes import changes, takes_back
+from api.models.fields import Body, Detail, Name, Times, Timestamp
 from api.resource import Resource
 from api.services import Use
 from store import tables

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
-from api.changes import changes, takes_back
-from api.destinations import require_destinations
-from api.fields import Body, Detail, Name, Times, absent
 from api.http.auth import Caller, Permission, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
 from api.http.passwords import LONGEST, SHORTEST, TooBusy, hash_password
+from api.models.changes import changes, takes_back
+from api.models.destinations import require_destinations
+from api.models.fields import Body, Detail, Name, Times, absent
 from api.openapi import patterns
 from api.resource import Resource
 from api.services import Services, Use

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel
 
-from api.fields import Name
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
 from api.http.listing import Listing, OfferPages
+from api.models.fields import Name
 from api.openapi import patterns
 from api.services import Services, Use
 from routing.numbers.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved

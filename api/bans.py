@@ -6,11 +6,11 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from fastapi import Path
 from pydantic import BaseModel
 
-from api.fields import Timestamp
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in, not_found
 from api.http.listing import Listing, Pages
+from api.models.fields import Timestamp
 from api.services import Services, Use
 from engine.sip.peers import Misdeed
 from routing.access.addresses import parse_network

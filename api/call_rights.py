@@ -10,10 +10,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from api.destinations import leads_here
 from api.http.auth import Caller
 from api.http.errors import ApiError, fault_in
-from api.parties import Party
+from api.models.destinations import leads_here
+from api.models.parties import Party
 from api.services import Services
 from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from routing.access.admission import DialOut, Source, judge

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field, JsonValue
 
 from api.call_orders import OrderBody, documents, keep, live_row, read_order, refused
 from api.call_rights import require_rights
-from api.fields import Metadata, Name, Times, Timestamp
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
-from api.moments import Moment
+from api.models.fields import Metadata, Name, Times, Timestamp
+from api.models.parties import Party, PartyAnswer
+from api.models.query_time import Moment
 from api.numbers import asked_number
-from api.parties import Party, PartyAnswer
 from api.resource import Resource
 from api.services import Services, Use
 from flows.calls.hangup import hang_up

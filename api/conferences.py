@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.changes import changes, takes_back
-from api.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.changes import changes, takes_back
+from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.resource import Resource
 from api.services import Use
 from store import tables

@@ -14,11 +14,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from api.fields import ALL_TEXT, refuse_declared
 from api.http.errors import ApiError, fault_in
+from api.models.derive import checked
+from api.models.fields import ALL_TEXT, refuse_declared
 from api.offers import InventoryCreate, offer_of
 from api.services import Services
-from api.shapes import checked
 from flows.language.faults import printable
 from routing.directory.identifiers import NIL
 from routing.errors import RoutingError

@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, Field
 
-from api.changes import changes, takes_back
-from api.countries import Country
-from api.fields import NIL, Body, Detail, Name, Times
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in, not_found
 from api.http.listing import Listing, Pages
+from api.models.changes import changes, takes_back
+from api.models.countries import Country
+from api.models.fields import NIL, Body, Detail, Name, Times
 from api.openapi import patterns
 from api.services import Use
 from routing.access.tiers import Tier

@@ -9,16 +9,16 @@ import sqlalchemy as sa
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from api.changes import changes, takes_back
-from api.destinations import require_in_actions
-from api.fields import Body, Detail, Name, Times, absent, refuse_declared
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, Violation, fault_in, not_found
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.changes import changes, takes_back
+from api.models.destinations import require_in_actions
+from api.models.fields import Body, Detail, Name, Times, absent, refuse_declared
+from api.models.web_addresses import refuse_private_in
 from api.resource import Resource, require_owner
 from api.services import Services, Use
-from api.web_addresses import refuse_private_in
 from flows.language.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow
 from flows.language.validation import Medium, needs_a_call

@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.call_orders import OrderBody, keep, read_order, refused
 from api.call_rights import require_rights
 from api.calls import elsewhere
-from api.fields import Metadata, Times
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
-from api.parties import Party, PartyAnswer, shown
+from api.models.fields import Metadata, Times
+from api.models.parties import Party, PartyAnswer, shown
 from api.resource import Resource
 from api.services import Services, Use
 from flows.calls.tasks import TooManyTasksError

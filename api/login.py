@@ -7,12 +7,12 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import RowMapping
 
-from api.fields import Body
 from api.http.auth import refuse_suspended
 from api.http.bodies import router_for
 from api.http.errors import ApiError, envelopes, too_many
 from api.http.exchange import exchange_of
 from api.http.passwords import LONGEST, TooBusy, password_fits
+from api.models.fields import Body
 from api.openapi import patterns
 from api.services import Services, Use
 from engine.sip.peers import counted_source

@@ -9,14 +9,14 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from api.call_rights import require_dialled, require_message_rights, require_source
-from api.destinations import require_destinations
-from api.fields import Body, Times
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.destinations import require_destinations
+from api.models.fields import Body, Times
+from api.models.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.openapi import patterns
-from api.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.calls.address import Address

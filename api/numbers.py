@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import Field, JsonValue
 
-from api.changes import changes, takes_back
-from api.fields import Body, Detail, Metadata, Name, Times, Timestamp, refuse_declared
 from api.flows import require_flow
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.changes import changes, takes_back
+from api.models.fields import Body, Detail, Metadata, Name, Times, Timestamp, refuse_declared
 from api.providers import require_provider
 from api.resource import Resource
 from api.services import Services, Use

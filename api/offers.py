@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.countries import CountryOrNone
-from api.fields import NIL, UUID, Body, Money, Name
 from api.http.errors import fault_in
+from api.models.countries import CountryOrNone
+from api.models.fields import NIL, UUID, Body, Money, Name
 from api.numbers import WrittenNumber, read_number
 from api.openapi import patterns
 from api.services import Services

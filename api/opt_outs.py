@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import Query
 
-from api.fields import Name, Times
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.fields import Name, Times
 from api.numbers import asked_number
 from api.resource import Resource
 from api.services import Use

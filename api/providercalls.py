@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Query
 
 from api.call_orders import OrderBody, keep, not_here_yet, read_order, refused
-from api.fields import Times
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
 from api.http.listing import Listing, Pages
-from api.parties import Party, PartyAnswer, shown
+from api.models.fields import Times
+from api.models.parties import Party, PartyAnswer, shown
 from api.resource import Resource
 from api.services import Services, Use
 from flows.origination.orders import OrderError

@@ -6,15 +6,15 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from fastapi import Query
 
-from api.changes import changes, read_only, takes_back
-from api.fields import Body, Times, Timestamp, refuse_declared
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, Pages
+from api.models.changes import changes, read_only, takes_back
+from api.models.derive import checked, defaults, fields_of
+from api.models.fields import Body, Times, Timestamp, refuse_declared
 from api.resource import Resource
 from api.services import Services, Use
-from api.shapes import checked, defaults, fields_of
 from routing.directory.models import Provider
 from store import rows, tables
 from store.mapping import provider_of, provider_row

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from fastapi import Query
 from starlette.responses import FileResponse
 
-from api.fields import Times, Timestamp
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.fields import Times, Timestamp
 from api.resource import Resource
 from api.services import Services, Use
 from store import rows, tables

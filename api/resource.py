@@ -7,10 +7,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from api.fields import NIL, refuse_declared
 from api.http.auth import Caller
 from api.http.errors import fault_in, not_found
 from api.http.listing import Paging
+from api.models.fields import NIL, refuse_declared
 from api.services import Services
 from store import rows, tables
 from store.rows import Executor, Row

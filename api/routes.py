@@ -7,15 +7,15 @@ from uuid import UUID, uuid4
 from fastapi import Query
 from pydantic import BaseModel
 
-from api.changes import changes, read_only, takes_back
-from api.fields import Body, Times, refuse_declared
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.changes import changes, read_only, takes_back
+from api.models.derive import checked, defaults, fields_of
+from api.models.fields import Body, Times, refuse_declared
 from api.providers import require_provider
 from api.resource import Resource, require_owner
 from api.services import Use
-from api.shapes import checked, defaults, fields_of
 from routing.directory.identifiers import NIL
 from routing.directory.models import Route
 from store import rows, tables

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api.fields import Timestamp
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
-from api.moments import Moment
+from api.models.fields import Timestamp
+from api.models.query_time import Moment
 from api.providers import PROVIDERS
 from api.services import Use
 from store.resources.statistics import WINDOW, provider_statistics

@@ -9,16 +9,16 @@ from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
-from api.changes import changes, takes_back
-from api.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
+from api.models.changes import changes, takes_back
+from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
+from api.models.web_addresses import refuse_private
 from api.openapi import patterns
 from api.resource import Resource, require_owner
 from api.services import Use
-from api.web_addresses import refuse_private
 from routing.directory.identifiers import NIL, PLATFORM
 from store import rows, tables
 from store.rows import Row

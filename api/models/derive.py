@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from api.fields import absent
 from api.http.errors import invalid
+from api.models.fields import absent
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.fields import Body, Name
+from api.models.fields import Body, Name
 from flows.calls.address import PLACEHOLDER, Address
 
 MOST_DESTINATIONS = 100

@@ -1,0 +1,1 @@
+"""Types of fields and bodies that many resources share."""
