@@ -4,30 +4,21 @@ from fastapi import APIRouter, FastAPI
 
 from api import (
     accesskeys,
-    agents,
-    attempts,
     available_numbers,
     bans,
     billing_accounts,
-    calls,
-    conferences,
     customers,
     events,
     flows,
-    groupcalls,
     health,
     inventory,
     login,
     messages,
     numbers,
     opt_outs,
-    providercalls,
     providers,
-    queues,
-    recordings,
     routes,
     statistics,
-    traces,
     webhooks,
 )
 from api.http import errors, idempotency
@@ -35,6 +26,17 @@ from api.http.methods import Methods
 from api.http.requests import Observer, Requests, unobserved
 from api.openapi import docs_pages, document
 from api.openapi.introduction import INTRODUCTION
+from api.resources.calls import (
+    agents,
+    attempts,
+    calls,
+    conferences,
+    groupcalls,
+    providercalls,
+    queues,
+    recordings,
+    traces,
+)
 from api.services import Services
 
 BASE = "/v1.0"

@@ -8,7 +8,6 @@ from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
-from api.call_rights import require_dialled, require_message_rights, require_source
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
@@ -18,6 +17,7 @@ from api.models.fields import Body, Times
 from api.models.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.openapi import patterns
 from api.resource import Resource, require_owner
+from api.resources.calls.call_authorisation import require_dialled, require_message_rights, require_source
 from api.services import Services, Use
 from flows.calls.address import Address
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row

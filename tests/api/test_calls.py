@@ -128,7 +128,7 @@ def test_records_are_kept_before_anything_is_dialled(run: Run) -> None:
 
 def test_what_cannot_be_kept_is_not_dialled(run: Run) -> None:
     async def test(bench: Any) -> None:
-        bench.patch.setattr("api.call_orders.KEPT_WITHIN", 0.01)
+        bench.patch.setattr("api.resources.calls.call_orders.KEPT_WITHIN", 0.01)
         one = await bench.phone(ONE)
         x = await exchange(bench, one)
         manager = await x.manager()

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.traces import HIDDEN, header_pattern
+from api.resources.calls.traces import HIDDEN, header_pattern
 from store import rows, tables
 from tests.api.conftest import opened
 from tests.api.exchange import ELSEWHERE, FOREIGN, MINE, NIL, exchange, followed, order

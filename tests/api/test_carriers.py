@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from api.carriers import HIDDEN, Carriers
-from api.traces import _own_legs, _without_carriers
+from api.resources.calls.traces import _own_legs, _without_carriers
 from engine.capture.trace import Traced
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL, PLATFORM

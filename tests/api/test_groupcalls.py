@@ -123,7 +123,7 @@ def test_it_is_written_when_the_store_takes_it_again(run: Run) -> None:
         manager = await x.manager()
         made = await manager.post(PATH, order())
         await followed(manager, made["call_ids"][0], "ringing")
-        bench.patch.setattr("api.groupcalls.FIRST_RETRY", 0.01)
+        bench.patch.setattr("api.resources.calls.groupcalls.FIRST_RETRY", 0.01)
         write, failures = x.store.write, []
 
         def broken() -> Any:

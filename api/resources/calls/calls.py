@@ -8,8 +8,6 @@ import sqlalchemy as sa
 from fastapi import Query
 from pydantic import BaseModel, Field, JsonValue
 
-from api.call_orders import OrderBody, documents, keep, live_row, read_order, refused
-from api.call_rights import require_rights
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
@@ -19,6 +17,8 @@ from api.models.parties import Party, PartyAnswer
 from api.models.query_time import Moment
 from api.numbers import asked_number
 from api.resource import Resource
+from api.resources.calls.call_authorisation import require_rights
+from api.resources.calls.call_orders import OrderBody, documents, keep, live_row, read_order, refused
 from api.services import Services, Use
 from flows.calls.hangup import hang_up
 from flows.origination.orders import CallOrder, OrderError, prepare_calls

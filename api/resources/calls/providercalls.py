@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import Query
 
-from api.call_orders import OrderBody, keep, not_here_yet, read_order, refused
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
@@ -13,6 +12,7 @@ from api.http.listing import Listing, Pages
 from api.models.fields import Times
 from api.models.parties import Party, PartyAnswer, shown
 from api.resource import Resource
+from api.resources.calls.call_orders import OrderBody, keep, not_here_yet, read_order, refused
 from api.services import Services, Use
 from flows.origination.orders import OrderError
 from flows.origination.providercall import ProviderCall as Prepared

@@ -8,9 +8,6 @@ from fastapi import Query
 from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.call_orders import OrderBody, keep, read_order, refused
-from api.call_rights import require_rights
-from api.calls import elsewhere
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
@@ -18,6 +15,9 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.models.fields import Metadata, Times
 from api.models.parties import Party, PartyAnswer, shown
 from api.resource import Resource
+from api.resources.calls.call_authorisation import require_rights
+from api.resources.calls.call_orders import OrderBody, keep, read_order, refused
+from api.resources.calls.calls import elsewhere
 from api.services import Services, Use
 from flows.calls.tasks import TooManyTasksError
 from flows.origination.groupcall import GroupCall as Running

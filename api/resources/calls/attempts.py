@@ -6,11 +6,11 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from api.calls import CALLS
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing
 from api.models.fields import Timestamp
+from api.resources.calls.calls import CALLS
 from api.services import Services, Use
 from flows.calls.record import CallRecord
 from flows.calls.rows import attempt_rows

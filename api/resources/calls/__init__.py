@@ -1,0 +1,1 @@
+"""Resources of calls and of the contact centre."""
