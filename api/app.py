@@ -4,21 +4,15 @@ from fastapi import APIRouter, FastAPI
 
 from api import (
     accesskeys,
-    available_numbers,
     bans,
     billing_accounts,
     customers,
     events,
     flows,
     health,
-    inventory,
     login,
     messages,
-    numbers,
     opt_outs,
-    providers,
-    routes,
-    statistics,
     webhooks,
 )
 from api.http import errors, idempotency
@@ -37,6 +31,7 @@ from api.resources.calls import (
     recordings,
     traces,
 )
+from api.resources.numbers import available_numbers, inventory, numbers, providers, routes, statistics
 from api.services import Services
 
 BASE = "/v1.0"

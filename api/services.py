@@ -11,12 +11,12 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from api.carriers import Carriers
 from api.http.clients import Clients
 from api.http.limits import Limits
 from api.http.passwords import Turns
 from api.http.refusals import Refusals
 from api.http.tokens import Tokens
+from api.resources.numbers.carriers import Carriers
 from engine.capture.trace import Trace
 from flows.calls.services import FlowEnvironment
 from flows.origination.groupcall import GroupCall

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from api import csv_upload
+from api.resources.numbers import csv_upload
 from routing.numbers.numbering import checked_number
 from store import tables
 from store.feed import EVERYTHING

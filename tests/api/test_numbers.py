@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.flows import require_flow
-from api.providers import require_provider
+from api.resources.numbers.providers import require_provider
 from store import engines, rows, tables
 from tests.api.conftest import Api, Client
 

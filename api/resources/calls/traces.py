@@ -10,12 +10,12 @@ from fastapi import Query, Request
 from pydantic import BaseModel
 from starlette.responses import PlainTextResponse
 
-from api.carriers import HIDDEN, Carriers
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.models.fields import Timestamp
 from api.resources.calls.attempts import attempts_of
 from api.resources.calls.calls import CALLS
+from api.resources.numbers.carriers import HIDDEN, Carriers
 from api.services import Services, Use
 from engine.capture.ladder import draw, entries_of
 from engine.capture.trace import LONGEST, Traced, call_id_of

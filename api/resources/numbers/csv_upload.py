@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from api.http.errors import ApiError, fault_in
 from api.models.derive import checked
 from api.models.fields import ALL_TEXT, refuse_declared
-from api.offers import InventoryCreate, offer_of
+from api.resources.numbers.inventory_item import InventoryCreate, offer_of
 from api.services import Services
 from flows.language.faults import printable
 from routing.directory.identifiers import NIL

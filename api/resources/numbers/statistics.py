@@ -11,7 +11,7 @@ from api.http.bodies import router_for
 from api.http.errors import fault_in
 from api.models.fields import Timestamp
 from api.models.query_time import Moment
-from api.providers import PROVIDERS
+from api.resources.numbers.providers import PROVIDERS
 from api.services import Use
 from store.resources.statistics import WINDOW, provider_statistics
 

@@ -5,17 +5,17 @@ from uuid import UUID
 
 from fastapi import Query, Request, Response
 
-from api.csv_upload import Upload, UploadResult
 from api.http.auth import Who, guarded
 from api.http.bodies import read_json, router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, Pages
 from api.models.derive import checked
 from api.models.fields import Times, refuse_declared
-from api.numbers import NUMBERS, asked_number
-from api.offers import InventoryCreate, offer_of
 from api.openapi import patterns
-from api.providers import require_provider
+from api.resources.numbers.csv_upload import Upload, UploadResult
+from api.resources.numbers.inventory_item import InventoryCreate, offer_of
+from api.resources.numbers.numbers import NUMBERS, asked_number
+from api.resources.numbers.providers import require_provider
 from api.services import Use
 from routing.directory.identifiers import NIL
 from routing.directory.models import NumberType

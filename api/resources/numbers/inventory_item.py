@@ -7,8 +7,8 @@ from pydantic import Field
 from api.http.errors import fault_in
 from api.models.countries import CountryOrNone
 from api.models.fields import NIL, UUID, Body, Money, Name
-from api.numbers import WrittenNumber, read_number
 from api.openapi import patterns
+from api.resources.numbers.numbers import WrittenNumber, read_number
 from api.services import Services
 from routing.numbers.numbering import describe_number, is_virtual
 from store.rows import Row

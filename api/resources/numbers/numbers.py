@@ -15,8 +15,8 @@ from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Metadata, Name, Times, Timestamp, refuse_declared
-from api.providers import require_provider
 from api.resource import Resource
+from api.resources.numbers.providers import require_provider
 from api.services import Services, Use
 from routing.access.tiers import check_virtual_number_limit
 from routing.directory.identifiers import NIL

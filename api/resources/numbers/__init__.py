@@ -1,0 +1,1 @@
+"""Resources of numbers and of the carriers they are reached through."""
