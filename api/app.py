@@ -2,7 +2,12 @@
 
 from fastapi import APIRouter, FastAPI
 
-from api import (
+from api.http import errors, idempotency
+from api.http.methods import Methods
+from api.http.requests import Observer, Requests, unobserved
+from api.openapi import docs_pages, document
+from api.openapi.introduction import INTRODUCTION
+from api.resources import (
     accesskeys,
     bans,
     billing_accounts,
@@ -15,11 +20,6 @@ from api import (
     opt_outs,
     webhooks,
 )
-from api.http import errors, idempotency
-from api.http.methods import Methods
-from api.http.requests import Observer, Requests, unobserved
-from api.openapi import docs_pages, document
-from api.openapi.introduction import INTRODUCTION
 from api.resources.calls import (
     agents,
     attempts,

@@ -83,7 +83,7 @@ async def test_a_request_id_is_in_the_answer_and_in_every_line(api: Api, monkeyp
         structlog.get_logger().warning("before it failed")
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.resource.rows.page", fail)
+    monkeypatch.setattr("api.resources.resource.rows.page", fail)
     with capture_logs([structlog.contextvars.merge_contextvars]) as lines:
         headers = {"X-Request-Id": "mine-1:2.3_4"}
         error = await refused(api, "GET", "/v1.0/queues", 500, headers=headers)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from api import events
+from api.resources import events
 from api.services import STREAM_READS
 from service import api_server
 from service.api_server import ApiServer

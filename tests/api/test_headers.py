@@ -56,7 +56,7 @@ async def test_failures_have_them(api: Api, monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_arguments: Any, **_options: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.resource.rows.page", fail)
+    monkeypatch.setattr("api.resources.resource.rows.page", fail)
     answer = await api.http.get("/v1.0/queues", headers={"Authorization": f"Bearer {api.root.key}"})
     assert answer.status_code == 500
     check(answer.headers)

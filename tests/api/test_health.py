@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from api import health
 from api.http.limits import Limits
+from api.resources import health
 from engine.rate_limit import RateLimit
 from store.engines import StoreError
 from tests.api.conftest import Api

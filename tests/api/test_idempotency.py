@@ -152,7 +152,7 @@ async def test_a_fault_of_ours_is_not_remembered(api: Api, monkeypatch: pytest.M
         def fail(*_arguments: Any, **_options: Any) -> Any:
             raise ZeroDivisionError
 
-        patch.setattr("api.resource.rows.insert", fail)
+        patch.setattr("api.resources.resource.rows.insert", fail)
         assert (await post(admin, "a-key")).status_code == 500
     assert not await kept(api)
     assert (await post(admin, "a-key")).status_code == 201
@@ -164,7 +164,7 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.began = asyncio.Event()
         self.may_end = asyncio.Event()
-        from api.resource import Resource
+        from api.resources.resource import Resource
 
         create = Resource.create
 
@@ -238,7 +238,7 @@ async def test_what_was_slow_and_fails_does_not_let_go_of_its_successors_key(
             raise ZeroDivisionError
 
         with monkeypatch.context() as broken:
-            broken.setattr("api.resource.rows.insert", fail)
+            broken.setattr("api.resources.resource.rows.insert", fail)
             slow_one.may_end.set()
             assert (await slow).status_code == 500
         assert reason(await post(admin, "a-key")) == "IDEMPOTENCY_KEY_IN_USE"

@@ -157,7 +157,7 @@ async def test_wrong_passwords_are_counted_before_they_are_hashed(api: Api, monk
         hashed.append(password)
         return password == "right"
 
-    monkeypatch.setattr("api.login.password_fits", fits)
+    monkeypatch.setattr("api.resources.login.password_fits", fits)
     await api.root.post("/v1.0/agents", {"username": "ben", "password": "correct horse"})
     asker = Asker(api)
     assert [await _login(asker, "192.0.2.7", "wrong") for _ in range(BURST + 5)] == [401] * BURST + [429] * 5

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from api.flows import require_flow
+from api.resources.flows import require_flow
 from api.resources.numbers.providers import require_provider
 from store import engines, rows, tables
 from tests.api.conftest import Api, Client

@@ -119,7 +119,7 @@ async def test_failures_of_ours_and_of_the_store(api: Api, monkeypatch: pytest.M
             raise _error
 
         with monkeypatch.context() as patched, capture_logs() as lines:
-            patched.setattr("api.resource.rows.page", fail)
+            patched.setattr("api.resources.resource.rows.page", fail)
             refused = await admin.get("/v1.0/queues", status)
         line = line_of(lines, refused["request_id"])
         assert (line["status"], line["reason"], line["customer"]) == (status, reason, str(admin.customer_id))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api import webhooks
+from api.resources import webhooks
 from tests.api.conftest import Api
 
 PATH, BODY = "/v1.0/webhooks", {"uri": "https://example.com/"}

@@ -14,7 +14,7 @@ from api.models.changes import changes, takes_back
 from api.models.destinations import require_destinations
 from api.models.fields import Body, Detail, Name, Times, absent
 from api.openapi import patterns
-from api.resource import Resource
+from api.resources.resource import Resource
 from api.services import Services, Use
 from flows.calls.address import Address
 from store import rows, tables

@@ -15,10 +15,10 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.models.fields import Metadata, Name, Times, Timestamp
 from api.models.parties import Party, PartyAnswer
 from api.models.query_time import Moment
-from api.resource import Resource
 from api.resources.calls.call_authorisation import require_rights
 from api.resources.calls.call_orders import OrderBody, documents, keep, live_row, read_order, refused
 from api.resources.numbers.numbers import asked_number
+from api.resources.resource import Resource
 from api.services import Services, Use
 from flows.calls.hangup import hang_up
 from flows.origination.orders import CallOrder, OrderError, prepare_calls

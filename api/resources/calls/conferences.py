@@ -11,7 +11,7 @@ from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
-from api.resource import Resource
+from api.resources.resource import Resource
 from api.services import Use
 from store import tables
 from store.rows import Row

@@ -14,10 +14,10 @@ from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
 from api.models.fields import Metadata, Times
 from api.models.parties import Party, PartyAnswer, shown
-from api.resource import Resource
 from api.resources.calls.call_authorisation import require_rights
 from api.resources.calls.call_orders import OrderBody, keep, read_order, refused
 from api.resources.calls.calls import elsewhere
+from api.resources.resource import Resource
 from api.services import Services, Use
 from flows.calls.tasks import TooManyTasksError
 from flows.origination.groupcall import GroupCall as Running

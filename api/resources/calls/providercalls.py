@@ -11,8 +11,8 @@ from api.http.errors import fault_in
 from api.http.listing import Listing, Pages
 from api.models.fields import Times
 from api.models.parties import Party, PartyAnswer, shown
-from api.resource import Resource
 from api.resources.calls.call_orders import OrderBody, keep, not_here_yet, read_order, refused
+from api.resources.resource import Resource
 from api.services import Services, Use
 from flows.origination.orders import OrderError
 from flows.origination.providercall import ProviderCall as Prepared

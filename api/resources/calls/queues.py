@@ -7,7 +7,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, Field
 
-from api.flows import require_flow
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
@@ -16,7 +15,8 @@ from api.models.changes import changes, takes_back
 from api.models.fields import NIL, Body, Detail, Name, Times, absent
 from api.models.web_addresses import refuse_private
 from api.openapi import patterns
-from api.resource import Resource, require_owner
+from api.resources.flows import require_flow
+from api.resources.resource import Resource, require_owner
 from api.services import Use
 from flows.options.sound import sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken

@@ -15,7 +15,7 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
 from api.models.fields import Times, Timestamp
-from api.resource import Resource
+from api.resources.resource import Resource
 from api.services import Services, Use
 from store import rows, tables
 from store.rows import Row

@@ -8,15 +8,15 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import Field, JsonValue
 
-from api.flows import require_flow
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Metadata, Name, Times, Timestamp, refuse_declared
-from api.resource import Resource
+from api.resources.flows import require_flow
 from api.resources.numbers.providers import require_provider
+from api.resources.resource import Resource
 from api.services import Services, Use
 from routing.access.tiers import check_virtual_number_limit
 from routing.directory.identifiers import NIL

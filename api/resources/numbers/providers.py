@@ -13,7 +13,7 @@ from api.http.listing import Listing, Pages
 from api.models.changes import changes, read_only, takes_back
 from api.models.derive import checked, defaults, fields_of
 from api.models.fields import Body, Times, Timestamp, refuse_declared
-from api.resource import Resource
+from api.resources.resource import Resource
 from api.services import Services, Use
 from routing.directory.models import Provider
 from store import rows, tables

@@ -13,8 +13,8 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.models.changes import changes, read_only, takes_back
 from api.models.derive import checked, defaults, fields_of
 from api.models.fields import Body, Times, refuse_declared
-from api.resource import Resource, require_owner
 from api.resources.numbers.providers import require_provider
+from api.resources.resource import Resource, require_owner
 from api.services import Use
 from routing.directory.identifiers import NIL
 from routing.directory.models import Route

@@ -13,7 +13,7 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.http.tokens import key_hash, key_prefix, make_key
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp
-from api.resource import Resource
+from api.resources.resource import Resource
 from api.services import Use
 from store import tables
 from store.rows import Row

@@ -16,8 +16,8 @@ from api.models.destinations import require_destinations
 from api.models.fields import Body, Times
 from api.models.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.openapi import patterns
-from api.resource import Resource, require_owner
 from api.resources.calls.call_authorisation import require_dialled, require_message_rights, require_source
+from api.resources.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.calls.address import Address
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row

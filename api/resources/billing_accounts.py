@@ -12,7 +12,7 @@ from api.http.errors import ApiError, fault_in, not_found
 from api.http.listing import Listing, OfCustomer, Pages
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
-from api.resource import Resource
+from api.resources.resource import Resource
 from api.services import Use
 from routing.access.tiers import Tier
 from store import rows, tables

@@ -17,7 +17,7 @@ from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.models.web_addresses import refuse_private
 from api.openapi import patterns
-from api.resource import Resource, require_owner
+from api.resources.resource import Resource, require_owner
 from api.services import Use
 from routing.directory.identifiers import NIL, PLATFORM
 from store import rows, tables

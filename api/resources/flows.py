@@ -17,7 +17,7 @@ from api.models.changes import changes, takes_back
 from api.models.destinations import require_in_actions
 from api.models.fields import Body, Detail, Name, Times, absent, refuse_declared
 from api.models.web_addresses import refuse_private_in
-from api.resource import Resource, require_owner
+from api.resources.resource import Resource, require_owner
 from api.services import Services, Use
 from flows.language.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow

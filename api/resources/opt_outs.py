@@ -9,8 +9,8 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
 from api.models.fields import Name, Times
-from api.resource import Resource
 from api.resources.numbers.numbers import asked_number
+from api.resources.resource import Resource
 from api.services import Use
 from store import tables
 

@@ -12,8 +12,8 @@ from starlette.responses import StreamingResponse
 from api.http.auth import Caller, Who, guarded, still_valid
 from api.http.bodies import router_for
 from api.http.errors import ApiError
+from api.resources.webhooks import EventType
 from api.services import Services, Use
-from api.webhooks import EventType
 from store.engines import StoreError
 from store.resources import events as stored
 from store.resources.events import event_document
