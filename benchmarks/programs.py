@@ -139,7 +139,7 @@ def program(name: str, job: str) -> Program:
         return Program(name, job, [*words, "-nostdin", "-buff_size", "4194304", "-f", "60"], {})
     if name in ("trunkline", "trunkline-stored"):
         binary = Path(sys.executable).parent / "trunkline"
-        words = [str(binary)] if binary.exists() else [sys.executable, "-m", "service.cli"]
+        words = [str(binary)] if binary.exists() else [sys.executable, "-m", "service.cli.commands"]
         command = [*words, "serve", "-c", str(HERE / f"trunkline-{job}.yaml")]
         return Program(name, job, command, STORED if name == "trunkline-stored" else {})
     raise NotReadyError(f"no such program: {name}")
@@ -150,7 +150,7 @@ def available(name: str) -> bool:
     if name == "sippy":
         return (PEERS / ".venv/bin/b2bua_radius").exists()
     if name in ("trunkline", "trunkline-stored"):
-        return (HERE.parent / "service/cli.py").exists()
+        return (HERE.parent / "service/cli/commands.py").exists()
     return shutil.which(name.removesuffix("-qm")) is not None
 
 

@@ -41,10 +41,10 @@ from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Router
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
+from service.cli.options import FlowOrder
 from service.flow_stand_ins import stand_in
 from service.flow_texted import texted
 from service.flow_view import FlowView
-from service.orders import FlowOrder
 from service.queue_directory import queue_of
 from service.sounds import sound_library
 

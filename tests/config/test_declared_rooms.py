@@ -8,7 +8,7 @@ import pytest
 from config.faults import ConfigurationError
 from config.loading import load
 from routing.directory.identifiers import named_id
-from service import cli
+from service.cli import commands
 
 OFFICE = """\
 agents:
@@ -138,6 +138,6 @@ def test_music_that_is_missing_is_told_by_check(tmp_path: Path, capsys: pytest.C
         f"{path}:9: queues[0].music: there is no file 'waltz.ogg' in the sounds folder, {tmp_path}/sounds"
     ]
     path = write(tmp_path, OFFICE)
-    assert cli.main(["check", "-c", str(path)]) == 0
+    assert commands.main(["check", "-c", str(path)]) == 0
     counted = "0 providers, 0 routes, 0 numbers, 2 flows, 2 agents, 1 queue, 1 conference"
     assert capsys.readouterr().out == f"{path} is in order: {counted}\n"

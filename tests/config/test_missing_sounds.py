@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.loading import load
-from service import cli
+from service.cli import commands
 
 TEXT = """\
 media: {sounds: prompts, largest_sound: 1000}
@@ -54,14 +54,14 @@ def test_each_is_told_with_its_line(file: Path) -> None:
 
 
 def test_check_calls_it_a_fault(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", "-c", str(file)]) == 1
+    assert commands.main(["check", "-c", str(file)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert [line.partition(": ")[0] for line in said.err.splitlines()] == [
         f"{file}:{line}" for line in (10, 11, 11, 11, 16)
     ]
     (file.parent / "t.yaml").write_text(TEXT.partition("      - type: play")[0])
-    assert cli.main(["check", "-c", str(file)]) == 0
+    assert commands.main(["check", "-c", str(file)]) == 0
 
 
 def test_serve_starts_all_the_same_and_says_so(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def test_serve_starts_all_the_same_and_says_so(file: Path, capsys: pytest.Captur
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         file.write_text(TEXT + f"sip: {{listen: ['udp://127.0.0.1:{port}']}}\napi: {{listen: ''}}\n")
-        assert cli.main(["serve", "-c", str(file)]) == 1
+        assert commands.main(["serve", "-c", str(file)]) == 1
     *told, last = capsys.readouterr().err.splitlines()
     assert [line.partition(": flows")[0] for line in told] == [
         f"trunkline: {file}:{line}" for line in (10, 11, 11, 11, 16)

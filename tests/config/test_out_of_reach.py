@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from config.loading import Configuration, load
-from service.cli import main
+from service.cli.commands import main
 
 TLS = "TLS comes in a later version; until then no call is sent there"
 TCP = "there is no tcp:// under sip.listen, so no call is sent there; add a listener"

@@ -30,7 +30,7 @@ from routing.hunt.candidate import dial_string
 from routing.hunt.trunk import Trunk
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
-from service.cli import cli, main
+from service.cli.commands import cli, main
 from service.node import Node, python_flow_names
 from tests.network import reserved_port
 

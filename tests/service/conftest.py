@@ -28,7 +28,7 @@ from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.timers import TimerValues
 from engine.user_agent import AgentSettings, UserAgent
-from service import app
+from service.cli import serve as app
 from service.node import Node, python_flow_names
 
 WAIT = 30.0  # s; a bound for what takes milliseconds, on a machine that is busy with everything else

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from api.http.passwords import password_fits
 from api.http.tokens import key_hash
 from routing.directory.models import Provider
-from service import cli
 from service.bootstrap import bootstrap, token_secret
+from service.cli import commands
 from store import rows, tables
 from store.cluster.engine_lock import EngineLock
 from store.engines import StoreRefused
@@ -38,7 +38,7 @@ class Admin:
     def run(self, *words: str, typed: str = "", code: int = 0) -> str:
         """What the command printed: its output, or with a code other than 0 its complaint."""
         self._monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        assert cli.main(["admin", words[0], "-c", str(self.config), *words[1:]]) == code
+        assert commands.main(["admin", words[0], "-c", str(self.config), *words[1:]]) == code
         printed = self._capsys.readouterr()
         return printed.err if code else printed.out
 
@@ -92,7 +92,7 @@ def test_the_store_is_the_same_from_every_directory_and_a_new_one_is_told(
     told = []
     for directory, config in (("elsewhere", "../etc/trunkline.yaml"), ("etc", "trunkline.yaml")):
         monkeypatch.chdir(tmp_path / directory)
-        assert cli.main(["admin", "users", "-c", config]) == 0
+        assert commands.main(["admin", "users", "-c", config]) == 0
         told.append(capsys.readouterr().err)
     assert told == [f"made a new store: {tmp_path}/etc/kept.db was not there\n", ""]
     assert list((tmp_path / "elsewhere").iterdir()) == []

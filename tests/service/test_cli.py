@@ -14,8 +14,8 @@ import pytest
 import service
 from config.faults import ConfigurationError, Fault
 from engine.transport.listeners import ListenError
-from service import cli
-from service.orders import CallOrder, MessageOrder, ProvidercallOrder, TrunkOrder
+from service.cli import commands
+from service.cli.options import CallOrder, MessageOrder, ProvidercallOrder, TrunkOrder
 
 pytestmark = pytest.mark.long  # each test starts the program
 
@@ -61,7 +61,7 @@ def lines_of(capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
 
 
 def test_check_says_what_is_in_a_good_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", "-c", str(DEMO)]) == 0
+    assert commands.main(["check", "-c", str(DEMO)]) == 0
     assert lines_of(capsys) == ([f"{DEMO} is in order: 2 providers, 2 routes, 3 numbers, 3 flows"], [])
 
 
@@ -70,7 +70,7 @@ def test_check_prints_one_line_for_each_fault_and_exits_with_1(
 ) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(BAD)
-    assert cli.main(["check", "-c", str(path)]) == 1
+    assert commands.main(["check", "-c", str(path)]) == 1
     assert lines_of(capsys) == (
         [],
         [
@@ -85,7 +85,7 @@ def test_check_prints_warnings_and_notes_of_a_file_that_is_in_order(
 ) -> None:
     path = tmp_path / "t.yaml"
     path.write_text(GOOD)
-    assert cli.main(["check", "-c", str(path)]) == 0
+    assert commands.main(["check", "-c", str(path)]) == 0
     out, (warning, note) = lines_of(capsys)
     assert out == [f"{path} is in order: 1 provider, 0 routes, 1 number, 0 flows"]
     assert warning.startswith(f"{path}:2: numbers[0]: warning: +15551234567 has no call_flow")
@@ -95,13 +95,13 @@ def test_check_prints_warnings_and_notes_of_a_file_that_is_in_order(
 def test_what_a_file_holds_is_escaped_in_its_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "t.yaml"
     path.write_text('"\\e[2J\\n": 1\n')
-    assert cli.main(["check", "-c", str(path)]) == 1
+    assert commands.main(["check", "-c", str(path)]) == 1
     _, (line,) = lines_of(capsys)
     assert "\\x1b[2J\\x0a" in line
 
 
 def test_explain_lists_the_providers_in_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", "-c", str(DEMO), "+821012345678"]) == 0
+    assert commands.main(["explain", "-c", str(DEMO), "+821012345678"]) == 0
     out, err = lines_of(capsys)
     assert err == []
     assert out[0] == "+821012345678 is a foreign number; 2 of 2 entries would be tried, in this order"
@@ -114,7 +114,7 @@ def test_explain_lists_the_providers_in_order(capsys: pytest.CaptureFixture[str]
 
 
 def test_explain_names_the_flow_of_a_number_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", "-c", str(DEMO), "001 (555) 123-4567"]) == 0
+    assert commands.main(["explain", "-c", str(DEMO), "001 (555) 123-4567"]) == 0
     out, _ = lines_of(capsys)
     assert out[0] == "+15551234567 is our own normal number: calls run flow hotline"
     assert len(out) == 4
@@ -126,7 +126,7 @@ def test_explain_shows_what_is_skipped_and_why(tmp_path: Path, capsys: pytest.Ca
         "providers: [{name: off, hostname: a, enabled: false}, {name: on, hostname: b}]\n"
         "routes: [{provider: off, target: '+82'}, {provider: on}]\n"
     )
-    assert cli.main(["explain", "-c", str(path), "+821012345678"]) == 0
+    assert commands.main(["explain", "-c", str(path), "+821012345678"]) == 0
     out, _ = lines_of(capsys)
     assert out[5].startswith("-      off")
     assert "skipped: " in out[5]
@@ -211,23 +211,23 @@ def test_wrong_usage_is_one_line_and_2(
     replace: Replace, capsys: pytest.CaptureFixture[str], words: list[str], line: str
 ) -> None:
     replace("app")
-    assert cli.main(words) == 2
+    assert commands.main(words) == 2
     assert lines_of(capsys) == ([], [line])
 
 
 def test_help_and_version_are_done(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--help"]) == 0
-    assert cli.main(["call", "--help"]) == 0
-    assert cli.main(["--version"]) == 0
+    assert commands.main(["--help"]) == 0
+    assert commands.main(["call", "--help"]) == 0
+    assert commands.main(["--version"]) == 0
     out, err = lines_of(capsys)
     assert out[-1].startswith("trunkline ")
     assert err == []
 
 
 def test_call_hands_its_options_to_the_softphone(orders: list[Any]) -> None:
-    assert cli.main(["call", "+15551234567", "--via", "127.0.0.1:5060"]) == 0
+    assert commands.main(["call", "+15551234567", "--via", "127.0.0.1:5060"]) == 0
     words = "call 5 --via h:1 --from 6 --user u --password p --digits 1,# --dtmf info --duration 2 --timeout 3"
-    assert cli.main([*words.split(), "--transport", "tcp", "--header", "X-A: b: c", "--header", "X-D:"]) == 0
+    assert commands.main([*words.split(), "--transport", "tcp", "--header", "X-A: b: c", "--header", "X-D:"]) == 0
     assert orders == [
         CallOrder("+15551234567", "127.0.0.1:5060", headers=[]),
         CallOrder("5", "h:1", "6", "u", "p", "1,#", 2.0, 3.0, "tcp", [("X-A", "b: c"), ("X-D", "")], "info"),
@@ -235,9 +235,9 @@ def test_call_hands_its_options_to_the_softphone(orders: list[Any]) -> None:
 
 
 def test_message_hands_its_options_to_the_texter(orders: list[Any]) -> None:
-    assert cli.main(["message", "+1555", "5", "Hello, you", "--via", "127.0.0.1:5060"]) == 0
+    assert commands.main(["message", "+1555", "5", "Hello, you", "--via", "127.0.0.1:5060"]) == 0
     words = "message 6 sip:a@b x --via h:1 --user u --password p --timeout 3 --transport tcp --header"
-    assert cli.main([*words.split(), "X-A: b: c"]) == 0
+    assert commands.main([*words.split(), "X-A: b: c"]) == 0
     assert orders == [
         MessageOrder("+1555", "5", "Hello, you", "127.0.0.1:5060", headers=[]),
         MessageOrder("6", "sip:a@b", "x", "h:1", "u", "p", 3.0, "tcp", [("X-A", "b: c")]),
@@ -245,9 +245,9 @@ def test_message_hands_its_options_to_the_texter(orders: list[Any]) -> None:
 
 
 def test_trunk_hands_its_options_to_the_little_trunk(orders: list[Any]) -> None:
-    assert cli.main(["trunk"]) == 0
+    assert commands.main(["trunk"]) == 0
     assert (
-        cli.main(
+        commands.main(
             [
                 "trunk",
                 "--listen",
@@ -271,7 +271,7 @@ def test_trunk_hands_its_options_to_the_little_trunk(orders: list[Any]) -> None:
 
 def test_providercall_hands_its_options_on(orders: list[Any]) -> None:
     assert (
-        cli.main(
+        commands.main(
             [
                 "providercall",
                 "-c",
@@ -296,7 +296,7 @@ def test_the_exit_code_of_a_program_is_that_of_the_command(replace: Replace) -> 
         return 1
 
     replace("softphone", call=call)
-    assert cli.main(["call", "5", "--via", "h"]) == 1
+    assert commands.main(["call", "5", "--via", "h"]) == 1
 
 
 def test_a_configuration_that_serve_refuses_is_2_with_its_faults(
@@ -306,7 +306,7 @@ def test_a_configuration_that_serve_refuses_is_2_with_its_faults(
         raise ConfigurationError([Fault("f:1", ("a",), "one"), Fault("f:2", ("b", 0), "two")])
 
     replace("app", serve=serve)
-    assert cli.main(["serve", "-c", "f"]) == 2
+    assert commands.main(["serve", "-c", "f"]) == 2
     assert lines_of(capsys) == ([], ["f:1: a: one", "f:2: b[0]: two"])
 
 
@@ -320,7 +320,7 @@ def test_a_listener_that_is_taken_is_one_line_and_1(
         raise error
 
     replace("app", serve=serve)
-    assert cli.main(["serve"]) == 1
+    assert commands.main(["serve"]) == 1
     assert lines_of(capsys) == ([], ["trunkline: udp://h:1: address already in use"])
 
 
@@ -332,9 +332,9 @@ def test_ctrl_c_is_one_line_and_1_and_for_a_trunk_the_way_to_end(
 
     replace("softphone", call=interrupted)
     replace("little_trunk", play=interrupted)
-    assert cli.main(["call", "5", "--via", "h"]) == 1
+    assert commands.main(["call", "5", "--via", "h"]) == 1
     assert lines_of(capsys) == ([], ["trunkline: interrupted"])
-    assert cli.main(["trunk"]) == 0
+    assert commands.main(["trunk"]) == 0
     assert lines_of(capsys) == ([], [])
 
 
@@ -358,7 +358,7 @@ def test_the_trunks_beside_the_engine_end_with_it(replace: Replace) -> None:
 
     replace("app", serve=serve)
     replace("little_trunk", play=play)
-    assert cli.main(["serve", "--with-trunk", "127.0.0.2:5080=503", "--with-trunk", "127.0.0.3:5080"]) == 0
+    assert commands.main(["serve", "--with-trunk", "127.0.0.2:5080=503", "--with-trunk", "127.0.0.3:5080"]) == 0
     assert seen == ["udp://127.0.0.2:5080=503", "udp://127.0.0.3:5080=200", "ended", "ended"]
 
 
@@ -379,7 +379,7 @@ def test_a_trunk_that_cannot_start_ends_the_engine_with_its_reason(
 
     replace("app", serve=serve)
     replace("little_trunk", play=play)
-    assert cli.main(["serve", "--with-trunk", "127.0.0.2:5080"]) == 1
+    assert commands.main(["serve", "--with-trunk", "127.0.0.2:5080"]) == 1
     assert ended == [True]
     hint = "; where this runs already in another terminal, end it there with Ctrl-C"
     assert lines_of(capsys) == ([], [f"trunkline: udp://127.0.0.2:5080: address already in use{hint}"])
@@ -391,7 +391,7 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     try:
         ran = subprocess.run(
-            [sys.executable, "-m", "service.cli", "explain", "-c", str(DEMO), "+821012345678"],
+            [sys.executable, "-m", "service.cli.commands", "explain", "-c", str(DEMO), "+821012345678"],
             cwd=root,
             stdout=writing,
             stderr=subprocess.PIPE,
@@ -404,7 +404,7 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_without_a_command_there_is_the_help_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([]) == 2
+    assert commands.main([]) == 2
     out, err = capsys.readouterr()
     assert "providercall" in out + err
     assert "trunkline: " not in out + err

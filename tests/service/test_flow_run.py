@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from service import cli
+from service.cli import commands
+from service.cli.options import FlowOrder
 from service.flow_run import run_flow
-from service.orders import FlowOrder
 
 CONFIGURATION = """
 providers:
@@ -44,7 +44,7 @@ flows:
 
 def ran(file: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str]]:
     """The exit code and the lines of a command."""
-    code = cli.main(["flow", "run", str(file), *words])
+    code = commands.main(["flow", "run", str(file), *words])
     said = capsys.readouterr()
     return code, (said.out + said.err).splitlines()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from routing.directory.models import Number
-from service import cli
+from service.cli import commands
 from store import rows, tables
 from store.mapping import number_row
 from store.store import Store
@@ -39,11 +39,11 @@ def test_a_number_of_the_store_and_one_of_the_file_are_explained(
     url = f"sqlite:///{tmp_path}/trunkline.db"
     config = tmp_path / "trunkline.yaml"
     config.write_text(FILE.format(store=url))
-    assert cli.main(["explain", "-c", str(config), "+899100000001"]) == 0
+    assert commands.main(["explain", "-c", str(config), "+899100000001"]) == 0
     assert "does not exist" in capsys.readouterr().out
     assert not (tmp_path / "trunkline.db").exists()
     asyncio.run(_stored(url))
-    assert cli.main(["explain", "-c", str(config), "+899100000001"]) == 0
+    assert commands.main(["explain", "-c", str(config), "+899100000001"]) == 0
     assert "from the API" in capsys.readouterr().out
-    assert cli.main(["explain", "-c", str(config), "+15551234567"]) == 0
+    assert commands.main(["explain", "-c", str(config), "+15551234567"]) == 0
     assert "echo" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.cli import main
+from service.cli.commands import main
 
 Run = Callable[..., None]
 GUEST, ONE = "127.0.0.12", "127.0.0.21"

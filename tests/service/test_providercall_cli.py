@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from config.loading import load
-from service import place
-from service.orders import ProvidercallOrder
+from service.cli import providercall
+from service.cli.options import ProvidercallOrder
 
 Run = Callable[..., None]
 ONE, TWO = "127.0.0.21", "127.0.0.22"
@@ -18,7 +18,9 @@ FOREIGN, OTHER = "+821012345678", "+441632960000"
 async def placed(bench: Any, *destinations: str, provider: str = "p1", sections: Any = (), **order: Any) -> int:
     path = bench.write(bench.document(**dict(sections)))
     order = {"source": "+15550001111"} | order
-    return await place.providercall(ProvidercallOrder(path, provider, order.pop("source"), destinations, **order))
+    return await providercall.providercall(
+        ProvidercallOrder(path, provider, order.pop("source"), destinations, **order)
+    )
 
 
 def test_an_answered_call(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +181,17 @@ def test_the_command_line_end_to_end(run: Run, capsys: pytest.CaptureFixture[str
         one = await bench.phone(ONE, 486)
         path = bench.write(bench.document(**bench.providers(one)))
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.cli", "providercall", "-c", str(path), "p1", "+15550001111", FOREIGN),
+            *(
+                sys.executable,
+                "-m",
+                "service.cli.commands",
+                "providercall",
+                "-c",
+                str(path),
+                "p1",
+                "+15550001111",
+                FOREIGN,
+            ),
             cwd=Path(__file__).parents[2],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

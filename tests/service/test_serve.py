@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service import cli
+from service.cli import commands
 from store.cluster.engine_lock import EngineLock
 from store.sealing import unlock
 from store.store import Store
@@ -47,13 +47,17 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
 def served(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`serve` in this process, as it must fail before it serves."""
     return subprocess.run(
-        [sys.executable, "-m", "service.cli", "serve", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "service.cli.commands", "serve", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
 def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Exit code and the one line on standard error; nothing is on standard output."""
-    code = cli.main(arguments)
+    code = commands.main(arguments)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -175,7 +179,7 @@ def test_a_broken_module_of_python_flows(
 
 def start(path: Path, *more: str) -> Process:
     return Process(
-        [sys.executable, "-m", "service.cli", "serve", "-c", str(path), *more],
+        [sys.executable, "-m", "service.cli.commands", "serve", "-c", str(path), *more],
         cwd=ROOT,
         env={"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "200"},
     )
@@ -183,7 +187,7 @@ def start(path: Path, *more: str) -> Process:
 
 def call(number: str, via: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "service.cli", "call", number, "--via", via, "--duration", "0.1"],
+        [sys.executable, "-m", "service.cli.commands", "call", number, "--via", via, "--duration", "0.1"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from engine import call_media
-from service import agent_via, softphone
-from service.orders import CallOrder
+from service.cli import agent_via
+from service.cli import call as softphone
+from service.cli.options import CallOrder
 
 Run = Callable[..., None]
 ROOT = Path(__file__).parents[2]
@@ -297,7 +298,7 @@ def test_interrupted_while_it_rings_it_cancels(run: Run, number: signal.Signals)
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER, "ring")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.cli", "call", "4711", "--via", peer.address),
+            *(sys.executable, "-m", "service.cli.commands", "call", "4711", "--via", peer.address),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -337,9 +338,9 @@ def test_interrupted_while_it_rings_it_cancels(run: Run, number: signal.Signals)
     ],
 )
 def test_wrong_usage_is_2_and_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    from service import cli
+    from service.cli import commands
 
-    assert cli.main(arguments) == 2
+    assert commands.main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1

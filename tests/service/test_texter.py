@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from engine.messages import IncomingMessage
-from service import texter
-from service.orders import MessageOrder
+from service.cli import message as texter
+from service.cli.options import MessageOrder
 
 Run = Callable[..., None]
 PEER = "127.0.0.21"

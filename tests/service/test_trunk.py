@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service import little_trunk
-from service.orders import TrunkOrder
+from service.cli import trunk as little_trunk
+from service.cli.options import TrunkOrder
 from tests.peers.process import Process
 
 Run = Callable[..., None]
@@ -128,7 +128,7 @@ def test_a_caller_that_gives_up_while_it_rings(run: Run) -> None:
 @pytest.mark.parametrize("number", [2, 15])
 def test_it_ends_by_a_signal_with_0(number: int) -> None:
     with Process(
-        [sys.executable, "-m", "service.cli", "trunk", "--listen", f"udp://{TRUNK}:0", "--status", "503"],
+        [sys.executable, "-m", "service.cli.commands", "trunk", "--listen", f"udp://{TRUNK}:0", "--status", "503"],
         cwd=ROOT,
         env={"PYTHONUNBUFFERED": "1"},
     ) as process:
@@ -146,7 +146,10 @@ def test_a_port_that_is_taken_is_1() -> None:
         sock.bind((TRUNK, 0))
         url = f"udp://{TRUNK}:{sock.getsockname()[1]}"
         done = subprocess.run(
-            [sys.executable, "-m", "service.cli", "trunk", "--listen", url], cwd=ROOT, capture_output=True, text=True
+            [sys.executable, "-m", "service.cli.commands", "trunk", "--listen", url],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
         )
     assert (done.returncode, done.stdout) == (1, "")
     advice = "stop the other program or choose another port with --listen"

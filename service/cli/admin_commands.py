@@ -24,7 +24,7 @@ _DEFAULT_CONFIG = Path("trunkline.yaml")
 
 
 def _on_store(config: Path, work: "Callable[[Store], Awaitable[None]]") -> int:
-    from service.admin import AdminError, store_of
+    from service.cli.admin import AdminError, store_of
     from store.engines import StoreError
 
     async def run() -> None:
@@ -62,7 +62,7 @@ def list_users(config: ConfigFile = _DEFAULT_CONFIG) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from service import admin
+    from service.cli import admin
     from store.times import api_time
 
     async def work(store: "Store") -> None:
@@ -93,7 +93,7 @@ def create_user(
     customer: Annotated[str, typer.Option(metavar="ID|NAME", help="Whose; left out: the platform's own.")] = "",
 ) -> int:
     """Make a user; the password is asked for, or read from standard input."""
-    from service import admin
+    from service.cli import admin
 
     async def work(store: "Store") -> None:
         identifier = await admin.create_user(store, username, _password(), permission, customer)
@@ -105,7 +105,7 @@ def create_user(
 @commands.command("password")
 def set_password(username: Username, config: ConfigFile = _DEFAULT_CONFIG) -> int:
     """Set a user's password; it is asked for, or read from standard input."""
-    from service import admin
+    from service.cli import admin
 
     async def work(store: "Store") -> None:
         await admin.set_password(store, username, _password())
@@ -122,7 +122,7 @@ def create_key(
     permission: Annotated[str, typer.Option(help="Limit it; left out: all that the user may.")] = "",
 ) -> int:
     """Make an access key of a user and print it; nobody can show it again."""
-    from service import admin
+    from service.cli import admin
 
     async def work(store: "Store") -> None:
         print(await admin.create_key(store, username, name, permission))
@@ -133,7 +133,7 @@ def create_key(
 @commands.command("reset-keys")
 def reset_keys(username: Username, config: ConfigFile = _DEFAULT_CONFIG) -> int:
     """Revoke all access keys of a user, make a new one and print it."""
-    from service import admin
+    from service.cli import admin
 
     async def work(store: "Store") -> None:
         revoked, key = await admin.reset_keys(store, username)
@@ -146,7 +146,7 @@ def reset_keys(username: Username, config: ConfigFile = _DEFAULT_CONFIG) -> int:
 @commands.command("files")
 def list_files(config: ConfigFile = _DEFAULT_CONFIG) -> int:
     """List the configuration files that have declared resources in the store, and how many."""
-    from service import admin
+    from service.cli import admin
 
     async def work(store: "Store") -> None:
         for file, counts in sorted((await admin.declaring(store)).items()):
@@ -162,7 +162,7 @@ def release_file(
 ) -> int:
     """Make what a configuration file declared that no engine reads any more the API's: it can be changed and deleted
     there."""
-    from service import admin
+    from service.cli import admin
 
     path = str(config.absolute())
 
@@ -176,7 +176,7 @@ def release_file(
 def forget_secrets(config: ConfigFile = _DEFAULT_CONFIG) -> int:
     """The key under secret_key is lost: delete what it has encrypted, so that engines start again. Providers lose their
     passwords and headers, webhooks are disabled, and everybody has to log in anew."""
-    from service import admin
+    from service.cli import admin
 
     async def work(store: "Store") -> None:
         lost = await admin.forget_secrets(store)

@@ -5,9 +5,9 @@ import sys
 from config.logs import escape
 from engine.capture.ladder import entries_of
 from engine.dial import Outcome
-from service.agent_via import OURSELVES, CannotSend, agent_via
-from service.ladder_view import show
-from service.orders import MessageOrder
+from service.cli.agent_via import OURSELVES, CannotSend, agent_via
+from service.cli.ladder import show
+from service.cli.options import MessageOrder
 
 DONE, FAILED = 0, 1
 

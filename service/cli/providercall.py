@@ -13,8 +13,8 @@ from flows.calls.record import CallRecord
 from flows.language.faults import FlowError
 from flows.origination.providercall import ProviderCallError, any_answered, place_provider_call, read_request
 from routing.hunt.attempt import AttemptReport
+from service.cli.options import ProvidercallOrder
 from service.node import Node, python_flow_names
-from service.orders import ProvidercallOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
 

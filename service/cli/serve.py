@@ -13,8 +13,8 @@ from config.faults import ConfigurationError
 from config.loading import Configuration, load
 from config.logs import configure
 from engine.transport.listeners import ListenError
-from service import interrupts
 from service.api_server import ApiListenError
+from service.cli import interrupts
 from service.collector import Collector
 from service.node import Node, python_flow_names
 from store.engines import StoreError, StoreRefused

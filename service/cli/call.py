@@ -10,10 +10,10 @@ from config.logs import escape
 from engine.call import CallEnded
 from engine.capture.ladder import LadderEntry, entries_of
 from engine.dial import Outcome, OutgoingCall
-from service import interrupts
-from service.agent_via import OURSELVES, CannotSend, Via, agent_via
-from service.ladder_view import show
-from service.orders import CallOrder
+from service.cli import interrupts
+from service.cli.agent_via import OURSELVES, CannotSend, Via, agent_via
+from service.cli.ladder import show
+from service.cli.options import CallOrder
 
 DONE, FAILED = 0, 1
 KEY_LENGTH = 0.1  # s that a key is held

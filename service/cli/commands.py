@@ -21,10 +21,10 @@ from config.logs import escape
 from engine.sip.message.text_message import MAX_TEXT
 from engine.transport.listeners import ListenError
 from routing.access.hostnames import parse_host_port
-from service import interrupts
-from service.cli_admin import commands as admin_commands
-from service.cli_flow import commands as flow_commands
-from service.orders import CallOrder, MessageOrder, ProvidercallOrder, TrunkOrder
+from service.cli import interrupts
+from service.cli.admin_commands import commands as admin_commands
+from service.cli.flow import commands as flow_commands
+from service.cli.options import CallOrder, MessageOrder, ProvidercallOrder, TrunkOrder
 
 DONE, FAILED, WRONG = 0, 1, 2
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -139,7 +139,7 @@ def serve(
     ] = None,
 ) -> int:
     """Run the engine until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
-    from service import app
+    from service.cli import serve as app
 
     orders = [_played_trunk(text) for text in with_trunk or ()]
     return _run(_serve_beside(orders, app.serve(config)) if orders else app.serve(config))
@@ -147,7 +147,7 @@ def serve(
 
 async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any, int]) -> int:
     """The engine and its little trunks: all end when the engine does, or when a trunk cannot start."""
-    from service import little_trunk
+    from service.cli import trunk as little_trunk
 
     tasks: list[asyncio.Task[int]] = [
         asyncio.create_task(program) for program in (engine, *map(little_trunk.play, orders))
@@ -199,8 +199,8 @@ def explain(
     from config.loading import load
     from routing.hunt.health import HealthBoard
     from routing.hunt.hunt import Router
-    from service import explain_view
-    from service.known_directory import known_directory
+    from service.cli import explain as explain_view
+    from service.cli.directory import known_directory
     from service.node import python_flow_names
     from store.engines import StoreError
 
@@ -238,7 +238,7 @@ def call(
     if dtmf not in ("rfc4733", "info"):
         problem = f"{dtmf!r} is not known; use rfc4733 (telephone-events, once RFC 2833) or info"
         raise typer.BadParameter(problem, param_hint="'--dtmf'")
-    from service import softphone
+    from service.cli import call as softphone
 
     order = CallOrder(
         number,
@@ -274,7 +274,7 @@ def message(
         raise typer.BadParameter("there is nothing in it; write a word", param_hint="'TEXT'")
     if len(text.encode("utf-8", "replace")) > MAX_TEXT:
         raise typer.BadParameter(f"it is longer than {MAX_TEXT} octets; write less", param_hint="'TEXT'")
-    from service import texter
+    from service.cli import message as texter
 
     return _run(texter.message(MessageOrder(sender, recipient, text, via, user, password, timeout, transport, headers)))
 
@@ -293,7 +293,7 @@ def trunk(
     if answer and status:
         raise typer.BadParameter("--answer and --status exclude each other; keep one")
     order = TrunkOrder(listen or ["udp://127.0.0.2:5080"], _final_status(status, "'--status'"), ring, early_media)
-    from service import little_trunk
+    from service.cli import trunk as little_trunk
 
     try:
         return _run(little_trunk.play(order))
@@ -318,7 +318,7 @@ def providercall(
         raise typer.BadParameter("--flow and --actions exclude each other; keep one")
     if anonymous not in ("auto", "yes", "no"):
         raise typer.BadParameter(f"{anonymous!r} is not known; use auto, yes or no", param_hint="'--anonymous'")
-    from service import place
+    from service.cli import providercall as place
 
     return _run(place.providercall(ProvidercallOrder(config, provider, source, destinations, flow, actions, anonymous)))
 

@@ -12,7 +12,7 @@ from engine.sip.hop import Hop
 from engine.sip.message.message import Request
 from engine.transport.addresses import bracketed
 from engine.user_agent import AgentSettings, UserAgent
-from service.orders import TrunkOrder
+from service.cli.options import TrunkOrder
 
 DONE = 0
 OK = 200

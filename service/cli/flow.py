@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from service.orders import FlowOrder
+from service.cli.options import FlowOrder
 
 commands = typer.Typer(help="Flows, tried out without a network.", no_args_is_help=True)
 

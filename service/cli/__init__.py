@@ -1,0 +1,1 @@
+"""The command line: `trunkline`, one file a command."""
