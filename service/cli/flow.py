@@ -70,11 +70,11 @@ def run_flow(
         _moment(at) if at else None,
         text,
     )
-    from service import flow_run
+    from service.simulator import run
 
     try:
-        return asyncio.run(flow_run.run_flow(order))
-    except flow_run.FlowRunError as error:
+        return asyncio.run(run.run_flow(order))
+    except run.FlowRunError as error:
         if error.option:
             raise typer.BadParameter(str(error), param_hint=f"'{error.option}'") from None
         raise _LacksOptionError(str(error)) from None

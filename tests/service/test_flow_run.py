@@ -11,7 +11,7 @@ from rich.console import Console
 
 from service.cli import commands
 from service.cli.options import FlowOrder
-from service.flow_run import run_flow
+from service.simulator.run import run_flow
 
 CONFIGURATION = """
 providers:

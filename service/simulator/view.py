@@ -13,7 +13,7 @@ from flows.calls.record import CallRecord
 from flows.language.program import Program, Step
 from flows.language.run import Run
 from flows.simulation.leg import SimulatedClock
-from service.flow_words import WORDS, outcome, rest
+from service.simulator.describe import WORDS, outcome, rest
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INDENT = " " * 16

@@ -42,10 +42,10 @@ from routing.hunt.hunt import Router
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 from service.cli.options import FlowOrder
-from service.flow_stand_ins import stand_in
-from service.flow_texted import texted
-from service.flow_view import FlowView
 from service.queue_directory import queue_of
+from service.simulator.message import texted
+from service.simulator.stubs import stand_in
+from service.simulator.view import FlowView
 from service.sounds import sound_library
 
 DONE, FAILED = 0, 1

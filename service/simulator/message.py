@@ -14,7 +14,7 @@ from flows.messages.run import for_messages, run_message
 from routing.directory.directory import Directory
 from routing.directory.models import Number
 from routing.directory.rows import NumberRow
-from service.flow_view import FlowView
+from service.simulator.view import FlowView
 
 
 async def texted(env: FlowEnvironment, view: FlowView, text: str, program: Program | None, record: CallRecord) -> None:

@@ -1,0 +1,1 @@
+"""`trunkline flow run`: flows tried out without a network."""
