@@ -21,8 +21,8 @@ from engine.rate_limit import RateLimit
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.models import Provider
 from service.api_server import ApiServer
+from service.billing.charging import Charging
 from service.bootstrap import bootstrap, token_secret
-from service.charging import Charging
 from service.health_keeper import StoredHealth
 from service.journal import Journal
 from service.loop_lag import LoopLag

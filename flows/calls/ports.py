@@ -234,7 +234,7 @@ class MessageCredit(Protocol):
 
 
 class Charging(Protocol):
-    """Who takes money for calls (`service.charging.Charging`)."""
+    """Who takes money for calls (`service.billing.charging.Charging`)."""
 
     def rated(self, customer_id: UUID) -> bool:
         """Whether this customer pays for calls at all. Quick: it is asked before each attempt that costs."""

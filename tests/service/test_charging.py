@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from routing.directory.identifiers import NIL
-from service import charging as charging_module
-from service import till as till_module
-from service.charging import Charging, Reservation
+from service.billing import charging as charging_module
+from service.billing import write_queue as till_module
+from service.billing.charging import Charging, Reservation
 from store import rows
 from store.engines import StoreBusy
 from store.resources.billing import open_account, top_up
@@ -284,7 +284,7 @@ class Failing:
                 raise self.error
             return await post(transaction, orders)
 
-        monkeypatch.setattr("service.till.post", failing)
+        monkeypatch.setattr("service.billing.write_queue.post", failing)
         monkeypatch.setattr(till_module, "FIRST_PAUSE", 0.001)
         monkeypatch.setattr(till_module, "LONGEST_PAUSE", 0.001)
 
@@ -411,7 +411,7 @@ async def test_an_order_that_is_refused_for_good_does_not_hold_up_the_others(
             raise IntegrityError("INSERT", {}, Exception("a CHECK"))
         return await post(transaction, orders)
 
-    monkeypatch.setattr("service.till.post", refusing)
+    monkeypatch.setattr("service.billing.write_queue.post", refusing)
     with capture_logs() as logs:
         found = await asyncio.gather(
             *(bench.charging.reserve(somebody, poison if number == 7 else uuid4(), RATE) for number in range(20)),

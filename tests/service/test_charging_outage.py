@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 import structlog
 
-from service.charging import Charging
+from service.billing.charging import Charging
 from store import rows
 from store.engines import StoreBusy
 from store.resources.billing import open_account, top_up

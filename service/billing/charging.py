@@ -13,7 +13,7 @@ If the store fails while a call runs, the call goes on for what it has paid and 
 is asked again and again; that much may be given away, and not more.
 
 What is written for one call: a row when it is dialled, the time of the answer, one change for each further block, and
-the settlement (which deletes the row). Orders of many calls travel in one transaction (`service.till`).
+the settlement (which deletes the row). Orders of many calls travel in one transaction (`service.billing.write_queue`).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from uuid import UUID, uuid4
 from engine.sip.transaction.timers import NEVER, Deadlines
 from flows.calls.ports import Log
 from routing.directory.identifiers import NIL
-from service.till import LAG, Till
+from service.billing.write_queue import LAG, Till
 from store.engines import StoreBusy
 from store.resources.reservations import Hold, Order, Posted, Reserve, Settle
 from store.store import Store
