@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.calls.ports import Log
-from service.recordings import recording_files
+from service.cdr.recordings import recording_files
 from store.database_file import BESIDE
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

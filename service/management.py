@@ -23,13 +23,13 @@ from routing.directory.models import Provider
 from service.api_server import ApiServer
 from service.billing.charging import Charging
 from service.bootstrap import bootstrap, token_secret
+from service.cdr.journal import Journal
+from service.cdr.recordings import RecordingList
 from service.health_keeper import StoredHealth
-from service.journal import Journal
 from service.loop_lag import LoopLag
 from service.message_keeper import StoredMessages
 from service.metrics import Metrics, Reading
 from service.prober import Prober
-from service.recordings import RecordingList
 from service.rooms import Rooms
 from service.storage import Storage
 from service.upkeep import Upkeep

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
 from flows.calls.ports import Log
-from service.recordings import mend, sweep
+from service.cdr.recordings import mend, sweep
 from store.cluster.nodes import NodeLife
 from store.cluster.recovery import recover
 from store.engines import StoreError, reason

@@ -65,7 +65,7 @@ Ended = Callable[[Recording], None]
 
 
 class RecordingKeeper(Protocol):
-    """Who keeps the list of recordings (`service.recordings.RecordingList`). Neither method raises."""
+    """Who keeps the list of recordings (`service.cdr.recordings.RecordingList`). Neither method raises."""
 
     async def begun(self, recording: Recording) -> None:
         """It runs."""

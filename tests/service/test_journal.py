@@ -17,8 +17,8 @@ from flows.calls.record import CallRecord
 from flows.calls.registry import CallLog
 from routing.directory.identifiers import NIL
 from routing.hunt.attempt import AttemptRecord
-from service import journal as journals
-from service.journal import Journal
+from service.cdr import journal as journals
+from service.cdr.journal import Journal
 from store import tables
 from store.engines import POSTGRES_CONNECTIONS, StoreError
 from store.resources.calls import STAGES

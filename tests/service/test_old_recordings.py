@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import RetentionSettings
 from engine.audio.wav import PART
-from service.recordings import ABANDONED, sweep
+from service.cdr.recordings import ABANDONED, sweep
 from service.upkeep import Upkeep
 from store import tables
 from store.cluster.nodes import NodeLife

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from engine.audio.wav import WavFile
 from flows.calls.recordings import Recording
-from service.recordings import ABANDONED, Mended, RecordingList, mend
+from service.cdr.recordings import ABANDONED, Mended, RecordingList, mend
 from store import rows, tables
 from store.cluster.nodes import NodeLife
 from store.resources.recordings import close_lost

@@ -1,0 +1,1 @@
+"""Call detail records and recordings, written to the store."""
