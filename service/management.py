@@ -25,12 +25,12 @@ from service.billing.charging import Charging
 from service.bootstrap import bootstrap, token_secret
 from service.cdr.journal import Journal
 from service.cdr.recordings import RecordingList
+from service.contact_center.setup import Rooms
 from service.health_keeper import StoredHealth
 from service.loop_lag import LoopLag
 from service.message_keeper import StoredMessages
 from service.metrics import Metrics, Reading
 from service.prober import Prober
-from service.rooms import Rooms
 from service.storage import Storage
 from service.upkeep import Upkeep
 from service.webhook_sender import WebhookSender

@@ -43,7 +43,7 @@ class Conference:
 
 
 class ConferenceFinder(Protocol):
-    """Who knows the conferences (`service.queue_directory.QueueDirectory`)."""
+    """Who knows the conferences (`service.contact_center.queue_directory.QueueDirectory`)."""
 
     def conference(self, reference: str, customer_id: UUID) -> Conference | None:
         """By its id or its name, as a call of this customer may join it."""

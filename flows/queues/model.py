@@ -60,7 +60,7 @@ class Agent:
 
 
 class QueueFinder(Protocol):
-    """Who knows queues and agents (`service.queue_directory.QueueDirectory`). Quick, and as of this moment."""
+    """Who knows queues and agents (`service.contact_center.queue_directory.QueueDirectory`). Quick, and as of this moment."""
 
     def queue(self, reference: str, customer_id: UUID) -> Queue | None:
         """By its id or its name, as a call of this customer may join it; the nil UUID may join any by its id."""
@@ -72,7 +72,7 @@ class QueueFinder(Protocol):
 
 
 class AgentBoard(Protocol):
-    """Where every engine sees what the agents do (`service.agent_board.StoredBoard`).
+    """Where every engine sees what the agents do (`service.contact_center.agent_status.StoredBoard`).
 
     What an agent says of itself meanwhile (away, offline) stands: none of these writes over it.
     """

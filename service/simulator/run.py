@@ -42,7 +42,7 @@ from routing.hunt.hunt import Router
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 from service.cli.options import FlowOrder
-from service.queue_directory import queue_of
+from service.contact_center.queue_directory import queue_of
 from service.simulator.message import texted
 from service.simulator.stubs import stand_in
 from service.simulator.view import FlowView

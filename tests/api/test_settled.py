@@ -10,8 +10,8 @@ import pytest
 import structlog
 
 from flows.calls.address import Address
+from service.contact_center.queue_directory import QueueDirectory
 from service.directory_feed import LibraryShelf
-from service.queue_directory import QueueDirectory
 from service.trunk_addresses import TrunkAddresses
 from store.directory_sync import DirectorySync
 from store.feed import ChangeFeed

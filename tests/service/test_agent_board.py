@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from service import agent_board
-from service.agent_board import StoredBoard
+from service.contact_center import agent_status as agent_board
+from service.contact_center.agent_status import StoredBoard
 from store import tables
 from store.engines import StoreError
 from store.resources.agents import AVAILABLE

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from flows.queues.conferences import Conferences, Mixer
 from flows.queues.service import Queues
-from service.agent_board import StoredBoard
-from service.queue_directory import QueueDirectory
+from service.contact_center.agent_status import StoredBoard
+from service.contact_center.queue_directory import QueueDirectory
 
 if TYPE_CHECKING:
     from service.node import Node

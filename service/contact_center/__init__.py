@@ -1,0 +1,1 @@
+"""Queues, agents and conferences of an engine, on what the store holds."""
