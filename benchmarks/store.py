@@ -23,7 +23,7 @@ from benchmarks.routing import microseconds, resident_mb, show
 from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL
-from service.directory_feed import LibraryShelf
+from service.workers.flow_sync import LibraryShelf
 from store import tables
 from store.bulk import BulkWrite
 from store.directory_sync import DirectorySync

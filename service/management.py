@@ -26,14 +26,14 @@ from service.bootstrap import bootstrap, token_secret
 from service.cdr.journal import Journal
 from service.cdr.recordings import RecordingList
 from service.contact_center.setup import Rooms
-from service.health_keeper import StoredHealth
-from service.loop_lag import LoopLag
 from service.message_keeper import StoredMessages
 from service.metrics import Metrics, Reading
-from service.prober import Prober
 from service.storage import Storage
-from service.upkeep import Upkeep
-from service.webhook_sender import WebhookSender
+from service.workers.health_keeper import StoredHealth
+from service.workers.loop_lag import LoopLag
+from service.workers.maintenance import Upkeep
+from service.workers.prober import Prober
+from service.workers.webhook_sender import WebhookSender
 from store.disk import disk_problem
 from store.engines import StoreError, reason
 from store.resources import deliveries

@@ -46,7 +46,7 @@ from service.message_keeper import RememberedMessages
 from service.referrers import Referrers
 from service.sounds import recordings, sound_library
 from service.storage import Storage
-from service.trunk_addresses import TrunkAddresses
+from service.workers.trunk_addresses import TrunkAddresses
 from store.store import Change
 
 DRAINED_RETRY_AFTER = 5  # s

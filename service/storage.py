@@ -18,7 +18,7 @@ from flows.python.flows import PythonFlow
 from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from service import file_modes
-from service.directory_feed import LibraryShelf
+from service.workers.flow_sync import LibraryShelf
 from store.cluster.engine_lock import EngineLock
 from store.cluster.nodes import NodeLife
 from store.cluster.notifications import PostgresNotices, RedisNotices

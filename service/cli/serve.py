@@ -15,8 +15,8 @@ from config.logs import configure
 from engine.transport.listeners import ListenError
 from service.api_server import ApiListenError
 from service.cli import interrupts
-from service.collector import Collector
 from service.node import Node, python_flow_names
+from service.workers.gc import Collector
 from store.engines import StoreError, StoreRefused
 
 DONE, FAILED, WRONG = 0, 1, 2

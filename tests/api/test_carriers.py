@@ -16,7 +16,7 @@ from engine.capture.trace import Traced
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.models import Provider
-from service.webhook_sender import WebhookSender
+from service.workers.webhook_sender import WebhookSender
 from store import rows, tables
 from store.resources.events import EventBell
 from tests.api.conftest import Api
@@ -244,7 +244,7 @@ async def test_webhooks_tell_customers_nothing_of_the_carrier(
         came.set()
         return 200, b""
 
-    monkeypatch.setattr("service.webhook_sender.exchange", exchanged)
+    monkeypatch.setattr("service.workers.webhook_sender.exchange", exchanged)
     bell = EventBell(api.store)
     sender = WebhookSender(api.store, api.services.env, bell, PLATFORM, structlog.get_logger())
     async with api.store.write() as transaction:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from api.http.errors import HTTP_STATUS, REASONS, status_of
-from service.webhook_sender import signature
+from service.workers.webhook_sender import signature
 from tests.network import reserved_port
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service import collector as module
-from service.collector import Collector
+from service.workers import gc as module
+from service.workers.gc import Collector
 
 
 class Silent:

@@ -10,8 +10,8 @@ from routing.directory.identifiers import NIL
 from routing.directory.models import Provider
 from routing.hunt.attempt import AttemptRecord
 from routing.hunt.health import HealthBoard
-from service.loop_lag import EVERY, LoopLag
 from service.metrics import Metrics, Reading
+from service.workers.loop_lag import EVERY, LoopLag
 from tests.api.conftest import environment
 
 Samples = dict[tuple[str, tuple[str, ...]], float]

@@ -11,7 +11,7 @@ import pytest
 from config.settings import RetentionSettings
 from engine.audio.wav import PART
 from service.cdr.recordings import ABANDONED, sweep
-from service.upkeep import Upkeep
+from service.workers.maintenance import Upkeep
 from store import tables
 from store.cluster.nodes import NodeLife
 from store.rows import insert

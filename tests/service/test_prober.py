@@ -13,8 +13,8 @@ from engine.user_agent import UserAgent
 from routing.directory.directory import Directory
 from routing.directory.models import Provider
 from routing.hunt.health import MISSES, HealthBoard
-from service.health_keeper import StoredHealth
-from service.prober import Prober
+from service.workers.health_keeper import StoredHealth
+from service.workers.prober import Prober
 from store.store import Store, utc_now
 from tests.service.conftest import until
 

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from routing.directory.identifiers import PLATFORM
-from service.webhook_sender import AT_ONCE_EACH, WebhookSender
+from service.workers.webhook_sender import AT_ONCE_EACH, WebhookSender
 from store import retention, rows, tables
 from store.resources import deliveries
 from store.resources.calls import stage_events, tell
@@ -82,7 +82,7 @@ class World:
 @pytest.fixture
 async def world(store_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     sent = Sent()
-    monkeypatch.setattr("service.webhook_sender.exchange", sent)
+    monkeypatch.setattr("service.workers.webhook_sender.exchange", sent)
     store = await Store.open(store_url)
     made = World(store, sent)
     yield made

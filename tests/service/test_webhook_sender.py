@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from routing.directory.identifiers import PLATFORM
-from service.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
+from service.workers.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
 from store import rows, tables
 from store.resources import deliveries
 from store.resources.deliveries import Due

@@ -28,7 +28,7 @@ Changed = Callable[[Provider, bool, str], None]
 
 
 class HealthKeeper(Protocol):
-    """Where findings outlive a restart (`service.health_keeper`). Neither method raises."""
+    """Where findings outlive a restart (`service.workers.health_keeper`). Neither method raises."""
 
     async def load(self) -> Sequence[Finding]: ...
     async def save(self, findings: Sequence[Finding]) -> None: ...

@@ -12,7 +12,7 @@ from store.store import Store
 
 
 class StoredHealth:
-    """A `service.prober.HealthKeeper`."""
+    """A `service.workers.prober.HealthKeeper`."""
 
     def __init__(self, store: Store, node: str, log: Log) -> None:
         """`node`: this node's name, the same at every start."""

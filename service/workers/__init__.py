@@ -1,0 +1,1 @@
+"""Loops in the background: health, addresses, webhooks, maintenance."""
