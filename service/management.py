@@ -27,7 +27,7 @@ from service.cdr.journal import Journal
 from service.cdr.recordings import RecordingList
 from service.contact_center.setup import Rooms
 from service.message_keeper import StoredMessages
-from service.metrics import Metrics, Reading
+from service.metrics.metrics import Metrics, Reading
 from service.storage import Storage
 from service.workers.health_keeper import StoredHealth
 from service.workers.loop_lag import LoopLag

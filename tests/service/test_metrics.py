@@ -10,7 +10,7 @@ from routing.directory.identifiers import NIL
 from routing.directory.models import Provider
 from routing.hunt.attempt import AttemptRecord
 from routing.hunt.health import HealthBoard
-from service.metrics import Metrics, Reading
+from service.metrics.metrics import Metrics, Reading
 from service.workers.loop_lag import EVERY, LoopLag
 from tests.api.conftest import environment
 
