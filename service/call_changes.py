@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.sip.message.message import Request
 from routing.access.admission import Source, identify
-from service.referrers import Login, login_of
+from service.transfer_policy import Login, login_of
 
 if TYPE_CHECKING:
     from engine.call import Call

@@ -26,7 +26,7 @@ from service.bootstrap import bootstrap, token_secret
 from service.cdr.journal import Journal
 from service.cdr.recordings import RecordingList
 from service.contact_center.setup import Rooms
-from service.message_keeper import StoredMessages
+from service.message_store import StoredMessages
 from service.metrics.metrics import Metrics, Reading
 from service.storage import Storage
 from service.workers.health_keeper import StoredHealth

@@ -42,10 +42,10 @@ from service.intake import Intake
 from service.logins import User, Users
 from service.management import Management
 from service.message_intake import MessageIntake
-from service.message_keeper import RememberedMessages
-from service.referrers import Referrers
+from service.message_store import RememberedMessages
 from service.sounds import recordings, sound_library
 from service.storage import Storage
+from service.transfer_policy import Referrers
 from service.workers.trunk_addresses import TrunkAddresses
 from store.store import Change
 

@@ -44,7 +44,7 @@ class FlowFinder(Protocol):
 
 
 class Referrers(Protocol):
-    """Who may transfer (`service.referrers.Referrers`)."""
+    """Who may transfer (`service.transfer_policy.Referrers`)."""
 
     def source_of(self, asked: TransferRequest, record: CallRecord) -> Source | None:
         """Who asks, as if it were dialling. None: it may not."""

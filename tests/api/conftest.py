@@ -32,7 +32,7 @@ from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
-from service.message_keeper import StoredMessages
+from service.message_store import StoredMessages
 from store import rows, tables
 from store.resources.events import EventBell
 from store.store import Store

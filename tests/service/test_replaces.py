@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.referrers import Policy
+from service.transfer_policy import Policy
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air
 from tests.service.test_attended import AGAIN, refuse
 from tests.service.test_transfers import ALLOW, AWAY, FOREIGN, KEY, OF_THIRD, OURS, THIRD, Phone, World

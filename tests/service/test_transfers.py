@@ -24,7 +24,7 @@ from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 from service.intake import Intake
-from service.referrers import Policy, Referrers
+from service.transfer_policy import Policy, Referrers
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent
 from tests.sip.raw_peer import ANSWER, OFFER, Peer
 
