@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from config.document import Document
 from config.environment import Overrides, Secrets, environment_place, override
 from config.faults import ConfigurationError, Fault, FieldPath
-from config.nobody_there import nobody_there
+from config.messages import fields_at, sentence
 from config.phones import check_phones
+from config.references import nobody_there
 from config.resources import LISTS, Resources, read_resources
-from config.sentences import fields_at, sentence
 from config.settings import Settings
 from config.sounds import missing_sounds
+from config.yaml import Document
 from engine.transport.listeners import ListenUrl
 from flows.language.model import Flow
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from config.faults import FieldPath
-from config.sentences import fields_at, sentence
+from config.messages import fields_at, sentence
 from flows.language.faults import FlowError, described
 from flows.language.model import Flow, read_flow
 from flows.language.validation import needs_a_call

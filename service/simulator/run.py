@@ -13,10 +13,10 @@ from uuid import UUID
 import httpx
 from rich.console import Console
 
-from config.document import Document
 from config.faults import ConfigurationError, Fault
 from config.loading import load
 from config.settings import MediaSettings
+from config.yaml import Document
 from flows.calls.address import Address
 from flows.calls.destinations import Reachable
 from flows.calls.record import CallRecord

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config.document import Document
 from config.faults import ConfigurationError
+from config.yaml import Document
 
 
 def faults(text: str) -> list[str]:
