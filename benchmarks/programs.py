@@ -139,7 +139,7 @@ def program(name: str, job: str) -> Program:
         return Program(name, job, [*words, "-nostdin", "-buff_size", "4194304", "-f", "60"], {})
     if name in ("trunkline", "trunkline-stored"):
         binary = Path(sys.executable).parent / "trunkline"
-        words = [str(binary)] if binary.exists() else [sys.executable, "-m", "service.cli.commands"]
+        words = [str(binary)] if binary.exists() else [sys.executable, "-m", "service.cli"]
         command = [*words, "serve", "-c", str(HERE / f"trunkline-{job}.yaml")]
         return Program(name, job, command, STORED if name == "trunkline-stored" else {})
     raise NotReadyError(f"no such program: {name}")

@@ -85,8 +85,8 @@ class TransferRequest:
 
     def second(self) -> tuple["Call | None", str]:
         """The other call of whoever asks, which its REFER names (RFC 5589 §7), and its state as in
-        `engine.sip.dialog.replaces.FITS`. Whether it really is a call of the same peer has to be found out. Raises ParseError
-        where what it names is no dialog."""
+        `engine.sip.dialog.replaces.FITS`. Whether it really is a call of the same peer has to be found out. Raises
+        ParseError where what it names is no dialog."""
         return _named(self.call, Replaces.parse(self.reference.replaces))
 
     def refuse(self, status: int = 603, why: str = "", reason: str = "") -> None:

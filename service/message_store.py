@@ -68,7 +68,8 @@ async def _answering() -> AsyncIterator[None]:
 
 
 class RememberedMessages:
-    """A `flows.messages.model.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine ends."""
+    """A `flows.messages.model.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine
+    ends."""
 
     def __init__(self) -> None:
         self._opt_outs: OrderedDict[tuple[str, str], None] = OrderedDict()

@@ -37,7 +37,7 @@ class Engine:
 
     def __enter__(self) -> "Engine":
         program = Path(sys.executable).parent / "trunkline"
-        words = [str(program)] if program.exists() else [sys.executable, "-m", "service.cli.commands"]
+        words = [str(program)] if program.exists() else [sys.executable, "-m", "service.cli"]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [*words, "serve", "-c", str(CONFIGURATION)],

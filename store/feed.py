@@ -1,8 +1,9 @@
 """The change feed: every committed change of the store, by whichever process, in the order of the commits.
 
 `changes` has a row for each change, and its ids become visible in their order, so that a reader who remembers the last
-one it has seen misses nothing. Commits of this process, notices from others (`store.cluster.notifications`) and a clock wake the one
-task that reads on; what it finds it hands to the `Applier`, who reads the resources again, and then to subscribers.
+one it has seen misses nothing. Commits of this process, notices from others (`store.cluster.notifications`) and a clock
+wake the one task that reads on; what it finds it hands to the `Applier`, who reads the resources again, and then to
+subscribers.
 
 Old rows are deleted. A reader whose last row is no longer there has missed something and starts over: the applier
 builds everything anew beside the old, which goes on being served and kept up meanwhile.

@@ -1,7 +1,8 @@
 """The OpenAPI document: what FastAPI makes of the operations, and what no single operation or model says.
 
 That is: 400 where FastAPI would say 422; what the middleware takes and answers; and what the code refuses beyond the
-types of fields (`api.openapi.schema`), so that whoever keeps to the document is never refused for the form of a request.
+types of fields (`api.openapi.schema`), so that whoever keeps to the document is never refused for the form of a
+request.
 """
 
 import re

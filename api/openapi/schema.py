@@ -1,8 +1,8 @@
 """What the models of the engine, of flows and of routing refuse beyond the types of their fields, as JSON Schema.
 
-The rules themselves are code (of `routing.directory.models`, `flows.options`, `flows.calls.address`), which gives better sentences than
-a pattern does; here the OpenAPI document says the same. `RULES` has keywords for single fields, `ALTERNATIVES` the
-shapes among which a body has one, because what a field may hold depends on another.
+The rules themselves are code (of `routing.directory.models`, `flows.options`, `flows.calls.address`), which gives
+better sentences than a pattern does; here the OpenAPI document says the same. `RULES` has keywords for single fields,
+`ALTERNATIVES` the shapes among which a body has one, because what a field may hold depends on another.
 """
 
 from collections.abc import Mapping, Sequence

@@ -87,9 +87,9 @@ class SoundLibrary:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`folder`: where files are; `largest`: bytes of a file or of a web answer; `cache`: bytes of sound that are
-        kept; `fetch`: gets what is at a web address (None: none is asked); `voices`: from `engine.audio.tts.speech.voices`,
-        the first that fits speaks; `longest`: seconds of a sound; `national`: the country whose tones are meant where
-        none is named."""
+        kept; `fetch`: gets what is at a web address (None: none is asked); `voices`: from
+        `engine.audio.tts.speech.voices`, the first that fits speaks; `longest`: seconds of a sound; `national`: the
+        country whose tones are meant where none is named."""
         self._folder = Path(folder)
         self._largest = largest
         self._longest = longest

@@ -1,6 +1,6 @@
 """Flows written in Python: `async def` functions, registered by name, with the actions as methods.
 
-    from flows.python_flows import FlowCall, flow
+    from flows.python import FlowCall, flow
 
     @flow("hotline")
     async def hotline(call: FlowCall) -> None:

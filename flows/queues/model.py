@@ -60,7 +60,8 @@ class Agent:
 
 
 class QueueFinder(Protocol):
-    """Who knows queues and agents (`service.contact_center.queue_directory.QueueDirectory`). Quick, and as of this moment."""
+    """Who knows queues and agents (`service.contact_center.queue_directory.QueueDirectory`). Quick, and as of this
+    moment."""
 
     def queue(self, reference: str, customer_id: UUID) -> Queue | None:
         """By its id or its name, as a call of this customer may join it; the nil UUID may join any by its id."""

@@ -38,7 +38,8 @@ class KnownPeers:
         self.settings = settings
 
     def kind(self, host: str) -> PeerKind:
-        """Who the numeric address `host` is. A provider is one before anything else (`routing.access.admission.identify`)."""
+        """Who the numeric address `host` is. A provider is one before anything else
+        (`routing.access.admission.identify`)."""
         if self._directory.trunk_at(host) is not None:
             return "provider"
         if self.settings.trusted.find(host):

@@ -18,8 +18,8 @@ waits; the waiting is done above it, like this:
             await ensure(e164)
     verdict = admit(directory, settings, source, dialled(request_uri, settings, directory.numbers))
 
-`numbers_asked` is in `routing.numbers.normalise`. Three rounds are enough: a round is lost only to a change of that very number
-within the time of one query.
+`numbers_asked` is in `routing.numbers.normalise`. Three rounds are enough: a round is lost only to a change of that
+very number within the time of one query.
 """
 
 from collections import OrderedDict

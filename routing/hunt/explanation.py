@@ -65,7 +65,8 @@ class Explanation:
         reason: The outcome as a sentence.
         verdicts: What each kind of caller would get.
         entries: Every route or pinned provider in the order of the attempts, equals by falling weight.
-        named: Of a SIP URI: what becomes of it as a destination, by who names it (`routing.access.destinations.NamedBy`).
+        named: Of a SIP URI: what becomes of it as a destination, by who names it
+        (`routing.access.destinations.NamedBy`).
     """
 
     dialled: Dialled

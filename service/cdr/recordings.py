@@ -32,8 +32,8 @@ _FILE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9a-f-]{36}-[0-9]+\.wav(?P<par
 
 
 class RecordingList:
-    """A `flows.calls.recordings.RecordingKeeper`. What the store does not take in half a minute is logged, and only the file
-    is left."""
+    """A `flows.calls.recordings.RecordingKeeper`. What the store does not take in half a minute is logged, and only the
+    file is left."""
 
     def __init__(self, store: Store, node_id: UUID, log: Log, pauses: tuple[float, ...] = PAUSES) -> None:
         self._store = store

@@ -363,7 +363,3 @@ def _header(text: str) -> tuple[str, str]:
 
 cli.add_typer(flow_commands, name="flow")
 cli.add_typer(admin_commands, name="admin")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

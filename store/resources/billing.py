@@ -1,9 +1,9 @@
 """Prepaid credit: accounts, and a ledger whose entries always add up to the balance.
 
 Amounts are integers, in micro-units of the platform's currency. An account's `balance` is the customer's money;
-`reserved` is the part of it that running calls may use (`store.resources.reservations`), so that `balance - reserved` is what can
-still be spent. Neither goes below zero, whatever happens at the same time: whoever changes an account holds its row
-(`Book`), and the table's CHECK constraints would refuse the rest.
+`reserved` is the part of it that running calls may use (`store.resources.reservations`), so that `balance - reserved`
+is what can still be spent. Neither goes below zero, whatever happens at the same time: whoever changes an account holds
+its row (`Book`), and the table's CHECK constraints would refuse the rest.
 
 The platform itself (the nil customer) has no account and pays nothing.
 """

@@ -56,8 +56,8 @@ def _tell(transaction: Transaction, row: Mapping[str, Any]) -> None:
 
 
 async def cut_off(store: Store, node_id: UUID, name: str, filenames: Sequence[str]) -> list[Row]:
-    """Those of these files that a process which is gone has not ended. `node_id`, `name`: as `store.cluster.nodes.living` takes
-    them."""
+    """Those of these files that a process which is gone has not ended. `node_id`, `name`: as
+    `store.cluster.nodes.living` takes them."""
     alive = await living(store, node_id, name)
     found: list[Row] = []
     async with store.read() as connection:

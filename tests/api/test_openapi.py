@@ -214,7 +214,7 @@ def reasons_of_the_code() -> set[str]:
     """Those that the sources name."""
     found: set[str] = set()
     for folder in ("api", "routing"):
-        for file in (ROOT / folder).glob("*.py"):
+        for file in (ROOT / folder).rglob("*.py"):
             text = file.read_text()
             found |= set(_REASON.findall(text))
             if folder == "api":
@@ -257,7 +257,7 @@ def test_rules_are_about_what_there_is(document: dict[str, Any]) -> None:
 
 def test_null_is_allowed_where_it_clears_something(document: dict[str, Any]) -> None:
     schemas, checked = document["components"]["schemas"], 0
-    for file in (ROOT / "api").glob("*.py"):
+    for file in (ROOT / "api").rglob("*.py"):
         module = import_module(f"api.{file.stem}")
         cleared = getattr(module, "_CLEARED", None)
         if cleared is None:

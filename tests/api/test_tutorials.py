@@ -102,7 +102,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         "store": f"sqlite:///{directory}/trunkline.db",
     }
     path = write_config(directory, config)
-    command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "-c", str(path)]
+    command = [sys.executable, "-c", "from service.cli.commands import main; main()", "serve", "-c", str(path)]
     environment = {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "500"} | engine_environment(config)
     with Process(command, cwd=ROOT, env=environment) as engine:
         sip = re.search(r"udp://(\S+)", engine.wait_line(r"^ready: udp://", 30))
@@ -294,7 +294,8 @@ def assert_shown(shown: Any, answered: Any) -> None:
 
 def called(started: Started, number: str) -> None:
     """Somebody calls it, and the flow answers."""
-    command = [sys.executable, "-c", "from service.cli import main; main()", "call", number, "--via", started.sip]
+    run = "from service.cli.commands import main; main()"
+    command = [sys.executable, "-c", run, "call", number, "--via", started.sip]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=40, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "answered after" in done.stdout

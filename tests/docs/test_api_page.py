@@ -48,7 +48,7 @@ def served(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     (shown,) = [text for info, text in BLOCKS if info == "yaml api"]
     sip = f'sip: {{listen: ["udp://127.0.0.1:{reserved_port()}"]}}\n'
     (tmp_path / "trunkline.yaml").write_text(sip + replaced(shown, written))
-    program = "import sys; from service.cli import main; sys.exit(main())"
+    program = "import sys; from service.cli.commands import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "serve", "-c", "trunkline.yaml"]
     command += ["--with-trunk", f"{written['127.0.0.3:5080']}=200"]
     with (tmp_path / "log").open("w") as log:

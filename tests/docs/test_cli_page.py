@@ -45,7 +45,7 @@ def matches(said: str, shown: str) -> bool:
 def program(words: list[str], output: int) -> "subprocess.Popen[str]":
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TRUNKLINE_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "service.cli.commands", *words],
+        [sys.executable, "-m", "service.cli", *words],
         cwd=ROOT,
         env={**environ, "COLUMNS": "120", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,

@@ -28,7 +28,7 @@ BLOCKS = re.findall(
 PATIENCE = 240.0  # s
 MARK = "@@@@ end of block"
 TRUNKLINE = f"""#!/bin/sh
-exec {sys.executable} -c "import sys; from service.cli import main; sys.exit(main())" "$@"
+exec {sys.executable} -c "import sys; from service.cli.commands import main; sys.exit(main())" "$@"
 """
 
 pytestmark = pytest.mark.skipif(

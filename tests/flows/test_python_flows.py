@@ -14,7 +14,7 @@ from flows.python.flows import FlowCall, FlowModuleError, compile_python, load_m
 
 END = ("hangup", 480, "Q.850;cause=16")
 GOOD = """
-from flows.python_flows import FlowCall, flow
+from flows.python import FlowCall, flow
 
 @flow("hotline")
 async def hotline(call: FlowCall) -> None:

@@ -43,7 +43,7 @@ class Engine:
         """Starts `serve -c config_path` and returns when every listener of the file has its line."""
         config = yaml.safe_load(config_path.read_text())
         process = Process(
-            [sys.executable, "-c", "from service.cli import main; main()", "serve", "-c", str(config_path)],
+            [sys.executable, "-c", "from service.cli.commands import main; main()", "serve", "-c", str(config_path)],
             cwd=ROOT,
             env={"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "500"} | engine_environment(config),
         )

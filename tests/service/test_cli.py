@@ -391,7 +391,7 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     try:
         ran = subprocess.run(
-            [sys.executable, "-m", "service.cli.commands", "explain", "-c", str(DEMO), "+821012345678"],
+            [sys.executable, "-m", "service.cli", "explain", "-c", str(DEMO), "+821012345678"],
             cwd=root,
             stdout=writing,
             stderr=subprocess.PIPE,

@@ -109,7 +109,7 @@ def test_peers_that_do_not_answer_the_last_bye_hold_up_nothing_for_long(run: Run
 
 STUBBORN = """
 import asyncio
-from flows.python_flows import flow
+from flows.python import flow
 
 @flow("py")
 async def py(call):

@@ -267,7 +267,7 @@ def test_a_queue_is_waited_in_as_calls_are_said_to_end(
 
 def test_a_flow_in_python_finds_queues_and_conferences_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(
-        "from flows.python_flows import flow\n"
+        "from flows.python import flow\n"
         "@flow('mine')\n"
         "async def mine(call):\n"
         "    if await call.queue_join('sales') == 'answered':\n"
@@ -373,7 +373,7 @@ def test_what_completes_a_flow_knows_the_recording_that_the_hangup_has_ended(
 
 def test_a_flow_in_python_shows_what_it_orders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(
-        "from flows.python_flows import FlowCall, flow\n"
+        "from flows.python import FlowCall, flow\n"
         '@flow("py")\n'
         "async def py(call: FlowCall) -> None:\n"
         '    await call.play("tone:425/1000")\n'

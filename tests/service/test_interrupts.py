@@ -38,7 +38,7 @@ SIGNALS = [
 def start(words: list[str], *, ignored: bool, told: bool = False) -> "subprocess.Popen[str]":
     """The command; with SIGINT ignored, as a shell starts a background job."""
     return subprocess.Popen(
-        [sys.executable, "-m", "service.cli.commands", *words],
+        [sys.executable, "-m", "service.cli", *words],
         cwd=ROOT,
         env={**ENVIRON, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
         stdin=subprocess.PIPE if told else subprocess.DEVNULL,

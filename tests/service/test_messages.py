@@ -404,7 +404,7 @@ def test_a_flow_made_for_calls_skips_what_needs_one(run: Run) -> None:
 def test_a_flow_in_python_texts_back(run: Run, tmp_path: Path) -> None:
     async def test(bench: Any) -> None:
         (tmp_path / "texting.py").write_text(
-            "from flows.python_flows import FlowCall, flow\n\n\n"
+            "from flows.python import FlowCall, flow\n\n\n"
             '@flow("python")\nasync def python(call: FlowCall) -> None:\n'
             "    await call.message_send(f\"got {call.variables.get('message.text')}\")\n"
             "    call.answer()\n"

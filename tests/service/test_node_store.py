@@ -215,7 +215,7 @@ def test_a_reload_while_the_store_is_away_changes_nothing_and_says_so(
 
 
 MODULE = """
-from flows.python_flows import flow
+from flows.python import flow
 
 @flow("py")
 async def py(call):

@@ -222,7 +222,7 @@ def test_garbage_and_sloth_on_tcp(run: Run) -> None:
 
 FLOWS = """
 import asyncio
-from flows.python_flows import flow
+from flows.python import flow
 
 @flow("raises")
 async def raises(call):

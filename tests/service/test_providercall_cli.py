@@ -184,7 +184,7 @@ def test_the_command_line_end_to_end(run: Run, capsys: pytest.CaptureFixture[str
             *(
                 sys.executable,
                 "-m",
-                "service.cli.commands",
+                "service.cli",
                 "providercall",
                 "-c",
                 str(path),

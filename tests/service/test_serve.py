@@ -47,7 +47,7 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
 def served(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`serve` in this process, as it must fail before it serves."""
     return subprocess.run(
-        [sys.executable, "-m", "service.cli.commands", "serve", *arguments],
+        [sys.executable, "-m", "service.cli", "serve", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -179,7 +179,7 @@ def test_a_broken_module_of_python_flows(
 
 def start(path: Path, *more: str) -> Process:
     return Process(
-        [sys.executable, "-m", "service.cli.commands", "serve", "-c", str(path), *more],
+        [sys.executable, "-m", "service.cli", "serve", "-c", str(path), *more],
         cwd=ROOT,
         env={"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "200"},
     )
@@ -187,7 +187,7 @@ def start(path: Path, *more: str) -> Process:
 
 def call(number: str, via: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "service.cli.commands", "call", number, "--via", via, "--duration", "0.1"],
+        [sys.executable, "-m", "service.cli", "call", number, "--via", via, "--duration", "0.1"],
         cwd=ROOT,
         capture_output=True,
         text=True,

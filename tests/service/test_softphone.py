@@ -298,7 +298,7 @@ def test_interrupted_while_it_rings_it_cancels(run: Run, number: signal.Signals)
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER, "ring")
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.cli.commands", "call", "4711", "--via", peer.address),
+            *(sys.executable, "-m", "service.cli", "call", "4711", "--via", peer.address),
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -128,7 +128,7 @@ def test_a_caller_that_gives_up_while_it_rings(run: Run) -> None:
 @pytest.mark.parametrize("number", [2, 15])
 def test_it_ends_by_a_signal_with_0(number: int) -> None:
     with Process(
-        [sys.executable, "-m", "service.cli.commands", "trunk", "--listen", f"udp://{TRUNK}:0", "--status", "503"],
+        [sys.executable, "-m", "service.cli", "trunk", "--listen", f"udp://{TRUNK}:0", "--status", "503"],
         cwd=ROOT,
         env={"PYTHONUNBUFFERED": "1"},
     ) as process:
@@ -146,7 +146,7 @@ def test_a_port_that_is_taken_is_1() -> None:
         sock.bind((TRUNK, 0))
         url = f"udp://{TRUNK}:{sock.getsockname()[1]}"
         done = subprocess.run(
-            [sys.executable, "-m", "service.cli.commands", "trunk", "--listen", url],
+            [sys.executable, "-m", "service.cli", "trunk", "--listen", url],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -308,8 +308,8 @@ async def test_the_loop_goes_on_while_a_sound_is_made(tmp_path: Path, monkeypatc
 def test_nothing_heavy_is_loaded_before_the_first_sound_and_then_not_by_the_loop() -> None:
     program = """
 import asyncio, sys, threading
-from engine.sound.library import SoundLibrary
-from engine.sound.speech import voices
+from engine.audio.library import SoundLibrary
+from engine.audio.tts.speech import voices
 voices()
 assert not {"numpy", "soxr", "av"} & set(sys.modules), "loaded at start"
 

@@ -18,7 +18,7 @@ from store.store import Store
 HOLDER = """
 import sys, time
 from pathlib import Path
-from store.engine_lock import EngineLock
+from store.cluster.engine_lock import EngineLock
 lock = EngineLock.take(Path(sys.argv[1]))
 print("taken" if lock else "none", flush=True)
 sys.stdin.read()

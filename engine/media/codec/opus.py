@@ -2,8 +2,8 @@
 
 The redundancy that we send is for peers. What they send is not read: that takes a call of libopus' decoder with
 `decode_fec`, which FFmpeg's wrapper does not offer (its decoder has no such option), and so neither does PyAV. What is
-lost is made up as for every other codec (`engine.media.codec.concealment`), and `useinbandfec=1` (RFC 7587 §6.1: a decoder
-that can make use of it) is not what we say.
+lost is made up as for every other codec (`engine.media.codec.concealment`), and `useinbandfec=1` (RFC 7587 §6.1: a
+decoder that can make use of it) is not what we say.
 """
 
 from typing import Final

@@ -19,8 +19,8 @@ class Dialog:
     """One dialog, early or confirmed, as seen from our end.
 
     `local` and `remote` are the addresses as they stand in From and To, without tags. `hop` is set where requests must
-    go to the peer itself (one behind a NAT, a stream connection), whatever its Contact says: `engine.sip.dialog.next_hop`
-    says when.
+    go to the peer itself (one behind a NAT, a stream connection), whatever its Contact says:
+    `engine.sip.dialog.next_hop` says when.
 
     Attributes:
         source: Where the peer's last INVITE, UPDATE or answer to one came from; None where nothing has come yet.
