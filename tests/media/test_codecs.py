@@ -235,7 +235,7 @@ def test_the_table_loads_neither_numpy_nor_ffmpeg() -> None:
     code = (
         "import sys, types; package = types.ModuleType('engine'); package.__path__ = ['engine'];"
         "sys.modules['engine'] = package;"
-        "from engine.media import negotiation; from engine.media.codec import registry; assert registry.by_name('opus');"
+        "from engine.media import negotiation; from engine.media.codec import registry;assert registry.by_name('opus');"
         "print([name for name in ('numpy', 'av', 'pylibsrtp') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
