@@ -35,7 +35,8 @@ from service.workers.maintenance import Upkeep
 from service.workers.prober import Prober
 from service.workers.webhook_sender import WebhookSender
 from store.disk import disk_problem
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.resources import deliveries
 
 if TYPE_CHECKING:

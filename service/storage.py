@@ -25,7 +25,8 @@ from store.cluster.notifications import PostgresNotices, RedisNotices
 from store.database_file import database_path, make_private
 from store.declared_files import declaring_files
 from store.directory_sync import DirectorySync
-from store.engines import StoreError, parse_url, reason
+from store.engines import parse_url, reason
+from store.errors import StoreError
 from store.feed import ChangeFeed
 from store.number_source import StoredNumbers
 from store.reconcile import Declarations, Merge, merge

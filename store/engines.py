@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool, StaticPool
 
 from store.database_file import DatabaseFile, database_path, make_private
+from store.errors import StoreBusy, StoreError
 from store.write_queue import Turns
 
 READERS = 4
@@ -32,18 +33,6 @@ CONNECT_WITHIN = 5.0  # s for a new connection
 STATEMENT_WITHIN = 30.0  # s for a statement; those of migrations have no limit
 LAST_WRITE_WITHIN = 5.0  # s that closing SQLite waits for a write that is under way
 CLOSE_WITHIN = 2.0  # s for the rollback of what was left open; then the connection is dropped
-
-
-class StoreError(Exception):
-    """The database cannot be used; a sentence for the user: what, where, what to do."""
-
-
-class StoreRefused(StoreError):
-    """What was configured cannot be, and trying again would not mend it."""
-
-
-class StoreBusy(StoreError):
-    """No connection became free in time."""
 
 
 class Engines:

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from routing.directory.identifiers import NIL
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.store import Change, Store
 from store.tables import changes as table
 

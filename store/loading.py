@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS
 from routing.directory.snapshot import Builder, Content
 from store import tables
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.mapping import Row, provider_of, terms_of
 from store.sealing import SecretUnreadable, worked
 from store.store import Store

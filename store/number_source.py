@@ -9,7 +9,8 @@ from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.row_factory import NUMBER_COLUMNS, RowMaker
 from routing.directory.rows import NumberRow
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.feed import StoreFailure
 from store.store import Store
 from store.tables import numbers

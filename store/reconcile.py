@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from routing.directory.identifiers import route_id
 from routing.directory.models import Number, Provider, Route
 from store import tables
-from store.engines import StoreError
+from store.errors import StoreError
 from store.feed import EVERYTHING
 from store.mapping import Row, number_row, provider_row, route_row
 from store.sealing import Vault, worked

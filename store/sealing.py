@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from store import tables
 from store.database_file import database_path
-from store.engines import BUSY_TIMEOUT, StoreError, StoreRefused
+from store.engines import BUSY_TIMEOUT
+from store.errors import StoreError, StoreRefused
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet, MultiFernet

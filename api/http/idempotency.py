@@ -31,7 +31,8 @@ from api.http.errors import ApiError, fault_in
 from api.http.exchange import exchange_of
 from api.http.passwords import TooBusy, hash_with
 from api.services import Services
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.store import Store
 from store.tables import idempotency
 

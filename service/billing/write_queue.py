@@ -10,7 +10,8 @@ from typing import Protocol
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from flows.calls.ports import Log
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.resources.reservations import Order, Posted, post
 from store.store import Store
 

@@ -25,7 +25,7 @@ _DEFAULT_CONFIG = Path("trunkline.yaml")
 
 def _on_store(config: Path, work: "Callable[[Store], Awaitable[None]]") -> int:
     from service.cli.admin import AdminError, store_of
-    from store.engines import StoreError
+    from store.errors import StoreError
 
     async def run() -> None:
         async with store_of(config, _show_first_key, _warn) as store:

@@ -14,7 +14,8 @@ from flows.calls.ports import Log
 from service.cdr.recordings import mend, sweep
 from store.cluster.nodes import NodeLife
 from store.cluster.recovery import recover
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.resources import messages
 from store.resources.recordings import close_lost
 from store.retention import prune

@@ -16,7 +16,8 @@ from flows.calls.ports import Log
 from flows.calls.services import FlowEnvironment
 from flows.calls.webhook import exchange
 from flows.language.run import ActionError
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.resources import deliveries
 from store.resources.deliveries import Due
 from store.resources.events import EventBell, event_document

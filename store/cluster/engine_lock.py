@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import quote
 
 from store.cluster.nodes import is_over
-from store.engines import StoreRefused
+from store.errors import StoreRefused
 
 _OCTET: Final = 1 << 62  # SQLite's own lie at 1 GiB, and a database ends below 2^48
 _FLOCK: Final = struct.Struct("hhqqi")  # struct flock: type, whence, start, length, process

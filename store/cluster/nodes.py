@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from store import rows
 from store.database_file import database_path
 from store.disk import disk_problem
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.feed import Log
 from store.rows import Executor
 from store.store import Store

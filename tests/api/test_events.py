@@ -15,7 +15,7 @@ from api.resources import events
 from api.services import STREAM_READS
 from service import api_server
 from service.api_server import ApiServer
-from store.engines import StoreError
+from store.errors import StoreError
 from store.resources import events as stored
 from tests.api.conftest import Api, Client
 

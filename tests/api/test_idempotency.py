@@ -344,7 +344,7 @@ def test_every_answer_that_may_hold_a_secret_is_known(api: Api) -> None:
 
 async def test_a_store_that_cannot_keep_the_answer_does_not_spoil_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     admin = await api.client()
-    from store.engines import StoreError
+    from store.errors import StoreError
 
     async def fail(*_arguments: Any) -> None:
         raise StoreError("the disk is full")

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from store.engines import StoreError
+from store.errors import StoreError
 from tests.api.conftest import Api
 
 SECRET = "a-password-hash"

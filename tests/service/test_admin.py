@@ -19,7 +19,7 @@ from service.bootstrap import bootstrap, token_secret
 from service.cli import commands
 from store import rows, tables
 from store.cluster.engine_lock import EngineLock
-from store.engines import StoreRefused
+from store.errors import StoreRefused
 from store.mapping import provider_of, provider_row
 from store.sealing import unlock, worked
 from store.store import Store

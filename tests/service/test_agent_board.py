@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from service.contact_center import agent_status as agent_board
 from service.contact_center.agent_status import StoredBoard
 from store import tables
-from store.engines import StoreError
+from store.errors import StoreError
 from store.resources.agents import AVAILABLE
 from store.rows import insert, one
 from store.store import Store

@@ -16,7 +16,7 @@ from service.billing import charging as charging_module
 from service.billing import write_queue as till_module
 from service.billing.charging import Charging, Reservation
 from store import rows
-from store.engines import StoreBusy
+from store.errors import StoreBusy
 from store.resources.billing import open_account, top_up
 from store.resources.reservations import post, settle_dead
 from store.store import Store

@@ -9,7 +9,7 @@ import structlog
 
 from service.billing.charging import Charging
 from store import rows
-from store.engines import StoreBusy
+from store.errors import StoreBusy
 from store.resources.billing import open_account, top_up
 from store.store import Store
 from store.tables import billing_accounts, customers, ledger, reservations

@@ -15,7 +15,7 @@ from service import storage
 from service.node import Node, python_flow_names
 from store import tables
 from store.cluster.nodes import NodeLife
-from store.engines import StoreError, StoreRefused
+from store.errors import StoreError, StoreRefused
 
 Run = Callable[..., None]
 CLIENT, OURS = "127.0.0.11", "+15551234567"

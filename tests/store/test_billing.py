@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
 from store import rows
-from store.engines import StoreBusy
+from store.errors import StoreBusy
 from store.resources.billing import (
     MOST,
     BalanceLimit,

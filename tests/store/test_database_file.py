@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
 from store import engines, tables
-from store.engines import StoreError
+from store.errors import StoreError
 from store.store import Store
 
 

@@ -12,7 +12,7 @@ from routing.directory.models import Number, Provider, Route
 from store import reconcile as declared
 from store import tables
 from store.declared_files import declaring_files, release
-from store.engines import StoreError
+from store.errors import StoreError
 from store.reconcile import Declarations, merge
 from store.store import Store
 from tests.store.feeding import add_flow, add_number, add_provider, add_route, process, until

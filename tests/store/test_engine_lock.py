@@ -12,7 +12,7 @@ import pytest
 
 from store.cluster.engine_lock import EngineLock
 from store.cluster.nodes import NodeLife
-from store.engines import StoreRefused
+from store.errors import StoreRefused
 from store.store import Store
 
 HOLDER = """

@@ -11,7 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from store import tables
-from store.engines import StoreError, open_engines
+from store.engines import open_engines
+from store.errors import StoreError
 from store.migrations.upgrade import revisions, upgrade
 from store.store import Store
 

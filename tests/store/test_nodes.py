@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from store import tables
 from store.cluster.nodes import NodeLife, living
-from store.engines import StoreError
+from store.errors import StoreError
 from store.store import Store, utc_now
 
 OFTEN = 0.05

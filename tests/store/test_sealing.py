@@ -16,7 +16,7 @@ from routing.directory.models import Provider
 from service.bootstrap import token_secret
 from store import rows, tables
 from store.cluster.nodes import NodeLife
-from store.engines import StoreError, StoreRefused
+from store.errors import StoreError, StoreRefused
 from store.loading import load
 from store.mapping import provider_of, provider_row
 from store.reconcile import Declarations, merge

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from store import engines, tables
-from store.engines import StoreBusy, StoreError
+from store.errors import StoreBusy, StoreError
 from store.migrations.upgrade import upgrade
 from store.store import Store
 from tests.peers.postgres import PostgresServer

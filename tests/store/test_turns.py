@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from store import engines
-from store.engines import StoreBusy
+from store.errors import StoreBusy
 from store.store import Store
 from store.write_queue import Turns
 from tests.store.stored_calls import opened

@@ -25,7 +25,8 @@ from flows.origination.groupcall import GroupCallRequest, prepare_group_call
 from flows.origination.orders import OrderError
 from routing.directory.identifiers import NIL
 from store import rows, tables
-from store.engines import StoreError, reason
+from store.engines import reason
+from store.errors import StoreError
 from store.rows import Row
 
 router = router_for("groupcalls")
