@@ -24,11 +24,11 @@ from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL
 from service.workers.flow_sync import LibraryShelf
-from store import tables
-from store.bulk import BulkWrite
-from store.directory_sync import DirectorySync
+from store.database import tables
+from store.database.bulk import BulkWrite
+from store.directory.number_source import StoredNumbers
+from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
-from store.number_source import StoredNumbers
 from store.store import Store
 
 NAME = "bench"

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from api.http.tokens import key_hash, key_prefix, make_key
 from routing.directory.identifiers import PLATFORM
 from store import rows
+from store.database.tables import accesskeys, agents, billing_accounts, customers
+from store.database.tables import secrets as kept_secrets
 from store.store import Store, Transaction
-from store.tables import accesskeys, agents, billing_accounts, customers
-from store.tables import secrets as kept_secrets
 
 FIRST_ADMIN = "admin"
 TOKEN_SECRET = "tokens"

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from flows.calls.ports import Log
 from service.cdr.recordings import recording_files
-from store.database_file import BESIDE
+from store.database.file import BESIDE
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 MOST_NAMED: Final = 10

@@ -34,9 +34,9 @@ from service.workers.loop_lag import LoopLag
 from service.workers.maintenance import Upkeep
 from service.workers.prober import Prober
 from service.workers.webhook_sender import WebhookSender
-from store.disk import disk_problem
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.database.file import disk_problem
 from store.resources import deliveries
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.messages.model import MessageNotKept, TextMessage, Wish, message_row
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.resources import messages
 from store.store import Store
 

@@ -20,18 +20,18 @@ from routing.directory.identifiers import named_id
 from service import file_modes
 from service.workers.flow_sync import LibraryShelf
 from store.cluster.engine_lock import EngineLock
-from store.cluster.nodes import NodeLife
+from store.cluster.heartbeat import NodeHeartbeat
 from store.cluster.notifications import PostgresNotices, RedisNotices
-from store.database_file import database_path, make_private
-from store.declared_files import declaring_files
-from store.directory_sync import DirectorySync
-from store.engines import parse_url, reason
-from store.errors import StoreError
+from store.database.engines import parse_url, reason
+from store.database.errors import StoreError
+from store.database.file import database_path, make_private
+from store.directory.number_source import StoredNumbers
+from store.directory.reconcile import Declarations, Merge, merge
+from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
-from store.number_source import StoredNumbers
-from store.reconcile import Declarations, Merge, merge
+from store.maintenance.declared_files import declaring_files
+from store.maintenance.encryption import unlock
 from store.resources.events import EventBell
-from store.sealing import unlock
 from store.store import Store
 
 SETTLED_WITHIN = 60.0  # s that a reload waits until calls go by what it has written
@@ -64,7 +64,7 @@ class Storage:
         self._shelf = LibraryShelf(library, log)
         self.store = store
         self.feed = ChangeFeed(store, DirectorySync(store, directory, self._shelf, log), log)
-        self.life = NodeLife(store, name, log=log)
+        self.life = NodeHeartbeat(store, name, log=log)
         self.numbers = StoredNumbers(store, directory)
         self.bell = EventBell(store)
         self.notices: list[PostgresNotices | RedisNotices] = []

@@ -19,10 +19,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from routing.directory.identifiers import NIL
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.database.tables import changes as table
 from store.store import Change, Store
-from store.tables import changes as table
 
 POLL: Final = 1.0
 """Seconds after which the feed looks by itself: a notice may have been lost."""

@@ -9,23 +9,17 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from store.store import Transaction
+from store.store import Executor, Transaction
 
 Row = dict[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class Executor(Protocol):
-    """A connection or a transaction."""
-
-    async def execute(self, statement: Any, /) -> sa.CursorResult[Any]: ...
 
 
 class TokenError(ValueError):

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,14 +25,11 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from routing.directory.identifiers import NIL
-from store import tables
-from store.bulk import BulkWrite, next_ids
-from store.engines import Engines, open_engines
+from store.database import tables
+from store.database.bulk import BulkWrite, next_ids
+from store.database.engines import Engines, open_engines
+from store.database.vault import Vault
 from store.migrations.upgrade import upgrade
-from store.sealing import Vault
-
-if TYPE_CHECKING:
-    from store.rows import Executor
 
 # Taken at the end of every transaction that appends to `changes` or `events` on PostgreSQL: without it a row could
 # become visible after one with a higher id, and whoever reads on from the highest id it has seen would miss it.
@@ -60,6 +57,12 @@ class Event:
     type: str
     data: Mapping[str, Any]
     tm: datetime
+
+
+class Executor(Protocol):
+    """A connection or a transaction."""
+
+    async def execute(self, statement: Any, /) -> sa.CursorResult[Any]: ...
 
 
 class Transaction:
@@ -110,7 +113,7 @@ class Store:
         self._common_clock = engines.dialect == "postgresql" and clock is utc_now
         self.listeners = Listeners()
         self.vault = Vault()
-        """Seals and opens secrets; without a key until `store.sealing.unlock` has given it some."""
+        """Seals and opens secrets; without a key until `store.maintenance.encryption.unlock` has given it some."""
 
     @classmethod
     async def open(cls, url: str, clock: Callable[[], datetime] = utc_now) -> Self:
@@ -124,7 +127,7 @@ class Store:
             raise
         return cls(engines, clock)
 
-    async def common_now(self, executor: "Executor") -> datetime:
+    async def common_now(self, executor: Executor) -> datetime:
         """Now, by a clock that all nodes have in common: theirs may differ by minutes. On SQLite it is this machine's,
         as they are all on it."""
         if not self._common_clock:

@@ -47,7 +47,7 @@ def migrated_file(path: Path) -> None:
 @cache
 def _first() -> Any:
     """An engine of SQLAlchemy for SQLite that has been connected, so that its dialect knows what it speaks to."""
-    from store.engines import open_engines
+    from store.database.engines import open_engines
 
     async def connected() -> Any:
         engines = open_engines(":memory:")
@@ -75,7 +75,7 @@ def _stores_open_quickly() -> Iterator[None]:
         return
     from alembic.script import ScriptDirectory
 
-    from store.engines import Engines
+    from store.database.engines import Engines
     from store.migrations.upgrade import configuration
 
     open_engines = opening.open_engines

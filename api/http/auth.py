@@ -19,7 +19,7 @@ from api.http.passwords import has_password
 from api.http.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
 from api.services import Services, Use
 from flows.language.faults import printable
-from store.tables import accesskeys, agents, customers
+from store.database.tables import accesskeys, agents, customers
 
 Permission = Literal["project_super_admin", "customer_admin", "customer_manager", "customer_agent"]
 

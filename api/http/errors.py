@@ -20,8 +20,8 @@ from api.http.methods import Methods
 from engine.rate_limit import RateLimit
 from routing.directory.models import reason_of
 from routing.errors import RoutingError
-from store.engines import reason, senseless
-from store.errors import StoreError
+from store.database.engines import reason, senseless
+from store.database.errors import StoreError
 from store.resources.billing import InsufficientBalance
 from store.rows import TokenError
 

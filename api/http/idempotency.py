@@ -31,10 +31,10 @@ from api.http.errors import ApiError, fault_in
 from api.http.exchange import exchange_of
 from api.http.passwords import TooBusy, hash_with
 from api.services import Services
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.database.tables import idempotency
 from store.store import Store
-from store.tables import idempotency
 
 KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=1)

@@ -18,7 +18,7 @@ from api.http.errors import ApiError, Unreadable, error_of, respond, too_many
 from api.http.exchange import Exchange, begin
 from api.http.methods import Methods
 from api.services import Services
-from store.errors import StoreError
+from store.database.errors import StoreError
 
 MAX_BODY = 1024 * 1024  # bytes
 MAX_UPLOAD = 64 * 1024 * 1024  # bytes of a CSV file

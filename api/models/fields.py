@@ -27,7 +27,7 @@ from api.http.errors import ApiError, spoken
 from api.openapi import patterns
 from routing.directory.identifiers import NIL
 from routing.directory.models import Text
-from store.times import api_time
+from store.database.timestamps import api_time
 
 DEEPEST = 32
 LARGEST_METADATA = 64 * 1024  # characters

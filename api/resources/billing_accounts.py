@@ -15,7 +15,8 @@ from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.resources.resource import Resource
 from api.services import Use
 from routing.access.tiers import Tier
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources import billing, customers
 from store.rows import IntegrityError, Row
 from store.store import Transaction

@@ -16,10 +16,11 @@ from api.models.fields import NIL, Body, Detail, Name, Times
 from api.openapi import patterns
 from api.services import Use
 from routing.access.tiers import Tier
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources import billing, customers
-from store.rows import Executor, Row
-from store.store import Transaction
+from store.rows import Row
+from store.store import Executor, Transaction
 
 router = router_for("customers")
 

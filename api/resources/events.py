@@ -14,7 +14,7 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.resources.webhooks import EventType
 from api.services import Services, Use
-from store.errors import StoreError
+from store.database.errors import StoreError
 from store.resources import events as stored
 from store.resources.events import event_document
 from store.store import Event

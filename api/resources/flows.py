@@ -23,10 +23,11 @@ from flows.language.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow
 from flows.language.validation import Medium, needs_a_call
 from routing.directory.identifiers import NIL, named_id
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources import temporary_flows
-from store.rows import Executor, Row
-from store.store import Transaction
+from store.rows import Row
+from store.store import Executor, Transaction
 
 router = router_for("flows")
 FLOWS = Resource(tables.flows, "flow")

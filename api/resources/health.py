@@ -15,7 +15,7 @@ from api.http.errors import ApiError, envelopes
 from api.http.tokens import key_hash
 from api.services import Use
 from routing.directory.identifiers import PLATFORM
-from store.errors import StoreError
+from store.database.errors import StoreError
 
 router = router_for("health")
 PATIENCE = 2.0

@@ -16,7 +16,7 @@ from api.models.fields import Body
 from api.openapi import patterns
 from api.services import Services, Use
 from engine.sip.peers import counted_source
-from store.tables import agents, customers
+from store.database.tables import agents, customers
 
 router = router_for("login")
 

@@ -24,7 +24,7 @@ from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessa
 from routing.access.destinations import named_by
 from routing.directory.identifiers import NIL
 from routing.numbers.normalise import dialled
-from store import tables
+from store.database import tables
 from store.resources.messages import message_document
 from store.resources.numbers import living
 from store.rows import Row

@@ -12,7 +12,7 @@ from api.models.fields import Name, Times
 from api.resources.numbers.numbers import asked_number
 from api.resources.resource import Resource
 from api.services import Use
-from store import tables
+from store.database import tables
 
 router = router_for("messages")
 OPT_OUTS = Resource(tables.opt_outs, "opt_out")

@@ -12,9 +12,10 @@ from api.http.errors import fault_in, not_found
 from api.http.listing import Paging
 from api.models.fields import NIL, refuse_declared
 from api.services import Services
-from store import rows, tables
-from store.rows import Executor, Row
-from store.store import Transaction
+from store import rows
+from store.database import tables
+from store.rows import Row
+from store.store import Executor, Transaction
 
 Check = Callable[[Transaction, Row], Awaitable[None]]
 """Looks at the row before it is changed, in the same transaction; raises ApiError where it must not be."""

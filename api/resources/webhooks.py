@@ -20,9 +20,10 @@ from api.openapi import patterns
 from api.resources.resource import Resource, require_owner
 from api.services import Use
 from routing.directory.identifiers import NIL, PLATFORM
-from store import rows, tables
+from store import rows
+from store.database import tables
+from store.database.vault import transform_secrets
 from store.rows import Row
-from store.sealing import worked
 from store.store import Transaction
 
 router = router_for("webhooks")
@@ -173,7 +174,7 @@ async def update_webhook(services: Use, caller: Who, webhook_id: UUID, body: Web
         values = changes(body, before, Webhook, _CLEARED)
         if "uri" in values:
             refuse_private(services, values["uri"], "uri")
-        return worked(tables.webhooks, values, services.store.vault.seal)
+        return transform_secrets(tables.webhooks, values, services.store.vault.seal)
 
     return await WEBHOOKS.update(services, caller, webhook_id, change)
 

@@ -1,4 +1,4 @@
-"""A call's record as rows of `store.tables`: for the store, and for whoever shows a call that runs."""
+"""A call's record as rows of `store.database.tables`: for the store, and for whoever shows a call that runs."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -10,8 +10,8 @@ from typing import Protocol
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from flows.calls.ports import Log
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.resources.reservations import Order, Posted, post
 from store.store import Store
 

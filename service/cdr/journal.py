@@ -19,8 +19,8 @@ from flows.calls.ports import Log
 from flows.calls.record import CallRecord
 from flows.calls.rows import attempt_rows, call_row
 from flows.calls.services import FlowEnvironment
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.resources.calls import save, stage, stage_events, stages_told, tell
 from store.rows import Row
 from store.store import Store

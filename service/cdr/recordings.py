@@ -16,8 +16,8 @@ from engine.audio.wav import PART, repair
 from flows.calls.ports import Log
 from flows.calls.recordings import Recording
 from routing.directory.identifiers import NIL
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.resources.recordings import cut_off, mended, save
 from store.rows import Row
 from store.store import Store

@@ -20,14 +20,14 @@ from service.node import python_flow_names
 from service.storage import absent_file, store_url
 from store import rows
 from store.cluster.engine_lock import EngineLock
-from store.cluster.nodes import NodeLife
-from store.database_file import database_path
-from store.declared_files import declaring_files, release
-from store.engines import parse_url
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database.engines import parse_url
+from store.database.file import database_path
+from store.database.tables import accesskeys, agents, customers
+from store.maintenance.declared_files import declaring_files, release
+from store.maintenance.encryption import forget
 from store.rows import IntegrityError, Row
-from store.sealing import forget
 from store.store import Store, Transaction
-from store.tables import accesskeys, agents, customers
 
 
 class AdminError(Exception):
@@ -177,7 +177,7 @@ async def forget_secrets(store: Store) -> int:
     path = database_path(store.address)
     lock = EngineLock.take(path) if path is not None else None
     try:
-        if path is None and not await NodeLife(store, "").alone():
+        if path is None and not await NodeHeartbeat(store, "").alone():
             raise AdminError("engines run on this store, or did within the minute; stop them first")
         lost = await forget(store)
     finally:

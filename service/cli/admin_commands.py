@@ -25,7 +25,7 @@ _DEFAULT_CONFIG = Path("trunkline.yaml")
 
 def _on_store(config: Path, work: "Callable[[Store], Awaitable[None]]") -> int:
     from service.cli.admin import AdminError, store_of
-    from store.errors import StoreError
+    from store.database.errors import StoreError
 
     async def run() -> None:
         async with store_of(config, _show_first_key, _warn) as store:
@@ -63,7 +63,7 @@ def list_users(config: ConfigFile = _DEFAULT_CONFIG) -> int:
     from rich.text import Text
 
     from service.cli import admin
-    from store.times import api_time
+    from store.database.timestamps import api_time
 
     async def work(store: "Store") -> None:
         fields = ("username", "permission", "customer")

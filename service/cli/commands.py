@@ -202,7 +202,7 @@ def explain(
     from service.cli import explain as explain_view
     from service.cli.directory import known_directory
     from service.node import python_flow_names
-    from store.errors import StoreError
+    from store.database.errors import StoreError
 
     configuration = load(config, python_flows=python_flow_names)
     try:

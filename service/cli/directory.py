@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from config.loading import Configuration
 from routing.directory.directory import Directory
 from service.storage import store_url
-from store.loading import flow_rows, load
+from store.directory.loading import flow_rows, load
 from store.store import Store
 
 

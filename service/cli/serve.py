@@ -17,7 +17,7 @@ from service.api_server import ApiListenError
 from service.cli import interrupts
 from service.node import Node, python_flow_names
 from service.workers.gc import Collector
-from store.errors import StoreError, StoreRefused
+from store.database.errors import StoreError, StoreRefused
 
 DONE, FAILED, WRONG = 0, 1, 2
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls.ports import Log
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.resources.agents import AVAILABLE, held, release_all, turn
 from store.store import Store, to_its_end
 

@@ -15,9 +15,9 @@ from flows.calls.ports import Log
 from flows.queues.conferences import Conference
 from flows.queues.model import Agent, Queue
 from routing.directory.identifiers import NIL, PLATFORM
-from store import tables
-from store.engines import reason
-from store.errors import StoreError
+from store.database import tables
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.resources.agents import shown
 from store.rows import Row
 from store.store import Change, Store

@@ -10,8 +10,8 @@ from flows.language.faults import FlowError
 from flows.language.library import FlowLibrary
 from flows.language.model import Flow, read_flow
 from flows.python.flows import PythonFlow
-from store.loading import flow_rows
-from store.mapping import Row, flow_document
+from store.directory.loading import flow_rows
+from store.directory.mapping import Row, flow_document
 from store.store import Store
 
 COMPILED_AT_ONCE = 20  # flows between two looks at the network

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls.ports import Log
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.resources import health
 from store.resources.health import Finding
 from store.store import Store

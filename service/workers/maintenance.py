@@ -12,13 +12,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import RetentionSettings
 from flows.calls.ports import Log
 from service.cdr.recordings import mend, sweep
-from store.cluster.nodes import NodeLife
+from store.cluster.heartbeat import NodeHeartbeat
 from store.cluster.recovery import recover
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.maintenance.retention import prune
 from store.resources import messages
 from store.resources.recordings import close_lost
-from store.retention import prune
 from store.store import Store
 
 RECOVER_EVERY: Final = 30.0  # s
@@ -29,7 +29,7 @@ class Upkeep:
     """Two tasks, which a store that does not answer only delays."""
 
     def __init__(
-        self, store: Store, life: NodeLife, retention: RetentionSettings, log: Log, recordings: Path | None = None
+        self, store: Store, life: NodeHeartbeat, retention: RetentionSettings, log: Log, recordings: Path | None = None
     ) -> None:
         """`recordings`: the folder of this node's recordings, where it has any."""
         self._store = store

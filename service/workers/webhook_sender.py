@@ -16,12 +16,12 @@ from flows.calls.ports import Log
 from flows.calls.services import FlowEnvironment
 from flows.calls.webhook import exchange
 from flows.language.run import ActionError
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.database.vault import SecretUnreadable
 from store.resources import deliveries
 from store.resources.deliveries import Due
 from store.resources.events import EventBell, event_document
-from store.sealing import SecretUnreadable
 from store.store import Store
 
 AT_ONCE: Final = 64

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from store.cluster.nodes import is_over
-from store.errors import StoreRefused
+from store.database.errors import StoreRefused
+from store.resources.nodes import is_over
 
 _OCTET: Final = 1 << 62  # SQLite's own lie at 1 GiB, and a database ends below 2^48
 _FLOCK: Final = struct.Struct("hhqqi")  # struct flock: type, whence, start, length, process

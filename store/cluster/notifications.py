@@ -15,7 +15,7 @@ from redis import asyncio as redis
 from redis.exceptions import RedisError
 from sqlalchemy.engine import URL
 
-from store.engines import reason
+from store.database.engines import reason
 from store.feed import Log
 from store.store import Change, Event, Store
 

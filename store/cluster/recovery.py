@@ -12,13 +12,13 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from store.cluster.nodes import living
+from store.database.tables import calls, groupcalls, nodes, reservations
 from store.resources.agents import release_dead
 from store.resources.calls import STAGES, save, stage_events, tell
+from store.resources.nodes import living
 from store.resources.reservations import settle_dead
 from store.rows import Row
 from store.store import Store, Transaction
-from store.tables import calls, groupcalls, nodes, reservations
 
 BATCH: Final = 500
 """Calls in a transaction; others write in between."""
@@ -41,7 +41,7 @@ class Recovered:
 
 async def recover(store: Store, node_id: UUID, name: str = "") -> Recovered:
     """Close the calls of dead nodes as `failed`, settle what they had reserved, and free the agents that they rang.
-    `node_id`, `name`: as `store.cluster.nodes.living` takes them."""
+    `node_id`, `name`: as `store.resources.nodes.living` takes them."""
     alive = await living(store, node_id, name)
     found = Recovered()
     while closed := await _close_calls(store, alive):

@@ -1,8 +1,8 @@
-"""What Alembic runs: the connection is handed over by `upgrade`, the tables are those of `store.tables`."""
+"""What Alembic runs: the connection is handed over by `upgrade`, the tables are those of `store.database.tables`."""
 
 from alembic import context
 
-from store.tables import metadata
+from store.database.tables import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

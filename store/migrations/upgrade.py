@@ -9,8 +9,8 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
-from store.engines import Engines, reason
-from store.errors import StoreError
+from store.database.engines import Engines, reason
+from store.database.errors import StoreError
 
 # Two nodes that start at the same time on PostgreSQL migrate one after the other.
 _MIGRATION_LOCK = 0x6D696772  # "migr"

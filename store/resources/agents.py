@@ -12,9 +12,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from store import rows
+from store.database.tables import agents
 from store.rows import Row
 from store.store import Transaction
-from store.tables import agents
 
 AVAILABLE: Final = "available"
 

@@ -19,10 +19,10 @@ import sqlalchemy as sa
 from routing.access.tiers import Tier
 from routing.directory.identifiers import NIL
 from store import rows
-from store.bulk import BulkWrite
-from store.rows import Executor, Row
-from store.store import Transaction
-from store.tables import billing_accounts, customers, ledger
+from store.database.bulk import BulkWrite
+from store.database.tables import billing_accounts, customers, ledger
+from store.rows import Row
+from store.store import Executor, Transaction
 
 EntryKind = Literal["top_up", "call", "message", "purchase", "adjustment"]
 

@@ -7,11 +7,11 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
-from store.bulk import BulkWrite
+from store.database.bulk import BulkWrite
+from store.database.tables import attempts, calls
+from store.database.timestamps import api_time
 from store.rows import Row
 from store.store import Transaction
-from store.tables import attempts, calls
-from store.times import api_time
 
 # What never changes in a call's life and is in an index stays.
 _CALLS = BulkWrite(calls, upsert=True, stay=("customer_id", "node_id", "tm_create"))

@@ -5,10 +5,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from store.database.tables import accesskeys, agents, billing_accounts, calls, customers, numbers, webhooks
 from store.resources.numbers import IN_USE
-from store.rows import Executor
-from store.store import Transaction
-from store.tables import accesskeys, agents, billing_accounts, calls, customers, numbers, webhooks
+from store.store import Executor, Transaction
 
 # What ends with its customer: nobody logs in for it any more, and nothing is sent to it. Flows, queues and the like
 # stay where they are, as calls that were made with them are still looked at.

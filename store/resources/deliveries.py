@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
+from store.database.tables import deliveries, events, webhooks
 from store.store import Store, Transaction
-from store.tables import deliveries, events, webhooks
 
 LEASE: Final = timedelta(seconds=45)
 """How long a delivery is a node's own. A node that dies leaves it to the others after that."""

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from store.database.tables import events
+from store.database.timestamps import api_time
 from store.store import Event, Store
-from store.tables import events
-from store.times import api_time
 
 POLL: Final = 1.0
 """Seconds after which a reader looks by itself: an event of another process may have come without a notice."""

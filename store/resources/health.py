@@ -8,9 +8,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from routing.hunt.health import HealthStatus
-from store.bulk import BulkWrite
+from store.database.bulk import BulkWrite
+from store.database.tables import provider_health
 from store.store import Store
-from store.tables import provider_health
 
 KEPT: Final = timedelta(days=30)
 """Findings that nobody has renewed for so long are of nodes, or providers, that are gone."""

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from routing.directory.identifiers import NIL
-from store.cluster.nodes import living
-from store.rows import Executor, Row
-from store.store import Store, Transaction
-from store.tables import message_attempts, messages, opt_outs
-from store.times import api_time
+from store.database.tables import message_attempts, messages, opt_outs
+from store.database.timestamps import api_time
+from store.resources.nodes import living
+from store.rows import Row
+from store.store import Executor, Store, Transaction
 
 LOST: Final = "the engine ended before it was known whether it arrived"
 BATCH: Final = 500
@@ -80,7 +80,7 @@ async def close_lost(store: Store, node_id: UUID, name: str = "") -> int:
     """Tell as failed what dead nodes were sending; how many messages that were.
 
     Whether they arrived nobody knows, and sending them again could deliver them twice.
-    `node_id`, `name`: as `store.cluster.nodes.living` takes them.
+    `node_id`, `name`: as `store.resources.nodes.living` takes them.
     """
     alive = await living(store, node_id, name)
     total = 0

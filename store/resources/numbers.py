@@ -15,9 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from routing.access.tiers import Tier
 from routing.directory.models import NumberStatus
-from store.rows import Executor, Page, Row, TokenError
-from store.store import Transaction
-from store.tables import billing_accounts, customers, numbers
+from store.database.tables import billing_accounts, customers, numbers
+from store.rows import Page, Row, TokenError
+from store.store import Executor, Transaction
 
 _COLUMNS = numbers.c
 _LIVING = _COLUMNS.tm_delete.is_(None)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from store.bulk import BulkWrite
-from store.cluster.nodes import living
+from store.database.bulk import BulkWrite
+from store.database.tables import calls, recordings
+from store.database.timestamps import api_time
+from store.resources.nodes import living
 from store.rows import Row
 from store.store import Store, Transaction
-from store.tables import calls, recordings
-from store.times import api_time
 
 GRACE: Final = timedelta(seconds=60)
 """That a recording may take to end after its call."""
@@ -57,7 +57,7 @@ def _tell(transaction: Transaction, row: Mapping[str, Any]) -> None:
 
 async def cut_off(store: Store, node_id: UUID, name: str, filenames: Sequence[str]) -> list[Row]:
     """Those of these files that a process which is gone has not ended. `node_id`, `name`: as
-    `store.cluster.nodes.living` takes them."""
+    `store.resources.nodes.living` takes them."""
     alive = await living(store, node_id, name)
     found: list[Row] = []
     async with store.read() as connection:

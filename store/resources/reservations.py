@@ -16,11 +16,11 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
-from store.bulk import BulkWrite
+from store.database.bulk import BulkWrite
+from store.database.tables import nodes, reservations
 from store.resources.billing import Account, Book
 from store.rows import Row
 from store.store import Transaction
-from store.tables import nodes, reservations
 
 _AT_ONCE = 500  # reservations of a dead node that are settled together
 _ROWS = BulkWrite(reservations, upsert=True)

@@ -14,8 +14,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from store.database.tables import attempts, message_attempts
 from store.store import Store
-from store.tables import attempts, message_attempts
 
 WINDOW: Final = timedelta(hours=24)
 

@@ -11,9 +11,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from store import rows
-from store.rows import Executor, Row
-from store.store import Transaction
-from store.tables import flows
+from store.database.tables import flows
+from store.rows import Row
+from store.store import Executor, Transaction
 
 TEMPORARY: Final = flows.c.tm_delete == flows.c.tm_create
 

@@ -33,7 +33,8 @@ from routing.hunt.hunt import Router
 from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
 from service.message_store import StoredMessages
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.events import EventBell
 from store.store import Store
 from tests.service.conftest import log as log  # fixtures: an engine and its phones

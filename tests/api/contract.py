@@ -22,7 +22,8 @@ from fastapi import FastAPI
 
 from flows.calls.recordings import Recordings
 from flows.calls.tasks import OwnedTasks
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api, Client
 
 LADDER = ("customer_agent", "customer_manager", "customer_admin", "project_super_admin")

@@ -8,7 +8,8 @@ import httpx
 from routing.numbers.numbering import describe_number
 from service import management
 from service.node import Node
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api, Client, application
 from tests.service.conftest import WAIT, Engine, Phone
 

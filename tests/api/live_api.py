@@ -12,7 +12,7 @@ from api.app import make_app
 from service.api_server import ApiServer
 from service.cdr.journal import Journal
 from service.workers.flow_sync import LibraryShelf
-from store.directory_sync import DirectorySync
+from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
 from tests.api.conftest import Api, opened
 

@@ -7,7 +7,8 @@ import pytest
 from api.http.limits import Limits
 from api.http.tokens import key_hash
 from engine.rate_limit import RateLimit
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api, Client
 
 PASSWORD = "correct horse"

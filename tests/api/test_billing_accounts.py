@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.billing import MOST, account_of, purchase, top_up
 from store.resources.reservations import reserve, settle
 from tests.api.conftest import Api

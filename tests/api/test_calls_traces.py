@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from api.resources.calls.traces import HIDDEN, header_pattern
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import opened
 from tests.api.exchange import ELSEWHERE, FOREIGN, MINE, NIL, exchange, followed, order
 from tests.service.conftest import ONE, TWO

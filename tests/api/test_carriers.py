@@ -17,7 +17,8 @@ from routing.directory.directory import Directory
 from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.models import Provider
 from service.workers.webhook_sender import WebhookSender
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.events import EventBell
 from tests.api.conftest import Api
 from tests.api.contract import ask, operations

@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.store import Change
 from tests.api.conftest import Api, Client
 from tests.api.contract import NOBODYS, body_of, operations

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources import calls, messages, recordings
 from tests.api.conftest import Api
 from tests.store.stored_calls import call

@@ -15,7 +15,7 @@ from api.resources import events
 from api.services import STREAM_READS
 from service import api_server
 from service.api_server import ApiServer
-from store.errors import StoreError
+from store.database.errors import StoreError
 from store.resources import events as stored
 from tests.api.conftest import Api, Client
 
@@ -101,7 +101,7 @@ async def test_that_events_are_no_longer_kept_is_told(api: Api, url: str) -> Non
     for place in range(5):
         await happen(api, "call_created", mine.customer_id, place=place)
     async with api.store.write() as transaction:
-        from store import tables
+        from store.database import tables
 
         await transaction.execute(tables.events.delete().where(tables.events.c.id <= 3))
     async with asyncio.timeout(10), listening(url, mine, since=1) as events:

@@ -8,7 +8,8 @@ import jsonschema_rs
 import pytest
 
 from api.openapi.examples import CUSTOMER, EXAMPLES, PROVIDER, SOURCE
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api
 from tests.api.contract import belongings, operations
 from tests.api.exchange import exchange

@@ -9,7 +9,8 @@ import pytest
 from flows.language.library import FlowLibrary
 from flows.python.flows import FlowCall
 from routing.directory.identifiers import named_id
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api
 
 ECHO = [{"type": "answer"}, {"type": "echo", "option": {"duration": 60000}}]

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store import tables
+from store.database import tables
 from tests.api.exchange import ELSEWHERE, FOREIGN, MINE, NIL, TALK, exchange, followed, order
 from tests.service.conftest import ONE
 

@@ -10,7 +10,7 @@ import pytest
 from api.http.limits import Limits
 from api.resources import health
 from engine.rate_limit import RateLimit
-from store.errors import StoreError
+from store.database.errors import StoreError
 from tests.api.conftest import Api
 
 

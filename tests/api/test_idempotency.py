@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.http import idempotency
-from store import tables
+from store.database import tables
 from tests.api.conftest import Api, Client
 
 PATH = "/v1.0/conferences"
@@ -344,7 +344,7 @@ def test_every_answer_that_may_hold_a_secret_is_known(api: Api) -> None:
 
 async def test_a_store_that_cannot_keep_the_answer_does_not_spoil_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     admin = await api.client()
-    from store.errors import StoreError
+    from store.database.errors import StoreError
 
     async def fail(*_arguments: Any) -> None:
         raise StoreError("the disk is full")

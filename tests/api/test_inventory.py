@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from api.resources.numbers import csv_upload
 from routing.numbers.numbering import checked_number
-from store import tables
+from store.database import tables
 from store.feed import EVERYTHING
 from tests.api.conftest import Api, Client
 

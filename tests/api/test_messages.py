@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from engine.dial import Outcome
 from flows.messages.model import MessageNotKept
 from routing.directory.models import Provider, Route
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources import messages
 from store.store import Store
 from tests.api.conftest import Api, Client, opened

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from api.resources.flows import require_flow
 from api.resources.numbers.providers import require_provider
-from store import engines, rows, tables
+from store import rows
+from store.database import engines, tables
 from tests.api.conftest import Api, Client
 
 NIL = "00000000-0000-0000-0000-000000000000"

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 
 from api.http.passwords import hash_password
 from api.http.tokens import Tokens
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api, Client
 from tests.api.contract import LADDER, PUBLIC, Operation, ask, body_of, operations
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from store import tables
+from store.database import tables
 from tests.api.conftest import Api
 
 

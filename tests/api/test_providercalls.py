@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import opened
 from tests.api.exchange import ELSEWHERE, FOREIGN, MINE, NIL, TALK, exchange, followed, order
 from tests.service.conftest import ONE, TWO

@@ -32,8 +32,9 @@ async def test_a_password_is_kept_and_never_shown(api: Api) -> None:
     path = f"/v1.0/providers/{made['id']}"
     await api.root.put(path, {"detail": "x"})
     async with api.store.read() as connection:
-        from store import rows, tables
-        from store.mapping import provider_of
+        from store import rows
+        from store.database import tables
+        from store.directory.mapping import provider_of
 
         row = (await rows.page(connection, tables.providers)).rows[0]
     assert provider_of(row).password == "secret"

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api, Client
 from tests.api.contract import Belongings, Operation, belongings, operations
 

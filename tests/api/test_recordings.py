@@ -9,7 +9,8 @@ import pytest
 
 from flows.calls.recordings import Recordings
 from flows.calls.tasks import OwnedTasks
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api, Client
 
 WAV = b"RIFF" + bytes(range(256)) * 8

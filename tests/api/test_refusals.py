@@ -107,7 +107,7 @@ async def test_a_stranger_and_an_address_that_asks_too_much(api: Api) -> None:
 
 
 async def test_failures_of_ours_and_of_the_store(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    from store.errors import StoreError
+    from store.database.errors import StoreError
 
     admin = await api.client()
     for error, status, reason in (

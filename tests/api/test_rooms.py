@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 from flows.queues.conferences import Seat
 from routing.directory.identifiers import NIL
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.agents import held, turn
 from tests.api.conftest import Api
 

@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from routing.directory.identifiers import NIL
-from store import rows, tables
+from store import rows
+from store.database import tables
 from tests.api.conftest import Api
 from tests.api.live_api import LiveApi
 

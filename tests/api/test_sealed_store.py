@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store import tables
-from store.sealing import MARK, unlock
+from store.database import tables
+from store.database.vault import MARK
+from store.maintenance.encryption import unlock
 from tests.api.conftest import Api
 
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()

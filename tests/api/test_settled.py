@@ -13,7 +13,7 @@ from flows.calls.address import Address
 from service.contact_center.queue_directory import QueueDirectory
 from service.workers.flow_sync import LibraryShelf
 from service.workers.trunk_addresses import TrunkAddresses
-from store.directory_sync import DirectorySync
+from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
 from tests.api.conftest import Api, Client
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from store.errors import StoreError
+from store.database.errors import StoreError
 from tests.api.conftest import Api
 
 SECRET = "a-password-hash"

@@ -6,7 +6,7 @@ from uuid import uuid4
 from flows.calls.record import CallRecord
 from flows.calls.rows import attempt_rows, call_row
 from routing.hunt.attempt import AttemptRecord
-from store import tables
+from store.database import tables
 
 
 def test_rows_have_exactly_the_columns_of_their_tables() -> None:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from redis import asyncio as redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from store import tables
+from store.database import tables
 from store.store import Store
 from tests.peers.postgres import PostgresServer
 from tests.peers.process import require

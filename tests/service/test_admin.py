@@ -17,11 +17,13 @@ from api.http.tokens import key_hash
 from routing.directory.models import Provider
 from service.bootstrap import bootstrap, token_secret
 from service.cli import commands
-from store import rows, tables
+from store import rows
 from store.cluster.engine_lock import EngineLock
-from store.errors import StoreRefused
-from store.mapping import provider_of, provider_row
-from store.sealing import unlock, worked
+from store.database import tables
+from store.database.errors import StoreRefused
+from store.database.vault import transform_secrets
+from store.directory.mapping import provider_of, provider_row
+from store.maintenance.encryption import unlock
 from store.store import Store
 
 
@@ -198,7 +200,7 @@ def test_what_a_lost_key_has_encrypted_can_be_given_up(admin: Admin) -> None:
             async with store.read() as connection:
                 (provider,) = (await connection.execute(sa.select(tables.providers))).mappings().all()
                 (hook,) = (await connection.execute(sa.select(tables.webhooks))).mappings().all()
-            shown = provider_of(worked(tables.providers, dict(provider), store.vault.open))
+            shown = provider_of(transform_secrets(tables.providers, dict(provider), store.vault.open))
             return shown.password, dict(shown.tech_headers), hook["secret"], hook["enabled"], await token_secret(store)
         finally:
             await store.close()

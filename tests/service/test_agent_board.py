@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 from service.contact_center import agent_status as agent_board
 from service.contact_center.agent_status import StoredBoard
-from store import tables
-from store.errors import StoreError
+from store.database import tables
+from store.database.errors import StoreError
 from store.resources.agents import AVAILABLE
 from store.rows import insert, one
 from store.store import Store

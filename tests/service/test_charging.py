@@ -16,11 +16,11 @@ from service.billing import charging as charging_module
 from service.billing import write_queue as till_module
 from service.billing.charging import Charging, Reservation
 from store import rows
-from store.errors import StoreBusy
+from store.database.errors import StoreBusy
+from store.database.tables import billing_accounts, customers, ledger, nodes, reservations
 from store.resources.billing import open_account, top_up
 from store.resources.reservations import post, settle_dead
 from store.store import Store
-from store.tables import billing_accounts, customers, ledger, nodes, reservations
 
 A_SECOND = 100  # what one costs at RATE
 RATE = 60 * A_SECOND

@@ -9,10 +9,10 @@ import structlog
 
 from service.billing.charging import Charging
 from store import rows
-from store.errors import StoreBusy
+from store.database.errors import StoreBusy
+from store.database.tables import billing_accounts, customers, ledger, reservations
 from store.resources.billing import open_account, top_up
 from store.store import Store
-from store.tables import billing_accounts, customers, ledger, reservations
 from tests.peers.postgres import PostgresServer
 
 pytestmark = pytest.mark.peer

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from service import management, storage
-from store import tables
-from store.cluster.nodes import NodeLife
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database import tables
 from tests.store.full import End, full, read_only
 
 Run = Callable[..., None]
@@ -19,7 +19,7 @@ GUEST, CLIENT, ONE = "127.0.0.12", "127.0.0.11", "127.0.0.21"
 OURS, FOREIGN, KEY = "+15551234567", "+821012345678", "some-long-key-0123456789"
 
 
-class Beating(NodeLife):
+class Beating(NodeHeartbeat):
     """A node whose heart beats quickly."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -39,7 +39,7 @@ async def ended(node: Any) -> list[str]:
 def test_calls_go_on_and_are_written_when_it_is_over(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
 ) -> None:
-    monkeypatch.setattr(storage, "NodeLife", Beating)
+    monkeypatch.setattr(storage, "NodeHeartbeat", Beating)
 
     async def test(bench: Any) -> None:
         one, guest, client = await bench.phone(ONE), await bench.phone(GUEST), await bench.phone(CLIENT)

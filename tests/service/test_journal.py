@@ -19,9 +19,9 @@ from routing.directory.identifiers import NIL
 from routing.hunt.attempt import AttemptRecord
 from service.cdr import journal as journals
 from service.cdr.journal import Journal
-from store import tables
-from store.engines import POSTGRES_CONNECTIONS
-from store.errors import StoreError
+from store.database import tables
+from store.database.engines import POSTGRES_CONNECTIONS
+from store.database.errors import StoreError
 from store.resources.calls import STAGES
 from store.rows import Row
 from store.store import Store, Transaction

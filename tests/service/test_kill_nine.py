@@ -17,8 +17,8 @@ import pytest
 import sqlalchemy as sa
 
 from engine.dial import OutgoingCall
-from store import tables
 from store.cluster.recovery import END_REASON
+from store.database import tables
 from store.resources.calls import STAGES
 from store.rows import Row
 from store.store import Store

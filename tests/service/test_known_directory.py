@@ -7,8 +7,9 @@ import pytest
 
 from routing.directory.models import Number
 from service.cli import commands
-from store import rows, tables
-from store.mapping import number_row
+from store import rows
+from store.database import tables
+from store.directory.mapping import number_row
 from store.store import Store
 
 FILE = """

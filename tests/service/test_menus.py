@@ -152,7 +152,7 @@ def test_a_recording_that_the_hangup_ends_is_there_and_listed(run: Run) -> None:
         leg.hangup()
         await engine.quiet()
         await bench.until(lambda: not len(engine.node.env.tasks), "the end of the recording")
-        from store import tables
+        from store.database import tables
 
         async with engine.node.storage.store.read() as connection:
             (row,) = (await connection.execute(tables.recordings.select())).mappings()

@@ -10,7 +10,7 @@ import yaml
 
 from config.loading import load
 from service.node import Node, python_flow_names
-from store import tables
+from store.database import tables
 
 Run = Callable[..., None]
 OURS, ECHO = "+15551234567", "+899100000001"

@@ -13,9 +13,9 @@ from config.loading import load
 from engine.transport.listeners import ListenError
 from service import storage
 from service.node import Node, python_flow_names
-from store import tables
-from store.cluster.nodes import NodeLife
-from store.errors import StoreError, StoreRefused
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database import tables
+from store.database.errors import StoreError, StoreRefused
 
 Run = Callable[..., None]
 CLIENT, OURS = "127.0.0.11", "+15551234567"
@@ -86,7 +86,7 @@ def test_the_name_is_that_of_the_first_address_that_stays(run: Run, store_url: s
 
 def test_a_name_that_was_given_is_one_engines_at_a_time(run: Run, store_url: str) -> None:
     async def test(bench: Any) -> None:
-        bench.patch.setattr(storage, "NodeLife", partial(NodeLife, every=0.05))
+        bench.patch.setattr(storage, "NodeHeartbeat", partial(NodeHeartbeat, every=0.05))
         engine = await bench.engine(store=store_url, node_name="sip1")
         leg = await with_a_call(bench, engine)
         again = Node(load(engine.path, environ={}, python_flows=python_flow_names))

@@ -16,8 +16,9 @@ from routing.directory.directory import Directory
 from routing.directory.identifiers import named_id
 from routing.directory.models import Number, Provider, Route
 from routing.directory.number_source import NumberUnavailable
-from store import rows, tables
-from store.mapping import number_row, provider_row, route_row
+from store import rows
+from store.database import tables
+from store.directory.mapping import number_row, provider_row, route_row
 
 Run = Callable[..., None]
 CLIENT, GUEST, ONE, TWO = "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"

@@ -12,8 +12,8 @@ from config.settings import RetentionSettings
 from engine.audio.wav import PART
 from service.cdr.recordings import ABANDONED, sweep
 from service.workers.maintenance import Upkeep
-from store import tables
-from store.cluster.nodes import NodeLife
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database import tables
 from store.rows import insert
 from tests.store.stored_calls import NOW as STORE_NOW
 from tests.store.stored_calls import opened, seconds, table
@@ -86,7 +86,7 @@ async def test_the_settings_reach_rows_and_files(tmp_path: Path, customer: Path)
     async with opened(":memory:") as store:
         async with store.write() as transaction:
             await insert(transaction, tables.recordings, {"status": "ended", "tm_end": STORE_NOW - seconds(11 * DAY)})
-        life = NodeLife(store, "test")
+        life = NodeHeartbeat(store, "test")
         upkeep = Upkeep(store, life, RetentionSettings(recordings=10 * DAY), Lines(), tmp_path)
         await upkeep.prune()
         assert not await table(store, tables.recordings)

@@ -13,8 +13,9 @@ from sqlalchemy.exc import OperationalError
 from engine.audio.wav import WavFile
 from flows.calls.recordings import Recording
 from service.cdr.recordings import ABANDONED, Mended, RecordingList, mend
-from store import rows, tables
-from store.cluster.nodes import NodeLife
+from store import rows
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database import tables
 from store.resources.recordings import close_lost
 from store.store import Store
 
@@ -112,7 +113,7 @@ NAME = "2026-11-21-{}-1.wav"
 async def test_what_killed_processes_have_cut_off_is_kept_and_listed(store_url: str, tmp_path: Path) -> None:
     store = await Store.open(store_url)
     log = structlog.get_logger()
-    dead, elsewhere, ours = NodeLife(store, "sip1"), NodeLife(store, "sip2"), NodeLife(store, "sip1")
+    dead, elsewhere, ours = NodeHeartbeat(store, "sip1"), NodeHeartbeat(store, "sip2"), NodeHeartbeat(store, "sip1")
     for life in (dead, elsewhere, ours):
         await life.start()
     now = datetime.now(UTC).timestamp()

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from engine.media.codec.codec import Samples
 from flows.calls.address import Address
 from routing.directory.identifiers import NIL, PLATFORM
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.agents import held, shown
 from tests.sound.signals import Floats
 
@@ -72,7 +73,7 @@ async def store_row(engine: Any, table: sa.Table, kind: str, values: dict[str, A
 
 async def number_for(engine: Any, actions: list[dict[str, Any]], media: str = "") -> None:
     from routing.directory.models import Number
-    from store.mapping import number_row
+    from store.directory.mapping import number_row
 
     listed = [{"id": str(uuid4()), "next_id": "", "option": {}} | action for action in actions]
     async with engine.node.storage.store.write() as transaction:

@@ -17,7 +17,7 @@ import yaml
 
 from service.cli import commands
 from store.cluster.engine_lock import EngineLock
-from store.sealing import unlock
+from store.maintenance.encryption import unlock
 from store.store import Store
 from tests.network import reserved_port
 from tests.peers.process import Process

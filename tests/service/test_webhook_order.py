@@ -12,7 +12,9 @@ import structlog
 
 from routing.directory.identifiers import PLATFORM
 from service.workers.webhook_sender import AT_ONCE_EACH, WebhookSender
-from store import retention, rows, tables
+from store import rows
+from store.database import tables
+from store.maintenance import retention
 from store.resources import deliveries
 from store.resources.calls import stage_events, tell
 from store.resources.events import EventBell

@@ -16,7 +16,8 @@ import structlog
 
 from routing.directory.identifiers import PLATFORM
 from service.workers.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources import deliveries
 from store.resources.deliveries import Due
 from store.resources.events import EventBell

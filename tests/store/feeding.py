@@ -10,11 +10,12 @@ import sqlalchemy as sa
 
 from routing.directory.directory import Directory
 from routing.directory.models import Number, Provider, Route
-from store import rows, tables
+from store import rows
 from store.cluster.notifications import PostgresNotices, RedisNotices
-from store.directory_sync import DirectorySync
+from store.database import tables
+from store.directory.mapping import Row, number_row, provider_row, route_row
+from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
-from store.mapping import Row, number_row, provider_row, route_row
 from store.store import Store, Transaction
 
 BOUND = 30.0  # s, for what takes milliseconds

@@ -3,8 +3,8 @@
 import asyncio
 from uuid import UUID, uuid4
 
-from store import tables
 from store.cluster.recovery import recover
+from store.database import tables
 from store.resources.agents import AVAILABLE, held, release_all, shown, turn
 from store.rows import insert, one
 from store.store import Store

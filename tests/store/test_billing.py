@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
 from store import rows
-from store.errors import StoreBusy
+from store.database.errors import StoreBusy
+from store.database.tables import billing_accounts, customers, ledger, nodes, reservations
 from store.resources.billing import (
     MOST,
     BalanceLimit,
@@ -37,7 +38,6 @@ from store.resources.reservations import (
     settle_dead,
 )
 from store.store import Store, Transaction
-from store.tables import billing_accounts, customers, ledger, nodes, reservations
 
 T = TypeVar("T")
 T0 = datetime(2026, 1, 1, 12, tzinfo=UTC)

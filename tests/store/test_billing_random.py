@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import rows
+from store.database.tables import billing_accounts, customers, ledger, reservations
 from store.resources.billing import InsufficientBalance, adjust, open_account, purchase, top_up
 from store.resources.reservations import Hold, Order, Posted, Reserve, Settle, paid_seconds, post, price
 from store.store import Store, Transaction
-from store.tables import billing_accounts, customers, ledger, reservations
 
 amounts = st.integers(1, 5_000)
 rates = st.sampled_from([1, 7, 60, 61, 1_000, 20_000])

@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from store import tables
-from store.bulk import BulkWrite
-from store.columns import UtcTime
+from store.database import tables
+from store.database.bulk import BulkWrite
+from store.database.columns import UtcTime
+from store.database.timestamps import api_time
 from store.resources.calls import STAGES, call_document, save, stage, stage_events, tell
 from store.store import Event
-from store.times import api_time
 from tests.store.stored_calls import CUSTOMER, NOW, attempt, call, opened, seconds, table
 
 TALKED = {

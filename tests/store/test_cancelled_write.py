@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.store import Change, Store
 
 

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from routing.directory.identifiers import NIL
-from store import engines, tables
-from store.errors import StoreError
+from store.database import engines, tables
+from store.database.errors import StoreError
 from store.store import Store
 
 

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from routing.directory.identifiers import PLATFORM, named_id, route_id
 from routing.directory.models import Number, Provider, Route
-from store import reconcile as declared
-from store import tables
-from store.declared_files import declaring_files, release
-from store.errors import StoreError
-from store.reconcile import Declarations, merge
+from store.database import tables
+from store.database.errors import StoreError
+from store.directory import reconcile as declared
+from store.directory.reconcile import Declarations, merge
+from store.maintenance.declared_files import declaring_files, release
 from store.store import Store
 from tests.store.feeding import add_flow, add_number, add_provider, add_route, process, until
 

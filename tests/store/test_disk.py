@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from store import disk
-from store.cluster.nodes import NodeLife
-from store.disk import LEAST, disk_problem
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database import file
+from store.database.file import LEAST_FREE, disk_problem
 from store.store import Store
 from tests.service.conftest import until
 from tests.store.full import read_only
@@ -24,7 +24,7 @@ def room(monkeypatch: pytest.MonkeyPatch, **values: int) -> list[str]:
         asked.append(str(path))
         return SimpleNamespace(**said)
 
-    monkeypatch.setattr(disk.os, "statvfs", statvfs)
+    monkeypatch.setattr(file.os, "statvfs", statvfs)
     return asked
 
 
@@ -32,8 +32,8 @@ def room(monkeypatch: pytest.MonkeyPatch, **values: int) -> list[str]:
     ("values", "problem"),
     [
         ({}, ""),
-        ({"f_bavail": LEAST // 4096}, ""),
-        ({"f_bavail": LEAST // 4096 - 1}, "is full (252 KiB are left)"),
+        ({"f_bavail": LEAST_FREE // 4096}, ""),
+        ({"f_bavail": LEAST_FREE // 4096 - 1}, "is full (252 KiB are left)"),
         ({"f_bavail": 0}, "is full (0 KiB are left)"),
         ({"f_favail": 0}, "is full (no more files can be made)"),
         ({"f_files": 0, "f_favail": 0}, ""),  # a file system that does not count files
@@ -53,7 +53,7 @@ def test_a_disk_that_cannot_be_asked_is_said(monkeypatch: pytest.MonkeyPatch, tm
     def statvfs(path: Any) -> Any:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(disk.os, "statvfs", statvfs)
+    monkeypatch.setattr(file.os, "statvfs", statvfs)
     assert disk_problem(tmp_path) == f"{tmp_path}: Input/output error"
 
 
@@ -71,7 +71,7 @@ class Lines:
 async def test_a_database_that_takes_nothing_more_is_noticed_without_a_call_and_told_once(tmp_path: Path) -> None:
     store = await Store.open(f"sqlite:///{tmp_path}/a.db")
     log = Lines()
-    life = NodeLife(store, "sip1", every=0.005, log=log)  # type: ignore[arg-type]
+    life = NodeHeartbeat(store, "sip1", every=0.005, log=log)  # type: ignore[arg-type]
     await life.start()
     end = await read_only(store)
     await until(lambda: life.problem)
@@ -100,7 +100,7 @@ async def test_the_file_systems_word_is_a_problem_too(tmp_path: Path, monkeypatc
     """The log of a database has room within it for a while, and takes what the disk would not."""
     store = await Store.open(f"sqlite:///{tmp_path}/a.db")
     log = Lines()
-    life = NodeLife(store, "sip1", every=0.005, log=log)  # type: ignore[arg-type]
+    life = NodeHeartbeat(store, "sip1", every=0.005, log=log)  # type: ignore[arg-type]
     room(monkeypatch, f_bavail=3)
     await life.start()
     await until(lambda: life.problem)

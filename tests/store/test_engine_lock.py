@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from store.cluster.engine_lock import EngineLock
-from store.cluster.nodes import NodeLife
-from store.errors import StoreRefused
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database.errors import StoreRefused
 from store.store import Store
 
 HOLDER = """
@@ -75,7 +75,7 @@ async def test_the_refusal_names_the_node_and_its_process(file: Path) -> None:
     store = await Store.open(f"sqlite:///{file}")
     lock = EngineLock.take(file)
     assert lock is not None
-    life = NodeLife(store, "sip1")
+    life = NodeHeartbeat(store, "sip1")
     await life.start()
     named = rf"by another engine, the node sip1, on {socket.gethostname()} \(process {os.getpid()}\); one engine runs"
     with pytest.raises(StoreRefused, match=named):  # the same process

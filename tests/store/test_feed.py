@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from routing.directory.directory import Directory
-from store import rows, tables
-from store.directory_sync import DirectorySync
+from store import rows
+from store.database import tables
+from store.directory.sync import DirectorySync
 from store.feed import EVERYTHING, ChangeFeed, prune
 from store.store import Change, Store
 from tests.store.feeding import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store import tables
+from store.database import tables
 from store.feed import POLL, prune
 from store.store import Store
 from tests.peers.postgres import PostgresServer

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from routing.access.customers import CustomerTerms
 from routing.directory.models import Number, Provider, Route
-from store import rows, tables
+from store import rows
+from store.database import tables
+from store.directory.loading import load
+from store.directory.mapping import number_of, provider_of, route_of
 from store.feed import prune
-from store.loading import load
-from store.mapping import number_of, provider_of, route_of
 from store.store import Store
 from tests.store.feeding import add_number, add_provider, add_route, delete, process
 

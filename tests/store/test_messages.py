@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from store import tables
-from store.cluster.nodes import SILENCE
+from store.database import tables
 from store.resources import messages
+from store.resources.nodes import SILENCE
 from store.resources.statistics import MessageStatistics, provider_statistics
 from store.rows import Row, insert
 from store.store import Store

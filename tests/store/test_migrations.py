@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from store import tables
-from store.engines import open_engines
-from store.errors import StoreError
+from store.database import tables
+from store.database.engines import open_engines
+from store.database.errors import StoreError
 from store.migrations.upgrade import revisions, upgrade
 from store.store import Store
 
@@ -20,7 +20,7 @@ NOT_RESOURCES = {"alembic_version"}
 
 
 def differences(connection: sa.Connection) -> list[Any]:
-    """Between the database and `store.tables`."""
+    """Between the database and `store.database.tables`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # indexes on expressions cannot be compared, and alembic says so
         found: list[Any] = compare_metadata(MigrationContext.configure(connection), tables.metadata)

@@ -10,9 +10,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from store import tables
-from store.cluster.nodes import NodeLife, living
-from store.errors import StoreError
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database import tables
+from store.database.errors import StoreError
+from store.resources.nodes import living
 from store.store import Store, utc_now
 
 OFTEN = 0.05
@@ -44,20 +45,20 @@ async def called(store: Store, process: str) -> None:
 
 async def test_a_name_that_a_living_engine_has_is_refused(store: Store) -> None:
     # The second waits for two of its own beats, time enough for one of the first's on a machine that is busy.
-    first, second = NodeLife(store, "sip1", every=OFTEN), NodeLife(store, "sip1", every=1.5)
+    first, second = NodeHeartbeat(store, "sip1", every=OFTEN), NodeHeartbeat(store, "sip1", every=1.5)
     await first.start(given=True)
     await called(store, "another.example (process 7)")
     with pytest.raises(StoreError, match=r"node_name sip1 runs already, on another.example \(process 7\); give each"):
         await second.start(given=True)
     await second.close()
-    other = NodeLife(store, "sip2", every=OFTEN)
+    other = NodeHeartbeat(store, "sip2", every=OFTEN)
     await other.start(given=True)
     await other.close()
     await first.close()
 
 
 async def test_one_that_fell_silent_elsewhere_is_waited_for_and_no_longer(store: Store) -> None:
-    first, second = NodeLife(store, "sip1", every=1e6), NodeLife(store, "sip1", every=OFTEN)
+    first, second = NodeHeartbeat(store, "sip1", every=1e6), NodeHeartbeat(store, "sip1", every=OFTEN)
     await first.start()
     await called(store, "another.example (process 7)")
     await second.start(given=True)
@@ -67,13 +68,13 @@ async def test_one_that_fell_silent_elsewhere_is_waited_for_and_no_longer(store:
 
 @pytest.mark.parametrize("ended", ["by itself", "killed"])
 async def test_an_earlier_run_that_is_over_is_not_waited_for(store: Store, ended: str) -> None:
-    first = NodeLife(store, "sip1", every=30)  # which is also how long the last sign of life may take
+    first = NodeHeartbeat(store, "sip1", every=30)  # which is also how long the last sign of life may take
     await first.start(given=True)
     await first.close()
     assert await processes(store) == [""]
     if ended == "killed":
         await called(store, f"{socket.gethostname()} (process {one_that_is_over()})")
-    second = NodeLife(store, "sip1", every=1e6)  # a wait would be for a week
+    second = NodeHeartbeat(store, "sip1", every=1e6)  # a wait would be for a week
     await second.start(given=True)
     await second.close()
 
@@ -88,7 +89,7 @@ async def test_a_store_that_takes_no_sign_of_life_is_told_of_until_it_does(store
         async with store.write() as transaction:
             await transaction.execute(sa.text(f"ALTER TABLE {old} RENAME TO {new}"))
 
-    life = NodeLife(store, "sip1", every=OFTEN)
+    life = NodeHeartbeat(store, "sip1", every=OFTEN)
     await life.start()
     assert life.problem == ""
     await rename("nodes", "elsewhere")
@@ -105,7 +106,7 @@ async def test_a_clock_that_is_wrong_declares_no_neighbour_dead(postgres_store_u
     """Its calls would be closed, and what they have reserved be settled, while they go on."""
     here, there = await Store.open(postgres_store_url), await Store.open(postgres_store_url)
     there.clock = lambda: utc_now() + timedelta(minutes=minutes)
-    one, other = NodeLife(here, "sip1", every=OFTEN), NodeLife(there, "sip2", every=OFTEN)
+    one, other = NodeHeartbeat(here, "sip1", every=OFTEN), NodeHeartbeat(there, "sip2", every=OFTEN)
     await one.start()
     await other.start()
     for store, life in ((here, one), (there, other)):

@@ -8,9 +8,9 @@ import pytest
 
 from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
-from store import number_source
-from store.errors import StoreError
-from store.number_source import StoredNumbers
+from store.database.errors import StoreError
+from store.directory import number_source
+from store.directory.number_source import StoredNumbers
 from store.store import Store
 from tests.store.feeding import BOUND, add_number, until
 

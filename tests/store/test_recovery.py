@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from store import tables
-from store.cluster.nodes import SILENCE
 from store.cluster.recovery import BATCH, END_REASON, recover
+from store.database import tables
+from store.database.timestamps import api_time
 from store.resources.calls import save
+from store.resources.nodes import SILENCE
 from store.rows import insert
 from store.store import Store
-from store.times import api_time
 from tests.store.stored_calls import CUSTOMER, NOW, Clock, call, opened, seconds, table
 
 HERE, BEFORE, NEIGHBOUR, GONE = (UUID(int=number) for number in (1, 2, 3, 4))

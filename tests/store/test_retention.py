@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from store import tables
+from store.database import tables
+from store.maintenance.retention import IDEMPOTENCY, NODES, Pruned, prune
 from store.resources.calls import save
-from store.retention import IDEMPOTENCY, NODES, Pruned, prune
 from store.rows import insert
 from store.store import Store
 from tests.store.stored_calls import CUSTOMER, NOW, attempt, call, opened, seconds, table

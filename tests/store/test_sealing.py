@@ -14,14 +14,16 @@ import sqlalchemy as sa
 
 from routing.directory.models import Provider
 from service.bootstrap import token_secret
-from store import rows, tables
-from store.cluster.nodes import NodeLife
-from store.errors import StoreError, StoreRefused
-from store.loading import load
-from store.mapping import provider_of, provider_row
-from store.reconcile import Declarations, merge
+from store import rows
+from store.cluster.heartbeat import NodeHeartbeat
+from store.database import tables
+from store.database.errors import StoreError, StoreRefused
+from store.database.vault import MARK, SecretUnreadable, Vault, transform_secrets
+from store.directory.loading import load
+from store.directory.mapping import provider_of, provider_row
+from store.directory.reconcile import Declarations, merge
+from store.maintenance.encryption import unlock
 from store.resources import deliveries
-from store.sealing import MARK, SecretUnreadable, Vault, unlock, worked
 from store.store import Store
 
 
@@ -40,7 +42,7 @@ async def fill(store: Store, name: str = "trunk") -> None:
     async with store.write() as transaction:
         for gone in (None, transaction.now):
             provider = Provider.model_validate(TRUNK | SECRETS | {"name": name, "id": uuid4()})
-            row = worked(tables.providers, provider_row(provider), store.vault.seal)
+            row = transform_secrets(tables.providers, provider_row(provider), store.vault.seal)
             await rows.insert(transaction, tables.providers, row | {"tm_delete": gone})
         hook = {"customer_id": UUID(int=7), "uri": "https://example.com/", "secret": store.vault.seal(HOOK_SECRET)}
         await rows.insert(transaction, tables.webhooks, hook)
@@ -75,7 +77,7 @@ async def told(store: Store) -> tuple[Any, ...]:
     async with store.read() as connection:
         found = (await connection.execute(sa.select(tables.providers))).mappings().all()
         (hook,) = (await connection.execute(sa.select(tables.webhooks.c.secret))).scalars().all()
-    providers = [provider_of(worked(tables.providers, row, store.vault.open)) for row in map(dict, found)]
+    providers = [provider_of(transform_secrets(tables.providers, row, store.vault.open)) for row in map(dict, found)]
     assert not skipped
     return (
         [(provider.password, dict(provider.tech_headers)) for provider in providers],
@@ -111,7 +113,7 @@ async def test_switching_it_on_encrypts_what_is_there_and_what_comes(store: Stor
     async with sealed.read() as connection:
         found = (await connection.execute(sa.select(tables.providers))).mappings().all()
         hooks = (await connection.execute(sa.select(tables.webhooks.c.secret))).scalars().all()
-    shown = [provider_of(worked(tables.providers, row, sealed.vault.open)) for row in map(dict, found)]
+    shown = [provider_of(transform_secrets(tables.providers, row, sealed.vault.open)) for row in map(dict, found)]
     assert [(provider.password, provider.tech_headers) for provider in shown] == after
     assert {sealed.vault.open(hook) for hook in hooks} == {HOOK_SECRET}
     assert await token_secret(sealed) == before[2]
@@ -187,7 +189,7 @@ async def test_what_nobody_can_open_is_left_alone_and_told_where_it_is_needed(st
         values = {"secret": Vault([THIRD]).seal("lost")}
         await transaction.execute(sa.update(tables.webhooks).values(values))
         settings = provider_row(Provider.model_validate(TRUNK | SECRETS))["settings"]
-        settings = worked(tables.providers, {"settings": settings}, Vault([THIRD]).seal)["settings"]
+        settings = transform_secrets(tables.providers, {"settings": settings}, Vault([THIRD]).seal)["settings"]
         await transaction.execute(sa.update(tables.providers).values(settings=settings))
     await sealed.close()
     again = await opened(store, [SECOND, FIRST])
@@ -217,7 +219,7 @@ async def test_what_a_file_declares_is_written_once_and_encrypted(store: Store) 
     assert (await merge(sealed, declared(other))).changed["provider"] == 1
     async with sealed.read() as connection:
         (row,) = (await connection.execute(sa.select(tables.providers))).mappings().all()
-    shown = provider_of(worked(tables.providers, dict(row), sealed.vault.open))
+    shown = provider_of(transform_secrets(tables.providers, dict(row), sealed.vault.open))
     assert (shown.password, dict(shown.tech_headers)) == ("changed", SECRETS["tech_headers"])
     await sealed.close()
 
@@ -225,7 +227,7 @@ async def test_what_a_file_declares_is_written_once_and_encrypted(store: Store) 
 @pytest.mark.peer
 async def test_it_is_not_switched_on_beside_engines_that_run_without_a_key(postgres_store_url: str) -> None:
     store = await Store.open(postgres_store_url)
-    life = NodeLife(store, "sip1")
+    life = NodeHeartbeat(store, "sip1")
     await life.start()
     await fill(store)
     with pytest.raises(StoreError, match=r"cannot be switched on while other engines run on it .*\(sip1\): end them"):
@@ -234,7 +236,7 @@ async def test_it_is_not_switched_on_beside_engines_that_run_without_a_key(postg
     await life.close()
     await (await opened(store, [FIRST])).close()
     # Nodes that have the key start beside each other, and turn it over together.
-    beside = NodeLife(store, "sip2")
+    beside = NodeHeartbeat(store, "sip2")
     await beside.start()
     await (await opened(store, [SECOND, FIRST])).close()
     await beside.close()

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from store import engines, tables
-from store.errors import StoreBusy, StoreError
+from store.database import engines, tables
+from store.database.errors import StoreBusy, StoreError
 from store.migrations.upgrade import upgrade
 from store.store import Store
 from tests.peers.postgres import PostgresServer

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from store import engines
-from store.errors import StoreBusy
+from store.database import engines
+from store.database.errors import StoreBusy
+from store.database.priority_lock import Turns
 from store.store import Store
-from store.write_queue import Turns
 from tests.store.stored_calls import opened
 
 BOUND = 30.0

@@ -17,7 +17,8 @@ from api.openapi import patterns
 from api.resources.resource import Resource
 from api.services import Services, Use
 from flows.calls.address import Address
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.agents import shown
 from store.rows import IntegrityError, Row
 from store.store import Transaction

@@ -14,8 +14,9 @@ from api.resources.calls.calls import CALLS
 from api.services import Services, Use
 from flows.calls.record import CallRecord
 from flows.calls.rows import attempt_rows
-from store import tables
-from store.rows import Executor, Row
+from store.database import tables
+from store.rows import Row
+from store.store import Executor
 
 router = router_for("calls")
 

@@ -23,10 +23,11 @@ from routing.directory.identifiers import NIL
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import RouteRow
 from routing.numbers.normalise import Dialled, dialled
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.billing import account_of
 from store.resources.reservations import price
-from store.rows import Executor
+from store.store import Executor
 
 _AS_CLIENT = Source("client")
 _REFUSALS: Mapping[str, str] = {

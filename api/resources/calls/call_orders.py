@@ -22,7 +22,8 @@ from flows.language.faults import FlowError
 from flows.language.model import MAX_ACTIONS, read_flow
 from flows.origination.orders import CallOrder, OrderError
 from routing.directory.identifiers import NIL
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources import temporary_flows
 from store.resources.calls import call_document
 from store.rows import Row

@@ -24,7 +24,8 @@ from flows.calls.hangup import hang_up
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.directory.identifiers import NIL
 from routing.hunt.hangup import HangupReason
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.resources.calls import call_document
 from store.rows import Row
 

@@ -13,7 +13,7 @@ from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.resources.resource import Resource
 from api.services import Use
-from store import tables
+from store.database import tables
 from store.rows import Row
 from store.store import Transaction
 

@@ -24,9 +24,10 @@ from flows.origination.groupcall import GroupCall as Running
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call
 from flows.origination.orders import OrderError
 from routing.directory.identifiers import NIL
-from store import rows, tables
-from store.engines import reason
-from store.errors import StoreError
+from store import rows
+from store.database import tables
+from store.database.engines import reason
+from store.database.errors import StoreError
 from store.rows import Row
 
 router = router_for("groupcalls")

@@ -17,7 +17,8 @@ from api.services import Services, Use
 from flows.origination.orders import OrderError
 from flows.origination.providercall import ProviderCall as Prepared
 from flows.origination.providercall import ProviderCallRequest, prepare_provider_call
-from store import rows, tables
+from store import rows
+from store.database import tables
 
 router = router_for("providercalls")
 PROVIDERCALLS = Resource(tables.providercalls, "providercall")

@@ -20,7 +20,8 @@ from api.resources.resource import Resource, require_owner
 from api.services import Use
 from flows.options.sound import sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.rows import Row
 from store.store import Transaction
 

@@ -17,7 +17,8 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.models.fields import Times, Timestamp
 from api.resources.resource import Resource
 from api.services import Services, Use
-from store import rows, tables
+from store import rows
+from store.database import tables
 from store.rows import Row
 
 router = router_for("recordings")

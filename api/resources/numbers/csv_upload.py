@@ -23,7 +23,7 @@ from flows.language.faults import printable
 from routing.directory.identifiers import NIL
 from routing.errors import RoutingError
 from routing.numbers.lifecycle import check_offerable
-from store import tables
+from store.database import tables
 from store.feed import EVERYTHING
 from store.resources import numbers
 from store.rows import Row

@@ -21,7 +21,7 @@ from routing.directory.identifiers import NIL
 from routing.directory.models import NumberType
 from routing.numbers.lifecycle import check_offerable
 from routing.numbers.numbering import NumberKind
-from store import tables
+from store.database import tables
 from store.resources import numbers
 
 router = router_for("inventory")

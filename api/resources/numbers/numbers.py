@@ -38,7 +38,7 @@ from routing.numbers.numbering import (
     is_virtual,
     without_separators,
 )
-from store import tables
+from store.database import tables
 from store.resources import numbers
 from store.resources.billing import purchase
 from store.rows import Row

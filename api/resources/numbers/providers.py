@@ -16,10 +16,11 @@ from api.models.fields import Body, Times, Timestamp, refuse_declared
 from api.resources.resource import Resource
 from api.services import Services, Use
 from routing.directory.models import Provider
-from store import rows, tables
-from store.mapping import provider_of, provider_row
+from store import rows
+from store.database import tables
+from store.database.vault import transform_secrets
+from store.directory.mapping import provider_of, provider_row
 from store.rows import IntegrityError, Row
-from store.sealing import worked
 from store.store import Transaction
 
 router = router_for("providers")
@@ -67,11 +68,11 @@ def answer(services: Services, row: Row) -> dict[str, Any]:
 
 
 def _sealed(services: Services, provider: Provider) -> Row:
-    return worked(tables.providers, provider_row(provider), services.store.vault.seal)
+    return transform_secrets(tables.providers, provider_row(provider), services.store.vault.seal)
 
 
 def _opened(services: Services, row: Row) -> Provider:
-    return provider_of(worked(tables.providers, row, services.store.vault.open))
+    return provider_of(transform_secrets(tables.providers, row, services.store.vault.open))
 
 
 @router.get("/providers", response_model=Listing[ProviderAnswer], **guarded("project_super_admin"))

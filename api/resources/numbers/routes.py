@@ -18,8 +18,9 @@ from api.resources.resource import Resource, require_owner
 from api.services import Use
 from routing.directory.identifiers import NIL
 from routing.directory.models import Route
-from store import rows, tables
-from store.mapping import route_of, route_row
+from store import rows
+from store.database import tables
+from store.directory.mapping import route_of, route_row
 
 router = router_for("routes")
 ROUTES = Resource(tables.routes, "route")

@@ -6,7 +6,7 @@ Revision: 0001, after None
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import Json, Serial, UtcTime
+from store.database.columns import Json, Serial, UtcTime
 
 revision = "0001"
 down_revision = None

@@ -6,7 +6,7 @@ Revision: 0002, after 0001
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import Json, UtcTime
+from store.database.columns import Json, UtcTime
 
 revision = "0002"
 down_revision = "0001"

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import Json, UtcTime
+from store.database.columns import Json, UtcTime
 
 revision = "0004"
 down_revision = "0003"

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import Json, UtcTime
+from store.database.columns import Json, UtcTime
 
 revision = "0008"
 down_revision = "0007"

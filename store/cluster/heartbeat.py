@@ -1,11 +1,9 @@
-"""This process among those on one store: its row, and the heartbeat that says it is alive."""
+"""The heartbeat of this process: its row among the nodes of the store, and the signs of life that keep it there."""
 
 import asyncio
-import os
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -13,36 +11,19 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from store import rows
-from store.database_file import database_path
-from store.disk import disk_problem
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.database.file import database_path, disk_problem
+from store.database.tables import nodes
 from store.feed import Log
-from store.rows import Executor
-from store.store import Store
-from store.tables import nodes
+from store.resources.nodes import SILENCE, is_over, this_process
+from store.store import Executor, Store
 
 HEARTBEAT: Final = 5.0
 """Seconds between two signs of life."""
-SILENCE: Final = timedelta(seconds=60)
-"""Without a sign of life for so long, a node is dead."""
 
 
-async def living(store: Store, node_id: UUID, name: str = "") -> Sequence[UUID]:
-    """The nodes that have given a sign of life lately.
-
-    node_id: The node that asks; it lives.
-    name: Given at a node's start, before it takes calls: other nodes of that name are its earlier runs, and dead
-        however short ago they ended.
-    """
-    async with store.read() as connection:
-        alive = nodes.c.tm_seen >= await store.common_now(connection) - SILENCE
-        if name:
-            alive = sa.and_(alive, nodes.c.name != name)
-        return [node_id, *(await connection.execute(sa.select(nodes.c.id).where(alive))).scalars()]
-
-
-class NodeLife:
+class NodeHeartbeat:
     """A row of `nodes` for this start.
 
     Attributes:
@@ -70,9 +51,8 @@ class NodeLife:
             runs. This one would take the other's calls for left open by an earlier run, and close them. (A name that
             is made of a listener's address is as unique as that.)
         """
-        process = f"{socket.gethostname()[:255]} (process {os.getpid()})"
         async with self._store.write() as transaction:
-            values = {"id": self.id, "name": self.name, "process": process}
+            values = {"id": self.id, "name": self.name, "process": this_process()}
             values |= {"tm_create": transaction.now, "tm_seen": await self._store.common_now(transaction)}
             earlier = await self._unended(transaction) if given else {}
             await rows.insert(transaction, nodes, values)
@@ -148,17 +128,3 @@ class NodeLife:
         async with self._store.write() as transaction:
             values = more | {"tm_seen": await self._store.common_now(transaction)}
             await transaction.execute(sa.update(nodes).where(nodes.c.id == self.id).values(values))
-
-
-def is_over(process: str) -> bool:
-    """Whether this process is known to have ended: of this host, and not there any more."""
-    host, _, number = process.removesuffix(")").partition(" (process ")
-    if host != socket.gethostname()[:255]:
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it is there, and somebody else's
-    return False

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 
 from routing.directory.identifiers import route_id
 from routing.directory.models import Number, Provider, Route
-from store import tables
-from store.errors import StoreError
+from store.database import tables
+from store.database.errors import StoreError
+from store.database.vault import Vault, transform_secrets
+from store.directory.mapping import Row, number_row, provider_row, route_row
 from store.feed import EVERYTHING
-from store.mapping import Row, number_row, provider_row, route_row
-from store.sealing import Vault, worked
 from store.store import Store, Transaction
 
 AT_ONCE: Final = 250
@@ -286,14 +286,17 @@ class _Merging:
         query = sa.select(table).where(*where).execution_options(yield_per=AT_ONCE)
         async with self._transaction.connection.stream(query) as result:
             async for some in result.mappings().partitions():
-                found += [worked(table, dict(row), self._vault.open) for row in some]
+                found += [transform_secrets(table, dict(row), self._vault.open) for row in some]
         found.sort(key=lambda row: row["tm_create"])
         return found
 
     async def _insert(self, kind: _Kind, rows: Sequence[dict[str, Any]]) -> None:
         now = self._transaction.now
         for some in _portions(rows):
-            made = [worked(kind.table, row, self._vault.seal) | {"tm_create": now, "tm_update": now} for row in some]
+            made = [
+                transform_secrets(kind.table, row, self._vault.seal) | {"tm_create": now, "tm_update": now}
+                for row in some
+            ]
             await self._transaction.execute(sa.insert(kind.table), made)
             self._changed(kind, made)
         if rows:
@@ -315,7 +318,7 @@ class _Merging:
             .values(values | {"tm_update": self._transaction.now, "tm_delete": None})
         )
         for some in _portions(rows):
-            kept = [worked(kind.table, row, self._vault.seal) for row in some]
+            kept = [transform_secrets(kind.table, row, self._vault.seal) for row in some]
             made = [{f"new_{name}": row[name] for name in names} | {"old_id": row["id"]} for row in kept]
             await self._transaction.execute(statement, made)
             self._changed(kind, some)

@@ -9,9 +9,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from store import tables
-from store.rows import Executor
-from store.store import Transaction
+from store.database import tables
+from store.store import Executor, Transaction
 
 _KINDS: Final = {
     "provider": tables.providers,

@@ -11,10 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from store.resources.deliveries import free_waiting
-from store.resources.temporary_flows import TEMPORARY
-from store.store import Store, Transaction
-from store.tables import (
+from store.database.tables import (
     attempts,
     calls,
     deliveries,
@@ -27,6 +24,9 @@ from store.tables import (
     nodes,
     recordings,
 )
+from store.resources.deliveries import free_waiting
+from store.resources.temporary_flows import TEMPORARY
+from store.store import Store, Transaction
 
 BATCH: Final = 2_000
 """Rows a transaction."""

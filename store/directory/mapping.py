@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from routing.access.customers import CustomerTerms
 from routing.directory.models import Number, Provider, Route
-from store import tables
+from store.database import tables
 
 Row = Mapping[str, Any]
 

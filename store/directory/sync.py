@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from routing.directory.directory import Directory
 from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker
 from routing.directory.snapshot import Content
-from store import tables
+from store.database import tables
+from store.database.vault import SecretUnreadable, transform_secrets
+from store.directory.loading import flow_rows, load
+from store.directory.mapping import Row, provider_of, terms_of
 from store.feed import Log
-from store.loading import flow_rows, load
-from store.mapping import Row, provider_of, terms_of
-from store.sealing import SecretUnreadable, worked
 from store.store import Change, Store
 
 ASKED_AT_ONCE: Final = 500
@@ -115,7 +115,9 @@ class DirectorySync:
             is_new = directory.provider(provider_id) is None
             if row is not None:
                 try:
-                    directory.put_provider(provider_of(worked(tables.providers, row, self._store.vault.open)))
+                    directory.put_provider(
+                        provider_of(transform_secrets(tables.providers, row, self._store.vault.open))
+                    )
                 except (ValidationError, SecretUnreadable) as error:
                     self._skipped("provider", provider_id, error)
                     row = None

@@ -9,11 +9,11 @@ from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.row_factory import NUMBER_COLUMNS, RowMaker
 from routing.directory.rows import NumberRow
-from store.engines import reason
-from store.errors import StoreError
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.database.tables import numbers
 from store.feed import StoreFailure
 from store.store import Store
-from store.tables import numbers
 
 MOST_WAITING: Final = 1_000
 """Numbers that may be waited for at once; a call for one more is refused."""

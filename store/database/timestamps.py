@@ -1,4 +1,4 @@
-"""Moments as APIs write them."""
+"""Timestamps as texts: as SQLite keeps them, and as the API shows them."""
 
 from datetime import UTC, datetime
 from functools import lru_cache

@@ -16,9 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool, StaticPool
 
-from store.database_file import DatabaseFile, database_path, make_private
-from store.errors import StoreBusy, StoreError
-from store.write_queue import Turns
+from store.database.errors import StoreBusy, StoreError
+from store.database.file import DatabaseFile, database_path, make_private
+from store.database.priority_lock import Turns
 
 READERS = 4
 POSTGRES_CONNECTIONS = 10

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store.columns import (
+from store.database.columns import (
     Json,
     Serial,
     UtcTime,

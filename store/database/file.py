@@ -1,4 +1,4 @@
-"""The file of a SQLite database: for its owner's eyes alone, and the one that was opened.
+"""The file of a SQLite database: its path, its mode, whether it is still the one that was opened, and the disk's room.
 
 SQLite goes on writing to a file that was deleted or replaced, while new connections open the new one: what is
 acknowledged then is lost, and two files that share one write-ahead log are both spoilt.
@@ -7,12 +7,15 @@ acknowledged then is lost, and two files that share one write-ahead log are both
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote
 
 from sqlalchemy.engine import URL
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, with the database's own mode and the same pages in it."""
+LEAST_FREE: Final = 256 * 1024
+"""Octets. With less there is no room for a database's next pages, whatever the moment's write may get away with."""
 
 
 def database_path(url: URL) -> Path | None:
@@ -68,3 +71,24 @@ class DatabaseFile:
             return ""
         problem = f"{self._path} is another file than the one that was opened"
         return f"{problem}; restart the engine, and stop it before the database is replaced"
+
+
+def disk_problem(path: Path) -> str:
+    """Why nothing can be written to a file, or into a folder, that may not be there yet; "" where something can.
+
+    Asks the file system, which may be one that hangs: for a thread.
+    """
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    try:
+        found = os.statvfs(path)
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if found.f_flag & os.ST_RDONLY:
+        return f"the disk of {path} is mounted read-only"
+    left = found.f_bavail * found.f_frsize
+    if left < LEAST_FREE:
+        return f"the disk of {path} is full ({left // 1024} KiB are left)"
+    if found.f_files and not found.f_favail:
+        return f"the disk of {path} is full (no more files can be made)"
+    return ""

@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS
 from routing.directory.snapshot import Builder, Content
-from store import tables
-from store.engines import reason
-from store.errors import StoreError
-from store.mapping import Row, provider_of, terms_of
-from store.sealing import SecretUnreadable, worked
+from store.database import tables
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.database.vault import SecretUnreadable, transform_secrets
+from store.directory.mapping import Row, provider_of, terms_of
 from store.store import Store
 
 SLICE: Final = 500
@@ -47,7 +47,7 @@ async def _load(store: Store, skipped: Skipped, limit: int, resolved: Any) -> Co
     async with store.read() as connection:
         for row in (await connection.execute(_living(tables.providers))).mappings():
             try:
-                builder.providers([provider_of(worked(tables.providers, row, store.vault.open))])
+                builder.providers([provider_of(transform_secrets(tables.providers, row, store.vault.open))])
             except (ValidationError, SecretUnreadable) as error:
                 skipped("provider", row["id"], error)
         for row in (await connection.execute(_living(tables.customers))).mappings():

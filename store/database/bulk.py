@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.columns import UtcTime
-from store.times import utc_text
+from store.database.columns import UtcTime
+from store.database.timestamps import utc_text
 
 Row = dict[str, Any]
 
