@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.media.anchor import CALLEE, AnchorError
-from engine.sip.dialog.invite_client import DialUser, UacSession
+from engine.sip.dialog.invite_client import DialUser, InviteClient
 from engine.sip.dialog.session import SessionUser
 from engine.sip.message.message import Request, Response
 from engine.sip.transaction.server import ServerTransaction
@@ -56,7 +56,7 @@ class AnchoredEvents:
                 return  # the end was quicker
             if error is not None:
                 self._take_back(session, "refused", error.status, str(error), later)
-                UacSession.acknowledge(session, later)
+                InviteClient.acknowledge(session, later)
                 session.end_by_us(later, f"SIP;cause={error.status}", error.status, str(error))
                 return
             self.answering, self.dialer = False, None
@@ -121,7 +121,7 @@ class AnchoredEvents:
 
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
             if error is not None:
-                UacSession.reply(session, transaction, error.status, later)
+                InviteClient.reply(session, transaction, error.status, later)
             elif self.user is not None:
                 request.body = text
                 self.user.on_request(session, transaction, request, later)

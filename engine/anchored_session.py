@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from engine.anchored_events import AnchoredEvents
 from engine.media.anchor import CALLEE, CALLER, Anchor, AnchorError
-from engine.sip.dialog.invite_client import DialUser, Invitation, UacSession
+from engine.sip.dialog.invite_client import DialUser, Invitation, InviteClient
 from engine.sip.dialog.session import SessionUser
 from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.message import Response
@@ -29,8 +29,8 @@ Then = Callable[[bytes, AnchorError | None, float], None]
 """Told what to pass on, or why there is nothing to pass on, and the time (s)."""
 
 
-class AnchoredSession(UacSession):
-    """A `UacSession` that shows its user the callee's descriptions rewritten, and its callee the user's."""
+class AnchoredSession(InviteClient):
+    """A `InviteClient` that shows its user the callee's descriptions rewritten, and its callee the user's."""
 
     __slots__ = ("_as_it_is", "_events", "_rewriting", "_steps", "anchor")
 
@@ -102,7 +102,7 @@ class AnchoredSession(UacSession):
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
             if error is None:
                 self.invitation.body = text
-                UacSession.start(self, later)
+                InviteClient.start(self, later)
             else:
                 self.refuse_media(error, later)
 
@@ -118,11 +118,11 @@ class AnchoredSession(UacSession):
         self._close(now)
 
     def acknowledge(self, now: float, body: bytes = b"") -> None:
-        """See `UacSession.acknowledge`."""
+        """See `InviteClient.acknowledge`."""
 
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
             if not self.ended:
-                UacSession.acknowledge(self, later, text)
+                InviteClient.acknowledge(self, later, text)
                 if error is not None:
                     self._unusable(error, later)
 
@@ -134,11 +134,11 @@ class AnchoredSession(UacSession):
             self.in_turn(lambda: then(b"", None, self.endpoint.clock()))
 
     def prack(self, now: float, body: bytes) -> None:
-        """See `UacSession.prack`."""
+        """See `InviteClient.prack`."""
 
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
             if not self.ended:
-                UacSession.prack(self, later, text)
+                InviteClient.prack(self, later, text)
                 if error is not None:
                     self._unusable(error, later)
 
@@ -180,12 +180,12 @@ class AnchoredSession(UacSession):
                 on_final(response.status, response, later)
                 return
             if not body and not self.ended:
-                UacSession.acknowledge_reinvite(self, response.cseq, b"", later)  # its offer has no answer
+                InviteClient.acknowledge_reinvite(self, response.cseq, b"", later)  # its offer has no answer
             on_final(error.status, None, later)
 
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
             if error is None:
-                UacSession.renegotiate(self, method, text, later, final, headers, retry_glare)
+                InviteClient.renegotiate(self, method, text, later, final, headers, retry_glare)
             else:
                 on_final(error.status, None, later)
 
@@ -205,7 +205,7 @@ class AnchoredSession(UacSession):
 
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
             if not self.ended:
-                UacSession.acknowledge_reinvite(self, cseq, text, later)
+                InviteClient.acknowledge_reinvite(self, cseq, text, later)
                 if error is not None:
                     self._unusable(error, later)
 
@@ -223,7 +223,7 @@ class AnchoredSession(UacSession):
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
             if error is not None:
                 self.refuse_reinvite(error.status, later)
-            accepted = error is None and UacSession.accept_reinvite(self, later, text, headers)
+            accepted = error is None and InviteClient.accept_reinvite(self, later, text, headers)
             user = self._events.user
             if not accepted and not offered and user is not None:
                 user.on_acknowledged(self, b"", later)  # no ACK will come, and the caller waits for one
@@ -253,14 +253,14 @@ class AnchoredSession(UacSession):
             return
 
         def then(text: bytes, error: AnchorError | None, later: float) -> None:
-            UacSession.reply(self, transaction, status if error is None else error.status, later, headers, text)
+            InviteClient.reply(self, transaction, status if error is None else error.status, later, headers, text)
 
         self.in_turn(lambda: self.rewrite(CALLER, True, body, then))
 
     # ---- the end
 
     def cancel(self, now: float, reason: str = "") -> None:
-        """See `UacSession.cancel`; an answer that has come and waits for its rewrite is hung up."""
+        """See `InviteClient.cancel`; an answer that has come and waits for its rewrite is hung up."""
         if self._events.answering:
             self.bye(now, reason)
         else:
@@ -276,8 +276,8 @@ class AnchoredSession(UacSession):
         super()._report(kind, status, reason, response, now)
         self._close_anchor()  # whoever answers after all is dismissed
 
-    def _told(self, by: str, status: int, reason: str, now: float) -> None:
+    def _on_terminated(self, by: str, status: int, reason: str, now: float) -> None:
         user = self._events.user
-        super()._told(by, status, reason, now)
+        super()._on_terminated(by, status, reason, now)
         self._events.end(self, user, by, status, reason, now)
         self._close_anchor()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.call import CallEnded
 from engine.dial import OutgoingCall, relay_info, relay_update
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp.offer_answer import resumed
@@ -61,7 +61,7 @@ class Bridge:
             raise CallEnded("a leg was over before both were connected")
         now = caller.agent.now()
         bridge = cls(caller, leg)
-        if caller.answered or not isinstance(caller.session, UasSession):
+        if caller.answered or not isinstance(caller.session, InviteServer):
             leg.session.acknowledge(now)
             bridge._attach()
             bridge._move_caller_media(leg.answer_body, now)

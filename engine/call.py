@@ -16,7 +16,7 @@ from engine.media.port_pool import NoPortError
 from engine.media.rtp.consent import Consent
 from engine.media_refusal import MEDIA_FAILURES, warning
 from engine.sip.dialog.invite_client import MAX_BREADTH
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.hop import Hop
 from engine.sip.message.message import Request, Response
@@ -90,7 +90,7 @@ class Call:
         self.end_status = 0
         self.end_reason = ""
         # The session description last heard from the peer.
-        self.peer_body = session.invite.body if isinstance(session, UasSession) else b""
+        self.peer_body = session.invite.body if isinstance(session, InviteServer) else b""
         self.peer_reason = ""  # Reason of the leg that was bridged to this one, for this one's BYE
         self.legs: list[OutgoingCall] = []  # being dialled for this call
         self.bridge_: Bridge | None = None
@@ -115,27 +115,27 @@ class Call:
     @property
     def invite(self) -> Request:
         """The INVITE that opened the call."""
-        assert isinstance(self.session, UasSession)
+        assert isinstance(self.session, InviteServer)
         return self.session.invite
 
     @property
     def returned(self) -> bool:
         """We sent its INVITE ourselves, and it has come back."""
         session = self.session
-        return isinstance(session, UasSession) and session.marks is not None
+        return isinstance(session, InviteServer) and session.marks is not None
 
     @property
     def depth(self) -> int:
         """How many calls of ours led to this one, that came back to us one after the other."""
         session = self.session
-        if not isinstance(session, UasSession) or session.marks is None:
+        if not isinstance(session, InviteServer) or session.marks is None:
             return 0
         return 1 + max((mark.depth for mark in session.marks), default=0)
 
     def loops(self, dialled: str) -> bool:
         """Whether it is a call to `dialled` that has led to this one (RFC 3261 §16.3 step 4)."""
         session = self.session
-        if not isinstance(session, UasSession) or not session.marks:
+        if not isinstance(session, InviteServer) or not session.marks:
             return False
         stands_for = self.agent.endpoint.branches.stands_for(dialled)
         return any(mark.dialled == stands_for for mark in session.marks)
@@ -144,7 +144,7 @@ class Call:
     def max_breadth(self) -> int:
         """How many legs may be dialled for it at once, all that these lead to included (RFC 5393 §5.3.3)."""
         session = self.session
-        text = session.invite.get("Max-Breadth").strip() if isinstance(session, UasSession) else ""
+        text = session.invite.get("Max-Breadth").strip() if isinstance(session, InviteServer) else ""
         return min(int(text), MAX_BREADTH) if text.isascii() and text.isdigit() and len(text) < 10 else MAX_BREADTH
 
     @property
@@ -176,7 +176,7 @@ class Call:
 
     def keep(self) -> None:
         """The call has begun: what it is refused from now on is told reliably, also where the caller is a stranger."""
-        if isinstance(self.session, UasSession):
+        if isinstance(self.session, InviteServer):
             self.session.keep(self.agent.now())
 
     def ringing(self) -> None:
@@ -201,7 +201,7 @@ class Call:
     def relay_progress(self, response: Response, with_body: bool, reliable: bool) -> None:
         """Pass on what a dialled leg's peer sent: ringing once, early media whenever it changes."""
         session = self.session
-        if self.ended or self.answered or not isinstance(session, UasSession) or not 180 <= response.status < 190:
+        if self.ended or self.answered or not isinstance(session, InviteServer) or not 180 <= response.status < 190:
             return
         # An offer may not travel in an unreliable response (RFC 3262 §5): a caller that made none hears only ringing.
         offered = bool(session.invite.body) or (reliable and session.supports_100rel)
@@ -256,11 +256,11 @@ class Call:
             session = self._incoming()
             session.reject(status, now, f"Reason: {cause}\r\n" if cause else "", reason)
 
-    def _incoming(self) -> UasSession:
+    def _incoming(self) -> InviteServer:
         if self.ended:
             raise CallEnded("the call is over")
         session = self.session
-        if not isinstance(session, UasSession):
+        if not isinstance(session, InviteServer):
             raise CallEnded("an outgoing call is answered by its far end")
         return session
 
@@ -291,7 +291,7 @@ class Call:
         """Our media port's answer to the caller's offer, or its own offer where the caller made none."""
         if self._media is None:
             self._media = self.agent.open_media(self)
-        assert isinstance(self.session, UasSession)
+        assert isinstance(self.session, InviteServer)
         offer = self.session.invite.body
         return self._media.answer(offer) if offer else self._media.local or self._media.offer()
 
@@ -392,7 +392,7 @@ class Call:
         A caller that made no offer gets the far end's, which can come early only if it takes reliable responses.
         """
         session = self.session
-        if not isinstance(session, UasSession):
+        if not isinstance(session, InviteServer):
             return self.held_by_nobody, 70, True
         text = session.invite.get("Max-Forwards", "70")
         body = self.held_by_nobody if self.answered else session.invite.body

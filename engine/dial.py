@@ -12,8 +12,8 @@ from engine.media.anchor import CALLER, Anchor, AnchorError
 from engine.media.audio import Tap
 from engine.media.relay.relay import Relay
 from engine.sip.auth.credentials import Credentials
-from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, UacSession
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.hop import Allows, Hop
 from engine.sip.message.message import Request, Response
@@ -82,9 +82,9 @@ class OutgoingCall(Call):
     __slots__ = ("_decided", "_outcome", "answer_body", "caller", "early_media", "request_uri")
 
     direction = "outgoing"
-    session: UacSession
+    session: InviteClient
 
-    def __init__(self, agent: "UserAgent", session: UacSession, caller: Call | None, early_media: bool, now: float):
+    def __init__(self, agent: "UserAgent", session: InviteClient, caller: Call | None, early_media: bool, now: float):
         super().__init__(agent, session, agent.nowhere, now)
         self.caller = caller
         self.early_media = early_media
@@ -124,7 +124,7 @@ class OutgoingCall(Call):
             breadth,
         )
         # Without a caller the media is our own, and ends here.
-        kind = AnchoredSession if spec.anchor and caller is not None else UacSession
+        kind = AnchoredSession if spec.anchor and caller is not None else InviteClient
         leg = cls(agent, kind(agent.endpoint, invitation, None), caller, early_media, now)
         leg.session.dialer = leg
         leg.origin = spec.origin
@@ -289,7 +289,7 @@ class OutgoingCall(Call):
         self._set_outcome(Outcome("answered", response.status, response.reason, 0, self.session.first_reply))
 
     def on_refused(
-        self, session: UacSession, kind: str, status: int, reason: str, response: Response | None, now: float
+        self, session: InviteClient, kind: str, status: int, reason: str, response: Response | None, now: float
     ) -> None:
         self._set_outcome(
             # What we refuse ourselves (483, no media) has a status as well.
@@ -368,4 +368,4 @@ def _content(message: Request | Response | None) -> tuple[str, bytes]:
     return lines, message.body
 
 
-__all__ = ["CallEnded", "DialSpec", "Outcome", "OutgoingCall", "UasSession"]
+__all__ = ["CallEnded", "DialSpec", "InviteServer", "Outcome", "OutgoingCall"]

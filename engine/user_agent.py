@@ -32,8 +32,8 @@ from engine.messages import Messages
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.sip.core import Policy, Surroundings
-from engine.sip.dialog.invite_client import UacSession
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_client import InviteClient
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.endpoint import Endpoint
 from engine.sip.hop import Hop, Located, Transport
@@ -157,9 +157,9 @@ class UserAgent:
         the status and header lines of its refusal; and whether the call follows its sender. None: it may not."""
         self._misled_log = RateLimit(_MISLED_LINES, 10)
         self.screen: Screen | None = None
-        """Asked about a stranger's INVITE, and where it came from: a Refusal, or what is to be `UasSession.screened` of
-        the call that it becomes. A coroutine (of a Refusal or None) where that takes a while: after None this is asked
-        once more, with True, to be answered at once. Not asked about calls that want to take another's place."""
+        """Asked about a stranger's INVITE, and where it came from: a Refusal, or what is to be `InviteServer.screened`
+        of the call that it becomes. A coroutine (of a Refusal or None) where that takes a while: after None this is
+        asked once more, with True, to be answered at once. Not asked about calls that want to take another's place."""
         self.anchors: Anchors | None = None
         """What the media of anchored calls passes. None: sockets of this process."""
 
@@ -277,7 +277,7 @@ class UserAgent:
         finally:
             ping.give_up(self.now())
 
-    def _invited(self, session: UasSession) -> None:
+    def _invited(self, session: InviteServer) -> None:
         call = Call(self, session, session.source, self.now())
         if isinstance(session.source.transport, Loopback):
             call.origin = self._origin(session)
@@ -302,12 +302,12 @@ class UserAgent:
         else:
             self.run(call, work)
 
-    def _origin(self, session: UasSession) -> Any:
+    def _origin(self, session: InviteServer) -> Any:
         """What whoever dials a call to ourselves has sent along with it."""
         transaction = self.endpoint.transactions.clients.get(client_key(session.invite.via.branch, "INVITE"))
         request = None if transaction is None else transaction.user
         dialling = request.user if isinstance(request, OutgoingRequest) else None
-        leg = dialling.dialer if isinstance(dialling, UacSession) else None
+        leg = dialling.dialer if isinstance(dialling, InviteClient) else None
         return leg.origin if isinstance(leg, OutgoingCall) else None
 
     def run(self, call: Call, work: Coroutine[Any, Any, None]) -> None:

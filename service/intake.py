@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.call import Call
 from engine.sip.auth.digest_server import Verdict as Login
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.hop import Hop
 from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
@@ -96,7 +96,7 @@ class Intake:
     def __call__(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         """The coroutine of the call; None for one that is refused."""
         session = call.session
-        if isinstance(session, UasSession) and isinstance(session.screened, _Judged):
+        if isinstance(session, InviteServer) and isinstance(session.screened, _Judged):
             return self._take(call, session.screened)
         if not self.directory.complete and (missing := missing_numbers(self.env, call.invite.uri)):
             return self._later(call, missing)

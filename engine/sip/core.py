@@ -62,7 +62,7 @@ class Surroundings:
     on_stranger: Callable[[Any, Request], tuple[int, str, bool]] = lambda session, request: (403, "", False)
     on_misled: Callable[[str, str], None] = lambda peer, doing: None  # a peer named an address that is not its own
     # A Refusal where a stranger's INVITE is refused before there is a call, WAITS where that is not known yet; anything
-    # else is `UasSession.screened`.
+    # else is `InviteServer.screened`.
     screen: Callable[[Request, Hop, float], object] = lambda request, source, now: None
     # A stranger's request was refused: its address, and a stable word for why.
     on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None

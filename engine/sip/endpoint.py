@@ -6,7 +6,7 @@ opens something new (§8.2). There is no socket, task, clock or random source in
 
 from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
 from engine.sip.core import Core
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.next_hop import Named, misleading
 from engine.sip.hop import Hop
 from engine.sip.message.grammar import ParseError, split_list
@@ -214,7 +214,7 @@ class Endpoint(Core):
             if misled is not None:
                 self._refuse(request, source, hop, misled, now)
             else:
-                session = UasSession(self, self._transaction(request, hop, known), request, source, screened)
+                session = InviteServer(self, self._transaction(request, hop, known), request, source, screened)
                 session.marks = marks
                 session.start(now, names)
 
@@ -225,7 +225,7 @@ class Endpoint(Core):
             return  # it was cancelled
         refusal, names = (screened, []) if isinstance(screened, Refusal) else self._misleading(request, source, False)
         if refusal is None:
-            UasSession(self, transaction, request, source, screened).start(now, names)
+            InviteServer(self, transaction, request, source, screened).start(now, names)
         else:
             transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
             self.count_refusal(request, source, refusal)
@@ -330,10 +330,10 @@ class Endpoint(Core):
 
     def _new_call_fault(self, request: Request) -> Refusal | None:
         arrived = self.dialogs.get((request.call_id, "", request.from_tag))
-        if isinstance(arrived, UasSession) and arrived.invite.cseq == request.cseq:
+        if isinstance(arrived, InviteServer) and arrived.invite.cseq == request.cseq:
             # The same request over another path: one fork of it is being served (§8.2.2.2).
             return Refusal(status=482)
-        fault = UasSession.fault(request, self.policy.min_se)
+        fault = InviteServer.fault(request, self.policy.min_se)
         return None if fault is None else Refusal(status=fault[0], headers=fault[1])
 
     def _refuse_malformed(self, error: BadMessage, hop: Hop) -> None:

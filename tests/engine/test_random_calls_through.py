@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from engine.sip.dialog.invite_client import UacSession
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_client import InviteClient
+from engine.sip.dialog.invite_server import InviteServer
 from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, alive, start_agent
 from tests.sip.test_random_calls import Side, World
@@ -28,7 +28,7 @@ class ThreeNodes(World):
         self.callers: list[Side] = []
         self.callees: dict[str, Side] = {}
 
-    def called(self, session: UasSession) -> None:
+    def called(self, session: InviteServer) -> None:
         super().called(session)
         number = session.invite.uri_text.partition(":")[2].partition("@")[0]
         assert number not in self.callees, "one call in became two calls out"
@@ -49,7 +49,7 @@ class ThreeNodes(World):
             assert not endpoint.transactions.clients and not endpoint.transactions.servers
         assert not self.agent.calls and not self.agent.incoming and not self.agent._tasks
         for side in self.callers:
-            assert isinstance(side.session, UacSession)
+            assert isinstance(side.session, InviteClient)
             callee = self.callees.get(str(side.number))
             story = (side.outcomes, side.ended, callee and (callee.answered, callee.refused, callee.ended))
             assert len(side.outcomes) == 1 and side.pending == 0, story

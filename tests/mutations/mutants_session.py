@@ -65,7 +65,7 @@ MUTANTS = [
         T_SESSION,
     ),
     (SESSION, "wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random", "wait = 2.0 * random", T_SESSION),
-    (SESSION, "or response.cseq == self._owed:", "or False:", T_SESSION),
+    (SESSION, "or response.cseq == self.ack_due:", "or False:", T_SESSION),
     (SESSION, "        elif status in (408, 481):", "        elif status in (481,):", T_SESSION),
     (
         SESSION,

@@ -1,7 +1,7 @@
 """A peer that says exactly what a test lets it say, and keeps what it hears: no transactions, no timers."""
 
 from engine.sip.auth.credentials import Credentials
-from engine.sip.dialog.invite_client import Invitation, UacSession
+from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.hop import Hop
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
@@ -162,7 +162,7 @@ class Dialler(Owner):
         self.late_offer_answer = b""
         self.acknowledges = True
 
-    def on_answered(self, session: UacSession, response: Response, now: float) -> None:
+    def on_answered(self, session: InviteClient, response: Response, now: float) -> None:
         self.events.append(("answered", response.status))
         if self.acknowledges:
             session.acknowledge(now, self.late_offer_answer)
@@ -175,12 +175,12 @@ class Dialler(Owner):
         return found[0] if found else None
 
 
-def dial(node: Node, target: str = "sip:10.0.0.1:5060", **more: object) -> tuple[UacSession, Dialler]:
+def dial(node: Node, target: str = "sip:10.0.0.1:5060", **more: object) -> tuple[InviteClient, Dialler]:
     """A call of `node`; 10 ms of it."""
     owner = Dialler()
     more.setdefault("body", OFFER)
     invitation = Invitation("sip:b@10.0.0.1", target, "<sip:a@10.0.0.2>", "<sip:b@10.0.0.1>", **more)  # type: ignore[arg-type]
-    session = UacSession(node.endpoint, invitation, owner)
+    session = InviteClient(node.endpoint, invitation, owner)
     session.user = owner
     session.start(node.network.now)
     node.network.run(STEP)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import count
 
 from engine.sip.core import Policy, Surroundings
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.endpoint import Endpoint
 from engine.sip.hop import Hop
 from engine.sip.message.grammar import host_address
@@ -119,8 +119,8 @@ class Node:
         self.slow: dict[str, float] = {}  # s that a name server takes for a name
         self.misled: list[tuple[str, str]] = []
         self.local = (host, port)
-        self.calls: list[UasSession] = []
-        self.on_invite: Callable[[UasSession], None] = self.calls.append
+        self.calls: list[InviteServer] = []
+        self.on_invite: Callable[[InviteServer], None] = self.calls.append
         tokens = count(1)
         self.endpoint = Endpoint(
             Surroundings(

@@ -1,11 +1,11 @@
 """When a dialled call first said how it is doing: RFC 6076 §4.3.1, what post-dial delay is measured to."""
 
-from engine.sip.dialog.invite_client import UacSession
+from engine.sip.dialog.invite_client import InviteClient
 from tests.sip.raw_peer import ANSWER, Peer, dial
 from tests.sip.simulation import Network, Node
 
 
-def replied(*statuses: int) -> tuple[UacSession, list[float]]:
+def replied(*statuses: int) -> tuple[InviteClient, list[float]]:
     """A call that gets these responses, a tenth of a second between them, and when each came."""
     network = Network()
     node, peer = Node(network, "10.0.0.2"), Peer(network)

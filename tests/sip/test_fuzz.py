@@ -10,8 +10,8 @@ from itertools import count
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.sip.dialog.invite_client import Invitation, UacSession
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_client import Invitation, InviteClient
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.hop import Hop
 from engine.sip.message.framing import StreamFramer
 from engine.sip.message.grammar import ParseError
@@ -243,7 +243,7 @@ def test_any_bytes_are_a_message_or_a_bad_message(data: bytes) -> None:
 class Quiet(Owner):
     """Takes whatever comes."""
 
-    def __init__(self, session: UasSession, now: float) -> None:
+    def __init__(self, session: InviteServer, now: float) -> None:
         super().__init__()
         session.user = self
 
@@ -253,7 +253,7 @@ def live_stage() -> tuple[Stage, list[bytes]]:
     stage = Stage()
     numbers = count()
 
-    def answer(session: UasSession) -> None:
+    def answer(session: InviteServer) -> None:
         Quiet(session, stage.now)
         number = next(numbers)
         if number == 0:
@@ -286,7 +286,7 @@ def live_stage() -> tuple[Stage, list[bytes]]:
     ]
     invitation = Invitation("sip:bob@192.0.2.7", "sip:192.0.2.7", "<sip:a@b>", "<sip:bob@c>", b"v=0\r\n")
     owner = Owner()
-    leg = UacSession(stage.endpoint, invitation, owner)
+    leg = InviteClient(stage.endpoint, invitation, owner)
     leg.user = owner
     leg.start(stage.now)
     [invite] = stage.udp.take()

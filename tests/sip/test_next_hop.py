@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.next_hop import is_private, place_of
 from engine.sip.hop import Hop
 from engine.sip.peers import Everybody, Nat
@@ -43,20 +43,20 @@ class World:
         self.node = Node(self.network, ENGINE, peers=self.parties)
         self.node.on_invite = self.came
         self.owner = Owner()
-        self.session: UasSession | None = None
+        self.session: InviteServer | None = None
         self.peer = self.at(PEER)
 
     def at(self, host: str, port: int = 5060) -> Peer:
         return Peer(self.network, host, port, engine=ENGINE)
 
-    def came(self, session: UasSession) -> None:
+    def came(self, session: InviteServer) -> None:
         session.user = self.owner
         self.session = session
 
     def wait(self, seconds: float = STEP) -> None:
         self.network.run(seconds)
 
-    def answered(self, headers: str = "", peer: Peer | None = None, **more: object) -> UasSession:
+    def answered(self, headers: str = "", peer: Peer | None = None, **more: object) -> InviteServer:
         """An answered call of the peer's."""
         peer = peer or self.peer
         peer.invite(headers, **more)

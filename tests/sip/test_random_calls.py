@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.sip.dialog.invite_client import Invitation, UacSession
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_client import Invitation, InviteClient
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
 from engine.sip.transaction.server import ServerTransaction
@@ -40,7 +40,7 @@ class Side:
 
     def ring(self) -> None:
         session = self.session
-        if isinstance(session, UasSession) and not session.ended:
+        if isinstance(session, InviteServer) and not session.ended:
             chance = self.world.random
             status = chance.choice((180, 183, 181))
             body = SDP if status == 183 else b""
@@ -48,7 +48,7 @@ class Side:
 
     def decide(self) -> None:
         session = self.session
-        if not isinstance(session, UasSession) or session.ended or session.answered:
+        if not isinstance(session, InviteServer) or session.ended or session.answered:
             return
         if self.world.random.random() < 0.7:
             self.answered = True
@@ -60,7 +60,7 @@ class Side:
 
     def give_up(self) -> None:
         session = self.session
-        if isinstance(session, UacSession) and not self.outcomes and not session.ended:
+        if isinstance(session, InviteClient) and not self.outcomes and not session.ended:
             self.cancelled = True
             session.cancel(self.world.network.now)
 
@@ -98,7 +98,7 @@ class Side:
     def on_progress(self, session: Session, response: Response, now: float) -> None:
         assert not self.ended and not self.outcomes
 
-    def on_answered(self, session: UacSession, response: Response, now: float) -> None:
+    def on_answered(self, session: InviteClient, response: Response, now: float) -> None:
         self.answered = True
         self.outcomes.append(("answered", 200))
         session.acknowledge(now)
@@ -151,13 +151,13 @@ class World:
             f"sip:{side.number}@{self.target}", f"sip:{self.target}:5060", "<sip:a@10.0.0.1>", "<sip:b@10.0.0.2>", SDP,
             reliable=chance.random() < 0.7,
         )  # fmt: skip
-        side.session = session = UacSession(self.caller.endpoint, invitation, side)
+        side.session = session = InviteClient(self.caller.endpoint, invitation, side)
         session.user = side
         session.start(self.network.now)
         if chance.random() < 0.3:
             side.later(0.0, 4.0, side.give_up)
 
-    def called(self, session: UasSession) -> None:
+    def called(self, session: InviteServer) -> None:
         call_id = session.invite.call_id
         assert call_id not in self.callees, "one INVITE became two calls"
         side = self.callees[call_id] = Side(self, -1)
@@ -178,7 +178,7 @@ class World:
         assert self.caller.leftovers() == nothing
         assert self.callee.leftovers() == nothing
         for side in self.callers:
-            assert isinstance(side.session, UacSession)
+            assert isinstance(side.session, InviteClient)
             self.check_call(side, self.callees.get(side.session.call_id))
 
     def check_call(self, caller: Side, callee: Side | None) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.message.message import Message, Request, Response
 from engine.sip.message.name_addr import NameAddr, parse_name_addrs
 from engine.sip.message.parsing import BadMessage, parse
@@ -22,7 +22,7 @@ ALL += [pytest.param(rfc5118(name), verdict, id=name) for name, verdict in RFC51
 def busy(stage: Stage) -> None:
     """Every call is refused with 486."""
 
-    def refuse(session: UasSession) -> None:
+    def refuse(session: InviteServer) -> None:
         stage.calls.append(session)
         session.reject(486, stage.now)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.sip.auth.credentials import Credentials
-from engine.sip.dialog.invite_client import Invitation, UacSession
+from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.hop import Hop
 from engine.sip.message.message import Request
 from tests.sip.raw_peer import ANSWER, LOGIN, OFFER, Dialler, Peer, dial, nothing_left
@@ -558,7 +558,7 @@ def test_a_connection_that_carried_the_invite_carries_the_rest(world: World) -> 
 
 def test_refused_before_it_is_sent(world: World) -> None:
     owner = Dialler()
-    session = UacSession(world.node.endpoint, Invitation("sip:b@x", "sip:x", "<sip:a@x>", "<sip:b@x>"), owner)
+    session = InviteClient(world.node.endpoint, Invitation("sip:b@x", "sip:x", "<sip:a@x>", "<sip:b@x>"), owner)
     session.refuse_locally(483, "Too Many Hops", 0.0)
     assert owner.outcome == ("refused", 483)
     assert nothing_left(world.node)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.message.message import Response
 from engine.sip.message.parsing import parse
 from tests.sip.raw_peer import ANSWER, OFFER, Peer, nothing_left
@@ -17,9 +17,9 @@ class World:
         self.peer = Peer(self.network)
         self.owner = Owner()
         self.node.on_invite = self.came
-        self.session: UasSession
+        self.session: InviteServer
 
-    def came(self, session: UasSession) -> None:
+    def came(self, session: InviteServer) -> None:
         session.user = self.owner
         self.session = session
         self.node.calls.append(session)

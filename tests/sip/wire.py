@@ -5,7 +5,7 @@ from itertools import count, pairwise
 from pathlib import Path
 
 from engine.sip.core import Policy, Surroundings
-from engine.sip.dialog.invite_server import UasSession
+from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.endpoint import Endpoint
 from engine.sip.hop import Hop
 from engine.sip.message.message import Request, Response
@@ -83,8 +83,8 @@ class Stage:
         self.refused: list[tuple[str, str]] = []
         self.udp, self.tcp = Wire(), Wire("tcp", reliable=True)
         self.udp.now = self.tcp.now = lambda: self.now
-        self.calls: list[UasSession] = []
-        self.on_invite: Callable[[UasSession], None] = self.calls.append
+        self.calls: list[InviteServer] = []
+        self.on_invite: Callable[[InviteServer], None] = self.calls.append
         self.admits: Admission = "take"
         self.streams = True  # whether a TCP listener is to be had
         self.hops: list[Hop] = [Hop(self.udp, PEER, 5060)]

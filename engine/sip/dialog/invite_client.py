@@ -47,17 +47,19 @@ class DialUser(Protocol):
     """What the owner of an outgoing call hears beside a `SessionUser`."""
 
     def on_refused(
-        self, session: "UacSession", kind: str, status: int, reason: str, response: Response | None, now: float
+        self, session: "InviteClient", kind: str, status: int, reason: str, response: Response | None, now: float
     ) -> None:
         """No answer will come. `kind`: refused, unreachable, no_reply, no_progress, ring_timeout or cancelled."""
         ...
 
 
-class UacSession(Session):
+class InviteClient(Session):
     """A leg that we opened."""
 
     __slots__ = (
+        "_authorization",
         "_cancel_reason",
+        "_dial_timer",
         "_dismissed",
         "_early",
         "_held_prack",
@@ -65,10 +67,8 @@ class UacSession(Session):
         "_least_interval",
         "_local_cseq",
         "_logins",
-        "_proof",
         "_rseqs",
         "_to_tag",
-        "_waiting",
         "call_id",
         "dialer",
         "first_reply",
@@ -87,7 +87,7 @@ class UacSession(Session):
         self.hop: Hop | None = None  # where the INVITE went that was last heard of
         self._local_cseq = 0
         self._logins: Logins | None = None  # from the first challenge on
-        self._proof = ""  # the Authorization lines of the INVITE
+        self._authorization = ""  # the Authorization lines of the INVITE
         self._least_interval = 0  # s, that a 422 asked for
         self._invite: OutgoingRequest | None = None
         self._early: dict[str, Dialog] = {}
@@ -96,7 +96,7 @@ class UacSession(Session):
         self._to_tag = ""  # of the 2xx that was kept
         self._dismissed: set[str] = set()  # To tags of answers that were hung up
         self._cancel_reason: str | None = None
-        self._waiting = ""  # the dial timer that runs
+        self._dial_timer = ""  # the dial timer that runs
         # Until there is a peer's tag, requests of ours and the end of the leg still need a dialog to speak of.
         self.dialog = Dialog(
             self.call_id, self.local_tag, "", invitation.from_, invitation.to, invitation.request_uri, [], 0, 0, EARLY
@@ -104,7 +104,7 @@ class UacSession(Session):
 
     @property
     def peer_host(self) -> str:
-        """See `Leg.peer_host`."""
+        """See `DialogUsage.peer_host`."""
         return self.hop.host if self.hop is not None else ""
 
     # ---- the INVITE
@@ -129,7 +129,7 @@ class UacSession(Session):
             timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
         uri = invitation.request_uri
         logins = self._logins
-        self._proof = headers = logins.lines("INVITE", uri, invitation.body, endpoint.token) if logins else ""
+        self._authorization = headers = logins.lines("INVITE", uri, invitation.body, endpoint.token) if logins else ""
         supported = "Supported: 100rel, timer\r\n" if invitation.reliable else "Supported: timer\r\n"
         content = SDP_TYPE if invitation.body else ""
         tail = f"{ALLOW_LINE}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
@@ -152,9 +152,9 @@ class UacSession(Session):
             self._invite.send(invitation.destination, now)
 
     def _wait_for(self, name: str, when: float) -> None:
-        if self._waiting:
-            self._disarm(self._waiting)
-        self._waiting = name
+        if self._dial_timer:
+            self._disarm(self._dial_timer)
+        self._dial_timer = name
         if name:
             self._arm(name, when)
 
@@ -226,7 +226,7 @@ class UacSession(Session):
         if request.transaction is not None:
             if response.branch != request.transaction.key:
                 # A hop that had been given up answers after all, while the next one is asked (RFC 3263 §4.3).
-                self._dismiss(response, now)
+                self._ack_and_bye(response, now)
                 return
             self.hop = request.transaction.hop
             self.receives = True
@@ -257,10 +257,10 @@ class UacSession(Session):
                 request.cancel(request.transaction, self._cancel_reason or "", now)
             return
         if response.status == 100:
-            if self._waiting == "no_reply":
+            if self._dial_timer == "no_reply":
                 self._wait_for("no_progress", now + self.invitation.no_progress_timeout)
             return
-        if self._waiting in ("no_reply", "no_progress"):
+        if self._dial_timer in ("no_reply", "no_progress"):
             self._wait_for("ring_timeout", now + self.invitation.ring_timeout)
         dialog = self._early_dialog(response)
         reliable = "RSeq" in response.first and "100rel" in response.tokens("Require")
@@ -338,7 +338,7 @@ class UacSession(Session):
             self._resend_ack(response)
             return
         if self.dialer is None or self.ended or self._to_tag:
-            self._dismiss(response, now)
+            self._ack_and_bye(response, now)
             return
         self._to_tag = response.to_tag
         self._wait_for("", 0)
@@ -378,7 +378,7 @@ class UacSession(Session):
             self.last_body = body
         self._acknowledge(self._local_cseq, body, now)
 
-    def _dismiss(self, response: Response, now: float) -> None:
+    def _ack_and_bye(self, response: Response, now: float) -> None:
         """An answer that is not wanted (another fork's, or one that crossed our CANCEL): ACK, then BYE (§13.2.2.4)."""
         try:
             dialog = self._make_dialog(response, CONFIRMED)
@@ -449,7 +449,7 @@ class UacSession(Session):
         if self._logins is None:
             return ""
         if method == "ACK":
-            return self._proof if cseq == self._local_cseq else ""  # §22.1: an ACK repeats what its INVITE said
+            return self._authorization if cseq == self._local_cseq else ""  # §22.1: an ACK repeats what its INVITE said
         return self._logins.lines(method, uri, body, self.endpoint.token)
 
     def _again(self, now: float) -> None:

@@ -23,7 +23,7 @@ RINGS_AGAIN = 60.0  # s until an 18x is said once more: a proxy on the way gives
 ASKED_AGAIN = 5.0  # s until it is looked again whether a call that may ring longer still does
 
 
-class UasSession(Session):
+class InviteServer(Session):
     """A leg that somebody else opened."""
 
     __slots__ = (
@@ -183,7 +183,7 @@ class UasSession(Session):
 
     @property
     def peer_host(self) -> str:
-        """See `Leg.peer_host`."""
+        """See `DialogUsage.peer_host`."""
         return self.dialog.party
 
     @property

@@ -1,14 +1,18 @@
-"""Transfer within a call: a REFER of ours with what the peer tells of it, and a REFER of the peer with what it is told
-(RFC 3515; RFC 3420 for the fragments, RFC 4488 for a REFER without a subscription, RFC 6665 for NOTIFY).
+"""Call transfer within a dialog: REFER and the NOTIFY requests that report its progress, both ways (RFC 3515; RFC 3420
+for message/sipfrag, RFC 4488 for a REFER without a subscription, RFC 6665 for NOTIFY).
 
-Both are state machines, and both are tables. A leg has at the most one of each under way.
+`Referral` is a REFER that we sent, `Subscription` one that we received. Each is a state machine with a table; a dialog
+has at most one of each at a time, and `ReferUsage` holds them.
 """
 
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from engine.sip.core import Core
+from engine.sip.dialog.dialog import CONFIRMED
+from engine.sip.dialog.usage import DialogUsage
 from engine.sip.message.grammar import ParseError, parse_params, unquote
 from engine.sip.message.message import Request, Response
 from engine.sip.message.name_addr import NameAddr
@@ -17,34 +21,31 @@ from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.request import OutgoingRequest
 from engine.sip.transaction.server import ServerTransaction
 
-if TYPE_CHECKING:
-    from engine.sip.dialog.session import Session
-
 FIRST_NOTIFY: Final = 32.0
 """Seconds after the 2xx in which the first NOTIFY has to come (RFC 6665 §4.1.2: Timer N, 64*T1)."""
 LAST_NOTIFY: Final = 240.0
-"""Seconds in which the peer has to tell how it ended; what it does after that is not waited for."""
+"""Seconds after the first NOTIFY in which the peer has to report the outcome; later ones are not waited for."""
 SUBSCRIBED_FOR: Final = 240
-"""Seconds that a peer is told its subscription lasts."""
+"""Seconds that a subscription of the peer lasts, as our NOTIFY states it."""
 MAX_FRAGMENT: Final = 8 * 1024
-"""Octets of the longest fragment that is looked at."""
+"""Octets of the longest message/sipfrag that is read."""
 
 _STATUS_LINE = re.compile(rb"SIP/2\.0 ([1-6][0-9][0-9])(?: ([^\r\n\0]{0,256})[^\r\n]*)?(?:\r?\n|$)")
 _STATE = re.compile(r"[ \t]*(active|pending|terminated)[ \t]*(;.*)?", re.IGNORECASE | re.DOTALL)
 _WARNING = 'Warning: 399 trunkline "{}"\r\n'
 
 
-# ---- what they say
+# ---- header fields and bodies
 
 
 class Reference(NamedTuple):
-    """Who a REFER of the peer wants called.
+    """What a REFER asks for.
 
     Attributes:
-        uri: Without header fields.
-        replaces: The value of Replaces in it, escapes undone; "" for a transfer that asks nobody before (RFC 3891).
-        by: The URI in Referred-By, "" without one (RFC 3892). Nobody vouches for it.
-        quiet: The peer wants to be told nothing (RFC 4488).
+        uri: The target to be called, without header fields.
+        replaces: The value of Replaces in it, unescaped (attended transfer, RFC 3891); "" for a blind transfer.
+        by: The URI in Referred-By (RFC 3892), not authenticated; "" without one.
+        quiet: The peer wants no NOTIFY (RFC 4488).
     """
 
     uri: SipUri | TelUri
@@ -54,7 +55,7 @@ class Reference(NamedTuple):
 
 
 def read_reference(request: Request) -> Reference:
-    """What a REFER asks for. Raises ParseError: 400, or 501 for a request other than an INVITE."""
+    """Parse a REFER. Raises ParseError with status 400, or 501 for a method other than INVITE."""
     values = request.values("Refer-To")
     if len(values) != 1:
         raise ParseError("a REFER needs exactly one Refer-To")  # RFC 3515 §2.4.2
@@ -71,7 +72,8 @@ def read_reference(request: Request) -> Reference:
     if "Referred-By" in request.first:
         with suppress(ParseError):
             by = request.address("Referred-By").uri_text
-    return Reference(uri, replaces, by, request.get("Refer-Sub").split(";", 1)[0].strip().lower() == "false")
+    quiet = request.get("Refer-Sub").split(";", 1)[0].strip().lower() == "false"
+    return Reference(uri=uri, replaces=replaces, by=by, quiet=quiet)
 
 
 def _header_fields(uri: SipUri) -> list[tuple[str, str]]:
@@ -87,7 +89,7 @@ def _unescaped(text: str) -> str:
 
 
 def read_fragment(request: Request) -> tuple[int, str]:
-    """The status and reason phrase that a NOTIFY tells of (RFC 3515 §2.4.5). Raises ParseError: 415, 400."""
+    """Status and reason phrase in the body of a NOTIFY (RFC 3515 §2.4.5). Raises ParseError with status 415 or 400."""
     kind, semicolon, rest = request.get("Content-Type").partition(";")
     version = unquote(parse_params(semicolon + rest).get("version") or "2.0")
     if kind.strip().lower() != "message/sipfrag" or version != "2.0":
@@ -100,95 +102,102 @@ def read_fragment(request: Request) -> tuple[int, str]:
 
 
 def read_state(request: Request) -> str:
-    """active, pending or terminated. Raises ParseError (RFC 6665 §4.1.3: NOTIFY has to say it)."""
+    """Subscription-State: "active", "pending" or "terminated". Raises ParseError without one (RFC 6665 §4.1.3)."""
     found = _STATE.fullmatch(request.get("Subscription-State"))
     if found is None:
         raise ParseError("Subscription-State is missing, or none that is known")
     return found[1].lower()
 
 
-# ---- a REFER of ours
+# ---- a REFER that we sent
 
-ASKED: Final = "asked"
-ACCEPTED: Final = "accepted"
-HEARD: Final = "heard"  # as accepted, and a NOTIFY has come
+ReferralState = Literal["asked", "accepted", "heard", "over"]
+"""asked: no response yet; accepted: 2xx; heard: a NOTIFY has come; over: the outcome is known."""
+
+ReferralEvent = Literal["accepted", "accepted quietly", "refused", "progress", "final", "unsubscribed", "late", "gone"]
+"""Responses to the REFER; NOTIFY requests with a provisional or final status, or only the end of the subscription; no
+NOTIFY in time; the end of the dialog."""
+
+ReferralEnd = Literal["", "accepted", "refused", "told"]
+"""How a referral ended: accepted, and nothing more is known; refused; told: the peer reported a final status."""
+
 OVER: Final = "over"
-
 UNKNOWN: Final = "accepted"
-"""How a referral ends that was accepted and of which nothing more will be heard."""
 REFUSED: Final = "refused"
 TOLD: Final = "told"
-"""How a referral ends whose final status was told."""
 
-# (state, event) -> (state, how it ended). What is not here changes nothing. A NOTIFY may overtake the 2xx (RFC 6665
-# §4.1.2.4), and says as much as that.
-REFERRAL: Final[dict[tuple[str, str], tuple[str, str]]] = {
-    (ASKED, "accepted"): (ACCEPTED, ""),
-    (ASKED, "accepted quietly"): (OVER, UNKNOWN),
-    (ASKED, "refused"): (OVER, REFUSED),
-    (ASKED, "progress"): (HEARD, ""),
-    (ASKED, "final"): (OVER, TOLD),
-    (ASKED, "unsubscribed"): (OVER, UNKNOWN),
-    (ASKED, "gone"): (OVER, REFUSED),
-    (ACCEPTED, "progress"): (HEARD, ""),
-    (ACCEPTED, "final"): (OVER, TOLD),
-    (ACCEPTED, "unsubscribed"): (OVER, UNKNOWN),
-    (ACCEPTED, "late"): (OVER, UNKNOWN),
-    (ACCEPTED, "gone"): (OVER, UNKNOWN),
-    (HEARD, "accepted quietly"): (OVER, UNKNOWN),
-    (HEARD, "refused"): (OVER, REFUSED),
-    (HEARD, "final"): (OVER, TOLD),
-    (HEARD, "unsubscribed"): (OVER, UNKNOWN),
-    (HEARD, "late"): (OVER, UNKNOWN),
-    (HEARD, "gone"): (OVER, UNKNOWN),
+REFERRAL: Final[dict[tuple[ReferralState, ReferralEvent], tuple[ReferralState, ReferralEnd]]] = {
+    ("asked", "accepted"): ("accepted", ""),
+    ("asked", "accepted quietly"): ("over", "accepted"),
+    ("asked", "refused"): ("over", "refused"),
+    # A NOTIFY may arrive before the 2xx, and implies it (RFC 6665 §4.1.2.4).
+    ("asked", "progress"): ("heard", ""),
+    ("asked", "final"): ("over", "told"),
+    ("asked", "unsubscribed"): ("over", "accepted"),
+    ("asked", "gone"): ("over", "refused"),
+    ("accepted", "progress"): ("heard", ""),
+    ("accepted", "final"): ("over", "told"),
+    ("accepted", "unsubscribed"): ("over", "accepted"),
+    ("accepted", "late"): ("over", "accepted"),
+    ("accepted", "gone"): ("over", "accepted"),
+    ("heard", "accepted"): ("heard", ""),
+    ("heard", "accepted quietly"): ("over", "accepted"),
+    ("heard", "refused"): ("over", "refused"),
+    ("heard", "progress"): ("heard", ""),
+    ("heard", "final"): ("over", "told"),
+    ("heard", "unsubscribed"): ("over", "accepted"),
+    ("heard", "late"): ("over", "accepted"),
+    ("heard", "gone"): ("over", "accepted"),
 }
+"""(state, event) -> (state, end)."""
 
 
 class Referral:
-    """Our REFER on a leg, and what the peer tells of it. `tell` is called once, when it is over.
+    """A REFER that we sent, and what the peer reports about it.
 
     Attributes:
-        state: One of the states above.
-        ended: UNKNOWN, REFUSED or TOLD once it is over.
-        status: The last SIP status heard: of the REFER itself where it was refused (0: nobody answered it), else of
-            the call that the peer makes.
-        reason: Its phrase.
+        state: See `ReferralState`.
+        ended: See `ReferralEnd`; "" until it is over.
+        status: The last SIP status: of the REFER itself where it was refused (0: no response), else of the call that
+            the peer makes.
+        reason: The reason phrase of that status.
     """
 
-    __slots__ = ("_session", "_tell", "cseq", "ended", "reason", "state", "status")
+    __slots__ = ("_on_end", "_usage", "cseq", "ended", "reason", "state", "status")
 
-    def __init__(self, session: "Session", tell: Callable[["Referral"], None]) -> None:
-        self._session = session
-        self._tell = tell
+    def __init__(self, usage: "ReferUsage", on_end: Callable[["Referral"], None]) -> None:
+        """`on_end` is called once, when the referral is over."""
+        self._usage = usage
+        self._on_end = on_end
         self.cseq = 0
-        self.state = ASKED
-        self.ended = ""
+        self.state: ReferralState = "asked"
+        self.ended: ReferralEnd = ""
         self.status = 0
         self.reason = ""
 
     def send(self, refer_to: str, headers: str, now: float) -> None:
         """Send the REFER. `refer_to`: a URI; `headers`: further lines, each ended by CRLF."""
-        session = self._session
-        session.referral = self
-        lines = f"Refer-To: <{refer_to}>\r\n{headers}Supported: norefersub\r\n{session.endpoint.agent_line}"
-        self.cseq = session.dialog.local_cseq + 1  # RFC 3515 §2.4.6: NOTIFY may name it as the event's id
-        session.request("REFER", now, lines, on_final=self._answered)
+        usage = self._usage
+        usage.referral = self
+        lines = f"Refer-To: <{refer_to}>\r\n{headers}Supported: norefersub\r\n{usage.endpoint.agent_line}"
+        self.cseq = usage.dialog.local_cseq + 1  # RFC 3515 §2.4.6: NOTIFY may name it as the event's id
+        usage.request("REFER", now, lines, on_final=self._answered)
 
     def _answered(self, status: int, response: Response | None, now: float) -> None:
         if 200 <= status < 300:
             sub = "" if response is None else response.get("Refer-Sub").split(";", 1)[0].strip().lower()
             quietly = sub == "false"
-            if self.state == ASKED and not quietly:
-                self._session.await_notify(now + FIRST_NOTIFY)
+            if self.state == "asked" and not quietly:
+                self._usage.await_notify(now + FIRST_NOTIFY)
             self.event("accepted quietly" if quietly else "accepted")
-        elif self.state != OVER:
+        elif self.state != "over":
             self.status = status if response is not None else 0
             self.reason = response.reason if response is not None else "no answer"
             self.event("refused")
 
     def notified(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         """A NOTIFY within the dialog."""
-        if not self._is_ours(request):
+        if not self._matches(request):
             transaction.respond(481, now)
             return
         try:
@@ -198,8 +207,8 @@ class Referral:
             lines = "Accept: message/sipfrag\r\n" if error.status == 415 else ""
             transaction.respond(error.status, now, headers=lines + _WARNING.format(error))
             return
-        transaction.respond(200, now, headers=self._session.endpoint.server_line)
-        first = self.state in (ASKED, ACCEPTED)
+        transaction.respond(200, now, headers=self._usage.endpoint.server_line)
+        first = self.state in ("asked", "accepted")
         if fragment is not None:
             self.status, self.reason = fragment
         if fragment is not None and fragment[0] >= 200:
@@ -208,70 +217,85 @@ class Referral:
             self.event("unsubscribed")
         else:
             if first:
-                self._session.await_notify(now + LAST_NOTIFY)  # once: a peer that tells of no end is not waited for
+                self._usage.await_notify(now + LAST_NOTIFY)  # once: progress without an end is not waited for
             self.event("progress")
 
-    def _is_ours(self, request: Request) -> bool:
+    def _matches(self, request: Request) -> bool:
         package, semicolon, rest = request.get("Event").partition(";")
         identifier = parse_params(semicolon + rest).get("id") or ""
         return package.strip().lower() == "refer" and identifier in ("", str(self.cseq))
 
-    def event(self, name: str) -> None:
-        """What REFERRAL has for it: `late` and `gone` come from the leg."""
-        self.state, ended = REFERRAL.get((self.state, name), (self.state, ""))
+    def event(self, name: ReferralEvent) -> None:
+        """Take one row of REFERRAL. "late" and "gone" come from the dialog."""
+        if self.state == "over":
+            return  # the response to a REFER whose NOTIFY requests have said everything
+        self.state, ended = REFERRAL[self.state, name]
         if ended:
             self.ended = ended
-            self._session.referral = None
-            self._session.await_notify(None)
-            tell, self._tell = self._tell, _tell_nobody
-            tell(self)
+            self._usage.referral = None
+            self._usage.await_notify(None)
+            self._on_end(self)
 
 
-def _tell_nobody(_referral: Referral) -> None:
-    """Everybody has been told."""
+# ---- a REFER that we received
 
+SubscriptionState = Literal["offered", "active", "quiet", "over"]
+"""offered: not answered yet; active: the peer gets NOTIFY requests; quiet: accepted, without NOTIFY; over."""
 
-# ---- a REFER of the peer
+SubscriptionEvent = Literal["accept", "accept quietly", "refuse", "progress", "final", "unwanted", "gone"]
+"""What the owner of the call decides and reports; the peer refused a NOTIFY; the end of the dialog."""
 
-OFFERED: Final = "offered"
-ACTIVE: Final = "active"
-QUIET: Final = "quiet"  # accepted, and the peer wants to hear nothing
+SubscriptionAction = Literal["", "202 NOTIFY", "202", "refusal", "487", "NOTIFY", "last NOTIFY"]
 
-# (state, event) -> (state, what is done).
-SUBSCRIPTION: Final[dict[tuple[str, str], tuple[str, str]]] = {
-    (OFFERED, "accept"): (ACTIVE, "202 NOTIFY"),
-    (OFFERED, "accept quietly"): (QUIET, "202"),
-    (OFFERED, "refuse"): (OVER, "refusal"),
-    (OFFERED, "gone"): (OVER, "487"),
-    (ACTIVE, "progress"): (ACTIVE, "NOTIFY"),
-    (ACTIVE, "final"): (OVER, "last NOTIFY"),
-    (ACTIVE, "unwanted"): (QUIET, ""),
-    (ACTIVE, "gone"): (OVER, ""),
-    (QUIET, "final"): (OVER, ""),
-    (QUIET, "gone"): (OVER, ""),
+SUBSCRIPTION: Final[dict[tuple[SubscriptionState, SubscriptionEvent], tuple[SubscriptionState, SubscriptionAction]]] = {
+    ("offered", "accept"): ("active", "202 NOTIFY"),
+    ("offered", "accept quietly"): ("quiet", "202"),
+    ("offered", "refuse"): ("over", "refusal"),
+    ("offered", "progress"): ("offered", ""),
+    ("offered", "final"): ("offered", ""),
+    ("offered", "gone"): ("over", "487"),
+    ("active", "accept"): ("active", ""),
+    ("active", "refuse"): ("active", ""),
+    ("active", "progress"): ("active", "NOTIFY"),
+    ("active", "final"): ("over", "last NOTIFY"),
+    ("active", "unwanted"): ("quiet", ""),
+    ("active", "gone"): ("over", ""),
+    ("quiet", "accept"): ("quiet", ""),
+    ("quiet", "accept quietly"): ("quiet", ""),
+    ("quiet", "refuse"): ("quiet", ""),
+    ("quiet", "progress"): ("quiet", ""),
+    ("quiet", "final"): ("over", ""),
+    ("quiet", "unwanted"): ("quiet", ""),
+    ("quiet", "gone"): ("over", ""),
 }
+"""(state, event) -> (state, action)."""
 
 
 class Subscription:
-    """The peer's REFER: answered once, and from then on the peer is told how it goes. One NOTIFY at a time is under
-    way, and of those that wait only the newest is worth sending; the last one is always sent."""
+    """A REFER that we received. It is answered once; after a 202 the peer gets NOTIFY requests, one at a time. Of those
+    that wait only the newest is sent; the final one is always sent.
 
-    __slots__ = ("_said", "_sending", "_session", "_transaction", "_waiting", "reference", "state")
+    Attributes:
+        reference: What the REFER asks for.
+        state: See `SubscriptionState`.
+    """
 
-    def __init__(self, session: "Session", transaction: ServerTransaction, reference: Reference) -> None:
-        self._session = session
+    __slots__ = ("_last_status", "_pending", "_sending", "_transaction", "_usage", "reference", "state")
+
+    def __init__(self, usage: "ReferUsage", transaction: ServerTransaction, reference: Reference) -> None:
+        self._usage = usage
         self._transaction = transaction
         self.reference = reference
-        self.state = OFFERED
-        self._said = 0
+        self.state: SubscriptionState = "offered"
+        self._last_status = 0
         self._sending: OutgoingRequest | None = None
-        self._waiting: tuple[int, str, bool] | None = None
+        self._pending: tuple[int, str, bool] | None = None  # status, reason phrase, final
 
     def accept(self, now: float) -> None:
-        """202; the transfer is under way."""
+        """Answer 202: the transfer is under way."""
         quiet = self.reference.quiet
         if self._turn("accept quietly" if quiet else "accept"):
-            endpoint = self._session.endpoint
+            endpoint = self._usage.endpoint
             lines = "Refer-Sub: false\r\nSupported: norefersub\r\n" if quiet else ""
             lines += endpoint.contact_line(self._transaction.hop) + endpoint.server_line
             self._transaction.respond(202, now, headers=lines)
@@ -281,60 +305,60 @@ class Subscription:
     def refuse(self, status: int, now: float, reason: str = "", headers: str = "") -> None:
         """A final response other than 2xx."""
         if self._turn("refuse"):
-            self._transaction.respond(status, now, reason, headers + self._session.endpoint.server_line)
+            self._transaction.respond(status, now, reason, headers + self._usage.endpoint.server_line)
 
     def progress(self, status: int, now: float) -> None:
-        """The call to the target rings."""
-        if status != self._said and self._turn("progress") == "NOTIFY":
+        """Report that the call to the target rings (a provisional status)."""
+        if status != self._last_status and self._turn("progress") == "NOTIFY":
             self._notify(status, "", False, now)
 
     def final(self, status: int, reason: str, now: float) -> None:
-        """How the call to the target ended, or that it was answered."""
+        """Report the final status of the call to the target; the subscription ends."""
         if self._turn("final"):
             self._notify(status, reason, True, now)
 
     def gone(self, now: float) -> None:
-        """The leg is over."""
-        self._waiting = None
+        """The dialog has ended."""
+        self._pending = None
         if self._turn("gone"):
             self._transaction.respond(487, now)
 
-    def _turn(self, event: str) -> str:
-        state, action = SUBSCRIPTION.get((self.state, event), ("", ""))
-        if state:
-            self.state = state
-            if state == OVER and self._session.subscription is self:
-                self._session.subscription = None
+    def _turn(self, event: SubscriptionEvent) -> SubscriptionAction:
+        if self.state == "over":
+            return ""  # the peer may hang up before the owner has decided
+        self.state, action = SUBSCRIPTION[self.state, event]
+        if self.state == "over" and self._usage.subscription is self:
+            self._usage.subscription = None
         return action
 
     def _notify(self, status: int, reason: str, last: bool, now: float) -> None:
-        self._waiting = (status, reason or reason_phrase(status), last)
+        self._pending = (status, reason or reason_phrase(status), last)
         if self._sending is None:
             self._send(now)
 
     def _send(self, now: float) -> None:
-        session = self._session
-        if self._waiting is None or session.ended:
+        usage = self._usage
+        if self._pending is None or usage.ended:
             return
-        (status, reason, last), self._waiting = self._waiting, None
-        self._said = status
+        (status, reason, last), self._pending = self._pending, None
+        self._last_status = status
         state = "terminated;reason=noresource" if last else f"active;expires={SUBSCRIBED_FOR}"
         lines = (
             f"Event: refer;id={self._transaction.cseq}\r\nSubscription-State: {state}\r\n"
-            f"Content-Type: message/sipfrag;version=2.0\r\n{session.endpoint.agent_line}"
+            f"Content-Type: message/sipfrag;version=2.0\r\n{usage.endpoint.agent_line}"
         )
-        with suppress(ParseError):  # a route set that is not usable: the peer is told nothing
+        with suppress(ParseError):  # an unusable route set: no NOTIFY can be sent
             text = f"SIP/2.0 {status} {reason}\r\n".encode("utf-8", "surrogateescape")
-            self._sending = session.compose("NOTIFY", self, lines, text)
-            session.send(self._sending, now)
+            self._sending = usage.compose("NOTIFY", self, lines, text)
+            usage.send(self._sending, now)
 
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
-        """The answer to a NOTIFY. A refusal ends what is told, not the transfer and not the call (RFC 5057 §5)."""
+        """The response to a NOTIFY. A refusal ends the subscription, not the transfer or the call (RFC 5057 §5)."""
         if response.status >= 200:
             self._answered(response.status < 300, now)
 
     def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
-        """Nobody answered a NOTIFY."""
+        """A NOTIFY got no response."""
         self._answered(False, now)
 
     def _answered(self, wanted: bool, now: float) -> None:
@@ -342,37 +366,90 @@ class Subscription:
         if wanted:
             self._send(now)
         else:
-            self._waiting = None
+            self._pending = None
             self._turn("unwanted")
 
 
-# ---- where they meet a leg
+# ---- the dialog they belong to
 
 
-def take_refer(session: "Session", transaction: ServerTransaction, request: Request, now: float) -> bool:
-    """A REFER within the dialog. True when it waits in `session.subscription` for the owner's word."""
-    fault: tuple[int, str] | None = None
-    if session.subscription is not None:
-        fault = (491, "another transfer of this call is under way")
-    elif not session.confirmed:
-        fault = (603, "only an answered call can be transferred")
-    else:
-        try:
-            reference = read_reference(request)
-        except ParseError as error:
-            fault = (error.status, str(error))
-    if fault is not None:
-        text = fault[1].replace("\\", "").replace('"', "'")
-        lines = _WARNING.format(text) + session.endpoint.server_line
-        transaction.respond(fault[0], now, headers=lines)
-        return False
-    session.subscription = Subscription(session, transaction, reference)
-    return True
+class ReferUsage(DialogUsage):
+    """A dialog usage that can be transferred.
 
+    Attributes:
+        referral: The REFER that we sent, until its outcome is known.
+        subscription: The REFER that we received, until the peer has got its last NOTIFY.
+    """
 
-def take_notify(session: "Session", transaction: ServerTransaction, request: Request, now: float) -> None:
-    """A NOTIFY within the dialog; 481 where nothing was subscribed to (RFC 6665 §4.1.3)."""
-    if session.referral is None:
-        transaction.respond(481, now)
-    else:
-        session.referral.notified(transaction, request, now)
+    __slots__ = ("referral", "subscription")
+
+    def __init__(self, endpoint: Core) -> None:
+        super().__init__(endpoint)
+        self.referral: Referral | None = None
+        self.subscription: Subscription | None = None
+
+    @property
+    def confirmed(self) -> bool:
+        """The dialog has been confirmed by a 2xx, and has not ended."""
+        return self.dialog.state == CONFIRMED
+
+    def refer(self, refer_to: str, headers: str, now: float, on_end: Callable[[Referral], None]) -> Referral | None:
+        """Ask the peer to call `refer_to`, a URI (RFC 3515); `on_end` is called when the outcome is known. Returns None
+        while another REFER is under way, and on a dialog that is not confirmed."""
+        if self.referral is not None or not self.confirmed:
+            return None
+        referral = Referral(self, on_end)
+        referral.send(refer_to, headers, now)
+        return referral
+
+    def await_notify(self, until: float | None) -> None:
+        """How long the peer has to send the next NOTIFY; None: no longer waited for."""
+        if until is None:
+            self._disarm("notify")
+        else:
+            self._arm("notify", until)
+
+    def transferred(self, by: float) -> None:
+        """The peer has been transferred away: it hangs up, or we do at `by`."""
+        self._arm("transferred", by)
+
+    def _alarm(self, name: str, now: float) -> None:
+        if name == "notify":
+            if self.referral is not None:
+                self.referral.event("late")
+        elif name == "transferred":
+            self.end_by_us(now, 'SIP;cause=200;text="transferred"', 200)
+        else:
+            super()._alarm(name, now)
+
+    def _end_transfers(self, now: float) -> None:
+        if self.referral is not None:
+            self.referral.event("gone")
+        if self.subscription is not None:
+            self.subscription.gone(now)
+
+    def _receive_refer(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
+        """A REFER within the dialog. True when it waits in `subscription` for the owner's decision."""
+        fault: tuple[int, str] | None = None
+        if self.subscription is not None:
+            fault = (491, "another transfer of this call is under way")
+        elif not self.confirmed:
+            fault = (603, "only an answered call can be transferred")
+        else:
+            try:
+                reference = read_reference(request)
+            except ParseError as error:
+                fault = (error.status, str(error))
+        if fault is not None:
+            text = fault[1].replace("\\", "").replace('"', "'")
+            transaction.respond(fault[0], now, headers=_WARNING.format(text) + self.endpoint.server_line)
+            return False
+        self.subscription = Subscription(self, transaction, reference)
+        return True
+
+    def _take_notify(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """A NOTIFY within the dialog; 481 where there is no subscription (RFC 6665 §4.1.3)."""
+        if self.referral is None:
+            transaction.respond(481, now)
+        else:
+            self.referral.notified(transaction, request, now)

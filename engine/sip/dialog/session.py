@@ -1,11 +1,10 @@
 """What is negotiated within a call: re-INVITE and UPDATE both ways, with glare, and the session timer
 (RFC 3261 §14; RFC 3311, 4028).
 
-`UasSession` and `UacSession` add how a call comes in and goes out. A session tells one `SessionUser` what happens and
-takes its orders. It relays bodies as they are: offers and answers are the user's.
+`InviteServer` and `InviteClient` add how a call comes in and goes out. A session tells one `SessionUser` what happens
+and takes its orders. It relays bodies as they are: offers and answers are the user's.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -13,9 +12,9 @@ from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTE
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
 from engine.sip.dialog.next_hop import look_up, misleading
-from engine.sip.dialog.refer import Referral, Subscription, take_notify, take_refer
+from engine.sip.dialog.refer import ReferUsage
 from engine.sip.dialog.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
-from engine.sip.dialog.usage import Leg, OnFinal
+from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.peers import source_of
@@ -33,7 +32,7 @@ class SessionUser(Protocol):
         ...
 
     def on_answered(self, session: "Session", response: Response, now: float) -> None:
-        """Our INVITE got its 2xx; `UacSession.acknowledge` is owed."""
+        """Our INVITE got its 2xx; `InviteClient.acknowledge` is owed."""
         ...
 
     def on_acknowledged(self, session: "Session", body: bytes, now: float) -> None:
@@ -60,7 +59,7 @@ class SessionUser(Protocol):
         ...
 
 
-class Exchange:
+class SessionOffer:
     """A re-INVITE or UPDATE of ours under way."""
 
     __slots__ = ("body", "headers", "method", "offerless", "on_final", "request", "retry_glare", "waits_for_ack")
@@ -76,18 +75,16 @@ class Exchange:
         self.waits_for_ack = False  # the peer's, for our last 2xx
 
 
-class Session(Leg):
+class Session(ReferUsage):
     """One leg of a call."""
 
     __slots__ = (
         "_exchange",
         "_looks_up",
-        "_owed",
         "_reinvite",
         "_update",
+        "ack_due",
         "peer_allows_update",
-        "referral",
-        "subscription",
         "timer",
         "user",
     )
@@ -97,11 +94,9 @@ class Session(Leg):
         self.user: SessionUser | None = None
         self.peer_allows_update = False
         self.timer: SessionTimer | None = None
-        self.referral: Referral | None = None  # our REFER under way
-        self.subscription: Subscription | None = None  # the peer's
-        self._exchange: Exchange | None = None  # our re-INVITE or UPDATE under way
+        self._exchange: SessionOffer | None = None  # our re-INVITE or UPDATE under way
         self._looks_up = False  # the names in an INVITE or UPDATE of the peer
-        self._owed = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
+        self.ack_due = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
         self._update: ServerTransaction | None = None  # the peer's last with an offer
         endpoint.sessions.add(self)
@@ -113,7 +108,7 @@ class Session(Leg):
 
     # ---- what happens to the leg
 
-    def _heard_ack(self, body: bytes, now: float) -> None:
+    def _on_ack(self, body: bytes, now: float) -> None:
         if self.user is not None:
             self.user.on_acknowledged(self, body, now)
         exchange = self._exchange
@@ -126,10 +121,10 @@ class Session(Leg):
             self.refuse_reinvite(487, now)
         if self._update is not None and not self._update.answered:
             self._update.respond(487, now)
-        if self._owed:
-            self.acknowledge_reinvite(self._owed, b"", now)
+        if self.ack_due:
+            self.acknowledge_reinvite(self.ack_due, b"", now)
 
-    def _told(self, by: str, status: int, reason: str, now: float) -> None:
+    def _on_terminated(self, by: str, status: int, reason: str, now: float) -> None:
         self.endpoint.sessions.discard(self)
         if self._answers_update() and self._update is not None:
             self._update.respond(487, now)  # §15.1.2: what is pending is answered all the same
@@ -138,10 +133,7 @@ class Session(Leg):
             if exchange.request is not None:
                 exchange.request.abandon(now)
             exchange.on_final(487, None, now)
-        if self.referral is not None:
-            self.referral.event("gone")
-        if self.subscription is not None:
-            self.subscription.gone(now)
+        self._end_transfers(now)
         user, self.user = self.user, None
         if user is not None:
             user.on_ended(self, by, status, reason, now)
@@ -151,12 +143,8 @@ class Session(Leg):
             self._refresh(now)
         elif name == "expired":
             self.end_by_us(now, 'SIP;cause=408;text="session timer expired"', 408)
-        elif name == "notify" and self.referral is not None:
-            self.referral.event("late")
-        elif name == "transferred":
-            self.end_by_us(now, 'SIP;cause=200;text="transferred"', 200)
         elif name == "glare" and self._exchange is not None:
-            if self._busy(self._exchange.method):
+            if self._must_wait(self._exchange.method):
                 self._back_off(now)
             else:
                 self._send_exchange(self._exchange, now)
@@ -180,15 +168,15 @@ class Session(Leg):
         if self._exchange is not None or early or self.ended or (theirs and not retry_glare):
             on_final(491, None, now)
             return
-        self._exchange = Exchange(method, body, headers, on_final, retry_glare)
+        self._exchange = SessionOffer(method, body, headers, on_final, retry_glare)
         if theirs:
             self._back_off(now)
-        elif self._busy(method):
+        elif self._must_wait(method):
             self._exchange.waits_for_ack = True
         else:
             self._send_exchange(self._exchange, now)
 
-    def _busy(self, method: str) -> bool:
+    def _must_wait(self, method: str) -> bool:
         """§14.1: no INVITE of ours before the peer's is answered, and that answer acknowledged."""
         return self._reinvite is not None or (method == "INVITE" and self._unacked is not None)
 
@@ -200,7 +188,7 @@ class Session(Leg):
         wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random
         self._arm("glare", now + round(wait, 2))
 
-    def _send_exchange(self, exchange: Exchange, now: float) -> None:
+    def _send_exchange(self, exchange: SessionOffer, now: float) -> None:
         policy = self.endpoint.policy
         lines = self.endpoint.agent_line + ALLOW_LINE + SUPPORTED_LINE + exchange.headers
         if self.timer is not None:
@@ -221,7 +209,7 @@ class Session(Leg):
         exchange = self._exchange
         status = response.status
         if exchange is None or request is not exchange.request:
-            if request.method != "INVITE" or not 200 <= status < 300 or response.cseq == self._owed:
+            if request.method != "INVITE" or not 200 <= status < 300 or response.cseq == self.ack_due:
                 return
             if not self._resend_ack(response):
                 self._acknowledge(response.cseq, b"", now)
@@ -234,7 +222,7 @@ class Session(Leg):
                 self.last_body = exchange.body
             self._start_timer(agree_as_client(response), now)
             if exchange.offerless:
-                self._owed = response.cseq
+                self.ack_due = response.cseq
             elif exchange.method == "INVITE":
                 self._acknowledge(response.cseq, b"", now)
         elif status == 491 and exchange.retry_glare:
@@ -265,8 +253,8 @@ class Session(Leg):
 
     def acknowledge_reinvite(self, cseq: int, body: bytes, now: float) -> None:
         """The ACK for a 2xx to a re-INVITE without an offer, with the answer to the offer that came in it."""
-        if self._owed == cseq:
-            self._owed = 0
+        if self.ack_due == cseq:
+            self.ack_due = 0
         if body:
             self.last_body = body
         self._acknowledge(cseq, body, now)
@@ -472,39 +460,11 @@ class Session(Leg):
 
     # ---- transfer
 
-    @property
-    def confirmed(self) -> bool:
-        """The call has been answered, and is not over."""
-        return self.dialog.state == CONFIRMED
-
-    def refer(self, refer_to: str, headers: str, now: float, tell: Callable[[Referral], None]) -> Referral | None:
-        """Ask the peer to call `refer_to`, a URI (RFC 3515); `tell` is called when it is known what became of that.
-        None while another such request is under way, and on a leg that is not answered or over."""
-        if self.referral is not None or not self.confirmed:
-            return None
-        referral = Referral(self, tell)
-        referral.send(refer_to, headers, now)
-        return referral
-
-    def await_notify(self, until: float | None) -> None:
-        """How long the peer has to tell of our REFER."""
-        if until is None:
-            self._disarm("notify")
-        else:
-            self._arm("notify", until)
-
-    def transferred(self, by: float) -> None:
-        """The peer's part in the call is over: it hangs up, or we do at `by`."""
-        self._arm("transferred", by)
-
     def _take_refer(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        if take_refer(self, transaction, request, now) and self.user is not None:
+        if self._receive_refer(transaction, request, now) and self.user is not None:
             self.user.on_request(self, transaction, request, now)
         if self.subscription is not None and self.user is None:
             self.subscription.refuse(603, now)
-
-    def _take_notify(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        take_notify(self, transaction, request, now)
 
     # ---- session timer
 
@@ -540,7 +500,7 @@ class Session(Leg):
             unknown = status in (405, 501) and self.peer_allows_update
             self.peer_allows_update = self.peer_allows_update and not unknown
             self._arm("refresh", now + (0.0 if unknown else max(1.0, self.timer.interval / 8)))
-        elif response is not None and response.cseq == self._owed:
+        elif response is not None and response.cseq == self.ack_due:
             self.acknowledge_reinvite(response.cseq, b"", now)  # a call without session descriptions
 
 

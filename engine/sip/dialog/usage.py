@@ -24,7 +24,7 @@ NOT_ANSWERED = "not answered in time"
 OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nobody answered), response, now
 
 
-class Leg:
+class DialogUsage:
     """One leg of a call, as far as it is a dialog."""
 
     __slots__ = (
@@ -65,13 +65,13 @@ class Leg:
 
     # ---- what `Session` does at these points
 
-    def _heard_ack(self, body: bytes, now: float) -> None:
+    def _on_ack(self, body: bytes, now: float) -> None:
         """The ACK of a 2xx of ours came."""
 
     def _before_bye(self, now: float) -> None:
         """Nothing may be left open behind a BYE."""
 
-    def _told(self, by: str, status: int, reason: str, now: float) -> None:
+    def _on_terminated(self, by: str, status: int, reason: str, now: float) -> None:
         """The leg is over."""
 
     @property
@@ -256,7 +256,7 @@ class Leg:
         transaction.acknowledged()
         self._disarm("2xx")
         self._disarm("no ack")
-        self._heard_ack(request.body, now)
+        self._on_ack(request.body, now)
         if self._bye_reason is not None and not self.ended:
             self._send_bye(self._bye_reason, now)
 
@@ -310,7 +310,7 @@ class Leg:
         self._leave_dialogs()
         endpoint.deadlines.clear(self)
         self._alarms = None
-        self._told(by, status, reason, now)
+        self._on_terminated(by, status, reason, now)
 
     def _leave_dialogs(self) -> None:
         key = self.dialog.key
@@ -325,7 +325,7 @@ class _Final:
 
     __slots__ = ("leg", "on_final")
 
-    def __init__(self, leg: Leg, on_final: OnFinal) -> None:
+    def __init__(self, leg: DialogUsage, on_final: OnFinal) -> None:
         self.leg = leg
         self.on_final = on_final
 
