@@ -21,7 +21,7 @@ from engine.capture.trace import Trace
 from flows.calls.services import FlowEnvironment
 from flows.origination.groupcall import GroupCall
 from routing.access.bans import BanTable
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from routing.settings import RoutingSettings
 from store.resources.events import EventBell
 from store.store import Store

@@ -16,13 +16,15 @@ from uuid import UUID, uuid4
 
 from routing.access.admission import DialOut, admit, identify
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
-from routing.directory.models import Number, Provider, Route
 from routing.directory.rows import NumberRow, Place, RouteRow
 from routing.directory.snapshot import Builder
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
 from routing.hunt.identity import CallerIdentity
+from routing.hunt.router import Router
+from routing.identifiers import NIL
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 

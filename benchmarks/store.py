@@ -22,7 +22,7 @@ import structlog
 from benchmarks.routing import microseconds, resident_mb, show
 from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from service.workers.flow_sync import LibraryShelf
 from store.database import tables
 from store.database.bulk import BulkWrite

@@ -20,9 +20,11 @@ from config.yaml import Document
 from engine.transport.listeners import ListenUrl
 from flows.language.model import Flow
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
-from routing.access.addresses import parse_network
-from routing.directory.models import Number, Provider, Route
-from routing.hunt.trunk import asked_transport
+from routing.addresses import parse_network
+from routing.directory.trunk import asked_transport
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.settings import RoutingSettings
 
 # Fields whose values no message repeats, even where they stand in the file itself.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from config.resources import Resources
 from config.settings import SipUser
 from flows.language.faults import FieldPath
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.identifiers import NIL, PLATFORM
 
 
 def check_phones(

@@ -18,9 +18,11 @@ from flows.language.faults import FlowError, described
 from flows.language.model import Flow, read_flow
 from flows.language.validation import needs_a_call
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
-from routing.directory.declared import DeclaredNumber, DeclaredRoute, resolve
-from routing.directory.identifiers import NIL, named_id
-from routing.directory.models import Number, Provider, Route
+from routing.identifiers import NIL, named_id
+from routing.models.declared import DeclaredNumber, DeclaredRoute, resolve
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 
 LISTS = ("providers", "routes", "numbers", "flows", "agents", "queues", "conferences")
 

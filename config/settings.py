@@ -15,11 +15,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
-from routing.access.addresses import parse_network
-from routing.access.hostnames import parse_host_port
 from routing.access.phones import MAX_CALLS
-from routing.directory.identifiers import NIL
+from routing.addresses import parse_network
 from routing.errors import RoutingError
+from routing.hostnames import parse_host_port
+from routing.identifiers import NIL
 from routing.numbers.numbering import checked_number
 
 _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")

@@ -28,10 +28,10 @@ from flows.options import ConnectOptions
 from flows.transfer.refer import converse
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
-from routing.directory.identifiers import NIL
 from routing.directory.number_source import NumberUnavailable
 from routing.hunt.hangup import hangup_reason
 from routing.hunt.identity import Anonymous, CallerIdentity
+from routing.identifiers import NIL
 from routing.numbers.normalise import dialled
 
 TOO_MANY = (486, "Too Many Calls Out")

@@ -1,1 +1,1 @@
-
+"""Who gets a call: pure decisions without sockets, clocks or SIP messages."""

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from routing.access.addresses import AddressTable
-from routing.access.hostnames import parse_host_port
+from routing.addresses import AddressTable
+from routing.hostnames import parse_host_port
 
 Nat = Literal["auto", "always", "never"]
 

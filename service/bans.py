@@ -9,9 +9,9 @@ from typing import Final
 
 from engine.user_agent import UserAgent
 from flows.calls.ports import Log
-from routing.access.addresses import AddressTable
 from routing.access.bans import BANNED_FOR, Ban
 from routing.access.peers import KnownPeers
+from routing.addresses import AddressTable
 from service.stranger_log import StrangerLog
 
 LOOK_EVERY: Final = 5.0  # s

@@ -5,7 +5,7 @@ import secrets
 import sqlalchemy as sa
 
 from api.http.tokens import key_hash, key_prefix, make_key
-from routing.directory.identifiers import PLATFORM
+from routing.identifiers import PLATFORM
 from store import rows
 from store.database.tables import accesskeys, agents, billing_accounts, customers
 from store.database.tables import secrets as kept_secrets

@@ -18,8 +18,8 @@ from api.http.refusals import Refusals
 from api.http.tokens import Tokens
 from api.services import Services
 from engine.rate_limit import RateLimit
-from routing.directory.identifiers import NIL, PLATFORM
-from routing.directory.models import Provider
+from routing.identifiers import NIL, PLATFORM
+from routing.models.provider import Provider
 from service.api_server import ApiServer
 from service.billing.charging import Charging
 from service.bootstrap import bootstrap, token_secret

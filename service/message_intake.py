@@ -26,10 +26,10 @@ from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessa
 from flows.messages.outbox import Post
 from routing.access.admission import DialOut, Refuse, Source, Verdict, identify, looped
 from routing.access.phones import Phone
-from routing.directory.identifiers import NIL
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
 from routing.hunt.failover import passed_on
+from routing.identifiers import NIL
 from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import Dialled, dialled
 from service.callers import caller_of, phone_of

@@ -33,7 +33,7 @@ from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
 from routing.settings import RoutingSettings
 from service.bans import Bans
 from service.call_changes import CallChanges

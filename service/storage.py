@@ -16,7 +16,7 @@ from flows.calls.ports import Log
 from flows.language.library import FlowLibrary
 from flows.python.flows import PythonFlow
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
+from routing.identifiers import named_id
 from service import file_modes
 from service.workers.flow_sync import LibraryShelf
 from store.cluster.engine_lock import EngineLock

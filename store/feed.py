@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.database.tables import changes as table

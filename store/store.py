@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database import tables
 from store.database.bulk import BulkWrite, next_ids
 from store.database.engines import Engines, open_engines

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 from api.openapi.examples import CUSTOMER, PROVIDER, SOURCE
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 Schema = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from engine.transport.addresses import family_of, unmapped
-from routing.access.addresses import AddressTable
+from routing.addresses import AddressTable
 
 _HEADER: Final = b"x-forwarded-for"
 _MOST_HOPS: Final = 32

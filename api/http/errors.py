@@ -18,8 +18,8 @@ from api.http.exchange import exchange_of
 from api.http.messages import sentence
 from api.http.methods import Methods
 from engine.rate_limit import RateLimit
-from routing.directory.models import reason_of
 from routing.errors import RoutingError
+from routing.models.fields import reason_of
 from store.database.engines import reason, senseless
 from store.database.errors import StoreError
 from store.resources.billing import InsufficientBalance

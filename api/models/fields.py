@@ -25,8 +25,8 @@ from pydantic_core import PydanticCustomError
 
 from api.http.errors import ApiError, spoken
 from api.openapi import patterns
-from routing.directory.identifiers import NIL
-from routing.directory.models import Text
+from routing.identifiers import NIL
+from routing.models.fields import Text
 from store.database.timestamps import api_time
 
 DEEPEST = 32

@@ -1,6 +1,6 @@
 """What the models of the engine, of flows and of routing refuse beyond the types of their fields, as JSON Schema.
 
-The rules themselves are code (of `routing.directory.models`, `flows.options`, `flows.calls.address`), which gives
+The rules themselves are code (of `routing.models`, `flows.options`, `flows.calls.address`), which gives
 better sentences than a pattern does; here the OpenAPI document says the same. `RULES` has keywords for single fields,
 `ALTERNATIVES` the shapes among which a body has one, because what a field may hold depends on another.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from api.openapi import patterns
 from api.openapi.action_schemas import FLOW_ACTION
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 Schema = dict[str, Any]
 Fields = Mapping[str, Schema]

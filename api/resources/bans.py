@@ -13,8 +13,8 @@ from api.http.listing import Listing, Pages
 from api.models.fields import Timestamp
 from api.services import Services, Use
 from engine.sip.peers import Misdeed
-from routing.access.addresses import parse_network
 from routing.access.bans import Ban as Found
+from routing.addresses import parse_network
 from store.rows import Cursor
 
 router = router_for("bans")

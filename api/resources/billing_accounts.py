@@ -14,7 +14,7 @@ from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.resources.resource import Resource
 from api.services import Use
-from routing.access.tiers import Tier
+from routing.directory.customers import Tier
 from store import rows
 from store.database import tables
 from store.resources import billing, customers

@@ -15,7 +15,7 @@ from api.models.countries import Country
 from api.models.fields import NIL, Body, Detail, Name, Times
 from api.openapi import patterns
 from api.services import Use
-from routing.access.tiers import Tier
+from routing.directory.customers import Tier
 from store import rows
 from store.database import tables
 from store.resources import billing, customers

@@ -22,7 +22,7 @@ from api.services import Services, Use
 from flows.language.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow
 from flows.language.validation import Medium, needs_a_call
-from routing.directory.identifiers import NIL, named_id
+from routing.identifiers import NIL, named_id
 from store import rows
 from store.database import tables
 from store.resources import temporary_flows

@@ -14,7 +14,7 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError, envelopes
 from api.http.tokens import key_hash
 from api.services import Use
-from routing.directory.identifiers import PLATFORM
+from routing.identifiers import PLATFORM
 from store.database.errors import StoreError
 
 router = router_for("health")

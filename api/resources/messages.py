@@ -22,7 +22,7 @@ from api.services import Services, Use
 from flows.calls.address import Address
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
 from routing.access.destinations import named_by
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from routing.numbers.normalise import dialled
 from store.database import tables
 from store.resources.messages import message_document

@@ -19,7 +19,7 @@ from api.models.web_addresses import refuse_private
 from api.openapi import patterns
 from api.resources.resource import Resource, require_owner
 from api.services import Use
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.identifiers import NIL, PLATFORM
 from store import rows
 from store.database import tables
 from store.database.vault import transform_secrets

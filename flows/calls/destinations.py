@@ -8,7 +8,7 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
 from routing.access.destinations import NamedBy, forbidden, named_by, providers_name
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 if TYPE_CHECKING:
     from flows.calls.services import FlowEnvironment

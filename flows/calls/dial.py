@@ -11,7 +11,7 @@ from flows.calls.ports import CallEnded, Charging, DialSpec, OutgoingLeg, Reserv
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.calls.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 # Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.
 NO_CREDIT = ("insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required")

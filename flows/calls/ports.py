@@ -7,8 +7,8 @@ from uuid import UUID
 from engine.call import MEDIA_FAILURES, CallEnded
 from engine.dial import DialSpec, Outcome
 from engine.sip.hop import Allows
-from routing.directory.identifiers import NIL
 from routing.hunt.identity import NOBODY, CallerIdentity
+from routing.identifiers import NIL
 
 if TYPE_CHECKING:
     from engine.media.audio import Feed, Tap
@@ -119,7 +119,7 @@ class Dialler(Protocol):
 
 
 class ProviderAttempt(Protocol):
-    """One provider to try, shaped for it (`routing.hunt.hunt.Attempt`)."""
+    """One provider to try, shaped for it (`routing.hunt.attempt.Attempt`)."""
 
     @property
     def request_uri(self) -> str: ...
@@ -191,7 +191,7 @@ class Log(Protocol):
 
 
 class Router(Protocol):
-    """Who plans the attempts for a number (`routing.hunt.hunt.Router`)."""
+    """Who plans the attempts for a number (`routing.hunt.router.Router`)."""
 
     def hunt(
         self,

@@ -9,10 +9,10 @@ from engine.call_media import NO_MEDIA
 from engine.sip.dialog.usage import LIMIT_REACHED, NOT_ANSWERED
 from flows.calls.ports import CallLeg
 from routing.access.phones import Phone
-from routing.directory.identifiers import NIL
 from routing.directory.rows import NumberRow
 from routing.hunt.attempt import AttemptRecord, AttemptReport, report
 from routing.hunt.hangup import hangup_reason
+from routing.identifiers import NIL
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from flows.calls.record import CallRecord
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 Row = dict[str, Any]
 

@@ -6,10 +6,10 @@ from typing import Any
 from engine.sip.hop import NOT_ALLOWED, Allows
 from flows.calls.destinations import REFUSED
 from flows.calls.ports import ProviderAttempt
-from routing.directory.identifiers import NIL
 from routing.hunt.attempt import AttemptRecord
 from routing.hunt.failover import passed_on, silence
 from routing.hunt.identity import ANONYMOUS_FROM, CallerIdentity, display
+from routing.identifiers import NIL
 from routing.numbers.dial_string import escaped
 
 NO_REPLY_TIMEOUT = 4.0

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from flows.language.faults import Fault, FieldPath, FlowError, printable, sentence
 from flows.language.validation import Medium, Part, check_actions
 from flows.options import NIL, CallOptions, Options, Reference
-from routing.directory.identifiers import NIL as NIL_UUID
-from routing.directory.identifiers import named_id
+from routing.identifiers import NIL as NIL_UUID
+from routing.identifiers import named_id
 
 MAX_ACTIONS = 1000
 MAX_NESTED = 3

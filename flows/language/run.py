@@ -14,8 +14,8 @@ from flows.calls.tree import Branch, Tree
 from flows.language.program import Program, Step
 from flows.language.variables import Variables
 from routing.access.phones import Phone
-from routing.directory.identifiers import NIL, PLATFORM
 from routing.directory.rows import NumberRow
+from routing.identifiers import NIL, PLATFORM
 
 MAX_ACTIONS = 1000
 """Actions that one call may run, whatever its flows fetch, complete with or hand over to."""

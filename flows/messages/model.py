@@ -10,7 +10,7 @@ from uuid import UUID
 from flows.calls.address import Address
 from flows.calls.tree import Branch, Tree
 from routing.access.destinations import NamedBy
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 TargetStatus = Literal["sending", "delivered", "accepted", "failed", "opted_out"]
 MessageStatus = Literal["received", "sending", "delivered", "sent", "partly", "failed"]

@@ -28,7 +28,7 @@ from flows.messages.model import (
     TooManyMessagesError,
 )
 from flows.messages.opt_out import contact_of
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.identifiers import NIL, PLATFORM
 from routing.numbers.normalise import dialled
 
 MOST_WAITING: Final = 10_000

@@ -24,9 +24,9 @@ from flows.language.interpreter import run as run_flow
 from flows.language.program import Program
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
-from routing.directory.identifiers import NIL
 from routing.directory.number_source import NumberUnavailable
 from routing.hunt.identity import NOBODY, Anonymous, CallerIdentity
+from routing.identifiers import NIL
 from routing.numbers.normalise import dialled
 
 NOTHING = Program("", "", [])

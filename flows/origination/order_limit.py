@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 from engine.rate_limit import RateLimit
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.identifiers import NIL, PLATFORM
 
 MOST_AT_ONCE: Final = 200
 """Calls of a customer's orders that may be up, or dialled, at once."""

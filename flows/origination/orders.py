@@ -22,8 +22,8 @@ from flows.language.model import read_flow
 from flows.language.program import Program
 from flows.options import Reference
 from flows.origination.call import NOTHING, OwnCall, TooManyTasksError, prepare
-from routing.directory.identifiers import NIL
 from routing.hunt.identity import Anonymous
+from routing.identifiers import NIL
 
 MOST_DESTINATIONS = 100
 

@@ -25,7 +25,7 @@ from flows.language.program import Program, Step
 from flows.language.run import ActionError, Run
 from flows.options import NoOptions
 from flows.python.call import FlowCall
-from routing.directory.identifiers import named_id
+from routing.identifiers import named_id
 
 PythonFlow = Callable[[FlowCall], Awaitable[None]]
 

@@ -16,7 +16,7 @@ from flows.options.sound import sound_source
 from flows.options.values import DAY_MS, one_line
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from flows.queues.model import RoutingMethod
-from routing.directory.identifiers import NIL, PLATFORM, named_id
+from routing.identifiers import NIL, PLATFORM, named_id
 
 Name = Annotated[str, Field(min_length=1, max_length=255, strict=True), AfterValidator(one_line)]
 Detail = Annotated[str, Field(max_length=65_536, strict=True)]

@@ -24,7 +24,7 @@ from flows.queues.model import AgentBoard, Queue, QueueFinder
 from flows.queues.music import play_music
 from flows.queues.ring import ring
 from flows.queues.states import CallerEvent
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 AT_WORK: Final = frozenset({"available", "ringing", "busy"})
 """The statuses of agents who take callers, now or in a while."""

@@ -10,7 +10,7 @@ from flows.queues.conferences import Conference, Conferences, Ended
 from flows.queues.model import Agent, Queue, QueueFinder
 from flows.simulation.dialler import RINGS, RINGS_OUT, SimulatedDialler
 from flows.simulation.leg import SimulatedLeg
-from routing.directory.identifiers import NIL, named_id
+from routing.identifiers import NIL, named_id
 
 
 class SimulatedQueues:

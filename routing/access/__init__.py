@@ -1,1 +1,1 @@
-"""Who a peer is and what it may: addresses, networks, phones, bans, destinations."""
+"""Who a peer is and what it may dial: admission, destinations, known peers, bans, phones."""

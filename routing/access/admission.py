@@ -3,8 +3,8 @@
 from typing import Literal, NamedTuple
 
 from routing.directory.directory import Directory
-from routing.directory.models import Provider
 from routing.directory.rows import NumberRow
+from routing.models.provider import Provider
 from routing.numbers.normalise import Dialled
 from routing.numbers.numbering import is_virtual
 from routing.settings import RoutingSettings

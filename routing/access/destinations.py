@@ -11,10 +11,10 @@ from uuid import UUID
 
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
-from routing.access.addresses import Address, AddressTable, parse_address
-from routing.access.hostnames import parse_host_port
+from routing.addresses import Address, AddressTable, parse_address
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.hostnames import parse_host_port
+from routing.identifiers import NIL, PLATFORM
 from routing.settings import RoutingSettings
 
 NamedBy = Literal["operator", "platform", "customer"]

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from engine.sip.peers import Misdeed
-from routing.access.addresses import AddressTable
 from routing.access.bans import BanTable
+from routing.addresses import AddressTable
 from routing.directory.directory import Directory
-from routing.directory.models import Provider
+from routing.models.provider import Provider
 from routing.settings import Nat, RoutingSettings
 
 PeerKind = Literal["provider", "trusted", "proxy", "phone", "stranger"]

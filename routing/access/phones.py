@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 MAX_CALLS = 4
 

@@ -1,1 +1,1 @@
-"""What calls are decided by, in memory: numbers, providers, routes, customers."""
+"""Numbers, providers, routes and customers in memory, for look-ups that never wait."""

@@ -6,15 +6,17 @@ from itertools import islice
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from routing.access.customers import CustomerTerms
-from routing.directory.models import Number, Provider, Route
+from routing.directory.customers import CustomerTerms
 from routing.directory.number_source import AbsentNumbers, NumberFetch
 from routing.directory.route_table import RouteTable
 from routing.directory.row_factory import RowMaker
 from routing.directory.rows import NumberRow, RouteRow
 from routing.directory.snapshot import Builder, Content
+from routing.directory.trunk import Trunk
 from routing.errors import RoutingError
-from routing.hunt.trunk import Trunk
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 
 
 class Directory:

@@ -12,10 +12,11 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from routing.directory.identifiers import NIL
-from routing.directory.models import Number, NumberStatus, Route
 from routing.directory.rows import NO_NOTES, NOWHERE, Notes, NumberRow, Overrides, Place, RouteRow
-from routing.hunt.codes import CodeList, expand_codes
+from routing.identifiers import NIL
+from routing.models.codes import CodeList, expand_codes
+from routing.models.number import Number, NumberStatus
+from routing.models.route import Route
 
 K = TypeVar("K")
 V = TypeVar("V")

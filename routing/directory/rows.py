@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from routing.directory.identifiers import named_id
-from routing.directory.models import NumberStatus, NumberType
+from routing.identifiers import named_id
+from routing.models.number import NumberStatus, NumberType
 from routing.numbers.numbering import VIRTUAL_PREFIX, is_virtual
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from routing.access.addresses import AddressTable
-from routing.access.customers import CustomerTerms
-from routing.access.hostnames import parse_host_port
-from routing.directory.models import Number, Provider, Route
+from routing.addresses import AddressTable
+from routing.directory.customers import CustomerTerms
 from routing.directory.route_table import RouteTable
 from routing.directory.row_factory import RowMaker
 from routing.directory.rows import NumberRow, RouteRow
-from routing.hunt.trunk import Trunk
+from routing.directory.trunk import Trunk
+from routing.hostnames import parse_host_port
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 
 
 class Content:
@@ -72,7 +74,7 @@ class Content:
 class Builder:
     """Fills new content, in a thread or in slices between other work.
 
-    A fault (a number twice, a route to no provider) is not looked for here: `consistency.faults` does.
+    A fault (a number twice, a route to no provider) is not looked for here: `routing.models.declared.resolve` does.
     """
 
     def __init__(self) -> None:
@@ -86,7 +88,7 @@ class Builder:
             table[number.number] = number if isinstance(number, NumberRow) else make(number)
 
     def numbers_from(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add numbers as a store has them: the values of `row_maker.NUMBER_COLUMNS`, one sequence a number."""
+        """Add numbers as a store has them: the values of `row_factory.NUMBER_COLUMNS`, one sequence a number."""
         table, make = self._content.numbers, self._maker.number_from
         for columns in rows:
             row = make(columns)
@@ -105,7 +107,7 @@ class Builder:
             put(route if isinstance(route, RouteRow) else make(route))
 
     def routes_from(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add routes as a store has them: the values of `row_maker.ROUTE_COLUMNS`, one sequence a route."""
+        """Add routes as a store has them: the values of `row_factory.ROUTE_COLUMNS`, one sequence a route."""
         put, make = self._content.routes.put, self._maker.route_from
         for columns in rows:
             put(make(columns))

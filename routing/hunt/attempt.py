@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from routing.directory.models import Provider
+from routing.directory.trunk import Terms
 from routing.hunt.health import TrunkState
-from routing.hunt.trunk import Terms
+from routing.models.provider import Provider
 
 
 @dataclass(slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Container
 from typing import NamedTuple
 
 from routing.directory.rows import RouteRow
+from routing.directory.trunk import Trunk
 from routing.hunt.health import TrunkState
-from routing.hunt.trunk import Trunk
 from routing.numbers.dial_string import formatted
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from routing.access.admission import DialOut, RunFlow, Source, SourceKind, judge
-from routing.access.customers import barred_sentence
 from routing.access.destinations import NamedBy
+from routing.directory.customers import barred_sentence
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow, RouteRow
+from routing.directory.trunk import Trunk
 from routing.hunt.candidate import dial_string, skip_cause
 from routing.hunt.failover import MOST_ATTEMPTS, SKIP_SENTENCES
 from routing.hunt.health import HealthBoard, TrunkState
-from routing.hunt.trunk import Trunk
 from routing.numbers.normalise import Dialled
 from routing.numbers.numbering import is_virtual
 from routing.settings import RoutingSettings

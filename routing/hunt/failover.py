@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from routing.hunt.trunk import Terms
+from routing.directory.trunk import Terms
 
 OutcomeKind = Literal["answered", "refused", "unreachable", "no_reply", "no_progress", "ring_timeout", "cancelled"]
 SkipCause = Literal["disabled", "max_channels", "max_cps", "unhealthy", "cooldown", "unknown_provider", "no_listener"]

@@ -1,22 +1,15 @@
 """Who gets an outgoing call: `Router` plans its way through the providers, `Hunt` walks it."""
 
-import random
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
-from routing.access.customers import barred, barred_sentence
-from routing.access.destinations import named_verdicts
-from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
 from routing.directory.rows import RouteRow
+from routing.directory.trunk import Trunk
 from routing.hunt.attempt import Attempt, AttemptRecord, AttemptReport, report
 from routing.hunt.candidate import Candidate, dial_string, skip_cause
-from routing.hunt.explanation import Explanation, explain
 from routing.hunt.failover import (
-    BARRED,
     LOCAL_STATUS,
     MOST_ATTEMPTS,
     NOTHING_TO_TRY,
@@ -27,17 +20,10 @@ from routing.hunt.failover import (
     try_next,
 )
 from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
-from routing.hunt.identity import NOBODY, CallerIdentity, shape
-from routing.hunt.trunk import Trunk
-from routing.numbers.normalise import Dialled, dialled
-from routing.numbers.numbering import is_e164, is_virtual
-from routing.settings import RoutingSettings
-
-__all__ = ["Attempt", "AttemptRecord", "AttemptReport", "CallerIdentity", "HealthBoard", "Hunt", "Router"]
+from routing.hunt.identity import CallerIdentity, shape
 
 _RESPONSES = ("answered", "refused", "no_progress", "ring_timeout")
 _NOBODY_LEFT: Iterator[Candidate] = iter(())
-_DOMAIN = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 
 
 @dataclass(slots=True, eq=False)
@@ -272,98 +258,3 @@ def _spoke(kind: str, status: int, first_reply: float | None) -> bool:
     """Whether the provider has responded, be it with a 100. A 503 says that it is out of service, as it does to a
     probe."""
     return status != 503 and (kind in _RESPONSES or first_reply is not None)
-
-
-class Router:
-    """Plans calls by the directory's routes and the providers' state. It has no clock and asks no network."""
-
-    def __init__(
-        self, directory: Directory, board: HealthBoard, settings: RoutingSettings, rng: random.Random | None = None
-    ) -> None:
-        """`rng` draws among routes of equal rank; give a seeded one for a repeatable order."""
-        self.directory = directory
-        self.board = board
-        self.settings = settings
-        self.rng = rng or random.Random()
-
-    def hunt(
-        self,
-        target: str,
-        *,
-        caller: CallerIdentity = NOBODY,
-        customer_id: UUID = NIL,
-        pinned: Sequence[UUID] = (),
-        now: float,
-        wall: float = 0.0,
-        from_domain: str = "",
-    ) -> Hunt:
-        """The way of a call to `target` (a number in any form) through the providers.
-
-        Numbers of ours and virtual ones get an empty hunt whose `cause` says so, whoever dials them; so does what the
-        customer's terms forbid, which is refused with 403.
-
-        pinned: Providers to use in this order, in place of the routes.
-        now, wall: When the INVITE came, in monotonic and in Unix seconds.
-        from_domain: Host in From where the provider names none: the engine's own, as this peer sees it.
-        """
-        domain = from_domain if from_domain and _DOMAIN.fullmatch(from_domain) else self.settings.from_domain
-        number = target if is_e164(target) else dialled(target, self.settings, self.directory.numbers).number
-        if not number:
-            return self._empty(target, caller, domain, now, wall, f"{target!r} is no number", 484, "Address Incomplete")
-        if self.directory.own(number):
-            cause = f"{number} is one of our own numbers, which are never sent to a provider"
-            return self._empty(number, caller, domain, now, wall, cause, *NOTHING_TO_TRY)
-        if is_virtual(number):
-            cause = f"{number} is virtual: such numbers are never sent to a provider"
-            return self._empty(number, caller, domain, now, wall, cause, 404, "Not Found")
-        terms = self.directory.customer(customer_id.int)
-        if terms is not None and (why := barred(terms, number)):
-            self.directory.count_refusal(why)
-            return self._empty(number, caller, domain, now, wall, barred_sentence(terms, number), *BARRED)
-        candidates = self._pinned(pinned) if pinned else self._routed(number, customer_id)
-        return Hunt(number, caller, domain, self.board, candidates, now, wall)
-
-    def _empty(
-        self,
-        number: str,
-        caller: CallerIdentity,
-        domain: str,
-        now: float,
-        wall: float,
-        cause: str,
-        status: int,
-        reason: str,
-    ) -> Hunt:
-        return Hunt(number, caller, domain, self.board, iter(()), now, wall, cause, (status, reason))
-
-    def _routed(self, number: str, customer_id: UUID) -> Iterator[Candidate]:
-        rows = self.directory.routes.order(number, customer_id.int, self.rng)
-        return self._once_each(rows)
-
-    def _once_each(self, rows: Iterator[RouteRow]) -> Iterator[Candidate]:
-        trunk = self.directory.trunk
-        seen: set[int] = set()
-        for row in rows:
-            key = row.provider
-            if key not in seen:
-                seen.add(key)
-                yield Candidate(key, trunk(key), row)
-
-    def _pinned(self, providers: Sequence[UUID]) -> Iterator[Candidate]:
-        for identifier in dict.fromkeys(providers):
-            yield Candidate(identifier.int, self.directory.trunk(identifier.int), None)
-
-    def explain(
-        self,
-        asked: Dialled | str,
-        now: float,
-        *,
-        customer_id: UUID = NIL,
-        pinned: Sequence[UUID] = (),
-    ) -> Explanation:
-        """What a call to `asked` leads to, and why. Changes nothing: no token, no channel, no counter."""
-        what = dialled(asked, self.settings, self.directory.numbers) if isinstance(asked, str) else asked
-        found = explain(self.directory, self.board, self.settings, what, now, customer_id, pinned)
-        if isinstance(asked, str):
-            found.named = named_verdicts(self.directory, self.settings, asked)
-        return found

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from routing.hunt.trunk import Trunk
+from routing.directory.trunk import Trunk
 from routing.numbers.dial_string import escaped
 
 Anonymous = Literal["no", "yes", "auto"]

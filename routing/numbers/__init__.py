@@ -1,1 +1,1 @@
-"""Telephone numbers: normal forms, numbering plans, and the life of a number."""
+"""Telephone numbers: normal forms, numbering plans, and how they are written in a Request-URI."""

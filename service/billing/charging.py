@@ -26,7 +26,7 @@ from uuid import UUID, uuid4
 
 from engine.sip.transaction.timers import NEVER, Deadlines
 from flows.calls.ports import Log
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from service.billing.write_queue import LAG, Till
 from store.database.errors import StoreBusy
 from store.resources.reservations import Hold, Order, Posted, Reserve, Settle

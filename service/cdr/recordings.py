@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.audio.wav import PART, repair
 from flows.calls.ports import Log
 from flows.calls.recordings import Recording
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources.recordings import cut_off, mended, save

@@ -13,7 +13,7 @@ from api.http.passwords import LONGEST, SHORTEST, hash_password
 from api.http.tokens import key_hash, key_prefix, make_key
 from config.loading import load
 from config.logs import configure
-from routing.directory.identifiers import PLATFORM
+from routing.identifiers import PLATFORM
 from service.bootstrap import bootstrap
 from service.file_modes import loose, of_database
 from service.node import python_flow_names

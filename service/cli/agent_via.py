@@ -12,7 +12,7 @@ from engine.transport.addresses import ROUTES, bracketed
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import ListenError
 from engine.user_agent import AgentSettings, UserAgent
-from routing.hunt.tech_headers import check_tech_headers
+from routing.models.tech_headers import check_tech_headers
 
 FAILED, WRONG = 1, 2
 OURSELVES: Final = "softphone"

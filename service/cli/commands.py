@@ -20,7 +20,7 @@ from config.faults import ConfigurationError
 from config.logs import escape
 from engine.sip.message.text_message import MAX_TEXT
 from engine.transport.listeners import ListenError
-from routing.access.hostnames import parse_host_port
+from routing.hostnames import parse_host_port
 from service.cli import interrupts
 from service.cli.admin_commands import commands as admin_commands
 from service.cli.flow import commands as flow_commands
@@ -198,7 +198,7 @@ def explain(
     """Show which flow or which providers a number leads to, and why."""
     from config.loading import load
     from routing.hunt.health import HealthBoard
-    from routing.hunt.hunt import Router
+    from routing.hunt.router import Router
     from service.cli import explain as explain_view
     from service.cli.directory import known_directory
     from service.node import python_flow_names

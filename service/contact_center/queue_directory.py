@@ -14,7 +14,7 @@ from flows.calls.destinations import Reachable
 from flows.calls.ports import Log
 from flows.queues.conferences import Conference
 from flows.queues.model import Agent, Queue
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.identifiers import NIL, PLATFORM
 from store.database import tables
 from store.database.engines import reason
 from store.database.errors import StoreError

@@ -12,8 +12,8 @@ from flows.messages.model import TextMessage
 from flows.messages.opt_out import Keyword, keyword, reply_text
 from flows.messages.run import for_messages, run_message
 from routing.directory.directory import Directory
-from routing.directory.models import Number
 from routing.directory.rows import NumberRow
+from routing.models.number import Number
 from service.simulator.view import FlowView
 
 

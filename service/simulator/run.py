@@ -34,11 +34,12 @@ from flows.simulation.leg import SimulatedCaller, SimulatedClock, SimulatedLeg
 from flows.simulation.rooms import SimulatedConferences, SimulatedQueues
 from flows.simulation.sounds import SimulatedRecordings, SimulatedSounds
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
-from routing.directory.models import Provider, Route
 from routing.directory.rows import NumberRow
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
+from routing.identifiers import named_id
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 from service.cli.options import FlowOrder

@@ -14,9 +14,9 @@ from uuid import UUID
 from engine.user_agent import UserAgent
 from flows.calls.ports import Log
 from routing.directory.directory import Directory
-from routing.directory.models import Provider
+from routing.directory.trunk import destination
 from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus
-from routing.hunt.trunk import destination
+from routing.models.provider import Provider
 from store.resources.health import Finding
 
 AT_ONCE: Final = 16

@@ -9,8 +9,8 @@ from engine.transport.addresses import family_of
 from engine.transport.dns.resolver import Resolver
 from flows.calls.ports import Log
 from routing.directory.directory import Directory
-from routing.directory.models import Provider
-from routing.hunt.trunk import destination
+from routing.directory.trunk import destination
+from routing.models.provider import Provider
 
 EVERY = 60.0  # s; names are cached by their TTL below
 AT_ONCE = 16  # names: a few that nobody answers for hold up none of the others

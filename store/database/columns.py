@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 
 class UtcTime(sa.TypeDecorator[datetime]):

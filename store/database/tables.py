@@ -135,7 +135,7 @@ sa.Index("ix_numbers_call_flow", numbers.c.call_flow_id)
 sa.Index("ix_numbers_message_flow", numbers.c.message_flow_id)
 
 providers = _resource("providers", text("hostname", 300), document("settings", dict), declared())
-"""`settings`: the fields of `routing.directory.models.Provider` that have no column."""
+"""`settings`: the fields of `routing.models.provider.Provider` that have no column."""
 sa.Index(
     "uq_providers_name",
     providers.c.name,

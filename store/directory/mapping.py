@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from routing.access.customers import CustomerTerms
-from routing.directory.models import Number, Provider, Route
+from routing.directory.customers import CustomerTerms
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from store.database import tables
 
 Row = Mapping[str, Any]

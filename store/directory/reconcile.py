@@ -14,8 +14,10 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.directory.identifiers import route_id
-from routing.directory.models import Number, Provider, Route
+from routing.identifiers import route_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from store.database import tables
 from store.database.errors import StoreError
 from store.database.vault import Vault, transform_secrets

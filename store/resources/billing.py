@@ -16,8 +16,8 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.access.tiers import Tier
-from routing.directory.identifiers import NIL
+from routing.directory.customers import Tier
+from routing.identifiers import NIL
 from store import rows
 from store.database.bulk import BulkWrite
 from store.database.tables import billing_accounts, customers, ledger

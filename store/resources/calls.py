@@ -6,7 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database.bulk import BulkWrite
 from store.database.tables import attempts, calls
 from store.database.timestamps import api_time

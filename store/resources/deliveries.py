@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database.tables import deliveries, events, webhooks
 from store.store import Store, Transaction
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database.tables import message_attempts, messages, opt_outs
 from store.database.timestamps import api_time
 from store.resources.nodes import living

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from routing.access.tiers import Tier
-from routing.directory.models import NumberStatus
+from routing.directory.customers import Tier
+from routing.models.number import NumberStatus
 from store.database.tables import billing_accounts, customers, numbers
 from store.rows import Page, Row, TokenError
 from store.store import Executor, Transaction

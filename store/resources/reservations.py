@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database.bulk import BulkWrite
 from store.database.tables import nodes, reservations
 from store.resources.billing import Account, Book

@@ -29,7 +29,7 @@ from flows.language.library import FlowLibrary
 from flows.messages.outbox import Post
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
 from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
 from service.message_store import StoredMessages

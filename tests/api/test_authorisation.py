@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from flows.calls.destinations import Destinations
-from routing.directory.models import Provider
+from routing.models.provider import Provider
 from tests.api.conftest import Api, Client
 from tests.api.contract import (
     BODIES,

@@ -14,8 +14,8 @@ from api.resources.calls.traces import _own_legs, _without_carriers
 from api.resources.numbers.carriers import HIDDEN, Carriers
 from engine.capture.trace import Traced
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL, PLATFORM
-from routing.directory.models import Provider
+from routing.identifiers import NIL, PLATFORM
+from routing.models.provider import Provider
 from service.workers.webhook_sender import WebhookSender
 from store import rows
 from store.database import tables

@@ -8,7 +8,7 @@ import pytest
 
 from flows.language.library import FlowLibrary
 from flows.python.flows import FlowCall
-from routing.directory.identifiers import named_id
+from routing.identifiers import named_id
 from store import rows
 from store.database import tables
 from tests.api.conftest import Api

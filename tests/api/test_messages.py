@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from engine.dial import Outcome
 from flows.messages.model import MessageNotKept
-from routing.directory.models import Provider, Route
+from routing.models.provider import Provider
+from routing.models.route import Route
 from store import rows
 from store.database import tables
 from store.resources import messages

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows.messages.outbox import CUSTOMER_BURST
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.database import tables
 from tests.api.exchange import ELSEWHERE, FOREIGN, MINE, exchange, order
 from tests.service.test_messages import Texts

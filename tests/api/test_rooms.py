@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flows.queues.conferences import Seat
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store import rows
 from store.database import tables
 from store.resources.agents import held, turn

@@ -2,7 +2,8 @@
 
 from uuid import uuid4
 
-from routing.directory.models import Provider, Route
+from routing.models.provider import Provider
+from routing.models.route import Route
 from tests.api.conftest import Api
 
 

@@ -17,7 +17,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store import rows
 from store.database import tables
 from tests.api.conftest import Api

@@ -7,7 +7,7 @@ import pytest
 
 from config.faults import ConfigurationError
 from config.loading import Configuration, load
-from routing.directory.identifiers import named_id
+from routing.identifiers import named_id
 
 GOOD = """\
 sip:

@@ -24,10 +24,10 @@ from config.loading import load
 from config.settings import Settings
 from engine import Call, CallEnded, DialSpec, Outcome, UserAgent
 from flows.language.registry import KINDS
-from routing.directory.declared import DeclaredNumber, DeclaredRoute
-from routing.directory.models import Provider
+from routing.directory.trunk import Trunk
 from routing.hunt.candidate import dial_string
-from routing.hunt.trunk import Trunk
+from routing.models.declared import DeclaredNumber, DeclaredRoute
+from routing.models.provider import Provider
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 from service.cli.commands import cli, main

@@ -14,10 +14,12 @@ from flows.calls.services import FlowEnvironment
 from flows.language.interpreter import run
 from flows.language.library import FlowLibrary, read_library
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
-from routing.directory.models import Number, Provider, Route
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
+from routing.identifiers import named_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.settings import RoutingSettings
 
 ANSWERED = Outcome("answered", 200, "OK", 0, 1.0)

@@ -10,7 +10,7 @@ import pytest
 from flows.calls.address import Address
 from flows.calls.hangup import hang_up
 from flows.origination.call import originate
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 CUSTOMER = UUID("11111111-1111-4111-8111-111111111111")
 OURS = "+15550002222"

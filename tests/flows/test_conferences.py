@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from flows.queues.conferences import JOINED, LEFT, Conference, Conferences, _tone
-from routing.directory.identifiers import NIL, named_id
+from routing.identifiers import NIL, named_id
 
 END = ("hangup", 480, "Q.850;cause=16")
 ROOM = named_id("conference", "room")

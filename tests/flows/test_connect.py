@@ -11,7 +11,7 @@ from flows.calls.destinations import Reachable
 from flows.dial_out import dial_out
 from flows.language.library import read_library
 from flows.language.program import Program
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")
 ONE, TWO = "sip:1+15559990000@192.0.2.1:5060", "sip:2+15559990000@192.0.2.2:5060"

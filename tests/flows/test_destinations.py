@@ -13,7 +13,7 @@ from flows.language.model import read_flow
 from flows.language.program import Program, Step
 from flows.language.run import Run
 from flows.origination.orders import CallOrder, prepare_calls
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.identifiers import NIL, PLATFORM
 
 CUSTOMER, OTHER = UUID(int=5), UUID(int=6)
 TARGET = "sip:a@10.0.0.1"

@@ -15,8 +15,8 @@ from flows.origination.providercall import (
     place_provider_call,
     read_request,
 )
-from routing.directory.identifiers import NIL
-from routing.directory.models import Number
+from routing.identifiers import NIL
+from routing.models.number import Number
 from tests.flows.conftest import refused
 
 TEL = {"type": "tel", "target": "+15559990000"}

@@ -11,7 +11,7 @@ from flows.calls.hangup import hang_up
 from flows.language.faults import FlowError
 from flows.origination.orders import CallOrder, OrderError, prepare_calls, read_order
 from flows.origination.providercall import prepare_provider_call, read_request
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 CUSTOMER = UUID("11111111-1111-4111-8111-111111111111")
 TEL = {"type": "tel", "target": "+15559990000"}

@@ -16,7 +16,7 @@ from flows.queues.model import Agent, Queue
 from flows.queues.music import MUSIC
 from flows.queues.service import Queues
 from flows.queues.states import AGENT, CALLER
-from routing.directory.identifiers import NIL, named_id
+from routing.identifiers import NIL, named_id
 from tests.engine.simulated import SimulatedLoop
 
 NEVER = "never"

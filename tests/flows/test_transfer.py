@@ -11,7 +11,7 @@ from flows.language.faults import FlowError
 from flows.language.model import read_flow
 from flows.python.call import FlowCall
 from flows.python.flows import compile_python
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")
 

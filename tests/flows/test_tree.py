@@ -11,7 +11,7 @@ from flows.calls.tree import MOST_DEEP, MOST_LEGS, MOST_RUNS, WITHIN, Branch, Tr
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call
 from flows.origination.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 
 NUMBER, OTHER = "+15559990000", "+15559990001"
 FOREIGN = {"type": "tel", "target": "+15557770000"}

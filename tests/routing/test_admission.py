@@ -7,8 +7,9 @@ import pytest
 
 from routing.access.admission import DialOut, Refuse, RunFlow, Source, admit, identify, judge
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
-from routing.directory.models import Number, Provider
+from routing.identifiers import named_id
+from routing.models.number import Number
+from routing.models.provider import Provider
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 

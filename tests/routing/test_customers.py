@@ -5,12 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from routing.access.customers import CustomerTerms, barred, destination_allowed
+from routing.directory.customers import CustomerTerms, barred, destination_allowed
 from routing.directory.directory import Directory
-from routing.directory.models import Number, Provider, Route
 from routing.directory.snapshot import Builder
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.settings import RoutingSettings
 
 CUSTOMER, NEIGHBOUR = UUID(int=9), UUID(int=10)

@@ -6,10 +6,12 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from routing.directory.declared import DeclaredNumber, DeclaredRoute, resolve
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL, named_id
-from routing.directory.models import Number, Provider, Route
+from routing.identifiers import NIL, named_id
+from routing.models.declared import DeclaredNumber, DeclaredRoute, resolve
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 
 FLOWS = {"hotline": named_id("flow", "hotline"), "echo": UUID(int=3)}
 PRIMARY = Provider(name="primary", hostname="127.0.0.2:5080")

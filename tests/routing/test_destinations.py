@@ -6,10 +6,10 @@ import pytest
 
 from routing.access.destinations import NamedBy, forbidden, least_trusted, named_by, providers_name
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL, PLATFORM
-from routing.directory.models import Provider
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
+from routing.identifiers import NIL, PLATFORM
+from routing.models.provider import Provider
 from routing.settings import RoutingSettings
 
 CUSTOMER = UUID(int=7)

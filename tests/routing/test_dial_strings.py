@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri
-from routing.directory.models import Provider
+from routing.directory.trunk import Trunk
 from routing.hunt.candidate import dial_string
 from routing.hunt.identity import ANONYMOUS_FROM, NOBODY, CallerIdentity, display, shape
-from routing.hunt.trunk import Trunk
+from routing.models.provider import Provider
 from routing.numbers.dial_string import escaped, formatted
 
 TARGET = "+15551234567"

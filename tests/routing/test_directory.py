@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.access.addresses import AddressTable, parse_address, parse_network
+from routing.addresses import AddressTable, parse_address, parse_network
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
-from routing.directory.models import Number, Provider, Route
 from routing.directory.rows import NumberRow
 from routing.directory.snapshot import Builder
 from routing.errors import RoutingError
+from routing.identifiers import named_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.settings import RoutingSettings
 
 FLOW = named_id("flow", "hotline")

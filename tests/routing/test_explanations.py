@@ -4,11 +4,13 @@ import random
 from uuid import UUID
 
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
-from routing.directory.models import Number, Provider, Route
 from routing.hunt.explanation import Explanation
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
+from routing.identifiers import named_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 

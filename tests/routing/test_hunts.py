@@ -9,12 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
-from routing.directory.models import Number, Provider, Route
+from routing.hunt.attempt import Attempt
 from routing.hunt.failover import MOST_ATTEMPTS, TRY_NEXT
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Attempt, Hunt, Router
+from routing.hunt.hunt import Hunt
 from routing.hunt.identity import CallerIdentity
+from routing.hunt.router import Router
+from routing.identifiers import named_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.settings import RoutingSettings
 
 TARGET = "+821012345678"

@@ -8,11 +8,7 @@ from uuid import UUID
 import pytest
 
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
-from routing.directory.models import Number, NumberStatus
-from routing.directory.rows import NumberRow
-from routing.errors import RoutingError
-from routing.numbers.lifecycle import (
+from routing.directory.lifecycle import (
     TRANSITIONS,
     check_offerable,
     move,
@@ -22,6 +18,10 @@ from routing.numbers.lifecycle import (
     released_from,
     returns_to_inventory,
 )
+from routing.directory.rows import NumberRow
+from routing.errors import RoutingError
+from routing.identifiers import NIL
+from routing.models.number import Number, NumberStatus
 from routing.settings import RoutingSettings
 
 SETTINGS = RoutingSettings()

@@ -6,10 +6,13 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from routing.access.hostnames import parse_host_port
-from routing.directory.identifiers import NIL, named_id
-from routing.directory.models import Number, Provider, Route, reason_of
-from routing.hunt.codes import canonical_codes, expand_codes
+from routing.hostnames import parse_host_port
+from routing.identifiers import NIL, named_id
+from routing.models.codes import canonical_codes, expand_codes
+from routing.models.fields import reason_of
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 
 SOME_ID = UUID("4dbeabd6-f397-4375-95d2-a38411e07ed1")
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.message.uri import OtherUri, SipUri, TelUri
-from routing.directory.models import Number
 from routing.errors import RoutingError
+from routing.models.number import Number
 from routing.numbers.normalise import dialled
 from routing.numbers.numbering import (
     checked_number,

@@ -5,11 +5,11 @@ import random
 from collections.abc import Callable
 
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
-from routing.directory.models import Number
 from routing.directory.number_source import ABSENT_FOR, MOST_ABSENT
 from routing.directory.rows import NumberRow
 from routing.directory.snapshot import Builder
+from routing.identifiers import NIL
+from routing.models.number import Number
 from routing.numbers.normalise import dialled, numbers_asked
 from routing.settings import RoutingSettings
 

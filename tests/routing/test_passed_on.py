@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from routing.directory.models import Provider
+from routing.directory.trunk import Trunk
 from routing.hunt.candidate import Candidate
 from routing.hunt.failover import PASSED_ON, passed_on
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
 from routing.hunt.identity import CallerIdentity
-from routing.hunt.trunk import Trunk
+from routing.models.provider import Provider
 
 
 def refused_with(*answers: tuple[int, str]) -> Hunt:

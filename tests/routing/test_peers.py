@@ -7,10 +7,10 @@ import pytest
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source, source_of
-from routing.access.addresses import AddressTable
 from routing.access.peers import MOST_PHONES, REMEMBERED, KnownPeers
+from routing.addresses import AddressTable
 from routing.directory.directory import Directory
-from routing.directory.models import Provider
+from routing.models.provider import Provider
 from routing.settings import RoutingSettings
 
 

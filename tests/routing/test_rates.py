@@ -6,11 +6,12 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from routing.directory.declared import DeclaredRoute, resolve
 from routing.directory.directory import Directory
-from routing.directory.models import Provider, Route
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
+from routing.models.declared import DeclaredRoute, resolve
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.settings import RoutingSettings
 
 TRUNK = Provider(name="trunk", hostname="192.0.2.1")

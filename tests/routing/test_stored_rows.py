@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from routing.directory.directory import Directory
-from routing.directory.models import Number, Route
 from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker, id_integer
 from routing.directory.snapshot import Builder
+from routing.models.number import Number
+from routing.models.route import Route
 
 FLOW, TRUNK, OWNER = uuid4(), uuid4(), uuid4()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from routing.access.tiers import VIRTUAL_NUMBER_LIMITS, Tier, check_virtual_number_limit
+from routing.directory.customers import VIRTUAL_NUMBER_LIMITS, Tier, check_virtual_number_limit
 from routing.errors import RoutingError
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from api.http.passwords import password_fits
 from api.http.tokens import key_hash
-from routing.directory.models import Provider
+from routing.models.provider import Provider
 from service.bootstrap import bootstrap, token_secret
 from service.cli import commands
 from store import rows

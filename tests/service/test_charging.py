@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from service.billing import charging as charging_module
 from service.billing import write_queue as till_module
 from service.billing.charging import Charging, Reservation

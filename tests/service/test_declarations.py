@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from config.loading import load
 from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
+from routing.identifiers import named_id
 from service.storage import Storage, absent_file, declarations, store_url
 
 FLOWS = """

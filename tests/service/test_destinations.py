@@ -11,8 +11,8 @@ from flows.calls.address import Address
 from flows.language.model import read_flow
 from flows.messages.model import Order
 from flows.origination.call import originate
-from routing.directory.identifiers import NIL
-from routing.directory.models import Number
+from routing.identifiers import NIL
+from routing.models.number import Number
 from tests.service.test_names import name_server
 from tests.service.test_names import named as named_providers
 

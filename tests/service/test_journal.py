@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 
 from flows.calls.record import CallRecord
 from flows.calls.registry import CallLog
-from routing.directory.identifiers import NIL
 from routing.hunt.attempt import AttemptRecord
+from routing.identifiers import NIL
 from service.cdr import journal as journals
 from service.cdr.journal import Journal
 from store.database import tables

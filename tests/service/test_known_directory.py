@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from routing.directory.models import Number
+from routing.models.number import Number
 from service.cli import commands
 from store import rows
 from store.database import tables

@@ -15,7 +15,7 @@ from engine.sip.message.message import Request
 from flows.language.run import Run as FlowRun
 from flows.messages.model import MessageNotKept, Target, TextMessage
 from flows.messages.outbox import AUTOMATIC_BURST
-from routing.directory.identifiers import named_id
+from routing.identifiers import named_id
 from store.database import tables
 from store.resources import messages
 from store.store import Store

@@ -6,10 +6,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.user_agent import UserAgent
 from flows.calls.record import CallRecord
-from routing.directory.identifiers import NIL
-from routing.directory.models import Provider
 from routing.hunt.attempt import AttemptRecord
 from routing.hunt.health import HealthBoard
+from routing.identifiers import NIL
+from routing.models.provider import Provider
 from service.metrics.metrics import Metrics, Reading
 from service.workers.loop_lag import EVERY, LoopLag
 from tests.api.conftest import environment

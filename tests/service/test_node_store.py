@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from flows.calls.address import Address
 from flows.origination.call import originate
 from routing.directory.directory import Directory
-from routing.directory.identifiers import named_id
-from routing.directory.models import Number, Provider, Route
 from routing.directory.number_source import NumberUnavailable
+from routing.identifiers import named_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from store import rows
 from store.database import tables
 from store.directory.mapping import number_row, provider_row, route_row

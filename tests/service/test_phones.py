@@ -10,7 +10,7 @@ import pytest
 from config.faults import ConfigurationError
 from config.loading import load
 from engine.sip.message.message import Request
-from routing.access.customers import CustomerTerms
+from routing.directory.customers import CustomerTerms
 
 Run = Callable[..., None]
 OURS, OWN, OTHER, STRANGE, FOREIGN = "+15551234567", "+12125550001", "+12125550002", "+12025550100", "+821012345678"

@@ -11,8 +11,8 @@ import structlog
 from engine.sip.hop import Hop
 from engine.user_agent import UserAgent
 from routing.directory.directory import Directory
-from routing.directory.models import Provider
 from routing.hunt.health import MISSES, HealthBoard
+from routing.models.provider import Provider
 from service.workers.health_keeper import StoredHealth
 from service.workers.prober import Prober
 from store.store import Store, utc_now

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from engine.media.codec.codec import Samples
 from flows.calls.address import Address
-from routing.directory.identifiers import NIL, PLATFORM
+from routing.identifiers import NIL, PLATFORM
 from store import rows
 from store.database import tables
 from store.resources.agents import held, shown
@@ -72,7 +72,7 @@ async def store_row(engine: Any, table: sa.Table, kind: str, values: dict[str, A
 
 
 async def number_for(engine: Any, actions: list[dict[str, Any]], media: str = "") -> None:
-    from routing.directory.models import Number
+    from routing.models.number import Number
     from store.directory.mapping import number_row
 
     listed = [{"id": str(uuid4()), "next_id": "", "option": {}} | action for action in actions]

@@ -18,10 +18,12 @@ from flows.language.library import read_library
 from flows.language.run import Run
 from flows.transfer.refer import MAX_TRANSFERS
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL, named_id
-from routing.directory.models import Number, Provider, Route
 from routing.hunt.health import HealthBoard
-from routing.hunt.hunt import Router
+from routing.hunt.router import Router
+from routing.identifiers import NIL, named_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.settings import RoutingSettings
 from service.intake import Intake
 from service.transfer_policy import Policy, Referrers

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import structlog
 
-from routing.directory.identifiers import PLATFORM
+from routing.identifiers import PLATFORM
 from service.workers.webhook_sender import AT_ONCE_EACH, WebhookSender
 from store import rows
 from store.database import tables

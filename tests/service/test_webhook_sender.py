@@ -14,7 +14,7 @@ import httpx
 import pytest
 import structlog
 
-from routing.directory.identifiers import PLATFORM
+from routing.identifiers import PLATFORM
 from service.workers.webhook_sender import AT_ONCE_EACH, GATHERING, WebhookSender
 from store import rows
 from store.database import tables

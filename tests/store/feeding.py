@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from routing.directory.directory import Directory
-from routing.directory.models import Number, Provider, Route
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from store import rows
 from store.cluster.notifications import PostgresNotices, RedisNotices
 from store.database import tables

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.rows import Row
 from store.store import Store
 

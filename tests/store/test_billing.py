@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store import rows
 from store.database.errors import StoreBusy
 from store.database.tables import billing_accounts, customers, ledger, nodes, reservations

@@ -7,8 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.directory.identifiers import PLATFORM, named_id, route_id
-from routing.directory.models import Number, Provider, Route
+from routing.identifiers import PLATFORM, named_id, route_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from store.database import tables
 from store.database.errors import StoreError
 from store.directory import reconcile as declared

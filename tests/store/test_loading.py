@@ -6,8 +6,10 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from routing.access.customers import CustomerTerms
-from routing.directory.models import Number, Provider, Route
+from routing.directory.customers import CustomerTerms
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from store import rows
 from store.database import tables
 from store.directory.loading import load

@@ -44,7 +44,7 @@ class Asked:
 
 
 def _number(number: str) -> Any:
-    from routing.directory.models import Number
+    from routing.models.number import Number
 
     return Number(number=number)
 

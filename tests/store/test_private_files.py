@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from engine.audio.wav import WavFile, private_folder, repair
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from service.file_modes import loose, of_database, of_recordings, tell
 from store.database.file import database_path
 from store.store import Store

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.directory.models import Provider
+from routing.models.provider import Provider
 from service.bootstrap import token_secret
 from store import rows
 from store.cluster.heartbeat import NodeHeartbeat

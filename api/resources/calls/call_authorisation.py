@@ -17,11 +17,11 @@ from api.models.parties import Party
 from api.services import Services
 from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from routing.access.admission import DialOut, Source, judge
-from routing.access.customers import CustomerTerms, barred, barred_sentence
+from routing.directory.customers import CustomerTerms, barred, barred_sentence
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import RouteRow
+from routing.identifiers import NIL
 from routing.numbers.normalise import Dialled, dialled
 from store import rows
 from store.database import tables

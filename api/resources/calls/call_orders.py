@@ -21,7 +21,7 @@ from flows.calls.rows import call_row
 from flows.language.faults import FlowError
 from flows.language.model import MAX_ACTIONS, read_flow
 from flows.origination.orders import CallOrder, OrderError
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store import rows
 from store.database import tables
 from store.resources import temporary_flows

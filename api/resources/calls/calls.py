@@ -22,8 +22,8 @@ from api.resources.resource import Resource
 from api.services import Services, Use
 from flows.calls.hangup import hang_up
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
-from routing.directory.identifiers import NIL
 from routing.hunt.hangup import HangupReason
+from routing.identifiers import NIL
 from store import rows
 from store.database import tables
 from store.resources.calls import call_document

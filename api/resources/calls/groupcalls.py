@@ -23,7 +23,7 @@ from flows.calls.tasks import TooManyTasksError
 from flows.origination.groupcall import GroupCall as Running
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call
 from flows.origination.orders import OrderError
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store import rows
 from store.database import tables
 from store.database.engines import reason

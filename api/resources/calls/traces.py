@@ -21,7 +21,7 @@ from engine.capture.ladder import draw, entries_of
 from engine.capture.trace import LONGEST, Traced, call_id_of
 from engine.sip.message.escape import escape
 from engine.transport.addresses import bracketed
-from routing.directory.identifiers import NIL
+from routing.identifiers import NIL
 from store.rows import Row
 
 router = router_for("calls")

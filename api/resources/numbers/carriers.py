@@ -12,9 +12,9 @@ from uuid import UUID
 
 from engine.sip.message.status import REASONS, reason_phrase
 from engine.transport.addresses import family_of
-from routing.access.hostnames import parse_host_port
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
+from routing.hostnames import parse_host_port
+from routing.identifiers import NIL
 
 HIDDEN: Final = "(hidden)"
 _SHORTEST: Final = 3

@@ -20,9 +20,9 @@ from api.models.fields import ALL_TEXT, refuse_declared
 from api.resources.numbers.inventory_item import InventoryCreate, offer_of
 from api.services import Services
 from flows.language.faults import printable
-from routing.directory.identifiers import NIL
+from routing.directory.lifecycle import check_offerable
 from routing.errors import RoutingError
-from routing.numbers.lifecycle import check_offerable
+from routing.identifiers import NIL
 from store.database import tables
 from store.feed import EVERYTHING
 from store.resources import numbers

@@ -17,9 +17,9 @@ from api.resources.numbers.inventory_item import InventoryCreate, offer_of
 from api.resources.numbers.numbers import NUMBERS, asked_number
 from api.resources.numbers.providers import require_provider
 from api.services import Use
-from routing.directory.identifiers import NIL
-from routing.directory.models import NumberType
-from routing.numbers.lifecycle import check_offerable
+from routing.directory.lifecycle import check_offerable
+from routing.identifiers import NIL
+from routing.models.number import NumberType
 from routing.numbers.numbering import NumberKind
 from store.database import tables
 from store.resources import numbers

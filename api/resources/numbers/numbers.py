@@ -18,11 +18,8 @@ from api.resources.flows import require_flow
 from api.resources.numbers.providers import require_provider
 from api.resources.resource import Resource
 from api.services import Services, Use
-from routing.access.tiers import check_virtual_number_limit
-from routing.directory.identifiers import NIL
-from routing.directory.models import NumberOrigin, NumberStatus, NumberType
-from routing.errors import RoutingError
-from routing.numbers.lifecycle import (
+from routing.directory.customers import check_virtual_number_limit
+from routing.directory.lifecycle import (
     DELETION,
     check_not_reserved,
     moved,
@@ -30,6 +27,9 @@ from routing.numbers.lifecycle import (
     released_from,
     returns_to_inventory,
 )
+from routing.errors import RoutingError
+from routing.identifiers import NIL
+from routing.models.number import NumberOrigin, NumberStatus, NumberType
 from routing.numbers.numbering import (
     NumberKind,
     checked_number,

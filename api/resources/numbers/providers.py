@@ -15,7 +15,7 @@ from api.models.derive import checked, defaults, fields_of
 from api.models.fields import Body, Times, Timestamp, refuse_declared
 from api.resources.resource import Resource
 from api.services import Services, Use
-from routing.directory.models import Provider
+from routing.models.provider import Provider
 from store import rows
 from store.database import tables
 from store.database.vault import transform_secrets

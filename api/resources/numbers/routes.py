@@ -16,8 +16,8 @@ from api.models.fields import Body, Times, refuse_declared
 from api.resources.numbers.providers import require_provider
 from api.resources.resource import Resource, require_owner
 from api.services import Use
-from routing.directory.identifiers import NIL
-from routing.directory.models import Route
+from routing.identifiers import NIL
+from routing.models.route import Route
 from store import rows
 from store.database import tables
 from store.directory.mapping import route_of, route_row

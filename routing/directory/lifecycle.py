@@ -5,10 +5,10 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from routing.directory.directory import Directory
-from routing.directory.identifiers import NIL
-from routing.directory.models import NumberOrigin, NumberStatus, NumberType
 from routing.directory.rows import NumberRow
 from routing.errors import RoutingError
+from routing.identifiers import NIL
+from routing.models.number import NumberOrigin, NumberStatus, NumberType
 from routing.numbers.numbering import checked_number, is_reserved, is_virtual
 from routing.settings import RoutingSettings
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from routing.access.hostnames import parse_host_port
-from routing.directory.models import Provider
 from routing.directory.rows import Overrides
-from routing.hunt.codes import expand_codes
+from routing.hostnames import parse_host_port
+from routing.models.codes import expand_codes
+from routing.models.provider import Provider
 from routing.numbers.dial_string import escaped
 
 

@@ -7,8 +7,10 @@ from uuid import UUID
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from routing.directory.identifiers import NIL, route_id
-from routing.directory.models import Number, Provider, Route
+from routing.identifiers import NIL, route_id
+from routing.models.number import Number
+from routing.models.provider import Provider
+from routing.models.route import Route
 from routing.numbers.numbering import is_virtual
 
 

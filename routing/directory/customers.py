@@ -1,14 +1,25 @@
-"""What a customer may call: its standing, and the countries that it is limited to."""
+"""What a customer may call and hold: its standing, the countries that it is limited to, and its tier."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Self
 from uuid import UUID
 
+from routing.errors import RoutingError
 from routing.numbers.numbering import country_of, is_virtual
 
 Barred = Literal["", "customer_suspended", "destination_not_allowed"]
 """Why a call is not for a customer to make; "" where it is."""
+
+Tier = Literal["free", "basic", "professional", "unlimited"]
+
+# How many virtual numbers a customer may have at once, active or suspended; None is no limit.
+VIRTUAL_NUMBER_LIMITS: dict[Tier, int | None] = {
+    "free": 5,
+    "basic": 50,
+    "professional": 500,
+    "unlimited": None,
+}
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,3 +73,12 @@ def barred_sentence(terms: CustomerTerms, number: str) -> str:
         allowed = ", ".join(sorted(terms.destination_countries))
         return f"destination not allowed: {number} is in {where}, and customer {customer} may call {allowed} only"
     return ""
+
+
+def check_virtual_number_limit(tier: Tier, held: int) -> None:
+    """Whether a customer that holds so many virtual numbers may have one more. Raises RoutingError
+    VIRTUAL_NUMBER_LIMIT where it may not."""
+    limit = VIRTUAL_NUMBER_LIMITS[tier]
+    if limit is not None and held >= limit:
+        problem = f"the tier {tier} has {limit} virtual numbers and all are in use; delete one or move to a higher tier"
+        raise RoutingError("VIRTUAL_NUMBER_LIMIT", problem)

@@ -1,0 +1,121 @@
+"""Plans an outgoing call: which providers may get it, and in which order."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from routing.access.destinations import named_verdicts
+from routing.directory.customers import barred, barred_sentence
+from routing.directory.directory import Directory
+from routing.directory.rows import RouteRow
+from routing.hunt.candidate import Candidate
+from routing.hunt.explanation import Explanation, explain
+from routing.hunt.failover import (
+    BARRED,
+    NOTHING_TO_TRY,
+)
+from routing.hunt.health import HealthBoard
+from routing.hunt.hunt import Hunt
+from routing.hunt.identity import NOBODY, CallerIdentity
+from routing.identifiers import NIL
+from routing.numbers.normalise import Dialled, dialled
+from routing.numbers.numbering import is_e164, is_virtual
+from routing.settings import RoutingSettings
+
+_DOMAIN = re.compile(r"[A-Za-z0-9.:\[\]-]+")
+
+
+class Router:
+    """Plans calls by the directory's routes and the providers' state. It has no clock and asks no network."""
+
+    def __init__(
+        self, directory: Directory, board: HealthBoard, settings: RoutingSettings, rng: random.Random | None = None
+    ) -> None:
+        """`rng` draws among routes of equal rank; give a seeded one for a repeatable order."""
+        self.directory = directory
+        self.board = board
+        self.settings = settings
+        self.rng = rng or random.Random()
+
+    def hunt(
+        self,
+        target: str,
+        *,
+        caller: CallerIdentity = NOBODY,
+        customer_id: UUID = NIL,
+        pinned: Sequence[UUID] = (),
+        now: float,
+        wall: float = 0.0,
+        from_domain: str = "",
+    ) -> Hunt:
+        """The way of a call to `target` (a number in any form) through the providers.
+
+        Numbers of ours and virtual ones get an empty hunt whose `cause` says so, whoever dials them; so does what the
+        customer's terms forbid, which is refused with 403.
+
+        pinned: Providers to use in this order, in place of the routes.
+        now, wall: When the INVITE came, in monotonic and in Unix seconds.
+        from_domain: Host in From where the provider names none: the engine's own, as this peer sees it.
+        """
+        domain = from_domain if from_domain and _DOMAIN.fullmatch(from_domain) else self.settings.from_domain
+        number = target if is_e164(target) else dialled(target, self.settings, self.directory.numbers).number
+        if not number:
+            return self._empty(target, caller, domain, now, wall, f"{target!r} is no number", 484, "Address Incomplete")
+        if self.directory.own(number):
+            cause = f"{number} is one of our own numbers, which are never sent to a provider"
+            return self._empty(number, caller, domain, now, wall, cause, *NOTHING_TO_TRY)
+        if is_virtual(number):
+            cause = f"{number} is virtual: such numbers are never sent to a provider"
+            return self._empty(number, caller, domain, now, wall, cause, 404, "Not Found")
+        terms = self.directory.customer(customer_id.int)
+        if terms is not None and (why := barred(terms, number)):
+            self.directory.count_refusal(why)
+            return self._empty(number, caller, domain, now, wall, barred_sentence(terms, number), *BARRED)
+        candidates = self._pinned(pinned) if pinned else self._routed(number, customer_id)
+        return Hunt(number, caller, domain, self.board, candidates, now, wall)
+
+    def _empty(
+        self,
+        number: str,
+        caller: CallerIdentity,
+        domain: str,
+        now: float,
+        wall: float,
+        cause: str,
+        status: int,
+        reason: str,
+    ) -> Hunt:
+        return Hunt(number, caller, domain, self.board, iter(()), now, wall, cause, (status, reason))
+
+    def _routed(self, number: str, customer_id: UUID) -> Iterator[Candidate]:
+        rows = self.directory.routes.order(number, customer_id.int, self.rng)
+        return self._once_each(rows)
+
+    def _once_each(self, rows: Iterator[RouteRow]) -> Iterator[Candidate]:
+        trunk = self.directory.trunk
+        seen: set[int] = set()
+        for row in rows:
+            key = row.provider
+            if key not in seen:
+                seen.add(key)
+                yield Candidate(key, trunk(key), row)
+
+    def _pinned(self, providers: Sequence[UUID]) -> Iterator[Candidate]:
+        for identifier in dict.fromkeys(providers):
+            yield Candidate(identifier.int, self.directory.trunk(identifier.int), None)
+
+    def explain(
+        self,
+        asked: Dialled | str,
+        now: float,
+        *,
+        customer_id: UUID = NIL,
+        pinned: Sequence[UUID] = (),
+    ) -> Explanation:
+        """What a call to `asked` leads to, and why. Changes nothing: no token, no channel, no counter."""
+        what = dialled(asked, self.settings, self.directory.numbers) if isinstance(asked, str) else asked
+        found = explain(self.directory, self.board, self.settings, what, now, customer_id, pinned)
+        if isinstance(asked, str):
+            found.named = named_verdicts(self.directory, self.settings, asked)
+        return found

@@ -1,0 +1,1 @@
+"""What is configured: numbers, providers and routes, their fields, defaults and checks."""

@@ -1,0 +1,126 @@
+"""A SIP trunk, as it is configured."""
+
+import re
+from datetime import datetime
+from typing import Literal, Self
+from uuid import UUID, uuid4
+
+from pydantic import Field, field_validator, model_validator
+
+from routing.addresses import parse_network
+from routing.hostnames import parse_host_port
+from routing.identifiers import NIL, named_id
+from routing.models.codes import DEFAULT_FAILOVER_CODES
+from routing.models.fields import Codes, DialText, Resource, Text, Timer, checked, refusal
+from routing.models.tech_headers import check_tech_headers
+
+IdentityHeader = Literal["P-Asserted-Identity", "Remote-Party-ID", "Diversion"]
+
+_CODECS = re.compile(r"[A-Za-z0-9.\-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.\-]+(/[0-9]+){0,2})*")
+
+
+class Provider(Resource):
+    """A SIP trunk. Times are seconds."""
+
+    id: UUID = NIL
+    """Derived from the name where none is given; random where there is no name either."""
+    type: Literal["sip"] = "sip"
+    hostname: str
+    """`host` or `host:port`; where requests go."""
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    enabled: bool = True
+    """Off: calls are not sent there. Calls from there are still this trunk's."""
+    inbound_addresses: list[str] = Field(default=[])
+    """Addresses and networks whose INVITEs are this trunk's."""
+    tech_prefix: DialText = ""
+    tech_postfix: DialText = ""
+    tech_headers: dict[str, str] = Field(default={})
+    """Added to every INVITE, in this order, values as they are."""
+    username: DialText = ""
+    password: Text = Field(default="", repr=False)
+    realm: Text = ""
+    from_user: DialText = ""
+    from_domain: str = ""
+    user_is_phone: bool = False
+    caller_id_headers: list[IdentityHeader] = Field(default=["P-Asserted-Identity"])
+    number_format: Literal["e164", "plain", "national"] = "e164"
+    max_channels: int = Field(default=0, ge=0)
+    """Calls at once; 0 is no limit."""
+    max_cps: int = Field(default=0, ge=0, le=100_000)
+    """Attempts within any one second; 0 is no limit."""
+    no_reply_timeout: Timer = 4.0
+    """Without any response."""
+    no_progress_timeout: Timer = 15.0
+    """With nothing but 100."""
+    ring_timeout: Timer = 60.0
+    """Ringing without an answer."""
+    failover_codes: Codes = Field(default=DEFAULT_FAILOVER_CODES)
+    """Final statuses after which the next provider is tried."""
+    stop_codes: Codes = Field(default=[])
+    """Final statuses that are the callee's word even though `failover_codes` holds them."""
+    nat: Literal["auto", "always", "never"] = "auto"
+    """Whether requests in its calls go to where its own came from in place of its Contact; `auto`: as `sip.nat` says,
+    and where that is `auto` too, where the Contact is evidently no use."""
+    codecs: Text = ""
+    """Names in the order of preference, where the engine makes the offer."""
+    media: Literal["", "anchor"] = ""
+    """`anchor`: media of calls to it passes the engine, or an rtpengine; "": it goes end to end."""
+    srtp: Literal["", "sdes"] = ""
+    """`sdes`: offers of the engine's own are of SRTP alone (RFC 4568); "": of plain RTP."""
+    probe: bool = True
+    """Whether it is asked with OPTIONS now and then; off: calls go there as if it were healthy, whatever it is."""
+    health_status: Literal["unknown", "healthy", "unhealthy"] = "unknown"
+    health_checked_at: datetime | None = None
+
+    @field_validator("hostname")
+    @classmethod
+    def _host(cls, hostname: str) -> str:
+        checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(hostname))
+        return hostname
+
+    @field_validator("from_domain")
+    @classmethod
+    def _domain(cls, domain: str) -> str:
+        if domain:
+            checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(domain))
+        return domain
+
+    @field_validator("tech_postfix")
+    @classmethod
+    def _postfix(cls, postfix: str) -> str:
+        _, at, host = postfix.partition("@")
+        if at:
+            checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(host))
+        return postfix
+
+    @field_validator("tech_headers")
+    @classmethod
+    def _headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        checked("INVALID_TECH_HEADER", lambda: check_tech_headers(headers))
+        return headers
+
+    @field_validator("inbound_addresses")
+    @classmethod
+    def _addresses(cls, addresses: list[str]) -> list[str]:
+        for address in addresses:
+            network = checked("INVALID_REQUEST_PARAMETER", lambda text=address: parse_network(text))  # type: ignore[misc]
+            if network.prefixlen == 0:
+                problem = (
+                    f"{address!r} is every address there is: all callers would be this trunk; write the trunk's own"
+                )
+                raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return addresses
+
+    @field_validator("codecs")
+    @classmethod
+    def _codec_names(cls, codecs: str) -> str:
+        if codecs and not _CODECS.fullmatch(codecs):
+            problem = f"{codecs!r} is no list of codecs; write names with commas between them, such as PCMA,PCMU"
+            raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return codecs
+
+    @model_validator(mode="after")
+    def _identified(self) -> Self:
+        if self.id == NIL:
+            self.__dict__["id"] = named_id("provider", self.name) if self.name else uuid4()
+        return self

@@ -1,0 +1,66 @@
+"""A route: which provider serves a range of numbers, as it is configured."""
+
+import re
+from typing import Self
+from uuid import UUID
+
+from pydantic import Field, field_validator, model_validator
+
+from routing.identifiers import NIL, route_id
+from routing.models.fields import Codes, Resource, Timer, refusal
+from routing.numbers.numbering import is_virtual
+
+HIGHEST_RATE = 10**12
+"""Micro-units a minute: a million currency units, far above any real price and far within 64 bits."""
+
+_TARGET = re.compile(r"\+[1-9][0-9]{0,14}")
+
+
+class Route(Resource):
+    """Which provider serves a range of numbers. What is None is left to the provider."""
+
+    id: UUID = NIL
+    """Derived from customer, target, provider and priority where none is given."""
+    customer_id: UUID = NIL
+    """Whose calls it serves; nil: everybody's (the platform's route)."""
+    provider_id: UUID
+    priority: int = Field(default=0, ge=-1_000_000, le=1_000_000)
+    """Lower is tried earlier, among targets of equal length."""
+    weight: int = Field(default=1, ge=0, le=1_000_000)
+    """Share among equals; 0 comes after all that have one."""
+    target: str = "all"
+    """`all`, or `+` and the first digits of the numbers."""
+    enabled: bool = True
+    rate: int = Field(default=0, ge=0, le=HIGHEST_RATE)
+    """What a minute costs the caller's customer, in millionths of the currency unit; 0 is free."""
+    message_rate: int = Field(default=0, ge=0, le=HIGHEST_RATE)
+    """What a text message costs the sender's customer, in millionths of the currency unit; 0 is free."""
+    failover_codes: Codes | None = None
+    stop_codes: Codes | None = None
+    no_reply_timeout: Timer | None = None
+    no_progress_timeout: Timer | None = None
+    ring_timeout: Timer | None = None
+
+    @field_validator("target")
+    @classmethod
+    def _prefix(cls, target: str) -> str:
+        if target != "all" and not _TARGET.fullmatch(target):
+            problem = f"{target!r} is no target; write all, or + and the first digits of the numbers, such as +44"
+            raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        if is_virtual(target):
+            problem = f"{target!r} is virtual: such numbers never leave for a provider; remove this route"
+            raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return target
+
+    @model_validator(mode="after")
+    def _identified(self) -> Self:
+        if self.provider_id == NIL:
+            raise refusal("PROVIDER_NOT_FOUND", "the route names no provider; write the provider that it leads to")
+        if self.id == NIL:
+            self.__dict__["id"] = route_id(self.customer_id, self.target, self.provider_id, self.priority)
+        return self
+
+    @property
+    def prefix(self) -> str:
+        """The target as a string that numbers begin with; "" for all."""
+        return "" if self.target == "all" else self.target
