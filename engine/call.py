@@ -18,7 +18,7 @@ from engine.media_refusal import MEDIA_FAILURES, warning
 from engine.sip.dialog.invite_client import MAX_BREADTH
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp.offer_answer import resumed
 from engine.sip.stateless import Refusal
@@ -76,7 +76,7 @@ class Call:
 
     direction = "incoming"
 
-    def __init__(self, agent: "UserAgent", session: Session, remote: Hop, now: float) -> None:
+    def __init__(self, agent: "UserAgent", session: Session, remote: Flow, now: float) -> None:
         self.agent = agent
         self.session = session
         self.remote = remote
@@ -374,7 +374,7 @@ class Call:
     @property
     def own_address(self) -> str:
         """Where the peer finds us: what stands behind the `@` of a URI."""
-        return self.agent.endpoint.shown_to(self.remote)
+        return self.remote.own_address
 
     async def transfer(self, refer_to: str, referred_by: str = "") -> Transferred:
         """Ask the peer to call `refer_to`, a URI, in place of us (REFER), and wait for what becomes of it; see

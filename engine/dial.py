@@ -15,7 +15,7 @@ from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
-from engine.sip.hop import Allows, Hop
+from engine.sip.flow import Allows, Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.retry_after import retry_after
 from engine.sip.transaction.branch import Branches, Mark
@@ -58,7 +58,7 @@ class DialSpec:
     codecs: str = ""  # order of our own offer, where we make it
     anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
     srtp: str = ""  # "sdes": our own offer, where we make it, is of SRTP alone (RFC 4568)
-    allows: Allows | None = None  # which hops the request may go to; None: all
+    allows: Allows | None = None  # which flows the request may go to; None: all
     origin: Any = None  # given: the call is to be taken here, by `on_call`, without a packet; `Call.origin` is this
     # For which number's call or text it is sent, and how many led to that: known again should it come back. None: the
     # caller's.
@@ -135,7 +135,7 @@ class OutgoingCall(Call):
 
     def _start(self, spec: DialSpec, forwards: int, now: float) -> None:
         if forwards < 0:
-            # RFC 3261 §16.3: what has gone through 70 hops goes round in a circle.
+            # RFC 3261 §16.3: what has gone through 70 flows goes round in a circle.
             self.session.refuse_locally(483, "Too Many Hops", now)
             return
         if self.session.invitation.max_breadth < 1:
@@ -160,13 +160,13 @@ class OutgoingCall(Call):
         agent, caller = self.agent, self.caller
         assert caller is not None
 
-        def located(hops: list[Hop], _cause: str = "") -> None:
+        def located(flows: list[Flow], _cause: str = "") -> None:
             now = agent.now()
             if session.ended:
                 return
             try:
-                if hops:
-                    session.anchor = agent.open_anchor(caller, self, hops[0], embedded=spec.anchor == "embedded")
+                if flows:
+                    session.anchor = agent.open_anchor(caller, self, flows[0], embedded=spec.anchor == "embedded")
             except AnchorError as error:
                 session.refuse_media(error, now)
             else:
@@ -274,7 +274,7 @@ class OutgoingCall(Call):
         if response.body or not offerless:
             self.answer_body = response.body or self.answer_body
         self.peer_body = self.answer_body
-        self.remote = self.session.hop or self.remote
+        self.remote = self.session.flow or self.remote
         self._is_answered(now)
         if self.caller is None:
             if self._media is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from engine.dial import DialSpec, Outcome
 from engine.sip.auth.credentials import Credentials
 from engine.sip.capabilities import ALLOW_LINE
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.message.retry_after import retry_after
@@ -34,7 +34,7 @@ class IncomingMessage:
     __slots__ = ("_agent", "_transaction", "id", "marks", "remote", "request", "text")
 
     def __init__(
-        self, agent: "UserAgent", transaction: ServerTransaction, request: Request, remote: Hop, text: str
+        self, agent: "UserAgent", transaction: ServerTransaction, request: Request, remote: Flow, text: str
     ) -> None:
         self._agent = agent
         self._transaction = transaction
@@ -96,7 +96,7 @@ class Messages:
         self.on_message: OnMessage | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def came(self, transaction: ServerTransaction, request: Request, source: Hop, now: float) -> None:
+    def came(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
         """A MESSAGE from the network: refused at once, or dealt with in a task."""
         agent = self._agent
         message = IncomingMessage(agent, transaction, request, source, "")

@@ -7,7 +7,7 @@ what an edge of ours sends on counts for whom the edge had it from.
 from typing import Protocol
 
 from engine.rate_limit import RateLimit
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.peers import Peers, counted_source, source_of
 from engine.sip.stateless import Admission
@@ -41,16 +41,16 @@ class Strangers:
         self._calls: dict[str, int] = {}  # that are up now, by counted source
         self._known: Request | None = None  # the last one of a known peer, which as a rule begins at once
 
-    def source(self, request: Request, source: Hop) -> str:
+    def source(self, request: Request, source: Flow) -> str:
         """Who is counted for a request from there; "": nobody, for it is a known peer's."""
         host = source_of(request, source.host, self._peers)
         return "" if self._peers.known(host) else counted_source(host)
 
-    def full(self, request: Request, source: Hop, calls: int) -> bool:
+    def full(self, request: Request, source: Flow, calls: int) -> bool:
         """Whether no further call may come in from there beside so many: the last quarter is for known peers."""
         return calls >= self._calls_of_all and (calls >= self._max_calls or bool(self.source(request, source)))
 
-    def admit(self, request: Request, source: Hop, now: float) -> tuple[Admission, str, str]:
+    def admit(self, request: Request, source: Flow, now: float) -> tuple[Admission, str, str]:
         """Whether one more INVITE or MESSAGE may come in; if not, why, as a word, and who is counted."""
         counted = self.source(request, source)
         if not counted:
@@ -69,7 +69,7 @@ class Strangers:
         counted = counted_source(host)
         return not self.rate_limit.has(counted, now) and not self._answers.has(counted, now)
 
-    def begun(self, request: Request, source: Hop) -> str:
+    def begun(self, request: Request, source: Flow) -> str:
         """A call came in; the return value is for `ended`."""
         known, self._known = self._known, None
         counted = "" if known is request else self.source(request, source)  # a stranger may have logged in

@@ -36,7 +36,7 @@ from engine.sip.dialog.invite_client import InviteClient
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.endpoint import Endpoint
-from engine.sip.hop import Hop, Located, Transport
+from engine.sip.flow import Flow, Located
 from engine.sip.message.message import Request, Response
 from engine.sip.message.retry_after import retry_after
 from engine.sip.out_of_dialog import Letter, Standalone
@@ -71,7 +71,7 @@ MOST_SCREENED = 1000
 """INVITEs of strangers that wait at once for what is to be found out about them; a further one gets 503."""
 
 OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
-Screen = Callable[[Request, Hop, bool], object]
+Screen = Callable[[Request, Flow, bool], object]
 
 
 class Log(Protocol):
@@ -194,7 +194,7 @@ class UserAgent:
         self.listeners = await Listeners.open(list(listen), self, self.settings.advertise, where=where)
         for transport in self.listeners:
             transport.tap = self._sent
-        self.nowhere = Hop(next(iter(self.listeners)), "", 0)
+        self.nowhere = Flow(next(iter(self.listeners)), "", 0)
         self.loopback = Loopback(self.loop, self._take, self._token(), self.nowhere.transport)
         self.loopback.tap = self._sent
         self.endpoint.loopback = self.loopback
@@ -228,20 +228,20 @@ class UserAgent:
             self.calls.add(leg)
         return leg
 
-    async def locate(self, uri: str) -> tuple[list[Hop], str]:
-        """The hops of a SIP URI, best first; or none, and why."""
-        found: asyncio.Future[tuple[list[Hop], str]] = self.loop.create_future()
+    async def locate(self, uri: str) -> tuple[list[Flow], str]:
+        """The flows of a SIP URI, best first; or none, and why."""
+        found: asyncio.Future[tuple[list[Flow], str]] = self.loop.create_future()
 
-        def tell(hops: list[Hop], cause: str = "") -> None:
+        def tell(flows: list[Flow], cause: str = "") -> None:
             if not found.done():
-                found.set_result((hops, cause))
+                found.set_result((flows, cause))
 
         self._locate(uri, tell)
         return await found
 
     def _locate(self, uri: str, done: Located) -> None:
         if self.loopback.domain in uri:
-            done([self.loopback.hop])
+            done([self.loopback.flow])
         else:
             self.locator.locate(uri, done)
 
@@ -438,7 +438,7 @@ class UserAgent:
         a, b = self._token(), self._token()
         return f"{a[:8]}-{a[8:12]}-4{a[13:16]}-a{b[1:4]}-{b[4:]}"
 
-    def _admits(self, request: Request, source: Hop, now: float) -> Admission:
+    def _admits(self, request: Request, source: Flow, now: float) -> Admission:
         if isinstance(source.transport, Loopback):
             return "take"  # what an order may set off is bounded where it is ordered
         if request.method == "INVITE" and self.strangers.full(request, source, self.incoming):
@@ -456,7 +456,7 @@ class UserAgent:
         else:
             self.refusals.count(cause)
 
-    def _screen(self, request: Request, source: Hop, now: float) -> object:
+    def _screen(self, request: Request, source: Flow, now: float) -> object:
         """See `Surroundings.screen`."""
         if self.screen is None or "Replaces" in request.first:
             return None
@@ -471,7 +471,7 @@ class UserAgent:
         task.add_done_callback(lambda done: self._screened(request, source, done))
         return WAITS
 
-    def _screened(self, request: Request, source: Hop, task: "asyncio.Task[Refusal | None]") -> None:
+    def _screened(self, request: Request, source: Flow, task: "asyncio.Task[Refusal | None]") -> None:
         self._screening.discard(task)
         if task.cancelled() or self.screen is None:
             return
@@ -515,7 +515,7 @@ class UserAgent:
 
     # ---- media of our own
 
-    def open_media(self, call: Call, remote: Hop | None = None) -> MediaPort:
+    def open_media(self, call: Call, remote: Flow | None = None) -> MediaPort:
         """A media port for `call`, that its peer can reach, who is at `remote` where the call does not know yet. Raises
         NoPortError when there is none left."""
         place = self._place(remote or call.remote, call.consent)
@@ -523,11 +523,11 @@ class UserAgent:
 
     def open_media_towards(self, call: Call, uri: str) -> MediaPort:
         """A media port for a call to `uri`, on the listener that it will leave by as far as that is known."""
-        found: list[Hop] = []
-        self._locate(uri, lambda hops, _cause="": found.extend(hops))
+        found: list[Flow] = []
+        self._locate(uri, lambda flows, _cause="": found.extend(flows))
         return self.open_media(call, found[0] if found else self.nowhere)
 
-    def open_anchor(self, caller: Call, leg: Call, callee: Hop, *, embedded: bool) -> Anchor:
+    def open_anchor(self, caller: Call, leg: Call, callee: Flow, *, embedded: bool) -> Anchor:
         """A place of ours for the media of `caller` and `leg`, which goes to `callee`. Raises AnchorError."""
         anchors: Anchors = self.relays if embedded or self.anchors is None else self.anchors
         # Not the caller's own consent: whom the leg talks with may be another one later (`OutgoingCall.talks_with`).
@@ -536,7 +536,7 @@ class UserAgent:
             caller.anchor_side = anchors.shared(near)
         return anchors.open(near, self._place(callee, leg.consent), caller.anchor_side)
 
-    def _place(self, remote: Hop, consent: Consent) -> Place:
+    def _place(self, remote: Flow, consent: Consent) -> Place:
         """Where media from and to `remote` finds us: where its signalling does."""
         shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
         if isinstance(remote.transport, Loopback):
@@ -549,26 +549,26 @@ class UserAgent:
 
     # ---- what the transports bring (Sink)
 
-    def received(self, data: bytes, hop: Hop) -> None:
+    def received(self, data: bytes, flow: Flow) -> None:
         """One message from the network."""
-        host = hop.host
+        host = flow.host
         if self.peers.banned(host):
             self.endpoint.counters.banned += 1
-            hop.transport.drop(host, hop.port)
+            flow.transport.drop(flow)
             return
         now = self.now()
         sorted_ = self._sorted.get(host)
         if sorted_ is None or sorted_[1] < now:
             sorted_ = self._sort(host, now)
         if sorted_[0]:
-            self._take(data, hop)
+            self._take(data, flow)
         elif data.startswith(LIMITED) and self.strangers.exhausted(host, now):
             self.refusals.add("invite_rate_unread", counted_source(host), 0, "requests dropped")
         else:
             if not self.waiting and not self.going_on:
                 self.loop.call_soon(self._serve_strangers)
             queue = self.going_on if data.startswith(GOING_ON) else self.waiting
-            queue.put(counted_source(host), data, hop, now)
+            queue.put(counted_source(host), data, flow, now)
 
     def _sort(self, host: str, now: float) -> tuple[bool, float]:
         if len(self._sorted) >= MOST_SORTED:
@@ -585,19 +585,19 @@ class UserAgent:
             if held is None:
                 return
             one, other = other, one
-            self._take(held.data, held.hop)
+            self._take(held.data, held.flow)
             now = self.now()
         if one or other:
             self.loop.call_soon(self._serve_strangers)
 
-    def _take(self, data: bytes, hop: Hop) -> None:
+    def _take(self, data: bytes, flow: Flow) -> None:
         now = self.now()
-        self.trace.add(now, True, hop, data)
+        self.trace.add(now, True, flow, data)
         try:
-            self.endpoint.receive(data, hop, now)
+            self.endpoint.receive(data, flow, now)
         except Exception:
             # A fault of ours in one call must not cost another call its packet.
-            self.log.error("message not handled", source=f"{hop.host}:{hop.port}", exc_info=True)
+            self.log.error("message not handled", source=f"{flow.host}:{flow.port}", exc_info=True)
 
     def known(self, host: str) -> bool:
         """Whether this is a known peer's address."""
@@ -607,22 +607,22 @@ class UserAgent:
         """Whether nothing from this address is looked at."""
         return self.peers.banned(host)
 
-    def not_sip(self, hop: Hop, error: str) -> None:
+    def not_sip(self, flow: Flow, error: str) -> None:
         """A stream that holds something else than SIP."""
-        self.peers.accuse(hop.host, "not_sip")
+        self.peers.accuse(flow.host, "not_sip")
 
     def drop_banned(self) -> None:
         """Close the connections of peers that are banned."""
         for transport in self.listeners:
             transport.drop_banned()
 
-    def _sent(self, transport: Transport, data: bytes, host: str, port: int) -> None:
+    def _sent(self, flow: Flow, data: bytes) -> None:
         self.sent += 1
-        self.trace.add(self.now(), False, Hop(transport, host, port), data)
+        self.trace.add(self.now(), False, flow, data)
 
-    def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
+    def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         """What could not be delivered."""
         try:
-            self.endpoint.failed(hop, data, error, self.now())
+            self.endpoint.failed(flow, data, error, self.now())
         except Exception:
-            self.log.error("failure not handled", peer=f"{hop.host}:{hop.port}", exc_info=True)
+            self.log.error("failure not handled", peer=f"{flow.host}:{flow.port}", exc_info=True)

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import NamedTuple
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 
 MOST = 4096  # messages, of all sources together
 MOST_BYTES = 4 * 2**20
@@ -15,7 +15,7 @@ class Held(NamedTuple):
     """One message, where it came from, and when."""
 
     data: bytes
-    hop: Hop
+    flow: Flow
     since: float
 
 
@@ -36,14 +36,14 @@ class Waiting:
     def __len__(self) -> int:
         return self._size
 
-    def put(self, source: str, data: bytes, hop: Hop, now: float) -> None:
+    def put(self, source: str, data: bytes, flow: Flow, now: float) -> None:
         """One more message. The oldest of its source makes room for it, or the oldest of whose turn it is."""
         queue = self._queues.get(source)
         if queue is None:
             queue = self._queues[source] = deque()
         elif len(queue) >= MOST_OF_ONE or len(queue) * len(self._queues) >= MOST:
             self._forget(queue)
-        queue.append(Held(data, hop, now))
+        queue.append(Held(data, flow, now))
         self._size += 1
         self._bytes += len(data)
         while self._size > MOST or (self._bytes > MOST_BYTES and self._size > 1):

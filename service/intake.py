@@ -11,7 +11,7 @@ from typing import Any
 from engine.call import Call
 from engine.sip.auth.digest_server import Verdict as Login
 from engine.sip.dialog.invite_server import InviteServer
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
 from flows.calls.inbound import IncomingCall
@@ -76,7 +76,7 @@ class Intake:
     def _now(self) -> float:
         return self.env.clock()
 
-    def screen(self, request: Request, source: Hop, fetched: bool) -> object:
+    def screen(self, request: Request, source: Flow, fetched: bool) -> object:
         """Why a stranger's INVITE is refused, before there is a call, or how it is judged; see `UserAgent.screen`."""
         if not fetched and not self.directory.complete and (missing := missing_numbers(self.env, request.uri)):
             return self._fetch(missing, request, source)
@@ -85,7 +85,7 @@ class Intake:
             return self._refusal(judged, judged.verdict, source.host, request.call_id[:_SHOWN])
         return judged
 
-    async def _fetch(self, missing: Sequence[str], request: Request, source: Hop) -> Refusal | None:
+    async def _fetch(self, missing: Sequence[str], request: Request, source: Flow) -> Refusal | None:
         """What is dialled may be a number of ours that is not in memory: the store is asked first."""
         try:
             await fetch_numbers(self.env, missing)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from engine.messages import IncomingMessage
 from engine.sip.auth.digest_server import Verdict as Login
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri
 from engine.sip.stateless import Refusal
@@ -215,9 +215,9 @@ def _passed_on(status: int, reason: str) -> int:
     return passed_on(status, reason)[0]
 
 
-def _way_back(hop: Hop) -> str:
+def _way_back(flow: Flow) -> str:
     """The URI of the address, or the connection, that a message came from."""
-    return f"sip:{bracketed(hop.host)}:{hop.port};transport={hop.transport.name}"
+    return f"sip:{bracketed(flow.host)}:{flow.port};transport={flow.transport.name}"
 
 
 __all__ = ["MessageIntake"]

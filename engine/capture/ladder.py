@@ -96,7 +96,7 @@ def entries_of(messages: Iterable[Traced], us: str) -> list[LadderEntry]:
             message = parse(traced.data)
         except ParseError:
             continue
-        peer = f"{bracketed(traced.hop.host)}:{traced.hop.port}"
+        peer = f"{bracketed(traced.flow.host)}:{traced.flow.port}"
         text = message.start_line().removesuffix(" SIP/2.0") if isinstance(message, Request) else ""
         if not isinstance(message, Request):
             text = f"{message.status} {message.reason} ({message.cseq_method})"

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 
 LONGEST = 8192  # bytes kept of one message: with the number of messages, this bounds the memory
 
@@ -18,7 +18,7 @@ class Traced(NamedTuple):
 
     time: float
     inbound: bool
-    hop: Hop
+    flow: Flow
     data: bytes
 
 
@@ -28,11 +28,11 @@ class Trace:
     __slots__ = ("_ring",)
 
     def __init__(self, messages: int = 10_000) -> None:
-        self._ring: deque[tuple[float, bool, Hop, bytes]] = deque(maxlen=messages)
+        self._ring: deque[tuple[float, bool, Flow, bytes]] = deque(maxlen=messages)
 
-    def add(self, now: float, inbound: bool, hop: Hop, data: bytes) -> None:
+    def add(self, now: float, inbound: bool, flow: Flow, data: bytes) -> None:
         """Keep one message; the oldest makes room."""
-        self._ring.append((now, inbound, hop, data if len(data) <= LONGEST else data[:LONGEST]))
+        self._ring.append((now, inbound, flow, data if len(data) <= LONGEST else data[:LONGEST]))
 
     def __len__(self) -> int:
         return len(self._ring)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from engine.sip.dialog.dialog import Dialog, DialogKey
-from engine.sip.hop import Hop, Located, Transport
+from engine.sip.flow import Flow, Located, Transport
 from engine.sip.message.message import Request
 from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.stateless import Admission, Refused
@@ -45,25 +45,25 @@ class Surroundings:
 
     clock: Callable[[], float]  # s, monotonic
     token: Callable[[], str]  # an unguessable token (tags, branches, Call-IDs)
-    locate: Callable[[str, Located], None]  # next-hop URI -> hops, called back at once or later
+    locate: Callable[[str, Located], None]  # next-flow URI -> flows, called back at once or later
     select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
     on_invite: Callable[..., None]  # a new call; its user has to be set before this returns
     # a text, in a dialog or outside of any; the transaction is answered now or later. None: 405.
-    on_message: Callable[[ServerTransaction, Request, Hop, float], None] | None = None
+    on_message: Callable[[ServerTransaction, Request, Flow, float], None] | None = None
     random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
     wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
     # whether one more call, or text, of a source may come in
-    admits: Callable[[Request, Hop, float], Admission] = lambda request, source, now: "take"
+    admits: Callable[[Request, Flow, float], Admission] = lambda request, source, now: "take"
     peers: Peers = EVERYBODY
     ours: Callable[[str, int], bool] = lambda host, port: False  # whether we listen there, or say so
-    sent_from: Callable[[Hop], bool] = lambda source: False  # whether this is the other end of a socket of our own
+    sent_from: Callable[[Flow], bool] = lambda source: False  # whether this is the other end of a socket of our own
     # 0 where a request may change the session's call though it comes from another host than the dialog's, else the
     # status and header lines of the refusal. True: the dialog follows its sender.
     on_stranger: Callable[[Any, Request], tuple[int, str, bool]] = lambda session, request: (403, "", False)
     on_misled: Callable[[str, str], None] = lambda peer, doing: None  # a peer named an address that is not its own
     # A Refusal where a stranger's INVITE is refused before there is a call, WAITS where that is not known yet; anything
     # else is `InviteServer.screened`.
-    screen: Callable[[Request, Hop, float], object] = lambda request, source, now: None
+    screen: Callable[[Request, Flow, float], object] = lambda request, source, now: None
     # A stranger's request was refused: its address, and a stable word for why.
     on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None
     # As `locate`, for what strangers name: names that nobody answers for keep only each other waiting. None: the same.
@@ -137,7 +137,7 @@ class Core:
     # ---- out
 
     def locate_named(self, uri: str, peer: str, done: Located) -> None:
-        """The hops of a URI that `peer` has named (its numeric address; "" where that is not known)."""
+        """The flows of a URI that `peer` has named (its numeric address; "" where that is not known)."""
         of_strangers = self._locate_for_strangers if peer and not self.peers.known(peer) else None
         (of_strangers or self.locate)(uri, done)
 
@@ -146,26 +146,20 @@ class Core:
         our own place. `host`: numeric, or a name in lower case."""
         return self.peers.reserved(host, dialog.party) or (not dialog.returned and self.ours(host, port))
 
-    def stream_hop(self, hop: Hop, now: float) -> Hop | None:
+    def stream_flow(self, flow: Flow, now: float) -> Flow | None:
         """The same peer by TCP, for a request too long for a datagram; None where it is known not to take that."""
-        refused_at = self._no_stream.get((hop.host, hop.port))
+        refused_at = self._no_stream.get((flow.host, flow.port))
         if refused_at is not None and now - refused_at < NO_STREAM_FOR:
             return None
-        transport = self.select("tcp", hop.host)
-        return None if transport is None else Hop(transport, hop.host, hop.port)
+        transport = self.select("tcp", flow.host)
+        return None if transport is None else Flow(transport, flow.host, flow.port, domain=flow.domain)
 
-    def remember_no_stream(self, hop: Hop, now: float) -> None:
+    def remember_no_stream(self, flow: Flow, now: float) -> None:
         """This peer refused a stream: long requests go to it by UDP for a while."""
         if len(self._no_stream) >= NO_STREAM_MOST:
             self._no_stream.clear()
-        self._no_stream[(hop.host, hop.port)] = now
+        self._no_stream[(flow.host, flow.port)] = now
 
-    def contact_line(self, hop: Hop) -> str:
+    def contact_line(self, flow: Flow) -> str:
         """Our Contact as this peer is to see it."""
-        return f"Contact: <sip:{self.shown_to(hop)}>\r\n"
-
-    def shown_to(self, hop: Hop) -> str:
-        """Where this peer finds us: host, port and transport, as they stand in a URI behind the user."""
-        transport = hop.transport
-        parameter = "" if transport.name == "udp" else f";transport={transport.name}"
-        return f"{transport.sent_by(hop.host)}{parameter}"
+        return f"Contact: <sip:{flow.own_address}>\r\n"

@@ -8,7 +8,7 @@ from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SER
 from engine.sip.core import Core
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.next_hop import Named, misleading
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError, split_list
 from engine.sip.message.message import Request, Response, response_to
 from engine.sip.message.parsing import BadMessage, parse
@@ -28,38 +28,38 @@ class Endpoint(Core):
 
     # ---- in
 
-    def receive(self, data: bytes, hop: Hop, now: float) -> None:
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
         """One message from the network. Raises nothing, whatever it holds."""
         self.counters.received += 1
         try:
             message = parse(data)
         except BadMessage as error:
-            self._refuse_malformed(error, hop)
+            self._refuse_malformed(error, flow)
             return
-        message.source = hop
+        message.source = flow
         if isinstance(message, Response):
             transaction = self.transactions.client_for(message)
             if transaction is not None:
                 transaction.receive(message, now)
             else:
                 self.counters.stray += 1
-        elif not self._unwanted(message, hop):
-            self._receive_request(message, hop, now)
+        elif not self._unwanted(message, flow):
+            self._receive_request(message, flow, now)
 
-    def _unwanted(self, request: Request, hop: Hop) -> bool:
+    def _unwanted(self, request: Request, flow: Flow) -> bool:
         """Whether a request is dropped, unanswered: its sender is to learn nothing, not even that somebody is here."""
         scans = "User-Agent" in request.first and is_scanner(request.first["User-Agent"])
-        if not scans and not self.peers.edge(hop.host):
+        if not scans and not self.peers.edge(flow.host):
             return False
-        source = source_of(request, hop.host, self.peers)
+        source = source_of(request, flow.host, self.peers)
         if self.peers.banned(source):
             self.counters.banned += 1
             return True
         if scans:
             self.counters.scanners += 1
             # The connection of a peer that is never banned, such as an edge, is others' too.
-            if hop.transport.reliable and self.peers.accuse(source, "scanner") and source == hop.host:
-                hop.transport.drop(hop.host, hop.port)
+            if flow.transport.reliable and self.peers.accuse(source, "scanner") and source == flow.host:
+                flow.transport.drop(flow)
         return scans
 
     def run(self, now: float) -> None:
@@ -70,10 +70,10 @@ class Endpoint(Core):
         """When `run` is to be called at the latest (s, on `clock`); infinity when nothing waits."""
         return self.deadlines.next()
 
-    def failed(self, hop: Hop, data: bytes | None, error: str, now: float) -> None:
+    def failed(self, flow: Flow, data: bytes | None, error: str, now: float) -> None:
         """What the transport could not deliver: `data` as far as it is known, None for a connection that was lost."""
         if data is None:
-            lost = [t for t in self.transactions.clients.values() if t.hop == hop]
+            lost = [t for t in self.transactions.clients.values() if t.flow == flow]
             for transaction in lost:
                 transaction.fail(error, now)
             return
@@ -86,14 +86,14 @@ class Endpoint(Core):
         method = data[:20].partition(b" ")[0].decode("latin-1")
         transaction = self.transactions.clients.get(client_key(branch, method))
         # An ICMP message can be forged; what it quotes must at least be ours and have gone there.
-        if transaction is not None and (transaction.hop.host, transaction.hop.port) == (hop.host, hop.port):
+        if transaction is not None and (transaction.flow.host, transaction.flow.port) == (flow.host, flow.port):
             transaction.fail(error, now)
 
     # ---- requests
 
-    def _receive_request(self, request: Request, hop: Hop, now: float) -> None:
+    def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         try:
-            reply_hop = self._note_source(request, hop)
+            reply_flow = self._note_source(request, flow)
         except ParseError:
             self.counters.malformed += 1
             return
@@ -105,16 +105,16 @@ class Endpoint(Core):
         if transaction is not None:
             transaction.fire("request", now)
             return
-        if self._full(len(self.transactions.servers), self.policy.limits.transactions, hop):
+        if self._full(len(self.transactions.servers), self.policy.limits.transactions, flow):
             self.counters.overload += 1
-            self._answer(request, reply_hop, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
+            self._answer(request, reply_flow, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
             return
         if method == "CANCEL":
-            self._receive_cancel(request, hop, reply_hop, now)
+            self._receive_cancel(request, flow, reply_flow, now)
         elif request.to_tag:
-            self._receive_in_dialog(request, hop, reply_hop, now)
+            self._receive_in_dialog(request, flow, reply_flow, now)
         else:
-            self._receive_new(request, hop, reply_hop, now)
+            self._receive_new(request, flow, reply_flow, now)
 
     def _receive_ack(self, request: Request, now: float) -> None:
         transaction = self.transactions.server_for(request, "INVITE")
@@ -127,15 +127,15 @@ class Endpoint(Core):
         else:
             self.counters.stray += 1
 
-    def _receive_cancel(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
+    def _receive_cancel(self, request: Request, source: Flow, flow: Flow, now: float) -> None:
         """§9.2: a CANCEL is answered by itself, then its INVITE is ended if it still can be."""
         invite = self.transactions.server_for(request, "INVITE")
         if invite is None:
             # §8.2.7: where the INVITE was refused and nothing kept, there is nothing to say to its CANCEL.
             if (source.host, request.call_id) not in self.refused:
-                self._refuse(request, source, hop, Refusal(status=481), now)
+                self._refuse(request, source, flow, Refusal(status=481), now)
             return
-        transaction = ServerTransaction(self.transactions, request, hop, invite.tag or self.token())
+        transaction = ServerTransaction(self.transactions, request, flow, invite.tag or self.token())
         transaction.respond(200, now, headers=self.server_line)
         if invite.answered:
             return
@@ -144,15 +144,15 @@ class Endpoint(Core):
         else:  # it waits for `decided`
             invite.respond(487, now, headers=self.server_line)
 
-    def _receive_in_dialog(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
+    def _receive_in_dialog(self, request: Request, source: Flow, flow: Flow, now: float) -> None:
         session = self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
         if session is None:
-            self._refuse(request, source, hop, Refusal(status=481), now)
+            self._refuse(request, source, flow, Refusal(status=481), now)
             return
         text = request.method == "MESSAGE"
-        if text and not self._admitted(request, source, hop, now):
+        if text and not self._admitted(request, source, flow, now):
             return
-        transaction = ServerTransaction(self.transactions, request, hop, "")
+        transaction = ServerTransaction(self.transactions, request, flow, "")
         fault = self._fault(request)
         if fault is not None:
             transaction.respond(fault.status, now, headers=fault.headers)
@@ -166,13 +166,13 @@ class Endpoint(Core):
             return
         session.receive_request(transaction, request, now)
 
-    def _take_message(self, transaction: ServerTransaction, request: Request, source: Hop, now: float) -> None:
+    def _take_message(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
         if self.on_message is None:
             transaction.respond(405, now, headers=ALLOW_LINE)
         else:
             self.on_message(transaction, request, source, now)
 
-    def _receive_new(self, request: Request, source: Hop, hop: Hop, now: float) -> None:
+    def _receive_new(self, request: Request, source: Flow, flow: Flow, now: float) -> None:
         method = request.method
         fault = self._fault(request) or self._uri_fault(request)
         if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
@@ -181,44 +181,44 @@ class Endpoint(Core):
             # Calls that are up can be transferred, and we ask for nothing outside of them (RFC 6665 §4.1.3).
             fault = Refusal(status=403 if method == "REFER" else 481)
         if fault is None and method in ("INVITE", "MESSAGE"):
-            if not self._admitted(request, source, hop, now):
+            if not self._admitted(request, source, flow, now):
                 return
             if method == "INVITE":
                 fault = self._new_call_fault(request)
             elif self.on_message is None:
                 fault = Refusal(status=405, headers=ALLOW_LINE)
         if fault is not None:
-            self._refuse(request, source, hop, fault, now)
+            self._refuse(request, source, flow, fault, now)
             return
         known = self._known(source)
         if method == "INVITE":
-            self._receive_invite(request, source, hop, known, now)
+            self._receive_invite(request, source, flow, known, now)
         elif method == "MESSAGE":
-            self._take_message(self._transaction(request, hop, known), request, source, now)
+            self._take_message(self._transaction(request, flow, known), request, source, now)
         else:  # OPTIONS
             status = 503 if self.draining else 200
             if known:
-                self._respond_once(request, hop, Refusal(status=status, headers=CAPABILITIES), now)
+                self._respond_once(request, flow, Refusal(status=status, headers=CAPABILITIES), now)
             else:
-                self._answer(request, hop, status, CAPABILITIES)
+                self._answer(request, flow, status, CAPABILITIES)
 
-    def _receive_invite(self, request: Request, source: Hop, hop: Hop, known: bool, now: float) -> None:
+    def _receive_invite(self, request: Request, source: Flow, flow: Flow, known: bool, now: float) -> None:
         marks = self.returned(request)
         screened = None if known or marks is not None else self.screen(request, source, now)
         if screened is WAITS:
-            self._transaction(request, hop, known)
+            self._transaction(request, flow, known)
         elif isinstance(screened, Refusal):
-            self._refuse(request, source, hop, screened, now)
+            self._refuse(request, source, flow, screened, now)
         else:
             misled, names = self._misleading(request, source, marks is not None)
             if misled is not None:
-                self._refuse(request, source, hop, misled, now)
+                self._refuse(request, source, flow, misled, now)
             else:
-                session = InviteServer(self, self._transaction(request, hop, known), request, source, screened)
+                session = InviteServer(self, self._transaction(request, flow, known), request, source, screened)
                 session.marks = marks
                 session.start(now, names)
 
-    def decided(self, request: Request, source: Hop, screened: object, now: float) -> None:
+    def decided(self, request: Request, source: Flow, screened: object, now: float) -> None:
         """What becomes of an INVITE that `screen` could not decide about at once."""
         transaction = self.transactions.server_for(request)
         if transaction is None or transaction.answered:
@@ -230,11 +230,11 @@ class Endpoint(Core):
             transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
             self.count_refusal(request, source, refusal)
 
-    def _transaction(self, request: Request, hop: Hop, known: bool) -> ServerTransaction:
+    def _transaction(self, request: Request, flow: Flow, known: bool) -> ServerTransaction:
         tag = self.token() if known else self.tag(request)
-        return ServerTransaction(self.transactions, request, hop, tag, kept=known)
+        return ServerTransaction(self.transactions, request, flow, tag, kept=known)
 
-    def _misleading(self, request: Request, source: Hop, returned: bool) -> tuple[Refusal | None, list[Named]]:
+    def _misleading(self, request: Request, source: Flow, returned: bool) -> tuple[Refusal | None, list[Named]]:
         """See `misleading`: the refusal of an INVITE that names another's address, and the names to be looked up."""
         peer = source_of(request, source.host, self.peers)
         misled, names = misleading(self, request, peer, returned)
@@ -245,10 +245,10 @@ class Endpoint(Core):
             return Refusal(status=503, headers=f"Retry-After: {self.policy.limits.retry_after}\r\n"), []
         return None, names
 
-    def _known(self, source: Hop) -> bool:
+    def _known(self, source: Flow) -> bool:
         return source.transport is self.loopback or self.peers.known(source.host)
 
-    def _full(self, count: int, most: int, source: Hop) -> bool:
+    def _full(self, count: int, most: int, source: Flow) -> bool:
         """Whether there is no room for one more of a source's: what strangers fill leaves some for known peers."""
         return count >= most - most // 4 and (count >= most or not self._known(source))
 
@@ -260,7 +260,7 @@ class Endpoint(Core):
             return marks
         return None
 
-    def _admitted(self, request: Request, source: Hop, hop: Hop, now: float) -> bool:
+    def _admitted(self, request: Request, source: Flow, flow: Flow, now: float) -> bool:
         """Whether one more call or text may come in; one that may not has been told, or is not worth it."""
         limits = self.policy.limits
         admission: Admission = "refuse"
@@ -271,19 +271,19 @@ class Endpoint(Core):
             return True
         self.counters.overload += 1
         if admission == "refuse":
-            self._answer(request, hop, 503, f"Retry-After: {limits.retry_after}\r\n")
+            self._answer(request, flow, 503, f"Retry-After: {limits.retry_after}\r\n")
         return False
 
-    def _refuse(self, request: Request, source: Hop, hop: Hop, refusal: Refusal, now: float) -> None:
+    def _refuse(self, request: Request, source: Flow, flow: Flow, refusal: Refusal, now: float) -> None:
         """The final answer to a request that nothing comes of: to a stranger without a transaction."""
         if self._known(source):
             self.counters.refused += 1
-            self._respond_once(request, hop, refusal, now)
+            self._respond_once(request, flow, refusal, now)
         else:
-            self._answer(request, hop, refusal.status, refusal.headers, refusal.reason)
+            self._answer(request, flow, refusal.status, refusal.headers, refusal.reason)
             self.count_refusal(request, source, refusal)
 
-    def count_refusal(self, request: Request, source: Hop, refusal: Refusal) -> None:
+    def count_refusal(self, request: Request, source: Flow, refusal: Refusal) -> None:
         """A stranger was refused: it counts once for a Call-ID and status."""
         if self.refused.add(source.host, request.call_id, refusal.status):
             self.counters.refused += 1
@@ -291,9 +291,9 @@ class Endpoint(Core):
             if refusal.first is not None:
                 refusal.first()
 
-    def _respond_once(self, request: Request, hop: Hop, refusal: Refusal, now: float) -> None:
+    def _respond_once(self, request: Request, flow: Flow, refusal: Refusal, now: float) -> None:
         tag = "" if request.to_tag else self.token()
-        transaction = ServerTransaction(self.transactions, request, hop, tag)
+        transaction = ServerTransaction(self.transactions, request, flow, tag)
         transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
 
     def _fault(self, request: Request) -> Refusal | None:
@@ -336,50 +336,52 @@ class Endpoint(Core):
         fault = InviteServer.fault(request, self.policy.min_se)
         return None if fault is None else Refusal(status=fault[0], headers=fault[1])
 
-    def _refuse_malformed(self, error: BadMessage, hop: Hop) -> None:
+    def _refuse_malformed(self, error: BadMessage, flow: Flow) -> None:
         self.counters.malformed += 1
         request = error.partial
-        if request is None or self._unwanted(request, hop) or request.method == "ACK":
+        if request is None or self._unwanted(request, flow) or request.method == "ACK":
             return
         try:
             request.sent_by = request.via.sent_by
-            reply = self._note_source(request, hop)
+            reply = self._note_source(request, flow)
         except (ParseError, KeyError):
-            reply = hop
+            reply = flow
         self._answer(request, reply, error.status, f'Warning: 399 trunkline "{_quotable(str(error))}"\r\n')
-        known = self._known(hop)
-        if not known and self.refused.add(hop.host, request.get("Call-ID"), error.status):
-            self.on_refused(hop.host, str(error.status), request)
+        known = self._known(flow)
+        if not known and self.refused.add(flow.host, request.get("Call-ID"), error.status):
+            self.on_refused(flow.host, str(error.status), request)
 
-    def _answer(self, request: Request, hop: Hop, status: int, headers: str, reason: str = "") -> None:
+    def _answer(self, request: Request, flow: Flow, status: int, headers: str, reason: str = "") -> None:
         """A response that nothing is kept for; retransmissions get the same tag (§8.2.7)."""
         data = response_to(request, status, reason, self.tag(request), headers + self.server_line)
-        hop.transport.send(data, hop.host, hop.port)
+        flow.send(data)
 
     def tag(self, request: Request) -> str:
         """The To tag of all answers to this request; see `stateless.tag_of`."""
         return tag_of(request, self._secret)
 
-    def _note_source(self, request: Request, hop: Hop) -> Hop:
+    def _note_source(self, request: Request, flow: Flow) -> Flow:
         """Note received and rport in the topmost Via and find where responses go (§18.2.1, §18.2.2, RFC 3581 §4)."""
-        line, host = request.top_via, hop.host
+        line, host = request.top_via, flow.host
         plain = request.plain_via
         if plain and ";rport" in line:
-            request.top_via = line.replace(";rport", f";received={host};rport={hop.port}", 1)
-            return hop
+            request.top_via = line.replace(";rport", f";received={host};rport={flow.port}", 1)
+            return flow
         if plain and request.sent_by.rpartition(":")[0] == host:
-            return hop if hop.transport.reliable else Hop(hop.transport, host, int(request.sent_by.rpartition(":")[2]))
+            return (
+                flow if flow.transport.reliable else Flow(flow.transport, host, int(request.sent_by.rpartition(":")[2]))
+            )
         via = request.via
         noted = "rport" in via.params
         if noted:
-            via.params["rport"] = str(hop.port)
+            via.params["rport"] = str(flow.port)
         if noted or via.host != host:
             via.params["received"] = host
         others = split_list(line)[1:] if "," in line else []
         request.top_via = ", ".join([str(via), *others])
-        if noted or hop.transport.reliable:
-            return hop
-        return Hop(hop.transport, host, via.port or 5060)
+        if noted or flow.transport.reliable:
+            return flow
+        return Flow(flow.transport, host, via.port or 5060)
 
 
 def _quotable(text: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.sip.auth.credentials import Credentials, Logins
 from engine.sip.core import Core
-from engine.sip.hop import Allows
+from engine.sip.flow import Allows
 from engine.sip.message.message import Response
 from engine.sip.request import OutgoingRequest
 from engine.sip.transaction.branch import PLAIN, Mark
@@ -33,7 +33,7 @@ class Letter:
     contact: bool = True
     """A MESSAGE has none (RFC 3428 §4)."""
     allows: Allows | None = None
-    """Which hops it may go to; None: all."""
+    """Which flows it may go to; None: all."""
     mark: Mark = PLAIN
     """What is to be known of it should it come back."""
 

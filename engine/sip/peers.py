@@ -1,6 +1,6 @@
 """What is known of the addresses that requests come from and go to. Whoever runs the engine knows it; it is asked here.
 
-Hosts are numeric addresses as a `Hop` holds them.
+Hosts are numeric addresses as a `Flow` holds them.
 """
 
 import ipaddress

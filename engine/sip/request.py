@@ -1,9 +1,9 @@
-"""A request of ours on its way: composed for the hop that it goes to, and tried on the next hop when one fails."""
+"""A request of ours on its way: composed for the flow that it goes to, and tried on the next hop when one fails."""
 
 from typing import Protocol
 
 from engine.sip.core import Core
-from engine.sip.hop import NOT_ALLOWED, Allows, Hop
+from engine.sip.flow import NOT_ALLOWED, Allows, Flow, transport_parameter
 from engine.sip.message.message import Response
 from engine.sip.transaction.branch import Mark
 from engine.sip.transaction.client import ClientTransaction
@@ -19,20 +19,20 @@ class RequestUser(Protocol):
     def on_response(self, request: "OutgoingRequest", response: Response, now: float) -> None: ...
 
     def on_failure(self, request: "OutgoingRequest", cause: str, now: float) -> None:
-        """Nobody answered, on any hop: "timeout", "name does not resolve", or the transport's words."""
+        """Nobody answered, on any flow: "timeout", "name does not resolve", or the transport's words."""
         ...
 
 
 class OutgoingRequest:
-    """A request without its Via and Contact, which depend on the hop (RFC 3261 §8.1.1.7, §8.1.1.8)."""
+    """A request without its Via and Contact, which depend on the flow (RFC 3261 §8.1.1.7, §8.1.1.8)."""
 
     __slots__ = (
         "allows",
         "body",
         "contact",
         "endpoint",
+        "flows",
         "head",
-        "hops",
         "mark",
         "method",
         "start",
@@ -54,8 +54,8 @@ class OutgoingRequest:
         allows: Allows | None = None,
         mark: Mark | None = None,
     ) -> None:
-        """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `allows`: which hops it
-        may go to; None: all. `mark`: what is to be known of it should it come back; None: it opens nothing, and need
+        """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `allows`: which flows
+        it may go to; None: all. `mark`: what is to be known of it should it come back; None: it opens nothing, and need
         not be known again."""
         self.endpoint = endpoint
         self.user = user
@@ -67,18 +67,14 @@ class OutgoingRequest:
         self.contact = contact
         self.allows = allows
         self.mark = mark
-        self.hops: list[Hop] = []
+        self.flows: list[Flow] = []
         self.transaction: ClientTransaction | None = None
 
-    def compose(self, hop: Hop, branch: str) -> bytes:
-        """The bytes for one hop."""
-        transport = hop.transport
-        sent_by = transport.sent_by(hop.host)
-        if self.contact:
-            parameter = "" if transport.name == "udp" else f";transport={transport.name}"
-            contact = f"Contact: <sip:{sent_by}{parameter}>\r\n"
-        else:
-            contact = ""
+    def compose(self, flow: Flow, branch: str) -> bytes:
+        """The bytes for one flow."""
+        transport = flow.transport
+        sent_by = transport.sent_by(flow.host)
+        contact = f"Contact: <sip:{sent_by}{transport_parameter(transport.name)}>\r\n" if self.contact else ""
         text = (
             f"{self.start}{transport.via_name} {sent_by};rport;branch={branch}\r\n{self.head}{contact}{self.tail}"
             f"Content-Length: {len(self.body)}\r\n\r\n"
@@ -86,58 +82,58 @@ class OutgoingRequest:
         return text.encode("utf-8", "surrogateescape") + self.body
 
     def send(self, uri: str, now: float) -> None:
-        """Find the hops of `uri` (at once, or when its name is resolved) and send to the first."""
+        """Find the flows of `uri` (at once, or when its name is resolved) and send to the first."""
         self.endpoint.locate(uri, self.located)
 
-    def located(self, hops: list[Hop], cause: str = "name does not resolve") -> None:
-        """Send to the first of these hops; there is nowhere to send it to, and why, where there are none."""
+    def located(self, flows: list[Flow], cause: str = "name does not resolve") -> None:
+        """Send to the first of these flows; there is nowhere to send it to, and why, where there are none."""
         if self.user is None and self.method == "INVITE":
             return  # the call was given up before the name was resolved
         now = self.endpoint.clock()
-        if self.allows is not None and hops:
-            hops, cause = [hop for hop in hops if self.allows(hop)], NOT_ALLOWED
-        if not hops:
+        if self.allows is not None and flows:
+            flows, cause = [flow for flow in flows if self.allows(flow)], NOT_ALLOWED
+        if not flows:
             self.fail(cause, now)
             return
-        self.send_to(hops, now)
+        self.send_to(flows, now)
 
-    def send_to(self, hops: list[Hop], now: float) -> None:
-        """Send to the first of `hops`; the others are for when it fails (RFC 3263 §4.3)."""
-        self.hops = hops[1:]
-        hop = hops[0]
+    def send_to(self, flows: list[Flow], now: float) -> None:
+        """Send to the first of `flows`; the others are for when it fails (RFC 3263 §4.3)."""
+        self.flows = flows[1:]
+        flow = flows[0]
         token, mark = self.endpoint.token(), self.mark
         branch = MAGIC_COOKIE + token if mark is None else self.endpoint.branches.make(token, mark)
-        data = self.compose(hop, branch)
-        if len(data) > LARGEST_DATAGRAM and not hop.transport.reliable:
-            larger = self.endpoint.stream_hop(hop, now)
+        data = self.compose(flow, branch)
+        if len(data) > LARGEST_DATAGRAM and not flow.transport.reliable:
+            larger = self.endpoint.stream_flow(flow, now)
             if larger is not None:
-                self.hops = hops  # the datagram after all, where the peer takes no stream (§18.1.1)
-                hop = larger
-                data = self.compose(hop, branch)
+                self.flows = flows  # the datagram after all, where the peer takes no stream (§18.1.1)
+                flow = larger
+                data = self.compose(flow, branch)
         if self.method == "ACK":
-            hop.transport.send(data, hop.host, hop.port)
+            flow.send(data)
             return
-        self.transaction = ClientTransaction(self.endpoint.transactions, self, self.method, branch, data, hop, now)
+        self.transaction = ClientTransaction(self.endpoint.transactions, self, self.method, branch, data, flow, now)
 
     def next_hop(self, now: float) -> bool:
-        """Leave the present hop for the next one; False when there is none."""
-        if not self.hops:
+        """Leave the present flow for the next one; False when there is none."""
+        if not self.flows:
             return False
         if self.transaction is not None:
             self.transaction.quiet()
             self.transaction = None
-        self.send_to(self.hops, now)
+        self.send_to(self.flows, now)
         return True
 
     def cancel(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         """CANCEL an INVITE that has had a provisional response: same URI, Via, Route, To and CSeq number (§9.1)."""
-        hop = transaction.hop
-        via = f"{hop.transport.via_name} {hop.transport.sent_by(hop.host)};rport;branch={transaction.key}\r\n"
+        flow = transaction.flow
+        via = f"{flow.transport.via_name} {flow.transport.sent_by(flow.host)};rport;branch={transaction.key}\r\n"
         start = self.start.replace("INVITE", "CANCEL", 1)
         head = self.head.replace(" INVITE\r\n", " CANCEL\r\n")
         reason = f"Reason: {reason}\r\n" if reason else ""
         data = f"{start}{via}{head}{reason}Content-Length: 0\r\n\r\n".encode("utf-8", "surrogateescape")
-        ClientTransaction(self.endpoint.transactions, None, "CANCEL", transaction.key, data, hop, now)
+        ClientTransaction(self.endpoint.transactions, None, "CANCEL", transaction.key, data, flow, now)
         transaction.ack = b"cancelled"  # once
         transaction.give_up(now)
 
@@ -157,7 +153,7 @@ class OutgoingRequest:
             self.user.on_response(self, response, now)
 
     def _late(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        """A hop that was given up speaks after all: it must not ring, and not answer."""
+        """A flow that was given up speaks after all: it must not ring, and not answer."""
         if response.status < 200:
             if not transaction.ack:
                 self.cancel(transaction, "", now)
@@ -167,10 +163,10 @@ class OutgoingRequest:
     def on_failure(self, transaction: ClientTransaction, cause: str, now: float) -> None:
         if transaction is not self.transaction:
             return
-        if transaction.hop.transport.reliable and self.hops and not self.hops[0].transport.reliable:
-            self.endpoint.remember_no_stream(transaction.hop, now)
-        if self.hops:
-            self.send_to(self.hops, now)
+        if transaction.flow.transport.reliable and self.flows and not self.flows[0].transport.reliable:
+            self.endpoint.remember_no_stream(transaction.flow, now)
+        if self.flows:
+            self.send_to(self.flows, now)
         else:
             self.fail(cause, now)
 
@@ -178,7 +174,7 @@ class OutgoingRequest:
         """It was answered and will not be sent again: keep nothing that was only for sending."""
         self.head = self.tail = ""
         self.body = b""
-        self.hops = []
+        self.flows = []
 
     def fail(self, cause: str, now: float) -> None:
         """Tell the user that nobody answers."""

@@ -1,13 +1,15 @@
 """One connection of a stream transport: messages in, messages out, and what it takes to notice that a peer is gone."""
 
 import asyncio
+from dataclasses import replace
 from typing import Protocol, cast
 
+from engine.sip.flow import Flow
 from engine.sip.message.framing import NotSip
 from engine.sip.message.grammar import ParseError
 from engine.transport.addresses import error_words
-from engine.transport.hop import Hop, Sink
 from engine.transport.limits import Limits
+from engine.transport.sink import Sink
 
 
 class Framer(Protocol):
@@ -56,8 +58,9 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_received",
         "_transport",
+        "attempt",
         "error",
-        "hop",
+        "flow",
         "last_traffic",
         "misframed",
         "outgoing",
@@ -68,16 +71,18 @@ class Connection(asyncio.Protocol):
         "write_buffer",
     )
 
-    def __init__(self, owner: Owner, framer: Framer, hop: Hop | None = None) -> None:
-        """`hop` is the peer for a connection that we make; an accepted one learns it from the socket."""
+    def __init__(self, owner: Owner, framer: Framer, attempt: Flow | None = None) -> None:
+        """`attempt` says where a connection that we make goes; an accepted one learns it from the socket."""
         self._owner = owner
         self._framer = framer
         self._loop = asyncio.get_running_loop()
         self._received = owner.sink.received
         self.write_buffer = owner.limits.write_buffer
         self._transport: asyncio.Transport | None = None
-        self.hop = hop
-        self.outgoing = hop is not None
+        self.attempt = attempt
+        self.flow = None if attempt is None else replace(attempt, connection=self)
+        """The peer, by this connection; None until it is known, and when the connection is over."""
+        self.outgoing = attempt is not None
         self.own_end: tuple[str, int] | None = None  # of a connection that we made, once it is up
         self.error = ""
         self.misframed = False
@@ -137,8 +142,8 @@ class Connection(asyncio.Protocol):
         """asyncio: some bytes."""
         framer = self._framer
         transport = self._transport
-        hop = self.hop
-        assert transport is not None and hop is not None
+        flow = self.flow
+        assert transport is not None and flow is not None
         try:
             messages = framer.feed(data)
         except ParseError as error:
@@ -157,15 +162,15 @@ class Connection(asyncio.Protocol):
         for message in messages:
             if transport.is_closing():  # by the sink, at one of the messages before
                 return
-            self._received(message, hop)
+            self._received(message, flow)
         if framer.broken is not None:
             self._misframed(framer.broken)
 
     def _misframed(self, error: ParseError) -> None:
         # There is no telling where the next message begins, nor what an answer would be an answer to.
         self.misframed = True
-        if isinstance(error, NotSip) and self.hop is not None:
-            self._owner.sink.not_sip(self.hop, str(error))
+        if isinstance(error, NotSip) and self.flow is not None:
+            self._owner.sink.not_sip(self.flow, str(error))
         self.abort(f"framing error: {error}")
 
     def eof_received(self) -> bool:
@@ -191,3 +196,4 @@ class Connection(asyncio.Protocol):
             self.error = self.error or error_words(exc)
         self._owner.unusable(self)
         self._owner.lost(self)
+        self.attempt = self.flow = None  # which holds this connection: no circle for the garbage collector

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from engine.sip.flow import Flow, Transport
 from engine.transport.addresses import (
     LOCAL_ADDRESSES,
     ROUTES,
@@ -15,8 +16,8 @@ from engine.transport.addresses import (
     split_host_port,
     unmapped,
 )
-from engine.transport.hop import Hop, Sink, Transport
 from engine.transport.limits import Limits
+from engine.transport.sink import Sink
 from engine.transport.tcp import TcpTransport
 from engine.transport.udp import UdpTransport
 
@@ -142,11 +143,10 @@ class Listeners:
                 return True
         return False
 
-    def sent_from(self, source: Hop) -> bool:
+    def sent_from(self, source: Flow) -> bool:
         """Whether what came from there was sent by ourselves: from a listener, or over a connection that we made."""
         if source.transport.reliable:
-            streams = [transport for transport in self._transports if isinstance(transport, TcpTransport)]
-            return any(stream.made_from(source.host, source.port) for stream in streams)
+            return any(transport.made_from(source.host, source.port) for transport in self._transports)
         return source.port in self._ports and self.ours(source.host, source.port)
 
     async def close(self) -> None:

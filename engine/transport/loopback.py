@@ -6,10 +6,10 @@ Nobody else is on it, so that what comes by it needs no proof of who sent it.
 import asyncio
 from collections.abc import Callable
 
-from engine.sip.hop import Hop, Transport
+from engine.sip.flow import Flow, Transport
 from engine.transport.addresses import WILDCARDS
 
-Received = Callable[[bytes, Hop], None]
+Received = Callable[[bytes, Flow], None]
 
 
 class Loopback:
@@ -28,30 +28,34 @@ class Loopback:
         self._received = received
         self.domain = f"{token}.invalid"  # RFC 2606 §2: no name server knows it
         self.local = beside.local
-        self.tap: Callable[[Transport, bytes, str, int], None] | None = None
+        self.tap: Callable[[Flow, bytes], None] | None = None
         host = beside.local[0]
         self._host = ("::1" if ":" in host else "127.0.0.1") if host in WILDCARDS else host
 
     @property
-    def hop(self) -> Hop:
+    def flow(self) -> Flow:
         """Ourselves, by this way."""
-        return Hop(self, self._host, self.local[1])
+        return Flow(self, self._host, self.local[1])
 
-    def send(self, data: bytes, host: str, port: int) -> None:
+    def send(self, data: bytes, flow: Flow) -> None:
         """See `Transport`."""
         if self.tap is not None:
-            self.tap(self, data, host, port)
-        self._loop.call_soon(self._received, data, self.hop)
+            self.tap(flow, data)
+        self._loop.call_soon(self._received, data, self.flow)
 
-    def connected(self, host: str, port: int) -> bool:
+    def connected(self, flow: Flow) -> bool:
         """See `Transport`."""
         return True
 
-    def drop(self, host: str, port: int) -> None:
+    def drop(self, flow: Flow) -> None:
         """See `Transport`: there is no connection."""
 
     def drop_banned(self) -> None:
         """See `Transport`: nobody else is here."""
+
+    def made_from(self, host: str, port: int) -> bool:
+        """See `Transport`: there is no connection."""
+        return False
 
     def sent_by(self, remote_host: str) -> str:
         """See `Transport`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from engine.sip.flow import Flow
 from engine.sip.message.framing import StreamFramer
 from engine.sip.peers import counted_source
 from engine.transport.addresses import (
@@ -19,10 +20,9 @@ from engine.transport.addresses import (
     socket_address,
 )
 from engine.transport.connection import Connection
-from engine.transport.failures import Failures
-from engine.transport.hop import Hop, Sink, Transport
 from engine.transport.limits import Limits
 from engine.transport.room import Room
+from engine.transport.sink import Failures, Sink
 
 _BACKLOG = 1024
 _CLOSE_GRACE = 1.0
@@ -48,7 +48,7 @@ class TcpTransport:
     reliable = True
 
     def __init__(self, sock: socket.socket, sink: Sink, advertise: str, limits: Limits) -> None:
-        self.tap: Callable[[Transport, bytes, str, int], None] | None = None
+        self.tap: Callable[[Flow, bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._family = int(sock.family)
@@ -60,7 +60,7 @@ class TcpTransport:
         self._open: set[Connection] = set()
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
         self._made: Counter[str] = Counter()  # connections that we made, or are making, by counted source
-        self._making: set[int] = set()  # of the latter, the ids of their hops
+        self._making: set[int] = set()  # of the latter, the ids of their flows
         self._room: Room[Connection] = Room(limits, sink.known)
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
@@ -97,21 +97,23 @@ class TcpTransport:
             raise
         return transport
 
-    def connected(self, host: str, port: int) -> bool:
+    def connected(self, flow: Flow) -> bool:
         """True when an open connection to this peer can be used."""
-        connection = self._usable.get(self._key(host, port))
+        connection = flow.connection
+        if connection is None or not connection.usable:
+            connection = self._usable.get(self._key(flow))
         return connection is not None and connection.usable
 
-    def drop(self, host: str, port: int) -> None:
+    def drop(self, flow: Flow) -> None:
         """See `Transport.drop`."""
-        connection = self._usable.get(self._key(host, port))
+        connection = self._usable.get(self._key(flow))
         if connection is not None:
             connection.abort("dropped")
 
     def drop_banned(self) -> None:
         """See `Transport.drop_banned`."""
         for connection in list(self._open):
-            if connection.hop is not None and self.sink.banned(connection.hop.host):
+            if connection.flow is not None and self.sink.banned(connection.flow.host):
                 connection.abort("banned")
 
     def made_from(self, host: str, port: int) -> bool:
@@ -122,16 +124,19 @@ class TcpTransport:
         """The ``host:port`` for Via and Contact towards this peer."""
         return self._sent_by(remote_host)
 
-    def send(self, data: bytes, host: str, port: int) -> None:
+    def send(self, data: bytes, flow: Flow) -> None:
         """Sends one message over the connection to a numeric address, or over a new one; see `Transport.send`."""
         if self.tap is not None:
-            self.tap(self, data, host, port)
-        key = self._key(host, port)
-        connection = self._usable.get(key)
+            self.tap(flow, data)
+        connection = flow.connection
         if connection is None or not connection.usable:
-            self._send_over_new(data, key)
-        elif not connection.write(data):
-            self._failures.add(Hop(self, *key), data, connection.error)
+            key = self._key(flow)
+            connection = self._usable.get(key)
+            if connection is None or not connection.usable:
+                self._send_over_new(data, key, flow.domain)
+                return
+        if not connection.write(data):
+            self._failures.add(flow, data, connection.error)
 
     def close(self) -> None:
         """Stops listening; connections are closed once what was written is out, attempts to connect given up."""
@@ -173,39 +178,42 @@ class TcpTransport:
     async def _accept(self, sock: socket.socket) -> asyncio.Server:
         return await self._loop.create_server(self._connection, sock=sock, backlog=_BACKLOG)
 
-    async def _establish(self, hop: Hop, own: tuple[str, int] | None) -> None:
+    async def _establish(self, flow: Flow, own: tuple[str, int] | None) -> None:
         # The loop makes the socket, from numeric addresses and so without a look-up. A socket of ours would be left
         # open by uvloop 0.23 when the peer resets the connection before `create_connection` has returned.
-        await self._loop.create_connection(lambda: self._connection(hop), hop.host, hop.port, local_addr=own)
+        await self._loop.create_connection(lambda: self._connection(flow), flow.host, flow.port, local_addr=own)
 
-    def _connection(self, hop: Hop | None = None) -> Connection:
-        return Connection(self, StreamFramer(self.limits.header_size, self.limits.body_size), hop)
+    def _connection(self, flow: Flow | None = None) -> Connection:
+        return Connection(self, StreamFramer(self.limits.header_size, self.limits.body_size), flow)
 
     # -- connections that we make
 
-    def _key(self, host: str, port: int) -> tuple[str, int]:
-        key = self._keys.get((host, port))
+    def _key(self, flow: Flow) -> tuple[str, int]:
+        written = (flow.host, flow.port)
+        key = self._keys.get(written)
         if key is None:
             if len(self._keys) >= _CACHED_PEERS:
                 self._keys.clear()
-            key = self._keys[host, port] = (canonical(host), port)
+            key = self._keys[written] = (canonical(flow.host), flow.port)
         return key
 
-    def _send_over_new(self, data: bytes, key: tuple[str, int]) -> None:
+    def _send_over_new(self, data: bytes, key: tuple[str, int], domain: str) -> None:
         waiting = self._waiting.get(key)
         if self._closed:
             return
         if waiting is None:
             if not self._may_make(key[0]):
-                self._failures.add(Hop(self, *key), data, "too many connections")
+                self._failures.add(Flow(self, *key), data, "too many connections")
                 return
             waiting = self._waiting[key] = []
             self._made[counted_source(key[0])] += 1
-            task = self._loop.create_task(self._connect(key), name=f"{self.name} connection to {key[0]} {key[1]}")
+            task = self._loop.create_task(
+                self._connect(key, domain), name=f"{self.name} connection to {key[0]} {key[1]}"
+            )
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
         if len(waiting) >= self.limits.connect_queue:
-            self._failures.add(Hop(self, *key), data, "too many messages wait for the connection")
+            self._failures.add(Flow(self, *key), data, "too many messages wait for the connection")
             return
         waiting.append(data)
 
@@ -223,27 +231,27 @@ class TcpTransport:
         if not self._made[source]:
             del self._made[source]
 
-    async def _connect(self, key: tuple[str, int]) -> None:
-        hop = Hop(self, *key)
-        self._making.add(id(hop))
+    async def _connect(self, key: tuple[str, int], domain: str) -> None:
+        flow = Flow(self, *key, domain=domain)
+        self._making.add(id(flow))
         error = "connection closed by peer"
         try:
             if socket_address(*key) is None or family_of(key[0]) != self._family:
                 error = "not an address that this listener can connect to"
             else:
                 async with asyncio.timeout(self.limits.connect_timeout):
-                    await self._establish(hop, None if self.local[0] in WILDCARDS else (self.local[0], 0))
+                    await self._establish(flow, None if self.local[0] in WILDCARDS else (self.local[0], 0))
         except TimeoutError:
             error = "connection timed out"
         except OSError as failure:
             error = error_words(failure)
         finally:
-            if id(hop) in self._making:
-                self._making.discard(id(hop))
-                self._unmade(hop.host)
+            if id(flow) in self._making:
+                self._making.discard(id(flow))
+                self._unmade(flow.host)
         # `made` took the messages when the connection came up; what is still here was not sent.
         for data in self._waiting.pop(key, ()):
-            self._failures.add(hop, data, error)
+            self._failures.add(flow, data, error)
 
     # -- connections that are up
 
@@ -251,17 +259,17 @@ class TcpTransport:
         """A connection is up, accepted or made by us; False when it has to go."""
         transport = connection.transport
         assert transport is not None
-        if connection.hop is None:
+        if connection.flow is None:
             peer = transport.get_extra_info("peername")
             if self._closed or not peer or not self._admit(connection, peer_host(peer)):
                 return False
-            connection.hop = Hop(self, peer_host(peer), peer[1])
-            if not self.sink.known(connection.hop.host):
+            connection.flow = Flow(self, peer_host(peer), peer[1], connection=connection)
+            if not self.sink.known(connection.flow.host):
                 connection.write_buffer = self.limits.stranger_write_buffer
         elif self._closed:
             return False
         else:
-            self._making.discard(id(connection.hop))
+            self._making.discard(id(connection.attempt))
             with suppress(OSError):  # it may be gone again already; connection_lost follows
                 _detect_dead_peer(transport.get_extra_info("socket"), self.limits.stall_timeout)
             own = transport.get_extra_info("sockname")
@@ -269,11 +277,11 @@ class TcpTransport:
                 connection.own_end = (peer_host(own), own[1])
                 self._own_ends[connection.own_end] = self._own_ends.get(connection.own_end, 0) + 1
         self._open.add(connection)
-        key = (connection.hop.host, connection.hop.port)
+        key = (connection.flow.host, connection.flow.port)
         self._usable[key] = connection
         for data in self._waiting.pop(key, ()):
             if not connection.usable or not connection.write(data):
-                self._failures.add(connection.hop, data, connection.error or "connection closed by peer")
+                self._failures.add(connection.flow, data, connection.error or "connection closed by peer")
         if self._sweeper is None:
             self._sweep_later()
         return True
@@ -294,30 +302,30 @@ class TcpTransport:
 
     def unusable(self, connection: Connection) -> None:
         """Nothing more can be sent over this connection: the next message makes a new one."""
-        hop = connection.hop
-        if hop is not None and self._usable.get((hop.host, hop.port)) is connection:
-            del self._usable[hop.host, hop.port]
+        flow = connection.flow
+        if flow is not None and self._usable.get((flow.host, flow.port)) is connection:
+            del self._usable[flow.host, flow.port]
 
     def lost(self, connection: Connection) -> None:
         """A connection's socket is closed."""
         if connection not in self._open:
             return
         self._open.discard(connection)
-        hop = connection.hop
-        assert hop is not None
+        flow = connection.flow
+        assert flow is not None
         if connection.own_end is not None:
             self._own_ends[connection.own_end] -= 1
             if not self._own_ends[connection.own_end]:
                 del self._own_ends[connection.own_end]
         if connection.outgoing:
-            self._unmade(hop.host)
+            self._unmade(flow.host)
         self._room.leave(connection)
         if connection.misframed:
             self.framing_errors += 1
         if self._emptied is not None and not self._open and not self._emptied.done():
             self._emptied.set_result(None)
         if connection.error and connection.requested and not self._closed:
-            self.sink.failed(hop, None, connection.error)
+            self.sink.failed(flow, None, connection.error)
 
     # -- one timer for all connections
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Self
 
+from engine.sip.flow import Flow
 from engine.transport.addresses import SentBy, SockAddr, error_words, family_of, peer_host, socket_address
-from engine.transport.failures import Failures
-from engine.transport.hop import Hop, Sink, Transport
 from engine.transport.limits import Limits
+from engine.transport.sink import Failures, Sink
 
 # linux/in.h, linux/in6.h, asm-generic/socket.h, linux/errqueue.h; the socket module does not name these.
 _IP_RECVERR = 11
@@ -52,7 +52,7 @@ class UdpTransport:
         "_failures",
         "_family",
         "_fd",
-        "_hops",
+        "_flows",
         "_loop",
         "_queue",
         "_queue_size",
@@ -74,7 +74,7 @@ class UdpTransport:
     )
 
     def __init__(self, sock: socket.socket, sink: Sink, advertise: str, limits: Limits) -> None:
-        self.tap: Callable[[Transport, bytes, str, int], None] | None = None
+        self.tap: Callable[[Flow, bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._fd = sock.fileno()
@@ -87,7 +87,7 @@ class UdpTransport:
         self._turn_time = limits.turn
         self._queue: deque[tuple[bytes, SockAddr]] = deque()
         self._queue_size = limits.send_queue
-        self._hops: dict[SockAddr, Hop] = {}
+        self._flows: dict[SockAddr, Flow] = {}
         self._addresses: dict[tuple[str, int], SockAddr] = {}
         self._rest: asyncio.Handle | None = None
         self._closed = False
@@ -129,25 +129,29 @@ class UdpTransport:
         info = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
         return int(_MEMINFO.unpack(info)[-1])
 
-    def connected(self, host: str, port: int) -> bool:
+    def connected(self, flow: Flow) -> bool:
         """True: a datagram needs no connection."""
         return True
 
-    def drop(self, host: str, port: int) -> None:
+    def drop(self, flow: Flow) -> None:
         """See `Transport.drop`."""
 
     def drop_banned(self) -> None:
         """See `Transport.drop_banned`."""
 
+    def made_from(self, host: str, port: int) -> bool:
+        """See `Transport.made_from`."""
+        return False
+
     def sent_by(self, remote_host: str) -> str:
         """The ``host:port`` for Via and Contact towards this peer."""
         return self._sent_by(remote_host)
 
-    def send(self, data: bytes, host: str, port: int) -> None:
+    def send(self, data: bytes, flow: Flow) -> None:
         """Sends one datagram to a numeric address; see `Transport.send`."""
         if self.tap is not None:
-            self.tap(self, data, host, port)
-        address = self._addresses.get((host, port)) or self._address(data, host, port)
+            self.tap(flow, data)
+        address = self._addresses.get((flow.host, flow.port)) or self._address(data, flow)
         if address is None:
             return
         if self._queue:  # what waits goes first, so that a peer sees our order
@@ -183,7 +187,7 @@ class UdpTransport:
 
     def _readable(self) -> None:
         recvfrom = self._recvfrom
-        hops = self._hops
+        flows = self._flows
         received = self._sink.received
         until = monotonic() + self._turn_time
         for turn in self._turn:
@@ -206,24 +210,24 @@ class UdpTransport:
                 if not data:
                     self.keepalives += 1
                     continue
-            received(data, hops.get(address) or self._hop(address))
+            received(data, flows.get(address) or self._flow(address))
 
-    def _hop(self, address: SockAddr) -> Hop:
-        if len(self._hops) >= _CACHED_PEERS:
-            self._hops.clear()  # spoofed sources must not grow it; rebuilding costs a microsecond per peer
-        hop = self._hops[address] = Hop(self, peer_host(address), address[1])
-        return hop
+    def _flow(self, address: SockAddr) -> Flow:
+        if len(self._flows) >= _CACHED_PEERS:
+            self._flows.clear()  # spoofed sources must not grow it; rebuilding costs a microsecond per peer
+        flow = self._flows[address] = Flow(self, peer_host(address), address[1])
+        return flow
 
     # -- sending
 
-    def _address(self, data: bytes, host: str, port: int) -> SockAddr | None:
-        address = socket_address(host, port)
-        if address is None or family_of(host) != self._family:
-            self._failures.add(Hop(self, host, port), data, "not an address that this listener can send to")
+    def _address(self, data: bytes, flow: Flow) -> SockAddr | None:
+        address = socket_address(flow.host, flow.port)
+        if address is None or family_of(flow.host) != self._family:
+            self._failures.add(flow, data, "not an address that this listener can send to")
             return None
         if len(self._addresses) >= _CACHED_PEERS:
             self._addresses.clear()
-        self._addresses[host, port] = address
+        self._addresses[flow.host, flow.port] = address
         return address
 
     def _send_again(self, data: bytes, address: SockAddr, error: OSError) -> None:
@@ -250,7 +254,7 @@ class UdpTransport:
         if error.errno == errno.ENOBUFS:
             self.send_dropped += 1  # the device's queue is full; retransmission is the cure (RFC 3261 §17.1.1.2)
             return
-        self._failures.add(self._hops.get(address) or self._hop(address), data, error_words(error))
+        self._failures.add(self._flows.get(address) or self._flow(address), data, error_words(error))
 
     def _enqueue(self, data: bytes, address: SockAddr) -> None:
         if len(self._queue) >= self._queue_size:
@@ -306,8 +310,8 @@ class UdpTransport:
         number, origin, kind, code, _, _ = _EXTENDED_ERROR.unpack_from(value)
         if origin == _LOCAL or kind not in _REPORTED.get(origin, ()) or (origin, kind, code) == _FRAGMENTATION_NEEDED:
             return
-        hop = self._hops.get(address) or self._hop(address)
-        self._failures.add(hop, data or None, error_words(OSError(number, "")))
+        flow = self._flows.get(address) or self._flow(address)
+        self._failures.add(flow, data or None, error_words(OSError(number, "")))
 
     def _watch_again(self) -> None:
         # libuv stops polling a descriptor once it showed an error condition, so under uvloop the socket would stay

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from engine.sip.hop import Allows, Hop
+from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
@@ -31,7 +31,7 @@ class Way(NamedTuple):
     Attributes:
         here: To ourselves: it is delivered without a packet, to whatever its user part names.
         refused: Why it may not be used, for a record; "" where it may.
-        allows: Asked again for each hop that it leads to, whenever that is looked up.
+        allows: Asked again for each flow that it leads to, whenever that is looked up.
     """
 
     uri: str
@@ -43,7 +43,7 @@ class Way(NamedTuple):
 class Locating(Protocol):
     """Who knows the way (`engine.user_agent.UserAgent`)."""
 
-    async def locate(self, uri: str) -> tuple[list[Hop], str]: ...
+    async def locate(self, uri: str) -> tuple[list[Flow], str]: ...
     def ours(self, host: str, port: int) -> bool: ...
 
 
@@ -75,10 +75,10 @@ class Destinations:
         way = self.at_once(uri, named)
         if way.here or way.refused:
             return way
-        hops, _ = await self._agent.locate(uri)
-        if any(self._agent.ours(hop.host, hop.port) for hop in hops):
+        flows, _ = await self._agent.locate(uri)
+        if any(self._agent.ours(flow.host, flow.port) for flow in flows):
             return Way(uri, here=True)
-        if hops and not any(self._may(hop.host, named) for hop in hops):
+        if flows and not any(self._may(flow.host, named) for flow in flows):
             return _refused(uri)
         return way
 
@@ -96,7 +96,7 @@ class Destinations:
     def _allows(self, named: NamedBy) -> Allows:
         """For the look-up when the request is sent, which may give something else. What led to a peer does not lead to
         ourselves then: it would be a request of ours, from a client that is none."""
-        return lambda hop: self._may(hop.host, named) and not self._agent.ours(hop.host, hop.port)
+        return lambda flow: self._may(flow.host, named) and not self._agent.ours(flow.host, flow.port)
 
 
 async def way_to(env: "FlowEnvironment", uri: str, named: NamedBy) -> Way:

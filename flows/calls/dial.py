@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from engine.sip.hop import NOT_ALLOWED
+from engine.sip.flow import NOT_ALLOWED
 from engine.sip.message.status import reason_phrase
 from flows.calls.ports import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
 from flows.calls.record import CallRecord

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from engine.call import MEDIA_FAILURES, CallEnded
 from engine.dial import DialSpec, Outcome
-from engine.sip.hop import Allows
+from engine.sip.flow import Allows
 from routing.hunt.identity import NOBODY, CallerIdentity
 from routing.identifiers import NIL
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.sip.hop import NOT_ALLOWED, Allows
+from engine.sip.flow import NOT_ALLOWED, Allows
 from flows.calls.destinations import REFUSED
 from flows.calls.ports import ProviderAttempt
 from routing.hunt.attempt import AttemptRecord

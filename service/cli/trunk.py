@@ -8,7 +8,7 @@ from config.logs import escape
 from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.port_pool import NoPortError
 from engine.messages import IncomingMessage
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.transport.addresses import bracketed
 from engine.user_agent import AgentSettings, UserAgent
@@ -74,7 +74,7 @@ class LittleTrunk:
             return
 
 
-def _show(request: Request, remote: Hop, more: str = "") -> None:
+def _show(request: Request, remote: Flow, more: str = "") -> None:
     """A line for a request that opens something."""
     host, port = remote.transport.local
     text = f"{request.method} {request.uri_text} from {request.get('From')}{more}"

@@ -104,8 +104,8 @@ def test_events_of_other_kinds_stay_as_they_are() -> None:
 
 def traced(call_id: str, start: str, host: str = "203.0.113.9", *, inbound: bool, body: str = "") -> Traced:
     text = f"{start}\r\nCall-ID: {call_id}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    hop: Any = SimpleNamespace(host=host, port=5060)
-    return Traced(1.0, inbound, hop, text.encode())
+    flow: Any = SimpleNamespace(host=host, port=5060)
+    return Traced(1.0, inbound, flow, text.encode())
 
 
 def attempt(uri: str, provider_id: UUID = NIL) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from engine.bridge import Bridge
 from engine.call import Call
 from engine.dial import DialSpec, OutgoingCall
 from engine.sip.dialog.session import Session
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.peers import EVERYBODY, Peers
 from engine.transport.listeners import Listeners
 from engine.user_agent import AgentSettings, OnCall, UserAgent
@@ -94,7 +94,7 @@ class Air:
     def _deliver(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
         node = self.nodes.get(target)
         if node is not None:
-            node.endpoint.receive(data, Hop(node, *source), self.now)
+            node.endpoint.receive(data, Flow(node, *source), self.now)
 
     def at(self, when: float, act: Any) -> None:
         self.loop.call_at(when, act)
@@ -148,14 +148,17 @@ class Wire:
         self.endpoint = self
         self.agent: UserAgent
 
-    def receive(self, data: bytes, hop: Hop, now: float) -> None:
-        self.agent.received(data, hop)
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        self.agent.received(data, flow)
 
-    def send(self, data: bytes, host: str, port: int) -> None:
-        self.air.send(data, self.local, (host, port))
+    def send(self, data: bytes, flow: Flow) -> None:
+        self.air.send(data, self.local, (flow.host, flow.port))
 
-    def connected(self, host: str, port: int) -> bool:
+    def connected(self, flow: Flow) -> bool:
         return True
+
+    def made_from(self, host: str, port: int) -> bool:
+        return False
 
     def sent_by(self, remote_host: str) -> str:
         return f"{self.local[0]}:{self.local[1]}"

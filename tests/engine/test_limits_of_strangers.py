@@ -44,7 +44,7 @@ class Door:
         message.answer(202)
         return None
 
-    def receive(self, data: bytes, hop: Any, now: float) -> None:
+    def receive(self, data: bytes, flow: Any, now: float) -> None:
         message = parse(data)
         if isinstance(message, Response):
             self.heard.append(message)

@@ -9,6 +9,7 @@ import pytest
 from engine.dial import DialSpec, Outcome
 from engine.messages import MAX_WAITING, IncomingMessage
 from engine.sip.auth.digest_server import DigestServer
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.user_agent import UserAgent
@@ -155,7 +156,7 @@ def test_what_is_no_text_is_refused_before_anybody_is_asked(monkeypatch: pytest.
             f"Max-Forwards: 70\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\nCall-ID: n{number}\r\nCSeq: 1 MESSAGE\r\n"
             f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
-        node.send(head.encode() + body, ENGINE, 5060)
+        node.send(head.encode() + body, Flow(node, ENGINE, 5060))
     air.run(1)
     answers = [parse(data) for _, origin, _, data in air.log if origin == ENGINE]
     assert [(answer.status, answer.get("Accept")) for answer in answers if isinstance(answer, Response)] == [

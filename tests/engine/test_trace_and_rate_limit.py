@@ -3,15 +3,15 @@
 from engine import rate_limit
 from engine.capture.trace import Trace
 from engine.rate_limit import RateLimit
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from tests.sip.simulation import Network, Node
 
-HOP = Hop(Node(Network(), "10.0.0.1"), "10.0.0.2", 5060)
+FLOW = Flow(Node(Network(), "10.0.0.1"), "10.0.0.2", 5060)
 
 
 def filled(trace: Trace, count: int, size: int = 10) -> list[bytes]:
     for number in range(count):
-        trace.add(float(number), True, HOP, f"{number:0{size}d}".encode())
+        trace.add(float(number), True, FLOW, f"{number:0{size}d}".encode())
     return [traced.data for traced in trace]
 
 
@@ -34,7 +34,7 @@ def test_messages_of_some_calls() -> None:
         b"Call-ID: one",
     )
     for data in (one, *others, short, folded):
-        trace.add(0.0, False, HOP, data)
+        trace.add(0.0, False, FLOW, data)
     assert [traced.data for traced in trace.of_calls({"one"})] == [one, short, folded]
     assert [traced.data for traced in trace.of_calls({"two", "three"})] == [others[1]]
 

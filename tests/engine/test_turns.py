@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine import user_agent, waiting
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.user_agent import AgentSettings, UserAgent
 from engine.waiting import Waiting
 from tests.engine.simulated import Air, start_agent
@@ -18,8 +18,8 @@ KNOWN, TOO = "192.0.2.1", "2001:db8:1::1"
 NODE = Node(Network(), "10.0.0.1")
 
 
-def hop(host: str) -> Hop:
-    return Hop(NODE, host, 5060)
+def flow(host: str) -> Flow:
+    return Flow(NODE, host, 5060)
 
 
 def served(queue: Waiting, now: float = 0.0) -> list[str]:
@@ -31,7 +31,7 @@ def served(queue: Waiting, now: float = 0.0) -> list[str]:
 
 def put(queue: Waiting, source: str, *texts: str, now: float = 0.0) -> None:
     for text in texts:
-        queue.put(source, text.encode(), hop(source), now)
+        queue.put(source, text.encode(), flow(source), now)
 
 
 # ---- the queue
@@ -78,7 +78,7 @@ def test_where_there_are_many_sources_each_has_less() -> None:
 def test_large_messages_are_bounded_by_their_bytes() -> None:
     queue = Waiting()
     for number in range(500):
-        queue.put(f"source {number}", bytes(60_000), hop("x"), 0.0)
+        queue.put(f"source {number}", bytes(60_000), flow("x"), 0.0)
         assert queue._bytes <= waiting.MOST_BYTES
     assert len(queue) == waiting.MOST_BYTES // 60_000
 
@@ -114,7 +114,7 @@ class Desk:
         self.order: list[str] = []
         take = self.agent._take
 
-        def taken(data: bytes, source: Hop) -> None:
+        def taken(data: bytes, source: Flow) -> None:
             self.order.append(source.host)
             take(data, source)
 
@@ -123,7 +123,7 @@ class Desk:
 
     def came(self, *hosts: str, data: bytes = b"OPTIONS ") -> None:
         for host in hosts:
-            self.agent.received(data, Hop(self.wire, host, 5060))
+            self.agent.received(data, Flow(self.wire, host, 5060))
 
 
 def test_known_peers_are_served_at_once_and_before_strangers_that_came_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_nor_does_a_flood_of_these_keep_out_what_begins(monkeypatch: pytest.Monk
 def test_a_cancel_does_not_overtake_its_invite(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     served: list[bytes] = []
-    monkeypatch.setattr(desk.agent, "_take", lambda data, hop: served.append(data))
+    monkeypatch.setattr(desk.agent, "_take", lambda data, flow: served.append(data))
     desk.came("203.0.113.1", data=b"INVITE ")
     desk.came("203.0.113.1", data=b"CANCEL ")
     desk.air.run(0)

@@ -29,7 +29,7 @@ MUTANTS = [
     ),
     (
         FILE,
-        "    if transaction.hop.transport.reliable:\n        transaction.state = TERMINATED",
+        "    if transaction.flow.transport.reliable:\n        transaction.state = TERMINATED",
         "    if False:\n        transaction.state = TERMINATED",
         TESTS + "no_timer_j_on_a_reliable_transport_17_2_2",
     ),

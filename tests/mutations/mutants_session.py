@@ -21,8 +21,8 @@ MUTANTS = [
     (NEXT_HOP, 'if rule == "never" or dialog.route_set:', 'if rule == "never":', "tests/sip/test_next_hop.py"),
     (
         DIALOG,
-        "return hop if hop is not None and hop.transport.connected(hop.host, hop.port) else None",
-        "return hop",
+        "return flow if flow is not None and flow.connected else None",
+        "return flow",
         "tests/sip/test_dialog.py",
     ),
     (SESSION, "        if not self.dialog.accepts(request):", "        if False:", T_SESSION),

@@ -112,7 +112,7 @@ class Phone:
         )
         received = self.agent.endpoint.receive
 
-        def spy(data: bytes, hop: Any, now: float) -> None:
+        def spy(data: bytes, flow: Any, now: float) -> None:
             with suppress(ValueError):
                 message = parse(data)
                 if isinstance(message, Response):
@@ -121,7 +121,7 @@ class Phone:
                 else:
                     self.requests.append(message)
                     self.heard[message.method] += 1
-            received(data, hop, now)
+            received(data, flow, now)
 
         self.agent.endpoint.receive = spy  # type: ignore[method-assign]
 

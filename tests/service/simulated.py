@@ -15,6 +15,7 @@ import yaml
 from config.loading import Configuration, load
 from engine import user_agent
 from engine.sip.auth.digest_client import ClientSession, choose, parse_challenges
+from engine.sip.flow import Flow
 from engine.sip.message.message import Response
 from engine.transport.dns.lookups import Question, Records
 from engine.transport.dns.resolver import Resolver
@@ -74,8 +75,8 @@ class EngineWire(Wire):
     def __init__(self, air: Air) -> None:
         super().__init__(air, "127.0.0.1")
 
-    def send(self, data: bytes, host: str, port: int) -> None:
-        self.air.send(data, (ENGINE, 5060), (host, port))
+    def send(self, data: bytes, flow: Flow) -> None:
+        self.air.send(data, (ENGINE, 5060), (flow.host, flow.port))
 
     def sent_by(self, remote_host: str) -> str:
         return f"{ENGINE}:5060"

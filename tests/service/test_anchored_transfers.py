@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp import description as sdp
 from tests.engine.anchors import SlowAnchors
@@ -30,8 +30,8 @@ class Speaker(Phone):
         self.told_of = b""
         super().__init__(air, host, body, port)
 
-    def receive(self, data: bytes, hop: Hop, now: float) -> None:
-        super().receive(data, hop, now)
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        super().receive(data, flow, now)
         message: Request | Response = self.heard[-1]
         if message.body.startswith(b"v=0"):
             self.told_of = message.body

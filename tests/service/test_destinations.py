@@ -221,10 +221,10 @@ def test_what_leads_to_ourselves_is_as_if_its_number_had_been_dialled(run: Run, 
         received = node.agent.received
         from_us: list[bytes] = []
 
-        def spy(data: bytes, hop: Any) -> None:
-            if hop.host == "127.0.0.1" and not data.startswith(b"SIP/2.0"):
+        def spy(data: bytes, flow: Any) -> None:
+            if flow.host == "127.0.0.1" and not data.startswith(b"SIP/2.0"):
                 from_us.append(data)
-            received(data, hop)
+            received(data, flow)
 
         node.agent.received = spy
         # Through the provider, as the customer's own call: there is no request of ours to ourselves.

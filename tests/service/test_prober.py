@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.user_agent import UserAgent
 from routing.directory.directory import Directory
 from routing.hunt.health import MISSES, HealthBoard
@@ -196,8 +196,8 @@ async def test_probes_go_on_to_the_next_target_as_calls_do(world: World, first: 
     ill.status = first
     listener = world.agent.nowhere.transport
     ports = transport.get_extra_info("sockname")[1], int(world.provider.hostname.rpartition(":")[2])
-    hops = [Hop(listener, "127.0.0.1", port) for port in ports]
-    world.agent.endpoint.locate = lambda uri, done: done(list(hops))  # type: ignore[method-assign, assignment]
+    flows = [Flow(listener, "127.0.0.1", port) for port in ports]
+    world.agent.endpoint.locate = lambda uri, done: done(list(flows))  # type: ignore[method-assign, assignment]
     try:
         assert await world.rounds() == "healthy"
         assert ill.seen and world.peer.seen

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from tests.engine.simulated import Air
@@ -69,8 +69,8 @@ class Proxy(Phone):
         self.keeps_vias = True
         self.passed: list[Request] = []
 
-    def receive(self, data: bytes, hop: Hop, now: float) -> None:
-        super().receive(data, hop, now)
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        super().receive(data, flow, now)
         message = self.heard[-1]
         if isinstance(message, Request):
             if message.method == "ACK" or message.to_tag:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from tests.engine.simulated import Air
@@ -115,8 +115,8 @@ PICK = st.integers(0, 30)
 class Carrier(Phone):
     """Rings and answers, and says yes to everything in its calls."""
 
-    def receive(self, data: bytes, hop: Hop, now: float) -> None:
-        super().receive(data, hop, now)
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        super().receive(data, flow, now)
         message = self.heard[-1]
         if not isinstance(message, Request) or message.method == "ACK":
             return

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.call import Call
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from flows.calls.destinations import Reachable
 from flows.calls.record import CallRecord
@@ -66,8 +66,8 @@ class Phone(Peer):
         self.last = data
         self.network.send(data, (self.host, self.port), self.engine)
 
-    def receive(self, data: bytes, hop: Hop, now: float) -> None:
-        super().receive(data, hop, now)
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
+        super().receive(data, flow, now)
         message = self.heard[-1]
         if not isinstance(message, Request):
             return

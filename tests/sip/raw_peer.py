@@ -2,7 +2,7 @@
 
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import Invitation, InviteClient
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from tests.sip.simulation import Network, Node, Owner
@@ -35,7 +35,7 @@ class Peer:
 
     # ---- what Network asks of a node
 
-    def receive(self, data: bytes, hop: Hop, now: float) -> None:
+    def receive(self, data: bytes, flow: Flow, now: float) -> None:
         self.heard.append(parse(data))
         self.raw.append(data)
 

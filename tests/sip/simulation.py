@@ -8,7 +8,7 @@ from itertools import count
 from engine.sip.core import Policy, Surroundings
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.endpoint import Endpoint
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import host_address
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
@@ -70,7 +70,7 @@ class Network:
             self.now = max(self.now, at)
             node = self.nodes.get(target)
             if node is not None:
-                node.endpoint.receive(data, Hop(node, *source), self.now)
+                node.endpoint.receive(data, Flow(node, *source), self.now)
         else:
             self.now = max(self.now, deadline)
             for node in self.nodes.values():
@@ -139,20 +139,20 @@ class Node:
         )
         network.nodes[self.local] = self
 
-    def _locate(self, uri: str, done: Callable[[list[Hop]], None]) -> None:
+    def _locate(self, uri: str, done: Callable[[list[Flow]], None]) -> None:
         parsed = parse_uri(uri)
         assert isinstance(parsed, SipUri)
         host = host_address(parsed.params.get("maddr") or parsed.host)
-        hops = [Hop(self, *target) for target in self.names.get(host, [(host, parsed.port or 5060)])]
+        flows = [Flow(self, *target) for target in self.names.get(host, [(host, parsed.port or 5060)])]
         if host in self.slow:
-            self.network.at(self.network.now + self.slow[host], lambda: done(hops))
+            self.network.at(self.network.now + self.slow[host], lambda: done(flows))
         else:
-            done(hops)
+            done(flows)
 
-    def send(self, data: bytes, host: str, port: int) -> None:
-        self.network.send(data, self.local, (host, port))
+    def send(self, data: bytes, flow: Flow) -> None:
+        self.network.send(data, self.local, (flow.host, flow.port))
 
-    def connected(self, host: str, port: int) -> bool:
+    def connected(self, flow: Flow) -> bool:
         return True
 
     def sent_by(self, remote_host: str) -> str:

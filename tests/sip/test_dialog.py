@@ -4,7 +4,7 @@ import pytest
 
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog, contact_of, without_tag
 from engine.sip.dialog.next_hop import way_back
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
@@ -12,7 +12,7 @@ from engine.sip.peers import EVERYBODY
 from tests.sip.simulation import Network, Node
 
 NODE = Node(Network(), "10.0.0.9")
-HOP = Hop(NODE, "10.0.0.1", 5060)
+FLOW = Flow(NODE, "10.0.0.1", 5060)
 
 
 def invite(headers: str = "Contact: <sip:a@10.0.0.1>\r\n", method: str = "INVITE", cseq: int = 7) -> Request:
@@ -35,15 +35,15 @@ def ok(headers: str = "Contact: <sip:b@10.0.0.1>\r\n", status: int = 200, tag: s
     return message
 
 
-def caller(response: Response, state: str = EARLY, hop: Hop = HOP) -> Dialog:
-    return Dialog.as_caller(response, "<sip:me@x>", "f9", 1, state, "sip:b@example.com", hop)
+def caller(response: Response, state: str = EARLY, flow: Flow = FLOW) -> Dialog:
+    return Dialog.as_caller(response, "<sip:me@x>", "f9", 1, state, "sip:b@example.com", flow)
 
 
 ROUTES = "Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\nContact: <sip:z@10.0.0.1>\r\n"
 
 
 def test_callee_keeps_record_route_in_order_12_1_1() -> None:
-    dialog = Dialog.as_callee(invite(ROUTES), "mine", HOP)
+    dialog = Dialog.as_callee(invite(ROUTES), "mine", FLOW)
     assert dialog.route_set == ["<sip:p1;lr>", "<sip:p2;lr>", "<sip:p3;lr>"]
     assert dialog.key == ("c1", "mine", "f1")
     assert (dialog.local_cseq, dialog.remote_cseq) == (0, 7)
@@ -66,18 +66,18 @@ def test_the_2xx_sets_the_route_set_anew_13_2_2_4() -> None:
 
 
 def test_loose_route_goes_to_the_first_route_with_the_target_as_uri_12_2_1_1() -> None:
-    uri, routes, hop = caller(ok(ROUTES)).route()
+    uri, routes, flow = caller(ok(ROUTES)).route()
     assert uri == "sip:z@10.0.0.1"
     assert routes == ["<sip:p3;lr>", "<sip:p2;lr>", "<sip:p1;lr>"]
-    assert hop == "sip:p3;lr"
+    assert flow == "sip:p3;lr"
 
 
 def test_strict_route_takes_the_request_uri_and_the_target_goes_last_12_2_1_1() -> None:
     dialog = caller(ok("Record-Route: <sip:p1;lr>, <sip:strict>\r\nContact: <sip:z@10.0.0.1>\r\n"))
-    uri, routes, hop = dialog.route()
+    uri, routes, flow = dialog.route()
     assert uri == "sip:strict"
     assert routes == ["<sip:p1;lr>", "<sip:z@10.0.0.1>"]
-    assert hop == "sip:strict"
+    assert flow == "sip:strict"
 
 
 def test_without_a_route_set_requests_go_to_the_target() -> None:
@@ -90,7 +90,7 @@ def test_an_unusable_route_is_a_parse_error_and_nothing_else() -> None:
 
 
 def test_cseq_must_grow_12_2_2() -> None:
-    dialog = Dialog.as_callee(invite(cseq=7), "mine", HOP)
+    dialog = Dialog.as_callee(invite(cseq=7), "mine", FLOW)
     assert not dialog.accepts(invite(method="INFO", cseq=7))
     assert not dialog.accepts(invite(method="INFO", cseq=6))
     assert dialog.accepts(invite(method="INFO", cseq=12))  # gaps are in order
@@ -126,11 +126,11 @@ def test_without_a_usable_contact_the_old_target_stands(contact: str) -> None:
 @pytest.mark.parametrize("contact", ["Contact: *\r\n", "Contact: <tel:+15551234567>\r\n", "Contact: <mailto:a@b>\r\n"])
 def test_an_invite_needs_a_sip_contact_8_1_1_8(contact: str) -> None:
     with pytest.raises(ParseError):
-        Dialog.as_callee(invite(contact), "mine", HOP)
+        Dialog.as_callee(invite(contact), "mine", FLOW)
 
 
 def test_a_caller_of_rfc_2543_without_contact_is_reached_at_its_from() -> None:
-    assert Dialog.as_callee(invite(""), "mine", HOP).remote_target == "sip:a@example.com;x=1"
+    assert Dialog.as_callee(invite(""), "mine", FLOW).remote_target == "sip:a@example.com;x=1"
 
 
 def test_an_answer_without_contact_is_survived() -> None:
@@ -166,9 +166,9 @@ def test_addresses_are_kept_without_their_tag(value: str, kept: str) -> None:
 def test_a_route_set_from_the_answer_ends_the_short_cut_over_the_connection() -> None:
     stream = Node(Network(), "10.0.0.9")
     stream.reliable = True
-    hop = Hop(stream, "10.0.0.1", 5060)
-    dialog = caller(ok("Contact: <sip:b@10.0.0.1>\r\n", 180), hop=hop)
-    assert way_back(dialog, EVERYBODY) == hop
+    flow = Flow(stream, "10.0.0.1", 5060)
+    dialog = caller(ok("Contact: <sip:b@10.0.0.1>\r\n", 180), flow=flow)
+    assert way_back(dialog, EVERYBODY) == flow
     dialog.confirm(ok(ROUTES))
     assert way_back(dialog, EVERYBODY) is None
 
@@ -176,7 +176,7 @@ def test_a_route_set_from_the_answer_ends_the_short_cut_over_the_connection() ->
 def test_a_lost_connection_is_no_way_back() -> None:
     stream = Node(Network(), "10.0.0.9")
     stream.reliable = True
-    dialog = caller(ok(), hop=Hop(stream, "10.0.0.1", 5060))
-    dialog.hop = way_back(dialog, EVERYBODY)
-    stream.connected = lambda host, port: False  # type: ignore[method-assign]
+    dialog = caller(ok(), flow=Flow(stream, "10.0.0.1", 5060))
+    dialog.flow = way_back(dialog, EVERYBODY)
+    stream.connected = lambda flow: False  # type: ignore[method-assign]
     assert dialog.way_back() is None

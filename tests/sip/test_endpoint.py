@@ -3,7 +3,7 @@
 import pytest
 
 from engine.sip.core import Limits, Policy
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.message.via import Via
@@ -398,18 +398,18 @@ def test_counters_tell_what_came() -> None:
 
 def test_a_peer_that_refused_a_stream_is_not_asked_again_for_a_while_18_1_1() -> None:
     stage = Stage()
-    hop = Hop(stage.udp, PEER, 5060)
-    assert stage.endpoint.stream_hop(hop, 0.0) == Hop(stage.tcp, PEER, 5060)
-    stage.endpoint.remember_no_stream(hop, 0.0)
-    assert stage.endpoint.stream_hop(hop, 599.9) is None
-    assert stage.endpoint.stream_hop(Hop(stage.udp, PEER, 5061), 1.0) is not None
-    assert stage.endpoint.stream_hop(hop, 600.0) is not None
+    flow = Flow(stage.udp, PEER, 5060)
+    assert stage.endpoint.stream_flow(flow, 0.0) == Flow(stage.tcp, PEER, 5060)
+    stage.endpoint.remember_no_stream(flow, 0.0)
+    assert stage.endpoint.stream_flow(flow, 599.9) is None
+    assert stage.endpoint.stream_flow(Flow(stage.udp, PEER, 5061), 1.0) is not None
+    assert stage.endpoint.stream_flow(flow, 600.0) is not None
 
 
 def test_what_is_remembered_of_peers_is_bounded() -> None:
     stage = Stage()
     for port in range(5000):
-        stage.endpoint.remember_no_stream(Hop(stage.udp, PEER, port), 0.0)
+        stage.endpoint.remember_no_stream(Flow(stage.udp, PEER, port), 0.0)
     assert len(stage.endpoint._no_stream) <= 4096
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.dialog.invite_server import InviteServer
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.framing import StreamFramer
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.header_names import COMPACT, canonical
@@ -345,7 +345,7 @@ def test_a_stream_in_random_chunks_ends_in_messages_or_in_a_parse_error(parts: l
     try:
         for chunk in in_chunks(b"".join(parts), cuts):
             for data in framer.feed(chunk):
-                stage.endpoint.receive(data, Hop(stage.tcp, PEER, 41000), stage.now)
+                stage.endpoint.receive(data, Flow(stage.tcp, PEER, 41000), stage.now)
     except ParseError:
         assert framer.broken is not None
     for session in list(stage.endpoint.sessions):
@@ -364,6 +364,6 @@ def test_chunking_changes_nothing_that_is_answered(parts: list[bytes], cuts: lis
         framer = StreamFramer()
         for piece in pieces:
             for data in framer.feed(piece):
-                stage.endpoint.receive(data, Hop(stage.tcp, PEER, 41000), stage.now)
+                stage.endpoint.receive(data, Flow(stage.tcp, PEER, 41000), stage.now)
         answers.append(stage.tcp.take())
     assert answers[0] == answers[1]

@@ -4,7 +4,7 @@ import pytest
 
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.next_hop import is_private, place_of
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.peers import Everybody, Nat
 from tests.sip.raw_peer import ANSWER, STEP, Peer, dial, nothing_left
 from tests.sip.simulation import Network, Node, Owner
@@ -241,7 +241,7 @@ def test_a_reinvite_moves_the_target_by_the_same_rule_12_2(world: World) -> None
     world.peer.invite()
     world.wait()
     world.peer.ack()
-    assert session.dialog.hop is not None and session.dialog.hop.host == PEER
+    assert session.dialog.flow is not None and session.dialog.flow.host == PEER
     world.peer.contact = f"<sip:a@{OTHER}:5070>"
     world.peer.request("UPDATE")
     world.bye()
@@ -320,7 +320,7 @@ def test_an_answer_whose_name_stands_for_somebody_else_is_hung_up_when_that_is_k
 def test_a_callee_leads_nowhere_that_it_could_not_have_been_called_at(world: World) -> None:
     """A customer's callee does not make us ask what is in our private network (`DialSpec.allows`)."""
     inside, callee = world.at("10.0.0.5"), world.at(OTHER)
-    session, _ = dial(world.node, f"sip:{OTHER}:5060", allows=lambda hop: not is_private(hop.host))
+    session, _ = dial(world.node, f"sip:{OTHER}:5060", allows=lambda flow: not is_private(flow.host))
     callee.answer(
         callee.requests("INVITE")[0], 200, "Record-Route: <sip:10.0.0.5;lr>\r\n", ANSWER, contact=f"<sip:a@{OTHER}>"
     )
@@ -548,7 +548,7 @@ def test_without_the_connection_a_contact_at_a_carrier_is_not_fallen_back_to(wor
     world.node.names["me.example"] = [(PEER, 5060)]
     session = world.answered(contact="<sip:a@me.example;transport=tcp>")
     world.node.names["me.example"] = [(CARRIER, 5060)]
-    world.node.connected = lambda host, port: False  # type: ignore[method-assign]
+    world.node.connected = lambda flow: False  # type: ignore[method-assign]
     session.request("INFO", world.network.now)
     world.wait()
     assert session.ended and not carrier.heard
@@ -564,7 +564,7 @@ def test_without_the_connection_a_contact_elsewhere_is_not_fallen_back_to(
     world.node.reliable, world.node.name, world.node.via_name = True, "tcp", "TCP"
     world.peer.transport = "TCP"
     session = world.answered(contact=f"<sip:a@{contact};transport=tcp>")
-    world.node.connected = lambda host, port: False  # type: ignore[method-assign]
+    world.node.connected = lambda flow: False  # type: ignore[method-assign]
     world.network.log.clear()
     if method == "BYE":
         session.bye(world.network.now)
@@ -671,7 +671,7 @@ def test_a_sender_that_is_let_in_is_followed(world: World) -> None:
 
 def test_hops_of_the_simulation_are_what_the_engine_sees(world: World) -> None:
     session = world.answered()
-    assert session.dialog.source == Hop(world.node, PEER, 5060)
+    assert session.dialog.source == Flow(world.node, PEER, 5060)
 
 
 def test_calls_of_known_peers_do_not_wait_behind_strangers_names(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

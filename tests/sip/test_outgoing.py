@@ -1,9 +1,9 @@
-"""Requests of ours: composed for their hop, long ones by a stream (RFC 3261 §18.1.1), the next hop when one fails
+"""Requests of ours: composed for their flow, long ones by a stream (RFC 3261 §18.1.1), the next hop when one fails
 (RFC 3263 §4.3), CANCEL (§9.1)."""
 
 import pytest
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.request import LARGEST_DATAGRAM, OutgoingRequest
@@ -44,25 +44,25 @@ def sent(wire: Wire) -> list[Request]:
 def padded(size: int, stage: Stage) -> OutgoingRequest:
     """A request of exactly `size` bytes on the wire."""
     request, _ = prepared(stage, "INVITE")
-    hop = Hop(stage.udp, PEER, 5060)
+    flow = Flow(stage.udp, PEER, 5060)
     branch = "z9hG4bKt2"  # as long as the one that will be drawn
-    base = len(request.compose(hop, branch))
+    base = len(request.compose(flow, branch))
     request.tail = f"Subject: {'x' * (size - base - len('Subject: ' + chr(13) + chr(10)))}\r\n"
-    assert len(request.compose(hop, branch)) == size
+    assert len(request.compose(flow, branch)) == size
     return request
 
 
 def test_via_and_contact_are_those_of_the_hop_8_1_1_7() -> None:
     stage = Stage()
     request, _ = prepared(stage, "INVITE", b"v=0\r\n", "Content-Type: application/sdp\r\n")
-    over_udp = parse(request.compose(Hop(stage.udp, PEER, 5060), "z9hG4bKx"))
+    over_udp = parse(request.compose(Flow(stage.udp, PEER, 5060), "z9hG4bKx"))
     assert over_udp.get("Via") == "SIP/2.0/UDP 192.0.2.250:5060;rport;branch=z9hG4bKx"
     assert over_udp.get("Contact") == "<sip:192.0.2.250:5060>"
-    over_tcp = parse(request.compose(Hop(stage.tcp, PEER, 5060), "z9hG4bKx"))
+    over_tcp = parse(request.compose(Flow(stage.tcp, PEER, 5060), "z9hG4bKx"))
     assert over_tcp.get("Via") == "SIP/2.0/TCP 192.0.2.250:5060;rport;branch=z9hG4bKx"
     assert over_tcp.get("Contact") == "<sip:192.0.2.250:5060;transport=tcp>"
     assert (over_tcp.body, over_tcp.get("Content-Length")) == (b"v=0\r\n", "5")
-    assert "Contact" not in parse(prepared(stage)[0].compose(Hop(stage.udp, PEER, 5060), "z9hG4bKx")).headers
+    assert "Contact" not in parse(prepared(stage)[0].compose(Flow(stage.udp, PEER, 5060), "z9hG4bKx")).headers
 
 
 def test_each_request_gets_a_branch_of_its_own_8_1_1_7() -> None:
@@ -86,7 +86,7 @@ def test_the_response_reaches_the_user() -> None:
 
 def test_a_name_that_does_not_resolve_is_a_failure() -> None:
     stage = Stage()
-    stage.hops = []
+    stage.flows = []
     request, user = prepared(stage)
     request.send("sip:b@nowhere", stage.now)
     assert (user.told, stage.udp.take(), stage.left) == (["name does not resolve"], [], {})
@@ -128,7 +128,7 @@ def test_a_refused_stream_falls_back_to_the_datagram_and_is_remembered_18_1_1() 
     request, user = prepared(stage, "INVITE", b"x" * 1300)
     request.send("sip:b@y", stage.now)
     [data] = stage.tcp.take()
-    stage.endpoint.failed(Hop(stage.tcp, PEER, 5060), data, "connection refused", stage.now)
+    stage.endpoint.failed(Flow(stage.tcp, PEER, 5060), data, "connection refused", stage.now)
     [message] = sent(stage.udp)
     assert message.get("Via").startswith("SIP/2.0/UDP ") and len(message.body) == 1300
     assert user.told == []
@@ -139,21 +139,21 @@ def test_a_refused_stream_falls_back_to_the_datagram_and_is_remembered_18_1_1() 
 
 def test_a_long_request_to_a_stream_hop_is_not_sent_twice() -> None:
     stage = Stage()
-    stage.hops = [Hop(stage.tcp, PEER, 5060)]
+    stage.flows = [Flow(stage.tcp, PEER, 5060)]
     request, user = prepared(stage, "INVITE", b"x" * 1300)
     request.send("sip:b@y", stage.now)
     [data] = stage.tcp.take()
-    stage.endpoint.failed(Hop(stage.tcp, PEER, 5060), data, "connection refused", stage.now)
+    stage.endpoint.failed(Flow(stage.tcp, PEER, 5060), data, "connection refused", stage.now)
     assert (user.told, stage.udp.take()) == (["connection refused"], [])
 
 
 def test_the_next_hop_is_tried_when_one_fails_rfc_3263_4_3() -> None:
     stage = Stage()
-    stage.hops = [Hop(stage.udp, host, 5060) for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3")]
+    stage.flows = [Flow(stage.udp, host, 5060) for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3")]
     request, user = prepared(stage)
     request.send("sip:b@y", stage.now)
     [data] = [data for _, data, _, _ in stage.udp.sent]
-    stage.endpoint.failed(stage.hops[0], data, "no route", stage.now)
+    stage.endpoint.failed(stage.flows[0], data, "no route", stage.now)
     assert stage.udp.targets() == [("192.0.2.1", 5060), ("192.0.2.2", 5060)]
     first, second = sent(stage.udp)
     assert first.branch != second.branch  # another transaction (RFC 3263 §4.3)
@@ -170,7 +170,7 @@ def test_the_next_hop_is_tried_when_one_fails_rfc_3263_4_3() -> None:
 def test_a_hop_that_was_given_up_is_not_heard_as_the_present_one() -> None:
     """next_hop: the old transaction sends no more; what it still says of ringing is answered with CANCEL."""
     stage = Stage()
-    stage.hops = [Hop(stage.udp, host, 5060) for host in ("192.0.2.1", "192.0.2.2")]
+    stage.flows = [Flow(stage.udp, host, 5060) for host in ("192.0.2.1", "192.0.2.2")]
     request, user = prepared(stage, "INVITE")
     request.send("sip:b@y", stage.now)
     [old] = stage.udp.take()

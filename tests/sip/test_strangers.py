@@ -226,8 +226,8 @@ def waiting() -> tuple[Stage, Request]:
 @pytest.mark.parametrize("status", [404, 401, 503])
 def test_a_refusal_that_comes_later_is_as_stateless(status: int) -> None:
     stage, invite = waiting()
-    hop = stage.hops[0]
-    stage.endpoint.decided(invite, hop, Refusal(status=status, headers="X: y\r\n"), stage.now)
+    flow = stage.flows[0]
+    stage.endpoint.decided(invite, flow, Refusal(status=status, headers="X: y\r\n"), stage.now)
     [answer] = stage.udp.take()
     assert (status_of(answer), stage.left) == (status, {})
     assert b"\r\nX: y\r\n" in answer
@@ -241,7 +241,7 @@ def test_a_refusal_that_comes_later_is_as_stateless(status: int) -> None:
 
 def test_a_call_that_is_let_in_later_goes_on() -> None:
     stage, invite = waiting()
-    stage.endpoint.decided(invite, stage.hops[0], None, stage.now)
+    stage.endpoint.decided(invite, stage.flows[0], None, stage.now)
     [session] = stage.calls
     session.accept(stage.now, b"v=0\r\n")
     assert stage.udp.statuses() == [200]
@@ -251,7 +251,7 @@ def test_one_that_is_cancelled_meanwhile_is_487_and_never_begins() -> None:
     stage, invite = waiting()
     stage.receive(request("CANCEL"))
     assert stage.udp.statuses() == [200, 487]
-    stage.endpoint.decided(invite, stage.hops[0], None, stage.now)
+    stage.endpoint.decided(invite, stage.flows[0], None, stage.now)
     assert (stage.calls, stage.udp.take()) == ([], [])
     stage.run(64)
     assert stage.left == {}

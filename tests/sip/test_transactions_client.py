@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.client import ClientTransaction
@@ -47,7 +47,7 @@ class Asker:
             method,
             "z9hG4bKours",
             self.data,
-            Hop(self.wire, PEER, 5060),
+            Flow(self.wire, PEER, 5060),
             self.stage.now,
         )
 
@@ -187,7 +187,7 @@ def test_a_transport_error_ends_it_and_is_told_17_1_4(ringing: bool) -> None:
     asker = Asker("INVITE")
     if ringing:
         asker.hear(180)
-    asker.stage.endpoint.failed(Hop(asker.wire, PEER, 5060), asker.data, "connection refused", asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.wire, PEER, 5060), asker.data, "connection refused", asker.stage.now)
     assert asker.user.statuses[-1] == "connection refused"
     assert over(asker)
 
@@ -195,7 +195,7 @@ def test_a_transport_error_ends_it_and_is_told_17_1_4(ringing: bool) -> None:
 def test_a_transport_error_after_the_final_response_is_nobodys_business() -> None:
     asker = Asker("INVITE")
     asker.hear(486)
-    asker.stage.endpoint.failed(Hop(asker.wire, PEER, 5060), asker.data, "connection refused", asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.wire, PEER, 5060), asker.data, "connection refused", asker.stage.now)
     assert asker.user.statuses == [486]
     assert asker.state == "completed"
 
@@ -292,7 +292,7 @@ def test_a_transport_error_ends_a_request_17_1_4(provisional: bool) -> None:
     asker = Asker("OPTIONS")
     if provisional:
         asker.hear(100)
-    asker.stage.endpoint.failed(Hop(asker.wire, PEER, 5060), asker.data, "no route", asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.wire, PEER, 5060), asker.data, "no route", asker.stage.now)
     assert asker.user.statuses[-1] == "no route"
     assert over(asker)
 
@@ -318,7 +318,7 @@ def test_a_cancel_shares_the_invites_branch_and_not_its_responses_9_1_17_1_3() -
     data = asker.data.replace(b"INVITE", b"CANCEL")
     user = User(asker.stage)
     ClientTransaction(
-        asker.transactions, user, "CANCEL", "z9hG4bKours", data, Hop(asker.wire, PEER, 5060), asker.stage.now
+        asker.transactions, user, "CANCEL", "z9hG4bKours", data, Flow(asker.wire, PEER, 5060), asker.stage.now
     )
     asker.stage.receive(response(data, 200))
     assert (asker.user.statuses, user.statuses) == ([180], [200])
@@ -331,36 +331,36 @@ def test_a_cancel_that_cannot_be_sent_does_not_end_its_invite() -> None:
     asker.hear(180)
     data = asker.data.replace(b"INVITE", b"CANCEL")
     user = User(asker.stage)
-    hop = Hop(asker.wire, PEER, 5060)
-    ClientTransaction(asker.transactions, user, "CANCEL", "z9hG4bKours", data, hop, asker.stage.now)
-    asker.stage.endpoint.failed(hop, data, "connection refused", asker.stage.now)
+    flow = Flow(asker.wire, PEER, 5060)
+    ClientTransaction(asker.transactions, user, "CANCEL", "z9hG4bKours", data, flow, asker.stage.now)
+    asker.stage.endpoint.failed(flow, data, "connection refused", asker.stage.now)
     assert (asker.user.statuses, user.statuses) == ([180], ["connection refused"])
 
 
 def test_a_lost_connection_ends_all_that_waited_on_it_and_nothing_else() -> None:
     asker = Asker("OPTIONS", reliable=True)
     other = User(asker.stage)
-    hop = Hop(asker.stage.tcp, "192.0.2.99", 5060)
+    flow = Flow(asker.stage.tcp, "192.0.2.99", 5060)
     elsewhere = asker.data.replace(b"z9hG4bKours", b"z9hG4bKelse")
-    ClientTransaction(asker.transactions, other, "OPTIONS", "z9hG4bKelse", elsewhere, hop, asker.stage.now)
-    asker.stage.endpoint.failed(Hop(asker.stage.tcp, PEER, 5060), None, "connection lost", asker.stage.now)
+    ClientTransaction(asker.transactions, other, "OPTIONS", "z9hG4bKelse", elsewhere, flow, asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.stage.tcp, PEER, 5060), None, "connection lost", asker.stage.now)
     assert (asker.user.statuses, other.statuses) == (["connection lost"], [])
 
 
 def test_a_forged_error_from_elsewhere_ends_nothing() -> None:
     asker = Asker("OPTIONS")
-    for hop in (Hop(asker.wire, "192.0.2.66", 5060), Hop(asker.wire, PEER, 9)):
-        asker.stage.endpoint.failed(hop, asker.data, "no route", asker.stage.now)
-    asker.stage.endpoint.failed(Hop(asker.wire, PEER, 5060), b"what is this", "no route", asker.stage.now)
-    asker.stage.endpoint.failed(Hop(asker.wire, PEER, 5060), b"", "no route", asker.stage.now)
-    asker.stage.endpoint.failed(Hop(asker.wire, PEER, 5060), response(asker.data, 200), "no route", asker.stage.now)
+    for flow in (Flow(asker.wire, "192.0.2.66", 5060), Flow(asker.wire, PEER, 9)):
+        asker.stage.endpoint.failed(flow, asker.data, "no route", asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.wire, PEER, 5060), b"what is this", "no route", asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.wire, PEER, 5060), b"", "no route", asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.wire, PEER, 5060), response(asker.data, 200), "no route", asker.stage.now)
     assert asker.user.told == []
 
 
 def test_an_error_is_found_by_the_vias_branch_not_by_the_uris() -> None:
     asker = Asker("OPTIONS")
     data = asker.data.replace(b"sip:bob@192.0.2.7 ", b"sip:bob@192.0.2.7;branch=x ")
-    asker.stage.endpoint.failed(Hop(asker.wire, PEER, 5060), data, "no route", asker.stage.now)
+    asker.stage.endpoint.failed(Flow(asker.wire, PEER, 5060), data, "no route", asker.stage.now)
     assert asker.user.statuses == ["no route"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.server import ServerTransaction
@@ -35,7 +35,7 @@ class Answerer:
         message = parse(self.data)
         assert isinstance(message, Request)
         self.transaction = ServerTransaction(
-            self.stage.endpoint.transactions, message, Hop(self.wire, PEER, 5060), "ours"
+            self.stage.endpoint.transactions, message, Flow(self.wire, PEER, 5060), "ours"
         )
         self.transaction.user = self.user
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import Invitation, InviteClient
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from tests.sip.raw_peer import ANSWER, LOGIN, OFFER, Dialler, Peer, dial, nothing_left
 from tests.sip.simulation import Network, Node
@@ -219,11 +219,11 @@ def test_a_cancelled_invite_is_over_after_64_t1_without_a_final_response_9_1(wor
 
 
 def test_a_call_given_up_while_its_name_is_looked_up_never_goes_out(world: World) -> None:
-    found: list[Callable[[list[Hop]], None]] = []
+    found: list[Callable[[list[Flow]], None]] = []
     world.node.endpoint.locate = lambda uri, done: found.append(done)
     session, owner = dial(world.node)
     session.cancel(world.network.now)
-    found[0]([Hop(world.node, "10.0.0.1", 5060)])
+    found[0]([Flow(world.node, "10.0.0.1", 5060)])
     world.wait(1)
     assert world.peer.heard == []
     assert owner.outcome == ("cancelled", 487)
@@ -390,7 +390,7 @@ def test_a_422_that_cannot_be_followed_is_a_refusal(world: World, header: str) -
 # ---- the next hop
 
 
-class TwoHops(World):
+class TwoFlows(World):
     """A name with two addresses."""
 
     def __init__(self) -> None:
@@ -398,15 +398,15 @@ class TwoHops(World):
         self.second = Peer(self.network, "10.0.0.3")
         self.node.endpoint.locate = self.find
 
-    def find(self, uri: str, done: Callable[[list[Hop]], None]) -> None:
+    def find(self, uri: str, done: Callable[[list[Flow]], None]) -> None:
         if uri == "sip:name":
-            done([Hop(self.node, "10.0.0.1", 5060), Hop(self.node, "10.0.0.3", 5060)])
+            done([Flow(self.node, "10.0.0.1", 5060), Flow(self.node, "10.0.0.3", 5060)])
         else:
             self.node._locate(uri, done)
 
 
 def test_503_tries_the_next_address_rfc_3263_4_3() -> None:
-    world = TwoHops()
+    world = TwoFlows()
     _, owner = dial(world.node, "sip:name")
     world.peer.answer(world.invites[0], 503)
     invite = world.second.requests("INVITE")[0]
@@ -418,7 +418,7 @@ def test_503_tries_the_next_address_rfc_3263_4_3() -> None:
 
 
 def test_silence_tries_the_next_address_and_the_first_is_cancelled_when_it_wakes_rfc_3263_4_3() -> None:
-    world = TwoHops()
+    world = TwoFlows()
     _, owner = dial(world.node, "sip:name", no_reply_timeout=2.0)
     world.wait(2)
     invite = world.second.requests("INVITE")[0]
@@ -435,7 +435,7 @@ def test_silence_tries_the_next_address_and_the_first_is_cancelled_when_it_wakes
 
 
 def test_a_late_answer_of_the_first_address_is_hung_up_rfc_3263_4_3() -> None:
-    world = TwoHops()
+    world = TwoFlows()
     session, owner = dial(world.node, "sip:name", no_reply_timeout=2.0)
     world.wait(2)
     invite = world.second.requests("INVITE")[0]
@@ -453,7 +453,7 @@ def test_a_late_answer_of_the_first_address_is_hung_up_rfc_3263_4_3() -> None:
 
 
 def test_a_cancelled_old_address_that_never_ends_leaves_nothing() -> None:
-    world = TwoHops()
+    world = TwoFlows()
     session, _ = dial(world.node, "sip:name", no_reply_timeout=2.0)
     world.wait(2)
     world.peer.answer(world.invites[0], 180)  # and nothing after its CANCEL
@@ -472,7 +472,7 @@ def test_a_name_that_does_not_resolve_is_unreachable(world: World) -> None:
 def test_a_refused_connection_is_unreachable(world: World) -> None:
     _, owner = dial(world.node)
     data = world.peer.raw[0]
-    world.node.endpoint.failed(Hop(world.node, "10.0.0.1", 5060), data, "connection refused", world.network.now)
+    world.node.endpoint.failed(Flow(world.node, "10.0.0.1", 5060), data, "connection refused", world.network.now)
     assert owner.outcome == ("unreachable", 503)
     assert nothing_left(world.node)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.sip.core import Policy, Surroundings
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.endpoint import Endpoint
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.peers import EVERYBODY, Peers
@@ -28,10 +28,10 @@ class Wire:
         self.sent: list[tuple[float, bytes, str, int]] = []
         self.now: Callable[[], float] = lambda: 0.0
 
-    def send(self, data: bytes, host: str, port: int) -> None:
-        self.sent.append((self.now(), data, host, port))
+    def send(self, data: bytes, flow: Flow) -> None:
+        self.sent.append((self.now(), data, flow.host, flow.port))
 
-    def connected(self, host: str, port: int) -> bool:
+    def connected(self, flow: Flow) -> bool:
         return True
 
     def sent_by(self, remote_host: str) -> str:
@@ -87,13 +87,13 @@ class Stage:
         self.on_invite: Callable[[InviteServer], None] = self.calls.append
         self.admits: Admission = "take"
         self.streams = True  # whether a TCP listener is to be had
-        self.hops: list[Hop] = [Hop(self.udp, PEER, 5060)]
+        self.flows: list[Flow] = [Flow(self.udp, PEER, 5060)]
         tokens = count(1)
         self.endpoint = Endpoint(
             Surroundings(
                 clock=lambda: self.now,
                 token=lambda: f"t{next(tokens)}",
-                locate=lambda uri, done: done(list(self.hops)),
+                locate=lambda uri, done: done(list(self.flows)),
                 select=lambda name, host: self.tcp if name == "tcp" and self.streams else None,
                 on_invite=lambda session: self.on_invite(session),
                 admits=lambda request, source, now: self.admits,
@@ -105,7 +105,7 @@ class Stage:
         )
 
     def receive(self, data: bytes, host: str = PEER, port: int = 5060, wire: Wire | None = None) -> None:
-        self.endpoint.receive(data, Hop(wire or self.udp, host, port), self.now)
+        self.endpoint.receive(data, Flow(wire or self.udp, host, port), self.now)
 
     def ask(self, data: bytes, wire: Wire | None = None) -> list[Response]:
         """What is answered at once."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.transport.hop import Hop
+from engine.sip.flow import Flow
 
 WAIT = 30.0
 
@@ -17,23 +17,23 @@ class Recorder:
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
-        self.failures: list[tuple[Hop, bytes | None, str]] = []
-        self.hop: Hop | None = None
+        self.failures: list[tuple[Flow, bytes | None, str]] = []
+        self.flow: Flow | None = None
         self.refused: set[str] = set()  # hosts
         self.friends: set[str] = set()  # hosts
-        self.strange: list[Hop] = []
-        self.on_message: Callable[[bytes, Hop], None] | None = None
+        self.strange: list[Flow] = []
+        self.on_message: Callable[[bytes, Flow], None] | None = None
         self._changed = asyncio.Event()
 
-    def received(self, data: bytes, hop: Hop) -> None:
+    def received(self, data: bytes, flow: Flow) -> None:
         self.messages.append(data)
-        self.hop = hop
+        self.flow = flow
         self._changed.set()
         if self.on_message:
-            self.on_message(data, hop)
+            self.on_message(data, flow)
 
-    def failed(self, hop: Hop, data: bytes | None, error: str) -> None:
-        self.failures.append((hop, data, error))
+    def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
+        self.failures.append((flow, data, error))
         self._changed.set()
 
     def known(self, host: str) -> bool:
@@ -42,8 +42,8 @@ class Recorder:
     def banned(self, host: str) -> bool:
         return host in self.refused
 
-    def not_sip(self, hop: Hop, error: str) -> None:
-        self.strange.append(hop)
+    def not_sip(self, flow: Flow, error: str) -> None:
+        self.strange.append(flow)
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -57,7 +57,7 @@ class Recorder:
         await self.until(lambda: len(self.messages) >= count)
         return self.messages[count - 1]
 
-    async def failure(self, count: int = 1) -> tuple[Hop, bytes | None, str]:
+    async def failure(self, count: int = 1) -> tuple[Flow, bytes | None, str]:
         await self.until(lambda: len(self.failures) >= count)
         return self.failures[count - 1]
 

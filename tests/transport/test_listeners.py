@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import structlog
 
+from engine.sip.flow import Flow, Transport
 from engine.transport.addresses import ROUTES
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.lookups import Lookups, NameServers
 from engine.transport.dns.resolver import Resolver
-from engine.transport.hop import Hop, Transport
 from engine.transport.limits import Limits
 from engine.transport.listeners import OPENERS, ListenError, Listeners, ListenUrl
 from engine.transport.tcp import TcpTransport
@@ -91,9 +91,9 @@ def test_udp_and_tcp_in_both_families_at_once(run: Any, recorder: Any) -> None:
         theirs = await Listeners.open(urls, there, advertise="sip.example.com")
         assert (len(ours), [t.name for t in ours]) == (5, ["udp", "tcp", "udp", "tcp", "udp"])
         for number, (one, two) in enumerate(zip(ours, theirs, strict=True), 1):
-            one.send(MESSAGE, *two.local)
+            Flow(one, *two.local).send(MESSAGE)
             await there.message(number)
-            assert there.hop == Hop(two, one.local[0], there.hop.port)
+            assert there.flow == Flow(two, one.local[0], there.flow.port)
             assert two.sent_by(one.local[0]) == f"sip.example.com:{two.local[1]}"
         await ours.close()
         await theirs.close()
@@ -162,9 +162,9 @@ def test_a_further_transport_is_one_entry_and_one_class(
         transport = opened.select("tls", "127.0.0.1")
         assert isinstance(transport, Other)
         as_interface: Transport = transport
-        as_interface.send(MESSAGE, *transport.local)
+        Flow(as_interface, *transport.local).send(MESSAGE)
         await sink.message()
-        assert sink.hop.transport.via_name == "TLS"
+        assert sink.flow.transport.via_name == "TLS"
         await opened.close()
         await asyncio.sleep(0)
 
@@ -212,12 +212,12 @@ def test_what_we_send_ourselves_is_known_by_its_socket(run: Any, recorder: Any) 
                 mine = await Listeners.open([f"{scheme}://{host}:0"], here)
                 other = await Listeners.open([f"{scheme}://{host}:0"], there)
                 [listener], [elsewhere] = mine, other
-                sources: list[Hop] = []
-                here.on_message = lambda _, hop, known=sources: known.append(hop)
-                listener.send(MESSAGE, *listener.local)
+                sources: list[Flow] = []
+                here.on_message = lambda _, flow, known=sources: known.append(flow)
+                Flow(listener, *listener.local).send(MESSAGE)
                 await here.until(lambda known=sources: known)
                 assert mine.sent_from(sources[0]), (scheme, host)
-                elsewhere.send(MESSAGE, *listener.local)
+                Flow(elsewhere, *listener.local).send(MESSAGE)
                 await here.until(lambda known=sources: len(known) == 2)
                 assert not mine.sent_from(sources[1]), "another program on this machine is somebody else"
                 await mine.close()
@@ -232,9 +232,9 @@ def test_a_connection_that_is_over_leaves_nothing_of_where_it_came_from(run: Any
         mine = await Listeners.open(["tcp://127.0.0.1:0"], here)
         other = await Listeners.open(["tcp://127.0.0.1:0"], there)
         [listener], [elsewhere] = mine, other
-        listener.send(MESSAGE, *elsewhere.local)
+        Flow(listener, *elsewhere.local).send(MESSAGE)
         await there.message()
-        own = there.hop
+        own = there.flow
         assert listener.made_from(own.host, own.port)
         await mine.close()
         assert not listener.made_from(own.host, own.port)
@@ -255,7 +255,7 @@ def test_nothing_is_sent_to_what_is_no_hosts_address(run: Any, recorder: Any, ho
         locator = Locator(listeners, Resolver(lookups), structlog.get_logger())
         told: list[tuple[list[str], str]] = []
         for uri in (f"sip:a@{host}", "sip:a@zero.example"):
-            locator.locate(uri, lambda hops, cause="": told.append(([hop.host for hop in hops], cause)))
+            locator.locate(uri, lambda flows, cause="": told.append(([flow.host for flow in flows], cause)))
         assert told[0][0] == [] and "no host's address" in told[0][1]
         assert told[1][0] == ["127.0.0.9"]
         await locator.close()

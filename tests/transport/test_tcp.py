@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.sip.flow import Flow
 from engine.transport.limits import Limits
 from engine.transport.tcp import TcpTransport
 
@@ -80,19 +81,19 @@ def test_requests_and_responses_share_one_connection_both_ways(run: Any, recorde
         here, there = recorder(), recorder()
         one = await TcpTransport.open(host, 0, here)
         two = await TcpTransport.open(host, 0, there)
-        assert not one.connected(*two.local)
+        assert not Flow(one, *two.local).connected
         for number in range(3):
-            one.send(message(b"%d" % number), *two.local)
+            Flow(one, *two.local).send(message(b"%d" % number))
         await there.message(3)
         assert there.messages == [message(b"0"), message(b"1"), message(b"2")]
-        back = there.hop
+        back = there.flow
         assert back.transport is two
         assert back.host == host
-        assert two.connected(back.host, back.port)
-        two.send(message(b"back"), back.host, back.port)
+        assert Flow(two, back.host, back.port).connected
+        Flow(two, back.host, back.port).send(message(b"back"))
         assert await here.message() == message(b"back")
-        assert here.hop == (one, *two.local)
-        assert one.connected(*two.local)
+        assert here.flow == Flow(one, *two.local)
+        assert Flow(one, *two.local).connected
         assert (len(one._open), len(two._open)) == (1, 1)
         for transport in (one, two):
             transport.close()
@@ -152,7 +153,7 @@ def test_a_stream_that_cannot_be_framed_is_closed_without_an_answer(run: Any, re
         peer = await Peer.connect(transport)
         peer.writer.write(message(b"fine"))
         await sink.message()
-        transport.send(message(b"ours"), *peer.address)
+        Flow(transport, *peer.address).send(message(b"ours"))
         peer.writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await peer.closed() == message(b"ours")
         await sink.failure()
@@ -177,13 +178,13 @@ def test_connection_refused_is_told_for_each_message_that_waited(run: Any, recor
             nobody = sock.getsockname()[1]
             for _ in range(2):  # the second time as well: nothing of the failed attempt is kept
                 sink.failures.clear()
-                transport.send(message(b"1"), host, nobody)
-                transport.send(message(b"2"), host, nobody)
+                Flow(transport, host, nobody).send(message(b"1"))
+                Flow(transport, host, nobody).send(message(b"2"))
                 assert sink.failures == []
                 await sink.failure(2)
-                hop = (transport, host, nobody)
+                flow = Flow(transport, host, nobody)
                 refused = "connection refused"
-                assert sink.failures == [(hop, message(b"1"), refused), (hop, message(b"2"), refused)]
+                assert sink.failures == [(flow, message(b"1"), refused), (flow, message(b"2"), refused)]
         transport.close()
         await transport.wait_closed()
 
@@ -198,7 +199,7 @@ def test_no_descriptor_left_for_a_connection_is_told(run: Any, recorder: Any) ->
         sink = recorder()
         transport = await TcpTransport.open("127.0.0.1", 0, sink)
         transport._establish = none_left
-        transport.send(message(), "127.0.0.1", 5060)
+        Flow(transport, "127.0.0.1", 5060).send(message())
         _, data, error = await sink.failure()
         assert (data, error) == (message(), "no file descriptors left")
         transport.close()
@@ -212,9 +213,9 @@ def test_made_connections_come_from_the_listeners_address(run: Any, recorder: An
         here, there = recorder(), recorder()
         one = await TcpTransport.open("127.0.0.5", 0, here)
         two = await TcpTransport.open("0.0.0.0", 0, there)
-        one.send(message(), "127.0.0.1", two.local[1])
+        Flow(one, "127.0.0.1", two.local[1]).send(message())
         await there.message()
-        assert there.hop.host == "127.0.0.5"
+        assert there.flow.host == "127.0.0.5"
         for transport in (one, two):
             transport.close()
             await transport.wait_closed()
@@ -234,7 +235,7 @@ def test_a_peer_that_does_not_answer_the_connection_is_given_up_in_time(run: Any
             for sock in fill:
                 sock.setblocking(False)
                 sock.connect_ex(deaf.getsockname())
-            transport.send(message(), *deaf.getsockname())
+            Flow(transport, *deaf.getsockname()).send(message())
             _, data, error = await sink.failure()
             assert (data, error) == (message(), "connection timed out")
             for sock in fill:
@@ -251,7 +252,7 @@ def test_messages_waiting_for_a_connection_are_bounded(run: Any, recorder: Any) 
         one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connect_queue=2))
         two = await TcpTransport.open("127.0.0.1", 0, there)
         for number in range(4):
-            one.send(message(b"%d" % number), *two.local)
+            Flow(one, *two.local).send(message(b"%d" % number))
         await there.message(2)
         await here.failure(2)
         assert there.messages == [message(b"0"), message(b"1")]
@@ -268,9 +269,9 @@ def test_what_cannot_be_connected_to_is_told_and_never_looked_up(run: Any, recor
     async def test() -> None:
         sink = recorder()
         transport = await TcpTransport.open("127.0.0.1", 0, sink)
-        transport.send(message(), host, 5060)
-        hop, data, error = await sink.failure()
-        assert (hop, data) == ((transport, host, 5060), message())
+        Flow(transport, host, 5060).send(message())
+        flow, data, error = await sink.failure()
+        assert (flow, data) == (Flow(transport, host, 5060), message())
         assert error == "not an address that this listener can connect to"
         transport.close()
         await transport.wait_closed()
@@ -285,14 +286,14 @@ def test_a_closed_connection_is_made_anew_for_the_next_message(run: Any, recorde
         with listening("127.0.0.1") as server:
             loop = asyncio.get_running_loop()
             for number in (1, 2):
-                transport.send(message(), *server.getsockname())
+                Flow(transport, *server.getsockname()).send(message())
                 accepted, _ = await loop.sock_accept(server)
                 assert await loop.sock_recv(accepted, 4096) == message()
                 accepted.close()
-                hop, data, error = await sink.failure(number)
-                assert (hop.host, hop.port, data) == (*server.getsockname(), None)
+                flow, data, error = await sink.failure(number)
+                assert (flow.host, flow.port, data) == (*server.getsockname(), None)
                 assert error == "connection closed by peer"
-                assert not transport.connected(*server.getsockname())
+                assert not Flow(transport, *server.getsockname()).connected
         transport.close()
         await transport.wait_closed()
 
@@ -304,7 +305,7 @@ def test_a_reset_is_told_and_leaves_nothing(run: Any, recorder: Any) -> None:
         sink = recorder()
         transport = await TcpTransport.open("127.0.0.1", 0, sink)
         with listening("127.0.0.1") as server:
-            transport.send(message(), *server.getsockname())
+            Flow(transport, *server.getsockname()).send(message())
             loop = asyncio.get_running_loop()
             accepted, _ = await loop.sock_accept(server)
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -329,8 +330,8 @@ def test_a_peer_that_takes_nothing_is_cut_off_and_told_with_the_message(run: Any
         big = message(b"x" * 50_000)
         host, port = peer.address
         for _ in range(10_000):
-            transport.send(big, host, port)
-            if not transport.connected(host, port):
+            Flow(transport, host, port).send(big)
+            if not Flow(transport, host, port).connected:
                 break
             await asyncio.sleep(0)
         await sink.failure(2)
@@ -355,7 +356,7 @@ def test_a_peer_that_stalls_is_cut_off_in_time(run: Any, recorder: Any) -> None:
         peer.writer.write(message())
         await sink.message()
         for _ in range(200):
-            transport.send(message(b"x" * 100_000), *peer.address)
+            Flow(transport, *peer.address).send(message(b"x" * 100_000))
         _, data, error = await sink.failure()
         assert data is None
         assert error in ("the peer takes no more data", "connection timed out")
@@ -466,8 +467,8 @@ def test_connections_of_our_own_are_bounded(run: Any, recorder: Any) -> None:
         one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connections=1))
         two = await TcpTransport.open("127.0.0.1", 0, there)
         three = await TcpTransport.open("127.0.0.1", 0, there)
-        one.send(message(b"2"), *two.local)
-        one.send(message(b"3"), *three.local)
+        Flow(one, *two.local).send(message(b"2"))
+        Flow(one, *three.local).send(message(b"3"))
         await there.message()
         _, data, error = await here.failure()
         assert (data, error) == (message(b"3"), "too many connections")
@@ -484,11 +485,11 @@ def test_a_stranger_that_names_many_ports_gets_few_connections_of_ours(run: Any,
         one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(made_per_source=2))
         others = [await TcpTransport.open("127.0.0.1", 0, there) for _ in range(4)]
         for other in others[:3]:
-            one.send(message(b"x"), *other.local)
+            Flow(one, *other.local).send(message(b"x"))
         await there.message(2)
         assert (await here.failure())[2] == "too many connections"
         here.friends.add("127.0.0.1")
-        one.send(message(b"known"), *others[3].local)
+        Flow(one, *others[3].local).send(message(b"known"))
         await there.until(lambda: message(b"known") in there.messages)
         here.friends.clear()
         for other in others:
@@ -499,7 +500,7 @@ def test_a_stranger_that_names_many_ports_gets_few_connections_of_ours(run: Any,
         dead.bind(("127.0.0.1", 0))  # and does not listen
         refusing = dead.getsockname()
         for _ in range(4):  # what does not come about is no connection
-            one.send(message(b"x"), *refusing)
+            Flow(one, *refusing).send(message(b"x"))
             await here.failure(len(here.failures) + 1)
             assert here.failures[-1][2] == "connection refused"
         await gone(one._connecting)
@@ -517,10 +518,10 @@ def test_strangers_leave_room_for_connections_to_known_peers(run: Any, recorder:
         one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connections=4))
         others = [await TcpTransport.open("127.0.0.1", 0, there) for _ in range(5)]
         for other in others[:4]:
-            one.send(message(b"x"), *other.local)
+            Flow(one, *other.local).send(message(b"x"))
         await here.failure()
         here.friends.add("127.0.0.1")
-        one.send(message(b"known"), *others[4].local)
+        Flow(one, *others[4].local).send(message(b"known"))
         await there.until(lambda: message(b"known") in there.messages)
         for transport in (one, *others):
             transport.close()
@@ -543,7 +544,7 @@ def test_less_waits_for_a_stranger_that_takes_nothing(run: Any, recorder: Any, k
         assert connection.transport is not None
         most = 0
         for _ in range(100_000):
-            transport.send(message(b"x" * 20_000), *peer.address)
+            Flow(transport, *peer.address).send(message(b"x" * 20_000))
             if not connection.usable:
                 break
             most = max(most, connection.transport.get_write_buffer_size())
@@ -564,7 +565,7 @@ def test_what_was_written_is_out_before_close(run: Any, recorder: Any) -> None:
         peer.writer.write(message())
         await sink.message()
         last = message(b"x" * 200_000)
-        transport.send(last, *peer.address)
+        Flow(transport, *peer.address).send(last)
         transport.close()
         assert await peer.closed() == last
         await transport.wait_closed()
@@ -584,7 +585,7 @@ def test_close_does_not_wait_for_ever_for_a_peer_that_takes_nothing(
         peer.writer.transport.pause_reading()
         peer.writer.write(message())
         await sink.message()
-        transport.send(message(b"x" * 20_000_000), *peer.address)
+        Flow(transport, *peer.address).send(message(b"x" * 20_000_000))
         transport.close()
         await transport.wait_closed()
         peer.writer.transport.abort()
@@ -597,9 +598,9 @@ def test_close_gives_up_connections_that_are_being_made(run: Any, recorder: Any)
         sink = recorder()
         transport = await TcpTransport.open("127.0.0.1", 0, sink)
         with listening("127.0.0.1") as server:
-            transport.send(message(), *server.getsockname())
+            Flow(transport, *server.getsockname()).send(message())
             transport.close()
-            transport.send(message(), *server.getsockname())
+            Flow(transport, *server.getsockname()).send(message())
             await transport.wait_closed()
             transport.close()
         assert sink.failures == []
@@ -611,7 +612,7 @@ def test_the_sink_may_close_the_listener_between_two_messages(run: Any, recorder
     async def test() -> None:
         sink = recorder()
         transport = await TcpTransport.open("127.0.0.1", 0, sink)
-        sink.on_message = lambda data, hop: transport.close()
+        sink.on_message = lambda data, flow: transport.close()
         peer = await Peer.connect(transport)
         peer.writer.write(message(b"1") + message(b"2"))
         await peer.closed()
@@ -626,7 +627,7 @@ def test_dead_peers_are_looked_for_on_accepted_and_made_connections(run: Any, re
         here, there = recorder(), recorder()
         one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(stall_timeout=7.0))
         two = await TcpTransport.open("127.0.0.1", 0, there, "", Limits(stall_timeout=8.0))
-        one.send(message(), *two.local)
+        Flow(one, *two.local).send(message())
         await there.message()
         for transport, milliseconds in ((one, 7000), (two, 8000)):
             (connection,) = transport._open

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.transport import udp
 from engine.transport.limits import Limits
 from engine.transport.udp import UdpTransport
@@ -25,14 +25,14 @@ def test_a_datagram_arrives_and_its_hop_leads_back(run: Any, recorder: Any, host
         here, there = recorder(), recorder()
         one = await UdpTransport.open(host, 0, here)
         two = await UdpTransport.open(host, 0, there)
-        one.send(OPTIONS, *two.local)
+        Flow(one, *two.local).send(OPTIONS)
         assert await there.message() == OPTIONS
-        assert there.hop == (two, *one.local)
-        there.hop.transport.send(b"SIP/2.0 200 OK\r\n\r\n", there.hop.host, there.hop.port)
+        assert there.flow == Flow(two, *one.local)
+        there.flow.send(b"SIP/2.0 200 OK\r\n\r\n")
         assert await here.message() == b"SIP/2.0 200 OK\r\n\r\n"
-        assert here.hop == (one, *two.local)
+        assert here.flow == Flow(one, *two.local)
         assert (one.sent, one.received, two.sent, two.received) == (1, 1, 1, 1)
-        assert one.connected(host, 1)
+        assert Flow(one, host, 1).connected
         one.close()
         two.close()
 
@@ -46,10 +46,10 @@ def test_port_unreachable_is_told_with_the_datagram_rfc_3261_18_4(run: Any, reco
         transport = await UdpTransport.open(host, 0, sink)
         with refusing_port(host) as nobody:
             for count in (1, 2, 3):  # and goes on being told: uvloop stops polling after the first error
-                transport.send(OPTIONS, host, nobody)
+                Flow(transport, host, nobody).send(OPTIONS)
                 assert sink.failures[count - 1 :] == []  # never from within send
-                hop, data, error = await sink.failure(count)
-                assert (hop.transport, hop.host, hop.port) == (transport, host, nobody)
+                flow, data, error = await sink.failure(count)
+                assert (flow.transport, flow.host, flow.port) == (transport, host, nobody)
                 assert data == OPTIONS
                 assert error == "connection refused"
         transport.close()
@@ -64,7 +64,7 @@ def test_what_icmp_reports_of_a_long_datagram_holds_its_beginning(run: Any, reco
         transport = await UdpTransport.open(host, 0, sink)
         message = OPTIONS + bytes(3000)
         with refusing_port(host) as nobody:
-            transport.send(message, host, nobody)
+            Flow(transport, host, nobody).send(message)
             _, data, _ = await sink.failure()
         assert len(data) >= 500
         assert message.startswith(data)
@@ -80,15 +80,15 @@ def test_an_error_pending_from_one_peer_costs_no_other_peer_a_datagram(run: Any,
         peer = await UdpTransport.open("127.0.0.1", 0, peer_sink)
         with refusing_port("127.0.0.1") as nobody:
             for number in range(40):
-                transport.send(b"X%d" % number, "127.0.0.1", nobody)
-                transport.send(b"M%d" % number, *peer.local)
+                Flow(transport, "127.0.0.1", nobody).send(b"X%d" % number)
+                Flow(transport, *peer.local).send(b"M%d" % number)
             await peer_sink.message(40)
             assert peer_sink.messages == [b"M%d" % number for number in range(40)]
             await sink.failure(40)
             assert [data for _, data, _ in sink.failures] == [b"X%d" % number for number in range(40)]
             # And the other way: what the peer sends while errors are pending is read.
-            transport.send(b"X", "127.0.0.1", nobody)
-            peer.send(OPTIONS, *transport.local)
+            Flow(transport, "127.0.0.1", nobody).send(b"X")
+            Flow(peer, *transport.local).send(OPTIONS)
             assert await sink.message() == OPTIONS
         transport.close()
         peer.close()
@@ -132,9 +132,9 @@ def test_a_turn_is_over_when_its_time_is_however_few_have_come(
         loop = asyncio.get_running_loop()
         take = sink.received
 
-        def slowly(data: bytes, hop: Hop) -> None:
+        def slowly(data: bytes, flow: Flow) -> None:
             clock[0] += 0.001  # s that each message takes
-            take(data, hop)
+            take(data, flow)
 
         sink.received = slowly
 
@@ -196,9 +196,9 @@ def test_what_cannot_be_sent_to_is_told_and_never_looked_up(run: Any, recorder: 
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open("127.0.0.1", 0, sink)
-        transport.send(OPTIONS, host, port)
-        hop, data, error = await sink.failure()
-        assert hop == (transport, host, port)
+        Flow(transport, host, port).send(OPTIONS)
+        flow, data, error = await sink.failure()
+        assert flow == Flow(transport, host, port)
         assert data == OPTIONS
         assert error == "not an address that this listener can send to"
         transport.close()
@@ -210,7 +210,7 @@ def test_a_datagram_too_long_for_udp_is_told(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open("127.0.0.1", 0, sink)
-        transport.send(bytes(70000), "127.0.0.1", 5060)
+        Flow(transport, "127.0.0.1", 5060).send(bytes(70000))
         _, data, error = await sink.failure()
         assert data is not None
         assert len(data) == 70000
@@ -235,12 +235,12 @@ def test_what_the_kernel_does_not_take_waits_bounded_and_in_order(run: Any, reco
 
         transport._sendto = sendto
         for number in range(5):
-            transport.send(b"M%d" % number, *peer.local)
+            Flow(transport, *peer.local).send(b"M%d" % number)
         assert transport.send_dropped == 2
         full = False
-        transport.send(b"M5", *peer.local)  # full still: what waits goes first, and this finds no room
+        Flow(transport, *peer.local).send(b"M5")  # full still: what waits goes first, and this finds no room
         await peer_sink.message(3)
-        transport.send(b"M6", *peer.local)
+        Flow(transport, *peer.local).send(b"M6")
         await peer_sink.message(4)
         assert peer_sink.messages == [b"M0", b"M1", b"M2", b"M6"]
         assert (transport.sent, transport.send_dropped) == (4, 3)
@@ -270,7 +270,7 @@ def test_an_error_while_the_queue_is_flushed_keeps_order_and_loses_nothing(run: 
 
         transport._sendto = sendto
         for number in range(3):
-            transport.send(b"M%d" % number, *peer.local)
+            Flow(transport, *peer.local).send(b"M%d" % number)
         await peer_sink.message(3)
         assert peer_sink.messages == [b"M0", b"M1", b"M2"]
         assert sink.failures == []
@@ -292,9 +292,9 @@ def test_caches_stay_bounded_when_sources_are_spoofed(run: Any, recorder: Any, m
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                     sender.bind((f"127.0.0.{number + 1}", 0))
                     sender.sendto(OPTIONS, transport.local)
-                transport.send(OPTIONS, f"127.1.0.{number + 1}", drain.getsockname()[1])
+                Flow(transport, f"127.1.0.{number + 1}", drain.getsockname()[1]).send(OPTIONS)
             await sink.message(30)
-        assert len(transport._hops) <= 8
+        assert len(transport._flows) <= 8
         assert len(transport._addresses) <= 8
         transport.close()
 
@@ -330,12 +330,12 @@ def test_the_sink_may_close_the_listener_while_it_is_being_read(run: Any, record
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open("127.0.0.1", 0, sink)
-        sink.on_message = lambda data, hop: transport.close()
+        sink.on_message = lambda data, flow: transport.close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for _ in range(3):
                 sender.sendto(OPTIONS, transport.local)
         await sink.message()
-        transport.send(OPTIONS, "127.0.0.1", 5060)
+        Flow(transport, "127.0.0.1", 5060).send(OPTIONS)
         transport.close()
         assert sink.messages == [OPTIONS]
 
@@ -348,13 +348,13 @@ def test_failures_reported_while_failures_are_told_wait_for_the_next_turn(run: A
         transport = await UdpTransport.open("127.0.0.1", 0, sink)
         told: Callable[..., None] = sink.failed
 
-        def again(hop: Any, data: bytes | None, error: str) -> None:
-            told(hop, data, error)
+        def again(flow: Any, data: bytes | None, error: str) -> None:
+            told(flow, data, error)
             if len(sink.failures) < 5:
-                transport.send(OPTIONS, "not numeric", 5060)
+                Flow(transport, "not numeric", 5060).send(OPTIONS)
 
         sink.failed = again
-        transport.send(OPTIONS, "not numeric", 5060)
+        Flow(transport, "not numeric", 5060).send(OPTIONS)
         await asyncio.sleep(0)
         assert len(sink.failures) <= 2
         await sink.failure(5)

@@ -126,7 +126,7 @@ def _own_legs(carriers: Carriers, row: Row, attempts: Sequence[Row], messages: S
         if call_id not in legs:
             asked = traced.data.partition(b" ")[2].partition(b" ")[0].decode("utf-8", "replace")
             legs[call_id] = not from_trunk if traced.inbound else asked in uris
-        if carriers.at(traced.hop.host):
+        if carriers.at(traced.flow.host):
             legs[call_id] = False
     return [traced for traced in messages if legs[call_id_of(traced.data)]]
 
@@ -159,8 +159,8 @@ def _shown(services: Services, caller: Caller, messages: Sequence[Traced]) -> li
         whole = len(traced.data) != LONGEST
         if carriers is not None:
             traced = _without_carriers(carriers, traced)
-        hop = traced.hop
-        peer, own = f"{bracketed(hop.host)}:{hop.port}", hop.transport.sent_by(hop.host)
+        flow = traced.flow
+        peer, own = f"{bracketed(flow.host)}:{flow.port}", flow.transport.sent_by(flow.host)
         # What is no UTF-8 cannot be JSON.
         text = traced.data.decode("utf-8", "replace")
         shown.append(
@@ -168,7 +168,7 @@ def _shown(services: Services, caller: Caller, messages: Sequence[Traced]) -> li
                 "tm": _moment(services, traced.time),
                 "ms": round((traced.time - messages[0].time) * 1000, 1),
                 "direction": "received" if traced.inbound else "sent",
-                "transport": hop.transport.name,
+                "transport": flow.transport.name,
                 "source": peer if traced.inbound else own,
                 "destination": own if traced.inbound else peer,
                 "start_line": escape(text.partition("\r\n")[0]),

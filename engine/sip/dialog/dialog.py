@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from engine.sip.hop import Allows, Hop
+from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Message, Request, Response
 from engine.sip.message.name_addr import PLAIN_ADDRESS, NameAddr
@@ -18,7 +18,7 @@ DialogKey = tuple[str, str, str]  # Call-ID, local tag, remote tag
 class Dialog:
     """One dialog, early or confirmed, as seen from our end.
 
-    `local` and `remote` are the addresses as they stand in From and To, without tags. `hop` is set where requests must
+    `local` and `remote` are the addresses as they stand in From and To, without tags. `flow` is set where requests must
     go to the peer itself (one behind a NAT, a stream connection), whatever its Contact says:
     `engine.sip.dialog.next_hop` says when.
 
@@ -29,7 +29,7 @@ class Dialog:
         direct: Nobody stands in between, as far as can be seen.
         one_via: That last one was a request, and had one Via.
         behind_nat: That Via names another address or port than the one it came from (RFC 3581).
-        allows: Which hops its requests may go to; None: all.
+        allows: Which flows its requests may go to; None: all.
         returned: The peer is this node itself: the call is one of its own that has come back.
     """
 
@@ -38,7 +38,7 @@ class Dialog:
         "behind_nat",
         "call_id",
         "direct",
-        "hop",
+        "flow",
         "local",
         "local_cseq",
         "local_tag",
@@ -67,7 +67,7 @@ class Dialog:
         local_cseq: int,
         remote_cseq: int,
         state: str,
-        source: Hop | None = None,
+        source: Flow | None = None,
     ) -> None:
         self.call_id = call_id
         self.local_tag = local_tag
@@ -79,7 +79,7 @@ class Dialog:
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
         self.state = state
-        self.hop: Hop | None = None
+        self.flow: Flow | None = None
         self.source = source
         self.peer = self.party = "" if source is None else source.host
         self.direct = True
@@ -91,7 +91,7 @@ class Dialog:
         return (self.call_id, self.local_tag, self.remote_tag)
 
     @classmethod
-    def as_callee(cls, invite: Request, local_tag: str, source: Hop) -> "Dialog":
+    def as_callee(cls, invite: Request, local_tag: str, source: Flow) -> "Dialog":
         """The UAS side (§12.1.1): routes in the order of Record-Route. Raises ParseError without a usable Contact."""
         dialog = cls(
             invite.call_id,
@@ -112,9 +112,9 @@ class Dialog:
 
     @classmethod
     def as_caller(
-        cls, response: Response, local: str, local_tag: str, local_cseq: int, state: str, request_uri: str, hop: Hop
+        cls, response: Response, local: str, local_tag: str, local_cseq: int, state: str, request_uri: str, flow: Flow
     ) -> "Dialog":
-        """The UAC side (§12.1.2): route set in the reverse order of Record-Route. `hop`: where the INVITE went."""
+        """The UAC side (§12.1.2): route set in the reverse order of Record-Route. `flow`: where the INVITE went."""
         try:
             target = contact_of(response)
         except ParseError:
@@ -130,9 +130,9 @@ class Dialog:
             local_cseq,
             -1,  # nothing yet: 0 is a number too (§12.1.2)
             state,
-            response.source or hop,
+            response.source or flow,
         )
-        dialog.peer = dialog.party = hop.host
+        dialog.peer = dialog.party = flow.host
         return dialog
 
     def confirm(self, response: Response) -> None:
@@ -141,7 +141,7 @@ class Dialog:
         self.route_set = response.values("Record-Route")[::-1]
         self.refresh(response)
 
-    def refresh(self, message: Message, source: Hop | None = None) -> None:
+    def refresh(self, message: Message, source: Flow | None = None) -> None:
         """Target refresh: INVITE and UPDATE, and their 2xx, may move the remote target (§12.2).
 
         `source`: where a request came from; a peer that is reached the way it came may come another way now.
@@ -154,7 +154,7 @@ class Dialog:
             except ParseError:
                 return  # the old target stands
 
-    def came(self, message: Message, source: Hop) -> None:
+    def came(self, message: Message, source: Flow) -> None:
         """A request of the peer's came from `source`."""
         self.source = source
         self.direct = self.one_via = message.single_via
@@ -167,10 +167,10 @@ class Dialog:
         self.remote_cseq = request.cseq
         return True
 
-    def way_back(self) -> Hop | None:
-        """The hop that requests take instead of the remote target's, as long as its connection is there."""
-        hop = self.hop
-        return hop if hop is not None and hop.transport.connected(hop.host, hop.port) else None
+    def way_back(self) -> Flow | None:
+        """The flow that requests take instead of the remote target's, as long as its connection is there."""
+        flow = self.flow
+        return flow if flow is not None and flow.connected else None
 
     def next_cseq(self) -> int:
         self.local_cseq += 1
@@ -201,7 +201,7 @@ def contact_of(message: Message, name: str = "Contact") -> str:
     return uri
 
 
-def _shows_nat(message: Message, source: Hop) -> bool:
+def _shows_nat(message: Message, source: Flow) -> bool:
     """Whether the one Via names another address than the request came from, or, where its sender wants to be answered
     at the port that it came from, another port (RFC 3581 §4)."""
     if message.sent_by == f"{source.host}:{source.port}":

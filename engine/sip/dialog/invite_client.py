@@ -10,7 +10,7 @@ from engine.sip.dialog.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.dialog.next_hop import MISLEADING, leads_astray
 from engine.sip.dialog.session import MAX_INTERVAL, Session, allows_update
 from engine.sip.dialog.session_timer import agree_as_client, read_min_se
-from engine.sip.hop import Allows, Hop
+from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.request import OutgoingRequest
@@ -38,7 +38,7 @@ class Invitation:
     no_progress_timeout: float = 60.0  # s with nothing but 100
     ring_timeout: float = 180.0  # s from the first 101 to 199
     reliable: bool = True  # offer 100rel
-    allows: Allows | None = None  # which hops it may go to
+    allows: Allows | None = None  # which flows it may go to
     mark: Mark = PLAIN  # what is to be known of it should it come back
     max_breadth: int = MAX_BREADTH
 
@@ -72,7 +72,7 @@ class InviteClient(Session):
         "call_id",
         "dialer",
         "first_reply",
-        "hop",
+        "flow",
         "invitation",
         "local_tag",
     )
@@ -84,7 +84,7 @@ class InviteClient(Session):
         self.call_id = endpoint.token() + endpoint.token()
         self.local_tag = endpoint.token()
         self.first_reply: float | None = None
-        self.hop: Hop | None = None  # where the INVITE went that was last heard of
+        self.flow: Flow | None = None  # where the INVITE went that was last heard of
         self._local_cseq = 0
         self._logins: Logins | None = None  # from the first challenge on
         self._authorization = ""  # the Authorization lines of the INVITE
@@ -105,7 +105,7 @@ class InviteClient(Session):
     @property
     def peer_host(self) -> str:
         """See `DialogUsage.peer_host`."""
-        return self.hop.host if self.hop is not None else ""
+        return self.flow.host if self.flow is not None else ""
 
     # ---- the INVITE
 
@@ -114,7 +114,7 @@ class InviteClient(Session):
         self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
         self._send_invite(now)
 
-    def _send_invite(self, now: float, hop: Hop | None = None) -> None:
+    def _send_invite(self, now: float, flow: Flow | None = None) -> None:
         invitation, endpoint = self.invitation, self.endpoint
         policy = endpoint.policy
         self._local_cseq += 1
@@ -146,8 +146,8 @@ class InviteClient(Session):
             allows=invitation.allows,
             mark=invitation.mark,
         )
-        if hop is not None:
-            self._invite.send_to([hop], now)  # the name is not resolved anew: another server might not know the nonce
+        if flow is not None:
+            self._invite.send_to([flow], now)  # the name is not resolved anew: another server might not know the nonce
         else:
             self._invite.send(invitation.destination, now)
 
@@ -190,7 +190,7 @@ class InviteClient(Session):
             request.cancel(request.transaction, self._cancel_reason, now)
         else:
             # Nothing may be cancelled before a provisional response (§9.1); nothing more is asked of a silent peer.
-            request.hops = []
+            request.flows = []
             request.transaction.quiet()
 
     def _report(self, kind: str, status: int, reason: str, response: Response | None, now: float) -> None:
@@ -225,10 +225,10 @@ class InviteClient(Session):
             return
         if request.transaction is not None:
             if response.branch != request.transaction.key:
-                # A hop that had been given up answers after all, while the next one is asked (RFC 3263 §4.3).
+                # A flow that had been given up answers after all, while the next one is asked (RFC 3263 §4.3).
                 self._ack_and_bye(response, now)
                 return
-            self.hop = request.transaction.hop
+            self.flow = request.transaction.flow
             self.receives = True
         if response.status < 200:
             self._take_provisional(response, now)
@@ -288,11 +288,11 @@ class InviteClient(Session):
         return dialog
 
     def _make_dialog(self, response: Response, state: str) -> Dialog:
-        invitation, hop = self.invitation, self.hop
-        if hop is None:
+        invitation, flow = self.invitation, self.flow
+        if flow is None:
             raise ParseError("an answer to nothing")
         dialog = Dialog.as_caller(
-            response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, hop
+            response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, flow
         )
         dialog.allows = invitation.allows
         # Our INVITE may have led back to us: then the far end of the dialog is another dialog of our own.
@@ -396,7 +396,7 @@ class InviteClient(Session):
         """An answer by which requests to its sender would go to somebody else: ACK and BYE to where it came from."""
         self.endpoint.on_misled(dialog.peer, "200")
         self.endpoint.dialogs.pop(dialog.key, None)
-        dialog.hop = dialog.source
+        dialog.flow = dialog.source
         self.send(self.compose("ACK", None, cseq=self._local_cseq, dialog=dialog), now, dialog)
         self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
         self._report("refused", 502, MISLEADING, None, now)
@@ -423,9 +423,11 @@ class InviteClient(Session):
                 self._least_interval = least
                 self._again(now)
                 return
-        if status == 503 and request is not None and request.hops:
-            hop = request.transaction.hop if request.transaction is not None else None
-            request.hops = [other for other in request.hops if hop is None or other[1:] != hop[1:]]
+        if status == 503 and request is not None and request.flows:
+            flow = request.transaction.flow if request.transaction is not None else None
+            request.flows = [
+                other for other in request.flows if flow is None or (other.host, other.port) != (flow.host, flow.port)
+            ]
             if request.next_hop(now):  # RFC 3263 §4.3
                 self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
                 return
@@ -453,14 +455,14 @@ class InviteClient(Session):
         return self._logins.lines(method, uri, body, self.endpoint.token)
 
     def _again(self, now: float) -> None:
-        """The same call, one CSeq higher (§8.1.3.5, §22.2), on the hop that answered."""
-        hop = self._invite.transaction.hop if self._invite is not None and self._invite.transaction else None
+        """The same call, one CSeq higher (§8.1.3.5, §22.2), on the flow that answered."""
+        flow = self._invite.transaction.flow if self._invite is not None and self._invite.transaction else None
         for dialog in self._early.values():
             self.endpoint.dialogs.pop(dialog.key, None)
         self._early = {}
         self._rseqs = {}
         self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
-        self._send_invite(now, hop)
+        self._send_invite(now, flow)
 
     # ---- requests of the callee
 

@@ -7,7 +7,7 @@ from engine.sip.dialog.next_hop import Named, look_up
 from engine.sip.dialog.session import Session, allows_update
 from engine.sip.dialog.session_timer import too_small
 from engine.sip.dialog.usage import NOT_ANSWERED
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.peers import source_of
@@ -49,7 +49,7 @@ class InviteServer(Session):
         endpoint: Core,
         transaction: ServerTransaction,
         invite: Request,
-        source: Hop,
+        source: Flow,
         screened: object = None,
     ) -> None:
         """`screened`: what `Surroundings.screen` said of the INVITE, where it was asked."""
@@ -142,7 +142,7 @@ class InviteServer(Session):
                 if self._reliable is None:  # it was heard, yet proxies wait for another one all the same
                     self.provisional(transaction.status, now, reliable=True)
             elif transaction.status > 100:
-                transaction.hop.transport.send(transaction.response, transaction.hop.host, transaction.hop.port)
+                transaction.flow.send(transaction.response)
         self._arm("unanswered", min(self._again, self._expires, self._ends))
 
     def _invited(self, now: float) -> None:
@@ -204,7 +204,7 @@ class InviteServer(Session):
         if self.answered or self.ended:
             return
         endpoint = self.endpoint
-        headers = self._lines(headers) + endpoint.contact_line(self.transaction.hop) + endpoint.server_line
+        headers = self._lines(headers) + endpoint.contact_line(self.transaction.flow) + endpoint.server_line
         if body:
             self.last_body = body
             headers += SDP_TYPE
@@ -228,8 +228,8 @@ class InviteServer(Session):
 
     def _alarm(self, name: str, now: float) -> None:
         if name == "reliable" and self._reliable is not None:
-            hop = self.transaction.hop
-            hop.transport.send(self._reliable[1], hop.host, hop.port)
+            flow = self.transaction.flow
+            flow.send(self._reliable[1])
             self.transaction.transactions.retransmissions += 1
             self._interval *= 2
             self._arm("reliable", now + self._interval)

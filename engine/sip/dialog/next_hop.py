@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import Dialog, contact_of
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError, host_address
 from engine.sip.message.message import Request
 from engine.sip.message.name_addr import NameAddr
@@ -88,7 +88,7 @@ def _distance(address: str) -> int:
 # ---- where they go
 
 
-def way_back(dialog: Dialog, peers: Peers) -> Hop | None:
+def way_back(dialog: Dialog, peers: Peers) -> Flow | None:
     """The peer itself, where requests go there in place of what its Contact and Record-Route say. None: they follow
     these, and what a name in them stands for decides (`after_lookup`)."""
     source = dialog.source
@@ -109,20 +109,20 @@ def way_back(dialog: Dialog, peers: Peers) -> Hop | None:
     return source if place.name == "invalid" or place.name.endswith(".invalid") else None
 
 
-def after_lookup(dialog: Dialog, hops: list[Hop], peers: Peers) -> list[Hop]:
-    """What the peer's Contact has turned out to be: those hops, or the peer itself. Asked of addresses too, which count
-    for a peer whose connection is gone (`way_back`)."""
+def after_lookup(dialog: Dialog, flows: list[Flow], peers: Peers) -> list[Flow]:
+    """What the peer's Contact has turned out to be: those flows, or the peer itself. Asked of addresses too, which
+    count for a peer whose connection is gone (`way_back`)."""
     source = dialog.source
     if source is None or (rule := peers.nat(dialog.peer)) == "never":
-        return hops
+        return flows
     if rule == "always":
         return [source]
     if dialog.route_set:
         # A stranger's proxy is not nearer to us than it is itself: within our network there are others.
-        nearer = any(_distance(numeric(hop.host)) < _distance(numeric(source.host)) for hop in hops)
-        return [source] if nearer and not peers.known(dialog.party) else hops
-    astray = _astray(dialog, tuple(numeric(hop.host) for hop in hops), peers)
-    return [source] if astray else hops
+        nearer = any(_distance(numeric(flow.host)) < _distance(numeric(source.host)) for flow in flows)
+        return [source] if nearer and not peers.known(dialog.party) else flows
+    astray = _astray(dialog, tuple(numeric(flow.host) for flow in flows), peers)
+    return [source] if astray else flows
 
 
 def _astray(dialog: Dialog, addresses: tuple[str, ...], peers: Peers) -> bool:
@@ -138,8 +138,8 @@ def _astray(dialog: Dialog, addresses: tuple[str, ...], peers: Peers) -> bool:
     return dialog.one_via and not peers.known(dialog.peer)
 
 
-def find_hops(endpoint: Core, dialog: Dialog, done: Callable[[list[Hop], str], None]) -> None:
-    """Tell `done` where a request within the dialog goes, now or when names have been looked up: the hops, best first,
+def find_flows(endpoint: Core, dialog: Dialog, done: Callable[[list[Flow], str], None]) -> None:
+    """Tell `done` where a request within the dialog goes, now or when names have been looked up: the flows, best first,
     or none and why (MISLEADING among it). Raises ParseError on a route set that is unusable."""
     direct = dialog.way_back()
     if direct is not None:
@@ -158,17 +158,19 @@ def find_hops(endpoint: Core, dialog: Dialog, done: Callable[[list[Hop], str], N
 def _located(
     endpoint: Core,
     dialog: Dialog,
-    done: Callable[[list[Hop], str], None],
-    hops: list[Hop],
+    done: Callable[[list[Flow], str], None],
+    flows: list[Flow],
     cause: str = "name does not resolve",
 ) -> None:
     """What the next hop of the dialog has turned out to be."""
     allows = None if dialog.returned else dialog.allows
-    for hop in hops:
-        if endpoint.misleads(hop.host, hop.port, dialog) or not (allows is None or hop == dialog.source or allows(hop)):
+    for flow in flows:
+        if endpoint.misleads(flow.host, flow.port, dialog) or not (
+            allows is None or flow == dialog.source or allows(flow)
+        ):
             done([], MISLEADING)
             return
-    done(after_lookup(dialog, hops, endpoint.peers), cause)
+    done(after_lookup(dialog, flows, endpoint.peers), cause)
 
 
 # ---- where they must not
@@ -233,14 +235,14 @@ def look_up(endpoint: Core, names: list[Named], peer: str, tell: Callable[[bool]
     """Whether one of these names stands for an address that is not the peer's own: `tell` is told once."""
     waiting = len(names)
 
-    def judge(may_be_ours: bool, hops: list[Hop], _cause: str = "") -> None:
+    def judge(may_be_ours: bool, flows: list[Flow], _cause: str = "") -> None:
         nonlocal waiting
         if not waiting:
             return
         waiting -= 1
         named = any(
-            endpoint.peers.reserved(hop.host, peer) or (not may_be_ours and endpoint.ours(hop.host, hop.port))
-            for hop in hops
+            endpoint.peers.reserved(flow.host, peer) or (not may_be_ours and endpoint.ours(flow.host, flow.port))
+            for flow in flows
         )
         if named:
             waiting = 0

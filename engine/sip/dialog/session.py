@@ -339,7 +339,7 @@ class Session(ReferUsage):
             return
         request = transaction.request
         if status < 300 and request.method == "UPDATE":
-            headers += self._agree(request, now) + self.endpoint.contact_line(transaction.hop)
+            headers += self._agree(request, now) + self.endpoint.contact_line(transaction.flow)
             if self.came_from_peer(request):
                 self._move(request)
             self.last_body = body or self.last_body
@@ -373,7 +373,7 @@ class Session(ReferUsage):
         """A 2xx to an INVITE, with what a target refresh and a session timer need."""
         endpoint = self.endpoint
         headers = (
-            f"{self._agree(transaction.request, now)}{endpoint.contact_line(transaction.hop)}"
+            f"{self._agree(transaction.request, now)}{endpoint.contact_line(transaction.flow)}"
             f"{ALLOW_LINE}{SUPPORTED_LINE}{endpoint.server_line}{headers}"
         )
         self._answer(transaction, headers, body, now)

@@ -10,8 +10,8 @@ from functools import partial
 from engine.sip.capabilities import SDP_TYPE
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, TERMINATED, Dialog
-from engine.sip.dialog.next_hop import MISLEADING, find_hops, way_back
-from engine.sip.hop import Hop
+from engine.sip.dialog.next_hop import MISLEADING, find_flows, way_back
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.request import OutgoingRequest, RequestUser
@@ -60,7 +60,7 @@ class DialogUsage:
         self._alarms: dict[str, float] | None = None
         self._unacked: ServerTransaction | None = None  # our 2xx, not acknowledged yet
         self._interval = 0.0  # of its retransmission
-        self._ack: tuple[int, bytes, Hop] | None = None  # CSeq, the last ACK we sent and where
+        self._ack: tuple[int, bytes, Flow] | None = None  # CSeq, the last ACK we sent and where
         self._bye_reason: str | None = None  # a BYE that waits for the ACK (§15)
 
     # ---- what `Session` does at these points
@@ -133,7 +133,7 @@ class DialogUsage:
 
     def aim(self, dialog: Dialog) -> None:
         """Find out anew where requests in the dialog go: it is new, or its target was refreshed."""
-        dialog.hop = way_back(dialog, self.endpoint.peers)
+        dialog.flow = way_back(dialog, self.endpoint.peers)
 
     def compose(
         self,
@@ -165,11 +165,11 @@ class DialogUsage:
     def send(self, request: OutgoingRequest, now: float, dialog: Dialog | None = None) -> None:
         """Send a composed request to where requests in the dialog go. Raises ParseError as `compose` does."""
         dialog = dialog or self.dialog
-        find_hops(self.endpoint, dialog, partial(self._found, request, dialog))
+        find_flows(self.endpoint, dialog, partial(self._found, request, dialog))
 
-    def _found(self, request: OutgoingRequest, dialog: Dialog, hops: list[Hop], cause: str) -> None:
+    def _found(self, request: OutgoingRequest, dialog: Dialog, flows: list[Flow], cause: str) -> None:
         if cause != MISLEADING:
-            request.located(hops, cause)
+            request.located(flows, cause)
             return
         now = self.endpoint.clock()
         if request.method in ("ACK", "BYE") and dialog.source is not None:
@@ -182,7 +182,7 @@ class DialogUsage:
     def misled(self, doing: str, dialog: Dialog, now: float) -> None:
         """The peer would have us send where it is not: the dialog ends, by a BYE to the peer itself."""
         self.endpoint.on_misled(dialog.peer, doing)
-        dialog.hop = dialog.source
+        dialog.flow = dialog.source
         self.end_by_us(now, f'SIP;cause=403;text="{MISLEADING}"', 403, MISLEADING)
 
     def request(
@@ -202,26 +202,26 @@ class DialogUsage:
         self.opening = False
         dialog = self.dialog
 
-        def located(hops: list[Hop], cause: str) -> None:
+        def located(flows: list[Flow], cause: str) -> None:
             misled = cause == MISLEADING and dialog.source is not None
             if misled:
-                hops = [dialog.source] if dialog.source is not None else []
-            if hops:
-                data = ack.compose(hops[0], MAGIC_COOKIE + self.endpoint.token())
-                self._ack = (cseq, data, hops[0])
-                hops[0].transport.send(data, hops[0].host, hops[0].port)
+                flows = [dialog.source] if dialog.source is not None else []
+            if flows:
+                data = ack.compose(flows[0], MAGIC_COOKIE + self.endpoint.token())
+                self._ack = (cseq, data, flows[0])
+                flows[0].send(data)
             if misled and not self.ended:
                 self.misled("ACK", dialog, self.endpoint.clock())
 
         with suppress(ParseError):
             ack = self.compose("ACK", None, SDP_TYPE if body else "", body, cseq)
-            find_hops(self.endpoint, dialog, located)
+            find_flows(self.endpoint, dialog, located)
 
     def _resend_ack(self, response: Response) -> bool:
         if self._ack is None or self._ack[0] != response.cseq:
             return False
-        _, data, hop = self._ack
-        hop.transport.send(data, hop.host, hop.port)
+        _, data, flow = self._ack
+        flow.send(data)
         return True
 
     # ---- a 2xx of ours
@@ -264,8 +264,8 @@ class DialogUsage:
         """§13.3.1.4: no ACK for 64*T1 ends the session with a BYE."""
         self._disarm("2xx")
         transaction, self._unacked = self._unacked, None
-        if transaction is not None and transaction.hop.transport.reliable:
-            self.endpoint.peers.accuse(transaction.hop.host, "unacknowledged")
+        if transaction is not None and transaction.flow.transport.reliable:
+            self.endpoint.peers.accuse(transaction.flow.host, "unacknowledged")
         if self._bye_reason is not None:
             self._send_bye(self._bye_reason, now)
         else:

@@ -6,7 +6,7 @@ Via, tags, Call-ID, CSeq) is typed at once, by `engine.sip.message.parsing`, eve
 
 from collections.abc import Iterator
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError, split_list
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.status import reason_phrase
@@ -46,7 +46,7 @@ class Message:
     cseq_method: str
     from_tag: str
     to_tag: str
-    source: Hop | None  # where it came from, of one that the network brought
+    source: Flow | None  # where it came from, of one that the network brought
 
     def fill(self, first: dict[str, str], fields: list[Field] | None, body: bytes) -> None:
         """Header fields and body of a new message: the first line of each field, and all lines in order, or None where

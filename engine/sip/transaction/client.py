@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Headers, Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.table import TERMINATED, Table, Transactions, client_key
@@ -30,7 +30,7 @@ class ClientTransaction:
         "data",
         "deadline",
         "expire_at",
-        "hop",
+        "flow",
         "interval",
         "key",
         "method",
@@ -49,16 +49,16 @@ class ClientTransaction:
         method: str,
         branch: str,
         data: bytes,
-        hop: Hop,
+        flow: Flow,
         now: float,
     ) -> None:
-        """Send `data`, whose topmost Via carries `branch`, to `hop` and wait for responses."""
+        """Send `data`, whose topmost Via carries `branch`, to `flow` and wait for responses."""
         self.transactions = transactions
         self.user = user
         self.method = method
         self.key = client_key(branch, method)
         self.data = data
-        self.hop = hop
+        self.flow = flow
         self.ack = b""
         self.cause = ""
         self.deadline = self.queued = NEVER
@@ -67,10 +67,10 @@ class ClientTransaction:
         timers = transactions.timers
         self.interval = timers.t1
         self.expire_at = now + timers.timeout
-        self.retransmit_at = NEVER if hop.transport.reliable else now + timers.t1
+        self.retransmit_at = NEVER if flow.transport.reliable else now + timers.t1
         transactions.clients[self.key] = self
         transactions.deadlines.set(self, min(self.retransmit_at, self.expire_at))
-        hop.transport.send(data, hop.host, hop.port)
+        flow.send(data)
 
     def fire(self, event: str, now: float, response: Response | None = None) -> None:
         """Run one row of the table."""
@@ -153,8 +153,8 @@ def report_error(transaction: ClientTransaction, now: float, _: None) -> None:
 
 def retransmit(transaction: ClientTransaction, now: float, _: None) -> None:
     transaction.transactions.retransmissions += 1
-    hop = transaction.hop
-    hop.transport.send(transaction.data, hop.host, hop.port)
+    flow = transaction.flow
+    flow.send(transaction.data)
 
 
 def back_off_a(transaction: ClientTransaction, now: float, _: None) -> None:
@@ -172,7 +172,7 @@ def back_off_e(transaction: ClientTransaction, now: float, _: None) -> None:
 def slow_e(transaction: ClientTransaction, now: float, _: None) -> None:
     """In Proceeding, Timer E is T2 (§17.1.2.2); Timer F runs on."""
     transaction.interval = transaction.transactions.timers.t2
-    at = NEVER if transaction.hop.transport.reliable else now + transaction.interval
+    at = NEVER if transaction.flow.transport.reliable else now + transaction.interval
     _wait(transaction, at, transaction.expire_at)
 
 
@@ -199,7 +199,7 @@ def start_k(transaction: ClientTransaction, now: float, _: Response) -> None:
 
 def _absorb(transaction: ClientTransaction, now: float, seconds: float) -> None:
     """Timers D and K are zero on a reliable transport: nothing is retransmitted there."""
-    if transaction.hop.transport.reliable:
+    if transaction.flow.transport.reliable:
         transaction.state = TERMINATED
     else:
         _wait(transaction, NEVER, now + seconds)
@@ -222,8 +222,8 @@ def send_ack(transaction: ClientTransaction, now: float, response: Response) -> 
 
 
 def resend_ack(transaction: ClientTransaction, now: float, _: Response) -> None:
-    hop = transaction.hop
-    hop.transport.send(transaction.ack, hop.host, hop.port)
+    flow = transaction.flow
+    flow.send(transaction.ack)
 
 
 # RFC 3261 figure 5, with RFC 6026 §8.4 (Accepted, Timer M).

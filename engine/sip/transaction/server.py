@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from engine.sip.hop import Hop
+from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.message.status import reason_phrase
 from engine.sip.transaction.table import TERMINATED, Table, Transactions, server_key
@@ -34,7 +34,7 @@ class ServerTransaction:
         "cseq",
         "deadline",
         "expire_at",
-        "hop",
+        "flow",
         "interval",
         "kept",
         "key",
@@ -51,15 +51,17 @@ class ServerTransaction:
         "user",
     )
 
-    def __init__(self, transactions: Transactions, request: Request, hop: Hop, tag: str, *, kept: bool = True) -> None:
-        """`hop`: where responses go (§18.2.2). `tag`: the To tag of our responses, unless the request brought one.
+    def __init__(
+        self, transactions: Transactions, request: Request, flow: Flow, tag: str, *, kept: bool = True
+    ) -> None:
+        """`flow`: where responses go (§18.2.2). `tag`: the To tag of our responses, unless the request brought one.
         `kept`: what is refused is not forgotten at once, as that of a stranger is (`engine.sip.stateless`)."""
         self.transactions = transactions
         self.kept = kept
         self.request = request
         self.method = request.method
         self.cseq = request.cseq
-        self.hop = hop
+        self.flow = flow
         self.tag = tag
         self.key = server_key(request, request.method)
         self.user: ServerUser | None = None
@@ -152,8 +154,8 @@ class ServerTransaction:
 
 
 def send(transaction: ServerTransaction, now: float) -> None:
-    hop = transaction.hop
-    hop.transport.send(transaction.response, hop.host, hop.port)
+    flow = transaction.flow
+    flow.send(transaction.response)
 
 
 def say_trying(transaction: ServerTransaction, now: float) -> None:
@@ -178,7 +180,7 @@ def start_g_and_h(transaction: ServerTransaction, now: float) -> None:
     """Resend until the ACK, doubling up to T2, for 64*T1 (§17.2.1); a reliable transport needs no Timer G."""
     timers = transaction.transactions.timers
     transaction.interval = timers.t1
-    at = NEVER if transaction.hop.transport.reliable else now + timers.t1
+    at = NEVER if transaction.flow.transport.reliable else now + timers.t1
     _wait(transaction, at, now + timers.timeout)
 
 
@@ -204,7 +206,7 @@ def start_l(transaction: ServerTransaction, now: float) -> None:
 
 
 def _absorb(transaction: ServerTransaction, now: float, seconds: float) -> None:
-    if transaction.hop.transport.reliable:
+    if transaction.flow.transport.reliable:
         transaction.state = TERMINATED
     else:
         _wait(transaction, NEVER, now + seconds)

@@ -1,4 +1,4 @@
-"""From a SIP URI to hops: the targets that RFC 3263 gives, and for each the listener that reaches it."""
+"""From a SIP URI to flows: the targets that RFC 3263 gives, and for each the listener that reaches it."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from contextlib import suppress
 from socket import AF_INET, AF_INET6
 from typing import Any, Protocol
 
-from engine.sip.hop import Hop, Located
+from engine.sip.flow import Flow, Located
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of, is_one_host
@@ -23,20 +23,20 @@ class ErrorLog(Protocol):
 
 
 class Locator:
-    """Finds hops: at once for what is numeric or known, else when the name servers have answered."""
+    """Finds flows: at once for what is numeric or known, else when the name servers have answered."""
 
     def __init__(self, listeners: Listeners, resolver: Resolver, log: ErrorLog) -> None:
         self._listeners = listeners
         self._resolver = resolver
         self._log = log
-        self._known: dict[str, list[Hop]] = {}  # of numeric URIs, which do not change
+        self._known: dict[str, list[Flow]] = {}  # of numeric URIs, which do not change
         self._asking: set[asyncio.Task[None]] = set()
 
     def locate(self, uri: str, done: Located) -> None:
-        """Tell `done` the hops of `uri`, best first, or why there are none."""
-        hops = self._known.get(uri)
-        if hops:
-            done(hops)
+        """Tell `done` the flows of `uri`, best first, or why there are none."""
+        flows = self._known.get(uri)
+        if flows:
+            done(flows)
             return
         try:
             parsed = parse_uri(uri)
@@ -55,12 +55,12 @@ class Locator:
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
             return
-        hops = self._hops(targets)
+        flows = self._flows(targets, _looked_up(parsed))
         if family_of(parsed.params.get("maddr") or parsed.host_address):
             if len(self._known) >= _KNOWN_MOST:
                 self._known.clear()
-            self._known[uri] = hops
-        done(hops, self._why_none(targets))
+            self._known[uri] = flows
+        done(flows, self._why_none(targets))
 
     async def close(self) -> None:
         """Look up nothing any more; nobody is told of what was asked for."""
@@ -75,17 +75,17 @@ class Locator:
         with suppress(OSError):
             targets = await self._resolver.resolve(uri)
         try:
-            done(self._hops(targets), self._why_none(targets))
+            done(self._flows(targets, _looked_up(uri)), self._why_none(targets))
         except Exception:
             self._log.error("request not sent", uri=str(uri), exc_info=True)
 
-    def _hops(self, targets: Iterable[Target]) -> list[Hop]:
-        hops = []
+    def _flows(self, targets: Iterable[Target], domain: str) -> list[Flow]:
+        flows = []
         for target in targets:
             transport = self._listeners.select(target.transport, target.host)
             if transport is not None and is_one_host(target.host):
-                hops.append(Hop(transport, target.host, target.port))
-        return hops
+                flows.append(Flow(transport, target.host, target.port, domain=domain))
+        return flows
 
     def _why_none(self, targets: Sequence[Target]) -> str:
         """Why no listener reaches any of these, where none does."""
@@ -103,3 +103,9 @@ class Locator:
         if any(transport.name == target.transport for transport in self._listeners):
             return f"no {family} listener for {target.transport}"
         return f"no listener for {target.transport}"
+
+
+def _looked_up(uri: SipUri) -> str:
+    """The name that a URI leads to its targets by (RFC 3263 §4); "" of a numeric one."""
+    host = uri.params.get("maddr") or uri.host_address
+    return "" if family_of(host) else host.lower().rstrip(".")

@@ -1,0 +1,132 @@
+"""Flows: where a message came from or goes to, under which name and over which connection (RFC 3261 §18, RFC 5626).
+
+The protocol core only names them; sockets are the transports' business.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Connection(Protocol):
+    """A stream connection, as a flow holds it."""
+
+    @property
+    def usable(self) -> bool:
+        """True while messages can be sent over it."""
+
+    @property
+    def error(self) -> str:
+        """Why it cannot be used any more, in words; "" while it can."""
+
+    def write(self, data: bytes) -> bool:
+        """Writes one message; False when the peer takes no more, and then the connection is given up."""
+
+
+@dataclass(slots=True, frozen=True)
+class Flow:
+    """A listener of ours and a peer's address. Sending to the flow of a request is symmetric response routing (RFC 3581
+    §4): same local address and port, or same connection.
+
+    Two flows between the same addresses over the same transport are equal, whatever name and connection they have.
+
+    Attributes:
+        transport: The listener.
+        host: Numeric address; IPv6 without brackets, link-local addresses with their zone (``fe80::1%2``).
+        port: The peer's port.
+        domain: The name that was looked up to find it, in lower case, against which a certificate is checked (RFC
+            5922); "" where none was.
+        connection: The connection that a message came by and that the answer goes by as long as it can be used; None
+            for whichever there is.
+    """
+
+    transport: "Transport"
+    host: str
+    port: int
+    domain: str = field(default="", compare=False, kw_only=True)
+    connection: Connection | None = field(default=None, compare=False, kw_only=True, repr=False)
+
+    def send(self, data: bytes) -> None:
+        """Sends one whole message; see `Transport.send`."""
+        self.transport.send(data, self)
+
+    @property
+    def connected(self) -> bool:
+        """Whether an open connection can be used; always True for UDP."""
+        return self.transport.connected(self)
+
+    @property
+    def own_address(self) -> str:
+        """Where this peer finds us: host, port and transport, as they stand in a URI behind the user."""
+        return self.transport.sent_by(self.host) + transport_parameter(self.transport.name)
+
+
+Allows = Callable[[Flow], bool]
+"""Whether a request may go to a flow: asked for each one that its URI leads to, whenever that is looked up."""
+
+NOT_ALLOWED = "destination not allowed"
+"""Why a request is not sent whose flows may not have it."""
+
+
+def transport_parameter(name: str) -> str:
+    """What a URI says of its transport (RFC 3261 §19.1.1, RFC 7118 §5): ``;transport=tcp``, and nothing of UDP, which
+    is the default."""
+    return "" if name == "udp" else f";transport={name}"
+
+
+class Located(Protocol):
+    """Takes the flows of a URI, best first."""
+
+    def __call__(self, flows: list[Flow], cause: str = ..., /) -> None:
+        """`cause` says in words why there are none."""
+
+
+class Transport(Protocol):
+    """One listener: a bound socket and, where the transport has connections, all that belong to it."""
+
+    @property
+    def name(self) -> str:
+        """Name in listener URLs and in a URI's transport parameter: "udp", "tcp", "tls", "ws", "wss"."""
+
+    @property
+    def via_name(self) -> str:
+        """Name in Via: "UDP", "TCP", ..."""
+
+    @property
+    def reliable(self) -> bool:
+        """True when nothing needs to be retransmitted (RFC 3261 §17.1.1.2)."""
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """The bound address and port; IPv6 without brackets."""
+
+    tap: Callable[[Flow, bytes], None] | None
+    """Shown each message that `send` is given: the engine's trace."""
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Sends one whole message to a numeric address: over the flow's connection, else over any to that address.
+
+        Never blocks, never raises. Trouble is told to `Sink.failed`, always from the event loop and never from within
+        this call, so a caller may finish its own bookkeeping after sending.
+        """
+
+    def connected(self, flow: Flow) -> bool:
+        """True when an open connection to this peer can be used; always True for UDP."""
+
+    def drop(self, flow: Flow) -> None:
+        """Closes the connection to this peer at once, if there is one; of UDP there is none."""
+
+    def drop_banned(self) -> None:
+        """Closes the connections of peers that are banned by now."""
+
+    def made_from(self, host: str, port: int) -> bool:
+        """Whether this is our own end of a connection that we made: who is connected to from there is ourselves."""
+
+    def sent_by(self, remote_host: str) -> str:
+        """The ``host:port`` that this peer shall see in Via and Contact; IPv6 in brackets."""
+
+    def close(self) -> None:
+        """Stops listening and closes every connection once what was written to it is out."""
+
+    async def wait_closed(self) -> None:
+        """Returns when, after `close`, no socket, task or timer is left; bounded in time."""

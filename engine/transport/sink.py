@@ -1,0 +1,68 @@
+"""What a transport tells the engine: messages that came, and reports of failed ones, which are made from the event loop
+and never from within a send."""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from engine.sip.flow import Flow
+
+
+class Sink(Protocol):
+    """The engine's side."""
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """One datagram, or one message cut out of a stream. Must not raise."""
+
+    def known(self, host: str) -> bool:
+        """Whether this is a known peer's address: there is room for its connections before strangers'."""
+
+    def banned(self, host: str) -> bool:
+        """Whether no connection from this address is taken, and none is kept."""
+
+    def not_sip(self, flow: Flow, error: str) -> None:
+        """A stream holds something else than SIP; its connection is closed. Must not raise."""
+
+    def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
+        """A message could not be delivered, or a connection broke (RFC 3261 §18.4). Must not raise.
+
+        `data` is the message where it is known. For a datagram that ICMP reports back it is what the ICMP message
+        holds of it: the beginning, as a rule at least 500 bytes and sometimes cut before the end of the message.
+        `data` is None when a connection was lost and it is not known which messages were lost with it.
+        """
+
+
+class Failures:
+    """Collects what failed while something was being sent and tells the sink at the loop's next turn.
+
+    A sink that heard of a failure inside its own `send` would have to be ready for that in the middle of every change
+    of state. One handle serves however many failures came together.
+    """
+
+    __slots__ = ("_loop", "_sink", "_timer", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sink: Sink) -> None:
+        self._loop = loop
+        self._sink = sink
+        self._waiting: deque[tuple[Flow, bytes | None, str]] = deque()
+        self._timer: asyncio.Handle | None = None
+
+    def add(self, flow: Flow, data: bytes | None, error: str) -> None:
+        """`error` is in words, as in "connection refused"; `data` the message where it is known."""
+        self._waiting.append((flow, data, error))
+        if self._timer is None:
+            self._timer = self._loop.call_soon(self._report)
+
+    def _report(self) -> None:
+        self._timer = None
+        # What fails while these are reported is for the next turn: a sink that sends again to a dead peer from
+        # `failed` must not keep the loop here for ever.
+        for _ in range(len(self._waiting)):
+            self._sink.failed(*self._waiting.popleft())
+
+    def close(self) -> None:
+        """Drops what has not been told; the listener is closing and nobody waits for it."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
