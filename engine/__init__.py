@@ -3,7 +3,8 @@
 from engine.bridge import Bridge
 from engine.call import Call, CallEnded, NoPortError, NotAcceptable
 from engine.dial import DialSpec, Outcome, OutgoingCall
-from engine.user_agent import AgentSettings, UserAgent
+from engine.settings import AgentSettings
+from engine.user_agent import UserAgent
 
 __all__ = [
     "AgentSettings",

@@ -5,19 +5,16 @@ Contact, Route or Record-Route on the other.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
-from engine.call import CallEnded
-from engine.dial import OutgoingCall, relay_info, relay_update
+from engine.call import Call, CallEnded
+from engine.dial import OutgoingCall
+from engine.relaying import relay_info, relay_update
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp.offer_answer import resumed
 from engine.sip.transaction.server import ServerTransaction
-from engine.transfer import TransferRequest
-
-if TYPE_CHECKING:
-    from engine.call import Call
+from engine.transfer_request import TransferRequest
 
 # Of a refused re-INVITE, what its sender can use.
 _PASSED_ON = ("Retry-After", "Warning", "Min-SE")
@@ -39,7 +36,7 @@ class Bridge:
         "listener",
     )
 
-    def __init__(self, caller: "Call", leg: "Call") -> None:
+    def __init__(self, caller: Call, leg: Call) -> None:
         self.caller = caller
         self.leg = leg
         self.keeps_callee = False  # the end of the caller is not the callee's: it is about to talk to somebody else
@@ -51,7 +48,7 @@ class Bridge:
         self._held_ack: tuple[Session, int] | None = None  # a re-INVITE without offer: the ACK waits for the answer
 
     @classmethod
-    def connect(cls, caller: "Call", leg: OutgoingCall) -> "Bridge":
+    def connect(cls, caller: Call, leg: OutgoingCall) -> "Bridge":
         """Answer the caller with the leg's answer, acknowledge the leg, and relay from now on.
 
         Raises CallEnded when one of them is over (the leg is then hung up).
@@ -77,7 +74,7 @@ class Bridge:
         return bridge
 
     @classmethod
-    def join(cls, caller: "Call", leg: "Call") -> "Bridge":
+    def join(cls, caller: Call, leg: Call) -> "Bridge":
         """Relay between two that talked with others until now, and whose media has been agreed on (`engine.rejoin`).
         Those others are left alone."""
         for call in (caller, leg):
@@ -149,7 +146,7 @@ class Bridge:
             self._ended.set()
 
     @staticmethod
-    def _let_go(call: "Call") -> None:
+    def _let_go(call: Call) -> None:
         call.bridge_ = None
         call.peer_body = resumed(call.peer_body)  # whoever held it has gone
 
@@ -165,11 +162,11 @@ class Bridge:
         if self._ended is not None:
             self._ended.set()
 
-    def leg_of(self, session: Session) -> "Call":
+    def leg_of(self, session: Session) -> Call:
         """Whose session it is, of the two."""
         return self.caller if session is self.caller.session else self.leg
 
-    def other(self, call: "Call") -> "Call":
+    def other(self, call: Call) -> Call:
         """Whom `call` talks with."""
         return self.leg if call is self.caller else self.caller
 

@@ -6,32 +6,79 @@ the protocol core, so that a relayed message waits for no task.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.call_media import CallEnded, CallMedia
-from engine.media.anchor import Shared
+from engine.media.anchor import Anchor, Shared
 from engine.media.negotiation import NotAcceptable
+from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.port_pool import NoPortError
 from engine.media.rtp.consent import Consent
 from engine.media_refusal import MEDIA_FAILURES, warning
+from engine.settings import AgentSettings
 from engine.sip.dialog.invite_client import MAX_BREADTH
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
+from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
+from engine.sip.peers import Peers
 from engine.sip.sdp.offer_answer import resumed
 from engine.sip.stateless import Refusal
 from engine.sip.transaction.server import ServerTransaction
 from engine.transfer import Transferred, transfer
+from engine.transport.loopback import Loopback
 
-if TYPE_CHECKING:
-    from engine.bridge import Bridge
-    from engine.dial import OutgoingCall
+if TYPE_CHECKING:  # numpy is for calls that have sound of ours
     from engine.media.audio import Feed, Tap
-    from engine.user_agent import UserAgent
 
 __all__ = ["MEDIA_FAILURES", "Call", "CallEnded", "NoPortError", "NotAcceptable"]
+
+
+class CallAgent(Protocol):
+    """What a call needs of its user agent (`engine.user_agent.UserAgent`)."""
+
+    endpoint: Endpoint
+    loop: asyncio.AbstractEventLoop
+    loopback: Loopback
+    max_call_duration: float
+    nowhere: Flow
+    peers: Peers
+    plane: Plane
+    settings: AgentSettings
+
+    def now(self) -> float: ...
+    def call_id(self) -> str: ...
+    def open_media(self, call: "Call") -> MediaPort: ...
+    def open_media_towards(self, call: "Call", uri: str) -> MediaPort: ...
+    def open_anchor(self, caller: "Call", leg: "Call", callee: Flow, *, embedded: bool) -> Anchor: ...
+    def bridge(self, caller: "Call", leg: "Call") -> "Bridged": ...
+    def call_over(self, call: "Call") -> None: ...
+
+
+class Bridged(Protocol):
+    """The two of which a call is one (`engine.bridge.Bridge`)."""
+
+    caller: "Call"
+    listener: object
+
+    async def ended(self) -> str: ...
+    def other(self, call: "Call") -> "Call": ...
+    def part(self) -> None: ...
+
+
+class DialledLeg(Protocol):
+    """A leg that is dialled for a call (`engine.dial.OutgoingCall`)."""
+
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def ring_timeout(self) -> float: ...
+    def cancel(self, cause: str = "") -> None: ...
+    def take_from_caller(
+        self, session: Session, transaction: ServerTransaction, request: Request, now: float
+    ) -> bool: ...
 
 
 class Call:
@@ -46,7 +93,6 @@ class Call:
         "_carried",
         "_consent",
         "_ended",
-        "_media",
         "_orders",
         "_rang",
         "agent",
@@ -62,6 +108,7 @@ class Call:
         "ended_by",
         "id",
         "legs",
+        "media_port",
         "on_end",
         "on_status",
         "origin",
@@ -76,7 +123,7 @@ class Call:
 
     direction = "incoming"
 
-    def __init__(self, agent: "UserAgent", session: Session, remote: Flow, now: float) -> None:
+    def __init__(self, agent: CallAgent, session: Session, remote: Flow, now: float) -> None:
         self.agent = agent
         self.session = session
         self.remote = remote
@@ -92,8 +139,8 @@ class Call:
         # The session description last heard from the peer.
         self.peer_body = session.invite.body if isinstance(session, InviteServer) else b""
         self.peer_reason = ""  # Reason of the leg that was bridged to this one, for this one's BYE
-        self.legs: list[OutgoingCall] = []  # being dialled for this call
-        self.bridge_: Bridge | None = None
+        self.legs: list[DialledLeg] = []  # being dialled for this call
+        self.bridge_: Bridged | None = None
         self.anchor_side: Shared | None = None  # what legs of this call share that are anchored
         self.on_end: Callable[[Call], None] | None = None
         # Told of every change of `status` but the last, which is on_end's. It must not raise, and is quick.
@@ -101,7 +148,7 @@ class Call:
         self.task: asyncio.Task[Any] | None = None  # runs what happens to the call; ends with it
         self.awaits_end = False  # the task waits for nothing else, so it need not be cancelled
         self._ended: asyncio.Event | None = None
-        self._media: MediaPort | None = None
+        self.media_port: MediaPort | None = None  # our own, where the media ends here
         self._orders: CallMedia | None = None  # made by the first order that needs it
         self._consent: Consent | None = None  # made where media of ours asks for it
         self._carried: dict[str, Any] | None = None  # what went through media of ours that was given back
@@ -289,11 +336,15 @@ class Call:
 
     def _local_description(self) -> bytes:
         """Our media port's answer to the caller's offer, or its own offer where the caller made none."""
-        if self._media is None:
-            self._media = self.agent.open_media(self)
         assert isinstance(self.session, InviteServer)
-        offer = self.session.invite.body
-        return self._media.answer(offer) if offer else self._media.local or self._media.offer()
+        media, offer = self.open_media(), self.session.invite.body
+        return media.answer(offer) if offer else media.local or media.offer()
+
+    def open_media(self) -> MediaPort:
+        """Our media port for this call, opened where it is not. Raises NoPortError when there is none left."""
+        if self.media_port is None:
+            self.media_port = self.agent.open_media(self)
+        return self.media_port
 
     async def echo(self, seconds: float | None = None) -> None:
         """Send the caller's audio back for so long, or until it hangs up. Answers first if need be."""
@@ -358,11 +409,11 @@ class Call:
     def media(self) -> dict[str, Any] | None:
         """What has gone through our own media: `codec`, packets `sent`, `received` and `lost`, `jitter_ms`, and
         `rtt_ms` where the peer reports (RTCP). None where there was none."""
-        return _added(self._carried, self._media.report() if self._media is not None else None)
+        return _added(self._carried, self.media_port.report() if self.media_port is not None else None)
 
     def close_media(self) -> None:
         """Give our own media port back; what plays ends."""
-        media, self._media = self._media, None
+        media, self.media_port = self.media_port, None
         if media is not None:
             self._carried = _added(self._carried, media.report())
             media.close()
@@ -382,7 +433,8 @@ class Call:
         """
         if self.ended:
             raise CallEnded("the call is over")
-        return await transfer(self, refer_to, f"Referred-By: <{referred_by}>\r\n" if referred_by else "")
+        lines = f"Referred-By: <{referred_by}>\r\n" if referred_by else ""
+        return await transfer(self.session, self.agent.now(), refer_to, lines)
 
     # ---- another leg
 
@@ -403,11 +455,10 @@ class Call:
         """What the peer said last, for somebody new: it may be held by the one that it talks with until then."""
         return self.peer_body if self.bridge_ is None else resumed(self.peer_body)
 
-    def bridge(self, leg: "OutgoingCall") -> "Bridge":
-        """Answer the caller with what `leg` answered, and connect both. Raises CallEnded when one of them is over."""
-        from engine.bridge import Bridge  # both know each other
-
-        return Bridge.connect(self, leg)
+    def bridge(self, leg: "Call") -> Bridged:
+        """Answer the caller with what `leg`, which was dialled for it, answered, and connect both; see `engine.bridge`.
+        Raises CallEnded when one of them is over."""
+        return self.agent.bridge(self, leg)
 
     def talks_with(self, other: "Call") -> None:
         """What the peer hears and says from now on is `other`'s."""
@@ -438,9 +489,9 @@ class Call:
         """Only outgoing calls are answered by their far end."""
 
     def on_acknowledged(self, session: Session, body: bytes, now: float) -> None:
-        if body and self._media is not None:
+        if body and self.media_port is not None:
             try:
-                self._media.accept(body)
+                self.media_port.accept(body)
                 self.peer_body = body
             except NotAcceptable:
                 session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
@@ -449,11 +500,11 @@ class Call:
 
     def on_reinvite(self, session: Session, request: Request, now: float) -> None:
         """Hold, resume or a changed address, while the media is ours."""
-        if self._media is None:
+        if self.media_port is None:
             session.refuse_reinvite(488, now)
             return
         try:
-            body = self._media.answer(request.body) if request.body else self._media.offer()
+            body = self.media_port.answer(request.body) if request.body else self.media_port.offer()
         except NotAcceptable as error:
             session.refuse_reinvite(error.status, now, f"Warning: {warning(error)}\r\n")
             return
@@ -474,13 +525,13 @@ class Call:
             return
         if request.method == "INFO" or not request.body:
             session.reply(transaction, 200, now)
-        elif self._media is not None:
+        elif self.media_port is not None:
             try:
-                if request.method == "PRACK" and self._media.agreed is None:
-                    self._media.accept(request.body)
+                if request.method == "PRACK" and self.media_port.agreed is None:
+                    self.media_port.accept(request.body)
                     session.reply(transaction, 200, now)
                 else:
-                    session.reply(transaction, 200, now, body=self._media.answer(request.body))
+                    session.reply(transaction, 200, now, body=self.media_port.answer(request.body))
             except NotAcceptable as error:
                 session.reply(transaction, error.status, now, f"Warning: {warning(error)}\r\n")
         else:
@@ -488,7 +539,7 @@ class Call:
 
     def may_ring_on(self, session: Session) -> bool:
         longest = self.agent.settings.policy.max_ringing
-        return any(leg.session.invitation.ring_timeout > longest for leg in self.legs if not leg.ended)
+        return any(leg.ring_timeout > longest for leg in self.legs if not leg.ended)
 
     def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
         self.finish(by, status, session.end_reason or reason, now)

@@ -1,17 +1,20 @@
 """What a call's owner does with sound: play, keys, listening, echo. One of these for a call that does any of it."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.dtmf import Keys, info_body, info_key
 from engine.media.negotiation import NotAcceptable
+from engine.media.plane import Plane
+from engine.media.port import MediaPort
 from engine.media.rtp.session import Stream
 from engine.media.rtp.telephone_event import PAUSE, check_keys
+from engine.settings import AgentSettings
+from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
 from engine.sip.message.status import reason_phrase
 
-if TYPE_CHECKING:
-    from engine.call import Call
+if TYPE_CHECKING:  # numpy is for calls that have sound of ours
     from engine.media.audio import Feed, Tap
 
 NO_MEDIA: Final = "no media"
@@ -24,12 +27,40 @@ class CallEnded(Exception):
     """An order to a call that is over."""
 
 
+class MediaAgent(Protocol):
+    """What the media orders need of the user agent."""
+
+    loop: asyncio.AbstractEventLoop
+    plane: Plane
+    settings: AgentSettings
+
+    def now(self) -> float: ...
+
+
+class MediaOwner(Protocol):
+    """The call that the media orders are for (`engine.call.Call`)."""
+
+    session: Session
+    media_port: MediaPort | None
+    peer_body: bytes
+
+    @property
+    def agent(self) -> MediaAgent: ...
+    @property
+    def answered(self) -> bool: ...
+    @property
+    def ended(self) -> bool: ...
+    def answer(self) -> None: ...
+    def open_media(self) -> MediaPort: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
 class CallMedia:
     """The media orders of one call; see `Call`, whose methods these are."""
 
     __slots__ = ("_acknowledged", "_call", "_closed", "_inband", "_over", "_sends_events", "_stream", "_taps", "keys")
 
-    def __init__(self, call: "Call") -> None:
+    def __init__(self, call: MediaOwner) -> None:
         self._call = call
         self.keys = Keys()
         self._stream: Stream | None = None
@@ -168,12 +199,12 @@ class CallMedia:
         call = self._call
         if call.ended:
             raise CallEnded("the call is over")
-        port = call._media
+        port = call.media_port
         if not call.answered and not (early and port is not None and port.agreed is not None):
             call.answer()
-        if call._media is None or call._media.agreed is None:
+        if call.media_port is None or call.media_port.agreed is None:
             await self._bring_home()
-        port = call._media
+        port = call.media_port
         if port is None or call.ended:  # given back, or hung up, while the peer was asked
             raise CallEnded("the call is over")
         stream = port.open_stream(call.agent.plane)
@@ -200,9 +231,7 @@ class CallMedia:
     async def _bring_home(self) -> None:
         """The peer's media went elsewhere (to another leg): offer our own port, by re-INVITE."""
         call = self._call
-        if call._media is None:
-            call._media = call.agent.open_media(call)
-        media = call._media
+        media = call.open_media()
         if call.session.awaits_ack and media.local and media.agreed is None:
             # Our offer went out in the 200: its answer comes in the ACK.
             self._acknowledged = asyncio.Event()

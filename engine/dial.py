@@ -3,26 +3,23 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from engine.anchored_session import AnchoredSession
-from engine.call import MEDIA_FAILURES, Call, CallEnded, NoPortError, NotAcceptable
+from engine.call import MEDIA_FAILURES, Call, CallAgent, NoPortError, NotAcceptable
 from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
 from engine.media.anchor import CALLER, Anchor, AnchorError
 from engine.media.audio import Tap
 from engine.media.relay.relay import Relay
+from engine.relaying import relay_info, relay_update
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient
-from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Allows, Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.retry_after import retry_after
 from engine.sip.transaction.branch import Branches, Mark
 from engine.sip.transaction.server import ServerTransaction
-
-if TYPE_CHECKING:
-    from engine.user_agent import UserAgent
 
 
 class Outcome(NamedTuple):
@@ -84,7 +81,7 @@ class OutgoingCall(Call):
     direction = "outgoing"
     session: InviteClient
 
-    def __init__(self, agent: "UserAgent", session: InviteClient, caller: Call | None, early_media: bool, now: float):
+    def __init__(self, agent: CallAgent, session: InviteClient, caller: Call | None, early_media: bool, now: float):
         super().__init__(agent, session, agent.nowhere, now)
         self.caller = caller
         self.early_media = early_media
@@ -94,7 +91,7 @@ class OutgoingCall(Call):
         self._decided: asyncio.Event | None = None
 
     @classmethod
-    def dial(cls, agent: "UserAgent", spec: DialSpec, caller: Call | None, early_media: bool) -> "OutgoingCall":
+    def dial(cls, agent: CallAgent, spec: DialSpec, caller: Call | None, early_media: bool) -> "OutgoingCall":
         """Send the INVITE; see `UserAgent.dial`."""
         now = agent.now()
         headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
@@ -143,9 +140,9 @@ class OutgoingCall(Call):
             return
         if self.caller is None:
             try:
-                self._media = self.agent.open_media_towards(self, self.session.invitation.destination)
+                self.media_port = self.agent.open_media_towards(self, self.session.invitation.destination)
                 codecs = [name for name in spec.codecs.split(",") if name]
-                self.session.invitation.body = self._media.offer(codecs=codecs, srtp=spec.srtp == "sdes")
+                self.session.invitation.body = self.media_port.offer(codecs=codecs, srtp=spec.srtp == "sdes")
             except MEDIA_FAILURES as error:
                 status = error.status if isinstance(error, NoPortError) else 500
                 self.session.refuse_locally(status, str(error), now)
@@ -219,6 +216,11 @@ class OutgoingCall(Call):
     # ---- the outcome
 
     @property
+    def ring_timeout(self) -> float:
+        """Seconds that it may ring."""
+        return self.session.invitation.ring_timeout
+
+    @property
     def first_reply(self) -> float | None:
         """When it first rang or was answered (monotonic s); None: it has not."""
         return self.session.first_reply
@@ -277,9 +279,9 @@ class OutgoingCall(Call):
         self.remote = self.session.flow or self.remote
         self._is_answered(now)
         if self.caller is None:
-            if self._media is not None:
+            if self.media_port is not None:
                 try:
-                    self._media.accept(response.body)
+                    self.media_port.accept(response.body)
                 except NotAcceptable:
                     self.session.acknowledge(now)
                     self._set_outcome(Outcome("refused", 488, "no media agreed", 0, self.session.first_reply))
@@ -332,40 +334,3 @@ class OutgoingCall(Call):
             relay_update(ours, session, transaction, request, now)
             return True
         return False
-
-
-def relay_info(
-    towards: Session, session: Session, transaction: ServerTransaction, request: Request, now: float
-) -> None:
-    """Pass INFO on with its body (DTMF and the like), and the answer back."""
-
-    def on_final(status: int, response: Response | None, later: float) -> None:
-        session.reply(transaction, status, later, *_content(response))
-
-    headers, body = _content(request)
-    package = request.get("Info-Package")
-    towards.request("INFO", now, headers + (f"Info-Package: {package}\r\n" if package else ""), body, on_final)
-
-
-def relay_update(
-    towards: Session, session: Session, transaction: ServerTransaction, request: Request, now: float
-) -> None:
-    """Pass an UPDATE's offer on, by re-INVITE where the other side knows no UPDATE, and the answer back."""
-
-    def on_final(status: int, response: Response | None, later: float) -> None:
-        session.reply(transaction, status, later, body=response.body if response is not None else b"")
-
-    method = "UPDATE" if towards.peer_allows_update else "INVITE"
-    towards.renegotiate(method, request.body, now, on_final)
-
-
-def _content(message: Request | Response | None) -> tuple[str, bytes]:
-    if message is None or not message.body:
-        return "", b""
-    lines = "".join(
-        f"{name}: {message.get(name)}\r\n" for name in ("Content-Type", "Content-Disposition") if message.get(name)
-    )
-    return lines, message.body
-
-
-__all__ = ["CallEnded", "DialSpec", "InviteServer", "Outcome", "OutgoingCall"]

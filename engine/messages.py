@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from engine.dial import DialSpec, Outcome
+from engine.refusals import Refusals
+from engine.settings import AgentSettings
 from engine.sip.auth.credentials import Credentials
 from engine.sip.capabilities import ALLOW_LINE
+from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
@@ -15,14 +18,35 @@ from engine.sip.message.text_message import ACCEPT, text_of
 from engine.sip.out_of_dialog import Letter, Standalone
 from engine.sip.stateless import Refusal
 from engine.sip.transaction.server import ServerTransaction
-
-if TYPE_CHECKING:
-    from engine.user_agent import UserAgent
+from engine.strangers import Strangers
+from engine.transport.loopback import Loopback
 
 MAX_WAITING = 1000
 """Messages that are being dealt with at once; a further one gets 503."""
 STRANGERS_WAITING = 750
 """How many there may be for one more of a stranger to be taken: known peers always find room beside them."""
+
+
+class Logger(Protocol):
+    """Where the failure of a message's task is logged."""
+
+    def error(self, event: str, **values: Any) -> Any: ...
+
+
+class MessageAgent(Protocol):
+    """What messages need of the user agent (`engine.user_agent.UserAgent`)."""
+
+    endpoint: Endpoint
+    loop: asyncio.AbstractEventLoop
+    loopback: Loopback
+    refusals: Refusals
+    settings: AgentSettings
+    strangers: Strangers
+
+    @property
+    def log(self) -> Logger: ...
+    def now(self) -> float: ...
+    def call_id(self) -> str: ...
 
 
 class IncomingMessage:
@@ -34,7 +58,7 @@ class IncomingMessage:
     __slots__ = ("_agent", "_transaction", "id", "marks", "remote", "request", "text")
 
     def __init__(
-        self, agent: "UserAgent", transaction: ServerTransaction, request: Request, remote: Flow, text: str
+        self, agent: MessageAgent, transaction: ServerTransaction, request: Request, remote: Flow, text: str
     ) -> None:
         self._agent = agent
         self._transaction = transaction
@@ -91,7 +115,7 @@ OnMessage = Callable[[IncomingMessage], Coroutine[Any, Any, None] | None]
 class Messages:
     """The texts of a user agent. `on_message` says what happens to those that come; to be set before there are any."""
 
-    def __init__(self, agent: "UserAgent") -> None:
+    def __init__(self, agent: MessageAgent) -> None:
         self._agent = agent
         self.on_message: OnMessage | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -156,7 +180,7 @@ class Messages:
             sent.give_up(agent.now())
 
 
-def _letter(agent: "UserAgent", spec: DialSpec, text: str) -> Letter:
+def _letter(agent: MessageAgent, spec: DialSpec, text: str) -> Letter:
     headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
     return Letter(
         "MESSAGE",

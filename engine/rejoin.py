@@ -7,13 +7,11 @@ they do not agree: both are then left with what they had.
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from engine.call import Call
 from engine.sip.message.message import Response
 from engine.sip.sdp.offer_answer import resumed
-
-if TYPE_CHECKING:
-    from engine.call import Call
 
 BUSY_TRIES: Final = 40
 BUSY_PAUSE: Final = 0.25
@@ -33,7 +31,7 @@ class NotJoinedError(Exception):
         self.reason = reason
 
 
-async def agree(one: "Call", other: "Call") -> None:
+async def agree(one: Call, other: Call) -> None:
     """Let `one` and `other`, both answered, agree on media that flows between them; whom each of them talks with until
     then is its bridge's other side. Raises NotJoinedError."""
     try:
@@ -43,7 +41,7 @@ async def agree(one: "Call", other: "Call") -> None:
         raise NotJoinedError(480, "its media cannot be negotiated now") from None
 
 
-async def _agree(one: "Call", other: "Call") -> None:
+async def _agree(one: Call, other: Call) -> None:
     one.talks_with(other)
     other.talks_with(one)
     fresh = await ask_for_offer(other)
@@ -75,7 +73,7 @@ class Fresh:
         self.cseq = cseq
 
 
-async def ask_for_offer(call: "Call") -> Fresh:
+async def ask_for_offer(call: Call) -> Fresh:
     """What `call` offers now. Whoever gets it answers, or gives it back. Raises NotJoinedError."""
     try:
         response = await _ask(call, b"")
@@ -86,28 +84,28 @@ async def ask_for_offer(call: "Call") -> Fresh:
     return Fresh(response.body, response.cseq)
 
 
-def give_back(call: "Call", fresh: Fresh) -> None:
+def give_back(call: Call, fresh: Fresh) -> None:
     """The offer of `call` comes to nothing: it has again what it had."""
     body = _partners(call)
     if fresh.cseq and not call.ended:
         call.session.acknowledge_reinvite(fresh.cseq, body, _now(call))
 
 
-def put_back(call: "Call") -> None:
+def put_back(call: Call) -> None:
     """`call` has agreed with somebody with whom it will not talk: its media goes again to whom it does talk with."""
     body = _partners(call)
     if body and not call.ended:
         call.session.renegotiate("INVITE", body, _now(call), _whatever, retry_glare=True)
 
 
-async def offer(call: "Call", body: bytes) -> bytes:
+async def offer(call: Call, body: bytes) -> bytes:
     """What `call` answers to an offer of somebody whom it is to talk with. Raises NotJoinedError."""
     answer = await _ask(call, body)
     call.peer_body = answer.body
     return answer.body
 
 
-async def _tell(one: "Call", other: "Call", body: bytes) -> None:
+async def _tell(one: Call, other: Call, body: bytes) -> None:
     """`other` has made no offer: it is told what `one` has answered to its old one."""
     try:
         other.peer_body = (await _ask(other, body)).body
@@ -116,7 +114,7 @@ async def _tell(one: "Call", other: "Call", body: bytes) -> None:
         raise
 
 
-def _partners(call: "Call") -> bytes:
+def _partners(call: Call) -> bytes:
     """What the one has said that `call` talks with, again or still."""
     if call.bridge_ is None:
         return b""
@@ -125,7 +123,7 @@ def _partners(call: "Call") -> bytes:
     return partner.peer_body
 
 
-async def _ask(call: "Call", body: bytes) -> Response:
+async def _ask(call: Call, body: bytes) -> Response:
     """The 2xx to a re-INVITE, with its description. Raises NotJoinedError."""
     for _ in range(BUSY_TRIES):
         heard: asyncio.Future[tuple[int, Response | None]] = call.agent.loop.create_future()
@@ -146,7 +144,7 @@ async def _ask(call: "Call", body: bytes) -> Response:
 
 
 def _hear(
-    call: "Call",
+    call: Call,
     body: bytes,
     heard: "asyncio.Future[tuple[int, Response | None]]",
     status: int,
@@ -163,7 +161,7 @@ def _hear(
             put_back(call)
 
 
-def _now(call: "Call") -> float:
+def _now(call: Call) -> float:
     return call.agent.now()
 
 

@@ -14,7 +14,7 @@ from engine.sip.stateless import Admission
 
 
 class Shares(Protocol):
-    """The settings that this needs; see `engine.user_agent.AgentSettings`."""
+    """The settings that this needs; see `engine.settings.AgentSettings`."""
 
     max_calls: int
     stranger_calls: float

@@ -1,23 +1,10 @@
-"""Transfers of answered calls: the peer of one is asked to call somebody else (REFER), and a peer asks us to call
-somebody in its own place.
-
-What is asked of us is decided by whoever has connected the two: see `Bridge.event`.
-"""
+"""Transfer of a peer by us: it is asked to call somebody else (REFER, RFC 3515)."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import NamedTuple
 
-from engine.sip.dialog.refer import OVER, REFUSED, Reference, Referral, Subscription
-from engine.sip.dialog.replaces import FITS, Replaces, find, read_replaces
+from engine.sip.dialog.refer import REFUSED, Referral
 from engine.sip.dialog.session import Session
-from engine.sip.message.grammar import ParseError
-
-if TYPE_CHECKING:
-    from engine.call import Call
-
-LEAVES_WITHIN: Final = 3.0
-"""Seconds that a peer has to hang up by itself when its part in the call is over."""
 
 
 class Transferred(NamedTuple):
@@ -38,104 +25,18 @@ class Transferred(NamedTuple):
         return self.ended == "told" and self.status < 300
 
 
-async def transfer(call: "Call", refer_to: str, headers: str = "") -> Transferred:
-    """Ask the peer of `call` to call `refer_to`, a URI; `headers` are further lines, each ended by CRLF.
+async def transfer(session: Session, now: float, refer_to: str, headers: str = "") -> Transferred:
+    """Ask the peer of `session` to call `refer_to`, a URI; `headers` are further lines, each ended by CRLF.
 
     Waits for what the peer tells of it, 240 seconds at the most. The call is what it was before: it is the owner's to
     end. A call that is not answered, or is being transferred already, is "refused" without being asked (491).
     """
-    heard: asyncio.Future[Transferred] = call.agent.loop.create_future()
+    heard: asyncio.Future[Transferred] = asyncio.get_running_loop().create_future()
 
     def tell(referral: Referral) -> None:
         if not heard.done():
             heard.set_result(Transferred(referral.ended, referral.status, referral.reason))
 
-    if call.session.refer(refer_to, headers, call.agent.now(), tell) is None:
+    if session.refer(refer_to, headers, now, tell) is None:
         return Transferred(REFUSED, 491, "the call cannot be transferred now")
     return await heard
-
-
-class TransferRequest:
-    """A REFER of one of two that talk. It is answered once; what nobody has answered when the leg ends gets 487.
-
-    Attributes:
-        by: "caller" or "callee": who leaves the call when it succeeds.
-        host: The numeric address that it came from.
-        reference: What it asks for.
-    """
-
-    __slots__ = ("_session", "_subscription", "by", "call", "reference")
-
-    def __init__(self, call: "Call", by: str, subscription: Subscription) -> None:
-        self.call = call
-        self.by = by
-        self.reference: Reference = subscription.reference
-        self._session: Session = call.session
-        self._subscription = subscription
-
-    @property
-    def host(self) -> str:
-        """The numeric address of whoever asks."""
-        return self.call.remote.host
-
-    @property
-    def waits(self) -> bool:
-        """It has its end neither by an answer nor by that of its leg."""
-        return self._subscription.state != OVER
-
-    def second(self) -> tuple["Call | None", str]:
-        """The other call of whoever asks, which its REFER names (RFC 5589 §7), and its state as in
-        `engine.sip.dialog.replaces.FITS`. Whether it really is a call of the same peer has to be found out. Raises
-        ParseError where what it names is no dialog."""
-        return _named(self.call, Replaces.parse(self.reference.replaces))
-
-    def refuse(self, status: int = 603, why: str = "", reason: str = "") -> None:
-        """The final response; `why` is a sentence for its Warning, without quotes."""
-        warning = f'Warning: 399 trunkline "{why}"\r\n' if why else ""
-        self._subscription.refuse(status, self.call.agent.now(), reason, warning)
-
-    def accept(self) -> None:
-        """202, and from now on the peer is told how it goes."""
-        self._subscription.accept(self.call.agent.now())
-
-    def rings(self) -> None:
-        """The target rings."""
-        self._subscription.progress(180, self.call.agent.now())
-
-    def succeeded(self) -> None:
-        """The target has answered; the peer, whose part is over, has a moment to hang up before we do."""
-        now = self.call.agent.now()
-        self._subscription.final(200, "OK", now)
-        if not self.call.ended:
-            self._session.transferred(now + LEAVES_WITHIN)
-
-    def failed(self, status: int, reason: str = "") -> None:
-        """The target does not talk to anybody; the peer is where it was."""
-        self._subscription.final(status, reason, self.call.agent.now())
-
-
-def _named(call: "Call", replaces: Replaces) -> tuple["Call | None", str]:
-    session, state = find(call.agent.endpoint, replaces)
-    owner: Any = None if session is None else session.owner  # a call, or the bridge of two
-    return (None, state) if owner is None else (owner.leg_of(session), state)
-
-
-def take_over(call: "Call") -> Coroutine[Any, Any, None] | None:
-    """What becomes of an INVITE with Replaces (RFC 3891 §3): where it names a call that is answered, the owner's word
-    on it (`UserAgent.on_replaces`), and otherwise its refusal."""
-    try:
-        replaces = read_replaces(call.invite)
-    except ParseError as error:
-        call.reject(400, headers=[_warning(str(error))])
-        return None
-    replaced, state = _named(call, replaces)
-    status, why = FITS[state, replaces.early_only]
-    if status == 0 and replaced is not None and call.agent.on_replaces is not None:
-        return call.agent.on_replaces(call, replaced)
-    call.reject(status or 603, headers=[_warning(why)] if why else [])
-    return None
-
-
-def _warning(why: str) -> tuple[str, str]:
-    text = why.replace("\\", "").replace('"', "'")
-    return "Warning", f'399 trunkline "{text}"'

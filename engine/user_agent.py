@@ -12,9 +12,9 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from engine.bridge import Bridge
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.capture.trace import Trace
 from engine.dial import DialSpec, OutgoingCall
@@ -31,7 +31,8 @@ from engine.media_refusal import refusal
 from engine.messages import Messages
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
-from engine.sip.core import Policy, Surroundings
+from engine.settings import AgentSettings
+from engine.sip.core import Surroundings
 from engine.sip.dialog.invite_client import InviteClient
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
@@ -46,7 +47,7 @@ from engine.sip.stateless import WAITS, Admission, Refusal
 from engine.sip.transaction.table import client_key
 from engine.sip.transaction.timers import NEVER
 from engine.strangers import Strangers
-from engine.transfer import take_over
+from engine.transfer_request import OnReplaces, accept_replaces
 from engine.transport.addresses import family_of
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.resolver import Resolver
@@ -89,26 +90,6 @@ class _Silent:
         """Nobody asked for a log."""
 
 
-@dataclass(slots=True)
-class AgentSettings:
-    """What a user agent is told. Times in seconds."""
-
-    policy: Policy = field(default_factory=Policy)
-    advertise: str = ""
-    max_calls: int = 20_000  # incoming calls at once; 503 beyond
-    stranger_calls: float = 0.0  # the share of them that one stranger may have, at least one; 0: no limit
-    max_call_duration: float = 14_400.0  # 0: no limit
-    invite_rate: float = 0.0  # new calls and texts a second of one stranger; 0: no limit
-    invite_burst: int = 50
-    rtp_first: int = 20_000
-    rtp_last: int = 29_999
-    rtp_timeout: float = 300.0  # s without RTP and RTCP until a call with media of ours is hung up; 0: never
-    inband_digits: str = "auto"  # keys heard as tones: auto (from peers without telephone-event), never, always
-    codecs: tuple[str, ...] = ()  # of our own media, in the order of our offers; PCMU and PCMA where empty
-    nameservers: tuple[tuple[str, int], ...] = ()  # the machine's own where empty
-    trace_messages: int = 10_000
-
-
 class Pong(NamedTuple):
     """What came of OPTIONS. `status` is 0, and `reason` the cause, where there was no answer; `retry_after` in seconds,
     0 where it was not given."""
@@ -149,7 +130,7 @@ class UserAgent:
         self._armed = NEVER
         self._idle: asyncio.Future[None] | None = None
         self.listeners = Listeners(())
-        self.on_replaces: Callable[[Call, Call], Coroutine[Any, Any, None] | None] | None = None
+        self.on_replaces: OnReplaces | None = None
         """As `on_call`, for a call that wants to take the place of the second, which is answered (RFC 3891). None: it
         may not."""
         self.on_stranger: Callable[[Call, Request], tuple[int, str, bool]] | None = None
@@ -228,6 +209,11 @@ class UserAgent:
             self.calls.add(leg)
         return leg
 
+    def bridge(self, caller: Call, leg: Call) -> Bridge:
+        """See `Call.bridge`."""
+        assert isinstance(leg, OutgoingCall)
+        return Bridge.connect(caller, leg)
+
     async def locate(self, uri: str) -> tuple[list[Flow], str]:
         """The flows of a SIP URI, best first; or none, and why."""
         found: asyncio.Future[tuple[list[Flow], str]] = self.loop.create_future()
@@ -289,7 +275,7 @@ class UserAgent:
         if call.origin is None:
             call.share = self.strangers.begun(session.invite, session.source)
         try:
-            work = take_over(call) if "Replaces" in session.invite.first else self.on_call(call)
+            work = accept_replaces(call, self.on_replaces) if "Replaces" in session.invite.first else self.on_call(call)
         except Exception as error:
             self.log.error("call handler failed", call_id=call.id, error=repr(error))
             session.reject(500, self.now())

@@ -18,11 +18,12 @@ from config.faults import ConfigurationError, Fault
 from config.loading import Configuration
 from engine.call import Call
 from engine.media.rtpengine.pool import Rtpengines
+from engine.settings import AgentSettings
 from engine.sip.core import Limits, Policy
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.listeners import ListenError, ListenUrl
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import UserAgent
 from flows.calls.destinations import Destinations
 from flows.calls.services import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher

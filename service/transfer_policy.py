@@ -11,7 +11,7 @@ from service.logins import NO_LOGIN
 
 if TYPE_CHECKING:
     from engine.call import Call
-    from engine.transfer import TransferRequest
+    from engine.transfer_request import TransferRequest
     from service.intake import Intake
 
 Policy = Literal["refuse", "clients", "all"]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from engine.transfer import TransferRequest
+from engine.transfer_request import TransferRequest
 from flows.calls.address import Address
 from flows.calls.destinations import Destinations, Reachable
 from flows.calls.ports import Charging, Dialler, Log, Router

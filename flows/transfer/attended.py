@@ -18,7 +18,7 @@ from flows.transfer.parties import MAX_TRANSFERS, Next, Part, Talk
 from flows.transfer.successor import Remaining, onward_of
 
 if TYPE_CHECKING:
-    from engine.transfer import TransferRequest
+    from engine.transfer_request import TransferRequest
 
 # Who asks was (in the call in which it asks, in the other) -> what their runs do.
 JOINED: Final[dict[tuple[str, str], tuple[Next, Next]]] = {

@@ -32,7 +32,7 @@ from routing.numbers.normalise import dialled
 if TYPE_CHECKING:
     from engine.bridge import Bridge
     from engine.call import Call
-    from engine.transfer import TransferRequest
+    from engine.transfer_request import TransferRequest
 
 __all__ = ["MAX_TRANSFERS", "Reach", "Referrers", "Tether", "converse", "go_on"]
 
@@ -154,7 +154,7 @@ async def _target(talk: Talk, asked: "TransferRequest", referrers: Referrers) ->
 def _second(asked: "TransferRequest", referrers: Referrers) -> "Call":
     """The other call of whoever asks. That of a stranger is as unknown as one that is none. Raises _Refused."""
     try:
-        second, _ = asked.second()
+        second, _ = asked.replaced_call()
     except ParseError as error:
         raise _Refused(400, str(error)) from None
     if second is None or not referrers.same(asked.call, second):

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.dial import DialSpec
+from engine.settings import AgentSettings
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, escape_user, parse_uri
 from engine.transport.addresses import ROUTES, bracketed
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import ListenError
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import UserAgent
 from routing.models.tech_headers import check_tech_headers
 
 FAILED, WRONG = 1, 2

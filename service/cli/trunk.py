@@ -8,10 +8,11 @@ from config.logs import escape
 from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.port_pool import NoPortError
 from engine.messages import IncomingMessage
+from engine.settings import AgentSettings
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.transport.addresses import bracketed
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import UserAgent
 from service.cli.options import TrunkOrder
 
 DONE = 0

@@ -13,11 +13,12 @@ from engine import user_agent
 from engine.bridge import Bridge
 from engine.call import Call
 from engine.dial import DialSpec, OutgoingCall
+from engine.settings import AgentSettings
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Flow
 from engine.sip.peers import EVERYBODY, Peers
 from engine.transport.listeners import Listeners
-from engine.user_agent import AgentSettings, OnCall, UserAgent
+from engine.user_agent import OnCall, UserAgent
 from tests.sip.simulation import Node
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ import pytest
 
 from engine.call import Call
 from engine.media.codec import g711
+from engine.settings import AgentSettings
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp import description as sdp
-from engine.user_agent import AgentSettings
 from tests.engine.anchors import SlowAnchors
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.sip.raw_peer import Peer

@@ -2,8 +2,8 @@
 
 import pytest
 
+from engine.settings import AgentSettings
 from engine.sip.message.message import Request
-from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent
 from tests.sip.raw_peer import ANSWER, OFFER, Peer
 

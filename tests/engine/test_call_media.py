@@ -13,7 +13,7 @@ from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.codec.codec import Codec
 from engine.media.rtp.packet import RtpPacket
 from engine.media.rtp.session import Stream
-from engine.user_agent import AgentSettings
+from engine.settings import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.media.fake_plane import Tape, numbers
 from tests.sip.raw_peer import ANSWER, OFFER, Peer
@@ -64,7 +64,7 @@ class Phone:
 
     @property
     def port(self) -> int:
-        media = self.calls[-1]._media
+        media = self.calls[-1].media_port
         assert media is not None
         return media.port
 
@@ -539,7 +539,7 @@ def test_a_bridged_call_costs_no_media(monkeypatch: pytest.MonkeyPatch) -> None:
     air.run(10.0)
     assert len(agent.calls) == 2
     assert (agent.ports.in_use, agent.ports.idle, agent.plane.streams, acquired) == (0, 0, 0, [])
-    assert all(call._media is None and call._orders is None for call in agent.calls)
+    assert all(call.media_port is None and call._orders is None for call in agent.calls)
     a.request("BYE")
     air.run(40.0)
 
@@ -575,7 +575,7 @@ def test_what_plays_ends_when_the_caller_is_connected(monkeypatch: pytest.Monkey
     assert moved.body == far
     phone.peer.answer(moved, 200, body=phone.offer())
     phone.air.run(0.1)
-    assert played == [""] and call._media is None and phone.agent.plane.streams == 0
+    assert played == [""] and call.media_port is None and phone.agent.plane.streams == 0
     sent = call.media
     assert sent is not None and sent["sent"] >= 10
     b.request("BYE")

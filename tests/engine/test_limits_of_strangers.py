@@ -9,10 +9,11 @@ import pytest
 from engine import messages, user_agent
 from engine.call import Call
 from engine.messages import IncomingMessage
+from engine.settings import AgentSettings
 from engine.sip.message.message import Response
 from engine.sip.message.parsing import parse
 from engine.sip.stateless import Refusal
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import UserAgent
 from tests.engine.simulated import ENGINE, Air, start_agent
 from tests.sip.known import Known
 

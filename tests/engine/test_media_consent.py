@@ -10,8 +10,8 @@ import pytest
 from engine.call import Call
 from engine.media.codec.registry import Codec
 from engine.media.rtp.packet import RtpPacket
+from engine.settings import AgentSettings
 from engine.sip.sdp import description as sdp
-from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.media.fake_plane import Dialog
 from tests.sip.raw_peer import Peer

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
+from engine.settings import AgentSettings
 from engine.sip.dialog.invite_client import InviteClient
 from engine.sip.dialog.invite_server import InviteServer
-from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, alive, start_agent
 from tests.sip.test_random_calls import Side, World
 

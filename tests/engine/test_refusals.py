@@ -6,7 +6,7 @@ import pytest
 
 from engine import refusals as refusals_module
 from engine.refusals import Refusals
-from engine.user_agent import AgentSettings
+from engine.settings import AgentSettings
 from tests.engine.simulated import CALLER, ENGINE, Air, start_agent
 from tests.sip.known import Known
 from tests.sip.raw_peer import OFFER, Peer

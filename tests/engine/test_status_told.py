@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.call import Call, NoPortError
-from engine.user_agent import AgentSettings
+from engine.settings import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent
 from tests.sip.raw_peer import ANSWER, OFFER, Peer
 

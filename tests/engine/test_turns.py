@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from engine import user_agent, waiting
+from engine.settings import AgentSettings
 from engine.sip.flow import Flow
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import UserAgent
 from engine.waiting import Waiting
 from tests.engine.simulated import Air, start_agent
 from tests.sip.known import Known

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from engine.call import Call
+from engine.settings import AgentSettings
 from engine.sip.core import Policy
 from engine.sip.dialog.usage import NOT_ANSWERED
-from engine.user_agent import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee
 from tests.sip.known import Known
 from tests.sip.raw_peer import OFFER, Peer

@@ -24,10 +24,11 @@ from config import logs
 from config.loading import load
 from engine.call import Call
 from engine.dial import DialSpec, Outcome, OutgoingCall
+from engine.settings import AgentSettings
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.timers import TimerValues
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import UserAgent
 from service.cli import serve as app
 from service.node import Node, python_flow_names
 

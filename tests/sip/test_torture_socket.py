@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.call import Call
+from engine.settings import AgentSettings
 from engine.sip.core import Policy
 from engine.sip.message.framing import StreamFramer
 from engine.sip.message.grammar import ParseError
@@ -18,7 +19,7 @@ from engine.sip.message.parsing import parse
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.resolver import Resolver
-from engine.user_agent import AgentSettings, UserAgent
+from engine.user_agent import UserAgent
 from tests.sip.torture import DROP, RFC4475, RFC5118
 from tests.sip.wire import in_chunks, request, rfc4475, rfc5118, status_of
 
