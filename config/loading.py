@@ -17,7 +17,7 @@ from config.resources import LISTS, Resources, read_resources
 from config.settings import Settings
 from config.sounds import missing_sounds
 from config.yaml import Document
-from engine.transport.listeners import ListenUrl
+from engine.transport.listeners import parse_listen_url
 from flows.language.model import Flow
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
 from routing.addresses import parse_network
@@ -75,7 +75,7 @@ class Configuration:
     @property
     def transports(self) -> list[str]:
         """The transports that the engine listens on."""
-        return list(dict.fromkeys(ListenUrl.parse(url).transport for url in self.settings.sip.listen))
+        return list(dict.fromkeys(parse_listen_url(url).transport for url in self.settings.sip.listen))
 
     @property
     def providers(self) -> list[Provider]:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
-from engine.transport.listeners import ListenError, ListenUrl
+from engine.transport.listeners import ListenError, parse_listen_url
 from routing.access.phones import MAX_CALLS
 from routing.addresses import parse_network
 from routing.errors import RoutingError
@@ -218,7 +218,7 @@ class SipSettings(_Section):
     def _listeners(cls, urls: list[str]) -> list[str]:
         for url in urls:
             try:
-                ListenUrl.parse(url)
+                parse_listen_url(url)
             except ListenError as error:
                 raise ValueError(str(error)) from None
         for url in urls:

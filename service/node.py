@@ -19,10 +19,10 @@ from config.loading import Configuration
 from engine.call import Call
 from engine.media.rtpengine.pool import Rtpengines
 from engine.settings import AgentSettings
-from engine.sip.core import Limits, Policy
+from engine.sip.core import EndpointLimits, Policy
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
-from engine.transport.listeners import ListenError, ListenUrl
+from engine.transport.listeners import ListenError, parse_listen_url
 from engine.user_agent import UserAgent
 from flows.calls.destinations import Destinations
 from flows.calls.services import FlowEnvironment, WebhookLimits
@@ -270,7 +270,7 @@ class Node:
         if sip.advertise:
             routing.from_domain = sip.advertise
         else:
-            routing.from_domain = bracketed(_shown_host(ListenUrl.parse(sip.listen[0]).host))
+            routing.from_domain = bracketed(_shown_host(parse_listen_url(sip.listen[0]).host))
         return routing
 
 
@@ -284,7 +284,7 @@ def _node_name(configuration: Configuration) -> str:
     Where the system chooses the port, no address is this node's alone, and none the same at the next start: such a
     node has a new name every time.
     """
-    listeners = [ListenUrl.parse(url) for url in configuration.settings.sip.listen]
+    listeners = [parse_listen_url(url) for url in configuration.settings.sip.listen]
     named = next((listener for listener in listeners if listener.port), None)
     own = f":{named.port}" if named else f"/{secrets.token_hex(4)}"
     return f"{socket.gethostname()}/{bracketed((named or listeners[0]).host)}{own}"
@@ -333,7 +333,7 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         max_ringing=sip.max_ringing,
         trying_after=0.2,
         timers=TimerValues(t1=sip.t1, t2=sip.t2, d=64 * sip.t1),
-        limits=Limits(sessions=4 * sip.max_calls, retry_after=DRAINED_RETRY_AFTER),
+        limits=EndpointLimits(sessions=4 * sip.max_calls, retry_after=DRAINED_RETRY_AFTER),
     )
     return AgentSettings(
         policy=policy,

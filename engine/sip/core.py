@@ -31,7 +31,7 @@ class DialogUser(Protocol):
 
 
 @dataclass(slots=True)
-class Limits:
+class EndpointLimits:
     """Bounds of what the network can make us keep; of each, strangers can fill three quarters."""
 
     transactions: int = 400_000
@@ -93,7 +93,7 @@ class Policy:
     max_ringing: float = 0.0  # s that a call may stay unanswered; 0: for ever
     trying_after: float = 0.0  # s until a 100 where nothing else was said; 0: at once (RFC 3261 §17.2.1 allows 0.2)
     timers: TimerValues = field(default_factory=TimerValues)
-    limits: Limits = field(default_factory=Limits)
+    limits: EndpointLimits = field(default_factory=EndpointLimits)
 
 
 class Core:

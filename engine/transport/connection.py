@@ -8,7 +8,7 @@ from engine.sip.flow import Flow
 from engine.sip.message.framing import NotSip
 from engine.sip.message.grammar import ParseError
 from engine.transport.addresses import error_words
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import ListenerLimits
 from engine.transport.sink import Sink
 
 
@@ -34,7 +34,7 @@ class Owner(Protocol):
     """The listener that a connection belongs to."""
 
     sink: Sink
-    limits: Limits
+    limits: ListenerLimits
 
     def made(self, connection: "Connection") -> bool:
         """The connection is up; False when it is one too many."""

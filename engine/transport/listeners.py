@@ -3,8 +3,9 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol, Self
 
 from engine.sip.flow import Flow, Transport
 from engine.transport.addresses import (
@@ -16,52 +17,51 @@ from engine.transport.addresses import (
     split_host_port,
     unmapped,
 )
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import DEFAULT_PORTS, ListenerLimits, ListenSpec
 from engine.transport.sink import Sink
 from engine.transport.tcp import TcpTransport
 from engine.transport.udp import UdpTransport
 
-Opener = Callable[[str, int, Sink, str, Limits | None], Awaitable[Transport]]
 
-OPENERS: dict[str, Opener] = {"udp": UdpTransport.open, "tcp": TcpTransport.open}
-"""Transport name to what opens a listener: (numeric host, port, sink, advertise, limits). New transports enter here."""
+class Listener(Transport, Protocol):
+    """A transport that can be opened on an address of this machine."""
+
+    @classmethod
+    async def open(cls, spec: ListenSpec, sink: Sink) -> Self:
+        """Listens on a numeric address. OSError when that does not work."""
+
+
+TRANSPORTS: dict[str, type[Listener]] = {"udp": UdpTransport, "tcp": TcpTransport}
+"""The transports that can be listened with, by name. A further one enters here."""
 
 SETTING = "under sip.listen"
 """Where listeners are written, in errors about them, unless it was somewhere else."""
-
-_LATER = ("tls", "ws", "wss", "sctp")
-_DEFAULT_PORTS = {"tls": 5061, "ws": 80, "wss": 443}
 
 
 class ListenError(Exception):
     """A listener cannot be opened; the text names its URL, what is wrong and what to do about it."""
 
 
-class ListenUrl(NamedTuple):
-    """A listener URL taken apart: ``udp://192.0.2.1:5060``, ``tcp://[2001:db8::1]:5060``."""
+def parse_listen_url(url: str, where: str = SETTING) -> ListenSpec:
+    """A listener URL taken apart: ``udp://192.0.2.1:5060``, ``tcp://[2001:db8::1]:5060``.
 
-    transport: str
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, url: str, where: str = SETTING) -> "ListenUrl":
-        """ListenError when it is not such a URL, or of a transport that this version does not have. `where` says in
-        the error where the user wrote it."""
-        transport, separator, rest = url.strip().partition("://")
-        transport = transport.lower()
-        if not separator:
-            raise ListenError(f"{url}: not a listener URL: write it as udp://host:port {where}")
-        if transport not in OPENERS:
-            known = " and ".join(f"{name}://" for name in OPENERS)
-            if transport in _LATER:
-                raise ListenError(f"{url}: {transport} is not built into this version: use {known} {where}")
-            raise ListenError(f"{url}: {transport!r} is not a transport: use {known} {where}")
-        try:
-            host, port = split_host_port(rest.rstrip("/"))
-        except ValueError as error:
-            raise ListenError(f"{url}: {error}: write it as {transport}://host:port {where}") from None
-        return cls(transport, host, _DEFAULT_PORTS.get(transport, 5060) if port is None else port)
+    ListenError when it is not such a URL, or of a transport that this version does not have. `where` says in the error
+    where the user wrote it.
+    """
+    transport, separator, rest = url.strip().partition("://")
+    transport = transport.lower()
+    if not separator:
+        raise ListenError(f"{url}: not a listener URL: write it as udp://host:port {where}")
+    if transport not in TRANSPORTS:
+        known = " and ".join(f"{name}://" for name in TRANSPORTS)
+        if transport in DEFAULT_PORTS:
+            raise ListenError(f"{url}: {transport} is not built into this version: use {known} {where}")
+        raise ListenError(f"{url}: {transport!r} is not a transport: use {known} {where}")
+    try:
+        host, port = split_host_port(rest.rstrip("/"))
+    except ValueError as error:
+        raise ListenError(f"{url}: {error}: write it as {transport}://host:port {where}") from None
+    return ListenSpec(transport, host, DEFAULT_PORTS[transport] if port is None else port)
 
 
 class Listeners:
@@ -82,7 +82,7 @@ class Listeners:
         urls: Sequence[str],
         sink: Sink,
         advertise: str = "",
-        limits: Limits | None = None,
+        limits: ListenerLimits | None = None,
         where: str = SETTING,
     ) -> "Listeners":
         """Opens every listener or none. ListenError, with what to do, when one of them cannot be opened; `where` says
@@ -165,11 +165,12 @@ def _advertised(advertise: str) -> tuple[str, int] | None:
     return unmapped(host.lower().rstrip(".")), port or 0
 
 
-async def _open(url: str, sink: Sink, advertise: str, limits: Limits | None, where: str) -> Transport:
-    parsed = ListenUrl.parse(url, where)
+async def _open(url: str, sink: Sink, advertise: str, limits: ListenerLimits | None, where: str) -> Transport:
+    parsed = parse_listen_url(url, where)
     host = await _numeric(url, parsed.host, where)
+    spec = replace(parsed, host=host, advertise=advertise, limits=limits or ListenerLimits())
     try:
-        return await OPENERS[parsed.transport](host, parsed.port, sink, advertise, limits)
+        return await TRANSPORTS[spec.transport].open(spec, sink)
     except OSError as error:
         raise ListenError(f"{url}: {advice(error)} {where}") from None
 

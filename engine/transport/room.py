@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from engine.sip.peers import counted_source
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import ListenerLimits
 
 C = TypeVar("C", bound=Hashable)
 
@@ -32,7 +32,7 @@ class Room(Generic[C]):
 
     __slots__ = ("_known", "_limits", "_places", "_silent", "_sources", "_spoken", "_tells")
 
-    def __init__(self, limits: Limits, known: Callable[[str], bool]) -> None:
+    def __init__(self, limits: ListenerLimits, known: Callable[[str], bool]) -> None:
         self._limits = limits
         self._tells = known
         self._places: dict[C, str] = {}  # all of them, with their hosts

@@ -20,7 +20,7 @@ from engine.transport.addresses import (
     socket_address,
 )
 from engine.transport.connection import Connection
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import ListenSpec
 from engine.transport.room import Room
 from engine.transport.sink import Failures, Sink
 
@@ -47,13 +47,13 @@ class TcpTransport:
     via_name = "TCP"
     reliable = True
 
-    def __init__(self, sock: socket.socket, sink: Sink, advertise: str, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
         self.tap: Callable[[Flow, bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._family = int(sock.family)
         self.sink = sink
-        self.limits = limits
+        self.limits = spec.limits
         self._failures = Failures(self._loop, sink)
         self._server: asyncio.Server | None = None
         self._usable: dict[tuple[str, int], Connection] = {}
@@ -61,7 +61,7 @@ class TcpTransport:
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
         self._made: Counter[str] = Counter()  # connections that we made, or are making, by counted source
         self._making: set[int] = set()  # of the latter, the ids of their flows
-        self._room: Room[Connection] = Room(limits, sink.known)
+        self._room: Room[Connection] = Room(spec.limits, sink.known)
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._keys: dict[tuple[str, int], tuple[str, int]] = {}
@@ -70,13 +70,13 @@ class TcpTransport:
         self._emptied: asyncio.Future[None] | None = None
         bound = sock.getsockname()
         self.local: tuple[str, int] = (peer_host(bound), bound[1])
-        self._sent_by = SentBy(self.local, advertise)
+        self._sent_by = SentBy(self.local, spec.advertise)
         self.refused = self.displaced = self.framing_errors = self.timed_out = 0
 
     @classmethod
-    async def open(cls, host: str, port: int, sink: Sink, advertise: str = "", limits: Limits | None = None) -> Self:
+    async def open(cls, spec: ListenSpec, sink: Sink) -> Self:
         """Listens on a numeric address. OSError when that does not work; port 0 takes a free one."""
-        limits = limits or Limits()
+        host, port = spec.host, spec.port
         family = family_of(host)
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -85,12 +85,12 @@ class TcpTransport:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            _detect_dead_peer(sock, limits.stall_timeout)  # accepted sockets inherit it
+            _detect_dead_peer(sock, spec.limits.stall_timeout)  # accepted sockets inherit it
             address = socket_address(host, port or 1)
             assert address is not None, host
             sock.bind((address[0], port, *address[2:]))
             sock.listen(_BACKLOG)
-            transport = cls(sock, sink, advertise, limits)
+            transport = cls(sock, sink, spec)
             transport._server = await transport._accept(sock)
         except BaseException:
             sock.close()

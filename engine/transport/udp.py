@@ -11,7 +11,7 @@ from typing import Self
 
 from engine.sip.flow import Flow
 from engine.transport.addresses import SentBy, SockAddr, error_words, family_of, peer_host, socket_address
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import ListenSpec
 from engine.transport.sink import Failures, Sink
 
 # linux/in.h, linux/in6.h, asm-generic/socket.h, linux/errqueue.h; the socket module does not name these.
@@ -73,7 +73,7 @@ class UdpTransport:
         "tap",
     )
 
-    def __init__(self, sock: socket.socket, sink: Sink, advertise: str, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
         self.tap: Callable[[Flow, bytes], None] | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = sock
@@ -83,25 +83,25 @@ class UdpTransport:
         self._sendto = sock.sendto
         self._sink = sink
         self._failures = Failures(self._loop, sink)
-        self._turn = range(limits.datagrams_per_turn)
-        self._turn_time = limits.turn
+        self._turn = range(spec.limits.datagrams_per_turn)
+        self._turn_time = spec.limits.turn
         self._queue: deque[tuple[bytes, SockAddr]] = deque()
-        self._queue_size = limits.send_queue
+        self._queue_size = spec.limits.send_queue
         self._flows: dict[SockAddr, Flow] = {}
         self._addresses: dict[tuple[str, int], SockAddr] = {}
         self._rest: asyncio.Handle | None = None
         self._closed = False
         bound = sock.getsockname()
         self.local: tuple[str, int] = (peer_host(bound), bound[1])
-        self._sent_by = SentBy(self.local, advertise)
+        self._sent_by = SentBy(self.local, spec.advertise)
         self.receive_buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.received = self.sent = self.send_dropped = self.keepalives = 0
         self._loop.add_reader(self._fd, self._readable)
 
     @classmethod
-    async def open(cls, host: str, port: int, sink: Sink, advertise: str = "", limits: Limits | None = None) -> Self:
+    async def open(cls, spec: ListenSpec, sink: Sink) -> Self:
         """Binds a numeric address and starts to read. OSError when that does not work; port 0 takes a free one."""
-        limits = limits or Limits()
+        host, port = spec.host, spec.port
         family = family_of(host)
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -112,11 +112,11 @@ class UdpTransport:
                 sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
             else:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-            _ask_receive_buffer(sock, limits.receive_buffer)
+            _ask_receive_buffer(sock, spec.limits.receive_buffer)
             address = socket_address(host, port or 1)
             assert address is not None, host
             sock.bind((address[0], port, *address[2:]))
-            return cls(sock, sink, advertise, limits)
+            return cls(sock, sink, spec)
         except BaseException:
             sock.close()
             raise

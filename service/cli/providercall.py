@@ -8,7 +8,7 @@ import yaml
 
 from config.loading import Configuration, load
 from config.logs import configure, escape
-from engine.transport.listeners import ListenError, ListenUrl
+from engine.transport.listeners import ListenError, parse_listen_url
 from flows.calls.record import CallRecord
 from flows.language.faults import FlowError
 from flows.origination.providercall import ProviderCallError, any_answered, place_provider_call, read_request
@@ -63,7 +63,7 @@ async def providercall(order: ProvidercallOrder) -> int:
 def _beside(configuration: Configuration) -> Configuration:
     """The same addresses on free ports, and no store: an engine may be running on the configured ones."""
     configuration.settings.store, configuration.settings.api.listen = ":memory:", ""
-    urls = [ListenUrl.parse(url) for url in configuration.settings.sip.listen]
+    urls = [parse_listen_url(url) for url in configuration.settings.sip.listen]
     configuration.settings.sip.listen = [f"{u.transport}://{_bracketed(u.host)}:0" for u in urls]
     return configuration
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.call import Call, CallEnded, NotAcceptable
 from engine.settings import AgentSettings
-from engine.sip.core import Limits, Policy
+from engine.sip.core import EndpointLimits, Policy
 from engine.sip.peers import EVERYBODY, Peers
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee
 from tests.sip.known import Known
@@ -321,7 +321,7 @@ def test_the_longest_call_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [AgentSettings(max_calls=1), AgentSettings(policy=Policy(limits=Limits(sessions=1)))]
+    "settings", [AgentSettings(max_calls=1), AgentSettings(policy=Policy(limits=EndpointLimits(sessions=1)))]
 )
 def test_calls_beyond_the_bound_are_503_with_retry_after(
     monkeypatch: pytest.MonkeyPatch, settings: AgentSettings

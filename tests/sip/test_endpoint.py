@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.sip.core import Limits, Policy
+from engine.sip.core import EndpointLimits, Policy
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
@@ -346,7 +346,7 @@ def overloaded(stage: Stage, data: bytes) -> None:
 
 
 def test_beyond_the_limit_of_transactions_requests_get_503_21_5_4() -> None:
-    stage = Stage(Policy(limits=Limits(transactions=2)))
+    stage = Stage(Policy(limits=EndpointLimits(transactions=2)))
     assert stage.ask(request("OPTIONS"))[0].status == 200
     assert stage.ask(request("OPTIONS", branch="z9hG4bKb"))[0].status == 200
     overloaded(stage, request("OPTIONS", branch="z9hG4bKc"))
@@ -356,7 +356,7 @@ def test_beyond_the_limit_of_transactions_requests_get_503_21_5_4() -> None:
 
 
 def test_beyond_the_limit_of_sessions_calls_get_503() -> None:
-    stage = Stage(Policy(limits=Limits(sessions=1)))
+    stage = Stage(Policy(limits=EndpointLimits(sessions=1)))
     assert stage.ask(CALL)[0].status == 100
     overloaded(stage, request("INVITE", branch="z9hG4bKb", call_id="2"))
     assert stage.ask(request("OPTIONS", branch="z9hG4bKc"))[0].status == 200

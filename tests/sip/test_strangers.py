@@ -5,7 +5,7 @@ import re
 import pytest
 
 from engine.sip import stateless
-from engine.sip.core import Limits, Policy
+from engine.sip.core import EndpointLimits, Policy
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.stateless import WAITS, Refusal, Refused
@@ -292,8 +292,8 @@ def parse_again(data: bytes) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("limits", [Limits(transactions=4), Limits(sessions=4)])
-def test_what_strangers_fill_leaves_room_for_known_peers(limits: Limits) -> None:
+@pytest.mark.parametrize("limits", [EndpointLimits(transactions=4), EndpointLimits(sessions=4)])
+def test_what_strangers_fill_leaves_room_for_known_peers(limits: EndpointLimits) -> None:
     stage = Stage(Policy(limits=limits), peers=Known("192.0.2.77"))
 
     def asked(number: int, host: str) -> int:

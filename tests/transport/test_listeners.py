@@ -12,8 +12,8 @@ from engine.transport.addresses import ROUTES
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.lookups import Lookups, NameServers
 from engine.transport.dns.resolver import Resolver
-from engine.transport.limits import Limits
-from engine.transport.listeners import OPENERS, ListenError, Listeners, ListenUrl
+from engine.transport.listen_spec import ListenerLimits, ListenSpec
+from engine.transport.listeners import TRANSPORTS, ListenError, Listeners, parse_listen_url
 from engine.transport.tcp import TcpTransport
 
 MESSAGE = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n"
@@ -31,7 +31,7 @@ MESSAGE = b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 0\r\n\r\n"
     ],
 )
 def test_listener_urls(url: str, parsed: tuple[str, str, int]) -> None:
-    assert ListenUrl.parse(url) == parsed
+    assert parse_listen_url(url) == ListenSpec(*parsed)
 
 
 @pytest.mark.parametrize(
@@ -154,11 +154,11 @@ def test_a_further_transport_is_one_entry_and_one_class(
         name = "tls"
         via_name = "TLS"
 
-    monkeypatch.setitem(OPENERS, "tls", Other.open)
+    monkeypatch.setitem(TRANSPORTS, "tls", Other)
 
     async def test() -> None:
         sink = recorder()
-        opened = await Listeners.open(["tls://127.0.0.1:0", "udp://127.0.0.1:0"], sink, "", Limits())
+        opened = await Listeners.open(["tls://127.0.0.1:0", "udp://127.0.0.1:0"], sink, "", ListenerLimits())
         transport = opened.select("tls", "127.0.0.1")
         assert isinstance(transport, Other)
         as_interface: Transport = transport

@@ -5,17 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import ListenerLimits
 from engine.transport.room import Room
 
-LIMITS = Limits(connections=100, connections_per_source=30, silent_per_source=4, quiet_after=5.0)
+LIMITS = ListenerLimits(connections=100, connections_per_source=30, silent_per_source=4, quiet_after=5.0)
 PROVIDER, PHONE = "192.0.2.1", "192.0.2.2"
 
 
 class Hall:
     """A listener's places; connections are numbers."""
 
-    def __init__(self, limits: Limits = LIMITS, *known: str) -> None:
+    def __init__(self, limits: ListenerLimits = LIMITS, *known: str) -> None:
         self.friends = {PROVIDER, *known}
         self.room: Room[str] = Room(limits, lambda host: host in self.friends)
         self.limits = limits
@@ -77,7 +77,7 @@ def test_who_has_said_nothing_for_5_s_makes_room(host: Callable[[int], str]) -> 
 
 
 def test_a_silent_one_goes_before_one_that_spoke_long_ago() -> None:
-    hall = Hall(Limits(connections=3, quiet_after=5.0))
+    hall = Hall(ListenerLimits(connections=3, quiet_after=5.0))
     spoke = hall.open("198.51.100.1", True)
     hall.now = 1.0
     silent, other = hall.open("198.51.100.2"), hall.open("198.51.100.3")
@@ -93,7 +93,7 @@ def test_a_silent_one_goes_before_one_that_spoke_long_ago() -> None:
 
 def test_many_that_speak_now_and_then_do_not_keep_others_out() -> None:
     """From few addresses: who has most makes room for who has none, and for nobody who has as much."""
-    hall = Hall(Limits(connections=90, connections_per_source=30))
+    hall = Hall(ListenerLimits(connections=90, connections_per_source=30))
     for number in range(3):
         for _ in range(30):
             assert hall.open(f"198.51.100.{number}", True)
@@ -105,7 +105,7 @@ def test_many_that_speak_now_and_then_do_not_keep_others_out() -> None:
 
 
 def test_many_from_many_addresses_that_have_just_spoken_are_as_good_as_the_next() -> None:
-    hall = Hall(Limits(connections=50))
+    hall = Hall(ListenerLimits(connections=50))
     for number in range(50):
         assert hall.open(f"198.51.100.{number}", True)
     assert hall.open("198.51.100.99") is None
@@ -114,7 +114,7 @@ def test_many_from_many_addresses_that_have_just_spoken_are_as_good_as_the_next(
 
 
 def test_a_provider_always_gets_in() -> None:
-    hall = Hall(Limits(connections=50))
+    hall = Hall(ListenerLimits(connections=50))
     for number in range(50):
         assert hall.open(f"198.51.100.{number}", True)
     for _ in range(200):
@@ -126,7 +126,7 @@ def test_a_provider_always_gets_in() -> None:
 
 
 def test_of_known_peers_the_longest_quiet_goes() -> None:
-    hall = Hall(Limits(connections=3), PHONE)
+    hall = Hall(ListenerLimits(connections=3), PHONE)
     one, two, three = hall.open(PHONE), hall.open(PHONE), hall.open(PROVIDER)
     hall.now = 1.0
     assert one is not None
@@ -137,7 +137,7 @@ def test_of_known_peers_the_longest_quiet_goes() -> None:
 
 
 def test_who_logs_in_over_its_connection_is_known_from_then_on() -> None:
-    hall = Hall(Limits(connections=3, quiet_after=5.0))
+    hall = Hall(ListenerLimits(connections=3, quiet_after=5.0))
     phone = hall.open(PHONE, True)
     assert phone is not None
     hall.open("198.51.100.1", True)
@@ -164,7 +164,7 @@ def test_a_source_that_has_all_it_may_have_is_refused_while_it_speaks() -> None:
 
 def test_whatever_happens_nothing_is_left_of_who_has_gone() -> None:
     chance = random.Random(14)
-    hall = Hall(Limits(connections=20, connections_per_source=6, silent_per_source=3, quiet_after=5.0), PHONE)
+    hall = Hall(ListenerLimits(connections=20, connections_per_source=6, silent_per_source=3, quiet_after=5.0), PHONE)
     hosts = [PROVIDER, PHONE, *[f"198.51.100.{n}" for n in range(9)], *[f"2001:db8:{n}::{n}" for n in range(9)]]
     for _ in range(5_000):
         hall.now += chance.random()

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 
 from engine.sip.flow import Flow
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import ListenerLimits, ListenSpec
 from engine.transport.tcp import TcpTransport
 
 HOSTS = ["127.0.0.1", "::1"]
 WAIT = 30.0
+
+
+def bounded(**limits: Any) -> ListenSpec:
+    return ListenSpec("tcp", "127.0.0.1", 0, limits=ListenerLimits(**limits))
 
 
 def message(text: bytes = b"") -> bytes:
@@ -79,8 +83,8 @@ def listening(host: str) -> socket.socket:
 def test_requests_and_responses_share_one_connection_both_ways(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await TcpTransport.open(host, 0, here)
-        two = await TcpTransport.open(host, 0, there)
+        one = await TcpTransport.open(ListenSpec("tcp", host, 0), here)
+        two = await TcpTransport.open(ListenSpec("tcp", host, 0), there)
         assert not Flow(one, *two.local).connected
         for number in range(3):
             Flow(one, *two.local).send(message(b"%d" % number))
@@ -108,7 +112,7 @@ def test_messages_arrive_whole_however_the_stream_is_cut(run: Any, recorder: Any
     async def test() -> None:
         rng = random.Random(4)
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         peer = await Peer.connect(transport)
         sent = [message(b"x" * rng.randrange(2000)) for _ in range(60)]
         stream = b"\r\n".join(sent)
@@ -132,7 +136,7 @@ def test_messages_arrive_whole_however_the_stream_is_cut(run: Any, recorder: Any
 def test_a_ping_is_answered_on_the_connection_rfc_5626_3_5_1(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         peer = await Peer.connect(transport)
         peer.writer.write(b"\r\n\r\n")
         assert await peer.read(2) == b"\r\n"
@@ -149,7 +153,7 @@ def test_a_ping_is_answered_on_the_connection_rfc_5626_3_5_1(run: Any, recorder:
 def test_a_stream_that_cannot_be_framed_is_closed_without_an_answer(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         peer = await Peer.connect(transport)
         peer.writer.write(message(b"fine"))
         await sink.message()
@@ -170,7 +174,7 @@ def test_a_stream_that_cannot_be_framed_is_closed_without_an_answer(run: Any, re
 def test_connection_refused_is_told_for_each_message_that_waited(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open(host, 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", host, 0), sink)
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
             # Taken, and not listened on: a port that is free may be anybody's a moment later, and is the connecting
             # socket's own at times, which is then connected with itself.
@@ -197,7 +201,7 @@ def test_no_descriptor_left_for_a_connection_is_told(run: Any, recorder: Any) ->
             raise OSError(errno.EMFILE, "Too many open files")
 
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         transport._establish = none_left
         Flow(transport, "127.0.0.1", 5060).send(message())
         _, data, error = await sink.failure()
@@ -211,8 +215,8 @@ def test_no_descriptor_left_for_a_connection_is_told(run: Any, recorder: Any) ->
 def test_made_connections_come_from_the_listeners_address(run: Any, recorder: Any) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await TcpTransport.open("127.0.0.5", 0, here)
-        two = await TcpTransport.open("0.0.0.0", 0, there)
+        one = await TcpTransport.open(ListenSpec("tcp", "127.0.0.5", 0), here)
+        two = await TcpTransport.open(ListenSpec("tcp", "0.0.0.0", 0), there)
         Flow(one, "127.0.0.1", two.local[1]).send(message())
         await there.message()
         assert there.flow.host == "127.0.0.5"
@@ -226,7 +230,7 @@ def test_made_connections_come_from_the_listeners_address(run: Any, recorder: An
 def test_a_peer_that_does_not_answer_the_connection_is_given_up_in_time(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(connect_timeout=0.05))
+        transport = await TcpTransport.open(bounded(connect_timeout=0.05), sink)
         # A full backlog drops SYNs, as a packet filter does.
         with socket.socket() as deaf:
             deaf.bind(("127.0.0.1", 0))
@@ -249,8 +253,8 @@ def test_a_peer_that_does_not_answer_the_connection_is_given_up_in_time(run: Any
 def test_messages_waiting_for_a_connection_are_bounded(run: Any, recorder: Any) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connect_queue=2))
-        two = await TcpTransport.open("127.0.0.1", 0, there)
+        one = await TcpTransport.open(bounded(connect_queue=2), here)
+        two = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), there)
         for number in range(4):
             Flow(one, *two.local).send(message(b"%d" % number))
         await there.message(2)
@@ -268,7 +272,7 @@ def test_messages_waiting_for_a_connection_are_bounded(run: Any, recorder: Any) 
 def test_what_cannot_be_connected_to_is_told_and_never_looked_up(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         Flow(transport, host, 5060).send(message())
         flow, data, error = await sink.failure()
         assert (flow, data) == (Flow(transport, host, 5060), message())
@@ -282,7 +286,7 @@ def test_what_cannot_be_connected_to_is_told_and_never_looked_up(run: Any, recor
 def test_a_closed_connection_is_made_anew_for_the_next_message(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         with listening("127.0.0.1") as server:
             loop = asyncio.get_running_loop()
             for number in (1, 2):
@@ -303,7 +307,7 @@ def test_a_closed_connection_is_made_anew_for_the_next_message(run: Any, recorde
 def test_a_reset_is_told_and_leaves_nothing(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         with listening("127.0.0.1") as server:
             Flow(transport, *server.getsockname()).send(message())
             loop = asyncio.get_running_loop()
@@ -322,7 +326,7 @@ def test_a_reset_is_told_and_leaves_nothing(run: Any, recorder: Any) -> None:
 def test_a_peer_that_takes_nothing_is_cut_off_and_told_with_the_message(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(write_buffer=100_000))
+        transport = await TcpTransport.open(bounded(write_buffer=100_000), sink)
         peer = await Peer.connect(transport)
         peer.writer.transport.pause_reading()
         peer.writer.write(message())
@@ -349,8 +353,8 @@ def test_a_peer_that_takes_nothing_is_cut_off_and_told_with_the_message(run: Any
 def test_a_peer_that_stalls_is_cut_off_in_time(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        limits = Limits(write_buffer=100_000_000, stall_timeout=0.05)
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", limits)
+        limits = ListenerLimits(write_buffer=100_000_000, stall_timeout=0.05)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0, limits=limits), sink)
         peer = await Peer.connect(transport)
         peer.writer.transport.pause_reading()
         peer.writer.write(message())
@@ -370,7 +374,7 @@ def test_a_peer_that_stalls_is_cut_off_in_time(run: Any, recorder: Any) -> None:
 def test_an_idle_connection_is_closed_without_a_failure(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(idle_timeout=0.05))
+        transport = await TcpTransport.open(bounded(idle_timeout=0.05), sink)
         peer = await Peer.connect(transport)
         peer.writer.write(message())
         assert await peer.closed() == b""
@@ -386,7 +390,7 @@ def test_an_idle_connection_is_closed_without_a_failure(run: Any, recorder: Any)
 def test_a_message_that_does_not_get_finished_ends_the_connection(run: Any, recorder: Any, begun: bytes) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(message_timeout=0.05))
+        transport = await TcpTransport.open(bounded(message_timeout=0.05), sink)
         peer = await Peer.connect(transport)
         peer.writer.write(begun)
         assert await peer.closed() == b""
@@ -400,7 +404,7 @@ def test_a_message_that_does_not_get_finished_ends_the_connection(run: Any, reco
 def test_slow_bytes_do_not_prolong_a_message(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(message_timeout=0.1))
+        transport = await TcpTransport.open(bounded(message_timeout=0.1), sink)
         peer = await Peer.connect(transport)
 
         async def trickle() -> None:
@@ -423,8 +427,8 @@ def test_slow_bytes_do_not_prolong_a_message(run: Any, recorder: Any) -> None:
 def test_connections_are_bounded_in_all_and_for_each_source(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        limits = Limits(connections=3, connections_per_source=2)
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", limits)
+        limits = ListenerLimits(connections=3, connections_per_source=2)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0, limits=limits), sink)
 
         async def admitted(source: str) -> Peer | None:
             peer = await Peer.connect(transport, source)
@@ -464,9 +468,9 @@ def test_connections_are_bounded_in_all_and_for_each_source(run: Any, recorder: 
 def test_connections_of_our_own_are_bounded(run: Any, recorder: Any) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connections=1))
-        two = await TcpTransport.open("127.0.0.1", 0, there)
-        three = await TcpTransport.open("127.0.0.1", 0, there)
+        one = await TcpTransport.open(bounded(connections=1), here)
+        two = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), there)
+        three = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), there)
         Flow(one, *two.local).send(message(b"2"))
         Flow(one, *three.local).send(message(b"3"))
         await there.message()
@@ -482,8 +486,8 @@ def test_connections_of_our_own_are_bounded(run: Any, recorder: Any) -> None:
 def test_a_stranger_that_names_many_ports_gets_few_connections_of_ours(run: Any, recorder: Any) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(made_per_source=2))
-        others = [await TcpTransport.open("127.0.0.1", 0, there) for _ in range(4)]
+        one = await TcpTransport.open(bounded(made_per_source=2), here)
+        others = [await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), there) for _ in range(4)]
         for other in others[:3]:
             Flow(one, *other.local).send(message(b"x"))
         await there.message(2)
@@ -515,8 +519,8 @@ def test_a_stranger_that_names_many_ports_gets_few_connections_of_ours(run: Any,
 def test_strangers_leave_room_for_connections_to_known_peers(run: Any, recorder: Any) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(connections=4))
-        others = [await TcpTransport.open("127.0.0.1", 0, there) for _ in range(5)]
+        one = await TcpTransport.open(bounded(connections=4), here)
+        others = [await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), there) for _ in range(5)]
         for other in others[:4]:
             Flow(one, *other.local).send(message(b"x"))
         await here.failure()
@@ -535,7 +539,7 @@ def test_less_waits_for_a_stranger_that_takes_nothing(run: Any, recorder: Any, k
     async def test() -> None:
         sink = recorder()
         sink.friends |= {"127.0.0.1"} if known else set()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         peer = await Peer.connect(transport)
         peer.writer.transport.pause_reading()
         peer.writer.write(message())
@@ -560,7 +564,7 @@ def test_less_waits_for_a_stranger_that_takes_nothing(run: Any, recorder: Any, k
 def test_what_was_written_is_out_before_close(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         peer = await Peer.connect(transport)
         peer.writer.write(message())
         await sink.message()
@@ -580,7 +584,7 @@ def test_close_does_not_wait_for_ever_for_a_peer_that_takes_nothing(
 
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink, "", Limits(write_buffer=100_000_000))
+        transport = await TcpTransport.open(bounded(write_buffer=100_000_000), sink)
         peer = await Peer.connect(transport)
         peer.writer.transport.pause_reading()
         peer.writer.write(message())
@@ -596,7 +600,7 @@ def test_close_does_not_wait_for_ever_for_a_peer_that_takes_nothing(
 def test_close_gives_up_connections_that_are_being_made(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         with listening("127.0.0.1") as server:
             Flow(transport, *server.getsockname()).send(message())
             transport.close()
@@ -611,7 +615,7 @@ def test_close_gives_up_connections_that_are_being_made(run: Any, recorder: Any)
 def test_the_sink_may_close_the_listener_between_two_messages(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await TcpTransport.open("127.0.0.1", 0, sink)
+        transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
         sink.on_message = lambda data, flow: transport.close()
         peer = await Peer.connect(transport)
         peer.writer.write(message(b"1") + message(b"2"))
@@ -625,8 +629,8 @@ def test_the_sink_may_close_the_listener_between_two_messages(run: Any, recorder
 def test_dead_peers_are_looked_for_on_accepted_and_made_connections(run: Any, recorder: Any) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await TcpTransport.open("127.0.0.1", 0, here, "", Limits(stall_timeout=7.0))
-        two = await TcpTransport.open("127.0.0.1", 0, there, "", Limits(stall_timeout=8.0))
+        one = await TcpTransport.open(bounded(stall_timeout=7.0), here)
+        two = await TcpTransport.open(bounded(stall_timeout=8.0), there)
         Flow(one, *two.local).send(message())
         await there.message()
         for transport, milliseconds in ((one, 7000), (two, 8000)):
@@ -646,8 +650,8 @@ def test_dead_peers_are_looked_for_on_accepted_and_made_connections(run: Any, re
 def test_silent_connections_make_room_for_who_speaks_and_for_known_peers(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
-        limits = Limits(connections=4, silent_per_source=2)
-        transport = await TcpTransport.open(host, 0, sink, "", limits)
+        limits = ListenerLimits(connections=4, silent_per_source=2)
+        transport = await TcpTransport.open(ListenSpec("tcp", host, 0, limits=limits), sink)
         silent = [await Peer.connect(transport, host) for _ in range(3)]
         await silent[0].closed()  # one address holds few silent ones
         silent[1].writer.write(b"OPTIONS sip:half")  # a message that is never whole

@@ -11,7 +11,7 @@ import pytest
 
 from engine.sip.flow import Flow
 from engine.transport import udp
-from engine.transport.limits import Limits
+from engine.transport.listen_spec import ListenerLimits, ListenSpec
 from engine.transport.udp import UdpTransport
 from tests.network import refusing_port
 
@@ -19,12 +19,16 @@ OPTIONS = b"OPTIONS sip:peer SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nCo
 HOSTS = ["127.0.0.1", "::1"]
 
 
+def bounded(**limits: Any) -> ListenSpec:
+    return ListenSpec("udp", "127.0.0.1", 0, limits=ListenerLimits(**limits))
+
+
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_datagram_arrives_and_its_hop_leads_back(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
-        one = await UdpTransport.open(host, 0, here)
-        two = await UdpTransport.open(host, 0, there)
+        one = await UdpTransport.open(ListenSpec("udp", host, 0), here)
+        two = await UdpTransport.open(ListenSpec("udp", host, 0), there)
         Flow(one, *two.local).send(OPTIONS)
         assert await there.message() == OPTIONS
         assert there.flow == Flow(two, *one.local)
@@ -43,7 +47,7 @@ def test_a_datagram_arrives_and_its_hop_leads_back(run: Any, recorder: Any, host
 def test_port_unreachable_is_told_with_the_datagram_rfc_3261_18_4(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open(host, 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", host, 0), sink)
         with refusing_port(host) as nobody:
             for count in (1, 2, 3):  # and goes on being told: uvloop stops polling after the first error
                 Flow(transport, host, nobody).send(OPTIONS)
@@ -61,7 +65,7 @@ def test_port_unreachable_is_told_with_the_datagram_rfc_3261_18_4(run: Any, reco
 def test_what_icmp_reports_of_a_long_datagram_holds_its_beginning(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open(host, 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", host, 0), sink)
         message = OPTIONS + bytes(3000)
         with refusing_port(host) as nobody:
             Flow(transport, host, nobody).send(message)
@@ -76,8 +80,8 @@ def test_what_icmp_reports_of_a_long_datagram_holds_its_beginning(run: Any, reco
 def test_an_error_pending_from_one_peer_costs_no_other_peer_a_datagram(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink, peer_sink = recorder(), recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
-        peer = await UdpTransport.open("127.0.0.1", 0, peer_sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
+        peer = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), peer_sink)
         with refusing_port("127.0.0.1") as nobody:
             for number in range(40):
                 Flow(transport, "127.0.0.1", nobody).send(b"X%d" % number)
@@ -99,7 +103,7 @@ def test_an_error_pending_from_one_peer_costs_no_other_peer_a_datagram(run: Any,
 def test_a_burst_of_500_datagrams_arrives_in_order_and_other_work_gets_its_turn(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink, "", Limits(datagrams_per_turn=64, turn=1e9))
+        transport = await UdpTransport.open(bounded(datagrams_per_turn=64, turn=1e9), sink)
         turns: list[int] = []
         loop = asyncio.get_running_loop()
 
@@ -127,7 +131,7 @@ def test_a_turn_is_over_when_its_time_is_however_few_have_come(
         sink = recorder()
         clock = [0.0]
         monkeypatch.setattr(udp, "monotonic", lambda: clock[0])
-        transport = await UdpTransport.open("127.0.0.1", 0, sink, "", Limits(turn=0.02))
+        transport = await UdpTransport.open(bounded(turn=0.02), sink)
         turns: list[int] = []
         loop = asyncio.get_running_loop()
         take = sink.received
@@ -160,7 +164,7 @@ def test_a_turn_is_over_when_its_time_is_however_few_have_come(
 def test_keepalives_are_ignored_and_not_answered_rfc_5626_3_5(run: Any, recorder: Any, keepalive: bytes) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.bind(("127.0.0.1", 0))
             sender.setblocking(False)
@@ -179,7 +183,7 @@ def test_keepalives_are_ignored_and_not_answered_rfc_5626_3_5(run: Any, recorder
 def test_crlf_before_the_start_line_is_taken_off_rfc_3261_7_5(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"\r\n\r\n" + OPTIONS, transport.local)
         assert await sink.message() == OPTIONS
@@ -195,7 +199,7 @@ def test_crlf_before_the_start_line_is_taken_off_rfc_3261_7_5(run: Any, recorder
 def test_what_cannot_be_sent_to_is_told_and_never_looked_up(run: Any, recorder: Any, host: str, port: int) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
         Flow(transport, host, port).send(OPTIONS)
         flow, data, error = await sink.failure()
         assert flow == Flow(transport, host, port)
@@ -209,7 +213,7 @@ def test_what_cannot_be_sent_to_is_told_and_never_looked_up(run: Any, recorder: 
 def test_a_datagram_too_long_for_udp_is_told(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
         Flow(transport, "127.0.0.1", 5060).send(bytes(70000))
         _, data, error = await sink.failure()
         assert data is not None
@@ -223,8 +227,8 @@ def test_a_datagram_too_long_for_udp_is_told(run: Any, recorder: Any) -> None:
 def test_what_the_kernel_does_not_take_waits_bounded_and_in_order(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink, peer_sink = recorder(), recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink, "", Limits(send_queue=3))
-        peer = await UdpTransport.open("127.0.0.1", 0, peer_sink)
+        transport = await UdpTransport.open(bounded(send_queue=3), sink)
+        peer = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), peer_sink)
         really = transport._sendto
         full = True
 
@@ -253,8 +257,8 @@ def test_what_the_kernel_does_not_take_waits_bounded_and_in_order(run: Any, reco
 def test_an_error_while_the_queue_is_flushed_keeps_order_and_loses_nothing(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink, peer_sink = recorder(), recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
-        peer = await UdpTransport.open("127.0.0.1", 0, peer_sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
+        peer = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), peer_sink)
         really = transport._sendto
         script: list[OSError | None] = [
             BlockingIOError(errno.EAGAIN, ""),
@@ -285,7 +289,7 @@ def test_caches_stay_bounded_when_sources_are_spoofed(run: Any, recorder: Any, m
 
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as drain:
             drain.bind(("127.0.0.1", 0))
             for number in range(30):
@@ -303,7 +307,7 @@ def test_caches_stay_bounded_when_sources_are_spoofed(run: Any, recorder: Any, m
 
 def test_the_receive_buffer_that_was_granted_is_known(run: Any, recorder: Any) -> None:
     async def test() -> None:
-        transport = await UdpTransport.open("127.0.0.1", 0, recorder(), "", Limits(receive_buffer=256 * 1024))
+        transport = await UdpTransport.open(bounded(receive_buffer=256 * 1024), recorder())
         assert transport.receive_buffer >= 128 * 1024
         transport.close()
 
@@ -313,7 +317,7 @@ def test_the_receive_buffer_that_was_granted_is_known(run: Any, recorder: Any) -
 def test_datagrams_that_the_kernel_dropped_are_counted(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink, "", Limits(receive_buffer=4096))
+        transport = await UdpTransport.open(bounded(receive_buffer=4096), sink)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for _ in range(100):
                 sender.sendto(OPTIONS + bytes(400), transport.local)
@@ -329,7 +333,7 @@ def test_datagrams_that_the_kernel_dropped_are_counted(run: Any, recorder: Any) 
 def test_the_sink_may_close_the_listener_while_it_is_being_read(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
         sink.on_message = lambda data, flow: transport.close()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for _ in range(3):
@@ -345,7 +349,7 @@ def test_the_sink_may_close_the_listener_while_it_is_being_read(run: Any, record
 def test_failures_reported_while_failures_are_told_wait_for_the_next_turn(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        transport = await UdpTransport.open("127.0.0.1", 0, sink)
+        transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
         told: Callable[..., None] = sink.failed
 
         def again(flow: Any, data: bytes | None, error: str) -> None:
@@ -366,8 +370,8 @@ def test_failures_reported_while_failures_are_told_wait_for_the_next_turn(run: A
 def test_an_ipv6_listener_takes_no_ipv4_and_both_can_have_the_port(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
-        six = await UdpTransport.open("::", 0, sink)
-        four = await UdpTransport.open("0.0.0.0", six.local[1], sink)
+        six = await UdpTransport.open(ListenSpec("udp", "::", 0), sink)
+        four = await UdpTransport.open(ListenSpec("udp", "0.0.0.0", six.local[1]), sink)
         assert four.local[1] == six.local[1]
         six.close()
         four.close()

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from engine.sip.message.uri import SipUri
 from engine.transport.addresses import family_of
 from engine.transport.dns.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
-
-_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
+from engine.transport.listen_spec import DEFAULT_PORTS
 
 # RFC 3263 §4.1 and RFC 7118 §8: NAPTR services, and where SRV records for a transport are.
 _SERVICES = {"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+D2T": "tls", "SIP+D2W": "ws", "SIPS+D2W": "wss"}
@@ -81,7 +80,7 @@ class Resolver:
         host = uri.params.get("maddr") or uri.host_address
         if family_of(host):
             transport = _asked_for(uri) or _default_transport(uri)
-            port = _PORTS.get(transport, 5060) if uri.port is None else uri.port
+            port = DEFAULT_PORTS.get(transport, 5060) if uri.port is None else uri.port
             return _preferring([Target(transport, host, port)], uri, prefer)
         steps = self._steps(uri, _plain_name(host))
         try:
@@ -140,7 +139,7 @@ class Resolver:
         transport = _asked_for(uri)
         if uri.port is not None or self._lookups.in_hosts(name):
             transport = transport or _default_transport(uri)
-            port = _PORTS.get(transport, 5060) if uri.port is None else uri.port
+            port = DEFAULT_PORTS.get(transport, 5060) if uri.port is None else uri.port
             return (yield from self._addresses([_Server(transport, name, port)]))
         if transport:
             asked = [transport]
@@ -150,7 +149,7 @@ class Resolver:
         servers = yield from self._servers(name, asked, with_naptr=not transport)
         if servers is None:
             plain = transport or _default_transport(uri)
-            servers = [_Server(plain, name, _PORTS.get(plain, 5060))]
+            servers = [_Server(plain, name, DEFAULT_PORTS.get(plain, 5060))]
         return (yield from self._addresses(servers))
 
     def _servers(

@@ -1,11 +1,14 @@
-"""How much a listener takes from its peers before it defends itself."""
+"""What a listener is opened from: its address, the name that it shows, and what it takes from its peers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
+"""By transport, where none is written (RFC 3261 §19.1.2, RFC 7118 §5)."""
 
 
 @dataclass(slots=True)
-class Limits:
-    """Bounds of one listener. Times in seconds, sizes in bytes."""
+class ListenerLimits:
+    """How much one listener takes from its peers before it defends itself. Times in seconds, sizes in bytes."""
 
     receive_buffer: int = 8 * 1024 * 1024
     """UDP: kernel buffer asked for; the kernel may grant less (`UdpTransport.receive_buffer`)."""
@@ -43,3 +46,22 @@ class Limits:
     """TCP: where all places are taken, who has said nothing for so long makes room for a new peer."""
     header_size: int = 64 * 1024
     body_size: int = 256 * 1024
+
+
+@dataclass(slots=True, frozen=True)
+class ListenSpec:
+    """One listener.
+
+    Attributes:
+        transport: Its name in URLs: "udp", "tcp", ...
+        host: Numeric once it is opened; a name of this machine before.
+        port: 0 takes a free one.
+        advertise: The host, or host:port, that peers are shown; "" for the address itself.
+        limits: Its bounds.
+    """
+
+    transport: str
+    host: str
+    port: int
+    advertise: str = field(default="", kw_only=True)
+    limits: ListenerLimits = field(default_factory=ListenerLimits, kw_only=True)
