@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from routing.access.admission import DialOut, Refuse, RunFlow, Source, admit, identify, judge
+from engine.sip.message.status import reason_phrase
+from routing.access.admission import _ANSWERS, DialOut, Refuse, RunFlow, Source, admit, identify, judge
 from routing.directory.directory import Directory
 from routing.identifiers import named_id
 from routing.models.number import Number
@@ -168,3 +169,20 @@ def test_a_nil_flow_that_is_not_the_constant_is_nil_too(directory: Directory) ->
     directory.put_number(Number(number=ACTIVE, call_flow_id=UUID(int=0)))
     verdict = admit(directory, SETTINGS, CLIENT, dialled(ACTIVE, SETTINGS))
     assert isinstance(verdict, Refuse) and verdict.cause == "no_call_flow"
+
+
+# ---- what refusals look like
+
+
+@pytest.mark.parametrize(
+    ("status", "causes"),
+    [
+        (403, {"foreign_from_guest", "guests_not_allowed"}),
+        (404, {"unknown_number", "not_provisioned", "virtual_from_trunk", "unknown_extension"}),
+        (480, {"no_call_flow", "no_message_flow", "suspended"}),
+        (482, {"loop"}),
+        (484, {"empty", "overlong"}),
+    ],
+)
+def test_a_refusal_has_the_status_and_the_phrase_of_its_kind(status: int, causes: set[str]) -> None:
+    assert {cause for cause, answer in _ANSWERS.items() if answer == (status, reason_phrase(status))} == causes

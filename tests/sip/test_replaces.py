@@ -48,3 +48,28 @@ def test_every_state_has_an_answer_and_only_one_may_be_replaced() -> None:
     assert {state for state, _ in FITS} == {"unknown", "over", "early", "answered"}
     assert len(FITS) == 8
     assert [key for key, (status, _) in FITS.items() if not status] == [("answered", False)]
+
+
+@pytest.mark.parametrize(
+    ("state", "early_only", "status"),
+    [
+        ("unknown", False, 481),
+        ("unknown", True, 481),
+        ("over", False, 603),
+        ("over", True, 603),
+        ("early", False, 481),
+        ("early", True, 481),
+        ("answered", True, 486),
+    ],
+)
+def test_a_dialog_that_may_not_be_replaced_is_refused_as_section_3_says(
+    state: str, early_only: bool, status: int
+) -> None:
+    found, why = FITS[state, early_only]  # type: ignore[index, unused-ignore]
+    assert found == status
+    said = {"unknown": "no such call", "over": "is over", "early": "not been answered", "answered": "has been answered"}
+    assert [key for key, words in said.items() if words in why] == [state]
+
+
+def test_what_may_be_replaced_needs_no_word() -> None:
+    assert FITS["answered", False] == (0, "")

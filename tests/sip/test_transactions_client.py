@@ -369,3 +369,43 @@ def test_the_lettered_timers_follow_t1() -> None:
     assert timers.timeout == pytest.approx(6.4)
     assert TimerValues().timeout == 32.0
     assert (TimerValues().t2, TimerValues().t4, TimerValues().d) == (4.0, 5.0, 32.0)
+
+
+# ---- rows that only a late or a repeated message reaches
+
+
+@pytest.mark.parametrize("after", [0.0, 20.0])
+def test_timer_m_runs_for_64_t1_from_the_2xx_on_rfc6026_8_4(after: float) -> None:
+    asker = Asker("INVITE")
+    asker.stage.run(after)
+    asker.hear(200)
+    asker.hear(200)
+    assert asker.state == "accepted" and asker.user.statuses == [200, 200]
+    asker.stage.run(31.999)
+    assert asker.state == "accepted"
+    asker.stage.run(0.001)
+    assert over(asker)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
+@pytest.mark.parametrize("ringing", [False, True])
+@pytest.mark.parametrize("status", [200, 302, 404, 503, 603])
+def test_the_user_is_let_go_at_the_last_response_it_is_to_hear(method: str, ringing: bool, status: int) -> None:
+    asker = Asker(method)
+    if ringing:
+        asker.hear(183)
+    asker.hear(status)
+    kept = method == "INVITE" and status == 200  # a forked INVITE may have another 2xx (RFC 6026 §8.4)
+    assert (asker.transaction.user is asker.user) == kept
+    asker.hear(status)
+    assert asker.user.statuses.count(status) == 1 + kept
+
+
+def test_every_provisional_response_is_passed_on_17_1_2_2() -> None:
+    asker = Asker("OPTIONS")
+    for status in (100, 181, 183):
+        asker.hear(status)
+        assert asker.state == "proceeding"
+    assert asker.user.statuses == [100, 181, 183]
+    asker.stage.run(1000)
+    assert asker.user.told[-1] == (32.0, "timeout") and over(asker)

@@ -394,3 +394,55 @@ def test_fields_that_are_no_utf_8_come_back_byte_for_byte() -> None:
     answerer = Answerer("", data=data)
     answerer.respond(200)
     assert b'\r\nFrom: "\xff\xfe\x80" <sip:alice@192.0.2.7>;tag=alice\r\n' in answerer.wire.take()[0]
+
+
+# ---- rows that only a late or a repeated message reaches
+
+
+@pytest.mark.parametrize("retransmitted", [False, True])
+def test_a_100_is_sent_where_nothing_else_was_said_in_time_17_2_1(retransmitted: bool) -> None:
+    answerer = Answerer("INVITE")
+    answerer.transaction.trying_at(answerer.stage.now + 0.2)
+    if retransmitted:
+        answerer.stage.run(0.1)
+        answerer.again()  # nothing was said, and whoever asks again is told to wait
+        assert answerer.wire.statuses() == [100]
+    else:
+        answerer.stage.run(0.199)
+        assert answerer.wire.statuses() == []
+        answerer.stage.run(0.001)
+        assert answerer.wire.statuses() == [100]
+    assert answerer.state == "proceeding"
+    answerer.stage.run(1000)
+    assert answerer.wire.statuses() == [] and answerer.state == "proceeding"
+
+
+def test_a_retransmitted_invite_gets_every_time_the_same_refusal_17_2_1() -> None:
+    answerer = Answerer("INVITE", reliable=True)
+    answerer.respond(180)
+    answerer.respond(486)
+    refused = answerer.wire.take()[-1]
+    for _ in range(3):
+        answerer.again()
+        assert (answerer.wire.take(), answerer.state) == ([refused], "completed")
+    answerer.stage.run(32)
+    assert answerer.user.told == [(32.0, "no ACK")] and answerer.over()
+
+
+def test_a_request_that_waits_for_its_answer_goes_on_waiting_17_2_2() -> None:
+    answerer = Answerer("OPTIONS")
+    for status in (100, 182, 183):
+        answerer.respond(status)
+        said = answerer.wire.take()
+        assert len(said) == 1 and answerer.state == "proceeding"
+        answerer.again()
+        assert (answerer.wire.take(), answerer.state) == (said, "proceeding")
+    answerer.respond(200)
+    assert answerer.wire.statuses() == [200] and answerer.state == "completed"
+
+
+def test_a_request_whose_provisional_response_cannot_be_delivered_is_over_17_2_4() -> None:
+    answerer = Answerer("OPTIONS")
+    answerer.respond(183)
+    answerer.transaction.fail(answerer.stage.now)
+    assert answerer.over()
