@@ -43,7 +43,6 @@ TABLES = [
         ["INVITE_SERVER", "NON_INVITE_SERVER"],
         ["tests/sip/test_transactions_server.py"],
     ),
-    Machine("engine/sip/dialog/refer.py", ["REFERRAL", "SUBSCRIPTION"], ["tests/sip/test_refer.py"]),
     Machine("engine/sip/dialog/replaces.py", ["FITS"], ["tests/sip/test_replaces.py"]),
     Machine(
         "routing/hunt/failover.py",
@@ -51,10 +50,9 @@ TABLES = [
         ["tests/routing/test_hunts.py", "tests/routing/test_passed_on.py"],
     ),
     Machine("routing/access/admission.py", ["_ANSWERS"], ["tests/routing/test_admission.py"]),
-    Machine("routing/numbers/lifecycle.py", ["TRANSITIONS"], ["tests/routing/test_lifecycle.py"]),
+    Machine("routing/directory/lifecycle.py", ["TRANSITIONS"], ["tests/routing/test_lifecycle.py"]),
     Machine("routing/hunt/hangup.py", ["STATUS_REASONS", "KIND_REASONS"], ["tests/routing/test_hangup.py"]),
     Machine("flows/calls/causes.py", ["CAUSES"], ["tests/flows/test_actions.py"]),
-    Machine("flows/queues/states.py", ["CALLER", "AGENT"], ["tests/flows/test_queues.py"]),
 ]
 CODE: list[Machine] = []
 
