@@ -4,6 +4,7 @@ from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, Dialog
 from engine.sip.dialog.next_hop import Named, look_up
+from engine.sip.dialog.renegotiation import OPENING
 from engine.sip.dialog.session import Session, allows_update
 from engine.sip.dialog.session_timer import too_small
 from engine.sip.dialog.usage import NOT_ANSWERED
@@ -60,6 +61,8 @@ class InviteServer(Session):
         self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
         self.screened = screened
         self.receives = source.transport.reliable  # a connection has been opened both ways
+        if invite.body:
+            self._negotiation = OPENING
         self.requires_100rel = "Require" in invite.first and "100rel" in invite.tokens("Require")
         self.supports_100rel = self.requires_100rel or "100rel" in invite.tokens("Supported")
         self._rseq = 0
@@ -206,6 +209,7 @@ class InviteServer(Session):
         endpoint = self.endpoint
         headers = self._lines(headers) + endpoint.contact_line(self.transaction.flow) + endpoint.server_line
         if body:
+            self._turn("answer sent")
             self.last_body = body
             headers += SDP_TYPE
         if not (self.requires_100rel or (reliable and self.supports_100rel)):
@@ -324,12 +328,6 @@ class InviteServer(Session):
         self._stop_reliable()
         self.transaction.respond(487, now, headers=self.endpoint.server_line)
         self.finish("remote", 487, request.get("Reason"), now)
-
-    def _take_update(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        if request.body and not self.transaction.answered and self.invite.body and not self.last_body:
-            self._try_later(transaction, now)  # RFC 3311 §5.2: the offer of the INVITE has no answer yet
-        else:
-            super()._take_update(transaction, request, now)
 
     def bye(self, now: float, reason: str = "") -> None:
         if self.transaction.answered:

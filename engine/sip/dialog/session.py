@@ -13,6 +13,7 @@ from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
 from engine.sip.dialog.next_hop import look_up, misleading
 from engine.sip.dialog.refer import ReferUsage
+from engine.sip.dialog.renegotiation import IDLE, TABLE, Action, Event, SessionOffer, State
 from engine.sip.dialog.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
 from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.grammar import ParseError
@@ -59,28 +60,13 @@ class SessionUser(Protocol):
         ...
 
 
-class SessionOffer:
-    """A re-INVITE or UPDATE of ours under way."""
-
-    __slots__ = ("body", "headers", "method", "offerless", "on_final", "request", "retry_glare", "waits_for_ack")
-
-    def __init__(self, method: str, body: bytes, headers: str, on_final: OnFinal, retry_glare: bool) -> None:
-        self.method = method
-        self.body = body
-        self.headers = headers
-        self.on_final = on_final
-        self.retry_glare = retry_glare
-        self.offerless = method == "INVITE" and not body
-        self.request: OutgoingRequest | None = None
-        self.waits_for_ack = False  # the peer's, for our last 2xx
-
-
 class Session(ReferUsage):
     """One leg of a call."""
 
     __slots__ = (
-        "_exchange",
         "_looks_up",
+        "_negotiation",
+        "_offer",
         "_reinvite",
         "_update",
         "ack_due",
@@ -94,11 +80,12 @@ class Session(ReferUsage):
         self.user: SessionUser | None = None
         self.peer_allows_update = False
         self.timer: SessionTimer | None = None
-        self._exchange: SessionOffer | None = None  # our re-INVITE or UPDATE under way
+        self._negotiation: State = IDLE
+        self._offer: SessionOffer | None = None  # our re-INVITE or UPDATE under way
         self._looks_up = False  # the names in an INVITE or UPDATE of the peer
         self.ack_due = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
-        self._update: ServerTransaction | None = None  # the peer's last with an offer
+        self._update: ServerTransaction | None = None  # the peer's with an offer, not answered yet
         endpoint.sessions.add(self)
 
     @property
@@ -108,31 +95,33 @@ class Session(ReferUsage):
 
     # ---- what happens to the leg
 
+    def _turn(self, event: Event) -> Action:
+        """Take one row of the table of offers and answers."""
+        self._negotiation, action = TABLE[self._negotiation, event]
+        return action
+
     def _on_ack(self, body: bytes, now: float) -> None:
+        action = self._turn("ACK")
         if self.user is not None:
             self.user.on_acknowledged(self, body, now)
-        exchange = self._exchange
-        if exchange is not None and exchange.waits_for_ack and not self.ended:
-            exchange.waits_for_ack = False
-            self._send_exchange(exchange, now)
+        if action == "send" and self._offer is not None:
+            self._send_offer(self._offer, now)
 
     def _before_bye(self, now: float) -> None:
         if self._reinvite is not None:
             self.refuse_reinvite(487, now)
-        if self._update is not None and not self._update.answered:
-            self._update.respond(487, now)
+        self._refuse_update(487, now)
         if self.ack_due:
             self.acknowledge_reinvite(self.ack_due, b"", now)
 
     def _on_terminated(self, by: str, status: int, reason: str, now: float) -> None:
         self.endpoint.sessions.discard(self)
-        if self._answers_update() and self._update is not None:
-            self._update.respond(487, now)  # §15.1.2: what is pending is answered all the same
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            if exchange.request is not None:
-                exchange.request.abandon(now)
-            exchange.on_final(487, None, now)
+        self._refuse_update(487, now)  # §15.1.2: what is pending is answered all the same
+        offer, self._offer = self._offer, None
+        if offer is not None:
+            if offer.request is not None:
+                offer.request.abandon(now)
+            offer.on_final(487, None, now)
         self._end_transfers(now)
         user, self.user = self.user, None
         if user is not None:
@@ -143,11 +132,9 @@ class Session(ReferUsage):
             self._refresh(now)
         elif name == "expired":
             self.end_by_us(now, 'SIP;cause=408;text="session timer expired"', 408)
-        elif name == "glare" and self._exchange is not None:
-            if self._must_wait(self._exchange.method):
-                self._back_off(now)
-            else:
-                self._send_exchange(self._exchange, now)
+        elif name == "glare":
+            if self._offer is not None:
+                self._carry_out(self._offer, self._turn(self._offer.retried), now)
         else:
             super()._alarm(name, now)
 
@@ -163,52 +150,46 @@ class Session(ReferUsage):
         soon as that comes. A 2xx to a re-INVITE that made no offer is acknowledged by the user with
         `acknowledge_reinvite`.
         """
+        offer = SessionOffer(method, body, headers, on_final, retry_glare)
         early = method == "INVITE" and self.dialog.state != CONFIRMED
-        theirs = self._reinvite is not None
-        if self._exchange is not None or early or self.ended or (theirs and not retry_glare):
+        action = "refuse" if early or self.ended else self._turn(offer.wanted)
+        if action == "refuse":
             on_final(491, None, now)
-            return
-        self._exchange = SessionOffer(method, body, headers, on_final, retry_glare)
-        if theirs:
-            self._back_off(now)
-        elif self._must_wait(method):
-            self._exchange.waits_for_ack = True
         else:
-            self._send_exchange(self._exchange, now)
+            self._offer = offer
+            self._carry_out(offer, action, now)
 
-    def _must_wait(self, method: str) -> bool:
-        """§14.1: no INVITE of ours before the peer's is answered, and that answer acknowledged."""
-        return self._reinvite is not None or (method == "INVITE" and self._unacked is not None)
+    def _carry_out(self, offer: SessionOffer, action: Action, now: float) -> None:
+        if action == "send":
+            self._send_offer(offer, now)
+        elif action == "back off":
+            # §14.1: who owns the Call-ID waits longer.
+            offer.request = None
+            random = self.endpoint.random()
+            wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random
+            self._arm("glare", now + round(wait, 2))
 
-    def _back_off(self, now: float) -> None:
-        """§14.1: who owns the Call-ID waits longer. Meanwhile nothing of ours is under way."""
-        if self._exchange is not None:
-            self._exchange.request = None
-        random = self.endpoint.random()
-        wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random
-        self._arm("glare", now + round(wait, 2))
-
-    def _send_exchange(self, exchange: SessionOffer, now: float) -> None:
+    def _send_offer(self, offer: SessionOffer, now: float) -> None:
         policy = self.endpoint.policy
-        lines = self.endpoint.agent_line + ALLOW_LINE + SUPPORTED_LINE + exchange.headers
+        lines = self.endpoint.agent_line + ALLOW_LINE + SUPPORTED_LINE + offer.headers
         if self.timer is not None:
             # The refresher stays who it was (RFC 4028 §7.4).
             refresher = "uac" if self.timer.we_refresh else "uas"
             lines += f"Session-Expires: {self.timer.interval};refresher={refresher}\r\n"
             lines += f"Min-SE: {policy.min_se}\r\n"
-        if exchange.body:
+        if offer.body:
             lines += SDP_TYPE
         try:
-            exchange.request = self.compose(exchange.method, self, lines, exchange.body)
-            self.send(exchange.request, now)
+            offer.request = self.compose(offer.method, self, lines, offer.body)
+            self.send(offer.request, now)
         except ParseError:
-            self._finish_exchange(500, None, now)
+            self._finish_offer(500, None, now)
 
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """A response to a re-INVITE or UPDATE of ours."""
-        exchange = self._exchange
+        offer = self._offer
         status = response.status
-        if exchange is None or request is not exchange.request:
+        if offer is None or request is not offer.request:
             if request.method != "INVITE" or not 200 <= status < 300 or response.cseq == self.ack_due:
                 return
             if not self._resend_ack(response):
@@ -218,38 +199,38 @@ class Session(ReferUsage):
             return
         if status < 300:
             self._move(response)
-            if exchange.body:
-                self.last_body = exchange.body
+            if offer.body:
+                self.last_body = offer.body
             self._start_timer(agree_as_client(response), now)
-            if exchange.offerless:
+            if offer.method == "INVITE" and not offer.body:
                 self.ack_due = response.cseq
-            elif exchange.method == "INVITE":
+            elif offer.method == "INVITE":
                 self._acknowledge(response.cseq, b"", now)
-        elif status == 491 and exchange.retry_glare:
-            self._back_off(now)
+        elif status == 491 and offer.retry_glare:
+            self._carry_out(offer, self._turn("491"), now)
             return
         elif status == 422 and self.timer is not None and self.timer.interval < read_min_se(response) <= MAX_INTERVAL:
             # RFC 4028 §7.4: again, with what the peer takes.
             self.timer = SessionTimer(read_min_se(response), self.timer.we_refresh)
-            self._send_exchange(exchange, now)
+            self._send_offer(offer, now)
             return
         elif status in (408, 481):
-            self._finish_exchange(status, response, now)
+            self._finish_offer(status, response, now)
             self.end_by_us(now, f"SIP;cause={status}", status)  # §12.2.1.2: the dialog is gone
             return
-        self._finish_exchange(status, response, now)
+        self._finish_offer(status, response, now)
 
     def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
         """Nobody answered a re-INVITE or UPDATE of ours: as a 408, the dialog is gone (§12.2.1.2)."""
-        if self._exchange is not None and request is self._exchange.request:
-            self._finish_exchange(408, None, now)
+        if self._offer is not None and request is self._offer.request:
+            self._finish_offer(408, None, now)
             self.end_by_us(now, "SIP;cause=408", 408)
 
-    def _finish_exchange(self, status: int, response: Response | None, now: float) -> None:
-        exchange = self._exchange
-        self._exchange = None
-        if exchange is not None:
-            exchange.on_final(status, response, now)
+    def _finish_offer(self, status: int, response: Response | None, now: float) -> None:
+        offer, self._offer = self._offer, None
+        if offer is not None:
+            self._turn("final")
+            offer.on_final(status, response, now)
 
     def acknowledge_reinvite(self, cseq: int, body: bytes, now: float) -> None:
         """The ACK for a 2xx to a re-INVITE without an offer, with the answer to the offer that came in it."""
@@ -337,6 +318,8 @@ class Session(ReferUsage):
         """Answer a request given to `SessionUser.on_request`."""
         if transaction.answered:
             return
+        if transaction is self._update:
+            self._settle_update()
         request = transaction.request
         if status < 300 and request.method == "UPDATE":
             headers += self._agree(request, now) + self.endpoint.contact_line(transaction.flow)
@@ -364,13 +347,25 @@ class Session(ReferUsage):
 
     def refuse_reinvite(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
         """A final response other than 2xx; the session stays what it was (§14.2)."""
-        transaction = self._reinvite
-        self._reinvite = None
+        transaction, self._reinvite = self._reinvite, None
         if transaction is not None:
+            self._turn("INVITE refused")
             transaction.respond(status, now, reason, headers)
+
+    def _refuse_update(self, status: int, now: float) -> None:
+        transaction = self._settle_update()
+        if transaction is not None:
+            transaction.respond(status, now)
+
+    def _settle_update(self) -> ServerTransaction | None:
+        transaction, self._update = self._update, None
+        if transaction is not None:
+            self._turn("UPDATE answered")
+        return transaction
 
     def send_2xx(self, transaction: ServerTransaction, body: bytes, now: float, headers: str = "") -> None:
         """A 2xx to an INVITE, with what a target refresh and a session timer need."""
+        self._turn("2xx sent")
         endpoint = self.endpoint
         headers = (
             f"{self._agree(transaction.request, now)}{endpoint.contact_line(transaction.flow)}"
@@ -393,15 +388,12 @@ class Session(ReferUsage):
         self.finish("remote", self.end_status or 200, request.get("Reason"), now)
 
     def _take_reinvite(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        busy = self._reinvite is not None or self._unacked is not None or self._answers_update()
-        if busy or self.dialog.state != CONFIRMED:
-            self._try_later(transaction, now)  # §14.2
-        elif self._offers():
-            transaction.respond(491, now)
-        elif lines := unreadable(request):
-            transaction.respond(415, now, headers=lines)
-        elif too_small(request, self.endpoint.policy.min_se):
-            transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
+        action = self._turn("peer INVITE") if self.dialog.state == CONFIRMED else "500"
+        if action != "take":
+            self._put_off(transaction, action, now)
+        elif fault := self._fault(request):
+            self._turn("INVITE refused")
+            transaction.respond(fault[0], now, headers=fault[1])
         else:
             self._reinvite = transaction
             transaction.user = self
@@ -410,36 +402,32 @@ class Session(ReferUsage):
                 self.user.on_reinvite(self, request, now)
 
     def _take_update(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        action = self._turn("peer UPDATE") if request.body else "take"
+        if action != "take":
+            self._put_off(transaction, action, now)
+            return
         if request.body:
-            if self._offers():
-                transaction.respond(491, now)  # RFC 3311 §5.2: our own offer is under way
-                return
-            if self._reinvite is not None or self._answers_update():
-                self._try_later(transaction, now)
-                return
-            if lines := unreadable(request):
-                transaction.respond(415, now, headers=lines)
-                return
-        if too_small(request, self.endpoint.policy.min_se):
-            transaction.respond(422, now, headers=f"Min-SE: {self.endpoint.policy.min_se}\r\n")
-        elif request.body and self.user is not None:
             self._update = transaction
+        if fault := self._fault(request):
+            self._settle_update()
+            transaction.respond(fault[0], now, headers=fault[1])
+        elif request.body and self.user is not None:
             self.user.on_request(self, transaction, request, now)
         else:
             self.reply(transaction, 200, now)
 
-    def _offers(self) -> bool:
-        """Our own INVITE or UPDATE with an offer is under way; one that waits for its back-off is not."""
-        exchange = self._exchange
-        return (
-            exchange is not None
-            and exchange.request is not None
-            and (exchange.method == "INVITE" or exchange.body != b"")
-        )
+    def _fault(self, request: Request) -> tuple[int, str] | None:
+        """Why a re-INVITE or UPDATE is refused at once: status and header lines."""
+        if lines := unreadable(request):
+            return 415, lines
+        least = self.endpoint.policy.min_se
+        return (422, f"Min-SE: {least}\r\n") if too_small(request, least) else None
 
-    def _answers_update(self) -> bool:
-        """The peer's UPDATE with an offer has no answer yet."""
-        return self._update is not None and not self._update.answered
+    def _put_off(self, transaction: ServerTransaction, action: Action, now: float) -> None:
+        if action == "491":
+            transaction.respond(491, now)
+        else:
+            self._try_later(transaction, now)
 
     def _try_later(self, transaction: ServerTransaction, now: float) -> None:
         """500 with a Retry-After of up to 10 s (§14.2, RFC 3311 §5.2)."""
@@ -485,7 +473,7 @@ class Session(ReferUsage):
 
     def _refresh(self, now: float) -> None:
         """RFC 4028 §7.4: UPDATE where the peer knows it, else a re-INVITE with the SDP that it has."""
-        if self._exchange is not None or self._reinvite is not None:
+        if self._offer is not None or self._reinvite is not None:
             self._arm("refresh", now + 1.0)
         elif self.peer_allows_update:
             self.renegotiate("UPDATE", b"", now, self._refreshed, retry_glare=True)
