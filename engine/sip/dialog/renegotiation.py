@@ -57,59 +57,55 @@ _CLEAR: Final[tuple[Peer, ...]] = ("idle", "opening", "UPDATE")  # nothing of th
 _UNACKED: Final[tuple[Peer, ...]] = ("2xx", "2xx, UPDATE")
 _ANYTHING: Final[tuple[Peer, ...]] = ("INVITE", *_CLEAR, *_UNACKED)
 
-_Row = tuple[tuple[Own, ...], tuple[Peer, ...], tuple[Event, ...], Own | None, Peer | None, Action]
+_Pairs = tuple[tuple[Own, ...], tuple[Peer, ...], tuple[Event, ...]]
 
-ROWS: Final[tuple[_Row, ...]] = (
+ROWS: Final[dict[_Pairs, tuple[Own | None, Peer | None, Action]]] = {
     # Ours. One at a time; none while an INVITE of the peer is unanswered; no INVITE before the ACK of our 2xx (§14.1).
-    (
-        _BUSY,
-        _ANYTHING,
-        ("want INVITE", "want UPDATE", "want refresh", "try INVITE", "try UPDATE", "try refresh"),
+    (_BUSY, _ANYTHING, ("want INVITE", "want UPDATE", "want refresh", "try INVITE", "try UPDATE", "try refresh")): (
         None,
         None,
         "refuse",
     ),
-    (("idle",), ("INVITE",), ("try INVITE", "try UPDATE", "try refresh"), None, None, "refuse"),
-    (("idle",), ("INVITE",), ("want INVITE", "want UPDATE", "want refresh"), "backing off", None, "back off"),
-    (("idle",), _UNACKED, ("want INVITE", "try INVITE"), "waiting for ACK", None, "wait"),
-    (("idle",), _CLEAR, ("want INVITE", "try INVITE"), "offer sent", None, "send"),
-    (("idle",), (*_CLEAR, *_UNACKED), ("want UPDATE", "try UPDATE"), "offer sent", None, "send"),
-    (("idle",), (*_CLEAR, *_UNACKED), ("want refresh", "try refresh"), "refresh sent", None, "send"),
-    (("backing off",), ("INVITE", *_UNACKED), ("retry INVITE",), None, None, "back off"),
-    (("backing off",), ("INVITE",), ("retry UPDATE", "retry refresh"), None, None, "back off"),
-    (("backing off",), _CLEAR, ("retry INVITE",), "offer sent", None, "send"),
-    (("backing off",), (*_CLEAR, *_UNACKED), ("retry UPDATE",), "offer sent", None, "send"),
-    (("backing off",), (*_CLEAR, *_UNACKED), ("retry refresh",), "refresh sent", None, "send"),
-    (("offer sent", "refresh sent"), _ANYTHING, ("491",), "backing off", None, "back off"),
-    (("offer sent", "refresh sent"), _ANYTHING, ("final",), "idle", None, ""),
-    # The peer's. Glare with an offer of ours is 491 (§14.2, RFC 3311 §5.2), one that comes before the last is settled
-    # 500.
-    (_ANY, ("opening", "INVITE", "UPDATE", *_UNACKED), ("peer INVITE",), None, None, "500"),
-    (("offer sent",), ("idle",), ("peer INVITE",), None, None, "491"),
-    (_NOT_OFFERING, ("idle",), ("peer INVITE",), None, "INVITE", "take"),
-    (_ANY, ("opening",), ("peer UPDATE",), None, None, "500"),
-    (("offer sent",), ("idle", "INVITE", "UPDATE", *_UNACKED), ("peer UPDATE",), None, None, "491"),
-    (_NOT_OFFERING, ("INVITE", "UPDATE", "2xx, UPDATE"), ("peer UPDATE",), None, None, "500"),
-    (_NOT_OFFERING, ("idle",), ("peer UPDATE",), None, "UPDATE", "take"),
-    (_NOT_OFFERING, ("2xx",), ("peer UPDATE",), None, "2xx, UPDATE", "take"),
+    (("idle",), ("INVITE",), ("try INVITE", "try UPDATE", "try refresh")): (None, None, "refuse"),
+    (("idle",), ("INVITE",), ("want INVITE", "want UPDATE", "want refresh")): ("backing off", None, "back off"),
+    (("idle",), _UNACKED, ("want INVITE", "try INVITE")): ("waiting for ACK", None, "wait"),
+    (("idle",), _CLEAR, ("want INVITE", "try INVITE")): ("offer sent", None, "send"),
+    (("idle",), (*_CLEAR, *_UNACKED), ("want UPDATE", "try UPDATE")): ("offer sent", None, "send"),
+    (("idle",), (*_CLEAR, *_UNACKED), ("want refresh", "try refresh")): ("refresh sent", None, "send"),
+    (("backing off",), ("INVITE", *_UNACKED), ("retry INVITE",)): (None, None, "back off"),
+    (("backing off",), ("INVITE",), ("retry UPDATE", "retry refresh")): (None, None, "back off"),
+    (("backing off",), _CLEAR, ("retry INVITE",)): ("offer sent", None, "send"),
+    (("backing off",), (*_CLEAR, *_UNACKED), ("retry UPDATE",)): ("offer sent", None, "send"),
+    (("backing off",), (*_CLEAR, *_UNACKED), ("retry refresh",)): ("refresh sent", None, "send"),
+    (("offer sent", "refresh sent"), _ANYTHING, ("491",)): ("backing off", None, "back off"),
+    (("offer sent", "refresh sent"), _ANYTHING, ("final",)): ("idle", None, ""),
+    # The peer's. Glare with an offer of ours: 491 (§14.2, RFC 3311 §5.2). The next before the last is settled: 500.
+    (_ANY, ("opening", "INVITE", "UPDATE", *_UNACKED), ("peer INVITE",)): (None, None, "500"),
+    (("offer sent",), ("idle",), ("peer INVITE",)): (None, None, "491"),
+    (_NOT_OFFERING, ("idle",), ("peer INVITE",)): (None, "INVITE", "take"),
+    (_ANY, ("opening",), ("peer UPDATE",)): (None, None, "500"),
+    (("offer sent",), ("idle", "INVITE", "UPDATE", *_UNACKED), ("peer UPDATE",)): (None, None, "491"),
+    (_NOT_OFFERING, ("INVITE", "UPDATE", "2xx, UPDATE"), ("peer UPDATE",)): (None, None, "500"),
+    (_NOT_OFFERING, ("idle",), ("peer UPDATE",)): (None, "UPDATE", "take"),
+    (_NOT_OFFERING, ("2xx",), ("peer UPDATE",)): (None, "2xx, UPDATE", "take"),
     # Our answers, and the ACK.
-    (_ANY, _CLEAR[:2], ("answer sent",), None, "idle", ""),
-    (_ANY, ("UPDATE",), ("answer sent",), None, None, ""),
-    (_ANY, ("idle", "opening", "INVITE"), ("2xx sent",), None, "2xx", ""),
-    (_ANY, ("UPDATE",), ("2xx sent",), None, "2xx, UPDATE", ""),
-    (_ANY, ("INVITE",), ("INVITE refused",), None, "idle", ""),
-    (_ANY, ("UPDATE",), ("UPDATE answered",), None, "idle", ""),
-    (_ANY, ("2xx, UPDATE",), ("UPDATE answered",), None, "2xx", ""),
-    (("waiting for ACK",), ("2xx",), ("ACK",), "offer sent", "idle", "send"),
-    (("waiting for ACK",), ("2xx, UPDATE",), ("ACK",), "offer sent", "UPDATE", "send"),
-    (_NOT_WAITING, ("2xx",), ("ACK",), None, "idle", ""),
-    (_NOT_WAITING, ("2xx, UPDATE",), ("ACK",), None, "UPDATE", ""),
-)
-"""Our states, the peer's states, events, our next state and the peer's (None: the same), action."""
+    (_ANY, _CLEAR[:2], ("answer sent",)): (None, "idle", ""),
+    (_ANY, ("UPDATE",), ("answer sent",)): (None, None, ""),
+    (_ANY, ("idle", "opening", "INVITE"), ("2xx sent",)): (None, "2xx", ""),
+    (_ANY, ("UPDATE",), ("2xx sent",)): (None, "2xx, UPDATE", ""),
+    (_ANY, ("INVITE",), ("INVITE refused",)): (None, "idle", ""),
+    (_ANY, ("UPDATE",), ("UPDATE answered",)): (None, "idle", ""),
+    (_ANY, ("2xx, UPDATE",), ("UPDATE answered",)): (None, "2xx", ""),
+    (("waiting for ACK",), ("2xx",), ("ACK",)): ("offer sent", "idle", "send"),
+    (("waiting for ACK",), ("2xx, UPDATE",), ("ACK",)): ("offer sent", "UPDATE", "send"),
+    (_NOT_WAITING, ("2xx",), ("ACK",)): (None, "idle", ""),
+    (_NOT_WAITING, ("2xx, UPDATE",), ("ACK",)): (None, "UPDATE", ""),
+}
+"""(our states, the peer's states, events) -> (our next state, the peer's next state, action); None: as it was."""
 
 TABLE: Final[dict[tuple[State, Event], tuple[State, Action]]] = {
     ((own, peer), event): ((own_next or own, peer_next or peer), action)
-    for owns, peers, events, own_next, peer_next, action in ROWS
+    for (owns, peers, events), (own_next, peer_next, action) in ROWS.items()
     for own in owns
     for peer in peers
     for event in events
