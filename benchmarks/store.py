@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from benchmarks.routing import microseconds, resident_mb, show
+from flows.actions import ACTIONS
 from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
 from routing.identifiers import NIL
@@ -91,7 +92,9 @@ async def changes(store: Store, directory: Directory, feed: ChangeFeed, times: i
 async def not_in_memory(store: Store, count: int, times: int) -> list[float]:
     """Milliseconds of a look-up that has to ask the store."""
     directory = Directory(limit=1000)
-    sync = DirectorySync(store, directory, LibraryShelf(FlowLibrary(), structlog.get_logger()), structlog.get_logger())
+    sync = DirectorySync(
+        store, directory, LibraryShelf(FlowLibrary(ACTIONS), structlog.get_logger()), structlog.get_logger()
+    )
     await sync.load()
     await sync.put_in_place(())
     numbers = StoredNumbers(store, directory)
@@ -114,7 +117,7 @@ async def run(url: str, count: int) -> None:
         await fill(store, count)
         show(f"{count:,} numbers: written", time.perf_counter() - began, "s", "-")
         directory = Directory(limit=max(count, 1))
-        library = LibraryShelf(FlowLibrary(), structlog.get_logger())
+        library = LibraryShelf(FlowLibrary(ACTIONS), structlog.get_logger())
         feed = ChangeFeed(
             store, DirectorySync(store, directory, library, structlog.get_logger()), structlog.get_logger()
         )

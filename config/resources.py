@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from config.faults import FieldPath
 from config.messages import fields_at, sentence
+from flows.actions import ACTIONS
 from flows.language.faults import FlowError, described
 from flows.language.model import Flow, read_flow
 from flows.language.validation import needs_a_call
@@ -117,7 +118,7 @@ class _Reading:
         self, numbers: Mapping[int, DeclaredNumber], ids: Mapping[str, UUID], flows: Collection[Flow]
     ) -> None:
         """A flow that runs on messages must not need a call."""
-        problems = {flow.id: needs_a_call(action.type for action in flow.actions) for flow in flows}
+        problems = {flow.id: needs_a_call(ACTIONS, (action.type for action in flow.actions)) for flow in flows}
         for index, number in numbers.items():
             identifier = ids.get(number.message_flow, number.message_flow_id)
             if problem := problems.get(identifier):
@@ -175,7 +176,7 @@ class _Reading:
         flows = []
         for index, entry in self._entries["flows"].items():
             try:
-                flows.append(read_flow(entry, flows=known))
+                flows.append(read_flow(entry, ACTIONS, flows=known))
             except FlowError as error:
                 title = str(entry.get("name") or entry.get("id") or "")
                 for found in error.faults:

@@ -22,9 +22,9 @@ from flows.calls.services import FlowEnvironment
 from flows.calls.tree import LOOP_DETECTED, Tree
 from flows.calls.uri_hunt import DirectHunt
 from flows.language.interpreter import conduct
+from flows.language.options import ConnectOptions
 from flows.language.run import Run
 from flows.nested_call import LocalLeg
-from flows.options import ConnectOptions
 from flows.transfer.refer import converse
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by

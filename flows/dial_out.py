@@ -7,9 +7,9 @@ from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.connect import always, reach_number
 from flows.language.interpreter import run
+from flows.language.options import ConnectOptions
 from flows.language.program import Program, Step
 from flows.language.run import Run
-from flows.options import ConnectOptions
 
 # Everything but the number is the same for all; the number is what the step carries.
 _OPTIONS = ConnectOptions(destinations=[Address(type="tel", target="+0")], relay_reason=True)

@@ -24,12 +24,14 @@ from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.listeners import ListenError, parse_listen_url
 from engine.user_agent import UserAgent
+from flows.actions import ACTIONS
 from flows.calls.destinations import Destinations
 from flows.calls.services import FlowEnvironment, WebhookLimits
 from flows.fetching import sound_fetcher
 from flows.language.library import FlowLibrary
+from flows.language.program import Program
 from flows.messages.outbox import Post
-from flows.python.flows import FlowModuleError, PythonFlow, load_module
+from flows.python.flows import FlowModuleError, load_module
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
 from routing.directory.directory import Directory
@@ -91,7 +93,7 @@ class Node:
         # Without a store nothing could be asked for the numbers that are not in memory: all of them are.
         self.directory = Directory() if self.stored else Directory(limit=0)
         self.board = HealthBoard(configuration.transports)
-        self.library = FlowLibrary()
+        self.library = FlowLibrary(ACTIONS)
         routing = self._routing(configuration)
         self.router = Router(self.directory, self.board, routing, random.Random())
         self.peers = KnownPeers(self.directory, routing, time.monotonic)
@@ -260,7 +262,7 @@ class Node:
     def _fill(self, configuration: Configuration) -> None:
         # What may fail comes first: a broken configuration changes nothing.
         self._python = python_flows(configuration)
-        library = FlowLibrary(configuration.flows, self._python)
+        library = FlowLibrary(ACTIONS, configuration.flows, self._python)
         self.directory.replace(configuration.numbers, configuration.providers, configuration.routes)
         self.library.replace(library)
 
@@ -296,7 +298,7 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def python_flows(configuration: Configuration) -> dict[str, PythonFlow]:
+def python_flows(configuration: Configuration) -> dict[str, Program]:
     """The flows of the configured Python module. Raises ConfigurationError when it can be loaded no more."""
     module = configuration.settings.flows_module
     if not module:
@@ -315,7 +317,7 @@ def python_flow_names(module: str, beside: Path) -> list[str]:
         raise ValueError(str(error)) from None
 
 
-def _load_module(module: str, beside: Path) -> dict[str, PythonFlow]:
+def _load_module(module: str, beside: Path) -> dict[str, Program]:
     try:
         return load_module(module, beside)
     except SystemExit as error:  # a script that ends itself must not end the engine that reads it

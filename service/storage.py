@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from config.loading import Configuration
 from flows.calls.ports import Log
 from flows.language.library import FlowLibrary
-from flows.python.flows import PythonFlow
+from flows.language.program import Program
 from routing.directory.directory import Directory
 from routing.identifiers import named_id
 from service import file_modes
@@ -106,7 +106,7 @@ class Storage:
             storage.notices.append(RedisNotices(configuration.settings.redis, store, heard, log))
         return storage
 
-    async def start(self, configuration: Configuration, python: Mapping[str, PythonFlow]) -> Merge:
+    async def start(self, configuration: Configuration, python: Mapping[str, Program]) -> Merge:
         """Write what the file declares, read everything, and begin to follow. Raises StoreError."""
         try:
             await self.life.start(given=bool(configuration.settings.node_name))
@@ -120,7 +120,7 @@ class Storage:
             notices.start()
         return merged
 
-    async def reload(self, configuration: Configuration, python: Mapping[str, PythonFlow]) -> Merge:
+    async def reload(self, configuration: Configuration, python: Mapping[str, Program]) -> Merge:
         """Write what the file declares now, and wait until calls go by it. Raises StoreError; nothing has changed
         then."""
         merged = await self._merge(configuration)

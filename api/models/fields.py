@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from api.http.errors import ApiError, spoken
 from api.openapi import patterns
+from flows.language.values import ONE_LINE
 from routing.identifiers import NIL
 from routing.models.fields import Text
 from store.database.timestamps import api_time
@@ -132,7 +133,7 @@ def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 # What the code of a type refuses, for the document.
-_ONE_LINE: JsonDict = {"pattern": patterns.ONE_LINE}
+_ONE_LINE: JsonDict = {"pattern": ONE_LINE}
 _ANY_TEXT: JsonDict = {"pattern": patterns.ANY_TEXT}
 Name = Annotated[Text, Field(max_length=255, json_schema_extra=_ONE_LINE)]
 """One line."""

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from api.http import idempotency
 from api.http.answers import add_examples
 from api.openapi import examples
-from api.openapi.action_schemas import action_schemas
+from api.openapi.action_schemas import action_schemas, option_shapes
 from api.openapi.introduction import TAGS, summary
 from api.openapi.schema import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
 
@@ -70,7 +70,7 @@ def _complete_schemas(schemas: dict[str, Schema]) -> None:
         for name, fields in rules.items():
             if name in schemas:  # of actions, the document has those that there are
                 _add(schemas[name]["properties"], fields)
-    for name, shapes in ALTERNATIVES.items():
+    for name, shapes in (*ALTERNATIVES.items(), *option_shapes().items()):
         schemas[name] = _alternatives(schemas[name], shapes)
 
 

@@ -5,12 +5,8 @@ holds the API to it. Only what every dialect knows (ECMA 262, Python, Rust): no 
 to Python and to Rust, is none to ECMA 262: it is named beside `\\s`.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 
-from flows.language import variables
-
-ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 ANY_TEXT = r"^[^\x00]*$"
 
 NORMAL_NUMBER = r"^\+([1-79][0-9]{6,14}|8[0-8][0-9]{5,13}|89[0-8][0-9]{4,12})$"
@@ -20,18 +16,13 @@ VIRTUAL_NUMBER = r"^\+899([1-9][0-9]{8}|0[1-9][0-9]{7}|00[1-9][0-9]{6})$"
 CALLED_NUMBER = r"^\+[1-9]([ .-]?[0-9]){6,14}$"
 ROUTE_TARGET = r"^(all|\+([1-79][0-9]{0,14}|8([0-8][0-9]{0,13})?|89([0-8][0-9]{0,12})?))$"
 
-DIALLED = r"^([Tt][Ee][Ll]:)?\+?[0-9*#][0-9*#(). /-]*$"
 SIP_URI = r'^([^\s<>"$\x00-\x1f\x7f\x85]|\$+[^\s<>"${\x00-\x1f\x7f\x85])+$'
 """With or without its scheme; and without `${`, which stands for a variable."""
 SIP_TEXT = r'^[^\s<>"\x00-\x1f\x7f\x85]+$'
-NUMBER_OR_SIP_URI = rf'^({DIALLED[1:-1]}|[Ss][Ii][Pp][Ss]?:[^\s<>"\x00-\x1f\x7f\x85]*)$'
 NAME_OR_ID = r"^([^$\x00-\x1f\x7f]|\$+[^${\x00-\x1f\x7f])+$"
-WITH_VARIABLE = r"^[^\x00-\x1f\x7f]*\$\{[^\x00-\x1f\x7f]*$"
-CONTACT = r'^([Ss][Ii][Pp][Ss]?|[Tt][Ee][Ll]):[^\s<>"\x00-\x1f\x7f\x85]+$'
 
 EMAIL = r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$"
 WEB_ADDRESS = r"^https?://[^\x00-\x20\x7f]+$"
-WEB_HOST = r"^https?://[A-Za-z0-9.-]*[A-Za-z0-9](:[0-9]{1,4})?([/?#][!-~]*)?$"
 
 
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -44,10 +35,6 @@ CODEC_LIST = r"^([A-Za-z0-9.-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.-]+(/[0-9]+){0,2})*)
 MUSIC = r"^(https?://[!-~]+|tone:[ -~]+|[A-Za-z0-9._/ -]*)$"
 STATUS_OR_CLASS = r"^[3-6]([0-9]{2}|[xX]{2})$"
 
-VARIABLE = r"^[^\s${}\x00-\x1f\x7f\x85]+$"
-READ_ONLY = rf"^({re.escape(variables.ALIAS)})?({variables.READ_ONLY.pattern})?$"
-"""The variables that no flow may set."""
-DECIMAL = r"^-?[0-9]+([.][0-9]+)?$"
 
 PAGE_TOKEN = r"^(A[A-Za-f][A-Za-z0-9_-]{30})?$"
 """24 bytes in base64 that begin with microseconds since 1970: before the year 6536, their first seven bits are 0."""
@@ -73,8 +60,3 @@ def but_for(words: Iterable[str]) -> dict[str, dict[str, str]]:
         "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in word) for word in words
     )
     return {"not": {"pattern": f"^({'|'.join(either)})$"}}
-
-
-def or_variable(pattern: str) -> str:
-    """The same, and any line with a variable in it, of which nobody knows what it will hold."""
-    return f"^({pattern[1:-1]}|{WITH_VARIABLE[1:-1]})$"

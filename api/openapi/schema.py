@@ -1,21 +1,24 @@
 """What the models of the engine, of flows and of routing refuse beyond the types of their fields, as JSON Schema.
 
-The rules themselves are code (of `routing.models`, `flows.options`, `flows.calls.address`), which gives
-better sentences than a pattern does; here the OpenAPI document says the same. `RULES` has keywords for single fields,
-`ALTERNATIVES` the shapes among which a body has one, because what a field may hold depends on another.
+The rules themselves are code (of `routing.models`, `flows.calls.address`), which gives better sentences than a pattern
+does; here the OpenAPI document says the same. What the options of actions refuse is said beside their models. `RULES`
+has keywords for single fields, `ALTERNATIVES` the shapes among which a body has one, because what a field may hold
+depends on another.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.openapi import patterns
-from api.openapi.action_schemas import FLOW_ACTION
+from flows.calls.address import DIALLED
+from flows.language.options import FLOW_ACTION
+from flows.language.values import ONE_LINE, or_variable
 from routing.identifiers import NIL
 
 Schema = dict[str, Any]
-Fields = Mapping[str, Schema]
+Fields = Mapping[str, Mapping[str, Any]]
 
-_LINE = {"pattern": patterns.ONE_LINE}
+_LINE = {"pattern": ONE_LINE}
 _TEXT = {"pattern": patterns.ANY_TEXT}
 _SECONDS = {"exclusiveMinimum": 0, "maximum": 3600}
 _CODES = {
@@ -68,15 +71,6 @@ _ROUTE: Fields = {
 _FLOW: Fields = {"actions": {"items": FLOW_ACTION}, "detail": {"maxLength": 4096}}
 _ORDER: Fields = {"actions": {"items": FLOW_ACTION}}
 
-_VARIABLE = {"pattern": patterns.or_variable(patterns.VARIABLE)}
-_WEB_ADDRESS = {"pattern": patterns.or_variable(patterns.WEB_HOST), "examples": ["https://example.com/path"]}
-_KEYS = {"pattern": patterns.or_variable("^[0-9*#A-Da-d]*$")}
-_STOP_KEYS = {"type": ["string", "boolean"]} | _KEYS
-_NUMBERS = {"items": {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": patterns.ONE_LINE}}
-_WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
-_SHORT_ADDRESS = patterns.or_variable(patterns.NUMBER_OR_SIP_URI)
-_SOUND = r"^(https?://[A-Za-z0-9.-]*[A-Za-z0-9](/[!-~]*)?|tone:[0-9][ -~]*|[A-Za-z0-9._/-]+)$"
-
 RULES: Mapping[str, Fields] = {
     "ProviderCreate": _PROVIDER,
     "ProviderUpdate": _PROVIDER,
@@ -88,45 +82,6 @@ RULES: Mapping[str, Fields] = {
     "GroupCallCreate": _ORDER,
     "ProviderCallCreate": _ORDER,
     "Address": {"target_name": _LINE},
-    # ---- options of actions
-    "RejectOptions": {"reason": _LINE},
-    "RedirectOptions": {
-        "contacts": {
-            "items": {"type": "string", "maxLength": 1024, "pattern": patterns.or_variable(patterns.CONTACT)},
-            "examples": [["sip:alice@example.com"]],
-        }
-    },
-    "BranchOptions": {"variable": _VARIABLE},
-    "VariableConditionOptions": {"variable": _VARIABLE},
-    "VariableSetOptions": {"key": _VARIABLE | {"not": {"pattern": patterns.READ_ONLY}}},
-    "DatetimeConditionOptions": {
-        "weekdays": {"items": {"enum": [*_WEEKDAYS, *(day[:3] for day in _WEEKDAYS), *range(7)]}},
-        "timezone": {"format": "time-zone", "examples": ["Europe/Berlin"]},
-    },
-    "CallerConditionOptions": {"prefixes": _NUMBERS, "numbers": _NUMBERS},
-    "CallOptions": {"actions": {"items": FLOW_ACTION}},
-    "WebhookOptions": {"uri": _WEB_ADDRESS},
-    "FetchOptions": {"event_url": _WEB_ADDRESS},
-    "PlayOptions": {
-        "sources": {"items": {"type": "string", "maxLength": 2048, "pattern": patterns.or_variable(_SOUND)}},
-        "digits_stop": _STOP_KEYS,
-    },
-    "TalkOptions": {
-        "language": {"pattern": patterns.or_variable("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")},
-        "voice": {"pattern": patterns.or_variable("^[A-Za-z0-9._+-]*$")},
-        "digits_stop": _STOP_KEYS,
-    },
-    "DigitsReceiveOptions": {"key": _KEYS},
-    "DigitsSendOptions": {"digits": {"pattern": patterns.or_variable("^[0-9*#A-Da-d,]*$")}},
-    "RecordingStartOptions": {"end_of_key": _STOP_KEYS},
-    "TransferOptions": {
-        "target": {
-            "anyOf": [
-                {"$ref": "#/components/schemas/Address"},
-                {"type": "string", "minLength": 1, "maxLength": 1024, "pattern": _SHORT_ADDRESS},
-            ]
-        }
-    },
 }
 """Component -> field -> keywords that are added to it. A field that may be null keeps that."""
 
@@ -142,18 +97,12 @@ def _party(tel: str, sip: str, other: str) -> Sequence[Fields]:
     )
 
 
-def _given(*names: str, **keywords: Any) -> Sequence[Fields]:
-    return tuple({name: {"required": True, "nullable": False} | keywords} for name in names)
-
-
 _FLOW_OR_ACTIONS: Sequence[Fields] = ({"actions": {"maxItems": 0}}, {"flow_id": {"const": _NIL}})
 _CALLED = _party(patterns.CALLED_NUMBER, patterns.SIP_URI, patterns.NAME_OR_ID)
 
 ALTERNATIVES: Mapping[str, Sequence[Fields]] = {
-    "Party": _party(patterns.DIALLED, patterns.SIP_URI, patterns.NAME_OR_ID),
-    "Address": _party(
-        patterns.or_variable(patterns.DIALLED), patterns.or_variable(patterns.SIP_TEXT), patterns.ONE_LINE
-    ),
+    "Party": _party(DIALLED, patterns.SIP_URI, patterns.NAME_OR_ID),
+    "Address": _party(or_variable(DIALLED), or_variable(patterns.SIP_TEXT), ONE_LINE),
     "NumberCreate": (
         {"number": {"pattern": patterns.NORMAL_NUMBER, "format": "e164", "examples": ["+15551234567"]}},
         {
@@ -165,22 +114,6 @@ ALTERNATIVES: Mapping[str, Sequence[Fields]] = {
     "CallCreate": _FLOW_OR_ACTIONS,
     "GroupCallCreate": _FLOW_OR_ACTIONS,
     "ProviderCallCreate": _FLOW_OR_ACTIONS,
-    # ---- options of actions
-    "CallOptions": ({"actions": {"maxItems": 0}}, {"flow_id": {"enum": ["", _NIL]}}),
-    "VariableConditionOptions": (
-        {"value_type": {"const": "string"}},
-        {
-            "value_type": {"enum": ["number", "length"], "required": True},
-            "value": {"anyOf": [{"type": "number"}, {"type": "string", "pattern": patterns.DECIMAL}], "required": True},
-        },
-    ),
-    "DatetimeConditionOptions": (*_given("minute", "hour", "day", "month"), *_given("weekdays", minItems=1)),
-    "RecordingStartOptions": (
-        {"wait": {"const": False}},
-        *_given("duration", "end_of_silence", minimum=1),
-        *_given("end_of_key", anyOf=[{"const": True}, {"type": "string", "minLength": 1}]),
-    ),
-    "CallerConditionOptions": (*_given("anonymous"), *_given("prefixes", "numbers", minItems=1)),
 }
 """Component -> what makes each shape that it may have: keywords of fields, and `required`, `nullable`."""
 

@@ -19,9 +19,11 @@ from api.models.fields import Body, Detail, Name, Times, absent, refuse_declared
 from api.models.web_addresses import refuse_private_in
 from api.resources.resource import Resource, require_owner
 from api.services import Services, Use
+from flows.actions import ACTIONS
 from flows.language.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow
-from flows.language.validation import Medium, needs_a_call
+from flows.language.registry import Medium
+from flows.language.validation import needs_a_call
 from routing.identifiers import NIL, named_id
 from store import rows
 from store.database import tables
@@ -228,7 +230,7 @@ async def _read(services: Services, executor: Executor, owner: UUID, document: d
             field: await _known_others(executor, owner, table, set(_mentioned(written["actions"], field)))
             for field, table in _OTHERS.items()
         }
-        return read_flow(written, flows=flows, others=others)
+        return read_flow(written, ACTIONS, flows=flows, others=others)
     except FlowError as error:
         raise refusal(error) from None
 
@@ -319,5 +321,5 @@ async def require_flow(executor: Executor, owner: UUID, flow_id: UUID, field: st
         problem = f"there is no flow {flow_id}; list the flows to find its id"
         violation = Violation(field=field, reason="FLOW_NOT_FOUND", message=problem)
         raise ApiError("FLOW_NOT_FOUND", f"{field}: {problem}", status="INVALID_ARGUMENT", details=[violation])
-    if medium == "message" and (problem := needs_a_call(action["type"] for action in row["actions"])):
+    if medium == "message" and (problem := needs_a_call(ACTIONS, (action["type"] for action in row["actions"]))):
         raise fault_in(field, "INVALID_ACTION", problem)

@@ -1,13 +1,51 @@
 """call: calls of their own, beside the one that the flow runs on."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from flows.actions import action
+from flows.calls.address import Address
 from flows.calls.destinations import named_in
 from flows.calls.tree import Branch
 from flows.connect import fetch_source, shows
+from flows.language.options import FLOW_ACTION, Options
+from flows.language.registry import ANY
 from flows.language.run import ActionError, Run
-from flows.options import CallOptions
+from flows.language.values import NIL, Reference
 from flows.origination.call import NOTHING, TooManyTasksError, originate
+from routing.hunt.identity import Anonymous
 
 
+class CallOptions(Options):
+    """`call`: calls of their own; `flow_id` or `actions` run on each when it is answered."""
+
+    shapes = ({"actions": {"maxItems": 0}}, {"flow_id": {"enum": ["", NIL]}})
+
+    source: Address | None = None
+    destinations: list[Address] = Field(min_length=1, max_length=20)
+    flow_id: Reference = ""
+    actions: list[Any] = Field(default=[], max_length=1000, json_schema_extra={"items": FLOW_ACTION})
+    chained: bool = False
+    anonymous: Anonymous = "auto"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.flow_id and self.actions:
+            raise ValueError("flow_id and actions are both given; keep one of them")
+        return self
+
+    @property
+    def inline_actions(self) -> Sequence[Any]:
+        return self.actions
+
+
+def _describe(run: Run, option: CallOptions) -> str:
+    return ", ".join(destination.target for destination in option.destinations) + ": would be called (not called)"
+
+
+@action(CallOptions, media=ANY, describe=_describe)
 async def call(run: Run, option: CallOptions) -> None:
     """Begins one call for each destination and goes on. With `chained` they end when this call does."""
     if option.source is not None:

@@ -1,11 +1,22 @@
 """conference_join: the caller talks with others."""
 
+from pydantic import Field
+
+from flows.actions import action
 from flows.calls.ports import CallEnded
+from flows.language.options import Options
 from flows.language.run import ActionError, Run
-from flows.options import ConferenceJoinOptions
+from flows.language.values import Reference
 from flows.queues.conferences import RoomFullError
 
 
+class ConferenceJoinOptions(Options):
+    """`conference_join`: a conference's id, or its name where it belongs to whom the call does."""
+
+    conference_id: Reference = Field(min_length=1)
+
+
+@action(ConferenceJoinOptions, connects=True, describe=lambda run, option: option.conference_id)
 async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:
     """Answers, and talks with those who are in the conference until it is over. Sets `conference.status` (joined,
     timeout, full, failed), `conference.members` (how many there were when it joined) and `conference.duration`

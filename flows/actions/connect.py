@@ -2,16 +2,48 @@
 
 from collections.abc import Sequence
 
+from flows.actions import action
+from flows.calls.address import Address
 from flows.calls.ports import CallEnded
 from flows.connect import Race, Reached, always, reach
-from flows.language.program import HUNG_UP
+from flows.language.options import ConnectOptions
+from flows.language.program import HUNG_UP, StepResult
 from flows.language.run import Run
-from flows.options import ConnectOptions
+from routing.numbers.normalise import dialled
 
 # Of several that did not answer, the one that says most about the callee speaks for all.
 _TELLING = ("busy", "dialout", "noanswer", "canceled", "failed")
 
 
+def _describe(run: Run, option: ConnectOptions) -> str:
+    return "; ".join(_plan(run, destination) for destination in option.destinations)
+
+
+def _plan(run: Run, destination: Address) -> str:
+    """Where a connect would go."""
+    env = run.env
+    if destination.type != "tel":
+        return f"{destination.target}: would be dialled (it is not)"
+    explained = env.router.explain(destination.target, env.clock(), customer_id=run.customer_id)
+    if explained.number is not None:
+        return f"{explained.number.number}, which is one of our own"
+    shown = dialled(destination.target, env.routing, env.directory.numbers).number or destination.target
+    names = [entry.provider_name for entry in explained.entries if entry.tried]
+    if not names:
+        return f"{shown}: {explained.reason}"
+    return f"{shown}: would dial via {', '.join(names)} (not dialled)"
+
+
+def _outcome(run: Run, result: StepResult, keys: str) -> str:
+    if result == HUNG_UP:
+        return ""
+    get = run.variables.get
+    return get("connect.status") + (
+        f", {get('connect.duration')} s of talk" if get("connect.status") == "answered" else ""
+    )
+
+
+@action(ConnectOptions, early=True, connects=True, describe=_describe, outcome=_outcome)
 async def connect(run: Run, option: ConnectOptions) -> int | None:
     """Sets `connect.status`, `connect.sip_status` and `connect.duration` (whole seconds of talk), and goes on.
 

@@ -1,19 +1,36 @@
 """fetch: the actions that a web server answers with, run in place."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
+from flows.actions import action
 from flows.calls.webhook import exchange, send, url_text
 from flows.language.faults import FlowError, printable
+from flows.language.options import Options
 from flows.language.program import Program
+from flows.language.registry import ANY
 from flows.language.run import ActionError, Run
-from flows.options import FetchOptions
+from flows.language.values import WebAddress
 
 IN_QUERY = ("call.id", "call.source.number", "call.destination.number", "call.digits")
 """What a GET tells of the call."""
 
 
+class FetchOptions(Options):
+    """`fetch`: the actions that a web server answers with, run in place."""
+
+    event_url: WebAddress
+    event_method: Literal["POST", "GET"] = "POST"
+
+
+@action(
+    FetchOptions,
+    media=ANY,
+    early=True,
+    connects=True,
+    describe=lambda run, option: f"{option.event_method} {option.event_url} (not asked)",
+)
 async def fetch(run: Run, option: FetchOptions) -> Program | None:
     """Asks, and runs the answer's actions; the flow goes on behind them. What the server is told: with POST the call
     and all variables as JSON, with GET who calls whom and the digits, as parameters."""

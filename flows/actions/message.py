@@ -1,17 +1,43 @@
 """message_send: a text message to people, SIP addresses, extensions or agents."""
 
+from pydantic import Field
+
+from flows.actions import action
 from flows.calls.address import Address
 from flows.calls.destinations import named_in
 from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.language.options import Options
+from flows.language.registry import ANY, Tell
 from flows.language.run import ActionError, Run
 from flows.messages.model import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
-from flows.options import MessageSendOptions
 from routing.access.destinations import least_trusted
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
 from routing.numbers.normalise import dialled
 
+MOST_DESTINATIONS = 100
 
+
+class MessageSendOptions(Options):
+    """`message_send`: the source is our number, the destination who texts or calls, where they are left out."""
+
+    source: Address | None = None
+    destinations: list[Address] = Field(default=[], max_length=MOST_DESTINATIONS)
+    text: str = Field(min_length=1, max_length=MAX_TEXT)
+
+
+def _describe(run: Run, option: MessageSendOptions) -> str:
+    to = ", ".join(destination.target for destination in option.destinations) or run.record.source
+    return f'to {to}: "{option.text}"'
+
+
+async def _simulate(tell: Tell, run: Run, option: MessageSendOptions) -> None:
+    """Nothing is sent."""
+    if run.medium == "message" or not run.over:
+        tell("(not sent)")
+
+
+@action(MessageSendOptions, media=ANY, describe=_describe, simulate=_simulate)
 async def message_send(run: Run, option: MessageSendOptions) -> None:
     """Hands the text to the post, which keeps it and then sends it; the flow does not wait for the far end."""
     post = run.env.post

@@ -1,11 +1,34 @@
 """queue_join: the caller waits until an agent has time for it."""
 
+from pydantic import Field
+
+from flows.actions import action
 from flows.calls.ports import CallEnded
-from flows.language.program import Program
+from flows.language.options import Options
+from flows.language.program import Program, StepResult
 from flows.language.run import ActionError, Run
-from flows.options import QueueJoinOptions
+from flows.language.values import Reference
 
 
+class QueueJoinOptions(Options):
+    """`queue_join`: a queue's id, or its name where it belongs to whom the call does."""
+
+    queue_id: Reference = Field(min_length=1)
+
+
+def _outcome(run: Run, result: StepResult, keys: str) -> str:
+    get = run.variables.get
+    waited = f"{get('queue.status')} after {get('queue.waited')} s"
+    return waited + (f", {get('queue.duration')} s of talk" if get("queue.agent") else "")
+
+
+@action(
+    QueueJoinOptions,
+    early=True,
+    connects=True,
+    describe=lambda run, option: f"{option.queue_id} (nobody is rung)",
+    outcome=_outcome,
+)
 async def queue_join(run: Run, option: QueueJoinOptions) -> Program | None:
     """Waits with music, and talks with the agent that answers; then the flow goes on. Sets `queue.status` (answered,
     timeout, full, noagent, abandoned, failed), `queue.position`, `queue.waited` and `queue.duration` (seconds),

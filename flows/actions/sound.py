@@ -1,17 +1,41 @@
 """What the caller hears: play, talk, beep, echo."""
 
 import asyncio
+import re
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
+from pydantic import AfterValidator, Field
+
+from flows.actions import action
+from flows.calls.address import PLACEHOLDER
 from flows.calls.ports import CallEnded
 from flows.calls.sounds import Sound, SoundError, Sounds
+from flows.language.options import NoOptions, Options
+from flows.language.registry import seconds
 from flows.language.run import ActionError, Run
-from flows.options import EchoOptions, NoOptions, PlayOptions, TalkOptions
+from flows.language.values import DAY_MS, SoundSource, SpokenLanguage, SpokenText, StopKeys, or_variable
 
+_VOICE = re.compile(r"[A-Za-z0-9._+-]*")
 BEEP = "tone:1000/250"
 """The tone of `beep`: 1 kHz for a quarter of a second."""
 
 
+class PlayOptions(Options):
+    """`play`: the sources one after the other, all of them `loop` times (0: until the hangup). A key of `digits_stop`
+    ends it, and stays for whoever asks for keys next."""
+
+    sources: list[SoundSource] = Field(min_length=1, max_length=100)
+    loop: int = Field(default=1, ge=0, le=1_000_000)
+    digits_stop: StopKeys = ""
+
+
+def _sources(run: Run, option: PlayOptions) -> str:
+    times = "" if option.loop == 1 else ", again and again" if option.loop == 0 else f", {option.loop} times"
+    return ", ".join(option.sources) + times
+
+
+@action(PlayOptions, sounds=True, describe=_sources)
 async def play(run: Run, option: PlayOptions) -> None:
     """The sources one after the other, all of them `loop` times. One that cannot be had is logged and left out; where
     none can, the action fails. A key of `digits_stop` ends it."""
@@ -77,6 +101,27 @@ class _Loading:
         return self._task
 
 
+def _voice(text: str) -> str:
+    if PLACEHOLDER not in text and not _VOICE.fullmatch(text):
+        raise ValueError("is no name of a voice; use letters, digits, dots, dashes and underscores")
+    return text
+
+
+class TalkOptions(Options):
+    """`talk`: plain text or SSML, spoken in a `language` (BCP 47) by a voice of a `gender`, or by the named `voice`."""
+
+    text: SpokenText
+    language: SpokenLanguage = "en-US"
+    gender: Literal["female", "male", "neutral"] = "female"
+    voice: Annotated[
+        str,
+        Field(max_length=100, json_schema_extra={"pattern": or_variable("^[A-Za-z0-9._+-]*$")}),
+        AfterValidator(_voice),
+    ] = ""
+    digits_stop: StopKeys = ""
+
+
+@action(TalkOptions, sounds=True, describe=lambda run, option: f'"{option.text}"')
 async def talk(run: Run, option: TalkOptions) -> None:
     """The text, spoken. A key of `digits_stop` ends it."""
     sounds = _sounds(run)
@@ -87,12 +132,24 @@ async def talk(run: Run, option: TalkOptions) -> None:
     await run.call.play(sound.feed(1), option.digits_stop)
 
 
+@action(NoOptions, sounds=True)
 async def beep(run: Run, option: NoOptions) -> None:
     """A short tone."""
     sounds = _sounds(run)
     await run.call.play((await sounds.load(BEEP)).feed(1))
 
 
+class EchoOptions(Options):
+    """`echo`: milliseconds; 0 lasts until the hangup."""
+
+    duration: int = Field(default=0, ge=0, le=DAY_MS)
+
+
+def _echo_time(run: Run, option: EchoOptions) -> str:
+    return seconds(option.duration) if option.duration else "until the hangup"
+
+
+@action(EchoOptions, answers=True, describe=_echo_time)
 async def echo(run: Run, option: EchoOptions) -> None:
     """Sends the caller's media back. The call is answered by it."""
     await run.call.echo(option.duration / 1000 if option.duration else None)

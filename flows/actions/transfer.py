@@ -1,21 +1,24 @@
 """transfer: the caller's phone is asked to call somebody else, and leaves us (REFER, RFC 3515)."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Annotated, Any, Final, Literal
 
+from pydantic import BeforeValidator, Field
+
+from flows.actions import action
+from flows.calls.address import DIALLED, Address
 from flows.calls.destinations import named_in, way_to
 from flows.calls.hangup import end
 from flows.calls.ports import CallEnded
+from flows.language.options import Options
 from flows.language.program import HUNG_UP
+from flows.language.registry import Tell
 from flows.language.run import ActionError, Run
-from flows.options import TransferOptions
+from flows.language.values import or_variable
 from routing.access.destinations import named_by
 from routing.hunt.hangup import STATUS_REASONS
 from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import dialled
-
-if TYPE_CHECKING:
-    from flows.calls.address import Address
 
 LEAVES_WITHIN: Final = 3.0
 """Seconds that the caller has to hang up by itself when it talks to somebody else."""
@@ -23,6 +26,43 @@ LEAVES_WITHIN: Final = 3.0
 _WORDS: Final = {"busy": "busy", "noanswer": "noanswer"}
 
 
+def _written_shortly(value: Any) -> Any:
+    """A text is an address, too: a SIP URI with its scheme, or else a number."""
+    if not isinstance(value, str):
+        return value
+    return {"type": "sip" if value[:5].lower().startswith(("sip:", "sips:")) else "tel", "target": value}
+
+
+_Shortly = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=1024,
+        json_schema_extra={
+            "pattern": or_variable(rf'^({DIALLED[1:-1]}|[Ss][Ii][Pp][Ss]?:[^\s<>"\x00-\x1f\x7f\x85]*)$')
+        },
+    ),
+]
+
+
+class TransferOptions(Options):
+    """`transfer`: whom the caller's phone is to call. Only phones can ask before they transfer, so `mode` is blind."""
+
+    target: Annotated[Address, BeforeValidator(_written_shortly, json_schema_input_type=Address | _Shortly)]
+    mode: Literal["blind"] = "blind"
+
+
+async def _simulate(tell: Tell, run: Run, option: TransferOptions) -> int:
+    """The caller is gone, as after a transfer that succeeded."""
+    if run.over:
+        raise CallEnded("the call is over")
+    await run.call.listen()
+    tell("(not transferred)")
+    run.call.hangup()
+    return HUNG_UP
+
+
+@action(TransferOptions, connects=True, simulate=_simulate)
 async def transfer(run: Run, option: TransferOptions) -> int | None:
     """Sets `transfer.status` (answered, accepted, busy, noanswer, failed, refused) and `transfer.sip_status`.
 
@@ -64,7 +104,7 @@ async def transfer(run: Run, option: TransferOptions) -> int | None:
     return HUNG_UP
 
 
-async def _uri(run: Run, target: "Address") -> str:
+async def _uri(run: Run, target: Address) -> str:
     """What the caller's phone is to call: for a number, that number at us, so that it takes our ways and our rules."""
     if target.type == "tel":
         env = run.env

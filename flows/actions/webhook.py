@@ -1,13 +1,28 @@
 """webhook_send: tells a web server, and with `sync` takes variables from its answer."""
 
+from typing import Any, Literal
+
+from flows.actions import action
 from flows.calls.services import FlowEnvironment
 from flows.calls.tasks import TooManyTasksError
 from flows.calls.webhook import send, variables_of
+from flows.language.options import Options
+from flows.language.registry import ANY
 from flows.language.run import ActionError, Run
+from flows.language.values import WebAddress
 from flows.language.variables import VariableError
-from flows.options import WebhookOptions
 
 
+class WebhookOptions(Options):
+    """`webhook_send`: text is sent as it is, the rest as JSON; `sync` waits and takes variables from the answer."""
+
+    uri: WebAddress
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    data: str | dict[str, Any] | list[Any] = ""
+    sync: bool = False
+
+
+@action(WebhookOptions, media=ANY, describe=lambda run, option: f"{option.method} {option.uri} (not sent)")
 async def webhook_send(run: Run, option: WebhookOptions) -> None:
     """Sends. With `sync` the flow waits for the answer; without, it goes on while a task of the service's sends."""
     env = run.env

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DIALLED = re.compile(r"(?:tel:)?\+?[0-9*#][0-9*#().\- /]*", re.IGNORECASE)
+DIALLED = r"^([Tt][Ee][Ll]:)?\+?[0-9*#][0-9*#(). /-]*$"
+"""The JSON schema's pattern of a number, as it may be dialled."""
 _SIP = re.compile(r"(?:sips?:)?[^\s<>\"]+", re.IGNORECASE)
 PLACEHOLDER = "${"
 

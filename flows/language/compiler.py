@@ -2,16 +2,16 @@
 
 from flows.language.model import Flow
 from flows.language.program import Program, Step
-from flows.language.registry import KINDS
 from flows.language.variables import has_reference
 
 
 def compile_flow(flow: Flow) -> Program:
-    """The program of a flow. The flow has been validated by being made, so nothing can fail here."""
+    """The program of a flow, with the actions that it was read with. It has been validated by being made, so nothing
+    can fail here."""
     places = {action.id: index for index, action in enumerate(flow.actions)}
     steps = []
     for index, action in enumerate(flow.actions):
-        kind = KINDS[action.type]
+        kind = flow.types[index]
         # The actions that a call holds are expanded when they run, with the variables of that call.
         source = {key: value for key, value in action.option.items() if key != "actions"}
         if "variable" in source:
@@ -27,6 +27,8 @@ def compile_flow(flow: Flow) -> Program:
                 waits=kind.waits,
                 source=source if has_reference(source) else None,
                 inline=compile_flow(inline) if inline else None,
+                connects=kind.connects,
+                on_messages="message" in kind.media,
             )
         )
     program = Program(str(flow.id), flow.name, steps, places, flow.on_complete_flow_id, media=flow.media)

@@ -17,10 +17,10 @@ from flows.calls.services import FlowEnvironment
 from flows.calls.tasks import TooManyTasksError
 from flows.calls.tree import Branch
 from flows.language.faults import format_path, sentence
-from flows.language.program import STOP, Program
+from flows.language.options import RUNNING
+from flows.language.program import STOP, Program, StepResult
 from flows.language.run import ActionError, Run
 from flows.nested_call import LocalLeg
-from flows.options import RUNNING
 from routing.directory.rows import NumberRow
 
 WRITTEN_WITHIN = 2.0
@@ -141,9 +141,8 @@ async def execute(run: Run, program: Program) -> int:
                 run.env.log.debug("action", call_id=run.record.id, flow=program.title, action=step.id, type=step.type)
             if watch is not None:
                 watch.begins(run, option)
-            result = step.function(run, option)
-            if step.waits:
-                result = await result
+            called = step.function(run, option)
+            result: StepResult = await called if step.waits else called
             if watch is not None:
                 watch.done(run, step, result)
         except CallEnded:
@@ -166,7 +165,7 @@ async def execute(run: Run, program: Program) -> int:
             continue
         if result is None:
             continue
-        if type(result) is int:
+        if isinstance(result, int):
             if result < 0:
                 return result
             index = result

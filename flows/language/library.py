@@ -12,8 +12,7 @@ from flows.language.compiler import compile_flow
 from flows.language.faults import Fault, FlowError
 from flows.language.model import Flow, read_flow
 from flows.language.program import Program
-from flows.language.validation import Medium
-from flows.python.flows import PythonFlow, compile_python
+from flows.language.registry import Actions, Medium
 
 
 class FlowLibrary:
@@ -25,12 +24,15 @@ class FlowLibrary:
 
     # One table for every key, so that a whole library is put in place by one assignment. A UUID stands in it by its
     # integer, as its own hash is computed in Python.
-    __slots__ = ("_programs",)
+    __slots__ = ("_programs", "_types")
 
-    def __init__(self, flows: Iterable[Flow] = (), python: Mapping[str, PythonFlow] | None = None) -> None:
+    def __init__(self, types: Actions, flows: Iterable[Flow] = (), python: Mapping[str, Program] | None = None) -> None:
+        """`types` are the actions that `compile` knows (`flows.actions.ACTIONS`); `python` are flows in Python, by
+        their names."""
+        self._types = types
         self._programs: dict[int | str, Program] = {}
-        for name, function in (python or {}).items():
-            self._put(compile_python(name, function))
+        for program in (python or {}).values():
+            self._put(program)
         for flow in flows:
             self.put(flow)
 
@@ -54,7 +56,7 @@ class FlowLibrary:
     def compile(self, actions: list[Any], medium: Medium, title: str) -> Program:
         """The program of actions that come from elsewhere, and are not kept. Raises FlowError, which calls them
         `title`."""
-        return compile_flow(read_flow({"actions": actions}, medium=medium, title=title))
+        return compile_flow(read_flow({"actions": actions}, self._types, medium=medium, title=title))
 
     def put(self, flow: Flow) -> Program:
         """Add a flow, or change the one with its id. Runs that have begun go on with what they have.
@@ -103,21 +105,24 @@ def _public_name(program: Program) -> str:
 
 
 def read_library(
-    documents: Iterable[object], python: Mapping[str, PythonFlow] | None = None, *, check_references: bool = True
+    types: Actions,
+    documents: Iterable[object],
+    python: Mapping[str, Program] | None = None,
+    *,
+    check_references: bool = True,
 ) -> FlowLibrary:
     """Reads every flow of a configuration, which may refer to one another. Raises FlowError with the faults of all."""
     listed = list(documents)
-    known = set(python or ())
-    known.update(compile_python(name, function).id for name, function in (python or {}).items())
+    taken = set(python or ())
+    known = taken | {program.id for program in (python or {}).values()}
     for document in listed:
         if isinstance(document, Mapping):
             known.update(str(document[key]) for key in ("name", "id") if document.get(key))
     flows: list[Flow] = []
     faults: list[Fault] = []
-    taken = set(python or ())
     for index, document in enumerate(listed):
         try:
-            flow = read_flow(document, flows=known if check_references else None, title=f"number {index + 1}")
+            flow = read_flow(document, types, flows=known if check_references else None, title=f"number {index + 1}")
         except FlowError as error:
             faults += error.faults
             continue
@@ -129,4 +134,4 @@ def read_library(
         flows.append(flow)
     if faults:
         raise FlowError(faults)
-    return FlowLibrary(flows, python)
+    return FlowLibrary(types, flows, python)

@@ -3,7 +3,7 @@
 `read_flow` is the door for documents (a file's, a request's): every fault of a flow comes back in one FlowError.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
@@ -11,8 +11,10 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from flows.language.faults import Fault, FieldPath, FlowError, printable, sentence
-from flows.language.validation import Medium, Part, check_actions
-from flows.options import NIL, CallOptions, Options, Reference
+from flows.language.options import Options
+from flows.language.registry import Actions, ActionType, Medium
+from flows.language.validation import Part, check_actions
+from flows.language.values import NIL, Reference
 from routing.identifiers import NIL as NIL_UUID
 from routing.identifiers import named_id
 
@@ -38,7 +40,7 @@ class Action(BaseModel):
 class Flow(BaseModel):
     """What happens to a call, as a list of actions. Validated whole when it is made.
 
-    The validation context may hold `flows` (ids and names of the flows there are) and `medium`. A flow with a name and
+    `read_flow` makes them: the validation context holds `types`, the actions that there are. A flow with a name and
     without an id gets the same id at every start.
     """
 
@@ -57,13 +59,15 @@ class Flow(BaseModel):
     tm_delete: datetime | None = None
 
     _title: str = PrivateAttr(default="")
+    _types: list[ActionType] = PrivateAttr(default_factory=list)
     _options: list[Options] = PrivateAttr(default_factory=list)
     _inline: dict[int, "Flow"] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _whole(self, info: ValidationInfo) -> Self:
-        context = info.context or {}
-        self._title = self.name or (str(self.id) if self.id.int else "") or context.get("title", "")
+        context: Mapping[str, Any] = info.context or {}
+        types: Actions = context["types"]
+        self._title = self.name or (str(self.id) if self.id.int else "") or context["title"]
         if self.id == NIL_UUID:
             self.id = named_id("flow", self.name) if self.name else uuid4()
         made: set[str] = set()
@@ -72,37 +76,39 @@ class Flow(BaseModel):
                 action.id = str(uuid4())
                 made.add(action.id)
         options, faults = check_actions(
+            types,
             self.title,
             [Part(action.id, action.next_id, action.type, action.option) for action in self.actions],
-            medium=context.get("medium", "call"),
-            known_flows=context.get("flows"),
-            known_others=context.get("others"),
+            medium=context["medium"],
+            known_flows=context["flows"],
+            known_others=context["others"],
         )
-        faults += self._on_complete_faults(context.get("flows"))
+        faults += self._on_complete_faults(context["flows"])
         for index, option in enumerate(options):
-            if isinstance(option, CallOptions) and option.actions:
-                faults += self._read_inline(index, option, context)
+            if option.inline_actions:
+                faults += self._read_inline(index, option.inline_actions, context)
         for fault in faults:
             if fault.action_id in made:
                 fault.action_id = ""  # its author has never seen it
         faults.sort(key=lambda fault: -1 if fault.index is None else fault.index)
         if faults:
             raise FlowError(faults)
+        self._types = [types[action.type] for action in self.actions]
         self._options = options
         return self
 
-    def _read_inline(self, index: int, option: CallOptions, context: Mapping[str, Any]) -> list[Fault]:
-        nested = context.get("nested", 0) + 1
+    def _read_inline(self, index: int, actions: Sequence[Any], context: Mapping[str, Any]) -> list[Fault]:
+        nested = context["nested"] + 1
         action = self.actions[index]
         place: FieldPath = ("actions", index, "option", "actions")
         if nested > MAX_NESTED:
             problem = f"calls within calls are nested more than {MAX_NESTED} deep; use flow_id instead"
             return [Fault(self.title, index, action.id, action.type, place, problem)]
-        title = f"{self.title}, action {index + 1} (call)"
-        document = {"name": title[:255], "actions": option.actions}
+        title = f"{self.title}, action {index + 1} ({action.type})"
+        document = {"name": title[:255], "actions": actions}
         try:
             self._inline[index] = read_flow(
-                document, flows=context.get("flows"), others=context.get("others"), nested=nested
+                document, context["types"], flows=context["flows"], others=context["others"], nested=nested
             )
         except FlowError as error:
             return error.faults
@@ -121,6 +127,11 @@ class Flow(BaseModel):
         return self._title
 
     @property
+    def types(self) -> list[ActionType]:
+        """What each action is, in order."""
+        return self._types
+
+    @property
     def options(self) -> list[Options]:
         """The checked options of each action, in order."""
         return self._options
@@ -133,6 +144,7 @@ class Flow(BaseModel):
 
 def read_flow(
     document: object,
+    types: Actions,
     *,
     flows: Any = None,
     others: Any = None,
@@ -140,7 +152,8 @@ def read_flow(
     nested: int = 0,
     title: str = "",
 ) -> Flow:
-    """A flow from a document. `flows` holds the ids and names that may be referred to (None: unknown, not checked),
+    """A flow from a document, with actions of these types (`flows.actions.ACTIONS`). `flows` holds the ids and names
+    that may be referred to (None: unknown, not checked),
     `others` those of queues (`queue_id`) and conferences (`conference_id`), each where it is known.
 
     Raises FlowError, and nothing else, with every fault.
@@ -148,7 +161,14 @@ def read_flow(
     try:
         return Flow.model_validate(
             document,
-            context={"flows": flows, "others": others, "medium": medium, "nested": nested, "title": title},
+            context={
+                "types": types,
+                "flows": flows,
+                "others": others,
+                "medium": medium,
+                "nested": nested,
+                "title": title,
+            },
         )
     except ValidationError as error:
         raise FlowError(list(_faults(document, error, title))) from None

@@ -5,20 +5,25 @@ Nothing here knows which actions there are; `compiler` makes programs, `interpre
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Union
 
 STOP = -1
 """What an action returns that ends the flow without a hangup."""
 HUNG_UP = -2
 """What an action returns that ended the call."""
 
+StepResult = Union[int, "Program", None]
+"""What an action returns: None (go on), the index of the step to jump to, STOP, HUNG_UP, or a program to run in place.
+"""
+
 
 @dataclass(slots=True, eq=False)
 class Step:
     """One action. `following` is the index of the step that comes next; the program's length is the end.
 
-    `function(run, option)` returns None (go on), an index to jump to, STOP, HUNG_UP, or a Program to run in place; it
-    is awaited where `waits` is set. `source` is the option as written where it holds `${`, and None elsewhere.
+    `function(run, option)` returns a StepResult, which is awaited where `waits` is set: the parameters and the result
+    of an action are checked where it is registered. `source` is the option as written where it holds `${`, and
+    None elsewhere. `connects`: behind it there may be somebody else to be heard. `on_messages`: it needs no call.
     """
 
     id: str
@@ -29,6 +34,8 @@ class Step:
     waits: bool
     source: dict[str, Any] | None = None
     inline: "Program | None" = None
+    connects: bool = False
+    on_messages: bool = True
 
 
 @dataclass(slots=True, eq=False)

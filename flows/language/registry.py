@@ -1,63 +1,52 @@
-"""The actions there are: what each may be told, what it does, and where it can run."""
+"""The table of actions: what each may be told, what it does, where it can run, and how it is shown.
 
-from collections.abc import Callable
+Actions enter it with `@action(...)`; `flows.actions` is the table of those there are. Nothing in this package imports
+them: what reads or compiles a flow is handed the table.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from inspect import iscoroutinefunction
+from typing import Any, Final, Literal, TypeVar
 
-from flows.actions.answering import answer, hangup, progress, redirect, reject, ringing
-from flows.actions.call import call
-from flows.actions.conditions import condition_caller, condition_datetime, condition_variable
-from flows.actions.conference import conference_join
-from flows.actions.connect import connect
-from flows.actions.control import block, branch, empty, fetch_flow, goto, sleep, stop, variable_set
-from flows.actions.digits import digits_receive, digits_send
-from flows.actions.fetch import fetch
-from flows.actions.message import message_send
-from flows.actions.queue import queue_join
-from flows.actions.recording import recording_start, recording_stop
-from flows.actions.sound import beep, echo, play, talk
-from flows.actions.transfer import transfer
-from flows.actions.webhook import webhook_send
-from flows.options import (
-    BranchOptions,
-    CallerConditionOptions,
-    CallOptions,
-    ConferenceJoinOptions,
-    ConnectOptions,
-    DatetimeConditionOptions,
-    DigitsReceiveOptions,
-    DigitsSendOptions,
-    EchoOptions,
-    FetchFlowOptions,
-    FetchOptions,
-    GotoOptions,
-    HangupOptions,
-    MessageSendOptions,
-    NoOptions,
-    Options,
-    PlayOptions,
-    ProgressOptions,
-    QueueJoinOptions,
-    RecordingStartOptions,
-    RedirectOptions,
-    RejectOptions,
-    SleepOptions,
-    TalkOptions,
-    TransferOptions,
-    VariableConditionOptions,
-    VariableSetOptions,
-    WebhookOptions,
-)
+from flows.language.options import Options
+from flows.language.program import StepResult
+from flows.language.run import Run
 
-_CALL = frozenset({"call"})
-_ANY = frozenset({"call", "message"})
+Medium = Literal["call", "message"]
+"""What a flow runs on."""
+
+CALL: Final[frozenset[Medium]] = frozenset({"call"})
+ANY: Final[frozenset[Medium]] = frozenset({"call", "message"})
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+ResultT = TypeVar("ResultT", bound=StepResult | Awaitable[StepResult])
+
+Tell = Callable[[str], None]
+"""Takes what `trunkline flow run` shows beside an action."""
 
 
-@dataclass(slots=True)
-class Kind:
+def given_options(run: Run, option: Options) -> str:
+    """The options that are not the defaults, of any action."""
+    return "  ".join(f"{name}={value}" for name, value in option.model_dump(exclude_defaults=True).items())
+
+
+def nothing(run: Run, option: Options) -> str:
+    """No words: what came of the action says it all."""
+    return ""
+
+
+def no_outcome(run: Run, result: StepResult, keys: str) -> str:
+    """No words: the variables that the action sets are shown anyway."""
+    return ""
+
+
+@dataclass(slots=True, kw_only=True)
+class ActionType:
     """One type of action.
 
     Attributes:
+        name: What flows call it.
         function: `function(run, option)`; see `program.Step` for what it returns.
         options: What it may be told.
         waits: It is a coroutine function.
@@ -67,51 +56,85 @@ class Kind:
         sounds: It opens our media: the call is answered once it has run, unless early media was begun before.
         early: It begins early media, or what it runs may.
         before_answer: It has no meaning once the call is answered.
+        connects: Behind it there may be somebody else to be heard.
+        describe: What it is about to do, in words, for `trunkline flow run`.
+        outcome: What came of it, in words: `outcome(run, result, keys)`, with the keys that the caller has pressed.
+        simulate: `trunkline flow run` does this in place of `function`: `simulate(tell, run, option)`.
     """
 
-    function: Callable[[Any, Any], Any]
-    options: type[Options] = NoOptions
-    waits: bool = False
-    media: frozenset[str] = _CALL
-    ends: bool = False
-    answers: bool = False
-    sounds: bool = False
-    early: bool = False
-    before_answer: bool = False
+    name: str
+    function: Callable[[Run, Any], StepResult | Awaitable[StepResult]]
+    options: type[Options]
+    waits: bool
+    media: frozenset[Medium]
+    ends: bool
+    answers: bool
+    sounds: bool
+    early: bool
+    before_answer: bool
+    connects: bool
+    describe: Callable[[Run, Any], str]
+    outcome: Callable[[Run, StepResult, str], str]
+    simulate: Callable[[Tell, Run, Any], Awaitable[StepResult]] | None
 
 
-KINDS: dict[str, Kind] = {
-    "answer": Kind(answer, answers=True),
-    "ringing": Kind(ringing),
-    "progress": Kind(progress, ProgressOptions, early=True),
-    "reject": Kind(reject, RejectOptions, before_answer=True),
-    "redirect": Kind(redirect, RedirectOptions, before_answer=True),
-    "hangup": Kind(hangup, HangupOptions, ends=True),
-    "sleep": Kind(sleep, SleepOptions, waits=True),
-    "goto": Kind(goto, GotoOptions, media=_ANY),
-    "branch": Kind(branch, BranchOptions, media=_ANY),
-    "condition_variable": Kind(condition_variable, VariableConditionOptions, media=_ANY),
-    "condition_datetime": Kind(condition_datetime, DatetimeConditionOptions, media=_ANY),
-    "condition_caller": Kind(condition_caller, CallerConditionOptions, media=_ANY),
-    "variable_set": Kind(variable_set, VariableSetOptions, media=_ANY),
-    "connect": Kind(connect, ConnectOptions, waits=True, early=True),
-    "call": Kind(call, CallOptions, waits=True, media=_ANY),
-    "play": Kind(play, PlayOptions, waits=True, sounds=True),
-    "talk": Kind(talk, TalkOptions, waits=True, sounds=True),
-    "beep": Kind(beep, waits=True, sounds=True),
-    "echo": Kind(echo, EchoOptions, waits=True, answers=True),
-    "digits_receive": Kind(digits_receive, DigitsReceiveOptions, waits=True, sounds=True),
-    "digits_send": Kind(digits_send, DigitsSendOptions, waits=True, answers=True),
-    "queue_join": Kind(queue_join, QueueJoinOptions, waits=True, early=True),
-    "conference_join": Kind(conference_join, ConferenceJoinOptions, waits=True),
-    "webhook_send": Kind(webhook_send, WebhookOptions, waits=True, media=_ANY),
-    "recording_start": Kind(recording_start, RecordingStartOptions, waits=True, sounds=True),
-    "recording_stop": Kind(recording_stop, waits=True),
-    "transfer": Kind(transfer, TransferOptions, waits=True),
-    "fetch": Kind(fetch, FetchOptions, waits=True, media=_ANY, early=True),
-    "fetch_flow": Kind(fetch_flow, FetchFlowOptions, media=_ANY, early=True),
-    "message_send": Kind(message_send, MessageSendOptions, waits=True, media=_ANY),
-    "stop": Kind(stop, media=_ANY, ends=True),
-    "block": Kind(block, waits=True, ends=True),
-    "empty": Kind(empty, media=_ANY),
-}
+Actions = Mapping[str, ActionType]
+"""The actions that a flow may have, by their names."""
+
+
+class ActionRegistry(dict[str, ActionType]):
+    """Actions by their names, which are those of their functions."""
+
+    def action(
+        self,
+        options: type[OptionsT],
+        *,
+        media: frozenset[Medium] = CALL,
+        ends: bool = False,
+        answers: bool = False,
+        sounds: bool = False,
+        early: bool = False,
+        before_answer: bool = False,
+        connects: bool = False,
+        describe: Callable[[Run, OptionsT], str] = given_options,
+        outcome: Callable[[Run, StepResult, str], str] = no_outcome,
+        simulate: Callable[[Tell, Run, OptionsT], Awaitable[StepResult]] | None = None,
+    ) -> Callable[[Callable[[Run, OptionsT], ResultT]], Callable[[Run, OptionsT], ResultT]]:
+        """Makes a function the action of its name. See `ActionType` for the arguments."""
+
+        def register(function: Callable[[Run, OptionsT], ResultT]) -> Callable[[Run, OptionsT], ResultT]:
+            name = function.__name__
+            if name in self:
+                raise ValueError(f"two actions are called {name!r}")
+            self[name] = ActionType(
+                name=name,
+                function=function,
+                options=options,
+                waits=iscoroutinefunction(function),
+                media=media,
+                ends=ends,
+                answers=answers,
+                sounds=sounds,
+                early=early,
+                before_answer=before_answer,
+                connects=connects,
+                describe=describe,
+                outcome=outcome,
+                simulate=simulate,
+            )
+            return function
+
+        return register
+
+
+def seconds(milliseconds: int) -> str:
+    """A duration for people."""
+    return f"{milliseconds / 1000:.1f} s"
+
+
+def jump_outcome(run: Run, result: StepResult, keys: str) -> str:
+    """Where an action that may jump has gone."""
+    if not isinstance(result, int):
+        return "-> next"
+    target = run.program.steps[result]
+    return f"-> {target.id if len(target.id) < 36 else f'{result + 1} ({target.type})'}"

@@ -5,15 +5,14 @@ Works on plain parts, so that the model and the compiler share it. Finds all fau
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from flows.language.faults import Fault, FieldPath, printable, sentence
-from flows.language.registry import KINDS, Kind
-from flows.options import NoOptions, Options
+from flows.language.options import NO_OPTIONS, Options
+from flows.language.registry import Actions, ActionType, Medium
 
-Medium = Literal["call", "message"]
 _MAX_DEPTH = 64
 _SUGGESTING = 20
 """Faults of a flow that are compared with what could have been meant: a flow that is nothing but faults costs time."""
@@ -29,9 +28,10 @@ class Part(NamedTuple):
 
 
 class _Check:
-    __slots__ = ("faults", "flow", "parts")
+    __slots__ = ("actions", "faults", "flow", "parts")
 
-    def __init__(self, flow: str, parts: Sequence[Part]) -> None:
+    def __init__(self, actions: Actions, flow: str, parts: Sequence[Part]) -> None:
+        self.actions = actions
         self.flow = flow
         self.parts = parts
         self.faults: list[Fault] = []
@@ -42,6 +42,7 @@ class _Check:
 
 
 def check_actions(
+    actions: Actions,
     flow: str,
     parts: Sequence[Part],
     *,
@@ -49,9 +50,10 @@ def check_actions(
     known_flows: Container[str] | None = None,
     known_others: Mapping[str, Container[str]] | None = None,
 ) -> tuple[list[Options], list[Fault]]:
-    """The options of each action, and what is wrong with the flow called `flow`. `known_others`: what the fields of
+    """The options of each action, and what is wrong with the flow called `flow`, which may have the `actions` of the
+    table. `known_others`: what the fields of
     options may refer to, by their names (`queue_id`, `conference_id`)."""
-    check = _Check(flow, parts)
+    check = _Check(actions, flow, parts)
     places = _places(check)
     options = [_options(check, index, medium) for index in range(len(parts))]
     _jumps(check, options, places)
@@ -65,17 +67,16 @@ def check_actions(
     return options, check.faults
 
 
-def needs_a_call(types: Iterable[str]) -> str:
-    """Which of these actions cannot run on a message, in words; "" where all of them can."""
-    found = [f'action {place} ("{type_}")' for place, type_ in enumerate(types, 1) if _of_calls(type_)]
+def needs_a_call(actions: Actions, types: Iterable[str]) -> str:
+    """Which of the actions of these types cannot run on a message, in words; "" where all of them can."""
+    found = [
+        f'action {place} ("{name}")'
+        for place, name in enumerate(types, 1)
+        if name in actions and "message" not in actions[name].media
+    ]
     if not found:
         return ""
     return f"{', '.join(found[:3])}{' and others' * (len(found) > 3)} cannot run on a message; give it another flow"
-
-
-def _of_calls(action: str) -> bool:
-    kind = KINDS.get(action)
-    return kind is not None and "message" not in kind.media
 
 
 def _places(check: _Check) -> dict[str, int]:
@@ -90,16 +91,16 @@ def _places(check: _Check) -> dict[str, int]:
 
 def _options(check: _Check, index: int, medium: Medium) -> Options:
     part = check.parts[index]
-    kind = KINDS.get(part.type)
+    kind = check.actions.get(part.type)
     if kind is None:
-        advice = _meant(check, part.type, KINDS) or f"use one of: {', '.join(KINDS)}"
+        advice = _meant(check, part.type, check.actions) or f"use one of: {', '.join(check.actions)}"
         check.fault(index, ("type",), f'"{printable(part.type)}" is no action; {advice}')
-        return NoOptions()
+        return NO_OPTIONS
     if medium not in kind.media:
         check.fault(index, ("type",), f'"{part.type}" needs a call and cannot run on a {medium}; remove it')
     if _depth(part.option) > _MAX_DEPTH:
         check.fault(index, ("option",), "is nested too deeply; write it flatter")
-        return NoOptions()
+        return NO_OPTIONS
     try:
         return kind.options.model_validate(part.option)
     except ValidationError as error:
@@ -109,7 +110,7 @@ def _options(check: _Check, index: int, medium: Medium) -> Options:
             if details["type"] == "extra_forbidden" and (meant := _meant(check, str(details["loc"][-1]), known)):
                 problem = f"is not known to {part.type}; {meant}"
             check.fault(index, ("option", *details["loc"]), problem)
-        return NoOptions()
+        return NO_OPTIONS
 
 
 def _meant(check: _Check, name: str, known: Iterable[str]) -> str:
@@ -163,20 +164,20 @@ def _reach(check: _Check, options: Sequence[Options], places: dict[str, int]) ->
             continue
         states[index] = merged
         answered, early = merged
-        kind = KINDS[check.parts[index].type]
+        kind = check.actions[check.parts[index].type]
         answered = answered or kind.answers or (kind.sounds and not early)
         early = early or kind.early
         waiting += [(following, (answered, early)) for following in _following(check, options, places, index, kind)]
     for index, found in enumerate(states):
         if found is None:
             check.fault(index, (), "is never reached; remove it, or jump to it from another action")
-        elif found[0] and KINDS[check.parts[index].type].before_answer:
+        elif found[0] and check.actions[check.parts[index].type].before_answer:
             problem = "cannot run here, because the call has been answered before; use hangup instead"
             check.fault(index, ("type",), problem)
 
 
 def _following(
-    check: _Check, options: Sequence[Options], places: dict[str, int], index: int, kind: Kind
+    check: _Check, options: Sequence[Options], places: dict[str, int], index: int, kind: ActionType
 ) -> Iterable[int]:
     part = check.parts[index]
     for _, target in options[index].jumps():

@@ -15,7 +15,6 @@ from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.language.interpreter import run_through
 from flows.language.program import Program
-from flows.language.registry import KINDS
 from flows.language.run import ActionError, Run
 from flows.messages.model import TextMessage
 from flows.nested_call import LocalLeg
@@ -120,15 +119,10 @@ class _Nobody:
 def for_messages(program: Program) -> Program:
     """The program with a refusal in the place of every action that needs a call."""
     steps = [
-        step if _runs_on_messages(step.type) else replace(step, function=_needs_a_call, waits=False, source=None)
+        step if step.on_messages else replace(step, function=_needs_a_call, waits=False, source=None)
         for step in program.steps
     ]
     return replace(program, steps=steps)
-
-
-def _runs_on_messages(action: str) -> bool:
-    kind = KINDS.get(action)
-    return kind is None or "message" in kind.media  # a flow in Python is no action: its methods say no themselves
 
 
 def _needs_a_call(run: Run, _option: Any) -> None:

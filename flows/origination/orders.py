@@ -16,11 +16,9 @@ from flows.calls.address import Address
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.calls.tree import Branch, Tree
-from flows.language.compiler import compile_flow
 from flows.language.faults import described, format_path, sentence
-from flows.language.model import read_flow
 from flows.language.program import Program
-from flows.options import Reference
+from flows.language.values import Reference
 from flows.origination.call import NOTHING, OwnCall, TooManyTasksError, prepare
 from routing.hunt.identity import Anonymous
 from routing.identifiers import NIL
@@ -169,7 +167,7 @@ def prepare_calls(
 
 def _program(env: FlowEnvironment, order: CallOrder, kind: str, any_flow: bool) -> Program:
     if order.actions:
-        made = compile_flow(read_flow({"name": "", "actions": order.actions}, title=kind))
+        made = env.flows.compile(order.actions, "call", kind)
         made.belongs_to(order.customer_id)
         return made
     if not order.flow_id:

@@ -3,42 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from flows.actions import answering
-from flows.actions.call import begin_calls
-from flows.actions.conference import conference_join as conference_action
-from flows.actions.connect import connect as connect_action
-from flows.actions.fetch import fetch as fetch_action
-from flows.actions.message import message_send as message_action
-from flows.actions.queue import queue_join as queue_action
-from flows.actions.transfer import transfer as transfer_action
-from flows.actions.webhook import webhook_send as webhook_action
+from flows.actions import answering, conference, connect, fetch, message, queue, transfer, webhook
+from flows.actions.call import CallOptions, begin_calls
 from flows.calls.address import Address
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
 from flows.language.interpreter import execute, hang_up
+from flows.language.options import NO_OPTIONS, ConnectOptions
 from flows.language.program import HUNG_UP, STOP, Program
 from flows.language.run import ActionError, Run
 from flows.language.variables import Variables
-from flows.options import (
-    CallOptions,
-    ConferenceJoinOptions,
-    ConnectOptions,
-    FetchOptions,
-    MessageSendOptions,
-    NoOptions,
-    ProgressOptions,
-    QueueJoinOptions,
-    RedirectOptions,
-    RejectOptions,
-    TransferOptions,
-    WebhookOptions,
-)
 from flows.python.sound import SoundMethods
 from routing.directory.rows import NumberRow
 from routing.hunt.hangup import HangupReason
 from routing.hunt.identity import Anonymous
-
-_NO_OPTIONS = NoOptions()
 
 
 class FlowCall(SoundMethods):
@@ -92,27 +70,27 @@ class FlowCall(SoundMethods):
     def answer(self) -> None:
         """200 OK unless already answered."""
         self._count()
-        answering.answer(self._run, _NO_OPTIONS)
+        answering.answer(self._run, NO_OPTIONS)
 
     def ringing(self) -> None:
         """180, once."""
         self._count()
-        answering.ringing(self._run, _NO_OPTIONS)
+        answering.ringing(self._run, NO_OPTIONS)
 
     def progress(self, early_media: bool = True) -> None:
         """183 with the engine's own media."""
         self._count()
-        answering.progress(self._run, ProgressOptions(early_media=early_media))
+        answering.progress(self._run, answering.ProgressOptions(early_media=early_media))
 
     def reject(self, code: int = 603, reason: str = "") -> None:
         """The final response that refuses; return afterwards."""
         self._count()
-        self.result = answering.reject(self._run, RejectOptions(code=code, reason=reason))
+        self.result = answering.reject(self._run, answering.RejectOptions(code=code, reason=reason))
 
     def redirect(self, contacts: Sequence[str]) -> None:
         """302; return afterwards."""
         self._count()
-        self.result = answering.redirect(self._run, RedirectOptions(contacts=list(contacts)))
+        self.result = answering.redirect(self._run, answering.RedirectOptions(contacts=list(contacts)))
 
     def hangup(self, reason: HangupReason = "normal") -> None:
         """Ends the call; return afterwards."""
@@ -157,7 +135,7 @@ class FlowCall(SoundMethods):
             relay_reason=relay_reason,
             anonymous=anonymous,
         )
-        ended = await connect_action(self._run, option)
+        ended = await connect.connect(self._run, option)
         if ended is not None:
             self.result = ended
         return self._run.variables.get("connect.status")
@@ -166,7 +144,7 @@ class FlowCall(SoundMethods):
         """Waits in a queue and talks with an agent; returns `queue.status`. The queue's overflow flow runs in place:
         when it has ended the call, return afterwards."""
         self._count()
-        program = await queue_action(self._run, QueueJoinOptions(queue_id=queue_id))
+        program = await queue.queue_join(self._run, queue.QueueJoinOptions(queue_id=queue_id))
         if program is not None:
             await self._in_place(program)
         return self._run.variables.get("queue.status")
@@ -174,14 +152,14 @@ class FlowCall(SoundMethods):
     async def conference_join(self, conference_id: str) -> str:
         """Talks with those in the conference until that is over; returns `conference.status`."""
         self._count()
-        await conference_action(self._run, ConferenceJoinOptions(conference_id=conference_id))
+        await conference.conference_join(self._run, conference.ConferenceJoinOptions(conference_id=conference_id))
         return self._run.variables.get("conference.status")
 
     async def transfer(self, target: str | Address, mode: Literal["blind"] = "blind") -> str:
         """Has the caller's phone call somebody else; returns `transfer.status`. When that is `answered`, the call is
         over: return afterwards."""
         self._count()
-        ended = await transfer_action(self._run, TransferOptions(target=_address(target), mode=mode))
+        ended = await transfer.transfer(self._run, transfer.TransferOptions(target=_address(target), mode=mode))
         if ended is not None:
             self.result = ended
         return self._run.variables.get("transfer.status")
@@ -214,23 +192,23 @@ class FlowCall(SoundMethods):
     ) -> None:
         """Sends a webhook; with `sync` waits and takes variables from the answer."""
         self._count()
-        await webhook_action(self._run, WebhookOptions(uri=uri, method=method, data=data, sync=sync))
+        await webhook.webhook_send(self._run, webhook.WebhookOptions(uri=uri, method=method, data=data, sync=sync))
 
     async def message_send(self, text: str, *destinations: str | Address, source: str | Address | None = None) -> None:
         """Sends a text message; to who texts or calls where no destination is given, from the number of ours that was
         texted or called. It does not wait for the far end."""
         self._count()
-        option = MessageSendOptions(
+        option = message.MessageSendOptions(
             source=_address(source) if source else None,
             destinations=[_address(destination) for destination in destinations],
             text=text,
         )
-        await message_action(self._run, option)
+        await message.message_send(self._run, option)
 
     async def fetch(self, event_url: str, event_method: Literal["POST", "GET"] = "POST") -> None:
         """Runs the actions that a web server answers with. When they have ended the call, return afterwards."""
         self._count()
-        program = await fetch_action(self._run, FetchOptions(event_url=event_url, event_method=event_method))
+        program = await fetch.fetch(self._run, fetch.FetchOptions(event_url=event_url, event_method=event_method))
         if program is not None:
             await self._in_place(program)
 

@@ -21,16 +21,15 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from flows.calls.ports import CallEnded
+from flows.language.options import NO_OPTIONS, NoOptions
 from flows.language.program import Program, Step
 from flows.language.run import ActionError, Run
-from flows.options import NoOptions
 from flows.python.call import FlowCall
 from routing.identifiers import named_id
 
 PythonFlow = Callable[[FlowCall], Awaitable[None]]
 
-_NO_OPTIONS = NoOptions()
-_registered: dict[str, PythonFlow] = {}
+_registered: dict[str, Program] = {}
 
 
 class FlowModuleError(Exception):
@@ -45,14 +44,15 @@ def flow(name: str) -> Callable[[PythonFlow], PythonFlow]:
             raise FlowModuleError('a flow in Python needs a name; write @flow("name")')
         if name in _registered:
             raise FlowModuleError(f"two flows in Python are called {name!r}; give each its own name")
-        _registered[name] = function
+        _registered[name] = compile_python(name, function)
         return function
 
     return register
 
 
-def load_module(module: str, beside: Path | None = None) -> dict[str, PythonFlow]:
-    """The flows that a module registers, by name. `module` is the path of a `.py` file, relative to the folder
+def load_module(module: str, beside: Path | None = None) -> dict[str, Program]:
+    """The programs of the flows that a module registers, by name. `module` is the path of a `.py` file, relative to the
+    folder
     `beside`, or a dotted name: of a file or package there, whatever else is called so, else of what Python can import.
     Raises FlowModuleError, in one line, when it cannot be imported or registers nothing.
 
@@ -153,7 +153,8 @@ def compile_python(name: str, function: PythonFlow) -> Program:
         return call.result
 
     identifier = str(named_id("flow", name))
-    return Program(identifier, name, [Step(name, "python", run_function, _NO_OPTIONS, 1, True)], {name: 0})
+    step = Step(name, "python", run_function, NO_OPTIONS, 1, waits=True, connects=True)
+    return Program(identifier, name, [step], {name: 0})
 
 
 __all__ = ["CallEnded", "FlowCall", "FlowModuleError", "PythonFlow", "compile_python", "flow", "load_module"]

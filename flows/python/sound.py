@@ -3,18 +3,8 @@
 from typing import Literal
 
 from flows.actions import digits, recording, sound
+from flows.language.options import NO_OPTIONS
 from flows.language.run import ActionError, Run
-from flows.options import (
-    DigitsReceiveOptions,
-    DigitsSendOptions,
-    EchoOptions,
-    NoOptions,
-    PlayOptions,
-    RecordingStartOptions,
-    TalkOptions,
-)
-
-_NO_OPTIONS = NoOptions()
 
 
 class SoundMethods:
@@ -28,7 +18,7 @@ class SoundMethods:
     async def play(self, *sources: str, loop: int = 1, digits_stop: str | bool = "") -> None:
         """Plays files, web addresses and tones, one after the other; answers first if need be."""
         self._count()
-        option = PlayOptions.model_validate({"sources": list(sources), "loop": loop, "digits_stop": digits_stop})
+        option = sound.PlayOptions.model_validate({"sources": list(sources), "loop": loop, "digits_stop": digits_stop})
         await sound.play(self._run, option)
 
     async def talk(
@@ -41,7 +31,7 @@ class SoundMethods:
     ) -> None:
         """Speaks plain text or SSML; answers first if need be."""
         self._count()
-        option = TalkOptions.model_validate(
+        option = sound.TalkOptions.model_validate(
             {"text": text, "language": language, "gender": gender, "voice": voice, "digits_stop": digits_stop}
         )
         await sound.talk(self._run, option)
@@ -49,22 +39,22 @@ class SoundMethods:
     async def beep(self) -> None:
         """A short tone."""
         self._count()
-        await sound.beep(self._run, _NO_OPTIONS)
+        await sound.beep(self._run, NO_OPTIONS)
 
     async def echo(self, duration: int = 0) -> None:
         """Sends the caller's media back, for milliseconds or (0) until the hangup."""
         self._count()
-        await sound.echo(self._run, EchoOptions(duration=duration))
+        await sound.echo(self._run, sound.EchoOptions(duration=duration))
 
     async def digits_receive(self, duration: int = 5_000, length: int = 0, key: str = "") -> str:
         """Waits for keys and appends them to `call.digits`; returns those that came now, without the terminator."""
         self._count()
-        return await digits.receive(self._run, DigitsReceiveOptions(duration=duration, length=length, key=key))
+        return await digits.receive(self._run, digits.DigitsReceiveOptions(duration=duration, length=length, key=key))
 
     async def digits_send(self, keys: str, duration: int = 100, interval: int = 100) -> None:
         """Presses keys for the caller."""
         self._count()
-        option = DigitsSendOptions(digits=keys, duration=duration, interval=interval)
+        option = digits.DigitsSendOptions(digits=keys, duration=duration, interval=interval)
         await digits.digits_send(self._run, option)
 
     async def recording_start(
@@ -79,7 +69,7 @@ class SoundMethods:
         """Begins to record the caller, beside the flow; with `wait` it returns when the recording has ended. The file's
         name is relative to the folder of recordings."""
         self._count()
-        option = RecordingStartOptions.model_validate(
+        option = recording.RecordingStartOptions.model_validate(
             {
                 "format": format,
                 "duration": duration,
@@ -95,7 +85,7 @@ class SoundMethods:
     async def recording_stop(self) -> str:
         """Ends the recording; returns its file's name, which is relative to the folder of recordings."""
         self._count()
-        await recording.recording_stop(self._run, _NO_OPTIONS)
+        await recording.recording_stop(self._run, NO_OPTIONS)
         return self._run.variables.get("recording.filename")
 
     def _count(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from flows.options.sound import spoken, spoken_language
+from flows.language.values import spoken_language, spoken_text
 
 SHORTEST_PAUSE: Final = 10_000
 """Milliseconds between two announcements at the least."""
@@ -121,6 +121,6 @@ AnnounceLanguage = Annotated[
 AnnounceText = Annotated[
     str,
     Field(max_length=1_000, json_schema_extra={"pattern": r"^([^<\x00]*[^<\x00\s][^<\x00]*)?$"}),
-    AfterValidator(lambda text: spoken(text) if text else text),
+    AfterValidator(lambda text: spoken_text(text) if text else text),
 ]
 """What is said, with variables, plain or SSML."""

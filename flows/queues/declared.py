@@ -12,8 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from flows.calls.address import Address
 from flows.language.faults import FieldPath, printable
-from flows.options.sound import sound_source
-from flows.options.values import DAY_MS, one_line
+from flows.language.values import DAY_MS, one_line, sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from flows.queues.model import RoutingMethod
 from routing.identifiers import NIL, PLATFORM, named_id

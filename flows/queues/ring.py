@@ -5,8 +5,8 @@ from math import ceil
 from typing import Any, Final
 
 from flows.connect import Claim, Race, Reached, reach
+from flows.language.options import ConnectOptions
 from flows.language.run import Run
-from flows.options import ConnectOptions
 from flows.queues.model import RING_TIMEOUT, Agent, Queue
 
 MOST_TRIED: Final = 40

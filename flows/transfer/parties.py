@@ -8,8 +8,8 @@ from flows.calls.address import Address
 from flows.calls.causes import CAUSES
 from flows.calls.hangup import end
 from flows.calls.ports import CallEnded, Tether
+from flows.language.options import ConnectOptions
 from flows.language.run import Run
-from flows.options import ConnectOptions
 from flows.transfer.successor import OfTask
 
 if TYPE_CHECKING:

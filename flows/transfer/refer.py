@@ -20,8 +20,8 @@ from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from flows.calls.ports import CallEnded, OutgoingLeg, Tether
 from flows.calls.record import CallRecord
 from flows.calls.services import Referrers
+from flows.language.options import ConnectOptions
 from flows.language.run import Run
-from flows.options import ConnectOptions
 from flows.transfer.attended import join, obstacle
 from flows.transfer.parties import MAX_TRANSFERS, Part, Reach, Talk
 from flows.transfer.successor import OfTask, Remaining, finish, onward_of, supervised

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from config.faults import ConfigurationError, Fault
 from config.loading import load
 from config.settings import MediaSettings
 from config.yaml import Document
+from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.calls.destinations import Reachable
 from flows.calls.record import CallRecord
@@ -26,8 +28,8 @@ from flows.language.interpreter import run
 from flows.language.library import FlowLibrary
 from flows.language.model import read_flow
 from flows.language.program import Program
+from flows.language.registry import Tell
 from flows.messages.opt_out import keyword
-from flows.python.flows import PythonFlow
 from flows.queues.declared import DeclaredQueue
 from flows.simulation.dialler import SimulatedDialler
 from flows.simulation.leg import SimulatedCaller, SimulatedClock, SimulatedLeg
@@ -45,7 +47,6 @@ from routing.settings import RoutingSettings
 from service.cli.options import FlowOrder
 from service.contact_center.queue_directory import queue_of
 from service.simulator.message import texted
-from service.simulator.stubs import stand_in
 from service.simulator.view import FlowView
 from service.sounds import sound_library
 
@@ -80,13 +81,13 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     """Runs the flow and prints it: 0 when all went well, 1 when an action failed. Raises ConfigurationError for a
     faulty file, FlowRunError for a flow that is not there."""
     source = read_source(order.file)
-    stand_in(source.library)
     number = _number(source, order.called) or _texted(source, order)
     program = _program(source, order, number)
     if number is None and program is not None:
         number = _number_of(source, order, program)
     clock = SimulatedClock()
     view = FlowView(console or Console(highlight=False), clock)
+    _simulate(source.library, view.told)
     caller = SimulatedCaller(order.digits, order.patience, order.hangup_after or math.inf)
     leg = SimulatedLeg(clock, caller, view.told, order.talk)
     leg.heard.append(view.pressed)
@@ -146,6 +147,15 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     return FAILED if view.problems else DONE
 
 
+def _simulate(programs: Iterable[Program], tell: Tell) -> None:
+    """From now on the steps of these programs, which must be nobody else's, do what stands in for their actions."""
+    for program in programs:
+        for step in program.steps:
+            kind = ACTIONS.get(step.type)
+            if kind is not None and kind.simulate is not None:
+                step.function, step.waits = partial(kind.simulate, tell), True
+
+
 async def _carry_out(
     env: FlowEnvironment,
     program: Program,
@@ -180,7 +190,7 @@ def read_source(path: Path) -> _Source:
     if isinstance(data, list) or (isinstance(data, dict) and "actions" in data):
         return _one_flow(path, document)
     configuration = load(path, python_flows=_python_flow_names)
-    python: Mapping[str, PythonFlow] = {}
+    python: Mapping[str, Program] = {}
     if configuration.settings.flows_module:
         from service.node import python_flows
 
@@ -188,7 +198,7 @@ def read_source(path: Path) -> _Source:
     directory = Directory(limit=0)
     directory.replace(configuration.numbers, configuration.providers, configuration.routes)
     return _Source(
-        FlowLibrary(configuration.flows, python),
+        FlowLibrary(ACTIONS, configuration.flows, python),
         directory,
         configuration.routing_settings(),
         configuration.transports,
@@ -207,7 +217,7 @@ def _one_flow(path: Path, document: Document) -> _Source:
     data = document.data
     listed = isinstance(data, list)
     try:
-        flow = read_flow({"actions": data} if listed else data, title=path.stem)
+        flow = read_flow({"actions": data} if listed else data, ACTIONS, title=path.stem)
     except FlowError as error:
         faults = []
         for fault in error.faults:
@@ -219,7 +229,7 @@ def _one_flow(path: Path, document: Document) -> _Source:
     provider = Provider(id=named_id("provider", "any"), name="a provider", hostname="provider.invalid")
     directory = Directory(limit=0)
     directory.replace([], [provider], [Route(target="all", provider_id=provider.id, priority=1, name="all")])
-    return _Source(FlowLibrary([flow]), directory, RoutingSettings(), ["udp"], MediaSettings())
+    return _Source(FlowLibrary(ACTIONS, [flow]), directory, RoutingSettings(), ["udp"], MediaSettings())
 
 
 def _number(source: _Source, called: str) -> NumberRow | None:

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from config.logs import escape
+from flows.actions import ACTIONS
 from flows.calls.record import CallRecord
-from flows.language.program import Program, Step
+from flows.language.program import Program, Step, StepResult
 from flows.language.run import Run
 from flows.simulation.leg import SimulatedClock
-from service.simulator.describe import WORDS, outcome, rest
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INDENT = " " * 16
@@ -60,19 +60,19 @@ class FlowView:
         if run.program is not self._program:
             self._program = run.program
             self._line("", f"flow {run.program.title}", style="bold")
-        words = WORDS.get(step.type, rest)(run, option)
+        action = ACTIONS.get(step.type)
+        words = step.id if action is None else action.describe(run, option)  # a flow in Python has a name
         self._open.append(_Open(run, step, words, self._clock(), run.variables.known()))
         self.actions += 1
 
-    def done(self, run: Run, step: Step, result: Any) -> None:
+    def done(self, run: Run, step: Step, result: StepResult) -> None:
         """It has run."""
         opened = self._close(step)
         if opened is None:
             return
-        after = run.variables.known()
-        parts = [*opened.told, outcome(run, step, result, opened.keys, after)]
+        parts = [*opened.told, _outcome(run, step, result, opened.keys)]
         self._show(opened, "; ".join(part for part in parts if part))
-        self._changes(step, opened.before, after)
+        self._changes(step, opened.before, run.variables.known())
 
     def pressed(self, key: str) -> None:
         """The caller has pressed a key."""
@@ -207,6 +207,13 @@ class FlowView:
         if changed:
             indent = _INDENT[1:] + "  " * sum(opened.shown for opened in self._open) + " " * _LABEL
             self._console.print(Text(indent + escape("  ".join(changed)), "dim"), soft_wrap=True)
+
+
+def _outcome(run: Run, step: Step, result: StepResult, keys: str) -> str:
+    if isinstance(result, Program):
+        return f"-> flow {result.title}"
+    action = ACTIONS.get(step.type)
+    return "" if action is None else action.outcome(run, result, keys)
 
 
 def _short(value: str) -> str:

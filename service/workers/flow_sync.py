@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from flows.actions import ACTIONS
 from flows.calls.ports import Log
 from flows.language.faults import FlowError
 from flows.language.library import FlowLibrary
 from flows.language.model import Flow, read_flow
-from flows.python.flows import PythonFlow
+from flows.language.program import Program
 from store.directory.loading import flow_rows
 from store.directory.mapping import Row, flow_document
 from store.store import Store
@@ -23,7 +24,7 @@ class LibraryShelf:
     def __init__(self, library: FlowLibrary, log: Log) -> None:
         self._library = library
         self._log = log
-        self._python: Mapping[str, PythonFlow] = {}
+        self._python: Mapping[str, Program] = {}
         self._one_at_a_time = asyncio.Lock()
         # Changes that come while another library is being filled: that one has to have them, too.
         self._late: list[Callable[[FlowLibrary], Any]] | None = None
@@ -34,7 +35,7 @@ class LibraryShelf:
             self._late = []
             await self._fill(rows)
 
-    async def replace_python(self, python: Mapping[str, PythonFlow], store: Store) -> None:
+    async def replace_python(self, python: Mapping[str, Program], store: Store) -> None:
         """Take other flows in Python. Raises StoreError, or SQLAlchemy's DBAPIError."""
         async with self._one_at_a_time:
             self._late = []
@@ -42,7 +43,7 @@ class LibraryShelf:
             self._python = python
             await self._fill(rows)
 
-    def use_python(self, python: Mapping[str, PythonFlow]) -> None:
+    def use_python(self, python: Mapping[str, Program]) -> None:
         """The flows in Python from the next `replace` on."""
         self._python = python
 
@@ -64,7 +65,7 @@ class LibraryShelf:
             self._late.append(change)
 
     async def _fill(self, rows: Sequence[Row]) -> None:
-        filled = FlowLibrary((), self._python)
+        filled = FlowLibrary(ACTIONS, (), self._python)
         try:
             for place, row in enumerate(rows):
                 flow = self._read(row)
@@ -80,7 +81,7 @@ class LibraryShelf:
 
     def _read(self, row: Row) -> Flow | None:
         try:
-            return read_flow(flow_document(row))
+            return read_flow(flow_document(row), ACTIONS)
         except FlowError as error:
             # It was in order when it was saved: this version sees it otherwise.
             self._log.error(

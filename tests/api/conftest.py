@@ -24,6 +24,7 @@ from api.http.tokens import Tokens, key_hash, key_prefix, make_key
 from api.services import Services
 from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
+from flows.actions import ACTIONS
 from flows.calls.services import FlowEnvironment
 from flows.language.library import FlowLibrary
 from flows.messages.outbox import Post
@@ -157,7 +158,7 @@ def environment() -> FlowEnvironment:
     directory, routing = Directory(), RoutingSettings()
     router = Router(directory, HealthBoard(), routing, random.Random(1))
     agent: Any = None
-    return FlowEnvironment(agent, router, directory, routing, FlowLibrary(), structlog.get_logger())
+    return FlowEnvironment(agent, router, directory, routing, FlowLibrary(ACTIONS), structlog.get_logger())
 
 
 @asynccontextmanager

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from flows.actions import ACTIONS
 from flows.language.library import FlowLibrary
-from flows.python.flows import FlowCall
+from flows.python.flows import FlowCall, compile_python
 from routing.identifiers import named_id
 from store import rows
 from store.database import tables
@@ -74,7 +75,7 @@ async def test_a_flow_names_flows_of_the_platform_and_its_own_customers_by_id_al
     async def nothing(call: FlowCall) -> None:
         """A flow in Python, which is in no store."""
 
-    api.services.env.flows.replace(FlowLibrary(python={"greeting": nothing}))
+    api.services.env.flows.replace(FlowLibrary(ACTIONS, python={"greeting": compile_python("greeting", nothing)}))
     manager = await api.client("customer_manager")
     await manager.post("/v1.0/flows", {"name": "welcome", "actions": ECHO})
     for client in (api.root, manager):

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from config.loading import load
 from config.settings import Settings
 from engine import Call, CallEnded, DialSpec, Outcome, UserAgent
-from flows.language.registry import KINDS
+from flows.actions import ACTIONS
 from routing.directory.trunk import Trunk
 from routing.hunt.candidate import dial_string
 from routing.models.declared import DeclaredNumber, DeclaredRoute
@@ -196,9 +196,9 @@ def test_the_tables_of_fields_are_complete_and_their_defaults_right(model: type[
 
 def test_the_table_of_actions_has_every_action_with_its_options_and_defaults() -> None:
     rows = table(ROOT / "docs/flows.md", "actions")
-    assert sorted(code(row[0]) for row in rows) == sorted(KINDS)
+    assert sorted(code(row[0]) for row in rows) == sorted(ACTIONS)
     for row in rows:
-        fields = KINDS[code(row[0])].options.model_fields
+        fields = ACTIONS[code(row[0])].options.model_fields
         options = dict(re.findall(r"`(\w+)`(?: \(([^)]*)\))?", row[1]))
         assert set(options) == set(fields), row[0]
         for name, default in options.items():

@@ -9,6 +9,7 @@ import pytest
 
 from engine.call import CallEnded
 from engine.dial import Outcome
+from flows.actions import ACTIONS
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.language.interpreter import run
@@ -370,7 +371,7 @@ class World:
         self.directory = Directory()
         self.settings = RoutingSettings(from_domain="engine.example")
         self.board = HealthBoard()
-        self.library = FlowLibrary()
+        self.library = FlowLibrary(ACTIONS)
         self.one = Provider(id=named_id("provider", "one"), name="one", hostname="192.0.2.1:5060", tech_prefix="1")
         self.two = Provider(id=named_id("provider", "two"), name="two", hostname="192.0.2.2:5060", tech_prefix="2")
         self.routes = [
@@ -410,7 +411,7 @@ class World:
         documents = [
             {"name": name, **(flow if isinstance(flow, dict) else {"actions": flow})} for name, flow in flows.items()
         ]
-        self.library.replace(read_library(documents, check_references=False))
+        self.library.replace(read_library(ACTIONS, documents, check_references=False))
 
     def record(self, **more: Any) -> CallRecord:
         values = {
@@ -429,7 +430,7 @@ class World:
         if isinstance(actions, list):
             actions = {"actions": actions}
         if isinstance(actions, dict):
-            program = read_library([actions], check_references=False)
+            program = read_library(ACTIONS, [actions], check_references=False)
             program = next(iter(program))
         else:
             program = actions

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.actions import ACTIONS
 from flows.calls.causes import CAUSES
 from flows.calls.record import CallRecord
 from flows.language.faults import FlowError
@@ -410,7 +411,7 @@ def test_any_valid_flow_ends_and_never_raises(make_world: Any, parts: list[tuple
     actions = flow_of(parts)
     while True:  # leave out what is never reached
         try:
-            read_flow({"actions": actions})
+            read_flow({"actions": actions}, ACTIONS)
             break
         except FlowError as error:
             places = {fault.index for fault in error.faults}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from flows.actions import ACTIONS
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
 
@@ -85,5 +86,5 @@ def test_a_uri_whose_media_cannot_be_anchored_gets_503(world: Any) -> None:
 
 def test_another_word_than_anchor_is_a_fault() -> None:
     with pytest.raises(FlowError) as caught:
-        read_flow({"name": "f", "media": "relay", "actions": [{"type": "answer"}]})
+        read_flow({"name": "f", "media": "relay", "actions": [{"type": "answer"}]}, ACTIONS)
     assert "media" in str(caught.value) and "anchor" in str(caught.value)

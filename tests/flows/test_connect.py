@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from engine.call import CallEnded
+from flows.actions import ACTIONS
 from flows.calls.destinations import Reachable
 from flows.dial_out import dial_out
 from flows.language.library import read_library
@@ -31,7 +32,7 @@ def connect(*destinations: Any, **option: Any) -> dict[str, Any]:
 
 def owned(actions: list[Any], customer_id: UUID) -> Program:
     """A customer's flow."""
-    (program,) = read_library([{"actions": actions}], check_references=False)
+    (program,) = read_library(ACTIONS, [{"actions": actions}], check_references=False)
     program.belongs_to(customer_id)
     return program
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from flows.actions import ACTIONS
 from flows.actions.fetch import program_of
 from flows.calls.address import Address
 from flows.calls.destinations import named_in
@@ -27,7 +28,7 @@ def run_of(world: Any, program: Program, customer_id: UUID, step: Step | None = 
 
 
 def flow(owner: UUID, *actions: dict[str, Any]) -> Program:
-    made = read_flow({"name": "f", "actions": list(actions or (CONNECT,))})
+    made = read_flow({"name": "f", "actions": list(actions or (CONNECT,))}, ACTIONS)
     made.customer_id = owner
     return compile_flow(made)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from flows.actions import ACTIONS
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
 
@@ -154,5 +155,5 @@ FAULTS = [
 @pytest.mark.parametrize(("document", "sentence"), FAULTS, ids=[text[7:50] for _, text in FAULTS])
 def test_what_is_wrong_is_said_when_the_flow_is_saved(document: Any, sentence: str) -> None:
     with pytest.raises(FlowError) as caught:
-        read_flow({"name": "f", "actions": [document]})
+        read_flow({"name": "f", "actions": [document]}, ACTIONS)
     assert sentence in str(caught.value)

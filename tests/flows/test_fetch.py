@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flows.actions import ACTIONS
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
 from flows.python.flows import FlowCall, compile_python
@@ -158,7 +159,7 @@ def test_a_server_that_always_says_fetch_ends_with_the_budget(world: Any, server
 
 
 def test_on_a_message_the_answer_must_do_without_a_call(world: Any, server: Server) -> None:
-    flow = read_flow({"actions": [FETCH]}, medium="message")
+    flow = read_flow({"actions": [FETCH]}, ACTIONS, medium="message")
     assert flow.options
     with pytest.raises(FlowError, match='"answer" needs a call'):
         world.library.compile([action("answer")], "message", "x")
@@ -193,5 +194,5 @@ def test_a_flow_in_python_fetches_too(world: Any, server: Server) -> None:
 )
 def test_what_is_wrong_is_said_when_the_flow_is_saved(option: Any, sentence: str) -> None:
     with pytest.raises(FlowError) as caught:
-        read_flow({"name": "f", "actions": [action("fetch", **option)]})
+        read_flow({"name": "f", "actions": [action("fetch", **option)]}, ACTIONS)
     assert sentence in str(caught.value)

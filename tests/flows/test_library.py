@@ -4,9 +4,10 @@ import threading
 from typing import Any
 from uuid import UUID, uuid4
 
+from flows.actions import ACTIONS
 from flows.language.library import FlowLibrary, read_library
 from flows.language.model import Flow, read_flow
-from flows.python.flows import FlowCall
+from flows.python.flows import FlowCall, compile_python
 
 ALICE, BOB = uuid4(), uuid4()
 
@@ -19,7 +20,7 @@ def flow(name: str = "", owner: UUID | None = None, identifier: UUID | None = No
         document["customer_id"] = str(owner)
     if identifier is not None:
         document["id"] = str(identifier)
-    return read_flow(document)
+    return read_flow(document, ACTIONS)
 
 
 async def in_python(call: FlowCall) -> None:
@@ -27,7 +28,7 @@ async def in_python(call: FlowCall) -> None:
 
 
 def test_a_flow_of_the_platform_is_found_by_id_and_name() -> None:
-    library = FlowLibrary()
+    library = FlowLibrary(ACTIONS)
     welcome = flow("welcome")
     program = library.put(welcome)
     assert library.find(welcome.id) is library.find(str(welcome.id)) is library.find("welcome") is program
@@ -38,7 +39,7 @@ def test_a_flow_of_the_platform_is_found_by_id_and_name() -> None:
 
 
 def test_a_customers_flow_is_found_by_id_only() -> None:
-    library = FlowLibrary()
+    library = FlowLibrary(ACTIONS)
     hers, his = flow("welcome", ALICE, uuid4()), flow("welcome", BOB, uuid4())
     library.put(hers)
     library.put(his)
@@ -55,7 +56,7 @@ def test_a_customers_flow_is_found_by_id_only() -> None:
 
 def test_a_library_that_is_made_with_customers_flows_keeps_their_names_apart_too() -> None:
     hers = flow("welcome", ALICE, uuid4())
-    library = FlowLibrary([hers, flow("mine")], {"python": in_python})
+    library = FlowLibrary(ACTIONS, [hers, flow("mine")], {"python": compile_python("python", in_python)})
     assert library.find("welcome") is None and library.find(hers.id) is not None
     assert library.find("mine") is not None and library.find("python") is not None
     assert len(library) == 3
@@ -63,7 +64,7 @@ def test_a_library_that_is_made_with_customers_flows_keeps_their_names_apart_too
 
 def test_customers_do_not_see_one_anothers_flows() -> None:
     hers, common = flow("", ALICE, uuid4()), flow("common")
-    library = FlowLibrary([hers, common], {"python": in_python})
+    library = FlowLibrary(ACTIONS, [hers, common], {"python": compile_python("python", in_python)})
     for reference in (hers.id, str(hers.id)):
         assert library.find(reference, ALICE) is library.find(reference) is not None
         assert library.find(reference, BOB) is None
@@ -74,7 +75,7 @@ def test_customers_do_not_see_one_anothers_flows() -> None:
 
 
 def test_a_change_replaces_the_program_and_runs_keep_the_old() -> None:
-    library = FlowLibrary()
+    library = FlowLibrary(ACTIONS)
     identifier = uuid4()
     before = library.put(flow("one", None, identifier, actions=1))
     after = library.put(flow("one", None, identifier, actions=2))
@@ -83,7 +84,7 @@ def test_a_change_replaces_the_program_and_runs_keep_the_old() -> None:
 
 
 def test_a_new_name_takes_the_place_of_the_old() -> None:
-    library = FlowLibrary()
+    library = FlowLibrary(ACTIONS)
     identifier = uuid4()
     library.put(flow("old", None, identifier))
     renamed = library.put(flow("new", None, identifier))
@@ -96,7 +97,7 @@ def test_a_new_name_takes_the_place_of_the_old() -> None:
 
 
 def test_a_name_stays_with_whoever_has_it() -> None:
-    library = FlowLibrary((), {"hotline": in_python})
+    library = FlowLibrary(ACTIONS, (), {"hotline": compile_python("hotline", in_python)})
     function = library.find("hotline")
     second = flow("hotline", None, uuid4())
     library.put(second)
@@ -111,8 +112,8 @@ def test_a_name_stays_with_whoever_has_it() -> None:
 
 
 def test_a_library_is_replaced_with_all_that_was_put() -> None:
-    library = FlowLibrary([flow("old")])
-    other = read_library([{"name": "new", "actions": [{"type": "answer"}]}])
+    library = FlowLibrary(ACTIONS, [flow("old")])
+    other = read_library(ACTIONS, [{"name": "new", "actions": [{"type": "answer"}]}])
     hers = flow("", ALICE, uuid4())
     other.put(hers)
     library.replace(other)
@@ -121,7 +122,7 @@ def test_a_library_is_replaced_with_all_that_was_put() -> None:
 
 
 def test_readers_always_find_the_flow_while_it_changes() -> None:
-    library = FlowLibrary()
+    library = FlowLibrary(ACTIONS)
     identifier = uuid4()
     versions = [flow("busy", None, identifier, actions=count) for count in (1, 2)]
     library.put(versions[0])
@@ -136,7 +137,7 @@ def test_readers_always_find_the_flow_while_it_changes() -> None:
     reader.start()
     for turn in range(300):
         library.put(versions[turn % 2])
-        library.replace(FlowLibrary([versions[turn % 2]]))
+        library.replace(FlowLibrary(ACTIONS, [versions[turn % 2]]))
     stop.set()
     reader.join()
     assert missed == []

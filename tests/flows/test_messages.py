@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.language.library import read_library
 from flows.language.text_match import folded
@@ -106,7 +107,7 @@ def test_a_program_for_messages_is_made_once_and_leaves_the_calls_alone() -> Non
             {"type": "hangup", "option": {"reason": "busy"}},
         ],
     }
-    (program,) = read_library([document])
+    (program,) = read_library(ACTIONS, [document])
     functions = [step.function for step in program.steps]
     derived = for_messages(program)
     assert for_messages(program) is derived
@@ -116,4 +117,4 @@ def test_a_program_for_messages_is_made_once_and_leaves_the_calls_alone() -> Non
     assert derived.places == program.places
     assert not derived.steps[0].waits
     problem = 'action 1 ("answer"), action 3 ("hangup") cannot run on a message; give it another flow'
-    assert needs_a_call(step.type for step in program.steps) == problem
+    assert needs_a_call(ACTIONS, (step.type for step in program.steps)) == problem

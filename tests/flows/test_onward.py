@@ -8,9 +8,9 @@ import pytest
 
 from flows.calls.address import Address
 from flows.connect import always, reach
+from flows.language.options import ConnectOptions
 from flows.language.program import Program, Step
 from flows.language.run import Run
-from flows.options import ConnectOptions
 from flows.transfer.successor import onward_of
 from routing.access.phones import Phone
 

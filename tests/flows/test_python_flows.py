@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.language.library import FlowLibrary, read_library
 from flows.language.run import ActionError
@@ -26,7 +27,7 @@ def test_a_module_registers_flows_by_name(tmp_path: Path) -> None:
     (tmp_path / "my_flows.py").write_text(GOOD)
     found = load_module("my_flows.py", tmp_path)
     library = read_library(
-        [{"name": "a", "actions": [{"type": "fetch_flow", "option": {"flow_id": "hotline"}}]}], found
+        ACTIONS, [{"name": "a", "actions": [{"type": "fetch_flow", "option": {"flow_id": "hotline"}}]}], found
     )
     assert len(library) == 2
     program = library.find("hotline")
@@ -255,7 +256,7 @@ def test_libraries_are_replaced_as_a_whole() -> None:
     async def flow(call: FlowCall) -> None:
         """Nothing."""
 
-    library = FlowLibrary((), {"a": flow})
-    library.replace(FlowLibrary((), {"b": flow}))
+    library = FlowLibrary(ACTIONS, (), {"a": compile_python("a", flow)})
+    library.replace(FlowLibrary(ACTIONS, (), {"b": compile_python("b", flow)}))
     assert library.find("a") is None
     assert library.find("b") is not None

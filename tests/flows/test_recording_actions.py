@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.actions import fetch
+from flows.actions import ACTIONS, fetch
 from flows.calls.recordings import Recording, Recordings
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
@@ -404,5 +404,5 @@ def test_a_service_without_a_folder_says_so(world: Any) -> None:
 )
 def test_what_is_wrong_is_said_when_the_flow_is_saved(option: Any, sentence: str) -> None:
     with pytest.raises(FlowError) as caught:
-        read_flow({"name": "f", "actions": [action("recording_start", **option)]})
+        read_flow({"name": "f", "actions": [action("recording_start", **option)]}, ACTIONS)
     assert str(caught.value) == f'flow "f", action 1 (recording_start): {sentence}'

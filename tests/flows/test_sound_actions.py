@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from flows.actions import ACTIONS
 from flows.calls.sounds import SoundError
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
@@ -213,14 +214,14 @@ FAULTS = [
 @pytest.mark.parametrize(("document", "sentence"), FAULTS, ids=[text[7:45] for _, text in FAULTS])
 def test_what_is_wrong_is_said_when_the_flow_is_saved(document: Any, sentence: str) -> None:
     with pytest.raises(FlowError) as caught:
-        read_flow({"name": "f", "actions": [document]})
+        read_flow({"name": "f", "actions": [document]}, ACTIONS)
     assert sentence in str(caught.value)
 
 
 def test_keys_that_are_sent_answer_in_any_case() -> None:
     actions = [action("progress"), action("digits_send", digits="1"), action("reject")]
     with pytest.raises(FlowError, match="because the call has been answered before"):
-        read_flow({"actions": actions})
+        read_flow({"actions": actions}, ACTIONS)
 
 
 @pytest.mark.parametrize("type_", ["play", "talk", "beep", "digits_receive", "recording_start"])
@@ -228,8 +229,8 @@ def test_a_refusal_behind_sound_is_a_fault_unless_it_may_have_been_early_media(t
     option = {"play": {"sources": ["a"]}, "talk": {"text": "x"}}.get(type_, {})
     sound = action(type_, **option)
     with pytest.raises(FlowError, match="because the call has been answered before"):
-        read_flow({"actions": [sound, action("reject")]})
-    read_flow({"actions": [action("progress"), sound, action("reject")]})
+        read_flow({"actions": [sound, action("reject")]}, ACTIONS)
+    read_flow({"actions": [action("progress"), sound, action("reject")]}, ACTIONS)
     # On one way there is early media: what comes behind both may still refuse.
     read_flow(
         {
@@ -239,10 +240,11 @@ def test_a_refusal_behind_sound_is_a_fault_unless_it_may_have_been_early_media(t
                 {"id": "sound", **sound},
                 action("reject"),
             ]
-        }
+        },
+        ACTIONS,
     )
 
 
 def test_sound_needs_a_call() -> None:
     with pytest.raises(FlowError, match='"play" needs a call and cannot run on a message'):
-        read_flow({"actions": [action("play", sources=["a"])]}, medium="message")
+        read_flow({"actions": [action("play", sources=["a"])]}, ACTIONS, medium="message")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engine.transfer import Transferred
+from flows.actions import ACTIONS
 from flows.calls.destinations import Reachable
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
@@ -152,7 +153,7 @@ def test_a_caller_that_is_gone_meanwhile_is_noted(world: Any) -> None:
 )
 def test_what_is_wrong_is_told_when_it_is_saved(option: Any, sentence: str) -> None:
     with pytest.raises(FlowError) as told:
-        read_flow({"name": "f", "actions": [action("answer"), action("transfer", **option)]})
+        read_flow({"name": "f", "actions": [action("answer"), action("transfer", **option)]}, ACTIONS)
     assert sentence in str(told.value)
 
 

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.actions import ACTIONS
 from flows.language.faults import FlowError
 from flows.language.library import read_library
 from flows.language.model import read_flow
-from flows.language.registry import KINDS
 
 NIL = "00000000-0000-0000-0000-000000000000"
 
 
 def faults(actions: Any, **more: Any) -> list[str]:
     with pytest.raises(FlowError) as caught:
-        read_flow({"name": "f", "actions": actions}, **more)
+        read_flow({"name": "f", "actions": actions}, ACTIONS, **more)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -48,7 +48,7 @@ SENTENCES = [
     ),
     (
         [action("answer"), action("fly")],
-        'flow "f", action 2 (fly): type: "fly" is no action; use one of: ' + ", ".join(KINDS),
+        'flow "f", action 2 (fly): type: "fly" is no action; use one of: ' + ", ".join(ACTIONS),
     ),
     (
         [action("digits_recieve")],
@@ -226,7 +226,7 @@ def test_deep_documents_are_refused() -> None:
 def test_action_of_a_call_is_refused_for_a_message() -> None:
     text = faults([action("answer")], medium="message")[0]
     assert text == 'flow "f", action 1 (answer): type: "answer" needs a call and cannot run on a message; remove it'
-    assert read_flow({"actions": [action("variable_set", key="a", value="b")]}, medium="message")
+    assert read_flow({"actions": [action("variable_set", key="a", value="b")]}, ACTIONS, medium="message")
 
 
 def test_reject_is_allowed_where_the_call_may_be_unanswered() -> None:
@@ -237,15 +237,16 @@ def test_reject_is_allowed_where_the_call_may_be_unanswered() -> None:
                 action("answer"),
                 {"id": "r", "type": "reject"},
             ]
-        }
+        },
+        ACTIONS,
     )
 
 
 def test_unknown_flows_are_faults_where_the_flows_are_known() -> None:
     flow = {"name": "f", "on_complete_flow_id": "later", "actions": [action("fetch_flow", flow_id="other")]}
-    assert read_flow(flow)
+    assert read_flow(flow, ACTIONS)
     with pytest.raises(FlowError) as caught:
-        read_flow(flow, flows={"f"})
+        read_flow(flow, ACTIONS, flows={"f"})
     assert [str(fault) for fault in caught.value.faults] == [
         "flow \"f\": on_complete_flow_id: there is no flow 'later'; write the id or the name of a flow",
         "flow \"f\", action 1 (fetch_flow): option.flow_id: there is no flow 'other'; "
@@ -259,7 +260,8 @@ def test_nil_ids_mean_none_and_missing_ids_are_made() -> None:
             "id": NIL,
             "on_complete_flow_id": NIL,
             "actions": [{"id": NIL, "next_id": NIL, "type": "answer"}, {"type": "hangup"}],
-        }
+        },
+        ACTIONS,
     )
     assert len({entry.id for entry in flow.actions} | {str(flow.id), NIL}) == 4
     assert flow.on_complete_flow_id == flow.actions[0].next_id == ""
@@ -267,18 +269,18 @@ def test_nil_ids_mean_none_and_missing_ids_are_made() -> None:
 
 def test_a_named_flow_keeps_its_id_from_start_to_start() -> None:
     document = {"name": "hotline", "actions": [{"type": "answer"}]}
-    assert read_flow(document).id == read_flow(document).id
-    assert read_flow({**document, "name": ""}).id != read_flow({**document, "name": ""}).id
+    assert read_flow(document, ACTIONS).id == read_flow(document, ACTIONS).id
+    assert read_flow({**document, "name": ""}, ACTIONS).id != read_flow({**document, "name": ""}, ACTIONS).id
 
 
 def test_a_goto_without_end_is_accepted() -> None:
-    read_flow({"actions": [{"id": "a", "type": "empty"}, action("goto", target_id="a")]})
+    read_flow({"actions": [{"id": "a", "type": "empty"}, action("goto", target_id="a")]}, ACTIONS)
 
 
 def test_a_library_tells_the_faults_of_all_flows_and_refuses_doubles() -> None:
     one = {"name": "one", "actions": [{"type": "answer"}]}
     with pytest.raises(FlowError) as caught:
-        read_library([one, one, {"name": "two", "actions": []}, 7, {"actions": [{"type": "no"}]}])
+        read_library(ACTIONS, [one, one, {"name": "two", "actions": []}, 7, {"actions": [{"type": "no"}]}])
     lines = str(caught.value).splitlines()
     assert lines[0] == 'flow "one": name: another flow has this name or id; give each its own'
     assert lines[1] == 'flow "two": actions: must not be empty; add an entry'
@@ -297,12 +299,15 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-option_names = st.sampled_from(sorted({name for kind in KINDS.values() for name in kind.options.model_fields}))
+option_names = st.sampled_from(sorted({name for kind in ACTIONS.values() for name in kind.options.model_fields}))
 documents = json_values | st.fixed_dictionaries(
     {
         "actions": st.lists(
             st.fixed_dictionaries(
-                {"type": st.sampled_from([*KINDS, "play", "no"]), "option": st.dictionaries(option_names, json_values)},
+                {
+                    "type": st.sampled_from([*ACTIONS, "play", "no"]),
+                    "option": st.dictionaries(option_names, json_values),
+                },
                 optional={"id": json_values, "next_id": json_values},
             )
             | json_values,
@@ -316,7 +321,7 @@ documents = json_values | st.fixed_dictionaries(
 @given(documents)
 def test_any_document_makes_a_flow_or_a_flow_error(document: Any) -> None:
     try:
-        read_flow(document, flows=set())
+        read_flow(document, ACTIONS, flows=set())
     except FlowError as error:
         assert error.faults
         assert all(len(str(fault).splitlines()) == 1 for fault in error.faults)

@@ -7,6 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from config.loading import load
+from flows.actions import ACTIONS
 from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
 from routing.identifiers import named_id
@@ -77,7 +78,7 @@ async def test_a_store_in_the_directory_of_the_start_is_told_of_where_a_new_one_
     for _ in range(2):
         with capture_logs() as lines:
             log = structlog.get_logger()
-            storage = await Storage.open(configuration, "sip1", Directory(), FlowLibrary(), log)
+            storage = await Storage.open(configuration, "sip1", Directory(), FlowLibrary(ACTIONS), log)
             await storage.close()
         told.append([(line["event"], line["file"]) for line in lines])
     assert told == [

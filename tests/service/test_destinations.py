@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.language.model import read_flow
 from flows.messages.model import Order
@@ -53,7 +54,7 @@ async def bench_engine(bench: Any, carrier: Any, **sip: Any) -> Any:
 
 def flow_of(customer_id: UUID, engine: Any, actions: list[Any], identifier: int = 77) -> None:
     document = {"id": UUID(int=identifier), "name": "f", "actions": actions}
-    flow = read_flow(document, medium="message" if identifier == 78 else "call")
+    flow = read_flow(document, ACTIONS, medium="message" if identifier == 78 else "call")
     flow.customer_id = customer_id
     engine.node.library.put(flow)
 

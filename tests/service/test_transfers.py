@@ -11,6 +11,7 @@ import pytest
 from engine.call import Call
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
+from flows.actions import ACTIONS
 from flows.calls.destinations import Reachable
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
@@ -137,7 +138,9 @@ class World:
             router=Router(directory, self.board, settings),
             directory=directory,
             routing=settings,
-            flows=read_library([{"name": name, "actions": actions} | media for name, actions in flows.items()]),
+            flows=read_library(
+                ACTIONS, [{"name": name, "actions": actions} | media for name, actions in flows.items()]
+            ),
             log=self.log,
             clock=self.agent.now,
             wall=lambda: 1.7e9,

@@ -16,6 +16,7 @@ from api.models.web_addresses import refuse_private_in
 from api.resources.calls.call_authorisation import require_dialled
 from api.resources.flows import refusal
 from api.services import Services
+from flows.actions import ACTIONS
 from flows.calls.record import CallRecord
 from flows.calls.rows import call_row
 from flows.language.faults import FlowError
@@ -131,7 +132,12 @@ class _Flows:
 
 def _check(services: Services, owner: UUID, actions: list[dict[str, Any]], any_flow: bool) -> None:
     try:
-        read_flow({"name": "", "actions": actions}, flows=_Flows(services, None if any_flow else owner), title="order")
+        read_flow(
+            {"name": "", "actions": actions},
+            ACTIONS,
+            flows=_Flows(services, None if any_flow else owner),
+            title="order",
+        )
     except FlowError as error:
         raise refusal(error) from None
     refuse_private_in(services, actions)
@@ -154,7 +160,7 @@ async def keep(services: Services, made: Made, order: CallOrder) -> None:
     try:
         async with asyncio.timeout(KEPT_WITHIN):
             if order.actions:
-                actions = read_flow({"name": "", "actions": order.actions}).actions
+                actions = read_flow({"name": "", "actions": order.actions}, ACTIONS).actions
                 async with services.store.write() as transaction:
                     written = [action.model_dump() for action in actions]
                     await temporary_flows.keep(transaction, made.flow_id, order.customer_id, written)

@@ -18,7 +18,7 @@ from api.openapi import patterns
 from api.resources.flows import require_flow
 from api.resources.resource import Resource, require_owner
 from api.services import Use
-from flows.options.sound import sound_source
+from flows.language.values import sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from store import rows
 from store.database import tables
