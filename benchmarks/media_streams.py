@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.media_sink import Sink, Timing
 from benchmarks.media_voices import ENGINE, FIRST, Loop, description, noise, talk
 from benchmarks.proc import cpu_ns, pin, udp_drops, waited_ns
-from engine.audio.dtmf_detector import InbandDigits
+from engine.audio.dtmf_detector import DtmfDetector
 from engine.audio.mixer import Mixer
 from engine.audio.recorder import Recorder
 from engine.media.codec.codec import Codec, Samples
@@ -28,7 +28,7 @@ from engine.media.codec.registry import by_name
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.port_pool import PortPool
-from engine.media.rtp.session import Stream
+from engine.media.rtp.session import RtpSession
 
 LOW, HIGH = 34_000, 60_998
 SETTLE = 1.0  # s before the measurement begins
@@ -93,33 +93,33 @@ class Work:
         self._recorders: list[Recorder] = []
         self._rooms: list[Mixer] = []
 
-    def give(self, place: int, stream: Stream) -> None:
+    def give(self, place: int, stream: RtpSession) -> None:
         """The work of the stream of call `place`."""
-        works: dict[str, Callable[[int, Stream], None]] = {
+        works: dict[str, Callable[[int, RtpSession], None]] = {
             "play": self._play, "hear": self._hear, "echo": self._echo,
             "keys": self._keys, "record": self._record, "room": self._join,
         }  # fmt: skip
         works[self._kind.name.partition("-")[0]](place, stream)
 
-    def _play(self, place: int, stream: Stream) -> None:
+    def _play(self, place: int, stream: RtpSession) -> None:
         stream.play(Loop(self._frames, place))
 
-    def _hear(self, place: int, stream: Stream) -> None:
+    def _hear(self, place: int, stream: RtpSession) -> None:
         stream.attach(Ear())
 
-    def _echo(self, place: int, stream: Stream) -> None:
+    def _echo(self, place: int, stream: RtpSession) -> None:
         stream.echo(True)
 
-    def _keys(self, place: int, stream: Stream) -> None:
-        stream.attach(InbandDigits(lambda key: None))
+    def _keys(self, place: int, stream: RtpSession) -> None:
+        stream.attach(DtmfDetector(lambda key: None))
 
-    def _record(self, place: int, stream: Stream) -> None:
+    def _record(self, place: int, stream: RtpSession) -> None:
         recorder = Recorder(self._directory / f"{place}.wav")
         recorder.start()
         self._recorders.append(recorder)
         stream.attach(recorder.channel(0))
 
-    def _join(self, place: int, stream: Stream) -> None:
+    def _join(self, place: int, stream: RtpSession) -> None:
         if place % self._kind.members == 0:
             self._rooms.append(Mixer(self._plane.pacer))
         member = self._rooms[-1].join()

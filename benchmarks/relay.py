@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.proc import cpu_ns, machine
-from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
+from engine.media.anchor import CALLEE, CALLER, AnchorError, MediaAddress
 from engine.media.plane import Plane
 from engine.media.port_pool import PortPool
 from engine.media.relay.relay import Relay, Relays
@@ -43,7 +43,7 @@ def _body(port: int) -> bytes:
 
 def _anchored(relays: Relays, caller: int, callee: int) -> tuple[Relay, list[int]]:
     """A relay for sides at these ports, and where the caller and the callee are to send to."""
-    relay, ports = relays.open(Place(ENGINE), Place(ENGINE), None), list[int]()
+    relay, ports = relays.open(MediaAddress(ENGINE), MediaAddress(ENGINE), None), list[int]()
 
     def rewritten(body: bytes, error: AnchorError | None) -> None:
         if error is not None:

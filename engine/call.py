@@ -31,7 +31,7 @@ from engine.transfer import Transferred, transfer
 from engine.transport.loopback import Loopback
 
 if TYPE_CHECKING:  # numpy is for calls that have sound of ours
-    from engine.media.audio import Feed, Tap
+    from engine.media.audio import AudioSink, AudioSource
 
 __all__ = ["MEDIA_FAILURES", "Call", "CallEnded", "NoPortError", "NotAcceptable"]
 
@@ -350,7 +350,7 @@ class Call:
         """Send the caller's audio back for so long, or until it hangs up. Answers first if need be."""
         await self._media_orders().echo(seconds)
 
-    async def play(self, feed: "Feed", until: str = "") -> str:
+    async def play(self, feed: "AudioSource", until: str = "") -> str:
         """Plays `feed` to its end. A key in `until` stops it, stays in the buffer, and is returned; "" otherwise.
 
         An unanswered call whose `progress` has sent our description hears it as early media; any other is answered
@@ -390,12 +390,12 @@ class Call:
         """
         await self._media_orders().send_keys(digits, duration, interval, info)
 
-    def attach(self, tap: "Tap") -> None:
+    def attach(self, tap: "AudioSink") -> None:
         """From now on `tap` hears the peer, whenever our media is open. Raises RuntimeError where it is not open now
         (`listen` opens it)."""
         self._media_orders().attach(tap)
 
-    def detach(self, tap: "Tap") -> None:
+    def detach(self, tap: "AudioSink") -> None:
         """`tap` hears no more; nothing where it did not."""
         if self._orders is not None:
             self._orders.detach(tap)

@@ -7,7 +7,7 @@ from engine.dtmf import Keys, info_body, info_key
 from engine.media.negotiation import NotAcceptable
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
-from engine.media.rtp.session import Stream
+from engine.media.rtp.session import RtpSession
 from engine.media.rtp.telephone_event import PAUSE, check_keys
 from engine.settings import AgentSettings
 from engine.sip.dialog.session import Session
@@ -15,7 +15,7 @@ from engine.sip.message.message import Request, Response
 from engine.sip.message.status import reason_phrase
 
 if TYPE_CHECKING:  # numpy is for calls that have sound of ours
-    from engine.media.audio import Feed, Tap
+    from engine.media.audio import AudioSink, AudioSource
 
 NO_MEDIA: Final = "no media"
 """`end_reason` of a call whose peer fell silent."""
@@ -63,9 +63,9 @@ class CallMedia:
     def __init__(self, call: MediaOwner) -> None:
         self._call = call
         self.keys = Keys()
-        self._stream: Stream | None = None
-        self._inband: Tap | None = None
-        self._taps: list[Tap] = []  # they stay while our media is given back, and hear again when it comes home
+        self._stream: RtpSession | None = None
+        self._inband: AudioSink | None = None
+        self._taps: list[AudioSink] = []  # they stay while our media is given back, and hear again when it comes home
         self._sends_events = False
         self._over: asyncio.Future[str] | None = None  # what a `play` waits for
         self._closed: asyncio.Future[None] | None = None  # what an `echo` waits for
@@ -73,7 +73,7 @@ class CallMedia:
 
     # ---- orders
 
-    async def play(self, feed: "Feed", until: str) -> str:
+    async def play(self, feed: "AudioSource", until: str) -> str:
         """See `Call.play`."""
         stream = await self._open_for_keys()
         if until and (key := self.keys.waits(until)):
@@ -143,14 +143,14 @@ class CallMedia:
             call.session.request("INFO", call.agent.now(), lines, info_body(key, duration))
             await call.sleep(duration + interval)
 
-    def attach(self, tap: "Tap") -> None:
+    def attach(self, tap: "AudioSink") -> None:
         """See `Call.attach`."""
         if self._stream is None:
             raise RuntimeError("the call's media is not open: listen to it first")
         self._taps.append(tap)
         self._stream.attach(tap)
 
-    def detach(self, tap: "Tap") -> None:
+    def detach(self, tap: "AudioSink") -> None:
         """See `Call.detach`."""
         if tap in self._taps:
             self._taps.remove(tap)
@@ -194,7 +194,7 @@ class CallMedia:
 
     # ---- our media, opened
 
-    async def _open(self, *, early: bool) -> Stream:
+    async def _open(self, *, early: bool) -> RtpSession:
         """Answers where need be, brings the peer's media to us, and begins to read."""
         call = self._call
         if call.ended:
@@ -216,15 +216,15 @@ class CallMedia:
                 stream.attach(tap)
         return stream
 
-    async def _open_for_keys(self) -> Stream:
+    async def _open_for_keys(self) -> RtpSession:
         """As `_open`, where keys are to be heard in every way that is wanted."""
         stream = await self._open(early=True)
         wanted = self._call.agent.settings.inband_digits
         tones = wanted == "always" or (wanted == "auto" and not stream.takes_events)
         if tones and self._inband is None and not self._sends_events:
-            from engine.audio.dtmf_detector import InbandDigits  # numpy is for those who listen
+            from engine.audio.dtmf_detector import DtmfDetector  # numpy is for those who listen
 
-            self._inband = InbandDigits(self._toned)
+            self._inband = DtmfDetector(self._toned)
             stream.attach(self._inband)
         return stream
 

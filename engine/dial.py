@@ -9,7 +9,7 @@ from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallAgent, NoPortError, NotAcceptable
 from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
 from engine.media.anchor import CALLER, Anchor, AnchorError
-from engine.media.audio import Tap
+from engine.media.audio import AudioSink
 from engine.media.relay.relay import Relay
 from engine.relaying import relay_info, relay_update
 from engine.sip.auth.credentials import Credentials
@@ -206,7 +206,7 @@ class OutgoingCall(Call):
         if isinstance(anchor, Relay):
             anchor.near.place.consent.adopt(other.session)
 
-    def overhear(self, caller: Tap, callee: Tap) -> None:
+    def overhear(self, caller: AudioSink, callee: AudioSink) -> None:
         """Tell `caller` what the caller says, and `callee` what this leg does, until its end. Nothing on a leg whose
         media is not anchored in this process (`DialSpec.anchor`)."""
         session = self.session

@@ -18,7 +18,7 @@ from engine.bridge import Bridge
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.capture.trace import Trace
 from engine.dial import DialSpec, OutgoingCall
-from engine.media.anchor import Anchor, Anchors, Place
+from engine.media.anchor import Anchor, Anchors, MediaAddress
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import by_name
 from engine.media.negotiation import CODECS
@@ -522,12 +522,12 @@ class UserAgent:
             caller.anchor_side = anchors.shared(near)
         return anchors.open(near, self._place(callee, leg.consent), caller.anchor_side)
 
-    def _place(self, remote: Flow, consent: Consent) -> Place:
+    def _place(self, remote: Flow, consent: Consent) -> MediaAddress:
         """Where media from and to `remote` finds us: where its signalling does."""
         shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
         if isinstance(remote.transport, Loopback):
             shown = remote.host
-        return Place(remote.transport.local[0], shown if family_of(shown) else "", consent)
+        return MediaAddress(remote.transport.local[0], shown if family_of(shown) else "", consent)
 
     def _media_fault(self, error: Exception) -> None:
         """Whatever somebody's feed or tap raised in its turn: the calls of others go on."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flows.calls.ports import MEDIA_FAILURES, CallEnded, CallLeg, LegBridge
 
 if TYPE_CHECKING:
-    from engine.media.audio import Feed, Tap
+    from engine.media.audio import AudioSink, AudioSource
     from engine.transfer import Transferred
 
 T = TypeVar("T")
@@ -150,7 +150,7 @@ class LocalLeg:
         self._take()
         await self._with_media(self._caller.echo(seconds))
 
-    async def play(self, feed: "Feed", until: str = "") -> str:
+    async def play(self, feed: "AudioSource", until: str = "") -> str:
         """To the caller."""
         self._open()
         return await self._with_media(self._caller.play(feed, until))
@@ -175,12 +175,12 @@ class LocalLeg:
         self._take()
         await self._with_media(self._caller.send_keys(digits, duration, interval))
 
-    def attach(self, tap: "Tap") -> None:
+    def attach(self, tap: "AudioSink") -> None:
         """To the caller's media."""
         self._check()
         self._caller.attach(tap)
 
-    def detach(self, tap: "Tap") -> None:
+    def detach(self, tap: "AudioSink") -> None:
         """From the caller's media, of a leg that is over too."""
         self._caller.detach(tap)
 

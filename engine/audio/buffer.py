@@ -58,7 +58,7 @@ def resampled(samples: "Samples", source: int, target: int) -> "Samples":
     return samples if source == target else Resampler(source, target).feed(samples, last=True)
 
 
-class Clip:
+class AudioBuffer:
     """A piece of mono sound. Calls share it: its samples cannot be written to."""
 
     __slots__ = ("_copies", "_render", "_tracks", "grown", "rate", "samples", "size")
@@ -74,7 +74,7 @@ class Clip:
         self.grown: Callable[[int], None] | None = None
         """Told by how many octets `size` has grown since, each time (the cache that holds the clip wants to know)."""
         self._render = render
-        self._copies: dict[int, Clip] = {}
+        self._copies: dict[int, AudioBuffer] = {}
         self._tracks: dict[tuple[str, bool], _Track] = {}
 
     @property
@@ -82,14 +82,14 @@ class Clip:
         """How long it lasts."""
         return len(self.samples) / self.rate
 
-    def at(self, rate: int) -> "Clip":
+    def at(self, rate: int) -> "AudioBuffer":
         """The whole clip at another rate in Hz; made once. Takes a millisecond a second of sound: not for the loop
         where the clip may be long (`feed` and `frames` do without)."""
         if rate == self.rate:
             return self
         copy = self._copies.get(rate)
         if copy is None:
-            copy = Clip(numpy.concatenate([*self._blocks(rate), self.samples[:0]]), rate)
+            copy = AudioBuffer(numpy.concatenate([*self._blocks(rate), self.samples[:0]]), rate)
             copy.grown = self._grow
             self._copies[rate] = copy
             self._grow(copy.size)
@@ -102,9 +102,9 @@ class Clip:
         """
         return self._track(codec, False).all()
 
-    def feed(self, loop: int = 1) -> "ClipFeed":
+    def feed(self, loop: int = 1) -> "BufferSource":
         """Plays it `loop` times, 0: for ever."""
-        return ClipFeed(self, loop)
+        return BufferSource(self, loop)
 
     def _track(self, codec: "Codec", again: bool) -> "_Track":
         """The shared frames for `codec`: of the first round or, `again`, of those after it."""
@@ -193,12 +193,12 @@ class _Track:
         return True
 
 
-class ClipFeed:
-    """A clip as it is played to one call (engine.media.feed.Feed)."""
+class BufferSource:
+    """A clip as it is played to one call (engine.media.audio.AudioSource)."""
 
     __slots__ = ("_again", "_clip", "_codec", "_index", "_left", "_offset", "_track")
 
-    def __init__(self, clip: Clip, loop: int) -> None:
+    def __init__(self, clip: AudioBuffer, loop: int) -> None:
         self._clip = clip
         self._left: float = loop if loop > 0 else math.inf
         """Rounds that have not ended."""

@@ -5,10 +5,10 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.audio.buffer import Clip
+    from engine.audio.buffer import AudioBuffer
 
 
-class ClipCache:
+class BufferCache:
     """Clips by key, least recently used first out. What a clip grows by while it is played counts as well."""
 
     __slots__ = ("_clips", "_clock", "limit", "size")
@@ -18,13 +18,13 @@ class ClipCache:
         self.limit = limit
         self.size = 0
         """Bytes of all clips in it."""
-        self._clips: OrderedDict[Hashable, tuple[Clip, float | None]] = OrderedDict()
+        self._clips: OrderedDict[Hashable, tuple[AudioBuffer, float | None]] = OrderedDict()
         self._clock = clock
 
     def __len__(self) -> int:
         return len(self._clips)
 
-    def get(self, key: Hashable) -> "Clip | None":
+    def get(self, key: Hashable) -> "AudioBuffer | None":
         """The clip, unless it is none of ours or its time is over."""
         found = self._clips.get(key)
         if found is None:
@@ -36,7 +36,7 @@ class ClipCache:
         self._clips.move_to_end(key)
         return clip
 
-    def put(self, key: Hashable, clip: "Clip", seconds: float | None = None) -> None:
+    def put(self, key: Hashable, clip: "AudioBuffer", seconds: float | None = None) -> None:
         """Keeps `clip`, for at most `seconds`. One larger than all of the cache is not kept, but can be played."""
         self._drop(key)
         if clip.size > self.limit:

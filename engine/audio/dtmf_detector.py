@@ -107,8 +107,9 @@ class Decimator:
         return rounded(windows @ self._filter)
 
 
-class InbandDigits:
-    """Tells the keys in what a peer sends (engine.media.feed.Tap): each once, when it has been held for 30 to 40 ms."""
+class DtmfDetector:
+    """Tells the keys in what a peer sends (engine.media.audio.AudioSink): each once, when it has been held for 30 to 40
+    ms."""
 
     __slots__ = (
         "_before",

@@ -18,7 +18,7 @@ import numpy
 from av.audio.frame import AudioFrame
 from av.error import FFmpegError
 
-from engine.audio.buffer import Clip, Resampler, rounded
+from engine.audio.buffer import AudioBuffer, Resampler, rounded
 from engine.audio.errors import SoundError, shown
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def read(file: SoundFile, largest: int) -> bytes:
     return content
 
 
-def decode(content: bytes, name: str, longest: float, now: Callable[[], float] = time.monotonic) -> Clip:
+def decode(content: bytes, name: str, longest: float, now: Callable[[], float] = time.monotonic) -> AudioBuffer:
     """The sound in `content`, all channels mixed to one. `name` is for errors; `longest` is in seconds.
 
     Raises SoundError: no such sound, broken, too long, or takes too long.
@@ -188,10 +188,10 @@ class _Collector:
             self._shrink()
         return True
 
-    def clip(self) -> Clip:
+    def clip(self) -> AudioBuffer:
         """All that was taken."""
         self._flush()
-        return Clip(numpy.concatenate([*self._blocks, numpy.zeros(0, numpy.int16)]), self._rate or HIGHEST)
+        return AudioBuffer(numpy.concatenate([*self._blocks, numpy.zeros(0, numpy.int16)]), self._rate or HIGHEST)
 
     def _shrink(self) -> None:
         """Goes on at LONG_RATE; what there is so far is brought to it."""

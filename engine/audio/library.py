@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from engine.audio import web
-from engine.audio.cache import ClipCache
+from engine.audio.cache import BufferCache
 from engine.audio.errors import SoundError
 from engine.audio.tts import ssml
-from engine.audio.tts.speech import Voice, find, wish
+from engine.audio.tts.speech import find, wish
+from engine.audio.tts.voice import Voice
 
 if TYPE_CHECKING:
     from engine.audio import files
-    from engine.audio.buffer import Clip, ClipFeed
+    from engine.audio.buffer import AudioBuffer, BufferSource
 
 THREADS: Final = 2
 
@@ -42,7 +43,7 @@ _Result = TypeVar("_Result")
 class Sound:
     """Something to play: a clip, and how many times it is meant to sound (0: for ever, as a ringback tone does)."""
 
-    clip: "Clip"
+    clip: "AudioBuffer"
     rounds: int = 1
 
     @property
@@ -50,7 +51,7 @@ class Sound:
         """How long it lasts, infinite for one without end."""
         return self.clip.seconds * self.rounds if self.rounds else math.inf
 
-    def feed(self, loop: int = 1) -> "ClipFeed":
+    def feed(self, loop: int = 1) -> "BufferSource":
         """Plays it to one call, `loop` times (0: for ever)."""
         return self.clip.feed(self.rounds * loop)
 
@@ -96,10 +97,10 @@ class SoundLibrary:
         self._fetch = fetch
         self._voices = voices
         self._national = national
-        self._cache = ClipCache(cache, clock)
+        self._cache = BufferCache(cache, clock)
         self._pool: ThreadPoolExecutor | None = None
         self._under_way: dict[Hashable, _UnderWay] = {}
-        self._tasks: set[asyncio.Task[Clip]] = set()
+        self._tasks: set[asyncio.Task[AudioBuffer]] = set()
         self._fetching = asyncio.Semaphore(FETCHES)
         self._closed = False
         self._loaded = False
@@ -130,7 +131,7 @@ class SoundLibrary:
         words = ssml.read(text)
         await self._ready()
 
-        async def speak() -> "Clip":
+        async def speak() -> "AudioBuffer":
             return await (await find(self._voices, wanted)).speak(words, wanted)
 
         return Sound(await self._kept(("speech", text, wanted), speak))
@@ -159,7 +160,7 @@ class SoundLibrary:
         clip = await self._kept(key, lambda: self._in_thread(lambda: tones.clip(segments, endless)))
         return Sound(clip, 0 if endless else 1)
 
-    async def _from_web(self, url: str) -> "Clip":
+    async def _from_web(self, url: str) -> "AudioBuffer":
         from engine.audio import files
 
         name = web.without_secrets(url)
@@ -174,7 +175,7 @@ class SoundLibrary:
         finally:
             self._fetching.release()
 
-    def _from_file(self, file: "files.SoundFile", source: str) -> "Clip":
+    def _from_file(self, file: "files.SoundFile", source: str) -> "AudioBuffer":
         from engine.audio import files
 
         return files.decode(files.read(file, self._largest), source, self._longest, self._now)
@@ -190,7 +191,9 @@ class SoundLibrary:
             self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="sound")
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    async def _kept(self, key: Hashable, make: Callable[[], Awaitable["Clip"]], seconds: float | None = None) -> "Clip":
+    async def _kept(
+        self, key: Hashable, make: Callable[[], Awaitable["AudioBuffer"]], seconds: float | None = None
+    ) -> "AudioBuffer":
         """The clip of `key`, made at most once at a time. When all who wait for it have gone, so does its making."""
         clip = self._cache.get(key)
         if clip is not None:
@@ -217,12 +220,14 @@ class SoundLibrary:
                 if self._under_way.get(key) is flight:  # whoever asks next begins anew
                     del self._under_way[key]
 
-    def _done(self, task: "asyncio.Task[Clip]") -> None:
+    def _done(self, task: "asyncio.Task[AudioBuffer]") -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # told to all who wait; when nobody does any more it is no news
 
-    async def _make(self, key: Hashable, make: Callable[[], Awaitable["Clip"]], seconds: float | None) -> "Clip":
+    async def _make(
+        self, key: Hashable, make: Callable[[], Awaitable["AudioBuffer"]], seconds: float | None
+    ) -> "AudioBuffer":
         mine = asyncio.current_task()
         try:
             clip = await make()
@@ -238,5 +243,5 @@ class SoundLibrary:
 class _UnderWay:
     """The making of one clip."""
 
-    task: "asyncio.Task[Clip]"
+    task: "asyncio.Task[AudioBuffer]"
     waiting: int = 0

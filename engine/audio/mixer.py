@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy
 
-from engine.audio.resample import Ratio
+from engine.audio.resample import LiveResampler
 
 if TYPE_CHECKING:
-    from engine.audio.buffer import Clip
-    from engine.media.audio import Tap
+    from engine.audio.buffer import AudioBuffer
+    from engine.media.audio import AudioSink
     from engine.media.codec.codec import Codec, Encoder, Samples
     from engine.media.pacer import Pacer
 
@@ -60,19 +60,19 @@ class Member:
     def __init__(self) -> None:
         self._in: deque[Samples] = deque(maxlen=_QUEUE)
         self._out: deque[_Heard] = deque(maxlen=_QUEUE)
-        self._up: tuple[int, Ratio] | None = None  # from its rate to the room's
-        self._own: Ratio | None = None  # back again: what it said, to be taken out of what it hears
+        self._up: tuple[int, LiveResampler] | None = None  # from its rate to the room's
+        self._own: LiveResampler | None = None  # back again: what it said, to be taken out of what it hears
         self._encoder: Encoder | None = None
         self._quiet = _TAIL
         self._left = False
         self.codec: Codec | None = None
-        self.overheard_by: Tap | None = None
+        self.overheard_by: AudioSink | None = None
         self.said = 0
 
     # ---- what the call's stream does
 
     def hear(self, samples: "Samples", rate: int) -> None:
-        """What the member says (`Tap`)."""
+        """What the member says (`AudioSink`)."""
         speaks = numpy.abs(samples).max(initial=0) >= _QUIET
         self._quiet = 0 if speaks else self._quiet + 1
         if self._quiet > _TAIL:
@@ -80,11 +80,11 @@ class Member:
             return
         self.said += 1
         if self._up is None or self._up[0] != rate:
-            self._up = (rate, Ratio(rate, RATE))
+            self._up = (rate, LiveResampler(rate, RATE))
         self._in.append(self._up[1].feed(samples))
 
     def next(self, codec: "Codec") -> bytes | None:
-        """What it is to hear (`Feed`)."""
+        """What it is to hear (`AudioSource`)."""
         if self._left:
             return None
         if codec is not self.codec:
@@ -117,7 +117,7 @@ class Member:
             return
         assert self.codec is not None
         if self._own is None:
-            self._own = Ratio(RATE, self.codec.rate)
+            self._own = LiveResampler(RATE, self.codec.rate)
         # One filter for everything and one for what is its own: what passed both is taken out to the last sample.
         echo = self._own.feed(_SILENCE if own is None else own)
         if own is None:
@@ -143,7 +143,7 @@ class Mixer:
     def __init__(self, pacer: "Pacer") -> None:
         self._pacer = pacer
         self._members: dict[Member, None] = {}
-        self._rates: dict[int, Ratio] = {}
+        self._rates: dict[int, LiveResampler] = {}
         self._sounds: list[tuple[Samples, int]] = []
         self._gain = 1.0
 
@@ -164,7 +164,7 @@ class Mixer:
             if not self._members:
                 self.close()
 
-    def play(self, clip: "Clip") -> None:
+    def play(self, clip: "AudioBuffer") -> None:
         """A sound for all, over what they say."""
         if self._members and len(self._sounds) < _SOUNDS:
             self._sounds.append((clip.at(RATE).samples, 0))
@@ -200,7 +200,7 @@ class Mixer:
     def _at(self, rate: int, samples: "Samples") -> "Samples":
         ratio = self._rates.get(rate)
         if ratio is None:
-            ratio = self._rates[rate] = Ratio(RATE, rate)
+            ratio = self._rates[rate] = LiveResampler(RATE, rate)
         return ratio.feed(samples)
 
     def _sounding(self) -> "numpy.typing.NDArray[numpy.int32]":

@@ -250,7 +250,7 @@ class Recorder:
 
 
 class Channel:
-    """What one side says (engine.media.feed.Tap)."""
+    """What one side says (engine.media.audio.AudioSink)."""
 
     __slots__ = ("_absent", "_blocks", "_late", "_rate", "_recorder", "_resampler", "heard", "sounding")
 

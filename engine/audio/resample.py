@@ -28,7 +28,7 @@ def _filter(ratio: int) -> Any:
     return (taps / taps.sum()).astype(numpy.float32)
 
 
-class Ratio:
+class LiveResampler:
     """From `source` Hz to `target` Hz; one of them has to be a multiple of the other. One for each stream."""
 
     __slots__ = ("_down", "_history", "_taps", "_up")

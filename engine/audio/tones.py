@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy
 
-from engine.audio.buffer import Clip
+from engine.audio.buffer import AudioBuffer
 from engine.audio.errors import SoundError, shown
 from engine.audio.national_tones import NAMES, TONES
 
@@ -62,7 +62,7 @@ class Segment:
     milliseconds: int
 
 
-def parse(source: str, national: str = "us") -> tuple[Clip, int]:
+def parse(source: str, national: str = "us") -> tuple[AudioBuffer, int]:
     """The sound of a tone, and how often it is to be played: once with all its rounds, or 0, for ever.
 
     `national` is the country whose tones are meant where the source names none. Raises SoundError.
@@ -95,7 +95,7 @@ def read(source: str, national: str = "us") -> tuple[list[Segment], bool]:
     return segments * rounds, endless
 
 
-def clip(segments: list[Segment], endless: bool) -> Clip:
+def clip(segments: list[Segment], endless: bool) -> AudioBuffer:
     """The sound of what was read. Takes some milliseconds where it is long: for a thread."""
     period = sum(segment.milliseconds for segment in segments)
     if not endless:
@@ -109,7 +109,7 @@ def clip(segments: list[Segment], endless: bool) -> Clip:
         # would get longer by that with each round (which only the short ones show).
         segments = segments * (20 // math.gcd(period, 20))
     cadence = Cadence(segments, seamless=endless and len(segments) == 1)
-    return Clip(cadence.render(_RATE, 0, round(cadence.seconds * _RATE)), _RATE, cadence.render)
+    return AudioBuffer(cadence.render(_RATE, 0, round(cadence.seconds * _RATE)), _RATE, cadence.render)
 
 
 def _national(name: str, country: str) -> str:

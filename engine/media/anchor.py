@@ -27,7 +27,7 @@ Rewritten = Callable[[bytes, AnchorError | None], None]
 """Told once what the other side is to be sent; b"" and why not, where it cannot be had."""
 
 
-class Place(NamedTuple):
+class MediaAddress(NamedTuple):
     """Where a side is reached from.
 
     Attributes:
@@ -91,10 +91,10 @@ class Shared(Protocol):
 class Anchors(Protocol):
     """Where anchors come from."""
 
-    def shared(self, near: Place) -> Shared | None:
+    def shared(self, near: MediaAddress) -> Shared | None:
         """For a caller at `near`, before its first leg is anchored. None where its legs share nothing."""
         ...
 
-    def open(self, near: Place, far: Place, shared: Shared | None) -> Anchor:
+    def open(self, near: MediaAddress, far: MediaAddress, shared: Shared | None) -> Anchor:
         """An anchor for a caller at `near` and a leg at `far`. Raises AnchorError (503) when there can be none."""
         ...

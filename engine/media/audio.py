@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from engine.media.codec.codec import Codec, Samples
 
 
-class Feed(Protocol):
+class AudioSource(Protocol):
     """Sound for one peer, 20 ms at a time."""
 
     def next(self, codec: "Codec") -> bytes | None:
@@ -18,7 +18,7 @@ class Feed(Protocol):
         ...
 
 
-class Tap(Protocol):
+class AudioSink(Protocol):
     """Somebody who hears a peer."""
 
     def hear(self, samples: "Samples", rate: int) -> None:

@@ -17,7 +17,7 @@ class Watched(Protocol):
         ...
 
 
-class Upkeep:
+class PeriodicTimer:
     """The rounds. It sleeps while there is nobody to look after."""
 
     __slots__ = ("_call_at", "_clock", "_timer", "_watched")

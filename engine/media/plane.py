@@ -8,7 +8,7 @@ from typing import Protocol
 
 from engine.media.codec.codec import Codec
 from engine.media.pacer import Pacer, Timer
-from engine.media.periodic import Upkeep
+from engine.media.periodic import PeriodicTimer
 
 
 class Loop(Protocol):
@@ -47,7 +47,7 @@ class Plane:
         self.fault = fault or _raised
         self.pacer = Pacer(clock, loop.call_at, clock())
         self.pacer.fault = self.fault
-        self.upkeep = Upkeep(clock, loop.call_at)
+        self.upkeep = PeriodicTimer(clock, loop.call_at)
         self.wall = time.time
         self.refused: Counter[str] = Counter()
         self._silences: dict[Codec, bytes] = {}

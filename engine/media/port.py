@@ -8,11 +8,12 @@ from typing import Any, Self
 from engine.media import negotiation
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import by_name
-from engine.media.negotiation import Agreed, NotAcceptable
+from engine.media.negotiation import NotAcceptable
 from engine.media.plane import Plane
 from engine.media.port_pool import PortPool, RtpSocket
+from engine.media.rtp.agreement import Agreed
 from engine.media.rtp.consent import Consent
-from engine.media.rtp.session import Stream
+from engine.media.rtp.session import RtpSession
 
 __all__ = ["MediaPort", "NotAcceptable"]
 
@@ -44,7 +45,7 @@ class MediaPort:
         self._version = 0
         self._local = b""
         self._agreed: Agreed | None = None
-        self._stream: Stream | None = None
+        self._stream: RtpSession | None = None
 
     @classmethod
     def open(
@@ -77,7 +78,7 @@ class MediaPort:
         return self._agreed
 
     @property
-    def stream(self) -> Stream | None:
+    def stream(self) -> RtpSession | None:
         """The media in use; None before `open_stream`, and once closed."""
         return self._stream
 
@@ -115,14 +116,14 @@ class MediaPort:
             raise RuntimeError("an answer without an offer of ours")
         self._agree(negotiation.accept(self._local, answer))
 
-    def open_stream(self, plane: Plane) -> Stream:
+    def open_stream(self, plane: Plane) -> RtpSession:
         """The media, to play, to listen and to echo; it is opened when it is first asked for."""
         self._open_port()
         if self._agreed is None:
             raise RuntimeError("no media has been agreed on yet: answer or accept first")
         if self._stream is None:
             assert self._rtp is not None
-            self._stream = Stream(self._rtp, self._agreed, plane, self._consent)
+            self._stream = RtpSession(self._rtp, self._agreed, plane, self._consent)
         return self._stream
 
     def report(self) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from flows.calls.ports import CallEnded, Log
 from flows.calls.tasks import OwnedTasks, TooManyTasksError
 
 if TYPE_CHECKING:
-    from engine.media.audio import Tap
+    from engine.media.audio import AudioSink
 
 PLATFORM = "platform"
 """The folder of calls that belong to no customer."""
@@ -88,7 +88,7 @@ class Written(Protocol):
 class Recorder(Protocol):
     """Writes one file (`engine.audio.recorder.Recorder`)."""
 
-    def channel(self, number: int) -> "Tap":
+    def channel(self, number: int) -> "AudioSink":
         """What the caller says (0), and what the other side of a bridge does (1)."""
         ...
 
@@ -125,7 +125,7 @@ class _OneChannel:
         self._recorder = recorder
         self.start, self.over, self.stop = recorder.start, recorder.over, recorder.stop
 
-    def channel(self, number: int) -> "Tap":
+    def channel(self, number: int) -> "AudioSink":
         """The caller's, or one that hears nothing."""
         return self._recorder.channel(0) if number == 0 else _Deaf()
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from engine.audio.errors import SoundError
 
 if TYPE_CHECKING:
-    from engine.media.audio import Feed
+    from engine.media.audio import AudioSource
 
 
 __all__ = ["Sound", "SoundError", "Sounds"]
@@ -19,7 +19,7 @@ class Sound(Protocol):
         """How long it lasts, once; infinite for a tone without end."""
         ...
 
-    def feed(self, loop: int = 1) -> "Feed":
+    def feed(self, loop: int = 1) -> "AudioSource":
         """For one listener: `loop` times, 0 without end."""
         ...
 

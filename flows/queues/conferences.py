@@ -14,8 +14,8 @@ from uuid import UUID
 from flows.calls.ports import CallLeg
 
 if TYPE_CHECKING:
-    from engine.audio.buffer import Clip
-    from engine.media.audio import Tap
+    from engine.audio.buffer import AudioBuffer
+    from engine.media.audio import AudioSink
 
 JOINED: Final = "tone:440/80,660/120"
 """What everybody hears when somebody joins."""
@@ -54,10 +54,10 @@ class Mixer(Protocol):
     """What makes a room's sound (`engine.audio.mixer.Mixer`)."""
 
     def join(self) -> Any:
-        """A member: a `Tap` and a `Feed`; what it hears is told to its `overheard_by`."""
+        """A member: a `AudioSink` and a `AudioSource`; what it hears is told to its `overheard_by`."""
 
     def leave(self, member: Any) -> None: ...
-    def play(self, clip: "Clip") -> None: ...
+    def play(self, clip: "AudioBuffer") -> None: ...
     def close(self) -> None: ...
 
 
@@ -119,7 +119,7 @@ class Conferences:
         call_id: str,
         source: str,
         joined: Callable[[int], None],
-        overhears: "Tap | None" = None,
+        overhears: "AudioSink | None" = None,
     ) -> Ended:
         """Talks with the others until the conference is over; a hangup cancels it.
 
@@ -190,7 +190,7 @@ class Conferences:
 
 
 @cache
-def _tone(source: str) -> "Clip":
+def _tone(source: str) -> "AudioBuffer":
     from engine.audio import tones  # which needs numpy: a mixer has loaded it
 
     return tones.parse(source)[0]

@@ -1,6 +1,6 @@
 """Anchors that take their time, and may fail: relays of the engine behind a slow line."""
 
-from engine.media.anchor import Anchor, AnchorError, Place, Rewritten, Shared
+from engine.media.anchor import Anchor, AnchorError, MediaAddress, Rewritten, Shared
 from engine.media.relay.relay import Relays
 from tests.engine.simulated import Air
 
@@ -28,7 +28,7 @@ class SlowAnchors:
         self.delay, self.jitter, self.failures = delay, jitter, failures
         self.shared = relays.shared
 
-    def open(self, near: Place, far: Place, shared: Shared | None) -> Anchor:
+    def open(self, near: MediaAddress, far: MediaAddress, shared: Shared | None) -> Anchor:
         return SlowAnchor(self, self.relays.open(near, far, shared))
 
     def later(self, work: object, side: int, body: bytes, rewritten: Rewritten) -> None:

@@ -12,7 +12,7 @@ import pytest
 from engine.call import Call, CallEnded, NotAcceptable
 from engine.media.codec.codec import Codec
 from engine.media.rtp.packet import RtpPacket
-from engine.media.rtp.session import Stream
+from engine.media.rtp.session import RtpSession
 from engine.settings import AgentSettings
 from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.media.fake_plane import Tape, numbers
@@ -625,4 +625,4 @@ def test_nothing_is_left_after_a_thousand_calls_with_sound(monkeypatch: pytest.M
     assert (agent.plane.streams, len(agent.plane.pacer), agent.ports.in_use) == (0, 0, 0)
     assert len(air.loop._selector.get_map()) == 1  # type: ignore[attr-defined]  # the loop's own
     gc.collect()
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, Stream)]
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, RtpSession)]

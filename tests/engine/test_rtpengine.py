@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
+from engine.media.anchor import CALLEE, CALLER, AnchorError, MediaAddress
 from engine.media.rtpengine import instance as instances
 from engine.media.rtpengine import ng
 from engine.media.rtpengine.anchor import RtpengineAnchor
@@ -17,7 +17,7 @@ from engine.media.rtpengine.pool import Rtpengines
 from tests.engine.fake_rtpengine import FakeRtpengine
 from tests.network import refusing_port
 
-NEAR, FAR = Place("192.0.2.1"), Place("2001:db8::1")
+NEAR, FAR = MediaAddress("192.0.2.1"), MediaAddress("2001:db8::1")
 
 
 @pytest.fixture(autouse=True)

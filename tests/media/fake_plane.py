@@ -8,11 +8,11 @@ from typing import Any
 
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import PCMU
-from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
+from engine.media.rtp.agreement import Agreed
 from engine.media.rtp.consent import Consent
 from engine.media.rtp.packet import RtpPacket
-from engine.media.rtp.session import Stream
+from engine.media.rtp.session import RtpSession
 from engine.media.rtp.srtp import Keys
 from engine.sip.peers import Everybody
 
@@ -167,7 +167,7 @@ class Line:
         self.port = Port()
         self.dialog = dialog or Dialog(receives=True, opening=False, known=True)
         consent = self.dialog.consent(self.time)
-        self.stream = Stream(self.port, what or agreed(), self.plane, consent)  # type: ignore[arg-type]
+        self.stream = RtpSession(self.port, what or agreed(), self.plane, consent)  # type: ignore[arg-type]
 
     @property
     def sent(self) -> list[RtpPacket]:

@@ -16,7 +16,7 @@ from engine.media.port_pool import NoPortError, PortPool
 from engine.media.rtp.counters import Counts
 from engine.media.rtp.packet import RtpPacket
 from engine.media.rtp.rtcp import Bye, ReceiverReport, SenderReport, compound, parse
-from engine.media.rtp.session import Stream
+from engine.media.rtp.session import RtpSession
 from tests.media.fake_plane import Dialog
 
 HOST = "127.0.1.21"
@@ -154,7 +154,7 @@ def test_no_port_left(pool: PortPool) -> None:
         port.close()
 
 
-def echo(port: MediaPort) -> Stream:
+def echo(port: MediaPort) -> RtpSession:
     """The stream of `port`, which sends back what comes."""
     loop = asyncio.get_running_loop()
     stream = port.open_stream(Plane(loop, loop.time))

@@ -10,7 +10,8 @@ from engine.media import negotiation
 from engine.media.codec import registry
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import G722, PCMA, PCMU
-from engine.media.negotiation import Agreed, NotAcceptable
+from engine.media.negotiation import NotAcceptable
+from engine.media.rtp.agreement import Agreed
 from engine.media.rtp.srtp import AES_32, AES_80
 from engine.sip.sdp import description as sdp
 

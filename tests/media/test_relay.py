@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.media.anchor import CALLEE, CALLER, AnchorError, Place
+from engine.media.anchor import CALLEE, CALLER, AnchorError, MediaAddress
 from engine.media.plane import Plane
 from engine.media.port_pool import PortPool
 from engine.media.relay.relay import Relay, Relays
@@ -70,7 +70,7 @@ class World:
         self, near: str = ENGINE, far: str = ENGINE, caller: Dialog = A_DIALOG, callee: Dialog = B_DIALOG
     ) -> Relay:
         clock = self.plane.clock
-        places = (Place(near, "", caller.consent(clock)), Place(far, "", callee.consent(clock)))
+        places = (MediaAddress(near, "", caller.consent(clock)), MediaAddress(far, "", callee.consent(clock)))
         return self.relays.open(*places, None)
 
     def agree(self, relay: Relay, a: Side, b: Side, offer: bytes = b"", answer: bytes = b"") -> None:
@@ -313,9 +313,9 @@ def test_what_is_no_description_is_refused_and_holds_no_port(world: World, body:
 
 
 def test_nothing_is_left_when_it_is_closed_not_even_twice(world: World, a: Side, b: Side) -> None:
-    shared = world.relays.shared(Place(ENGINE))
-    first = world.relays.open(Place(ENGINE), Place(ENGINE), shared)
-    second = world.relays.open(Place(ENGINE), Place(ENGINE), shared)
+    shared = world.relays.shared(MediaAddress(ENGINE))
+    first = world.relays.open(MediaAddress(ENGINE), MediaAddress(ENGINE), shared)
+    second = world.relays.open(MediaAddress(ENGINE), MediaAddress(ENGINE), shared)
     world.agree(first, a, b)
     before = a.target()
     world.agree(second, a, b)

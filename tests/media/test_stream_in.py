@@ -10,7 +10,7 @@ from engine.media.codec.codec import Codec, Samples
 from engine.media.codec.registry import PCMA, PCMU
 from engine.media.rtp.packet import RtpPacket
 from engine.media.rtp.rtcp import Bye, ReceiverReport, ReportBlock, Sdes, SenderReport, compound, ntp, parse
-from engine.media.rtp.session import Stream
+from engine.media.rtp.session import RtpSession
 from engine.media.rtp.srtp import AES_80, Crypto, Keys, Srtp, new_key
 from tests.media.fake_plane import EVENTS, PEER, STRANGER, Dialog, Line, agreed
 
@@ -371,7 +371,7 @@ async def test_who_sends_reports_as_a_sender_and_says_goodbye_rfc3550_6_6() -> N
     line.stream.close()
     line.time.run(0.0199)  # reports fall due between two packets
     consent = line.dialog.consent(line.time)
-    line.stream = Stream(line.port, agreed(mux=True), line.plane, consent)  # type: ignore[arg-type]
+    line.stream = RtpSession(line.port, agreed(mux=True), line.plane, consent)  # type: ignore[arg-type]
     line.stream.play(Endless())
     line.time.run(20.0)
     line.stream.close()

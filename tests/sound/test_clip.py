@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from engine.audio.buffer import Clip, resampled
+from engine.audio.buffer import AudioBuffer, resampled
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import by_name
 from tests.sound.signals import Floats, Samples, decibels, played, sine, strongest
@@ -14,7 +14,7 @@ CODECS = [codec for codec in map(by_name, ("PCMU", "PCMA", "G722", "opus")) if c
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
 def test_a_tone_keeps_level_and_frequency_through_every_codec(codec: Codec, rate: int) -> None:
-    heard = played(Clip(sine(1000, 1.0, rate), rate).feed(), codec)
+    heard = played(AudioBuffer(sine(1000, 1.0, rate), rate).feed(), codec)
     assert len(heard) == codec.rate
     frequency, height = strongest(heard[codec.rate // 5 : -codec.rate // 5], codec.rate)
     assert frequency == pytest.approx(1000, abs=1)
@@ -32,7 +32,7 @@ def left_over(heard: Samples, rate: int) -> Floats:
 
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 def test_no_click_at_the_borders_of_frames(codec: Codec) -> None:
-    rest = left_over(played(Clip(sine(425, 2.0, 22050), 22050).feed(), codec), codec.rate)
+    rest = left_over(played(AudioBuffer(sine(425, 2.0, 22050), 22050).feed(), codec), codec.rate)
     # The codec's own noise, and that as loud at the borders as anywhere else.
     assert decibels(abs(rest).max() / 8000) < -20
     frames = abs(rest).reshape(-1, codec.frame)
@@ -43,7 +43,7 @@ def test_no_click_at_the_borders_of_frames(codec: Codec) -> None:
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 def test_no_click_where_a_loop_begins_again(codec: Codec) -> None:
     # A second is a whole number of periods, so that the loop is one tone of four seconds.
-    heard = played(Clip(sine(425, 1.0, codec.rate), codec.rate).feed(4), codec)
+    heard = played(AudioBuffer(sine(425, 1.0, codec.rate), codec.rate).feed(4), codec)
     assert len(heard) == 4 * codec.rate
     assert decibels(abs(left_over(heard, codec.rate)).max() / 8000) < -18
 
@@ -59,20 +59,20 @@ def test_resampling_is_flat_and_leaves_no_images() -> None:
 
 
 def test_silence_stays_silence() -> None:
-    silence = Clip(numpy.zeros(4410, numpy.int16), 44100)
+    silence = AudioBuffer(numpy.zeros(4410, numpy.int16), 44100)
     assert not silence.at(8000).samples.any()
 
 
 def test_the_last_frame_is_filled_with_silence() -> None:
     codec = CODECS[0]
-    clip = Clip(sine(1000, 0.05, 8000), 8000)
+    clip = AudioBuffer(sine(1000, 0.05, 8000), 8000)
     frames = clip.frames(codec)
     assert [len(frame) for frame in frames] == [160, 160, 160]
     assert not codec.decoder().decode(frames[2])[80:].any()
 
 
 def test_samples_that_calls_share_cannot_be_written_to() -> None:
-    clip = Clip(sine(1000, 0.1, 8000), 8000)
+    clip = AudioBuffer(sine(1000, 0.1, 8000), 8000)
     with pytest.raises(ValueError, match="read-only"):
         clip.samples[0] = 1
     with pytest.raises(ValueError, match="read-only"):
@@ -105,7 +105,7 @@ def counted(codec: Codec) -> tuple[Codec, list[CountingEncoder]]:
 
 def test_frames_are_encoded_once_for_all_calls_and_only_as_far_as_they_are_played() -> None:
     codec, made = counted(CODECS[0])
-    clip = Clip(sine(440, 1.0, 16000), 16000)
+    clip = AudioBuffer(sine(440, 1.0, 16000), 16000)
     first, second = clip.feed(), clip.feed()
     for _ in range(10):
         assert first.next(codec) is second.next(codec)
@@ -116,35 +116,35 @@ def test_frames_are_encoded_once_for_all_calls_and_only_as_far_as_they_are_playe
 
 
 def test_a_feed_ends_and_stays_ended() -> None:
-    feed = Clip(sine(440, 0.04, 8000), 8000).feed(2)
+    feed = AudioBuffer(sine(440, 0.04, 8000), 8000).feed(2)
     assert [feed.next(CODECS[0]) is not None for _ in range(7)] == [True] * 4 + [False] * 3
 
 
 def test_a_feed_without_end_goes_round() -> None:
-    clip = Clip(sine(440, 0.06, 8000), 8000)
+    clip = AudioBuffer(sine(440, 0.06, 8000), 8000)
     feed = clip.feed(0)
     frames = [feed.next(CODECS[0]) for _ in range(9)]
     assert frames == list(clip.frames(CODECS[0])) * 3
 
 
 def test_an_empty_clip_is_over_at_once_even_without_end() -> None:
-    assert Clip(numpy.zeros(0, numpy.int16), 8000).feed(0).next(CODECS[0]) is None
+    assert AudioBuffer(numpy.zeros(0, numpy.int16), 8000).feed(0).next(CODECS[0]) is None
 
 
 def test_another_codec_in_the_middle_goes_on_at_the_same_place() -> None:
     ramp = numpy.repeat(numpy.arange(1, 51, dtype=numpy.int16) * 600, 160)  # a level of its own for every frame
-    feed = Clip(ramp, 8000).feed()
+    feed = AudioBuffer(ramp, 8000).feed()
     mu, a = CODECS[0], CODECS[1]
     for _ in range(20):
         feed.next(mu)
     codec, made = counted(a)
     rest = [feed.next(codec) for _ in range(31)]
-    assert rest == [*Clip(ramp, 8000).frames(a)[20:], None]
+    assert rest == [*AudioBuffer(ramp, 8000).frames(a)[20:], None]
     assert made[0].count == 30  # what is over is not encoded for it: that would hold up all other calls
 
 
 def test_the_size_counts_frames_and_copies_and_tells_of_its_growth() -> None:
-    clip = Clip(sine(440, 1.0, 8000), 8000)
+    clip = AudioBuffer(sine(440, 1.0, 8000), 8000)
     growth: list[int] = []
     clip.grown = growth.append
     assert clip.size == 16000

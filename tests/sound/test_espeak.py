@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy
 import pytest
 
-from engine.audio.buffer import Clip
-from engine.audio.dtmf_detector import InbandDigits
+from engine.audio.buffer import AudioBuffer
+from engine.audio.dtmf_detector import DtmfDetector
 from engine.audio.errors import SoundError
 from engine.audio.library import SoundLibrary
 from engine.audio.tts import espeak as module
@@ -33,11 +33,13 @@ def espeak() -> Espeak:
     return Espeak(path=require("espeak-ng", "espeak-ng"))
 
 
-async def say(espeak: Espeak, text: str, language: str = "en-US", gender: str = "female", voice: str = "") -> Clip:
+async def say(
+    espeak: Espeak, text: str, language: str = "en-US", gender: str = "female", voice: str = ""
+) -> AudioBuffer:
     return await espeak.speak(read(text), wish(language, gender, voice))
 
 
-def bands(clip: Clip) -> numpy.typing.NDArray[numpy.float64]:
+def bands(clip: AudioBuffer) -> numpy.typing.NDArray[numpy.float64]:
     """How the energy of a piece of speech is spread over 24 bands of its spectrum, over 8 parts of its time."""
     samples = clip.at(8000).samples.astype(float)
     parts = [numpy.abs(numpy.fft.rfft(part, 4096)) ** 2 for part in numpy.array_split(samples, 8)]
@@ -46,7 +48,7 @@ def bands(clip: Clip) -> numpy.typing.NDArray[numpy.float64]:
     return logarithm - logarithm.mean()
 
 
-def pitch(clip: Clip) -> float:
+def pitch(clip: AudioBuffer) -> float:
     """The usual pitch (Hz): the median over voiced pieces of 40 ms."""
     samples, found = clip.at(8000).samples.astype(float), []
     for start in range(0, len(samples) - 640, 320):
@@ -189,7 +191,7 @@ async def test_speech_is_never_taken_for_keys(espeak: Espeak, gender: str) -> No
     keys: list[str] = []
     for language, text in TEXTS.items():
         clip = (await say(espeak, text * 12, language, gender)).at(8000)
-        digits = InbandDigits(keys.append)
+        digits = DtmfDetector(keys.append)
         for start in range(0, len(clip.samples) - 160, 160):
             digits.hear(clip.samples[start : start + 160], 8000)
     assert keys == []

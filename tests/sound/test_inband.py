@@ -5,7 +5,7 @@ import time
 import numpy
 import pytest
 
-from engine.audio.dtmf_detector import FREQUENCIES, KEYS, InbandDigits
+from engine.audio.dtmf_detector import FREQUENCIES, KEYS, DtmfDetector
 from engine.media.codec.codec import Codec, Samples
 from engine.media.codec.registry import by_name
 from tests.sound.signals import Floats
@@ -43,7 +43,7 @@ def keys(*parts: Floats, rate: int = 8000, codec: Codec | None = None, start: fl
     samples = numpy.clip(numpy.rint(whole), -32768, 32767).astype(numpy.int16)
     coders = (codec.encoder(), codec.decoder()) if codec is not None else None
     heard: list[str] = []
-    digits, frame = InbandDigits(heard.append), rate // 50
+    digits, frame = DtmfDetector(heard.append), rate // 50
     for place in range(0, len(samples) - frame + 1, frame):
         piece = samples[place : place + frame]
         if coders is not None:
@@ -139,7 +139,7 @@ def test_neither_noise_nor_music_nor_a_single_tone_is_a_key() -> None:
 
 def test_a_rate_that_changes_in_the_call() -> None:
     heard: list[str] = []
-    digits = InbandDigits(heard.append)
+    digits = DtmfDetector(heard.append)
     for key, rate in (("1", 8000), ("2", 16000), ("3", 48000), ("4", 8000)):
         whole = numpy.concatenate([tone(key, 60, rate), silence(100, rate)]).astype(numpy.int16)
         for place in range(0, len(whole), rate // 50):
@@ -149,7 +149,7 @@ def test_a_rate_that_changes_in_the_call() -> None:
 
 def test_it_is_cheap_enough_to_run_for_every_call() -> None:
     samples = numpy.random.default_rng(9).normal(0, 3000, 8000 * 4).astype(numpy.int16)
-    digits, best = InbandDigits(lambda _: None), 1.0
+    digits, best = DtmfDetector(lambda _: None), 1.0
     for _ in range(3):
         begun = time.process_time()
         for place in range(0, len(samples), 160):
@@ -163,7 +163,7 @@ def test_what_is_too_soft_for_a_key_is_not_looked_at(rate: int) -> None:
     """Most of a call is a caller who listens: hiss of -50 dBm0, with a key in the middle that is heard all the same."""
     looks = 0
 
-    class Counted(InbandDigits):
+    class Counted(DtmfDetector):
         def _look(self, window: Samples) -> str:
             nonlocal looks
             looks += 1

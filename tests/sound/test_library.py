@@ -13,11 +13,11 @@ import numpy
 import pytest
 
 from engine.audio import files, web
-from engine.audio.buffer import Clip
+from engine.audio.buffer import AudioBuffer
 from engine.audio.errors import SoundError
 from engine.audio.library import SoundLibrary
-from engine.audio.tts.speech import Wish
 from engine.audio.tts.ssml import Words
+from engine.audio.tts.voice import Wish
 from engine.media.codec.registry import PCMU
 from tests.sound.signals import sine, write
 
@@ -60,9 +60,9 @@ class Speaker:
     async def speaks(self, wish: Wish) -> bool:
         return wish.language.startswith("en") and not wish.voice
 
-    async def speak(self, words: Words, wish: Wish) -> Clip:
+    async def speak(self, words: Words, wish: Wish) -> AudioBuffer:
         self.said.append((words, wish))
-        return Clip(sine(300, len(words.plain) / 10, 8000), 8000)
+        return AudioBuffer(sine(300, len(words.plain) / 10, 8000), 8000)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     decode = files.decode
 
-    def noted(*arguments: Any) -> Clip:
+    def noted(*arguments: Any) -> AudioBuffer:
         names.append(threading.current_thread().name)
         return decode(*arguments)
 
@@ -291,9 +291,9 @@ async def test_a_source_that_is_none(tmp_path: Path, source: str) -> None:
 async def test_the_loop_goes_on_while_a_sound_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
 
-    def slow(*_: object) -> Clip:
+    def slow(*_: object) -> AudioBuffer:
         assert release.wait(5)
-        return Clip(numpy.zeros(8000, numpy.int16), 8000)
+        return AudioBuffer(numpy.zeros(8000, numpy.int16), 8000)
 
     monkeypatch.setattr(files, "decode", slow)
     (tmp_path / "a.wav").write_bytes(TONE)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy
 import pytest
 
-from engine.audio.buffer import Clip
+from engine.audio.buffer import AudioBuffer
 from engine.audio.mixer import RATE, Member, Mixer
-from engine.audio.resample import Ratio
+from engine.audio.resample import LiveResampler
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import G722, OPUS, PCMA, PCMU
 
@@ -152,7 +152,7 @@ def test_a_sound_for_all_is_heard_by_all_over_what_they_say() -> None:
     lines = [Line(room, PCMU, 500.0), Line(room, G722)]
     tone = numpy.rint(3000 * numpy.sin(2 * numpy.pi * 1200 * numpy.arange(RATE) / RATE)).astype(numpy.int16)
     run(room, lines, 5)
-    room.play(Clip(tone, RATE))
+    room.play(AudioBuffer(tone, RATE))
     run(room, lines, 45)
     for line in lines:
         assert abs(decibels(line.level_of(1200.0), 3000.0)) < 1.0
@@ -189,7 +189,7 @@ def test_a_member_whose_codec_changes_hears_on() -> None:
 
 @pytest.mark.parametrize(("source", "target"), [(8000, 16_000), (16_000, 8000), (48_000, 16_000), (16_000, 48_000)])
 def test_a_tone_passes_a_change_of_rate_and_what_does_not_fit_is_filtered(source: int, target: int) -> None:
-    ratio = Ratio(source, target)
+    ratio = LiveResampler(source, target)
 
     def through(hertz: float) -> float:
         made = [
@@ -213,7 +213,7 @@ def test_a_tone_passes_a_change_of_rate_and_what_does_not_fit_is_filtered(source
 
 def test_rates_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="no multiples"):
-        Ratio(44_100, 16_000)
+        LiveResampler(44_100, 16_000)
 
 
 def test_what_a_member_hears_is_overheard_as_it_hears_it() -> None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from engine.audio import subprocess
 from engine.audio.errors import SoundError
-from engine.audio.tts.speech import Wish, shorter
 from engine.audio.tts.ssml import Words
+from engine.audio.tts.voice import Wish, shorter
 
 if TYPE_CHECKING:
-    from engine.audio.buffer import Clip
+    from engine.audio.buffer import AudioBuffer
 
 PROGRAM: Final = "espeak-ng"
 AT_A_TIME: Final = 2
@@ -69,7 +69,7 @@ class Espeak:
         """Whether `_voice` finds one."""
         return self._voice(await self._voices(), wish) is not None
 
-    async def speak(self, words: Words, wish: Wish) -> "Clip":
+    async def speak(self, words: Words, wish: Wish) -> "AudioBuffer":
         """Runs the program. SSML is handed on as it is; plain text without espeak's own `[[phonemes]]`."""
         if not self._path:
             raise SoundError("espeak-ng is not installed; Debian: apt-get install espeak-ng")
@@ -139,13 +139,13 @@ def _rows(output: bytes) -> list[tuple[int, str, str, str, list[tuple[str, int]]
     return rows
 
 
-def _clip(wave: bytes) -> "Clip":
+def _clip(wave: bytes) -> "AudioBuffer":
     """The samples behind the header, whose lengths are not right: it is written before there are any."""
     import numpy
 
-    from engine.audio.buffer import Clip
+    from engine.audio.buffer import AudioBuffer
 
     rate = int.from_bytes(wave[_RATE_AT : _RATE_AT + 4], "little")
     if wave[:4] != b"RIFF" or wave[36:40] != b"data" or not 4_000 <= rate <= 96_000:
         raise SoundError("espeak-ng wrote no WAV of the form that is known; is it a version of its own?")
-    return Clip(numpy.frombuffer(wave[_SAMPLES_AT : len(wave) & ~1], "<i2").astype(numpy.int16), rate)
+    return AudioBuffer(numpy.frombuffer(wave[_SAMPLES_AT : len(wave) & ~1], "<i2").astype(numpy.int16), rate)

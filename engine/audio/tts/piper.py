@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final
 
 from engine.audio import subprocess
 from engine.audio.errors import SoundError
-from engine.audio.tts.speech import Wish, shorter
 from engine.audio.tts.ssml import Words
+from engine.audio.tts.voice import Wish, shorter
 
 if TYPE_CHECKING:
-    from engine.audio.buffer import Clip
+    from engine.audio.buffer import AudioBuffer
 
 AT_A_TIME: Final = 1
 """A model takes a whole processor, and some 100 MB while it speaks."""
@@ -77,7 +77,7 @@ class Piper:
         """Whether a model has the language and is, or may be, of the gender."""
         return self._choose(await self._known(), wish) is not None
 
-    async def speak(self, words: Words, wish: Wish) -> "Clip":
+    async def speak(self, words: Words, wish: Wish) -> "AudioBuffer":
         """Runs the program. Markup is left away: piper knows none."""
         model = self._choose(await self._known(), wish)
         if model is None:
@@ -91,9 +91,9 @@ class Piper:
             raise SoundError(f"piper said nothing with {model.path.name} (status {ran.status}): {last or 'no sound'}")
         import numpy
 
-        from engine.audio.buffer import Clip
+        from engine.audio.buffer import AudioBuffer
 
-        return Clip(numpy.frombuffer(ran.output[: len(ran.output) & ~1], "<i2").astype(numpy.int16), model.rate)
+        return AudioBuffer(numpy.frombuffer(ran.output[: len(ran.output) & ~1], "<i2").astype(numpy.int16), model.rate)
 
     async def _known(self) -> list[_Model]:
         """The models, looked for once: a new one needs a restart."""

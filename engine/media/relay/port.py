@@ -26,7 +26,7 @@ _PROBE: Final = 16
 _MEDIA: Final = bytes(1 if 128 <= first < 192 or 20 <= first < 64 else 0 for first in range(256))
 _ANYTHING: Final = bytes([1]) * 256
 
-Tap = Callable[[bytes], None]
+AudioSink = Callable[[bytes], None]
 
 
 class RelayPort:
@@ -69,7 +69,7 @@ class RelayPort:
         self.sock = sock
         self.peer: RelayPort | None = None
         self.target: Any = None
-        self.tap: Tap | None = None
+        self.tap: AudioSink | None = None
         self.packets = self.octets = self.strays = self.garbage = self.unsent = 0
         self._consent = consent
         self._latch = Latch(consent)

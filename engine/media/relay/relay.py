@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.media.anchor import CALLEE, CALLER, AnchorError, Place, Rewritten, Shared
+from engine.media.anchor import CALLEE, CALLER, AnchorError, MediaAddress, Rewritten, Shared
 from engine.media.periodic import INTERVAL
 from engine.media.plane import Plane
 from engine.media.port_pool import NoPortError, PortPool
@@ -17,8 +17,8 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.sdp import description as sdp
 
 if TYPE_CHECKING:
-    from engine.media.audio import Tap
-    from engine.media.relay.tap import Overhearing
+    from engine.media.audio import AudioSink
+    from engine.media.relay.tap import RelayTap
 
 FLOOD: Final = 5_000
 """Packets a second of one side, ten times those of the best video call, above which it is no call any more: two that
@@ -43,13 +43,13 @@ class Relay:
         "on_fault",
     )
 
-    def __init__(self, home: "Relays", near: "NearSide", far: Place) -> None:
+    def __init__(self, home: "Relays", near: "NearSide", far: MediaAddress) -> None:
         self.near = near
         self.far = RelaySide(home.pool, far)
         self._home = home
         self._offers: list[sdp.SessionDescription | None] = [None, None]  # of each side, the last
         self._agreed: tuple[sdp.SessionDescription, ...] = ()  # the last answer, and its offer
-        self._overhearing: Overhearing | None = None
+        self._overhearing: RelayTap | None = None
         self._alive = [home.plane.clock()] * 2  # when each side was heard last, or need not have been
         self._counted = [0, 0]
         self._looked = home.plane.clock()
@@ -169,12 +169,12 @@ class Relay:
             if media.port and media.kind.lower() == "audio"
         )
 
-    def overhear(self, caller: "Tap", callee: "Tap") -> None:
+    def overhear(self, caller: "AudioSink", callee: "AudioSink") -> None:
         """Tell `caller` what the caller says from now on, and `callee` what the callee does, until the end."""
-        from engine.media.relay.tap import Overhearing  # numpy, for those who record
+        from engine.media.relay.tap import RelayTap  # numpy, for those who record
 
         if not self._closed and self._overhearing is None:
-            self._overhearing = Overhearing(self._home.plane, caller, callee)
+            self._overhearing = RelayTap(self._home.plane, caller, callee)
             self._listen()
 
     def _listen(self) -> None:
@@ -219,7 +219,7 @@ class NearSide(RelaySide):
 
     __slots__ = ("_kept", "_users", "chosen")
 
-    def __init__(self, pool: PortPool, place: Place) -> None:
+    def __init__(self, pool: PortPool, place: MediaAddress) -> None:
         super().__init__(pool, place)
         self._kept = True
         self._users = 0
@@ -262,11 +262,11 @@ class Relays:
         self.relays: set[Relay] = set()
         """Those that are open."""
 
-    def shared(self, near: Place) -> Shared | None:
+    def shared(self, near: MediaAddress) -> Shared | None:
         """See `Anchors.shared`."""
         return NearSide(self.pool, near)
 
-    def open(self, near: Place, far: Place, shared: Shared | None) -> Relay:
+    def open(self, near: MediaAddress, far: MediaAddress, shared: Shared | None) -> Relay:
         """See `Anchors.open`."""
         side = shared if isinstance(shared, NearSide) else NearSide(self.pool, near)
         relay = Relay(self, side, far)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from engine.media.anchor import Place
+from engine.media.anchor import MediaAddress
 from engine.media.port_pool import PortPool, RtpSocket
 from engine.media.relay.port import RelayPort
 from engine.media.rtp.consent import Consent
@@ -69,7 +69,7 @@ class RelaySide:
 
     __slots__ = ("_pool", "_said", "_session_id", "_tally", "_version", "place", "streams")
 
-    def __init__(self, pool: PortPool, place: Place) -> None:
+    def __init__(self, pool: PortPool, place: MediaAddress) -> None:
         self.place = place
         self.streams: list[RelayStream | None] = []
         """By the place of the `m=` line; None for lines that do not pass us."""

@@ -8,26 +8,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from engine.media.anchor import CALLEE, CALLER
-from engine.media.audio import Tap
+from engine.media.audio import AudioSink
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import PCMU, by_name
 from engine.media.plane import Plane
 from engine.media.relay.port import RelayPort
 from engine.media.rtp.packet import RtpError, RtpPacket
-from engine.media.rtp.receiver import Hearing
+from engine.media.rtp.receiver import AudioReceiver
 from engine.sip.sdp.description import Media
 
 
-class Overhearing:
+class RelayTap:
     """Both sides of one stream, 20 ms of each at a time."""
 
     __slots__ = ("_codecs", "_hearings", "_plane", "_tapped", "_taps")
 
-    def __init__(self, plane: Plane, caller: Tap, callee: Tap) -> None:
+    def __init__(self, plane: Plane, caller: AudioSink, callee: AudioSink) -> None:
         self._plane = plane
         self._taps = (caller, callee)
         self._tapped: tuple[RelayPort, RelayPort] | None = None
-        self._hearings: tuple[Hearing, Hearing] | None = None
+        self._hearings: tuple[AudioReceiver, AudioReceiver] | None = None
         self._codecs: dict[int, Codec] = {}
 
     def listen(self, caller: RelayPort, callee: RelayPort, described: Sequence[Media]) -> None:
@@ -35,7 +35,7 @@ class Overhearing:
         codecs = _codecs_of(described)
         if self._hearings is None:
             first = next(iter(codecs.values()), PCMU)
-            self._hearings = (Hearing(first, codecs), Hearing(first, codecs))
+            self._hearings = (AudioReceiver(first, codecs), AudioReceiver(first, codecs))
             for hearing, tap in zip(self._hearings, self._taps, strict=True):
                 hearing.taps = (tap,)
             self._plane.pacer.add(self)

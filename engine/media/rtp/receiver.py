@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy
 
-from engine.media.audio import Tap
+from engine.media.audio import AudioSink
 from engine.media.codec.codec import Codec, CodecError, Decoder, Samples
 from engine.media.rtp.jitter import JitterBuffer
 from engine.media.rtp.packet import RtpPacket
@@ -15,7 +15,7 @@ from engine.media.rtp.packet import RtpPacket
 _NOTHING = numpy.zeros(0, dtype=numpy.int16)
 
 
-class Hearing:
+class AudioReceiver:
     """The listening half of a stream.
 
     Attributes:
@@ -33,7 +33,7 @@ class Hearing:
         self._decoder: Decoder = codec.decoder()
         self._rest = _NOTHING
         # A tuple, made anew when somebody comes or goes: a tap may leave while it is told.
-        self.taps: tuple[Tap, ...] = ()
+        self.taps: tuple[AudioSink, ...] = ()
         self.broken = 0
 
     def agree(self, codecs: Mapping[int, Codec]) -> None:

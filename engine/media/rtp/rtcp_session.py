@@ -7,9 +7,9 @@ Reports go out every five seconds or so, at random so that calls which began tog
 import socket
 from typing import Any, Final
 
-from engine.media.negotiation import Agreed
 from engine.media.plane import Plane
 from engine.media.port_pool import RtpSocket
+from engine.media.rtp.agreement import Agreed
 from engine.media.rtp.consent import Consent
 from engine.media.rtp.latch import Address, Latch, usable
 from engine.media.rtp.packet import RtpPacket
@@ -25,7 +25,7 @@ _BATCH: Final = 4
 _LARGEST: Final = 1500
 
 
-class Control:
+class RtcpSession:
     """The control half of a stream. It has a socket of its own, on the port above, where RTCP was not muxed.
 
     Attributes:

@@ -8,22 +8,22 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.media.audio import Feed, Tap
-from engine.media.negotiation import Agreed
+from engine.media.audio import AudioSink, AudioSource
 from engine.media.plane import Plane
 from engine.media.port_pool import RtpSocket
+from engine.media.rtp.agreement import Agreed
 from engine.media.rtp.consent import Consent
 from engine.media.rtp.counters import Counts
 from engine.media.rtp.echo import Echo
 from engine.media.rtp.latch import PROOF, Address, Latch, usable
 from engine.media.rtp.packet import RtpError, RtpPacket
-from engine.media.rtp.rtcp_session import Control
+from engine.media.rtp.rtcp_session import RtcpSession
 from engine.media.rtp.sender import MARKER, Sender
 from engine.media.rtp.srtp import Srtp, SrtpError
 from engine.media.rtp.telephone_event import DigitReceiver, DigitSender
 
 if TYPE_CHECKING:
-    from engine.media.rtp.receiver import Hearing
+    from engine.media.rtp.receiver import AudioReceiver
 
 BATCH: Final = 16
 """Packets taken in one turn of the loop: a flood to one port must not keep signalling waiting."""
@@ -42,7 +42,7 @@ _COMFORT_NOISE: Final = 13
 _NOWHERE: Final = ("0.0.0.0", "::")
 
 
-class Stream:
+class RtpSession:
     """One call's media in use. See `MediaPort.stream`.
 
     Attributes:
@@ -90,12 +90,12 @@ class Stream:
         self._patience: int | None = None  # the frame until which what plays waits for the peer's consent
         self.counts = Counts()
         self.sender = Sender(rtp.sock.sendto, consent, bits(32), bits(16), bits(32))
-        self._control = Control(rtp, plane, self.sender, consent)
+        self._control = RtcpSession(rtp, plane, self.sender, consent)
         self._digits = DigitReceiver()
-        self._hearing: Hearing | None = None
+        self._hearing: AudioReceiver | None = None
         self._srtp: Srtp | None = None
         self._echo: Echo | None = None
-        self._feed: Feed | None = None
+        self._feed: AudioSource | None = None
         self._fed: asyncio.Future[None] | None = None
         self._keys: DigitSender | None = None
         self._keys_begin: int | None = None  # timestamp of the first tick of what is pressed
@@ -150,7 +150,7 @@ class Stream:
 
     # ---- orders
 
-    def play(self, feed: Feed) -> asyncio.Future[None]:
+    def play(self, feed: AudioSource) -> asyncio.Future[None]:
         """Plays `feed` in place of what plays, which ends. The future is resolved when it is over, or replaced, or the
         stream is closed; what the feed raises is the future's exception."""
         self.stop()
@@ -185,17 +185,17 @@ class Stream:
         """From now on what arrives goes back to where it comes from, or does no more."""
         self._echo = Echo(self.sender) if on else None
 
-    def attach(self, tap: Tap) -> None:
+    def attach(self, tap: AudioSink) -> None:
         """From now on `tap` hears the peer."""
         if self._hearing is None:
-            from engine.media.rtp.receiver import Hearing  # numpy (15 MB) is for those who listen
+            from engine.media.rtp.receiver import AudioReceiver  # numpy (15 MB) is for those who listen
 
-            self._hearing = Hearing(self._agreed.codec, self._agreed.codecs)
+            self._hearing = AudioReceiver(self._agreed.codec, self._agreed.codecs)
         if not any(one is tap for one in self._hearing.taps):
             self._hearing.taps += (tap,)
         self._plane.pacer.add(self)
 
-    def detach(self, tap: Tap) -> None:
+    def detach(self, tap: AudioSink) -> None:
         """No more. Nothing where it did not."""
         hearing = self._hearing
         if hearing is not None:

@@ -3,28 +3,45 @@
 import asyncio
 from collections.abc import Iterator
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
-from engine.media.anchor import CALLER, AnchorError, Place, Rewritten
+from engine.media.anchor import CALLER, AnchorError, MediaAddress, Rewritten
 from engine.media.rtpengine.bencode import Plain
 from engine.media.rtpengine.instance import Instance
 from engine.media.rtpengine.ng import Answer
 
-if TYPE_CHECKING:
-    from engine.media.rtpengine.pool import Rtpengines
-
 _TAGS: Final = ("caller", "callee")
 _FAMILIES: Final = {False: "IP4", True: "IP6"}
+
+
+class Instances(Protocol):
+    """Those among which an anchor finds its rtpengine (`engine.media.rtpengine.pool.Rtpengines`)."""
+
+    anchors: set["RtpengineAnchor"]
+
+    def choose(self, before: Instance | None, tried: set[Instance]) -> Instance | None:
+        """Who is to take an offer; `before` had the last one, and those in `tried` have not answered this one."""
+        ...
 
 
 class RtpengineAnchor:
     """One call of an rtpengine. It stays with the instance that took its first offer as long as that answers; an
     offer that it does not answer goes to another, which then has the whole call."""
 
-    __slots__ = ("_agreed", "_call_id", "_closed", "_home", "_instance", "_last_words", "_offer", "_places", "_report")
+    __slots__ = (
+        "_agreed",
+        "_call_id",
+        "_closed",
+        "_instance",
+        "_instances",
+        "_last_words",
+        "_offer",
+        "_places",
+        "_report",
+    )
 
-    def __init__(self, home: "Rtpengines", near: Place, far: Place) -> None:
-        self._home = home
+    def __init__(self, instances: Instances, near: MediaAddress, far: MediaAddress) -> None:
+        self._instances = instances
         self._places = (near, far)
         self._call_id = f"trunkline-{token_hex(12)}"
         self._instance: Instance | None = None
@@ -44,7 +61,7 @@ class RtpengineAnchor:
     def _try(
         self, side: int, body: bytes, rewritten: Rewritten, tried: set[Instance], before: AnchorError | None
     ) -> None:
-        instance = self._home.choose(self._instance, tried)
+        instance = self._instances.choose(self._instance, tried)
         if instance is None:
             rewritten(b"", before or AnchorError("no rtpengine answers", 503))
             return
@@ -132,7 +149,7 @@ class RtpengineAnchor:
         if self._closed:
             return
         self._closed = True
-        self._home.anchors.discard(self)
+        self._instances.anchors.discard(self)
         if self._instance is not None:
             self._instance.calls -= 1
             self._delete(self._instance)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.media.anchor import Place, Shared
+from engine.media.anchor import MediaAddress, Shared
 from engine.media.rtpengine.anchor import RtpengineAnchor
 from engine.media.rtpengine.instance import Instance, Log
 from engine.media.rtpengine.ng import NgClient
@@ -43,11 +43,11 @@ class Rtpengines:
         able = [instance for instance in order if instance.alive and instance not in tried]
         return min(able, key=lambda instance: instance.calls, default=None)
 
-    def shared(self, near: Place) -> Shared | None:
+    def shared(self, near: MediaAddress) -> Shared | None:
         """See `Anchors.shared`: each leg is a call of its own, so that no answer of a dead one lives on."""
         return None
 
-    def open(self, near: Place, far: Place, shared: Shared | None) -> RtpengineAnchor:
+    def open(self, near: MediaAddress, far: MediaAddress, shared: Shared | None) -> RtpengineAnchor:
         """See `Anchors.open`. Which rtpengine has it shows with its first offer."""
         anchor = RtpengineAnchor(self, near, far)
         self.anchors.add(anchor)
