@@ -5,34 +5,15 @@ from fastapi import APIRouter, FastAPI
 from api.http import errors, idempotency
 from api.http.methods import Methods
 from api.http.requests import Observer, Requests, unobserved
+from api.http.services import Services
 from api.openapi import docs_pages, document
 from api.openapi.introduction import INTRODUCTION
-from api.resources import (
-    accesskeys,
-    bans,
-    billing_accounts,
-    customers,
-    events,
-    flows,
-    health,
-    login,
-    messages,
-    opt_outs,
-    webhooks,
-)
-from api.resources.calls import (
-    agents,
-    attempts,
-    calls,
-    conferences,
-    groupcalls,
-    providercalls,
-    queues,
-    recordings,
-    traces,
-)
-from api.resources.numbers import available_numbers, inventory, numbers, providers, routes, statistics
-from api.services import Services
+from api.resources import accesskeys, bans, billing_accounts, customers, events, flows, health, login, webhooks
+from api.resources.calls import attempts, calls, groupcalls, providercalls, recordings, traces
+from api.resources.contact_center import agents, conferences, queues
+from api.resources.messages import messages, opt_outs
+from api.resources.numbers import available_numbers, inventory, numbers
+from api.resources.routing import providers, routes, statistics
 
 BASE = "/v1.0"
 ROUTERS: list[APIRouter] = [

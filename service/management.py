@@ -15,8 +15,8 @@ from api.app import make_app
 from api.http.clients import Clients
 from api.http.limits import Limits
 from api.http.refusals import Refusals
+from api.http.services import Services
 from api.http.tokens import Tokens
-from api.services import Services
 from engine.rate_limit import RateLimit
 from routing.identifiers import NIL, PLATFORM
 from routing.models.provider import Provider

@@ -16,8 +16,8 @@ from api.http import idempotency
 from api.http.errors import ApiError, error_responses, fault_in, too_many
 from api.http.exchange import exchange_of
 from api.http.passwords import has_password
+from api.http.services import Services, Use
 from api.http.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
-from api.services import Services, Use
 from flows.language.faults import printable
 from store.database.tables import accesskeys, agents, customers
 

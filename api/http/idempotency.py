@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http.errors import ApiError, fault_in
 from api.http.exchange import exchange_of
 from api.http.passwords import TooBusy, hash_with
-from api.services import Services
+from api.http.services import Services
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.database.tables import idempotency

@@ -1,14 +1,20 @@
 """Lists: newest first, a page at a time."""
 
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
 
-from api.openapi import patterns
+from api.http.messages import explained
 
 T = TypeVar("T")
+
+PAGE_TOKEN: Final = explained(
+    r"^(A[A-Za-f][A-Za-z0-9_-]{30})?$",
+    "is no page token of a list; send next_page_token of the page before as it is, or nothing to begin at the newest",
+)
+"""24 bytes in base64 that begin with microseconds since 1970: before the year 6536, their first seven bits are 0."""
 
 
 class Listing(BaseModel, Generic[T]):
@@ -26,7 +32,7 @@ class Paging:
         page_size: Annotated[int, Query(ge=1, le=1000, description="Rows at most.")] = 100,
         page_token: Annotated[
             str,
-            Query(pattern=patterns.PAGE_TOKEN, description="next_page_token of the page before; empty for the newest."),
+            Query(pattern=PAGE_TOKEN, description="next_page_token of the page before; empty for the newest."),
         ] = "",
     ) -> None:
         self.size = page_size
@@ -36,23 +42,6 @@ class Paging:
 Pages = Annotated[Paging, Depends()]
 """`paging: Pages` as a parameter of a list."""
 
-
-class OfferPaging:
-    """The same for the list of numbers on offer, which has an order of its own."""
-
-    def __init__(
-        self,
-        page_size: Annotated[int, Query(ge=1, le=1000, description="Rows at most.")] = 100,
-        page_token: Annotated[
-            str,
-            Query(pattern=patterns.OFFER_TOKEN, description="next_page_token of the page before; empty for the first."),
-        ] = "",
-    ) -> None:
-        self.size = page_size
-        self.token = page_token
-
-
-OfferPages = Annotated[OfferPaging, Depends()]
 
 OfCustomer = Annotated[UUID | None, Query(description="Of this customer only; for super admins.")]
 """`customer_id: OfCustomer = None` as a parameter of a list."""

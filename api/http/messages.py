@@ -5,8 +5,6 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from api.openapi import patterns
-
 _SENTENCES: Mapping[str, str] = {
     "missing": "is missing; add it",
     "extra_forbidden": "is not known here; remove it",
@@ -40,6 +38,16 @@ _WANTED: Mapping[str, str] = {
 }
 
 
+_PATTERNS: dict[str, str] = {}
+
+
+def explained(pattern: str, problem: str) -> str:
+    """A pattern that pydantic itself looks at, with what people are told of a text that is not of that form. Patterns
+    without such a sentence stand beside code that says it better."""
+    _PATTERNS[pattern] = problem
+    return pattern
+
+
 def sentence(error: ErrorDetails) -> str:
     """What is wrong with a field and what to do about it. No value is repeated: it may be a secret."""
     kind, context = error["type"], error.get("ctx", {})
@@ -48,7 +56,7 @@ def sentence(error: ErrorDetails) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_pattern_mismatch":
-        return patterns.WANTED.get(context["pattern"], "is not of the form that the documentation (/docs) describes")
+        return _PATTERNS.get(context["pattern"], "is not of the form that the documentation (/docs) describes")
     return _by_kind(kind, context) or "is not what the documentation (/docs) describes; correct it"
 
 
@@ -60,4 +68,4 @@ def _by_kind(kind: str, context: Mapping[str, Any]) -> str:
     return template.format_map(context)
 
 
-__all__ = ["sentence"]
+__all__ = ["explained", "sentence"]

@@ -17,7 +17,7 @@ from api.http.auth import recognise, shown_in
 from api.http.errors import ApiError, Unreadable, error_of, respond, too_many
 from api.http.exchange import Exchange, begin
 from api.http.methods import Methods
-from api.services import Services
+from api.http.services import Services
 from store.database.errors import StoreError
 
 MAX_BODY = 1024 * 1024  # bytes

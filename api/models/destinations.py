@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from api.http.errors import fault_in
-from api.services import Services
+from api.http.services import Services
 from flows.calls.address import PLACEHOLDER
 from routing.access.destinations import NamedBy, named_by
 

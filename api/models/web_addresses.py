@@ -6,7 +6,7 @@ What a name leads to, and what variables will hold, is looked at whenever somebo
 from typing import Any
 
 from api.http.errors import MOST_FAULTS, ApiError, Violation, fault_in
-from api.services import Services
+from api.http.services import Services
 from flows.calls.web_hosts import private_host, web_addresses
 from flows.language.faults import format_path, printable
 

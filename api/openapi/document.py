@@ -14,9 +14,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.http import idempotency
-from api.http.answers import add_examples
 from api.openapi import examples
 from api.openapi.action_schemas import action_schemas, option_shapes
+from api.openapi.answers import add_examples
 from api.openapi.introduction import TAGS, summary
 from api.openapi.schema import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
 

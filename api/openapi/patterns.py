@@ -5,7 +5,7 @@ holds the API to it. Only what every dialect knows (ECMA 262, Python, Rust): no 
 to Python and to Rust, is none to ECMA 262: it is named beside `\\s`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 ANY_TEXT = r"^[^\x00]*$"
 
@@ -21,9 +21,6 @@ SIP_URI = r'^([^\s<>"$\x00-\x1f\x7f\x85]|\$+[^\s<>"${\x00-\x1f\x7f\x85])+$'
 SIP_TEXT = r'^[^\s<>"\x00-\x1f\x7f\x85]+$'
 NAME_OR_ID = r"^([^$\x00-\x1f\x7f]|\$+[^${\x00-\x1f\x7f])+$"
 
-EMAIL = r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$"
-WEB_ADDRESS = r"^https?://[^\x00-\x20\x7f]+$"
-
 
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 HOST_PORT = rf"^({_LABEL}([.]{_LABEL})*[.]?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?$"
@@ -34,24 +31,6 @@ HEADER_VALUE = r"^[^\x00\r\n]*$"
 CODEC_LIST = r"^([A-Za-z0-9.-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.-]+(/[0-9]+){0,2})*)?$"
 MUSIC = r"^(https?://[!-~]+|tone:[ -~]+|[A-Za-z0-9._/ -]*)$"
 STATUS_OR_CLASS = r"^[3-6]([0-9]{2}|[xX]{2})$"
-
-
-PAGE_TOKEN = r"^(A[A-Za-f][A-Za-z0-9_-]{30})?$"
-"""24 bytes in base64 that begin with microseconds since 1970: before the year 6536, their first seven bits are 0."""
-OFFER_TOKEN = r"^(([A-Z]{2})?[.](local|toll_free|mobile|national)?[.][1-9][0-9]{6,14})?$"
-
-COUNTRY = r"^[A-Za-z]{2}$"
-DIGITS_WITHIN = r"^[+ ]?[0-9]{1,15}$"
-
-WANTED: Mapping[str, str] = {
-    PAGE_TOKEN: "is no page token of a list; send next_page_token of the page before as it is, or nothing to begin"
-    " at the newest",
-    OFFER_TOKEN: "is no page token of this list; send next_page_token of the page before as it is, or nothing to begin",
-    EMAIL: "is no address of mail; write it like billing@example.com",
-    COUNTRY: "is no country; write the two letters of ISO 3166, such as US",
-    DIGITS_WITHIN: "must be 1 to 15 digits, such as 555; with + before them, the beginning of a number, such as +1555",
-}
-"""What those patterns want that pydantic itself looks at, for people. The others have code that says it better."""
 
 
 def but_for(words: Iterable[str]) -> dict[str, dict[str, str]]:

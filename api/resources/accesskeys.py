@@ -10,11 +10,11 @@ from api.http.auth import Caller, Permission, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in, not_found
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Use
 from api.http.tokens import key_hash, key_prefix, make_key
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp
 from api.resources.resource import Resource
-from api.services import Use
 from store.database import tables
 from store.rows import Row
 from store.store import Transaction

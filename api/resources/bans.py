@@ -10,8 +10,8 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in, not_found
 from api.http.listing import Listing, Pages
+from api.http.services import Services, Use
 from api.models.fields import Timestamp
-from api.services import Services, Use
 from engine.sip.peers import Misdeed
 from routing.access.bans import Ban as Found
 from routing.addresses import parse_network

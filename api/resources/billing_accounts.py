@@ -10,10 +10,10 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in, not_found
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.resources.resource import Resource
-from api.services import Use
 from routing.directory.customers import Tier
 from store import rows
 from store.database import tables

@@ -10,11 +10,11 @@ from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in, not_found
 from api.http.listing import Listing, Pages
+from api.http.messages import explained
+from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.countries import Country
 from api.models.fields import NIL, Body, Detail, Name, Times
-from api.openapi import patterns
-from api.services import Use
 from routing.directory.customers import Tier
 from store import rows
 from store.database import tables
@@ -30,10 +30,11 @@ def _each_once(codes: list[str]) -> list[str]:
 
 
 Countries = Annotated[list[Country], Field(max_length=300), AfterValidator(_each_once)]
-Email = Annotated[
-    Name,
-    Field(pattern=patterns.EMAIL, examples=["billing@example.com"], json_schema_extra={"pattern": patterns.EMAIL}),
-]
+_EMAIL = explained(
+    r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$",
+    "is no address of mail; write it like billing@example.com",
+)
+Email = Annotated[Name, Field(pattern=_EMAIL, examples=["billing@example.com"], json_schema_extra={"pattern": _EMAIL})]
 RequestRate = Annotated[int, Field(ge=0, le=100_000)]
 
 

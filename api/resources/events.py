@@ -12,8 +12,9 @@ from starlette.responses import StreamingResponse
 from api.http.auth import Caller, Who, guarded, still_valid
 from api.http.bodies import router_for
 from api.http.errors import ApiError
+from api.http.services import Services, Use
+from api.models.carriers import Carriers
 from api.resources.webhooks import EventType
-from api.services import Services, Use
 from store.database.errors import StoreError
 from store.resources import events as stored
 from store.resources.events import event_document
@@ -97,7 +98,7 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
                 # Whoever is told goes on here when the store is back: ended, it would come again at once.
                 pass
             for event in found:
-                data = event.data if caller.is_super else services.carriers.event(event.type, event.data)
+                data = event.data if caller.is_super else Carriers(services.env.directory).event(event.type, event.data)
                 yield _format(event.id, event.type, event_document(event.id, event.type, data, event.tm))
                 position = event.id
             if found:

@@ -13,12 +13,12 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, Violation, fault_in, not_found
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Services, Use
 from api.models.changes import changes, takes_back
 from api.models.destinations import require_in_actions
 from api.models.fields import Body, Detail, Name, Times, absent, refuse_declared
 from api.models.web_addresses import refuse_private_in
 from api.resources.resource import Resource, require_owner
-from api.services import Services, Use
 from flows.actions import ACTIONS
 from flows.language.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from api.http.auth import Shown, recognise
 from api.http.bodies import router_for
 from api.http.errors import ApiError, envelopes
+from api.http.services import Use
 from api.http.tokens import key_hash
-from api.services import Use
 from routing.identifiers import PLATFORM
 from store.database.errors import StoreError
 

@@ -12,9 +12,9 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError, envelopes, too_many
 from api.http.exchange import exchange_of
 from api.http.passwords import LONGEST, TooBusy, password_fits
+from api.http.services import Services, Use
 from api.models.fields import Body
 from api.openapi import patterns
-from api.services import Services, Use
 from engine.sip.peers import counted_source
 from store.database.tables import agents, customers
 

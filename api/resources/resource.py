@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from api.http.auth import Caller
 from api.http.errors import fault_in, not_found
 from api.http.listing import Paging
+from api.http.services import Services
 from api.models.fields import NIL, refuse_declared
-from api.services import Services
 from store import rows
 from store.database import tables
 from store.rows import Row

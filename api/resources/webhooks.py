@@ -13,12 +13,11 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.models.web_addresses import refuse_private
-from api.openapi import patterns
 from api.resources.resource import Resource, require_owner
-from api.services import Use
 from routing.identifiers import NIL, PLATFORM
 from store import rows
 from store.database import tables
@@ -62,7 +61,9 @@ def _web_address(uri: str) -> str:
 
 
 WebAddress = Annotated[
-    str, Field(max_length=2048, json_schema_extra={"pattern": patterns.WEB_ADDRESS}), AfterValidator(_web_address)
+    str,
+    Field(max_length=2048, json_schema_extra={"pattern": r"^https?://[^\x00-\x20\x7f]+$"}),
+    AfterValidator(_web_address),
 ]
 Secret = Annotated[Name, Field(min_length=16)]
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.resources.numbers.carriers import Carriers
+from api.models.carriers import Carriers
 from flows.calls.ports import Log
 from flows.calls.services import FlowEnvironment
 from flows.calls.webhook import exchange

@@ -20,8 +20,8 @@ from api.app import make_app
 from api.http.limits import Limits
 from api.http.refusals import Refusals
 from api.http.requests import Observer, unobserved
+from api.http.services import Services
 from api.http.tokens import Tokens, key_hash, key_prefix, make_key
-from api.services import Services
 from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.actions import ACTIONS

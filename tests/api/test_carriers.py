@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 import structlog
 
+from api.models.carriers import HIDDEN, Carriers
 from api.resources.calls.traces import _own_legs, _without_carriers
-from api.resources.numbers.carriers import HIDDEN, Carriers
 from engine.capture.trace import Traced
 from routing.directory.directory import Directory
 from routing.identifiers import NIL, PLATFORM

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from api.http.services import STREAM_READS
 from api.resources import events
-from api.services import STREAM_READS
 from service import api_server
 from service.api_server import ApiServer
 from store.database.errors import StoreError

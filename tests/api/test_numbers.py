@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.resources.flows import require_flow
-from api.resources.numbers.providers import require_provider
+from api.resources.routing.providers import require_provider
 from store import rows
 from store.database import engines, tables
 from tests.api.conftest import Api, Client

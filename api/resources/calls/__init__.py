@@ -1,1 +1,1 @@
-"""Resources of calls and of the contact centre."""
+"""Calls: made, followed, authorised; what was tried, said on the wire and recorded."""

@@ -9,9 +9,10 @@ from pydantic import BaseModel
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing
+from api.http.services import Services, Use
+from api.models.carriers import Carriers
 from api.models.fields import Timestamp
 from api.resources.calls.calls import CALLS
-from api.services import Services, Use
 from flows.calls.record import CallRecord
 from flows.calls.rows import attempt_rows
 from store.database import tables
@@ -54,7 +55,7 @@ async def list_attempts(services: Use, caller: Who, call_id: UUID) -> Any:
         call = await CALLS.find(connection, caller, call_id)
         found = [_answer(row) for row in await attempts_of(services, connection, call)]
     if not caller.is_super:
-        carriers = services.carriers
+        carriers = Carriers(services.env.directory)
         found = [carriers.attempt(document) for document in found]
     return {"result": found, "next_page_token": ""}
 

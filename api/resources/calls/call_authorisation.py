@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from api.http.auth import Caller
 from api.http.errors import ApiError, fault_in
+from api.http.services import Services
 from api.models.destinations import leads_here
 from api.models.parties import Party
-from api.services import Services
 from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from routing.access.admission import DialOut, Source, judge
 from routing.directory.customers import CustomerTerms, barred, barred_sentence

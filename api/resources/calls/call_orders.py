@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.http.errors import ApiError, fault_in
+from api.http.services import Services
 from api.models.destinations import require_destinations, require_in_actions
 from api.models.fields import Body
 from api.models.parties import Anonymity, Destinations, Party
 from api.models.web_addresses import refuse_private_in
 from api.resources.calls.call_authorisation import require_dialled
 from api.resources.flows import refusal
-from api.services import Services
 from flows.actions import ACTIONS
 from flows.calls.record import CallRecord
 from flows.calls.rows import call_row

@@ -12,6 +12,8 @@ from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Services, Use
+from api.models.carriers import Carriers
 from api.models.fields import Metadata, Name, Times, Timestamp
 from api.models.parties import Party, PartyAnswer
 from api.models.query_time import Moment
@@ -19,7 +21,6 @@ from api.resources.calls.call_authorisation import require_rights
 from api.resources.calls.call_orders import OrderBody, documents, keep, live_row, read_order, refused
 from api.resources.numbers.numbers import asked_number
 from api.resources.resource import Resource
-from api.services import Services, Use
 from flows.calls.hangup import hang_up
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.hunt.hangup import HangupReason
@@ -180,7 +181,7 @@ def shown(services: Services, caller: Caller, calls: Iterable[dict[str, Any]]) -
     """Documents of calls as this caller sees them: the trunks are the platform's."""
     if caller.is_super:
         return list(calls)
-    carriers = services.carriers
+    carriers = Carriers(services.env.directory)
     return [carriers.call(document) for document in calls]
 
 

@@ -12,13 +12,13 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Services, Use
 from api.models.fields import Metadata, Times
 from api.models.parties import Party, PartyAnswer, shown
 from api.resources.calls.call_authorisation import require_rights
 from api.resources.calls.call_orders import OrderBody, keep, read_order, refused
 from api.resources.calls.calls import elsewhere
 from api.resources.resource import Resource
-from api.services import Services, Use
 from flows.calls.tasks import TooManyTasksError
 from flows.origination.groupcall import GroupCall as Running
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call

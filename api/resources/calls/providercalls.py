@@ -9,11 +9,11 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
 from api.http.listing import Listing, Pages
+from api.http.services import Services, Use
 from api.models.fields import Times
 from api.models.parties import Party, PartyAnswer, shown
 from api.resources.calls.call_orders import OrderBody, keep, not_here_yet, read_order, refused
 from api.resources.resource import Resource
-from api.services import Services, Use
 from flows.origination.orders import OrderError
 from flows.origination.providercall import ProviderCall as Prepared
 from flows.origination.providercall import ProviderCallRequest, prepare_provider_call

@@ -14,9 +14,9 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Services, Use
 from api.models.fields import Times, Timestamp
 from api.resources.resource import Resource
-from api.services import Services, Use
 from store import rows
 from store.database import tables
 from store.rows import Row

@@ -12,11 +12,11 @@ from starlette.responses import PlainTextResponse
 
 from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
+from api.http.services import Services, Use
+from api.models.carriers import HIDDEN, Carriers
 from api.models.fields import Timestamp
 from api.resources.calls.attempts import attempts_of
 from api.resources.calls.calls import CALLS
-from api.resources.numbers.carriers import HIDDEN, Carriers
-from api.services import Services, Use
 from engine.capture.ladder import draw, entries_of
 from engine.capture.trace import LONGEST, Traced, call_id_of
 from engine.sip.message.escape import escape
@@ -79,13 +79,13 @@ async def get_trace(
         attempts = [] if caller.is_super else await attempts_of(services, connection, row)
     messages, note = _messages(services, row), _missing(services, row)
     if not caller.is_super:
-        own = _own_legs(services.carriers, row, attempts, messages)
+        own = _own_legs(Carriers(services.env.directory), row, attempts, messages)
         if len(own) < len(messages):
             note = "; ".join(filter(None, ("what goes to and comes from the platform's trunks is not shown", note)))
         messages = own
     if (format or _asked(request)) == "text":
         if not caller.is_super:
-            messages = [_without_carriers(services.carriers, traced) for traced in messages]
+            messages = [_without_carriers(Carriers(services.env.directory), traced) for traced in messages]
         drawing = draw(entries_of(messages, US), WIDTH) or "no messages"
         return PlainTextResponse("\n".join([drawing, *([note] if note else [])]) + "\n")
     return {"call_id": call_id, "complete": not note, "note": note, "messages": _shown(services, caller, messages)}
@@ -154,7 +154,7 @@ def _moment(services: Services, at: float) -> datetime:
 def _shown(services: Services, caller: Caller, messages: Sequence[Traced]) -> list[dict[str, Any]]:
     hide = _pattern(services, caller)
     shown = []
-    carriers = None if caller.is_super else services.carriers
+    carriers = None if caller.is_super else Carriers(services.env.directory)
     for traced in messages:
         whole = len(traced.data) != LONGEST
         if carriers is not None:

@@ -1,1 +1,1 @@
-"""Resources of numbers and of the carriers they are reached through."""
+"""Telephone numbers: what customers have, and what is on offer."""

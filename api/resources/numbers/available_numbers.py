@@ -9,10 +9,12 @@ from pydantic import BaseModel
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
-from api.http.listing import Listing, OfferPages
+from api.http.listing import Listing
+from api.http.messages import explained
+from api.http.services import Services, Use
+from api.models.countries import COUNTRY_PATTERN
 from api.models.fields import Name
-from api.openapi import patterns
-from api.services import Services, Use
+from api.resources.numbers.offers import OfferPages
 from routing.numbers.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
 from store.resources import numbers
 
@@ -20,16 +22,20 @@ router = router_for("numbers")
 
 _DIGITS = 9  # of a virtual number, after its prefix
 _ROUNDS = 4
+_DIGITS_WITHIN = explained(
+    r"^[+ ]?[0-9]{1,15}$",
+    "must be 1 to 15 digits, such as 555; with + before them, the beginning of a number, such as +1555",
+)
 
 Country = Annotated[
-    str | None, Query(pattern=patterns.COUNTRY, description="ISO 3166 code; not asked for virtual numbers.")
+    str | None, Query(pattern=COUNTRY_PATTERN, description="ISO 3166 code; not asked for virtual numbers.")
 ]
 Kind = Literal["local", "toll_free", "mobile", "national", "normal", "virtual"]
 Place = Annotated[Name | None, Query(description="Not asked for virtual numbers.")]
 Contains = Annotated[
     str | None,
     Query(
-        pattern=patterns.DIGITS_WITHIN,
+        pattern=_DIGITS_WITHIN,
         description="Digits anywhere in the number; with + before them, at its beginning.",
     ),
 ]

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from api.http.errors import ApiError, fault_in
+from api.http.services import Services
 from api.models.derive import checked
 from api.models.fields import ALL_TEXT, refuse_declared
-from api.resources.numbers.inventory_item import InventoryCreate, offer_of
-from api.services import Services
+from api.resources.numbers.offers import InventoryCreate, offer_of
 from flows.language.faults import printable
 from routing.directory.lifecycle import check_offerable
 from routing.errors import RoutingError

@@ -9,14 +9,14 @@ from api.http.auth import Who, guarded
 from api.http.bodies import read_json, router_for
 from api.http.errors import ApiError
 from api.http.listing import Listing, Pages
+from api.http.services import Use
+from api.models.countries import COUNTRY_PATTERN
 from api.models.derive import checked
 from api.models.fields import Times, refuse_declared
-from api.openapi import patterns
 from api.resources.numbers.csv_upload import Upload, UploadResult
-from api.resources.numbers.inventory_item import InventoryCreate, offer_of
 from api.resources.numbers.numbers import NUMBERS, asked_number
-from api.resources.numbers.providers import require_provider
-from api.services import Use
+from api.resources.numbers.offers import InventoryCreate, offer_of
+from api.resources.routing.providers import require_provider
 from routing.directory.lifecycle import check_offerable
 from routing.identifiers import NIL
 from routing.models.number import NumberType
@@ -49,7 +49,7 @@ async def list_inventory(
     caller: Who,
     paging: Pages,
     number: Annotated[str | None, Query(max_length=64)] = None,
-    country: Annotated[str | None, Query(pattern=patterns.COUNTRY)] = None,
+    country: Annotated[str | None, Query(pattern=COUNTRY_PATTERN)] = None,
     provider_id: Annotated[UUID | None, Query()] = None,
 ) -> Any:
     """The numbers on offer, newest first."""

@@ -12,12 +12,13 @@ from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Services, Use
+from api.models.carriers import Carriers
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Metadata, Name, Times, Timestamp, refuse_declared
 from api.resources.flows import require_flow
-from api.resources.numbers.providers import require_provider
 from api.resources.resource import Resource
-from api.services import Services, Use
+from api.resources.routing.providers import require_provider
 from routing.directory.customers import check_virtual_number_limit
 from routing.directory.lifecycle import (
     DELETION,
@@ -207,7 +208,7 @@ async def reactivate_number(services: Use, caller: Who, number_id: UUID) -> Any:
 
 def _shown(services: Services, caller: Caller, row: Row) -> Row:
     """The number as this caller sees it: the trunk that it arrives on is the platform's."""
-    return row if caller.is_super else services.carriers.number(row)
+    return row if caller.is_super else Carriers(services.env.directory).number(row)
 
 
 # ---- having one

@@ -11,13 +11,13 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import NIL, Body, Detail, Name, Times, absent
 from api.models.web_addresses import refuse_private
 from api.openapi import patterns
 from api.resources.flows import require_flow
 from api.resources.resource import Resource, require_owner
-from api.services import Use
 from flows.language.values import sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from store import rows

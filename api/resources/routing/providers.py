@@ -10,11 +10,11 @@ from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, Pages
+from api.http.services import Services, Use
 from api.models.changes import changes, read_only, takes_back
 from api.models.derive import checked, defaults, fields_of
 from api.models.fields import Body, Times, Timestamp, refuse_declared
 from api.resources.resource import Resource
-from api.services import Services, Use
 from routing.models.provider import Provider
 from store import rows
 from store.database import tables

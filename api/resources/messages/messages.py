@@ -12,13 +12,14 @@ from api.http.auth import Caller, Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Services, Use
+from api.models.carriers import Carriers
 from api.models.destinations import require_destinations
 from api.models.fields import Body, Times
 from api.models.parties import MOST_DESTINATIONS, Party, PartyAnswer
 from api.openapi import patterns
 from api.resources.calls.call_authorisation import require_dialled, require_message_rights, require_source
 from api.resources.resource import Resource, require_owner
-from api.services import Services, Use
 from flows.calls.address import Address
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
 from routing.access.destinations import named_by
@@ -172,5 +173,5 @@ def _shown(services: Services, caller: Caller, messages: Iterable[Row]) -> list[
     """As this caller sees them: providers are the platform's."""
     if caller.is_super:
         return list(messages)
-    carriers = services.carriers
+    carriers = Carriers(services.env.directory)
     return [carriers.message(message) for message in messages]

@@ -1,17 +1,42 @@
-"""What is put on offer: the fields of one number, and the row that they become."""
+"""Numbers on offer: the body and the row of one, and the paging of their lists."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
+from fastapi import Depends, Query
 from pydantic import Field
 
 from api.http.errors import fault_in
+from api.http.messages import explained
+from api.http.services import Services
 from api.models.countries import CountryOrNone
 from api.models.fields import NIL, UUID, Body, Money, Name
 from api.openapi import patterns
 from api.resources.numbers.numbers import WrittenNumber, read_number
-from api.services import Services
 from routing.numbers.numbering import describe_number, is_virtual
 from store.rows import Row
+
+_TOKEN: Final = explained(
+    r"^(([A-Z]{2})?[.](local|toll_free|mobile|national)?[.][1-9][0-9]{6,14})?$",
+    "is no page token of this list; send next_page_token of the page before as it is, or nothing to begin",
+)
+
+
+class OfferPaging:
+    """The parameters of a list of numbers on offer, which has an order of its own."""
+
+    def __init__(
+        self,
+        page_size: Annotated[int, Query(ge=1, le=1000, description="Rows at most.")] = 100,
+        page_token: Annotated[
+            str,
+            Query(pattern=_TOKEN, description="next_page_token of the page before; empty for the first."),
+        ] = "",
+    ) -> None:
+        self.size = page_size
+        self.token = page_token
+
+
+OfferPages = Annotated[OfferPaging, Depends()]
 
 
 class InventoryCreate(Body):

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.resources.resource import Resource
-from api.services import Use
 from store.database import tables
 from store.rows import Row
 from store.store import Transaction

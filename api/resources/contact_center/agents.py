@@ -10,12 +10,12 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, OfCustomer, Pages
 from api.http.passwords import LONGEST, SHORTEST, TooBusy, hash_password
+from api.http.services import Services, Use
 from api.models.changes import changes, takes_back
 from api.models.destinations import require_destinations
 from api.models.fields import Body, Detail, Name, Times, absent
 from api.openapi import patterns
 from api.resources.resource import Resource
-from api.services import Services, Use
 from flows.calls.address import Address
 from store import rows
 from store.database import tables

@@ -16,7 +16,6 @@ from api.http.limits import Limits
 from api.http.passwords import Turns
 from api.http.refusals import Refusals
 from api.http.tokens import Tokens
-from api.resources.numbers.carriers import Carriers
 from engine.capture.trace import Trace
 from flows.calls.services import FlowEnvironment
 from flows.origination.groupcall import GroupCall
@@ -109,11 +108,6 @@ class Services:
     watchers: dict[str, float] = field(default_factory=dict)
     streams: Counter[UUID] = field(default_factory=Counter)
     stream_reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAM_READS))
-
-    @property
-    def carriers(self) -> Carriers:
-        """What customers are not told, as it is now."""
-        return Carriers(self.env.directory)
 
     @property
     def routing(self) -> RoutingSettings:

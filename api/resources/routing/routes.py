@@ -10,12 +10,12 @@ from pydantic import BaseModel
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Use
 from api.models.changes import changes, read_only, takes_back
 from api.models.derive import checked, defaults, fields_of
 from api.models.fields import Body, Times, refuse_declared
-from api.resources.numbers.providers import require_provider
 from api.resources.resource import Resource, require_owner
-from api.services import Use
+from api.resources.routing.providers import require_provider
 from routing.identifiers import NIL
 from routing.models.route import Route
 from store import rows

@@ -8,10 +8,10 @@ from fastapi import Query
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
+from api.http.services import Use
 from api.models.fields import Name, Times
 from api.resources.numbers.numbers import asked_number
 from api.resources.resource import Resource
-from api.services import Use
 from store.database import tables
 
 router = router_for("messages")

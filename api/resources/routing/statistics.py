@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.errors import fault_in
+from api.http.services import Use
 from api.models.fields import Timestamp
 from api.models.query_time import Moment
-from api.resources.numbers.providers import PROVIDERS
-from api.services import Use
+from api.resources.routing.providers import PROVIDERS
 from store.resources.statistics import WINDOW, provider_statistics
 
 router = router_for("providers")

@@ -1,0 +1,1 @@
+"""Agents, and the queues and conferences that they and callers meet in."""

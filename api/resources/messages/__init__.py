@@ -1,0 +1,1 @@
+"""Text messages, and who wants none."""

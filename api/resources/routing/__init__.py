@@ -1,0 +1,1 @@
+"""Where calls and messages leave and come in: providers, routes, and how they do."""
