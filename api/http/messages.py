@@ -38,13 +38,14 @@ _WANTED: Mapping[str, str] = {
 }
 
 
-_PATTERNS: dict[str, str] = {}
+EXPLAINED: dict[str, str] = {}
+"""Pattern -> what people are told of a text that is not of that form."""
 
 
 def explained(pattern: str, problem: str) -> str:
     """A pattern that pydantic itself looks at, with what people are told of a text that is not of that form. Patterns
     without such a sentence stand beside code that says it better."""
-    _PATTERNS[pattern] = problem
+    EXPLAINED[pattern] = problem
     return pattern
 
 
@@ -56,7 +57,7 @@ def sentence(error: ErrorDetails) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(context["pattern"], "is not of the form that the documentation (/docs) describes")
+        return EXPLAINED.get(context["pattern"], "is not of the form that the documentation (/docs) describes")
     return _by_kind(kind, context) or "is not what the documentation (/docs) describes; correct it"
 
 
@@ -68,4 +69,4 @@ def _by_kind(kind: str, context: Mapping[str, Any]) -> str:
     return template.format_map(context)
 
 
-__all__ = ["explained", "sentence"]
+__all__ = ["EXPLAINED", "explained", "sentence"]

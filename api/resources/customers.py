@@ -30,11 +30,11 @@ def _each_once(codes: list[str]) -> list[str]:
 
 
 Countries = Annotated[list[Country], Field(max_length=300), AfterValidator(_each_once)]
-_EMAIL = explained(
+EMAIL = explained(
     r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$",
     "is no address of mail; write it like billing@example.com",
 )
-Email = Annotated[Name, Field(pattern=_EMAIL, examples=["billing@example.com"], json_schema_extra={"pattern": _EMAIL})]
+Email = Annotated[Name, Field(pattern=EMAIL, examples=["billing@example.com"], json_schema_extra={"pattern": EMAIL})]
 RequestRate = Annotated[int, Field(ge=0, le=100_000)]
 
 
