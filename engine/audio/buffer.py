@@ -1,4 +1,4 @@
-"""A piece of sound in memory, and how it becomes the payloads of any codec: resampled and encoded once for all calls.
+"""AudioBuffer: sound in memory, resampled and encoded once for all calls that play it.
 
 Nothing is done ahead. The first call that plays a clip with a codec encodes it as it goes, 20 ms at a time, and leaves
 the frames for all others. So neither a long piece nor a costly codec holds up the loop that paces every call, and a

@@ -1,4 +1,4 @@
-"""The sounds that are kept for the next call: those used last, as many as fit into a number of bytes."""
+"""Cache of audio buffers: those used last, as many as fit into a number of bytes."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

@@ -1,4 +1,4 @@
-"""Keys heard as tones in the sound (DTMF), for callers whose telephones send no telephone-event.
+"""In-band DTMF detector: keys heard as tones, for callers whose telephones send no telephone-event.
 
 A key is a row's tone with a column's (ITU-T Q.23). Of every 10 ms the last 20 ms are looked at, at the eight
 frequencies only. They are a key when nearly all energy is in one row and one column, the two are about as loud (Q.24's

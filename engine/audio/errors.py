@@ -1,4 +1,4 @@
-"""What goes wrong with a sound, in words for whoever asked for it."""
+"""SoundError: what is wrong with a sound, for whoever asked for it."""
 
 
 class SoundError(Exception):

@@ -1,4 +1,4 @@
-"""The sounds of an engine: asked for by name, made ready beside the loop, and kept for the next call.
+"""Sound library: asked for by name, made ready beside the loop, and kept for the next call.
 
 Whatever takes long (disk, decoding, tones) is done by two threads, once for all who ask at the same time. Neither numpy
 nor PyAV is loaded before the first sound is asked for.

@@ -1,4 +1,4 @@
-"""A room where everybody hears all others: mix-minus, 20 ms at a time.
+"""Conference mixer: mix-minus, where everybody hears all others, 20 ms at a time.
 
 Members speak and hear at the rates of their own codecs; the room has one rate. It has its turns at the pacer, once a
 frame, and so has every member at a moment of its own: short queues lie between, so that nobody misses a frame or hears

@@ -1,4 +1,4 @@
-"""The tones of national networks: dial, ringback, busy and congestion.
+"""National tones: dial, ringback, busy and congestion of the networks of many countries.
 
 Compared, figure by figure, with two public collections. One is the sample `indications.conf` of Asterisk, which names
 the ITU's list of 2003 (Operational Bulletin 781, the successor of E.180 supplement 2) for most countries, AS/CA S002

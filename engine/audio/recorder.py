@@ -1,4 +1,4 @@
-"""Records what is heard to a WAV file: 16 bit, one channel or two that are aligned in time, written beside the loop.
+"""Recorder: what is heard, to a WAV file of 16 bit with one channel or two aligned in time, beside the loop.
 
 The file has another name until it is whole (`name.wav.part`), so that whoever finds it under its own finds all of it.
 """

@@ -1,4 +1,4 @@
-"""One run of a program that makes sound of text: fed, read within bounds, and gone afterwards, whatever happens."""
+"""Subprocess of a speech synthesiser: fed, read within bounds, and gone afterwards, whatever happens."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A WAV file while it is written: under another name until it is whole. For a thread, one call at a time.
+"""WAV writer: under another name until the file is whole. For a thread, one call at a time.
 
 One that a killed process has left can be made whole: its header tells the form from the first sound on, and its length
 the rest.

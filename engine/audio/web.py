@@ -1,4 +1,4 @@
-"""Sounds at web addresses: how they are fetched is the caller's, how long that takes and how much comes is bounded."""
+"""Sounds at web addresses: fetched by what the caller hands in, within bounds of time and size."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Media that passes a place of ours: what every kind of anchor is asked (RFC 3264 from the middle).
+"""Media anchors: the interface of what relays the media of a call (RFC 3264 from the middle).
 
 An anchor stands between two sides, the caller and one leg that was dialled for it. Each description that one side
 makes for the other goes through the anchor, which notes where its author wants media, and writes another that leads to

@@ -1,4 +1,4 @@
-"""What is played to a peer, and who hears what it says: the two ends of a stream inside the engine."""
+"""AudioSource and AudioSink: what is played to a peer, and who hears what it says."""
 
 from typing import TYPE_CHECKING, Protocol
 

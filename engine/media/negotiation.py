@@ -1,4 +1,4 @@
-"""What a media port says in SDP and what it understands of its peer's: RFC 3264 for our codecs, RFC 4568 for keys.
+"""Negotiation of our own media: what a port offers and answers in SDP (RFC 3264), keys included (RFC 4568).
 
 `engine.sip.sdp.offer_answer` does the reading and the writing. In front of it stands a memo for the offers that make up
 nearly all traffic: the same phones and trunks offer the same media part over and over, with only the `o=` line, the

@@ -1,4 +1,4 @@
-"""One clock for the sound of all calls: every stream has a turn every 20 ms, without a task or a timer of its own.
+"""Pacer: one clock for the sound of all calls; every stream has a turn every 20 ms, without a task of its own.
 
 The 20 ms are cut into slots of 4 ms, and a stream keeps the slot that it got: two hundred calls are forty packets
 every 4 ms in place of two hundred at once, each of which would wait for those before it. (Finer slots cost more: waking

@@ -1,4 +1,4 @@
-"""What is looked after slowly, for all streams by one timer: reports that are due, peers that have fallen silent."""
+"""Periodic timer of all streams: reports that are due, peers that have fallen silent."""
 
 from collections.abc import Callable
 from typing import Final, Protocol

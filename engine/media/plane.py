@@ -1,4 +1,4 @@
-"""What the media of all calls share: the clock, the pacer, the upkeep, and the rules that an operator has set."""
+"""Media plane: what the media of all calls share, that is clock, pacer, periodic timer and the operator's rules."""
 
 import random
 import time
@@ -30,7 +30,7 @@ class Plane:
         refused: Datagrams that all calls' media has refused, by why (`engine.media.rtp.counters`), half a second ago.
     """
 
-    __slots__ = ("_silences", "clock", "fault", "loop", "pacer", "random", "refused", "rtp_timeout", "upkeep", "wall")
+    __slots__ = ("_silences", "clock", "fault", "loop", "pacer", "periodic", "random", "refused", "rtp_timeout", "wall")
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Plane:
         self.fault = fault or _raised
         self.pacer = Pacer(clock, loop.call_at, clock())
         self.pacer.fault = self.fault
-        self.upkeep = PeriodicTimer(clock, loop.call_at)
+        self.periodic = PeriodicTimer(clock, loop.call_at)
         self.wall = time.time
         self.refused: Counter[str] = Counter()
         self._silences: dict[Codec, bytes] = {}
@@ -55,7 +55,7 @@ class Plane:
     @property
     def streams(self) -> int:
         """Streams that are open."""
-        return len(self.upkeep)
+        return len(self.periodic)
 
     def silence(self, codec: Codec) -> bytes:
         """The payload of 20 ms of silence."""
@@ -70,7 +70,7 @@ class Plane:
     def close(self) -> None:
         """No turns and no rounds any more."""
         self.pacer.stop()
-        self.upkeep.stop()
+        self.periodic.stop()
 
 
 def _raised(error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The media of an answered call without a second leg: a description, a real RTP socket behind it, and its stream."""
+"""Media port: a description, the RTP socket behind it, and its session, for a call without a second leg."""
 
 import random
 from collections.abc import Sequence

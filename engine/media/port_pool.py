@@ -1,4 +1,4 @@
-"""RTP ports: bound UDP sockets on even ports, recycled from call to call.
+"""Pool of RTP ports: bound UDP sockets on even ports, recycled from call to call.
 
 Making, binding and closing a socket costs more than all the rest of an answer, so that a socket which a call gives
 back is kept bound and handed to a later call. The odd port above stays free for RTCP (RFC 3550 §11).

@@ -291,7 +291,7 @@ def test_a_side_that_falls_silent_is_told_of_and_one_on_hold_is_not(world: World
     world.run(200)
     assert silent == [CALLEE]
     relay.close()
-    assert len(world.plane.upkeep) == 0
+    assert len(world.plane.periodic) == 0
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,7 @@ def test_whatever_the_sides_describe_is_rewritten_or_refused_and_nothing_is_left
             assert len(description.media) == len(sdp.parse(body).media)
     relay.look(1e6)
     relay.close()
-    assert world.pool.in_use == 0 and not world.relays.relays and len(world.plane.upkeep) == 0
+    assert world.pool.in_use == 0 and not world.relays.relays and len(world.plane.periodic) == 0
     world.close()
 
 

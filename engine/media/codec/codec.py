@@ -1,4 +1,4 @@
-"""What a payload format is: its name, its clocks, its coder and its decoder. `codecs` has those that there are."""
+"""Codec: a payload format with its clocks, its encoder and its decoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is heard in the place of a lost frame: the last one backwards, fading over three frames, then silence.
+"""Packet loss concealment: a lost frame is the last one backwards, fading over three frames, then silence.
 
 Backwards, since the sound then goes on from the very sample that it ended with: no click, and the same pitch.
 """

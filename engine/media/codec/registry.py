@@ -1,4 +1,4 @@
-"""The payload formats that our own media speaks.
+"""Registry of codecs: the payload formats that our own media speaks.
 
 A table only: the arithmetic stands beside, in `g711`, `g722` and `opus`, and is imported when a call needs it. Neither
 numpy nor PyAV (15 MB and 20 MB of memory) is loaded by a process whose calls keep their media end to end.

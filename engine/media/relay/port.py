@@ -1,4 +1,4 @@
-"""One UDP socket of the embedded anchor: what one side sends there goes out of the socket that it is coupled with.
+"""One UDP socket of a relay: what one side sends there leaves by the socket that it is coupled with.
 
 Packets pass as they came (SRTP, DTLS, any codec), and go back to where the side's own packets come from (RFC 4961).
 A packet of a telephone call costs one wake-up of the loop, one read and one write. Whether more than one waits (video,

@@ -1,4 +1,4 @@
-"""The embedded anchor: packets of an anchored call pass sockets of this process, as they are.
+"""Embedded relay: packets of an anchored call pass sockets of this process, as they are.
 
 The caller's side is one for all legs that are dialled for it: whatever failover does, and whoever sends early media,
 the caller keeps sending to the same ports. What it sends goes to the leg whose answer it was given last.
@@ -121,7 +121,7 @@ class Relay:
                 self.near.drop_unshared(index)
         self._agreed = (answer,) if offer is None else (answer, offer)
         self._couple()
-        self._home.plane.upkeep.add(self)
+        self._home.plane.periodic.add(self)
 
     def _couple(self) -> None:
         if self.near.chosen not in (None, self):
@@ -210,7 +210,7 @@ class Relay:
         self.far.close()
         self.near.leave(self)
         self._home.relays.discard(self)
-        self._home.plane.upkeep.remove(self)
+        self._home.plane.periodic.remove(self)
         self.on_fault = None
 
 

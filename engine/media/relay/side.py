@@ -1,4 +1,4 @@
-"""One side of the embedded anchor: a pair of ports for each of its streams, and the descriptions that lead there."""
+"""One side of a relay: a pair of ports for each of its streams, and the descriptions that lead there."""
 
 import asyncio
 import random

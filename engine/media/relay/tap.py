@@ -1,4 +1,4 @@
-"""What two sides say whose packets pass us, as samples: for a recording of both.
+"""Tap of a relay: what its two sides say, as samples, for a recording of both.
 
 It costs a decoder for each side, and exists only while somebody listens. Encrypted sound (SRTP, whose keys are the
 sides' own affair) is heard as silence, and so is a codec that is not known here.

@@ -1,4 +1,4 @@
-"""What became of the datagrams that came to a media port."""
+"""Counters of datagrams at a media port: taken, or refused and why."""
 
 from collections import Counter
 from collections.abc import Mapping

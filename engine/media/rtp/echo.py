@@ -1,4 +1,4 @@
-"""The echo of a peer's packets: what comes in goes out as it is, under our own numbers.
+"""Echo: what comes in goes out as it is, under our own sequence numbers.
 
 Sequence numbers and timestamps move as the peer's do, so that loss and reordering on the way in look the same on the
 way out; they begin where our stream was. Events (RFC 4733) are packets like all others and come back too. Contributing

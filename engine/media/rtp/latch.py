@@ -1,4 +1,4 @@
-"""Symmetric RTP: where a peer's packets really come from (RFC 4961), decided without I/O.
+"""Latching (symmetric RTP, RFC 4961): where a peer's packets really come from, decided without I/O.
 
 A peer behind a NAT cannot know the address that its packets leave from, so media goes back to where it comes from.
 But not to anybody: a source is plausible where the signalling makes it so, and all others are strangers whose packets

@@ -1,4 +1,4 @@
-"""What a peer says, as samples: packets through the jitter buffer and the decoder, 20 ms at every tick.
+"""Receive chain of a stream: packets through the jitter buffer and the decoder, 20 ms at every tick.
 
 It exists only while somebody listens: a call that only plays decodes nothing.
 """

@@ -1,4 +1,4 @@
-"""How well one source is received (RFC 3550 A.1, A.3 and A.8): counts, losses and jitter of its packets."""
+"""Reception statistics of one source (RFC 3550 A.1, A.3 and A.8): counts, losses and jitter."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""RTCP of one stream (RFC 3550 §6): what we say of it, what the peer says, and the figures that come of both.
+"""RTCP session of one stream (RFC 3550 §6): our reports, the peer's, and the figures that come of both.
 
 Reports go out every five seconds or so, at random so that calls which began together do not report together (§6.2,
 §6.3; of two parties nobody waits for a share of the bandwidth, so that nothing is reconsidered), and a BYE at the end.

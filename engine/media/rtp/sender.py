@@ -1,4 +1,4 @@
-"""What goes out: one RTP stream of our own (RFC 3550 §5.1), whatever it carries.
+"""RTP sender: one stream of our own (RFC 3550 §5.1), whatever it carries.
 
 Own SSRC, one run of sequence numbers and one time line over everything that is sent in a call: prompts, keys, silence
 between them, and what is echoed. The time line follows the pacer's frames, so that a pause in sending is a pause in it.

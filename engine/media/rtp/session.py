@@ -1,4 +1,4 @@
-"""The sound of one call, both ways: its packets in, its turns at the pacer, and who plays and listens.
+"""RTP session: the sound of one call, both ways.
 
 A stream exists from when somebody wants the call's media until the call gives it back. Its socket is read all that
 time; it has turns at the pacer only while it plays, presses keys, or is listened to.
@@ -109,7 +109,7 @@ class RtpSession:
         self.agree(agreed)
         rtp.widen()
         plane.loop.add_reader(rtp.sock.fileno(), self._readable)
-        plane.upkeep.add(self)
+        plane.periodic.add(self)
 
     def agree(self, agreed: Agreed) -> None:
         """What offer and answer have agreed on now: hold, resume, another address, other codecs, new keys."""
@@ -135,9 +135,9 @@ class RtpSession:
     def close(self) -> None:
         """Reads, sends and waits for nothing any more; the port itself is left to whoever leased it."""
         plane = self._plane
-        if self not in plane.upkeep:
+        if self not in plane.periodic:
             return
-        plane.upkeep.remove(self)
+        plane.periodic.remove(self)
         plane.pacer.remove(self)
         plane.loop.remove_reader(self._rtp.sock.fileno())
         self._control.close()

@@ -1,4 +1,4 @@
-"""Keys in RTP (RFC 4733): the receiver that reports each press once, and the sender that presses.
+"""DTMF in RTP (RFC 4733): the receiver that reports each key once, and the sender that presses keys.
 
 One press is many packets: all carry the timestamp of its beginning and the duration so far, the last one is sent three
 times. Any one of them tells of the whole press, so that losing the others loses nothing.

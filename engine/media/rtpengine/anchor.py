@@ -1,4 +1,4 @@
-"""The media of one leg and its caller in an rtpengine (see `engine.media.anchor`)."""
+"""RtpengineAnchor: the media of one leg and its caller in an rtpengine."""
 
 import asyncio
 from collections.abc import Iterator

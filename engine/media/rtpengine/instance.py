@@ -1,4 +1,4 @@
-"""One rtpengine: whether it is there, and how many calls it has."""
+"""One rtpengine: whether it is alive, and how many calls it has."""
 
 import asyncio
 from collections.abc import Mapping

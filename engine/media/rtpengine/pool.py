@@ -1,4 +1,4 @@
-"""Several rtpengines as one: new calls go to the one with the fewest, among those that answer."""
+"""Pool of rtpengines: new calls go to the one with the fewest, among those that answer."""
 
 from collections.abc import Sequence
 
