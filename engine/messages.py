@@ -8,7 +8,6 @@ from engine.dial import DialSpec, Outcome
 from engine.refusals import Refusals
 from engine.settings import AgentSettings
 from engine.sip.auth.credentials import Credentials
-from engine.sip.capabilities import ALLOW_LINE
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
@@ -125,7 +124,7 @@ class Messages:
         agent = self._agent
         message = IncomingMessage(agent, transaction, request, source, "")
         if self.on_message is None:
-            message.refuse(Refusal(status=405, headers=ALLOW_LINE))
+            message.refuse(Refusal(status=405, headers=agent.endpoint.methods.allow_line))
             return
         known = source.transport is agent.loopback or not agent.strangers.source(request, source)
         if len(self.tasks) >= (MAX_WAITING if known else STRANGERS_WAITING):

@@ -32,7 +32,7 @@ from engine.messages import Messages
 from engine.rate_limit import RateLimit
 from engine.refusals import Refusals
 from engine.settings import AgentSettings
-from engine.sip.core import Surroundings
+from engine.sip.core import Hooks
 from engine.sip.dialog.invite_client import InviteClient
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
@@ -151,27 +151,27 @@ class UserAgent:
         self.refusals = Refusals(self.log, self.loop)
         self.now = time.monotonic  # the clock of both event loops, and finer than what uvloop remembers of it
         self.endpoint = Endpoint(
-            Surroundings(
+            Hooks(
                 clock=self.now,
                 token=self._token,
                 locate=self._locate,
                 select=lambda transport, host: self.listeners.select(transport, host),
-                on_invite=self._invited,
-                on_message=lambda *message: self.messages.came(*message),
                 random=lambda: int.from_bytes(os.urandom(4)) / 2**32,
                 wake=self._wake,
                 admits=self._admits,
                 peers=self.peers,
                 ours=lambda host, port: self.listeners.ours(host, port),
                 sent_from=lambda source: self.listeners.sent_from(source),
-                on_stranger=self._changed_by_stranger,
                 on_misled=self._misled,
                 screen=self._screen,
                 on_refused=self._refused,
                 locate_for_strangers=self._locate_for_stranger,
             ),
             self.settings.policy,
+            on_invite=self._invited,
+            on_stranger=self._changed_by_stranger,
         )
+        self.endpoint.handle("MESSAGE", self.messages.came, within=True, limited=True)
         self.listeners = await Listeners.open(list(listen), self, self.settings.advertise, where=where)
         for transport in self.listeners:
             transport.tap = self._sent
@@ -443,7 +443,7 @@ class UserAgent:
             self.refusals.count(cause)
 
     def _screen(self, request: Request, source: Flow, now: float) -> object:
-        """See `Surroundings.screen`."""
+        """See `Hooks.screen`."""
         if self.screen is None or "Replaces" in request.first:
             return None
         found = self.screen(request, source, False)

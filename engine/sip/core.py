@@ -3,11 +3,12 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.sip.dialog.dialog import Dialog, DialogKey
 from engine.sip.flow import Flow, Located, Transport
 from engine.sip.message.message import Request
+from engine.sip.method_handlers import MethodHandlers
 from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.stateless import Admission, Refused
 from engine.sip.transaction.branch import Branches
@@ -40,16 +41,13 @@ class EndpointLimits:
 
 
 @dataclass(slots=True)
-class Surroundings:
+class Hooks:
     """What the core does not have of its own."""
 
     clock: Callable[[], float]  # s, monotonic
     token: Callable[[], str]  # an unguessable token (tags, branches, Call-IDs)
     locate: Callable[[str, Located], None]  # next-flow URI -> flows, called back at once or later
     select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
-    on_invite: Callable[..., None]  # a new call; its user has to be set before this returns
-    # a text, in a dialog or outside of any; the transaction is answered now or later. None: 405.
-    on_message: Callable[[ServerTransaction, Request, Flow, float], None] | None = None
     random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
     wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
     # whether one more call, or text, of a source may come in
@@ -57,9 +55,6 @@ class Surroundings:
     peers: Peers = EVERYBODY
     ours: Callable[[str, int], bool] = lambda host, port: False  # whether we listen there, or say so
     sent_from: Callable[[Flow], bool] = lambda source: False  # whether this is the other end of a socket of our own
-    # 0 where a request may change the session's call though it comes from another host than the dialog's, else the
-    # status and header lines of the refusal. True: the dialog follows its sender.
-    on_stranger: Callable[[Any, Request], tuple[int, str, bool]] = lambda session, request: (403, "", False)
     on_misled: Callable[[str, str], None] = lambda peer, doing: None  # a peer named an address that is not its own
     # A Refusal where a stranger's INVITE is refused before there is a call, WAITS where that is not known yet; anything
     # else is `InviteServer.screened`.
@@ -99,40 +94,49 @@ class Policy:
 class Core:
     """See `engine.sip.endpoint.Endpoint`, which adds what comes in."""
 
-    def __init__(self, surroundings: Surroundings, policy: Policy | None = None) -> None:
+    def __init__(self, hooks: Hooks, policy: Policy | None = None) -> None:
         self.policy = policy or Policy()
-        self.clock = surroundings.clock
-        self.token = surroundings.token
-        self.locate = surroundings.locate
-        self._locate_for_strangers = surroundings.locate_for_strangers
-        self.select = surroundings.select
-        self.on_invite = surroundings.on_invite
-        self.on_message = surroundings.on_message
-        self.random = surroundings.random
-        self.admits = surroundings.admits
-        self.peers = surroundings.peers
-        self.ours = surroundings.ours
-        self.sent_from = surroundings.sent_from
-        self.on_stranger = surroundings.on_stranger
-        self.on_misled = surroundings.on_misled
-        self.screen = surroundings.screen
-        self.on_refused = surroundings.on_refused
+        self.clock = hooks.clock
+        self.token = hooks.token
+        self.locate = hooks.locate
+        self._locate_for_strangers = hooks.locate_for_strangers
+        self.select = hooks.select
+        self.random = hooks.random
+        self.admits = hooks.admits
+        self.peers = hooks.peers
+        self.ours = hooks.ours
+        self.sent_from = hooks.sent_from
+        self.on_misled = hooks.on_misled
+        self.screen = hooks.screen
+        self.on_refused = hooks.on_refused
         self.refused = Refused()
         self.loopback: Transport | None = None  # by which our own requests come back without a packet
-        self.deadlines = Deadlines(surroundings.wake)
+        self.deadlines = Deadlines(hooks.wake)
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, DialogUser] = {}
         self.sessions: set[DialogUser] = set()
         self.ended: deque[DialogKey] = deque(maxlen=REMEMBERED)
         self.counters = Counters()
+        self.methods = MethodHandlers()
         self.draining = False  # new calls get 503
         # The lines that stand in every response to and request of ours.
         self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
-        self._secret = surroundings.token().encode()
-        self.branches = Branches(surroundings.token() + surroundings.token())
+        self._secret = hooks.token().encode()
+        self.branches = Branches(hooks.token() + hooks.token())
         self.vetting = 0  # new calls whose names are looked up
         self._no_stream: dict[tuple[str, int], float] = {}
+
+    # ---- what sessions tell of
+
+    def on_invite(self, session: DialogUser) -> None:
+        """A new call; its user has to be set before this returns."""
+        raise NotImplementedError
+
+    def on_stranger(self, session: DialogUser, request: Request) -> tuple[int, str, bool]:
+        """0 where a request may change the session's call though it comes from another host than the dialog's, else the
+        status and header lines of the refusal. True: the dialog follows its sender."""
+        raise NotImplementedError
 
     # ---- out
 

@@ -4,15 +4,20 @@ A message is parsed, matched to its transaction (RFC 3261 §17.1.3, §17.2.3), t
 opens something new (§8.2). There is no socket, task, clock or random source in here: they are handed in.
 """
 
-from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, KNOWN_METHODS, SERVED, SUPPORTED
-from engine.sip.core import Core
+from collections.abc import Callable
+from functools import partial
+
+from engine.sip.capabilities import SUPPORTED
+from engine.sip.core import Core, DialogUser, Hooks, Policy
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.next_hop import Named, misleading
+from engine.sip.dialog.session import Session
 from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError, split_list
-from engine.sip.message.message import Request, Response, response_to
+from engine.sip.message.message import METHODS, Request, Response, response_to
 from engine.sip.message.parsing import BadMessage, parse
 from engine.sip.message.uri import SipUri, TelUri
+from engine.sip.method_handlers import MethodHandler, RequestHandler
 from engine.sip.peers import source_of
 from engine.sip.scanners import is_scanner
 from engine.sip.stateless import WAITS, Admission, Refusal, tag_of
@@ -22,9 +27,53 @@ from engine.sip.transaction.table import client_key
 
 VETTING_MOST = 1024  # strangers' new calls at once whose names are looked up before anybody is told of them
 
+# Calls that are up can be transferred, and we ask for nothing outside of them (RFC 6665 §4.1.3).
+_ONLY_IN_DIALOGS = {"BYE": 481, "PRACK": 481, "UPDATE": 481, "INFO": 481, "NOTIFY": 481, "REFER": 403}
+
+OnStranger = Callable[[Session, Request], tuple[int, str, bool]]
+
 
 class Endpoint(Core):
     """Transactions, dialogs and sessions of one node."""
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        policy: Policy | None = None,
+        *,
+        on_invite: Callable[[InviteServer], None],
+        on_stranger: OnStranger = lambda session, request: (403, "", False),
+    ) -> None:
+        """`on_invite` and `on_stranger`: see `Core`."""
+        super().__init__(hooks, policy)
+        self._on_invite = on_invite
+        self._on_stranger = on_stranger
+        methods = self.methods
+        methods["INVITE"] = MethodHandler(self._receive_invite, limited=True)
+        methods["OPTIONS"] = MethodHandler(self._receive_options)
+        for method, status in _ONLY_IN_DIALOGS.items():
+            methods[method] = MethodHandler(partial(self._refuse_with, status))
+        # Nobody takes texts, until somebody does.
+        methods["MESSAGE"] = MethodHandler(partial(self._refuse_with, 405), self._refuse_text, limited=True)
+
+    def handle(self, method: str, handler: RequestHandler, *, within: bool = False, limited: bool = False) -> None:
+        """Let `handler` answer the requests of a method outside of any dialog, and `within` dialogs too. It is not
+        asked again about a retransmission. `limited`: see `MethodHandler`."""
+
+        def new(request: Request, source: Flow, reply: Flow, now: float) -> None:
+            handler(self._transaction(request, reply, self._known(source)), request, source, now)
+
+        self.methods[method] = MethodHandler(new, handler if within else None, limited)
+
+    def on_invite(self, session: DialogUser) -> None:
+        """See `Core`."""
+        assert isinstance(session, InviteServer)
+        self._on_invite(session)
+
+    def on_stranger(self, session: DialogUser, request: Request) -> tuple[int, str, bool]:
+        """See `Core`."""
+        assert isinstance(session, Session)
+        return self._on_stranger(session, request)
 
     # ---- in
 
@@ -93,7 +142,7 @@ class Endpoint(Core):
 
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         try:
-            reply_flow = self._note_source(request, flow)
+            reply = self._note_source(request, flow)
         except ParseError:
             self.counters.malformed += 1
             return
@@ -107,14 +156,14 @@ class Endpoint(Core):
             return
         if self._full(len(self.transactions.servers), self.policy.limits.transactions, flow):
             self.counters.overload += 1
-            self._answer(request, reply_flow, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
+            self._answer(request, reply, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
             return
         if method == "CANCEL":
-            self._receive_cancel(request, flow, reply_flow, now)
+            self._receive_cancel(request, flow, reply, now)
         elif request.to_tag:
-            self._receive_in_dialog(request, flow, reply_flow, now)
+            self._receive_in_dialog(request, flow, reply, now)
         else:
-            self._receive_new(request, flow, reply_flow, now)
+            self._receive_new(request, flow, reply, now)
 
     def _receive_ack(self, request: Request, now: float) -> None:
         transaction = self.transactions.server_for(request, "INVITE")
@@ -127,15 +176,15 @@ class Endpoint(Core):
         else:
             self.counters.stray += 1
 
-    def _receive_cancel(self, request: Request, source: Flow, flow: Flow, now: float) -> None:
+    def _receive_cancel(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
         """§9.2: a CANCEL is answered by itself, then its INVITE is ended if it still can be."""
         invite = self.transactions.server_for(request, "INVITE")
         if invite is None:
             # §8.2.7: where the INVITE was refused and nothing kept, there is nothing to say to its CANCEL.
             if (source.host, request.call_id) not in self.refused:
-                self._refuse(request, source, flow, Refusal(status=481), now)
+                self._refuse(request, source, reply, Refusal(status=481), now)
             return
-        transaction = ServerTransaction(self.transactions, request, flow, invite.tag or self.token())
+        transaction = ServerTransaction(self.transactions, request, reply, invite.tag or self.token())
         transaction.respond(200, now, headers=self.server_line)
         if invite.answered:
             return
@@ -144,77 +193,70 @@ class Endpoint(Core):
         else:  # it waits for `decided`
             invite.respond(487, now, headers=self.server_line)
 
-    def _receive_in_dialog(self, request: Request, source: Flow, flow: Flow, now: float) -> None:
+    def _receive_in_dialog(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
         session = self.dialogs.get((request.call_id, request.to_tag, request.from_tag))
         if session is None:
-            self._refuse(request, source, flow, Refusal(status=481), now)
+            self._refuse(request, source, reply, Refusal(status=481), now)
             return
-        text = request.method == "MESSAGE"
-        if text and not self._admitted(request, source, flow, now):
-            return
-        transaction = ServerTransaction(self.transactions, request, flow, "")
+        row = self.methods.rows.get(request.method)
+        handler = None
+        if row is not None and row.within is not None:
+            if row.limited and not self._admitted(request, source, reply, now):
+                return
+            handler = row.within
+        transaction = ServerTransaction(self.transactions, request, reply, "")
         fault = self._fault(request)
         if fault is not None:
             transaction.respond(fault.status, now, headers=fault.headers)
-            return
-        if text:
-            # Of another host's it is not known whether it belongs to the dialog: it is judged as one outside of it.
-            if not session.came_from_peer(request) or session.dialog.accepts(request):
-                self._take_message(transaction, request, source, now)
-            else:
-                transaction.respond(500, now)  # §12.2.2: out of order
-            return
-        session.receive_request(transaction, request, now)
-
-    def _take_message(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
-        if self.on_message is None:
-            transaction.respond(405, now, headers=ALLOW_LINE)
+        elif handler is None:
+            session.receive_request(transaction, request, now)
+        # Of another host's it is not known whether it belongs to the dialog: it is judged as one outside of it.
+        elif not session.came_from_peer(request) or session.dialog.accepts(request):
+            handler(transaction, request, source, now)
         else:
-            self.on_message(transaction, request, source, now)
+            transaction.respond(500, now)  # §12.2.2: out of order
 
-    def _receive_new(self, request: Request, source: Flow, flow: Flow, now: float) -> None:
-        method = request.method
+    def _receive_new(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
         fault = self._fault(request) or self._uri_fault(request)
-        if fault is None and method in ("BYE", "PRACK", "UPDATE", "INFO"):
-            fault = Refusal(status=481)
-        if fault is None and method in ("REFER", "NOTIFY"):
-            # Calls that are up can be transferred, and we ask for nothing outside of them (RFC 6665 §4.1.3).
-            fault = Refusal(status=403 if method == "REFER" else 481)
-        if fault is None and method in ("INVITE", "MESSAGE"):
-            if not self._admitted(request, source, flow, now):
-                return
-            if method == "INVITE":
-                fault = self._new_call_fault(request)
-            elif self.on_message is None:
-                fault = Refusal(status=405, headers=ALLOW_LINE)
         if fault is not None:
-            self._refuse(request, source, flow, fault, now)
+            self._refuse(request, source, reply, fault, now)
+            return
+        row = self.methods.rows[request.method]
+        if not row.limited or self._admitted(request, source, reply, now):
+            row.new(request, source, reply, now)
+
+    def _refuse_with(self, status: int, request: Request, source: Flow, reply: Flow, now: float) -> None:
+        headers = self.methods.allow_line if status == 405 else ""
+        self._refuse(request, source, reply, Refusal(status=status, headers=headers), now)
+
+    def _refuse_text(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
+        transaction.respond(405, now, headers=self.methods.allow_line)
+
+    def _receive_options(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
+        status, headers = 503 if self.draining else 200, self.methods.capabilities
+        if self._known(source):
+            self._respond_once(request, reply, Refusal(status=status, headers=headers), now)
+        else:
+            self._answer(request, reply, status, headers)
+
+    def _receive_invite(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
+        fault = self._new_call_fault(request)
+        if fault is not None:
+            self._refuse(request, source, reply, fault, now)
             return
         known = self._known(source)
-        if method == "INVITE":
-            self._receive_invite(request, source, flow, known, now)
-        elif method == "MESSAGE":
-            self._take_message(self._transaction(request, flow, known), request, source, now)
-        else:  # OPTIONS
-            status = 503 if self.draining else 200
-            if known:
-                self._respond_once(request, flow, Refusal(status=status, headers=CAPABILITIES), now)
-            else:
-                self._answer(request, flow, status, CAPABILITIES)
-
-    def _receive_invite(self, request: Request, source: Flow, flow: Flow, known: bool, now: float) -> None:
         marks = self.returned(request)
         screened = None if known or marks is not None else self.screen(request, source, now)
         if screened is WAITS:
-            self._transaction(request, flow, known)
+            self._transaction(request, reply, known)
         elif isinstance(screened, Refusal):
-            self._refuse(request, source, flow, screened, now)
+            self._refuse(request, source, reply, screened, now)
         else:
             misled, names = self._misleading(request, source, marks is not None)
             if misled is not None:
-                self._refuse(request, source, flow, misled, now)
+                self._refuse(request, source, reply, misled, now)
             else:
-                session = InviteServer(self, self._transaction(request, flow, known), request, source, screened)
+                session = InviteServer(self, self._transaction(request, reply, known), request, source, screened)
                 session.marks = marks
                 session.start(now, names)
 
@@ -230,9 +272,9 @@ class Endpoint(Core):
             transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
             self.count_refusal(request, source, refusal)
 
-    def _transaction(self, request: Request, flow: Flow, known: bool) -> ServerTransaction:
+    def _transaction(self, request: Request, reply: Flow, known: bool) -> ServerTransaction:
         tag = self.token() if known else self.tag(request)
-        return ServerTransaction(self.transactions, request, flow, tag, kept=known)
+        return ServerTransaction(self.transactions, request, reply, tag, kept=known)
 
     def _misleading(self, request: Request, source: Flow, returned: bool) -> tuple[Refusal | None, list[Named]]:
         """See `misleading`: the refusal of an INVITE that names another's address, and the names to be looked up."""
@@ -260,7 +302,7 @@ class Endpoint(Core):
             return marks
         return None
 
-    def _admitted(self, request: Request, source: Flow, flow: Flow, now: float) -> bool:
+    def _admitted(self, request: Request, source: Flow, reply: Flow, now: float) -> bool:
         """Whether one more call or text may come in; one that may not has been told, or is not worth it."""
         limits = self.policy.limits
         admission: Admission = "refuse"
@@ -271,16 +313,16 @@ class Endpoint(Core):
             return True
         self.counters.overload += 1
         if admission == "refuse":
-            self._answer(request, flow, 503, f"Retry-After: {limits.retry_after}\r\n")
+            self._answer(request, reply, 503, f"Retry-After: {limits.retry_after}\r\n")
         return False
 
-    def _refuse(self, request: Request, source: Flow, flow: Flow, refusal: Refusal, now: float) -> None:
+    def _refuse(self, request: Request, source: Flow, reply: Flow, refusal: Refusal, now: float) -> None:
         """The final answer to a request that nothing comes of: to a stranger without a transaction."""
         if self._known(source):
             self.counters.refused += 1
-            self._respond_once(request, flow, refusal, now)
+            self._respond_once(request, reply, refusal, now)
         else:
-            self._answer(request, flow, refusal.status, refusal.headers, refusal.reason)
+            self._answer(request, reply, refusal.status, refusal.headers, refusal.reason)
             self.count_refusal(request, source, refusal)
 
     def count_refusal(self, request: Request, source: Flow, refusal: Refusal) -> None:
@@ -291,15 +333,15 @@ class Endpoint(Core):
             if refusal.first is not None:
                 refusal.first()
 
-    def _respond_once(self, request: Request, flow: Flow, refusal: Refusal, now: float) -> None:
+    def _respond_once(self, request: Request, reply: Flow, refusal: Refusal, now: float) -> None:
         tag = "" if request.to_tag else self.token()
-        transaction = ServerTransaction(self.transactions, request, flow, tag)
+        transaction = ServerTransaction(self.transactions, request, reply, tag)
         transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
 
     def _fault(self, request: Request) -> Refusal | None:
         """Why a request cannot be served, whoever it is for (§8.2.1, §8.2.2.3)."""
         method = request.method
-        if method not in SERVED:
+        if method not in self.methods.rows:
             return self._unserved(request)
         if "Require" in request.first:
             unknown = request.tokens("Require") - SUPPORTED
@@ -308,7 +350,8 @@ class Endpoint(Core):
         return None
 
     def _unserved(self, request: Request) -> Refusal:
-        """A method that is not served here; a REGISTER for what cannot be registered is malformed before that."""
+        """A method that is not served here (§21.4.6, §21.5.2); a REGISTER for what cannot be registered is malformed
+        before that."""
         if request.method == "REGISTER":
             try:
                 address = request.address("To").uri
@@ -316,7 +359,7 @@ class Endpoint(Core):
                 return Refusal(status=error.status)
             if not isinstance(address, SipUri):
                 return Refusal(status=400)  # RFC 3261 §10.2, RFC 4475 §3.3.4
-        return Refusal(status=405 if request.method in KNOWN_METHODS else 501, headers=ALLOW_LINE)
+        return Refusal(status=405 if request.method in METHODS else 501, headers=self.methods.allow_line)
 
     def _uri_fault(self, request: Request) -> Refusal | None:
         """§8.2.2.1: a scheme that is not ours, or a malformed URI."""
@@ -351,10 +394,10 @@ class Endpoint(Core):
         if not known and self.refused.add(flow.host, request.get("Call-ID"), error.status):
             self.on_refused(flow.host, str(error.status), request)
 
-    def _answer(self, request: Request, flow: Flow, status: int, headers: str, reason: str = "") -> None:
+    def _answer(self, request: Request, reply: Flow, status: int, headers: str, reason: str = "") -> None:
         """A response that nothing is kept for; retransmissions get the same tag (§8.2.7)."""
         data = response_to(request, status, reason, self.tag(request), headers + self.server_line)
-        flow.send(data)
+        reply.send(data)
 
     def tag(self, request: Request) -> str:
         """The To tag of all answers to this request; see `stateless.tag_of`."""

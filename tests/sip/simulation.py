@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from itertools import count
 
-from engine.sip.core import Policy, Surroundings
+from engine.sip.core import Hooks, Policy
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
@@ -123,12 +123,11 @@ class Node:
         self.on_invite: Callable[[InviteServer], None] = self.calls.append
         tokens = count(1)
         self.endpoint = Endpoint(
-            Surroundings(
+            Hooks(
                 clock=lambda: network.now,
                 token=lambda: f"{host.replace('.', '')}x{next(tokens)}",
                 locate=self._locate,
                 select=lambda name, remote: self if name == "udp" else None,
-                on_invite=lambda session: self.on_invite(session),
                 random=network.random.random,
                 wake=wake,
                 peers=peers,
@@ -136,6 +135,7 @@ class Node:
                 on_misled=lambda peer, doing: self.misled.append((peer, doing)),
             ),
             policy,
+            on_invite=lambda session: self.on_invite(session),
         )
         network.nodes[self.local] = self
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import count, pairwise
 from pathlib import Path
 
-from engine.sip.core import Policy, Surroundings
+from engine.sip.core import Hooks, Policy
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
@@ -90,18 +90,18 @@ class Stage:
         self.flows: list[Flow] = [Flow(self.udp, PEER, 5060)]
         tokens = count(1)
         self.endpoint = Endpoint(
-            Surroundings(
+            Hooks(
                 clock=lambda: self.now,
                 token=lambda: f"t{next(tokens)}",
                 locate=lambda uri, done: done(list(self.flows)),
                 select=lambda name, host: self.tcp if name == "tcp" and self.streams else None,
-                on_invite=lambda session: self.on_invite(session),
                 admits=lambda request, source, now: self.admits,
                 peers=peers,
                 screen=lambda request, source, now: self.screen(request),
                 on_refused=lambda host, cause, request: self.refused.append((host, cause)),
             ),
             policy,
+            on_invite=lambda session: self.on_invite(session),
         )
 
     def receive(self, data: bytes, host: str = PEER, port: int = 5060, wire: Wire | None = None) -> None:

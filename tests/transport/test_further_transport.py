@@ -9,7 +9,7 @@ from typing import Any, Self
 import pytest
 import structlog
 
-from engine.sip.core import Surroundings
+from engine.sip.core import Hooks
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
@@ -90,13 +90,13 @@ class Node:
         self.calls: list[InviteServer] = []
         tokens = itertools.count(1)
         self.endpoint = Endpoint(
-            Surroundings(
+            Hooks(
                 clock=lambda: 0.0,
                 token=lambda: f"t{next(tokens)}",
                 locate=locator.locate,
                 select=listeners.select,
-                on_invite=self.calls.append,
-            )
+            ),
+            on_invite=self.calls.append,
         )
 
 

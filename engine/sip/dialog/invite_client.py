@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.sip.auth.credentials import Credentials, Logins
-from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE
+from engine.sip.capabilities import SDP_TYPE
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.dialog.next_hop import MISLEADING, leads_astray
@@ -132,7 +132,8 @@ class InviteClient(Session):
         self._authorization = headers = logins.lines("INVITE", uri, invitation.body, endpoint.token) if logins else ""
         supported = "Supported: 100rel, timer\r\n" if invitation.reliable else "Supported: timer\r\n"
         content = SDP_TYPE if invitation.body else ""
-        tail = f"{ALLOW_LINE}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
+        allow = endpoint.methods.allow_line
+        tail = f"{allow}{supported}{timer}{headers}{endpoint.agent_line}{invitation.headers}{content}"
         self.last_body = invitation.body
         self._invite = OutgoingRequest(
             endpoint,

@@ -1,6 +1,6 @@
 """An incoming call until it is answered or refused (RFC 3261 §13.3; reliable provisional responses RFC 3262 §3)."""
 
-from engine.sip.capabilities import ALLOW_LINE, SDP_TYPE, unreadable
+from engine.sip.capabilities import SDP_TYPE, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, Dialog
 from engine.sip.dialog.next_hop import Named, look_up
@@ -53,7 +53,7 @@ class InviteServer(Session):
         source: Flow,
         screened: object = None,
     ) -> None:
-        """`screened`: what `Surroundings.screen` said of the INVITE, where it was asked."""
+        """`screened`: what `Hooks.screen` said of the INVITE, where it was asked."""
         super().__init__(endpoint)
         self.transaction = transaction
         self.invite = invite
@@ -222,7 +222,7 @@ class InviteServer(Session):
     def _send_reliable(self, status: int, body: bytes, headers: str, now: float) -> None:
         # §3: the first RSeq is chosen at random, so that a stray PRACK of another dialog does not fit.
         self._rseq = self._rseq + 1 if self._rseq else 1 + int(self.endpoint.random() * (MAX_RSEQ - 2**16))
-        headers += f"Require: 100rel\r\nRSeq: {self._rseq}\r\n{ALLOW_LINE}"
+        headers += f"Require: 100rel\r\nRSeq: {self._rseq}\r\n{self.endpoint.methods.allow_line}"
         self.transaction.respond(status, now, headers=headers, body=body)
         self._reliable = (self._rseq, self.transaction.response, bool(body))
         timers = self.endpoint.policy.timers

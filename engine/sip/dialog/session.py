@@ -8,7 +8,7 @@ and takes its orders. It relays bodies as they are: offers and answers are the u
 from functools import partial
 from typing import Protocol
 
-from engine.sip.capabilities import ALLOW_LINE, CAPABILITIES, SDP_TYPE, SUPPORTED_LINE, unreadable
+from engine.sip.capabilities import SDP_TYPE, SUPPORTED_LINE, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
 from engine.sip.dialog.next_hop import look_up, misleading
@@ -171,7 +171,7 @@ class Session(ReferUsage):
 
     def _send_offer(self, offer: SessionOffer, now: float) -> None:
         policy = self.endpoint.policy
-        lines = self.endpoint.agent_line + ALLOW_LINE + SUPPORTED_LINE + offer.headers
+        lines = self.endpoint.agent_line + self.endpoint.methods.allow_line + SUPPORTED_LINE + offer.headers
         if self.timer is not None:
             # The refresher stays who it was (RFC 4028 §7.4).
             refresher = "uac" if self.timer.we_refresh else "uas"
@@ -262,7 +262,7 @@ class Session(ReferUsage):
             self.dialog.remote_cseq = newest  # else whoever knows the tags could make the peer's own BYE an old one
         handler = _HANDLERS.get(method)
         if handler is None:
-            transaction.respond(501, now, headers=ALLOW_LINE)
+            transaction.respond(501, now, headers=self.endpoint.methods.allow_line)
             return
         if method in _REFRESHING:
             dialog = self.dialog
@@ -369,7 +369,7 @@ class Session(ReferUsage):
         endpoint = self.endpoint
         headers = (
             f"{self._agree(transaction.request, now)}{endpoint.contact_line(transaction.flow)}"
-            f"{ALLOW_LINE}{SUPPORTED_LINE}{endpoint.server_line}{headers}"
+            f"{self.endpoint.methods.allow_line}{SUPPORTED_LINE}{endpoint.server_line}{headers}"
         )
         self._answer(transaction, headers, body, now)
 
@@ -441,7 +441,7 @@ class Session(ReferUsage):
             transaction.respond(200, now)
 
     def _take_options(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        transaction.respond(200, now, headers=CAPABILITIES)
+        transaction.respond(200, now, headers=self.endpoint.methods.capabilities)
 
     def _take_prack(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         transaction.respond(481, now)  # RFC 3262 §3: it acknowledges nothing of ours

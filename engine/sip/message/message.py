@@ -13,6 +13,12 @@ from engine.sip.message.status import reason_phrase
 from engine.sip.message.uri import Uri, parse_uri
 from engine.sip.message.via import Via
 
+METHODS = (
+    *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO", "MESSAGE", "REFER", "NOTIFY"),
+    *("REGISTER", "SUBSCRIBE", "PUBLISH"),
+)
+"""The methods that IANA has registered, in the order in which Allow names them."""
+
 Headers = dict[str, list[str]]
 Field = tuple[str, str]
 

@@ -7,10 +7,9 @@ every message needs it, to be matched; what is left as text is read when somethi
 import re
 from operator import methodcaller
 
-from engine.sip.capabilities import KNOWN_METHODS
 from engine.sip.message.grammar import COMMON_HOST, COMMON_PORT, TOKEN, TOKEN_CHARS, ParseError
 from engine.sip.message.header_names import ONCE, USUAL, canonical
-from engine.sip.message.message import Field, Message, Request, Response
+from engine.sip.message.message import METHODS, Field, Message, Request, Response
 from engine.sip.message.name_addr import PLAIN_ADDRESS, NameAddr
 from engine.sip.message.uri import parse_uri
 
@@ -19,6 +18,7 @@ MAX_HEADERS = 256  # header field lines
 MAX_CSEQ = 2**31  # RFC 3261 §8.1.1.5: less than 2**31
 MAX_HEAD_LINE = 32_768  # characters in one header field
 
+_KNOWN_METHODS = frozenset(METHODS)
 _name_and_value = methodcaller("split", ": ", 1)
 _FOLD = re.compile(r"\r\n[ \t]+")
 _CSEQ = re.compile(rf"([0-9]{{1,20}})[ \t]+([{TOKEN_CHARS}]+)")
@@ -160,7 +160,7 @@ def _start(line: str, first: dict[str, str], fields: list[Field] | None, body: b
         len(parts) == 3
         and parts[2] == "SIP/2.0"
         and parts[1]
-        and (parts[0] in KNOWN_METHODS or TOKEN.fullmatch(parts[0]))
+        and (parts[0] in _KNOWN_METHODS or TOKEN.fullmatch(parts[0]))
     ):
         request = Request.__new__(Request)
         request.method, request.uri_text, request._uri = parts[0], parts[1], None

@@ -1,0 +1,55 @@
+"""The methods that an endpoint serves: who takes their requests, and what Allow says of them (RFC 3261 §8.2.1, §20.5).
+
+A further method is a row: see `engine.sip.endpoint.Endpoint.handle`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine.sip.capabilities import ACCEPT_LINES, SUPPORTED_LINE
+from engine.sip.flow import Flow
+from engine.sip.message.message import METHODS, Request
+from engine.sip.transaction.server import ServerTransaction
+
+RequestHandler = Callable[[ServerTransaction, Request, Flow, float], None]
+"""Answers a request, now or later: its transaction, the request, where it came from, and the time (s)."""
+
+NewRequestHandler = Callable[[Request, Flow, Flow, float], None]
+"""Takes a request that has no transaction yet: the request, where it came from, where responses go, and the time
+(s)."""
+
+
+@dataclass(slots=True, frozen=True)
+class MethodHandler:
+    """What becomes of a method's requests.
+
+    Attributes:
+        new: Takes those outside of any dialog.
+        within: Takes those within a dialog; None: they are the dialog's.
+        limited: Whether each counts as one more call or text: limits apply, and none comes in while calls are drained.
+    """
+
+    new: NewRequestHandler
+    within: RequestHandler | None = None
+    limited: bool = False
+
+
+class MethodHandlers:
+    """All of them, by method. ACK and CANCEL have no row: they belong to an INVITE."""
+
+    __slots__ = ("allow_line", "capabilities", "rows")
+
+    def __init__(self) -> None:
+        self.rows: dict[str, MethodHandler] = {}
+        self._describe()
+
+    def __setitem__(self, method: str, handler: MethodHandler) -> None:
+        self.rows[method] = handler
+        self._describe()
+
+    def _describe(self) -> None:
+        served = {"ACK", "CANCEL", *self.rows}
+        names = [method for method in METHODS if method in served] + sorted(served.difference(METHODS))
+        self.allow_line = f"Allow: {', '.join(names)}\r\n"
+        self.capabilities = f"{self.allow_line}{ACCEPT_LINES}{SUPPORTED_LINE}"
+        """The answer to OPTIONS (§11.2)."""
