@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from engine.dial import DialSpec, Outcome
-from engine.refusals import Refusals
+from engine.log import Log, RefusalLog
 from engine.settings import AgentSettings
 from engine.sip.auth.credentials import Credentials
 from engine.sip.endpoint import Endpoint
@@ -26,24 +26,17 @@ STRANGERS_WAITING = 750
 """How many there may be for one more of a stranger to be taken: known peers always find room beside them."""
 
 
-class Logger(Protocol):
-    """Where the failure of a message's task is logged."""
-
-    def error(self, event: str, **values: Any) -> Any: ...
-
-
 class MessageAgent(Protocol):
     """What messages need of the user agent (`engine.user_agent.UserAgent`)."""
 
     endpoint: Endpoint
     loop: asyncio.AbstractEventLoop
     loopback: Loopback
-    refusals: Refusals
+    log: Log
+    refusals: RefusalLog
     settings: AgentSettings
     strangers: Strangers
 
-    @property
-    def log(self) -> Logger: ...
     def now(self) -> float: ...
     def call_id(self) -> str: ...
 

@@ -12,12 +12,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from engine.bridge import Bridge
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.capture.trace import Trace
 from engine.dial import DialSpec, OutgoingCall
+from engine.log import Log, NoLog, RefusalLog
 from engine.media.anchor import Anchor, Anchors, MediaAddress
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import by_name
@@ -30,7 +31,6 @@ from engine.media.rtp.consent import Consent
 from engine.media_refusal import refusal
 from engine.messages import Messages
 from engine.rate_limit import RateLimit
-from engine.refusals import Refusals
 from engine.settings import AgentSettings
 from engine.sip.core import Hooks
 from engine.sip.dialog.invite_client import InviteClient
@@ -75,21 +75,6 @@ OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
 Screen = Callable[[Request, Flow, bool], object]
 
 
-class Log(Protocol):
-    """A structlog logger, or anything that takes an event and named values."""
-
-    def warning(self, event: str, **values: Any) -> Any: ...
-    def error(self, event: str, **values: Any) -> Any: ...
-
-
-class _Silent:
-    def warning(self, event: str, **values: Any) -> None:
-        """Nobody asked for a log."""
-
-    def error(self, event: str, **values: Any) -> None:
-        """Nobody asked for a log."""
-
-
 class Pong(NamedTuple):
     """What came of OPTIONS. `status` is 0, and `reason` the cause, where there was no answer; `retry_after` in seconds,
     0 where it was not given."""
@@ -108,7 +93,7 @@ class UserAgent:
         self.on_call = on_call
         self.peers = peers
         self.settings = settings or AgentSettings()
-        self.log: Log = log or _Silent()
+        self.log: Log = log or NoLog()
         self.max_call_duration = self.settings.max_call_duration
         self.calls: set[Call] = set()
         self.incoming = 0  # of them
@@ -148,7 +133,7 @@ class UserAgent:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do, and in the words of
         `where` the place at which it is to be done."""
         self.loop = asyncio.get_running_loop()
-        self.refusals = Refusals(self.log, self.loop)
+        self.refusals = RefusalLog(self.log, self.loop)
         self.now = time.monotonic  # the clock of both event loops, and finer than what uvloop remembers of it
         self.endpoint = Endpoint(
             Hooks(

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from engine.log import RateLimitedLog
 from engine.user_agent import UserAgent
 from flows.calls.ports import Log
 from routing.access.bans import BANNED_FOR, Ban
 from routing.access.peers import KnownPeers
 from routing.addresses import AddressTable
-from service.stranger_log import StrangerLog
 
 LOOK_EVERY: Final = 5.0  # s
 MOST_FAULTS: Final = 20  # lines of a file that are logged, each time that it is read
@@ -32,7 +32,7 @@ class Bans:
         self._peers = peers
         self._agent = agent
         self._log = log
-        self._lines = StrangerLog(time.monotonic)
+        self._lines = RateLimitedLog(time.monotonic)
         self._read: tuple[Path, Stamp] | None = None  # what the file was when it was read
         self._unreadable: Path | None = None  # said once
         self._task: asyncio.Task[None] | None = None
@@ -56,7 +56,7 @@ class Bans:
 
     def _banned(self, ban: Ban) -> None:
         # docs/fail2ban/ has the filter that reads this line.
-        self._lines.tell(
+        self._lines.write(
             self._log.warning,
             "",
             "source banned",

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from engine.call import Call
+from engine.log import RateLimitedLog
 from engine.sip.auth.digest_server import Verdict as Login
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.flow import Flow
@@ -31,7 +32,6 @@ from routing.numbers.normalise import Dialled, dialled
 from routing.settings import RoutingSettings
 from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN, Logins, Users
-from service.stranger_log import StrangerLog
 
 _AS_CLIENT = Source("client")
 UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
@@ -69,7 +69,7 @@ class Intake:
         self.log = log
         self.log_calls = False  # a line per call, where somebody reads it
         self.current: Callable[[], bool] = lambda: True  # whether the directory is that of the store
-        self.strangers = StrangerLog(self._now)
+        self.strangers = RateLimitedLog(self._now)
         peers = peers or KnownPeers(directory, routing, self._now)
         self.logins = Logins(self._now, log, self.strangers, users, algorithms, peers)
 
@@ -193,7 +193,7 @@ class Intake:
             refusal.first()
 
     def _unavailable(self, error: NumberUnavailable, host: str, call_id: str) -> Refusal:
-        tell = partial(self.strangers.tell, self.log.warning, "number not looked up")
+        tell = partial(self.strangers.write, self.log.warning, "number not looked up")
         told = partial(tell, "call refused", call_id=call_id, status=503, detail=str(error), source=host)
         headers = f"Retry-After: {UNAVAILABLE_RETRY_AFTER}\r\n"
         return Refusal(status=503, headers=headers, cause="number_unavailable", first=told)
@@ -228,7 +228,7 @@ class Intake:
             return
         tell = self.log.warning if final else self.log.info
         if source.kind == "guest":
-            tell = partial(self.strangers.tell, tell, f"{verdict.cause} {status}" if not_let_in else "")
+            tell = partial(self.strangers.write, tell, f"{verdict.cause} {status}" if not_let_in else "")
         tell(
             "call refused",
             call_id=call_id,

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from engine.log import RateLimitedLog
 from engine.sip.auth.digest_server import DigestServer, Verdict
 from engine.sip.message.message import Request
 from engine.sip.peers import counted_source, source_of
 from flows.calls.ports import Log
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
-from service.stranger_log import StrangerLog
 
 
 class User(NamedTuple):
@@ -40,7 +40,7 @@ class Logins:
         self,
         clock: Callable[[], float],
         log: Log,
-        strangers: StrangerLog,
+        strangers: RateLimitedLog,
         users: Users,
         algorithms: Sequence[str],
         peers: KnownPeers,
@@ -96,7 +96,7 @@ class Logins:
                 found = verdict
         # A nonce that has only grown old is no attempt at anything.
         if found.reason not in ("missing", "stale"):
-            self._strangers.tell(
+            self._strangers.write(
                 self._log.warning,
                 "",
                 "credentials refused",

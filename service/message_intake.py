@@ -199,7 +199,7 @@ class MessageIntake:
             self._tell(tell, verdict.cause, message, status=status, cause=verdict.cause, known_as=source.kind)
 
     def _tell(self, tell: Any, kind: str, message: IncomingMessage, **values: Any) -> None:
-        self._intake.strangers.tell(
+        self._intake.strangers.write(
             tell, kind, "message refused", message_id=message.id, source=message.remote.host, **values
         )
 

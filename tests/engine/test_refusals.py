@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from engine import refusals as refusals_module
-from engine.refusals import Refusals
+from engine import log as engine_log
+from engine.log import RefusalLog
 from engine.settings import AgentSettings
 from tests.engine.simulated import CALLER, ENGINE, Air, start_agent
 from tests.sip.known import Known
@@ -26,7 +26,7 @@ class Log:
 
 def test_the_first_of_a_source_at_once_and_then_a_line_a_second_with_the_count() -> None:
     air, log = Air(), Log()
-    refusals = Refusals(log, air.loop)
+    refusals = RefusalLog(log, air.loop)
     refusals.add("invite_rate", "a")
     assert log.lines == [("invite_rate", 1, "a")]
     for _ in range(500):
@@ -49,7 +49,7 @@ def test_the_first_of_a_source_at_once_and_then_a_line_a_second_with_the_count()
 
 def test_who_is_loud_hides_nobody() -> None:
     air, log = Air(), Log()
-    refusals = Refusals(log, air.loop)
+    refusals = RefusalLog(log, air.loop)
     for _ in range(5):
         for _ in range(10_000):
             refusals.add("invite_rate", "loud")
@@ -63,16 +63,16 @@ def test_who_is_loud_hides_nobody() -> None:
 
 def test_sources_without_end_take_turns_and_a_bounded_place() -> None:
     air, log = Air(), Log()
-    refusals = Refusals(log, air.loop)
+    refusals = RefusalLog(log, air.loop)
     for second in range(10):
         for number in range(5_000):
             refusals.add("401", f"{second}.{number}")
         air.run(1)
-        assert len(refusals._rows) <= refusals_module.MOST_ROWS
+        assert len(refusals._rows) <= engine_log.MOST_ROWS
     air.run(60)
     refusals.close()
     assert len({source for _, _, source in log.lines}) > 100
-    assert len(log.lines) <= 70 * (refusals_module.LINES + 1)
+    assert len(log.lines) <= 70 * (engine_log.REFUSAL_LINES + 1)
     assert sum(count for _, count, _ in log.lines) == refusals.counts["401"] == 50_000
     assert not refusals._rows
     assert not refusals._more

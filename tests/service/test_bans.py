@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from engine.log import BURST
 from engine.sip.auth.digest_client import answer, parse_challenges
 from engine.sip.message.framing import StreamFramer
 from engine.sip.message.parsing import parse
-from service.stranger_log import BURST
 from tests.service.conftest import until
 
 Run = Callable[..., None]

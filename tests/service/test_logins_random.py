@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.log import RateLimitedLog
 from engine.sip.auth.digest_client import answer, parse_challenges
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
@@ -15,7 +16,6 @@ from routing.access.phones import Phone
 from routing.directory.directory import Directory
 from routing.settings import RoutingSettings
 from service.logins import NO_LOGIN, Logins, User
-from service.stranger_log import StrangerLog
 
 EDGE = "192.0.2.254"
 SOURCES = ["192.0.2.1", "192.0.2.2", "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"]
@@ -107,7 +107,7 @@ def test_who_is_banned_is_who_guessed(steps: list[Step]) -> None:
 
     peers = KnownPeers(Directory(), RoutingSettings(proxies=(EDGE,)), clock)
     log: Any = Silent()
-    logins = Logins(clock, log, StrangerLog(clock), USERS, ["MD5"], peers)
+    logins = Logins(clock, log, RateLimitedLog(clock), USERS, ["MD5"], peers)
     model = Model()
     nonces: dict[str, tuple[Any, float]] = {}
     used: set[tuple[str, int]] = set()

@@ -4,21 +4,21 @@ from typing import Any
 
 import pytest
 
-from service import stranger_log
-from service.stranger_log import BURST, BURST_OF_ONE, LINES, LINES_OF_ONE, MOST_COUNTED, StrangerLog
+from engine import log as engine_log
+from engine.log import BURST, BURST_OF_ONE, LINES, LINES_OF_ONE, MOST_COUNTED, RateLimitedLog
 
 
 class Log:
     def __init__(self) -> None:
         self.now = 0.0
         self.lines: list[dict[str, Any]] = []
-        self.strangers = StrangerLog(lambda: self.now)
+        self.strangers = RateLimitedLog(lambda: self.now)
 
     def warning(self, event: str, **values: Any) -> None:
         self.lines.append({"event": event, **values})
 
     def tell(self, source: str, kind: str = "403", event: str = "call refused") -> None:
-        self.strangers.tell(self.warning, kind, event, source=source)
+        self.strangers.write(self.warning, kind, event, source=source)
 
     def of(self, source: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["source"] == source]
@@ -79,5 +79,5 @@ def test_what_was_not_logged_is_told_once() -> None:
 def test_a_line_that_names_nobody_is_bounded_too() -> None:
     log = Log()
     for _ in range(100):
-        log.strangers.tell(log.warning, "", "odd")
-    assert len(log.lines) == BURST_OF_ONE == stranger_log.BURST_OF_ONE
+        log.strangers.write(log.warning, "", "odd")
+    assert len(log.lines) == BURST_OF_ONE == engine_log.BURST_OF_ONE
