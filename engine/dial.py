@@ -33,16 +33,19 @@ class Outcome(NamedTuple):
     kind: str
     status: int
     reason: str
-    retry_after: int
-    first_reply: float | None
+    retry_after: int = 0
+    first_reply: float | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class DialSpec:
     """Whom to call and what to say. Timeouts in seconds; `headers` are sent as they are, in order."""
 
     request_uri: str
     destination: str  # a sip: URI: where the request really goes
+    flow: Flow | None = (
+        None  # given: it goes by this one, without a look-up (a registration over a connection, RFC 5626)
+    )
     from_: str  # name-addr without tag
     to: str
     headers: Sequence[tuple[str, str]] = ()
@@ -104,21 +107,22 @@ class OutgoingCall(Call):
             # An early offer that is not to be relayed would never be answered (RFC 3262 §5).
             reliable = reliable and (early_media or bool(body))
         invitation = Invitation(
-            spec.request_uri,
-            spec.destination if spec.origin is None else f"sip:{agent.loopback.domain}",
-            spec.from_,
-            spec.to,
-            body,
-            headers,
-            forwards,
-            Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
-            spec.no_reply_timeout,
-            spec.no_progress_timeout,
-            spec.ring_timeout,
-            reliable,
-            spec.allows,
-            spec.mark(agent.endpoint.branches, caller),
-            breadth,
+            request_uri=spec.request_uri,
+            flow=spec.flow,
+            destination=spec.destination if spec.origin is None else f"sip:{agent.loopback.domain}",
+            from_=spec.from_,
+            to=spec.to,
+            body=body,
+            headers=headers,
+            max_forwards=forwards,
+            credentials=Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
+            no_reply_timeout=spec.no_reply_timeout,
+            no_progress_timeout=spec.no_progress_timeout,
+            ring_timeout=spec.ring_timeout,
+            reliable=reliable,
+            allows=spec.allows,
+            mark=spec.mark(agent.endpoint.branches, caller),
+            max_breadth=breadth,
         )
         # Without a caller the media is our own, and ends here.
         kind = AnchoredSession if spec.anchor and caller is not None else InviteClient
@@ -132,7 +136,7 @@ class OutgoingCall(Call):
 
     def _start(self, spec: DialSpec, forwards: int, now: float) -> None:
         if forwards < 0:
-            # RFC 3261 §16.3: what has gone through 70 flows goes round in a circle.
+            # RFC 3261 §16.3: what has gone through 70 hops goes round in a circle.
             self.session.refuse_locally(483, "Too Many Hops", now)
             return
         if self.session.invitation.max_breadth < 1:
@@ -140,7 +144,7 @@ class OutgoingCall(Call):
             return
         if self.caller is None:
             try:
-                self.media_port = self.agent.open_media_towards(self, self.session.invitation.destination)
+                self.media_port = self.agent.open_media_towards(self, self.session.invitation)
                 codecs = [name for name in spec.codecs.split(",") if name]
                 self.session.invitation.body = self.media_port.offer(codecs=codecs, srtp=spec.srtp == "sdes")
             except MEDIA_FAILURES as error:
@@ -171,7 +175,10 @@ class OutgoingCall(Call):
                     session.anchor.on_fault = self._faulty
                 session.start(now)
 
-        agent.endpoint.locate(session.invitation.destination, located)
+        if spec.flow is not None:
+            located([spec.flow])
+        else:
+            agent.endpoint.locate(session.invitation.destination, located)
 
     def _faulty(self, side: int, flood: str) -> None:
         """One of the two whose media passes us sends nothing any more, and is taken to be gone; or far too much."""
@@ -284,11 +291,27 @@ class OutgoingCall(Call):
                     self.media_port.accept(response.body)
                 except NotAcceptable:
                     self.session.acknowledge(now)
-                    self._set_outcome(Outcome("refused", 488, "no media agreed", 0, self.session.first_reply))
+                    self._set_outcome(
+                        Outcome(
+                            kind="refused",
+                            status=488,
+                            reason="no media agreed",
+                            retry_after=0,
+                            first_reply=self.session.first_reply,
+                        )
+                    )
                     self.session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
                     return
             self.session.acknowledge(now)
-        self._set_outcome(Outcome("answered", response.status, response.reason, 0, self.session.first_reply))
+        self._set_outcome(
+            Outcome(
+                kind="answered",
+                status=response.status,
+                reason=response.reason,
+                retry_after=0,
+                first_reply=self.session.first_reply,
+            )
+        )
 
     def on_refused(
         self, session: InviteClient, kind: str, status: int, reason: str, response: Response | None, now: float
@@ -296,11 +319,11 @@ class OutgoingCall(Call):
         self._set_outcome(
             # What we refuse ourselves (483, no media) has a status as well.
             Outcome(
-                kind,
-                status if response is not None or kind in ("refused", "no_media") else 0,
-                reason,
-                retry_after(response) if response is not None else 0,
-                session.first_reply,
+                kind=kind,
+                status=status if response is not None or kind in ("refused", "no_media") else 0,
+                reason=reason,
+                retry_after=retry_after(response) if response is not None else 0,
+                first_reply=session.first_reply,
             )
         )
         ours = kind in ("cancelled", "no_media") or (kind == "refused" and response is None)

@@ -50,7 +50,7 @@ class NoLog:
 
 
 class RateLimitedLog:
-    """Lines about what any stranger can cause, each kind and each source at a bounded rate. `clock`: monotonic seconds."""
+    """Lines about what strangers can cause, each kind and each source at a bounded rate. `clock`: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

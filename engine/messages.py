@@ -157,11 +157,19 @@ class Messages:
                 return
             if response is None:
                 kind = "no_reply" if cause == "timeout" else "unreachable"
-                done.set_result(Outcome(kind, 0, cause, 0, None))
+                done.set_result(Outcome(kind=kind, status=0, reason=cause))
             else:
                 kind = "answered" if response.status < 300 else "refused"
                 status, reason = response.status, response.reason
-                done.set_result(Outcome(kind, status, reason, retry_after(response), agent.now()))
+                done.set_result(
+                    Outcome(
+                        kind=kind,
+                        status=status,
+                        reason=reason,
+                        retry_after=retry_after(response),
+                        first_reply=agent.now(),
+                    )
+                )
 
         sent = Standalone(agent.endpoint, _letter(agent, spec, text), tell)
         handle = agent.loop.call_later(spec.no_reply_timeout, tell, None, "timeout")

@@ -33,7 +33,7 @@ from engine.messages import Messages
 from engine.rate_limit import RateLimit
 from engine.settings import AgentSettings
 from engine.sip.core import Hooks
-from engine.sip.dialog.invite_client import InviteClient
+from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.endpoint import Endpoint
@@ -492,10 +492,11 @@ class UserAgent:
         place = self._place(remote or call.remote, call.consent)
         return MediaPort.open(self.ports, place.host, place.shown, self.codecs, place.consent)
 
-    def open_media_towards(self, call: Call, uri: str) -> MediaPort:
-        """A media port for a call to `uri`, on the listener that it will leave by as far as that is known."""
-        found: list[Flow] = []
-        self._locate(uri, lambda flows, _cause="": found.extend(flows))
+    def open_media_towards(self, call: Call, invitation: Invitation) -> MediaPort:
+        """A media port for a call that we make, on the listener that it will leave by as far as that is known."""
+        found = [] if invitation.flow is None else [invitation.flow]
+        if not found:
+            self._locate(invitation.destination, lambda flows, _cause="": found.extend(flows))
         return self.open_media(call, found[0] if found else self.nowhere)
 
     def open_anchor(self, caller: Call, leg: Call, callee: Flow, *, embedded: bool) -> Anchor:

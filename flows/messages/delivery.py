@@ -175,17 +175,17 @@ class Sending:
 
     async def _try(self, message: TextMessage, target: Target, hunt: Any, attempt: Any) -> Outcome:
         spec = DialSpec(
-            attempt.request_uri,
-            target.via or attempt.destination,
-            attempt.from_,
-            attempt.to,
-            attempt.headers,
-            attempt.username,
-            attempt.password,
-            attempt.realm,
+            request_uri=attempt.request_uri,
+            destination=target.via or attempt.destination,
+            from_=attempt.from_,
+            to=attempt.to,
+            headers=attempt.headers,
+            username=attempt.username,
+            password=attempt.password,
+            realm=attempt.realm,
             # A text has no 100 that would say "I am at it" (RFC 4320 §4.1): what has not been answered yet may well
             # have been taken, and another provider would deliver it a second time.
-            attempt.no_progress_timeout,
+            no_reply_timeout=attempt.no_progress_timeout,
             allows=attempt.allows,
             dialled=sender_of(message) if message.automatic else "",
             depth=message.branch.depth,
@@ -199,7 +199,7 @@ class Sending:
         except Exception as error:
             # A provider that cannot even be asked must not keep the message from the next one.
             self._env.log.error("sending failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}")
-            return Outcome("unreachable", 0, str(error)[:200], 0, None)
+            return Outcome(kind="unreachable", status=0, reason=str(error)[:200])
 
 
 def _identity(message: TextMessage) -> CallerIdentity:

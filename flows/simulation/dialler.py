@@ -54,16 +54,16 @@ class DialledLeg(SimulatedLeg):
         ending, leg = self._dialler.ending, self._dialler.leg
         if not self._attended or leg is None:
             self._end("local", 480)
-            return Outcome("unreachable", 0, "not dialled: this is a simulation", 0, None)
+            return Outcome(kind="unreachable", status=0, reason="not dialled: this is a simulation")
         rings_out = min(self._spec.ring_timeout or RINGS_OUT, RINGS_OUT)
         await leg.pass_time(rings_out if ending == "noanswer" else RINGS)
         self.first_reply = self.created
         if ending == "answered":
             self.answered_at, self.status = self.clock(), "progressing"
-            return Outcome("answered", 200, "OK", 0, self.first_reply)
+            return Outcome(kind="answered", status=200, reason="OK", retry_after=0, first_reply=self.first_reply)
         status, reason = _REFUSALS[ending]
         self._end("remote", status, reason)
-        return Outcome("refused", status, reason, 0, self.first_reply)
+        return Outcome(kind="refused", status=status, reason=reason, retry_after=0, first_reply=self.first_reply)
 
     def cancel(self, cause: str = "") -> None:
         """Gives it up."""

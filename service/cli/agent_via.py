@@ -50,13 +50,13 @@ class Via:
             except ParseError as error:
                 raise CannotSend(f"{trouble}: {error}") from None
         return DialSpec(
-            uri,
-            self.destination,
-            f"<{sender}>" if caller else "<sip:anonymous@anonymous.invalid>",
-            f"<{uri}>",
-            self.headers,
-            user,
-            password,
+            request_uri=uri,
+            destination=self.destination,
+            from_=f"<{sender}>" if caller else "<sip:anonymous@anonymous.invalid>",
+            to=f"<{uri}>",
+            headers=self.headers,
+            username=user,
+            password=password,
             no_reply_timeout=min(timeout, 32.0),
             no_progress_timeout=timeout,
             ring_timeout=timeout,

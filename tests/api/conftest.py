@@ -143,7 +143,7 @@ class Network:
 
     def __init__(self) -> None:
         self.sent: list[tuple[DialSpec, str]] = []
-        self.outcome = Outcome("answered", 200, "OK", 0, 1.0)
+        self.outcome = Outcome(kind="answered", status=200, reason="OK", retry_after=0, first_reply=1.0)
         self.go = asyncio.Event()
         self.go.set()
 

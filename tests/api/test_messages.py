@@ -109,10 +109,30 @@ async def test_a_message_is_kept_and_then_sent(store_url: str) -> None:
 @pytest.mark.parametrize(
     ("outcome", "status", "target", "tried"),
     [
-        (Outcome("answered", 202, "Accepted", 0, 1.0), "sent", ("accepted", 202, "Accepted"), 1),
-        (Outcome("refused", 503, "Busy", 0, 1.0), "failed", ("failed", 503, "Service Unavailable"), 2),
-        (Outcome("refused", 404, "Not Found", 0, 1.0), "failed", ("failed", 404, "Not Found"), 1),
-        (Outcome("no_reply", 0, "timeout", 0, None), "failed", ("failed", 0, "timeout"), 2),
+        (
+            Outcome(kind="answered", status=202, reason="Accepted", retry_after=0, first_reply=1.0),
+            "sent",
+            ("accepted", 202, "Accepted"),
+            1,
+        ),
+        (
+            Outcome(kind="refused", status=503, reason="Busy", retry_after=0, first_reply=1.0),
+            "failed",
+            ("failed", 503, "Service Unavailable"),
+            2,
+        ),
+        (
+            Outcome(kind="refused", status=404, reason="Not Found", retry_after=0, first_reply=1.0),
+            "failed",
+            ("failed", 404, "Not Found"),
+            1,
+        ),
+        (
+            Outcome(kind="no_reply", status=0, reason="timeout"),
+            "failed",
+            ("failed", 0, "timeout"),
+            2,
+        ),
     ],
 )
 async def test_what_the_far_end_says_is_told(outcome: Outcome, status: str, target: Any, tried: int) -> None:

@@ -271,7 +271,11 @@ async def call_to(host: str, port: int, user: str = "anybody", caller: str = "te
     await agent.start(["udp://127.0.0.1:0"])
     try:
         uri = f"sip:{user}@{host}:{port}"
-        leg = agent.dial(DialSpec(uri, uri, f"<sip:{caller}@127.0.0.1>", f"<{uri}>", no_reply_timeout=10))
+        leg = agent.dial(
+            DialSpec(
+                request_uri=uri, destination=uri, from_=f"<sip:{caller}@127.0.0.1>", to=f"<{uri}>", no_reply_timeout=10
+            )
+        )
         outcome = await leg.outcome()
         leg.hangup()
         await leg.wait_ended()
@@ -320,7 +324,11 @@ def test_the_program_that_plays_is_stopped_by_a_key(tmp_path: Path) -> None:
         await agent.start(["udp://127.0.0.1:0"])
         try:
             uri = f"sip:anybody@127.0.0.1:{port}"
-            leg = agent.dial(DialSpec(uri, uri, "<sip:tester@127.0.0.1>", f"<{uri}>", no_reply_timeout=10))
+            leg = agent.dial(
+                DialSpec(
+                    request_uri=uri, destination=uri, from_="<sip:tester@127.0.0.1>", to=f"<{uri}>", no_reply_timeout=10
+                )
+            )
             assert (await leg.outcome()).kind == "answered"
             with suppress(CallEnded):  # a key counts from its first packet: the end may come before the last
                 await leg.send_keys("1#", 0.06, 0.06)

@@ -196,7 +196,13 @@ def start_agent(
 
 
 def to_callee(user: str = "b", **more: Any) -> DialSpec:
-    return DialSpec(f"sip:{user}@{CALLEE}", f"sip:{CALLEE}:5060", f"<sip:a@{ENGINE}>", f"<sip:{user}@{CALLEE}>", **more)
+    return DialSpec(
+        request_uri=f"sip:{user}@{CALLEE}",
+        destination=f"sip:{CALLEE}:5060",
+        from_=f"<sip:a@{ENGINE}>",
+        to=f"<sip:{user}@{CALLEE}>",
+        **more,
+    )
 
 
 class ThroughCalls:

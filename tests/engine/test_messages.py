@@ -22,10 +22,10 @@ def nobody_calls(_call: Any) -> None:
 
 def spec(user: str = "b", **more: Any) -> DialSpec:
     return DialSpec(
-        f"sip:{user}@{ENGINE}",
-        f"sip:{ENGINE}:5060",
-        f"<sip:a@{CALLER}>",
-        f"<sip:{user}@{ENGINE}>",
+        request_uri=f"sip:{user}@{ENGINE}",
+        destination=f"sip:{ENGINE}:5060",
+        from_=f"<sip:a@{CALLER}>",
+        to=f"<sip:{user}@{ENGINE}>",
         **({"no_reply_timeout": 4.0} | more),
     )
 

@@ -21,8 +21,22 @@ from tests.engine.simulated import ENGINE, Air, start_agent
 def test_what_nobody_listens_for_is_the_cause(monkeypatch: pytest.MonkeyPatch, destination: str, reason: str) -> None:
     air = Air()
     agent = start_agent(air, lambda call: None, monkeypatch)
-    leg = agent.dial(DialSpec("sip:b@far.example", destination, f"<sip:a@{ENGINE}>", "<sip:b@far.example>"))
+    leg = agent.dial(
+        DialSpec(
+            request_uri="sip:b@far.example",
+            destination=destination,
+            from_=f"<sip:a@{ENGINE}>",
+            to="<sip:b@far.example>",
+        )
+    )
     outcome = air.until(leg.outcome())
     assert (outcome.kind, outcome.status, outcome.reason) == ("unreachable", 0, reason)
-    again = agent.dial(DialSpec("sip:b@far.example", destination, f"<sip:a@{ENGINE}>", "<sip:b@far.example>"))
+    again = agent.dial(
+        DialSpec(
+            request_uri="sip:b@far.example",
+            destination=destination,
+            from_=f"<sip:a@{ENGINE}>",
+            to="<sip:b@far.example>",
+        )
+    )
     assert air.until(again.outcome()).reason == reason  # what is remembered of the place says the same

@@ -23,12 +23,12 @@ from routing.models.provider import Provider
 from routing.models.route import Route
 from routing.settings import RoutingSettings
 
-ANSWERED = Outcome("answered", 200, "OK", 0, 1.0)
+ANSWERED = Outcome(kind="answered", status=200, reason="OK", retry_after=0, first_reply=1.0)
 NEVER = "never"
 
 
 def refused(status: int, reason: str = "") -> Outcome:
-    return Outcome("refused", status, reason, 0, 1.0)
+    return Outcome(kind="refused", status=status, reason=reason, retry_after=0, first_reply=1.0)
 
 
 class FakeClock:
@@ -294,7 +294,7 @@ class FakeLeg(FakeCall):
             self.status = "canceling"
             self.end("local", 487)
             if self.waiting is not None and not self.waiting.done():
-                self.waiting.set_result(Outcome("cancelled", 487, "cancelled", 0, None))
+                self.waiting.set_result(Outcome(kind="cancelled", status=487, reason="cancelled"))
 
 
 class FakeAgent:

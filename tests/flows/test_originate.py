@@ -274,7 +274,7 @@ def test_what_cannot_be_reached_through_the_provider_is_in_the_record(world: Any
 
 
 def unreached(cause: str) -> Outcome:
-    return Outcome("unreachable", 0, cause, 0, None)
+    return Outcome(kind="unreachable", status=0, reason=cause)
 
 
 @pytest.mark.parametrize("kind", ["tel", "sip"])
@@ -289,9 +289,15 @@ def unreached(cause: str) -> Outcome:
         ([unreached("name does not resolve to an IPv4 address")], 0, "unresolved", "local", "failed"),
         ([unreached("host unreachable")], 0, "unreachable", "local", "failed"),
         ([unreached("no listener for tcp")], 0, "unreachable", "local", "failed"),
-        ([Outcome("no_reply", 0, "no reply", 0, None)], 0, "no_reply", "local", "noanswer"),
-        ([Outcome("no_progress", 0, "no progress", 0, None)], 0, "no_reply", "local", "noanswer"),
-        ([Outcome("ring_timeout", 0, "ring timeout", 0, None)], 480, "Temporarily Unavailable", "local", "dialout"),
+        ([Outcome(kind="no_reply", status=0, reason="no reply")], 0, "no_reply", "local", "noanswer"),
+        ([Outcome(kind="no_progress", status=0, reason="no progress")], 0, "no_reply", "local", "noanswer"),
+        (
+            [Outcome(kind="ring_timeout", status=0, reason="ring timeout")],
+            480,
+            "Temporarily Unavailable",
+            "local",
+            "dialout",
+        ),
         # Who has said something goes before who has not.
         ([refused(503, "Overloaded"), unreached("connection refused")], 503, "Overloaded", "remote", "failed"),
     ],

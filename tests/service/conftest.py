@@ -151,7 +151,13 @@ class Phone:
         uri = number if ":" in number else f"sip:{number}@{engine}"
         host = self.agent.nowhere.transport.local[0]
         values: dict[str, Any] = {"from_": f'"Ann" <sip:+15550001111@{host}>'} | more
-        spec = DialSpec(uri, f"sip:{engine};transport={transport}", to=f"<{uri}>", no_reply_timeout=5.0, **values)
+        spec = DialSpec(
+            request_uri=uri,
+            destination=f"sip:{engine};transport={transport}",
+            to=f"<{uri}>",
+            no_reply_timeout=5.0,
+            **values,
+        )
         return self.agent.dial(spec)
 
     async def call(self, engine: str, number: str, **more: Any) -> tuple[OutgoingCall, Outcome]:

@@ -139,7 +139,12 @@ def test_nobody_else_comes_by_that_way(run: Run) -> None:
         # A call that nobody of ours has dialled, although it names the way.
         request = wire.request(uri=f"sip:{OURS}@{inside}")
         assert (await wire.answer(request, engine.address)).status in (200, 401, 403, 404)
-        spec = DialSpec(f"sip:{OURS}@{inside}", f"sip:{inside}", "<sip:a@b.example>", f"<sip:{OURS}@{inside}>")
+        spec = DialSpec(
+            request_uri=f"sip:{OURS}@{inside}",
+            destination=f"sip:{inside}",
+            from_="<sip:a@b.example>",
+            to=f"<sip:{OURS}@{inside}>",
+        )
         leg = agent.dial(spec)
         outcome = await leg.outcome()
         assert (outcome.kind, outcome.status) == ("refused", 403)

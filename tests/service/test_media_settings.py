@@ -21,7 +21,10 @@ def test_codecs_and_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         engine = await bench.engine(media={"codecs": ["PCMA"], "rtp_timeout": "300ms", "inband_digits": "never"})
         phone = await bench.phone(CLIENT)
         spec = DialSpec(
-            f"sip:{OURS}@{engine.address}", f"sip:{engine.address}", "<sip:a@b.example>", f"<sip:{OURS}@b.example>"
+            request_uri=f"sip:{OURS}@{engine.address}",
+            destination=f"sip:{engine.address}",
+            from_="<sip:a@b.example>",
+            to=f"<sip:{OURS}@b.example>",
         )
         leg = phone.agent.dial(spec)
         assert (await leg.outcome()).kind == "answered"
@@ -44,10 +47,10 @@ def test_an_offer_of_srtp_alone_is_answered_and_heard(run: Run) -> None:
         engine = await bench.engine(media={"rtp_timeout": "10s"})
         phone = await bench.phone(CLIENT)
         spec = DialSpec(
-            f"sip:{OURS}@{engine.address}",
-            f"sip:{engine.address}",
-            "<sip:a@b.example>",
-            f"<sip:{OURS}@b.example>",
+            request_uri=f"sip:{OURS}@{engine.address}",
+            destination=f"sip:{engine.address}",
+            from_="<sip:a@b.example>",
+            to=f"<sip:{OURS}@b.example>",
             srtp="sdes",
         )
         leg = phone.agent.dial(spec)

@@ -82,7 +82,9 @@ class Texts:
         host = self.phone.agent.nowhere.transport.local[0]
         uri = f"sip:{number}@{engine}"
         from_ = from_ if "<" in from_ else f"<sip:{from_}@{host}>"
-        spec = DialSpec(uri, f"sip:{engine}", from_, f"<{uri}>", no_reply_timeout=5.0, **more)
+        spec = DialSpec(
+            request_uri=uri, destination=f"sip:{engine}", from_=from_, to=f"<{uri}>", no_reply_timeout=5.0, **more
+        )
         outcome: Outcome = await self.phone.agent.messages.send(spec, text)
         return outcome
 

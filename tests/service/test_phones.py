@@ -234,11 +234,11 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
 
             uri = f"sip:{FOREIGN}@{engine.address}"
             spec = DialSpec(
-                uri,
-                f"sip:{engine.address}",
-                f"<sip:{STRANGE}@h.example>",
-                f"<{uri}>",
-                [("P-Asserted-Identity", f"<sip:{STRANGE}@h.example>")],
+                request_uri=uri,
+                destination=f"sip:{engine.address}",
+                from_=f"<sip:{STRANGE}@h.example>",
+                to=f"<{uri}>",
+                headers=[("P-Asserted-Identity", f"<sip:{STRANGE}@h.example>")],
                 username=name,
                 password="secret",
                 no_reply_timeout=10.0,

@@ -179,7 +179,9 @@ def dial(node: Node, target: str = "sip:10.0.0.1:5060", **more: object) -> tuple
     """A call of `node`; 10 ms of it."""
     owner = Dialler()
     more.setdefault("body", OFFER)
-    invitation = Invitation("sip:b@10.0.0.1", target, "<sip:a@10.0.0.2>", "<sip:b@10.0.0.1>", **more)  # type: ignore[arg-type]
+    invitation = Invitation(
+        request_uri="sip:b@10.0.0.1", destination=target, from_="<sip:a@10.0.0.2>", to="<sip:b@10.0.0.1>", **more
+    )  # type: ignore[arg-type]
     session = InviteClient(node.endpoint, invitation, owner)
     session.user = owner
     session.start(node.network.now)

@@ -284,7 +284,13 @@ def live_stage() -> tuple[Stage, list[bytes]]:
         request("CANCEL", call_id="call-3", branch="z9hG4bKc"),
         request("OPTIONS", branch="z9hG4bKj"),
     ]
-    invitation = Invitation("sip:bob@192.0.2.7", "sip:192.0.2.7", "<sip:a@b>", "<sip:bob@c>", b"v=0\r\n")
+    invitation = Invitation(
+        request_uri="sip:bob@192.0.2.7",
+        destination="sip:192.0.2.7",
+        from_="<sip:a@b>",
+        to="<sip:bob@c>",
+        body=b"v=0\r\n",
+    )
     owner = Owner()
     leg = InviteClient(stage.endpoint, invitation, owner)
     leg.user = owner

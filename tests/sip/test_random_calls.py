@@ -148,9 +148,13 @@ class World:
         self.callers.append(side)
         chance = self.random
         invitation = Invitation(
-            f"sip:{side.number}@{self.target}", f"sip:{self.target}:5060", "<sip:a@10.0.0.1>", "<sip:b@10.0.0.2>", SDP,
+            request_uri=f"sip:{side.number}@{self.target}",
+            destination=f"sip:{self.target}:5060",
+            from_="<sip:a@10.0.0.1>",
+            to="<sip:b@10.0.0.2>",
+            body=SDP,
             reliable=chance.random() < 0.7,
-        )  # fmt: skip
+        )
         side.session = session = InviteClient(self.caller.endpoint, invitation, side)
         session.user = side
         session.start(self.network.now)

@@ -558,7 +558,11 @@ def test_a_connection_that_carried_the_invite_carries_the_rest(world: World) -> 
 
 def test_refused_before_it_is_sent(world: World) -> None:
     owner = Dialler()
-    session = InviteClient(world.node.endpoint, Invitation("sip:b@x", "sip:x", "<sip:a@x>", "<sip:b@x>"), owner)
+    session = InviteClient(
+        world.node.endpoint,
+        Invitation(request_uri="sip:b@x", destination="sip:x", from_="<sip:a@x>", to="<sip:b@x>"),
+        owner,
+    )
     session.refuse_locally(483, "Too Many Hops", 0.0)
     assert owner.outcome == ("refused", 483)
     assert nothing_left(world.node)

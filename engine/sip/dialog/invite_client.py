@@ -22,12 +22,13 @@ MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is st
 MAX_DISMISSED = 64  # unwanted answers to one INVITE that get a BYE: it is not to be made a source of packets
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Invitation:
     """What an outgoing call says and how long it waits."""
 
     request_uri: str
     destination: str  # the URI of the next hop
+    flow: Flow | None = None  # given: it goes by this one, and `destination` is not looked up
     from_: str  # name-addr without tag
     to: str
     body: bytes = b""
@@ -149,6 +150,8 @@ class InviteClient(Session):
         )
         if flow is not None:
             self._invite.send_to([flow], now)  # the name is not resolved anew: another server might not know the nonce
+        elif invitation.flow is not None:
+            self._invite.located([invitation.flow])
         else:
             self._invite.send(invitation.destination, now)
 
