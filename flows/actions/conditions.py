@@ -16,7 +16,7 @@ from flows.language.options import RUNNING, Options, given
 from flows.language.program import StepResult
 from flows.language.registry import ANY, jump_outcome
 from flows.language.run import Run
-from flows.language.text_match import WRITTEN_BY_PEOPLE, folded
+from flows.language.text_match import WRITTEN_BY_PEOPLE, normalise_keyword
 from flows.language.values import Line, Reference, VariableName
 
 Comparison = Literal["==", "!=", ">", ">=", "<", "<="]
@@ -99,7 +99,7 @@ def condition_variable(run: Run, option: VariableConditionOptions) -> int | None
     if option.value_type == "string":
         left, right = held, str(option.value)
         if option.variable in WRITTEN_BY_PEOPLE:
-            left, right = folded(left), folded(right)
+            left, right = normalise_keyword(left), normalise_keyword(right)
     else:
         left = float(len(held)) if option.value_type == "length" else _number(held)
         right = _number(str(option.value))

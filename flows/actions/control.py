@@ -12,7 +12,7 @@ from flows.language.options import NoOptions, Options
 from flows.language.program import HUNG_UP, STOP, Program, StepResult
 from flows.language.registry import ANY, jump_outcome, nothing, seconds
 from flows.language.run import ActionError, Run
-from flows.language.text_match import WRITTEN_BY_PEOPLE, folded
+from flows.language.text_match import WRITTEN_BY_PEOPLE, normalise_keyword
 from flows.language.values import DAY_MS, VARIABLE, Reference, VariableName, or_variable
 from flows.language.variables import ALIAS, READ_ONLY, check_key
 
@@ -80,7 +80,7 @@ def branch(run: Run, option: BranchOptions) -> int | None:
     value = run.variables.get(option.variable)
     targets: Mapping[str, str] = option.target_ids
     if option.variable in WRITTEN_BY_PEOPLE:
-        targets, value = {folded(word): target for word, target in targets.items()}, folded(value)
+        targets, value = {normalise_keyword(word): target for word, target in targets.items()}, normalise_keyword(value)
     target = targets.get(value, option.default_target_id)
     return run.program.places[target] if target else None
 

@@ -1,12 +1,12 @@
-"""When two texts of people are the same word."""
+"""Keywords in the texts of people."""
 
 import unicodedata
 from typing import Final
 
 WRITTEN_BY_PEOPLE: Final = frozenset({"message.text"})
-"""Variables that conditions compare so."""
+"""Variables whose values conditions and branches compare as keywords."""
 
 
-def folded(text: str) -> str:
-    """`text` as keywords are compared: capitals, spaces and ways to write the same letters make no difference."""
+def normalise_keyword(text: str) -> str:
+    """`text` as keywords are compared: case-folded, in Unicode's NFKC form, with single spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import NoReturn
 
 from flows.calls.ports import CallEnded
 from flows.language.options import NO_OPTIONS, NoOptions
@@ -65,6 +66,8 @@ def load_module(module: str, beside: Path | None = None) -> dict[str, Program]:
             _run_file(beside / module)
         elif _file_of(module, beside) is not None:
             _run_beside(module, beside)
+        elif module.partition(".")[0] in _OWN_PACKAGES:
+            _refuse_own_package(module, beside)
         elif module in sys.modules:
             importlib.reload(sys.modules[module])
         else:
@@ -79,6 +82,16 @@ def load_module(module: str, beside: Path | None = None) -> dict[str, Program]:
     found = dict(_registered)
     _registered.clear()
     return found
+
+
+_OWN_PACKAGES = frozenset({"api", "config", "engine", "flows", "routing", "service", "store"})
+
+
+def _refuse_own_package(module: str, beside: Path) -> NoReturn:
+    """It would be run again as if it were the user's, with everything that its modules hold."""
+    path, package = beside.joinpath(*module.split(".")), module.partition(".")[0]
+    problem = f"there is no file {path}.py, and the package {package} is Trunkline's own"
+    raise FlowModuleError(f"{problem}; put the file beside the configuration")
 
 
 class _AsWritten(SourceFileLoader):

@@ -3,11 +3,11 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
-from service.cli.options import FlowOrder
+from service.simulator.order import Ending, FlowOrder
 
 commands = typer.Typer(help="Flows, tried out without a network.", no_args_is_help=True)
 
@@ -20,7 +20,7 @@ class _LacksOptionError(typer.BadParameter):
         return self.message
 
 
-_ENDINGS = ("answered", "busy", "noanswer", "failed")
+_ENDINGS = get_args(Ending)
 
 
 @commands.callback()
@@ -57,18 +57,18 @@ def run_flow(
     if connect not in _ENDINGS:
         raise typer.BadParameter(f"{connect!r} is not known; use {', '.join(_ENDINGS)}", param_hint="'--connect'")
     order = FlowOrder(
-        file,
-        flow,
-        caller,
-        called,
-        digits,
-        dict(_variable(text) for text in variables or ()),
-        cast(Literal["answered", "busy", "noanswer", "failed"], connect),
-        talk,
-        patience,
-        hangup_after,
-        _moment(at) if at else None,
-        text,
+        file=file,
+        flow=flow,
+        caller=caller,
+        called=called,
+        digits=digits,
+        variables=dict(_variable(text) for text in variables or ()),
+        connect=cast(Ending, connect),
+        talk=talk,
+        patience=patience,
+        hangup_after=hangup_after,
+        at=_moment(at) if at else None,
+        text=text,
     )
     from service.simulator import run
 

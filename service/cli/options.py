@@ -1,8 +1,7 @@
 """What the command line asks of the programs behind it, as checked values."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -98,33 +97,3 @@ class ProvidercallOrder:
     flow: str = ""
     actions: Path | None = None
     anonymous: str = "auto"
-
-
-@dataclass(slots=True)
-class FlowOrder:
-    """A flow to be run against a simulated caller.
-
-    Attributes:
-        file: A configuration, or a file with one flow.
-        flow: Its name; "" is that of the number called, or the only one.
-        digits: Keys that the caller presses when it is asked; a comma ends what it presses at one such time.
-        connect: How calls out end: "answered", "busy", "noanswer" or "failed".
-        talk: Seconds until whoever answers hangs up.
-        patience: Seconds that the caller waits where it is kept without end.
-        hangup_after: Seconds after which it hangs up in any case; 0 for never.
-        at: When the call comes in; None for now.
-        text: What is texted in place of a call: the message flow runs; None for a call.
-    """
-
-    file: Path
-    flow: str = ""
-    caller: str = ""
-    called: str = ""
-    digits: str = ""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    connect: Literal["answered", "busy", "noanswer", "failed"] = "answered"
-    talk: float = 10.0
-    patience: float = 60.0
-    hangup_after: float = 0.0
-    at: datetime | None = None
-    text: str | None = None

@@ -44,9 +44,9 @@ from routing.models.provider import Provider
 from routing.models.route import Route
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
-from service.cli.options import FlowOrder
 from service.contact_center.queue_directory import queue_of
 from service.simulator.message import texted
+from service.simulator.order import FlowOrder
 from service.simulator.view import FlowView
 from service.sounds import sound_library
 

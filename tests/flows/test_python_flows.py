@@ -44,6 +44,27 @@ def test_a_dotted_module_is_run_again_on_reload(tmp_path: Path, monkeypatch: pyt
     assert load_module("flows_of_mine").keys() == {"desk_of_mine"}
 
 
+@pytest.mark.parametrize("module", ["flows", "flows.menus", "flows.python", "service.node", "engine"])
+def test_a_package_of_ours_is_no_module_of_flows(tmp_path: Path, module: str) -> None:
+    before = sys.modules.get(module)
+    with pytest.raises(FlowModuleError) as caught:
+        load_module(module, tmp_path)
+    path = tmp_path.joinpath(*module.split("."))
+    assert str(caught.value) == (
+        f"{module}: there is no file {path}.py, and the package {module.partition('.')[0]} is Trunkline's own; "
+        "put the file beside the configuration"
+    )
+    assert sys.modules.get(module) is before
+
+
+def test_a_dotted_module_beside_the_configuration_may_have_the_name_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "python.py").write_text(GOOD)
+    before = sys.modules["flows"]
+    assert load_module("flows.python", tmp_path).keys() == {"hotline"}
+    assert sys.modules["flows"] is before
+
+
 @pytest.mark.parametrize("name", ["json", "flows", "service", "config", "test", "typing", "pytest"])
 @pytest.mark.parametrize("package", [False, True])
 def test_the_file_beside_the_configuration_goes_first_whatever_else_is_called_so(

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from service.cli import commands
-from service.cli.options import FlowOrder
+from service.simulator.order import FlowOrder
 from service.simulator.run import run_flow
 
 CONFIGURATION = """
@@ -438,7 +438,7 @@ def test_faults_of_a_flow_have_their_lines(tmp_path: Path, capsys: pytest.Captur
 
 async def test_a_terminal_gets_colours(menu: Path) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
-    assert await run_flow(FlowOrder(menu, "desk", "+15550001111"), console) == 0
+    assert await run_flow(FlowOrder(file=menu, flow="desk", caller="+15550001111"), console) == 0
     shown = console.file.getvalue()
     assert "\x1b[36mbeep\x1b[0m" in shown
     assert "\x1b[1mflow desk\x1b[0m" in shown
