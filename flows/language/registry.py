@@ -47,7 +47,7 @@ class ActionType:
 
     Attributes:
         name: What flows call it.
-        function: `function(run, option)`; see `program.Step` for what it returns.
+        function: `function(run, option)`, which returns a StepResult, or is awaited for one. `action` checks its types.
         options: What it may be told.
         waits: It is a coroutine function.
         media: What it can run on: a call, a message.
@@ -63,7 +63,7 @@ class ActionType:
     """
 
     name: str
-    function: Callable[[Run, Any], StepResult | Awaitable[StepResult]]
+    function: Callable[[Run, Any], Any]
     options: type[Options]
     waits: bool
     media: frozenset[Medium]

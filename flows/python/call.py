@@ -1,16 +1,17 @@
 """A call, as a flow in Python sees it: the actions as methods."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from flows.actions import answering, conference, connect, fetch, message, queue, transfer, webhook
+from flows.actions import ACTIONS, answering, conference, connect, fetch, message, queue, transfer, webhook
 from flows.actions.call import CallOptions, begin_calls
 from flows.calls.address import Address
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
 from flows.language.interpreter import execute, hang_up
-from flows.language.options import NO_OPTIONS, ConnectOptions
-from flows.language.program import HUNG_UP, STOP, Program
+from flows.language.options import NO_OPTIONS, ConnectOptions, Options
+from flows.language.program import HUNG_UP, STOP, Program, StepResult
+from flows.language.registry import ActionType
 from flows.language.run import ActionError, Run
 from flows.language.variables import Variables
 from flows.python.sound import SoundMethods
@@ -135,18 +136,14 @@ class FlowCall(SoundMethods):
             relay_reason=relay_reason,
             anonymous=anonymous,
         )
-        ended = await connect.connect(self._run, option)
-        if ended is not None:
-            self.result = ended
+        await self._conclude(await connect.connect(self._run, option))
         return self._run.variables.get("connect.status")
 
     async def queue_join(self, queue_id: str) -> str:
         """Waits in a queue and talks with an agent; returns `queue.status`. The queue's overflow flow runs in place:
         when it has ended the call, return afterwards."""
         self._count()
-        program = await queue.queue_join(self._run, queue.QueueJoinOptions(queue_id=queue_id))
-        if program is not None:
-            await self._in_place(program)
+        await self._conclude(await queue.queue_join(self._run, queue.QueueJoinOptions(queue_id=queue_id)))
         return self._run.variables.get("queue.status")
 
     async def conference_join(self, conference_id: str) -> str:
@@ -159,9 +156,8 @@ class FlowCall(SoundMethods):
         """Has the caller's phone call somebody else; returns `transfer.status`. When that is `answered`, the call is
         over: return afterwards."""
         self._count()
-        ended = await transfer.transfer(self._run, transfer.TransferOptions(target=_address(target), mode=mode))
-        if ended is not None:
-            self.result = ended
+        option = transfer.TransferOptions(target=_address(target), mode=mode)
+        await self._conclude(await transfer.transfer(self._run, option))
         return self._run.variables.get("transfer.status")
 
     def call(
@@ -208,9 +204,8 @@ class FlowCall(SoundMethods):
     async def fetch(self, event_url: str, event_method: Literal["POST", "GET"] = "POST") -> None:
         """Runs the actions that a web server answers with. When they have ended the call, return afterwards."""
         self._count()
-        program = await fetch.fetch(self._run, fetch.FetchOptions(event_url=event_url, event_method=event_method))
-        if program is not None:
-            await self._in_place(program)
+        option = fetch.FetchOptions(event_url=event_url, event_method=event_method)
+        await self._conclude(await fetch.fetch(self._run, option))
 
     async def fetch_flow(self, flow_id: str) -> None:
         """Runs another flow in place. When that flow has ended the call, so has this one: return afterwards."""
@@ -218,14 +213,42 @@ class FlowCall(SoundMethods):
         program = self._run.find_flow(flow_id)
         if program is None:
             raise ActionError(f"there is no flow {flow_id!r}")
-        await self._in_place(program)
+        await self._conclude(program)
 
-    async def _in_place(self, program: Program) -> None:
-        outer = self._run.program, self._run.step
-        ended = await execute(self._run, program)
-        self._run.program, self._run.step = outer
-        if ended in (STOP, HUNG_UP):
+    async def _conclude(self, result: StepResult) -> None:
+        """Does what an action's result asks for: runs a program in place, or keeps how the call has been ended."""
+        if isinstance(result, Program):
+            outer = self._run.program, self._run.step
+            ended = await execute(self._run, result)
+            self._run.program, self._run.step = outer
+            if ended in (STOP, HUNG_UP):
+                self.result = ended
+        elif result is not None:
+            self.result = result
+
+
+def _method(action: ActionType) -> Callable[..., object]:
+    """An action as a method, with its options as keywords."""
+
+    def carry_out(self: FlowCall, **options: Any) -> None:
+        self._count()
+        ended: int | None = action.function(self._run, action.options.model_validate(options))
+        if ended is not None:
             self.result = ended
+
+    async def wait_for(self: FlowCall, **options: Any) -> None:
+        self._count()
+        await self._conclude(await action.function(self._run, action.options.model_validate(options)))
+
+    method = wait_for if action.waits else carry_out
+    method.__name__, method.__doc__ = action.name, action.function.__doc__
+    return method
+
+
+# Jumps are Python's own. What has no method above, with types, has one all the same.
+for _action in ACTIONS.values():
+    if not hasattr(FlowCall, _action.name) and _action.options.jumps is Options.jumps:
+        setattr(FlowCall, _action.name, _method(_action))
 
 
 def _address(party: str | Address) -> Address:

@@ -264,6 +264,25 @@ def test_wrong_options_are_errors_of_the_flow(world: Any) -> None:
     assert world.log.errors() == ["code: must be at least 400; write a larger number"]
 
 
+JUMPS = {"goto", "branch", "condition_variable", "condition_datetime", "condition_caller"}
+
+
+def test_every_action_but_jumps_is_a_method() -> None:
+    assert {name for name in ACTIONS if not hasattr(FlowCall, name)} == JUMPS
+
+
+def test_an_action_without_a_method_of_its_own_takes_its_options_by_keyword(world: Any) -> None:
+    async def flow(call: Any) -> None:
+        call.variable_set(key="a", value=True)
+        call.record.note(call.variables.get("a"))
+        call.variable_set(key="a")
+
+    ran = go(world, flow)
+    assert ran.record.notes == ["true"]
+    assert ran.orders == [END]
+    assert world.log.errors() == ["value: is missing; add it"]
+
+
 def test_a_flow_in_python_has_1000_actions_too(world: Any) -> None:
     async def flow(call: FlowCall) -> None:
         while True:
