@@ -1,4 +1,4 @@
-"""Before and at the answer: answer, ringing, progress, reject, redirect, hangup."""
+"""Actions that answer, refuse or end the call: answer, ringing, progress, reject, redirect, hangup."""
 
 import re
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""call: calls of their own, beside the one that the flow runs on."""
+"""The action `call`: independent outbound calls."""
 
 from collections.abc import Sequence
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""Conditions: true goes on, false jumps. On variables, on date and time, on who calls."""
+"""Conditions on variables, on date and time, and on the caller: true goes on, false jumps."""
 
 import operator
 import re

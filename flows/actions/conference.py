@@ -1,4 +1,4 @@
-"""conference_join: the caller talks with others."""
+"""The action `conference_join`: the caller takes part in a conference."""
 
 from pydantic import Field
 

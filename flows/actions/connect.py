@@ -1,4 +1,4 @@
-"""connect: dials destinations for the caller, and bridges the first that answers."""
+"""The action `connect`: dials destinations for the caller, and bridges the first that answers."""
 
 from collections.abc import Sequence
 

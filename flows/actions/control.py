@@ -1,4 +1,4 @@
-"""The way through the flow: goto, branch, sleep, variable_set, fetch_flow, stop, block, empty."""
+"""Control flow: goto, branch, sleep, variable_set, fetch_flow, stop, block, empty."""
 
 import re
 from collections.abc import Mapping, Sequence

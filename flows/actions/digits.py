@@ -1,4 +1,4 @@
-"""The caller's keys, and ours: digits_receive, digits_send."""
+"""DTMF: digits_receive, digits_send."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""fetch: the actions that a web server answers with, run in place."""
+"""The action `fetch`: runs the actions that a web server answers with."""
 
 import json
 from typing import Any, Literal

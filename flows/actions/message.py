@@ -1,4 +1,4 @@
-"""message_send: a text message to people, SIP addresses, extensions or agents."""
+"""The action `message_send`: sends a text message to numbers, SIP addresses, extensions or agents."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""queue_join: the caller waits until an agent has time for it."""
+"""The action `queue_join`: the caller waits in a queue for an agent."""
 
 from pydantic import Field
 

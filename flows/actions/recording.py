@@ -1,4 +1,4 @@
-"""recording_start and recording_stop: what the caller says, in a file."""
+"""Recording the call to a file: recording_start, recording_stop."""
 
 from typing import Literal
 

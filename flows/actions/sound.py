@@ -1,4 +1,4 @@
-"""What the caller hears: play, talk, beep, echo."""
+"""Audio for the caller: play, talk, beep, echo."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""transfer: the caller's phone is asked to call somebody else, and leaves us (REFER, RFC 3515)."""
+"""The action `transfer`: blind transfer of the caller by REFER (RFC 3515, RFC 5589 §6)."""
 
 import asyncio
 from typing import Annotated, Any, Final, Literal

@@ -1,4 +1,4 @@
-"""webhook_send: tells a web server, and with `sync` takes variables from its answer."""
+"""The action `webhook_send`: tells a web server, and with `sync` takes variables from its answer."""
 
 from typing import Any, Literal
 

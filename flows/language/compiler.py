@@ -1,4 +1,4 @@
-"""From a checked flow to the program that runs: done once, when the flow is loaded."""
+"""The compiler: from a checked flow to the program that runs, once, when the flow is loaded."""
 
 from flows.language.model import Flow
 from flows.language.program import Program, Step

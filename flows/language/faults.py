@@ -1,4 +1,4 @@
-"""What is wrong with a flow, told so that its author can mend it: which flow, which action, which field, what to do."""
+"""Faults of a flow, for its author: which flow, which action, which field, and what to do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The flows that can be run: by id and by name, compiled once; changed one by one, or replaced as a whole.
+"""The library of flows: programs by id and by name, compiled once; changed one by one, or replaced as a whole.
 
 A name belongs to the platform: flows of the configuration file and flows in Python are found by name and by id. Flows
 of customers are found by id alone, as two customers may both have a flow called "welcome".

@@ -1,9 +1,9 @@
-"""A flow as it is written and kept: its fields, and the actions with their ids.
+"""The model of a flow: its fields, and the actions with their ids.
 
 `read_flow` is the door for documents (a file's, a request's): every fault of a flow comes back in one FlowError.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
@@ -114,7 +114,7 @@ class Flow(BaseModel):
             return error.faults
         return []
 
-    def _on_complete_faults(self, flows: Any) -> list[Fault]:
+    def _on_complete_faults(self, flows: Container[str] | None) -> list[Fault]:
         other = self.on_complete_flow_id
         if not other or flows is None or other in flows or other in (str(self.id), self.name):
             return []
@@ -146,8 +146,8 @@ def read_flow(
     document: object,
     types: Actions,
     *,
-    flows: Any = None,
-    others: Any = None,
+    flows: Container[str] | None = None,
+    others: Mapping[str, Container[str]] | None = None,
     medium: Medium = "call",
     nested: int = 0,
     title: str = "",

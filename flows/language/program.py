@@ -1,4 +1,4 @@
-"""A flow made ready to run: one step for each action, its options checked, its jumps resolved.
+"""Programs: flows made ready to run, one step for each action, its options checked, its jumps resolved.
 
 Nothing here knows which actions there are; `compiler` makes programs, `interpreter` runs them.
 """
@@ -6,6 +6,7 @@ Nothing here knows which actions there are; `compiler` makes programs, `interpre
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Union
+from uuid import UUID
 
 STOP = -1
 """What an action returns that ends the flow without a hangup."""
@@ -47,11 +48,11 @@ class Program:
     steps: list[Step]
     places: dict[str, int] = field(default_factory=dict)
     on_complete: str = ""
-    customer_id: Any = None
+    customer_id: UUID | None = None
     media: str = ""
 
-    def belongs_to(self, customer_id: Any) -> None:
-        """Whose word it is, with all that it holds."""
+    def belongs_to(self, customer_id: UUID | None) -> None:
+        """Says who wrote it, with all the flows that it holds."""
         self.customer_id = customer_id
         for step in self.steps:
             if step.inline is not None:

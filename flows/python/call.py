@@ -1,4 +1,4 @@
-"""A call, as a flow in Python sees it: the actions as methods."""
+"""FlowCall: a call as a flow in Python sees it, with the actions as methods."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The methods of a flow in Python that have to do with sound: what is played, keys, recordings."""
+"""FlowCall methods for audio: what is played, keys, recordings."""
 
 from typing import Literal
 

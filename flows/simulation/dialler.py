@@ -1,9 +1,9 @@
-"""Dials nobody: every call out ends as it was told to end, in simulated time."""
+"""A simulated dialler: every outbound call ends as it was told to, in simulated time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from engine.dial import Outcome
+from engine.dial import DialSpec, Outcome
 from flows.simulation.leg import SimulatedCaller, SimulatedClock, SimulatedLeg
 
 Ending = Literal["answered", "busy", "noanswer", "failed"]
@@ -21,14 +21,14 @@ _REFUSALS = {
 
 
 class SimulatedDialler:
-    """A `Dialler`. `leg` is the caller, whose time passes; it is set when the call begins."""
+    """A `Dialler`. `leg` is the caller's, whose time passes; it is set when the call begins."""
 
     def __init__(self, clock: SimulatedClock, ending: Ending) -> None:
         self.clock = clock
         self.ending: Ending = ending
         self.leg: SimulatedLeg | None = None
 
-    def dial(self, spec: Any, caller: Any = None, early_media: bool = True) -> "DialledLeg":
+    def dial(self, spec: DialSpec, caller: object = None, early_media: bool = True) -> "DialledLeg":
         """A leg that ends as it was told; one without a caller is never answered."""
         return DialledLeg(self, spec, caller is not None)
 
@@ -40,10 +40,10 @@ class DialledLeg(SimulatedLeg):
 
     __slots__ = ("_attended", "_dialler", "_spec", "first_reply", "on_end", "on_status")
 
-    def __init__(self, dialler: SimulatedDialler, spec: Any, attended: bool) -> None:
+    def __init__(self, dialler: SimulatedDialler, spec: DialSpec, attended: bool) -> None:
         super().__init__(dialler.clock, SimulatedCaller(), lambda words: None)
-        self.on_status: Callable[[Any], None] | None = None
-        self.on_end: Callable[[Any], None] | None = None
+        self.on_status: Callable[[DialledLeg], None] | None = None
+        self.on_end: Callable[[DialledLeg], None] | None = None
         self.first_reply: float | None = None
         self._dialler = dialler
         self._spec = spec
@@ -66,10 +66,10 @@ class DialledLeg(SimulatedLeg):
         return Outcome(kind="refused", status=status, reason=reason, retry_after=0, first_reply=self.first_reply)
 
     def cancel(self, cause: str = "") -> None:
-        """Gives it up."""
+        """Cancels it."""
         self.hangup()
 
-    def overhear(self, caller: Any, callee: Any) -> None:
+    def overhear(self, caller: object, callee: object) -> None:
         """Nothing is said."""
 
     @property

@@ -1,4 +1,4 @@
-"""A caller that is only played: a call without a network, in simulated time.
+"""A simulated caller's leg: a call without a network, in simulated time.
 
 What would take seconds takes none: the clock is put forward. The caller presses its keys when the flow asks for them,
 or in a prompt that they stop; it hears all others to their end, and hangs up when it is kept waiting without end.
@@ -8,12 +8,14 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from engine.sip.dialog.invite_client import MAX_BREADTH
+from engine.transfer import Transferred
 from flows.calls.ports import CallEnded
+from flows.calls.record import CallRecord
 
 PRESS_AFTER = 0.5
 """Seconds that the caller takes for each key."""
@@ -46,7 +48,7 @@ class SimulatedCaller:
 
     def __init__(self, keys: str = "", patience: float = 60.0, hangs_up_after: float = math.inf) -> None:
         self._groups = deque(deque(group) for group in keys.upper().split(","))
-        self._pressed: deque[str] = deque()  # kept for whoever asks next
+        self._pressed: deque[str] = deque()  # kept until the flow asks for keys
         self._asked = False
         self.patience = patience
         self.hangs_up_after = hangs_up_after
@@ -94,10 +96,22 @@ class SimulatedCaller:
         self._pressed.clear()
 
 
-class SimulatedLeg:
-    """A call as flows see it. `told` is what each order is told in words; `task` runs the flow, and ends with the call.
+@dataclass(slots=True)
+class SimulatedFeed:
+    """A sound that is played to a simulated caller. `seconds` may be infinite."""
 
-    `heard` are told of each key that is pressed, at its time.
+    name: str
+    seconds: float
+
+    def next(self, codec: object) -> bytes | None:
+        """Nothing sounds."""
+        return None
+
+
+class SimulatedLeg:
+    """A `CallLeg`. `told` takes each order in words; `task` runs the flow, and is cancelled when the call ends.
+
+    `heard` are called with each key that is pressed, at its time.
     """
 
     direction = "incoming"
@@ -131,7 +145,7 @@ class SimulatedLeg:
         self.caller = caller
         self.told = told
         self.talk = talk
-        """Seconds after which whoever is connected hangs up."""
+        """Seconds after which the far end of a connect hangs up."""
         self.heard: list[Callable[[str], None]] = []
         self.status = "dialing"
         self.created = clock()
@@ -141,7 +155,7 @@ class SimulatedLeg:
         self.end_status = 0
         self.end_reason = ""
         self.early = False
-        self.task: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[CallRecord] | None = None
         self._ended = asyncio.Event()
 
     @property
@@ -202,8 +216,9 @@ class SimulatedLeg:
         self.answer()
         await self._pass(math.inf if seconds is None else seconds)
 
-    async def play(self, feed: Any, until: str = "") -> str:
-        """The sound, to its end or the caller's key. `feed` is a `flows.simulation.sounds.SimulatedFeed`."""
+    async def play(self, feed: object, until: str = "") -> str:
+        """The sound, a SimulatedFeed, to its end or the caller's key."""
+        assert isinstance(feed, SimulatedFeed)
         await self._open()
         endless = math.isinf(feed.seconds)
         key, seconds = self.caller.stops(until, feed.seconds)
@@ -240,16 +255,16 @@ class SimulatedLeg:
         self.told(digits)
         await self._pass(len(digits) * (duration + interval))
 
-    def attach(self, tap: Any) -> None:
+    def attach(self, tap: object) -> None:
         """Nothing is heard."""
 
-    def detach(self, tap: Any) -> None:
+    def detach(self, tap: object) -> None:
         """Nothing is heard."""
 
-    def bridge(self, leg: Any) -> "SimulatedTalk":
+    def bridge(self, leg: "SimulatedLeg") -> "SimulatedBridge":
         """Connects the caller with a leg that was dialled."""
         self.answer()
-        return SimulatedTalk(self, leg)
+        return SimulatedBridge(self, leg)
 
     @property
     def max_breadth(self) -> int:
@@ -261,12 +276,12 @@ class SimulatedLeg:
         """Where nobody listens."""
         return "engine.invalid"
 
-    async def transfer(self, refer_to: str, referred_by: str = "") -> Any:
+    async def transfer(self, refer_to: str, referred_by: str = "") -> Transferred:
         """The caller's phone does as it is told, and hangs up."""
         self._check()
         self.told(f"the caller is sent to {refer_to}")
         self._end("remote", 200)
-        return SimpleNamespace(ended="told", answered=True, status=200, reason="OK")
+        return Transferred("told", 200, "OK")
 
     # ---- within
 
@@ -303,12 +318,12 @@ class SimulatedLeg:
         self._ended.set()
 
 
-class SimulatedTalk:
-    """The caller and a leg that was dialled: they talk, and the other side hangs up."""
+class SimulatedBridge:
+    """The caller bridged with a leg that was dialled, which hangs up after the seconds of talk."""
 
     __slots__ = ("_leg", "_other")
 
-    def __init__(self, leg: SimulatedLeg, other: Any) -> None:
+    def __init__(self, leg: SimulatedLeg, other: SimulatedLeg) -> None:
         self._leg = leg
         self._other = other
 

@@ -1,7 +1,7 @@
-"""Queues and conferences for calls that are only played: whatever a flow names is there, and time passes in it."""
+"""Simulated queues and conferences: whatever a flow names exists, and time passes in it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from flows.calls.ports import CallLeg
@@ -73,7 +73,7 @@ class SimulatedConferences(Conferences):
         call_id: str,
         source: str,
         joined: Callable[[int], None],
-        overhears: Any = None,
+        overhears: object = None,
     ) -> Ended:
         """The caller's seconds of talk."""
         if not call.answered:
@@ -84,5 +84,5 @@ class SimulatedConferences(Conferences):
         return "left"
 
 
-async def _nothing_is_mixed() -> Any:
+async def _nothing_is_mixed() -> NoReturn:
     raise NotImplementedError("nothing sounds")

@@ -1,12 +1,13 @@
-"""Sound for calls that are only played: how long everything lasts, and that it is there; nothing is fetched."""
+"""Simulated sounds and recordings: how long everything lasts, and whether it exists; nothing is fetched or written."""
 
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
+from flows.calls.ports import Log
 from flows.calls.recordings import (
     TWICE,
     Ended,
@@ -19,22 +20,10 @@ from flows.calls.recordings import (
 )
 from flows.calls.sounds import Sounds
 from flows.calls.tasks import OwnedTasks
-from flows.simulation.leg import SimulatedClock, SimulatedLeg
+from flows.simulation.leg import SimulatedClock, SimulatedFeed, SimulatedLeg
 
 SPEAKS = 5.0
 """Seconds for which the caller speaks where the flow waits for the end of what it says."""
-
-
-@dataclass(slots=True)
-class SimulatedFeed:
-    """A sound that is played to a simulated caller. `seconds` may be infinite."""
-
-    name: str
-    seconds: float
-
-    def next(self, codec: Any) -> bytes | None:
-        """Nothing sounds."""
-        return None
 
 
 @dataclass(slots=True)
@@ -77,8 +66,8 @@ class SimulatedRecordings(Recordings):
 
     __slots__ = ("_clock", "_recordings")
 
-    def __init__(self, folder: Path, clock: SimulatedClock, log: Any) -> None:
-        def never(file: Path, duration: float, silence: float, channels: int) -> Any:
+    def __init__(self, folder: Path, clock: SimulatedClock, log: Log) -> None:
+        def never(file: Path, duration: float, silence: float, channels: int) -> NoReturn:
             raise NotImplementedError("nothing is written")
 
         super().__init__(folder, never, OwnedTasks(), log)
@@ -109,7 +98,7 @@ class SimulatedRecordings(Recordings):
 
 
 class SimulatedRecording(RunningRecording):
-    """One of them."""
+    """A recording without a file, which ends when it would."""
 
     __slots__ = ("_began", "_clock", "_ended", "_speaker", "_terms")
 

@@ -1,4 +1,4 @@
-"""`trunkline flow run --text`: a flow, run on a text message that nobody has sent."""
+"""`trunkline flow run --text`: a flow, run on a simulated text message."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""`trunkline flow run`: a flow, run against a caller that is only played, in simulated time and without a network."""
+"""`trunkline flow run`: a flow, run against a simulated caller, in simulated time and without a network."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A flow as it runs, for people: a line for each action with what it did, its variables, and how the call ended."""
+"""The output of `trunkline flow run`: each action, what it did, its variables, and how the call ended."""
 
 import re
 from collections.abc import Mapping
