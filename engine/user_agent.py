@@ -44,7 +44,7 @@ from engine.sip.out_of_dialog import Letter, Standalone
 from engine.sip.peers import EVERYBODY, Peers, counted_source
 from engine.sip.request import OutgoingRequest
 from engine.sip.stateless import WAITS, Admission, Refusal
-from engine.sip.transaction.table import client_key
+from engine.sip.transaction.client import client_key
 from engine.sip.transaction.timers import NEVER
 from engine.strangers import Strangers
 from engine.transfer_request import OnReplaces, accept_replaces

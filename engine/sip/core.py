@@ -13,8 +13,8 @@ from engine.sip.peers import EVERYBODY, Peers
 from engine.sip.stateless import Admission, Refused
 from engine.sip.transaction.branch import Branches
 from engine.sip.transaction.server import ServerTransaction
-from engine.sip.transaction.table import Transactions
 from engine.sip.transaction.timers import Deadlines, TimerValues
+from engine.sip.transaction.transactions import Transactions
 
 NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
 NO_STREAM_MOST = 4096

@@ -22,8 +22,8 @@ from engine.sip.peers import source_of
 from engine.sip.scanners import is_scanner
 from engine.sip.stateless import WAITS, Admission, Refusal, tag_of
 from engine.sip.transaction.branch import Mark
+from engine.sip.transaction.client import client_key
 from engine.sip.transaction.server import ServerTransaction
-from engine.sip.transaction.table import client_key
 
 VETTING_MOST = 1024  # strangers' new calls at once whose names are looked up before anybody is told of them
 
@@ -122,9 +122,8 @@ class Endpoint(Core):
     def failed(self, flow: Flow, data: bytes | None, error: str, now: float) -> None:
         """What the transport could not deliver: `data` as far as it is known, None for a connection that was lost."""
         if data is None:
-            lost = [t for t in self.transactions.clients.values() if t.flow == flow]
-            for transaction in lost:
-                transaction.fail(error, now)
+            for lost in [client for client in self.transactions.clients.values() if client.flow == flow]:
+                lost.fail(error, now)
             return
         if data.startswith(b"SIP/2.0 "):
             return  # a response: the request's retransmission, or Timer H, settles it

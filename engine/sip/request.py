@@ -5,9 +5,8 @@ from typing import Protocol
 from engine.sip.core import Core
 from engine.sip.flow import NOT_ALLOWED, Allows, Flow, transport_parameter
 from engine.sip.message.message import Response
-from engine.sip.transaction.branch import Mark
+from engine.sip.transaction.branch import MAGIC_COOKIE, Mark
 from engine.sip.transaction.client import ClientTransaction
-from engine.sip.transaction.table import MAGIC_COOKIE
 
 # RFC 3261 §18.1.1: where the path's MTU is unknown, a longer request goes by a congestion-controlled transport.
 LARGEST_DATAGRAM = 1300

@@ -5,6 +5,7 @@ import pytest
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
+from engine.sip.transaction import client, server
 from engine.sip.transaction.server import ServerTransaction
 from tests.sip.wire import PEER, Stage, request
 
@@ -446,3 +447,18 @@ def test_a_request_whose_provisional_response_cannot_be_delivered_is_over_17_2_4
     answerer.respond(183)
     answerer.transaction.fail(answerer.stage.now)
     assert answerer.over()
+
+
+@pytest.mark.parametrize(
+    ("row", "event"),
+    [
+        (server.INVITE_SERVER["accepted"], "ACK"),
+        (server.NON_INVITE_SERVER["trying"], "ACK"),
+        (client.INVITE_CLIENT["proceeding"], "timer A"),
+        (client.NON_INVITE_CLIENT["completed"], "timer E"),
+    ],
+)
+def test_what_no_row_foresees_is_a_mistake_of_ours(row: dict[str, object], event: str) -> None:
+    """What may come and changes nothing has a row of its own."""
+    with pytest.raises(KeyError):
+        row[event]

@@ -12,9 +12,8 @@ from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.peers import source_of
-from engine.sip.transaction.branch import Mark
+from engine.sip.transaction.branch import MAGIC_COOKIE, Mark
 from engine.sip.transaction.server import ServerTransaction
-from engine.sip.transaction.table import MAGIC_COOKIE
 from engine.sip.transaction.timers import NEVER
 
 VETTING = 1.0  # s that a call waits at the most until the names in it are looked up

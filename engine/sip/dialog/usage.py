@@ -15,8 +15,8 @@ from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.request import OutgoingRequest, RequestUser
+from engine.sip.transaction.branch import MAGIC_COOKIE
 from engine.sip.transaction.server import ServerTransaction
-from engine.sip.transaction.table import MAGIC_COOKIE
 from engine.sip.transaction.timers import NEVER
 
 LIMIT_REACHED = "longest call time reached"

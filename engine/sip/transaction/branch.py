@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.message.via import Via
-from engine.sip.transaction.table import MAGIC_COOKIE
 
+MAGIC_COOKIE: Final = "z9hG4bK"  # RFC 3261 §8.1.1.7
 DEEPEST: Final = 255
 _DIGEST: Final = 8  # bytes of the keyed digest
 _SAID: Final = 2 + 8  # characters of depth and dialled

@@ -1,12 +1,29 @@
 """Server transactions: RFC 3261 §17.2, figures 7 and 8, with the Accepted state of RFC 6026 §7.1."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.message.status import reason_phrase
-from engine.sip.transaction.table import TERMINATED, Table, Transactions, server_key
-from engine.sip.transaction.timers import NEVER
+from engine.sip.transaction.branch import MAGIC_COOKIE
+from engine.sip.transaction.table import Rows, absorbing
+from engine.sip.transaction.timers import NEVER, Deadlines, TimerValues
+
+ServerState = Literal["trying", "proceeding", "completed", "confirmed", "accepted", "terminated"]
+ServerTimer = Literal["200 ms", "timer G", "timer H", "timer I", "timer J", "timer L"]
+ServerEvent = Literal["request", "ACK", "1xx", "2xx", "300-699", "error"] | ServerTimer
+ServerAction = Callable[["ServerTransaction", float], None]
+ServerTable = Rows[ServerState, ServerEvent, ServerAction]
+
+
+class ServerTransactions(Protocol):
+    """What server transactions share: `engine.sip.transaction.transactions.Transactions`."""
+
+    servers: "dict[tuple[str, ...], ServerTransaction]"
+    deadlines: Deadlines
+    timers: TimerValues
+    retransmissions: int
 
 
 class ServerUser(Protocol):
@@ -19,6 +36,15 @@ class ServerUser(Protocol):
     def on_unacknowledged(self, transaction: "ServerTransaction", now: float) -> None:
         """Timer H: no ACK came for a final response other than 2xx."""
         ...
+
+
+def server_key(request: Request, method: str) -> tuple[str, ...]:
+    """RFC 3261 §17.2.3: branch, sent-by and method; by the fields of RFC 2543 for a branch without the cookie."""
+    branch = request.branch
+    if len(branch) > 7 and branch.startswith(MAGIC_COOKIE):
+        return (branch, request.sent_by, method)
+    uri = request.uri_text if method != "CANCEL" else ""
+    return (str(request.via), request.from_tag, request.call_id, str(request.cseq), uri, method)
 
 
 # Stands in for a request that has been answered: for 32 s only the response is needed again.
@@ -52,7 +78,7 @@ class ServerTransaction:
     )
 
     def __init__(
-        self, transactions: Transactions, request: Request, flow: Flow, tag: str, *, kept: bool = True
+        self, transactions: ServerTransactions, request: Request, flow: Flow, tag: str, *, kept: bool = True
     ) -> None:
         """`flow`: where responses go (§18.2.2). `tag`: the To tag of our responses, unless the request brought one.
         `kept`: what is refused is not forgotten at once, as that of a stranger is (`engine.sip.stateless`)."""
@@ -70,7 +96,7 @@ class ServerTransaction:
         self.deadline = self.queued = self.retransmit_at = self.expire_at = NEVER
         self.interval = 0.0
         self.table = INVITE_SERVER if request.method == "INVITE" else NON_INVITE_SERVER
-        self.state = "proceeding" if request.method == "INVITE" else "trying"
+        self.state: ServerState = "proceeding" if request.method == "INVITE" else "trying"
         first = request.first
         # As many names as lines: then no Via stands behind the first one.
         via = request.top_via if request.unrepeated else "\r\nVia: ".join(request.lines("Via"))
@@ -108,7 +134,7 @@ class ServerTransaction:
         self._before_to = self._after_to = ""
         if status >= 300 and not self.kept:
             send(self, now)
-            self.state = TERMINATED
+            self.state = "terminated"
             self.forget()
             return
         self.fire("2xx" if status < 300 else "300-699", now)
@@ -118,20 +144,17 @@ class ServerTransaction:
         """A final response has been sent."""
         return self.status >= 200
 
-    def fire(self, event: str, now: float) -> None:
+    def fire(self, event: ServerEvent, now: float) -> None:
         """Run one row of the table."""
-        row = self.table[self.state].get(event)
-        if row is None:
-            return
-        self.state, actions = row
+        self.state, actions = self.table[self.state][event]
         for action in actions:
             action(self, now)
-        if self.state == TERMINATED:
+        if self.state == "terminated":
             self.forget()
 
     def on_deadline(self, now: float) -> None:
         if now >= self.expire_at:
-            self.fire((INVITE_EXPIRY if self.method == "INVITE" else NON_INVITE_EXPIRY).get(self.state, ""), now)
+            self.fire((INVITE_EXPIRY if self.method == "INVITE" else NON_INVITE_EXPIRY)[self.state], now)
         else:
             self.fire("timer G", now)
 
@@ -154,8 +177,7 @@ class ServerTransaction:
 
 
 def send(transaction: ServerTransaction, now: float) -> None:
-    flow = transaction.flow
-    flow.send(transaction.response)
+    transaction.flow.send(transaction.response)
 
 
 def say_trying(transaction: ServerTransaction, now: float) -> None:
@@ -207,7 +229,7 @@ def start_l(transaction: ServerTransaction, now: float) -> None:
 
 def _absorb(transaction: ServerTransaction, now: float, seconds: float) -> None:
     if transaction.flow.transport.reliable:
-        transaction.state = TERMINATED
+        transaction.state = "terminated"
     else:
         _wait(transaction, NEVER, now + seconds)
 
@@ -219,51 +241,70 @@ def report_no_ack(transaction: ServerTransaction, now: float) -> None:
 
 # RFC 3261 figure 7, with RFC 6026 §7.1. "request" is the retransmitted INVITE; the ACK of a 2xx is not the
 # transaction's but the dialog's, so Accepted has no row for it.
-INVITE_SERVER: Table = {
-    "proceeding": {
-        "request": ("proceeding", (resend, say_trying)),
-        "200 ms": ("proceeding", (say_trying,)),
-        "1xx": ("proceeding", (send,)),
-        "2xx": ("accepted", (send, start_l)),
-        "300-699": ("completed", (send, start_g_and_h)),
+INVITE_SERVER: ServerTable = absorbing(
+    {
+        "proceeding": {
+            "request": ("proceeding", (resend, say_trying)),
+            "200 ms": ("proceeding", (say_trying,)),
+            "1xx": ("proceeding", (send,)),
+            "2xx": ("accepted", (send, start_l)),
+            "300-699": ("completed", (send, start_g_and_h)),
+        },
+        "completed": {
+            "request": ("completed", (resend,)),
+            "timer G": ("completed", (resend, back_off_g)),
+            "timer H": ("terminated", (report_no_ack,)),
+            "ACK": ("confirmed", (start_i,)),
+            "error": ("terminated", (report_no_ack,)),
+        },
+        "confirmed": {"timer I": ("terminated", ())},
+        "accepted": {
+            "2xx": ("accepted", (send,)),
+            "timer L": ("terminated", ()),
+        },
     },
-    "completed": {
-        "request": ("completed", (resend,)),
-        "timer G": ("completed", (resend, back_off_g)),
-        "timer H": (TERMINATED, (report_no_ack,)),
-        "ACK": ("confirmed", (start_i,)),
-        "error": (TERMINATED, (report_no_ack,)),
+    {
+        "proceeding": ("ACK", "error"),
+        "completed": ("1xx", "2xx", "300-699"),
+        "confirmed": ("request", "ACK", "1xx", "2xx", "300-699", "error"),
+        "accepted": ("request", "1xx", "300-699", "error"),
+        "terminated": ("request", "ACK", "1xx", "2xx", "300-699", "error"),
     },
-    "confirmed": {"timer I": (TERMINATED, ())},
-    "accepted": {
-        "2xx": ("accepted", (send,)),
-        "timer L": (TERMINATED, ()),
-    },
-    TERMINATED: {},
-}
+)
 
 # RFC 3261 figure 8.
-NON_INVITE_SERVER: Table = {
-    "trying": {
-        "1xx": ("proceeding", (send,)),
-        "2xx": ("completed", (send, start_j)),
-        "300-699": ("completed", (send, start_j)),
+NON_INVITE_SERVER: ServerTable = absorbing(
+    {
+        "trying": {
+            "1xx": ("proceeding", (send,)),
+            "2xx": ("completed", (send, start_j)),
+            "300-699": ("completed", (send, start_j)),
+        },
+        "proceeding": {
+            "request": ("proceeding", (resend,)),
+            "1xx": ("proceeding", (send,)),
+            "2xx": ("completed", (send, start_j)),
+            "300-699": ("completed", (send, start_j)),
+            "error": ("terminated", ()),
+        },
+        "completed": {
+            "request": ("completed", (resend,)),
+            "timer J": ("terminated", ()),
+            "error": ("terminated", ()),
+        },
     },
-    "proceeding": {
-        "request": ("proceeding", (resend,)),
-        "1xx": ("proceeding", (send,)),
-        "2xx": ("completed", (send, start_j)),
-        "300-699": ("completed", (send, start_j)),
-        "error": (TERMINATED, ()),
+    {
+        "trying": ("request", "error"),
+        "completed": ("1xx", "2xx", "300-699"),
+        "terminated": ("request", "1xx", "2xx", "300-699", "error"),
     },
-    "completed": {
-        "request": ("completed", (resend,)),
-        "timer J": (TERMINATED, ()),
-        "error": (TERMINATED, ()),
-    },
-    TERMINATED: {},
-}
+)
 
 # Which timer it is that expires in a state, by machine.
-INVITE_EXPIRY = {"proceeding": "200 ms", "completed": "timer H", "confirmed": "timer I", "accepted": "timer L"}
-NON_INVITE_EXPIRY = {"completed": "timer J"}
+INVITE_EXPIRY: dict[ServerState, ServerEvent] = {
+    "proceeding": "200 ms",
+    "completed": "timer H",
+    "confirmed": "timer I",
+    "accepted": "timer L",
+}
+NON_INVITE_EXPIRY: dict[ServerState, ServerEvent] = {"completed": "timer J"}
