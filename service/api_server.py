@@ -10,15 +10,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from engine.transport.addresses import bracketed, split_host_port
-from engine.transport.listeners import advice
+from engine.transport.listeners import ListenError, advice
 from service.api_connections import MOST_CONNECTIONS, Connection, Told, end_overdue, nobody_told
 
 _BACKLOG = 512
 _GRACE = 5.0  # s that stopping waits for answers in progress
-
-
-class ApiListenError(Exception):
-    """The API cannot listen; a sentence for the user."""
 
 
 class _Server(uvicorn.Server):
@@ -83,7 +79,7 @@ class ApiServer:
         return f"http://{bracketed(host)}:{port}"
 
     async def start(self) -> None:
-        """Raises ApiListenError when the address cannot be had."""
+        """Raises ListenError when the address cannot be had."""
         host, port = split_host_port(self._listen)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # With its protocol by name: asyncio switches Nagle's algorithm off for such sockets alone. Where it is on, the
@@ -95,7 +91,7 @@ class ApiServer:
             self._socket.listen(_BACKLOG)
         except OSError as error:
             self._socket.close()
-            raise ApiListenError(f"http://{self._listen}: {advice(error)} under api.listen") from None
+            raise ListenError(f"http://{self._listen}: {advice(error)} under api.listen") from None
         self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]), name="api")
         await self._server.ready.wait()
 

@@ -39,9 +39,8 @@ class Bans:
         self._dropping: asyncio.Handle | None = None
         peers.bans.observers.append(self._banned)
 
-    async def start(self) -> None:
-        """Read the file, and look after it from now on."""
-        await self.look()
+    def start(self) -> None:
+        """Look after the file from now on."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="deny file")
 
     async def close(self) -> None:

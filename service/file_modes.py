@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from flows.calls.ports import Log
-from service.cdr.recordings import recording_files
-from store.database.file import BESIDE
+from service.cdr.recording_files import recording_files
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 MOST_NAMED: Final = 10
@@ -33,12 +32,6 @@ def loose(paths: Iterable[Path]) -> Iterator[Loose]:
                 private = 700 if stat.S_ISDIR(found.st_mode) else 600
                 mended = f"chmod {private} {shlex.quote(str(path))}"
                 yield Loose(path, stat.S_IMODE(found.st_mode), mended)
-
-
-def of_database(path: Path) -> list[Path]:
-    """A SQLite database's file and what SQLite keeps beside it: beside the file itself, where `path` is a link."""
-    real = path.resolve()
-    return [path, *(real.with_name(real.name + ending) for ending in BESIDE)]
 
 
 def of_recordings(folder: Path) -> Iterator[Path]:

@@ -62,13 +62,17 @@ class Intake:
         users: Users,
         algorithms: Sequence[str] = ("MD5",),
         peers: KnownPeers | None = None,
+        *,
+        log_calls: bool = False,
+        current: Callable[[], bool] = lambda: True,
     ) -> None:
+        """log_calls: A line per call, where somebody reads it. current: Whether the directory is that of the store."""
         self.directory = directory
         self.routing = routing
         self.env = env
         self.log = log
-        self.log_calls = False  # a line per call, where somebody reads it
-        self.current: Callable[[], bool] = lambda: True  # whether the directory is that of the store
+        self.log_calls = log_calls
+        self.current = current
         self.strangers = RateLimitedLog(self._now)
         peers = peers or KnownPeers(directory, routing, self._now)
         self.logins = Logins(self._now, log, self.strangers, users, algorithms, peers)

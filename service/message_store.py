@@ -1,7 +1,6 @@
-"""Where messages and opt-outs are kept: in the store, or in memory where there is none."""
+"""Text messages and opt-outs, kept in the store."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final
@@ -17,8 +16,6 @@ from store.store import Store
 
 WITHIN: Final = 5.0
 """Seconds that the store may take; whoever sent a message is told to come again after that."""
-MOST_OPT_OUTS: Final = 100_000
-"""Opt-outs that are kept in memory; the oldest are forgotten."""
 
 
 class StoredMessages:
@@ -66,35 +63,3 @@ async def _answering() -> AsyncIterator[None]:
         raise MessageNotKept("the store does not answer") from None
     except (StoreError, SQLAlchemyError, OSError) as error:
         raise MessageNotKept(f"the store does not take it: {reason(error)}") from error
-
-
-class RememberedMessages:
-    """A `flows.messages.model.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine
-    ends."""
-
-    def __init__(self) -> None:
-        self._opt_outs: OrderedDict[tuple[str, str], None] = OrderedDict()
-
-    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
-        """The wish alone."""
-        if wish is None:
-            return False
-        key = (wish.number, wish.contact)
-        known = key in self._opt_outs
-        if wish.kind == "start":
-            self._opt_outs.pop(key, None)
-            return known
-        self._opt_outs[key] = None
-        if len(self._opt_outs) > MOST_OPT_OUTS:
-            self._opt_outs.popitem(last=False)
-        return not known
-
-    async def sending(self, message: TextMessage) -> None:
-        """Nothing is kept."""
-
-    async def ended(self, message: TextMessage) -> None:
-        """Nothing is kept."""
-
-    async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
-        """What has been texted to this engine."""
-        return any((number, contact) in self._opt_outs for contact in contacts)

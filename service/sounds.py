@@ -9,8 +9,9 @@ from config.settings import MediaSettings
 from engine.audio.library import SoundLibrary
 from engine.audio.tts.speech import voices
 from engine.audio.web import Fetch
-from flows.calls.recordings import Recorder, Recordings
-from flows.calls.services import FlowEnvironment
+from flows.calls.ports import Log
+from flows.calls.recordings import Recorder, RecordingKeeper, Recordings
+from flows.calls.tasks import OwnedTasks
 
 
 def sound_library(media: MediaSettings, beside: Path, fetch: Fetch | None = None) -> SoundLibrary:
@@ -26,9 +27,11 @@ def sound_library(media: MediaSettings, beside: Path, fetch: Fetch | None = None
     )
 
 
-def recordings(media: MediaSettings, beside: Path, env: FlowEnvironment) -> Recordings:
-    """The recordings of the calls of `env`."""
-    return Recordings(beside / media.recordings, _recorder, env.tasks, env.log)
+def recordings(
+    media: MediaSettings, beside: Path, tasks: OwnedTasks, log: Log, keeper: RecordingKeeper | None = None
+) -> Recordings:
+    """The recordings of calls, written in `tasks`."""
+    return Recordings(beside / media.recordings, _recorder, tasks, log, keeper)
 
 
 def _recorder(file: Path, duration: float, silence: float, channels: int) -> Recorder:

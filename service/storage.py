@@ -24,7 +24,7 @@ from store.cluster.heartbeat import NodeHeartbeat
 from store.cluster.notifications import PostgresNotices, RedisNotices
 from store.database.engines import parse_url, reason
 from store.database.errors import StoreError
-from store.database.file import database_path, make_private
+from store.database.file import database_files, database_path, make_private
 from store.directory.number_source import StoredNumbers
 from store.directory.reconcile import Declarations, Merge, merge
 from store.directory.sync import DirectorySync
@@ -94,7 +94,7 @@ class Storage:
         if absent is not None:
             _tell_of_new_file(configuration, absent, log)
         if file is not None:
-            file_modes.tell(file_modes.loose(file_modes.of_database(file)), log)
+            file_modes.tell(file_modes.loose(database_files(file)), log)
             if lock is None:
                 hint = "its file system has no locks: let no other engine use it"
                 log.warning("nothing keeps a second engine from the store", file=str(file), hint=hint)
@@ -115,7 +115,7 @@ class Storage:
             self._shelf.use_python(python)
             await self.feed.start()
         except SQLAlchemyError as error:
-            raise StoreError(f"{self.store.url} cannot be used: {reason(error)}") from error
+            raise self.unusable(error) from error
         for notices in self.notices:
             notices.start()
         return merged
@@ -143,6 +143,10 @@ class Storage:
         if self._lock is not None:
             self._lock.close()
 
+    def unusable(self, error: SQLAlchemyError) -> StoreError:
+        """What the user is told of an error at the start."""
+        return StoreError(f"{self.store.url} cannot be used: {reason(error)}")
+
     async def _merge(self, configuration: Configuration) -> Merge:
         try:
             merged = await merge(self.store, declarations(configuration))
@@ -150,7 +154,7 @@ class Storage:
             problem = f"what {configuration.path} declares does not go with what is there: {reason(error)}"
             raise StoreError(f"{self.store.url}: {problem}") from error
         except SQLAlchemyError as error:
-            raise StoreError(f"{self.store.url} cannot be used: {reason(error)}") from error
+            raise self.unusable(error) from error
         for file, taken in merged.taken.items():
             self._log.warning("what another file had declared is this file's now", file=file, **taken)
         return merged

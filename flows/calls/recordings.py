@@ -201,10 +201,11 @@ class Recordings:
         make: RecorderMaker,
         tasks: OwnedTasks,
         log: Log,
+        keeper: RecordingKeeper | None = None,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.folder = folder
-        self.keeper: RecordingKeeper | None = None
+        self.keeper = keeper
         self.utc_now = utc_now
         self._make = make
         self._tasks = tasks

@@ -66,7 +66,8 @@ class Watch(Protocol):
         """What the action does beyond its result, in words."""
 
 
-def _nobody(_address: Address, _customer_id: UUID) -> Reachable | None:
+def nobody(_address: Address, _customer_id: UUID) -> Reachable | None:
+    """No extension or agent is reached."""
     return None
 
 
@@ -143,7 +144,7 @@ class FlowEnvironment:
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     utc_now: Callable[[], datetime] = _utc_now
-    resolve_extension: ExtensionResolver = _nobody
+    resolve_extension: ExtensionResolver = nobody
     destinations: Destinations | None = None
     resolve_host: HostResolver = _look_up
     fetch_number: NumberFetcher | None = None

@@ -197,8 +197,5 @@ class MessageService(Protocol):
     async def send(self, order: Order) -> TextMessage:
         """Keeps a message and sends it afterwards. Raises MessageNotKept, PostFullError."""
 
-    def keep_in(self, keeper: MessageKeeper) -> None:
-        """Another keeper, before there are messages."""
-
     async def close(self) -> None:
         """Takes nothing more."""

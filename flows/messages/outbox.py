@@ -84,10 +84,6 @@ class Post:
             return True
         return self._customers.allows_all(str(customer_id.int), count, self._env.clock())
 
-    def keep_in(self, keeper: MessageKeeper) -> None:
-        """Another keeper, before there are messages."""
-        self.keeper = self.mailbox.keeper = keeper
-
     async def send(self, order: Order) -> TextMessage:
         """Keeps a message and sends it afterwards; returns once it is kept. Raises MessageNotKept, PostFullError."""
         count = len(order.destinations)

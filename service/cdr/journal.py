@@ -7,7 +7,7 @@ one row. Events (`call_created` to `call_hangup`) are written with it, so that n
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
@@ -17,8 +17,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from engine.rate_limit import RateLimit
 from flows.calls.ports import Log
 from flows.calls.record import CallRecord
+from flows.calls.registry import CallLog
 from flows.calls.rows import attempt_rows, call_row
-from flows.calls.services import FlowEnvironment
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources.calls import save, stage, stage_events, stages_told, tell
@@ -55,9 +55,10 @@ class Journal:
         problem: Why the store does not take calls at this moment; "" where it does.
     """
 
-    def __init__(self, store: Store, env: FlowEnvironment, node_id: UUID, log: Log) -> None:
+    def __init__(self, store: Store, calls: CallLog, node_id: UUID, log: Log, clock: Callable[[], float]) -> None:
         self._store = store
-        self._env = env
+        self._calls = calls
+        self._clock = clock
         self._node_id = node_id
         self._log = log
         self.written = 0
@@ -84,8 +85,8 @@ class Journal:
         return len(self._changed) + len(self._over) + sum(not entry.over for entry in self._writing.values())
 
     def start(self) -> None:
-        """Observe the environment's calls, and write."""
-        self._env.calls.observers.append(self)
+        """Observe the calls, and write."""
+        self._calls.observers.append(self)
         self._task = asyncio.get_running_loop().create_task(self._run(), name="journal")
 
     # ---- what calls tell; called in their own path
@@ -135,7 +136,7 @@ class Journal:
         self._news.set()
         self._go.set()
         await asyncio.wait((self._task,), timeout=CLOSING)
-        self._env.calls.observers.remove(self)
+        self._calls.observers.remove(self)
         if not self._task.done():
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -276,7 +277,7 @@ class Journal:
         self.dropped += 1
         call_id = entry.record.id
         self._unsure.discard(call_id)
-        if self._drops.allows("", self._env.clock()):
+        if self._drops.allows("", self._clock()):
             self._log.error("a call is lost", call_id=call_id, cause=cause, lost=self.dropped)
         waiter = self._waiters.pop(call_id, None)
         if waiter is not None and not waiter.done():

@@ -1,9 +1,6 @@
-"""Recordings beside their calls: the list of them in the store, and the files that have become old."""
+"""The list of recordings in the store, and the mending of those that a killed process has cut off."""
 
 import asyncio
-import re
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +9,11 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from engine.audio.wav import PART, repair
+from engine.audio.wav import repair
 from flows.calls.ports import Log
 from flows.calls.recordings import Recording
 from routing.identifiers import NIL
+from service.cdr.recording_files import unfinished_recordings
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources.recordings import cut_off, mended, save
@@ -27,9 +25,6 @@ PAUSES: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
 
 ABANDONED: Final = 600.0
 """Seconds after which a file that is not whole has nobody who writes it: whoever does writes every second."""
-
-_FOLDER = re.compile(r"platform|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_FILE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9a-f-]{36}-[0-9]+\.wav(?P<part>\.part)?")
 
 
 class RecordingList:
@@ -106,7 +101,7 @@ async def mend(store: Store, node_id: UUID, name: str, folder: Path, now: float)
     of `name` do not; other nodes may use the folder, too. What nobody knows, or a node that lives has, is left
     alone for ABANDONED seconds. Raises StoreError, or SQLAlchemy's errors."""
     done = Mended()
-    left = await asyncio.to_thread(_parts, folder)
+    left = await asyncio.to_thread(unfinished_recordings, folder)
     if not left:
         return done
     lost = {row["filename"]: row for row in await cut_off(store, node_id, name, list(left))}
@@ -127,49 +122,3 @@ async def mend(store: Store, node_id: UUID, name: str, folder: Path, now: float)
             values = {"duration": round(seconds * 1000), "size": size, "tm_end": datetime.fromtimestamp(written, UTC)}
             await mended(store, row["id"], values)
     return done
-
-
-def _parts(folder: Path) -> dict[str, float]:
-    """Recordings that are not whole, below the folder, and when they were written last."""
-    found = {}
-    for file in _files(folder):
-        match = _FILE.fullmatch(file.name)
-        if match is not None and match["part"]:
-            with suppress(OSError):
-                found[f"{file.parent.name}/{file.name.removesuffix(PART)}"] = file.lstat().st_mtime
-    return found
-
-
-def sweep(folder: Path, keep: float, now: float) -> int:
-    """Deletes the recordings in `folder` that were written `keep` seconds before `now` (Unix time; 0: none of them),
-    and returns how many they were. For a thread.
-
-    Other nodes may use the folder too, and anything else may be in it: only what has a recording's name in a
-    customer's folder is looked at. What cannot be deleted is left for the next time.
-    """
-    deleted = 0
-    for file in _files(folder):
-        match = _FILE.fullmatch(file.name)
-        if match is None or match["part"]:
-            continue
-        with suppress(OSError):
-            if 0 < keep < now - file.lstat().st_mtime:
-                file.unlink()
-                deleted += 1
-    return deleted
-
-
-def recording_files(folder: Path) -> Iterator[Path]:
-    """The recordings below a folder, those that are being written among them. For a thread."""
-    return (file for file in _files(folder) if _FILE.fullmatch(file.name))
-
-
-def _files(folder: Path) -> list[Path]:
-    """All there is in the folders of customers; nothing where there is none yet."""
-    found: list[Path] = []
-    with suppress(OSError):
-        for inner in folder.iterdir():
-            if _FOLDER.fullmatch(inner.name) and not inner.is_symlink():
-                with suppress(OSError):
-                    found.extend(inner.iterdir())
-    return found

@@ -15,14 +15,14 @@ from config.loading import load
 from config.logs import configure
 from routing.identifiers import PLATFORM
 from service.bootstrap import bootstrap
-from service.file_modes import loose, of_database
-from service.node import python_flow_names
+from service.file_modes import loose
+from service.python_flows import python_flow_names
 from service.storage import absent_file, store_url
 from store import rows
 from store.cluster.engine_lock import EngineLock
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database.engines import parse_url
-from store.database.file import database_path
+from store.database.file import database_files, database_path
 from store.database.tables import accesskeys, agents, customers
 from store.maintenance.declared_files import declaring_files, release
 from store.maintenance.encryption import forget
@@ -51,7 +51,7 @@ async def store_of(
         if absent is not None:
             warn(f"made a new store: {absent} was not there")
         if (file := database_path(parse_url(url))) is not None:
-            for path, mode, mended in loose(of_database(file)):
+            for path, mode, mended in loose(database_files(file)):
                 warn(f"others can read a file with secrets in it: {path} has the mode {mode:04o}; {mended}")
         made_up = await bootstrap(store, configuration.settings.api.admin_key)
         if made_up:

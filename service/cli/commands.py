@@ -169,7 +169,7 @@ def check(config: ConfigFile = _DEFAULT_CONFIG) -> int:
     """Validate the configuration and every flow in it, and see that its sounds are there."""
     from config.loading import load
     from config.resources import LISTS
-    from service.node import python_flow_names
+    from service.python_flows import python_flow_names
 
     try:
         configuration = load(config, python_flows=python_flow_names)
@@ -201,7 +201,7 @@ def explain(
     from routing.hunt.router import Router
     from service.cli import explain as explain_view
     from service.cli.directory import known_directory
-    from service.node import python_flow_names
+    from service.python_flows import python_flow_names
     from store.database.errors import StoreError
 
     configuration = load(config, python_flows=python_flow_names)

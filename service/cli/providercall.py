@@ -14,7 +14,8 @@ from flows.language.faults import FlowError
 from flows.origination.providercall import ProviderCallError, any_answered, place_provider_call, read_request
 from routing.hunt.attempt import AttemptReport
 from service.cli.options import ProvidercallOrder
-from service.node import Node, python_flow_names
+from service.node import Node
+from service.python_flows import python_flow_names
 
 DONE, FAILED, WRONG = 0, 1, 2
 

@@ -13,9 +13,9 @@ from config.faults import ConfigurationError
 from config.loading import Configuration, load
 from config.logs import configure
 from engine.transport.listeners import ListenError
-from service.api_server import ApiListenError
 from service.cli import interrupts
-from service.node import Node, python_flow_names
+from service.node import Node
+from service.python_flows import python_flow_names
 from service.workers.gc import Collector
 from store.database.errors import StoreError, StoreRefused
 
@@ -33,7 +33,7 @@ async def serve(path: Path) -> int:
     node = Node(configuration)
     try:
         await node.start()
-    except (ListenError, ApiListenError, StoreError) as error:
+    except (ListenError, StoreError) as error:
         print(f"trunkline: {'store ' if isinstance(error, StoreError) else ''}{error}", file=sys.stderr)
         await node.close()
         return WRONG if isinstance(error, StoreRefused) else FAILED
@@ -63,12 +63,11 @@ def _left_out(configuration: Configuration) -> list[str]:
 
 
 def _show_api(node: Node) -> None:
-    management = node.management
-    if management is None or management.server is None:
+    if node.server is None:
         return
-    print(f"ready: {management.server.url}/v1.0 (documentation at {management.server.url}/docs)", flush=True)
-    if management.made_up_key:
-        print(f"access key of the super admin, shown this once: {management.made_up_key}", flush=True)
+    print(f"ready: {node.server.url}/v1.0 (documentation at {node.server.url}/docs)", flush=True)
+    if node.made_up_key:
+        print(f"access key of the super admin, shown this once: {node.made_up_key}", flush=True)
 
 
 class _Signals:

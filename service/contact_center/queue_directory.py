@@ -30,12 +30,7 @@ _TABLES: Final = {"queue": tables.queues, "agent": tables.agents, "conference": 
 
 
 class QueueDirectory:
-    """A `QueueFinder` and a `ConferenceFinder`.
-
-    Attributes:
-        agent_told: Called with the id and the status of an agent that has changed ("" for one that is gone).
-        read: Called when everything that had changed is read.
-    """
+    """A `QueueFinder` and a `ConferenceFinder`."""
 
     def __init__(self, store: Store, log: Log) -> None:
         self._store = store
@@ -50,8 +45,14 @@ class QueueDirectory:
         self._current = asyncio.Event()
         self._current.set()
         self._task: asyncio.Task[None] | None = None
-        self.agent_told: Callable[[UUID, str], None] = lambda agent_id, status: None
-        self.read: Callable[[], None] = lambda: None
+        self._on_agent: list[Callable[[UUID, str], None]] = []
+        self._on_read: list[Callable[[], None]] = []
+
+    def subscribe(self, on_agent: Callable[[UUID, str], None], on_read: Callable[[], None]) -> None:
+        """Have `on_agent` called with the id and the status of each agent that has changed ("" for one that is gone),
+        and `on_read` when everything that had changed is read."""
+        self._on_agent.append(on_agent)
+        self._on_read.append(on_read)
 
     # ---- for flows
 
@@ -134,7 +135,8 @@ class QueueDirectory:
                     raise
         if not self._news.is_set():
             self._current.set()
-        self.read()
+        for told in self._on_read:
+            told()
 
     async def _read_all(self, kind: str) -> None:
         table = _TABLES[kind]
@@ -175,13 +177,17 @@ class QueueDirectory:
                 self._index(made)
             shelf[row["id"]] = made
             if kind == "agent":
-                self.agent_told(made.id, made.status)
+                self._tell(made.id, made.status)
 
     def _forget(self, kind: str, identifier: UUID) -> None:
         before = self._shelf(kind).pop(identifier, None)
         if kind == "agent" and before is not None:
             self._unindex(before)
-            self.agent_told(identifier, "")
+            self._tell(identifier, "")
+
+    def _tell(self, agent_id: UUID, status: str) -> None:
+        for told in self._on_agent:
+            told(agent_id, status)
 
     def _index(self, agent: Agent) -> None:
         before = self._agents.get(agent.id)

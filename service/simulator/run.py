@@ -192,7 +192,7 @@ def read_source(path: Path) -> _Source:
     configuration = load(path, python_flows=_python_flow_names)
     python: Mapping[str, Program] = {}
     if configuration.settings.flows_module:
-        from service.node import python_flows
+        from service.python_flows import python_flows
 
         python = python_flows(configuration)
     directory = Directory(limit=0)
@@ -208,7 +208,7 @@ def read_source(path: Path) -> _Source:
 
 
 def _python_flow_names(module: str, beside: Path) -> list[str]:
-    from service.node import python_flow_names  # an engine with all its parts: a second for whoever needs none
+    from service.python_flows import python_flow_names  # an engine with all its parts: a second for whoever needs none
 
     return python_flow_names(module, beside)
 

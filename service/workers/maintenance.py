@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
 from flows.calls.ports import Log
-from service.cdr.recordings import mend, sweep
+from service.cdr.recording_files import sweep
+from service.cdr.recordings import mend
 from store.cluster.heartbeat import NodeHeartbeat
 from store.cluster.recovery import recover
 from store.database.engines import reason

@@ -31,6 +31,12 @@ def database_path(url: URL) -> Path | None:
     return Path(name)
 
 
+def database_files(path: Path) -> list[Path]:
+    """A SQLite database's file and what SQLite keeps beside it: beside the file itself, where `path` is a link."""
+    real = path.resolve()
+    return [path, *(real.with_name(real.name + ending) for ending in BESIDE)]
+
+
 def make_private(path: Path) -> None:
     """Make the file, empty, where there is none, so that SQLite does not make it: readable and writable by its owner
     alone, whatever the umask. Its log and index get the mode of the file. Where that fails SQLite says best why."""

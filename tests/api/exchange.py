@@ -6,7 +6,7 @@ from uuid import UUID
 import httpx
 
 from routing.numbers.numbering import describe_number
-from service import management
+from service import rest_api
 from service.node import Node
 from store import rows
 from store.database import tables
@@ -38,8 +38,8 @@ class Exchange:
 
     async def written(self, bench: Any) -> None:
         """Waits until the store has all that is known of calls."""
-        assert self.node.management is not None
-        journal = self.node.management.journal
+        assert self.node.parts is not None
+        journal = self.node.parts.journal
         await bench.until(lambda: not journal.waiting, "the end of writing")
 
     async def number(self, customer_id: UUID, number: str = MINE, **values: Any) -> dict[str, Any]:
@@ -68,11 +68,11 @@ async def exchange(bench: Any, *peers: Phone, store: str = ":memory:", **section
         made.append(services)
         return application(services, **options)
 
-    bench.patch.setattr(management, "make_app", noted)
+    bench.patch.setattr(rest_api, "make_app", noted)
     whole = {"numbers": [], "flows": []} | bench.providers(*peers) | sections
     engine = await bench.engine(api={"listen": "127.0.0.1:0", "admin_key": KEY}, store=store, **whole)
     # Certificates, which nobody shows here, would be read for every test.
-    http = httpx.AsyncClient(base_url=engine.node.management.server.url, timeout=WAIT, verify=False)
+    http = httpx.AsyncClient(base_url=engine.node.server.url, timeout=WAIT, verify=False)
     bench.at_end(http.aclose)
     found = Exchange(engine, made[0], http)
     await found.api.start()

@@ -34,7 +34,7 @@ async def _calls(api: Api) -> AsyncIterator[None]:
     env = services.env
     env.agent = NobodyThere()
     feed = ChangeFeed(api.store, DirectorySync(api.store, env.directory, LibraryShelf(env.flows, log), log), log)
-    journal = Journal(api.store, env, services.node_id, log)
+    journal = Journal(api.store, env.calls, services.node_id, log, env.clock)
     await feed.start()
     journal.start()
     services.settled, services.stored = feed.settled, journal.stored

@@ -31,7 +31,8 @@ from routing.models.provider import Provider
 from routing.numbers.normalise import dialled
 from routing.settings import RoutingSettings
 from service.cli.commands import cli, main
-from service.node import Node, python_flow_names
+from service.node import Node
+from service.python_flows import python_flow_names
 from tests.network import reserved_port
 
 ROOT = Path(__file__).parents[2]

@@ -30,7 +30,8 @@ from engine.sip.message.parsing import parse
 from engine.sip.transaction.timers import TimerValues
 from engine.user_agent import UserAgent
 from service.cli import serve as app
-from service.node import Node, python_flow_names
+from service.node import Node
+from service.python_flows import python_flow_names
 
 WAIT = 30.0  # s; a bound for what takes milliseconds, on a machine that is busy with everything else
 ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"

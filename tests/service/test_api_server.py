@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from api.http.refusals import Refusals
 from api.http.requests import HEADERS
+from engine.transport.listeners import ListenError
 from service import api_connections, api_server
-from service.api_server import ApiListenError, ApiServer
+from service.api_server import ApiServer
 
 
 async def test_answers_do_not_wait_for_acknowledgements() -> None:
@@ -94,11 +95,11 @@ async def test_a_port_that_is_taken_is_told_as_that_of_a_sip_listener_is() -> No
         other.bind(("127.0.0.1", 0))
         other.listen()
         address = f"127.0.0.1:{other.getsockname()[1]}"
-        with pytest.raises(ApiListenError) as caught:
+        with pytest.raises(ListenError) as caught:
             await ApiServer(FastAPI(), address).start()
     advice = "stop the other program or choose another port under api.listen"
     assert str(caught.value) == f"http://{address}: address already in use: {advice}"
-    with pytest.raises(ApiListenError, match=r"^http://192\.0\.2\.1:8080: not an address of this machine: choose one "):
+    with pytest.raises(ListenError, match=r"^http://192\.0\.2\.1:8080: not an address of this machine: choose one "):
         await ApiServer(FastAPI(), "192.0.2.1:8080").start()
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from service import management, storage
+from service import readiness, storage
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database import tables
 from tests.store.full import End, full, read_only
@@ -47,7 +47,7 @@ def test_calls_go_on_and_are_written_when_it_is_over(
         url = f"sqlite:///{tmp_path}/t.db"
         engine = await bench.engine(store=url, api=api, **bench.providers(one))
         node = engine.node
-        store, where = node.storage.store, node.management.server.url
+        store, where = node.storage.store, node.server.url
         headers = {"Authorization": f"Bearer {KEY}"}
 
         async with httpx.AsyncClient(base_url=where, headers=headers) as http:
@@ -65,7 +65,7 @@ def test_calls_go_on_and_are_written_when_it_is_over(
             end = await begin(monkeypatch, store, problem)
             # What costs nothing goes on: to our own numbers, and out through a provider.
             calls = 0
-            while not node.management.journal.problem:  # a few small rows may still find room within a page
+            while not node.parts.journal.problem:  # a few small rows may still find room within a page
                 for phone, number in ((guest, OURS), (client, FOREIGN)):
                     leg, outcome = await phone.call(engine.address, number)
                     assert outcome.kind == "answered"
@@ -79,11 +79,11 @@ def test_calls_go_on_and_are_written_when_it_is_over(
             answer = await http.post("/v1.0/flows", json={"actions": [{"type": "answer"}] * 100})
             assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "SERVICE_UNAVAILABLE")
             assert (await http.get("/v1.0/flows")).status_code == 200  # what is there can be read
-            assert len(await ended(node)) < calls and node.management.journal.waiting
+            assert len(await ended(node)) < calls and node.parts.journal.waiting
             assert (await readyz())[0] == 503
             await end()
             await becomes(200)
-            await bench.until(lambda: node.management.journal.waiting == 0)
+            await bench.until(lambda: node.parts.journal.waiting == 0)
             assert await ended(node) == ["normal"] * calls
             assert (await http.post("/v1.0/flows", json={"actions": [{"type": "answer"}]})).status_code == 201
         # Calls say it, and so does the sign of life where that needs more than there is, each once.
@@ -125,9 +125,9 @@ def test_the_disk_of_recordings_is_looked_at_too(run: Run, tmp_path: Path, monke
             asked.append(path)
             return f"the disk of {path} is full (0 KiB are left)"
 
-        assert "recordings" not in await engine.node.management._checks()
-        monkeypatch.setattr(management, "disk_problem", full)
-        checks = await engine.node.management._checks()
+        assert "recordings" not in await engine.node.workers.readiness.checks()
+        monkeypatch.setattr(readiness, "disk_problem", full)
+        checks = await engine.node.workers.readiness.checks()
         folder = engine.node.env.recordings.folder
         assert checks["recordings"] == f"the disk of {folder} is full (0 KiB are left)"
         assert asked == [folder] and checks["store"] == "ok"

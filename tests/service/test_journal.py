@@ -64,7 +64,7 @@ class Desk:
         self.calls = CallLog()
         self.now = 0.0
         env: Any = SimpleNamespace(calls=self.calls, clock=lambda: self.now)
-        self.journal = Journal(store, env, NODE, self.log)
+        self.journal = Journal(store, env.calls, NODE, self.log, env.clock)
 
     def begin(self, **values: Any) -> CallRecord:
         record = CallRecord(

@@ -1,31 +1,35 @@
 """Metrics as Prometheus' own parser reads them, off a real user agent."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.user_agent import UserAgent
 from flows.calls.record import CallRecord
+from routing.access.bans import BanTable
 from routing.hunt.attempt import AttemptRecord
 from routing.hunt.health import HealthBoard
 from routing.identifiers import NIL
 from routing.models.provider import Provider
-from service.metrics.metrics import Metrics, Reading
+from service.metrics import calls, directory, media, sip
+from service.metrics.registry import Metrics
 from service.workers.loop_lag import EVERY, LoopLag
 from tests.api.conftest import environment
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
-def samples(metrics: Metrics) -> Samples:
+async def samples(metrics: Metrics) -> Samples:
     return {
         (sample.name, tuple(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(metrics.text().decode())
+        for family in text_string_to_metric_families((await metrics.text()).decode())
         for sample in family.samples
     }
 
 
-def test_a_call_counts_when_it_is_over_with_its_attempts() -> None:
+async def test_a_call_counts_when_it_is_over_with_its_attempts() -> None:
     metrics = Metrics()
     record = CallRecord("1", "incoming", answered_ms=1500, ended_ms=61500, hangup_reason="normal")
     record.tried.append(
@@ -35,9 +39,10 @@ def test_a_call_counts_when_it_is_over_with_its_attempts() -> None:
             AttemptRecord(NIL, "third", kind="skipped", skipped="disabled"),
         ]
     )
-    metrics.begun(record)
-    metrics.ended(record)
-    found = samples(metrics)
+    ended = calls.EndedCalls(metrics)
+    ended.begun(record)
+    ended.ended(record)
+    found = await samples(metrics)
     assert found["trunkline_calls_total", ("incoming", "normal")] == 1
     assert found["trunkline_call_setup_seconds_sum", ("incoming",)] == 1.5
     assert found["trunkline_call_talk_seconds_sum", ("incoming",)] == 60
@@ -56,17 +61,20 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         agent.plane.refused["strays"] = 4
         metrics = Metrics()
         board = HealthBoard()
-        metrics.read_engine(agent, env.directory, board)
-        metrics.read(
-            [Reading("store_waiting", "Rows that wait.", lambda: 7), Reading("lost", "x", lambda: 2, grows=True)]
+        sources = SimpleNamespace(
+            agent=agent, directory=env.directory, board=board, calls=env.calls, bans=BanTable(time.monotonic)
         )
+        for subject in (calls, directory, media, sip):
+            subject.register(metrics, sources)  # type: ignore[arg-type]
+        metrics.gauge_of("store_waiting", "Rows that wait.", lambda: 7)
+        metrics.counter_of("lost", "x", lambda: 2)
         host, port = next(iter(agent.listeners)).local
-        before = samples(metrics)
+        before = await samples(metrics)
         assert before["trunkline_sip_messages_total", ("sent",)] == 0
         assert (await agent.ping(f"sip:{host}:{port}", f"sip:{host}:{port}", host, 5))[0] == 200
         assert ("trunkline_provider_healthy", ("primary",)) not in before  # nobody knows
         board.state(provider.id.int).probe_answered()
-        found = samples(metrics)
+        found = await samples(metrics)
         # We asked ourselves: OPTIONS and its answer, each sent and received once.
         assert found["trunkline_sip_messages_total", ("sent",)] == 2
         assert found["trunkline_sip_messages_total", ("received",)] == 2

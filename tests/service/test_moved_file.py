@@ -9,7 +9,8 @@ import sqlalchemy as sa
 import yaml
 
 from config.loading import load
-from service.node import Node, python_flow_names
+from service.node import Node
+from service.python_flows import python_flow_names
 from store.database import tables
 
 Run = Callable[..., None]

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from config.loading import load
 from engine.transport.listeners import ListenError
 from service import storage
-from service.node import Node, python_flow_names
+from service.node import Node
+from service.python_flows import python_flow_names
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database import tables
 from store.database.errors import StoreError, StoreRefused
@@ -33,7 +34,7 @@ async def with_a_call(bench: Any, engine: Any) -> Any:
     client = await bench.phone(CLIENT)
     leg, outcome = await client.call(engine.address, OURS)
     assert outcome.kind == "answered"
-    await bench.until(lambda: engine.node.management.journal.waiting == 0)
+    await bench.until(lambda: engine.node.parts.journal.waiting == 0)
     assert await column(engine.node, tables.calls.c.status) == ["progressing"]
     return leg
 
@@ -44,7 +45,7 @@ async def still_up(bench: Any, engine: Any, leg: Any) -> None:
     leg.hangup()
     await leg.wait_ended()
     await engine.quiet()
-    await bench.until(lambda: engine.node.management.journal.waiting == 0)
+    await bench.until(lambda: engine.node.parts.journal.waiting == 0)
     assert await column(engine.node, tables.calls.c.end_reason) == [""]
 
 

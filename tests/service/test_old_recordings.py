@@ -10,7 +10,8 @@ import pytest
 
 from config.settings import RetentionSettings
 from engine.audio.wav import PART
-from service.cdr.recordings import ABANDONED, sweep
+from service.cdr.recording_files import sweep
+from service.cdr.recordings import ABANDONED
 from service.workers.maintenance import Upkeep
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database import tables

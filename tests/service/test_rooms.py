@@ -83,7 +83,7 @@ async def number_for(engine: Any, actions: list[dict[str, Any]], media: str = ""
         await rows.insert(transaction, tables.numbers, row)
         transaction.changed("number", row["id"], NUMBER)
     await engine.node.storage.feed.settled()
-    await engine.node.management.rooms.directory.settled()
+    await engine.node.parts.contact_center.directory.settled()
 
 
 async def hire(engine: Any, name: str, *phones: Any, status: str = "available") -> UUID:
@@ -241,7 +241,7 @@ def test_what_the_platform_makes_by_the_api_is_found_by_name_from_the_numbers_of
 
     async def test(bench: Any) -> None:
         engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")
-        directory = engine.node.management.rooms.directory
+        directory = engine.node.parts.contact_center.directory
         queue_id = await queue_of(engine, customer_id=PLATFORM)
         room_id = await store_row(
             engine, tables.conferences, "conference", {"name": "room", "status": "", "customer_id": PLATFORM}

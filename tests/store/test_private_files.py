@@ -10,8 +10,8 @@ from sqlalchemy.engine import make_url
 
 from engine.audio.wav import WavFile, private_folder, repair
 from routing.identifiers import NIL
-from service.file_modes import loose, of_database, of_recordings, tell
-from store.database.file import database_path
+from service.file_modes import loose, of_recordings, tell
+from store.database.file import database_files, database_path
 from store.store import Store
 
 
@@ -36,7 +36,7 @@ async def test_a_new_database_and_what_lies_beside_it_is_its_owners_alone(
         transaction.changed("number", NIL, "+1")
     found = {name: mode(tmp_path / name) for name in os.listdir(tmp_path) if name != "link.db"}  # noqa: PTH208
     assert found == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
-    assert not [*loose(of_database(tmp_path / "link.db"))]
+    assert not [*loose(database_files(tmp_path / "link.db"))]
     await store.close()
 
 
@@ -46,7 +46,7 @@ async def test_a_looser_file_is_left_as_it_is_and_named_with_what_mends_it(tmp_p
     await (await Store.open(f"sqlite:///{path}")).close()
     path.chmod(0o640)
     store = await Store.open(f"sqlite:///{path}")
-    found = [*loose(of_database(path))]
+    found = [*loose(database_files(path))]
     assert [(each.path.name, each.mode) for each in found] == [
         ("a b.db", 0o640),
         ("a b.db-wal", 0o640),

@@ -1,0 +1,42 @@
+"""Opt-outs of an engine without a store, kept in memory."""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Final
+
+from flows.messages.model import TextMessage, Wish
+
+MOST_OPT_OUTS: Final = 100_000
+"""Opt-outs that are kept in memory; the oldest are forgotten."""
+
+
+class MessagesInMemory:
+    """A `flows.messages.model.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine
+    ends."""
+
+    def __init__(self) -> None:
+        self._opt_outs: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
+        """The wish alone."""
+        if wish is None:
+            return False
+        key = (wish.number, wish.contact)
+        known = key in self._opt_outs
+        if wish.kind == "start":
+            self._opt_outs.pop(key, None)
+            return known
+        self._opt_outs[key] = None
+        if len(self._opt_outs) > MOST_OPT_OUTS:
+            self._opt_outs.popitem(last=False)
+        return not known
+
+    async def sending(self, message: TextMessage) -> None:
+        """Nothing is kept."""
+
+    async def ended(self, message: TextMessage) -> None:
+        """Nothing is kept."""
+
+    async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
+        """What has been texted to this engine."""
+        return any((number, contact) in self._opt_outs for contact in contacts)

@@ -1,0 +1,112 @@
+"""The REST API of an engine: what its requests work with, its metrics, and its listener."""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+
+from api.app import make_app
+from api.http.clients import Clients
+from api.http.limits import Limits
+from api.http.refusals import Refusals
+from api.http.services import Services
+from api.http.tokens import Tokens
+from config.settings import ApiSettings
+from engine.rate_limit import RateLimit
+from engine.user_agent import UserAgent
+from flows.calls.services import FlowEnvironment
+from routing.access.bans import BanTable
+from routing.hunt.health import HealthBoard
+from service.api_server import ApiServer
+from service.bootstrap import token_secret
+from service.metrics import all_metrics
+from service.metrics.registry import Sources
+from service.store_parts import StoreParts, StoreWorkers
+from service.workers.loop_lag import LoopLag
+
+
+class RestApi:
+    """Made before the first call, which its metrics count; `start` comes when the listeners are open."""
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        closing: AsyncExitStack,
+        *,
+        parts: StoreParts,
+        workers: StoreWorkers,
+        agent: UserAgent,
+        env: FlowEnvironment,
+        board: HealthBoard,
+        bans: BanTable,
+        draining: Callable[[], bool],
+        settled: Callable[[], Awaitable[None]],
+    ) -> None:
+        """draining: whether the engine is stopping. settled: waits until what is committed counts for calls."""
+        assert env.post is not None
+        storage = parts.storage
+        self._settings = settings
+        self._parts = parts
+        self._workers = workers
+        self._agent = agent
+        self._env = env
+        self._bans = bans
+        self._draining = draining
+        self._settled = settled
+        self._metrics = all_metrics(
+            Sources(
+                agent=agent,
+                directory=env.directory,
+                board=board,
+                bans=bans,
+                calls=env.calls,
+                messages=env.post,
+                store=storage.store,
+                feed=storage.feed,
+                journal=parts.journal,
+                webhooks=workers.webhooks,
+            )
+        )
+        self._lag = LoopLag(self._metrics.lag)
+        closing.callback(self._lag.close)
+        self._closing = closing
+
+    async def start(self) -> ApiServer:
+        """Serve. Raises StoreError, ListenError."""
+        self._lag.start()
+        services = await self._services()
+        app = make_app(services, version=metadata.version("trunkline"), observe=self._metrics.request)
+        server = ApiServer(app, self._settings.listen, services.refusals.tell)
+        self._closing.push_async_callback(server.close)
+        await server.start()
+        return server
+
+    async def _services(self) -> Services:
+        settings, storage, now = self._settings, self._parts.storage, self._agent.now
+        # When the monotonic clock began, once and for all: what is shown of a moment is always the same.
+        zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+        return Services(
+            store=storage.store,
+            env=self._env,
+            tokens=Tokens(await token_secret(storage.store)),
+            clock=now,
+            moment=lambda seconds: zero + timedelta(seconds=seconds),
+            bans=self._bans,
+            limits=Limits(
+                RateLimit(settings.request_rate.rate, settings.request_rate.burst),
+                RateLimit(settings.address_rate.rate, settings.address_rate.burst),
+                now,
+            ),
+            refusals=Refusals(now),
+            clients=Clients(settings.trusted_proxies),
+            bell=storage.bell,
+            stored=self._parts.journal.stored,
+            node_id=storage.life.id,
+            trace=self._agent.trace,
+            health=self._workers.prober.health,
+            draining=self._draining,
+            settled=self._settled,
+            checks=self._workers.readiness.checks,
+            metrics=self._metrics.text,
+        )
