@@ -2,7 +2,7 @@
 
 from engine.bridge import Bridge
 from engine.call import Call, CallEnded, NoPortError, NotAcceptable
-from engine.dial import DialSpec, Outcome, OutgoingCall
+from engine.dial import DialSpec, Outcome, OutgoingCall, Peer
 from engine.settings import AgentSettings
 from engine.user_agent import UserAgent
 
@@ -16,5 +16,6 @@ __all__ = [
     "NotAcceptable",
     "Outcome",
     "OutgoingCall",
+    "Peer",
     "UserAgent",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.media.anchor import CALLEE, AnchorError
-from engine.sip.dialog.invite_client import DialUser, InviteClient
+from engine.sip.dialog.invite_client import DialUser, InviteClient, InviteFailure
 from engine.sip.dialog.session import SessionUser
 from engine.sip.message.message import Request, Response
 from engine.sip.transaction.server import ServerTransaction
@@ -82,7 +82,7 @@ class AnchoredEvents:
 
         session.rewrite(CALLEE, offered, body, rewritten)
 
-    def _take_back(self, session: "AnchoredSession", kind: str, status: int, words: str, now: float) -> None:
+    def _take_back(self, session: "AnchoredSession", kind: InviteFailure, status: int, words: str, now: float) -> None:
         """The answer will not be told: whoever waits for the outcome hears of something else."""
         self.answering = False
         dialer, self.dialer = self.dialer, None
@@ -151,7 +151,7 @@ class AnchoredEvents:
     ) -> None:
         """The leg is over, `user` being its owner until now."""
         if self.answering:
-            kind = "cancelled" if by == "local" else "refused"
+            kind: InviteFailure = "cancelled" if by == "local" else "refused"
             self._take_back(session, kind, 487 if by == "local" else 480, reason, now)
         if user is not None:
             user.on_ended(session, by, status, reason, now)

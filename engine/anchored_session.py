@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from engine.anchored_events import AnchoredEvents
 from engine.media.anchor import CALLEE, CALLER, Anchor, AnchorError
-from engine.sip.dialog.invite_client import DialUser, Invitation, InviteClient
+from engine.sip.dialog.invite_client import DialUser, Invitation, InviteClient, InviteFailure
 from engine.sip.dialog.session import SessionUser
 from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.message import Response
@@ -272,7 +272,7 @@ class AnchoredSession(InviteClient):
         self._rewriting = False
         super()._send_bye(reason, now)
 
-    def _report(self, kind: str, status: int, reason: str, response: Response | None, now: float) -> None:
+    def _report(self, kind: InviteFailure, status: int, reason: str, response: Response | None, now: float) -> None:
         super()._report(kind, status, reason, response, now)
         self._close_anchor()  # whoever answers after all is dismissed
 

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
 
 from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallAgent, NoPortError, NotAcceptable
@@ -13,7 +13,7 @@ from engine.media.audio import AudioSink
 from engine.media.relay.relay import Relay
 from engine.relaying import relay_info, relay_update
 from engine.sip.auth.credentials import Credentials
-from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient
+from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient, InviteFailure
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Allows, Flow
 from engine.sip.message.message import Request, Response
@@ -21,20 +21,61 @@ from engine.sip.message.retry_after import retry_after
 from engine.sip.transaction.branch import Branches, Mark
 from engine.sip.transaction.server import ServerTransaction
 
+OutcomeKind = InviteFailure | Literal["answered"]
+
 
 class Outcome(NamedTuple):
     """How dialling ended.
 
-    `kind`: answered, refused, unreachable, no_reply, no_progress, ring_timeout, cancelled, or no_media: nothing was
-    sent, since the media cannot be anchored. `status` is the final SIP status (of no_media, what the caller deserves),
+    `status` is the final SIP status (of no_media, what the caller deserves),
     0 when there was none. `retry_after` in seconds, 0 when not given. `first_reply` in monotonic seconds.
     """
 
-    kind: str
+    kind: OutcomeKind
     status: int
     reason: str
     retry_after: int = 0
     first_reply: float | None = None
+
+
+class PeerOptions(Protocol):
+    """What a peer wants of requests to it, whatever the call. The model of a provider has these fields under the same
+    names: it is handed on as it is, so that a field is added there and where it is read, and copied nowhere."""
+
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+    @property
+    def realm(self) -> str:
+        """Of the challenges that the credentials are for; "" for any."""
+
+    @property
+    def codecs(self) -> str:
+        """Names with commas, in the order of our own offer, where we make it; "" for those of the engine."""
+
+    @property
+    def srtp(self) -> str:
+        """`sdes`: our own offer, where we make it, is of SRTP alone (RFC 4568)."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Peer:
+    """The options of a peer that is not configured anywhere."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    realm: str = ""
+    codecs: str = ""
+    srtp: str = ""
+
+
+ANY_PEER = Peer()
+
+
+def credentials(peer: PeerOptions) -> Credentials | None:
+    """What answers a challenge of this peer; None where it has given us none."""
+    return Credentials(peer.username, peer.password, peer.realm) if peer.username else None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,15 +90,11 @@ class DialSpec:
     from_: str  # name-addr without tag
     to: str
     headers: Sequence[tuple[str, str]] = ()
-    username: str = ""
-    password: str = ""
-    realm: str = ""
+    peer: PeerOptions = ANY_PEER
     no_reply_timeout: float = 32.0
     no_progress_timeout: float = 60.0
     ring_timeout: float = 180.0
-    codecs: str = ""  # order of our own offer, where we make it
     anchor: str = ""  # "": media goes end to end; "anchor": through an anchor; "embedded": through one of this process
-    srtp: str = ""  # "sdes": our own offer, where we make it, is of SRTP alone (RFC 4568)
     allows: Allows | None = None  # which flows the request may go to; None: all
     origin: Any = None  # given: the call is to be taken here, by `on_call`, without a packet; `Call.origin` is this
     # For which number's call or text it is sent, and how many led to that: known again should it come back. None: the
@@ -115,7 +152,7 @@ class OutgoingCall(Call):
             body=body,
             headers=headers,
             max_forwards=forwards,
-            credentials=Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
+            credentials=credentials(spec.peer),
             no_reply_timeout=spec.no_reply_timeout,
             no_progress_timeout=spec.no_progress_timeout,
             ring_timeout=spec.ring_timeout,
@@ -145,8 +182,8 @@ class OutgoingCall(Call):
         if self.caller is None:
             try:
                 self.media_port = self.agent.open_media_towards(self, self.session.invitation)
-                codecs = [name for name in spec.codecs.split(",") if name]
-                self.session.invitation.body = self.media_port.offer(codecs=codecs, srtp=spec.srtp == "sdes")
+                codecs = [name for name in spec.peer.codecs.split(",") if name]
+                self.session.invitation.body = self.media_port.offer(codecs=codecs, srtp=spec.peer.srtp == "sdes")
             except MEDIA_FAILURES as error:
                 status = error.status if isinstance(error, NoPortError) else 500
                 self.session.refuse_locally(status, str(error), now)
@@ -314,7 +351,13 @@ class OutgoingCall(Call):
         )
 
     def on_refused(
-        self, session: InviteClient, kind: str, status: int, reason: str, response: Response | None, now: float
+        self,
+        session: InviteClient,
+        kind: InviteFailure,
+        status: int,
+        reason: str,
+        response: Response | None,
+        now: float,
     ) -> None:
         self._set_outcome(
             # What we refuse ourselves (483, no media) has a status as well.

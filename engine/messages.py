@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from engine.dial import DialSpec, Outcome
+from engine.dial import DialSpec, Outcome, OutcomeKind, credentials
 from engine.log import Log, RefusalLog
 from engine.settings import AgentSettings
-from engine.sip.auth.credentials import Credentials
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
@@ -156,7 +155,7 @@ class Messages:
             if done.done():
                 return
             if response is None:
-                kind = "no_reply" if cause == "timeout" else "unreachable"
+                kind: OutcomeKind = "no_reply" if cause == "timeout" else "unreachable"
                 done.set_result(Outcome(kind=kind, status=0, reason=cause))
             else:
                 kind = "answered" if response.status < 300 else "refused"
@@ -190,7 +189,7 @@ def _letter(agent: MessageAgent, spec: DialSpec, text: str) -> Letter:
         spec.to,
         f"{headers}Content-Type: text/plain;charset=UTF-8\r\n",
         text.encode("utf-8", "replace"),
-        Credentials(spec.username, spec.password, spec.realm) if spec.username else None,
+        credentials(spec.peer),
         contact=False,
         allows=spec.allows,
         mark=spec.mark(agent.endpoint.branches),

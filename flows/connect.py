@@ -20,7 +20,7 @@ from flows.calls.ports import CallEnded, OutgoingLeg, Reservation
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.calls.tree import LOOP_DETECTED, Tree
-from flows.calls.uri_hunt import DirectHunt
+from flows.calls.uri_hunt import UriHunt
 from flows.language.interpreter import conduct
 from flows.language.options import ConnectOptions
 from flows.language.run import Run
@@ -29,8 +29,8 @@ from flows.transfer.refer import converse
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
-from routing.hunt.hangup import hangup_reason
 from routing.hunt.identity import Anonymous, CallerIdentity
+from routing.hunt.outcome import LastOutcome, hangup_reason
 from routing.identifiers import NIL
 from routing.numbers.normalise import dialled
 
@@ -60,7 +60,7 @@ class Reached:
         return self.status == "answered"
 
 
-def unanswered(status: int, reason: str, kind: str = "") -> Reached:
+def unanswered(status: int, reason: str, kind: LastOutcome = "") -> Reached:
     """A destination that did not answer."""
     word = hangup_reason(answered=False, status=status, kind=kind)
     return Reached("canceled" if word == "cancel" else word, status, reason, 0.0, word)
@@ -100,7 +100,7 @@ async def _reach_uri(run: Run, option: ConnectOptions, uri: str, named: NamedBy,
         return unanswered(*REFUSED)
     if way.here:
         return await reach_number(run, option, uri, claim, foreign=not run.branch.tree.guest)
-    hunt = DirectHunt(uri, await _identity(run, option), env.routing.from_domain, way.allows)
+    hunt = UriHunt(uri, await _identity(run, option), env.routing.from_domain, way.allows)
     return await _talk(run, option, hunt, claim)
 
 

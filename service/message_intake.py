@@ -28,7 +28,7 @@ from routing.access.admission import DialOut, Refuse, Source, Verdict, identify,
 from routing.access.phones import Phone
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
-from routing.hunt.failover import passed_on
+from routing.hunt.outcome import passed_on
 from routing.identifiers import NIL
 from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import Dialled, dialled

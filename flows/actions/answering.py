@@ -14,7 +14,7 @@ from flows.language.program import HUNG_UP
 from flows.language.registry import nothing
 from flows.language.run import ActionError, Run
 from flows.language.values import Line, Reference, one_line, or_variable
-from routing.hunt.hangup import HangupReason
+from routing.hunt.outcome import HangupReason
 
 _CONTACT = re.compile(r"(?:sips?|tel):[^\s<>\"]+", re.IGNORECASE)
 

@@ -16,7 +16,7 @@ from flows.language.registry import Tell
 from flows.language.run import ActionError, Run
 from flows.language.values import or_variable
 from routing.access.destinations import named_by
-from routing.hunt.hangup import STATUS_REASONS
+from routing.hunt.outcome import STATUS_REASONS
 from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import dialled
 

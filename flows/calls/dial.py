@@ -7,16 +7,23 @@ from uuid import UUID
 
 from engine.sip.flow import NOT_ALLOWED
 from engine.sip.message.status import reason_phrase
-from flows.calls.ports import CallEnded, Charging, DialSpec, OutgoingLeg, Reservation
+from flows.calls.ports import CallEnded, Charging, DialSpec, Outcome, OutgoingLeg, ProviderHunt, Reservation
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.calls.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
+from routing.hunt.attempt import Attempt
+from routing.hunt.outcome import LastOutcome, NotAttempted
 from routing.identifiers import NIL
 
-# Why an attempt is not made: word and sentence for its record, status and reason phrase for the caller.
-NO_CREDIT = ("insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required")
-NOT_CHARGED = ("charging_failed", "nobody could say whether the credit pays for it", 500, "Server Internal Error")
-_TOO_MANY_LEGS = ("too_many_legs", f"{MOST_LEGS} legs of what one call set off are up already", *LOOP_DETECTED)
+NO_CREDIT = NotAttempted(
+    "insufficient_balance", "the credit does not pay for the beginning of it", 402, "Payment Required"
+)
+NOT_CHARGED = NotAttempted(
+    "charging_failed", "nobody could say whether the credit pays for it", 500, "Server Internal Error"
+)
+_TOO_MANY_LEGS = NotAttempted(
+    "too_many_legs", f"{MOST_LEGS} legs of what one call set off are up already", *LOOP_DETECTED
+)
 
 
 class Placed(NamedTuple):
@@ -28,8 +35,8 @@ class Placed(NamedTuple):
     """
 
     leg: OutgoingLeg | None
-    attempt: Any
-    kind: str
+    attempt: Attempt | None
+    kind: LastOutcome
     status: int
     reason: str
     reservation: Reservation | None
@@ -37,7 +44,7 @@ class Placed(NamedTuple):
 
 async def place(
     env: FlowEnvironment,
-    hunt: Any,
+    hunt: ProviderHunt,
     record: CallRecord,
     caller: Any = None,
     early_media: bool = True,
@@ -67,12 +74,13 @@ async def place(
     clock = env.clock
     dial = env.agent.dial
     charging = env.charging
-    kind = ""
+    kind: LastOutcome = ""
     while True:
         attempt = hunt.next(clock())
         if attempt is None:
             break
-        ringing: float = attempt.ring_timeout
+        terms = attempt.terms
+        ringing = terms.ring_timeout
         if 0 < ring_timeout < ringing:
             ringing = ring_timeout
         leg: OutgoingLeg | None = None
@@ -80,8 +88,8 @@ async def place(
         tree = None if branch is None or attempt.origin is not None else branch.tree
         if tree is not None:
             if tree.legs >= MOST_LEGS:
-                tree.tell(env, _TOO_MANY_LEGS[1], record.id)
-                hunt.refuse(attempt, *_TOO_MANY_LEGS, stop=True)
+                tree.tell(env, _TOO_MANY_LEGS.sentence, record.id)
+                hunt.refuse(attempt, _TOO_MANY_LEGS, stop=True)
                 kind = ""
                 break
             tree.legs += 1
@@ -103,15 +111,11 @@ async def place(
                 from_=attempt.from_,
                 to=attempt.to,
                 headers=attempt.headers,
-                username=attempt.username,
-                password=attempt.password,
-                realm=attempt.realm,
-                no_reply_timeout=attempt.no_reply_timeout,
-                no_progress_timeout=attempt.no_progress_timeout,
+                peer=attempt.provider,
+                no_reply_timeout=terms.no_reply_timeout,
+                no_progress_timeout=terms.no_progress_timeout,
                 ring_timeout=ringing,
-                codecs=attempt.codecs,
-                anchor=anchor or attempt.media,
-                srtp=attempt.srtp,
+                anchor=anchor or attempt.provider.media,
                 allows=attempt.allows,
                 origin=attempt.origin,
                 dialled=number,
@@ -122,7 +126,7 @@ async def place(
             record.sip_call_ids.append(leg.sip_call_id)
             if dialled is not None:
                 dialled(leg)
-            kind, status, reason, retry_after, first_reply = await leg.outcome()
+            outcome = await leg.outcome()
         except (asyncio.CancelledError, CallEnded):
             _give_up(leg, hunt, attempt, reservation, clock())
             _off(tree)
@@ -137,22 +141,35 @@ async def place(
             )
             if leg is not None:
                 leg.cancel()
-            kind, status, reason, retry_after, first_reply = "unreachable", 0, str(error)[:200], 0, None
-        if kind != "answered":
+            outcome = Outcome("unreachable", 0, str(error)[:200], 0, None)
+        if outcome.kind != "answered":
             _off(tree)
-        if kind == "no_media":
+        reason = outcome.reason
+        if outcome.kind == "no_media":
             # Nothing was sent to anybody: another provider may need no media of ours.
             env.log.warning(
                 "media cannot be anchored", call_id=record.id, request_uri=attempt.request_uri, error=reason
             )
-            hunt.refuse(attempt, kind, reason, status, reason_phrase(status), stop=False)
+            why = NotAttempted("no_media", reason, outcome.status, reason_phrase(outcome.status))
+            hunt.refuse(attempt, why, stop=False)
             if reservation is not None:
                 reservation.close()
             kind = ""
             continue
-        try_next = hunt.outcome(attempt, kind, status, reason, retry_after, first_reply, clock())
+        kind = outcome.kind
+        try_next = hunt.outcome(
+            attempt,
+            kind,
+            outcome.status,
+            reason,
+            retry_after=outcome.retry_after,
+            first_reply=outcome.first_reply,
+            now=clock(),
+        )
         if kind == "answered":
-            return Placed(leg, attempt, kind, status, reason, reservation)
+            return Placed(
+                leg=leg, attempt=attempt, kind=kind, status=outcome.status, reason=reason, reservation=reservation
+            )
         hunt.release(attempt)
         if reservation is not None:
             reservation.close()
@@ -161,7 +178,7 @@ async def place(
         if not try_next:
             break
     status, reason = hunt.last_word() if caller is None else hunt.final()
-    return Placed(None, None, kind, status, reason, None)
+    return Placed(leg=None, attempt=None, kind=kind, status=status, reason=reason, reservation=None)
 
 
 def _off(tree: Tree | None) -> None:
@@ -170,7 +187,12 @@ def _off(tree: Tree | None) -> None:
 
 
 async def _reserve(
-    env: FlowEnvironment, charging: Charging, customer_id: UUID, record: CallRecord, hunt: Any, attempt: Any
+    env: FlowEnvironment,
+    charging: Charging,
+    customer_id: UUID,
+    record: CallRecord,
+    hunt: ProviderHunt,
+    attempt: Attempt,
 ) -> tuple[Reservation | None, bool]:
     """Credit for an attempt. Where there is none, the hunt knows that it is not made; the second value tells whether
     the next one is worth asking about."""
@@ -178,19 +200,21 @@ async def _reserve(
         reservation = await charging.reserve(customer_id, UUID(record.id), attempt.rate)
     except Exception as error:
         env.log.error("charging failed", call_id=record.id, error=f"{type(error).__name__}: {error}"[:500])
-        hunt.refuse(attempt, *NOT_CHARGED, stop=False)
+        hunt.refuse(attempt, NOT_CHARGED, stop=False)
         return None, True
     if reservation is None:
-        hunt.refuse(attempt, *NO_CREDIT, stop=True)
+        hunt.refuse(attempt, NO_CREDIT, stop=True)
     return reservation, False
 
 
-def _give_up(leg: OutgoingLeg | None, hunt: Any, attempt: Any, reservation: Reservation | None, now: float) -> None:
+def _give_up(
+    leg: OutgoingLeg | None, hunt: ProviderHunt, attempt: Attempt, reservation: Reservation | None, now: float
+) -> None:
     if leg is not None and leg.ended_at is None:
         # The answer may have come in the moment of giving up: cancel() is a BYE then.
         leg.cancel()
     first_reply = None if leg is None else leg.first_reply
-    hunt.outcome(attempt, "cancelled", 0, "given up", 0, first_reply, now)
+    hunt.outcome(attempt, "cancelled", 0, "given up", first_reply=first_reply, now=now)
     hunt.release(attempt)
     if reservation is not None:
         reservation.close()

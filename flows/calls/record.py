@@ -11,7 +11,7 @@ from flows.calls.ports import CallLeg
 from routing.access.phones import Phone
 from routing.directory.rows import NumberRow
 from routing.hunt.attempt import AttemptRecord, AttemptReport, report
-from routing.hunt.hangup import hangup_reason
+from routing.hunt.outcome import LastOutcome, hangup_reason
 from routing.identifiers import NIL
 
 
@@ -171,7 +171,7 @@ class CallRecord:
             timed_out = leg.end_reason in (LIMIT_REACHED, NO_MEDIA)
             self.hangup_reason = hangup_reason(answered=leg.answered, status=leg.end_status, timed_out=timed_out)
 
-    def never_answered(self, status: int, reason: str, kind: str, milliseconds: int) -> None:
+    def never_answered(self, status: int, reason: str, kind: LastOutcome, milliseconds: int) -> None:
         """Takes over how a call of our own went that nobody answered; `kind` is how its last attempt ended, "" where
         nothing was sent to anybody."""
         self.status = "hangup"

@@ -5,13 +5,14 @@ from typing import Any
 from uuid import UUID
 
 from flows.calls.record import CallRecord
+from routing.hunt.attempt import RecordKind
 from routing.identifiers import NIL
 
 Row = dict[str, Any]
 
 # What PostgreSQL cannot keep in a text: NUL, and halves of surrogate pairs (bytes of a peer that are no UTF-8).
 _UNKEPT = {0: "\ufffd"} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
-GIVEN_UP = ("cancelled", "given up")
+_GIVEN_UP: tuple[RecordKind, str] = ("cancelled", "given up")
 
 
 def call_row(record: CallRecord, node_id: UUID, now: datetime) -> Row:
@@ -58,7 +59,7 @@ def attempt_rows(record: CallRecord) -> list[Row]:
     for place, attempt in enumerate(record.attempt_reports()):
         kind, reason = attempt.kind, attempt.reason
         if not kind:  # it ran until the call was over
-            kind, reason = GIVEN_UP
+            kind, reason = _GIVEN_UP
         talk_ms = None
         if kind == "answered" and record.ended_ms is not None and attempt.end_ms is not None:
             talk_ms = max(0, record.ended_ms - attempt.end_ms)

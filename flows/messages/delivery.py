@@ -10,10 +10,10 @@ from engine.dial import DialSpec, Outcome
 from flows.calls.destinations import REFUSED, way_to
 from flows.calls.dial import NO_CREDIT, NOT_CHARGED
 from flows.calls.number_lookup import fetch_numbers, missing_numbers
-from flows.calls.ports import MessageCredit
+from flows.calls.ports import MessageCredit, ProviderHunt
 from flows.calls.services import FlowEnvironment
 from flows.calls.tree import LOOP_DETECTED, Branch
-from flows.calls.uri_hunt import DirectHunt
+from flows.calls.uri_hunt import UriHunt
 from flows.messages.inbox import Mailbox, Taken, admitted
 from flows.messages.model import MessageNotKept, Target, TextMessage
 from flows.messages.run import sender_of
@@ -21,7 +21,7 @@ from routing.access.admission import DialOut, RunFlow, Source
 from routing.access.destinations import named_by
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
-from routing.hunt.attempt import AttemptRecord
+from routing.hunt.attempt import Attempt, AttemptRecord
 from routing.hunt.identity import CallerIdentity
 from routing.numbers.normalise import dialled
 
@@ -63,7 +63,7 @@ class Sending:
         elif way.here:
             await self._to_number(message, target, uri, foreign=not message.branch.tree.guest)
         else:
-            await self._hunt(message, target, DirectHunt(uri, _identity(message), env.routing.from_domain, way.allows))
+            await self._hunt(message, target, UriHunt(uri, _identity(message), env.routing.from_domain, way.allows))
 
     async def _to_number(self, message: TextMessage, target: Target, text: str, *, foreign: bool = True) -> None:
         env = self._env
@@ -116,7 +116,7 @@ class Sending:
         target.status, target.sip_status, target.reason = "delivered", 200, "OK"
         self._follow(taken)
 
-    async def _hunt(self, message: TextMessage, target: Target, hunt: Any) -> None:
+    async def _hunt(self, message: TextMessage, target: Target, hunt: ProviderHunt) -> None:
         """Attempt after attempt, until one is answered or the hunt stops."""
         env = self._env
         began, clock = env.clock(), env.clock
@@ -125,8 +125,8 @@ class Sending:
             while (attempt := hunt.next(clock())) is not None:
                 credit, paid_for = await self._credit(message, hunt, attempt)
                 if not paid_for:
-                    if hunt.final()[0] == NO_CREDIT[2]:
-                        status, reason = NO_CREDIT[2:]
+                    if hunt.final()[0] == NO_CREDIT.status:
+                        status, reason = NO_CREDIT.status, NO_CREDIT.reason
                     continue
                 try:
                     outcome = await self._try(message, target, hunt, attempt)
@@ -139,7 +139,16 @@ class Sending:
                     status, reason = outcome.status, outcome.reason
                 if outcome.kind == "answered":
                     target.status = "accepted" if outcome.status == 202 else "delivered"
-                go_on = hunt.outcome(attempt, *outcome, clock())
+                assert outcome.kind != "no_media"  # a text has none
+                go_on = hunt.outcome(
+                    attempt,
+                    outcome.kind,
+                    outcome.status,
+                    outcome.reason,
+                    retry_after=outcome.retry_after,
+                    first_reply=outcome.first_reply,
+                    now=clock(),
+                )
                 hunt.release(attempt)
                 if not go_on:
                     break
@@ -152,7 +161,9 @@ class Sending:
             status, reason = hunt.final()
         _failed(target, status, reason)
 
-    async def _credit(self, message: TextMessage, hunt: Any, attempt: Any) -> tuple[MessageCredit | None, bool]:
+    async def _credit(
+        self, message: TextMessage, hunt: ProviderHunt, attempt: Attempt
+    ) -> tuple[MessageCredit | None, bool]:
         """What an attempt may cost, None where it is free; and whether it is made: where there is no credit, or nobody
         can say so, the hunt knows."""
         charging, customer_id = self._env.charging, message.customer_id
@@ -165,27 +176,25 @@ class Sending:
             raise
         except Exception as error:
             self._env.log.error("charging failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}")
-            hunt.refuse(attempt, *NOT_CHARGED, stop=False)
+            hunt.refuse(attempt, NOT_CHARGED, stop=False)
             return None, False
         if credit is None:
-            hunt.refuse(attempt, *NO_CREDIT, stop=True)
+            hunt.refuse(attempt, NO_CREDIT, stop=True)
             return None, False
         attempt.record.started = self._env.clock()
         return credit, True
 
-    async def _try(self, message: TextMessage, target: Target, hunt: Any, attempt: Any) -> Outcome:
+    async def _try(self, message: TextMessage, target: Target, hunt: ProviderHunt, attempt: Attempt) -> Outcome:
         spec = DialSpec(
             request_uri=attempt.request_uri,
             destination=target.via or attempt.destination,
             from_=attempt.from_,
             to=attempt.to,
             headers=attempt.headers,
-            username=attempt.username,
-            password=attempt.password,
-            realm=attempt.realm,
+            peer=attempt.provider,
             # A text has no 100 that would say "I am at it" (RFC 4320 §4.1): what has not been answered yet may well
             # have been taken, and another provider would deliver it a second time.
-            no_reply_timeout=attempt.no_progress_timeout,
+            no_reply_timeout=attempt.terms.no_progress_timeout,
             allows=attempt.allows,
             dialled=sender_of(message) if message.automatic else "",
             depth=message.branch.depth,
@@ -193,7 +202,7 @@ class Sending:
         try:
             return await self._send(spec, message.text)
         except asyncio.CancelledError:
-            hunt.outcome(attempt, "cancelled", 0, "given up", 0, None, self._env.clock())
+            hunt.outcome(attempt, "cancelled", 0, "given up", now=self._env.clock())
             hunt.release(attempt)
             raise
         except Exception as error:

@@ -18,7 +18,7 @@ from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.calls.tasks import TooManyTasksError
 from flows.calls.tree import LOOP_DETECTED, Branch, Delivery, Tree
-from flows.calls.uri_hunt import DirectHunt
+from flows.calls.uri_hunt import UriHunt
 from flows.connect import identity_of
 from flows.language.interpreter import run as run_flow
 from flows.language.program import Program
@@ -26,6 +26,7 @@ from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
 from routing.hunt.identity import NOBODY, Anonymous, CallerIdentity
+from routing.hunt.outcome import LastOutcome
 from routing.identifiers import NIL
 from routing.numbers.normalise import dialled
 
@@ -219,7 +220,7 @@ class OwnCall:
         if not flow.cancelled():
             flow.result()
 
-    def _unanswered(self, status: int, reason: str, kind: str) -> None:
+    def _unanswered(self, status: int, reason: str, kind: LastOutcome) -> None:
         record, leg = self.record, self._leg
         if kind == "refused" and leg is not None and leg.ended_by == "local":
             kind = ""  # it was never sent
@@ -231,7 +232,7 @@ class OwnCall:
             self._unanswered(487, "Request Terminated", "cancelled")
         self._over()
 
-    def _never(self, status: int, reason: str, kind: str, why: str) -> None:
+    def _never(self, status: int, reason: str, kind: LastOutcome, why: str) -> None:
         if not self._begun:
             self._begun = self._given_up = True
             self.announce()
@@ -335,7 +336,7 @@ class _Asked:
             return _refused(record, *REFUSED, way.refused)
         if way.here:
             return await self.fetched(uri, foreign=not self.branch.tree.guest)
-        return DirectHunt(uri, self.identity, env.routing.from_domain, way.allows)
+        return UriHunt(uri, self.identity, env.routing.from_domain, way.allows)
 
     async def fetched(self, text: str, *, foreign: bool = True) -> Any:
         """As `number`, of what may not be in memory. Raises NumberUnavailable."""
@@ -367,7 +368,7 @@ class _Asked:
             )
         # One of our own numbers is never sent to a provider: it is called where it is.
         domain = env.routing.from_domain
-        return DirectHunt(f"sip:{record.destination}@{domain}", self.identity, domain, origin=Delivery(self.branch))
+        return UriHunt(f"sip:{record.destination}@{domain}", self.identity, domain, origin=Delivery(self.branch))
 
 
 def _refused(record: CallRecord, status: int, reason: str, detail: str) -> None:

@@ -16,8 +16,8 @@ from flows.language.run import ActionError, Run
 from flows.language.variables import Variables
 from flows.python.sound import SoundMethods
 from routing.directory.rows import NumberRow
-from routing.hunt.hangup import HangupReason
 from routing.hunt.identity import Anonymous
+from routing.hunt.outcome import HangupReason
 
 
 class FlowCall(SoundMethods):

@@ -1,16 +1,15 @@
 """A provider made ready for calls: all that does not depend on the call is worked out once, when it is saved."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from routing.directory.rows import Overrides
 from routing.hostnames import parse_host_port
 from routing.models.codes import expand_codes
 from routing.models.provider import Provider
-from routing.numbers.dial_string import escaped
+from routing.numbers.dial_string import escaped, formatted
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Terms:
     """How long to wait for a provider, and what its answers mean.
 
@@ -25,14 +24,27 @@ class Terms:
     failover: frozenset[int]
     stop: frozenset[int]
 
+    @classmethod
+    def of(cls, provider: Provider) -> "Terms":
+        """The terms of a checked provider."""
+        return cls(
+            no_reply_timeout=provider.no_reply_timeout,
+            no_progress_timeout=provider.no_progress_timeout,
+            ring_timeout=provider.ring_timeout,
+            failover=expand_codes(provider.failover_codes),
+            stop=expand_codes(provider.stop_codes),
+        )
+
     def overridden(self, route: Overrides) -> "Terms":
         """These terms with what a route puts in their place."""
         return Terms(
-            self.no_reply_timeout if route.no_reply_timeout is None else route.no_reply_timeout,
-            self.no_progress_timeout if route.no_progress_timeout is None else route.no_progress_timeout,
-            self.ring_timeout if route.ring_timeout is None else route.ring_timeout,
-            self.failover if route.failover is None else route.failover,
-            self.stop if route.stop is None else route.stop,
+            no_reply_timeout=self.no_reply_timeout if route.no_reply_timeout is None else route.no_reply_timeout,
+            no_progress_timeout=(
+                self.no_progress_timeout if route.no_progress_timeout is None else route.no_progress_timeout
+            ),
+            ring_timeout=self.ring_timeout if route.ring_timeout is None else route.ring_timeout,
+            failover=self.failover if route.failover is None else route.failover,
+            stop=self.stop if route.stop is None else route.stop,
         )
 
 
@@ -50,7 +62,7 @@ def destination(provider: Provider) -> str:
     return f"sip:{provider.hostname}" + (f";transport={transport}" if transport else "")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Trunk:
     """A provider as the call path reads it.
 
@@ -69,10 +81,7 @@ class Trunk:
 
     provider: Provider
     key: int
-    id: UUID
     name: str
-    enabled: bool
-    number_format: str
     prefix: str
     postfix: str
     request_host: str
@@ -80,18 +89,11 @@ class Trunk:
     transport: str
     user_param: str
     from_user: str
-    from_domain: str
     tech_headers: tuple[tuple[str, str], ...]
     asserts: bool
     remote_party: bool
     diverts: bool
-    max_channels: int
-    max_cps: int
     terms: Terms
-    username: str
-    password: str
-    realm: str
-    codecs: str
     address: str
 
     @classmethod
@@ -104,10 +106,7 @@ class Trunk:
         return cls(
             provider=provider,
             key=provider.id.int,
-            id=provider.id,
             name=provider.name or str(provider.id),
-            enabled=provider.enabled,
-            number_format=provider.number_format,
             prefix=escaped(provider.tech_prefix),
             postfix=escaped(postfix),
             request_host=request_host if at else provider.hostname,
@@ -115,23 +114,16 @@ class Trunk:
             transport=asked_transport(provider),
             user_param=";user=phone" if provider.user_is_phone else "",
             from_user=escaped(provider.from_user),
-            from_domain=provider.from_domain,
             tech_headers=tuple(provider.tech_headers.items()),
             asserts="P-Asserted-Identity" in carries,
             remote_party="Remote-Party-ID" in carries,
             diverts="Diversion" in carries,
-            max_channels=provider.max_channels,
-            max_cps=provider.max_cps,
-            terms=Terms(
-                provider.no_reply_timeout,
-                provider.no_progress_timeout,
-                provider.ring_timeout,
-                expand_codes(provider.failover_codes),
-                expand_codes(provider.stop_codes),
-            ),
-            username=provider.username,
-            password=provider.password,
-            realm=provider.realm,
-            codecs=provider.codecs,
+            terms=Terms.of(provider),
             address=parse_host_port(provider.hostname).address,
         )
+
+    def request_uri(self, number: str) -> str:
+        """The Request-URI for a normalised number."""
+        number_format = self.provider.number_format
+        user = number if number_format == "e164" else formatted(number, number_format)
+        return f"sip:{self.prefix}{user}{self.postfix}@{self.request_host}{self.user_param}"

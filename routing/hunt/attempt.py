@@ -2,15 +2,21 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from engine.sip.flow import Allows
 from routing.directory.trunk import Terms
+from routing.hunt.candidate import SkipCause
 from routing.hunt.health import TrunkState
+from routing.hunt.outcome import LastOutcome, NotAttempted, RefusalCause
 from routing.models.provider import Provider
 
+RecordKind = LastOutcome | Literal["skipped"]
+Skipped = SkipCause | RefusalCause | Literal[""]
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, kw_only=True)
 class AttemptRecord:
     """What is kept of an attempt, or of a provider that was skipped. Times are monotonic seconds.
 
@@ -29,10 +35,15 @@ class AttemptRecord:
     started: float | None = None
     first_reply: float | None = None
     ended: float | None = None
-    kind: str = ""
+    kind: RecordKind = ""
     status: int = 0
     reason: str = ""
-    skipped: str = ""
+    skipped: Skipped = ""
+
+    def not_made(self, why: NotAttempted) -> None:
+        """The attempt is not made after all: its provider counts as skipped."""
+        self.request_uri, self.started = "", None
+        self.kind, self.skipped, self.reason = "skipped", why.cause, why.sentence
 
 
 class AttemptReport(NamedTuple):
@@ -47,10 +58,10 @@ class AttemptReport(NamedTuple):
     first_reply_ms: int | None
     end: datetime | None
     end_ms: int | None
-    kind: str
+    kind: RecordKind
     status: int
     reason: str
-    skipped: str
+    skipped: Skipped
 
 
 def report(record: AttemptRecord, invited_at: float, wall: float) -> AttemptReport:
@@ -67,93 +78,69 @@ def report(record: AttemptRecord, invited_at: float, wall: float) -> AttemptRepo
         return None if at is None else round((at - invited_at) * 1000)
 
     return AttemptReport(
-        record.provider_id,
-        record.provider_name,
-        record.request_uri,
-        utc(record.started),
-        ms(record.started),
-        utc(record.first_reply),
-        ms(record.first_reply),
-        utc(record.ended),
-        ms(record.ended),
-        record.kind,
-        record.status,
-        record.reason,
-        record.skipped,
+        provider_id=record.provider_id,
+        provider_name=record.provider_name,
+        request_uri=record.request_uri,
+        start=utc(record.started),
+        start_ms=ms(record.started),
+        first_reply=utc(record.first_reply),
+        first_reply_ms=ms(record.first_reply),
+        end=utc(record.ended),
+        end_ms=ms(record.ended),
+        kind=record.kind,
+        status=record.status,
+        reason=record.reason,
+        skipped=record.skipped,
     )
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Attempt:
     """Everything an INVITE to one provider needs; the engine adds tags, Call-ID, CSeq, Via and Contact.
+
+    What the provider itself wants (credentials, codecs, SRTP, ...) is read where it is used, from `provider`: a new
+    field of it passes through here unseen.
 
     It holds one of the provider's channels until its outcome is a failure or it is released, whichever comes first;
     an attempt that is forgotten gives it back when it is freed.
 
     Attributes:
+        provider: Whom it is for, as configured.
         request_uri: With the number shaped for this provider.
         destination: SIP URI of where the request goes, transport included.
         from_: name-addr without tag.
-        to: name-addr.
         headers: Identity, then the provider's own, in order.
         terms: Timers (seconds) and status sets, the route's where it has some.
         rate: What a minute of it costs in micro-units, as the route says; 0 is free, and so is a pinned call.
         message_rate: What a text message costs.
+        state: Of the provider, which counts its channels; None where nobody does.
+        allows: Which addresses the request may go to; None: all. Where a provider's go is the operator's business.
+        origin: What this engine is handed when it takes the call itself; None of a call to anybody else.
     """
 
     provider: Provider
     request_uri: str
     destination: str
     from_: str
-    to: str
     headers: list[tuple[str, str]]
-    username: str
-    password: str = field(repr=False)
-    realm: str
-    codecs: str
     terms: Terms
     record: AttemptRecord
-    rate: int
-    message_rate: int
-    _state: TrunkState
+    rate: int = 0
+    message_rate: int = 0
+    state: TrunkState | None = None
+    allows: Allows | None = None
+    origin: Any = None
     _held: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._state.channels += 1
-        self._held = True
+        if self.state is not None:
+            self.state.channels += 1
+            self._held = True
 
     @property
-    def no_reply_timeout(self) -> float:
-        """Seconds without any response."""
-        return self.terms.no_reply_timeout
-
-    @property
-    def no_progress_timeout(self) -> float:
-        """Seconds with nothing but 100."""
-        return self.terms.no_progress_timeout
-
-    @property
-    def ring_timeout(self) -> float:
-        """Seconds of ringing without an answer."""
-        return self.terms.ring_timeout
-
-    @property
-    def media(self) -> str:
-        """`anchor` where the provider wants the media anchored, else ""."""
-        return self.provider.media
-
-    @property
-    def srtp(self) -> str:
-        """`sdes` where the provider wants SRTP offered, else ""."""
-        return self.provider.srtp
-
-    @property
-    def allows(self) -> None:
-        """Where requests to a provider go is the operator's business."""
-
-    @property
-    def origin(self) -> None:
-        """A provider is not ourselves."""
+    def to(self) -> str:
+        """The To header: a name-addr without tag."""
+        return f"<{self.request_uri}>"
 
     @property
     def holds_channel(self) -> bool:
@@ -162,13 +149,13 @@ class Attempt:
 
     def responded(self) -> bool:
         """The provider has responded. True where it was skipped and is healthy again."""
-        return self._state.responded()
+        return self.state is not None and self.state.responded()
 
     def release(self) -> None:
         """Give the channel back; a second time does nothing."""
-        if self._held:
+        if self._held and self.state is not None:
             self._held = False
-            self._state.channels -= 1
+            self.state.channels -= 1
 
     def __del__(self) -> None:
         # The last line of defence: a task that died without its `finally` must not use up a trunk for ever.

@@ -1,12 +1,32 @@
-"""A provider that may get a call: whether it would be tried, and what it would be sent."""
+"""A provider that may get a call: whether it would be tried, and why not."""
 
 from collections.abc import Container
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.health import TrunkState
-from routing.numbers.dial_string import formatted
+
+SkipCause = Literal[
+    "disabled",
+    "max_channels",
+    "max_cps",
+    "unhealthy",
+    "cooldown",
+    "unknown_provider",
+    "no_listener",
+]
+"""Why a provider is passed over without being tried."""
+
+SKIP_SENTENCES: dict[SkipCause, str] = {
+    "disabled": "the provider is disabled",
+    "max_channels": "all of its channels are in use",
+    "max_cps": "it was called as often as it may be within a second",
+    "unhealthy": "it does not answer health probes any more",
+    "cooldown": "it asked to be left alone for a while (503 with Retry-After)",
+    "unknown_provider": "there is no such provider",
+    "no_listener": "there is no listener for its transport under sip.listen",
+}
 
 
 class Candidate(NamedTuple):
@@ -23,26 +43,23 @@ class Candidate(NamedTuple):
     route: RouteRow | None
 
 
-def skip_cause(trunk: Trunk | None, state: TrunkState, now: float, transports: Container[str]) -> str:
+def skip_cause(
+    trunk: Trunk | None, state: TrunkState, now: float, transports: Container[str]
+) -> SkipCause | Literal[""]:
     """Why a provider would be skipped at this moment; "" where it would be tried. "unhealthy" is said of one that could
     be tried all the same. `transports` are those that we listen on, besides "", which stands for whatever the
     provider's name says."""
     if trunk is None:
         return "unknown_provider"
-    if not trunk.enabled:
+    provider = trunk.provider
+    if not provider.enabled:
         return "disabled"
     if trunk.transport not in transports:
         return "no_listener"
     if now < state.cooldown_until:
         return "cooldown"
-    if trunk.max_channels and state.channels >= trunk.max_channels:
+    if provider.max_channels and state.channels >= provider.max_channels:
         return "max_channels"
-    if trunk.max_cps and state.rate_reached(trunk.max_cps, now):
+    if provider.max_cps and state.rate_reached(provider.max_cps, now):
         return "max_cps"
     return "unhealthy" if state.skipped else ""
-
-
-def dial_string(trunk: Trunk, target: str) -> str:
-    """The Request-URI for a normalised number at this trunk."""
-    number = target if trunk.number_format == "e164" else formatted(target, trunk.number_format)
-    return f"sip:{trunk.prefix}{number}{trunk.postfix}@{trunk.request_host}{trunk.user_param}"

@@ -10,15 +10,15 @@ from routing.directory.customers import barred_sentence
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow, RouteRow
 from routing.directory.trunk import Trunk
-from routing.hunt.candidate import dial_string, skip_cause
-from routing.hunt.failover import MOST_ATTEMPTS, SKIP_SENTENCES
+from routing.hunt.candidate import SKIP_SENTENCES, skip_cause
+from routing.hunt.failover import MOST_ATTEMPTS
 from routing.hunt.health import HealthBoard, TrunkState
 from routing.numbers.normalise import Dialled
 from routing.numbers.numbering import is_virtual
 from routing.settings import RoutingSettings
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ExplainedEntry:
     """A route, or a pinned provider, that a call comes by.
 
@@ -227,17 +227,17 @@ def _entry(
     position: int, trunk: Trunk | None, provider_id: UUID, number: str, row: RouteRow | None, why: str
 ) -> ExplainedEntry:
     return ExplainedEntry(
-        position,
-        provider_id,
-        str(provider_id) if trunk is None else trunk.name,
-        None if row is None else row.id,
-        "pinned" if row is None else row.target,
-        0 if row is None else row.priority,
-        0 if row is None else row.weight,
-        0 if row is None else row.rate,
-        0 if row is None else row.message_rate,
-        "customer" if row is not None and row.customer else "platform",
-        "" if trunk is None else dial_string(trunk, number),
-        position > 0,
-        why,
+        position=position,
+        provider_id=provider_id,
+        provider_name=str(provider_id) if trunk is None else trunk.name,
+        route_id=None if row is None else row.id,
+        target="pinned" if row is None else row.target,
+        priority=0 if row is None else row.priority,
+        weight=0 if row is None else row.weight,
+        rate=0 if row is None else row.rate,
+        message_rate=0 if row is None else row.message_rate,
+        owner="customer" if row is not None and row.customer else "platform",
+        request_uri="" if trunk is None else trunk.request_uri(number),
+        tried=position > 0,
+        reason=why,
     )

@@ -1,4 +1,4 @@
-"""Who gets an outgoing call: `Router` plans its way through the providers, `Hunt` walks it."""
+"""Sequential routing of one call: one provider after another, until one answers or the hunt stops."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,21 +8,21 @@ from uuid import UUID
 from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.attempt import Attempt, AttemptRecord, AttemptReport, report
-from routing.hunt.candidate import Candidate, dial_string, skip_cause
-from routing.hunt.failover import (
-    LOCAL_STATUS,
-    MOST_ATTEMPTS,
-    NOTHING_TO_TRY,
-    SKIP_SENTENCES,
-    TRY_NEXT,
-    passed_on,
-    silence,
-    try_next,
-)
+from routing.hunt.candidate import SKIP_SENTENCES, Candidate, SkipCause, skip_cause
+from routing.hunt.failover import MOST_ATTEMPTS, TRY_NEXT, try_next
 from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
 from routing.hunt.identity import CallerIdentity, shape
+from routing.hunt.outcome import (
+    LOCAL_STATUS,
+    NOTHING_TO_TRY,
+    LastOutcome,
+    NotAttempted,
+    OutcomeKind,
+    passed_on,
+    silence,
+)
 
-_RESPONSES = ("answered", "refused", "no_progress", "ring_timeout")
+_RESPONSES: tuple[OutcomeKind, ...] = ("answered", "refused", "no_progress", "ring_timeout")
 _NOBODY_LEFT: Iterator[Candidate] = iter(())
 
 
@@ -53,7 +53,7 @@ class Hunt:
     _current: Attempt | None = None
     _answered: Attempt | None = None
     _real_final: tuple[int, str] | None = None
-    _last_kind: str = ""
+    _last_kind: LastOutcome = ""
     _turn: Literal["first", "silent", "ill"] = "first"
     # Who was passed over, for later: mostly nobody.
     _silent: list[Candidate] | None = None
@@ -77,10 +77,10 @@ class Hunt:
                 if cause == "unhealthy":
                     if self._turn != "ill":
                         self._ill = [*(self._ill or ()), candidate]
-                        self._skip(trunk.id, trunk.name, cause)
+                        self._skip(trunk.provider.id, trunk.name, cause)
                         continue
                 elif cause:
-                    self._skip(trunk.id, trunk.name, cause)
+                    self._skip(trunk.provider.id, trunk.name, cause)
                     continue
                 elif state.last and self._turn == "first":
                     self._silent = [*(self._silent or ()), candidate]
@@ -102,36 +102,34 @@ class Hunt:
             return False
         return True
 
-    def _skip(self, provider_id: UUID, name: str, cause: str) -> None:
+    def _skip(self, provider_id: UUID, name: str, cause: SkipCause) -> None:
         reason = SKIP_SENTENCES[cause]
-        self.records.append(AttemptRecord(provider_id, name, kind="skipped", reason=reason, skipped=cause))
+        self.records.append(
+            AttemptRecord(provider_id=provider_id, provider_name=name, kind="skipped", reason=reason, skipped=cause)
+        )
 
     def _try(self, trunk: Trunk, route: RouteRow | None, state: TrunkState, now: float) -> Attempt:
         terms = trunk.terms
         if route is not None and route.overrides is not None:
             terms = terms.overridden(route.overrides)
-        request_uri = dial_string(trunk, self.target)
+        request_uri = trunk.request_uri(self.target)
         from_, headers = shape(trunk, self.caller, self.from_domain)
         headers.extend(trunk.tech_headers)
-        record = AttemptRecord(trunk.id, trunk.name, request_uri, now)
+        provider = trunk.provider
+        record = AttemptRecord(provider_id=provider.id, provider_name=trunk.name, request_uri=request_uri, started=now)
         attempt = Attempt(
-            trunk.provider,
-            request_uri,
-            trunk.destination,
-            from_,
-            f"<{request_uri}>",
-            headers,
-            trunk.username,
-            trunk.password,
-            trunk.realm,
-            trunk.codecs,
-            terms,
-            record,
-            0 if route is None else route.rate,
-            0 if route is None else route.message_rate,
-            state,
+            provider=provider,
+            request_uri=request_uri,
+            destination=trunk.destination,
+            from_=from_,
+            headers=headers,
+            terms=terms,
+            record=record,
+            rate=0 if route is None else route.rate,
+            message_rate=0 if route is None else route.message_rate,
+            state=state,
         )
-        if trunk.max_cps:
+        if provider.max_cps:
             state.count_attempt(now)
         self.records.append(record)
         self._attempts += 1
@@ -141,9 +139,10 @@ class Hunt:
     def outcome(
         self,
         attempt: Attempt,
-        kind: str,
+        kind: OutcomeKind,
         status: int = 0,
         reason: str = "",
+        *,
         retry_after: int = 0,
         first_reply: float | None = None,
         now: float = 0.0,
@@ -187,20 +186,18 @@ class Hunt:
             self._silent = self._ill = None
         return go_on
 
-    def refuse(self, attempt: Attempt, word: str, sentence: str, status: int, reason: str, *, stop: bool) -> None:
-        """The attempt is not made after all: its provider counts as skipped, for `word`, and its channel is free.
+    def refuse(self, attempt: Attempt, why: NotAttempted, *, stop: bool) -> None:
+        """The attempt is not made after all: its provider counts as skipped, and its channel is free.
 
-        status, reason: What the caller hears where nobody else has said anything; with `stop`, whoever has, and no
-        other provider is tried.
+        What the caller is to hear counts where nobody else has said anything; with `stop`, whoever has, and no other
+        provider is tried.
         """
         if attempt is not self._current:
             raise ValueError("this attempt is not the one that is to be made")
         self._current = None
         attempt.release()
-        record = attempt.record
-        record.request_uri, record.started = "", None
-        record.kind, record.skipped, record.reason = "skipped", word, sentence
-        self.refusal = (status, reason)
+        attempt.record.not_made(why)
+        self.refusal = (why.status, why.reason)
         if stop:
             self._over = True
             self.candidates = _NOBODY_LEFT
@@ -230,13 +227,13 @@ class Hunt:
         """Status and reason phrase for the caller; 200 where somebody answered.
 
         The callee's or caller's own end goes before what providers said earlier; else the last real final response;
-        else what stands for silence. What is not meant for the caller is put otherwise (`failover.PASSED_ON`).
+        else what stands for silence. What is not meant for the caller is put otherwise (`outcome.PASSED_ON`).
         """
         if self._last_kind in ("answered", "ring_timeout", "cancelled"):
             return LOCAL_STATUS[self._last_kind]
         if self._real_final is not None:
             return passed_on(*self._real_final)
-        return LOCAL_STATUS.get(self._last_kind, self.refusal)
+        return LOCAL_STATUS.get(self._last_kind, self.refusal) if self._last_kind else self.refusal
 
     def last_word(self) -> tuple[int, str]:
         """As `final`, for a call of our own: there is no caller to be spared what was said. Status 0 and the cause
@@ -245,7 +242,7 @@ class Hunt:
             if self._real_final is not None:
                 return self._real_final
             for record in reversed(self.records):
-                if record.kind == self._last_kind and (why := silence(record.kind, record.reason)):
+                if record.kind == self._last_kind and (why := silence(self._last_kind, record.reason)):
                     return 0, why
         return self.final()
 
@@ -254,7 +251,7 @@ class Hunt:
         return [report(record, self.started, self.wall) for record in self.records]
 
 
-def _spoke(kind: str, status: int, first_reply: float | None) -> bool:
+def _spoke(kind: OutcomeKind, status: int, first_reply: float | None) -> bool:
     """Whether the provider has responded, be it with a 100. A 503 says that it is out of service, as it does to a
     probe."""
     return status != 503 and (kind in _RESPONSES or first_reply is not None)

@@ -71,7 +71,7 @@ def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, 
 
     from_domain: Host in From and identity headers where the provider names none.
     """
-    domain = trunk.from_domain or from_domain
+    domain = trunk.provider.from_domain or from_domain
     user = _user(caller.number)
     name = display(caller.name)
     vouched, known_as = user, name

@@ -11,13 +11,10 @@ from routing.directory.directory import Directory
 from routing.directory.rows import RouteRow
 from routing.hunt.candidate import Candidate
 from routing.hunt.explanation import Explanation, explain
-from routing.hunt.failover import (
-    BARRED,
-    NOTHING_TO_TRY,
-)
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
 from routing.hunt.identity import NOBODY, CallerIdentity
+from routing.hunt.outcome import BARRED, NOTHING_TO_TRY
 from routing.identifiers import NIL
 from routing.numbers.normalise import Dialled, dialled
 from routing.numbers.numbering import is_e164, is_virtual

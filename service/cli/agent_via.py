@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from engine.dial import DialSpec
+from engine.dial import DialSpec, Peer
 from engine.settings import AgentSettings
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, escape_user, parse_uri
@@ -55,8 +55,7 @@ class Via:
             from_=f"<{sender}>" if caller else "<sip:anonymous@anonymous.invalid>",
             to=f"<{uri}>",
             headers=self.headers,
-            username=user,
-            password=password,
+            peer=Peer(username=user, password=password),
             no_reply_timeout=min(timeout, 32.0),
             no_progress_timeout=timeout,
             ring_timeout=timeout,

@@ -25,7 +25,6 @@ from config.settings import Settings
 from engine import Call, CallEnded, DialSpec, Outcome, UserAgent
 from flows.actions import ACTIONS
 from routing.directory.trunk import Trunk
-from routing.hunt.candidate import dial_string
 from routing.models.declared import DeclaredNumber, DeclaredRoute
 from routing.models.provider import Provider
 from routing.numbers.normalise import dialled
@@ -217,8 +216,8 @@ def test_dialled_forms_are_read_as_the_table_says(row: list[str]) -> None:
 @pytest.mark.parametrize("row", table(ROOT / "docs/routing.md", "dial strings"), ids=lambda row: row[0].strip("`"))
 def test_dial_strings_are_those_of_the_table(row: list[str]) -> None:
     trunk = Trunk.of(Provider(hostname="sip.carrier.example", **yaml.safe_load(code(row[0]))))
-    assert dial_string(trunk, "+15551234567") == code(row[1])
-    assert dial_string(trunk, "+442079460123") == code(row[2])
+    assert trunk.request_uri("+15551234567") == code(row[1])
+    assert trunk.request_uri("+442079460123") == code(row[2])
 
 
 def test_every_command_and_option_is_described() -> None:

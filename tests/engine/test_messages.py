@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.dial import DialSpec, Outcome
+from engine.dial import DialSpec, Outcome, Peer
 from engine.messages import MAX_WAITING, IncomingMessage
 from engine.sip.auth.digest_server import DigestServer
 from engine.sip.flow import Flow
@@ -134,9 +134,9 @@ def test_a_challenge_is_answered_with_the_credentials_once(monkeypatch: pytest.M
 
     inbox = Asks()
     sender, taker = pair(air, monkeypatch, inbox)
-    outcome = air.until(sender.messages.send(spec(username="ann", password="secret"), "x"))
+    outcome = air.until(sender.messages.send(spec(peer=Peer(username="ann", password="secret")), "x"))
     assert (outcome.status, accepted, inbox.texts) == (200, [False, True], ["x"])
-    refused = air.until(sender.messages.send(spec(username="ann", password="wrong"), "y"))
+    refused = air.until(sender.messages.send(spec(peer=Peer(username="ann", password="wrong")), "y"))
     assert (refused.status, accepted[2:], inbox.texts) == (401, [False, False], ["x"])
     assert air.until(sender.messages.send(spec(), "z")).status == 401
     numbers = [request.cseq for request in requests(air)]

@@ -14,7 +14,7 @@ from flows.calls.causes import CAUSES
 from flows.calls.record import CallRecord
 from flows.language.faults import FlowError
 from flows.language.model import read_flow
-from routing.hunt.hangup import HangupReason
+from routing.hunt.outcome import HangupReason
 
 END = ("hangup", 480, "Q.850;cause=16")
 

@@ -14,4 +14,4 @@ def test_a_provider_may_want_offers_of_srtp_and_the_next_one_not(world: Any) -> 
     world._fill()
     world.agent.script = {"192.0.2.1": world.refused(503)}
     world.go([CONNECT, DIRECT])
-    assert [leg.spec.srtp for leg in world.agent.legs] == ["sdes", "", ""]
+    assert [leg.spec.peer.srtp for leg in world.agent.legs] == ["sdes", "", ""]

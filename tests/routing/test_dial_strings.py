@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri
 from routing.directory.trunk import Trunk
-from routing.hunt.candidate import dial_string
 from routing.hunt.identity import ANONYMOUS_FROM, NOBODY, CallerIdentity, display, shape
 from routing.models.provider import Provider
 from routing.numbers.dial_string import escaped, formatted
@@ -55,7 +54,7 @@ def trunk(**values: Any) -> Trunk:
 def test_dial_strings(values: dict[str, Any], request_uri: str) -> None:
     made = trunk(**values)
     for _ in range(2):  # shaped afresh: a second attempt is like the first
-        assert dial_string(made, TARGET) == request_uri
+        assert made.request_uri(TARGET) == request_uri
     SipUri.parse(request_uri)
 
 
@@ -226,7 +225,7 @@ def test_nothing_a_provider_is_given_can_break_the_request_line(prefix: str, pos
         made = trunk(tech_prefix=prefix, tech_postfix=postfix, from_user=from_user)
     except ValueError:
         return
-    uri = SipUri.parse(dial_string(made, TARGET))
+    uri = SipUri.parse(made.request_uri(TARGET))
     assert uri.host == "host.example" or "@" in postfix
     from_, _ = shape(made, CALLER, DOMAIN)
     assert SipUri.parse(NameAddr.parse(from_).uri_text).host == DOMAIN

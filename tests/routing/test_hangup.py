@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from routing.hunt.hangup import hangup_reason
+from routing.hunt.outcome import hangup_reason
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_who_is_passed_over_is_recorded_where_the_call_ends_before_its_turn() ->
     hunt = made.hunt()
     attempt = hunt.next(100.0)
     assert attempt is not None and name(attempt) == "p3"
-    hunt.outcome(attempt, "answered", 200, "OK", 0, 100.0, 100.0)
+    hunt.outcome(attempt, "answered", 200, "OK", retry_after=0, first_reply=100.0, now=100.0)
     assert hunt.next(100.0) is None
     assert [(record.provider_name, record.skipped) for record in hunt.records] == [("p1", "unhealthy"), ("p3", "")]
 
@@ -107,7 +107,7 @@ def test_a_response_to_a_call_counts_as_one_to_a_probe(
     hunt = made.hunt()
     attempt = hunt.next(100.0)
     assert attempt is not None
-    hunt.outcome(attempt, kind, status, "", 0, first_reply, 101.0)
+    hunt.outcome(attempt, kind, status, "", retry_after=0, first_reply=first_reply, now=101.0)
     state = made.board.state(made.providers[0].id.int)
     # It never answered a probe: it gets its place back, without a word.
     assert (state.last, state.status, told) == (not spoke, "unhealthy", [])
@@ -116,7 +116,7 @@ def test_a_response_to_a_call_counts_as_one_to_a_probe(
     hunt = made.hunt()
     attempt = hunt.next(100.0)
     assert attempt is not None
-    hunt.outcome(attempt, kind, status, "", 0, first_reply, 101.0)
+    hunt.outcome(attempt, kind, status, "", retry_after=0, first_reply=first_reply, now=101.0)
     assert told == ([made.providers[0].id] if spoke else [])
     assert made.board.status(made.providers[0].id) == ("healthy" if spoke else "unhealthy")
 

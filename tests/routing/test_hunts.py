@@ -67,7 +67,7 @@ def fail(hunt: Hunt, now: float = 100.0, status: int = 500) -> bool:
     """The next attempt is made and refused."""
     attempt = hunt.next(now)
     assert attempt is not None
-    return hunt.outcome(attempt, "refused", status, "", 0, now, now)
+    return hunt.outcome(attempt, "refused", status, "", retry_after=0, first_reply=now, now=now)
 
 
 def test_an_attempt_has_all_that_an_invite_needs() -> None:
@@ -95,8 +95,10 @@ def test_an_attempt_has_all_that_an_invite_needs() -> None:
         ("X-Account", "42"),
         ("X-Zone", "\u00fc"),
     ]
-    assert (attempt.username, attempt.password, attempt.realm, attempt.codecs) == ("u", "p", "r", "PCMA")
-    assert (attempt.no_reply_timeout, attempt.no_progress_timeout, attempt.ring_timeout) == (4, 15, 60)
+    wants = attempt.provider
+    assert (wants.username, wants.password, wants.realm, wants.codecs) == ("u", "p", "r", "PCMA")
+    terms = attempt.terms
+    assert (terms.no_reply_timeout, terms.no_progress_timeout, terms.ring_timeout) == (4, 15, 60)
     assert attempt.provider is network.providers[0]
     assert attempt.record is hunt.records[0]
     assert attempt.holds_channel
@@ -205,11 +207,13 @@ def test_timers_of_provider_and_route() -> None:
     network = Network({"no_reply_timeout": 2, "ring_timeout": 30}, {}, routes=[{"ring_timeout": 20.5}, {}])
     attempt = network.hunt().next(100.0)
     assert attempt is not None
-    assert (attempt.no_reply_timeout, attempt.no_progress_timeout, attempt.ring_timeout) == (2, 15, 20.5)
+    terms = attempt.terms
+    assert (terms.no_reply_timeout, terms.no_progress_timeout, terms.ring_timeout) == (2, 15, 20.5)
     network = Network({}, routes=[{"no_reply_timeout": 1, "no_progress_timeout": 3}])
     attempt = network.hunt().next(100.0)
     assert attempt is not None
-    assert (attempt.no_reply_timeout, attempt.no_progress_timeout, attempt.ring_timeout) == (1, 3, 60)
+    terms = attempt.terms
+    assert (terms.no_reply_timeout, terms.no_progress_timeout, terms.ring_timeout) == (1, 3, 60)
 
 
 # What is skipped
@@ -264,7 +268,7 @@ def test_a_503_with_retry_after_gives_the_provider_a_rest(status: int, retry_aft
     hunt = network.hunt()
     attempt = hunt.next(100.0)
     assert attempt is not None
-    hunt.outcome(attempt, "refused", status, "", retry_after, 100.1, 100.5)
+    hunt.outcome(attempt, "refused", status, "", retry_after=retry_after, first_reply=100.1, now=100.5)
     if rests:
         during = network.hunt()
         assert name(during.next(100.5 + rests - 0.01)) == "p2" and skipped(during) == [("p1", "cooldown")]
@@ -411,7 +415,7 @@ def test_attempts_keep_their_times_and_ends() -> None:
     hunt = Network({"enabled": False}, {"tech_prefix": "2"}, {}).hunt(now=100.0, wall=1_700_000_000.0)
     attempt = hunt.next(100.25)
     assert attempt is not None
-    assert hunt.outcome(attempt, "refused", 503, "Unavailable", 0, 100.3, 100.5)
+    assert hunt.outcome(attempt, "refused", 503, "Unavailable", retry_after=0, first_reply=100.3, now=100.5)
     attempt = hunt.next(100.5)
     assert attempt is not None
     hunt.outcome(attempt, "no_reply", 0, "no response", now=104.5)
@@ -560,7 +564,7 @@ def test_whatever_happens_channels_add_up_and_hunts_stay_bounded(
         elif attempt is None:
             hunt.next(now)
         else:
-            hunt.outcome(attempt, kind, status, "", retry_after, now, now)
+            hunt.outcome(attempt, kind, status, "", retry_after=retry_after, first_reply=now, now=now)
         attempt = None
         if hunt is not None:
             tried = [record.provider_id for record in hunt.records if not record.skipped]

@@ -6,10 +6,10 @@ import pytest
 
 from routing.directory.trunk import Trunk
 from routing.hunt.candidate import Candidate
-from routing.hunt.failover import PASSED_ON, passed_on
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
 from routing.hunt.identity import CallerIdentity
+from routing.hunt.outcome import PASSED_ON, passed_on
 from routing.models.provider import Provider
 
 

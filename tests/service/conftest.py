@@ -23,7 +23,7 @@ import yaml
 from config import logs
 from config.loading import load
 from engine.call import Call
-from engine.dial import DialSpec, Outcome, OutgoingCall
+from engine.dial import DialSpec, Outcome, OutgoingCall, Peer
 from engine.settings import AgentSettings
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
@@ -148,10 +148,13 @@ class Phone:
             call.answer()
         await call.wait_ended()
 
-    def dial(self, engine: str, number: str, *, transport: str = "udp", **more: Any) -> OutgoingCall:
+    def dial(
+        self, engine: str, number: str, *, transport: str = "udp", username: str = "", password: str = "", **more: Any
+    ) -> OutgoingCall:
         uri = number if ":" in number else f"sip:{number}@{engine}"
         host = self.agent.nowhere.transport.local[0]
         values: dict[str, Any] = {"from_": f'"Ann" <sip:+15550001111@{host}>'} | more
+        values["peer"] = Peer(username=username, password=password)
         spec = DialSpec(
             request_uri=uri,
             destination=f"sip:{engine};transport={transport}",

@@ -222,9 +222,31 @@ async def test_a_call_that_began_and_ended_between_two_commits_is_one_row(
 async def test_attempts_are_kept_when_the_call_is_over(store_url: str) -> None:
     async with opened(store_url) as desk:
         record = desk.begin(direction="outgoing")
-        skipped = AttemptRecord(UUID(int=8), "busy", kind="skipped", skipped="max_channels", reason="no channel")
-        refused = AttemptRecord(UUID(int=6), "one", "sip:1@one", 100.0, None, 100.25, "refused", 503, "Unavailable")
-        answered = AttemptRecord(PROVIDER, "two", "sip:1@two", 100.25, 101.0, 103.0, "answered", 200, "OK")
+        skipped = AttemptRecord(
+            provider_id=UUID(int=8), provider_name="busy", kind="skipped", skipped="max_channels", reason="no channel"
+        )
+        refused = AttemptRecord(
+            provider_id=UUID(int=6),
+            provider_name="one",
+            request_uri="sip:1@one",
+            started=100.0,
+            first_reply=None,
+            ended=100.25,
+            kind="refused",
+            status=503,
+            reason="Unavailable",
+        )
+        answered = AttemptRecord(
+            provider_id=PROVIDER,
+            provider_name="two",
+            request_uri="sip:1@two",
+            started=100.25,
+            first_reply=101.0,
+            ended=103.0,
+            kind="answered",
+            status=200,
+            reason="OK",
+        )
         record.tried += [[skipped, refused], [answered]]
         desk.answers(record)
         await desk.quiet()
@@ -255,7 +277,17 @@ async def test_a_call_that_ends_before_its_change_is_written_is_over_with_its_at
         async with desk.store.write():
             record = desk.begin()
             await until(lambda: desk.journal._writing)  # taken as one that runs, and waits for its turn
-            refused = AttemptRecord(PROVIDER, "one", "sip:1@one", 100.0, None, 100.25, "refused", 503, "Unavailable")
+            refused = AttemptRecord(
+                provider_id=PROVIDER,
+                provider_name="one",
+                request_uri="sip:1@one",
+                started=100.0,
+                first_reply=None,
+                ended=100.25,
+                kind="refused",
+                status=503,
+                reason="Unavailable",
+            )
             record.tried.append([refused])
             desk.ends(record)
         await until(lambda: not desk.journal._writing)
@@ -266,7 +298,9 @@ async def test_a_call_that_ends_before_its_change_is_written_is_over_with_its_at
 async def test_an_attempt_that_ran_until_the_end_was_given_up(store_url: str) -> None:
     async with opened(store_url) as desk:
         record = desk.begin()
-        record.tried.append([AttemptRecord(PROVIDER, "one", "sip:1@one", 100.0)])
+        record.tried.append(
+            [AttemptRecord(provider_id=PROVIDER, provider_name="one", request_uri="sip:1@one", started=100.0)]
+        )
         desk.ends(record, "cancel")
         await desk.quiet()
         (kept,) = await desk.rows(tables.attempts)
@@ -458,7 +492,7 @@ async def test_a_call_that_no_database_takes_does_not_keep_the_others_from_it(st
         desk.begin(id="no id at all")
         good = [desk.begin() for _ in range(3)]
         odd = desk.begin()
-        odd.tried.append([AttemptRecord("nobody", "x")])  # type: ignore[arg-type]
+        odd.tried.append([AttemptRecord(provider_id="nobody", provider_name="x")])  # type: ignore[arg-type]
         desk.ends(odd)
         for record in good:
             await desk.journal.stored(record)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from config.settings import MediaSettings
-from engine.dial import DialSpec
+from engine.dial import DialSpec, Peer
 from engine.media import periodic as upkeep
 from service.sounds import sound_library
 from tests.media.fake_plane import Tape
@@ -51,7 +51,7 @@ def test_an_offer_of_srtp_alone_is_answered_and_heard(run: Run) -> None:
             destination=f"sip:{engine.address}",
             from_="<sip:a@b.example>",
             to=f"<sip:{OURS}@b.example>",
-            srtp="sdes",
+            peer=Peer(srtp="sdes"),
         )
         leg = phone.agent.dial(spec)
         assert (await leg.outcome()).kind == "answered"

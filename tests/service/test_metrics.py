@@ -34,9 +34,9 @@ async def test_a_call_counts_when_it_is_over_with_its_attempts() -> None:
     record = CallRecord("1", "incoming", answered_ms=1500, ended_ms=61500, hangup_reason="normal")
     record.tried.append(
         [
-            AttemptRecord(NIL, "primary", kind="refused", status=503),
-            AttemptRecord(NIL, "secondary", kind="answered", status=200),
-            AttemptRecord(NIL, "third", kind="skipped", skipped="disabled"),
+            AttemptRecord(provider_id=NIL, provider_name="primary", kind="refused", status=503),
+            AttemptRecord(provider_id=NIL, provider_name="secondary", kind="answered", status=200),
+            AttemptRecord(provider_id=NIL, provider_name="third", kind="skipped", skipped="disabled"),
         ]
     )
     ended = calls.EndedCalls(metrics)

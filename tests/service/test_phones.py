@@ -230,7 +230,7 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
         engine, carrier, phone = await around(bench, *users)
 
         async def text(name: str) -> int:
-            from engine.dial import DialSpec
+            from engine.dial import DialSpec, Peer
 
             uri = f"sip:{FOREIGN}@{engine.address}"
             spec = DialSpec(
@@ -239,8 +239,7 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
                 from_=f"<sip:{STRANGE}@h.example>",
                 to=f"<{uri}>",
                 headers=[("P-Asserted-Identity", f"<sip:{STRANGE}@h.example>")],
-                username=name,
-                password="secret",
+                peer=Peer(username=name, password="secret"),
                 no_reply_timeout=10.0,
             )
             async with asyncio.timeout(15):

@@ -149,7 +149,7 @@ def first_rate(directory: Directory, number: str, customer: int, *, message: boo
 
     def usable(row: RouteRow) -> bool:
         trunk = directory.trunk(row.provider)
-        return row.enabled and trunk is not None and trunk.enabled
+        return row.enabled and trunk is not None and trunk.provider.enabled
 
     for bucket in directory.routes.matches(number, customer):
         routes = [row for row in bucket if usable(row)]

@@ -23,7 +23,7 @@ from api.resources.numbers.numbers import asked_number
 from api.resources.resource import Resource
 from flows.calls.hangup import hang_up
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
-from routing.hunt.hangup import HangupReason
+from routing.hunt.outcome import HangupReason
 from routing.identifiers import NIL
 from store import rows
 from store.database import tables

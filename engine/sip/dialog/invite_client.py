@@ -1,7 +1,7 @@
 """An outgoing call until it is answered or refused (RFC 3261 §13.2; RFC 3262 §4 for reliable provisional responses)."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from engine.sip.auth.credentials import Credentials, Logins
 from engine.sip.capabilities import SDP_TYPE
@@ -20,6 +20,10 @@ from engine.sip.transaction.server import ServerTransaction
 MAX_BREADTH = 60  # RFC 5393 §5.3.3
 MAX_FORKS = 12  # early dialogs of one INVITE that are kept; a fork beyond is still answered with ACK and BYE
 MAX_DISMISSED = 64  # unwanted answers to one INVITE that get a BYE: it is not to be made a source of packets
+
+
+InviteFailure = Literal["refused", "unreachable", "no_reply", "no_progress", "ring_timeout", "cancelled", "no_media"]
+"""Why no answer will come. `no_media`: nothing was sent, since the media cannot be anchored."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,9 +52,15 @@ class DialUser(Protocol):
     """What the owner of an outgoing call hears beside a `SessionUser`."""
 
     def on_refused(
-        self, session: "InviteClient", kind: str, status: int, reason: str, response: Response | None, now: float
+        self,
+        session: "InviteClient",
+        kind: InviteFailure,
+        status: int,
+        reason: str,
+        response: Response | None,
+        now: float,
     ) -> None:
-        """No answer will come. `kind`: refused, unreachable, no_reply, no_progress, ring_timeout or cancelled."""
+        """No answer will come."""
         ...
 
 
@@ -167,9 +177,11 @@ class InviteClient(Session):
             if self._invite is not None and self._invite.next_hop(now):
                 self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
             else:
-                self._give_up(name, 408, "no reply", now)
-        elif name in ("no_progress", "ring_timeout"):
-            self._give_up(name, 408, name.replace("_", " "), now)
+                self._give_up("no_reply", 408, "no reply", now)
+        elif name == "no_progress":
+            self._give_up("no_progress", 408, "no progress", now)
+        elif name == "ring_timeout":
+            self._give_up("ring_timeout", 408, "ring timeout", now)
         elif name == "cancelled":
             self._close(now)  # §9.1: no final response within 64*T1 of the CANCEL
         else:
@@ -180,7 +192,7 @@ class InviteClient(Session):
         self._cancel_reason = reason
         self._give_up("cancelled", 487, "cancelled", now)
 
-    def _give_up(self, kind: str, status: int, words: str, now: float) -> None:
+    def _give_up(self, kind: InviteFailure, status: int, words: str, now: float) -> None:
         if self.dialer is None or self.ended:
             return
         self._report(kind, status, words, None, now)
@@ -197,7 +209,7 @@ class InviteClient(Session):
             request.flows = []
             request.transaction.quiet()
 
-    def _report(self, kind: str, status: int, reason: str, response: Response | None, now: float) -> None:
+    def _report(self, kind: InviteFailure, status: int, reason: str, response: Response | None, now: float) -> None:
         """Tell the outcome, once."""
         dialer, self.dialer = self.dialer, None
         self._wait_for("", 0)
@@ -245,7 +257,7 @@ class InviteClient(Session):
         if request is not self._invite:
             super().on_failure(request, cause, now)
         elif not self.ended and self.dialog.state != CONFIRMED:
-            kind = "no_reply" if cause == "timeout" else "unreachable"
+            kind: InviteFailure = "no_reply" if cause == "timeout" else "unreachable"
             self._report(kind, 408 if cause == "timeout" else 503, cause, None, now)
             self._close(now)
 
