@@ -226,10 +226,10 @@ def call_benchmark(directory: Directory) -> None:
         attempt = hunt.next(now)
         for _ in range(failures):
             assert attempt is not None
-            hunt.outcome(attempt, "refused", 500, "", 0, now, now)
+            hunt.outcome(attempt, "refused", 500, first_reply=now, now=now)
             attempt = hunt.next(now)
         assert attempt is not None
-        hunt.outcome(attempt, "answered", 200, "OK", 0, now, now)
+        hunt.outcome(attempt, "answered", 200, "OK", first_reply=now, now=now)
         hunt.release(attempt)
 
     show("call out: identify, admit, hunt, next, outcome, release", microseconds(lambda: call(0), 20_000), "us", "< 25")

@@ -3,13 +3,14 @@
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from engine.dial import DialSpec, Outcome
+from engine.dial import DialSpec, Outcome, Peer
 from engine.messages import IncomingMessage
 from engine.sip.message.message import Request
 from flows.language.run import Run as FlowRun
@@ -248,10 +249,10 @@ def test_a_guest_that_may_not_is_asked_for_its_login_as_for_a_call(run: Run) -> 
         one, guest = await trunk(bench), Texts(await bench.phone(GUEST))
         users = {"users": [{"username": "desk", "password": "s3cret"}]}
         engine = await engine_for(bench, one, sip=users)
-        login = {"username": "desk", "password": "s3cret"}
-        assert (await guest.send(engine.address, CUSTOMER, "hello", **login)).status == 200
+        login = Peer(username="desk", password="s3cret")
+        assert (await guest.send(engine.address, CUSTOMER, "hello", peer=login)).status == 200
         assert (one.texts, guest.phone.heard["401"]) == (["hello"], 1)
-        wrong = await guest.send(engine.address, CUSTOMER, "hello", **login | {"password": "wrong"})
+        wrong = await guest.send(engine.address, CUSTOMER, "hello", peer=replace(login, password="wrong"))
         assert (wrong.status, one.texts, guest.phone.heard["401"]) == (403, ["hello"], 2)
 
     run(test)
