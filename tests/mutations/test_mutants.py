@@ -44,14 +44,15 @@ TABLES = [
         ["tests/sip/test_transactions_server.py"],
     ),
     Machine("engine/sip/dialog/replaces.py", ["FITS"], ["tests/sip/test_replaces.py"]),
+    Machine("routing/hunt/failover.py", ["TRY_NEXT"], ["tests/routing/test_hunts.py"]),
     Machine(
-        "routing/hunt/failover.py",
-        ["TRY_NEXT", "LOCAL_STATUS", "PASSED_ON"],
+        "routing/hunt/outcome.py",
+        ["LOCAL_STATUS", "PASSED_ON"],
         ["tests/routing/test_hunts.py", "tests/routing/test_passed_on.py"],
     ),
     Machine("routing/access/admission.py", ["_ANSWERS"], ["tests/routing/test_admission.py"]),
     Machine("routing/directory/lifecycle.py", ["TRANSITIONS"], ["tests/routing/test_lifecycle.py"]),
-    Machine("routing/hunt/hangup.py", ["STATUS_REASONS", "KIND_REASONS"], ["tests/routing/test_hangup.py"]),
+    Machine("routing/hunt/outcome.py", ["STATUS_REASONS", "KIND_REASONS"], ["tests/routing/test_hangup.py"]),
     Machine("flows/calls/causes.py", ["CAUSES"], ["tests/flows/test_actions.py"]),
 ]
 CODE: list[Machine] = []
