@@ -2,7 +2,7 @@
 
 from engine.media.anchor import Anchor, AnchorError, MediaAddress, Rewritten, Shared
 from engine.media.relay.relay import Relays
-from tests.engine.simulated import Air
+from tests.simulation.agent import LoopNetwork
 
 
 class SlowAnchor:
@@ -23,7 +23,9 @@ class SlowAnchor:
 class SlowAnchors:
     """`delay` in seconds, at random up to twice that with `jitter`; `failures` is the share that fails."""
 
-    def __init__(self, air: Air, relays: Relays, delay: float, *, jitter: bool = False, failures: float = 0.0) -> None:
+    def __init__(
+        self, air: LoopNetwork, relays: Relays, delay: float, *, jitter: bool = False, failures: float = 0.0
+    ) -> None:
         self.air, self.relays = air, relays
         self.delay, self.jitter, self.failures = delay, jitter, failures
         self.shared = relays.shared

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine.simulated import Air
+from tests.simulation.agent import LoopNetwork
 
 
 @pytest.fixture(autouse=True)
 def _simulated_loops_are_closed() -> Iterator[None]:
     yield
-    while Air.opened:
-        Air.opened.pop().close()
+    while LoopNetwork.opened:
+        LoopNetwork.opened.pop().close()

@@ -14,8 +14,8 @@ from engine.settings import AgentSettings
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp import description as sdp
 from tests.engine.anchors import SlowAnchors
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
-from tests.sip.raw_peer import Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, ThroughCalls, start_agent, to_callee
+from tests.simulation.peer import Peer
 
 UPDATES = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, INFO, PRACK\r\n"
 DELAY = 0.05  # s that a slow anchor takes
@@ -59,7 +59,7 @@ def where(body: bytes) -> tuple[str, int]:
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch, slow: bool = False, **spec: object) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.pause = 6 * DELAY if slow else 0.02
         self.flow = ThroughCalls(**{"anchor": "anchor", **spec})
         settings = AgentSettings(rtp_first=30_000, rtp_last=34_000)
@@ -124,7 +124,7 @@ class World:
         return not any(left)
 
 
-def _readers(air: Air) -> list[int]:
+def _readers(air: LoopNetwork) -> list[int]:
     """File descriptors that the loop still reads, its own self-pipe left out."""
     selector = air.loop._selector  # type: ignore[attr-defined]
     return [fd for fd in selector.get_map() if fd != air.loop._ssock.fileno()]  # type: ignore[attr-defined]

@@ -4,8 +4,8 @@ import pytest
 
 from engine.settings import AgentSettings
 from engine.sip.message.message import Request
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent
-from tests.sip.raw_peer import ANSWER, OFFER, Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, ThroughCalls, start_agent
+from tests.simulation.peer import ANSWER, OFFER, Peer
 
 UPDATES = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, INFO, PRACK\r\n"
 HOLD = OFFER + b"a=sendonly\r\n"
@@ -15,7 +15,7 @@ DTMF = "Content-Type: application/dtmf-relay\r\n"
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch, **spec: object) -> None:
-        self.network = self.air = Air()
+        self.network = self.air = LoopNetwork()
         self.flow = ThroughCalls(**spec)
         self.agent = self.flow.agent = start_agent(self.air, self.flow, patch, AgentSettings())
         self.a = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from engine.call import Call, NotAcceptable
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee
-from tests.sip.raw_peer import ANSWER, OFFER, Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent, to_callee
+from tests.simulation.peer import ANSWER, OFFER, Peer
 
 THEIRS = OFFER.replace(b"10.0.0.1", CALLER.encode())
 FAR = ANSWER.replace(b"10.0.0.2", CALLEE.encode())
@@ -15,7 +15,7 @@ ELSEWHERE = THEIRS.replace(b"4000", b"4004")
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.echo = False
         self.refused = ""
         self.agent = start_agent(self.air, self.flow, patch)

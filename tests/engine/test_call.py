@@ -11,9 +11,9 @@ from engine.call import Call, CallEnded, NotAcceptable
 from engine.settings import AgentSettings
 from engine.sip.core import EndpointLimits, Policy
 from engine.sip.peers import EVERYBODY, Peers
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee
-from tests.sip.known import Known
-from tests.sip.raw_peer import OFFER, Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent, to_callee
+from tests.simulation.known import Known
+from tests.simulation.peer import OFFER, Peer
 
 SDP = OFFER.replace(b"10.0.0.1", CALLER.encode())
 VIDEO = b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\ns=-\r\nc=IN IP4 1.2.3.4\r\nt=0 0\r\nm=video 4000 RTP/AVP 99\r\n"
@@ -25,7 +25,7 @@ class World:
     def __init__(
         self, patch: pytest.MonkeyPatch, settings: AgentSettings | None = None, peers: Peers = EVERYBODY
     ) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.work: Any = None
         self.calls: list[Call] = []
         self.errors: list[BaseException] = []

@@ -14,9 +14,9 @@ from engine.media.codec.codec import Codec
 from engine.media.rtp.packet import RtpPacket
 from engine.media.rtp.session import RtpSession
 from engine.settings import AgentSettings
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.media.fake_plane import Tape, numbers
-from tests.sip.raw_peer import ANSWER, OFFER, Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, ThroughCalls, start_agent, to_callee
+from tests.simulation.peer import ANSWER, OFFER, Peer
 
 EVENTS = 101
 INFO = "Content-Type: application/dtmf-relay\r\n"
@@ -26,7 +26,7 @@ class Phone:
     """A peer with a real RTP socket beside its simulated signalling."""
 
     def __init__(self, patch: pytest.MonkeyPatch, settings: AgentSettings | None = None) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.work: Any = None
         self.calls: list[Call] = []
         self.results: list[Any] = []
@@ -524,7 +524,7 @@ def test_media_that_cannot_be_had(phone: Phone) -> None:
 
 
 def test_a_bridged_call_costs_no_media(monkeypatch: pytest.MonkeyPatch) -> None:
-    air, flow = Air(), ThroughCalls()
+    air, flow = LoopNetwork(), ThroughCalls()
     flow.agent = agent = start_agent(air, flow, monkeypatch)
     a, b = Peer(air, CALLER, engine=ENGINE), Peer(air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     acquired: list[str] = []
@@ -594,7 +594,7 @@ def test_what_plays_ends_when_the_caller_is_connected(monkeypatch: pytest.Monkey
 
 @pytest.mark.long
 def test_nothing_is_left_after_a_thousand_calls_with_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    air, calls = Air(), []
+    air, calls = LoopNetwork(), []
 
     async def work(call: Call) -> None:
         calls.append(call.id)

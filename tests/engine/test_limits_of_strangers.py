@@ -14,8 +14,8 @@ from engine.sip.message.message import Response
 from engine.sip.message.parsing import parse
 from engine.sip.stateless import Refusal
 from engine.user_agent import UserAgent
-from tests.engine.simulated import ENGINE, Air, start_agent
-from tests.sip.known import Known
+from tests.simulation.agent import ENGINE, LoopNetwork, start_agent
+from tests.simulation.known import Known
 
 KNOWN, EDGE = "192.0.2.1", "192.0.2.9"
 
@@ -24,7 +24,7 @@ class Door:
     """An agent whose calls ring and wait, and what strangers hear of it."""
 
     def __init__(self, patch: pytest.MonkeyPatch, peers: Known | None = None, **settings: Any) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.heard: list[Response] = []
         self.calls: list[Call] = []
         self.agent: UserAgent = start_agent(

@@ -12,9 +12,9 @@ from engine.media.codec.registry import Codec
 from engine.media.rtp.packet import RtpPacket
 from engine.settings import AgentSettings
 from engine.sip.sdp import description as sdp
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent, to_callee
 from tests.media.fake_plane import Dialog
-from tests.sip.raw_peer import Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, ThroughCalls, start_agent, to_callee
+from tests.simulation.peer import Peer
 
 THIRD, OTHER = "127.0.0.41", "127.0.0.42"
 RELIABLE = "Supported: 100rel\r\nAllow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK\r\n"
@@ -64,7 +64,7 @@ class Strangers:
     """A user agent that knows nobody, a caller, and ears at three hosts."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.work: Any = self.play
         self.agent = start_agent(self.air, self.came, patch, AgentSettings(rtp_first=30_000, rtp_last=34_000))
         self.agent.peers = self.agent.endpoint.peers = Dialog()  # knows nobody
@@ -170,7 +170,7 @@ def test_early_media_to_a_caller_that_shows_nothing_ends_after_a_second(stranger
 def test_over_a_connection_the_peer_has_shown_that_it_receives(
     strangers: Strangers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.engine.simulated.Wire.reliable", True)
+    monkeypatch.setattr("tests.simulation.agent.Wire.reliable", True)
     strangers.work = strangers.early
     strangers.invite(strangers.third.body())
     assert strangers.heard(3) == (0, about(150), 0)
@@ -286,7 +286,7 @@ def test_whom_we_call_has_shown_that_it_receives_by_its_answer(strangers: Strang
 def test_a_callees_early_media_through_our_relay_is_bounded_as_ours_is(
     monkeypatch: pytest.MonkeyPatch, prack: bool
 ) -> None:
-    air, flow = Air(), ThroughCalls(anchor="anchor")
+    air, flow = LoopNetwork(), ThroughCalls(anchor="anchor")
     flow.agent = agent = start_agent(air, flow, monkeypatch, AgentSettings(rtp_first=30_000, rtp_last=34_000))
     agent.peers = Dialog()
     a, b = (Peer(air, host, engine=ENGINE) for host in (CALLER, CALLEE))  # type: ignore[arg-type]

@@ -13,7 +13,8 @@ from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.user_agent import UserAgent
-from tests.engine.simulated import CALLER, ENGINE, Air, start_agent
+from tests.simulation.agent import CALLER, ENGINE, LoopNetwork, start_agent
+from tests.simulation.network import Node
 
 
 def nobody_calls(_call: Any) -> None:
@@ -50,19 +51,19 @@ class Inbox:
             message.answer(self.status)
 
 
-def pair(air: Air, monkeypatch: pytest.MonkeyPatch, inbox: Inbox) -> tuple[UserAgent, UserAgent]:
+def pair(air: LoopNetwork, monkeypatch: pytest.MonkeyPatch, inbox: Inbox) -> tuple[UserAgent, UserAgent]:
     sender = start_agent(air, nobody_calls, monkeypatch, host=CALLER)
     taker = start_agent(air, nobody_calls, monkeypatch, host=ENGINE)
     taker.messages.on_message = inbox
     return sender, taker
 
 
-def requests(air: Air) -> list[Request]:
+def requests(air: LoopNetwork) -> list[Request]:
     found = [parse(data) for _, _, _, data in air.log]
     return [message for message in found if isinstance(message, Request)]
 
 
-def stopped(air: Air, *agents: UserAgent) -> None:
+def stopped(air: LoopNetwork, *agents: UserAgent) -> None:
     air.run(40)
     for agent in agents:
         assert not agent.messages.tasks
@@ -74,7 +75,7 @@ def stopped(air: Air, *agents: UserAgent) -> None:
 def test_a_text_arrives_once_and_its_status_comes_back_though_datagrams_are_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    air = Air(seed=3, loss=0.3, duplicates=0.2)
+    air = LoopNetwork(seed=3, loss=0.3, duplicates=0.2)
     inbox = Inbox()
     sender, taker = pair(air, monkeypatch, inbox)
 
@@ -94,7 +95,7 @@ def test_a_text_arrives_once_and_its_status_comes_back_though_datagrams_are_lost
 
 @pytest.mark.parametrize(("status", "kind"), [(202, "answered"), (404, "refused"), (503, "refused"), (603, "refused")])
 def test_the_far_ends_status_is_the_outcome(monkeypatch: pytest.MonkeyPatch, status: int, kind: str) -> None:
-    air = Air()
+    air = LoopNetwork()
     sender, taker = pair(air, monkeypatch, Inbox(status))
     outcome = air.until(sender.messages.send(spec(), "x"))
     assert (outcome.kind, outcome.status) == (kind, status)
@@ -102,7 +103,7 @@ def test_the_far_ends_status_is_the_outcome(monkeypatch: pytest.MonkeyPatch, sta
 
 
 def test_silence_is_waited_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
     sender = start_agent(air, nobody_calls, monkeypatch, host=CALLER)
     outcome = air.until(sender.messages.send(spec(no_reply_timeout=4.0), "x"))
     assert (outcome.kind, outcome.status) == ("no_reply", 0)
@@ -111,7 +112,7 @@ def test_silence_is_waited_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_challenge_is_answered_with_the_credentials_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
     digest = DigestServer("here", b"s" * 32)
     accepted: list[bool] = []
 
@@ -145,11 +146,11 @@ def test_a_challenge_is_answered_with_the_credentials_once(monkeypatch: pytest.M
 
 
 def test_what_is_no_text_is_refused_before_anybody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
     inbox = Inbox()
     taker = start_agent(air, nobody_calls, monkeypatch, host=ENGINE)
     taker.messages.on_message = inbox
-    node = air.node(CALLER)
+    node = Node(air, CALLER)
     for number, (kind, body) in enumerate([("application/im-iscomposing+xml", b"<x/>"), ("text/plain", b"\xff")]):
         head = (
             f"MESSAGE sip:b@{ENGINE} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bKn{number}\r\n"
@@ -171,7 +172,7 @@ def test_what_is_no_text_is_refused_before_anybody_is_asked(monkeypatch: pytest.
     ("inbox", "status"), [(Inbox(0), 480), (None, 405)], ids=["not answered by its task", "nobody takes texts"]
 )
 def test_every_text_gets_some_answer(monkeypatch: pytest.MonkeyPatch, inbox: Inbox | None, status: int) -> None:
-    air = Air()
+    air = LoopNetwork()
     sender, taker = pair(air, monkeypatch, inbox or Inbox())
     if inbox is None:
         taker.messages.on_message = None
@@ -180,7 +181,7 @@ def test_every_text_gets_some_answer(monkeypatch: pytest.MonkeyPatch, inbox: Inb
 
 
 def test_a_fault_of_ours_is_a_500_and_a_stop_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
 
     class Fails(Inbox):
         async def _take(self, message: IncomingMessage) -> None:
@@ -197,7 +198,7 @@ def test_a_fault_of_ours_is_a_500_and_a_stop_a_503(monkeypatch: pytest.MonkeyPat
 
 
 def test_more_texts_than_can_be_dealt_with_get_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
     inbox = Inbox(wait=2.0)
     sender, taker = pair(air, monkeypatch, inbox)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.dial import DialSpec
-from tests.engine.simulated import ENGINE, Air, start_agent
+from tests.simulation.agent import ENGINE, LoopNetwork, start_agent
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from tests.engine.simulated import ENGINE, Air, start_agent
     ],
 )
 def test_what_nobody_listens_for_is_the_cause(monkeypatch: pytest.MonkeyPatch, destination: str, reason: str) -> None:
-    air = Air()
+    air = LoopNetwork()
     agent = start_agent(air, lambda call: None, monkeypatch)
     leg = agent.dial(
         DialSpec(

@@ -7,8 +7,8 @@ import pytest
 
 from engine.call import Call, NotAcceptable
 from engine.media.port_pool import NoPortError
-from tests.engine.simulated import CALLER, ENGINE, Air, start_agent, to_callee
-from tests.sip.raw_peer import OFFER, Peer
+from tests.simulation.agent import CALLER, ENGINE, LoopNetwork, start_agent, to_callee
+from tests.simulation.peer import OFFER, Peer
 
 
 def no_ports(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ def no_ports(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_outgoing_call_without_a_port_is_refused_with_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
     agent = start_agent(air, lambda call: None, monkeypatch)
     no_ports(agent, monkeypatch)
     leg = agent.dial(to_callee())
@@ -37,7 +37,7 @@ def test_an_outgoing_call_without_a_port_is_refused_with_503(monkeypatch: pytest
 def test_an_incoming_call_without_a_port_gets_503_when_nobody_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
-    air = Air()
+    air = LoopNetwork()
     calls: list[Call] = []
 
     async def work(call: Call) -> None:
@@ -57,7 +57,7 @@ def test_an_incoming_call_without_a_port_gets_503_when_nobody_says_otherwise(
 
 
 def test_media_that_nobody_can_agree_on_is_488_when_nobody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
 
     async def work(call: Call) -> None:
         raise NotAcceptable("no codec in common")
@@ -84,7 +84,7 @@ def test_media_that_nobody_can_agree_on_is_488_when_nobody_says_otherwise(monkey
 def test_the_warning_says_what_is_wrong_with_the_description_rfc3261_20_43(
     monkeypatch: pytest.MonkeyPatch, lines: bytes, status: int, warning: str | None
 ) -> None:
-    air = Air()
+    air = LoopNetwork()
 
     async def work(call: Call) -> None:
         call.answer()
@@ -101,7 +101,7 @@ def test_the_warning_says_what_is_wrong_with_the_description_rfc3261_20_43(
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_later_offer_is_refused_with_its_reason_too(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    air = Air()
+    air = LoopNetwork()
 
     async def work(call: Call) -> None:
         call.answer()

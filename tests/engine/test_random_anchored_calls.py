@@ -5,8 +5,8 @@ import gc
 import pytest
 
 from tests.engine.anchors import SlowAnchors
-from tests.engine.simulated import alive
 from tests.engine.test_random_calls_through import ThreeNodes
+from tests.simulation.agent import alive
 
 
 def anchored(

@@ -8,7 +8,8 @@ import pytest
 from engine.settings import AgentSettings
 from engine.sip.dialog.invite_client import InviteClient
 from engine.sip.dialog.invite_server import InviteServer
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, alive, start_agent
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, ThroughCalls, alive, start_agent
+from tests.simulation.network import Node
 from tests.sip.test_random_calls import Side, World
 
 
@@ -16,12 +17,12 @@ class ThreeNodes(World):
     def __init__(self, seed: int, loss: float, patch: pytest.MonkeyPatch) -> None:
         self.seed = seed
         self.random = random.Random(seed)
-        self.network = self.air = Air(seed, loss, duplicates=0.05, jitter=0.1)  # type: ignore[assignment]
+        self.network = self.air = LoopNetwork(seed, loss, duplicates=0.05, jitter=0.1)
         self.network.keep_log = False
         self.flow = ThroughCalls(no_reply_timeout=10.0)
         self.agent = start_agent(self.air, self.flow, patch, AgentSettings())
         self.flow.agent = self.agent
-        self.caller, self.callee = self.air.node(CALLER), self.air.node(CALLEE)
+        self.caller, self.callee = Node(self.air, CALLER), Node(self.air, CALLEE)
         self.callee.on_invite = self.called
         self.target = ENGINE
         self.at = self.air.at

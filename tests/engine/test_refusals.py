@@ -7,9 +7,9 @@ import pytest
 from engine import log as engine_log
 from engine.log import RefusalLog
 from engine.settings import AgentSettings
-from tests.engine.simulated import CALLER, ENGINE, Air, start_agent
-from tests.sip.known import Known
-from tests.sip.raw_peer import OFFER, Peer
+from tests.simulation.agent import CALLER, ENGINE, LoopNetwork, start_agent
+from tests.simulation.known import Known
+from tests.simulation.peer import OFFER, Peer
 
 
 class Log:
@@ -25,7 +25,7 @@ class Log:
 
 
 def test_the_first_of_a_source_at_once_and_then_a_line_a_second_with_the_count() -> None:
-    air, log = Air(), Log()
+    air, log = LoopNetwork(), Log()
     refusals = RefusalLog(log, air.loop)
     refusals.add("invite_rate", "a")
     assert log.lines == [("invite_rate", 1, "a")]
@@ -48,7 +48,7 @@ def test_the_first_of_a_source_at_once_and_then_a_line_a_second_with_the_count()
 
 
 def test_who_is_loud_hides_nobody() -> None:
-    air, log = Air(), Log()
+    air, log = LoopNetwork(), Log()
     refusals = RefusalLog(log, air.loop)
     for _ in range(5):
         for _ in range(10_000):
@@ -62,7 +62,7 @@ def test_who_is_loud_hides_nobody() -> None:
 
 
 def test_sources_without_end_take_turns_and_a_bounded_place() -> None:
-    air, log = Air(), Log()
+    air, log = LoopNetwork(), Log()
     refusals = RefusalLog(log, air.loop)
     for second in range(10):
         for number in range(5_000):
@@ -89,7 +89,7 @@ def test_sources_without_end_take_turns_and_a_bounded_place() -> None:
 def test_the_bounds_of_the_engine_are_logged(
     monkeypatch: pytest.MonkeyPatch, settings: AgentSettings, cause: str
 ) -> None:
-    air, log = Air(), Log()
+    air, log = LoopNetwork(), Log()
 
     async def ring(call: Any) -> None:
         call.ringing()
@@ -112,7 +112,7 @@ def test_the_bounds_of_the_engine_are_logged(
 def test_what_the_engine_refuses_strangers_by_itself_is_logged_with_their_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    air = Air()
+    air = LoopNetwork()
     lines: list[tuple[str, dict[str, Any]]] = []
 
     class Lines:

@@ -6,8 +6,8 @@ import pytest
 
 from engine.call import Call, NoPortError
 from engine.settings import AgentSettings
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, ThroughCalls, start_agent
-from tests.sip.raw_peer import ANSWER, OFFER, Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, ThroughCalls, start_agent
+from tests.simulation.peer import ANSWER, OFFER, Peer
 
 
 class Told:
@@ -26,7 +26,7 @@ class Told:
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.flow = ThroughCalls()
         self.caller, self.callee = Told(), Told()
         self.agent = self.flow.agent = start_agent(self.air, self.came, patch, AgentSettings())

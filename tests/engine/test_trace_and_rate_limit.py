@@ -4,7 +4,7 @@ from engine import rate_limit
 from engine.capture.trace import Trace
 from engine.rate_limit import RateLimit
 from engine.sip.flow import Flow
-from tests.sip.simulation import Network, Node
+from tests.simulation.network import Network, Node
 
 FLOW = Flow(Node(Network(), "10.0.0.1"), "10.0.0.2", 5060)
 

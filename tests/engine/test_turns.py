@@ -11,9 +11,9 @@ from engine.settings import AgentSettings
 from engine.sip.flow import Flow
 from engine.user_agent import UserAgent
 from engine.waiting import Waiting
-from tests.engine.simulated import Air, start_agent
-from tests.sip.known import Known
-from tests.sip.simulation import Network, Node
+from tests.simulation.agent import LoopNetwork, start_agent
+from tests.simulation.known import Known
+from tests.simulation.network import Network, Node
 
 KNOWN, TOO = "192.0.2.1", "2001:db8:1::1"
 NODE = Node(Network(), "10.0.0.1")
@@ -107,7 +107,7 @@ class Desk:
     """An agent, and the order in which it takes messages."""
 
     def __init__(self, patch: pytest.MonkeyPatch, **settings: Any) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.peers = Known(KNOWN, TOO)
         self.agent: UserAgent = start_agent(
             self.air, lambda call: None, patch, AgentSettings(**settings), peers=self.peers

@@ -9,9 +9,9 @@ from engine.call import Call
 from engine.settings import AgentSettings
 from engine.sip.core import Policy
 from engine.sip.dialog.usage import NOT_ANSWERED
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee
-from tests.sip.known import Known
-from tests.sip.raw_peer import OFFER, Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent, to_callee
+from tests.simulation.known import Known
+from tests.simulation.peer import OFFER, Peer
 
 SDP = OFFER.replace(b"10.0.0.1", CALLER.encode())
 
@@ -22,7 +22,7 @@ class Hall:
     def __init__(
         self, patch: pytest.MonkeyPatch, work: Callable[[Call], Coroutine[Any, Any, None]], known: bool
     ) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.calls: list[Call] = []
         self.work = work
         peers = Known(CALLER, CALLEE) if known else Known(CALLEE)
@@ -155,7 +155,7 @@ def test_after_the_longer_connect_it_ends(hall: Callable[..., Hall]) -> None:
 
 
 def test_0_is_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = Air()
+    air = LoopNetwork()
     calls: list[Call] = []
 
     def came(call: Call) -> Coroutine[Any, Any, None]:

@@ -17,7 +17,7 @@ from flows.queues.music import MUSIC
 from flows.queues.service import Queues
 from flows.queues.states import AGENT, CALLER
 from routing.identifiers import NIL, named_id
-from tests.engine.simulated import SimulatedLoop
+from tests.simulation.agent import SimulatedLoop
 
 NEVER = "never"
 TAG = named_id("tag", "sales")

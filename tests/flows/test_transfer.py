@@ -111,7 +111,7 @@ def test_a_caller_that_says_no_more_and_stays_is_still_there(world: Any) -> None
 
 def _in_no_time(work: Any) -> Any:
     """On a loop that need not wait."""
-    from tests.engine.simulated import SimulatedLoop
+    from tests.simulation.agent import SimulatedLoop
 
     loop = SimulatedLoop()
     try:

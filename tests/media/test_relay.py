@@ -13,8 +13,8 @@ from engine.media.plane import Plane
 from engine.media.port_pool import PortPool
 from engine.media.relay.relay import Relay, Relays
 from engine.sip.sdp import description as sdp
-from tests.engine.simulated import Air
 from tests.media.fake_plane import Dialog
+from tests.simulation.agent import LoopNetwork
 
 ENGINE, SIX = "127.0.3.1", "::1"
 RTP = b"\x80\x08" + bytes(170)
@@ -61,7 +61,7 @@ class Side:
 
 class World:
     def __init__(self) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.pool = PortPool([ENGINE, SIX], 34_000, 35_999)
         self.plane = Plane(self.air.loop, self.air.loop.time, rtp_timeout=60.0)
         self.relays = Relays(self.pool, self.air.loop, self.plane)
@@ -90,7 +90,7 @@ class World:
             relay.close()
         self.plane.close()
         self.pool.close()
-        Air.opened.remove(self.air)
+        LoopNetwork.opened.remove(self.air)
         self.air.close()
 
 

@@ -11,15 +11,15 @@ from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp import description as sdp
 from tests.engine.anchors import SlowAnchors
-from tests.engine.simulated import Air
 from tests.service.test_attended import ROLES, Desk, refuse
 from tests.service.test_transfers import AWAY, FOREIGN, Phone, World
+from tests.simulation.agent import LoopNetwork
 
 
 class Speaker(Phone):
     """A phone that hears and speaks, at a real UDP port, and knows where it was told to last."""
 
-    def __init__(self, air: Air, host: str, port: int) -> None:
+    def __init__(self, air: LoopNetwork, host: str, port: int) -> None:
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind((host, 0))
         self.sock.setblocking(False)
@@ -100,8 +100,8 @@ class SoundingDesk(Sounding, Desk):
 def _loops_closed() -> Iterator[None]:
     gc.collect()
     yield
-    while Air.opened:
-        Air.opened.pop().close()
+    while LoopNetwork.opened:
+        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture(params=[False, True], ids=["at once", "late"])

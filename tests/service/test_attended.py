@@ -11,7 +11,6 @@ import pytest
 from engine.sip.message.message import Request
 from flows.calls.record import CallRecord
 from flows.transfer.refer import MAX_TRANSFERS
-from tests.engine.simulated import CALLEE, ENGINE, Air
 from tests.service.test_transfers import (
     AGAIN_A,
     AGAIN_B,
@@ -26,7 +25,8 @@ from tests.service.test_transfers import (
     Phone,
     World,
 )
-from tests.sip.raw_peer import OFFER
+from tests.simulation.agent import CALLEE, ENGINE, LoopNetwork
+from tests.simulation.peer import OFFER
 
 AGAIN = OFFER.replace(b"10.0.0.1", b"10.0.0.9").replace(b"4000", b"4900")
 ROLES = [(one, other) for one in ("callee", "caller") for other in ("callee", "caller")]
@@ -88,8 +88,8 @@ class Desk(World):
 @pytest.fixture(autouse=True)
 def _loops_closed() -> Iterator[None]:
     yield
-    while Air.opened:
-        Air.opened.pop().close()
+    while LoopNetwork.opened:
+        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture(params=ROLES, ids=["-".join(roles) for roles in ROLES])

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from engine.sip.auth.digest_client import ClientSession, choose, parse_challenges
-from tests.engine.simulated import Air
-from tests.service.simulated import ENGINE, Phone, World, configured
-from tests.sip.raw_peer import ANSWER, OFFER
+from tests.simulation.agent import LoopNetwork
+from tests.simulation.node import ENGINE, Phone, World, configured
+from tests.simulation.peer import ANSWER, OFFER
 
 CARRIER, CARRIER_TOO, SECOND = "198.51.100.1", "198.51.100.2", "198.51.100.9"
 GUEST, THIEF, DESK, NEXT_DESK = "203.0.113.1", "203.0.113.66", "192.0.2.101", "192.0.2.102"
@@ -46,8 +46,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     )
     yield made
     made.close()
-    while Air.opened:
-        Air.opened.pop().close()
+    while LoopNetwork.opened:
+        LoopNetwork.opened.pop().close()
 
 
 class Talk:

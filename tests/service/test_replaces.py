@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from service.transfer_policy import Policy
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air
 from tests.service.test_attended import AGAIN, refuse
 from tests.service.test_transfers import ALLOW, AWAY, FOREIGN, KEY, OF_THIRD, OURS, THIRD, Phone, World
-from tests.sip.raw_peer import OFFER
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork
+from tests.simulation.peer import OFFER
 
 
 class Swap(World):
@@ -57,8 +57,8 @@ class Swap(World):
 @pytest.fixture(autouse=True)
 def _loops_closed() -> Iterator[None]:
     yield
-    while Air.opened:
-        Air.opened.pop().close()
+    while LoopNetwork.opened:
+        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture(params=["callee", "caller"])

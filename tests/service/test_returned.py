@@ -8,9 +8,9 @@ import pytest
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
-from tests.engine.simulated import Air
-from tests.service.simulated import ENGINE, Phone, World, configured
-from tests.sip.raw_peer import ANSWER, OFFER
+from tests.simulation.agent import LoopNetwork
+from tests.simulation.node import ENGINE, Phone, World, configured
+from tests.simulation.peer import ANSWER, OFFER
 
 CARRIER, PROXY, GUEST, DESK = "198.51.100.1", "203.0.113.9", "203.0.113.1", "192.0.2.101"
 NESTED = "+15551230004"
@@ -51,8 +51,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     )
     yield made
     made.close()
-    while Air.opened:
-        Air.opened.pop().close()
+    while LoopNetwork.opened:
+        LoopNetwork.opened.pop().close()
 
 
 def _text(uri: str) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
-from tests.engine.simulated import Air
-from tests.service.simulated import ENGINE, Phone, World, configured
-from tests.sip.raw_peer import ANSWER, OFFER
+from tests.simulation.agent import LoopNetwork
+from tests.simulation.node import ENGINE, Phone, World, configured
+from tests.simulation.peer import ANSWER, OFFER
 
 CARRIER, CARRIER_TOO, SECOND, CALLEE = "198.51.100.1", "198.51.100.2", "198.51.100.77", "203.0.113.200"
 STRANGERS = ("203.0.113.1", "203.0.113.2", "198.18.0.9")
@@ -165,7 +165,7 @@ class Strangers(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self.world.close()
-            Air.opened.remove(self.air)
+            LoopNetwork.opened.remove(self.air)
 
     # ---- what happens
 

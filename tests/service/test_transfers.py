@@ -28,8 +28,8 @@ from routing.models.route import Route
 from routing.settings import RoutingSettings
 from service.intake import Intake
 from service.transfer_policy import Policy, Referrers
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent
-from tests.sip.raw_peer import ANSWER, OFFER, Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent
+from tests.simulation.peer import ANSWER, OFFER, Peer
 
 TARGET, THIRD = "127.0.0.4", "127.0.0.5"
 OURS, OTHER, AWAY, FOREIGN = "+15551234567", "+15551230001", "+15551230002", "+821012345678"
@@ -56,7 +56,7 @@ class Log:
 class Phone(Peer):
     """A peer in one dialog, which says 200 by itself to what needs no thought, and takes what media it is offered."""
 
-    def __init__(self, air: Air, host: str, body: bytes, port: int = 5060) -> None:
+    def __init__(self, air: LoopNetwork, host: str, body: bytes, port: int = 5060) -> None:
         super().__init__(air, host, port, engine=ENGINE)  # type: ignore[arg-type]
         self.body = body
         self.tag = f"tag{host[-1]}x{port}"
@@ -104,7 +104,7 @@ class World:
     def __init__(
         self, patch: pytest.MonkeyPatch, policy: Policy = "clients", trusted: str = "127.0.0.0/30", **more: Any
     ) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         media = {"media": more.pop("media", "")}
         carrier = Provider(id=named_id("provider", "carrier"), name="carrier", hostname=f"{TARGET}:5060", **media)
         routes = [Route(target="all", provider_id=carrier.id, priority=1, name="all", rate=1)]
@@ -228,8 +228,8 @@ def _connect(uri: str) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _loops_closed() -> Iterator[None]:
     yield
-    while Air.opened:
-        Air.opened.pop().close()
+    while LoopNetwork.opened:
+        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture

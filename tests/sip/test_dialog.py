@@ -9,7 +9,7 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.peers import EVERYBODY
-from tests.sip.simulation import Network, Node
+from tests.simulation.network import Network, Node
 
 NODE = Node(Network(), "10.0.0.9")
 FLOW = Flow(NODE, "10.0.0.1", 5060)

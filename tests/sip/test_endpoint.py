@@ -7,7 +7,7 @@ from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.message.via import Via
-from tests.sip.wire import PEER, Stage, request, status_of
+from tests.simulation.stage import PEER, Stage, request, status_of
 
 CALL = request("INVITE")
 

@@ -1,8 +1,8 @@
 """When a dialled call first said how it is doing: RFC 6076 §4.3.1, what post-dial delay is measured to."""
 
 from engine.sip.dialog.invite_client import InviteClient
-from tests.sip.raw_peer import ANSWER, Peer, dial
-from tests.sip.simulation import Network, Node
+from tests.simulation.network import Network, Node
+from tests.simulation.peer import ANSWER, Peer, dial
 
 
 def replied(*statuses: int) -> tuple[InviteClient, list[float]]:

@@ -4,7 +4,7 @@ import pytest
 
 from engine.sip.message.message import Response
 from engine.sip.message.parsing import parse
-from tests.sip.wire import Stage, request, status_of
+from tests.simulation.stage import Stage, request, status_of
 
 TAGGED = b"\r\nFrom: Alice <sip:alice@192.0.2.7>;tag=alice\r\n"
 WITHOUT = [

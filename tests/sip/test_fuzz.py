@@ -18,9 +18,9 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.header_names import COMPACT, canonical
 from engine.sip.message.message import Message, Request, Response
 from engine.sip.message.parsing import BadMessage, parse
-from tests.sip.simulation import Owner
+from tests.simulation.network import Owner
+from tests.simulation.stage import PEER, Stage, in_chunks, request, response, rfc4475, rfc5118
 from tests.sip.torture import RFC4475, RFC5118
-from tests.sip.wire import PEER, Stage, in_chunks, request, response, rfc4475, rfc5118
 
 STEADY = settings(suppress_health_check=list(HealthCheck))
 

@@ -10,7 +10,7 @@ from engine.sip.message.header_names import COMPACT, canonical
 from engine.sip.message.message import Message, Request, Response, response_to
 from engine.sip.message.parsing import MAX_HEADERS, MAX_MESSAGE, BadMessage, parse
 from engine.sip.message.status import reason_phrase
-from tests.sip.wire import request
+from tests.simulation.stage import request
 
 PLAIN = request("INVITE", body=b"v=0\r\n")
 

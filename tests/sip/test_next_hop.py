@@ -6,8 +6,8 @@ from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.next_hop import is_private, place_of
 from engine.sip.flow import Flow
 from engine.sip.peers import Everybody, Nat
-from tests.sip.raw_peer import ANSWER, STEP, Peer, dial, nothing_left
-from tests.sip.simulation import Network, Node, Owner
+from tests.simulation.network import Network, Node, Owner
+from tests.simulation.peer import ANSWER, STEP, Peer, dial, nothing_left
 
 ENGINE, PEER, OTHER = "192.0.2.2", "192.0.2.1", "192.0.2.7"
 CARRIER, CARRIER_TOO, SECOND = "198.51.100.1", "198.51.100.2", "203.0.113.1"

@@ -7,7 +7,7 @@ from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.request import LARGEST_DATAGRAM, OutgoingRequest
-from tests.sip.wire import PEER, Stage, Wire, response
+from tests.simulation.stage import PEER, Stage, Wire, response
 
 HEAD = (
     "Route: <sip:proxy;lr>\r\nMax-Forwards: 70\r\nFrom: <sip:a@x>;tag=1\r\nTo: <sip:b@y>\r\n"

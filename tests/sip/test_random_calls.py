@@ -10,7 +10,7 @@ from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
 from engine.sip.transaction.server import ServerTransaction
-from tests.sip.simulation import Network, Node
+from tests.simulation.network import Network, Node
 
 SDP = b"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
 KINDS = {"answered", "refused", "no_reply", "no_progress", "ring_timeout", "cancelled"}

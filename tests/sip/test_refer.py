@@ -13,7 +13,7 @@ from engine.sip.dialog.refer import (
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
-from tests.sip.raw_peer import nothing_left
+from tests.simulation.peer import nothing_left
 from tests.sip.test_session import World
 
 FRAGMENT = "Content-Type: message/sipfrag;version=2.0\r\n"

@@ -8,8 +8,8 @@ import pytest
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
 from engine.sip.transaction.server import ServerTransaction
-from tests.sip.raw_peer import ANSWER, OFFER, STEP, Peer, dial, nothing_left
-from tests.sip.simulation import Network, Node, Owner
+from tests.simulation.network import Network, Node, Owner
+from tests.simulation.peer import ANSWER, OFFER, STEP, Peer, dial, nothing_left
 
 
 class SlowOwner(Owner):

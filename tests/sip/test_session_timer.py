@@ -6,8 +6,8 @@ from engine.sip.core import Policy
 from engine.sip.dialog.session_timer import SessionTimer, agree_as_client, agree_as_server, read, read_min_se, too_small
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
-from tests.sip.raw_peer import ANSWER, OFFER, STEP, Peer, dial, nothing_left
-from tests.sip.simulation import Network, Node, Owner
+from tests.simulation.network import Network, Node, Owner
+from tests.simulation.peer import ANSWER, OFFER, STEP, Peer, dial, nothing_left
 
 
 def request(headers: str = "") -> Request:

@@ -9,8 +9,8 @@ from engine.sip.core import EndpointLimits, Policy
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.stateless import WAITS, Refusal, Refused
-from tests.sip.known import Known
-from tests.sip.wire import PEER, Stage, request, status_of
+from tests.simulation.known import Known
+from tests.simulation.stage import PEER, Stage, request, status_of
 
 HOSTS = [PEER, "2001:db8::7", "198.51.100.77"]
 # A request, and what it is refused with; the screen of the test refuses calls for carol, dave and erin.

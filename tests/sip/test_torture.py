@@ -12,8 +12,8 @@ from engine.sip.message.parsing import BadMessage, parse
 from engine.sip.message.uri import OtherUri, SipUri, parse_uri
 from engine.sip.message.via import Via
 from engine.sip.sdp.description import parse as parse_sdp
+from tests.simulation.stage import MESSAGES, PEER, Stage, request, rfc4475, rfc5118, status_of
 from tests.sip.torture import DROP, RFC4475, RFC5118, Verdict
-from tests.sip.wire import HERE, PEER, Stage, request, rfc4475, rfc5118, status_of
 
 ALL = [pytest.param(rfc4475(name), verdict, id=name) for name, verdict in RFC4475.items()]
 ALL += [pytest.param(rfc5118(name), verdict, id=name) for name, verdict in RFC5118.items()]
@@ -39,8 +39,8 @@ def stage() -> Iterator[Stage]:
 
 
 def test_the_tables_hold_every_message() -> None:
-    assert {path.stem for path in (HERE / "rfc4475").iterdir()} == set(RFC4475)
-    assert {path.name for path in (HERE / "rfc5118").iterdir()} == set(RFC5118)
+    assert {path.stem for path in (MESSAGES / "rfc4475").iterdir()} == set(RFC4475)
+    assert {path.name for path in (MESSAGES / "rfc5118").iterdir()} == set(RFC5118)
     assert (len(RFC4475), len(RFC5118)) == (50, 12)
 
 
@@ -50,7 +50,7 @@ def test_the_messages_are_the_archives_bytes() -> None:
     for name in RFC4475:
         assert b"\r\n" in rfc4475(name)
     for name in RFC5118:
-        assert b"\r" not in Path(HERE / "rfc5118" / name).read_bytes()
+        assert b"\r" not in Path(MESSAGES / "rfc5118" / name).read_bytes()
 
 
 @pytest.mark.parametrize(("data", "verdict"), ALL)

@@ -20,8 +20,8 @@ from engine.sip.transaction.timers import TimerValues
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.resolver import Resolver
 from engine.user_agent import UserAgent
+from tests.simulation.stage import in_chunks, request, rfc4475, rfc5118, status_of
 from tests.sip.torture import DROP, RFC4475, RFC5118
-from tests.sip.wire import in_chunks, request, rfc4475, rfc5118, status_of
 
 pytestmark = pytest.mark.long  # every message of two corpora through a socket, twice
 

@@ -8,7 +8,7 @@ from engine.sip.message.parsing import parse
 from engine.sip.transaction.client import ClientTransaction
 from engine.sip.transaction.timers import TimerValues
 from engine.sip.transaction.transactions import Transactions
-from tests.sip.wire import PEER, Stage, request, response
+from tests.simulation.stage import PEER, Stage, request, response
 
 A = [0.0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5]  # Timer A: doubled without a limit, until Timer B at 32 s
 E = [0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]  # Timer E: doubled up to T2

@@ -7,7 +7,7 @@ from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction import client, server
 from engine.sip.transaction.server import ServerTransaction
-from tests.sip.wire import PEER, Stage, request
+from tests.simulation.stage import PEER, Stage, request
 
 G = [0.0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]  # Timer G: doubled up to T2, until Timer H at 32 s
 

@@ -8,8 +8,8 @@ from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
-from tests.sip.raw_peer import ANSWER, LOGIN, OFFER, Dialler, Peer, dial, nothing_left
-from tests.sip.simulation import Network, Node
+from tests.simulation.network import Network, Node
+from tests.simulation.peer import ANSWER, LOGIN, OFFER, Dialler, Peer, dial, nothing_left
 
 
 class World:

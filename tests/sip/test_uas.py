@@ -5,9 +5,9 @@ import pytest
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.message.message import Response
 from engine.sip.message.parsing import parse
-from tests.sip.raw_peer import ANSWER, OFFER, Peer, nothing_left
-from tests.sip.simulation import Network, Node, Owner
-from tests.sip.wire import Stage, request
+from tests.simulation.network import Network, Node, Owner
+from tests.simulation.peer import ANSWER, OFFER, Peer, nothing_left
+from tests.simulation.stage import Stage, request
 
 
 class World:

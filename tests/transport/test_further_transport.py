@@ -22,9 +22,9 @@ from engine.transport.dns.resolver import Resolver
 from engine.transport.listen_spec import ListenSpec
 from engine.transport.listeners import TRANSPORTS, Listeners
 from engine.transport.sink import Sink
-from tests.sip.raw_peer import ANSWER, OFFER
-from tests.sip.simulation import Owner
-from tests.sip.wire import request, response
+from tests.simulation.network import Owner
+from tests.simulation.peer import ANSWER, OFFER
+from tests.simulation.stage import request, response
 
 CARRIER = "127.0.0.9"
 

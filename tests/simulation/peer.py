@@ -5,11 +5,10 @@ from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
-from tests.sip.simulation import Network, Node, Owner
+from tests.simulation.network import Network, Node, Owner
 
 OFFER = b"v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
 ANSWER = OFFER.replace(b"10.0.0.1", b"10.0.0.2")
-NEVER = float("inf")
 STEP = 0.01  # s: longer than the network needs
 
 
@@ -38,12 +37,6 @@ class Peer:
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         self.heard.append(parse(data))
         self.raw.append(data)
-
-    def next_deadline(self) -> float:
-        return NEVER
-
-    def run(self, now: float) -> None:
-        pass
 
     # ---- what it says
 

@@ -22,17 +22,17 @@ from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import Listeners
 from service import node as service_node
 from service.node import Node
-from tests.engine.simulated import Air, Wire
-from tests.sip.raw_peer import OFFER, Peer
+from tests.simulation.agent import LoopNetwork, Wire
+from tests.simulation.peer import OFFER, Peer
 
 ENGINE = "192.0.2.1"
 _PHONES = count(1)
 
 
 class Phone(Peer):
-    """A peer on `Air`, at an address of its own."""
+    """A peer on `LoopNetwork`, at an address of its own."""
 
-    def __init__(self, air: Air, host: str, port: int = 5060) -> None:
+    def __init__(self, air: LoopNetwork, host: str, port: int = 5060) -> None:
         super().__init__(air, host, port, engine=ENGINE)  # type: ignore[arg-type]
         self.air = air
         self.tag = f"tag-{host}-{port}"
@@ -72,7 +72,7 @@ class Phone(Peer):
 class EngineWire(Wire):
     """The engine's listener: on an address of this machine, where its media is, and seen at ENGINE."""
 
-    def __init__(self, air: Air) -> None:
+    def __init__(self, air: LoopNetwork) -> None:
         super().__init__(air, "127.0.0.1")
 
     def send(self, data: bytes, flow: Flow) -> None:
@@ -112,7 +112,7 @@ class World:
     def __init__(
         self, patch: pytest.MonkeyPatch, configuration: Configuration, names: dict[str, list[str]] | None = None
     ) -> None:
-        self.air = air = Air()
+        self.air = air = LoopNetwork()
         self.names = Names()
         self.names.addresses.update(names or {})
         wire = EngineWire(air)

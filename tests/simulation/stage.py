@@ -186,17 +186,17 @@ def response(to: bytes, status: int, to_tag: str = "bob", headers: Sequence[str]
     return "\r\n".join(lines).encode() + body
 
 
-HERE = Path(__file__).parent
+MESSAGES = Path(__file__).resolve().parents[1] / "sip"  # of RFC 4475 and RFC 5118
 
 
 def rfc4475(name: str) -> bytes:
     """A torture message, byte for byte."""
-    return (HERE / "rfc4475" / f"{name}.dat").read_bytes()
+    return (MESSAGES / "rfc4475" / f"{name}.dat").read_bytes()
 
 
 def rfc5118(name: str) -> bytes:
     """An IPv6 torture message; the archive's lines end in LF, and two of its files lack the empty line."""
-    data = (HERE / "rfc5118" / name).read_bytes().replace(b"\n", b"\r\n")
+    data = (MESSAGES / "rfc5118" / name).read_bytes().replace(b"\n", b"\r\n")
     return data if b"\r\n\r\n" in data else data + b"\r\n"
 
 

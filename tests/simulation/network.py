@@ -1,9 +1,9 @@
 """A network and a clock of our own: endpoints that talk to each other without a socket and without waiting."""
 
-import heapq
 import random
 from collections.abc import Callable
 from itertools import count
+from typing import Any, Protocol
 
 from engine.sip.core import Hooks, Policy
 from engine.sip.dialog.invite_server import InviteServer
@@ -14,22 +14,41 @@ from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.sip.peers import EVERYBODY, Peers
+from tests.simulation.clock import SteppedClock
+
+NEVER = float("inf")
+
+
+class Clock(Protocol):
+    """What the network needs of a clock: the stepped one, or a simulated loop."""
+
+    def time(self) -> float: ...
+    def call_at(self, when: float, act: Callable[..., object], *args: Any) -> object: ...
 
 
 class Network:
     """Delivers datagrams after a delay, and loses, doubles and reorders them as told."""
 
-    def __init__(self, seed: int = 0, loss: float = 0.0, duplicates: float = 0.0, jitter: float = 0.0) -> None:
-        self.now = 0.0
+    def __init__(
+        self,
+        seed: int = 0,
+        loss: float = 0.0,
+        duplicates: float = 0.0,
+        jitter: float = 0.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = SteppedClock() if clock is None else clock
         self.random = random.Random(seed)
         self.loss, self.duplicates, self.jitter = loss, duplicates, jitter
-        self.nodes: dict[tuple[str, int], Node] = {}
+        self.nodes: dict[tuple[str, int], Any] = {}
         self.log: list[tuple[float, str, str, bytes]] = []
         self.keep_log = True
-        self._queue: list[tuple[float, int, bytes, tuple[str, int], tuple[str, int]]] = []
-        self._acts: list[tuple[float, int, Callable[[], object]]] = []
-        self._order = count()
         self.drop: Callable[[bytes], bool] = lambda data: False
+        self._last, self._behind = 0.0, 0
+
+    @property
+    def now(self) -> float:
+        return self.clock.time()
 
     def send(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
         if self.keep_log:
@@ -39,52 +58,26 @@ class Network:
         copies = 0 if self.random.random() < self.loss else 1
         if copies and self.random.random() < self.duplicates:
             copies = 2
+        # What is sent at the same time arrives in its order: a loop's heap does not promise that of equal times.
+        self._behind = self._behind + 1 if self._last == self.now else 0
+        self._last = self.now
         for _ in range(copies):
-            at = self.now + 0.001 + self.random.random() * self.jitter
-            heapq.heappush(self._queue, (at, next(self._order), data, source, target))
+            delay = 0.001 + self._behind * 1e-9 + self.random.random() * self.jitter
+            self.at(self.now + delay, lambda: self._deliver(data, source, target))
+
+    def _deliver(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
+        node = self.nodes.get(target)
+        if node is not None:
+            node.endpoint.receive(data, Flow(node, *source), self.now)
 
     def at(self, when: float, act: Callable[[], object]) -> None:
         """Let `act` happen at `when`."""
-        heapq.heappush(self._acts, (when, next(self._order), act))
+        self.clock.call_at(when, act)
 
-    def next_due(self) -> float:
-        """When the next thing happens anywhere; infinity when nothing ever will again."""
-        due = [node.endpoint.next_deadline() for node in self.nodes.values()]
-        due += [queue[0][0] for queue in (self._queue, self._acts) if queue]
-        return min(due, default=float("inf"))
-
-    def step(self) -> bool:
-        """Do the next thing that is due anywhere; False when nothing will ever happen again."""
-        due = self.next_due()
-        if due == float("inf"):
-            return False
-        if self._acts and self._acts[0][0] <= due:
-            when, _, act = heapq.heappop(self._acts)
-            self.now = max(self.now, when)
-            act()
-            return True
-        deadline = min((node.endpoint.next_deadline() for node in self.nodes.values()), default=float("inf"))
-        arrival = self._queue[0][0] if self._queue else float("inf")
-        if arrival <= deadline:
-            at, _, data, source, target = heapq.heappop(self._queue)
-            self.now = max(self.now, at)
-            node = self.nodes.get(target)
-            if node is not None:
-                node.endpoint.receive(data, Flow(node, *source), self.now)
-        else:
-            self.now = max(self.now, deadline)
-            for node in self.nodes.values():
-                node.endpoint.run(self.now)
-        return True
-
-    def run(self, seconds: float = 1e9) -> None:
+    def run(self, seconds: float = float("inf")) -> None:
         """Let everything happen that happens within `seconds`."""
-        end = self.now + seconds
-        while True:
-            if self.next_due() > end or not self.step():
-                break
-        if seconds < 1e9:
-            self.now = end
+        assert isinstance(self.clock, SteppedClock)
+        self.clock.run(self.now + seconds)
 
     def messages(self, source: str = "") -> list[str]:
         """Start lines (with the method of a response's CSeq) of what was sent, for comparing with a ladder."""
@@ -111,7 +104,6 @@ class Node:
         host: str,
         policy: Policy | None = None,
         port: int = 5060,
-        wake: Callable[[float], None] | None = None,
         peers: Peers = EVERYBODY,
     ) -> None:
         self.network = network
@@ -119,6 +111,7 @@ class Node:
         self.slow: dict[str, float] = {}  # s that a name server takes for a name
         self.misled: list[tuple[str, str]] = []
         self.local = (host, port)
+        self._armed = NEVER  # when the endpoint is to be run next
         self.calls: list[InviteServer] = []
         self.on_invite: Callable[[InviteServer], None] = self.calls.append
         tokens = count(1)
@@ -129,7 +122,7 @@ class Node:
                 locate=self._locate,
                 select=lambda name, remote: self if name == "udp" else None,
                 random=network.random.random,
-                wake=wake,
+                wake=self._wake,
                 peers=peers,
                 ours=lambda remote, port: (remote, port) == self.local,
                 on_misled=lambda peer, doing: self.misled.append((peer, doing)),
@@ -138,6 +131,21 @@ class Node:
             on_invite=lambda session: self.on_invite(session),
         )
         network.nodes[self.local] = self
+
+    def _wake(self, when: float) -> None:
+        """The endpoint has something to do at `when`."""
+        if when < self._armed:
+            self._armed = when
+            self.network.at(when, lambda: self._tick(when))
+
+    def _tick(self, when: float) -> None:
+        if when != self._armed:
+            return  # something earlier took its place
+        self._armed = NEVER
+        self.endpoint.run(self.network.now)
+        due = self.endpoint.next_deadline()
+        if due < NEVER:
+            self._wake(due)
 
     def _locate(self, uri: str, done: Callable[[list[Flow]], None]) -> None:
         parsed = parse_uri(uri)

@@ -1,8 +1,6 @@
 """The real user agent in simulated time: an event loop whose clock jumps, and a transport without sockets."""
 
 import asyncio
-import random
-import selectors
 from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
@@ -19,88 +17,24 @@ from engine.sip.flow import Flow
 from engine.sip.peers import EVERYBODY, Peers
 from engine.transport.listeners import Listeners
 from engine.user_agent import OnCall, UserAgent
-from tests.sip.simulation import Node
+from tests.simulation.clock import SimulatedLoop
+from tests.simulation.network import Network
 
 T = TypeVar("T")
 CALLER, ENGINE, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 
-class _Selector(selectors.PollSelector):
-    """Waiting is free."""
+class LoopNetwork(Network):
+    """The network on an event loop whose clock jumps: for user agents, which have tasks."""
 
-    loop: "SimulatedLoop"
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise RuntimeError("everything waits for something that will never happen")
-        if timeout > 0:
-            self.loop.clock += timeout
-        return super().select(0)
-
-
-class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop that jumps to the next timer when there is nothing else to do."""
-
-    clock = 0.0
-
-    def __init__(self) -> None:
-        selector = _Selector()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.clock
-
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
-        """No thread: simulated time does not wait for one."""
-        done = self.create_future()
-        try:
-            done.set_result(func(*args))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-class Air:
-    """What `simulation.Network` is, on a simulated loop: datagrams that are lost, doubled and reordered as told."""
-
-    opened: ClassVar[list["Air"]] = []  # for the fixture that closes them
+    opened: ClassVar[list["LoopNetwork"]] = []  # for the fixture that closes them
 
     def __init__(self, seed: int = 0, loss: float = 0.0, duplicates: float = 0.0, jitter: float = 0.0) -> None:
         self.loop = SimulatedLoop()
+        super().__init__(seed, loss, duplicates, jitter, clock=self.loop)
         self.opened.append(self)
-        self.random = random.Random(seed)
-        self.loss, self.duplicates, self.jitter = loss, duplicates, jitter
-        self.nodes: dict[tuple[str, int], Any] = {}
-        self.keep_log = True
-        self._last, self._behind = 0.0, 0
-        self.log: list[tuple[float, str, str, bytes]] = []
 
-    @property
-    def now(self) -> float:
-        return self.loop.clock
-
-    def send(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
-        if self.keep_log:
-            self.log.append((self.now, source[0], target[0], data))
-        chance = self.random.random
-        copies = (chance() >= self.loss) * (1 + (chance() < self.duplicates))
-        # What is sent at the same time arrives in its order: the loop's heap does not promise that of equal times.
-        self._behind = self._behind + 1 if self._last == self.now else 0
-        self._last = self.now
-        for _ in range(copies):
-            delay = 0.001 + self._behind * 1e-9 + chance() * self.jitter
-            self.loop.call_later(delay, self._deliver, data, source, target)
-
-    def _deliver(self, data: bytes, source: tuple[str, int], target: tuple[str, int]) -> None:
-        node = self.nodes.get(target)
-        if node is not None:
-            node.endpoint.receive(data, Flow(node, *source), self.now)
-
-    def at(self, when: float, act: Any) -> None:
-        self.loop.call_at(when, act)
-
-    def run(self, seconds: float) -> None:
+    def run(self, seconds: float = 0.0) -> None:
         """Let everything happen that happens within `seconds`."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
@@ -116,34 +50,13 @@ class Air:
             self.loop.run_until_complete(asyncio.wait(tasks))
         self.loop.close()
 
-    def node(self, host: str) -> Node:
-        """A protocol core without calls and tasks, which this loop wakes."""
-        armed = [float("inf")]
-
-        def wake(when: float) -> None:
-            if when < armed[0]:
-                armed[0] = when
-                self.loop.call_at(when, tick, when)
-
-        def tick(when: float) -> None:
-            if when != armed[0]:
-                return  # something earlier took its place
-            armed[0] = float("inf")
-            node.endpoint.run(self.now)
-            due = node.endpoint.next_deadline()
-            if due < float("inf"):
-                wake(due)
-
-        node = Node(self, host, wake=wake)  # type: ignore[arg-type]
-        return node
-
 
 class Wire:
-    """The user agent's transport, and what `Air` delivers to."""
+    """The user agent's transport, and what `LoopNetwork` delivers to."""
 
     name, via_name, reliable, tap = "udp", "UDP", False, None
 
-    def __init__(self, air: Air, host: str) -> None:
+    def __init__(self, air: LoopNetwork, host: str) -> None:
         self.air = air
         self.local = (host, 5060)
         self.endpoint = self
@@ -172,7 +85,7 @@ class Wire:
 
 
 def start_agent(
-    air: Air,
+    air: LoopNetwork,
     on_call: OnCall,
     patch: pytest.MonkeyPatch,
     settings: AgentSettings | None = None,
