@@ -1,14 +1,14 @@
 """A method added from outside: one row, and it is served, shown in Allow and answered once (RFC 3261 §8.2.1)."""
 
 import pytest
-from tests.sip.known import Known
-from tests.sip.wire import PEER, Stage, request
 
 from engine.sip.core import EndpointLimits, Policy
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.server import ServerTransaction
+from tests.simulation.known import Known
+from tests.simulation.stage import PEER, Stage, request
 
 
 class Registrar:
