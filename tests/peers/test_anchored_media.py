@@ -15,7 +15,7 @@ import numpy
 import pytest
 import structlog
 
-from engine.media.anchor import Place
+from engine.media.anchor import MediaAddress
 from engine.media.rtpengine.pool import Rtpengines
 from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
@@ -292,7 +292,7 @@ def test_an_rtpengine_tells_at_the_end_what_each_side_sent(tmp_path: Path) -> No
         pool = Rtpengines([f"{one.control[0]}:{one.control[1]}"], structlog.get_logger())
         await pool.start()
         try:
-            anchor = pool.open(Place(CALLER), Place(CALLEE), None)
+            anchor = pool.open(MediaAddress(CALLER), MediaAddress(CALLEE), None)
             to_callee = await rewritten(anchor.offer, 0, described(*caller.getsockname()))
             to_caller = await rewritten(anchor.answer, 1, described(*callee.getsockname()))
             for sender, told, receiver, count in ((caller, to_caller, callee, 9), (callee, to_callee, caller, 4)):
