@@ -131,8 +131,8 @@ class World:
         patch.setattr(service_node, "time", clock)
         patch.setattr(user_agent, "os", SimpleNamespace(urandom=air.random.randbytes))
         self.node = Node(configuration)
-        wire.agent = self.node.agent
         air.until(self.node.start())
+        wire.agent = self.node.agent
         air.nodes[(ENGINE, 5060)] = wire
 
     def phone(self, host: str, port: int = 5060) -> Phone:
