@@ -5,9 +5,11 @@ Contact, Route or Record-Route on the other.
 """
 
 import asyncio
+from functools import partial
 
 from engine.call import Call, CallEnded
 from engine.dial import OutgoingCall
+from engine.media.anchor import CALLEE, CALLER, AnchorError
 from engine.relaying import relay_info, relay_update
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
@@ -30,22 +32,22 @@ class Bridge:
         "_over",
         "_referred",
         "_waiting_answer",
+        "callee",
+        "callee_survives",
         "caller",
-        "keeps_callee",
-        "leg",
         "listener",
     )
 
     def __init__(self, caller: Call, leg: Call) -> None:
         self.caller = caller
-        self.leg = leg
-        self.keeps_callee = False  # the end of the caller is not the callee's: it is about to talk to somebody else
+        self.callee = leg
+        self.callee_survives = False  # the end of the caller is not the callee's: it is about to talk to somebody else
         self._over = ""
         self._referred: TransferRequest | None = None
         self.listener: object = None  # who decides about transfers, and waits for one
         self._ended: asyncio.Event | None = None
         self._waiting_answer = False  # the caller's ACK will bring the answer to the far end's offer
-        self._held_ack: tuple[Session, int] | None = None  # a re-INVITE without offer: the ACK waits for the answer
+        self._held_ack: tuple[Call, int] | None = None  # a re-INVITE without offer: the ACK waits for the answer
 
     @classmethod
     def connect(cls, caller: Call, leg: OutgoingCall) -> "Bridge":
@@ -59,18 +61,20 @@ class Bridge:
         now = caller.agent.now()
         bridge = cls(caller, leg)
         if caller.answered or not isinstance(caller.session, InviteServer):
-            leg.session.acknowledge(now)
+            leg.acknowledge()
             bridge._attach()
-            bridge._move_caller_media(leg.answer_body, now)
+            if not leg.path.terminated:
+                bridge._move_caller_media(leg.answer_body)
             return bridge
         bridge._attach()
         # Where the caller made no offer, the 200 brings the far end's, and the caller's ACK its answer.
         bridge._waiting_answer = not leg.session.invitation.body and bool(leg.answer_body)
         if not bridge._waiting_answer:
-            leg.session.acknowledge(now)
+            leg.acknowledge()
         caller.session.accept(now, leg.answer_body)
         caller._is_answered(now)
-        caller.close_media()
+        if not leg.path.terminated:
+            caller.close_media()
         return bridge
 
     @classmethod
@@ -78,34 +82,34 @@ class Bridge:
         """Relay between two that talked with others until now, and whose media has been agreed on (`engine.rejoin`).
         Those others are left alone."""
         for call in (caller, leg):
-            if call.bridge_ is not None:
-                call.bridge_.part()
+            if call.bridged is not None:
+                call.bridged.release()
         bridge = cls(caller, leg)
         bridge._attach()
         return bridge
 
-    def expect_answer(self, towards: Session, cseq: int) -> None:
+    def expect_answer(self, towards: Call, cseq: int) -> None:
         """The next ACK that the other side sends brings the answer to the offer in `towards`' 2xx of this CSeq."""
         self._held_ack = (towards, cseq)
 
     def _attach(self) -> None:
-        self.caller.bridge_ = self.leg.bridge_ = self
+        self.caller.bridged = self.callee.bridged = self
         self.caller.session.user = self
-        self.leg.session.user = self
+        self.callee.session.user = self
 
-    def _move_caller_media(self, answer: bytes, now: float) -> None:
+    def _move_caller_media(self, answer: bytes) -> None:
         """The caller was answered before, with media of ours: send it to the far end by re-INVITE."""
-        caller, leg = self.caller, self.leg
+        caller, callee = self.caller, self.callee
 
-        def on_final(status: int, response: Response | None, later: float) -> None:
+        def on_final(status: int, response: Response | None, now: float) -> None:
             if response is None or not 200 <= status < 300:
                 return  # it keeps sending to us; hearing nothing, the two will hang up
             caller.close_media()
             before, caller.peer_body = caller.peer_body, response.body
-            if _where(resumed(before)) != _where(response.body) and not leg.ended:
-                leg.session.renegotiate("INVITE", response.body, later, _ignore, retry_glare=True)
+            if _where(resumed(before)) != _where(response.body) and not callee.ended:
+                callee.renegotiate("INVITE", response.body, _ignore, retry_glare=True)
 
-        caller.session.renegotiate("INVITE", answer, now, on_final, retry_glare=True)
+        caller.renegotiate("INVITE", answer, on_final, retry_glare=True)
 
     async def ended(self) -> str:
         """Who hung up first: "caller" or "callee". The caller's leg outlives the callee's."""
@@ -134,10 +138,10 @@ class Bridge:
             referred, self._referred = self._referred, None
         return referred if referred is not None and referred.waits else None
 
-    def part(self) -> None:
+    def release(self) -> None:
         """The two talk no more, and neither is hung up for that."""
-        for call in (self.caller, self.leg):
-            if call.bridge_ is self:
+        for call in (self.caller, self.callee):
+            if call.bridged is self:
                 self._let_go(call)
             if not call.ended and call.session.user is self:
                 call.session.user = call
@@ -147,7 +151,7 @@ class Bridge:
 
     @staticmethod
     def _let_go(call: Call) -> None:
-        call.bridge_ = None
+        call.bridged = None
         call.peer_body = resumed(call.peer_body)  # whoever held it has gone
 
     def _take_refer(self, session: Session, now: float) -> None:
@@ -164,14 +168,14 @@ class Bridge:
 
     def leg_of(self, session: Session) -> Call:
         """Whose session it is, of the two."""
-        return self.caller if session is self.caller.session else self.leg
+        return self.caller if session is self.caller.session else self.callee
 
     def other(self, call: Call) -> Call:
         """Whom `call` talks with."""
-        return self.leg if call is self.caller else self.caller
+        return self.callee if call is self.caller else self.caller
 
     def _other(self, session: Session) -> Session:
-        return self.leg.session if session is self.caller.session else self.caller.session
+        return self.callee.session if session is self.caller.session else self.caller.session
 
     # ---- what either peer does (SessionUser)
 
@@ -184,38 +188,63 @@ class Bridge:
     def on_acknowledged(self, session: Session, body: bytes, now: float) -> None:
         if self._waiting_answer and session is self.caller.session:
             self._waiting_answer = False
-            assert isinstance(self.leg, OutgoingCall)
-            self.leg.session.acknowledge(now, body)
+            assert isinstance(self.callee, OutgoingCall)
+            self.callee.acknowledge(body)
             self.caller.peer_body = body or self.caller.peer_body
-        elif self._held_ack is not None and self._held_ack[0] is not session:
+        elif self._held_ack is not None and self._held_ack[0].session is not session:
             (towards, cseq), self._held_ack = self._held_ack, None
-            self._heard(session, body)
-            towards.acknowledge_reinvite(cseq, body, now)
+            sender = self.leg_of(session)
+
+            def answered(text: bytes, error: AnchorError | None) -> None:
+                sender.peer_body = text or sender.peer_body
+                towards.acknowledge_reinvite(cseq, text)
+                sender.end_unusable(error)
+
+            sender.path.answer(CALLEE, body, answered)
 
     def on_reinvite(self, session: Session, request: Request, now: float) -> None:
         """Hold, resume, a new address, new codecs: the other side decides (RFC 3261 §14)."""
-        other = self._other(session)
+        sender = self.leg_of(session)
+        receiver, path = self.other(sender), sender.path
+        offered = b""
+
+        def pass_on(text: bytes, error: AnchorError | None) -> None:
+            nonlocal offered
+            offered = text
+            if error is not None:
+                session.refuse_reinvite(error.status, sender.agent.now())
+            else:
+                receiver.renegotiate("INVITE", text, on_final)
 
         def on_final(status: int, response: Response | None, later: float) -> None:
-            if response is not None and 200 <= status < 300:
-                self._heard(session, request.body)
-                self._heard(other, response.body)
-                taken = session.accept_reinvite(later, response.body)
-                if not request.body and taken:
-                    self._held_ack = (other, response.cseq)
-                elif not request.body:
-                    other.acknowledge_reinvite(response.cseq, b"", later)  # its sender has taken it back
-            else:
-                lines = ""
+            if response is None or status >= 300:
+                lines = reason = ""
                 if response is not None:
                     lines = "".join(f"{n}: {response.get(n)}\r\n" for n in _PASSED_ON if response.get(n))
-                session.refuse_reinvite(status, later, lines, response.reason if response is not None else "")
+                    reason = response.reason
+                if offered:
+                    path.refused(CALLEE)
+                session.refuse_reinvite(status, later, lines, reason)
+                return
+            sender.peer_body = offered or sender.peer_body
+            receiver.peer_body = response.body or receiver.peer_body
+            if session.reinvited:
+                (path.answer if offered else path.offer)(CALLER, response.body, partial(accept, response.cseq))
+            else:  # its sender has taken it back
+                path.refused(CALLEE)
+                accept(response.cseq, b"", None)
 
-        other.renegotiate("INVITE", request.body, now, on_final)
+        def accept(cseq: int, text: bytes, error: AnchorError | None) -> None:
+            later = sender.agent.now()
+            if error is not None:
+                session.refuse_reinvite(error.status, later)
+            taken = session.accept_reinvite(later, text)
+            if not offered and taken:
+                self._held_ack = (receiver, cseq)
+            elif not offered:
+                receiver.acknowledge_reinvite(cseq, b"")
 
-    def _heard(self, session: Session, body: bytes) -> None:
-        call = self.leg_of(session)
-        call.peer_body = body or call.peer_body
+        path.offer(CALLEE, request.body, pass_on)
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         if request.method == "REFER":
@@ -223,8 +252,8 @@ class Bridge:
         elif request.method == "INFO":
             relay_info(self._other(session), session, transaction, request, now)
         elif request.method == "UPDATE":
-            self._heard(session, request.body)
-            relay_update(self._other(session), session, transaction, request, now)
+            sender = self.leg_of(session)
+            relay_update(sender, self.other(sender), transaction, request.body)
         else:
             session.reply(transaction, 200, now)
 
@@ -233,11 +262,11 @@ class Bridge:
         return False
 
     def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
-        caller, leg = self.caller, self.leg
+        caller, callee = self.caller, self.callee
         first = not self._over
-        if session is leg.session:
+        if session is callee.session:
             self._over = self._over or "callee"
-            leg.finish(by, status, session.end_reason or reason, now)
+            callee.finish(by, status, session.end_reason or reason, now)
             if not caller.ended and caller.session.user is self:
                 caller.session.user = caller
                 self._let_go(caller)
@@ -245,11 +274,11 @@ class Bridge:
                     caller.peer_reason = reason
         else:
             self._over = self._over or "caller"
-            if self.keeps_callee and not leg.ended:
-                self._let_go(leg)
-                leg.session.user = leg
-            elif not leg.ended:
-                leg.session.bye(now, reason)
+            if self.callee_survives and not callee.ended:
+                self._let_go(callee)
+                callee.session.user = callee
+            elif not callee.ended:
+                callee.session.bye(now, reason)
             caller.finish(by, status, session.end_reason or reason, now)
         if self._ended is not None:
             self._ended.set()

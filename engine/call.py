@@ -6,11 +6,13 @@ the protocol core, so that a relayed message waits for no task.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.call_media import CallEnded, CallMedia
-from engine.media.anchor import Anchor, Shared
+from engine.media.anchor import CALLEE, CALLER, Anchor, AnchorError, Shared
 from engine.media.negotiation import NotAcceptable
+from engine.media.path import DIRECT, MediaPath
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.port_pool import NoPortError
@@ -20,6 +22,7 @@ from engine.settings import AgentSettings
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
+from engine.sip.dialog.usage import OnFinal
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
@@ -65,7 +68,7 @@ class Bridged(Protocol):
 
     async def ended(self) -> str: ...
     def other(self, call: "Call") -> "Call": ...
-    def part(self) -> None: ...
+    def release(self) -> None: ...
 
 
 class DialledLeg(Protocol):
@@ -99,7 +102,7 @@ class Call:
         "anchor_side",
         "answered_at",
         "awaits_end",
-        "bridge_",
+        "bridged",
         "created",
         "dialled",
         "end_reason",
@@ -112,6 +115,7 @@ class Call:
         "on_end",
         "on_status",
         "origin",
+        "path",
         "peer_body",
         "peer_reason",
         "remote",
@@ -140,7 +144,8 @@ class Call:
         self.peer_body = session.invite.body if isinstance(session, InviteServer) else b""
         self.peer_reason = ""  # Reason of the leg that was bridged to this one, for this one's BYE
         self.legs: list[DialledLeg] = []  # being dialled for this call
-        self.bridge_: Bridged | None = None
+        self.bridged: Bridged | None = None
+        self.path: MediaPath = DIRECT  # what descriptions pass between the peer and whom it talks with
         self.anchor_side: Shared | None = None  # what legs of this call share that are anchored
         self.on_end: Callable[[Call], None] | None = None
         # Told of every change of `status` but the last, which is on_end's. It must not raise, and is quick.
@@ -453,7 +458,7 @@ class Call:
     @property
     def held_by_nobody(self) -> bytes:
         """What the peer said last, for somebody new: it may be held by the one that it talks with until then."""
-        return self.peer_body if self.bridge_ is None else resumed(self.peer_body)
+        return self.peer_body if self.bridged is None else resumed(self.peer_body)
 
     def bridge(self, leg: "Call") -> Bridged:
         """Answer the caller with what `leg`, which was dialled for it, answered, and connect both; see `engine.bridge`.
@@ -480,6 +485,89 @@ class Call:
         if self.agent.max_call_duration:
             self.session.limit(now + self.agent.max_call_duration)
 
+    # ---- offers and answers, by way of the media path
+
+    def renegotiate(self, method: str, body: bytes, on_final: OnFinal, *, retry_glare: bool = False) -> None:
+        """Send a re-INVITE or UPDATE with the offer of whom the peer talks with, or with none; see
+        `Session.renegotiate`. What `on_final` gets in a 2xx is for that one to read."""
+        path, session = self.path, self.session
+
+        def offered(text: bytes, error: AnchorError | None) -> None:
+            if error is None:
+                session.renegotiate(method, text, self.agent.now(), final, retry_glare=retry_glare)
+            else:
+                on_final(error.status, None, self.agent.now())
+
+        def final(status: int, response: Response | None, now: float) -> None:
+            if response is None or status >= 300:
+                if body:
+                    path.refused(CALLER)
+                on_final(status, response, now)
+            else:
+                (path.answer if body else path.offer)(CALLEE, response.body, partial(answered, response))
+
+        def answered(response: Response, text: bytes, error: AnchorError | None) -> None:
+            if error is None:
+                response.body = text
+                on_final(response.status, response, self.agent.now())
+                return
+            if not body and not session.ended:
+                session.acknowledge_reinvite(response.cseq, b"", self.agent.now())  # its offer has no answer
+            on_final(error.status, None, self.agent.now())
+
+        path.offer(CALLER, body, offered)
+
+    def acknowledge_reinvite(self, cseq: int, body: bytes) -> None:
+        """The ACK for a 2xx to a re-INVITE without an offer, with the answer of whom the peer talks with."""
+
+        def answered(text: bytes, error: AnchorError | None) -> None:
+            if not self.session.ended:
+                self.session.acknowledge_reinvite(cseq, text, self.agent.now())
+                self.end_unusable(error)
+
+        self.path.answer(CALLER, body, answered)
+
+    def end_unusable(self, error: AnchorError | None) -> None:
+        """An answer that cannot be passed on leaves the peer without media: the leg ends. Nothing without an error."""
+        if error is not None and not self.session.ended:
+            self.session.end_by_us(self.agent.now(), f"SIP;cause={error.status}", error.status, str(error))
+
+    def _accept_answer(self, body: bytes, error: AnchorError | None) -> None:
+        """The answer to an offer of our own media."""
+        if self.media_port is None:
+            return
+        try:
+            if error is not None:
+                raise NotAcceptable(str(error), error.status)
+            self.media_port.accept(body)
+            self.peer_body = body
+        except NotAcceptable:
+            words = "no media agreed"
+            self.session.end_by_us(self.agent.now(), f'SIP;cause=488;text="{words}"', 488, words)
+
+    def _answer_offer(self, offer: bytes, reply: Callable[[int, bytes, str], None]) -> None:
+        """Have our own media answer an offer of the peer's, or make one where that made none. `reply` gets the status,
+        our description, and header lines."""
+        path = self.path
+
+        def offered(text: bytes, error: AnchorError | None) -> None:
+            media = self.media_port
+            if error is not None or media is None:
+                reply(488 if error is None else error.status, b"", "")
+                return
+            try:
+                body = media.answer(text) if text else media.offer()
+            except NotAcceptable as fault:
+                path.refused(CALLEE)
+                reply(fault.status, b"", f"Warning: {warning(fault)}\r\n")
+                return
+            (path.answer if text else path.offer)(CALLER, body, said)
+
+        def said(text: bytes, error: AnchorError | None) -> None:
+            reply(200 if error is None else error.status, text, "")
+
+        path.offer(CALLEE, offer, offered)
+
     # ---- what the peer does (SessionUser)
 
     def on_progress(self, session: Session, response: Response, now: float) -> None:
@@ -490,25 +578,23 @@ class Call:
 
     def on_acknowledged(self, session: Session, body: bytes, now: float) -> None:
         if body and self.media_port is not None:
-            try:
-                self.media_port.accept(body)
-                self.peer_body = body
-            except NotAcceptable:
-                session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
+            self.path.answer(CALLEE, body, self._accept_answer)
         if self._orders is not None:
             self._orders.on_acknowledged()
 
     def on_reinvite(self, session: Session, request: Request, now: float) -> None:
         """Hold, resume or a changed address, while the media is ours."""
+
+        def reply(status: int, body: bytes, lines: str) -> None:
+            if status < 300:
+                session.accept_reinvite(self.agent.now(), body)
+            else:
+                session.refuse_reinvite(status, self.agent.now(), lines)
+
         if self.media_port is None:
             session.refuse_reinvite(488, now)
-            return
-        try:
-            body = self.media_port.answer(request.body) if request.body else self.media_port.offer()
-        except NotAcceptable as error:
-            session.refuse_reinvite(error.status, now, f"Warning: {warning(error)}\r\n")
-            return
-        session.accept_reinvite(now, body)
+        else:
+            self._answer_offer(request.body, reply)
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media."""
@@ -525,17 +611,20 @@ class Call:
             return
         if request.method == "INFO" or not request.body:
             session.reply(transaction, 200, now)
-        elif self.media_port is not None:
+        elif self.media_port is None:
+            session.reply(transaction, 488, now)
+        elif request.method == "PRACK" and self.media_port.agreed is None:
             try:
-                if request.method == "PRACK" and self.media_port.agreed is None:
-                    self.media_port.accept(request.body)
-                    session.reply(transaction, 200, now)
-                else:
-                    session.reply(transaction, 200, now, body=self.media_port.answer(request.body))
+                self.media_port.accept(request.body)
             except NotAcceptable as error:
                 session.reply(transaction, error.status, now, f"Warning: {warning(error)}\r\n")
+            else:
+                session.reply(transaction, 200, now)
         else:
-            session.reply(transaction, 488, now)
+            self._answer_offer(
+                request.body,
+                lambda status, body, lines: session.reply(transaction, status, self.agent.now(), lines, body),
+            )
 
     def may_ring_on(self, session: Session) -> bool:
         longest = self.agent.settings.policy.max_ringing
@@ -559,7 +648,7 @@ class Call:
             self.anchor_side.close()
         for leg in tuple(self.legs):
             leg.cancel(reason if by == "remote" else "")  # what we call it ourselves is no Reason value
-        self.bridge_ = None
+        self.bridged = None
         if self._ended is not None:
             self._ended.set()
         on_end, self.on_end = self.on_end, None

@@ -11,6 +11,7 @@ from engine.media.rtp.session import RtpSession
 from engine.media.rtp.telephone_event import PAUSE, check_keys
 from engine.settings import AgentSettings
 from engine.sip.dialog.session import Session
+from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.message import Request, Response
 from engine.sip.message.status import reason_phrase
 
@@ -52,6 +53,7 @@ class MediaOwner(Protocol):
     def ended(self) -> bool: ...
     def answer(self) -> None: ...
     def open_media(self) -> MediaPort: ...
+    def renegotiate(self, method: str, body: bytes, on_final: OnFinal, *, retry_glare: bool = False) -> None: ...
     async def sleep(self, seconds: float) -> None: ...
 
 
@@ -250,7 +252,7 @@ class CallMedia:
                     status = 488
             done.set_result(status)
 
-        call.session.renegotiate("INVITE", media.offer(), call.agent.now(), on_final, retry_glare=True)
+        call.renegotiate("INVITE", media.offer(), on_final, retry_glare=True)
         status = await done
         if call.ended:
             raise CallEnded("the call is over")

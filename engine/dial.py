@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
-from engine.anchored_session import AnchoredSession
 from engine.call import MEDIA_FAILURES, Call, CallAgent, NoPortError, NotAcceptable
 from engine.call_media import NO_MEDIA, NO_MEDIA_REASON
-from engine.media.anchor import CALLER, Anchor, AnchorError
+from engine.media.anchor import CALLEE, CALLER, AnchorError, Rewritten
 from engine.media.audio import AudioSink
+from engine.media.path import DIRECT, MediaPath, Relayed
 from engine.media.relay.relay import Relay
 from engine.relaying import relay_info, relay_update
 from engine.sip.auth.credentials import Credentials
@@ -27,8 +28,7 @@ OutcomeKind = InviteFailure | Literal["answered"]
 class Outcome(NamedTuple):
     """How dialling ended.
 
-    `status` is the final SIP status (of no_media, what the caller deserves),
-    0 when there was none. `retry_after` in seconds, 0 when not given. `first_reply` in monotonic seconds.
+    `status` is the final SIP status (of no_media, what the caller deserves), 0 when there was none. `retry_after` in seconds, 0 when not given. `first_reply` in monotonic seconds.
     """
 
     kind: OutcomeKind
@@ -84,9 +84,7 @@ class DialSpec:
 
     request_uri: str
     destination: str  # a sip: URI: where the request really goes
-    flow: Flow | None = (
-        None  # given: it goes by this one, without a look-up (a registration over a connection, RFC 5626)
-    )
+    flow: Flow | None = None  # given: it goes by this one, without a look-up (a registration's connection, RFC 5626)
     from_: str  # name-addr without tag
     to: str
     headers: Sequence[tuple[str, str]] = ()
@@ -116,7 +114,7 @@ class DialSpec:
 class OutgoingCall(Call):
     """One leg that we opened; see `UserAgent.dial`."""
 
-    __slots__ = ("_decided", "_outcome", "answer_body", "caller", "early_media", "request_uri")
+    __slots__ = ("_answering", "_decided", "_outcome", "answer_body", "caller", "early_media", "request_uri")
 
     direction = "outgoing"
     session: InviteClient
@@ -127,11 +125,14 @@ class OutgoingCall(Call):
         self.early_media = early_media
         self.request_uri = session.invitation.request_uri
         self.answer_body = b""  # of the 200, or of the reliable response before it
+        self._answering = False  # its 2xx has come, and is on its way along the media path
         self._outcome: Outcome | None = None
         self._decided: asyncio.Event | None = None
 
     @classmethod
-    def dial(cls, agent: CallAgent, spec: DialSpec, caller: Call | None, early_media: bool) -> "OutgoingCall":
+    def dial(
+        cls, agent: CallAgent, spec: DialSpec, caller: Call | None, early_media: bool, path: MediaPath
+    ) -> "OutgoingCall":
         """Send the INVITE; see `UserAgent.dial`."""
         now = agent.now()
         headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
@@ -161,10 +162,9 @@ class OutgoingCall(Call):
             mark=spec.mark(agent.endpoint.branches, caller),
             max_breadth=breadth,
         )
-        # Without a caller the media is our own, and ends here.
-        kind = AnchoredSession if spec.anchor and caller is not None else InviteClient
-        leg = cls(agent, kind(agent.endpoint, invitation, None), caller, early_media, now)
+        leg = cls(agent, InviteClient(agent.endpoint, invitation, None), caller, early_media, now)
         leg.session.dialer = leg
+        leg.path = path
         leg.origin = spec.origin
         if caller is not None:
             caller.legs.append(leg)
@@ -188,38 +188,52 @@ class OutgoingCall(Call):
                 status = error.status if isinstance(error, NoPortError) else 500
                 self.session.refuse_locally(status, str(error), now)
                 return
-        if isinstance(self.session, AnchoredSession):
-            self._anchor(self.session, spec)
+        if spec.anchor and self.caller is not None and self.path is DIRECT:  # without a caller the media ends here
+            self._anchor(self.caller, spec)
         else:
-            self.session.start(now)
+            self._invite()
 
-    def _anchor(self, session: AnchoredSession, spec: DialSpec) -> None:
+    def _invite(self) -> None:
+        """Send the INVITE with the caller's offer, as the media path writes it. Where that cannot be had, the outcome
+        is `no_media`."""
+        session = self.session
+
+        def offered(text: bytes, error: AnchorError | None) -> None:
+            if self.ended:
+                return
+            if error is None:
+                session.invitation.body = text
+                session.start(self.agent.now())
+            else:
+                session.refuse_locally(error.status, str(error), self.agent.now(), kind="no_media")
+
+        self.path.offer(CALLER, session.invitation.body, offered)
+
+    def _anchor(self, caller: Call, spec: DialSpec) -> None:
         """The anchor has to be where both sides can reach it: first it is found out where the callee is."""
-        agent, caller = self.agent, self.caller
-        assert caller is not None
 
         def located(flows: list[Flow], _cause: str = "") -> None:
-            now = agent.now()
-            if session.ended:
+            if self.ended:
                 return
             try:
                 if flows:
-                    session.anchor = agent.open_anchor(caller, self, flows[0], embedded=spec.anchor == "embedded")
+                    anchor = self.agent.open_anchor(caller, self, flows[0], embedded=spec.anchor == "embedded")
+                    self.path = Relayed(anchor)
+                    if isinstance(anchor, Relay):
+                        anchor.on_fault = self._faulty
             except AnchorError as error:
-                session.refuse_media(error, now)
+                self.session.refuse_locally(error.status, str(error), self.agent.now(), kind="no_media")
             else:
-                if isinstance(session.anchor, Relay):
-                    session.anchor.on_fault = self._faulty
-                session.start(now)
+                self._invite()
 
         if spec.flow is not None:
             located([spec.flow])
         else:
-            agent.endpoint.locate(session.invitation.destination, located)
+            self.agent.endpoint.locate(self.session.invitation.destination, located)
 
     def _faulty(self, side: int, flood: str) -> None:
         """One of the two whose media passes us sends nothing any more, and is taken to be gone; or far too much."""
-        bridge = self.bridge_
+        bridge = self.bridged
         partner = self.caller if bridge is None else bridge.other(self)  # who was dialled for may have left since
         call, now = (partner if side == CALLER else self), self.agent.now()
         if flood:
@@ -230,32 +244,29 @@ class OutgoingCall(Call):
     @property
     def anchored(self) -> bool:
         """Whether the media of this leg passes an anchor (`DialSpec.anchor`)."""
-        return self._passes() is not None
+        return self.path.anchor is not None
 
     async def passed(self) -> dict[str, Any] | None:
         """What passed the anchor of this leg, None where it has none. After the leg's end it is waited for: an
         rtpengine says it in answer to the end of its call (within a second, or nothing more)."""
-        anchor = self._passes()
+        anchor = self.path.anchor
         if anchor is None:
             return None
         await anchor.settled()
         return anchor.report()
 
-    def _passes(self) -> Anchor | None:
-        return self.session.anchor if isinstance(self.session, AnchoredSession) else None
-
     def talks_with(self, other: Call) -> None:
         """See `Call.talks_with`: on the near side of a relay of ours is `other`'s media now."""
-        anchor = self._passes()
+        anchor = self.path.anchor
         if isinstance(anchor, Relay):
             anchor.near.place.consent.adopt(other.session)
 
     def overhear(self, caller: AudioSink, callee: AudioSink) -> None:
         """Tell `caller` what the caller says, and `callee` what this leg does, until its end. Nothing on a leg whose
         media is not anchored in this process (`DialSpec.anchor`)."""
-        session = self.session
-        if isinstance(session, AnchoredSession) and isinstance(session.anchor, Relay):
-            session.anchor.overhear(caller, callee)
+        anchor = self.path.anchor
+        if isinstance(anchor, Relay):
+            anchor.overhear(caller, callee)
 
     # ---- the outcome
 
@@ -284,6 +295,9 @@ class OutgoingCall(Call):
             return
         if self.answered:
             self.hangup(cause=cause)
+        elif self._answering:
+            self._turn("canceling")
+            self.session.bye(self.agent.now(), cause)
         else:
             self._turn("canceling")
             self.session.cancel(self.agent.now(), cause)
@@ -307,48 +321,87 @@ class OutgoingCall(Call):
     # ---- what the far end does
 
     def on_progress(self, session: Session, response: Response, now: float) -> None:
+        # An offer may not travel in an unreliable response (RFC 3262 §5).
+        usable = bool(self.session.invitation.body) or "RSeq" in response.first
+        self._describe(response.body if usable else b"", partial(self._rings, response))
+
+    def _describe(self, body: bytes, rewritten: Rewritten) -> None:
+        """The callee's answer to the INVITE, or its offer where that made none, for the caller."""
+        (self.path.answer if self.session.invitation.body else self.path.offer)(CALLEE, body, rewritten)
+
+    def _rings(self, response: Response, text: bytes, _error: AnchorError | None) -> None:
+        """With early media or without: where that cannot be had, it rings all the same."""
+        if self.ended:
+            return
+        response.body = text
         self._turn("ringing")
         caller = self.caller
         reliable = "RSeq" in response.first
-        if response.body and reliable:
-            self.answer_body = response.body
+        if text and reliable:
+            self.answer_body = text
         if caller is not None:
             caller.relay_progress(response, self.early_media, reliable)
 
     def on_answered(self, session: Session, response: Response, now: float) -> None:
-        offerless = not self.session.invitation.body
-        if response.body or not offerless:
-            self.answer_body = response.body or self.answer_body
+        self._answering = True
+        self._describe(response.body, partial(self._is_accepted, response))
+
+    def _is_accepted(self, response: Response, text: bytes, error: AnchorError | None) -> None:
+        if not self._answering:
+            return  # the end was quicker
+        self._answering = False
+        session, now = self.session, self.agent.now()
+        if error is not None:
+            self.on_refused(session, "refused", error.status, str(error), None, now)
+            session.acknowledge(now)
+            session.end_by_us(now, f"SIP;cause={error.status}", error.status, str(error))
+            return
+        if text or session.invitation.body:
+            self.answer_body = text or self.answer_body
         self.peer_body = self.answer_body
-        self.remote = self.session.flow or self.remote
+        self.remote = session.flow or self.remote
         self._is_answered(now)
         if self.caller is None:
             if self.media_port is not None:
                 try:
-                    self.media_port.accept(response.body)
+                    self.media_port.accept(text)
                 except NotAcceptable:
-                    self.session.acknowledge(now)
+                    session.acknowledge(now)
                     self._set_outcome(
-                        Outcome(
-                            kind="refused",
-                            status=488,
-                            reason="no media agreed",
-                            retry_after=0,
-                            first_reply=self.session.first_reply,
-                        )
+                        Outcome(kind="refused", status=488, reason="no media agreed", first_reply=session.first_reply)
                     )
-                    self.session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
+                    session.end_by_us(now, 'SIP;cause=488;text="no media agreed"', 488, "no media agreed")
                     return
-            self.session.acknowledge(now)
+            session.acknowledge(now)
         self._set_outcome(
-            Outcome(
-                kind="answered",
-                status=response.status,
-                reason=response.reason,
-                retry_after=0,
-                first_reply=self.session.first_reply,
-            )
+            Outcome(kind="answered", status=response.status, reason=response.reason, first_reply=session.first_reply)
         )
+
+    def acknowledge(self, body: bytes = b"") -> None:
+        """The ACK of the answer, with the caller's answer to the offer that came in it: the two talk."""
+        self.path.chosen()
+
+        def answered(text: bytes, error: AnchorError | None) -> None:
+            if not self.session.ended:
+                self.session.acknowledge(self.agent.now(), text)
+                self.end_unusable(error)
+
+        self.path.answer(CALLER, body, answered)
+
+    def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
+        if self._answering:
+            # The answer will not be told: whoever waits for the outcome hears of something else.
+            self._answering = False
+            if by == "local":
+                self.on_refused(self.session, "cancelled", 487, reason, None, now)
+            else:
+                self.on_refused(self.session, "refused", 480, reason, None, now)
+        super().on_ended(session, by, status, reason, now)
+
+    def finish(self, by: str, status: int, reason: str, now: float) -> None:
+        """See `Call.finish`."""
+        super().finish(by, status, reason, now)
+        self.path.close()
 
     def on_refused(
         self,
@@ -380,7 +433,7 @@ class OutgoingCall(Call):
         elif request.method == "INFO":
             relay_info(caller.session, session, transaction, request, now)
         elif caller.session.peer_allows_update:
-            relay_update(caller.session, session, transaction, request, now)
+            relay_update(self, caller, transaction, request.body)
         else:
             session.reply(transaction, 488, now)
 
@@ -388,7 +441,7 @@ class OutgoingCall(Call):
         """The caller's INFO, UPDATE or PRACK while this leg is dialled; False when it is none of the leg's."""
         ours = self.session
         if request.method == "PRACK" and ours.holds_prack:
-            ours.prack(now, request.body)
+            self._prack(request.body)
             session.reply(transaction, 200, now)
             return True
         if not ours.dialog.remote_tag:
@@ -396,7 +449,17 @@ class OutgoingCall(Call):
         if request.method == "INFO":
             relay_info(ours, session, transaction, request, now)
             return True
-        if request.body and ours.peer_allows_update:
-            relay_update(ours, session, transaction, request, now)
+        if request.body and ours.peer_allows_update and self.caller is not None:
+            relay_update(self.caller, self, transaction, request.body)
             return True
         return False
+
+    def _prack(self, body: bytes) -> None:
+        """The PRACK of a reliable response that brought an offer, with the caller's answer."""
+
+        def answered(text: bytes, error: AnchorError | None) -> None:
+            if not self.session.ended:
+                self.session.prack(self.agent.now(), text)
+                self.end_unusable(error)
+
+        self.path.answer(CALLER, body, answered)

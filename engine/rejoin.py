@@ -56,7 +56,7 @@ async def _agree(one: Call, other: Call) -> None:
         put_back(one)
         raise NotJoinedError(487, "one of them has hung up")
     if fresh.cseq:
-        other.session.acknowledge_reinvite(fresh.cseq, answer.body, _now(other))
+        other.acknowledge_reinvite(fresh.cseq, answer.body)
         other.peer_body = fresh.body
     else:
         await _tell(one, other, answer.body)
@@ -88,14 +88,14 @@ def give_back(call: Call, fresh: Fresh) -> None:
     """The offer of `call` comes to nothing: it has again what it had."""
     body = _partners(call)
     if fresh.cseq and not call.ended:
-        call.session.acknowledge_reinvite(fresh.cseq, body, _now(call))
+        call.acknowledge_reinvite(fresh.cseq, body)
 
 
 def put_back(call: Call) -> None:
     """`call` has agreed with somebody with whom it will not talk: its media goes again to whom it does talk with."""
     body = _partners(call)
     if body and not call.ended:
-        call.session.renegotiate("INVITE", body, _now(call), _whatever, retry_glare=True)
+        call.renegotiate("INVITE", body, _whatever, retry_glare=True)
 
 
 async def offer(call: Call, body: bytes) -> bytes:
@@ -116,9 +116,9 @@ async def _tell(one: Call, other: Call, body: bytes) -> None:
 
 def _partners(call: Call) -> bytes:
     """What the one has said that `call` talks with, again or still."""
-    if call.bridge_ is None:
+    if call.bridged is None:
         return b""
-    partner = call.bridge_.other(call)
+    partner = call.bridged.other(call)
     call.talks_with(partner)
     return partner.peer_body
 
@@ -127,13 +127,13 @@ async def _ask(call: Call, body: bytes) -> Response:
     """The 2xx to a re-INVITE, with its description. Raises NotJoinedError."""
     for _ in range(BUSY_TRIES):
         heard: asyncio.Future[tuple[int, Response | None]] = call.agent.loop.create_future()
-        call.session.renegotiate("INVITE", body, _now(call), partial(_hear, call, body, heard), retry_glare=True)
+        call.renegotiate("INVITE", body, partial(_hear, call, body, heard), retry_glare=True)
         status, response = await heard
         if response is not None and status < 300:
             if response.body:
                 return response
             if not body and not call.ended:
-                call.session.acknowledge_reinvite(response.cseq, b"", _now(call))
+                call.acknowledge_reinvite(response.cseq, b"")
             raise NotJoinedError(488, "no session description")
         if call.ended:
             raise NotJoinedError(487, "it has hung up")
@@ -156,13 +156,9 @@ def _hear(
     elif response is not None and status < 300 and not call.ended:
         # Whoever asked has gone.
         if not body:
-            call.session.acknowledge_reinvite(response.cseq, _partners(call), now)
+            call.acknowledge_reinvite(response.cseq, _partners(call))
         else:
             put_back(call)
-
-
-def _now(call: Call) -> float:
-    return call.agent.now()
 
 
 def _whatever(status: int, response: Response | None, now: float) -> None:

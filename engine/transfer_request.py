@@ -79,7 +79,7 @@ class TransferRequest:
 
 def _named(call: Call, replaces: Replaces) -> tuple[Call | None, str]:
     session, state = find(call.agent.endpoint, replaces)
-    owner: Any = None if session is None else session.owner  # a call, or the bridge of two
+    owner: Any = None if session is None else session.user  # a call, or the bridge of two
     return (None, state) if owner is None else (owner.leg_of(session), state)
 
 

@@ -23,6 +23,7 @@ from engine.media.anchor import Anchor, Anchors, MediaAddress
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import by_name
 from engine.media.negotiation import CODECS
+from engine.media.path import DIRECT, MediaPath
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.port_pool import PortPool
@@ -186,10 +187,14 @@ class UserAgent:
 
     # ---- calls
 
-    def dial(self, spec: DialSpec, caller: Call | None = None, early_media: bool = True) -> OutgoingCall:
+    def dial(
+        self, spec: DialSpec, caller: Call | None = None, early_media: bool = True, path: MediaPath = DIRECT
+    ) -> OutgoingCall:
         """Open a leg. With `caller`, its session description is offered, its Max-Forwards lowered, and what rings is
-        relayed to it (early media too, unless switched off); without, our own media port makes the offer."""
-        leg = OutgoingCall.dial(self, spec, caller, early_media)
+        relayed to it (early media too, unless switched off); without, our own media port makes the offer.
+
+        `path` is what the descriptions of the two pass, until the leg ends; direct, unless `spec.anchor` says more."""
+        leg = OutgoingCall.dial(self, spec, caller, early_media, path)
         if not leg.ended:
             self.calls.add(leg)
         return leg
@@ -457,7 +462,7 @@ class UserAgent:
             self.log.warning("peer names an address that is not its own", source=peer, request=doing, status=403)
 
     def _changed_by_stranger(self, session: Session, request: Request) -> tuple[int, str, bool]:
-        owner: Any = session.owner  # a call, or the bridge of two
+        owner: Any = session.user  # a call, or the bridge of two
         if self.on_stranger is None or owner is None:
             return 403, "", False
         call: Call = owner.leg_of(session)

@@ -53,7 +53,7 @@ def _anchored(*parts: Part, embedded: bool = False) -> OutgoingLeg | None:
     """The leg of those that stay whose media passes us; with `embedded`, this process."""
     for part in parts:
         leg = part.talk.leg
-        if part.by == "caller" and leg.anchored and (not embedded or isinstance(leg.session.anchor, Relay)):
+        if part.by == "caller" and leg.anchored and (not embedded or isinstance(leg.path.anchor, Relay)):
             found: OutgoingLeg = leg
             return found
     return None
@@ -115,7 +115,7 @@ def _join(ours: Part, theirs: Part) -> None:
     # Of a caller and what was dialled, the caller outlives the other; of what was dialled twice, the first does.
     first, second = (theirs, ours) if nexts[0] == "holds" else (ours, theirs)
     bridge = Bridge.join(first.stays, second.stays)
-    bridge.keeps_callee = nexts[0] == "beside"
+    bridge.callee_survives = nexts[0] == "beside"
     mine.run.budget.transfers = other.run.budget.transfers = max(mine.run.budget.transfers, other.run.budget.transfers)
     for part, partner, following in ((ours, theirs, nexts[0]), (theirs, ours, nexts[1])):
         _turn(part.talk, following, bridge, partner)

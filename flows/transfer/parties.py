@@ -87,8 +87,8 @@ class Part:
         bridge = talk.bridge
         self.talk = talk
         self.by = by
-        self.leaves: Any = bridge.caller if by == "caller" else bridge.leg
-        self.stays: Any = bridge.leg if by == "caller" else bridge.caller
+        self.leaves: Any = bridge.caller if by == "caller" else bridge.callee
+        self.stays: Any = bridge.callee if by == "caller" else bridge.caller
         self._bridge = bridge
 
     @property
@@ -106,14 +106,14 @@ class Part:
             return
         talk.tether = talk.run.tether or OfTask(talk.run.caller)
         talk.tether.loosen()
-        self._bridge.keeps_callee = True
+        self._bridge.callee_survives = True
 
     def fasten(self) -> None:
         """Nothing came of it: who has not left stays, and where the caller has left, its call is over."""
         tether, self.talk.tether = self.talk.tether, None
         if tether is None or self.by == "callee":
             return
-        self._bridge.keeps_callee = False
+        self._bridge.callee_survives = False
         if self.leaves.ended_at is None:
             tether.fasten()
             return

@@ -140,7 +140,7 @@ async def _target(talk: Talk, asked: "TransferRequest", referrers: Referrers) ->
     if not asked.reference.replaces:
         return await _address(run, asked.reference.uri, source)
     second = _second(asked, referrers)
-    if second.bridge_ is not None:
+    if second.bridged is not None:
         return _joinable(talk, asked, second)
     record = run.env.calls.get(second.id)
     if record is None or second.direction != "incoming":
@@ -165,7 +165,7 @@ def _second(asked: "TransferRequest", referrers: Referrers) -> "Call":
 
 
 def _joinable(talk: Talk, asked: "TransferRequest", second: "Call") -> Part:
-    bridge = second.bridge_
+    bridge = second.bridged
     other = bridge.listener if bridge is not None else None
     if bridge is None or bridge is talk.bridge or not isinstance(other, Talk) or other.joining is not None:
         raise _Refused(491, "the other call is being transferred itself, or has been")
@@ -212,7 +212,7 @@ async def _callee_leaves(
         nonlocal connected
         connected, run.dialled = True, None
         _note(run.record, asked, address, "answered")
-        bridge.part()
+        bridge.release()
         asked.succeeded()
         return True
 
@@ -249,19 +249,19 @@ async def _caller_leaves(
         if record.answered_ms is None:
             record.status, record.answered_ms = "progressing", round((env.clock() - record.begun) * 1000)
             env.calls.changed(record)
-        bridge.part()
+        bridge.release()
         asked.succeeded()
         return True
 
     env.calls.begin(record, Remaining(leg, record))
     onward.dialled = lambda new: _follow(new, asked, record, onward)
     tether.loosen()
-    bridge.keeps_callee = True
+    bridge.callee_survives = True
     result = None
     try:
         result = await supervised(onward, leg, reach(onward, ConnectOptions(destinations=[address]), address, claim))
     finally:
-        bridge.keeps_callee = False
+        bridge.callee_survives = False
         onward.variables.let_go(onward)
         asked.failed(487 if result is None else result.sip_status or 480, "" if result is None else result.reason)
         if connected and leg.ended_at is None:

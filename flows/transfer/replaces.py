@@ -44,7 +44,7 @@ def take_over(
 
 def _part(replaced: "Call") -> tuple[Part | None, int, str]:
     """The one of two that is replaced; or why it cannot be."""
-    bridge = replaced.bridge_
+    bridge = replaced.bridged
     if bridge is None:
         return None, 603, "only one of two who talk can be replaced"
     talk = bridge.listener
@@ -108,7 +108,7 @@ async def _connected(call: "Call", part: Part) -> Bridge:
     stays.peer_body = fresh.body
     call.answer(fresh.body)
     bridge = _bridge(call, part)
-    bridge.expect_answer(stays.session, fresh.cseq)
+    bridge.expect_answer(stays, fresh.cseq)
     return bridge
 
 
@@ -116,5 +116,5 @@ def _bridge(call: "Call", part: Part) -> Bridge:
     if part.by == "caller":
         return Bridge.join(call, part.stays)
     bridge = Bridge.join(part.stays, call)
-    bridge.keeps_callee = True
+    bridge.callee_survives = True
     return bridge

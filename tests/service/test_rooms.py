@@ -151,7 +151,7 @@ def test_two_callers_and_one_agent(run: Run, store_url: str) -> None:
         await bench.until(lambda: one.ended, "the end of the first call")
         await desk.incoming(2)
         assert loop.time() - ended >= 0.4
-        await bench.until(lambda: two.bridge_ is None and desk.calls[1].answered, "the talk")
+        await bench.until(lambda: two.bridged is None and desk.calls[1].answered, "the talk")
         await becomes(engine, ann, "busy")
         two.hangup()
         await bench.until(lambda: desk.calls[1].ended, "the end of the agent's call")

@@ -217,10 +217,10 @@ class InviteClient(Session):
         if dialer is not None:
             dialer.on_refused(self, kind, status, reason, response, now)
 
-    def refuse_locally(self, status: int, reason: str, now: float) -> None:
-        """The call cannot even be sent."""
+    def refuse_locally(self, status: int, reason: str, now: float, kind: InviteFailure = "refused") -> None:
+        """The call cannot even be sent; `kind` is what `DialUser.on_refused` is told."""
         self.end_status = status
-        self._report("refused", status, reason, None, now)
+        self._report(kind, status, reason, None, now)
         self._close(now)
 
     def _close(self, now: float) -> None:

@@ -89,9 +89,9 @@ class Session(ReferUsage):
         endpoint.sessions.add(self)
 
     @property
-    def owner(self) -> SessionUser | None:
-        """Its user, also where somebody stands between the two."""
-        return self.user
+    def reinvited(self) -> bool:
+        """The peer's re-INVITE waits for its final response."""
+        return self._reinvite is not None
 
     # ---- what happens to the leg
 
