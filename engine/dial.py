@@ -28,7 +28,8 @@ OutcomeKind = InviteFailure | Literal["answered"]
 class Outcome(NamedTuple):
     """How dialling ended.
 
-    `status` is the final SIP status (of no_media, what the caller deserves), 0 when there was none. `retry_after` in seconds, 0 when not given. `first_reply` in monotonic seconds.
+    `status` is the final SIP status (of no_media, what the caller deserves), 0 when there was none. `retry_after` in
+    seconds, 0 when not given. `first_reply` in monotonic seconds.
     """
 
     kind: OutcomeKind

@@ -12,8 +12,8 @@ from engine.media.port import MediaPort
 from engine.settings import AgentSettings
 from engine.sip.message.message import Request, Response
 from engine.sip.sdp import description as sdp
-from tests.engine.simulated import CALLEE, CALLER, ENGINE, Air, start_agent, to_callee
-from tests.sip.raw_peer import Peer
+from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent, to_callee
+from tests.simulation.peer import Peer
 
 KEY = "1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
 
@@ -34,13 +34,13 @@ def plain(direction: str = "sendrecv", version: int = 1, codecs: str = "0") -> b
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch, *, answers_first: bool = False) -> None:
-        self.air = Air()
+        self.air = LoopNetwork()
         self.answers_first = answers_first
         self.outcomes: list[tuple[str, int]] = []
         self.ended: list[str] = []
         self.agent = start_agent(self.air, self.flow, patch, AgentSettings(rtp_first=35_000, rtp_last=35_999))
-        self.a = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
-        self.b = Peer(self.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+        self.a = Peer(self.air, CALLER, engine=ENGINE)
+        self.b = Peer(self.air, CALLEE, engine=ENGINE)
         self.a.tag, self.b.tag = "atag", "btag"
 
     def flow(self, call: Call) -> Coroutine[Any, Any, None]:
