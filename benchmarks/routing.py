@@ -222,7 +222,7 @@ def call_benchmark(directory: Directory) -> None:
         source = identify(directory, SETTINGS, "127.0.0.1", False)
         verdict = admit(directory, SETTINGS, source, dialled("sip:+821012345678@host", SETTINGS, directory.numbers))
         assert isinstance(verdict, DialOut)
-        hunt = router.hunt(verdict.target, caller=CALLER, now=now, from_domain="198.51.100.1")
+        hunt = router.hunt(verdict.target, caller=CALLER, from_domain="198.51.100.1")
         attempt = hunt.next(now)
         for _ in range(failures):
             assert attempt is not None

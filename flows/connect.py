@@ -136,7 +136,7 @@ async def _dial_out(run: Run, option: ConnectOptions, target: str, claim: Claim)
         return unanswered(*(TOO_MANY if phone.max_calls else NONE_OUT))
     try:
         caller = await _identity(run, option)
-        hunt = env.router.hunt(target, caller=caller, customer_id=run.customer_id, now=env.clock())
+        hunt = env.router.hunt(target, caller=caller, customer_id=run.customer_id)
         return await _talk(run, option, hunt, claim)
     finally:
         if phone is not None:

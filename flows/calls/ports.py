@@ -160,7 +160,6 @@ class Router(Protocol):
         caller: CallerIdentity = NOBODY,
         customer_id: UUID = NIL,
         pinned: Sequence[UUID] = (),
-        now: float,
     ) -> ProviderHunt: ...
 
     def explain(self, asked: Any, now: float, *, customer_id: UUID = NIL, pinned: Sequence[UUID] = ()) -> Any: ...

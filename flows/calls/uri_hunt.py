@@ -39,10 +39,10 @@ class UriHunt:
         """The attempt, the first time."""
         if self.records:
             return None
-        record = AttemptRecord(provider_id=NIL, provider_name="", request_uri=self.uri, started=now)
+        record = AttemptRecord(NIL, "", self.uri, now)
         self.records.append(record)
         from_, headers = _identity(self.caller, self.domain)
-        return Attempt(
+        return Attempt.of(
             provider=_ANYBODY,
             request_uri=self.uri,
             destination=self.uri,

@@ -79,9 +79,7 @@ class Sending:
         elif isinstance(verdict, DialOut) and not foreign:
             _failed(target, REFUSED[0], f"{verdict.target} is none of our numbers, and the sender is a guest")
         elif isinstance(verdict, DialOut):
-            hunt: Any = env.router.hunt(
-                verdict.target, caller=_identity(message), customer_id=message.customer_id, now=env.clock()
-            )
+            hunt: Any = env.router.hunt(verdict.target, caller=_identity(message), customer_id=message.customer_id)
             await self._hunt(message, target, hunt)
             if not hunt.records:
                 target.reason = hunt.cause or f"no route leads to {verdict.target}"

@@ -357,7 +357,6 @@ class _Asked:
                 caller=self.identity,
                 customer_id=record.customer_id,
                 pinned=self.pinned,
-                now=record.begun,
             )
         if not isinstance(verdict, RunFlow):
             return _refused(record, verdict.status, verdict.reason, verdict.detail)

@@ -69,22 +69,20 @@ class Trunk:
     Attributes:
         provider: The model that it was made from.
         key: The id as an integer.
-        prefix, postfix: Escaped; the postfix without its `@` and what follows.
-        request_host: Host of the Request-URI: what follows `@` in the postfix, else the hostname.
+        before, after: What stands before the number in the Request-URI, and after it: the host is what follows `@` in
+            the postfix, else the hostname.
         destination: SIP URI of where requests go.
         transport: What its requests go by; "" where that is for its name to say.
         user_param: ";user=phone" or "".
         tech_headers: Names and values in order.
-        own_identity: Lower-case names of identity headers that `tech_headers` sets itself.
         asserts, remote_party, diverts: Whether P-Asserted-Identity, Remote-Party-ID, Diversion carry identity.
     """
 
     provider: Provider
     key: int
     name: str
-    prefix: str
-    postfix: str
-    request_host: str
+    before: str
+    after: str
     destination: str
     transport: str
     user_param: str
@@ -100,6 +98,7 @@ class Trunk:
     def of(cls, provider: Provider) -> "Trunk":
         """The trunk of a checked provider."""
         postfix, at, request_host = provider.tech_postfix.partition("@")
+        user_param = ";user=phone" if provider.user_is_phone else ""
         own = {name.lower() for name in provider.tech_headers}
         # A header that the operator sets by hand replaces ours: two would contradict each other (RFC 3325 §9.1).
         carries = {name for name in provider.caller_id_headers if name.lower() not in own}
@@ -107,12 +106,11 @@ class Trunk:
             provider=provider,
             key=provider.id.int,
             name=provider.name or str(provider.id),
-            prefix=escaped(provider.tech_prefix),
-            postfix=escaped(postfix),
-            request_host=request_host if at else provider.hostname,
+            before=f"sip:{escaped(provider.tech_prefix)}",
+            after=f"{escaped(postfix)}@{request_host if at else provider.hostname}{user_param}",
             destination=destination(provider),
             transport=asked_transport(provider),
-            user_param=";user=phone" if provider.user_is_phone else "",
+            user_param=user_param,
             from_user=escaped(provider.from_user),
             tech_headers=tuple(provider.tech_headers.items()),
             asserts="P-Asserted-Identity" in carries,
@@ -126,4 +124,4 @@ class Trunk:
         """The Request-URI for a normalised number."""
         number_format = self.provider.number_format
         user = number if number_format == "e164" else formatted(number, number_format)
-        return f"sip:{self.prefix}{user}{self.postfix}@{self.request_host}{self.user_param}"
+        return f"{self.before}{user}{self.after}"

@@ -1,6 +1,6 @@
 """One provider's turn: what is sent to it, and what became of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -16,7 +16,7 @@ RecordKind = LastOutcome | Literal["skipped"]
 Skipped = SkipCause | RefusalCause | Literal[""]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class AttemptRecord:
     """What is kept of an attempt, or of a provider that was skipped. Times are monotonic seconds.
 
@@ -33,6 +33,7 @@ class AttemptRecord:
     provider_name: str
     request_uri: str = ""
     started: float | None = None
+    _: KW_ONLY
     first_reply: float | None = None
     ended: float | None = None
     kind: RecordKind = ""
@@ -94,7 +95,7 @@ def report(record: AttemptRecord, invited_at: float, wall: float) -> AttemptRepo
     )
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
+@dataclass(slots=True, eq=False, init=False)
 class Attempt:
     """Everything an INVITE to one provider needs; the engine adds tags, Call-ID, CSeq, Via and Contact.
 
@@ -116,6 +117,7 @@ class Attempt:
         state: Of the provider, which counts its channels; None where nobody does.
         allows: Which addresses the request may go to; None: all. Where a provider's go is the operator's business.
         origin: What this engine is handed when it takes the call itself; None of a call to anybody else.
+        holds_channel: Whether it still counts against the provider's `max_channels`.
     """
 
     provider: Provider
@@ -125,27 +127,54 @@ class Attempt:
     headers: list[tuple[str, str]]
     terms: Terms
     record: AttemptRecord
-    rate: int = 0
-    message_rate: int = 0
-    state: TrunkState | None = None
-    allows: Allows | None = None
-    origin: Any = None
-    _held: bool = field(default=False, init=False)
+    rate: int
+    message_rate: int
+    state: TrunkState | None
+    allows: Allows | None
+    origin: Any
+    holds_channel: bool
 
-    def __post_init__(self) -> None:
-        if self.state is not None:
-            self.state.channels += 1
-            self._held = True
+    @classmethod
+    def of(
+        cls,
+        *,
+        provider: Provider,
+        request_uri: str,
+        destination: str,
+        from_: str,
+        headers: list[tuple[str, str]],
+        terms: Terms,
+        record: AttemptRecord,
+        rate: int = 0,
+        message_rate: int = 0,
+        state: TrunkState | None = None,
+        allows: Allows | None = None,
+        origin: Any = None,
+    ) -> "Attempt":
+        """An attempt, which takes a channel of `state`. No `__init__`: keywords in the call of a class go through a
+        dict, which costs more than all that is done here."""
+        self = cls.__new__(cls)
+        self.provider = provider
+        self.request_uri = request_uri
+        self.destination = destination
+        self.from_ = from_
+        self.headers = headers
+        self.terms = terms
+        self.record = record
+        self.rate = rate
+        self.message_rate = message_rate
+        self.state = state
+        self.allows = allows
+        self.origin = origin
+        self.holds_channel = state is not None
+        if state is not None:
+            state.channels += 1
+        return self
 
     @property
     def to(self) -> str:
         """The To header: a name-addr without tag."""
         return f"<{self.request_uri}>"
-
-    @property
-    def holds_channel(self) -> bool:
-        """Whether the attempt still counts against the provider's `max_channels`."""
-        return self._held
 
     def responded(self) -> bool:
         """The provider has responded. True where it was skipped and is healthy again."""
@@ -153,10 +182,11 @@ class Attempt:
 
     def release(self) -> None:
         """Give the channel back; a second time does nothing."""
-        if self._held and self.state is not None:
-            self._held = False
+        if self.holds_channel and self.state is not None:
+            self.holds_channel = False
             self.state.channels -= 1
 
     def __del__(self) -> None:
         # The last line of defence: a task that died without its `finally` must not use up a trunk for ever.
-        self.release()
+        if self.holds_channel:
+            self.release()

@@ -1,13 +1,13 @@
 """Sequential routing of one call: one provider after another, until one answers or the hunt stops."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 from uuid import UUID
 
 from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
-from routing.hunt.attempt import Attempt, AttemptRecord, AttemptReport, report
+from routing.hunt.attempt import Attempt, AttemptRecord
 from routing.hunt.candidate import SKIP_SENTENCES, Candidate, SkipCause, skip_cause
 from routing.hunt.failover import MOST_ATTEMPTS, TRY_NEXT, try_next
 from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
@@ -34,8 +34,6 @@ class Hunt:
         target: The number as it was dialled, normalised; each attempt shapes it anew.
         cause: Why there is nothing to try, as a sentence; "" where there is.
         records: Attempts and skipped providers, in order.
-        started: When the INVITE came (monotonic seconds).
-        wall: The same moment in Unix seconds, 0 where it was not told.
     """
 
     target: str
@@ -43,8 +41,7 @@ class Hunt:
     from_domain: str
     board: HealthBoard
     candidates: Iterator[Candidate]
-    started: float
-    wall: float = 0.0
+    _: KW_ONLY
     cause: str = ""
     refusal: tuple[int, str] = NOTHING_TO_TRY
     records: list[AttemptRecord] = field(default_factory=list)
@@ -104,9 +101,7 @@ class Hunt:
 
     def _skip(self, provider_id: UUID, name: str, cause: SkipCause) -> None:
         reason = SKIP_SENTENCES[cause]
-        self.records.append(
-            AttemptRecord(provider_id=provider_id, provider_name=name, kind="skipped", reason=reason, skipped=cause)
-        )
+        self.records.append(AttemptRecord(provider_id, name, kind="skipped", reason=reason, skipped=cause))
 
     def _try(self, trunk: Trunk, route: RouteRow | None, state: TrunkState, now: float) -> Attempt:
         terms = trunk.terms
@@ -116,8 +111,8 @@ class Hunt:
         from_, headers = shape(trunk, self.caller, self.from_domain)
         headers.extend(trunk.tech_headers)
         provider = trunk.provider
-        record = AttemptRecord(provider_id=provider.id, provider_name=trunk.name, request_uri=request_uri, started=now)
-        attempt = Attempt(
+        record = AttemptRecord(provider.id, trunk.name, request_uri, now)
+        attempt = Attempt.of(
             provider=provider,
             request_uri=request_uri,
             destination=trunk.destination,
@@ -245,10 +240,6 @@ class Hunt:
                 if record.kind == self._last_kind and (why := silence(self._last_kind, record.reason)):
                     return 0, why
         return self.final()
-
-    def report(self) -> list[AttemptReport]:
-        """The records as people and APIs read them."""
-        return [report(record, self.started, self.wall) for record in self.records]
 
 
 def _spoke(kind: OutcomeKind, status: int, first_reply: float | None) -> bool:

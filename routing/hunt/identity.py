@@ -88,7 +88,8 @@ def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, 
         return ANONYMOUS_FROM, headers
     from_ = f"{name}<{_uri(shown, domain, trunk)}>"
     if vouched and (trunk.asserts or trunk.remote_party):
-        identity = f"{known_as}<{_uri(vouched, domain, trunk)}>"
+        same = vouched == shown and known_as == name
+        identity = from_ if same else f"{known_as}<{_uri(vouched, domain, trunk)}>"
         if trunk.asserts:
             headers.append(("P-Asserted-Identity", identity))
         if trunk.remote_party:

@@ -42,8 +42,6 @@ class Router:
         caller: CallerIdentity = NOBODY,
         customer_id: UUID = NIL,
         pinned: Sequence[UUID] = (),
-        now: float,
-        wall: float = 0.0,
         from_domain: str = "",
     ) -> Hunt:
         """The way of a call to `target` (a number in any form) through the providers.
@@ -52,38 +50,27 @@ class Router:
         customer's terms forbid, which is refused with 403.
 
         pinned: Providers to use in this order, in place of the routes.
-        now, wall: When the INVITE came, in monotonic and in Unix seconds.
         from_domain: Host in From where the provider names none: the engine's own, as this peer sees it.
         """
         domain = from_domain if from_domain and _DOMAIN.fullmatch(from_domain) else self.settings.from_domain
         number = target if is_e164(target) else dialled(target, self.settings, self.directory.numbers).number
         if not number:
-            return self._empty(target, caller, domain, now, wall, f"{target!r} is no number", 484, "Address Incomplete")
+            return self._empty(target, caller, domain, f"{target!r} is no number", (484, "Address Incomplete"))
         if self.directory.own(number):
             cause = f"{number} is one of our own numbers, which are never sent to a provider"
-            return self._empty(number, caller, domain, now, wall, cause, *NOTHING_TO_TRY)
+            return self._empty(number, caller, domain, cause, NOTHING_TO_TRY)
         if is_virtual(number):
             cause = f"{number} is virtual: such numbers are never sent to a provider"
-            return self._empty(number, caller, domain, now, wall, cause, 404, "Not Found")
+            return self._empty(number, caller, domain, cause, (404, "Not Found"))
         terms = self.directory.customer(customer_id.int)
         if terms is not None and (why := barred(terms, number)):
             self.directory.count_refusal(why)
-            return self._empty(number, caller, domain, now, wall, barred_sentence(terms, number), *BARRED)
+            return self._empty(number, caller, domain, barred_sentence(terms, number), BARRED)
         candidates = self._pinned(pinned) if pinned else self._routed(number, customer_id)
-        return Hunt(number, caller, domain, self.board, candidates, now, wall)
+        return Hunt(number, caller, domain, self.board, candidates)
 
-    def _empty(
-        self,
-        number: str,
-        caller: CallerIdentity,
-        domain: str,
-        now: float,
-        wall: float,
-        cause: str,
-        status: int,
-        reason: str,
-    ) -> Hunt:
-        return Hunt(number, caller, domain, self.board, iter(()), now, wall, cause, (status, reason))
+    def _empty(self, number: str, caller: CallerIdentity, domain: str, cause: str, answer: tuple[int, str]) -> Hunt:
+        return Hunt(number, caller, domain, self.board, iter(()), cause=cause, refusal=answer)
 
     def _routed(self, number: str, customer_id: UUID) -> Iterator[Candidate]:
         rows = self.directory.routes.order(number, customer_id.int, self.rng)

@@ -56,7 +56,7 @@ def test_destinations_by_country(number: str, countries: tuple[str, ...], allowe
     assert destination_allowed(limited(*countries), number) is allowed
     assert barred(limited(*countries), number) == ("" if allowed else "destination_not_allowed")
     if number != OWN and number[:4] != "+899":
-        hunt = router(limited(*countries)).hunt(number, customer_id=CUSTOMER, now=1.0)
+        hunt = router(limited(*countries)).hunt(number, customer_id=CUSTOMER)
         assert (hunt.next(1.0) is not None) is allowed
 
 
@@ -85,7 +85,7 @@ def test_the_hunt_of_a_barred_call_is_empty_and_forbidden(
     terms: CustomerTerms, cause: str, word: str, pinned: tuple[UUID, ...]
 ) -> None:
     plan = router(terms)
-    hunt = plan.hunt(KOREA, customer_id=CUSTOMER, pinned=pinned, now=1.0)
+    hunt = plan.hunt(KOREA, customer_id=CUSTOMER, pinned=pinned)
     assert hunt.cause == cause
     assert hunt.next(1.0) is None and hunt.records == []
     assert hunt.final() == (403, "Forbidden")
@@ -95,7 +95,7 @@ def test_the_hunt_of_a_barred_call_is_empty_and_forbidden(
 def test_other_customers_and_the_platform_are_not_concerned() -> None:
     plan = router(limited(suspended=True))
     for customer in (NEIGHBOUR, UUID(int=0)):
-        hunt = plan.hunt(KOREA, customer_id=customer, now=1.0)
+        hunt = plan.hunt(KOREA, customer_id=customer)
         assert hunt.cause == "" and hunt.next(1.0) is not None
 
 
@@ -104,10 +104,10 @@ def test_terms_come_and_go() -> None:
     directory = plan.directory
     assert directory.customer(CUSTOMER.int) is None
     directory.put_customer(limited("GB"))
-    assert plan.hunt(KOREA, customer_id=CUSTOMER, now=1.0).cause
+    assert plan.hunt(KOREA, customer_id=CUSTOMER).cause
     directory.put_customer(limited("GB", "KR"))
     assert directory.customer(CUSTOMER.int) == limited("KR", "GB")
-    assert not plan.hunt(KOREA, customer_id=CUSTOMER, now=1.0).cause
+    assert not plan.hunt(KOREA, customer_id=CUSTOMER).cause
     assert directory.remove_customer(CUSTOMER.int) and not directory.remove_customer(CUSTOMER.int)
     assert directory.customer(CUSTOMER.int) is None
 

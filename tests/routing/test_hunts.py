@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.directory.directory import Directory
-from routing.hunt.attempt import Attempt
+from routing.hunt.attempt import Attempt, report
 from routing.hunt.failover import MOST_ATTEMPTS, TRY_NEXT
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
@@ -52,8 +52,8 @@ class Network:
         self.board = HealthBoard()
         self.router = Router(self.directory, self.board, RoutingSettings(), random.Random(1))
 
-    def hunt(self, target: str = TARGET, now: float = 100.0, **values: Any) -> Hunt:
-        return self.router.hunt(target, caller=CALLER, now=now, **values)
+    def hunt(self, target: str = TARGET, **values: Any) -> Hunt:
+        return self.router.hunt(target, caller=CALLER, **values)
 
     def channels(self) -> list[int]:
         return [self.board.channels(provider.id) for provider in self.providers]
@@ -251,7 +251,7 @@ def test_a_provider_is_not_called_more_often_than_it_may_be_in_any_second() -> N
     network = Network({"max_cps": 2}, {})
     taken = []
     for now in (10.0, 10.6, 10.7, 10.99, 11.0, 11.3, 11.6, 12.0):
-        hunt = network.hunt(now=now)
+        hunt = network.hunt()
         attempt = hunt.next(now)
         taken.append(name(attempt))
         assert skipped(hunt) == ([("p1", "max_cps")] if taken[-1] == "p2" else [])
@@ -412,14 +412,14 @@ def test_nothing_to_try_is_480() -> None:
 
 
 def test_attempts_keep_their_times_and_ends() -> None:
-    hunt = Network({"enabled": False}, {"tech_prefix": "2"}, {}).hunt(now=100.0, wall=1_700_000_000.0)
+    hunt = Network({"enabled": False}, {"tech_prefix": "2"}, {}).hunt()
     attempt = hunt.next(100.25)
     assert attempt is not None
     assert hunt.outcome(attempt, "refused", 503, "Unavailable", retry_after=0, first_reply=100.3, now=100.5)
     attempt = hunt.next(100.5)
     assert attempt is not None
     hunt.outcome(attempt, "no_reply", 0, "no response", now=104.5)
-    skip, first, second = hunt.report()
+    skip, first, second = [report(record, 100.0, 1_700_000_000.0) for record in hunt.records]
     assert (skip.start, skip.start_ms, skip.end_ms, skip.skipped) == (None, None, None, "disabled")
     assert first.request_uri == "sip:2+821012345678@192.0.2.2" and first.provider_name == "p2"
     assert (first.start_ms, first.first_reply_ms, first.end_ms) == (250, 300, 500)
@@ -431,10 +431,10 @@ def test_attempts_keep_their_times_and_ends() -> None:
 
 
 def test_without_the_time_of_day_only_the_milliseconds_are_told() -> None:
-    hunt = Network({}).hunt(now=100.0)
+    hunt = Network({}).hunt()
     fail(hunt, 100.5)
-    (report,) = hunt.report()
-    assert report.start is None and report.start_ms == 500
+    told = report(hunt.records[0], 100.0, 0.0)
+    assert told.start is None and told.start_ms == 500
 
 
 # Channels
@@ -551,7 +551,7 @@ def test_whatever_happens_channels_add_up_and_hunts_stay_bounded(
         now += 0.21
         hunt = hunts[which]
         if hunt is None:
-            hunt = hunts[which] = network.hunt(now=now)
+            hunt = hunts[which] = network.hunt()
         attempt = hunt._current
         if kind == "forget":
             hunts[which] = hunt = attempt = None

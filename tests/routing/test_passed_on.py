@@ -17,7 +17,7 @@ def refused_with(*answers: tuple[int, str]) -> Hunt:
     """A hunt whose providers answer so, one after another."""
     trunks = [Trunk.of(Provider(name=f"p{n}", hostname=f"192.0.2.{n + 1}")) for n in range(len(answers))]
     candidates: Iterator[Candidate] = iter([Candidate(trunk.key, trunk, None) for trunk in trunks])
-    hunt = Hunt("+15551234567", CallerIdentity(), "example.com", HealthBoard(), candidates, 100.0)
+    hunt = Hunt("+15551234567", CallerIdentity(), "example.com", HealthBoard(), candidates)
     for status, reason in answers:
         attempt = hunt.next(100.0)
         assert attempt is not None

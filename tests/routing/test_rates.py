@@ -53,7 +53,7 @@ def test_each_attempt_has_the_rate_of_the_route_it_was_made_by() -> None:
         Route(provider_id=TRUNK.id, target="all", rate=90_000),
         Route(provider_id=OTHER.id, target="all", rate=50_000),
     )
-    hunt = planned.hunt("+442079460123", now=1.0)
+    hunt = planned.hunt("+442079460123")
     first = hunt.next(1.0)
     assert first is not None and (first.provider.name, first.rate) == ("trunk", 20_000)
     hunt.outcome(first, "refused", 500, now=1.0)
@@ -62,7 +62,7 @@ def test_each_attempt_has_the_rate_of_the_route_it_was_made_by() -> None:
 
 
 def test_a_pinned_call_costs_nothing() -> None:
-    hunt = router(Route(provider_id=TRUNK.id, rate=20_000)).hunt("+442079460123", pinned=[TRUNK.id], now=1.0)
+    hunt = router(Route(provider_id=TRUNK.id, rate=20_000)).hunt("+442079460123", pinned=[TRUNK.id])
     attempt = hunt.next(1.0)
     assert attempt is not None and attempt.rate == 0
 
