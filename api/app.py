@@ -1,49 +1,31 @@
-"""The application: every router under /v1.0, one error envelope, one OpenAPI document."""
+"""The application: the routers of all resources, one error envelope, one OpenAPI document."""
 
-from fastapi import APIRouter, FastAPI
+from importlib import import_module
+from pkgutil import walk_packages
 
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api import resources
 from api.http import errors, idempotency
+from api.http.bodies import Router
 from api.http.methods import Methods
 from api.http.requests import Observer, Requests, unobserved
 from api.http.services import Services
 from api.openapi import docs_pages, document
 from api.openapi.introduction import INTRODUCTION
-from api.resources import accesskeys, bans, billing_accounts, customers, events, flows, health, login, webhooks
-from api.resources.calls import attempts, calls, groupcalls, providercalls, recordings, traces
-from api.resources.contact_center import agents, conferences, queues
-from api.resources.messages import messages, opt_outs
-from api.resources.numbers import available_numbers, inventory, numbers
-from api.resources.routing import providers, routes, statistics
 
-BASE = "/v1.0"
-ROUTERS: list[APIRouter] = [
-    login.router,
-    accesskeys.router,
-    agents.router,
-    available_numbers.router,
-    bans.router,
-    billing_accounts.router,
-    calls.router,
-    attempts.router,
-    traces.router,
-    conferences.router,
-    customers.router,
-    events.router,
-    flows.router,
-    groupcalls.router,
-    inventory.router,
-    messages.router,
-    numbers.router,
-    opt_outs.router,
-    providercalls.router,
-    providers.router,
-    queues.router,
-    recordings.router,
-    routes.router,
-    statistics.router,
-    webhooks.router,
-]
-"""Those under /v1.0, in the order of the documentation."""
+
+def find_routers() -> list[Router]:
+    """The routers of all resources: `router` in each module of `api.resources`. In the order of the documentation: the
+    login, then by their first path."""
+    modules = (import_module(found.name) for found in walk_packages(resources.__path__, f"{resources.__name__}."))
+    routers = [module.router for module in modules if isinstance(getattr(module, "router", None), Router)]
+    return sorted(routers, key=lambda router: (bool(router.base), router.tag != "login", *sorted(_paths(router))[:1]))
+
+
+def _paths(router: Router) -> list[str]:
+    return [route.path for route in router.routes if isinstance(route, APIRoute)]
 
 
 def make_app(services: Services, *, version: str = "0", observe: Observer = unobserved) -> FastAPI:
@@ -62,12 +44,12 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
     )
     app.state.services = services
     errors.install(app, lambda: methods)
-    app.include_router(health.router)
-    for router in ROUTERS:
-        app.include_router(router, prefix=BASE)
+    routers = find_routers()
+    for router in routers:
+        app.include_router(router, prefix=router.base)
     docs_pages.install(app)
     methods = Methods(app.routes)
-    document.install(app)
+    document.install(app, {router.tag: router.about for router in routers if router.about})
     idempotency.install(app)
     # Added last, so that it is around everything else.
     app.add_middleware(
@@ -79,4 +61,4 @@ def make_app(services: Services, *, version: str = "0", observe: Observer = unob
     return app
 
 
-__all__ = ["BASE", "ROUTERS", "make_app"]
+__all__ = ["find_routers", "make_app"]

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.http import idempotency
+from api.http.bodies import body_examples
 from api.http.errors import ApiError, error_responses, fault_in, too_many
 from api.http.exchange import exchange_of
 from api.http.passwords import has_password
@@ -230,13 +231,13 @@ class _Guard:
         await idempotency.claim(request, services, caller.customer_id, caller.agent_id)
 
 
-def guarded(permission: Permission, *http: int) -> dict[str, Any]:
+def guarded(permission: Permission, *http: int, examples: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What every operation but the login passes to its decorator: `@router.get("/flows", **guarded("customer_agent"))`.
-    `http` are statuses of errors beyond the usual ones."""
+    `http` are statuses of errors beyond the usual ones; `examples` of its body, as `body_examples` takes them."""
     return {
         "dependencies": [Depends(_Guard(permission))],
         "responses": error_responses(*http),
-        "openapi_extra": {"x-permission": permission},
+        "openapi_extra": {"x-permission": permission} | (body_examples(examples) if examples else {}),
     }
 
 

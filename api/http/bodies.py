@@ -7,7 +7,7 @@ bytes that are no UTF-8; characters that no database keeps.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from itertools import islice
 from math import isfinite
 from typing import Any, Final
@@ -20,6 +20,8 @@ from starlette.responses import Response
 from api.http.errors import MOST_FAULTS, ApiError, Unreadable, invalid
 from flows.language.faults import printable
 
+BASE: Final = "/v1.0"
+"""What the paths of all operations begin with but those of health."""
 DEEPEST: Final = 100
 """Objects and lists within each other. Actions may hold actions, and hardly anybody nests ten."""
 _UNKEPT: Final = re.compile("[\x00\ud800-\udfff]")
@@ -125,9 +127,33 @@ class StrictRoute(APIRoute):
         return strictly
 
 
-def router_for(tag: str) -> APIRouter:
-    """The router of a resource; `tag` is what the documentation calls it."""
-    return APIRouter(tags=[tag], route_class=StrictRoute)
+class Router(APIRouter):
+    """The operations of a resource; `api.app` finds it under the name `router` in a module of `api.resources`.
+
+    Attributes:
+        about: What the documentation says of its group of operations; "" where another router of the group does.
+        base: What its paths begin with.
+    """
+
+    def __init__(self, tag: str, about: str, base: str) -> None:
+        super().__init__(tags=[tag], route_class=StrictRoute)
+        self.tag = tag
+        self.about = about
+        self.base = base
 
 
-__all__ = ["StrictRoute", "read_json", "router_for"]
+def router_for(tag: str, about: str = "", *, base: str = BASE) -> Router:
+    """The router of a resource. `tag` is what the documentation calls its group of operations, `about` what it says of
+    them."""
+    return Router(tag, about, base)
+
+
+def body_examples(bodies: Mapping[str, Any]) -> dict[str, Any]:
+    """The `openapi_extra` of an operation that takes a body: bodies that are accepted as they are, by what each is for.
+    The one to be shown first comes first. Where a body must name something of the reader's own, that says what to put
+    there."""
+    shown = {summary: {"summary": summary, "value": body} for summary, body in bodies.items()}
+    return {"requestBody": {"content": {"application/json": {"examples": shown}}}}
+
+
+__all__ = ["BASE", "Router", "StrictRoute", "body_examples", "read_json", "router_for"]

@@ -24,7 +24,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from api.http.errors import ApiError, spoken
-from api.openapi import patterns
+from api.openapi.schema import ANY_TEXT
 from flows.language.values import ONE_LINE
 from routing.identifiers import NIL
 from routing.models.fields import Text
@@ -134,7 +134,7 @@ def _small(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 # What the code of a type refuses, for the document.
 _ONE_LINE: JsonDict = {"pattern": ONE_LINE}
-_ANY_TEXT: JsonDict = {"pattern": patterns.ANY_TEXT}
+_ANY_TEXT: JsonDict = {"pattern": ANY_TEXT}
 Name = Annotated[Text, Field(max_length=255, json_schema_extra=_ONE_LINE)]
 """One line."""
 Detail = Annotated[str, Field(max_length=65_536, json_schema_extra=_ANY_TEXT), AfterValidator(_printable)]

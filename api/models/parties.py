@@ -1,16 +1,45 @@
 """Who calls and who is called, as bodies and answers have them."""
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.models.fields import Body, Name
-from flows.calls.address import PLACEHOLDER, Address
+from api.openapi.examples import SOURCE
+from api.openapi.schema import LINE, Fields, documented, narrowed
+from flows.calls.address import DIALLED, PLACEHOLDER, Address
+from flows.language.values import ONE_LINE, or_variable
 
 MOST_DESTINATIONS = 100
 
+_CALLED_NUMBER = r"^\+[1-9]([ .-]?[0-9]){6,14}$"
+_SIP_URI = r'^([^\s<>"$\x00-\x1f\x7f\x85]|\$+[^\s<>"${\x00-\x1f\x7f\x85])+$'
+"""With or without its scheme; and without `${`, which stands for a variable."""
+_SIP_TEXT = r'^[^\s<>"\x00-\x1f\x7f\x85]+$'
+_NAME_OR_ID = r"^([^$\x00-\x1f\x7f]|\$+[^${\x00-\x1f\x7f])+$"
 
+CALL_EXAMPLE: Final = {
+    "source": {"type": "tel", "target": SOURCE},
+    "destinations": [{"type": "tel", "target": "+442079460123"}],
+}
+"""What each body of a call or a message begins with, in examples."""
+OWN_SOURCE: Final = "the source is an active normal number of yours"
+
+
+def _party(tel: str, sip: str, other: str) -> Sequence[Fields]:
+    return (
+        {"type": {"const": "tel"}, "target": {"pattern": tel, "examples": ["+15551234567"]}},
+        {"type": {"const": "sip"}, "target": {"pattern": sip, "examples": ["sip:alice@example.com"]}},
+        {"type": {"enum": ["extension", "agent"]}, "target": {"pattern": other, "examples": ["alice"]}},
+    )
+
+
+documented(fields={"target_name": LINE}, shapes=_party(or_variable(DIALLED), or_variable(_SIP_TEXT), ONE_LINE))(Address)
+
+
+@documented(shapes=_party(DIALLED, _SIP_URI, _NAME_OR_ID))
 class Party(Body):
     """A party of a call. `target` is a number for `tel`, a SIP URI for `sip`, a name or an id for `extension` and
     `agent`; `target_name` is what the other side is shown beside it."""
@@ -44,6 +73,7 @@ class Party(Body):
             raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "{problem}", {"problem": problem}) from None
 
 
+@documented(example={"type": "tel", "target": "+442079460123"})
 class PartyAnswer(BaseModel):
     """A party of a call."""
 
@@ -68,4 +98,9 @@ Anonymity = Annotated[Literal["auto", "yes", "no"], BeforeValidator(_known_anony
 Destinations = Annotated[list[Party], Field(min_length=1, max_length=MOST_DESTINATIONS)]
 """One call is made for each."""
 
-__all__ = ["Anonymity", "Destinations", "Party", "PartyAnswer", "shown"]
+
+_CALLED = _party(_CALLED_NUMBER, _SIP_URI, _NAME_OR_ID)
+DESTINATIONS: Final = {"destinations": {"items": narrowed("Destination", Party, _CALLED)}}
+NUMBER_DESTINATIONS: Final = {"destinations": {"items": narrowed("NumberDestination", Party, _CALLED[:1])}}
+MESSAGE_DESTINATIONS: Final = {"destinations": {"items": narrowed("MessageDestination", Party, _CALLED[:2])}}
+"""What the document says of the destinations of calls, of calls through one provider, and of messages."""

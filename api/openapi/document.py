@@ -12,23 +12,25 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.routing import BaseRoute
 
 from api.http import idempotency
-from api.openapi import examples
 from api.openapi.action_schemas import action_schemas, option_shapes
-from api.openapi.answers import add_examples
-from api.openapi.introduction import TAGS, summary
-from api.openapi.schema import ALTERNATIVES, JSON_VALUE, ORDERED, PARTS, RULES, Fields, Schema
+from api.openapi.examples import add_examples
+from api.openapi.introduction import summary, tags
+from api.openapi.schema import COMPONENTS, JSON_VALUE, Fields, Schema
 
 
-def install(app: FastAPI) -> None:
-    """Let `app` serve the whole document."""
+def install(app: FastAPI, described: Mapping[str, str]) -> None:
+    """Let `app` serve the whole document. `described`: the groups of operations, and what they are."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            document["tags"] = [{"name": name, "description": about} for name, about in TAGS]
+            document["tags"] = tags(described)
+            _restore_nulls(document, app.routes)
             for operations in document["paths"].values():
                 for method, operation in operations.items():
                     _complete(method, operation)
@@ -44,11 +46,24 @@ def install(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way of changing the document
 
 
+def _restore_nulls(document: dict[str, Any], routes: Sequence[BaseRoute]) -> None:
+    """FastAPI leaves out what is null; in examples it stands for a field that is emptied."""
+    for context in iter_route_contexts(routes):
+        route = context.original_route
+        given = route.openapi_extra if isinstance(route, APIRoute) else None
+        if given and "requestBody" in given and context.path:
+            examples = given["requestBody"]["content"]["application/json"]["examples"]
+            for method in context.methods or ():
+                operation = document["paths"][context.path][method.lower()]
+                operation["requestBody"]["content"]["application/json"]["examples"] = examples
+
+
 def _complete(method: str, operation: dict[str, Any]) -> None:
-    operation["summary"] = summary(operation["operationId"])
+    name = operation["operationId"]
+    if operation["summary"] == name.replace("_", " ").title():  # FastAPI's own, where none was given
+        operation["summary"] = summary(name)
     operation["responses"].pop("422", None)
     if "requestBody" in operation:
-        operation["requestBody"]["content"]["application/json"]["examples"] = examples.shown(operation["operationId"])
         operation["responses"] |= {"408": _refused(408), "413": _refused(413)}
     if method == "post" and "x-permission" in operation:
         operation["responses"].setdefault("409", _refused(409))
@@ -64,14 +79,16 @@ def _complete_schemas(schemas: dict[str, Schema]) -> None:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas |= action_schemas() | {"JsonValue": JSON_VALUE}
-    for name, shapes in PARTS.items():
-        schemas[name] = _alternatives(schemas["Party"] | {"title": name}, shapes)
-    for rules in (RULES, ORDERED):
-        for name, fields in rules.items():
-            if name in schemas:  # of actions, the document has those that there are
-                _add(schemas[name]["properties"], fields)
-    for name, shapes in (*ALTERNATIVES.items(), *option_shapes().items()):
-        schemas[name] = _alternatives(schemas[name], shapes)
+    for name, component in COMPONENTS.items():
+        if component.base:
+            schemas[name] = _alternatives(schemas[component.base] | {"title": name}, component.shapes)
+        elif component.fields:
+            _add(schemas[name]["properties"], component.fields)
+    shapes = {
+        name: component.shapes for name, component in COMPONENTS.items() if component.shapes and not component.base
+    }
+    for name, forms in (*shapes.items(), *option_shapes().items()):
+        schemas[name] = _alternatives(schemas[name], forms)
 
 
 def _add(properties: dict[str, Schema], fields: Fields) -> None:

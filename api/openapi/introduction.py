@@ -1,5 +1,6 @@
 """What the OpenAPI document says of itself: an introduction, what its groups are, and operations in words."""
 
+from collections.abc import Mapping
 from typing import Final
 
 INTRODUCTION: Final = """\
@@ -30,80 +31,25 @@ again.
 **Money** is in micro-units (millionths) of the platform's currency, **times** are UTC with microseconds.
 """
 
-TAGS: Final = (
-    ("login", "A token for a user name and a password."),
-    ("accesskeys", "What programs send in place of a login."),
-    ("agents", "People and programs that log in, and whom queues ring."),
-    ("bans", "Addresses that are shut out after too many wrong passwords, and how to let them in again."),
-    ("numbers", "Telephone numbers: searched, provisioned, given flows, suspended, released."),
-    ("billing accounts", "Credit, tiers and every change of a balance."),
-    ("calls", "Calls: made, followed, hung up; what was tried for each, and its SIP messages."),
-    ("conferences", "Rooms where callers talk together."),
-    ("customers", "Whom numbers, flows, calls and money belong to."),
-    ("events", "What happens, as it happens."),
-    ("flows", "What happens to a call or a message."),
-    ("groupcalls", "Several destinations for one purpose: who answers first has it."),
-    ("health", "For machines that look after this one."),
-    ("inventory", "Numbers on offer; super admins only."),
-    ("messages", "Text messages, and who wants none."),
-    ("providercalls", "Calls through one provider, whatever the routes say; super admins only."),
-    ("providers", "Trunks that calls leave through and come in by; super admins only."),
-    ("queues", "Where callers wait until an agent is free."),
-    ("recordings", "What was recorded, and its sound."),
-    ("routes", "Which provider serves which numbers, in which order, at which rate; super admins only."),
-    ("webhooks", "Where events are sent, and how that went."),
-)
-
-_SUMMARIES: Final = {
-    "healthz": "Say that the process lives",
-    "readyz": "Say whether calls should be sent here",
-    "metrics": "Show metrics for Prometheus",
-    "log_in": "Log in",
-    "list_available_numbers": "Search for numbers to be had",
-    "list_number_availables": "Search for numbers to be had (older spelling)",
-    "list_bans": "List the addresses that are banned",
-    "delete_ban": "Let a banned address in again",
-    "top_up_billing_account": "Add credit to a billing account",
-    "list_ledger": "List every change of an account's balance",
-    "create_calls": "Make calls",
-    "hang_up_call": "Hang up a call",
-    "list_attempts": "List what was tried for a call",
-    "get_trace": "Show the SIP messages of a call",
-    "list_conference_members": "List who is in a conference",
-    "stream_events": "Follow events as they happen",
-    "validate_flow": "Check a flow without saving it",
-    "create_groupcall": "Call several destinations for one purpose",
-    "hang_up_groupcall": "Hang up all calls of a groupcall",
-    "list_inventory": "List the numbers on offer",
-    "offer_numbers": "Put numbers on offer",
-    "withdraw_number": "Take a number off offer",
-    "create_message": "Send a text message",
-    "create_number": "Provision a number",
-    "delete_number": "Release a number",
-    "suspend_number": "Let a number rest",
-    "reactivate_number": "Let a number take calls again",
-    "list_opt_outs": "List who wants no messages",
-    "delete_opt_out": "Let somebody get messages again",
-    "create_providercall": "Call through one provider",
-    "list_queue_callers": "List who waits in a queue",
-    "get_recording_audio": "Get the sound of a recording",
-    "explain_destination": "Explain where a destination leads",
-    "get_statistics": "Show how a provider's calls went",
-    "list_deliveries": "List what was sent to a webhook",
-    "delete_accesskey": "Revoke an access key",
-}
+_FIRST: Final = ("login", "accesskeys", "agents", "bans", "numbers")
+"""The groups that the document begins with; the others follow by name."""
 _VERBS: Final = {"list": "List the", "get": "Show", "create": "Create", "update": "Change", "delete": "Delete"}
 _NOUNS: Final = {"accesskey": "access key", "accesskeys": "access keys"}
 
 
+def tags(described: Mapping[str, str]) -> list[dict[str, str]]:
+    """The groups of operations with their descriptions, in their order."""
+    names = [*_FIRST, *sorted(described.keys() - set(_FIRST))]
+    return [{"name": name, "description": described[name]} for name in names]
+
+
 def summary(operation: str) -> str:
-    """An operation in words. Raises KeyError for a verb that is not known here."""
-    if operation in _SUMMARIES:
-        return _SUMMARIES[operation]
+    """An operation that is named like `list_flows`, in words; others are given their `summary`. Raises KeyError for a
+    verb that is not known here."""
     verb, _, noun = operation.partition("_")
     noun = _NOUNS.get(noun, noun.replace("_", " "))
     article = "" if verb == "list" else "an " if noun[0] in "aeio" else "a "
     return f"{_VERBS[verb]} {article}{noun}"
 
 
-__all__ = ["INTRODUCTION", "TAGS", "summary"]
+__all__ = ["INTRODUCTION", "summary", "tags"]

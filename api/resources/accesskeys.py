@@ -14,15 +14,17 @@ from api.http.services import Use
 from api.http.tokens import key_hash, key_prefix, make_key
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp
+from api.openapi.schema import documented
 from api.resources.resource import Resource
 from store.database import tables
 from store.rows import Row
 from store.store import Transaction
 
-router = router_for("accesskeys")
+router = router_for("accesskeys", "What programs send in place of a login.")
 ACCESSKEYS = Resource(tables.accesskeys, "accesskey")
 
 
+@documented(example={"key_prefix": "tk_rkYAy"})
 class AccessKey(Times):
     """A key, of which only the beginning is known here. `permission`: the most that it may do."""
 
@@ -36,6 +38,7 @@ class AccessKey(Times):
     tm_expire: Timestamp | None
 
 
+@documented(example={"accesskey": "tk_rkYAyMVwQQ8a1Zs0dXvJmT5cP2hLwE7uBnG9fK4iR6o", "key_prefix": "tk_rkYAy"})
 class NewAccessKey(AccessKey):
     """With `accesskey` itself, which is shown this once."""
 
@@ -71,7 +74,21 @@ async def list_accesskeys(services: Use, caller: Who, paging: Pages, customer_id
     return await ACCESSKEYS.list(services, caller, paging, *_visible(caller), customer_id=customer_id)
 
 
-@router.post("/accesskeys", status_code=201, response_model=NewAccessKey, **guarded("customer_agent"))
+@router.post(
+    "/accesskeys",
+    status_code=201,
+    response_model=NewAccessKey,
+    **guarded(
+        "customer_agent",
+        examples={
+            "A key with all that you may": {"name": "reports"},
+            "A key that may only look, until a day": {
+                "permission": "customer_agent",
+                "tm_expire": "2199-12-31T00:00:00Z",
+            },
+        },
+    ),
+)
 async def create_accesskey(services: Use, caller: Who, body: AccessKeyCreate) -> Any:
     """Create a key for oneself. Keep it: nobody can show it again."""
     permission = body.permission or caller.permission
@@ -103,7 +120,11 @@ async def get_accesskey(services: Use, caller: Who, accesskey_id: UUID) -> Any:
     return row
 
 
-@router.put("/accesskeys/{accesskey_id}", response_model=AccessKey, **guarded("customer_agent"))
+@router.put(
+    "/accesskeys/{accesskey_id}",
+    response_model=AccessKey,
+    **guarded("customer_agent", examples={"Another name": {"name": "another name"}}),
+)
 async def update_accesskey(services: Use, caller: Who, accesskey_id: UUID, body: AccessKeyUpdate) -> Any:
     """Change what a key is called."""
 
@@ -114,7 +135,9 @@ async def update_accesskey(services: Use, caller: Who, accesskey_id: UUID, body:
     return await ACCESSKEYS.update(services, caller, accesskey_id, change)
 
 
-@router.delete("/accesskeys/{accesskey_id}", response_model=AccessKey, **guarded("customer_agent"))
+@router.delete(
+    "/accesskeys/{accesskey_id}", summary="Revoke an access key", response_model=AccessKey, **guarded("customer_agent")
+)
 async def delete_accesskey(services: Use, caller: Who, accesskey_id: UUID) -> Any:
     """Revoke a key. It opens nothing from the next request on."""
     return await ACCESSKEYS.delete(services, caller, accesskey_id, _own(caller))

@@ -17,7 +17,7 @@ from routing.access.bans import Ban as Found
 from routing.addresses import parse_network
 from store.rows import Cursor
 
-router = router_for("bans")
+router = router_for("bans", "Addresses that are shut out after too many wrong passwords, and how to let them in again.")
 
 
 class Ban(BaseModel):
@@ -32,7 +32,9 @@ class Ban(BaseModel):
     tm_expire: Timestamp
 
 
-@router.get("/bans", response_model=Listing[Ban], **guarded("project_super_admin"))
+@router.get(
+    "/bans", summary="List the addresses that are banned", response_model=Listing[Ban], **guarded("project_super_admin")
+)
 async def list_bans(services: Use, paging: Pages) -> Any:
     """The bans of this node, newest first. Those of `sip.deny_file` stand in that file."""
     after = Cursor.parse(paging.token) if paging.token else None
@@ -46,7 +48,12 @@ async def list_bans(services: Use, paging: Pages) -> Any:
     }
 
 
-@router.delete("/bans/{address:path}", response_model=Ban, **guarded("project_super_admin"))
+@router.delete(
+    "/bans/{address:path}",
+    summary="Let a banned address in again",
+    response_model=Ban,
+    **guarded("project_super_admin"),
+)
 async def delete_ban(
     services: Use,
     caller: Who,

@@ -13,6 +13,8 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
+from api.openapi.examples import CUSTOMER
+from api.openapi.schema import documented
 from api.resources.resource import Resource
 from routing.directory.customers import Tier
 from store import rows
@@ -21,10 +23,11 @@ from store.resources import billing, customers
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 
-router = router_for("billing accounts")
+router = router_for("billing accounts", "Credit, tiers and every change of a balance.")
 ACCOUNTS = Resource(tables.billing_accounts, "billing_account")
 
 
+@documented(example={"balance": 5_000_000})
 class BillingAccount(Times):
     """An account, in micro-units of the platform's currency. `balance` is the credit; `reserved` is the part of it that
     calls hold which are up, so that `balance - reserved` can be spent."""
@@ -63,6 +66,7 @@ class TopUp(Body):
     detail: Detail = ""
 
 
+@documented(example={"kind": "top_up", "amount": 5_000_000, "balance": 5_000_000})
 class LedgerEntry(BaseModel):
     """A change of the balance by `amount`, which is negative where something was paid; `balance` is the one after it.
     `reference_id` is the call or the number that was paid for."""
@@ -87,7 +91,16 @@ async def list_billing_accounts(services: Use, caller: Who, paging: Pages, custo
     return await ACCOUNTS.list(services, caller, paging, customer_id=customer_id)
 
 
-@router.post("/billing_accounts", status_code=201, response_model=BillingAccount, **guarded("project_super_admin", 409))
+@router.post(
+    "/billing_accounts",
+    status_code=201,
+    response_model=BillingAccount,
+    **guarded(
+        "project_super_admin",
+        409,
+        examples={"Put the id of a customer that has no account": {"customer_id": CUSTOMER, "tier": "basic"}},
+    ),
+)
 async def create_billing_account(services: Use, caller: Who, body: BillingAccountCreate) -> Any:
     """Create an account for a customer that has none (each is made with one)."""
     try:
@@ -109,7 +122,11 @@ async def get_billing_account(services: Use, caller: Who, account_id: UUID) -> A
     return await ACCOUNTS.get(services, caller, account_id)
 
 
-@router.put("/billing_accounts/{account_id}", response_model=BillingAccount, **guarded("customer_admin"))
+@router.put(
+    "/billing_accounts/{account_id}",
+    response_model=BillingAccount,
+    **guarded("customer_admin", examples={"Another tier": {"tier": "professional"}}),
+)
 async def update_billing_account(services: Use, caller: Who, account_id: UUID, body: BillingAccountUpdate) -> Any:
     """Change what an account is called, and as a super admin its tier."""
 
@@ -134,7 +151,15 @@ async def delete_billing_account(services: Use, caller: Who, account_id: UUID) -
     return await ACCOUNTS.delete(services, caller, account_id, left_over)
 
 
-@router.post("/billing_accounts/{account_id}/top_up", response_model=BillingAccount, **guarded("project_super_admin"))
+@router.post(
+    "/billing_accounts/{account_id}/top_up",
+    summary="Add credit to a billing account",
+    response_model=BillingAccount,
+    **guarded(
+        "project_super_admin",
+        examples={"5 of the currency, in micro-units": {"amount": 5_000_000, "detail": "invoice 7"}},
+    ),
+)
 async def top_up_billing_account(services: Use, caller: Who, account_id: UUID, body: TopUp) -> Any:
     """Add credit; the answer is the account with its new balance."""
     try:
@@ -146,7 +171,12 @@ async def top_up_billing_account(services: Use, caller: Who, account_id: UUID, b
         raise fault_in("amount", "INVALID_REQUEST_PARAMETER", f"is too much: {error}") from None
 
 
-@router.get("/billing_accounts/{account_id}/ledger", response_model=Listing[LedgerEntry], **guarded("customer_manager"))
+@router.get(
+    "/billing_accounts/{account_id}/ledger",
+    summary="List every change of an account's balance",
+    response_model=Listing[LedgerEntry],
+    **guarded("customer_manager"),
+)
 async def list_ledger(
     services: Use,
     caller: Who,

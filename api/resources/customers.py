@@ -22,7 +22,7 @@ from store.resources import billing, customers
 from store.rows import Row
 from store.store import Executor, Transaction
 
-router = router_for("customers")
+router = router_for("customers", "Whom numbers, flows, calls and money belong to.")
 
 
 def _each_once(codes: list[str]) -> list[str]:
@@ -90,7 +90,21 @@ async def list_customers(services: Use, caller: Who, paging: Pages) -> Any:
         return {"result": await _shown(connection, page.rows), "next_page_token": page.next_token}
 
 
-@router.post("/customers", status_code=201, response_model=Customer, **guarded("project_super_admin"))
+@router.post(
+    "/customers",
+    status_code=201,
+    response_model=Customer,
+    **guarded(
+        "project_super_admin",
+        examples={
+            "A customer that may call two countries": {
+                "name": "Acme",
+                "tier": "basic",
+                "destination_countries": ["US", "DE"],
+            }
+        },
+    ),
+)
 async def create_customer(services: Use, caller: Who, body: CustomerCreate) -> Any:
     """Create a customer and its billing account."""
     identifier = uuid4()
@@ -110,7 +124,11 @@ async def get_customer(services: Use, caller: Who, customer_id: UUID) -> Any:
     return shown
 
 
-@router.put("/customers/{customer_id}", response_model=Customer, **guarded("customer_admin", 409))
+@router.put(
+    "/customers/{customer_id}",
+    response_model=Customer,
+    **guarded("customer_admin", 409, examples={"Another address": {"email": "admin@example.com"}}),
+)
 async def update_customer(services: Use, caller: Who, customer_id: UUID, body: CustomerUpdate) -> Any:
     """Change a customer. A suspended one has no API from the next request on and makes no new calls to the outside;
     those that are up and cost something end within a minute."""

@@ -20,7 +20,7 @@ from store.resources import events as stored
 from store.resources.events import event_document
 from store.store import Event
 
-router = router_for("events")
+router = router_for("events", "What happens, as it happens.")
 
 MOST_STREAMS = 200
 MOST_OF_ONE = 50
@@ -40,7 +40,7 @@ def _stream_of_text() -> dict[str, Any]:
     return options
 
 
-@router.get("/events", response_class=StreamingResponse, **_stream_of_text())
+@router.get("/events", summary="Follow events as they happen", response_class=StreamingResponse, **_stream_of_text())
 async def stream_events(
     services: Use,
     caller: Who,

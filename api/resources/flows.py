@@ -18,10 +18,12 @@ from api.models.changes import changes, takes_back
 from api.models.destinations import require_in_actions
 from api.models.fields import Body, Detail, Name, Times, absent, refuse_declared
 from api.models.web_addresses import refuse_private_in
+from api.openapi.schema import Fields, documented
 from api.resources.resource import Resource, require_owner
 from flows.actions import ACTIONS
 from flows.language.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow
+from flows.language.options import FLOW_ACTION
 from flows.language.registry import Medium
 from flows.language.validation import needs_a_call
 from routing.identifiers import NIL, named_id
@@ -31,10 +33,31 @@ from store.resources import temporary_flows
 from store.rows import Row
 from store.store import Executor, Transaction
 
-router = router_for("flows")
+router = router_for("flows", "What happens to a call or a message.")
+
+GREETING = [
+    {"type": "answer"},
+    {"type": "play", "option": {"sources": ["tone:480/400,0/200*2"]}},
+    {"type": "hangup"},
+]
+_MENU = [
+    {"id": "ask", "type": "play", "option": {"sources": ["tone:350+440/2000"], "digits_stop": True}},
+    {"type": "digits_receive", "option": {"length": 1, "duration": 5000}},
+    {"type": "branch", "option": {"target_ids": {"1": "desk"}}},
+    {"type": "hangup"},
+    {
+        "id": "desk",
+        "type": "connect",
+        "option": {"destinations": [{"type": "tel", "target": "+442079460123"}], "ring_timeout": 20},
+    },
+]
+
+_FLOW: Fields = {"actions": {"items": FLOW_ACTION}, "detail": {"maxLength": 4096}}
+
 FLOWS = Resource(tables.flows, "flow")
 
 
+@documented(example={"type": "answer", "id": ""})
 class Action(BaseModel):
     """One step. `option` is of the action's type; the documentation of flows lists them."""
 
@@ -63,6 +86,7 @@ class FlowAnswer(Times):
     declared_in: str
 
 
+@documented(fields=_FLOW)
 class FlowCreate(Body):
     """A new flow."""
 
@@ -74,6 +98,7 @@ class FlowCreate(Body):
     media: Media = ""
 
 
+@documented(fields=_FLOW)
 @takes_back(FlowAnswer)
 class FlowUpdate(Body):
     """What is to change."""
@@ -89,6 +114,7 @@ class FlowDraft(FlowCreate):
     """A flow that may be wrong: its actions are anything."""
 
 
+@documented(example={"valid": True, "faults": []})
 class Verdict(BaseModel):
     """Whether a flow could be saved, and everything that speaks against it."""
 
@@ -114,7 +140,18 @@ async def list_flows(
     return page | {"result": [answer(row) for row in page["result"]]}
 
 
-@router.post("/flows", status_code=201, response_model=FlowAnswer, **guarded("customer_manager"))
+@router.post(
+    "/flows",
+    status_code=201,
+    response_model=FlowAnswer,
+    **guarded(
+        "customer_manager",
+        examples={
+            "A greeting": {"name": "greeting", "actions": GREETING},
+            "A menu": {"name": "menu", "actions": _MENU},
+        },
+    ),
+)
 async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
     """Create a flow."""
     owner = caller.owner(body.customer_id)
@@ -128,7 +165,14 @@ async def create_flow(services: Use, caller: Who, body: FlowCreate) -> Any:
 
 
 # Before /flows/{flow_id}: what comes first is tried first.
-@router.post("/flows/validate", response_model=Verdict, **guarded("customer_agent"))
+@router.post(
+    "/flows/validate",
+    summary="Check a flow without saving it",
+    response_model=Verdict,
+    **guarded(
+        "customer_agent", examples={"Good": {"actions": _MENU}, "Wrong in one place": {"actions": [{"type": "answr"}]}}
+    ),
+)
 async def validate_flow(services: Use, caller: Who, body: FlowDraft) -> Any:
     """Check a flow without saving it."""
     owner = caller.owner(body.customer_id)
@@ -153,7 +197,11 @@ async def get_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
     return answer(row)
 
 
-@router.put("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_manager", 409))
+@router.put(
+    "/flows/{flow_id}",
+    response_model=FlowAnswer,
+    **guarded("customer_manager", 409, examples={"Other actions": {"actions": GREETING}}),
+)
 async def update_flow(services: Use, caller: Who, flow_id: UUID, body: FlowUpdate) -> Any:
     """Change a flow. Calls that run it go on with what they began with."""
     async with services.store.write() as transaction:

@@ -14,10 +14,11 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError, envelopes
 from api.http.services import Use
 from api.http.tokens import key_hash
+from api.openapi.schema import documented
 from routing.identifiers import PLATFORM
 from store.database.errors import StoreError
 
-router = router_for("health")
+router = router_for("health", "For machines that look after this one.", base="")
 PATIENCE = 2.0
 """Seconds that the store has to say whose a key is."""
 REMEMBERED = 3600.0
@@ -26,12 +27,14 @@ MOST_WATCHERS = 100
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+@documented(example={"status": "ok"})
 class Alive(BaseModel):
     """The process answers."""
 
     status: Literal["ok"]
 
 
+@documented(example={"checks": {"engine": "ok", "store": "ok", "directory": "ok"}})
 class Ready(BaseModel):
     """Whether calls should be sent here, and what each part says: "ok", or what is wrong with it."""
 
@@ -39,13 +42,18 @@ class Ready(BaseModel):
     checks: dict[str, str]
 
 
-@router.get("/healthz", response_model=Alive, responses=envelopes(500))
+@router.get("/healthz", summary="Say that the process lives", response_model=Alive, responses=envelopes(500))
 async def healthz() -> Any:
     """Alive: the event loop turns. Restart what does not answer this."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", response_model=Ready, responses=envelopes(500) | {503: {"model": Ready}})
+@router.get(
+    "/readyz",
+    summary="Say whether calls should be sent here",
+    response_model=Ready,
+    responses=envelopes(500) | {503: {"model": Ready}},
+)
 async def readyz(services: Use) -> Any:
     """Ready: the listeners are open, the store answers, the directory is current, and the engine is not stopping.
     A load balancer sends calls to those that answer 200."""
@@ -57,6 +65,7 @@ async def readyz(services: Use) -> Any:
 
 @router.get(
     "/metrics",
+    summary="Show metrics for Prometheus",
     response_class=Response,
     responses=envelopes(401, 403, 500, 503) | {200: {"content": {METRICS_TYPE: {"schema": {"type": "string"}}}}},
 )

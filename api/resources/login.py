@@ -8,26 +8,27 @@ from pydantic import BaseModel, Field
 from sqlalchemy.engine import RowMapping
 
 from api.http.auth import refuse_suspended
-from api.http.bodies import router_for
+from api.http.bodies import body_examples, router_for
 from api.http.errors import ApiError, envelopes, too_many
 from api.http.exchange import exchange_of
 from api.http.passwords import LONGEST, TooBusy, password_fits
 from api.http.services import Services, Use
 from api.models.fields import Body
-from api.openapi import patterns
+from api.openapi.schema import ANY_TEXT, documented
 from engine.sip.peers import counted_source
 from store.database.tables import agents, customers
 
-router = router_for("login")
+router = router_for("login", "A token for a user name and a password.")
 
 
 class Login(Body):
     """Who and with what."""
 
-    username: Annotated[str, Field(max_length=255, json_schema_extra={"pattern": patterns.ANY_TEXT})]
-    password: Annotated[str, Field(max_length=LONGEST, json_schema_extra={"pattern": patterns.ANY_TEXT})]
+    username: Annotated[str, Field(max_length=255, json_schema_extra={"pattern": ANY_TEXT})]
+    password: Annotated[str, Field(max_length=LONGEST, json_schema_extra={"pattern": ANY_TEXT})]
 
 
+@documented(example={"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxYzJkM2U0ZiJ9.c2lnbmF0dXJl"})
 class Token(BaseModel):
     """`token` goes into `Authorization: Bearer` or `?token=`, and counts for seven days."""
 
@@ -35,7 +36,15 @@ class Token(BaseModel):
     token: str
 
 
-@router.post("/auth/login", response_model=Token, responses=envelopes(400, 401, 403, 429, 500, 503))
+@router.post(
+    "/auth/login",
+    summary="Log in",
+    response_model=Token,
+    responses=envelopes(400, 401, 403, 429, 500, 503),
+    openapi_extra=body_examples(
+        {"Put your own user name and password": {"username": "ann", "password": "correct horse"}}
+    ),
+)
 async def log_in(services: Use, request: Request, body: Login) -> Token:
     """A token for a user name and a password."""
     exchange = exchange_of(request)

@@ -17,6 +17,7 @@ from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
 from api.models.web_addresses import refuse_private
+from api.openapi.schema import documented
 from api.resources.resource import Resource, require_owner
 from routing.identifiers import NIL, PLATFORM
 from store import rows
@@ -25,7 +26,7 @@ from store.database.vault import transform_secrets
 from store.rows import Row
 from store.store import Transaction
 
-router = router_for("webhooks")
+router = router_for("webhooks", "Where events are sent, and how that went.")
 WEBHOOKS = Resource(tables.webhooks, "webhook")
 MOST_OF_ONE = 50
 """Webhooks of one customer: each takes its part of every event, and of the time that deliveries of all have. The
@@ -68,6 +69,7 @@ WebAddress = Annotated[
 Secret = Annotated[Name, Field(min_length=16)]
 
 
+@documented(example={"events": ["call_hangup"]})
 class Webhook(Times):
     """A webhook. Its secret is shown when it is made, and never again. `events`: none for all."""
 
@@ -80,6 +82,7 @@ class Webhook(Times):
     enabled: bool
 
 
+@documented(example={"events": ["call_hangup"], "secret": "0123456789abcdef"})
 class NewWebhook(Webhook):
     """With the secret that deliveries are signed with."""
 
@@ -110,6 +113,7 @@ class WebhookUpdate(Body):
     enabled: bool = absent()
 
 
+@documented(example={"status": "delivered", "type": "call_hangup", "last_status": 204})
 class Delivery(BaseModel):
     """One event on its way: pending (tried next at `tm_next`), delivered, failed."""
 
@@ -135,7 +139,15 @@ async def list_webhooks(services: Use, caller: Who, paging: Pages, customer_id: 
     return await WEBHOOKS.list(services, caller, paging, customer_id=customer_id)
 
 
-@router.post("/webhooks", status_code=201, response_model=NewWebhook, **guarded("customer_admin"))
+@router.post(
+    "/webhooks",
+    status_code=201,
+    response_model=NewWebhook,
+    **guarded(
+        "customer_admin",
+        examples={"Ends of calls": {"uri": "https://example.com/trunkline", "events": ["call_hangup"]}},
+    ),
+)
 async def create_webhook(services: Use, caller: Who, body: WebhookCreate) -> Any:
     """Create a webhook."""
     owner = caller.owner(body.customer_id)
@@ -167,7 +179,11 @@ async def get_webhook(services: Use, caller: Who, webhook_id: UUID) -> Any:
     return await WEBHOOKS.get(services, caller, webhook_id)
 
 
-@router.put("/webhooks/{webhook_id}", response_model=Webhook, **guarded("customer_admin"))
+@router.put(
+    "/webhooks/{webhook_id}",
+    response_model=Webhook,
+    **guarded("customer_admin", examples={"Nothing more is sent": {"enabled": False}}),
+)
 async def update_webhook(services: Use, caller: Who, webhook_id: UUID, body: WebhookUpdate) -> Any:
     """Change a webhook. One that is enabled again is sent what happened meanwhile, as far as events are kept."""
 
@@ -186,7 +202,12 @@ async def delete_webhook(services: Use, caller: Who, webhook_id: UUID) -> Any:
     return await WEBHOOKS.delete(services, caller, webhook_id)
 
 
-@router.get("/webhooks/{webhook_id}/deliveries", response_model=Listing[Delivery], **guarded("customer_manager"))
+@router.get(
+    "/webhooks/{webhook_id}/deliveries",
+    summary="List what was sent to a webhook",
+    response_model=Listing[Delivery],
+    **guarded("customer_manager"),
+)
 async def list_deliveries(
     services: Use,
     caller: Who,

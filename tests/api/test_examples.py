@@ -7,7 +7,7 @@ from uuid import UUID
 import jsonschema_rs
 import pytest
 
-from api.openapi.examples import CUSTOMER, EXAMPLES, PROVIDER, SOURCE
+from api.openapi.examples import CUSTOMER, PROVIDER, SOURCE
 from store import rows
 from store.database import tables
 from tests.api.conftest import Api
@@ -30,8 +30,8 @@ def _bodies(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_every_body_has_an_example_that_the_document_allows(api: Api) -> None:
     document = api.app.openapi()
     bodies = _bodies(document)
-    assert set(bodies) == set(EXAMPLES), "api/openapi/examples.py has a body for each operation that takes one"
     for name, content in bodies.items():
+        assert content.get("examples"), f"{name} is given no `examples` where it is declared"
         schema = content["schema"] | {"components": document["components"]}
         for example in content["examples"].values():
             errors = [str(error) for error in jsonschema_rs.iter_errors(schema, example["value"])]
@@ -52,12 +52,14 @@ def test_the_examples_are_accepted_as_they_are(run: Run) -> None:
             await rows.insert(transaction, tables.customers, {"id": UUID(CUSTOMER), "name": "without an account"})
         (provider,) = (await root.get("/v1.0/providers", name="p1"))["result"]
         mine = await belongings(x.api)
-        for operation in operations(x.api.app.openapi()):
-            for example in EXAMPLES.get(operation.name, ()):
-                body = dict(example.body)
+        document = x.api.app.openapi()
+        bodies = _bodies(document)
+        for operation in operations(document):
+            for summary, example in bodies.get(operation.name, {}).get("examples", {}).items():
+                body = dict(example["value"])
                 if body.get("provider_id") == PROVIDER:
                     body["provider_id"] = provider["id"]
                 answer = await root.ask(operation.method, operation.at(mine.ids), json=body)
-                assert "reason" not in answer, f"{operation}, {example.summary}: {answer}"
+                assert "reason" not in answer, f"{operation}, {summary}: {answer}"
 
     run(test)

@@ -47,7 +47,12 @@ class Attempt(BaseModel):
     end_ms: int | None
 
 
-@router.get("/calls/{call_id}/attempts", response_model=Listing[Attempt], **guarded("customer_agent"))
+@router.get(
+    "/calls/{call_id}/attempts",
+    summary="List what was tried for a call",
+    response_model=Listing[Attempt],
+    **guarded("customer_agent"),
+)
 async def list_attempts(services: Use, caller: Who, call_id: UUID) -> Any:
     """What was tried for a call, in order; of a call that runs, what has been tried so far. All of it is on one
     page."""

@@ -1,7 +1,7 @@
 """What orders for calls have in common: their bodies, whether the customer may, and that records go before dialling."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Final, Protocol, Self, TypeVar
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from api.models.destinations import require_destinations, require_in_actions
 from api.models.fields import Body
 from api.models.parties import Anonymity, Destinations, Party
 from api.models.web_addresses import refuse_private_in
+from api.openapi.schema import Fields, documented
 from api.resources.calls.call_authorisation import require_dialled
 from api.resources.flows import refusal
 from flows.actions import ACTIONS
@@ -21,6 +22,7 @@ from flows.calls.record import CallRecord
 from flows.calls.rows import call_row
 from flows.language.faults import FlowError
 from flows.language.model import MAX_ACTIONS, read_flow
+from flows.language.options import FLOW_ACTION
 from flows.origination.orders import CallOrder, OrderError
 from routing.identifiers import NIL
 from store import rows
@@ -50,6 +52,15 @@ class OrderBody(Body):
             problem = "flow_id and actions are both given; keep one of them"
             raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "{problem}", {"problem": problem})
         return self
+
+
+B = TypeVar("B", bound=OrderBody)
+
+
+def ordered(destinations: Fields) -> Callable[[type[B]], type[B]]:
+    """A decorator that says in the document what an `OrderBody` refuses. `destinations`: what they may be."""
+    flow_or_actions = {"actions": {"maxItems": 0}}, {"flow_id": {"const": str(NIL)}}
+    return documented(fields={"actions": {"items": FLOW_ACTION}} | dict(destinations), shapes=flow_or_actions)
 
 
 class Made(Protocol):

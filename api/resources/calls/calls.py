@@ -15,10 +15,12 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.http.services import Services, Use
 from api.models.carriers import Carriers
 from api.models.fields import Metadata, Name, Times, Timestamp
-from api.models.parties import Party, PartyAnswer
+from api.models.parties import CALL_EXAMPLE, DESTINATIONS, OWN_SOURCE, Party, PartyAnswer
 from api.models.query_time import Moment
+from api.openapi.schema import documented
 from api.resources.calls.call_authorisation import require_rights
-from api.resources.calls.call_orders import OrderBody, documents, keep, live_row, read_order, refused
+from api.resources.calls.call_orders import OrderBody, documents, keep, live_row, ordered, read_order, refused
+from api.resources.flows import GREETING
 from api.resources.numbers.numbers import asked_number
 from api.resources.resource import Resource
 from flows.calls.hangup import hang_up
@@ -30,7 +32,7 @@ from store.database import tables
 from store.resources.calls import call_document
 from store.rows import Row
 
-router = router_for("calls")
+router = router_for("calls", "Calls: made, followed, hung up; what was tried for each, and its SIP messages.")
 CALLS = Resource(tables.calls, "call")
 
 CallStatus = Literal["dialing", "ringing", "progressing", "terminating", "canceling", "hangup"]
@@ -38,6 +40,7 @@ Direction = Literal["incoming", "outgoing"]
 _HANGUP = "hangup"
 
 
+@documented(example={"status": "hangup", "direction": "outgoing"})
 class Call(Times):
     """A call. `sip_status` and `sip_reason` are how it ended on the wire; `hangup_by` is `remote` or `local`, and with
     `hangup_reason` empty while the call lasts. `provider_id` is the trunk that it came from, or went to last; trunks
@@ -68,6 +71,7 @@ class Call(Times):
     tm_hangup: Timestamp | None
 
 
+@ordered(DESTINATIONS)
 class CallCreate(OrderBody):
     """Calls to be made. The source must be an active normal number of the customer."""
 
@@ -76,6 +80,7 @@ class CallCreate(OrderBody):
     metadata: Metadata = Field({})
 
 
+@documented(example={"groupcalls": []})
 class CallsMade(BaseModel):
     """The calls of an order, in the order of its destinations. `groupcalls` is always empty: `POST /groupcalls` makes
     them."""
@@ -131,7 +136,21 @@ async def list_calls(
     return page | {"result": shown(services, caller, map(call_document, page["result"]))}
 
 
-@router.post("/calls", status_code=201, response_model=CallsMade, **guarded("customer_manager", 402, 409))
+@router.post(
+    "/calls",
+    summary="Make calls",
+    status_code=201,
+    response_model=CallsMade,
+    **guarded(
+        "customer_manager",
+        402,
+        409,
+        examples={
+            f"A call that plays something; {OWN_SOURCE}": CALL_EXAMPLE | {"actions": GREETING},
+            f"A call, hung up when it is answered; {OWN_SOURCE}": CALL_EXAMPLE,
+        },
+    ),
+)
 async def create_calls(services: Use, caller: Who, body: CallCreate) -> Any:
     """Call each destination as one of the customer's own numbers. The calls are kept before anything is dialled; follow
     them at `GET /calls/{call_id}` until their status is `hangup`."""
@@ -154,7 +173,9 @@ async def get_call(services: Use, caller: Who, call_id: UUID) -> Any:
     return _answer(services, caller, _as_it_is(services, await CALLS.get(services, caller, call_id)))
 
 
-@router.post("/calls/{call_id}/hangup", response_model=Call, **guarded("customer_manager", 409))
+@router.post(
+    "/calls/{call_id}/hangup", summary="Hang up a call", response_model=Call, **guarded("customer_manager", 409)
+)
 async def hang_up_call(services: Use, caller: Who, call_id: UUID) -> Any:
     """End a call: it is cancelled before its answer, and hung up after it. The answer shows it on its way; its status
     is `hangup` when the other side has agreed, or said nothing for too long."""

@@ -14,9 +14,10 @@ from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
 from api.http.services import Services, Use
 from api.models.fields import Metadata, Times
-from api.models.parties import Party, PartyAnswer, shown
+from api.models.parties import CALL_EXAMPLE, DESTINATIONS, OWN_SOURCE, Party, PartyAnswer, shown
+from api.openapi.schema import documented
 from api.resources.calls.call_authorisation import require_rights
-from api.resources.calls.call_orders import OrderBody, keep, read_order, refused
+from api.resources.calls.call_orders import OrderBody, keep, ordered, read_order, refused
 from api.resources.calls.calls import elsewhere
 from api.resources.resource import Resource
 from flows.calls.tasks import TooManyTasksError
@@ -30,7 +31,7 @@ from store.database.engines import reason
 from store.database.errors import StoreError
 from store.rows import Row
 
-router = router_for("groupcalls")
+router = router_for("groupcalls", "Several destinations for one purpose: who answers first has it.")
 GROUPCALLS = Resource(tables.groupcalls, "groupcall")
 
 RingMethod = Literal["ring_all", "linear"]
@@ -40,6 +41,7 @@ FIRST_RETRY: Final = 0.1  # s until what the store did not take is written again
 LAST_RETRY: Final = 5.0
 
 
+@documented(example={"status": "progressing"})
 class GroupCall(Times):
     """A groupcall: `dialing` until somebody answers, then `progressing`, and `hangup` when all of its calls are over.
     `answer_call_id` is the call that was answered."""
@@ -55,6 +57,7 @@ class GroupCall(Times):
     call_ids: list[UUID]
 
 
+@ordered(DESTINATIONS)
 class GroupCallCreate(OrderBody):
     """A groupcall to be made: `ring_all` calls all destinations at once, `linear` one after another. The source must be
     an active normal number of the customer; `metadata` goes to the calls."""
@@ -78,7 +81,27 @@ async def list_groupcalls(
     return await GROUPCALLS.list(services, caller, paging, *where, customer_id=customer_id)
 
 
-@router.post("/groupcalls", status_code=201, response_model=GroupCall, **guarded("customer_manager", 402, 409))
+@router.post(
+    "/groupcalls",
+    summary="Call several destinations for one purpose",
+    status_code=201,
+    response_model=GroupCall,
+    **guarded(
+        "customer_manager",
+        402,
+        409,
+        examples={
+            f"Two at once, the first to answer has the call; {OWN_SOURCE}": CALL_EXAMPLE
+            | {
+                "destinations": [
+                    {"type": "tel", "target": "+442079460123"},
+                    {"type": "tel", "target": "+442079460124"},
+                ],
+                "ring_method": "ring_all",
+            }
+        },
+    ),
+)
 async def create_groupcall(services: Use, caller: Who, body: GroupCallCreate) -> Any:
     """Call several destinations for one purpose: who answers first has it, and the others are given up."""
     owner = caller.owner(body.customer_id)
@@ -106,7 +129,12 @@ async def get_groupcall(services: Use, caller: Who, groupcall_id: UUID) -> Any:
     return _as_it_is(services, await GROUPCALLS.get(services, caller, groupcall_id))
 
 
-@router.post("/groupcalls/{groupcall_id}/hangup", response_model=GroupCall, **guarded("customer_manager", 409))
+@router.post(
+    "/groupcalls/{groupcall_id}/hangup",
+    summary="Hang up all calls of a groupcall",
+    response_model=GroupCall,
+    **guarded("customer_manager", 409),
+)
 async def hang_up_groupcall(services: Use, caller: Who, groupcall_id: UUID) -> Any:
     """End all calls of a groupcall."""
     row = await GROUPCALLS.get(services, caller, groupcall_id)

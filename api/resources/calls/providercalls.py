@@ -11,8 +11,10 @@ from api.http.errors import fault_in
 from api.http.listing import Listing, Pages
 from api.http.services import Services, Use
 from api.models.fields import Times
-from api.models.parties import Party, PartyAnswer, shown
-from api.resources.calls.call_orders import OrderBody, keep, not_here_yet, read_order, refused
+from api.models.parties import CALL_EXAMPLE, NUMBER_DESTINATIONS, Party, PartyAnswer, shown
+from api.openapi.examples import PROVIDER
+from api.resources.calls.call_orders import OrderBody, keep, not_here_yet, ordered, read_order, refused
+from api.resources.flows import GREETING
 from api.resources.resource import Resource
 from flows.origination.orders import OrderError
 from flows.origination.providercall import ProviderCall as Prepared
@@ -20,7 +22,7 @@ from flows.origination.providercall import ProviderCallRequest, prepare_provider
 from store import rows
 from store.database import tables
 
-router = router_for("providercalls")
+router = router_for("providercalls", "Calls through one provider, whatever the routes say; super admins only.")
 PROVIDERCALLS = Resource(tables.providercalls, "providercall")
 
 
@@ -39,6 +41,7 @@ class ProviderCall(Times):
     groupcall_ids: list[UUID]
 
 
+@ordered(NUMBER_DESTINATIONS)
 class ProviderCallCreate(OrderBody):
     """Calls to be made through a provider; all destinations are numbers. Nobody asks whether the source is a number of
     yours: it is for the provider to accept it. Without a source a call leaves with no caller."""
@@ -56,7 +59,21 @@ async def list_providercalls(
     return await PROVIDERCALLS.list(services, caller, paging, *where, customer_id=caller.customer_id)
 
 
-@router.post("/providercalls", status_code=201, response_model=ProviderCall, **guarded("project_super_admin"))
+@router.post(
+    "/providercalls",
+    summary="Call through one provider",
+    status_code=201,
+    response_model=ProviderCall,
+    **guarded(
+        "project_super_admin",
+        examples={
+            "A call that plays something; put the id of your provider": CALL_EXAMPLE
+            | {"provider_id": PROVIDER, "anonymous": "auto", "actions": GREETING},
+            "A call, hung up when it is answered; put the id of your provider": CALL_EXAMPLE
+            | {"provider_id": PROVIDER},
+        },
+    ),
+)
 async def create_providercall(services: Use, caller: Who, body: ProviderCallCreate) -> Any:
     """Call each destination through one provider. These are real calls, which somebody may have to pay for. The record
     and its calls are kept before anything is dialled."""

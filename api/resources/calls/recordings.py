@@ -16,15 +16,17 @@ from api.http.errors import ApiError
 from api.http.listing import Listing, OfCustomer, Pages
 from api.http.services import Services, Use
 from api.models.fields import Times, Timestamp
+from api.openapi.schema import documented
 from api.resources.resource import Resource
 from store import rows
 from store.database import tables
 from store.rows import Row
 
-router = router_for("recordings")
+router = router_for("recordings", "What was recorded, and its sound.")
 RECORDINGS = Resource(tables.recordings, "recording")
 
 
+@documented(example={"status": "ended", "filename": "2026-04-21/call.wav"})
 class Recording(Times):
     """A recording. `duration` is milliseconds, `size` bytes; both are 0 while it runs. `filename` is relative to the
     folder of recordings of its node. With two `channels` the caller is on the first, the other side on the second."""
@@ -69,7 +71,13 @@ _AUDIO["responses"][200] = {
 }
 
 
-@router.get("/recordings/{recording_id}/audio", response_class=FileResponse, response_model=None, **_AUDIO)
+@router.get(
+    "/recordings/{recording_id}/audio",
+    summary="Get the sound of a recording",
+    response_class=FileResponse,
+    response_model=None,
+    **_AUDIO,
+)
 async def get_recording_audio(services: Use, caller: Who, recording_id: UUID) -> Any:
     """The sound of a recording that is over, as a WAV file. The node that recorded it has it: any other says which
     that is."""

@@ -15,6 +15,7 @@ from api.http.bodies import router_for
 from api.http.services import Services, Use
 from api.models.carriers import HIDDEN, Carriers
 from api.models.fields import Timestamp
+from api.openapi.schema import documented
 from api.resources.calls.attempts import attempts_of
 from api.resources.calls.calls import CALLS
 from engine.capture.ladder import draw, entries_of
@@ -32,6 +33,13 @@ US: Final = "trunkline"
 _SECRET: Final = ("Authorization", "Proxy-Authorization")
 
 
+@documented(
+    example={
+        "source": "192.0.2.10:5060",
+        "destination": "198.51.100.7:5060",
+        "start_line": "OPTIONS sip:198.51.100.7 SIP/2.0",
+    }
+)
 class TracedMessage(BaseModel):
     """One message on the wire. `ms` counts from the first one; `text` is all of it, but for credentials; `truncated`
     ones are longer than what is kept."""
@@ -63,7 +71,7 @@ _DRAWING = {"schema": {"type": "string"}, "example": "      ms 127.0.0.1:5070   
 _GUARDED["responses"][200] = {"content": {"text/plain": _DRAWING}}
 
 
-@router.get("/calls/{call_id}/trace", response_model=TraceAnswer, **_GUARDED)
+@router.get("/calls/{call_id}/trace", summary="Show the SIP messages of a call", response_model=TraceAnswer, **_GUARDED)
 async def get_trace(
     request: Request,
     services: Use,

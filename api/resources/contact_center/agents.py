@@ -14,7 +14,7 @@ from api.http.services import Services, Use
 from api.models.changes import changes, takes_back
 from api.models.destinations import require_destinations
 from api.models.fields import Body, Detail, Name, Times, absent
-from api.openapi import patterns
+from api.openapi.schema import ANY_TEXT, documented
 from api.resources.resource import Resource
 from flows.calls.address import Address
 from store import rows
@@ -23,13 +23,11 @@ from store.resources.agents import shown
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 
-router = router_for("agents")
+router = router_for("agents", "People and programs that log in, and whom queues ring.")
 AGENTS = Resource(tables.agents, "agent")
 
 Username = Annotated[Name, Field(min_length=1)]
-Password = Annotated[
-    str, Field(min_length=SHORTEST, max_length=LONGEST, json_schema_extra={"pattern": patterns.ANY_TEXT})
-]
+Password = Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST, json_schema_extra={"pattern": ANY_TEXT})]
 Addresses = Annotated[list[Address], Field(max_length=20)]
 Tags = Annotated[list[UUID], Field(max_length=100)]
 Status = Literal["available", "away", "busy", "offline"]
@@ -37,6 +35,7 @@ ShownStatus = Annotated[Literal["available", "away", "busy", "offline", "ringing
 RingMethod = Literal["ring_all", "linear"]
 
 
+@documented(example={"status": "available", "addresses": []})
 class Agent(Times):
     """An agent. Its password is never shown. `declared_in` is the configuration file that owns all of it but `status`
     and the password, "" for none. `status` is what it says of itself, or what queues make of one that is
@@ -99,7 +98,22 @@ async def list_agents(services: Use, caller: Who, paging: Pages, customer_id: Of
     return await AGENTS.list(services, caller, paging, customer_id=customer_id)
 
 
-@router.post("/agents", status_code=201, response_model=Agent, **guarded("customer_admin", 409))
+@router.post(
+    "/agents",
+    status_code=201,
+    response_model=Agent,
+    **guarded(
+        "customer_admin",
+        409,
+        examples={
+            "Somebody who may log in": {
+                "username": "bob",
+                "password": "a long password",
+                "permission": "customer_manager",
+            }
+        },
+    ),
+)
 async def create_agent(services: Use, caller: Who, body: AgentCreate) -> Any:
     """Create an agent."""
     _refuse_more_than_own(caller, body.permission)
@@ -126,7 +140,11 @@ async def get_agent(services: Use, caller: Who, agent_id: UUID) -> Any:
     return await AGENTS.get(services, caller, agent_id)
 
 
-@router.put("/agents/{agent_id}", response_model=Agent, **guarded("customer_agent", 409))
+@router.put(
+    "/agents/{agent_id}",
+    response_model=Agent,
+    **guarded("customer_agent", 409, examples={"Another name": {"name": "another name"}}),
+)
 async def update_agent(services: Use, caller: Who, agent_id: UUID, body: AgentUpdate) -> Any:
     """Change an agent. Every agent may change its own password, name, status and addresses; the rest, and other
     agents, take a customer_admin."""

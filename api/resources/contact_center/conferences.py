@@ -12,12 +12,14 @@ from api.http.listing import Listing, OfCustomer, Pages
 from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Name, Times, Timestamp, absent
+from api.openapi.examples import SOURCE
+from api.openapi.schema import documented
 from api.resources.resource import Resource
 from store.database import tables
 from store.rows import Row
 from store.store import Transaction
 
-router = router_for("conferences")
+router = router_for("conferences", "Rooms where callers talk together.")
 CONFERENCES = Resource(tables.conferences, "conference")
 
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000)]
@@ -61,6 +63,7 @@ class ConferenceUpdate(Body):
     announce: bool = absent()
 
 
+@documented(example={"source": SOURCE})
 class ConferenceMember(BaseModel):
     """A call that is in a conference."""
 
@@ -84,7 +87,12 @@ async def list_conferences(services: Use, caller: Who, paging: Pages, customer_i
     return await CONFERENCES.list(services, caller, paging, customer_id=customer_id)
 
 
-@router.post("/conferences", status_code=201, response_model=Conference, **guarded("customer_admin"))
+@router.post(
+    "/conferences",
+    status_code=201,
+    response_model=Conference,
+    **guarded("customer_admin", examples={"A room for ten": {"name": "all hands", "max_members": 10}}),
+)
 async def create_conference(services: Use, caller: Who, body: ConferenceCreate) -> Any:
     """Create a conference."""
     return await CONFERENCES.create(services, body.model_dump() | {"customer_id": caller.owner(body.customer_id)})
@@ -96,7 +104,12 @@ async def get_conference(services: Use, caller: Who, conference_id: UUID) -> Any
     return await CONFERENCES.get(services, caller, conference_id)
 
 
-@router.get("/conferences/{conference_id}/members", response_model=ConferenceMembers, **guarded("customer_agent"))
+@router.get(
+    "/conferences/{conference_id}/members",
+    summary="List who is in a conference",
+    response_model=ConferenceMembers,
+    **guarded("customer_agent"),
+)
 async def list_conference_members(services: Use, caller: Who, conference_id: UUID) -> Any:
     """Who is in a conference now, on this node."""
     await CONFERENCES.get(services, caller, conference_id)
@@ -109,7 +122,11 @@ async def list_conference_members(services: Use, caller: Who, conference_id: UUI
     return {"result": shown}
 
 
-@router.put("/conferences/{conference_id}", response_model=Conference, **guarded("customer_admin"))
+@router.put(
+    "/conferences/{conference_id}",
+    response_model=Conference,
+    **guarded("customer_admin", examples={"Another name": {"name": "another name"}}),
+)
 async def update_conference(services: Use, caller: Who, conference_id: UUID, body: ConferenceUpdate) -> Any:
     """Change a conference."""
 

@@ -15,7 +15,8 @@ from api.http.services import Use
 from api.models.changes import changes, takes_back
 from api.models.fields import NIL, Body, Detail, Name, Times, absent
 from api.models.web_addresses import refuse_private
-from api.openapi import patterns
+from api.openapi.examples import SOURCE
+from api.openapi.schema import documented
 from api.resources.flows import require_flow
 from api.resources.resource import Resource, require_owner
 from flows.language.values import sound_source
@@ -25,7 +26,8 @@ from store.database import tables
 from store.rows import Row
 from store.store import Transaction
 
-router = router_for("queues")
+router = router_for("queues", "Where callers wait until an agent is free.")
+_MUSIC = r"^(https?://[!-~]+|tone:[ -~]+|[A-Za-z0-9._/ -]*)$"
 QUEUES = Resource(tables.queues, "queue")
 
 RoutingMethod = Literal["random", "longest_idle", "ring_all"]
@@ -36,14 +38,14 @@ MostWaiting = Annotated[int, Field(ge=0, le=100_000)]
 
 
 def _music(text: str) -> str:
-    if not re.fullmatch(patterns.MUSIC, text):
+    if not re.fullmatch(_MUSIC, text):
         raise ValueError("is no music; write a file's name, an http address, or a tone like tone:425/1000,0/4000")
     return sound_source(text) if text else text
 
 
 Music = Annotated[
     str,
-    Field(max_length=2048, json_schema_extra={"pattern": patterns.MUSIC, "format": "sound", "examples": ["waltz.ogg"]}),
+    Field(max_length=2048, json_schema_extra={"pattern": _MUSIC, "format": "sound", "examples": ["waltz.ogg"]}),
     AfterValidator(_music),
 ]
 
@@ -123,6 +125,7 @@ class QueueUpdate(Body):
     announce_text: AnnounceText | None = None
 
 
+@documented(example={"source": SOURCE})
 class QueueCaller(BaseModel):
     """A caller that waits. `waited` is milliseconds; while `ringing`, an agent is rung for it."""
 
@@ -166,7 +169,15 @@ async def list_queues(services: Use, caller: Who, paging: Pages, customer_id: Of
     return page | {"result": [_answer(row) for row in page["result"]]}
 
 
-@router.post("/queues", status_code=201, response_model=Queue, **guarded("customer_admin"))
+@router.post(
+    "/queues",
+    status_code=201,
+    response_model=Queue,
+    **guarded(
+        "customer_admin",
+        examples={"Whoever has waited longest for a call gets it": {"name": "sales", "routing_method": "longest_idle"}},
+    ),
+)
 async def create_queue(services: Use, caller: Who, body: QueueCreate) -> Any:
     """Create a queue."""
     owner = caller.owner(body.customer_id)
@@ -187,7 +198,12 @@ async def get_queue(services: Use, caller: Who, queue_id: UUID) -> Any:
     return _answer(await QUEUES.get(services, caller, queue_id))
 
 
-@router.get("/queues/{queue_id}/callers", response_model=QueueCallers, **guarded("customer_agent"))
+@router.get(
+    "/queues/{queue_id}/callers",
+    summary="List who waits in a queue",
+    response_model=QueueCallers,
+    **guarded("customer_agent"),
+)
 async def list_queue_callers(services: Use, caller: Who, queue_id: UUID) -> Any:
     """Who waits in a queue now, on this node."""
     await QUEUES.get(services, caller, queue_id)
@@ -207,7 +223,11 @@ async def list_queue_callers(services: Use, caller: Who, queue_id: UUID) -> Any:
     return {"result": shown, "waiting": len(line)}
 
 
-@router.put("/queues/{queue_id}", response_model=Queue, **guarded("customer_admin"))
+@router.put(
+    "/queues/{queue_id}",
+    response_model=Queue,
+    **guarded("customer_admin", examples={"Nobody waits longer than five minutes": {"wait_timeout": 300_000}}),
+)
 async def update_queue(services: Use, caller: Who, queue_id: UUID, body: QueueUpdate) -> Any:
     """Change a queue."""
 

@@ -16,8 +16,8 @@ from api.http.services import Services, Use
 from api.models.carriers import Carriers
 from api.models.destinations import require_destinations
 from api.models.fields import Body, Times
-from api.models.parties import MOST_DESTINATIONS, Party, PartyAnswer
-from api.openapi import patterns
+from api.models.parties import CALL_EXAMPLE, MESSAGE_DESTINATIONS, MOST_DESTINATIONS, OWN_SOURCE, Party, PartyAnswer
+from api.openapi.schema import ANY_TEXT, documented
 from api.resources.calls.call_authorisation import require_dialled, require_message_rights, require_source
 from api.resources.resource import Resource, require_owner
 from flows.calls.address import Address
@@ -30,7 +30,7 @@ from store.resources.messages import message_document
 from store.resources.numbers import living
 from store.rows import Row
 
-router = router_for("messages")
+router = router_for("messages", "Text messages, and who wants none.")
 MESSAGES = Resource(tables.messages, "message")
 
 LONGEST_TEXT = 4096  # characters
@@ -59,6 +59,7 @@ class MessageAttempt(BaseModel):
     end_ms: int | None
 
 
+@documented(example={"status": "delivered", "type": "tel", "target": "+442079460123"})
 class MessageTarget(PartyAnswer):
     """What became of a message at one destination: `delivered` (the far end said 200), `accepted` (it said 202, and
     will deliver it later), `failed` (with its last status, or 0 and the cause), `opted_out` (it wants no messages from
@@ -70,6 +71,7 @@ class MessageTarget(PartyAnswer):
     attempts: list[MessageAttempt]
 
 
+@documented(example={"status": "delivered", "direction": "outgoing", "text": "Your table is ready."})
 class Message(Times):
     """A message. One that was sent is `sending`, then `delivered` at all destinations, `sent` (some of them have only
     accepted it), `partly` (some have not got it) or `failed` (none has). `number_id` is the number of ours that it is
@@ -86,6 +88,7 @@ class Message(Times):
     targets: list[MessageTarget]
 
 
+@documented(fields=MESSAGE_DESTINATIONS)
 class MessageCreate(Body):
     """A message from an active number of the customer, normal or virtual."""
 
@@ -93,7 +96,7 @@ class MessageCreate(Body):
     destinations: Annotated[list[Party], Field(min_length=1, max_length=MOST_DESTINATIONS)]
     text: Annotated[
         str,
-        Field(min_length=1, max_length=LONGEST_TEXT, json_schema_extra={"pattern": patterns.ANY_TEXT}),
+        Field(min_length=1, max_length=LONGEST_TEXT, json_schema_extra={"pattern": ANY_TEXT}),
         AfterValidator(_sendable),
     ]
     customer_id: UUID | None = None
@@ -119,7 +122,17 @@ async def list_messages(
     return page | {"result": _shown(services, caller, page["result"])}
 
 
-@router.post("/messages", status_code=201, response_model=Message, **guarded("customer_manager", 402))
+@router.post(
+    "/messages",
+    summary="Send a text message",
+    status_code=201,
+    response_model=Message,
+    **guarded(
+        "customer_manager",
+        402,
+        examples={f"A text; {OWN_SOURCE}, or a virtual one": CALL_EXAMPLE | {"text": "Your table is ready."}},
+    ),
+)
 async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any:
     """Send a message. The answer comes when it is kept; what becomes of it is in `targets` later, and in the event
     `message_sent`. Whoever has texted STOP to the source gets nothing."""

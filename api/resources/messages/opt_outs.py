@@ -29,7 +29,9 @@ class OptOut(Times):
     keyword: str
 
 
-@router.get("/opt_outs", response_model=Listing[OptOut], **guarded("customer_agent"))
+@router.get(
+    "/opt_outs", summary="List who wants no messages", response_model=Listing[OptOut], **guarded("customer_agent")
+)
 async def list_opt_outs(
     services: Use,
     caller: Who,
@@ -46,7 +48,12 @@ async def list_opt_outs(
     return await OPT_OUTS.list(services, caller, paging, *where, customer_id=customer_id)
 
 
-@router.delete("/opt_outs/{opt_out_id}", response_model=OptOut, **guarded("customer_manager"))
+@router.delete(
+    "/opt_outs/{opt_out_id}",
+    summary="Let somebody get messages again",
+    response_model=OptOut,
+    **guarded("customer_manager"),
+)
 async def delete_opt_out(services: Use, caller: Who, opt_out_id: UUID) -> Any:
     """Delete an opt-out, for a contact that has asked for it in another way than by START."""
     return await OPT_OUTS.delete(services, caller, opt_out_id)

@@ -14,6 +14,7 @@ from api.http.messages import explained
 from api.http.services import Services, Use
 from api.models.countries import COUNTRY_PATTERN
 from api.models.fields import Name
+from api.openapi.schema import documented
 from api.resources.numbers.offers import OfferPages
 from routing.numbers.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
 from store.resources import numbers
@@ -41,6 +42,7 @@ Contains = Annotated[
 ]
 
 
+@documented(example={"type": "local"})
 class AvailableNumber(BaseModel):
     """A number that can be had by POST /numbers. `price` is what that costs, in micro-units."""
 
@@ -53,9 +55,15 @@ class AvailableNumber(BaseModel):
 
 
 # The second path is an older spelling.
-@router.get("/available_numbers", response_model=Listing[AvailableNumber], **guarded("customer_agent"))
+@router.get(
+    "/available_numbers",
+    summary="Search for numbers to be had",
+    response_model=Listing[AvailableNumber],
+    **guarded("customer_agent"),
+)
 @router.get(
     "/number_availables",
+    summary="Search for numbers to be had (older spelling)",
     name="list_number_availables",
     response_model=Listing[AvailableNumber],
     **guarded("customer_agent"),

@@ -24,7 +24,7 @@ from routing.numbers.numbering import NumberKind
 from store.database import tables
 from store.resources import numbers
 
-router = router_for("inventory")
+router = router_for("inventory", "Numbers on offer; super admins only.")
 
 
 class InventoryNumber(Times):
@@ -43,7 +43,12 @@ class InventoryNumber(Times):
     declared_in: str
 
 
-@router.get("/inventory", response_model=Listing[InventoryNumber], **guarded("project_super_admin"))
+@router.get(
+    "/inventory",
+    summary="List the numbers on offer",
+    response_model=Listing[InventoryNumber],
+    **guarded("project_super_admin"),
+)
 async def list_inventory(
     services: Use,
     caller: Who,
@@ -72,19 +77,24 @@ _CSV_SCHEMA = {
 
 def _two_bodies() -> dict[str, Any]:
     """The options of the operation that takes JSON or CSV: FastAPI knows bodies of one kind only."""
-    options = guarded("project_super_admin", 409)
+    example = {"A number with its price in micro-units": {"number": "+12125551234", "price": 1_000_000}}
+    options = guarded("project_super_admin", 409, examples=example)
     schema = InventoryCreate.model_json_schema()
-    options["openapi_extra"] |= {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": schema}, "text/csv": {"schema": _CSV_SCHEMA}},
-        }
+    content = options["openapi_extra"]["requestBody"]["content"]
+    options["openapi_extra"]["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema, **content["application/json"]},
+            "text/csv": {"schema": _CSV_SCHEMA},
+        },
     }
     options["responses"] |= {200: {"model": UploadResult, "description": "What has become of a CSV file's lines."}}
     return options
 
 
-@router.post("/inventory", status_code=201, response_model=InventoryNumber, **_two_bodies())
+@router.post(
+    "/inventory", summary="Put numbers on offer", status_code=201, response_model=InventoryNumber, **_two_bodies()
+)
 async def offer_numbers(services: Use, caller: Who, request: Request) -> Any:
     """Put a number on offer (JSON), or many (`Content-Type: text/csv`, UTF-8).
 
@@ -109,7 +119,12 @@ async def offer_numbers(services: Use, caller: Who, request: Request) -> Any:
     return made
 
 
-@router.delete("/inventory/{number_id}", response_model=InventoryNumber, **guarded("project_super_admin", 409))
+@router.delete(
+    "/inventory/{number_id}",
+    summary="Take a number off offer",
+    response_model=InventoryNumber,
+    **guarded("project_super_admin", 409),
+)
 async def withdraw_number(services: Use, caller: Who, number_id: UUID) -> Any:
     """Take a number out of the inventory; the answer is what it was, with `tm_delete`."""
     async with services.store.write() as transaction:

@@ -16,6 +16,7 @@ from api.http.services import Services, Use
 from api.models.carriers import Carriers
 from api.models.changes import changes, takes_back
 from api.models.fields import Body, Detail, Metadata, Name, Times, Timestamp, refuse_declared
+from api.openapi.schema import documented
 from api.resources.flows import require_flow
 from api.resources.resource import Resource
 from api.resources.routing.providers import require_provider
@@ -45,13 +46,18 @@ from store.resources.billing import purchase
 from store.rows import Row
 from store.store import Transaction
 
-router = router_for("numbers")
+router = router_for("numbers", "Telephone numbers: searched, provisioned, given flows, suspended, released.")
+NORMAL_NUMBER = r"^\+([1-79][0-9]{6,14}|8[0-8][0-9]{5,13}|89[0-8][0-9]{4,12})$"
+"""E.164, and none of the virtual ones."""
+VIRTUAL_NUMBER = r"^\+899([1-9][0-9]{8}|0[1-9][0-9]{7}|00[1-9][0-9]{6})$"
+"""But for those that the platform keeps for itself, unless it says otherwise."""
 NUMBERS = Resource(tables.numbers, "number")
 
 WrittenNumber = Annotated[str, Field(max_length=64, examples=["+15551234567"])]
 """A number as people write it; `read_number` makes it E.164."""
 
 
+@documented(example={"status": "active"})
 class Number(Times):
     """A number. `kind` is what the search calls `type`: local, toll_free, mobile, national or virtual."""
 
@@ -76,6 +82,16 @@ class Number(Times):
     tm_purchase: Timestamp | None
 
 
+@documented(
+    shapes=(
+        {"number": {"pattern": NORMAL_NUMBER, "format": "e164", "examples": ["+15551234567"]}},
+        {
+            "number": {"pattern": VIRTUAL_NUMBER, "examples": ["+899100000001"]},
+            "origin": {"enum": ["provisioned"]},
+            "provider_id": {"const": str(NIL)},
+        },
+    )
+)
 class NumberCreate(Body):
     """A number to be had. A normal one must be on offer, and its price is paid; a virtual one, `+899` and nine digits,
     is free. `origin` other than `provisioned`, and `provider_id`, are for super admins: a number that is brought from
@@ -139,7 +155,21 @@ async def list_numbers(
     return page | {"result": [_shown(services, caller, row) for row in page["result"]]}
 
 
-@router.post("/numbers", status_code=201, response_model=Number, **guarded("customer_admin", 402, 409))
+@router.post(
+    "/numbers",
+    summary="Provision a number",
+    status_code=201,
+    response_model=Number,
+    **guarded(
+        "customer_admin",
+        402,
+        409,
+        examples={
+            "A virtual number, which is free": {"number": "+899123456789", "name": "desk"},
+            "A number brought from elsewhere; super admins only": {"number": "+12125550123", "origin": "ported"},
+        },
+    ),
+)
 async def create_number(services: Use, caller: Who, body: NumberCreate) -> Any:
     """Provision a number: take a normal one out of the inventory and pay its price, make a virtual one, or bring one
     from elsewhere (`origin` `ported` or `hosted`; super admins)."""
@@ -163,7 +193,15 @@ async def get_number(services: Use, caller: Who, number_id: UUID) -> Any:
     return _shown(services, caller, row)
 
 
-@router.put("/numbers/{number_id}", response_model=Number, **guarded("customer_manager", 409))
+@router.put(
+    "/numbers/{number_id}",
+    response_model=Number,
+    **guarded(
+        "customer_manager",
+        409,
+        examples={"Another name, and no flow for calls": {"name": "spare", "call_flow_id": None}},
+    ),
+)
 async def update_number(services: Use, caller: Who, number_id: UUID, body: NumberUpdate) -> Any:
     """Change a number. Calls that are up go on with what they began with."""
     async with services.store.write() as transaction:
@@ -175,7 +213,9 @@ async def update_number(services: Use, caller: Who, number_id: UUID, body: Numbe
     return _shown(services, caller, row)
 
 
-@router.delete("/numbers/{number_id}", response_model=Number, **guarded("customer_admin", 409))
+@router.delete(
+    "/numbers/{number_id}", summary="Release a number", response_model=Number, **guarded("customer_admin", 409)
+)
 async def delete_number(services: Use, caller: Who, number_id: UUID) -> Any:
     """Release a number, for good; the answer is what it was, with `tm_delete`. What it cost is not paid back. One that
     came from the inventory is on offer again, as a new number with an id of its own."""
@@ -190,7 +230,12 @@ async def delete_number(services: Use, caller: Who, number_id: UUID) -> Any:
     return _shown(services, caller, row)
 
 
-@router.post("/numbers/{number_id}/suspend", response_model=Number, **guarded("customer_manager", 409))
+@router.post(
+    "/numbers/{number_id}/suspend",
+    summary="Let a number rest",
+    response_model=Number,
+    **guarded("customer_manager", 409),
+)
 async def suspend_number(services: Use, caller: Who, number_id: UUID) -> Any:
     """Let an active number rest: calls to it are refused until it is reactivated."""
     async with services.store.write() as transaction:
@@ -198,7 +243,12 @@ async def suspend_number(services: Use, caller: Who, number_id: UUID) -> Any:
     return _shown(services, caller, row)
 
 
-@router.post("/numbers/{number_id}/reactivate", response_model=Number, **guarded("customer_manager", 409))
+@router.post(
+    "/numbers/{number_id}/reactivate",
+    summary="Let a number take calls again",
+    response_model=Number,
+    **guarded("customer_manager", 409),
+)
 async def reactivate_number(services: Use, caller: Who, number_id: UUID) -> Any:
     """Let a suspended number take calls again."""
     async with services.store.write() as transaction:

@@ -10,8 +10,7 @@ from api.http.messages import explained
 from api.http.services import Services
 from api.models.countries import CountryOrNone
 from api.models.fields import NIL, UUID, Body, Money, Name
-from api.openapi import patterns
-from api.resources.numbers.numbers import WrittenNumber, read_number
+from api.resources.numbers.numbers import NORMAL_NUMBER, WrittenNumber, read_number
 from routing.numbers.numbering import describe_number, is_virtual
 from store.rows import Row
 
@@ -42,7 +41,7 @@ OfferPages = Annotated[OfferPaging, Depends()]
 class InventoryCreate(Body):
     """A number to be put on offer. Country and kind follow from the number where they are not given."""
 
-    number: Annotated[WrittenNumber, Field(json_schema_extra={"pattern": patterns.NORMAL_NUMBER, "format": "e164"})]
+    number: Annotated[WrittenNumber, Field(json_schema_extra={"pattern": NORMAL_NUMBER, "format": "e164"})]
     provider_id: UUID = NIL
     price: Money = 0
     name: Name = ""

@@ -1,5 +1,6 @@
 """Providers: the trunks that calls leave through and come in by. The platform's, so super admins only."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from api.http.services import Services, Use
 from api.models.changes import changes, read_only, takes_back
 from api.models.derive import checked, defaults, fields_of
 from api.models.fields import Body, Times, Timestamp, refuse_declared
+from api.openapi.schema import LINE, TEXT, Fields, documented
 from api.resources.resource import Resource
 from routing.models.provider import Provider
 from store import rows
@@ -23,13 +25,74 @@ from store.directory.mapping import provider_of, provider_row
 from store.rows import IntegrityError, Row
 from store.store import Transaction
 
-router = router_for("providers")
+router = router_for("providers", "Trunks that calls leave through and come in by; super admins only.")
+
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_PORT = rf"^({_LABEL}([.]{_LABEL})*[.]?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?$"
+_HOST_PORT_OR_NONE = rf"^(({_LABEL}([.]{_LABEL})*[.]?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?)?$"
+_POSTFIX = rf"^[^@\x00-\x1f\x7f]*(@({_LABEL}[.])*[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?)?$"
+_HEADER_NAME = r"^[A-Za-z0-9.!%*_+`'~-]+$"
+_HEADER_VALUE = r"^[^\x00\r\n]*$"
+_CODEC_LIST = r"^([A-Za-z0-9.-]+(/[0-9]+){0,2}(, *[A-Za-z0-9.-]+(/[0-9]+){0,2})*)?$"
+_STATUS_OR_CLASS = r"^[3-6]([0-9]{2}|[xX]{2})$"
+
+
+def _none_of(words: Iterable[str]) -> dict[str, dict[str, str]]:
+    """A schema for texts that are none of these words, in capitals or not."""
+    either = (
+        "".join(f"[{letter.upper()}{letter}]" if letter.isalpha() else letter for letter in word) for word in words
+    )
+    return {"not": {"pattern": f"^({'|'.join(either)})$"}}
+
+
+_SECONDS = {"exclusiveMinimum": 0, "maximum": 3600}
+CODES = {
+    "items": {
+        "anyOf": [
+            {"type": "integer", "minimum": 300, "maximum": 699},
+            {"type": "string", "pattern": _STATUS_OR_CLASS},
+        ]
+    }
+}
+TIMERS: Fields = {"no_reply_timeout": _SECONDS, "no_progress_timeout": _SECONDS, "ring_timeout": _SECONDS}
+
+# Those that the dialog and the transaction live by, with their short forms (RFC 3261 §7.3.3).
+_DIALOG_HEADERS = (
+    *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route"),
+    *("record-route", "content-length", "l", "content-type", "c", "require"),
+)
+_PROVIDER: Fields = {
+    "name": LINE,
+    "detail": TEXT,
+    "hostname": {"pattern": _HOST_PORT, "format": "host-port", "examples": ["sip.example.com:5060"]},
+    "from_domain": {"pattern": _HOST_PORT_OR_NONE, "format": "host-port"},
+    "inbound_addresses": {
+        "items": {"type": "string", "format": "ip-network"},
+        "examples": [["192.0.2.1", "2001:db8::/32"]],
+    },
+    "tech_prefix": LINE,
+    "tech_postfix": {"pattern": _POSTFIX},
+    "tech_headers": {
+        "propertyNames": {"pattern": _HEADER_NAME, "maxLength": 128} | _none_of(_DIALOG_HEADERS),
+        "additionalProperties": {"type": "string", "pattern": _HEADER_VALUE, "maxLength": 4096},
+    },
+    "username": LINE,
+    "password": LINE,
+    "realm": LINE,
+    "from_user": LINE,
+    "codecs": {"pattern": _CODEC_LIST, "examples": ["PCMA,PCMU"]},
+    "failover_codes": CODES,
+    "stop_codes": CODES,
+    **TIMERS,
+}
+
 PROVIDERS = Resource(tables.providers, "provider")
 
 _MADE_HERE = {"id", "tm_create", "tm_update", "tm_delete", "health_status", "health_checked_at"}
 _OWN = {"health_status", "health_checked_at", "password"}
 
 
+@documented(example={"health_status": "healthy", "type": "sip"})
 @fields_of(Provider, without=_OWN | {"id", "tm_create", "tm_update", "tm_delete"})
 class ProviderAnswer(Times):
     """A provider. Its password is never shown."""
@@ -41,11 +104,13 @@ class ProviderAnswer(Times):
     """The configuration file that owns it; "" for one of the API."""
 
 
+@documented(fields=_PROVIDER)
 @fields_of(Provider, without=_MADE_HERE)
 class ProviderCreate(Body):
     """A new provider."""
 
 
+@documented(fields=_PROVIDER)
 @takes_back(ProviderAnswer)
 @fields_of(Provider, without=_MADE_HERE, optional=True)
 class ProviderUpdate(Body):
@@ -85,7 +150,27 @@ async def list_providers(
     return page | {"result": [answer(services, row) for row in page["result"]]}
 
 
-@router.post("/providers", status_code=201, response_model=ProviderAnswer, **guarded("project_super_admin", 409))
+@router.post(
+    "/providers",
+    status_code=201,
+    response_model=ProviderAnswer,
+    **guarded(
+        "project_super_admin",
+        409,
+        examples={
+            "A trunk": {"name": "carrier", "hostname": "sip.example.com"},
+            "A trunk with a login, a prefix and a header": {
+                "name": "carrier with a login",
+                "hostname": "192.0.2.10:5080",
+                "username": "4711",
+                "password": "a long password",
+                "tech_prefix": "9",
+                "tech_headers": {"X-Account": "42"},
+                "inbound_addresses": ["192.0.2.0/28"],
+            },
+        },
+    ),
+)
 async def create_provider(services: Use, caller: Who, body: ProviderCreate) -> Any:
     """Create a provider."""
     provider = checked(Provider, body.model_dump(exclude_unset=True) | {"id": uuid4()})
@@ -102,7 +187,11 @@ async def get_provider(services: Use, caller: Who, provider_id: UUID) -> Any:
     return answer(services, await PROVIDERS.get(services, caller, provider_id))
 
 
-@router.put("/providers/{provider_id}", response_model=ProviderAnswer, **guarded("project_super_admin", 409))
+@router.put(
+    "/providers/{provider_id}",
+    response_model=ProviderAnswer,
+    **guarded("project_super_admin", 409, examples={"At most 30 calls at once": {"max_channels": 30}}),
+)
 async def update_provider(services: Use, caller: Who, provider_id: UUID, body: ProviderUpdate) -> Any:
     """Change a provider. Calls that are up go on with what they began with."""
     try:

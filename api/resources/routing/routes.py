@@ -14,15 +14,26 @@ from api.http.services import Use
 from api.models.changes import changes, read_only, takes_back
 from api.models.derive import checked, defaults, fields_of
 from api.models.fields import Body, Times, refuse_declared
+from api.openapi.examples import PROVIDER
+from api.openapi.schema import LINE, TEXT, Fields, documented
 from api.resources.resource import Resource, require_owner
-from api.resources.routing.providers import require_provider
+from api.resources.routing.providers import CODES, TIMERS, require_provider
 from routing.identifiers import NIL
 from routing.models.route import Route
 from store import rows
 from store.database import tables
 from store.directory.mapping import route_of, route_row
 
-router = router_for("routes")
+router = router_for("routes", "Which provider serves which numbers, in which order, at which rate; super admins only.")
+_TARGET = r"^(all|\+([1-79][0-9]{0,14}|8([0-8][0-9]{0,13})?|89([0-8][0-9]{0,12})?))$"
+_ROUTE: Fields = {
+    "name": LINE,
+    "detail": TEXT,
+    "target": {"pattern": _TARGET, "examples": ["all", "+44"]},
+    "failover_codes": CODES,
+    "stop_codes": CODES,
+    **TIMERS,
+}
 ROUTES = Resource(tables.routes, "route")
 _MADE_HERE = {"id", "tm_create", "tm_update", "tm_delete"}
 
@@ -35,11 +46,13 @@ class RouteAnswer(Times):
     declared_in: str
 
 
+@documented(fields=_ROUTE)
 @fields_of(Route, without=_MADE_HERE)
 class RouteCreate(Body):
     """A new route. With `customer_id` it serves that customer's calls only."""
 
 
+@documented(fields=_ROUTE)
 @takes_back(RouteAnswer)
 @fields_of(Route, without=_MADE_HERE, optional=True)
 class RouteUpdate(Body):
@@ -49,6 +62,7 @@ class RouteUpdate(Body):
 _CLEARED = defaults(Route, RouteUpdate.model_fields.keys() - read_only(RouteUpdate))
 
 
+@documented(example={"reason": "", "position": 1, "tried": True})
 class ExplainedEntry(BaseModel):
     """A route (or a pinned provider) in the order of the attempts. `position` counts those that would be tried from 1;
     0: skipped, and `reason` says why."""
@@ -68,6 +82,7 @@ class ExplainedEntry(BaseModel):
     reason: str
 
 
+@documented(example={"source": "client", "reason": "it is dialled out through the providers"})
 class SourceVerdict(BaseModel):
     """What a caller of this kind (trunk, client, guest) would get."""
 
@@ -75,6 +90,13 @@ class SourceVerdict(BaseModel):
     reason: str
 
 
+@documented(
+    example={
+        "destination": "+442079460123",
+        "number": "+442079460123",
+        "reason": "it is dialled out through the providers",
+    }
+)
 class Explanation(BaseModel):
     """Where a destination leads to at this moment, and why. `named`, of a SIP URI: what becomes of it as a destination
     that the platform names for itself (`operator`), or for a customer (`platform`), or a customer names."""
@@ -103,7 +125,17 @@ async def list_routes(
     return await ROUTES.list(services, caller, paging, *where, customer_id=customer_id)
 
 
-@router.post("/routes", status_code=201, response_model=RouteAnswer, **guarded("project_super_admin"))
+@router.post(
+    "/routes",
+    status_code=201,
+    response_model=RouteAnswer,
+    **guarded(
+        "project_super_admin",
+        examples={
+            "All of Britain; put the id of your provider": {"target": "+44", "provider_id": PROVIDER, "rate": 60_000}
+        },
+    ),
+)
 async def create_route(services: Use, caller: Who, body: RouteCreate) -> Any:
     """Create a route."""
     route = checked(Route, body.model_dump(exclude_unset=True) | {"id": uuid4()})
@@ -116,7 +148,12 @@ async def create_route(services: Use, caller: Who, body: RouteCreate) -> Any:
 
 
 # Before /routes/{route_id}: what comes first is tried first.
-@router.get("/routes/explain", response_model=Explanation, **guarded("project_super_admin"))
+@router.get(
+    "/routes/explain",
+    summary="Explain where a destination leads",
+    response_model=Explanation,
+    **guarded("project_super_admin"),
+)
 async def explain_destination(
     services: Use,
     caller: Who,
@@ -142,7 +179,11 @@ async def get_route(services: Use, caller: Who, route_id: UUID) -> Any:
     return await ROUTES.get(services, caller, route_id)
 
 
-@router.put("/routes/{route_id}", response_model=RouteAnswer, **guarded("project_super_admin", 409))
+@router.put(
+    "/routes/{route_id}",
+    response_model=RouteAnswer,
+    **guarded("project_super_admin", 409, examples={"Tried last": {"priority": 10}}),
+)
 async def update_route(services: Use, caller: Who, route_id: UUID, body: RouteUpdate) -> Any:
     """Change a route."""
     async with services.store.write() as transaction:

@@ -62,7 +62,12 @@ class Statistics(BaseModel):
     messages: MessageStatistics
 
 
-@router.get("/providers/{provider_id}/statistics", response_model=Statistics, **guarded("project_super_admin"))
+@router.get(
+    "/providers/{provider_id}/statistics",
+    summary="Show how a provider's calls went",
+    response_model=Statistics,
+    **guarded("project_super_admin"),
+)
 async def get_statistics(
     services: Use, caller: Who, provider_id: UUID, since: Moment = None, until: Moment = None
 ) -> Any:
