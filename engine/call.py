@@ -386,7 +386,7 @@ class Call:
     def forget_keys(self) -> None:
         """Throws away the keys that nobody has asked for."""
         if self._orders is not None:
-            self._orders.keys.forget()
+            self._orders.digits.clear()
 
     async def send_keys(self, digits: str, duration: float = 0.1, interval: float = 0.1, *, info: bool = False) -> None:
         """Presses `digits` for the peer, `duration` seconds each with `interval` seconds between them; "," is a pause

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
-from engine.dtmf import Keys, info_body, info_key
+from engine.dtmf import DtmfBuffer, info_body, info_key
 from engine.media.negotiation import NotAcceptable
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
@@ -60,11 +60,11 @@ class MediaOwner(Protocol):
 class CallMedia:
     """The media orders of one call; see `Call`, whose methods these are."""
 
-    __slots__ = ("_acknowledged", "_call", "_closed", "_inband", "_over", "_sends_events", "_stream", "_taps", "keys")
+    __slots__ = ("_acknowledged", "_call", "_closed", "_inband", "_over", "_sends_events", "_stream", "_taps", "digits")
 
     def __init__(self, call: MediaOwner) -> None:
         self._call = call
-        self.keys = Keys()
+        self.digits = DtmfBuffer()
         self._stream: RtpSession | None = None
         self._inband: AudioSink | None = None
         self._taps: list[AudioSink] = []  # they stay while our media is given back, and hear again when it comes home
@@ -78,19 +78,19 @@ class CallMedia:
     async def play(self, feed: "AudioSource", until: str) -> str:
         """See `Call.play`."""
         stream = await self._open_for_keys()
-        if until and (key := self.keys.waits(until)):
+        if until and (key := self.digits.first_of(until)):
             return key
         self._end_play()
         over: asyncio.Future[str] = self._call.agent.loop.create_future()
         self._over = over
         if until:
-            self.keys.stop_on(until, over)
+            self.digits.stop_on(until, over)
         played = stream.play(feed)
         played.add_done_callback(lambda done: _pass_on(done, over))
         try:
             return await over
         finally:
-            self.keys.let_go(over)
+            self.digits.cancel_stop(over)
             stream.stop(played)
             if self._over is over:
                 self._over = None
@@ -100,18 +100,18 @@ class CallMedia:
         await self._open_for_keys()
         try:
             async with asyncio.timeout(seconds):
-                return await self.keys.next()
+                return await self.digits.next()
         except TimeoutError:
             return ""
 
     async def pressed(self, among: str) -> str:
         """See `Call.pressed`."""
         over: asyncio.Future[str] = self._call.agent.loop.create_future()
-        self.keys.stop_on(among, over)
+        self.digits.stop_on(among, over)
         try:
             return await over
         finally:
-            self.keys.let_go(over)
+            self.digits.cancel_stop(over)
 
     async def listen(self) -> None:
         """See `Call.listen`."""
@@ -167,7 +167,7 @@ class CallMedia:
             return False
         key = info_key(request.get("Content-Type"), request.body)
         if key:
-            self.keys.press(key, "info", now)
+            self.digits.receive(key, "info", now)
         return key != ""
 
     def on_acknowledged(self) -> None:
@@ -184,7 +184,7 @@ class CallMedia:
         if self._call.ended:
             self._taps.clear()
             self.on_acknowledged()
-            self.keys.fail(CallEnded("the call is over"))
+            self.digits.fail(CallEnded("the call is over"))
 
     def _end_play(self) -> None:
         over, self._over = self._over, None
@@ -265,11 +265,11 @@ class CallMedia:
         if self._inband is not None and self._stream is not None:
             self._stream.detach(self._inband)
             self._inband = None
-        self.keys.press(key, "rfc4733", self._call.agent.now())
+        self.digits.receive(key, "rfc4733", self._call.agent.now())
 
     def _toned(self, key: str) -> None:
         if self._inband is not None:
-            self.keys.press(key, "inband", self._call.agent.now())
+            self.digits.receive(key, "inband", self._call.agent.now())
 
     def _silent(self) -> None:
         call = self._call

@@ -1,4 +1,4 @@
-"""The keys that a peer has pressed, from all the ways in which a key can come, each counted once."""
+"""DTMF: the digits that a peer has pressed, however they came, each counted once; and digits in SIP INFO."""
 
 import asyncio
 from collections import deque
@@ -6,7 +6,7 @@ from typing import Final
 
 from engine.media.rtp.telephone_event import KEYS
 
-_PRESSABLE: Final = frozenset(KEYS)
+_DIGITS: Final = frozenset(KEYS)
 
 KEPT: Final = 64
 """Keys that wait to be asked for; the oldest give way."""
@@ -18,8 +18,8 @@ _REMEMBERED: Final = 16
 """Presses that another way may still bring."""
 
 
-class Keys:
-    """One call's keys.
+class DtmfBuffer:
+    """One call's digits.
 
     Phones and gateways send a key by RFC 4733, by INFO, as a tone, or by several of these at once. What one way brings
     is matched with the oldest press that another way has brought and this one has not: "11" by two ways is "11".
@@ -36,11 +36,11 @@ class Keys:
     def __len__(self) -> int:
         return len(self._buffer)
 
-    def press(self, key: str, way: str, now: float) -> bool:
+    def receive(self, key: str, way: str, now: float) -> bool:
         """The peer has pressed `key`, as `way` says ("rfc4733", "info", "inband"). False where it is known already,
         or where there is no such key."""
         key = key.upper()
-        if key not in _PRESSABLE:
+        if key not in _DIGITS:
             return False
         for known, when, ways in self._recent:
             if known == key and way not in ways and now - when <= _SAME:
@@ -57,7 +57,7 @@ class Keys:
                 stop.set_result(key)
         return True
 
-    def waits(self, among: str) -> str:
+    def first_of(self, among: str) -> str:
         """The first key that waits in the buffer and is one of `among`; "" where there is none."""
         return next((key for key in self._buffer if key in among), "")
 
@@ -65,7 +65,7 @@ class Keys:
         """Resolves `future` with the next key that is one of `until`; the key stays in the buffer."""
         self._stops.append((until, future))
 
-    def let_go(self, future: asyncio.Future[str]) -> None:
+    def cancel_stop(self, future: asyncio.Future[str]) -> None:
         """`future` is not waited for any more."""
         self._stops = [entry for entry in self._stops if entry[1] is not future]
 
@@ -81,7 +81,7 @@ class Keys:
                     self._waiting.remove(future)
         return self._buffer.popleft()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Throws away what nobody has asked for."""
         self._buffer.clear()
 
@@ -108,7 +108,7 @@ def info_key(content_type: str, body: bytes) -> str:
     key = text.strip().upper()
     # Cisco's gateways write * and # as the numbers that RFC 4733 gives them.
     key = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}.get(key, key)
-    return key if key in _PRESSABLE else ""
+    return key if key in _DIGITS else ""
 
 
 def info_body(key: str, duration: float) -> bytes:

@@ -22,7 +22,7 @@ PATIENCE: Final = 25.0
 """Seconds that all of it may take: less than an answer that waits for its ACK is given (RFC 3261 §13.3.1.4)."""
 
 
-class NotJoinedError(Exception):
+class MediaNotAgreed(Exception):
     """The two have no media in common, or one of them is over; `status` is the response that says so."""
 
     def __init__(self, status: int, reason: str = "") -> None:
@@ -31,17 +31,17 @@ class NotJoinedError(Exception):
         self.reason = reason
 
 
-async def agree(one: Call, other: Call) -> None:
+async def renegotiate_between(one: Call, other: Call) -> None:
     """Let `one` and `other`, both answered, agree on media that flows between them; whom each of them talks with until
-    then is its bridge's other side. Raises NotJoinedError."""
+    then is its bridge's other side. Raises MediaNotAgreed."""
     try:
         async with asyncio.timeout(PATIENCE):
-            await _agree(one, other)
+            await _renegotiate_between(one, other)
     except TimeoutError:
-        raise NotJoinedError(480, "its media cannot be negotiated now") from None
+        raise MediaNotAgreed(480, "its media cannot be negotiated now") from None
 
 
-async def _agree(one: Call, other: Call) -> None:
+async def _renegotiate_between(one: Call, other: Call) -> None:
     one.talks_with(other)
     other.talks_with(one)
     fresh = await ask_for_offer(other)
@@ -54,7 +54,7 @@ async def _agree(one: Call, other: Call) -> None:
     if one.ended or other.ended:
         give_back(other, fresh)
         put_back(one)
-        raise NotJoinedError(487, "one of them has hung up")
+        raise MediaNotAgreed(487, "one of them has hung up")
     if fresh.cseq:
         other.acknowledge_reinvite(fresh.cseq, answer.body)
         other.peer_body = fresh.body
@@ -74,10 +74,10 @@ class Fresh:
 
 
 async def ask_for_offer(call: Call) -> Fresh:
-    """What `call` offers now. Whoever gets it answers, or gives it back. Raises NotJoinedError."""
+    """What `call` offers now. Whoever gets it answers, or gives it back. Raises MediaNotAgreed."""
     try:
         response = await _ask(call, b"")
-    except NotJoinedError:
+    except MediaNotAgreed:
         if call.ended or not call.peer_body:
             raise
         return Fresh(resumed(call.peer_body), 0)
@@ -99,7 +99,7 @@ def put_back(call: Call) -> None:
 
 
 async def offer(call: Call, body: bytes) -> bytes:
-    """What `call` answers to an offer of somebody whom it is to talk with. Raises NotJoinedError."""
+    """What `call` answers to an offer of somebody whom it is to talk with. Raises MediaNotAgreed."""
     answer = await _ask(call, body)
     call.peer_body = answer.body
     return answer.body
@@ -109,7 +109,7 @@ async def _tell(one: Call, other: Call, body: bytes) -> None:
     """`other` has made no offer: it is told what `one` has answered to its old one."""
     try:
         other.peer_body = (await _ask(other, body)).body
-    except NotJoinedError:
+    except MediaNotAgreed:
         put_back(one)
         raise
 
@@ -124,7 +124,7 @@ def _partners(call: Call) -> bytes:
 
 
 async def _ask(call: Call, body: bytes) -> Response:
-    """The 2xx to a re-INVITE, with its description. Raises NotJoinedError."""
+    """The 2xx to a re-INVITE, with its description. Raises MediaNotAgreed."""
     for _ in range(BUSY_TRIES):
         heard: asyncio.Future[tuple[int, Response | None]] = call.agent.loop.create_future()
         call.renegotiate("INVITE", body, partial(_hear, call, body, heard), retry_glare=True)
@@ -134,13 +134,13 @@ async def _ask(call: Call, body: bytes) -> Response:
                 return response
             if not body and not call.ended:
                 call.acknowledge_reinvite(response.cseq, b"")
-            raise NotJoinedError(488, "no session description")
+            raise MediaNotAgreed(488, "no session description")
         if call.ended:
-            raise NotJoinedError(487, "it has hung up")
+            raise MediaNotAgreed(487, "it has hung up")
         if status != 491 or response is not None:
-            raise NotJoinedError(status, response.reason if response is not None else "")
+            raise MediaNotAgreed(status, response.reason if response is not None else "")
         await asyncio.sleep(BUSY_PAUSE)  # another re-INVITE of ours is under way
-    raise NotJoinedError(491, "its media is being negotiated")
+    raise MediaNotAgreed(491, "its media is being negotiated")
 
 
 def _hear(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from engine.bridge import Bridge
 from engine.media.anchor import CALLEE, CALLER
 from engine.media.relay.relay import Relay
-from engine.rejoin import NotJoinedError, agree
+from engine.rejoin import MediaNotAgreed, renegotiate_between
 from flows.calls.ports import OutgoingLeg
 from flows.transfer.parties import MAX_TRANSFERS, Next, Part, Talk
 from flows.transfer.successor import Remaining, onward_of
@@ -67,8 +67,8 @@ async def join(ours: Part, asked: "TransferRequest", theirs: Part) -> None:
     status, reason = 487, ""
     with leaving(ours, theirs) as joined:
         try:
-            await agree(ours.stays, theirs.stays)
-        except NotJoinedError as error:
+            await renegotiate_between(ours.stays, theirs.stays)
+        except MediaNotAgreed as error:
             status, reason = error.status, error.reason
         else:
             _join(ours, theirs)

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from engine.bridge import Bridge
-from engine.rejoin import PATIENCE, NotJoinedError, ask_for_offer, give_back, offer, put_back
+from engine.rejoin import PATIENCE, MediaNotAgreed, ask_for_offer, give_back, offer, put_back
 from flows.calls.inbound import IncomingCall
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
@@ -67,7 +67,7 @@ async def _take_over(run: Run, replaced: "Call") -> int | None:
             async with asyncio.timeout(PATIENCE):
                 bridge = await _connected(run.caller, part)
             joined.append(True)
-        except NotJoinedError as error:
+        except MediaNotAgreed as error:
             status, reason = error.status, error.reason
         except TimeoutError:
             status = 480
@@ -91,20 +91,20 @@ async def _take_over(run: Run, replaced: "Call") -> int | None:
 
 
 async def _connected(call: "Call", part: Part) -> Bridge:
-    """The bridge between `call`, which is answered, and the one who stays. Raises NotJoinedError."""
+    """The bridge between `call`, which is answered, and the one who stays. Raises MediaNotAgreed."""
     stays, offered = part.stays, call.invite.body
     stays.talks_with(call)
     if offered:
         answer = await offer(stays, offered)
         if call.ended or stays.ended:
             put_back(stays)
-            raise NotJoinedError(480, "it has hung up")
+            raise MediaNotAgreed(480, "it has hung up")
         call.answer(answer)
         return _bridge(call, part)
     fresh = await ask_for_offer(stays)
     if call.ended or stays.ended or not fresh.cseq:
         give_back(stays, fresh)
-        raise NotJoinedError(488, "it makes no offer")
+        raise MediaNotAgreed(488, "it makes no offer")
     stays.peer_body = fresh.body
     call.answer(fresh.body)
     bridge = _bridge(call, part)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine import dial
 from engine.settings import AgentSettings
 from engine.sip.message.message import Request
 from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, ThroughCalls, start_agent
@@ -411,7 +412,7 @@ def test_a_callers_vanishing_ends_the_callees_leg_with_the_longest_time(monkeypa
 
 
 def test_a_callers_password_stays_with_the_callee_leg(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(monkeypatch, username="u", password="p")
+    world = World(monkeypatch, peer=dial.Peer(username="u", password="p"))
     invite = world.call(UPDATES + "Authorization: Digest secret\r\n")
     assert "Authorization" not in invite.first
     world.reply(invite, 407, 'Proxy-Authenticate: Digest realm="r", nonce="n", qop="auth"\r\n')

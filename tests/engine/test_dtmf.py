@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from engine.dtmf import KEPT, Keys, info_body, info_key
+from engine.dtmf import KEPT, DtmfBuffer, info_body, info_key
 
 
 def pressed(*presses: tuple[str, str, float]) -> str:
-    keys = Keys()
+    keys = DtmfBuffer()
     for key, way, when in presses:
-        keys.press(key, way, when)
+        keys.receive(key, way, when)
     return "".join(asyncio.run(keys.next()) for _ in range(len(keys)))
 
 
@@ -32,10 +32,10 @@ def test_a_second_way_that_comes_much_later_is_a_press_of_its_own() -> None:
 
 
 def test_what_is_no_key_is_not_taken() -> None:
-    keys = Keys()
-    assert not keys.press("E", "info", 0)
-    assert not keys.press("12", "info", 0)
-    assert not keys.press("", "info", 0)
+    keys = DtmfBuffer()
+    assert not keys.receive("E", "info", 0)
+    assert not keys.receive("12", "info", 0)
+    assert not keys.receive("", "info", 0)
     assert not len(keys)
 
 
@@ -46,44 +46,44 @@ def test_the_oldest_give_way() -> None:
 
 
 async def test_a_waiter_gets_the_key_and_none_is_lost_when_it_gives_up() -> None:
-    keys = Keys()
+    keys = DtmfBuffer()
     first, second = asyncio.ensure_future(keys.next()), asyncio.ensure_future(keys.next())
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
-    keys.press("7", "info", 0)
+    keys.receive("7", "info", 0)
     assert await second == "7"
     assert not len(keys) and not keys._waiting
 
 
 async def test_two_who_wait_get_a_key_each() -> None:
-    keys = Keys()
+    keys = DtmfBuffer()
     waiting = [asyncio.ensure_future(keys.next()) for _ in range(2)]
     await asyncio.sleep(0)
-    keys.press("1", "info", 0)
+    keys.receive("1", "info", 0)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    keys.press("2", "info", 0)
+    keys.receive("2", "info", 0)
     assert sorted(await asyncio.gather(*waiting)) == ["1", "2"]
 
 
 async def test_a_stop_hears_its_keys_only_and_leaves_them() -> None:
-    keys = Keys()
+    keys = DtmfBuffer()
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     keys.stop_on("#*", stop)
-    keys.press("1", "info", 0)
+    keys.receive("1", "info", 0)
     assert not stop.done()
-    keys.press("*", "info", 0)
+    keys.receive("*", "info", 0)
     assert stop.result() == "*"
-    keys.let_go(stop)
-    keys.press("#", "info", 0)
-    assert (keys.waits("#*"), len(keys)) == ("*", 3)
-    keys.forget()
-    assert (keys.waits("#*"), len(keys)) == ("", 0)
+    keys.cancel_stop(stop)
+    keys.receive("#", "info", 0)
+    assert (keys.first_of("#*"), len(keys)) == ("*", 3)
+    keys.clear()
+    assert (keys.first_of("#*"), len(keys)) == ("", 0)
 
 
 async def test_who_waits_is_told_of_the_end() -> None:
-    keys = Keys()
+    keys = DtmfBuffer()
     waiting = asyncio.ensure_future(keys.next())
     await asyncio.sleep(0)
     keys.fail(ValueError("over"))
