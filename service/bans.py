@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.log import RateLimitedLog
 from engine.user_agent import UserAgent
+from engine.worker import Worker
 from flows.calls.ports import Log
 from routing.access.bans import BANNED_FOR, Ban
 from routing.access.peers import KnownPeers
@@ -21,7 +22,7 @@ Stamp = tuple[int, int, int]
 
 
 class Bans:
-    """What follows from a ban, and one task that reads `deny_file` whenever it has changed.
+    """What follows from a ban, and a worker that reads `deny_file` whenever it has changed.
 
     Attributes:
         deny_file: Replaced when the configuration is reloaded.
@@ -35,21 +36,19 @@ class Bans:
         self._lines = RateLimitedLog(time.monotonic)
         self._read: tuple[Path, Stamp] | None = None  # what the file was when it was read
         self._unreadable: Path | None = None  # said once
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("deny file", self.look, first=LOOK_EVERY, every=LOOK_EVERY)
         self._dropping: asyncio.Handle | None = None
         peers.bans.observers.append(self._banned)
 
     def start(self) -> None:
         """Look after the file from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="deny file")
+        self._worker.start()
 
     async def close(self) -> None:
         """End the task."""
         if self._dropping is not None:
             self._dropping.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        await self._worker.close()
 
     # ---- a ban
 
@@ -100,11 +99,6 @@ class Bans:
             self._log.warning("line of the deny file skipped", file=str(path), line=number, problem=problem)
         self._log.info("deny file read", file=str(path), entries=count, skipped=len(faults))
         self._drop_soon()
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            await self.look()
 
 
 def read_networks(lines: Iterable[str]) -> tuple[AddressTable[bool], list[tuple[int, str]], int]:

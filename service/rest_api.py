@@ -69,7 +69,7 @@ class RestApi:
             )
         )
         self._lag = LoopLag(self._metrics.lag)
-        closing.callback(self._lag.close)
+        closing.push_async_callback(self._lag.close)
         self._closing = closing
 
     async def start(self) -> ApiServer:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.worker import Worker
 from routing.identifiers import NIL
 from store.database.engines import reason
 from store.database.errors import StoreError
@@ -87,8 +88,7 @@ class ChangeFeed:
         self._poll = poll
         self._clock = asyncio.get_running_loop().time
         self._subscribers: dict[str, list[Subscriber]] = {}
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("change feed", self._follow, every=poll, failed=self._retry)
         self._position = 0
         self._looked = self._clock()
         self._pruned = self._clock()
@@ -134,17 +134,17 @@ class ChangeFeed:
 
     def look(self) -> None:
         """There may be changes: look for them now."""
-        self._wake.set()
+        self._worker.wake()
 
     def start_over(self) -> None:
         """Read everything again, beside what is served."""
         self._start_over = True
-        self._wake.set()
+        self._worker.wake()
 
     async def settled(self, within: float = SETTLED_WITHIN) -> None:
         """Wait until every change that this process has committed so far is in the directory; not longer than `within`
         seconds, as the store may go away between a commit and the look at it."""
-        if self._task is None or self._settled >= self._committed:
+        if not self._worker.running or self._settled >= self._committed:
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append((self._committed, waiter))
@@ -162,62 +162,45 @@ class ChangeFeed:
             raise StoreError(f"{self._store.url} cannot be read: {reason(error)}") from error
         self._looked = self._clock()
         self._store.listeners.changes.append(self._committed_here)
-        self._task = asyncio.get_running_loop().create_task(self._follow(), name="change feed")
+        self._worker.start()
 
     async def close(self) -> None:
         """End. Who waits for changes to be taken over is let go."""
         if self._committed_here in self._store.listeners.changes:
             self._store.listeners.changes.remove(self._committed_here)
-        tasks = [task for task in (self._task, self._loading) if task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        self._task = self._loading = None
+        await self._worker.close()
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait((self._loading,))
+            self._loading = None
         self._let_go(self._committed)
 
     # ---- the task
 
     def _committed_here(self, _changes: Sequence[Change]) -> None:
         self._committed += 1
-        self._wake.set()
+        self._worker.wake()
 
     async def _follow(self) -> None:
-        while True:
-            self._wake.clear()
-            committed = self._committed
-            try:
-                await self._catch_up()
-                await self._finish_loading()
-                await self._prune_now_and_then()
-            except StoreFailure as error:
-                self._failed(error)
-                await asyncio.sleep(min(RETRY, self._poll))
-                continue
-            except Exception as error:  # a fault of ours must not end the feed
-                self._fault(error)
-                await asyncio.sleep(max(self._poll, FAULT_RETRY))
-                continue
-            if self._failing:
-                self._failing = False
-                self._log.info("the store can be reached again", store=self._store.url)
-            if not self._incomplete:
-                self._looked = self._clock()
-                self._let_go(committed)
-            await self._woken()
+        committed = self._committed
+        await self._catch_up()
+        await self._finish_loading()
+        await self._prune_now_and_then()
+        if self._failing:
+            self._failing = False
+            self._log.info("the store can be reached again", store=self._store.url)
+        if not self._incomplete:
+            self._looked = self._clock()
+            self._let_go(committed)
 
-    async def _woken(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-
-    def _failed(self, error: BaseException) -> None:
+    def _retry(self, error: Exception) -> float:
+        if not isinstance(error, StoreFailure):  # a fault of ours must not end the feed
+            self._fault(error)
+            return max(self._poll, FAULT_RETRY)
         if not self._failing:
             self._failing = True
-            text = reason(error) if isinstance(error, Exception) else ""
-            self._log.warning("the store cannot be reached: what is in memory is served", error=text)
+            self._log.warning("the store cannot be reached: what is in memory is served", error=reason(error))
+        return min(RETRY, self._poll)
 
     def _fault(self, error: Exception) -> None:
         self._log.error("change feed", fault=f"{type(error).__name__}: {error}", exc_info=True)
@@ -301,7 +284,7 @@ class ChangeFeed:
         self._start_over = False
         self._since = {}
         self._loading = asyncio.get_running_loop().create_task(self._applier.load(), name="resynchronisation")
-        self._loading.add_done_callback(lambda _: self._wake.set())
+        self._loading.add_done_callback(lambda _: self._worker.wake())
 
     async def _finish_loading(self) -> None:
         loading = self._loading
@@ -319,7 +302,7 @@ class ChangeFeed:
         self._log.info("everything was read again from the store", store=self._store.url)
         for kind in self._subscribers:
             self._tell(kind, None)
-        self._wake.set()
+        self._worker.wake()
 
     async def _prune_now_and_then(self) -> None:
         if self._clock() - self._pruned >= PRUNE_EVERY:

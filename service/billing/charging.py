@@ -27,7 +27,7 @@ from uuid import UUID, uuid4
 from engine.sip.transaction.timers import NEVER, Deadlines
 from flows.calls.ports import Log
 from routing.identifiers import NIL
-from service.billing.write_queue import LAG, Till
+from service.billing.write_queue import MAX_DELAY, ReservationWriter
 from store.database.errors import StoreBusy
 from store.resources.reservations import Hold, Order, Posted, Reserve, Settle
 from store.store import Store
@@ -41,7 +41,7 @@ CLOSE_WITHIN = 10.0  # s that the end of the program waits for it
 
 
 class Reservation:
-    """The credit of one call. Nothing here waits: what the store has to be told stands at the till.
+    """The credit of one call. Nothing here waits: what the store has to be told waits in the writer's queue.
 
     Attributes:
         paid: Seconds from the answer on that are reserved so far.
@@ -65,10 +65,10 @@ class Reservation:
         "customer_id",
         "deadline",
         "id",
+        "in_queue",
         "paid",
         "queued",
         "rate",
-        "standing",
     )
 
     def __init__(
@@ -88,7 +88,7 @@ class Reservation:
         self.call_id = call_id
         self.rate = rate
         self.paid = 0
-        self.standing = False  # at the till
+        self.in_queue = False  # of the writer
         self.deadline = self.queued = NEVER  # in the heap of deadlines
         self._charging = charging
         self._account_id: UUID | None = None  # known once the reservation is made
@@ -114,7 +114,7 @@ class Reservation:
         self._tm_answer = charging.store.clock()
         self._exhausted = exhausted
         self._look_again(now)
-        charging.till.put(self)
+        charging.writer.put(self)
 
     def close(self) -> None:
         """The call is over, or was never answered. To close twice is to close once."""
@@ -159,7 +159,7 @@ class Reservation:
             self._charging.deadlines.set(self, end)
             if not self._wanted:
                 self._wanted = self.paid + BLOCK
-                self._charging.till.put(self)
+                self._charging.writer.put(self)
         elif self._wanted and now < end + GRACE:
             if not self._late:
                 self._charging.log.warning(
@@ -183,12 +183,12 @@ class Reservation:
         except Exception as error:  # one call's trouble must not stop the clock of the others
             self._charging.log.error("a call could not be ended", call_id=str(self.call_id), error=repr(error))
 
-    # ---- the till
+    # ---- the writer
 
     def opening(self) -> asyncio.Future[bool]:
         """True when the store has said what it gives (`paid` is 0 where that is nothing), False when it does not."""
         self._opening = asyncio.get_running_loop().create_future()
-        self._charging.till.put(self, hurry=True)
+        self._charging.writer.put(self, urgent=True)
         return self._opening
 
     def order(self) -> Order | None:
@@ -256,18 +256,23 @@ class Reservation:
 class Charging:
     """Who pays for calls, and until when. One timer serves all calls.
 
-    `clock` gives seconds that never go back; `lag` is how long what is not urgent waits for company on its way to the
-    store.
+    `clock` gives seconds that never go back; `max_delay` is how long what is not urgent waits for company on its way to
+    the store.
     """
 
     def __init__(
-        self, store: Store, node_id: UUID, log: Log, clock: Callable[[], float] = time.monotonic, lag: float = LAG
+        self,
+        store: Store,
+        node_id: UUID,
+        log: Log,
+        clock: Callable[[], float] = time.monotonic,
+        max_delay: float = MAX_DELAY,
     ) -> None:
         self.store = store
         self.node_id = node_id
         self.log = log
         self.clock = clock
-        self.till = Till(store, log, lag)
+        self.writer = ReservationWriter(store, log, max_delay)
         self.deadlines = Deadlines(self._arm)
         self._open: dict[UUID, Reservation] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -275,7 +280,7 @@ class Charging:
 
     def start(self) -> None:
         """From now on reservations are made."""
-        self.till.start()
+        self.writer.start()
 
     def __len__(self) -> int:
         """The reservations of running calls."""
@@ -303,7 +308,7 @@ class Charging:
         rate, customer_id = reservation.rate, reservation.customer_id
         if rate <= 0 or not self.rated(customer_id):
             return reservation
-        if self._closing or self.till.failing:
+        if self._closing or self.writer.failing:
             raise StoreBusy("the engine is stopping" if self._closing else "the store does not take reservations")
         self._open[reservation.id] = reservation
         answered = False
@@ -325,7 +330,7 @@ class Charging:
         """A reservation was closed: it waits for nothing, and is settled."""
         self.deadlines.clear(reservation)
         if self._open.pop(reservation.id, None) is not None:
-            self.till.put(reservation)
+            self.writer.put(reservation)
 
     async def close(self) -> None:
         """Settle everything. What the store does not take within CLOSE_WITHIN seconds is settled at the next start."""
@@ -335,7 +340,7 @@ class Charging:
         self.deadlines.stop()
         if self._timer is not None:
             self._timer.cancel()
-        if left := await self.till.close(CLOSE_WITHIN):
+        if left := await self.writer.close(CLOSE_WITHIN):
             self.log.error("calls are not settled: the next start does it", calls=left)
 
     # ---- the timer

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from engine.rate_limit import RateLimit
+from engine.worker import WOKEN, Worker
 from flows.calls.ports import Log
 from flows.calls.record import CallRecord
 from flows.calls.registry import CallLog
@@ -72,12 +73,11 @@ class Journal:
         # Written, perhaps: the connection was lost before the word of the commit came.
         self._unsure: set[str] = set()
         self._waiters: dict[str, asyncio.Future[None]] = {}
-        self._news = asyncio.Event()
         self._go = asyncio.Event()  # ends the pause before its time
         self._failures = 0
         self._drops = RateLimit(1.0, 1)
         self._closing = False
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("journal", self._turn, first=WOKEN)
 
     @property
     def waiting(self) -> int:
@@ -87,7 +87,7 @@ class Journal:
     def start(self) -> None:
         """Observe the calls, and write."""
         self._calls.observers.append(self)
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="journal")
+        self._worker.start()
 
     # ---- what calls tell; called in their own path
 
@@ -95,13 +95,13 @@ class Journal:
         """A call has begun."""
         self._running[record.id] = 0
         self._changed[record.id] = record
-        self._news.set()
+        self._worker.wake()
 
     def changed(self, record: CallRecord) -> None:
         """Something about a running call is otherwise now."""
         if record.id in self._running:
             self._changed[record.id] = record
-            self._news.set()
+            self._worker.wake()
 
     def ended(self, record: CallRecord) -> None:
         """A call is over. Later news of it are not taken."""
@@ -112,7 +112,7 @@ class Journal:
         self._over[record.id] = _Entry(record, told, True)
         if len(self._over) > MOST_ENDED:
             self._drop(self._over.popitem(last=False)[1], "the store has not taken calls for long")
-        self._news.set()
+        self._worker.wake()
 
     # ---- what others want
 
@@ -130,17 +130,12 @@ class Journal:
 
     async def close(self) -> None:
         """Write what is left, for at most `CLOSING` seconds, and stop observing."""
-        if self._task is None:
+        if not self._worker.running:
             return
         self._closing = True
-        self._news.set()
         self._go.set()
-        await asyncio.wait((self._task,), timeout=CLOSING)
+        await self._worker.close(CLOSING)
         self._calls.observers.remove(self)
-        if not self._task.done():
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        self._task = None
         if left := self.waiting:
             self._log.error("calls are not in the store", calls=left, cause="it did not write before the end")
         for waiter in self._waiters.values():
@@ -149,24 +144,21 @@ class Journal:
 
     # ---- the writer
 
-    async def _run(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            pause = PAUSE
-            try:
-                if batch := self._take():
-                    await self._write(batch)
-            except Exception as error:  # whatever it is, calls go on, and the store may come back
-                self._put_back()
-                pause = self._failed(error)
-            else:
-                self._recovered()
-            if self._changed or self._over:
-                self._news.set()
-            elif self._closing:
-                return
-            await self._rest(pause)
+    async def _turn(self) -> None:
+        pause = PAUSE
+        try:
+            if batch := self._take():
+                await self._write(batch)
+        except Exception as error:  # whatever it is, calls go on, and the store may come back
+            self._put_back()
+            pause = self._failed(error)
+        else:
+            self._recovered()
+        if self._changed or self._over:
+            self._worker.wake()
+        elif self._closing:
+            return
+        await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
         self._go.clear()

@@ -16,7 +16,7 @@ from engine.transport.listeners import ListenError
 from service.cli import interrupts
 from service.node import Node
 from service.python_flows import python_flow_names
-from service.workers.gc import Collector
+from service.workers.gc import GarbageCollection
 from store.database.errors import StoreError, StoreRefused
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -37,10 +37,10 @@ async def serve(path: Path) -> int:
         print(f"trunkline: {'store ' if isinstance(error, StoreError) else ''}{error}", file=sys.stderr)
         await node.close()
         return WRONG if isinstance(error, StoreRefused) else FAILED
-    collector = Collector(node.agent.calls, node.log)
-    collector.start()
+    collection = GarbageCollection(node.agent.calls, node.log)
+    collection.start()
     if node.storage is not None:
-        node.storage.feed.subscribe("number", lambda change: None if change else collector.keep())
+        node.storage.feed.subscribe("number", lambda change: None if change else collection.keep())
     signals = _Signals(node, path)
     signals.install()
     for transport in node.agent.listeners:
@@ -52,7 +52,7 @@ async def serve(path: Path) -> int:
         await signals.drain(configuration.settings.sip.drain_timeout)
     finally:
         signals.remove()
-        collector.close()
+        await collection.close()
         await node.close()
     return DONE
 

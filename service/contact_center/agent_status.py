@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.worker import WOKEN, Worker
 from flows.calls.ports import Log
 from store.database.engines import reason
 from store.database.errors import StoreError
@@ -32,21 +33,18 @@ class StoredBoard:
         self._node_id = node_id
         self._ringing, self._busy = held("ringing", node_id), held("busy", node_id)
         self._wanted: dict[UUID, tuple[Sequence[str], str]] = {}
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("agent status", self._write_wanted, first=WOKEN, failed=self._retry)
         self._away = False
 
     def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.get_running_loop().create_task(self._write_on(), name="agent board")
+        self._worker.start()
 
     async def close(self) -> None:
         """End; all agents of ours are available."""
-        if self._task is None:
+        if not self._worker.running:
             return
-        self._task.cancel()
-        await asyncio.wait((self._task,))
-        self._task = None
+        await self._worker.close()
         try:
             async with asyncio.timeout(LAST_WRITE_WITHIN), self._store.write() as transaction:
                 await release_all(transaction, self._node_id)
@@ -87,24 +85,24 @@ class StoredBoard:
     def _want(self, agent_id: UUID, before: Sequence[str], after: str) -> None:
         self._wanted.pop(agent_id, None)
         self._wanted[agent_id] = (before, after)
-        self._news.set()
+        self._worker.wake()
 
-    async def _write_on(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            writing, self._wanted = self._wanted, {}
-            try:
-                await self._written(self._write(writing))
-            except _Failures as error:
-                self._failed(error)
-                self._wanted = writing | self._wanted
-                await asyncio.sleep(RETRY)
-                self._news.set()
-            else:
-                if self._away:
-                    self._away = False
-                    self._log.info("what agents do can be written again")
+    async def _write_wanted(self) -> None:
+        writing, self._wanted = self._wanted, {}
+        try:
+            await self._written(self._write(writing))
+        except _Failures:
+            self._wanted = writing | self._wanted
+            raise
+        if self._away:
+            self._away = False
+            self._log.info("what agents do can be written again")
+
+    def _retry(self, error: Exception) -> float:
+        if not isinstance(error, _Failures):
+            raise error
+        self._failed(error)
+        return RETRY
 
     async def _write(self, writing: Mapping[UUID, tuple[Sequence[str], str]]) -> None:
         async with self._store.write() as transaction:

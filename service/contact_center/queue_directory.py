@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.worker import WOKEN, Worker
 from flows.calls.address import Address
 from flows.calls.destinations import Reachable
 from flows.calls.ports import Log
@@ -41,10 +42,9 @@ class QueueDirectory:
         self._tagged: dict[UUID, dict[UUID, None]] = {}
         self._changed: dict[str, set[UUID]] = {kind: set() for kind in _TABLES}
         self._all: set[str] = set()
-        self._news = asyncio.Event()
         self._current = asyncio.Event()
         self._current.set()
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("queue directory", self._read_news, first=WOKEN, failed=self._failed)
         self._on_agent: list[Callable[[UUID, str], None]] = []
         self._on_read: list[Callable[[], None]] = []
 
@@ -89,13 +89,11 @@ class QueueDirectory:
         """Read everything, and from then on what changes. Raises StoreError, or SQLAlchemy's errors."""
         for kind in _TABLES:
             await self._read_all(kind)
-        self._task = asyncio.get_running_loop().create_task(self._read_on(), name="queue directory")
+        self._worker.start()
 
     async def close(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        await self._worker.close()
 
     def changed(self, kind: str, change: Change | None) -> None:
         """Something of a kind has changed; None: anything may have."""
@@ -104,22 +102,17 @@ class QueueDirectory:
         else:
             self._changed[kind].add(change.resource_id)
         self._current.clear()
-        self._news.set()
+        self._worker.wake()
 
     async def settled(self) -> None:
         """Wait until all that it has been told of is read."""
         await self._current.wait()
 
-    async def _read_on(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            try:
-                await self._read_news()
-            except (StoreError, SQLAlchemyError, OSError) as error:
-                self._log.warning("queues and agents cannot be read", error=reason(error))
-                await asyncio.sleep(RETRY)
-                self._news.set()
+    def _failed(self, error: Exception) -> float:
+        if not isinstance(error, StoreError | SQLAlchemyError | OSError):
+            raise error
+        self._log.warning("queues and agents cannot be read", error=reason(error))
+        return RETRY
 
     async def _read_news(self) -> None:
         for kind, changed in self._changed.items():
@@ -133,7 +126,7 @@ class QueueDirectory:
                 except BaseException:
                     changed.update(ids)
                     raise
-        if not self._news.is_set():
+        if not self._worker.woken:
             self._current.set()
         for told in self._on_read:
             told()

@@ -4,10 +4,10 @@ Calls leave no circles behind (tests hold that), so under load there is nothing 
 each object that is alive: half a second at a thousand calls a second, in which no packet is read.
 """
 
-import asyncio
 import gc
 from collections.abc import Sized
 
+from engine.worker import Worker
 from flows.calls.ports import Log
 
 EVERY = 10.0  # s
@@ -16,41 +16,36 @@ EVERY = 10.0  # s
 MOST = 10_000_000
 
 
-class Collector:
+class GarbageCollection:
     """Takes the collector over from the interpreter, until `close`."""
 
     def __init__(self, calls: Sized, log: Log) -> None:
         self._calls = calls
         self._log = log
-        self._handle: asyncio.TimerHandle | None = None
+        self._worker = Worker("garbage collection", self._look, first=EVERY, every=EVERY)
 
     def start(self) -> None:
         """What start-up made stays and is not looked at again."""
         gc.collect()
         gc.freeze()
         gc.disable()
-        self._again()
+        self._worker.start()
 
     def keep(self) -> None:
         """What is there by now stays, too: a directory that was read anew is a million objects, none of them a
         circle's."""
-        if self._handle is not None:
+        if self._worker.running:
             gc.freeze()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Leave it to the interpreter again."""
-        if self._handle is not None:
-            self._handle.cancel()
+        await self._worker.close()
         gc.enable()
         gc.unfreeze()
 
-    def _again(self) -> None:
-        self._handle = asyncio.get_running_loop().call_later(EVERY, self._look)
-
-    def _look(self) -> None:
+    async def _look(self) -> None:
         if gc.get_count()[0] > MOST:
             self._log.warning("looking for circles under load: expect a pause")
             gc.collect()
         elif not self._calls:
             gc.collect()
-        self._again()

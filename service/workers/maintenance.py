@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
+from engine.worker import Worker
 from flows.calls.ports import Log
 from service.cdr.recording_files import sweep
 from service.cdr.recordings import mend
@@ -27,7 +27,7 @@ PRUNE_EVERY: Final = 3600.0  # s
 
 
 class Upkeep:
-    """Two tasks, which a store that does not answer only delays."""
+    """Two workers, which a store that does not answer only delays."""
 
     def __init__(
         self, store: Store, life: NodeHeartbeat, retention: RetentionSettings, log: Log, recordings: Path | None = None
@@ -38,7 +38,10 @@ class Upkeep:
         self._retention = retention
         self._log = log
         self._recordings = recordings
-        self._tasks: list[asyncio.Task[None]] = []
+        self._workers = [
+            Worker("recovery", self.recover, first=RECOVER_EVERY, every=RECOVER_EVERY, failed=self._recovery_failed),
+            Worker("retention", self.prune, first=PRUNE_EVERY, every=PRUNE_EVERY, failed=self._prune_failed),
+        ]
 
     async def recover(self, *, starting: bool = False) -> None:
         """Close what nodes that are gone left open: those that give no sign of life and, `starting`, earlier runs of
@@ -87,23 +90,22 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin to do both now and then."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._every(RECOVER_EVERY, self.recover), name="recovery"),
-            loop.create_task(self._every(PRUNE_EVERY, self.prune), name="retention"),
-        ]
+        for worker in self._workers:
+            worker.start()
 
     async def close(self) -> None:
         """End."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        for worker in self._workers:
+            await worker.close()
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await work()
-            except (StoreError, SQLAlchemyError, OSError) as error:
-                self._log.warning(f"{work.__name__} waits for the store", error=reason(error))
+    def _recovery_failed(self, error: Exception) -> float:
+        return self._failed("recover", error, RECOVER_EVERY)
+
+    def _prune_failed(self, error: Exception) -> float:
+        return self._failed("prune", error, PRUNE_EVERY)
+
+    def _failed(self, work: str, error: Exception, again: float) -> float:
+        if not isinstance(error, StoreError | SQLAlchemyError | OSError):
+            raise error
+        self._log.warning(f"{work} waits for the store", error=reason(error))
+        return again

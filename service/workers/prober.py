@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from engine.user_agent import UserAgent
+from engine.worker import Worker
 from flows.calls.ports import Log
 from routing.directory.directory import Directory
 from routing.directory.trunk import destination
@@ -35,7 +36,7 @@ class HealthKeeper(Protocol):
 
 
 class Prober:
-    """One task that goes round the providers every `interval` seconds, and those that wait for answers."""
+    """A worker that goes round the providers every `interval` seconds, and those that wait for answers."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class Prober:
         self._asked: dict[UUID, str] = {}  # where each was asked: what was found elsewhere says nothing any more
         self._asking: dict[UUID, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("prober", self._turn, every=interval)
         board.recovered = self._recovered
 
     async def restore(self) -> None:
@@ -83,11 +84,12 @@ class Prober:
 
     def start(self) -> None:
         """Begin to ask."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="prober")
+        self._worker.start()
 
     async def close(self) -> None:
         """End, and keep what was found."""
-        tasks = [*self._asking.values(), *([self._task] if self._task else [])]
+        await self._worker.close()
+        tasks = [*self._asking.values()]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -98,11 +100,9 @@ class Prober:
         """What was last found, and when."""
         return self._board.status(provider_id), self._checked.get(provider_id)
 
-    async def _run(self) -> None:
-        while True:
-            self._begin()
-            await self._save()
-            await asyncio.sleep(self._interval)
+    async def _turn(self) -> None:
+        self._begin()
+        await self._save()
 
     async def round(self) -> None:
         """Ask every provider that is in use, some at a time, and wait for what they say."""

@@ -7,6 +7,7 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
 from engine.transport.dns.resolver import Resolver
+from engine.worker import Worker
 from flows.calls.ports import Log
 from routing.directory.directory import Directory
 from routing.directory.trunk import destination
@@ -17,22 +18,21 @@ AT_ONCE = 16  # names: a few that nobody answers for hold up none of the others
 
 
 class TrunkAddresses:
-    """One task that keeps `Directory.trunk_addresses` current."""
+    """A worker that keeps `Directory.trunk_addresses` current."""
 
     def __init__(self, directory: Directory, resolver: Resolver, log: Log) -> None:
         self._directory = directory
         self._resolver = resolver
         self._log = log
-        self._again = asyncio.Event()
         self._current = asyncio.Event()
         self._current.set()
         self._hostnames: dict[UUID, str] = {}  # what was looked up last, by provider
         self._unresolved: set[str] = set()  # logged once, until they resolve
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("trunk addresses", self._turn, every=EVERY)
 
     def start(self) -> None:
         """Begin looking names up."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="trunk addresses")
+        self._worker.start()
 
     def look_again(self) -> None:
         """The providers have changed. What an old name stood for is no trunk's any more."""
@@ -40,7 +40,7 @@ class TrunkAddresses:
         for provider_id, hostname in self._hostnames.items():
             if hostnames.get(provider_id) != hostname:
                 self._directory.trunk_addresses(provider_id, ())
-        self._again.set()
+        self._worker.wake()
         known = self._hostnames
         if any(_name_of(found) and found.hostname != known.get(found.id) for found in self._directory.providers):
             self._current.clear()
@@ -50,22 +50,13 @@ class TrunkAddresses:
         await self._current.wait()
 
     async def close(self) -> None:
-        """End the task."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        """End."""
+        await self._worker.close()
 
-    async def _run(self) -> None:
-        while True:
-            self._again.clear()
-            await self._look_up_all()
-            if not self._again.is_set():
-                self._current.set()
-            try:
-                async with asyncio.timeout(EVERY):
-                    await self._again.wait()
-            except TimeoutError:
-                continue
+    async def _turn(self) -> None:
+        await self._look_up_all()
+        if not self._worker.woken:
+            self._current.set()
 
     async def _look_up_all(self) -> None:
         named = [(provider, uri) for provider in self._directory.providers if (uri := _name_of(provider)) is not None]

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.models.carriers import Carriers
+from engine.worker import Worker
 from flows.calls.ports import Log
 from flows.calls.services import FlowEnvironment
 from flows.calls.webhook import exchange
@@ -43,7 +44,7 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 
 
 class WebhookSender:
-    """One task that turns events into deliveries and starts due ones, and a bounded set of deliveries on their way."""
+    """A worker that turns events into deliveries and starts due ones, and a bounded set of deliveries on their way."""
 
     def __init__(self, store: Store, env: FlowEnvironment, bell: EventBell, platform: UUID, log: Log) -> None:
         self._store = store
@@ -51,7 +52,8 @@ class WebhookSender:
         self._bell = bell
         self._platform = platform
         self._log = log
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("webhooks", self._turn, every=0.0)
+        self._failing = False
         self._sending: dict[asyncio.Task[None], UUID] = {}
         self._served: set[UUID] = set()
         self._silent: set[UUID] = set()  # those that did not answer last time: one at a time is enough to find out
@@ -61,34 +63,33 @@ class WebhookSender:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="webhooks")
+        self._worker.start()
 
     async def close(self) -> None:
         """End. What is on its way and not answered is sent again after the next start."""
-        tasks = [*self._sending, *([self._task] if self._task else [])]
+        await self._worker.close()
+        tasks = [*self._sending]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _run(self) -> None:
-        failing = False
-        while True:
-            self._wake.clear()
-            ring = self._bell.next_ring()
-            try:
-                more = await deliveries.spread(self._store, self._platform)
-                started = await self._start_due()
-                failing = False
-            except (StoreError, SQLAlchemyError, OSError) as error:
-                if not failing:
-                    self._log.error("webhooks wait for the store", error=reason(error))
-                failing, more, started = True, 0, 0
-            if not more and not started:
-                await self._until_woken(ring)
-                if not self._sending:
-                    # Under load every commit of calls rings: a look for several of them at once costs less.
-                    await asyncio.sleep(GATHERING)
+    async def _turn(self) -> None:
+        self._wake.clear()
+        ring = self._bell.next_ring()
+        try:
+            more = await deliveries.spread(self._store, self._platform)
+            started = await self._start_due()
+            self._failing = False
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            if not self._failing:
+                self._log.error("webhooks wait for the store", error=reason(error))
+            self._failing, more, started = True, 0, 0
+        if not more and not started:
+            await self._until_woken(ring)
+            if not self._sending:
+                # Under load every commit of calls rings: a look for several of them at once costs less.
+                await asyncio.sleep(GATHERING)
 
     async def _until_woken(self, ring: Callable[[], Awaitable[None]]) -> None:
         waits = [asyncio.ensure_future(ring()), asyncio.ensure_future(self._wake.wait())]

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.worker import Worker
 from store import rows
 from store.database.engines import reason
 from store.database.errors import StoreError
@@ -39,7 +40,7 @@ class NodeHeartbeat:
         self._every = every
         self._log = log
         self._path = database_path(store.address)
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker("heartbeat", self._beat, first=every, every=every)
         self.id: UUID = uuid4()
         self.name = name
         self.problem = ""
@@ -58,7 +59,7 @@ class NodeHeartbeat:
             await rows.insert(transaction, nodes, values)
             # The feed remembers where it is by a row of `changes`: from here on there is one.
             transaction.changed("node", self.id)
-        self._task = asyncio.get_running_loop().create_task(self._beat(), name="heartbeat")
+        self._worker.start()
         await self._outlive({node: found for node, found in earlier.items() if not is_over(found[0])})
 
     async def _unended(self, executor: Executor) -> dict[UUID, tuple[str, datetime]]:
@@ -90,25 +91,21 @@ class NodeHeartbeat:
 
     async def close(self) -> None:
         """End with a last sign of life, as what this node left open counts up to it."""
-        if self._task is None:
+        if not self._worker.running:
             return
-        self._task.cancel()
-        await asyncio.wait((self._task,))
-        self._task = None
+        await self._worker.close()
         with suppress(StoreError, SQLAlchemyError, OSError, TimeoutError):
             async with asyncio.timeout(self._every):
                 await self._seen(process="")
 
     async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(self._every)
-            try:
-                await self._seen()
-            except (StoreError, SQLAlchemyError, OSError) as error:
-                self._judge(reason(error), away=isinstance(error, StoreError))
-            else:
-                # What changes in its place needs no room; calls do.
-                self._judge(await self.disk_problem(), away=False)
+        try:
+            await self._seen()
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            self._judge(reason(error), away=isinstance(error, StoreError))
+        else:
+            # What changes in its place needs no room; calls do.
+            self._judge(await self.disk_problem(), away=False)
 
     async def disk_problem(self) -> str:
         """Why the disk takes nothing more, as a sentence; "" where it does, or where the database is elsewhere."""

@@ -15,6 +15,7 @@ from redis import asyncio as redis
 from redis.exceptions import RedisError
 from sqlalchemy.engine import URL
 
+from engine.worker import WOKEN, Worker
 from store.database.engines import reason
 from store.feed import Log
 from store.store import Change, Event, Store
@@ -38,12 +39,12 @@ class _Line:
         self._shown = shown
         self._listen = listen
         self._log = log
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker(name, self._turn, every=0.0, failed=self._lost)
         self._failures = 0
         self.connected = False
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
+        self._worker.start()
 
     def is_up(self) -> None:
         """The connection listens now."""
@@ -53,25 +54,20 @@ class _Line:
         self.connected = True
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        self._task = None
+        await self._worker.close()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except Exception as error:  # whatever it is, the next attempt may do better
-                self._lost(error)
-            finally:
-                self.connected = False
-            await asyncio.sleep(min(FIRST_RETRY * 2 ** (self._failures - 1), LAST_RETRY))
+    async def _turn(self) -> None:
+        try:
+            await self._listen()
+        finally:
+            self.connected = False
 
-    def _lost(self, error: Exception) -> None:
+    def _lost(self, error: Exception) -> float:
+        """Whatever it is, the next attempt may do better."""
         self._failures = min(self._failures + 1, 30)
         if self._failures == 1:
             self._log.warning(f"{self._name}: connection lost, trying again", address=self._shown, error=reason(error))
+        return min(FIRST_RETRY * 2.0 ** (self._failures - 1), LAST_RETRY)
 
 
 class PostgresNotices:
@@ -139,8 +135,7 @@ class RedisNotices:
         self._line = _Line("notices of Redis", shown, self._listen, log)
         self._me = uuid4().hex.encode()
         self._to_tell: dict[str, None] = {}
-        self._told = asyncio.Event()
-        self._teller: asyncio.Task[None] | None = None
+        self._teller = Worker("notices to Redis", self._tell, first=WOKEN)
 
     @property
     def connected(self) -> bool:
@@ -150,7 +145,7 @@ class RedisNotices:
     def start(self) -> None:
         """Begin to listen and to tell."""
         self._line.start()
-        self._teller = asyncio.get_running_loop().create_task(self._tell(), name="notices to Redis")
+        self._teller.start()
         self._store.listeners.changes.append(self._changed)
         self._store.listeners.events.append(self._news)
 
@@ -162,29 +157,24 @@ class RedisNotices:
         ):
             with contextlib.suppress(ValueError):
                 listeners.remove(mine)  # type: ignore[arg-type]
-        if self._teller is not None:
-            self._teller.cancel()
-            await asyncio.wait((self._teller,))
+        await self._teller.close()
         await self._line.close()
         await self._client.aclose()
 
     def _changed(self, _changes: Sequence[Change]) -> None:
         self._to_tell["changes"] = None
-        self._told.set()
+        self._teller.wake()
 
     def _news(self, _events: Sequence[Event]) -> None:
         self._to_tell["events"] = None
-        self._told.set()
+        self._teller.wake()
 
     async def _tell(self) -> None:
-        while True:
-            await self._told.wait()
-            self._told.clear()
-            topics, self._to_tell = list(self._to_tell), {}
-            for topic in topics:
-                # One that cannot be told is not told later: the others look by themselves every second.
-                with contextlib.suppress(RedisError, OSError, TimeoutError):
-                    await self._client.publish(f"trunkline:{topic}", self._me)
+        topics, self._to_tell = list(self._to_tell), {}
+        for topic in topics:
+            # One that cannot be told is not told later: the others look by themselves every second.
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                await self._client.publish(f"trunkline:{topic}", self._me)
 
     async def _listen(self) -> None:
         calls = {f"trunkline:{topic}".encode(): call for topic, call in self._heard.items()}

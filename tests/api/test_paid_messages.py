@@ -35,7 +35,7 @@ async def money(x: Any, bench: Any, customer_id: UUID) -> tuple[int, int, list[t
     """Balance, what is reserved, and what the ledger has beside the top-up; once all is settled."""
     post = x.node.env.post
     await bench.until(lambda: not post.waiting, "the end of sending")
-    await x.node.env.charging.till.flush()
+    await x.node.env.charging.writer.flush()
     async with x.store.read() as connection:
         accounts, ledger = tables.billing_accounts, tables.ledger
         query = sa.select(accounts).where(accounts.c.customer_id == customer_id)

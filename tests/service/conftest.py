@@ -69,6 +69,10 @@ async def until(condition: Callable[[], Any], what: str = "") -> Any:
         raise AssertionError(f"did not come about: {what or condition}") from None
 
 
+async def left_alone(_part: object) -> None:
+    """In place of a method that would change the test run itself."""
+
+
 class LogLines:
     """Stands in for standard error: JSON lines, which must be JSON."""
 
@@ -391,8 +395,8 @@ class Bench:
 
         self.patch.setattr(app._Signals, "install", installed)
         self.patch.setattr(app, "configure", lambda level, style: logs.configure(level, style, self.log))  # type: ignore[arg-type]
-        self.patch.setattr(app.Collector, "start", lambda collector: None)  # the test run's collector is not ours
-        self.patch.setattr(app.Collector, "close", lambda collector: None)
+        self.patch.setattr(app.GarbageCollection, "start", lambda collection: None)  # the test run has its own
+        self.patch.setattr(app.GarbageCollection, "close", left_alone)
         task = asyncio.get_running_loop().create_task(app.serve(path))
 
         async def end() -> None:

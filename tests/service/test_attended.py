@@ -158,7 +158,7 @@ def test_records_say_who_talked_with_whom(usual: Desk) -> None:
     assert usual.over()
 
 
-class Till:
+class Account:
     """Gives credit to everybody, and keeps what is open: by the call that it was asked for."""
 
     def __init__(self) -> None:
@@ -172,17 +172,17 @@ class Till:
 
 
 class Credit:
-    def __init__(self, till: Till, call_id: str) -> None:
-        self.till, self.call_id = till, call_id
+    def __init__(self, account: Account, call_id: str) -> None:
+        self.account, self.call_id = account, call_id
         self.exhausted: Any = None
 
     def answered(self, exhausted: Any) -> None:
         self.exhausted = exhausted
-        self.till.open.append(self)
+        self.account.open.append(self)
 
     def close(self) -> None:
-        if self in self.till.open:
-            self.till.open.remove(self)
+        if self in self.account.open:
+            self.account.open.remove(self)
 
 
 @pytest.mark.parametrize("used_up", [False, True])
@@ -190,27 +190,27 @@ class Credit:
 def test_what_was_paid_for_goes_on_being_paid_by_who_dialled_it(
     monkeypatch: pytest.MonkeyPatch, role: str, used_up: bool
 ) -> None:
-    till = Till()
+    account = Account()
     before = Desk.connect
 
     def connect(self: Desk, caller: Phone, number: str, callee: Phone) -> None:
-        self.env.charging = till  # type: ignore[assignment]
+        self.env.charging = account  # type: ignore[assignment]
         before(self, caller, number, callee)
 
     monkeypatch.setattr(Desk, "connect", connect)
     desk = Desk(monkeypatch, (role, "caller"))
-    [credit] = till.open
+    [credit] = account.open
     assert credit.call_id in [record.id for record in desk.env.calls.running_records() if record.destination == FOREIGN]
     desk.join()
     desk.leave()
     desk.wait(30)
-    assert till.open == [credit], "y talks on, at the cost of the call that dialled it"
+    assert account.open == [credit], "y talks on, at the cost of the call that dialled it"
     if used_up:
         credit.exhausted()
     else:
         desk.x.request("BYE")
     desk.wait()
-    assert desk.y.requests("BYE") and till.open == []
+    assert desk.y.requests("BYE") and account.open == []
     credit.exhausted = None  # it knows the call
     desk.x.request("BYE")
     assert desk.over()

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from routing.identifiers import NIL
 from service.billing import charging as charging_module
-from service.billing import write_queue as till_module
+from service.billing import write_queue
 from service.billing.charging import Charging, Reservation
 from store import rows
 from store.database.errors import StoreBusy
@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.clock = Clock()
-        self.charging = Charging(store, NODE, structlog.get_logger(), self.clock, lag=0)
+        self.charging = Charging(store, NODE, structlog.get_logger(), self.clock, max_delay=0)
         self.ended: list[tuple[str, float]] = []
 
     async def customer(self, balance: int) -> UUID:
@@ -67,11 +67,11 @@ class Bench:
     async def until(self, second: float) -> None:
         """Let time go on, stopping wherever something is due; the store has done everything by then."""
         end = 1_000 + second
-        await self.charging.till.flush()
+        await self.charging.writer.flush()
         while (due := self.charging.deadlines.next()) <= end:
             self.clock.now = max(self.clock.now, due)
             self.charging.tick()
-            await self.charging.till.flush()
+            await self.charging.writer.flush()
         self.clock.now = end
 
     async def money(self, customer_id: UUID) -> tuple[int, int]:
@@ -104,7 +104,7 @@ async def test_a_call_pays_for_the_seconds_that_have_begun(bench: Bench) -> None
     assert await bench.money(somebody) == (1_000_000, 60 * A_SECOND)
     await bench.until(37.2)
     reservation.close()
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert await bench.money(somebody) == (1_000_000 - 38 * A_SECOND, 0)
     assert not await bench.held() and not len(bench.charging) and not bench.ended
 
@@ -116,7 +116,7 @@ async def test_a_whole_second_is_not_made_two_by_the_clocks_fractions(bench: Ben
     bench.clock.now = 4.4
     assert bench.clock.now - 1.4 > 3
     reservation.close()
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert await bench.money(somebody) == (1_000_000 - 3 * A_SECOND, 0)
 
 
@@ -127,7 +127,7 @@ async def test_a_call_that_is_not_answered_costs_nothing(bench: Bench) -> None:
     await bench.until(500)
     reservation.close()
     reservation.close()
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert await bench.money(somebody) == (1_000_000, 0)
     assert not await bench.held()
 
@@ -141,7 +141,7 @@ async def test_a_long_call_is_extended_before_its_block_is_used_up(bench: Bench)
     assert reservation.paid == 120
     await bench.until(3_600)
     reservation.close()
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert await bench.money(somebody) == (1_000_000 - 3_600 * A_SECOND, 0)
     assert not bench.ended
 
@@ -208,7 +208,7 @@ async def test_the_platform_and_free_routes_cost_nothing(bench: Bench) -> None:
         reservation.answered(lambda: bench.ended.append(("free", 0.0)))
         await bench.until(100_000)
         reservation.close()
-    assert bench.charging.till.transactions == 0 and not bench.ended
+    assert bench.charging.writer.transactions == 0 and not bench.ended
 
 
 async def test_a_caller_that_gives_up_while_credit_is_reserved_gets_it_back(bench: Bench) -> None:
@@ -221,7 +221,7 @@ async def test_a_caller_that_gives_up_while_credit_is_reserved_gets_it_back(benc
         waiting.cancel()
         queued.cancel()
     await asyncio.wait((waiting, queued))
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert waiting.cancelled() and queued.cancelled()
     assert await bench.money(somebody) == (1_000_000, 0)
     assert not await bench.held() and not len(bench.charging)
@@ -233,9 +233,9 @@ async def test_calls_at_once_share_their_transactions(bench: Bench) -> None:
     await bench.until(30)
     for reservation in calls:
         reservation.close()
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert await bench.money(somebody) == (10**9 - 300 * 30 * A_SECOND, 0)
-    assert bench.charging.till.transactions < 30  # 900 orders
+    assert bench.charging.writer.transactions < 30  # 900 orders
 
 
 async def test_closing_settles_the_calls_that_still_run(bench: Bench) -> None:
@@ -253,7 +253,7 @@ async def test_what_a_crash_leaves_is_settled_at_the_next_start(bench: Bench) ->
     somebody = await bench.customer(1_000_000)
     await bench.call(somebody)
     await bench.charging.reserve(somebody, uuid4(), RATE)
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     (answered,) = [row for row in await bench.held() if row.tm_answer is not None]
     async with bench.store.write() as t:  # its last heartbeat came 0 s after the answer: the clock of a dead process
         values = {"id": NODE, "name": "n", "tm_create": answered.tm_answer, "tm_seen": answered.tm_answer}
@@ -269,7 +269,7 @@ async def test_what_a_crash_leaves_is_settled_at_the_next_start(bench: Bench) ->
 
 
 class Failing:
-    """The till's way to the store, cut or not."""
+    """The writer's way to the store, cut or not."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: Exception | None = None
@@ -285,8 +285,8 @@ class Failing:
             return await post(transaction, orders)
 
         monkeypatch.setattr("service.billing.write_queue.post", failing)
-        monkeypatch.setattr(till_module, "FIRST_PAUSE", 0.001)
-        monkeypatch.setattr(till_module, "LONGEST_PAUSE", 0.001)
+        monkeypatch.setattr(write_queue, "FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(write_queue, "LONGEST_PAUSE", 0.001)
 
     async def is_noticed(self) -> None:
         """Until the store has failed and is tried again."""
@@ -311,7 +311,7 @@ async def move(bench: Bench, second: float) -> None:
 async def test_a_call_goes_on_while_the_store_is_away_for_a_moment(bench: Bench, failing: Failing) -> None:
     somebody = await bench.customer(1_000_000)
     reservation = await bench.call(somebody)
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     failing.error = cut()
     with capture_logs() as logs:
         await move(bench, 50)
@@ -320,7 +320,7 @@ async def test_a_call_goes_on_while_the_store_is_away_for_a_moment(bench: Bench,
         await move(bench, 69)
         assert not bench.ended
         failing.error = None
-        await bench.charging.till.flush()
+        await bench.charging.writer.flush()
     assert reservation.paid == 120
     assert [line["event"] for line in logs if line["log_level"] in ("warning", "error")] == [
         "the store does not take reservations; calls go on for what they have paid, no paid call begins",
@@ -328,7 +328,7 @@ async def test_a_call_goes_on_while_the_store_is_away_for_a_moment(bench: Bench,
     ]
     await bench.until(75)
     reservation.close()
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert not bench.ended
     assert await bench.money(somebody) == (1_000_000 - 75 * A_SECOND, 0)
 
@@ -336,7 +336,7 @@ async def test_a_call_goes_on_while_the_store_is_away_for_a_moment(bench: Bench,
 async def test_a_call_ends_when_the_store_stays_away(bench: Bench, failing: Failing) -> None:
     somebody = await bench.customer(1_000_000)
     await bench.call(somebody)
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     failing.error = cut()
     await move(bench, 50)
     await move(bench, 60)
@@ -345,7 +345,7 @@ async def test_a_call_ends_when_the_store_stays_away(bench: Bench, failing: Fail
     await move(bench, 70)
     assert bench.ended == [("call", 70.0)]
     failing.error = None
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     # What it had reserved, and no more: the grace is given away. Nobody has told whether the next block was made.
     assert await bench.money(somebody) == (1_000_000 - 60 * A_SECOND, 0)
 
@@ -356,11 +356,11 @@ async def test_no_paid_call_begins_while_the_store_is_away(bench: Bench, failing
     for _ in range(2):  # the second is not even asked for
         with pytest.raises(StoreBusy):
             await bench.charging.reserve(somebody, uuid4(), RATE)
-        assert bench.charging.till.failing
+        assert bench.charging.writer.failing
     assert not len(bench.charging)
-    assert len(bench.charging.till) <= 1
+    assert len(bench.charging.writer) <= 1
     failing.error = None
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert (await bench.call(somebody)).paid == 60
     assert len(bench.charging) == 1
 
@@ -369,7 +369,7 @@ async def test_a_reservation_that_was_made_though_nobody_said_so_is_given_back(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     somebody = await bench.customer(1_000_000)
-    carried = bench.charging.till._carry
+    carried = bench.charging.writer._carry
     lost = True
 
     async def carry(batch: Any) -> Any:
@@ -380,10 +380,10 @@ async def test_a_reservation_that_was_made_though_nobody_said_so_is_given_back(
             raise ConnectionResetError("after the commit")
         return posted
 
-    monkeypatch.setattr(bench.charging.till, "_carry", carry)
+    monkeypatch.setattr(bench.charging.writer, "_carry", carry)
     with pytest.raises(StoreBusy):
         await bench.charging.reserve(somebody, uuid4(), RATE)
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert await bench.money(somebody) == (1_000_000, 0)
     assert not await bench.held()
 
@@ -395,7 +395,7 @@ async def test_a_store_that_is_too_slow_lets_no_paid_call_begin(bench: Bench, mo
         await t.execute(sa.select(billing_accounts).with_for_update())
         with pytest.raises(StoreBusy):
             await bench.charging.reserve(somebody, uuid4(), RATE)
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     assert await bench.money(somebody) == (1_000_000, 0)
     assert not await bench.held()
 
@@ -420,7 +420,7 @@ async def test_an_order_that_is_refused_for_good_does_not_hold_up_the_others(
     assert [number for number, made in enumerate(found) if not isinstance(made, Reservation)] == [7]
     assert isinstance(found[7], StoreBusy)
     assert [line["event"] for line in logs] == ["the store refuses an order about a reservation"]
-    assert not bench.charging.till.failing
+    assert not bench.charging.writer.failing
 
 
 async def test_what_cannot_be_settled_before_the_end_is_said(
@@ -429,7 +429,7 @@ async def test_what_cannot_be_settled_before_the_end_is_said(
     monkeypatch.setattr(charging_module, "CLOSE_WITHIN", 0.05)
     somebody = await bench.customer(1_000_000)
     await bench.call(somebody)
-    await bench.charging.till.flush()
+    await bench.charging.writer.flush()
     failing.error = cut()
     with capture_logs() as logs:
         await bench.charging.close()

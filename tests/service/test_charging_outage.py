@@ -24,7 +24,7 @@ async def test_a_call_survives_a_restart_of_the_server_and_is_settled(
 ) -> None:
     store = await Store.open(postgres_store_url)
     now = 0.0
-    charging = Charging(store, uuid4(), structlog.get_logger(), lambda: now, lag=0)
+    charging = Charging(store, uuid4(), structlog.get_logger(), lambda: now, max_delay=0)
     charging.start()
     async with store.write() as t:
         customer = await rows.insert(t, customers, {"name": "somebody"})
@@ -36,14 +36,14 @@ async def test_a_call_survives_a_restart_of_the_server_and_is_settled(
     assert running is not None and over is not None
     for reservation in (running, over):
         reservation.answered(lambda: ended.append(now))
-    await charging.till.flush()
+    await charging.writer.flush()
 
     postgres_server.stop()
     now = 50.0
     charging.tick()  # both ask for more
     over.close()
     async with asyncio.timeout(10):
-        while not charging.till.failing:  # noqa: ASYNC110  # nobody is told but the log
+        while not charging.writer.failing:  # noqa: ASYNC110  # nobody is told but the log
             await asyncio.sleep(0.01)
     with pytest.raises(StoreBusy):
         await charging.reserve(customer["id"], uuid4(), RATE)
@@ -53,8 +53,8 @@ async def test_a_call_survives_a_restart_of_the_server_and_is_settled(
 
     postgres_server.start()
     async with asyncio.timeout(20):
-        await charging.till.flush()
-    assert running.paid == 120 and not charging.till.failing
+        await charging.writer.flush()
+    assert running.paid == 120 and not charging.writer.failing
     running.close()
     await charging.close()
     async with store.read() as connection:

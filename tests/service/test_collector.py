@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.workers import gc as module
-from service.workers.gc import Collector
+from service.workers.gc import GarbageCollection
 
 
 class Silent:
@@ -51,12 +51,12 @@ def run(calls: set[int], monkeypatch: pytest.MonkeyPatch, most: int = 10**9) -> 
     log = Silent()
 
     async def scene() -> bool:
-        collector = Collector(calls, log)
+        collector = GarbageCollection(calls, log)
         collector.start()
         assert not gc.isenabled()
         left = circle()
         await turns()
-        collector.close()
+        await collector.close()
         assert gc.isenabled() and not gc.get_freeze_count()
         return left() is None
 
@@ -78,7 +78,7 @@ def test_an_engine_that_is_never_idle_does_not_grow_without_bound(monkeypatch: p
 
 def test_what_is_kept_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        collector = Collector(set(), Silent())
+        collector = GarbageCollection(set(), Silent())
         frozen = gc.get_freeze_count()
         collector.keep()
         assert gc.get_freeze_count() == frozen  # it has not begun
@@ -87,7 +87,7 @@ def test_what_is_kept_is_not_looked_at_again(monkeypatch: pytest.MonkeyPatch) ->
         directory = [[number] for number in range(1_000)]
         collector.keep()
         assert gc.get_freeze_count() >= before + len(directory)
-        collector.close()
+        await collector.close()
         assert not gc.get_freeze_count()
 
     asyncio.run(scene())

@@ -104,5 +104,5 @@ async def test_the_lag_of_the_loop_is_what_a_timer_is_late() -> None:
     while loop.time() < end:
         pass  # what hogs the loop
     await told.wait()
-    lag.close()
+    await lag.close()
     assert 0.04 < seen[0] < 5
