@@ -35,12 +35,20 @@ OTHERS = "others"
 class Log(Protocol):
     """A structlog logger, or anything that takes an event and named values."""
 
+    def debug(self, event: str, **values: Any) -> Any: ...
+    def info(self, event: str, **values: Any) -> Any: ...
     def warning(self, event: str, **values: Any) -> Any: ...
     def error(self, event: str, **values: Any) -> Any: ...
 
 
 class NoLog:
     """Where nobody wants a log."""
+
+    def debug(self, event: str, **values: Any) -> None:
+        """See `Log`."""
+
+    def info(self, event: str, **values: Any) -> None:
+        """See `Log`."""
 
     def warning(self, event: str, **values: Any) -> None:
         """See `Log`."""

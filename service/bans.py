@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from engine.log import RateLimitedLog
+from engine.log import Log, RateLimitedLog
 from engine.user_agent import UserAgent
 from engine.worker import Worker
-from flows.calls.ports import Log
 from routing.access.bans import BANNED_FOR, Ban
 from routing.access.peers import KnownPeers
 from routing.addresses import AddressTable

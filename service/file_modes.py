@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from flows.calls.ports import Log
+from engine.log import Log
 from service.cdr.recording_files import recording_files
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from engine.call import Call
-from engine.log import RateLimitedLog
+from engine.log import Log, RateLimitedLog
 from engine.sip.auth.digest_server import Verdict as Login
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.flow import Flow
@@ -17,7 +17,6 @@ from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
 from flows.calls.inbound import IncomingCall
 from flows.calls.number_lookup import fetch_numbers, missing_numbers
-from flows.calls.ports import Log
 from flows.calls.record import CallRecord
 from flows.calls.services import FlowEnvironment
 from flows.calls.tree import MOST_DEEP, Branch, Tree

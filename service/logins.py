@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from engine.log import RateLimitedLog
+from engine.log import Log, RateLimitedLog
 from engine.sip.auth.digest_server import DigestServer, Verdict
 from engine.sip.message.message import Request
 from engine.sip.peers import counted_source, source_of
-from flows.calls.ports import Log
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
 

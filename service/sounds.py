@@ -9,7 +9,7 @@ from config.settings import MediaSettings
 from engine.audio.library import SoundLibrary
 from engine.audio.tts.speech import voices
 from engine.audio.web import Fetch
-from flows.calls.ports import Log
+from engine.log import Log
 from flows.calls.recordings import Recorder, RecordingKeeper, Recordings
 from flows.calls.tasks import OwnedTasks
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from config.loading import Configuration
-from flows.calls.ports import Log
+from engine.log import Log
 from flows.language.library import FlowLibrary
 from flows.language.program import Program
 from routing.directory.directory import Directory

@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
+from engine.log import Log
 from engine.media.pacer import Pacer
 from engine.user_agent import UserAgent
-from flows.calls.ports import Log
 from flows.calls.registry import CallLog
 from flows.calls.services import FlowEnvironment
 from routing.hunt.health import HealthBoard

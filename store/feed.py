@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.log import Log
 from engine.worker import Worker
 from routing.identifiers import NIL
 from store.database.engines import reason
@@ -50,14 +51,6 @@ StoreFailure: Final = (StoreError, SQLAlchemyError, OSError, TimeoutError)
 Subscriber = Callable[[Change | None], None]
 """Told of each change of its kind, in order, after the directory has it; None: any of them may have changed. Must be
 quick; what it raises is logged."""
-
-
-class Log(Protocol):
-    """What the feed needs of a structlog logger."""
-
-    def info(self, event: str, **values: Any) -> Any: ...
-    def warning(self, event: str, **values: Any) -> Any: ...
-    def error(self, event: str, **values: Any) -> Any: ...
 
 
 class Applier(Protocol):

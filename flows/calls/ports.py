@@ -23,7 +23,6 @@ __all__ = [
     "DialSpec",
     "Dialler",
     "LegBridge",
-    "Log",
     "MessageCredit",
     "Outcome",
     "OutgoingLeg",
@@ -139,15 +138,6 @@ class ProviderHunt(Protocol):
     def release(self, attempt: Attempt) -> None: ...
     def final(self) -> tuple[int, str]: ...
     def last_word(self) -> tuple[int, str]: ...
-
-
-class Log(Protocol):
-    """A structlog logger, or anything that takes an event and named values."""
-
-    def debug(self, event: str, **values: Any) -> Any: ...
-    def info(self, event: str, **values: Any) -> Any: ...
-    def warning(self, event: str, **values: Any) -> Any: ...
-    def error(self, event: str, **values: Any) -> Any: ...
 
 
 class Router(Protocol):

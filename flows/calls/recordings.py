@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid import UUID, uuid4
 
 from engine.audio.wav import private_folder
-from flows.calls.ports import CallEnded, Log
+from engine.log import Log
+from flows.calls.ports import CallEnded
 from flows.calls.tasks import OwnedTasks, TooManyTasksError
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from flows.calls.ports import Log, Running
+from engine.log import Log
+from flows.calls.ports import Running
 from flows.calls.record import CallRecord
 
 

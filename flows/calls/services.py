@@ -10,10 +10,11 @@ from uuid import UUID
 
 import httpx
 
+from engine.log import Log
 from engine.transfer_request import TransferRequest
 from flows.calls.address import Address
 from flows.calls.destinations import Destinations, Reachable
-from flows.calls.ports import Charging, Dialler, Log, Router
+from flows.calls.ports import Charging, Dialler, Router
 from flows.calls.record import CallRecord
 from flows.calls.recordings import Recordings
 from flows.calls.registry import CallLog

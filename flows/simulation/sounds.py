@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
-from flows.calls.ports import Log
+from engine.log import Log
 from flows.calls.recordings import (
     TWICE,
     Ended,

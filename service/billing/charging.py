@@ -24,8 +24,8 @@ from datetime import datetime
 from math import ceil
 from uuid import UUID, uuid4
 
+from engine.log import Log
 from engine.sip.transaction.timers import NEVER, Deadlines
-from flows.calls.ports import Log
 from routing.identifiers import NIL
 from service.billing.write_queue import MAX_DELAY, ReservationWriter
 from store.database.errors import StoreBusy

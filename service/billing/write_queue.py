@@ -9,8 +9,8 @@ from typing import Protocol
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
+from engine.log import Log
 from engine.worker import WOKEN, Worker
-from flows.calls.ports import Log
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources.reservations import Order, Posted, post

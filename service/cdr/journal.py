@@ -14,9 +14,9 @@ from uuid import UUID
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from engine.log import Log
 from engine.rate_limit import RateLimit
 from engine.worker import WOKEN, Worker
-from flows.calls.ports import Log
 from flows.calls.record import CallRecord
 from flows.calls.registry import CallLog
 from flows.calls.rows import attempt_rows, call_row

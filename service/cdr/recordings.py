@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from engine.audio.wav import repair
-from flows.calls.ports import Log
+from engine.log import Log
 from flows.calls.recordings import Recording
 from routing.identifiers import NIL
 from service.cdr.recording_files import unfinished_recordings

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.log import Log
 from engine.worker import WOKEN, Worker
-from flows.calls.ports import Log
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources.agents import AVAILABLE, held, release_all, turn

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.log import Log
 from engine.worker import WOKEN, Worker
 from flows.calls.address import Address
 from flows.calls.destinations import Reachable
-from flows.calls.ports import Log
 from flows.queues.conferences import Conference
 from flows.queues.model import Agent, Queue
 from routing.identifiers import NIL, PLATFORM

@@ -5,8 +5,8 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 
+from engine.log import Log
 from engine.media.pacer import Pacer
-from flows.calls.ports import Log
 from flows.queues.conferences import Conferences, Mixer
 from flows.queues.service import Queues
 from service.contact_center.agent_status import StoredBoard

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from engine.log import Log
 from flows.actions import ACTIONS
-from flows.calls.ports import Log
 from flows.language.faults import FlowError
 from flows.language.library import FlowLibrary
 from flows.language.model import Flow, read_flow

@@ -7,8 +7,8 @@ each object that is alive: half a second at a thousand calls a second, in which 
 import gc
 from collections.abc import Sized
 
+from engine.log import Log
 from engine.worker import Worker
-from flows.calls.ports import Log
 
 EVERY = 10.0  # s
 # What a user's flows leave behind must not grow without bound on an engine that is never idle: so many more objects

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.calls.ports import Log
+from engine.log import Log
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources import health

@@ -9,8 +9,8 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import RetentionSettings
+from engine.log import Log
 from engine.worker import Worker
-from flows.calls.ports import Log
 from service.cdr.recording_files import sweep
 from service.cdr.recordings import mend
 from store.cluster.heartbeat import NodeHeartbeat

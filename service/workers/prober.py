@@ -11,9 +11,9 @@ from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
 
+from engine.log import Log
 from engine.user_agent import UserAgent
 from engine.worker import Worker
-from flows.calls.ports import Log
 from routing.directory.directory import Directory
 from routing.directory.trunk import destination
 from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus

@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.calls.ports import Log
+from engine.log import Log
 from routing.identifiers import NIL
 from routing.models.provider import Provider
 from store.database.engines import reason

@@ -3,12 +3,12 @@
 import asyncio
 from uuid import UUID
 
+from engine.log import Log
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
 from engine.transport.dns.resolver import Resolver
 from engine.worker import Worker
-from flows.calls.ports import Log
 from routing.directory.directory import Directory
 from routing.directory.trunk import destination
 from routing.models.provider import Provider

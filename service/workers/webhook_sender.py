@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.models.carriers import Carriers
+from engine.log import Log
 from engine.worker import Worker
-from flows.calls.ports import Log
 from flows.calls.services import FlowEnvironment
 from flows.calls.webhook import exchange
 from flows.language.run import ActionError

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from engine.log import Log
 from engine.worker import Worker
 from store import rows
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.database.file import database_path, disk_problem
 from store.database.tables import nodes
-from store.feed import Log
 from store.resources.nodes import SILENCE, is_over, this_process
 from store.store import Executor, Store
 

@@ -15,9 +15,9 @@ from redis import asyncio as redis
 from redis.exceptions import RedisError
 from sqlalchemy.engine import URL
 
+from engine.log import Log
 from engine.worker import WOKEN, Worker
 from store.database.engines import reason
-from store.feed import Log
 from store.store import Change, Event, Store
 
 FIRST_RETRY: Final = 0.1

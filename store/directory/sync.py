@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import ValidationError
 
+from engine.log import Log
 from routing.directory.directory import Directory
 from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker
 from routing.directory.snapshot import Content
@@ -15,7 +16,6 @@ from store.database import tables
 from store.database.vault import SecretUnreadable, transform_secrets
 from store.directory.loading import flow_rows, load
 from store.directory.mapping import Row, provider_of, terms_of
-from store.feed import Log
 from store.store import Change, Store
 
 ASKED_AT_ONCE: Final = 500

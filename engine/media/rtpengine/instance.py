@@ -2,19 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Final
 
+from engine.log import Log
 from engine.media.rtpengine.bencode import Plain
 from engine.media.rtpengine.ng import Answer, Answered, NgClient
 
 PING_INTERVAL: Final = 2.0
 """Seconds between two questions whether it is there."""
-
-
-class Log(Protocol):
-    """Who is told of instances that come and go."""
-
-    def warning(self, event: str, **values: Any) -> Any: ...
 
 
 class Instance:

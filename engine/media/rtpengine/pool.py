@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from engine.log import Log
 from engine.media.anchor import MediaAddress, Shared
 from engine.media.rtpengine.anchor import RtpengineAnchor
-from engine.media.rtpengine.instance import Instance, Log
+from engine.media.rtpengine.instance import Instance
 from engine.media.rtpengine.ng import NgClient
 from engine.transport.addresses import split_host_port
 
