@@ -75,7 +75,7 @@ def named(server: NameServer, *providers: tuple[str, str]) -> dict[str, Any]:
 async def look_again(bench: Any, engine: Any) -> None:
     """Has all names looked up once more; the cache answers, so a few turns of the loop are enough."""
     engine.node._trunk_addresses.look_again()
-    await bench.until(lambda: not engine.node._trunk_addresses._again.is_set())
+    await bench.until(lambda: not engine.node._trunk_addresses._worker.woken)
     for _ in range(10):
         await asyncio.sleep(0)
 
