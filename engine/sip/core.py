@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from engine.sip.dialog.dialog import Dialog, DialogKey
 from engine.sip.flow import Flow, Located, Transport
 from engine.sip.message.message import Request
 from engine.sip.method_handlers import MethodHandlers
@@ -21,11 +20,22 @@ NO_STREAM_MOST = 4096
 REMEMBERED = 512  # dialogs that are over, for who asks for one a moment later (RFC 3891 §3)
 
 
+DialogKey = tuple[str, str, str]
+"""Call-ID, local tag and remote tag (RFC 3261 §12)."""
+
+
+class Sequenced(Protocol):
+    """A dialog, as far as it is asked here."""
+
+    def accepts(self, request: Request) -> bool:
+        """Whether a request is newer than the last one (RFC 3261 §12.2.2), which it is from now on."""
+
+
 class DialogUser(Protocol):
     """Who a dialog belongs to."""
 
-    dialog: Dialog
-
+    @property
+    def dialog(self) -> Sequenced: ...
     def came_from_peer(self, request: Request) -> bool: ...
     def receive_ack(self, request: Request, now: float) -> None: ...
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None: ...
@@ -144,11 +154,6 @@ class Core:
         """The flows of a URI that `peer` has named (its numeric address; "" where that is not known)."""
         of_strangers = self._locate_for_strangers if peer and not self.peers.known(peer) else None
         (of_strangers or self.locate)(uri, done)
-
-    def misleads(self, host: str, port: int, dialog: Dialog) -> bool:
-        """Whether no request within this dialog may go there: it is another party's that is not to be reached so, or
-        our own place. `host`: numeric, or a name in lower case."""
-        return self.peers.reserved(host, dialog.party) or (not dialog.returned and self.ours(host, port))
 
     def stream_flow(self, flow: Flow, now: float) -> Flow | None:
         """The same peer by TCP, for a request too long for a datagram; None where it is known not to take that."""

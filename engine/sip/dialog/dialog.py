@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address
 
+from engine.sip.core import DialogKey
 from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Message, Request, Response
@@ -11,8 +12,6 @@ from engine.sip.message.uri import SipUri, parse_uri
 EARLY = "early"
 CONFIRMED = "confirmed"
 TERMINATED = "terminated"
-
-DialogKey = tuple[str, str, str]  # Call-ID, local tag, remote tag
 
 
 class Dialog:

@@ -138,6 +138,12 @@ def _astray(dialog: Dialog, addresses: tuple[str, ...], peers: Peers) -> bool:
     return dialog.one_via and not peers.known(dialog.peer)
 
 
+def misleads(endpoint: Core, host: str, port: int, dialog: Dialog) -> bool:
+    """Whether no request within this dialog may go there: it is another party's that is not to be reached so, or our
+    own place. `host`: numeric, or a name in lower case."""
+    return endpoint.peers.reserved(host, dialog.party) or (not dialog.returned and endpoint.ours(host, port))
+
+
 def find_flows(endpoint: Core, dialog: Dialog, done: Callable[[list[Flow], str], None]) -> None:
     """Tell `done` where a request within the dialog goes, now or when names have been looked up: the flows, best first,
     or none and why (MISLEADING among it). Raises ParseError on a route set that is unusable."""
@@ -148,7 +154,7 @@ def find_flows(endpoint: Core, dialog: Dialog, done: Callable[[list[Flow], str],
 
     next_hop = dialog.route()[2]
     place = place_of(next_hop)
-    if place.name and endpoint.misleads(place.name, place.port, dialog):
+    if place.name and misleads(endpoint, place.name, place.port, dialog):
         done([], MISLEADING)
         return
 
@@ -165,7 +171,7 @@ def _located(
     """What the next hop of the dialog has turned out to be."""
     allows = None if dialog.returned else dialog.allows
     for flow in flows:
-        if endpoint.misleads(flow.host, flow.port, dialog) or not (
+        if misleads(endpoint, flow.host, flow.port, dialog) or not (
             allows is None or flow == dialog.source or allows(flow)
         ):
             done([], MISLEADING)
@@ -223,12 +229,12 @@ def leads_astray(endpoint: Core, dialog: Dialog) -> bool:
     """Whether what a new dialog's peer has named is not its own, as far as that is known without looking names up.
     Raises ParseError on a route set that is unusable."""
     place = place_of(dialog.remote_target)
-    if endpoint.misleads(place.address or place.name, place.port, dialog):
+    if misleads(endpoint, place.address or place.name, place.port, dialog):
         return True
     if not dialog.route_set:
         return False
     place = place_of(dialog.route()[2])
-    return endpoint.misleads(place.address or place.name, place.port, dialog)
+    return misleads(endpoint, place.address or place.name, place.port, dialog)
 
 
 def look_up(endpoint: Core, names: list[Named], peer: str, tell: Callable[[bool], None]) -> None:

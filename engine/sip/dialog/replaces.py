@@ -6,8 +6,8 @@ INVITE deserves that names one which cannot be taken over.
 
 from typing import Final, NamedTuple
 
-from engine.sip.core import Core
-from engine.sip.dialog.dialog import CONFIRMED, DialogKey
+from engine.sip.core import Core, DialogKey
+from engine.sip.dialog.dialog import CONFIRMED
 from engine.sip.dialog.session import Session
 from engine.sip.message.grammar import ParseError, parse_params
 from engine.sip.message.message import Request
