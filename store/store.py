@@ -29,6 +29,7 @@ from store.database import tables
 from store.database.bulk import BulkWrite, next_ids
 from store.database.engines import Engines, open_engines
 from store.database.vault import Vault
+from store.event_types import EventType
 from store.migrations.upgrade import upgrade
 
 # Taken at the end of every transaction that appends to `changes` or `events` on PostgreSQL: without it a row could
@@ -73,7 +74,7 @@ class Transaction:
         self.now = now
         """The moment that every timestamp of this write takes."""
         self.changes: list[Change] = []
-        self.news: list[tuple[UUID, str, Mapping[str, Any], datetime]] = []
+        self.news: list[tuple[UUID, EventType, Mapping[str, Any], datetime]] = []
 
     async def execute(
         self, statement: sa.Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -85,7 +86,7 @@ class Transaction:
         """Every directory that holds this resource has to read it again."""
         self.changes.append(Change(kind, resource_id, key))
 
-    def event(self, kind: str, customer_id: UUID, data: Mapping[str, Any], tm: datetime | None = None) -> None:
+    def event(self, kind: EventType, customer_id: UUID, data: Mapping[str, Any], tm: datetime | None = None) -> None:
         """News for webhooks and event streams; `data` is JSON. `tm`: when it happened, where that is not now."""
         self.news.append((customer_id, kind, data, tm or self.now))
 

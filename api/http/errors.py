@@ -113,30 +113,9 @@ INVALID: frozenset[str] = frozenset(
         "VIRTUAL_NUMBER_RESERVED",
     }
 )
-# What there is one of or none (404 in a path, 400 in a body).
-_RESOURCES = (
-    "ACCESSKEY",
-    "AGENT",
-    "BAN",
-    "BILLING_ACCOUNT",
-    "CALL",
-    "CONFERENCE",
-    "CUSTOMER",
-    "FLOW",
-    "GROUPCALL",
-    "MESSAGE",
-    "NUMBER",
-    "OPT_OUT",
-    "PROVIDER",
-    "PROVIDERCALL",
-    "QUEUE",
-    "RECORDING",
-    "RECORDING_AUDIO",
-    "ROUTE",
-    "WEBHOOK",
-)
-REASONS: frozenset[str] = INVALID | STATUS_OF.keys() | {f"{word}_NOT_FOUND" for word in _RESOURCES}
-"""Every reason there is. They do not change their names."""
+REASONS: frozenset[str] = INVALID | STATUS_OF.keys()
+"""Every reason there is but `<RESOURCE>_NOT_FOUND`, which each resource has (404 in a path, 400 in a body). They do
+not change their names."""
 
 
 MOST_FAULTS = 100

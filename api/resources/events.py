@@ -14,8 +14,8 @@ from api.http.bodies import router_for
 from api.http.errors import ApiError
 from api.http.services import Services, Use
 from api.models.carriers import Carriers
-from api.resources.webhooks import EventType
 from store.database.errors import StoreError
+from store.event_types import EventType
 from store.resources import events as stored
 from store.resources.events import event_document
 from store.store import Event

@@ -1,7 +1,7 @@
 """Webhooks: where a customer's events are sent, and how that went."""
 
 import secrets
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from routing.identifiers import NIL, PLATFORM
 from store import rows
 from store.database import tables
 from store.database.vault import transform_secrets
+from store.event_types import EVENT_TYPES, EventType
 from store.rows import Row
 from store.store import Transaction
 
@@ -32,24 +33,6 @@ MOST_OF_ONE = 50
 """Webhooks of one customer: each takes its part of every event, and of the time that deliveries of all have. The
 platform's are not counted."""
 
-EventType = Literal[
-    "number_created",
-    "number_updated",
-    "number_deleted",
-    "number_suspended",
-    "number_reactivated",
-    "call_created",
-    "call_ringing",
-    "call_progressing",
-    "call_hangup",
-    "message_received",
-    "message_sent",
-    "recording_started",
-    "recording_finished",
-    "provider_healthy",
-    "provider_unhealthy",
-]
-EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 Types = Annotated[list[EventType], Field(max_length=len(EVENT_TYPES))]
 
 

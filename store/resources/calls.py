@@ -1,7 +1,7 @@
 """Calls in the store: how they are written, many at once, and how the API and events show one."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from routing.identifiers import NIL
 from store.database.bulk import BulkWrite
 from store.database.tables import attempts, calls
 from store.database.timestamps import api_time
+from store.event_types import EventType
 from store.rows import Row
 from store.store import Transaction
 
@@ -19,12 +20,20 @@ _ATTEMPTS = BulkWrite(attempts, upsert=True, stay=("provider_id", "tm_create"))
 
 _NIL = str(NIL)
 
-# What a call goes through: its event, its status, and the column that has the moment of it.
-STAGES = (
-    ("call_created", "dialing", "tm_create"),
-    ("call_ringing", "ringing", "tm_ringing"),
-    ("call_progressing", "progressing", "tm_progressing"),
-    ("call_hangup", "hangup", "tm_hangup"),
+
+class Stage(NamedTuple):
+    """What a call goes through: its event, its status, and the column that has the moment of it."""
+
+    event: EventType
+    status: str
+    moment: str
+
+
+STAGES: Final = (
+    Stage("call_created", "dialing", "tm_create"),
+    Stage("call_ringing", "ringing", "tm_ringing"),
+    Stage("call_progressing", "progressing", "tm_progressing"),
+    Stage("call_hangup", "hangup", "tm_hangup"),
 )
 
 
@@ -65,7 +74,7 @@ def _id(value: UUID) -> str:
 def stage(row: Mapping[str, Any]) -> int:
     """The last of `STAGES` that a call has reached, by its number."""
     last = len(STAGES) - 1
-    while last and row[STAGES[last][2]] is None:
+    while last and row[STAGES[last].moment] is None:
         last -= 1
     return last
 
@@ -78,7 +87,7 @@ async def stages_told(transaction: Transaction, ids: Sequence[UUID]) -> dict[UUI
     return {row["id"]: stage(row) + 1 for row in rows}
 
 
-def stage_events(row: Mapping[str, Any], told: int = 0) -> list[tuple[str, dict[str, Any]]]:
+def stage_events(row: Mapping[str, Any], told: int = 0) -> list[tuple[EventType, dict[str, Any]]]:
     """The events that a call has deserved, of the stages from number `told` on, in order.
 
     What is written late is told as it was: the document of `call_ringing` rings, even when the call is long over.
@@ -88,9 +97,9 @@ def stage_events(row: Mapping[str, Any], told: int = 0) -> list[tuple[str, dict[
         return []
     whole = call_document(row)
     return [
-        (STAGES[number][0], whole if number == last else _as_it_was(whole, number))
+        (STAGES[number].event, whole if number == last else _as_it_was(whole, number))
         for number in range(told, last + 1)
-        if row[STAGES[number][2]] is not None
+        if row[STAGES[number].moment] is not None
     ]
 
 
@@ -111,7 +120,7 @@ async def save(transaction: Transaction, rows: Sequence[Row], attempt_rows: Sequ
 _MOMENTS = {kind: column for kind, _, column in STAGES}
 
 
-def tell(transaction: Transaction, row: Mapping[str, Any], events: Iterable[tuple[str, dict[str, Any]]]) -> None:
+def tell(transaction: Transaction, row: Mapping[str, Any], events: Iterable[tuple[EventType, dict[str, Any]]]) -> None:
     """Hand a call's `stage_events` to the transaction: each with its own time, however many are written together."""
     for kind, document in events:
         transaction.event(kind, row["customer_id"], document, row[_MOMENTS[kind]])

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from store.database.bulk import BulkWrite
 from store.database.tables import calls, recordings
 from store.database.timestamps import api_time
+from store.event_types import EventType
 from store.resources.nodes import living
 from store.rows import Row
 from store.store import Store, Transaction
@@ -50,7 +51,7 @@ async def save(transaction: Transaction, rows: Sequence[Row]) -> None:
 
 
 def _tell(transaction: Transaction, row: Mapping[str, Any]) -> None:
-    kind = "recording_started" if row["status"] == "recording" else "recording_finished"
+    kind: EventType = "recording_started" if row["status"] == "recording" else "recording_finished"
     moment = row["tm_start"] if row["status"] == "recording" else row["tm_end"]
     transaction.event(kind, row["customer_id"], recording_document(row), moment)
 

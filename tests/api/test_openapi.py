@@ -12,7 +12,8 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.http.errors import HTTP_STATUS, REASONS, status_of
+from api.http import errors
+from api.http.errors import HTTP_STATUS, status_of
 from api.http.methods import Methods
 from api.openapi.schema import COMPONENTS
 from tests.api.conftest import Api
@@ -220,6 +221,9 @@ def reasons_of_the_code() -> set[str]:
             if folder == "api":
                 found |= {f"{word.upper()}_NOT_FOUND" for word in _WORD.findall(text)}
     return found
+
+
+REASONS = errors.REASONS | {reason for reason in reasons_of_the_code() if reason.endswith("_NOT_FOUND")}
 
 
 def test_every_reason_is_listed(document: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ from routing.numbers.numbering import (
     without_separators,
 )
 from store.database import tables
+from store.event_types import EventType
 from store.resources import numbers
 from store.resources.billing import purchase
 from store.rows import Row
@@ -359,7 +360,7 @@ class _Move:
 
     before: tuple[NumberStatus, ...]
     values: dict[str, Any]
-    news: str
+    news: EventType
     refuse: Callable[[NumberStatus, str], Any]
 
 
@@ -392,7 +393,7 @@ async def _change(transaction: Transaction, caller: Caller, number_id: UUID, mov
     return row
 
 
-def _tell(transaction: Transaction, news: str, row: Row) -> None:
+def _tell(transaction: Transaction, news: EventType, row: Row) -> None:
     transaction.changed("number", row["id"], row["number"])
     transaction.event(news, row["customer_id"], Number.model_validate(row).model_dump(mode="json"))
 
