@@ -68,7 +68,7 @@ class Bridge:
             return bridge
         bridge._attach()
         # Where the caller made no offer, the 200 brings the far end's, and the caller's ACK its answer.
-        bridge._waiting_answer = not leg.session.invitation.body and bool(leg.answer_body)
+        bridge._waiting_answer = leg.offerless and bool(leg.answer_body)
         if not bridge._waiting_answer:
             leg.acknowledge()
         caller.session.accept(now, leg.answer_body)

@@ -111,6 +111,8 @@ class Call:
         "ended_by",
         "id",
         "legs",
+        "max_breadth",
+        "max_forwards",
         "media_port",
         "on_end",
         "on_status",
@@ -140,8 +142,16 @@ class Call:
         self.ended_by = ""
         self.end_status = 0
         self.end_reason = ""
-        # The session description last heard from the peer.
-        self.peer_body = session.invite.body if isinstance(session, InviteServer) else b""
+        self.peer_body = b""  # the session description last heard from the peer
+        # What legs dialled for it say: their Max-Forwards; how many there may be at once, all that these lead to
+        # included (RFC 5393 §5.3.3).
+        self.max_forwards, self.max_breadth = 70, MAX_BREADTH
+        if isinstance(session, InviteServer):
+            invite = session.invite
+            self.peer_body = invite.body
+            self.max_forwards = int(invite.get("Max-Forwards", "70")) - 1
+            if "Max-Breadth" in invite.first:
+                self.max_breadth = _breadth(invite.first["Max-Breadth"].strip())
         self.peer_reason = ""  # Reason of the leg that was bridged to this one, for this one's BYE
         self.legs: list[DialledLeg] = []  # being dialled for this call
         self.bridged: Bridged | None = None
@@ -166,38 +176,28 @@ class Call:
 
     @property
     def invite(self) -> Request:
-        """The INVITE that opened the call."""
+        """The INVITE that opened the call; there is none any more when our answer has been acknowledged."""
         assert isinstance(self.session, InviteServer)
         return self.session.invite
 
     @property
     def returned(self) -> bool:
         """We sent its INVITE ourselves, and it has come back."""
-        session = self.session
-        return isinstance(session, InviteServer) and session.marks is not None
+        return self.session.marks is not None
 
     @property
     def depth(self) -> int:
         """How many calls of ours led to this one, that came back to us one after the other."""
-        session = self.session
-        if not isinstance(session, InviteServer) or session.marks is None:
-            return 0
-        return 1 + max((mark.depth for mark in session.marks), default=0)
+        marks = self.session.marks
+        return 0 if marks is None else 1 + max((mark.depth for mark in marks), default=0)
 
     def loops(self, dialled: str) -> bool:
         """Whether it is a call to `dialled` that has led to this one (RFC 3261 §16.3 step 4)."""
-        session = self.session
-        if not isinstance(session, InviteServer) or not session.marks:
+        marks = self.session.marks
+        if not marks:
             return False
         stands_for = self.agent.endpoint.branches.stands_for(dialled)
-        return any(mark.dialled == stands_for for mark in session.marks)
-
-    @property
-    def max_breadth(self) -> int:
-        """How many legs may be dialled for it at once, all that these lead to included (RFC 5393 §5.3.3)."""
-        session = self.session
-        text = session.invite.get("Max-Breadth").strip() if isinstance(session, InviteServer) else ""
-        return min(int(text), MAX_BREADTH) if text.isascii() and text.isdigit() and len(text) < 10 else MAX_BREADTH
+        return any(mark.dialled == stands_for for mark in marks)
 
     @property
     def answered(self) -> bool:
@@ -450,10 +450,9 @@ class Call:
         """
         session = self.session
         if not isinstance(session, InviteServer):
-            return self.held_by_nobody, 70, True
-        text = session.invite.get("Max-Forwards", "70")
+            return self.held_by_nobody, self.max_forwards, True
         body = self.held_by_nobody if self.answered else session.invite.body
-        return body, int(text) - 1, bool(body) or session.supports_100rel
+        return body, self.max_forwards, bool(body) or session.supports_100rel
 
     @property
     def held_by_nobody(self) -> bytes:
@@ -655,6 +654,11 @@ class Call:
         if on_end is not None:
             on_end(self)
         self.agent.call_over(self)
+
+
+def _breadth(text: str) -> int:
+    """The value of a Max-Breadth, as far as it is one and not above ours."""
+    return min(int(text), MAX_BREADTH) if text.isascii() and text.isdigit() and len(text) < 10 else MAX_BREADTH
 
 
 def _added(before: dict[str, Any] | None, after: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -115,7 +115,16 @@ class DialSpec:
 class OutgoingCall(Call):
     """One leg that we opened; see `UserAgent.dial`."""
 
-    __slots__ = ("_answering", "_decided", "_outcome", "answer_body", "caller", "early_media", "request_uri")
+    __slots__ = (
+        "_answering",
+        "_decided",
+        "_outcome",
+        "answer_body",
+        "caller",
+        "early_media",
+        "offerless",
+        "request_uri",
+    )
 
     direction = "outgoing"
     session: InviteClient
@@ -124,7 +133,8 @@ class OutgoingCall(Call):
         super().__init__(agent, session, agent.nowhere, now)
         self.caller = caller
         self.early_media = early_media
-        self.request_uri = session.invitation.request_uri
+        self.request_uri = session.request_uri
+        self.offerless = False  # the answer brought an offer, which its ACK has to answer
         self.answer_body = b""  # of the 200, or of the reliable response before it
         self._answering = False  # its 2xx has come, and is on its way along the media path
         self._outcome: Outcome | None = None
@@ -345,6 +355,7 @@ class OutgoingCall(Call):
 
     def on_answered(self, session: Session, response: Response, now: float) -> None:
         self._answering = True
+        self.offerless = not self.session.invitation.body
         self._describe(response.body, partial(self._is_accepted, response))
 
     def _is_accepted(self, response: Response, text: bytes, error: AnchorError | None) -> None:
@@ -357,7 +368,7 @@ class OutgoingCall(Call):
             session.acknowledge(now)
             session.end_by_us(now, f"SIP;cause={error.status}", error.status, str(error))
             return
-        if text or session.invitation.body:
+        if text or not self.offerless:
             self.answer_body = text or self.answer_body
         self.peer_body = self.answer_body
         self.remote = session.flow or self.remote

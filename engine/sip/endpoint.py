@@ -372,7 +372,7 @@ class Endpoint(Core):
 
     def _new_call_fault(self, request: Request) -> Refusal | None:
         arrived = self.dialogs.get((request.call_id, "", request.from_tag))
-        if isinstance(arrived, InviteServer) and arrived.invite.cseq == request.cseq:
+        if isinstance(arrived, InviteServer) and arrived.invite_cseq == request.cseq:
             # The same request over another path: one fork of it is being served (§8.2.2.2).
             return Refusal(status=482)
         fault = InviteServer.fault(request, self.policy.min_se)

@@ -39,7 +39,7 @@ def test_a_call_is_made_followed_and_hung_up(run: Run, store_url: str) -> None:
         assert talking["provider_id"] == NIL  # which trunk it went to is the platform's business
         assert (await x.root.get(path))["provider_id"] != NIL
         assert talking["tm_create"] <= talking["tm_ringing"] <= talking["tm_progressing"]
-        assert one.calls[0].invite.get("From").startswith('"Anonymous"')
+        assert one.invites[0].get("From").startswith('"Anonymous"')
         (attempt,) = (await manager.get(f"{path}/attempts"))["result"]
         assert (attempt["outcome"], attempt["sip_status"], attempt["provider_id"]) == (
             "answered",
@@ -88,7 +88,7 @@ def test_one_call_for_each_destination_and_failover_in_the_attempts(run: Run) ->
         calls = (await manager.post("/v1.0/calls", order(FOREIGN, ELSEWHERE)))["calls"]
         for call in calls:
             assert (await followed(manager, call["id"]))["hangup_reason"] == "normal"
-        assert sorted(call.invite.uri.user for call in two.calls) == sorted((FOREIGN, ELSEWHERE))
+        assert sorted(invite.uri.user for invite in two.invites) == sorted((FOREIGN, ELSEWHERE))
         path = f"/v1.0/calls/{calls[0]['id']}/attempts"
         shown, found = (await manager.get(path))["result"], (await x.root.get(path))["result"]
         for seen in (shown, found):

@@ -90,7 +90,7 @@ def test_one_after_another(run: Run) -> None:
         made = await manager.post(PATH, order(FOREIGN, ELSEWHERE, ring_method="linear"))
         for call_id in made["call_ids"]:
             assert (await followed(manager, call_id))["hangup_reason"] == "busy"
-        assert [call.invite.uri.user for call in one.calls] == [FOREIGN, ELSEWHERE]
+        assert [invite.uri.user for invite in one.invites] == [FOREIGN, ELSEWHERE]
         await in_store(x, "hangup")
         assert (await manager.get(f"{PATH}/{made['id']}"))["answer_call_id"] == NIL
         assert len((await manager.ask("GET", f"{PATH}?status=hangup", 200))["result"]) == 1

@@ -87,7 +87,7 @@ def test_what_the_provider_said_is_in_the_call(run: Run, does: Any, reason: str,
         assert (call["hangup_reason"], call["hangup_by"]) == (reason, by)
         assert call["sip_status"] == (200 if does == "echo" else does)
         assert not two.calls
-        assert one.calls[0].invite.get("From").startswith('"Anonymous" <sip:anonymous@anonymous.invalid>')
+        assert one.invites[0].get("From").startswith('"Anonymous" <sip:anonymous@anonymous.invalid>')
 
     run(test)
 
@@ -103,7 +103,7 @@ def test_any_source_will_do_and_any_customers_flow(run: Run) -> None:
         assert (made["flow_id"], made["source"]["target"]) == (flow["id"], "112")
         call = await followed(x.root, made["call_ids"][0], "progressing")
         assert call["flow_id"] == flow["id"]
-        assert "<sip:112@" in one.calls[0].invite.get("From")
+        assert "<sip:112@" in one.invites[0].get("From")
         # It is the platform's: the flow's owner sees nothing of it.
         assert (await manager.get(f"/v1.0/calls/{call['id']}", 404))["reason"] == "CALL_NOT_FOUND"
         await x.root.post(f"/v1.0/calls/{call['id']}/hangup", status=200)

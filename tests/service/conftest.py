@@ -105,6 +105,7 @@ class Phone:
     def __init__(self, does: Any = "echo") -> None:
         self.does = does
         self.calls: list[Call] = []
+        self.invites: list[Request] = []  # of them
         self.heard: Counter[str] = Counter()
         self.responses: list[Response] = []
         self.requests: list[Request] = []
@@ -138,6 +139,7 @@ class Phone:
 
     def _take(self, call: Call) -> Coroutine[Any, Any, None] | None:
         self.calls.append(call)
+        self.invites.append(call.invite)
         if isinstance(self.does, int):
             call.reject(self.does)
             return None

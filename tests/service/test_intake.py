@@ -122,7 +122,7 @@ def test_a_trusted_client_dials_out_and_the_record_tells_how_it_went(run: Run) -
             ("p2", 200, "answered"),
         ]
         assert 0 <= record.answered_ms <= record.ended_ms
-        assert two.calls[0].invite.uri_text == f"sip:{FOREIGN}@{two.address}"
+        assert two.invites[0].uri_text == f"sip:{FOREIGN}@{two.address}"
         (line,) = engine.log.named("call ended")
         assert line["call_id"] == record.id
         assert (line["attempts"], line["status"], line["hangup_reason"]) == (2, 200, "normal")
@@ -436,7 +436,7 @@ def test_an_anonymous_caller_stays_anonymous_towards_the_provider(run: Run) -> N
         await client.call(
             engine.address, FOREIGN, from_=anonymous, headers=[("P-Asserted-Identity", "<sip:+15557770000@x.invalid>")]
         )
-        nobody, somebody = (call.invite for call in one.calls)
+        nobody, somebody = one.invites
         for invite in (nobody, somebody):
             assert invite.get("From").startswith(anonymous + ";tag=")
             assert invite.get("Privacy") == "id"

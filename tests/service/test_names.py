@@ -130,7 +130,7 @@ def test_the_second_address_of_a_name_is_tried_when_the_first_is_dead(run: Run) 
             assert [attempt.kind for attempt in engine.record.attempts] == ["answered"]
             leg.hangup()
             await leg.wait_ended()
-        assert one.calls[0].invite.uri_text == f"sip:{FOREIGN}@pair.test:{port}"
+        assert one.invites[0].uri_text == f"sip:{FOREIGN}@pair.test:{port}"
 
     run(test)
 

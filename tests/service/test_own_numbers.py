@@ -31,7 +31,7 @@ def test_nobody_is_shown_a_wildcard(run: Run) -> None:
         engine = await bench.engine(sip={"listen": ["udp://0.0.0.0:0"]}, **bench.providers(one))
         port = engine.address.rpartition(":")[2]
         await client.call(f"127.0.0.1:{port}", FOREIGN)
-        invite = one.calls[0].invite
+        invite = one.invites[0]
         for header in ("From", "P-Asserted-Identity", "Contact", "Via"):
             assert "0.0.0.0" not in invite.get(header), header
             assert invite.get(header)

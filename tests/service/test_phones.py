@@ -70,7 +70,7 @@ def test_what_a_phone_claims_is_not_what_it_is_rfc_3325_5(run: Run, claim: dict[
     async def test(bench: Any) -> None:
         engine, carrier, phone = await around(bench, user(caller_id=caller_id))
         await call(engine, phone, **claim)
-        invite = carrier.calls[0].invite
+        invite = carrier.invites[0]
         assert not [shown for shown in SHOWN if shown in said(invite)]
         hidden = "Privacy" in invite.first
         if not caller_id:
@@ -98,7 +98,7 @@ def test_a_phone_shows_one_of_its_numbers_and_its_own_is_asserted(run: Run, clai
     async def test(bench: Any) -> None:
         engine, carrier, phone = await around(bench, user(caller_id=OWN, caller_ids=[OTHER]))
         await call(engine, phone, **claim)
-        invite = carrier.calls[0].invite
+        invite = carrier.invites[0]
         assert f"sip:{shown}@" in invite.get("From")
         assert f"sip:{OWN}@" in invite.get("P-Asserted-Identity")
         assert engine.record.source == shown
@@ -112,7 +112,7 @@ def test_without_a_caller_id_a_provider_is_told_what_its_own_settings_say(run: R
         more = bench.providers(carrier, caller_id_headers=CARRIES, from_user="account7")
         engine = await bench.engine(sip={"users": [user()]}, **more)
         await call(engine, phone, from_=f"<sip:{STRANGE}@h.example>")
-        invite = carrier.calls[0].invite
+        invite = carrier.invites[0]
         assert "sip:account7@" in invite.get("From")
         assert not [name for name in ASSERTED if name in invite.first]
 
@@ -124,7 +124,7 @@ def test_a_trusted_clients_identity_is_passed_on_as_ever(run: Run) -> None:
         engine, carrier, _ = await around(bench, user(caller_id=OWN))
         client = await bench.phone(CLIENT)
         await client.call(engine.address, FOREIGN, headers=[("P-Asserted-Identity", f"<sip:{STRANGE}@h.example>")])
-        assert STRANGE in carrier.calls[0].invite.get("P-Asserted-Identity")
+        assert STRANGE in carrier.invites[0].get("P-Asserted-Identity")
 
     run(test)
 
@@ -134,7 +134,7 @@ def test_two_phones_of_one_address_are_two(run: Run) -> None:
         engine, carrier, phone = await around(bench, user("alice", caller_id=OWN), user("bob", caller_id=OTHER))
         for name in ("alice", "bob", "alice"):
             await call(engine, phone, name=name, from_=f"<sip:{STRANGE}@h.example>")
-        told = [found.invite.get("P-Asserted-Identity") for found in carrier.calls]
+        told = [invite.get("P-Asserted-Identity") for invite in carrier.invites]
         assert [OWN in told[0], OTHER in told[1], OWN in told[2]] == [True, True, True]
 
     run(test)
@@ -148,7 +148,7 @@ def test_nobody_vouches_for_a_guest(run: Run) -> None:
         flows = [{"name": "echo", "actions": [connect]}]
         engine, carrier, phone = await around(bench, user(caller_id=OWN), flows=flows)
         await phone.call(engine.address, OURS, from_=f"<sip:{STRANGE}@h.example>", headers=CLAIMS[7]["headers"])
-        invite = carrier.calls[0].invite
+        invite = carrier.invites[0]
         assert STRANGE in invite.get("From")
         assert not [name for name in ("P-Asserted-Identity", "Remote-Party-ID") if name in invite.first]
 

@@ -27,7 +27,7 @@ def test_an_answered_call(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         one = await bench.phone(ONE)
         assert await placed(bench, "00821012345678", sections=bench.providers(one, tech_prefix="9")) == 0
-        invite = one.calls[0].invite
+        invite = one.invites[0]
         assert invite.uri_text == f"sip:9{FOREIGN}@{one.address}"
         assert "<sip:+15550001111@127.0.0.1>" in invite.get("From")
         assert one.heard["BYE"] == 1  # no flow: it is hung up once it is answered
@@ -151,7 +151,7 @@ def test_a_callers_number_can_be_withheld(run: Run) -> None:
     async def test(bench: Any) -> None:
         one = await bench.phone(ONE)
         assert await placed(bench, FOREIGN, anonymous="yes", sections=bench.providers(one)) == 0
-        invite = one.calls[0].invite
+        invite = one.invites[0]
         assert invite.get("From").startswith('"Anonymous" <sip:anonymous@anonymous.invalid>;tag=')
         assert invite.get("Privacy") == "id"
         assert "<sip:+15550001111@" in invite.get("P-Asserted-Identity")

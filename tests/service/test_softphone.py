@@ -43,7 +43,7 @@ def test_an_answered_call_is_shown_whole(run: Run, capsys: pytest.CaptureFixture
         peer = await bench.phone(PEER)
         order = CallOrder("+15551234567", peer.address, duration=0.01, headers=[("X-Account", "4 2")])
         assert await softphone.call(order) == 0
-        invite = peer.calls[0].invite
+        invite = peer.invites[0]
         assert invite.uri_text == f"sip:+15551234567@{peer.address}"
         assert invite.get("X-Account") == "4 2"
         assert invite.get("From").startswith("<sip:trunkline@127.0.0.")
@@ -240,7 +240,7 @@ def test_tcp_and_ipv6(run: Run, capsys: pytest.CaptureFixture[str], host: str, t
         peer = await bench.phone(host, transports=(transport,))
         order = CallOrder("4711", peer.address, transport=transport, duration=0.01)
         assert await softphone.call(order) == 0
-        invite = peer.calls[0].invite
+        invite = peer.invites[0]
         assert invite.uri_text == f"sip:4711@{peer.address}"
         assert invite.via.transport == transport.upper()
 
@@ -262,7 +262,7 @@ def test_what_is_dialled(run: Run, number: str, uri: str) -> None:
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER, 486)
         assert await softphone.call(CallOrder(number, peer.address)) == 1
-        assert peer.calls[0].invite.uri_text == uri.format(peer.address)
+        assert peer.invites[0].uri_text == uri.format(peer.address)
 
     run(test)
 

@@ -77,7 +77,6 @@ class InviteClient(Session):
         "_invite",
         "_least_interval",
         "_local_cseq",
-        "_logins",
         "_rseqs",
         "_to_tag",
         "call_id",
@@ -86,32 +85,35 @@ class InviteClient(Session):
         "flow",
         "invitation",
         "local_tag",
+        "request_uri",
     )
 
     def __init__(self, endpoint: Core, invitation: Invitation, dialer: DialUser | None) -> None:
         super().__init__(endpoint)
-        self.invitation = invitation
+        self.initiator = True
+        self.invitation = invitation  # until the answer is acknowledged
+        self.request_uri = invitation.request_uri
         self.dialer = dialer
         self.call_id = endpoint.token() + endpoint.token()
         self.local_tag = endpoint.token()
         self.first_reply: float | None = None
         self.flow: Flow | None = None  # where the INVITE went that was last heard of
         self._local_cseq = 0
-        self._logins: Logins | None = None  # from the first challenge on
         self._authorization = ""  # the Authorization lines of the INVITE
         self._least_interval = 0  # s, that a 422 asked for
         self._invite: OutgoingRequest | None = None
         self._early: dict[str, Dialog] = {}
-        self._rseqs: dict[str, int] = {}  # the last reliable response taken, by To tag
+        self._rseqs: dict[str, int] | None = None  # the last reliable response taken, by To tag
         self._held_prack: tuple[Dialog, Response] | None = None  # it answers an offer: its body comes from the user
         self._to_tag = ""  # of the 2xx that was kept
-        self._dismissed: set[str] = set()  # To tags of answers that were hung up
+        self._dismissed: set[str] | None = None  # To tags of answers that were hung up
         self._cancel_reason: str | None = None
         self._dial_timer = ""  # the dial timer that runs
         # Until there is a peer's tag, requests of ours and the end of the leg still need a dialog to speak of.
         self.dialog = Dialog(
             self.call_id, self.local_tag, "", invitation.from_, invitation.to, invitation.request_uri, [], 0, 0, EARLY
         )
+        self.dialog.allows = invitation.allows
 
     @property
     def peer_host(self) -> str:
@@ -304,13 +306,13 @@ class InviteClient(Session):
         return dialog
 
     def _make_dialog(self, response: Response, state: str) -> Dialog:
-        invitation, flow = self.invitation, self.flow
+        flow = self.flow
         if flow is None:
             raise ParseError("an answer to nothing")
         dialog = Dialog.as_caller(
-            response, invitation.from_, self.local_tag, self._local_cseq, state, invitation.request_uri, flow
+            response, self.dialog.local, self.local_tag, self._local_cseq, state, self.request_uri, flow
         )
-        dialog.allows = invitation.allows
+        dialog.allows = self.dialog.allows
         # Our INVITE may have led back to us: then the far end of the dialog is another dialog of our own.
         dialog.returned = (self.call_id, response.to_tag, self.local_tag) in self.endpoint.dialogs
         self.aim(dialog)
@@ -321,10 +323,11 @@ class InviteClient(Session):
         text = response.get("RSeq")
         if not (text.isascii() and text.isdigit()) or len(text) > 10:
             return False
-        rseq, last = int(text), self._rseqs.get(response.to_tag)
+        rseqs = self._rseqs = self._rseqs or {}
+        rseq, last = int(text), rseqs.get(response.to_tag)
         if last is not None and rseq != last + 1:
             return False
-        self._rseqs[response.to_tag] = rseq
+        rseqs[response.to_tag] = rseq
         if response.body and not self.invitation.body:
             self._held_prack = (dialog, response)  # an offer: the answer belongs into the PRACK
         else:
@@ -389,10 +392,14 @@ class InviteClient(Session):
             self.user.on_answered(self, response, now)
 
     def acknowledge(self, now: float, body: bytes = b"") -> None:
-        """ACK the answer; `body` is our answer to an offer that came in it."""
+        """ACK the answer; `body` is our answer to an offer that came in it. From then on there is no `invitation`."""
         if body:
             self.last_body = body
         self._acknowledge(self._local_cseq, body, now)
+        if self.dialog.state != EARLY and hasattr(self, "invitation"):
+            del self.invitation
+            self._rseqs = None
+            self._authorization = ""
 
     def _ack_and_bye(self, response: Response, now: float) -> None:
         """An answer that is not wanted (another fork's, or one that crossed our CANCEL): ACK, then BYE (§13.2.2.4)."""
@@ -400,8 +407,9 @@ class InviteClient(Session):
             dialog = self._make_dialog(response, CONFIRMED)
             ack = self.compose("ACK", None, cseq=self._local_cseq, dialog=dialog)
             self.send(ack, now, dialog)
-            if response.to_tag not in self._dismissed and len(self._dismissed) < MAX_DISMISSED:
-                self._dismissed.add(response.to_tag)  # once; the ACK as often as it is asked for
+            dismissed = self._dismissed = self._dismissed or set()
+            if response.to_tag not in dismissed and len(dismissed) < MAX_DISMISSED:
+                dismissed.add(response.to_tag)  # once; the ACK as often as it is asked for
                 self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
         except ParseError:
             return
@@ -464,11 +472,9 @@ class InviteClient(Session):
         return True
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
-        if self._logins is None:
-            return ""
-        if method == "ACK":
-            return self._authorization if cseq == self._local_cseq else ""  # §22.1: an ACK repeats what its INVITE said
-        return self._logins.lines(method, uri, body, self.endpoint.token)
+        if method == "ACK" and cseq == self._local_cseq:
+            return self._authorization  # §22.1: an ACK repeats what its INVITE said
+        return super()._credentials(method, uri, cseq, body)
 
     def _again(self, now: float) -> None:
         """The same call, one CSeq higher (§8.1.3.5, §22.2), on the flow that answered."""
@@ -476,7 +482,7 @@ class InviteClient(Session):
         for dialog in self._early.values():
             self.endpoint.dialogs.pop(dialog.key, None)
         self._early = {}
-        self._rseqs = {}
+        self._rseqs = None
         self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
         self._send_invite(now, flow)
 
@@ -493,9 +499,6 @@ class InviteClient(Session):
             super()._take_bye(transaction, request, now)
         else:
             transaction.respond(481, now)  # §15: a callee ends an early dialog by its final response
-
-    def _owns_call_id(self) -> bool:
-        return True
 
     def _send_bye(self, reason: str, now: float) -> None:
         if self._ack is None:

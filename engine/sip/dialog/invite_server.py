@@ -2,7 +2,7 @@
 
 from engine.sip.capabilities import SDP_TYPE, unreadable
 from engine.sip.core import Core
-from engine.sip.dialog.dialog import CONFIRMED, Dialog
+from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog
 from engine.sip.dialog.next_hop import Named, look_up
 from engine.sip.dialog.renegotiation import OPENING
 from engine.sip.dialog.session import Session, allows_update
@@ -12,7 +12,7 @@ from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.peers import source_of
-from engine.sip.transaction.branch import MAGIC_COOKIE, Mark
+from engine.sip.transaction.branch import MAGIC_COOKIE
 from engine.sip.transaction.server import ServerTransaction
 from engine.sip.transaction.timers import NEVER
 
@@ -36,7 +36,7 @@ class InviteServer(Session):
         "_rseq",
         "_vetting",
         "invite",
-        "marks",
+        "invite_cseq",
         "requires_100rel",
         "screened",
         "source",
@@ -54,10 +54,10 @@ class InviteServer(Session):
     ) -> None:
         """`screened`: what `Hooks.screen` said of the INVITE, where it was asked."""
         super().__init__(endpoint)
-        self.transaction = transaction
+        self.transaction = transaction  # both until the answer is acknowledged
         self.invite = invite
+        self.invite_cseq = invite.cseq
         self.source = source
-        self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
         self.screened = screened
         self.receives = source.transport.reliable  # a connection has been opened both ways
         if invite.body:
@@ -68,7 +68,7 @@ class InviteServer(Session):
         self._again = self._ends = self._expires = NEVER  # when an 18x is said once more, and when nobody waits longer
         self._vetting = False  # nobody has been told of the call yet
         self._reliable: tuple[int, bytes, bool] | None = None  # RSeq, the response, whether it has a body
-        self._reliable_queue: list[tuple[int, bytes, str]] = []
+        self._reliable_queue: list[tuple[int, bytes, str]] | None = None
         self._accepting: tuple[bytes, str] | None = None  # a 200 that waits for a PRACK
 
     @staticmethod
@@ -153,9 +153,8 @@ class InviteServer(Session):
 
     def keep(self, now: float) -> None:
         """The call of a stranger has begun: its end is told as reliably as that of anybody's."""
-        transaction = self.transaction
-        if not transaction.kept and not transaction.answered:
-            transaction.kept = True
+        if not self.answered and not self.transaction.kept:
+            self.transaction.kept = True
             self._say_trying(now)
 
     def _say_trying(self, now: float) -> None:
@@ -184,14 +183,9 @@ class InviteServer(Session):
             self._invited(now)
 
     @property
-    def peer_host(self) -> str:
-        """See `DialogUsage.peer_host`."""
-        return self.dialog.party
-
-    @property
     def answered(self) -> bool:
         """The INVITE has its final response, or will have it as soon as a PRACK is there."""
-        return self.transaction.answered or self._accepting is not None
+        return self.dialog.state != EARLY or self._accepting is not None
 
     def _lines(self, headers: str) -> str:
         """What every response that makes a dialog carries (§12.1.1)."""
@@ -215,8 +209,10 @@ class InviteServer(Session):
             self.transaction.respond(status, now, headers=headers, body=body)
         elif self._reliable is None:
             self._send_reliable(status, body, headers, now)
-        elif len(self._reliable_queue) < RELIABLE_QUEUE:
-            self._reliable_queue.append((status, body, headers))
+        else:
+            queue = self._reliable_queue = self._reliable_queue or []
+            if len(queue) < RELIABLE_QUEUE:
+                queue.append((status, body, headers))
 
     def _send_reliable(self, status: int, body: bytes, headers: str, now: float) -> None:
         # §3: the first RSeq is chosen at random, so that a stray PRACK of another dialog does not fit.
@@ -249,7 +245,7 @@ class InviteServer(Session):
         parts = request.get("RAck").split()
         waiting = self._reliable
         number = f"{waiting[0]}" if waiting else ""
-        if waiting is None or parts != [number, str(self.invite.cseq), "INVITE"]:
+        if waiting is None or parts != [number, str(self.invite_cseq), "INVITE"]:
             transaction.respond(481, now)
             return
         self._reliable = None
@@ -283,7 +279,7 @@ class InviteServer(Session):
 
     def reject(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
         """A final response other than 2xx; the leg is over."""
-        if self.transaction.answered or self.ended:
+        if self.dialog.state != EARLY or self.ended:
             return
         self._stop_reliable()
         self.transaction.respond(status, now, reason, headers + self.endpoint.server_line)
@@ -294,13 +290,23 @@ class InviteServer(Session):
             self.end_reason = NOT_ANSWERED
             self.reject(status, now, headers)
 
+    def receive_ack(self, request: Request, now: float) -> None:
+        """See `DialogUsage.receive_ack`. The first one is the last that needs the INVITE."""
+        opening = self.opening
+        super().receive_ack(request, now)
+        if opening and not self.opening:
+            del self.invite, self.transaction
+            self.screened = None
+
     def _stop_reliable(self) -> None:
         self._reliable = None
         self._quiet()
 
     def _quiet(self) -> None:
         """Nothing reliable is sent again; a PRACK that is under way still fits (RFC 3262 §3)."""
-        self._reliable_queue.clear()
+        self._reliable_queue = None
+        if self._reliable is not None:
+            self._reliable = (self._reliable[0], b"", self._reliable[2])
         for name in ("reliable", "no prack", "unanswered"):
             self._disarm(name)
 
@@ -311,7 +317,7 @@ class InviteServer(Session):
             super().receive_request(transaction, request, now)
 
     def on_cancel(self, transaction: ServerTransaction, cancel: Request, now: float) -> None:
-        if transaction is not self.transaction:
+        if self.dialog.state != EARLY:
             super().on_cancel(transaction, cancel, now)
         elif not transaction.answered:
             self._stop_reliable()
@@ -319,7 +325,7 @@ class InviteServer(Session):
             self.finish("remote", 487, cancel.get("Reason"), now)
 
     def _take_bye(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        if self.transaction.answered:
+        if self.dialog.state != EARLY:
             super()._take_bye(transaction, request, now)
             return
         # A caller may end an early dialog by BYE (§15); the INVITE then still needs its end (§15.1.2).
@@ -329,14 +335,14 @@ class InviteServer(Session):
         self.finish("remote", 487, request.get("Reason"), now)
 
     def bye(self, now: float, reason: str = "") -> None:
-        if self.transaction.answered:
+        if self.dialog.state != EARLY:
             super().bye(now, reason)
         else:
             # The 200 still waits for a PRACK: a callee ends an early dialog by its final response (§15).
             self.reject(480, now, f"Reason: {reason}\r\n" if reason else "")
 
     def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
-        if self.transaction.answered:
+        if self.dialog.state != EARLY:
             super().end_by_us(now, reason, status, words)
         else:
             self._accepting = None

@@ -8,6 +8,7 @@ and takes its orders. It relays bodies as they are: offers and answers are the u
 from functools import partial
 from typing import Protocol
 
+from engine.sip.auth.credentials import Logins
 from engine.sip.capabilities import SDP_TYPE, SUPPORTED_LINE, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
@@ -20,6 +21,7 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.peers import source_of
 from engine.sip.request import OutgoingRequest
+from engine.sip.transaction.branch import Mark
 from engine.sip.transaction.server import ServerTransaction
 
 MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
@@ -64,12 +66,15 @@ class Session(ReferUsage):
     """One leg of a call."""
 
     __slots__ = (
+        "_logins",
         "_looks_up",
         "_negotiation",
         "_offer",
         "_reinvite",
         "_update",
         "ack_due",
+        "initiator",
+        "marks",
         "peer_allows_update",
         "timer",
         "user",
@@ -82,6 +87,9 @@ class Session(ReferUsage):
         self.timer: SessionTimer | None = None
         self._negotiation: State = IDLE
         self._offer: SessionOffer | None = None  # our re-INVITE or UPDATE under way
+        self.initiator = False  # we sent the INVITE that opened the dialog, and chose its Call-ID
+        self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
+        self._logins: Logins | None = None  # with whom we had to log in
         self._looks_up = False  # the names in an INVITE or UPDATE of the peer
         self.ack_due = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
@@ -166,7 +174,7 @@ class Session(ReferUsage):
             # §14.1: who owns the Call-ID waits longer.
             offer.request = None
             random = self.endpoint.random()
-            wait = 2.1 + 1.9 * random if self._owns_call_id() else 2.0 * random
+            wait = 2.1 + 1.9 * random if self.initiator else 2.0 * random
             self._arm("glare", now + round(wait, 2))
 
     def _send_offer(self, offer: SessionOffer, now: float) -> None:
@@ -240,8 +248,10 @@ class Session(ReferUsage):
             self.last_body = body
         self._acknowledge(cseq, body, now)
 
-    def _owns_call_id(self) -> bool:
-        return False
+    def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
+        if self._logins is None or method == "ACK":  # §22.1: nobody can challenge an ACK
+            return ""
+        return self._logins.lines(method, uri, body, self.endpoint.token)
 
     # ---- requests of the peer
 

@@ -78,7 +78,7 @@ class DialogUsage:
     def peer_host(self) -> str:
         """The numeric address that the peer's signalling comes from, before an edge of ours (`sip.proxies`) where that
         passes it on; "" while none has come."""
-        return ""
+        return self.dialog.party
 
     # ---- alarms: one deadline in the endpoint's heap for all that a leg waits for
 
