@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
-from engine.sip.dialog.usage import DialogUsage
+from engine.sip.dialog.server import DialogServer
 from engine.sip.message.grammar import ParseError, parse_params, unquote
 from engine.sip.message.message import Request, Response
 from engine.sip.message.name_addr import NameAddr
@@ -373,7 +373,7 @@ class Subscription:
 # ---- the dialog they belong to
 
 
-class ReferUsage(DialogUsage):
+class ReferUsage(DialogServer):
     """A dialog usage that can be transferred.
 
     Attributes:

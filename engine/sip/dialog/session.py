@@ -5,21 +5,19 @@
 and takes its orders. It relays bodies as they are: offers and answers are the user's.
 """
 
-from functools import partial
-from typing import Protocol
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
 from engine.sip.auth.credentials import Logins
 from engine.sip.capabilities import SDP_TYPE, SUPPORTED_LINE, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
-from engine.sip.dialog.next_hop import look_up, misleading
 from engine.sip.dialog.refer import ReferUsage
 from engine.sip.dialog.renegotiation import IDLE, TABLE, Action, Event, SessionOffer, State
 from engine.sip.dialog.session_timer import SessionTimer, agree_as_client, agree_as_server, read_min_se, too_small
 from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
-from engine.sip.peers import source_of
 from engine.sip.request import OutgoingRequest
 from engine.sip.transaction.branch import Mark
 from engine.sip.transaction.server import ServerTransaction
@@ -65,9 +63,19 @@ class SessionUser(Protocol):
 class Session(ReferUsage):
     """One leg of a call."""
 
+    handlers: ClassVar[Mapping[str, str]] = {
+        "BYE": "_take_bye",
+        "INVITE": "_take_reinvite",
+        "UPDATE": "_take_update",
+        "INFO": "_take_info",
+        "OPTIONS": "_take_options",
+        "PRACK": "_take_prack",
+        "REFER": "_take_refer",
+        "NOTIFY": "_take_notify",
+    }
+
     __slots__ = (
         "_logins",
-        "_looks_up",
         "_negotiation",
         "_offer",
         "_reinvite",
@@ -90,7 +98,6 @@ class Session(ReferUsage):
         self.initiator = False  # we sent the INVITE that opened the dialog, and chose its Call-ID
         self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
         self._logins: Logins | None = None  # with whom we had to log in
-        self._looks_up = False  # the names in an INVITE or UPDATE of the peer
         self.ack_due = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
         self._update: ServerTransaction | None = None  # the peer's with an offer, not answered yet
@@ -255,73 +262,6 @@ class Session(ReferUsage):
 
     # ---- requests of the peer
 
-    def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """A request within the dialog that is no retransmission."""
-        method = request.method
-        changes = method in _CHANGING and (method != "UPDATE" or request.body)
-        its_own = self.came_from_peer(request)
-        if changes and not its_own:
-            if not self._let_in(transaction, request, now):
-                return
-            its_own = True
-        newest = self.dialog.remote_cseq
-        if not self.dialog.accepts(request):
-            transaction.respond(500, now)  # §12.2.2: out of order
-            return
-        if not its_own:
-            self.dialog.remote_cseq = newest  # else whoever knows the tags could make the peer's own BYE an old one
-        handler = _HANDLERS.get(method)
-        if handler is None:
-            transaction.respond(501, now, headers=self.endpoint.methods.allow_line)
-            return
-        if method in _REFRESHING:
-            dialog = self.dialog
-            misled, names = misleading(self.endpoint, request, dialog.party, dialog.returned)
-            if misled or names:
-                vetted = partial(self._vetted_request, transaction, request, handler)
-                if misled:
-                    vetted(True)
-                elif self._looks_up:
-                    self._try_later(transaction, now)  # one at a time: a peer may invent names without end
-                else:
-                    self._looks_up = True
-                    look_up(self.endpoint, names, dialog.party, vetted)
-                return
-        getattr(self, handler)(transaction, request, now)
-
-    def _vetted_request(self, transaction: ServerTransaction, request: Request, handler: str, misled: bool) -> None:
-        """It is known whether a request that moves the target names an address that is not the peer's own."""
-        now = self.endpoint.clock()
-        self._looks_up = False
-        if misled:
-            self.endpoint.on_misled(self.dialog.peer, request.method)
-            transaction.respond(403, now)
-        elif self.ended:
-            transaction.respond(481, now)
-        else:
-            getattr(self, handler)(transaction, request, now)
-
-    def came_from_peer(self, request: Request) -> bool:
-        """Whether it came from the dialog's host."""
-        source, dialog = request.source, self.dialog
-        return source is None or source.host == dialog.peer or (dialog.source or source).host == source.host
-
-    def _let_in(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
-        """Whether a request that changes the call may come from another host than the dialog's: Call-ID and tags are
-        read by every hop, and show nothing (§26.1). A refused one does not count in the order of the dialog's."""
-        status, headers, follow = self.endpoint.on_stranger(self, request)
-        if status:
-            transaction.respond(status, now, headers=headers)
-            return False
-        dialog, source = self.dialog, request.source
-        if source is not None and (follow or request.method in _REFRESHING):
-            dialog.came(request, source)
-            if follow:
-                dialog.peer = source.host
-                dialog.party = source_of(request, source.host, self.endpoint.peers)
-            self.aim(dialog)
-        return True
-
     def reply(
         self, transaction: ServerTransaction, status: int, now: float, headers: str = "", body: bytes = b""
     ) -> None:
@@ -439,11 +379,6 @@ class Session(ReferUsage):
         else:
             self._try_later(transaction, now)
 
-    def _try_later(self, transaction: ServerTransaction, now: float) -> None:
-        """500 with a Retry-After of up to 10 s (§14.2, RFC 3311 §5.2)."""
-        retry = round(self.endpoint.random() * 10)
-        transaction.respond(500, now, headers=f"Retry-After: {retry}\r\n")
-
     def _take_info(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if self.user is not None:
             self.user.on_request(self, transaction, request, now)
@@ -509,19 +444,3 @@ def allows_update(message: Request | Response) -> bool:
 
 def _typed(headers: str) -> bool:
     return "Content-Type:" in headers
-
-
-# What changes a call, where it comes from elsewhere: an UPDATE without a body only shows that its sender is alive.
-_CHANGING = frozenset(("INVITE", "UPDATE", "INFO", "REFER"))
-_REFRESHING = frozenset(("INVITE", "UPDATE"))
-
-_HANDLERS = {
-    "BYE": "_take_bye",
-    "INVITE": "_take_reinvite",
-    "UPDATE": "_take_update",
-    "INFO": "_take_info",
-    "OPTIONS": "_take_options",
-    "PRACK": "_take_prack",
-    "REFER": "_take_refer",
-    "NOTIFY": "_take_notify",
-}
