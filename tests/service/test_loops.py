@@ -163,10 +163,10 @@ def test_a_call_of_our_own_goes_on_to_a_phone_through_a_number_of_ours(run: Run,
         record, task = originate(engine.node.env, Address(**TEL), program=echo)
         call = await desk.incoming()
         await bench.until(lambda: record.answered_ms is not None and call.answered, "the answer")
-        assert b"m=audio" in call.invite.body
+        assert b"m=audio" in desk.invites[0].body
         # A new offer of the phone's goes all the way to our own media, and the answer back.
         answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        offer = call.invite.body.replace(b"127.0.0.1", b"127.0.0.31")
+        offer = desk.invites[0].body.replace(b"127.0.0.1", b"127.0.0.31")
         now = desk.agent.now()
         call.session.renegotiate("INVITE", offer, now, lambda status, response, later: answered.set_result(status))
         assert await answered == 200
