@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from engine.bridge import Bridge
 from engine.call import MEDIA_FAILURES, Call, CallEnded
+from engine.call_snapshot import CallSnapshot, RestoredCall
 from engine.capture.trace import Trace
 from engine.dial import DialSpec, OutgoingCall
 from engine.log import Log, NoLog, RefusalLog
@@ -33,10 +34,12 @@ from engine.media_refusal import refusal
 from engine.messages import Messages
 from engine.rate_limit import RateLimit
 from engine.settings import AgentSettings
+from engine.sip.auth.credentials import Credentials
 from engine.sip.core import Hooks
 from engine.sip.dialog.invite_client import Invitation, InviteClient
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
+from engine.sip.dialog.snapshot import restore
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Located
 from engine.sip.message.message import Request, Response
@@ -200,9 +203,24 @@ class UserAgent:
         return leg
 
     def bridge(self, caller: Call, leg: Call) -> Bridge:
-        """See `Call.bridge`."""
-        assert isinstance(leg, OutgoingCall)
-        return Bridge.connect(caller, leg)
+        """See `Call.bridge`. Two that were `restore`d go on talking."""
+        return Bridge.connect(caller, leg) if isinstance(leg, OutgoingCall) else Bridge.join(caller, leg)
+
+    def restore(
+        self, snapshot: CallSnapshot, *, age: float = 0.0, credentials: Credentials | None = None
+    ) -> RestoredCall:
+        """Carry on a call of another user agent, whose snapshot was taken `age` seconds ago. The peer is told where it
+        is reached from now on, unless that is where it was. `credentials`: for a call that had to log in. Raises
+        ValueError where the call is here already."""
+        now = self.now()
+        session = restore(self.endpoint, snapshot.dialog, now, age=age, credentials=credentials)
+        call = RestoredCall(self, session, snapshot, age, now)
+        self.calls.add(call)
+        self.incoming += call.direction == "incoming"
+        source = session.dialog.source
+        if source is None or source.own_address != snapshot.dialog.own_address:
+            session.refresh(now)
+        return call
 
     async def locate(self, uri: str) -> tuple[list[Flow], str]:
         """The flows of a SIP URI, best first; or none, and why."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.sip.auth.credentials import Credentials, Logins
+from engine.sip.auth.credentials import Credentials, DigestSessions
 from engine.sip.core import Core
 from engine.sip.flow import Allows
 from engine.sip.message.message import Response
@@ -50,7 +50,7 @@ class Standalone:
         self._call_id = endpoint.token() + endpoint.token()
         self._tag = endpoint.token()
         self._cseq = 0
-        self._logins = Logins(letter.credentials) if letter.credentials is not None else None
+        self._logins = DigestSessions(letter.credentials) if letter.credentials is not None else None
         self._request: OutgoingRequest
         self._send()
 

@@ -1,10 +1,11 @@
 """What we log in with where a 401 or 407 asks for it (RFC 3261 §22.2, §22.3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from engine.sip.auth.digest_client import ClientSession, choose, parse_challenges
+from engine.sip.auth.digest import ALGORITHMS
+from engine.sip.auth.digest_client import Challenge, ClientSession, choose, parse_challenges
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Response
 
@@ -24,14 +25,67 @@ class Credentials:
     realm: str = ""
 
 
-class Logins:
+@dataclass(slots=True, frozen=True, kw_only=True)
+class LoginState:
+    """A challenge that is being answered, as another node can go on answering it; see `Challenge`.
+
+    Attributes:
+        header: Where the answers go: Authorization or Proxy-Authorization.
+        algorithm: Its name, as the challenge has it.
+        used: How often the nonce has been used.
+    """
+
+    header: str
+    realm: str
+    nonce: str
+    algorithm: str
+    algorithm_given: bool
+    qop: tuple[str, ...]
+    opaque: str | None
+    userhash: bool
+    used: int
+
+
+class DigestSessions:
     """The challenges to one call, or one request, that its credentials answer."""
 
     __slots__ = ("_credentials", "_sessions")
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, states: Iterable[LoginState] = ()) -> None:
+        """`states`: of another node's, to go on with."""
         self._credentials = credentials
         self._sessions: dict[tuple[str, str], ClientSession] = {}  # by the answer's header name, and the realm
+
+        for state in states:
+            challenge = Challenge(
+                realm=state.realm,
+                nonce=state.nonce,
+                algorithm=ALGORITHMS[state.algorithm.lower()],
+                algorithm_given=state.algorithm_given,
+                qop=state.qop,
+                opaque=state.opaque,
+                userhash=state.userhash,
+            )
+            session = ClientSession(challenge, credentials.username, credentials.password, state.used)
+            self._sessions[(state.header, state.realm)] = session
+
+    @property
+    def states(self) -> tuple[LoginState, ...]:
+        """What another node needs, beside the credentials, to go on."""
+        return tuple(
+            LoginState(
+                header=header,
+                realm=realm,
+                nonce=session.challenge.nonce,
+                algorithm=session.challenge.algorithm.name,
+                algorithm_given=session.challenge.algorithm_given,
+                qop=session.challenge.qop,
+                opaque=session.challenge.opaque,
+                userhash=session.challenge.userhash,
+                used=session.used,
+            )
+            for (header, realm), session in self._sessions.items()
+        )
 
     def take(self, response: Response) -> bool:
         """Whether the challenge of a 401 or 407 can be answered, and was not before: then the next request may be

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from engine.sip.auth.credentials import Credentials, Logins
+from engine.sip.auth.credentials import Credentials, DigestSessions
 from engine.sip.capabilities import SDP_TYPE
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
@@ -172,7 +172,7 @@ class InviteClient(Session):
             self._disarm(self._dial_timer)
         self._dial_timer = name
         if name:
-            self._arm(name, when)
+            self.arm(name, when)
 
     def _alarm(self, name: str, now: float) -> None:
         if name == "no_reply":
@@ -203,7 +203,7 @@ class InviteClient(Session):
         if request is None or request.transaction is None:
             self._close(now)
             return
-        self._arm("cancelled", now + self.endpoint.policy.timers.timeout)
+        self.arm("cancelled", now + self.endpoint.policy.timers.timeout)
         if request.transaction.state == "proceeding":
             request.cancel(request.transaction, self._cancel_reason, now)
         else:
@@ -464,7 +464,7 @@ class InviteClient(Session):
         credentials = self.invitation.credentials
         if credentials is None:
             return False
-        logins = self._logins or Logins(credentials)
+        logins = self._logins or DigestSessions(credentials)
         if not logins.take(response):
             return False
         self._logins = logins

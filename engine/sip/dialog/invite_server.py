@@ -113,7 +113,7 @@ class InviteServer(Session):
             return
         self._vetting = True
         endpoint.vetting += 1
-        self._arm("vetted", now + VETTING)
+        self.arm("vetted", now + VETTING)
         look_up(endpoint, names, self.dialog.party, self._looked_up)
 
     def _arm_unanswered(self, now: float) -> None:
@@ -124,7 +124,7 @@ class InviteServer(Session):
         if endpoint.policy.max_ringing and self.source.transport is not endpoint.loopback:  # our own calls have timers
             self._ends = now + endpoint.policy.max_ringing
         self._again = now + RINGS_AGAIN
-        self._arm("unanswered", min(self._again, self._expires, self._ends))
+        self.arm("unanswered", min(self._again, self._expires, self._ends))
 
     def _still_unanswered(self, now: float) -> None:
         if self.answered:
@@ -145,7 +145,7 @@ class InviteServer(Session):
                     self.provisional(transaction.status, now, reliable=True)
             elif transaction.status > 100:
                 transaction.flow.send(transaction.response)
-        self._arm("unanswered", min(self._again, self._expires, self._ends))
+        self.arm("unanswered", min(self._again, self._expires, self._ends))
 
     def _invited(self, now: float) -> None:
         self.endpoint.on_invite(self)
@@ -222,8 +222,8 @@ class InviteServer(Session):
         self._reliable = (self._rseq, self.transaction.response, bool(body))
         timers = self.endpoint.policy.timers
         self._interval = timers.t1
-        self._arm("reliable", now + timers.t1)
-        self._arm("no prack", now + timers.timeout)
+        self.arm("reliable", now + timers.t1)
+        self.arm("no prack", now + timers.timeout)
 
     def _alarm(self, name: str, now: float) -> None:
         if name == "reliable" and self._reliable is not None:
@@ -231,7 +231,7 @@ class InviteServer(Session):
             flow.send(self._reliable[1])
             self.transaction.transactions.retransmissions += 1
             self._interval *= 2
-            self._arm("reliable", now + self._interval)
+            self.arm("reliable", now + self._interval)
         elif name == "vetted":
             self._vetted(now)  # every send looks at it again
         elif name == "unanswered":

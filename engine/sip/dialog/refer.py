@@ -407,11 +407,11 @@ class ReferUsage(DialogServer):
         if until is None:
             self._disarm("notify")
         else:
-            self._arm("notify", until)
+            self.arm("notify", until)
 
     def transferred(self, by: float) -> None:
         """The peer has been transferred away: it hangs up, or we do at `by`."""
-        self._arm("transferred", by)
+        self.arm("transferred", by)
 
     def _alarm(self, name: str, now: float) -> None:
         if name == "notify":

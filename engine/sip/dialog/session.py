@@ -5,10 +5,10 @@
 and takes its orders. It relays bodies as they are: offers and answers are the user's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Protocol
 
-from engine.sip.auth.credentials import Logins
+from engine.sip.auth.credentials import Credentials, DigestSessions, LoginState
 from engine.sip.capabilities import SDP_TYPE, SUPPORTED_LINE, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED
@@ -97,7 +97,7 @@ class Session(ReferUsage):
         self._offer: SessionOffer | None = None  # our re-INVITE or UPDATE under way
         self.initiator = False  # we sent the INVITE that opened the dialog, and chose its Call-ID
         self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
-        self._logins: Logins | None = None  # with whom we had to log in
+        self._logins: DigestSessions | None = None  # with whom we had to log in
         self.ack_due = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
         self._update: ServerTransaction | None = None  # the peer's with an offer, not answered yet
@@ -144,7 +144,7 @@ class Session(ReferUsage):
 
     def _alarm(self, name: str, now: float) -> None:
         if name == "refresh":
-            self._refresh(now)
+            self.refresh(now)
         elif name == "expired":
             self.end_by_us(now, 'SIP;cause=408;text="session timer expired"', 408)
         elif name == "glare":
@@ -182,7 +182,7 @@ class Session(ReferUsage):
             offer.request = None
             random = self.endpoint.random()
             wait = 2.1 + 1.9 * random if self.initiator else 2.0 * random
-            self._arm("glare", now + round(wait, 2))
+            self.arm("glare", now + round(wait, 2))
 
     def _send_offer(self, offer: SessionOffer, now: float) -> None:
         policy = self.endpoint.policy
@@ -259,6 +259,15 @@ class Session(ReferUsage):
         if self._logins is None or method == "ACK":  # §22.1: nobody can challenge an ACK
             return ""
         return self._logins.lines(method, uri, body, self.endpoint.token)
+
+    @property
+    def login_states(self) -> tuple[LoginState, ...]:
+        """The challenges that requests of ours answer."""
+        return () if self._logins is None else self._logins.states
+
+    def log_in(self, credentials: Credentials, states: Iterable[LoginState]) -> None:
+        """Answer these challenges from now on."""
+        self._logins = DigestSessions(credentials, states)
 
     # ---- requests of the peer
 
@@ -412,29 +421,31 @@ class Session(ReferUsage):
         self._disarm("refresh")
         self._disarm("expired")
         if timer is not None:
-            self._arm("expired", now + timer.expires_in())
+            self.arm("expired", now + timer.expires_in())
             if timer.we_refresh:
-                self._arm("refresh", now + timer.refresh_in())
+                self.arm("refresh", now + timer.refresh_in())
 
-    def _refresh(self, now: float) -> None:
-        """RFC 4028 §7.4: UPDATE where the peer knows it, else a re-INVITE with the SDP that it has."""
+    def refresh(self, now: float) -> None:
+        """Refresh the session and our target: by UPDATE where the peer knows it, else by a re-INVITE with the session
+        description that it has (RFC 4028 §7.4, RFC 3261 §12.2)."""
         if self._offer is not None or self._reinvite is not None:
-            self._arm("refresh", now + 1.0)
+            self.arm("refresh", now + 1.0)
         elif self.peer_allows_update:
             self.renegotiate("UPDATE", b"", now, self._refreshed, retry_glare=True)
         else:
             self.renegotiate("INVITE", self.last_body, now, self._refreshed, retry_glare=True)
 
     def _refreshed(self, status: int, response: Response | None, now: float) -> None:
-        if self.ended or self.timer is None:
+        if self.ended:
             return
-        if status >= 300:
-            # Tried again before it is too late: by re-INVITE with a peer that has no UPDATE after all.
-            unknown = status in (405, 501) and self.peer_allows_update
-            self.peer_allows_update = self.peer_allows_update and not unknown
-            self._arm("refresh", now + (0.0 if unknown else max(1.0, self.timer.interval / 8)))
-        elif response is not None and response.cseq == self.ack_due:
-            self.acknowledge_reinvite(response.cseq, b"", now)  # a call without session descriptions
+        if status < 300:
+            if response is not None and response.cseq == self.ack_due:
+                self.acknowledge_reinvite(response.cseq, b"", now)  # a call without session descriptions
+        elif status in (405, 501) and self.peer_allows_update:
+            self.peer_allows_update = False
+            self.arm("refresh", now)  # by re-INVITE with a peer that has no UPDATE after all
+        elif self.timer is not None:
+            self.arm("refresh", now + max(1.0, self.timer.interval / 8))  # again before it is too late
 
 
 def allows_update(message: Request | Response) -> bool:

@@ -3,7 +3,7 @@
 `Session` adds what is negotiated within it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -82,7 +82,12 @@ class DialogUsage:
 
     # ---- alarms: one deadline in the endpoint's heap for all that a leg waits for
 
-    def _arm(self, name: str, when: float) -> None:
+    @property
+    def alarms(self) -> Mapping[str, float]:
+        """What it waits for, and until when."""
+        return self._alarms or {}
+
+    def arm(self, name: str, when: float) -> None:
         if self._alarms is None:
             self._alarms = {}
         self._alarms[name] = when
@@ -117,7 +122,7 @@ class DialogUsage:
 
     def limit(self, when: float) -> None:
         """End the call at `when`, however well it goes."""
-        self._arm("limit", when)
+        self.arm("limit", when)
 
     @property
     def awaits_ack(self) -> bool:
@@ -234,8 +239,8 @@ class DialogUsage:
         self._unacked = transaction
         timers = self.endpoint.policy.timers
         self._interval = timers.t1
-        self._arm("2xx", now + timers.t1)
-        self._arm("no ack", now + timers.timeout)
+        self.arm("2xx", now + timers.t1)
+        self.arm("no ack", now + timers.timeout)
         transaction.respond(200, now, headers=headers, body=body)
 
     def _resend_2xx(self, now: float) -> None:
@@ -244,7 +249,7 @@ class DialogUsage:
             transaction.transactions.retransmissions += 1
             transaction.fire("2xx", now)
             self._interval = min(self._interval * 2, self.endpoint.policy.timers.t2)
-            self._arm("2xx", now + self._interval)
+            self.arm("2xx", now + self._interval)
 
     def receive_ack(self, request: Request, now: float) -> None:
         """The ACK of a 2xx of ours."""
