@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_origin
 from pydantic import BaseModel
 
 from config.faults import Fault, FieldPath, format_path
-from flows.language.faults import printable
+from flows.faults import printable
 
 PREFIX = "TRUNKLINE_"
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")

@@ -7,7 +7,7 @@ Loading collects every fault before it gives up, so that a file is mended in one
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.language.faults import FieldPath, format_path
+from flows.faults import FieldPath, format_path
 
 __all__ = ["ConfigurationError", "Fault", "FieldPath", "format_path"]
 

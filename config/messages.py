@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from flows.language import faults as flow_faults
+from flows import faults as flow_faults
 
 
 def sentence(error: ErrorDetails, known: Sequence[str]) -> str:

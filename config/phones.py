@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from config.resources import Resources
 from config.settings import SipUser
-from flows.language.faults import FieldPath
+from flows.faults import FieldPath
 from routing.identifiers import NIL, PLATFORM
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from config.faults import FieldPath
 from config.resources import Resources
 from flows.calls.address import PLACEHOLDER
-from flows.language.faults import printable
+from flows.faults import printable
 
 Actions = Sequence[tuple[str, Mapping[str, Any]]]
 """The type and the options of each action. The options are sound: the flow has been checked whole."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from config.faults import FieldPath
 from config.messages import fields_at, sentence
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError, described
+from flows.faults import FlowError, described
 from flows.language.model import Flow, read_flow
 from flows.language.validation import needs_a_call
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue

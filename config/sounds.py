@@ -11,7 +11,7 @@ from typing import Any
 from config.faults import FieldPath
 from config.settings import MediaSettings
 from flows.calls.address import PLACEHOLDER
-from flows.language.faults import printable
+from flows.faults import printable
 from flows.language.model import Flow
 from flows.queues.declared import DeclaredQueue
 

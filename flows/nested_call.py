@@ -1,4 +1,4 @@
-"""A call from one of our own numbers' flows to another: the same caller, one number further.
+"""Nested calls: a flow connects its caller to another of our own numbers, whose flow runs on the same caller.
 
 The flow that connects keeps the caller when the number that it called refuses or hangs up. So that number's flow gets
 this in the caller's place: what is for the caller goes through, what would end the call ends only this leg.
@@ -20,7 +20,7 @@ def _always() -> bool:
     return True
 
 
-class LocalLeg:
+class NestedLeg:
     """A call to one of our own numbers, made by a flow for `caller`.
 
     `claim` is asked before the leg is answered; False means that another destination has the caller already. `over`

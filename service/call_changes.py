@@ -31,7 +31,7 @@ class CallChanges:
         intake = self._intake
         assert request.source is not None
         host, home = request.source.host, call.session.dialog.peer
-        record = intake.env.calls.get(call.id) if call.direction == "incoming" else None
+        record = intake.flows.calls.registry.get(call.id) if call.direction == "incoming" else None
         logged_in = record is not None and record.logged_in
         owner = identify(intake.directory, intake.routing, home, authenticated=logged_in)
         sender = identify(intake.directory, intake.routing, host)

@@ -15,13 +15,18 @@ from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
-from flows.calls.inbound import IncomingCall
-from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.actions.connect import conclude
+from flows.calls.address import Address
+from flows.calls.dial import ConnectTerms, always
+from flows.calls.inbound import InboundCallTracker
+from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
 from flows.calls.tree import MOST_DEEP, Branch, Tree
-from flows.dial_out import dial_out
-from flows.language.interpreter import run
+from flows.connect import connect_number
+from flows.language.interpreter import Interpreter
+from flows.language.options import ConnectOptions
+from flows.language.program import Program, Step
+from flows.language.run import Run
 from routing.access.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
@@ -35,6 +40,12 @@ from service.logins import NO_LOGIN, Logins, Users
 _AS_CLIENT = Source("client")
 UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
 _SHOWN = 128  # characters of a Call-ID in the log
+
+
+# A trusted client's call to a foreign number is a flow of one connect. Everything but the number is the same for all:
+# it is what the step carries.
+_TERMS = ConnectTerms()
+_RELAYED = ConnectOptions(destinations=[Address(type="tel", target="+0")], relay_reason=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +67,7 @@ class Intake:
         self,
         directory: Directory,
         routing: RoutingSettings,
-        env: FlowEnvironment,
+        flows: Interpreter,
         log: Log,
         users: Users,
         algorithms: Sequence[str] = ("MD5",),
@@ -68,7 +79,7 @@ class Intake:
         """log_calls: A line per call, where somebody reads it. current: Whether the directory is that of the store."""
         self.directory = directory
         self.routing = routing
-        self.env = env
+        self.flows = flows
         self.log = log
         self.log_calls = log_calls
         self.current = current
@@ -77,11 +88,11 @@ class Intake:
         self.logins = Logins(self._now, log, self.strangers, users, algorithms, peers)
 
     def _now(self) -> float:
-        return self.env.clock()
+        return self.flows.calls.clock()
 
     def screen(self, request: Request, source: Flow, fetched: bool) -> object:
         """Why a stranger's INVITE is refused, before there is a call, or how it is judged; see `UserAgent.screen`."""
-        if not fetched and not self.directory.complete and (missing := missing_numbers(self.env, request.uri)):
+        if not fetched and not self.directory.complete and (missing := self.flows.calls.missing_numbers(request.uri)):
             return self._fetch(missing, request, source)
         judged = self._judge(request, source.host, request.call_id[:_SHOWN])
         if isinstance(judged.verdict, Refuse):
@@ -91,7 +102,7 @@ class Intake:
     async def _fetch(self, missing: Sequence[str], request: Request, source: Flow) -> Refusal | None:
         """What is dialled may be a number of ours that is not in memory: the store is asked first."""
         try:
-            await fetch_numbers(self.env, missing)
+            await self.flows.calls.fetch_numbers(missing)
         except NumberUnavailable as error:
             return self._unavailable(error, source.host, request.call_id[:_SHOWN])
         return None
@@ -101,14 +112,14 @@ class Intake:
         session = call.session
         if isinstance(session, InviteServer) and isinstance(session.screened, _Judged):
             return self._take(call, session.screened)
-        if not self.directory.complete and (missing := missing_numbers(self.env, call.invite.uri)):
+        if not self.directory.complete and (missing := self.flows.calls.missing_numbers(call.invite.uri)):
             return self._later(call, missing)
         return self._decide(call)
 
     async def _later(self, call: Call, missing: Sequence[str]) -> None:
         """The same for a known caller's call."""
         try:
-            await fetch_numbers(self.env, missing)
+            await self.flows.calls.fetch_numbers(missing)
         except NumberUnavailable as error:
             self._reject(call, self._unavailable(error, call.remote.host, call.id))
             return
@@ -150,7 +161,7 @@ class Intake:
             if record.phone is not None:
                 record.customer_id = record.phone.customer_id
             self._begin(call, record)
-            return dial_out(verdict.target, call, self.env, record)
+            return dial_out(self.flows, verdict.target, call, record)
         branch = Branch(Tree(guest=record.guest), call.depth) if judged.own else None
         return self._flow(call, verdict, record, branch)
 
@@ -174,7 +185,7 @@ class Intake:
         record.number = number.number
         record.customer_id = number.customer_id
         record.call_flow_id = number.call_flow_id
-        program = self.env.flows.find(number.call_flow_id)
+        program = self.flows.library.find(number.call_flow_id)
         if verdict.note:
             record.note(verdict.note)
         if program is None:
@@ -185,7 +196,7 @@ class Intake:
         if program is None:
             call.reject(480, headers=[("Warning", f'399 trunkline "Number {verdict.number.number} has no call flow"')])
             return None
-        return run(program, call, self.env, number=verdict.number, record=record, branch=branch)
+        return self.flows.run(program, call, record, number=verdict.number, branch=branch)
 
     # ---- refusals
 
@@ -263,7 +274,7 @@ class Intake:
             guest=source.kind == "guest",
             anonymous=private,
             sip_call_ids=[call.sip_call_id],
-            created=self.env.wall(),
+            created=self.flows.calls.wall(),
             begun=call.created,
         )
         if source.provider is not None:
@@ -273,7 +284,7 @@ class Intake:
     def _begin(self, call: Call, record: CallRecord) -> None:
         """From now on the call can be found, and its record follows it."""
         call.keep()
-        IncomingCall(self.env, call, record, self._log_end if self.log_calls else None).begin()
+        InboundCallTracker(self.flows.calls, call, record, self._log_end if self.log_calls else None).begin()
 
     def _log_end(self, record: CallRecord) -> None:
         more = {}
@@ -295,3 +306,13 @@ class Intake:
             attempts=len(record.attempts),
             **more,
         )
+
+
+async def _connect(run: Run, target: str) -> int | None:
+    return conclude(run, _RELAYED, await connect_number(run.context, _TERMS, target, always))
+
+
+def dial_out(flows: Interpreter, target: str, call: CallLeg, record: CallRecord) -> Coroutine[Any, Any, CallRecord]:
+    """Connects `call` to a foreign number (in normal form) through the providers; the caller hears the far end's
+    status."""
+    return flows.run(Program("", "dial out", [Step("", "connect", _connect, target, 1, True)]), call, record)

@@ -19,7 +19,6 @@ from engine.sip.message.uri import SipUri
 from engine.sip.stateless import Refusal
 from engine.transport.addresses import bracketed
 from flows.calls.address import Address
-from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.messages.inbox import admitted
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage
@@ -53,10 +52,10 @@ class MessageIntake:
 
     async def _take(self, message: IncomingMessage) -> None:
         intake = self._intake
-        env, directory, routing = intake.env, intake.directory, intake.routing
+        services, directory, routing = intake.flows.calls, intake.directory, intake.routing
         request, host = message.request, message.remote.host
         try:
-            await fetch_numbers(env, missing_numbers(env, request.uri))
+            await services.fetch_numbers(services.missing_numbers(request.uri))
         except NumberUnavailable as error:
             self._unavailable(message, str(error))
             return
@@ -72,7 +71,7 @@ class MessageIntake:
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
             verdict: Verdict = looped(asked)
         else:
-            verdict = admitted(env, source, asked, message.text)
+            verdict = admitted(services, source, asked, message.text)
         if isinstance(verdict, Refuse):
             self._refuse(message, verdict, source, judged)
         elif isinstance(verdict, DialOut):
@@ -91,7 +90,7 @@ class MessageIntake:
             source=sender,
             destinations=[Address(type="tel", target=number.number)],
             text=message.text,
-            created=datetime.fromtimestamp(self._intake.env.wall(), UTC),
+            created=datetime.fromtimestamp(self._intake.flows.calls.wall(), UTC),
             status="received",
             number_id=number.id,
             via=via,

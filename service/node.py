@@ -19,14 +19,19 @@ from engine.transport.listeners import ListenError
 from engine.user_agent import UserAgent
 from flows.actions import ACTIONS
 from flows.calls.destinations import Destinations
+from flows.calls.ports import FlowProgram
 from flows.calls.registry import CallLog
-from flows.calls.services import FlowEnvironment, WebhookLimits, nobody
+from flows.calls.services import AccountServices, CallServices, MediaServices, nobody
 from flows.calls.tasks import OwnedTasks
-from flows.fetching import sound_fetcher
+from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
+from flows.language.message_run import run_message
+from flows.messages.model import TextMessage
 from flows.messages.outbox import Post
+from flows.web import WebhookLimits, WebServices
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
+from routing.directory.rows import NumberRow
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
 from service.bans import Bans
@@ -45,7 +50,7 @@ from service.node_settings import (
     takes_restart,
 )
 from service.python_flows import python_flows
-from service.sounds import recordings, sound_library
+from service.sounds import recordings, sound_fetcher, sound_library
 from service.transfer_policy import Referrers
 from service.workers.trunk_addresses import TrunkAddresses
 
@@ -147,47 +152,63 @@ class Node:
 
             self.parts = StoreParts(self.storage, closing, calls=calls, pacer=lambda: self.agent.plane.pacer, log=log)
         parts = self.parts
-        self.env = env = FlowEnvironment(
-            agent=self.agent,
+        limits = WebhookLimits(allow_private=settings.webhook.allow_private)
+        web = WebServices(http=http, exchanges=exchanges, limits=limits)
+        self.sounds = sound_library(settings.media, beside, sound_fetcher(web, settings.media.largest_sound))
+        self._destinations = Destinations(self.directory, routing, self.agent)
+        services = CallServices(
+            dialler=self.agent,
             router=self.router,
             directory=self.directory,
             routing=routing,
-            flows=self.library,
+            library=self.library,
             log=log,
-            debug=settings.log.level == "debug",
-            calls=calls,
+            registry=calls,
             tasks=tasks,
-            http=http,
-            exchanges=exchanges,
-            webhook=WebhookLimits(allow_private=settings.webhook.allow_private),
+            accounts=AccountServices(charging=parts.charging if parts else None),
+            media=MediaServices(
+                sounds=self.sounds,
+                recordings=recordings(settings.media, beside, tasks, log, parts.recordings if parts else None),
+            ),
+            resolve_extension=parts.contact_center.directory.reachable if parts else nobody,
+            destinations=self._destinations,
             fetch_number=parts.storage.numbers.fetch if parts else None,
-            charging=parts.charging if parts else None,
-            recordings=recordings(settings.media, beside, tasks, log, parts.recordings if parts else None),
+        )
+        self.messages = Post(
+            services,
+            self.agent.messages.send,
+            parts.messages if parts else MessagesInMemory(),
+            run_flow=self._run_message,
+        )
+        self.flows = Interpreter(
+            calls=services,
+            library=self.library,
+            web=web,
+            messages=self.messages,
             queues=parts.contact_center.queues if parts else None,
             conferences=parts.contact_center.conferences if parts else None,
-            resolve_extension=parts.contact_center.directory.reachable if parts else nobody,
+            debug=settings.log.level == "debug",
         )
-        # These work on the environment that they are a part of.
-        self.sounds = sound_library(settings.media, beside, sound_fetcher(env, settings.media.largest_sound))
-        env.sounds, env.destinations = self.sounds, Destinations(env, self.agent)
-        env.post = Post(env, self.agent.messages.send, parts.messages if parts else MessagesInMemory())
         self.intake = Intake(
             self.directory,
             routing,
-            env,
+            self.flows,
             log,
             *logins_of(configuration),
             self.peers,
             log_calls=settings.log.level in ("debug", "info"),
             current=lambda: parts is None or parts.storage.feed.healthy,
         )
-        self.referrers = env.transfers = Referrers(self.intake, settings.sip.transfers)
+        self.referrers = services.transfers = Referrers(self.intake, settings.sip.transfers)
         # What the engine asks, and tells, beside `on_call`.
         agent, media = self.agent, settings.media
         agent.screen, agent.on_replaces = self.intake.screen, self.referrers.replaces
         agent.on_stranger = CallChanges(self.intake)
-        agent.messages.on_message = MessageIntake(self.intake, env.post)
+        agent.messages.on_message = MessageIntake(self.intake, self.messages)
         agent.anchors = self.rtpengines = Rtpengines(media.rtpengines, log) if media.rtpengines else None
+
+    async def _run_message(self, flow: FlowProgram, message: TextMessage, number: NumberRow) -> None:
+        await run_message(self.flows, flow, message, number)
 
     def _on_call(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         return self.intake(call)
@@ -204,7 +225,7 @@ class Node:
             self._closing,
             agent=self.agent,
             board=self.board,
-            env=self.env,
+            flows=self.flows,
             settings=settings,
             engine_state=self._engine_state,
         )
@@ -221,7 +242,7 @@ class Node:
             parts=self.parts,
             workers=self.workers,
             agent=self.agent,
-            env=self.env,
+            flows=self.flows,
             board=self.board,
             bans=self.peers.bans,
             draining=lambda: self.draining,
@@ -230,12 +251,12 @@ class Node:
 
     async def _listen(self) -> None:
         """Open the way for calls."""
-        closing, recorded = self._closing, self.env.recordings
+        closing, recorded = self._closing, self.flows.calls.media.recordings
         if self.rtpengines is not None:
             closing.callback(self.rtpengines.close)
         closing.push_async_callback(self._stop_agent)
         closing.push_async_callback(self.sounds.close)
-        closing.push_async_callback(self.env.close)
+        closing.push_async_callback(self.flows.close)
         closing.push_async_callback(self.bans.close)
         await self.agent.start(self.configuration.settings.sip.listen)
         await self._start_rtpengines()
@@ -307,12 +328,12 @@ class Node:
                 await self.parts.contact_center.directory.settled()
         self.configuration = configuration
         self.router.settings = self.peers.settings = routing
-        self.env.routing = self.intake.routing = routing
+        self.flows.calls.routing = self._destinations.routing = self.intake.routing = routing
         self.intake.logins.set_users(*logins_of(configuration))
         self.bans.deny_file = configuration.deny_file
         await self.bans.look()
         self.referrers.policy = configuration.settings.sip.transfers
-        self.env.webhook.allow_private = configuration.settings.webhook.allow_private
+        self.flows.web.limits.allow_private = configuration.settings.webhook.allow_private
         self._provider_changed(None)
         found = takes_restart(self._started_with, configuration.settings)
         if self.storage is None and declares_queues(configuration):

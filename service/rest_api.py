@@ -15,7 +15,7 @@ from api.http.tokens import Tokens
 from config.settings import ApiSettings
 from engine.rate_limit import RateLimit
 from engine.user_agent import UserAgent
-from flows.calls.services import FlowEnvironment
+from flows.language.interpreter import Interpreter
 from routing.access.bans import BanTable
 from routing.hunt.health import HealthBoard
 from service.api_server import ApiServer
@@ -37,31 +37,31 @@ class RestApi:
         parts: StoreParts,
         workers: StoreWorkers,
         agent: UserAgent,
-        env: FlowEnvironment,
+        flows: Interpreter,
         board: HealthBoard,
         bans: BanTable,
         draining: Callable[[], bool],
         settled: Callable[[], Awaitable[None]],
     ) -> None:
         """draining: whether the engine is stopping. settled: waits until what is committed counts for calls."""
-        assert env.post is not None
+        assert flows.messages is not None
         storage = parts.storage
         self._settings = settings
         self._parts = parts
         self._workers = workers
         self._agent = agent
-        self._env = env
+        self._flows = flows
         self._bans = bans
         self._draining = draining
         self._settled = settled
         self._metrics = all_metrics(
             Sources(
                 agent=agent,
-                directory=env.directory,
+                directory=flows.calls.directory,
                 board=board,
                 bans=bans,
-                calls=env.calls,
-                messages=env.post,
+                calls=flows.calls.registry,
+                messages=flows.messages,
                 store=storage.store,
                 feed=storage.feed,
                 journal=parts.journal,
@@ -88,7 +88,7 @@ class RestApi:
         zero = datetime.now(UTC) - timedelta(seconds=time.monotonic())
         return Services(
             store=storage.store,
-            env=self._env,
+            flows=self._flows,
             tokens=Tokens(await token_secret(storage.store)),
             clock=now,
             moment=lambda seconds: zero + timedelta(seconds=seconds),

@@ -11,7 +11,7 @@ from engine.log import Log
 from engine.media.pacer import Pacer
 from engine.user_agent import UserAgent
 from flows.calls.registry import CallLog
-from flows.calls.services import FlowEnvironment
+from flows.language.interpreter import Interpreter
 from routing.hunt.health import HealthBoard
 from routing.identifiers import PLATFORM
 from service.billing.charging import Charging
@@ -63,25 +63,25 @@ class StoreWorkers:
         *,
         agent: UserAgent,
         board: HealthBoard,
-        env: FlowEnvironment,
+        flows: Interpreter,
         settings: Settings,
         engine_state: Callable[[], str],
     ) -> None:
         """`engine_state`: "ok", or what is wrong with the engine itself, for `/readyz`."""
-        storage, store, log = parts.storage, parts.storage.store, env.log
-        recordings = None if env.recordings is None else env.recordings.folder
+        storage, store, log = parts.storage, parts.storage.store, flows.calls.log
+        recordings = None if flows.calls.media.recordings is None else flows.calls.media.recordings.folder
         self._parts = parts
         self._settings = settings
         self.provider_events = ProviderEvents(store, log)
         self.maintenance = Upkeep(store, storage.life, settings.retention, log, recordings)
-        self.webhooks = WebhookSender(store, env, storage.bell, PLATFORM, log)
+        self.webhooks = WebhookSender(store, flows, storage.bell, PLATFORM, log)
         self.prober = Prober(
             agent,
-            env.directory,
+            flows.calls.directory,
             board,
             log,
             interval=settings.sip.probe_interval,
-            domain=lambda: env.routing.from_domain,
+            domain=lambda: flows.calls.routing.from_domain,
             utc_now=store.clock,
             changed=self.provider_events.changed,
             keeper=StoredHealth(store, storage.life.name, log),

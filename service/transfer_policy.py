@@ -4,7 +4,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
 
 from flows.calls.record import CallRecord
-from flows.transfer.replaces import take_over
+from flows.transfer.replaces import accept_replaces
 from routing.access.admission import Source, identify
 from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN
@@ -72,12 +72,12 @@ class Referrers:
                 shown=shown,
                 logged_in=judged.accepted,
                 sip_call_ids=[call.sip_call_id],
-                created=intake.env.wall(),
+                created=intake.flows.calls.wall(),
                 begun=call.created,
             )
             if source.provider is not None:
                 record.provider_id = source.provider.id
-            return take_over(call, replaced, intake.env, record)
+            return accept_replaces(call, replaced, intake.flows, record)
         if (
             source.kind == "guest"
             and not call.returned
@@ -109,7 +109,7 @@ class Referrers:
 
     def _login(self, call: "Call") -> Login | None:
         """What the caller has logged in with, None for one that has not."""
-        record = self._intake.env.calls.get(call.id)
+        record = self._intake.flows.calls.registry.get(call.id)
         return None if record is None or call.direction != "incoming" else login_of(record)
 
 

@@ -19,7 +19,7 @@ from api.http.exchange import exchange_of
 from api.http.passwords import has_password
 from api.http.services import Services, Use
 from api.http.tokens import KEY_BEGINNING, InvalidTokenError, key_hash, password_mark
-from flows.language.faults import printable
+from flows.faults import printable
 from store.database.tables import accesskeys, agents, customers
 
 Permission = Literal["project_super_admin", "customer_admin", "customer_manager", "customer_agent"]

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.errors import MOST_FAULTS, ApiError, Unreadable, invalid
-from flows.language.faults import printable
+from flows.faults import printable
 
 BASE: Final = "/v1.0"
 """What the paths of all operations begin with but those of health."""

@@ -9,7 +9,7 @@ from api.http.exchange import Exchange
 from api.http.tokens import without_keys
 from engine.rate_limit import RateLimit
 from engine.sip.peers import counted_source
-from flows.language.faults import printable
+from flows.faults import printable
 
 LONGEST_PATH: Final = 200
 

@@ -17,7 +17,7 @@ from api.http.passwords import Turns
 from api.http.refusals import Refusals
 from api.http.tokens import Tokens
 from engine.capture.trace import Trace
-from flows.calls.services import FlowEnvironment
+from flows.language.interpreter import Interpreter
 from flows.origination.groupcall import GroupCall
 from routing.access.bans import BanTable
 from routing.identifiers import NIL
@@ -61,7 +61,7 @@ class Services:
 
     Attributes:
         store: Where resources are kept.
-        env: The running engine: calls, directory, router, flows.
+        flows: The running engine: what flows and their calls use.
         tokens: Signs and reads the tokens of logins.
         clock: Monotonic seconds, for rate limits.
         moment: When it was that `clock` said so much.
@@ -86,7 +86,7 @@ class Services:
     """
 
     store: Store
-    env: FlowEnvironment
+    flows: Interpreter
     tokens: Tokens
     clock: Callable[[], float]
     limits: Limits
@@ -112,7 +112,7 @@ class Services:
     @property
     def routing(self) -> RoutingSettings:
         """How numbers are read; changes when the configuration is reloaded."""
-        return self.env.routing
+        return self.flows.calls.routing
 
 
 def _services(request: Request) -> Services:

@@ -37,7 +37,7 @@ def require_in_actions(services: Services, owner: UUID, actions: Sequence[Mappin
 
 def leads_here(services: Services, party: Named) -> bool:
     """Whether this is a SIP URI at ourselves, which is as if its user part had been dialled."""
-    destinations = services.env.destinations
+    destinations = services.flows.calls.destinations
     return (
         party.type == "sip"
         and destinations is not None
@@ -51,7 +51,7 @@ def sip_uri(target: str) -> str:
 
 
 def _require(services: Services, uri: str, named: NamedBy, field: str) -> None:
-    destinations = services.env.destinations
+    destinations = services.flows.calls.destinations
     if destinations is not None and destinations.at_once(uri, named).refused:
         problem = f"{uri[:200]} leads to an address that may not be named here; give a number or a public address"
         raise fault_in(field, "DESTINATION_NOT_ALLOWED", problem)

@@ -76,7 +76,7 @@ async def delete_ban(
     ban = services.bans.lift(str(network.network_address)) if single or whole else None
     if ban is None:
         raise not_found("ban", address)
-    services.env.log.info("ban lifted", address=ban.shown, agent=str(caller.agent_id))
+    services.flows.calls.log.info("ban lifted", address=ban.shown, agent=str(caller.agent_id))
     return _shown(services, ban)
 
 

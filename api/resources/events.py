@@ -98,7 +98,11 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
                 # Whoever is told goes on here when the store is back: ended, it would come again at once.
                 pass
             for event in found:
-                data = event.data if caller.is_super else Carriers(services.env.directory).event(event.type, event.data)
+                data = (
+                    event.data
+                    if caller.is_super
+                    else Carriers(services.flows.calls.directory).event(event.type, event.data)
+                )
                 yield _format(event.id, event.type, event_document(event.id, event.type, data, event.tm))
                 position = event.id
             if found:

@@ -21,7 +21,7 @@ from api.models.web_addresses import refuse_private_in
 from api.openapi.schema import Fields, documented
 from api.resources.resource import Resource, require_owner
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError, format_path
+from flows.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow
 from flows.language.options import FLOW_ACTION
 from flows.language.registry import Medium
@@ -302,7 +302,7 @@ async def _known(services: Services, executor: Executor, owner: UUID, document: 
 
 
 def _in_python(services: Services, reference: str) -> bool:
-    program = services.env.flows.find(reference)
+    program = services.flows.library.find(reference)
     return program is not None and program.customer_id is None
 
 

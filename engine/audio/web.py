@@ -15,7 +15,7 @@ SECONDS: Final = 10.0
 """That a sound may take to come: a caller waits."""
 
 Fetch = Callable[[str], Awaitable[bytes]]
-"""The body at an address, or SoundError. It must not go where a stranger may not (`flows.fetching` has one)."""
+"""The body at an address, or SoundError. It must not go where a stranger may not (`service.sounds` has one)."""
 
 
 def is_address(source: str) -> bool:

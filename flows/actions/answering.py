@@ -7,12 +7,11 @@ from pydantic import AfterValidator, Field
 
 from flows.actions import action
 from flows.calls.address import PLACEHOLDER
-from flows.calls.destinations import named_in
-from flows.language.interpreter import hang_up
+from flows.faults import ActionError
 from flows.language.options import NoOptions, Options
 from flows.language.program import HUNG_UP
 from flows.language.registry import nothing
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import Line, Reference, one_line, or_variable
 from routing.hunt.outcome import HangupReason
 
@@ -96,9 +95,9 @@ class RedirectOptions(Options):
 def redirect(run: Run, option: RedirectOptions) -> int:
     """302."""
     _unanswered(run)
-    if run.env.destinations is not None:
+    if run.services.calls.destinations is not None:
         for contact in option.contacts:
-            way = run.env.destinations.at_once(contact, named_in(run, contact))
+            way = run.services.calls.destinations.at_once(contact, run.named(contact))
             if way.refused:
                 raise ActionError(way.refused)
     run.call.redirect(option.contacts)
@@ -117,10 +116,10 @@ def hangup(run: Run, option: HangupOptions) -> int:
     """Ends the call with a reason, its own or that of the call it refers to."""
     reason: str = option.reason
     if option.reference_id:
-        other = run.env.calls.get(option.reference_id)
+        other = run.services.calls.registry.get(option.reference_id)
         if other is not None and other.hangup_reason:
             reason = other.hangup_reason
-    hang_up(run, reason)
+    run.hangup(reason)
     return HUNG_UP
 
 

@@ -7,14 +7,14 @@ from pydantic import Field, model_validator
 
 from flows.actions import action
 from flows.calls.address import Address
-from flows.calls.destinations import named_in
+from flows.calls.identity import fetch_source, may_show
 from flows.calls.tree import Branch
-from flows.connect import fetch_source, shows
+from flows.faults import ActionError
 from flows.language.options import FLOW_ACTION, Options
 from flows.language.registry import ANY
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import NIL, Reference
-from flows.origination.call import NOTHING, TooManyTasksError, originate
+from flows.origination.call import TooManyTasksError, originate
 from routing.hunt.identity import Anonymous
 
 
@@ -49,38 +49,39 @@ def _describe(run: Run, option: CallOptions) -> str:
 async def call(run: Run, option: CallOptions) -> None:
     """Begins one call for each destination and goes on. With `chained` they end when this call does."""
     if option.source is not None:
-        await fetch_source(run, option.source)
+        await fetch_source(run.services.calls, option.source)
     begin_calls(run, option)
 
 
 def begin_calls(run: Run, option: CallOptions) -> None:
     """`call`, where nobody waits: a source has to be in memory."""
-    if option.source is not None and not shows(run, option.source):
-        raise ActionError(f"{option.source.target!r} is no active number of this customer; give one that is as source")
-    program = run.step.inline or NOTHING
+    source = option.source
+    if source is not None and not may_show(run.context, source, run.named(source.target), run.flow_owner):
+        raise ActionError(f"{source.target!r} is no active number of this customer; give one that is as source")
+    flow = run.step.inline
     if option.flow_id:
         found = run.find_flow(option.flow_id)
         if found is None:
             raise ActionError(f"there is no flow {option.flow_id!r}")
-        program = found
+        flow = found
     if option.chained and run.over:
         raise ActionError("a chained call would end with this one, which is over")
-    branch = run.branch
+    branch = run.context.branch
     for destination in option.destinations:
-        if why := branch.obstacle(run.env.clock()):
-            branch.tree.tell(run.env, why, run.record.id)
+        if why := branch.obstacle(run.services.calls.clock()):
+            branch.tree.tell(run.services.calls.log, why, run.record.id)
             raise ActionError(f"no further calls: {why}")
         try:
             record, task = originate(
-                run.env,
+                run.context.flows,
                 destination,
-                source=option.source,
-                program=program,
+                source=source,
+                flow=flow,
                 anonymous=option.anonymous,
-                customer_id=run.customer_id,
+                customer_id=run.context.customer_id,
                 own=run.variables.own(),
                 metadata={"created_by": run.record.id},
-                named=named_in(run, destination.target),
+                named=run.named(destination.target),
                 branch=Branch(branch.tree, branch.depth + 1),
             )
         except TooManyTasksError as error:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from flows.actions import action
 from flows.calls.address import PLACEHOLDER
-from flows.language.faults import FieldPath
+from flows.faults import FieldPath
 from flows.language.options import RUNNING, Options, given
 from flows.language.program import StepResult
 from flows.language.registry import ANY, jump_outcome
@@ -165,13 +165,13 @@ class DatetimeConditionOptions(_Condition):
 def _describe_datetime(run: Run, option: DatetimeConditionOptions) -> str:
     fields = option.model_dump(exclude_defaults=True, exclude={"false_target_id", "condition"})
     asked = " ".join(f"{name}={value}" for name, value in fields.items())
-    return f"{run.env.utc_now():%Y-%m-%d %H:%M} UTC {option.condition} {asked}"
+    return f"{run.services.utc_now():%Y-%m-%d %H:%M} UTC {option.condition} {asked}"
 
 
 @action(DatetimeConditionOptions, media=ANY, describe=_describe_datetime, outcome=_outcome)
 def condition_datetime(run: Run, option: DatetimeConditionOptions) -> int | None:
     """Now against the point in time that the given fields make of now, to the minute, in the option's time zone."""
-    now = run.env.utc_now().astimezone(ZoneInfo(option.timezone)).replace(second=0, microsecond=0, tzinfo=None)
+    now = run.services.utc_now().astimezone(ZoneInfo(option.timezone)).replace(second=0, microsecond=0, tzinfo=None)
     # Sunday is 0, as in cron.
     if option.weekdays and now.isoweekday() % 7 not in option.weekdays:
         return _jump(run, False, option.false_target_id)

@@ -4,8 +4,9 @@ from pydantic import Field
 
 from flows.actions import action
 from flows.calls.ports import CallEnded
+from flows.faults import ActionError
 from flows.language.options import Options
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import Reference
 from flows.queues.conferences import RoomFullError
 
@@ -26,22 +27,22 @@ async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:
     tell = run.variables.tell
     tell("conference.status", "failed")
     tell("conference.duration", "0")
-    conferences = run.env.conferences
+    conferences = run.services.conferences
     if conferences is None:
         raise ActionError("this service holds no conferences")
-    conference = conferences.finder.conference(option.conference_id, run.customer_id)
+    conference = conferences.finder.conference(option.conference_id, run.context.customer_id)
     if conference is None:
         raise ActionError(f"there is no conference {option.conference_id!r}")
     began: float | None = None
 
     def joined(members: int) -> None:
         nonlocal began
-        began = run.env.clock()
+        began = run.services.calls.clock()
         tell("conference.status", "joined")
         tell("conference.members", str(members))
 
     try:
-        recording = run.recording
+        recording = run.context.recording
         heard = None if recording is None else recording.recorder.channel(1)
         ended = await conferences.attend(conference, run.call, run.record.id, run.record.source, joined, heard)
         if ended == "timeout":
@@ -51,6 +52,6 @@ async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:
         raise ActionError(str(error)) from None
     finally:
         if began is not None:
-            seconds = int(run.env.clock() - began)
+            seconds = int(run.services.calls.clock() - began)
             tell("conference.duration", str(seconds))
             run.record.note(f"conference {conference.name or conference.id}: {seconds} s")

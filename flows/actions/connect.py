@@ -1,11 +1,14 @@
 """The action `connect`: dials destinations for the caller, and bridges the first that answers."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 from flows.actions import action
 from flows.calls.address import Address
+from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always
 from flows.calls.ports import CallEnded
-from flows.connect import Race, Reached, always, reach
+from flows.connect import ParallelFork, connect_destination
 from flows.language.options import ConnectOptions
 from flows.language.program import HUNG_UP, StepResult
 from flows.language.run import Run
@@ -21,13 +24,13 @@ def _describe(run: Run, option: ConnectOptions) -> str:
 
 def _plan(run: Run, destination: Address) -> str:
     """Where a connect would go."""
-    env = run.env
+    services = run.services.calls
     if destination.type != "tel":
         return f"{destination.target}: would be dialled (it is not)"
-    explained = env.router.explain(destination.target, env.clock(), customer_id=run.customer_id)
+    explained = services.router.explain(destination.target, services.clock(), customer_id=run.context.customer_id)
     if explained.number is not None:
         return f"{explained.number.number}, which is one of our own"
-    shown = dialled(destination.target, env.routing, env.directory.numbers).number or destination.target
+    shown = dialled(destination.target, services.routing, services.directory.numbers).number or destination.target
     names = [entry.provider_name for entry in explained.entries if entry.tried]
     if not names:
         return f"{shown}: {explained.reason}"
@@ -51,36 +54,50 @@ async def connect(run: Run, option: ConnectOptions) -> int | None:
     """
     if run.over:
         raise CallEnded("the call is over")
+    terms = ConnectTerms(
+        source=option.source,
+        source_named="customer" if option.source is None else run.named(option.source.target),
+        flow_owner=run.flow_owner,
+        anonymous=option.anonymous,
+        ring_timeout=option.ring_timeout,
+        early_media=option.early_media,
+    )
     destinations = option.destinations
     if len(destinations) == 1:
-        result = await reach(run, option, destinations[0], always)
+        result = await _dial(run, destinations[0], terms, always)
     elif option.ring_method == "linear":
-        tried: list[Reached] = []
+        tried: list[ConnectResult] = []
         for address in destinations:
-            tried.append(await reach(run, option, address, always))
+            tried.append(await _dial(run, address, terms, always))
             if tried[-1].answered:
                 break
         result = most_telling(tried)
     else:
-        result = most_telling(await Race().run(run, option))
+        dials = [partial(_dial, run, address) for address in destinations]
+        result = most_telling(await ParallelFork().run(run.context, terms, dials))
     return conclude(run, option, result)
 
 
-def conclude(run: Run, option: ConnectOptions, result: Reached) -> int | None:
+def _dial(run: Run, address: Address, terms: ConnectTerms, claim: AnswerClaim) -> Coroutine[Any, Any, ConnectResult]:
+    named = run.named(address.target) if address.type == "sip" else "customer"
+    return connect_destination(run.context, terms, address, claim, named)
+
+
+def conclude(run: Run, option: ConnectOptions, result: ConnectResult) -> int | None:
     """Tells the flow how the connect went; ends the call where its status is to be handed on."""
     tell = run.variables.tell
     tell("connect.status", result.status)
     tell("connect.sip_status", str(result.sip_status))
     tell("connect.duration", str(int(result.duration)))
     if option.relay_reason and not result.answered and not run.call.answered:
-        if run.depth == 0:
+        if run.context.depth == 0:
             run.record.cause = result.word
         run.call.reject(result.sip_status if result.sip_status >= 400 else 480, result.reason)
         return HUNG_UP
     return None
 
 
-def most_telling(results: Sequence[Reached]) -> Reached:
+def most_telling(results: Sequence[ConnectResult]) -> ConnectResult:
     """The answered one; else one that speaks for the callee everywhere (6xx, RFC 3261 §16.7); else by _TELLING."""
     for result in results:
         if result.answered:

@@ -7,10 +7,11 @@ from pydantic import AfterValidator, Field
 from engine.media.rtp.telephone_event import KEYS
 from flows.actions import action
 from flows.calls.address import PLACEHOLDER
+from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.program import StepResult
 from flows.language.registry import nothing, seconds
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import Keys, or_variable
 from flows.language.variables import VariableError
 
@@ -46,7 +47,7 @@ async def digits_receive(run: Run, option: DigitsReceiveOptions) -> None:
 
 async def receive(run: Run, option: DigitsReceiveOptions) -> str:
     """`digits_receive`; what came now."""
-    clock = run.env.clock
+    clock = run.services.calls.clock
     await run.call.listen()
     until = clock() + option.duration / 1000
     received = ""

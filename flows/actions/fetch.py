@@ -5,13 +5,13 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from flows.actions import action
-from flows.calls.webhook import exchange, send, url_text
-from flows.language.faults import FlowError, printable
+from flows.faults import ActionError, FlowError, printable
 from flows.language.options import Options
 from flows.language.program import Program
 from flows.language.registry import ANY
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import WebAddress
+from flows.web import exchange, send, url_text
 
 IN_QUERY = ("call.id", "call.source.number", "call.destination.number", "call.digits")
 """What a GET tells of the call."""
@@ -35,11 +35,11 @@ async def fetch(run: Run, option: FetchOptions) -> Program | None:
     """Asks, and runs the answer's actions; the flow goes on behind them. What the server is told: with POST the call
     and all variables as JSON, with GET who calls whom and the digits, as parameters."""
     if option.event_method == "POST":
-        answer = await send(run.env, "POST", option.event_url, document(run))
+        answer = await send(run.services.web, "POST", option.event_url, document(run))
     else:
         known = urlencode({name: run.variables.get(name) for name in IN_QUERY})
         uri = option.event_url + ("&" if "?" in option.event_url else "?") + known
-        status, answer = await exchange(run.env, "GET", uri, b"", {})
+        status, answer = await exchange(run.services.web, "GET", uri, b"", {})
         if not 200 <= status < 300:
             raise ActionError(f"{url_text(option.event_url)} answered {status}")
     return program_of(run, option.event_url, answer)
@@ -80,7 +80,7 @@ def program_of(run: Run, uri: str, answer: bytes) -> Program | None:
     if not found:
         return None
     try:
-        program = run.env.flows.compile(found, run.medium, where)
+        program = run.services.library.compile(found, run.medium, where)
     except FlowError as error:
         raise ActionError("; ".join(str(fault) for fault in error.faults[:5])) from None
     program.name = f"fetched by {run.program.title}"

@@ -4,11 +4,10 @@ from pydantic import Field
 
 from flows.actions import action
 from flows.calls.address import Address
-from flows.calls.destinations import named_in
-from flows.calls.number_lookup import fetch_numbers, missing_numbers
+from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.registry import ANY, Tell
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.messages.model import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
 from routing.access.destinations import least_trusted
 from routing.directory.number_source import NumberUnavailable
@@ -40,7 +39,7 @@ async def _simulate(tell: Tell, run: Run, option: MessageSendOptions) -> None:
 @action(MessageSendOptions, media=ANY, describe=_describe, simulate=_simulate)
 async def message_send(run: Run, option: MessageSendOptions) -> None:
     """Hands the text to the post, which keeps it and then sends it; the flow does not wait for the far end."""
-    post = run.env.post
+    post = run.services.messages
     if post is None:
         raise ActionError("this engine sends no messages")
     if not option.text.strip():
@@ -54,15 +53,15 @@ async def message_send(run: Run, option: MessageSendOptions) -> None:
         destinations = [_sender(run, came)]
         via = came.via if came is not None else ""
     order = Order(
-        run.customer_id,
+        run.context.customer_id,
         source,
         destinations,
         option.text,
         number_id=number.id,
         via=via,
         automatic=True,
-        named=least_trusted(named_in(run, destination.target) for destination in destinations),
-        branch=run.branch,
+        named=least_trusted(run.named(destination.target) for destination in destinations),
+        branch=run.context.branch,
     )
     try:
         message = await post.send(order)
@@ -79,14 +78,18 @@ async def _source(run: Run, given: Address | None) -> tuple[NumberRow, Address]:
         if run.record.direction != "outgoing" or run.record.source_type != "tel" or not run.record.source:
             raise ActionError("there is no number of ours that could send; give one as source")
         given = Address(type="tel", target=run.record.source)
-    env = run.env
+    services = run.services.calls
     try:
-        await fetch_numbers(env, missing_numbers(env, given.target))
+        await services.fetch_numbers(services.missing_numbers(given.target))
     except NumberUnavailable as error:
         raise ActionError(f"the source cannot be looked up: {error}") from None
-    e164 = dialled(given.target, env.routing, env.directory.numbers).number
-    row = env.directory.number(e164) if given.type == "tel" and e164 else None
-    if row is None or row.status != "active" or (run.customer_id.int and row.customer_id != run.customer_id):
+    e164 = dialled(given.target, services.routing, services.directory.numbers).number
+    row = services.directory.number(e164) if given.type == "tel" and e164 else None
+    if (
+        row is None
+        or row.status != "active"
+        or (run.context.customer_id.int and row.customer_id != run.context.customer_id)
+    ):
         raise ActionError(f"{given.target!r} is no active number of ours that may send; leave source out")
     return row, Address(type="tel", target=e164, target_name=given.target_name or given.name)
 

@@ -4,9 +4,10 @@ from pydantic import Field
 
 from flows.actions import action
 from flows.calls.ports import CallEnded
+from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.program import Program, StepResult
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import Reference
 
 
@@ -38,12 +39,12 @@ async def queue_join(run: Run, option: QueueJoinOptions) -> Program | None:
     """
     if run.over:
         raise CallEnded("the call is over")
-    queues = run.env.queues
-    queue = queues.finder.queue(option.queue_id, run.customer_id) if queues is not None else None
+    queues = run.services.queues
+    queue = queues.finder.queue(option.queue_id, run.context.customer_id) if queues is not None else None
     if queues is None or queue is None:
         run.variables.tell("queue.status", "failed")
         raise ActionError(f"there is no queue {option.queue_id!r}" if queues else "this service has no queues")
-    done = await queues.attend(run, queue)
+    done = await queues.attend(run.context, run.variables, queue)
     if done.status == "answered" or not queue.overflow_flow_id:
         return None
     program = run.find_flow(queue.overflow_flow_id)

@@ -8,10 +8,11 @@ from flows.actions import action
 from flows.actions.sound import beep
 from flows.calls.ports import CallEnded
 from flows.calls.recordings import Recording, RecordingError, Terms
+from flows.faults import ActionError
 from flows.language.options import NO_OPTIONS, NoOptions, Options, given
 from flows.language.program import StepResult
 from flows.language.registry import seconds
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import DAY_MS, StopKeys
 
 
@@ -68,7 +69,7 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
     `recording.filename` at once, and `recording.duration` (milliseconds) and `recording.ended_by` at its end."""
     if run.over:
         raise CallEnded("the call is over")
-    recordings = run.env.recordings
+    recordings = run.services.calls.media.recordings
     if recordings is None:
         raise ActionError("this service records nothing")
     await run.call.listen()
@@ -77,14 +78,14 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
     terms = Terms(option.duration / 1000, option.end_of_silence / 1000, option.end_of_key, _channels(run))
     try:
         recording = await recordings.start(
-            run.caller, run.record.id, run.customer_id, terms, lambda recording: _tell(run, recording)
+            run.context.caller, run.record.id, run.context.customer_id, terms, lambda recording: _tell(run, recording)
         )
     except RecordingError as error:
         raise ActionError(str(error)) from None
     run.record.note(f"recording {recording.filename}")
     _tell(run, recording)
     if option.wait:
-        running = run.recording
+        running = run.context.recording
         if running is not None:
             await running.wait()
         run.call.forget_keys()  # the one that ended it, and what nobody had asked for
@@ -94,7 +95,7 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
 @action(NoOptions, outcome=_ended)
 async def recording_stop(run: Run, option: NoOptions) -> None:
     """Ends the recording, and waits until its file is there. One that has ended by itself is left as it is."""
-    running = run.recording
+    running = run.context.recording
     if running is None:
         if not run.variables.get("recording.id"):
             raise ActionError("nothing is being recorded")

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, Field
 
 from flows.actions import action
 from flows.calls.address import PLACEHOLDER
-from flows.calls.ports import CallEnded
-from flows.calls.sounds import Sound, SoundError, Sounds
+from flows.calls.ports import CallEnded, Sound, SoundError, Sounds
+from flows.faults import ActionError
 from flows.language.options import NoOptions, Options
 from flows.language.registry import seconds
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import DAY_MS, SoundSource, SpokenLanguage, SpokenText, StopKeys, or_variable
 
 _VOICE = re.compile(r"[A-Za-z0-9._+-]*")
@@ -158,6 +158,6 @@ async def echo(run: Run, option: EchoOptions) -> None:
 def _sounds(run: Run) -> Sounds:
     if run.over:
         raise CallEnded("the call is over")
-    if run.env.sounds is None:
+    if run.services.calls.media.sounds is None:
         raise ActionError("this service plays no sound")
-    return run.env.sounds
+    return run.services.calls.media.sounds

@@ -7,13 +7,13 @@ from pydantic import BeforeValidator, Field
 
 from flows.actions import action
 from flows.calls.address import DIALLED, Address
-from flows.calls.destinations import named_in, way_to
-from flows.calls.hangup import end
+from flows.calls.hangup import end_leg
 from flows.calls.ports import CallEnded
+from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.program import HUNG_UP
 from flows.language.registry import Tell
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import or_variable
 from routing.access.destinations import named_by
 from routing.hunt.outcome import STATUS_REASONS
@@ -96,32 +96,32 @@ async def transfer(run: Run, option: TransferOptions) -> int | None:
         return None
     try:
         async with asyncio.timeout(LEAVES_WITHIN):
-            await run.caller.wait_ended()
+            await run.context.caller.wait_ended()
     except TimeoutError:
         if status == "accepted":
             return None
-        end(run.caller, run.record, "normal")
+        end_leg(run.context.caller, run.record, "normal")
     return HUNG_UP
 
 
 async def _uri(run: Run, target: Address) -> str:
     """What the caller's phone is to call: for a number, that number at us, so that it takes our ways and our rules."""
     if target.type == "tel":
-        env = run.env
-        meant = dialled(target.target, env.routing, env.directory.numbers)
+        services = run.services.calls
+        meant = dialled(target.target, services.routing, services.directory.numbers)
         user = meant.number or (meant.text if meant.kind == "extension" else "")
         if not user:
             raise ActionError(f"{target.target} is no number that could be called")
         return f"sip:{escaped(user)}@{run.call.own_address}"
     if target.type == "sip":
-        uri, named = target.sip_uri, named_in(run, target.target)
+        uri, named = target.sip_uri, run.named(target.target)
     else:
-        found = run.env.resolve_extension(target, run.customer_id)
+        found = run.services.calls.resolve_extension(target, run.context.customer_id)
         if found is None:
             raise ActionError(f"{target.type} {target.target!r} is not known or not reachable")
-        uri, named = found.uri, named_by(run.customer_id, found.customer_id)
+        uri, named = found.uri, named_by(run.context.customer_id, found.customer_id)
     # A trunk that is sent to itself would call at our cost.
-    way = await way_to(run.env, uri, named)
+    way = await run.services.calls.way_to(uri, named)
     if way.refused:
         raise ActionError(way.refused)
     return uri

@@ -2,15 +2,16 @@
 
 from typing import Any, Literal
 
+from engine.log import Log
 from flows.actions import action
-from flows.calls.services import FlowEnvironment
 from flows.calls.tasks import TooManyTasksError
-from flows.calls.webhook import send, variables_of
+from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.registry import ANY
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.values import WebAddress
 from flows.language.variables import VariableError
+from flows.web import WebServices, send, variables_of
 
 
 class WebhookOptions(Options):
@@ -25,23 +26,23 @@ class WebhookOptions(Options):
 @action(WebhookOptions, media=ANY, describe=lambda run, option: f"{option.method} {option.uri} (not sent)")
 async def webhook_send(run: Run, option: WebhookOptions) -> None:
     """Sends. With `sync` the flow waits for the answer; without, it goes on while a task of the service's sends."""
-    env = run.env
+    web = run.services.web
     if not option.sync:
-        work = _send_alone(env, option, run.record.id, run.step.id)
+        work = _send_alone(web, run.services.calls.log, option, run.record.id, run.step.id)
         try:
-            env.tasks.start(work, f"webhook of {run.record.id}")
+            run.services.calls.tasks.start(work, f"webhook of {run.record.id}")
         except TooManyTasksError as error:
             raise ActionError(str(error)) from None
         return
-    for name, value in variables_of(await send(env, option.method, option.uri, option.data)).items():
+    for name, value in variables_of(await send(web, option.method, option.uri, option.data)).items():
         try:
             run.variables.set(name, value)
         except VariableError as error:
             run.warn("variable not set", name=name[:100], error=str(error)[:300])
 
 
-async def _send_alone(env: FlowEnvironment, option: WebhookOptions, call_id: str, action_id: str) -> None:
+async def _send_alone(web: WebServices, log: Log, option: WebhookOptions, call_id: str, action_id: str) -> None:
     try:
-        await send(env, option.method, option.uri, option.data)
+        await send(web, option.method, option.uri, option.data)
     except ActionError as error:
-        env.log.warning("webhook failed", call_id=call_id, action=action_id, error=str(error))
+        log.warning("webhook failed", call_id=call_id, action=action_id, error=str(error))

@@ -1,18 +1,14 @@
 """What a `sip:` destination leads to: a peer, ourselves, or somewhere that whoever named it may not reach."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
-from routing.access.destinations import NamedBy, forbidden, named_by, providers_name
-from routing.identifiers import NIL
-
-if TYPE_CHECKING:
-    from flows.calls.services import FlowEnvironment
-    from flows.language.run import Run
+from routing.access.destinations import NamedBy, forbidden, providers_name
+from routing.directory.directory import Directory
+from routing.settings import RoutingSettings
 
 REFUSED = (403, "Forbidden")
 """What a caller hears whose destination may not be named by whoever named it."""
@@ -48,12 +44,13 @@ class Locating(Protocol):
 
 
 class Destinations:
-    """Looks at URIs before they are dialled, by what they resolve to."""
+    """Looks at URIs before they are dialled, by what they resolve to. `routing` changes with the configuration."""
 
-    __slots__ = ("_agent", "_env")
+    __slots__ = ("_agent", "_directory", "routing")
 
-    def __init__(self, env: "FlowEnvironment", agent: Locating) -> None:
-        self._env = env
+    def __init__(self, directory: Directory, routing: RoutingSettings, agent: Locating) -> None:
+        self.routing = routing
+        self._directory = directory
         self._agent = agent
 
     def at_once(self, uri: str, named: NamedBy) -> Way:
@@ -67,7 +64,7 @@ class Destinations:
         if family_of(host):
             may = self._may(host, named)
         else:
-            may = named == "operator" or not providers_name(self._env.directory, host)
+            may = named == "operator" or not providers_name(self._directory, host)
         return Way(uri, allows=self._allows(named)) if may else _refused(uri)
 
     async def way(self, uri: str, named: NamedBy) -> Way:
@@ -91,39 +88,12 @@ class Destinations:
         return self._agent.ours(host, port)
 
     def _may(self, host: str, named: NamedBy) -> bool:
-        return not forbidden(self._env.directory, self._env.routing, host, named)
+        return not forbidden(self._directory, self.routing, host, named)
 
     def _allows(self, named: NamedBy) -> Allows:
         """For the look-up when the request is sent, which may give something else. What led to a peer does not lead to
         ourselves then: it would be a request of ours, from a client that is none."""
         return lambda flow: self._may(flow.host, named) and not self._agent.ours(flow.host, flow.port)
-
-
-async def way_to(env: "FlowEnvironment", uri: str, named: NamedBy) -> Way:
-    """`Destinations.way`, where there is somebody to ask: a simulation dials everything as it stands."""
-    return Way(uri) if env.destinations is None else await env.destinations.way(uri, named)
-
-
-def named_in(run: "Run", target: str) -> NamedBy:
-    """Who names a destination of the action that runs. A flow of the platform that runs for a customer speaks for the
-    platform where it has the destination written out; what it puts together may be the customer's choice."""
-    program, step = run.program, run.step
-    named = named_by(run.customer_id, program.customer_id or NIL)
-    if named == "platform" and (step.type == "python" or not _written(step, target)):
-        return "customer"
-    return named
-
-
-def _written(step: Any, target: str) -> bool:
-    return step.source is None or _holds(step.source, target)
-
-
-def _holds(value: Any, text: str) -> bool:
-    if isinstance(value, Mapping):
-        return any(_holds(each, text) for each in value.values())
-    if isinstance(value, list):
-        return any(_holds(each, text) for each in value)
-    return bool(value == text)
 
 
 def _parsed(uri: str) -> SipUri | None:

@@ -1,18 +1,22 @@
-"""Carries out a hunt: one attempt after another, until somebody answers, the hunt stops, or the caller is gone."""
+"""Dialling: the attempts of a hunt, one after another, until one is answered, the hunt stops, or the caller is gone."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from engine.sip.flow import NOT_ALLOWED
 from engine.sip.message.status import reason_phrase
+from flows.calls.address import Address
 from flows.calls.ports import CallEnded, Charging, DialSpec, Outcome, OutgoingLeg, ProviderHunt, Reservation
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
 from flows.calls.tree import LOOP_DETECTED, MOST_LEGS, Branch, Tree
+from routing.access.destinations import NamedBy
 from routing.hunt.attempt import Attempt
-from routing.hunt.outcome import LastOutcome, NotAttempted
+from routing.hunt.identity import Anonymous
+from routing.hunt.outcome import LastOutcome, NotAttempted, hangup_reason
 from routing.identifiers import NIL
 
 NO_CREDIT = NotAttempted(
@@ -26,8 +30,64 @@ _TOO_MANY_LEGS = NotAttempted(
 )
 
 
-class Placed(NamedTuple):
-    """What became of a hunt.
+@dataclass(slots=True, kw_only=True)
+class ConnectTerms:
+    """How destinations are dialled for a caller, the same for all of one connect.
+
+    Attributes:
+        source: Who is shown to them; None: the caller.
+        source_named: Who has named `source`.
+        flow_owner: Whose flow gives `source`.
+        anonymous: Whether the caller's number is withheld.
+        ring_timeout: Seconds, 0 for none; it shortens the provider's.
+        early_media: Whether the caller hears what comes before the answer.
+        breadth: How many legs may be dialled at once for each; None: as many as for the call (`CallContext.breadth`).
+    """
+
+    source: Address | None = None
+    source_named: NamedBy = "customer"
+    flow_owner: UUID = NIL
+    anonymous: Anonymous = "auto"
+    ring_timeout: int = 0
+    early_media: bool = True
+    breadth: int | None = None
+
+
+AnswerClaim = Callable[[], bool]
+"""Asked when a destination answers: whether it has the caller, or another one was quicker."""
+
+
+def always() -> bool:
+    """The claim of a destination that has no rivals."""
+    return True
+
+
+@dataclass(slots=True)
+class ConnectResult:
+    """What became of a destination: `connect.status`, `connect.sip_status` and the seconds of talk.
+
+    `reason` is the reason phrase for the caller. `word` is the hangup_reason that goes with it.
+    """
+
+    status: str
+    sip_status: int
+    reason: str = ""
+    duration: float = 0.0
+    word: str = "failed"
+
+    @property
+    def answered(self) -> bool:
+        return self.status == "answered"
+
+
+def unanswered(status: int, reason: str, kind: LastOutcome = "") -> ConnectResult:
+    """A destination that did not answer."""
+    word = hangup_reason(answered=False, status=status, kind=kind)
+    return ConnectResult("canceled" if word == "cancel" else word, status, reason, 0.0, word)
+
+
+class DialResult(NamedTuple):
+    """What became of a hunt that was dialled.
 
     `leg` and `attempt` are set when it was answered, and `reservation` where that costs: whoever gets them hangs the
     leg up, releases the attempt and closes the reservation. Else `status` and `reason` are what the caller is to hear,
@@ -42,8 +102,8 @@ class Placed(NamedTuple):
     reservation: Reservation | None
 
 
-async def place(
-    env: FlowEnvironment,
+async def dial_hunt(
+    services: CallServices,
     hunt: ProviderHunt,
     record: CallRecord,
     caller: Any = None,
@@ -56,7 +116,7 @@ async def place(
     branch: Branch | None = None,
     number: str | None = None,
     breadth: int | None = None,
-) -> Placed:
+) -> DialResult:
     """Dials attempt after attempt for the call of `record`.
 
     caller: The engine's call that this is for, None for a call of our own.
@@ -71,9 +131,9 @@ async def place(
 
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
     """
-    clock = env.clock
-    dial = env.agent.dial
-    charging = env.charging
+    clock = services.clock
+    dial = services.dialler.dial
+    charging = services.accounts.charging
     kind: LastOutcome = ""
     while True:
         attempt = hunt.next(clock())
@@ -88,14 +148,14 @@ async def place(
         tree = None if branch is None or attempt.origin is not None else branch.tree
         if tree is not None:
             if tree.legs >= MOST_LEGS:
-                tree.tell(env, _TOO_MANY_LEGS.sentence, record.id)
+                tree.tell(services.log, _TOO_MANY_LEGS.sentence, record.id)
                 hunt.refuse(attempt, _TOO_MANY_LEGS, stop=True)
                 kind = ""
                 break
             tree.legs += 1
         try:
             if charging is not None and attempt.rate > 0 and charging.rated(customer_id):
-                reservation, go_on = await _reserve(env, charging, customer_id, record, hunt, attempt)
+                reservation, go_on = await _reserve(services, charging, customer_id, record, hunt, attempt)
                 if reservation is None:
                     _off(tree)
                     if go_on:
@@ -133,7 +193,7 @@ async def place(
             raise
         except Exception as error:
             # A provider that cannot even be dialled must not keep the caller from the next one.
-            env.log.error(
+            services.log.error(
                 "dialling failed",
                 call_id=record.id,
                 request_uri=attempt.request_uri,
@@ -147,7 +207,7 @@ async def place(
         reason = outcome.reason
         if outcome.kind == "no_media":
             # Nothing was sent to anybody: another provider may need no media of ours.
-            env.log.warning(
+            services.log.warning(
                 "media cannot be anchored", call_id=record.id, request_uri=attempt.request_uri, error=reason
             )
             why = NotAttempted("no_media", reason, outcome.status, reason_phrase(outcome.status))
@@ -167,7 +227,7 @@ async def place(
             now=clock(),
         )
         if kind == "answered":
-            return Placed(
+            return DialResult(
                 leg=leg, attempt=attempt, kind=kind, status=outcome.status, reason=reason, reservation=reservation
             )
         hunt.release(attempt)
@@ -178,7 +238,7 @@ async def place(
         if not try_next:
             break
     status, reason = hunt.last_word() if caller is None else hunt.final()
-    return Placed(leg=None, attempt=None, kind=kind, status=status, reason=reason, reservation=None)
+    return DialResult(leg=None, attempt=None, kind=kind, status=status, reason=reason, reservation=None)
 
 
 def _off(tree: Tree | None) -> None:
@@ -187,7 +247,7 @@ def _off(tree: Tree | None) -> None:
 
 
 async def _reserve(
-    env: FlowEnvironment,
+    services: CallServices,
     charging: Charging,
     customer_id: UUID,
     record: CallRecord,
@@ -199,7 +259,7 @@ async def _reserve(
     try:
         reservation = await charging.reserve(customer_id, UUID(record.id), attempt.rate)
     except Exception as error:
-        env.log.error("charging failed", call_id=record.id, error=f"{type(error).__name__}: {error}"[:500])
+        services.log.error("charging failed", call_id=record.id, error=f"{type(error).__name__}: {error}"[:500])
         hunt.refuse(attempt, NOT_CHARGED, stop=False)
         return None, True
     if reservation is None:

@@ -1,26 +1,26 @@
-"""An incoming call while it runs: its record follows its leg, and it can be ended from outside."""
+"""Tracks an inbound call: its record follows its leg, and it can be ended from outside."""
 
 from collections.abc import Callable
 from typing import Any
 
 from engine.call import Call
-from flows.calls.hangup import end
+from flows.calls.hangup import end_leg
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
 
 
-class IncomingCall:
+class InboundCallTracker:
     """The link between a call of the engine's and its record. The engine lets go of it when the call is over.
 
     `at_end` is told of the record at the hangup, before what ran on the call has ended.
     """
 
-    __slots__ = ("at_end", "call", "env", "record")
+    __slots__ = ("at_end", "call", "record", "services")
 
     def __init__(
-        self, env: FlowEnvironment, call: Call, record: CallRecord, at_end: Callable[[CallRecord], None] | None = None
+        self, services: CallServices, call: Call, record: CallRecord, at_end: Callable[[CallRecord], None] | None = None
     ) -> None:
-        self.env = env
+        self.services = services
         self.call = call
         self.record = record
         self.at_end = at_end
@@ -30,29 +30,29 @@ class IncomingCall:
         call = self.call
         call.on_status = self._turned
         call.on_end = self._over
-        self.env.calls.begin(self.record, self)
+        self.services.registry.begin(self.record, self)
 
     def hang_up(self, cause: str) -> None:
         """Ends the call: `Running`."""
-        end(self.call, self.record, cause)
+        end_leg(self.call, self.record, cause)
 
     def _turned(self, call: Call) -> None:
-        if self.record.follow(call, self.env.clock()):
-            self.env.calls.changed(self.record)
+        if self.record.follow(call, self.services.clock()):
+            self.services.registry.changed(self.record)
 
     def _over(self, call: Call) -> None:
-        env, record = self.env, self.record
-        record.finish(call, env.clock())
-        env.calls.over(record)
+        services, record = self.services, self.record
+        record.finish(call, services.clock())
+        services.registry.over(record)
         if self.at_end is not None:
             self.at_end(record)
-        if not env.calls.observers:
+        if not services.registry.observers:
             return
         if call.task is None:
-            env.calls.ended(record)
+            services.registry.ended(record)
         else:
             # What is being dialled for the call is given up in its task: only then does the record say so.
             call.task.add_done_callback(self._ran)
 
     def _ran(self, task: Any) -> None:
-        self.env.calls.ended(self.record)
+        self.services.registry.ended(self.record)

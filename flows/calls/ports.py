@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from engine.audio.errors import SoundError
 from engine.call import MEDIA_FAILURES, CallEnded
 from engine.dial import DialSpec, Outcome
 from routing.hunt.attempt import Attempt, AttemptRecord
@@ -19,9 +20,12 @@ __all__ = [
     "MEDIA_FAILURES",
     "CallEnded",
     "CallLeg",
+    "CallerBinding",
     "Charging",
     "DialSpec",
     "Dialler",
+    "FlowProgram",
+    "FlowStep",
     "LegBridge",
     "MessageCredit",
     "Outcome",
@@ -30,7 +34,9 @@ __all__ = [
     "Reservation",
     "Router",
     "Running",
-    "Tether",
+    "Sound",
+    "SoundError",
+    "Sounds",
 ]
 
 
@@ -140,6 +146,30 @@ class ProviderHunt(Protocol):
     def last_word(self) -> tuple[int, str]: ...
 
 
+class FlowProgram(Protocol):
+    """A flow that is ready to run (`flows.language.program.Program`).
+
+    Attributes:
+        customer_id: Whose word it is; None, as the nil UUID: the platform's.
+        media: "anchor" where the media of the calls that it connects is to pass us.
+    """
+
+    id: str
+    customer_id: Any
+    media: str
+
+    @property
+    def title(self) -> str: ...
+    def belongs_to(self, customer_id: Any) -> None: ...
+
+
+class FlowStep(Protocol):
+    """The action that runs (`flows.language.program.Step`)."""
+
+    id: str
+    type: str
+
+
 class Router(Protocol):
     """Who plans the attempts for a number (`routing.hunt.router.Router`)."""
 
@@ -159,7 +189,7 @@ class Running(Protocol):
     """A call that runs, as somebody from outside may end it."""
 
     def hang_up(self, cause: str) -> None:
-        """Ends it, for one of the causes in `flows.calls.causes`. A second time changes nothing."""
+        """Ends it, for one of the causes in `flows.calls.hangup`. A second time changes nothing."""
 
 
 class Reservation(Protocol):
@@ -198,14 +228,39 @@ class Charging(Protocol):
         """`price` micro-units for one message; None: there is not enough. Cancelled, it keeps nothing."""
 
 
-class Tether(Protocol):
-    """What ends a run with its caller."""
+class CallerBinding(Protocol):
+    """What ends a call's flow with its caller (`flows.transfer.successor`)."""
 
-    def loosen(self) -> None:
-        """From now on the run goes on without its caller."""
+    def detach(self) -> None:
+        """From now on the flow goes on without its caller."""
 
-    def fasten(self) -> None:
+    def reattach(self) -> None:
         """Again it does not."""
 
-    def cut(self) -> None:
+    def cancel(self) -> None:
         """The caller is gone, and what ran for it ends."""
+
+
+class Sound(Protocol):
+    """A sound that is ready to be played (`engine.audio.library.Sound`)."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, once; infinite for a tone without end."""
+        ...
+
+    def feed(self, loop: int = 1) -> "AudioSource":
+        """For one listener: `loop` times, 0 without end."""
+        ...
+
+
+class Sounds(Protocol):
+    """Where sounds come from (`engine.audio.library.SoundLibrary`). Raises SoundError."""
+
+    async def load(self, source: str) -> Sound:
+        """A file by its name, a web address, or a tone."""
+        ...
+
+    async def speech(self, text: str, language: str = "en-US", gender: str = "female", voice: str = "") -> Sound:
+        """Plain text or SSML, spoken."""
+        ...

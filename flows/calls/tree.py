@@ -6,10 +6,9 @@ which is gone when its last part is.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from flows.calls.services import FlowEnvironment
+from engine.log import Log
 
 MOST_DEEP: Final = 20
 """Flow runs that led to one another, the first one included."""
@@ -49,11 +48,11 @@ class Tree:
             self._runs = deque()
         self._runs.append(now)
 
-    def tell(self, env: "FlowEnvironment", why: str, origin: str) -> None:
+    def tell(self, log: Log, why: str, origin: str) -> None:
         """A line in the log, one for each tree."""
         if not self._told:
             self._told = True
-            env.log.warning("loop of flows ended", call_id=origin, error=why)
+            log.warning("loop of flows ended", call_id=origin, error=why)
 
 
 class Branch(NamedTuple):
@@ -68,23 +67,21 @@ class Branch(NamedTuple):
             return f"{MOST_DEEP} flows have led to one another"
         return self.tree.full(now)
 
-    def grow(self, env: "FlowEnvironment", origin: str) -> "Branch | None":
+    def grow(self, log: Log, now: float, origin: str) -> "Branch | None":
         """The place of a flow run that comes of this one. None: there may be none, and the log says so; `origin` is the
         id of the call or message that asks."""
-        now = env.clock()
         if why := self.obstacle(now):
-            self.tree.tell(env, why, origin)
+            self.tree.tell(log, why, origin)
             return None
         self.tree.count(now)
         return Branch(self.tree, self.depth + 1)
 
-    def run(self, env: "FlowEnvironment", origin: str) -> bool:
+    def run(self, log: Log, now: float, origin: str) -> bool:
         """Whether a flow may run here; what an order itself was for always may."""
         if not self.depth:
             return True
-        now = env.clock()
         if why := self.tree.full(now):
-            self.tree.tell(env, why, origin)
+            self.tree.tell(log, why, origin)
             return False
         self.tree.count(now)
         return True

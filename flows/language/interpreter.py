@@ -1,26 +1,29 @@
 """Runs programs: one action after the other, until the flow or the call is over.
 
 The loop is on the way of every call. An action that does not wait is called and not awaited, options without `${` are
-used as they were compiled, and nothing is logged unless it went wrong or `env.debug` is set.
+used as they were compiled, and nothing is logged unless it went wrong or `services.debug` is set.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from engine.media_refusal import refusal
-from flows.calls.causes import CAUSES
-from flows.calls.ports import MEDIA_FAILURES, CallEnded, CallLeg
+from flows.calls.context import CallContext
+from flows.calls.ports import MEDIA_FAILURES, CallEnded, CallLeg, FlowProgram
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
 from flows.calls.tasks import TooManyTasksError
 from flows.calls.tree import Branch
-from flows.language.faults import format_path, sentence
+from flows.faults import ActionError, format_path, sentence
 from flows.language.options import RUNNING
-from flows.language.program import STOP, Program, StepResult
-from flows.language.run import ActionError, Run
-from flows.nested_call import LocalLeg
+from flows.language.program import HUNG_UP, STOP, Program, Step, StepResult
+from flows.language.run import Run
+from flows.language.services import FlowServices
+from flows.nested_call import NestedLeg
 from routing.directory.rows import NumberRow
 
 WRITTEN_WITHIN = 2.0
@@ -31,36 +34,64 @@ MAX_COMPLETIONS = 5
 COMPLETED = -3
 EXHAUSTED = -4
 
+T = TypeVar("T")
 
-async def run(
-    program: Program,
-    call: CallLeg,
-    env: FlowEnvironment,
-    *,
-    number: NumberRow | None = None,
-    record: CallRecord | None = None,
-    own: dict[str, str] | None = None,
-    branch: Branch | None = None,
-) -> CallRecord:
-    """Runs a flow on a call, until the call is over. The task that this runs in is cancelled when the call ends.
+_NOTHING = Program("", "", [])
 
-    `number` is the number of ours that was called; `record` is filled in (one is made where it is left out); `own` are
-    variables to begin with; `branch` is its place in the tree of what led to the call. After `stop` the call stays up,
-    and this waits for its end.
-    """
-    if record is None:
-        record = CallRecord(call.id, call.direction, created=env.wall())
-    record.flow = program.title
-    if number is not None:
-        record.number = number.number
-    running = Run(program, call, env, record, number, own)
-    if branch is not None:
-        running.branch = branch
-    try:
-        await conduct(running, program)
-    finally:
-        record.finish(call, env.clock())
-    return record
+
+@dataclass(slots=True, kw_only=True)
+class Interpreter(FlowServices):
+    """Runs flows on calls with these services (`flows.calls.context.FlowRunner`)."""
+
+    async def run(
+        self,
+        flow: FlowProgram | None,
+        call: CallLeg,
+        record: CallRecord,
+        *,
+        number: NumberRow | None = None,
+        own: dict[str, str] | None = None,
+        branch: Branch | None = None,
+    ) -> CallRecord:
+        """Runs a flow on a call, until the call is over; None: the call is hung up at once. The task that this runs in
+        is cancelled when the call ends.
+
+        `number` is the number of ours that was called; `record` is filled in; `own` are variables to begin with;
+        `branch` is its place in the tree of what led to the call. After `stop` the call stays up, and this waits for
+        its end.
+        """
+        program = _NOTHING if flow is None else flow
+        assert isinstance(program, Program)
+        record.flow = program.title
+        if number is not None:
+            record.number = number.number
+        context = CallContext(flows=self, call=call, record=record, number=number, branch=branch)
+        try:
+            await conduct(Run(program, self, context, own), program)
+        finally:
+            record.finish(call, self.calls.clock())
+        return record
+
+    async def run_nested(self, flow: FlowProgram, context: CallContext) -> None:
+        """Runs a flow from its beginning to its end within another one, on the leg of `context`."""
+        assert isinstance(flow, Program)
+        await conduct(Run(flow, self, context), flow)
+
+    async def run_action(
+        self,
+        name: str,
+        action: Callable[[CallContext, T], Awaitable[bool]],
+        option: T,
+        call: CallLeg,
+        record: CallRecord,
+    ) -> CallRecord:
+        """Runs `action(context, option)` on a call as a flow of its own, until the call is over. The action returns
+        whether it has ended the call, which else is hung up."""
+
+        async def act(run: Run, option: T) -> int | None:
+            return HUNG_UP if await action(run.context, option) else None
+
+        return await self.run(Program("", name, [Step("", "connect", act, option, 1, True)]), call, record)
 
 
 async def conduct(run: Run, program: Program) -> None:
@@ -78,10 +109,10 @@ async def conduct(run: Run, program: Program) -> None:
                     program = _NOTHING  # what completes it has been looked for
                     await run.call.wait_ended()
             elif end == COMPLETED:
-                hang_up(run, "normal")
+                run.hangup("normal")
             elif end == EXHAUSTED:
                 run.warn("too many actions", error="the call has run as many actions as a call may, and is hung up")
-                hang_up(run, "failed")
+                run.hangup("failed")
     finally:
         if run.chained:
             for task in run.chained:
@@ -91,44 +122,25 @@ async def conduct(run: Run, program: Program) -> None:
         run.variables.let_go(run)
 
 
-_NOTHING = Program("", "", [])
-
-
-def hang_up(run: Run, reason: str) -> None:
-    """Ends the call with one of the reasons in CAUSES. Nothing when it is over.
-
-    A caller whom nothing answered because our own media could not be had is told so where the flow has no reason of
-    its own."""
-    cause = CAUSES[reason]
-    if run.over:
-        return
-    told = run.media_refusal
-    if reason == "normal" and told is not None and not run.call.answered:
-        run.call.reject(told.status, headers=told.headers)
-        return
-    if run.depth == 0 and reason != "normal":
-        run.record.cause = reason
-    run.call.hangup(cause.status, cause.header)
-
-
 async def execute(run: Run, program: Program) -> int:
     """The loop. How the program ended: STOP, HUNG_UP, COMPLETED or EXHAUSTED. What follows an end is `conduct`'s."""
     outer: list[tuple[Program, int]] | None = None  # programs that fetched the one that runs, and where they go on
-    run.program = program
+    run.enter(program)
     steps = program.steps
-    budget = run.budget
-    debug = run.env.debug
-    watch = run.env.watch
+    context = run.context
+    budget = context.budget
+    debug = run.services.debug
+    observer = run.services.observer
     index = 0
     while True:
         if index >= len(steps):
             if not outer:
                 return COMPLETED
             program, index = outer.pop()
-            run.program = program
+            run.enter(program)
             steps = program.steps
             continue
-        run.step = step = steps[index]
+        run.step = context.step = step = steps[index]
         if budget.left <= 0:
             return EXHAUSTED
         budget.left -= 1
@@ -138,15 +150,19 @@ async def execute(run: Run, program: Program) -> int:
             if step.source is not None:
                 option = type(option).model_validate(run.variables.expand_all(step.source), context=RUNNING)
             if debug:
-                run.env.log.debug("action", call_id=run.record.id, flow=program.title, action=step.id, type=step.type)
-            if watch is not None:
-                watch.begins(run, option)
+                run.services.calls.log.debug(
+                    "action", call_id=run.record.id, flow=program.title, action=step.id, type=step.type
+                )
+            if observer is not None:
+                observer.begins(run, option)
             called = step.function(run, option)
             result: StepResult = await called if step.waits else called
-            if watch is not None:
-                watch.done(run, step, result)
+            if observer is not None:
+                observer.done(run, step, result)
         except CallEnded:
-            run.env.log.info("action skipped: the call is over", call_id=run.record.id, action=step.id, type=step.type)
+            run.services.calls.log.info(
+                "action skipped: the call is over", call_id=run.record.id, action=step.id, type=step.type
+            )
             continue
         except ActionError as error:
             run.warn("action failed", error=str(error))
@@ -173,8 +189,9 @@ async def execute(run: Run, program: Program) -> int:
             if outer is None:
                 outer = []
             outer.append((program, index))
-            run.anchored = run.anchored or program.media == "anchor"
-            run.program = program = result
+            context.anchored = context.anchored or program.media == "anchor"
+            program = result
+            run.enter(program)
             steps = program.steps
             index = 0
 
@@ -184,12 +201,12 @@ def _completing(run: Run, program: Program, completions: int) -> Program | None:
         return None
     if completions >= MAX_COMPLETIONS:
         problem = f"{MAX_COMPLETIONS} flows have completed one another; on_complete_flow_id is not followed further"
-        run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)
+        run.services.calls.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)
         return None
     found = run.find_flow(program.on_complete)
     if found is None:
         problem = f"there is no flow {program.on_complete!r}"
-        run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)
+        run.services.calls.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=problem)
     return found
 
 
@@ -198,21 +215,30 @@ def _complete_afterwards(run: Run, program: Program, completions: int) -> None:
     following = _completing(run, program, completions)
     if following is None:
         return
-    after = Run(following, LocalLeg(run.call, over=True), run.env, run.record, run.number)
+    before = run.context
+    context = CallContext(
+        flows=before.flows,
+        call=NestedLeg(run.call, over=True),
+        record=run.record,
+        number=run.number,
+        budget=before.budget,
+        branch=before.branch,
+    )
+    context.destination = before.destination
+    after = Run(following, run.services, context)
     after.variables = run.variables
     after.variables.rebind(after.look_up)
-    after.destination = run.destination
-    after.budget = run.budget
-    after.branch = run.branch
     after.over = True
     try:
-        run.env.tasks.start(_run_after(after, following, completions + 1), f"completion of {program.title}")
+        run.services.calls.tasks.start(_run_after(after, following, completions + 1), f"completion of {program.title}")
     except TooManyTasksError as error:
-        run.env.log.warning("flow not completed", call_id=run.record.id, flow=program.title, error=str(error))
+        run.services.calls.log.warning(
+            "flow not completed", call_id=run.record.id, flow=program.title, error=str(error)
+        )
 
 
 async def _run_after(run: Run, program: Program, completions: int) -> None:
-    recording = run.recording
+    recording = run.context.recording
     if recording is not None:  # the hangup ends it, or it is that of a call which goes on
         with suppress(TimeoutError):
             await asyncio.wait_for(recording.written.wait(), WRITTEN_WITHIN)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+from flows.faults import Fault, FlowError
 from flows.language.compiler import compile_flow
-from flows.language.faults import Fault, FlowError
 from flows.language.model import Flow, read_flow
 from flows.language.program import Program
 from flows.language.registry import Actions, Medium

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
-from flows.language.faults import Fault, FieldPath, FlowError, printable, sentence
+from flows.faults import Fault, FieldPath, FlowError, printable, sentence
 from flows.language.options import Options
 from flows.language.registry import Actions, ActionType, Medium
 from flows.language.validation import Part, check_actions

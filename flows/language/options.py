@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flows.calls.address import Address
-from flows.language.faults import FieldPath
+from flows.faults import FieldPath
 from routing.hunt.identity import Anonymous
 
 RUNNING: Final = {"running": True}

@@ -5,7 +5,7 @@ Nothing here knows which actions there are; `compiler` makes programs, `interpre
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, Literal, Protocol, Union
 from uuid import UUID
 
 STOP = -1
@@ -62,3 +62,14 @@ class Program:
     def title(self) -> str:
         """Its name, or its id where it has none."""
         return self.name or self.id
+
+
+class Programs(Protocol):
+    """The flows that can be run (`flows.language.library.FlowLibrary`)."""
+
+    def find(self, reference: object, customer_id: UUID | None = None) -> Program | None:
+        """The flow of this id or name, None where there is none. With `customer_id` other customers' do not exist."""
+
+    def compile(self, actions: list[Any], medium: Literal["call", "message"], title: str) -> Program:
+        """A flow of actions that are not kept. Raises FlowError, which calls them `title`."""
+        ...

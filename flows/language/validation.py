@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from flows.language.faults import Fault, FieldPath, printable, sentence
+from flows.faults import Fault, FieldPath, printable, sentence
 from flows.language.options import NO_OPTIONS, Options
 from flows.language.registry import Actions, ActionType, Medium
 

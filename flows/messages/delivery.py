@@ -7,16 +7,14 @@ from typing import Any
 from uuid import uuid4
 
 from engine.dial import DialSpec, Outcome
-from flows.calls.destinations import REFUSED, way_to
+from flows.calls.destinations import REFUSED
 from flows.calls.dial import NO_CREDIT, NOT_CHARGED
-from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from flows.calls.ports import MessageCredit, ProviderHunt
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
 from flows.calls.tree import LOOP_DETECTED, Branch
 from flows.calls.uri_hunt import UriHunt
 from flows.messages.inbox import Mailbox, Taken, admitted
-from flows.messages.model import MessageNotKept, Target, TextMessage
-from flows.messages.run import sender_of
+from flows.messages.model import MessageNotKept, Target, TextMessage, sender_of
 from routing.access.admission import DialOut, RunFlow, Source
 from routing.access.destinations import named_by
 from routing.directory.number_source import NumberUnavailable
@@ -36,50 +34,52 @@ _AS_CLIENT = Source("client")
 class Sending:
     """Sends; what becomes of it is written into the target."""
 
-    def __init__(self, env: FlowEnvironment, send: Send, mailbox: Mailbox, follow: Follow) -> None:
-        self._env = env
+    def __init__(self, services: CallServices, send: Send, mailbox: Mailbox, follow: Follow) -> None:
+        self._services = services
         self._send = send
         self._mailbox = mailbox
         self._follow = follow
 
     async def deliver(self, message: TextMessage, target: Target) -> None:
         """To one destination. Cancelled, the target says so."""
-        address, env = target.destination, self._env
+        address, services = target.destination, self._services
         if address.type == "tel":
             await self._to_number(message, target, address.target)
             return
         if address.type == "sip":
             uri, named = address.sip_uri, message.named
         else:
-            found = env.resolve_extension(address, message.customer_id)
+            found = services.resolve_extension(address, message.customer_id)
             if found is None:
                 _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
                 return
             uri, named = found.uri, named_by(message.customer_id, found.customer_id)
         # The way back to who has sent us something leads to where it is, and that it said itself.
-        way = await way_to(env, target.via or uri, "platform" if target.via else named)
+        way = await services.way_to(target.via or uri, "platform" if target.via else named)
         if way.refused:
             _failed(target, REFUSED[0], way.refused)
         elif way.here:
             await self._to_number(message, target, uri, foreign=not message.branch.tree.guest)
         else:
-            await self._hunt(message, target, UriHunt(uri, _identity(message), env.routing.from_domain, way.allows))
+            await self._hunt(
+                message, target, UriHunt(uri, _identity(message), services.routing.from_domain, way.allows)
+            )
 
     async def _to_number(self, message: TextMessage, target: Target, text: str, *, foreign: bool = True) -> None:
-        env = self._env
+        services = self._services
         try:
-            await fetch_numbers(env, missing_numbers(env, text))
+            await services.fetch_numbers(services.missing_numbers(text))
         except NumberUnavailable as error:
             _failed(target, 503, f"{text} cannot be looked up: {error}")
             return
-        asked = dialled(text, env.routing, env.directory.numbers)
-        verdict = admitted(env, _AS_CLIENT, asked, message.text)
+        asked = dialled(text, services.routing, services.directory.numbers)
+        verdict = admitted(services, _AS_CLIENT, asked, message.text)
         if isinstance(verdict, RunFlow):
             await self._within(message, target, verdict.number)
         elif isinstance(verdict, DialOut) and not foreign:
             _failed(target, REFUSED[0], f"{verdict.target} is none of our numbers, and the sender is a guest")
         elif isinstance(verdict, DialOut):
-            hunt: Any = env.router.hunt(verdict.target, caller=_identity(message), customer_id=message.customer_id)
+            hunt: Any = services.router.hunt(verdict.target, caller=_identity(message), customer_id=message.customer_id)
             await self._hunt(message, target, hunt)
             if not hunt.records:
                 target.reason = hunt.cause or f"no route leads to {verdict.target}"
@@ -90,7 +90,7 @@ class Sending:
         """Another number of ours: no network is between the two."""
         branch: Branch | None = message.branch
         if message.automatic:
-            branch = message.branch.grow(self._env, str(message.id))
+            branch = message.branch.grow(self._services.log, self._services.clock(), str(message.id))
         if branch is None:
             _failed(target, LOOP_DETECTED[0], "too many messages of flows have led to one another")
             return
@@ -101,7 +101,7 @@ class Sending:
             source=None if message.private else message.source,
             destinations=[target.destination],
             text=message.text,
-            created=datetime.fromtimestamp(self._env.wall(), UTC),
+            created=datetime.fromtimestamp(self._services.wall(), UTC),
             status="received",
             number_id=number.id,
             branch=branch,
@@ -116,8 +116,8 @@ class Sending:
 
     async def _hunt(self, message: TextMessage, target: Target, hunt: ProviderHunt) -> None:
         """Attempt after attempt, until one is answered or the hunt stops."""
-        env = self._env
-        began, clock = env.clock(), env.clock
+        services = self._services
+        began, clock = services.clock(), services.clock
         status, reason = 0, ""
         try:
             while (attempt := hunt.next(clock())) is not None:
@@ -164,7 +164,7 @@ class Sending:
     ) -> tuple[MessageCredit | None, bool]:
         """What an attempt may cost, None where it is free; and whether it is made: where there is no credit, or nobody
         can say so, the hunt knows."""
-        charging, customer_id = self._env.charging, message.customer_id
+        charging, customer_id = self._services.accounts.charging, message.customer_id
         if charging is None or attempt.message_rate <= 0 or not charging.rated(customer_id):
             return None, True
         try:
@@ -173,13 +173,15 @@ class Sending:
             hunt.release(attempt)
             raise
         except Exception as error:
-            self._env.log.error("charging failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}")
+            self._services.log.error(
+                "charging failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}"
+            )
             hunt.refuse(attempt, NOT_CHARGED, stop=False)
             return None, False
         if credit is None:
             hunt.refuse(attempt, NO_CREDIT, stop=True)
             return None, False
-        attempt.record.started = self._env.clock()
+        attempt.record.started = self._services.clock()
         return credit, True
 
     async def _try(self, message: TextMessage, target: Target, hunt: ProviderHunt, attempt: Attempt) -> Outcome:
@@ -200,12 +202,14 @@ class Sending:
         try:
             return await self._send(spec, message.text)
         except asyncio.CancelledError:
-            hunt.outcome(attempt, "cancelled", 0, "given up", now=self._env.clock())
+            hunt.outcome(attempt, "cancelled", 0, "given up", now=self._services.clock())
             hunt.release(attempt)
             raise
         except Exception as error:
             # A provider that cannot even be asked must not keep the message from the next one.
-            self._env.log.error("sending failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}")
+            self._services.log.error(
+                "sending failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}"
+            )
             return Outcome(kind="unreachable", status=0, reason=str(error)[:200])
 
 

@@ -3,27 +3,31 @@
 In two steps: `take` returns when the message is safe, so that whoever sent it can be told; `follow` does what it asks.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from flows.calls.address import Address
-from flows.calls.services import FlowEnvironment
+from flows.calls.ports import FlowProgram
+from flows.calls.services import CallServices
 from flows.messages.model import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
 from flows.messages.opt_out import Keyword, Kind, contact_of, keyword, reply_text
-from flows.messages.run import run_message
 from routing.access.admission import Refuse, RunFlow, Source, Verdict, judge, no_message_flow
 from routing.directory.rows import NumberRow
 from routing.numbers.normalise import Dialled
 
+FlowOnMessage = Callable[[FlowProgram, TextMessage, NumberRow], Awaitable[None]]
+"""Runs a number's message flow on a message (`flows.language.message_run.run_message`)."""
 
-def admitted(env: FlowEnvironment, source: Source, asked: Dialled, text: str) -> Verdict:
+
+def admitted(services: CallServices, source: Source, asked: Dialled, text: str) -> Verdict:
     """What becomes of a message. A number without a message flow takes none but the words that end messages and begin
     them again: whoever gets messages from it must be able to say so."""
-    verdict = judge(env.directory, env.routing, source, asked, "message")
+    verdict = judge(services.directory, services.routing, source, asked, "message")
     if isinstance(verdict, RunFlow):
-        if env.flows.find(verdict.number.message_flow_id) is None and keyword(text) is None:
+        if services.library.find(verdict.number.message_flow_id) is None and keyword(text) is None:
             return no_message_flow(asked.number)
     elif isinstance(verdict, Refuse) and verdict.cause == "no_message_flow" and keyword(text) is not None:
-        row = env.directory.number(asked.number)
+        row = services.directory.number(asked.number)
         if row is not None:
             return RunFlow(row)
     return verdict
@@ -39,11 +43,24 @@ class Taken(NamedTuple):
 
 
 class Mailbox:
-    """Takes messages for our numbers. `keeper`: where they are kept."""
+    """Takes messages for our numbers.
 
-    def __init__(self, env: FlowEnvironment, keeper: MessageKeeper) -> None:
-        self._env = env
+    Attributes:
+        keeper: Where they are kept.
+    """
+
+    def __init__(
+        self,
+        services: CallServices,
+        keeper: MessageKeeper,
+        *,
+        run_flow: FlowOnMessage,
+        send: Callable[[Order], Awaitable[object]],
+    ) -> None:
+        self._services = services
         self.keeper = keeper
+        self._run_flow = run_flow
+        self._send = send
 
     async def take(self, message: TextMessage, number: NumberRow) -> Taken:
         """Commits the message, and what it wishes. Raises MessageNotKept."""
@@ -57,21 +74,21 @@ class Mailbox:
     async def follow(self, taken: Taken) -> None:
         """Answers a keyword, or runs the number's message flow. Raises nothing but cancellation."""
         message, number, asks, changed = taken
-        env = self._env
+        services = self._services
         if asks is not None and not _left_to_the_flow(number, asks, changed):
             # Who asks twice knows already, and may be a machine that answers every answer.
             if changed or asks.kind == "help":
                 await self._reply(message, number, asks.kind)
             return
-        program = env.flows.find(number.message_flow_id)
+        program = services.library.find(number.message_flow_id)
         if program is None:
-            env.log.warning("message flow does not exist", message_id=str(message.id), number=number.number)
+            services.log.warning("message flow does not exist", message_id=str(message.id), number=number.number)
             return
-        await run_message(program, message, number, env)
+        await self._run_flow(program, message, number)
 
     async def _reply(self, message: TextMessage, number: NumberRow, kind: Kind) -> None:
-        text, post, sender = reply_text(number, kind), self._env.post, message.source
-        if not text or post is None or sender is None:
+        text, sender = reply_text(number, kind), message.source
+        if not text or sender is None:
             return
         order = Order(
             number.customer_id,
@@ -85,9 +102,9 @@ class Mailbox:
             automatic=True,
         )
         try:
-            await post.send(order)
+            await self._send(order)
         except (MessageNotKept, PostFullError) as error:
-            self._env.log.warning("message not answered", message_id=str(message.id), error=str(error))
+            self._services.log.warning("message not answered", message_id=str(message.id), error=str(error))
 
 
 def _left_to_the_flow(number: NumberRow, asks: Keyword, changed: bool) -> bool:

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from engine.sip.message.grammar import ParseError
+from engine.sip.message.uri import SipUri, parse_uri
 from flows.calls.address import Address
 from flows.calls.tree import Branch, Tree
 from routing.access.destinations import NamedBy
@@ -136,6 +138,20 @@ class TextMessage:
             self.status = "sent"
         else:
             self.status = "partly" if found & {"delivered", "accepted"} else "failed"
+
+
+def sender_of(message: TextMessage) -> str:
+    """The sender's number, or the name before the `@` of its SIP address; "" where it is withheld."""
+    source = message.source
+    if source is None:
+        return ""
+    if source.type != "sip":
+        return source.target
+    try:
+        uri = parse_uri(source.sip_uri)
+    except ParseError:
+        return source.target
+    return uri.user_text if isinstance(uri, SipUri) else source.target
 
 
 def party(address: Address) -> dict[str, str]:

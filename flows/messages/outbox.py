@@ -14,10 +14,10 @@ from uuid import UUID, uuid4
 
 from engine.rate_limit import RateLimit
 from flows.calls.address import Address
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
 from flows.calls.tree import Branch, Tree
 from flows.messages.delivery import Send, Sending
-from flows.messages.inbox import Mailbox, Taken
+from flows.messages.inbox import FlowOnMessage, Mailbox, Taken
 from flows.messages.model import (
     MessageKeeper,
     MessageNotKept,
@@ -63,11 +63,11 @@ class Post:
         waiting: Destinations that wait or are being sent to.
     """
 
-    def __init__(self, env: FlowEnvironment, send: Send, keeper: MessageKeeper) -> None:
-        self._env = env
+    def __init__(self, services: CallServices, send: Send, keeper: MessageKeeper, *, run_flow: FlowOnMessage) -> None:
+        self._services = services
         self.keeper = keeper
-        self.mailbox = Mailbox(env, keeper)
-        self._sending = Sending(env, send, self.mailbox, self._follow)
+        self.mailbox = Mailbox(services, keeper, run_flow=run_flow, send=self.send)
+        self._sending = Sending(services, send, self.mailbox, self._follow)
         self.waiting = 0
         # From and to -> what goes that way, in this order; there is a task for each as long as there is anything.
         self._lanes: dict[tuple[str, str], deque[tuple[TextMessage, Target]]] = {}
@@ -82,7 +82,7 @@ class Post:
         """Whether a customer may send to so many destinations now; they are counted then. The platform always may."""
         if customer_id in (NIL, PLATFORM):
             return True
-        return self._customers.allows_all(str(customer_id.int), count, self._env.clock())
+        return self._customers.allows_all(str(customer_id.int), count, self._services.clock())
 
     async def send(self, order: Order) -> TextMessage:
         """Keeps a message and sends it afterwards; returns once it is kept. Raises MessageNotKept, PostFullError."""
@@ -101,7 +101,7 @@ class Post:
             source=order.source,
             destinations=list(order.destinations),
             text=order.text,
-            created=datetime.fromtimestamp(self._env.wall(), UTC),
+            created=datetime.fromtimestamp(self._services.wall(), UTC),
             status="sending",
             number_id=order.number_id,
             targets=[Target(destination, via=order.via) for destination in order.destinations],
@@ -151,7 +151,9 @@ class Post:
         """Whom an opt-out would be about: a number in normal form, however it was written."""
         if address.type != "tel":
             return contact_of(address)
-        return dialled(address.target, self._env.routing, self._env.directory.numbers).number or contact_of(address)
+        return dialled(address.target, self._services.routing, self._services.directory.numbers).number or contact_of(
+            address
+        )
 
     def _own(self, tasks: set["asyncio.Task[None]"], work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)
@@ -188,10 +190,10 @@ class Post:
                 await self._over(message, ())
 
     async def _deliver(self, message: TextMessage, target: Target, key: tuple[str, str]) -> None:
-        env = self._env
+        services = self._services
         number, contact = key
         try:
-            if message.automatic and not self._automatic.allows(f"{number} {contact}", env.clock()):
+            if message.automatic and not self._automatic.allows(f"{number} {contact}", services.clock()):
                 target.status, target.reason = (
                     "failed",
                     "too many messages of flows to this contact within a short time",
@@ -203,7 +205,7 @@ class Post:
         except MessageNotKept as error:
             target.status, target.reason = "failed", f"nobody could say whether the contact wants messages: {error}"
         except Exception as error:  # whatever it is, the others wait for their turn
-            env.log.error("message failed", message_id=str(message.id), error=repr(error)[:500])
+            services.log.error("message failed", message_id=str(message.id), error=repr(error)[:500])
             target.status, target.reason = "failed", f"{type(error).__name__}: {error}"[:300]
 
     async def _opted_out(self, message: TextMessage, number: str, contact: str) -> bool:
@@ -221,7 +223,7 @@ class Post:
                 await self.keeper.ended(message)
             except MessageNotKept as error:
                 if pause is None:
-                    self._env.log.error(
+                    self._services.log.error(
                         "outcome of a message not kept",
                         message_id=str(message.id),
                         status=message.status,
@@ -236,7 +238,7 @@ class Post:
 
     def _follow(self, taken: Taken) -> None:
         if len(self._following) >= MOST_FOLLOWED or self._closing:
-            self._env.log.warning("message flow not run", message_id=str(taken.message.id), error="too many run")
+            self._services.log.warning("message flow not run", message_id=str(taken.message.id), error="too many run")
             return
         self._own(self._following, self._followed(taken), f"message {taken.message.id}")
 
@@ -244,4 +246,4 @@ class Post:
         try:
             await self.mailbox.follow(taken)
         except Exception as error:
-            self._env.log.error("message flow failed", message_id=str(taken.message.id), error=repr(error)[:500])
+            self._services.log.error("message flow failed", message_id=str(taken.message.id), error=repr(error)[:500])

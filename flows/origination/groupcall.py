@@ -8,8 +8,9 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from flows.calls.address import Address
+from flows.calls.context import FlowRunner
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
 from flows.origination.call import OwnCall, TooManyTasksError
 from flows.origination.orders import CallOrder, Calls, prepare_calls, read_order, tasks_of
 
@@ -39,8 +40,8 @@ class GroupCall:
 
     __slots__ = (
         "_calls",
-        "_env",
         "_given_up",
+        "_services",
         "_task",
         "answer_call_id",
         "customer_id",
@@ -57,9 +58,9 @@ class GroupCall:
     )
 
     def __init__(
-        self, env: FlowEnvironment, identifier: UUID, request: GroupCallRequest, calls: Calls, now: datetime
+        self, services: CallServices, identifier: UUID, request: GroupCallRequest, calls: Calls, now: datetime
     ) -> None:
-        self._env = env
+        self._services = services
         self._calls = calls
         self._given_up = False
         self._task: asyncio.Task[None] | None = None
@@ -99,7 +100,7 @@ class GroupCall:
         if self.ring_method == "ring_all":
             self._calls.start()
         try:
-            self._task = self._env.tasks.start(self._conduct(), f"groupcall {self.id}")
+            self._task = self._services.tasks.start(self._conduct(), f"groupcall {self.id}")
         except TooManyTasksError as error:
             for call in self._calls.calls:
                 call.give_up(str(error))
@@ -156,12 +157,12 @@ class GroupCall:
 
     def _turn(self, status: GroupStatus) -> None:
         self.status = status
-        self.tm_update = datetime.fromtimestamp(self._env.wall(), UTC)
+        self.tm_update = datetime.fromtimestamp(self._services.wall(), UTC)
         if self.on_change is not None:
             try:
                 self.on_change(self)
             except Exception as error:
-                self._env.log.error(
+                self._services.log.error(
                     "a groupcall was not noted",
                     groupcall_id=str(self.id),
                     error=f"{type(error).__name__}: {error}"[:500],
@@ -174,19 +175,19 @@ def read_group_request(document: Mapping[str, Any]) -> GroupCallRequest:
 
 
 def prepare_group_call(
-    env: FlowEnvironment, request: GroupCallRequest, *, metadata: Mapping[str, Any] | None = None
+    flows: FlowRunner, request: GroupCallRequest, *, metadata: Mapping[str, Any] | None = None
 ) -> GroupCall:
     """A groupcall with its calls; `start` begins it. Each call's record gets a copy of `metadata`.
 
     Raises OrderError when the flow does not exist or too many calls run already, and FlowError for faults in `actions`.
     """
     identifier = uuid4()
-    calls = prepare_calls(env, request, metadata=metadata, groupcall_id=str(identifier), kind="groupcall")
-    return GroupCall(env, identifier, request, calls, datetime.fromtimestamp(env.wall(), UTC))
+    calls = prepare_calls(flows, request, metadata=metadata, groupcall_id=str(identifier), kind="groupcall")
+    return GroupCall(flows.calls, identifier, request, calls, datetime.fromtimestamp(flows.calls.wall(), UTC))
 
 
-def place_group_call(env: FlowEnvironment, request: GroupCallRequest) -> GroupCall:
+def place_group_call(flows: FlowRunner, request: GroupCallRequest) -> GroupCall:
     """`prepare_group_call` and its start in one."""
-    made = prepare_group_call(env, request)
+    made = prepare_group_call(flows, request)
     made.start()
     return made

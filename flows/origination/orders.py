@@ -13,13 +13,14 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.calls.address import Address
+from flows.calls.context import FlowRunner
+from flows.calls.ports import FlowProgram
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import FlowFinder
 from flows.calls.tree import Branch, Tree
-from flows.language.faults import described, format_path, sentence
-from flows.language.program import Program
+from flows.faults import described, format_path, sentence
 from flows.language.values import Reference
-from flows.origination.call import NOTHING, OwnCall, TooManyTasksError, prepare
+from flows.origination.call import OwnCall, TooManyTasksError, prepare
 from routing.hunt.identity import Anonymous
 from routing.identifiers import NIL
 
@@ -77,7 +78,7 @@ class Calls:
     """The calls of one order, in the order of its destinations. Nothing is dialled before `start`."""
 
     calls: list[OwnCall]
-    program: Program
+    flow: FlowProgram | None
 
     @property
     def records(self) -> list[CallRecord]:
@@ -92,7 +93,7 @@ class Calls:
     @property
     def flow_id(self) -> UUID:
         """The flow that runs on each that answers, the nil UUID for none."""
-        return UUID(self.program.id) if self.program is not NOTHING else NIL
+        return NIL if self.flow is None else UUID(self.flow.id)
 
     def announce(self) -> None:
         """From now on they are known, before anything is dialled (`OwnCall.announce`)."""
@@ -122,7 +123,7 @@ def tasks_of(calls: Iterable[OwnCall]) -> list[asyncio.Task[CallRecord]]:
 
 
 def prepare_calls(
-    env: FlowEnvironment,
+    flows: FlowRunner,
     order: CallOrder,
     *,
     metadata: Mapping[str, Any] | None = None,
@@ -139,20 +140,21 @@ def prepare_calls(
 
     Raises OrderError when the flow does not exist or too many calls run already, and FlowError for faults in `actions`.
     """
-    program = _program(env, order, kind, any_flow)
+    services = flows.calls
+    flow = _flow(services.library, order, kind, any_flow)
     try:
-        env.tasks.check(len(order.destinations), f"a {kind}")
+        services.tasks.check(len(order.destinations), f"a {kind}")
     except TooManyTasksError as error:
         raise OrderError("RATE_LIMIT_EXCEEDED", f"{error}; try again later") from None
-    if why := env.orders.refuses(order.customer_id, len(order.destinations), env.clock()):
+    if why := services.accounts.orders.refuses(order.customer_id, len(order.destinations), services.clock()):
         raise OrderError("RATE_LIMIT_EXCEEDED", f"{why}; try again later")
     tree = Tree()  # the order is the root of what becomes of all its calls
     calls = [
         prepare(
-            env,
+            flows,
             destination,
             source=order.source,
-            program=program,
+            flow=flow,
             anonymous=order.anonymous,
             pinned=pinned,
             customer_id=order.customer_id,
@@ -162,17 +164,17 @@ def prepare_calls(
         )
         for destination in order.destinations
     ]
-    return Calls(calls, program)
+    return Calls(calls, flow)
 
 
-def _program(env: FlowEnvironment, order: CallOrder, kind: str, any_flow: bool) -> Program:
+def _flow(library: FlowFinder, order: CallOrder, kind: str, any_flow: bool) -> FlowProgram | None:
     if order.actions:
-        made = env.flows.compile(order.actions, "call", kind)
+        made = library.compile(order.actions, "call", kind)
         made.belongs_to(order.customer_id)
         return made
     if not order.flow_id:
-        return NOTHING
-    program = env.flows.find(order.flow_id, None if any_flow or not order.customer_id.int else order.customer_id)
-    if program is None:
+        return None
+    flow = library.find(order.flow_id, None if any_flow or not order.customer_id.int else order.customer_id)
+    if flow is None:
         raise OrderError("FLOW_NOT_FOUND", f"there is no flow {described(order.flow_id)}; write its id or name")
-    return program
+    return flow

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flows.calls.address import Address
+from flows.calls.context import FlowRunner
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
 from flows.origination.orders import CallOrder, Calls, OrderError, prepare_calls, read_order
 from routing.hunt.identity import Anonymous
 
@@ -74,13 +74,13 @@ def read_request(document: Mapping[str, Any]) -> ProviderCallRequest:
     return read_order(ProviderCallRequest, document, "a providercall")
 
 
-def prepare_provider_call(env: FlowEnvironment, request: ProviderCallRequest) -> ProviderCall:
+def prepare_provider_call(flows: FlowRunner, request: ProviderCallRequest) -> ProviderCall:
     """One call for each destination, through the request's provider and no other; `start` begins them.
 
     Raises ProviderCallError when the provider or the flow does not exist, the destinations are none for a provider, or
     too many calls run already, and FlowError for faults in the actions.
     """
-    provider = env.directory.provider(request.provider_id)
+    provider = flows.calls.directory.provider(request.provider_id)
     if provider is None or provider.tm_delete is not None:
         raise ProviderCallError(
             "PROVIDER_NOT_FOUND", f"there is no provider {request.provider_id}; write the id of one that exists"
@@ -91,14 +91,14 @@ def prepare_provider_call(env: FlowEnvironment, request: ProviderCallRequest) ->
             raise ProviderCallError("INVALID_REQUEST_PARAMETER", problem)
     # Only the platform's own people place providercalls: they may run anybody's flow.
     calls = prepare_calls(
-        env,
+        flows,
         request,
         metadata={"route_provider_ids": [str(request.provider_id)], "skip_source_validation": True},
         pinned=[request.provider_id],
         kind="providercall",
         any_flow=True,
     )
-    now = datetime.fromtimestamp(env.wall(), UTC)
+    now = datetime.fromtimestamp(flows.calls.wall(), UTC)
     return ProviderCall(
         uuid4(),
         request.customer_id,
@@ -113,9 +113,9 @@ def prepare_provider_call(env: FlowEnvironment, request: ProviderCallRequest) ->
     )
 
 
-def place_provider_call(env: FlowEnvironment, request: ProviderCallRequest) -> ProviderCall:
+def place_provider_call(flows: FlowRunner, request: ProviderCallRequest) -> ProviderCall:
     """`prepare_provider_call` and its start in one."""
-    made = prepare_provider_call(env, request)
+    made = prepare_provider_call(flows, request)
     made.start()
     return made
 

@@ -8,11 +8,12 @@ from flows.actions.call import CallOptions, begin_calls
 from flows.calls.address import Address
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
-from flows.language.interpreter import execute, hang_up
+from flows.faults import ActionError
+from flows.language.interpreter import execute
 from flows.language.options import NO_OPTIONS, ConnectOptions, Options
 from flows.language.program import HUNG_UP, STOP, Program, StepResult
 from flows.language.registry import ActionType
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.language.variables import Variables
 from flows.python.sound import SoundMethods
 from routing.directory.rows import NumberRow
@@ -96,7 +97,7 @@ class FlowCall(SoundMethods):
     def hangup(self, reason: HangupReason = "normal") -> None:
         """Ends the call; return afterwards."""
         self._count()
-        hang_up(self._run, reason)
+        self._run.hangup(reason)
         self.result = HUNG_UP
 
     async def sleep(self, duration: int) -> None:
@@ -220,7 +221,8 @@ class FlowCall(SoundMethods):
         if isinstance(result, Program):
             outer = self._run.program, self._run.step
             ended = await execute(self._run, result)
-            self._run.program, self._run.step = outer
+            self._run.enter(outer[0])
+            self._run.step = self._run.context.step = outer[1]
             if ended in (STOP, HUNG_UP):
                 self.result = ended
         elif result is not None:

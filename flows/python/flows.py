@@ -22,9 +22,10 @@ from types import CodeType, ModuleType
 from typing import NoReturn
 
 from flows.calls.ports import CallEnded
+from flows.faults import ActionError
 from flows.language.options import NO_OPTIONS, NoOptions
 from flows.language.program import Program, Step
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 from flows.python.call import FlowCall
 from routing.identifiers import named_id
 

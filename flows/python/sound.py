@@ -3,8 +3,9 @@
 from typing import Literal
 
 from flows.actions import digits, recording, sound
+from flows.faults import ActionError
 from flows.language.options import NO_OPTIONS
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 
 
 class SoundMethods:
@@ -90,7 +91,7 @@ class SoundMethods:
 
     def _count(self) -> None:
         """Every method is an action. Raises ActionError when the call has run as many as a call may."""
-        budget = self._run.budget
+        budget = self._run.context.budget
         if budget.left <= 0:
             raise ActionError("the call has run as many actions as a call may")
         budget.left -= 1

@@ -3,15 +3,16 @@
 import asyncio
 from dataclasses import dataclass
 
-from flows.connect import Reached
-from flows.language.run import Run
+from flows.calls.context import CallContext
+from flows.calls.dial import ConnectResult
+from flows.calls.record import CallRecord
 from flows.queues.agents import Desk
-from flows.queues.model import Agent, Queue
+from flows.queues.model import Agent, Queue, QueueVariables
 from flows.queues.states import CALLER, CallerEvent, CallerState
 
 
 @dataclass(slots=True)
-class Attended:
+class QueueResult:
     """What became of a caller: `queue.status`, the seconds that it has waited and talked, and with whom."""
 
     status: CallerState
@@ -27,6 +28,7 @@ class Waiting:
         "agent",
         "announced",
         "answered",
+        "context",
         "desks",
         "ended",
         "joined",
@@ -34,17 +36,18 @@ class Waiting:
         "music",
         "offered",
         "queue",
-        "run",
         "state",
         "takes_more",
         "tasks",
+        "variables",
     )
 
-    def __init__(self, run: Run, queue: Queue) -> None:
-        self.run = run
+    def __init__(self, context: CallContext, variables: QueueVariables, queue: Queue) -> None:
+        self.context = context
+        self.variables = variables
         self.queue = queue
         self.state: CallerState = "new"
-        self.joined = run.env.clock()
+        self.joined = context.services.clock()
         self.announced = False
         self.answered: float | None = None
         self.ended: float | None = None
@@ -54,38 +57,38 @@ class Waiting:
         self.takes_more = False  # whoever becomes free is rung as well
         self.limit: asyncio.Timeout | None = None
         self.music: asyncio.Task[None] | None = None
-        self.tasks: dict[asyncio.Task[Reached | None], Desk] = {}
+        self.tasks: dict[asyncio.Task[ConnectResult | None], Desk] = {}
 
     @property
     def call_id(self) -> str:
         """The call's id."""
-        return self.run.record.id
+        return self.context.record.id
 
     @property
     def source(self) -> str:
         """The caller's number."""
-        return self.run.record.source
+        return self.context.record.source
 
     def turn(self, event: CallerEvent) -> None:
         """Something has happened to it."""
         self.state = CALLER[self.state, event]
 
-    def attended(self) -> Attended:
+    def attended(self) -> QueueResult:
         """How it stands."""
-        now = self.run.env.clock()
+        now = self.context.services.clock()
         if self.answered is None:
-            return Attended(self.state, now - self.joined)
+            return QueueResult(self.state, now - self.joined)
         ended = now if self.ended is None else self.ended
-        return Attended(self.state, self.answered - self.joined, ended - self.answered, self.agent)
+        return QueueResult(self.state, self.answered - self.joined, ended - self.answered, self.agent)
 
     def tell(self) -> None:
         """What the flow and the call's record learn."""
-        tell(self.run, self.queue, self.attended())
+        tell(self.context.record, self.variables, self.queue, self.attended())
 
 
-def tell(run: Run, queue: Queue, done: Attended) -> None:
+def tell(record: CallRecord, variables: QueueVariables, queue: Queue, done: QueueResult) -> None:
     """Sets the variables `queue.*`, and makes a note in the call's record."""
-    set_ = run.variables.tell
+    set_ = variables.tell
     set_("queue.status", done.status)
     set_("queue.waited", str(int(done.waited)))
     set_("queue.duration", str(int(done.duration)))
@@ -96,4 +99,4 @@ def tell(run: Run, queue: Queue, done: Attended) -> None:
     else:
         who = done.agent.name or done.agent.id
         how = f"waited {done.waited:.0f} s, talked {done.duration:.0f} s with {who}"
-    run.record.note(f"queue {queue.name or queue.id}: {how}")
+    record.note(f"queue {queue.name or queue.id}: {how}")

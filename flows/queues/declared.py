@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flows.calls.address import Address
-from flows.language.faults import FieldPath, printable
+from flows.faults import FieldPath, printable
 from flows.language.values import DAY_MS, one_line, sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from flows.queues.model import RoutingMethod

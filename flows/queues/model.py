@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from flows.calls.address import Address
+from flows.calls.context import CallContext
 
 RoutingMethod = Literal["random", "longest_idle", "ring_all"]
 AgentStatus = Literal["available", "away", "busy", "offline", "ringing"]
@@ -92,19 +93,30 @@ class AgentBoard(Protocol):
         """What we have made of it becomes `available`."""
 
 
-class Attended(Protocol):
-    """What became of a caller (`flows.queues.service.Attended`)."""
+class QueueVariables(Protocol):
+    """The variables of the flow that a caller comes from (`flows.language.variables.Variables`)."""
+
+    def tell(self, name: str, value: str) -> None:
+        """What there is to know of the caller's way: the names `queue.*`."""
+
+    def expand(self, text: str) -> str:
+        """`text` with every `${name}` filled in."""
+        ...
+
+
+class QueueResult(Protocol):
+    """What became of a caller (`flows.queues.caller.QueueResult`)."""
 
     @property
     def status(self) -> str: ...
 
 
-class Lines(Protocol):
+class QueueService(Protocol):
     """Where callers wait (`flows.queues.service.Queues`)."""
 
     finder: QueueFinder
 
-    async def attend(self, run: Any, queue: Queue) -> Attended:
+    async def attend(self, context: CallContext, variables: QueueVariables, queue: Queue) -> QueueResult:
         """Until the caller has talked with an agent, or waits no more; sets the variables `queue.*`."""
         ...
 

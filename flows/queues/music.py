@@ -5,9 +5,8 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from flows.calls.ports import CallEnded
-from flows.calls.sounds import Sound, SoundError, Sounds
-from flows.language.run import Run
+from flows.calls.context import CallContext
+from flows.calls.ports import CallEnded, Sound, SoundError, Sounds
 
 MUSIC: Final = (
     "tone:"
@@ -29,27 +28,29 @@ Announcement = Callable[[], Awaitable[Sound | None]]
 """What is said next; None: nothing now. Raises SoundError where it cannot be said."""
 
 
-async def play_music(run: Run, source: str, announce: Announcement | None = None, every: float = 0.0) -> None:
+async def play_music(
+    context: CallContext, source: str, announce: Announcement | None = None, every: float = 0.0
+) -> None:
     """The queue's music (`source`), or our own where that cannot be had, for ever. Nothing where nothing is played.
 
     With `announce`, what it gives is played at once and `every` so many seconds; the music stops for it, and goes on
     where it was.
     """
-    sounds = run.env.sounds
+    sounds = context.services.media.sounds
     if sounds is None:
         return
-    music = await _music(run, sounds, source)
+    music = await _music(context, sounds, source)
     if music is None and announce is None:
         return
     feed = None if music is None else music.feed(0)
-    clock = run.env.clock
+    clock = context.services.clock
     due = clock() if announce is not None else math.inf
     while True:
         try:
             if announce is not None and clock() >= due:
                 due = clock() + every
-                if (said := await _said(run, announce)) is not None:
-                    await run.call.play(said.feed(1))
+                if (said := await _said(context, announce)) is not None:
+                    await context.call.play(said.feed(1))
                     due = clock() + every
             limit = asyncio.timeout(None if math.isinf(due) else due - clock())
             try:
@@ -57,7 +58,7 @@ async def play_music(run: Run, source: str, announce: Announcement | None = None
                     if feed is None:
                         await asyncio.Event().wait()
                     else:
-                        await run.call.play(feed)
+                        await context.call.play(feed)
                         await asyncio.sleep(0.02)  # something else was played, or the media has moved
             except TimeoutError:
                 if not limit.expired():
@@ -65,22 +66,22 @@ async def play_music(run: Run, source: str, announce: Announcement | None = None
         except CallEnded:
             return
         except Exception as error:  # such as media that is not to be had again
-            run.warn("music ended", error=f"{type(error).__name__}: {error}"[:500])
+            context.warn("music ended", error=f"{type(error).__name__}: {error}"[:500])
             return
 
 
-async def _music(run: Run, sounds: Sounds, source: str) -> Sound | None:
+async def _music(context: CallContext, sounds: Sounds, source: str) -> Sound | None:
     for wanted in dict.fromkeys((source or MUSIC, MUSIC)):
         try:
             return await sounds.load(wanted)
         except SoundError as error:
-            run.warn("music left out", source=wanted[:200], error=str(error))
+            context.warn("music left out", source=wanted[:200], error=str(error))
     return None
 
 
-async def _said(run: Run, announce: Announcement) -> Sound | None:
+async def _said(context: CallContext, announce: Announcement) -> Sound | None:
     try:
         return await announce()
     except SoundError as error:
-        run.warn("announcement left out", error=str(error))
+        context.warn("announcement left out", error=str(error))
         return None

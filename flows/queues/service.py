@@ -12,15 +12,14 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from flows.calls.ports import CallEnded
-from flows.calls.sounds import Sound
-from flows.connect import Reached
-from flows.language.run import Run
+from flows.calls.context import CallContext
+from flows.calls.dial import ConnectResult
+from flows.calls.ports import CallEnded, Sound
 from flows.queues.agents import Desk, Desks
 from flows.queues.announcements import ENGLISH, minutes, words
-from flows.queues.caller import Attended, Waiting
+from flows.queues.caller import QueueResult, Waiting
 from flows.queues.estimated_wait import Pace
-from flows.queues.model import AgentBoard, Queue, QueueFinder
+from flows.queues.model import AgentBoard, Queue, QueueFinder, QueueVariables
 from flows.queues.music import play_music
 from flows.queues.ring import ring
 from flows.queues.states import CallerEvent
@@ -82,13 +81,13 @@ class Queues:
 
     # ---- a caller's way
 
-    async def attend(self, run: Run, queue: Queue) -> Attended:
+    async def attend(self, context: CallContext, variables: QueueVariables, queue: Queue) -> QueueResult:
         """Answers, waits, and talks with an agent until one of the two hangs up.
 
         The variables `queue.*` and the call's record say how it went, also where the caller's hangup cancels this.
         Raises CallEnded, and what is in MEDIA_FAILURES.
         """
-        waiting = Waiting(run, queue)
+        waiting = Waiting(context, variables, queue)
         refused = self._refused(queue)
         if refused is not None:
             waiting.turn(refused)
@@ -120,7 +119,7 @@ class Queues:
         return None
 
     async def _wait(self, waiting: Waiting) -> None:
-        call = waiting.run.call
+        call = waiting.context.call
         if not call.answered:
             call.answer()
         await call.listen()
@@ -129,8 +128,8 @@ class Queues:
                 if waiting.music is None:
                     queue = waiting.queue
                     announce = partial(self._announcement, waiting) if queue.announce_every else None
-                    work = play_music(waiting.run, queue.music, announce, queue.announce_every)
-                    waiting.music = asyncio.create_task(work, name=f"music {waiting.run.record.id}")
+                    work = play_music(waiting.context, queue.music, announce, queue.announce_every)
+                    waiting.music = asyncio.create_task(work, name=f"music {waiting.context.record.id}")
                 self.look()
                 await waiting.offered.wait()
                 waiting.offered.clear()
@@ -140,13 +139,13 @@ class Queues:
     async def _announcement(self, waiting: Waiting) -> Sound | None:
         """Where the caller stands, in words. Nothing at first where somebody is rung for it: it may be over in a
         moment."""
-        sounds, queue = waiting.run.env.sounds, self._now(waiting.queue)
+        sounds, queue = waiting.context.services.media.sounds, self._now(waiting.queue)
         first, waiting.announced = not waiting.announced, True
         if sounds is None or (first and waiting.state == "ringing"):
             return None
         place, wait = self._locate(waiting)
         text = queue.announce_text
-        text = waiting.run.variables.expand(text) if text else words(queue.announce_language, place, wait)
+        text = waiting.variables.expand(text) if text else words(queue.announce_language, place, wait)
         return await sounds.speech(text, queue.announce_language or ENGLISH)
 
     def _locate(self, waiting: Waiting) -> tuple[int, float | None]:
@@ -156,7 +155,7 @@ class Queues:
         place = line.index(waiting) + 1 if waiting in line else 1
         at_work = [agent for agent in self.finder.agents(queue) if agent.status in AT_WORK]
         wait = self._pace.estimate(queue.id, place, len(at_work))
-        tell = waiting.run.variables.tell
+        tell = waiting.variables.tell
         tell("queue.position", str(place))
         tell("queue.estimated_wait", "" if wait is None else str(round(wait)))
         tell("queue.estimated_minutes", minutes(wait))
@@ -182,7 +181,7 @@ class Queues:
         for error in failures:
             if isinstance(error, CallEnded):
                 raise error
-            waiting.run.warn("ringing an agent failed", error=f"{type(error).__name__}: {error}"[:500])
+            waiting.context.warn("ringing an agent failed", error=f"{type(error).__name__}: {error}"[:500])
         if waiting.state == "talking":
             talks = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
             if any(talk is not None and talk.answered for talk in talks):
@@ -197,18 +196,18 @@ class Queues:
     def _begin(self, waiting: Waiting, desks: Iterable[Desk]) -> None:
         for desk in desks:
             work = self._try(waiting, desk)
-            name = f"agent {desk.agent.id} for {waiting.run.record.id}"
+            name = f"agent {desk.agent.id} for {waiting.context.record.id}"
             desk.task = asyncio.get_running_loop().create_task(work, name=name)
             desk.task.add_done_callback(partial(self._rung, waiting, desk))
             waiting.tasks[desk.task] = desk
 
-    async def _try(self, waiting: Waiting, desk: Desk) -> Reached | None:
+    async def _try(self, waiting: Waiting, desk: Desk) -> ConnectResult | None:
         """One agent, at its addresses. None where it was not available after all."""
         if not await self._desks.claim(desk):
             self._desks.turn(desk, "missed")
             return None
         reached = await ring(
-            waiting.run,
+            waiting.context,
             waiting.queue,
             desk.agent,
             partial(self._claim, waiting, desk),
@@ -218,13 +217,13 @@ class Queues:
             self._desks.turn(desk, "missed")
         return reached
 
-    def _rung(self, waiting: Waiting, desk: Desk, _task: "asyncio.Task[Reached | None]") -> None:
+    def _rung(self, waiting: Waiting, desk: Desk, _task: "asyncio.Task[ConnectResult | None]") -> None:
         """An agent rings no more, and does not talk: at once, whatever the others do."""
         desk.task = None
         if desk.state == "ringing":
             self._desks.turn(desk, "given_up")
         elif desk.state == "talking":
-            waiting.ended = waiting.run.env.clock()
+            waiting.ended = waiting.context.services.clock()
             if waiting.answered is not None:
                 self._pace.served(waiting.queue.id, waiting.ended - waiting.answered + desk.wrap_up)
             self._desks.turn(desk, "ended")
@@ -243,7 +242,7 @@ class Queues:
         if waiting.music is not None:
             waiting.music.cancel()
         waiting.agent = desk.agent
-        waiting.answered = waiting.run.env.clock()
+        waiting.answered = waiting.context.services.clock()
         seconds = waiting.queue.service_timeout
         waiting.limit.reschedule(asyncio.get_running_loop().time() + seconds if seconds else None)
         self._remove(waiting)
@@ -257,7 +256,7 @@ class Queues:
         line.append(waiting)
         line.sort(key=lambda each: each.joined)
         if waiting.limit is not None and waiting.queue.wait_timeout:
-            left = waiting.joined + waiting.queue.wait_timeout - waiting.run.env.clock()
+            left = waiting.joined + waiting.queue.wait_timeout - waiting.context.services.clock()
             waiting.limit.reschedule(asyncio.get_running_loop().time() + max(left, 0))
 
     # ---- lines
@@ -277,7 +276,7 @@ class Queues:
 
     def _leave(self, waiting: Waiting) -> None:
         if waiting.ended is None:
-            waiting.ended = waiting.run.env.clock()
+            waiting.ended = waiting.context.services.clock()
         if waiting in self._lines.get(waiting.queue.id, ()):
             self._locate(waiting)
             self._remove(waiting)

@@ -4,18 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
+from flows.calls.context import CallContext
 from flows.calls.ports import CallLeg
-from flows.queues.caller import Attended, tell
+from flows.queues.caller import QueueResult, tell
 from flows.queues.conferences import Conference, Conferences, Ended
-from flows.queues.model import Agent, Queue, QueueFinder
+from flows.queues.model import Agent, Queue, QueueFinder, QueueVariables
 from flows.simulation.dialler import RINGS, RINGS_OUT, SimulatedDialler
 from flows.simulation.leg import SimulatedLeg
 from routing.identifiers import NIL, named_id
 
 
 class SimulatedQueues:
-    """`flows.queues.model.Lines`: an agent answers, or nobody does, as the dialler is told that calls end. `known` are
-    the queues that are described somewhere; any other is one without settings."""
+    """`flows.queues.model.QueueService`: an agent answers, or nobody does, as the dialler is told that calls end.
+    `known` are the queues that are described somewhere; any other is one without settings."""
 
     def __init__(self, leg: SimulatedLeg, dialler: SimulatedDialler, known: Sequence[Queue] = ()) -> None:
         self._known = {reference: queue for queue in known for reference in (queue.name, str(queue.id))}
@@ -35,17 +36,17 @@ class SimulatedQueues:
         """Nobody waits behind this caller."""
         return ()
 
-    async def attend(self, run: Any, queue: Queue) -> Attended:
+    async def attend(self, context: CallContext, variables: QueueVariables, queue: Queue) -> QueueResult:
         """The caller waits and talks, or waits in vain."""
         leg = self._leg
-        if not run.call.answered:
-            run.call.answer()
-        run.variables.tell("queue.position", "1")
+        if not context.call.answered:
+            context.call.answer()
+        variables.tell("queue.position", "1")
         if self._dialler.ending == "answered":
-            done = Attended("answered", RINGS, leg.talk, Agent(named_id("agent", "somebody"), NIL, "somebody"))
+            done = QueueResult("answered", RINGS, leg.talk, Agent(named_id("agent", "somebody"), NIL, "somebody"))
         else:
-            done = Attended("timeout", queue.wait_timeout or RINGS_OUT)
-        tell(run, queue, done)
+            done = QueueResult("timeout", queue.wait_timeout or RINGS_OUT)
+        tell(context.record, variables, queue, done)
         await leg.pass_time(done.waited + done.duration)
         return done
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 from engine.log import Log
+from flows.calls.ports import Sounds
 from flows.calls.recordings import (
     TWICE,
     Ended,
@@ -18,7 +19,6 @@ from flows.calls.recordings import (
     Terms,
     file_name,
 )
-from flows.calls.sounds import Sounds
 from flows.calls.tasks import OwnedTasks
 from flows.simulation.leg import SimulatedClock, SimulatedFeed, SimulatedLeg
 

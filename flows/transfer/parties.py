@@ -1,16 +1,15 @@
-"""Two that talk, as the run knows them that has connected them; and one of the two, who leaves."""
+"""The parties of a transfer: a connected pair, and the one of the two who leaves it (RFC 5589: the transferor)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from flows.calls.address import Address
-from flows.calls.causes import CAUSES
-from flows.calls.hangup import end
-from flows.calls.ports import CallEnded, Tether
-from flows.language.options import ConnectOptions
-from flows.language.run import Run
-from flows.transfer.successor import OfTask
+from flows.calls.context import CallContext
+from flows.calls.dial import AnswerClaim, ConnectResult
+from flows.calls.hangup import CAUSES, end_leg
+from flows.calls.ports import CallEnded, CallerBinding
+from flows.transfer.successor import TaskBinding
 
 if TYPE_CHECKING:
     from engine.bridge import Bridge
@@ -18,74 +17,84 @@ if TYPE_CHECKING:
 MAX_TRANSFERS: Final = 5
 """Transfers of one call, and of what becomes of it."""
 
-Reach = Callable[[Run, ConnectOptions, Address, Callable[[], bool]], Awaitable[Any]]
-"""`flows.connect.reach`, which carries a transfer out, and whose calls may be transferred."""
+Connect = Callable[[CallContext, Address, AnswerClaim], Awaitable[ConnectResult]]
+"""`flows.connect.connect_destination`, which dials the target of a transfer, and whose calls may be transferred."""
 
-Next = Literal["", "leads", "holds", "beside", "onward"]
+Continuation = Literal["", "continue_with_peer", "wait_for_callee", "bridge_only", "successor"]
+"""What becomes of a call, one of whose parties has left it for another call:
+
+- continue_with_peer: its caller goes on, and talks with the other call's callee.
+- wait_for_callee: its caller has left, and it waits for the end of its callee, which it pays for.
+- bridge_only: its caller talks with the other call's caller, and neither ends the other's flow.
+- successor: its caller has left, and its callee goes on as a call of its own.
+"""
 
 
-class Talk:
-    """Two that talk.
+class ConnectedPair:
+    """A caller and a callee who talk with each other.
 
     Attributes:
-        run: For which they do.
+        context: The call that has connected them.
         leg: The callee, an `OutgoingLeg`.
         close: Gives back what `leg` costs, and may be called again.
         bridge: The engine's, between them.
+        connect: Dials the target of a transfer.
         joining: While somebody else joins one of the two with another: done when it is known whether that came to be.
-        next: What the run does now that one of the two has left for another; "" while they talk.
-        onward: What remains of the call, where that is its next.
-        tether: What the caller was loosened from, and may leave without an end to the run.
+        continuation: What becomes of the call now that one of the two has left for another; "" while they talk.
+        successor: The call that remains, where that is its continuation.
+        binding: What the caller was detached from: it may leave without an end to the call.
     """
 
-    __slots__ = ("bridge", "close", "joining", "leg", "next", "onward", "reach", "run", "tether")
+    __slots__ = ("binding", "bridge", "close", "connect", "context", "continuation", "joining", "leg", "successor")
 
-    def __init__(self, run: Run, leg: Any, close: Callable[[], None], bridge: "Bridge", reach: Reach) -> None:
-        self.run = run
+    def __init__(
+        self, *, context: CallContext, leg: Any, close: Callable[[], None], bridge: "Bridge", connect: Connect
+    ) -> None:
+        self.context = context
         self.leg = leg
         self.close = close
         self.bridge = bridge
-        self.reach = reach
+        self.connect = connect
         self.joining: asyncio.Future[None] | None = None
-        self.next: Next = ""
-        self.onward: Talk | None = None
-        self.tether: Tether | None = None
+        self.continuation: Continuation = ""
+        self.successor: ConnectedPair | None = None
+        self.binding: CallerBinding | None = None
 
     async def settled(self) -> None:
-        """Until nobody joins one of the two with another."""
+        """Waits until nobody is joining one of the two with another."""
         if self.joining is not None:
             await asyncio.wait((self.joining,))
 
-    async def outlast(self) -> None:
-        """The caller has left, and this run is there for `leg` alone, for what that costs: until that is over, and the
-        run with it. Raises CallEnded."""
+    async def wait_callee(self) -> None:
+        """The caller has left, and the call is up for `leg` alone, for what that costs: until that is over, and the
+        call with it. Raises CallEnded."""
         await self.leg.wait_ended()
-        await self.gone()
+        await self.abandon()
 
-    async def gone(self) -> None:
-        """The caller has left for good, and the run is over. Raises CallEnded."""
-        end(self.run.caller, self.run.record, "normal")
-        if self.tether is not None:
-            self.tether.cut()
+    async def abandon(self) -> None:
+        """The caller has left for good, and its call is over. Raises CallEnded."""
+        end_leg(self.context.caller, self.context.record, "normal")
+        if self.binding is not None:
+            self.binding.cancel()
         await asyncio.sleep(0)
         raise CallEnded("the caller has left its call")
 
 
-class Part:
-    """One of two that talk, who leaves, and the one who stays.
+class Transferor:
+    """The one of a pair who leaves it, and the one who stays.
 
     Attributes:
+        pair: The two.
         by: "caller" or "callee": who leaves.
-        talk: That of the two.
         leaves: The engine's call of the one who leaves.
-        stays: And of the one who stays.
+        stays: The engine's call of the one who stays.
     """
 
-    __slots__ = ("_bridge", "by", "leaves", "stays", "talk")
+    __slots__ = ("_bridge", "by", "leaves", "pair", "stays")
 
-    def __init__(self, talk: Talk, by: str) -> None:
-        bridge = talk.bridge
-        self.talk = talk
+    def __init__(self, pair: ConnectedPair, by: str) -> None:
+        bridge = pair.bridge
+        self.pair = pair
         self.by = by
         self.leaves: Any = bridge.caller if by == "caller" else bridge.callee
         self.stays: Any = bridge.callee if by == "caller" else bridge.caller
@@ -93,37 +102,37 @@ class Part:
 
     @property
     def tied(self) -> bool:
-        """The run cannot outlive the one who leaves: that was called by an order, whose own it is."""
-        run = self.talk.run
-        return self.by == "caller" and run.tether is None and run.caller.task is None
+        """The call cannot outlive the one who leaves: that was called by an order, whose own it is."""
+        context = self.pair.context
+        return self.by == "caller" and context.binding is None and context.caller.task is None
 
-    def loosen(self) -> None:
+    def detach(self) -> None:
         """From now on the end of the one who leaves is not that of the one who stays."""
-        talk = self.talk
+        pair = self.pair
         if self.by == "callee":
-            close = talk.close
+            close = pair.close
             self.leaves.on_end = lambda _leg: close()  # what it costs ends with it, however long the other talks on
             return
-        talk.tether = talk.run.tether or OfTask(talk.run.caller)
-        talk.tether.loosen()
+        pair.binding = pair.context.binding or TaskBinding(pair.context.caller)
+        pair.binding.detach()
         self._bridge.callee_survives = True
 
-    def fasten(self) -> None:
-        """Nothing came of it: who has not left stays, and where the caller has left, its call is over."""
-        tether, self.talk.tether = self.talk.tether, None
-        if tether is None or self.by == "callee":
+    def reattach(self) -> None:
+        """The transfer has failed: who has not left stays, and where the caller has left, its call is over."""
+        binding, self.pair.binding = self.pair.binding, None
+        if binding is None or self.by == "callee":
             return
         self._bridge.callee_survives = False
         if self.leaves.ended_at is None:
-            tether.fasten()
+            binding.reattach()
             return
         if self.stays.ended_at is None:
             self.stays.hangup(CAUSES["normal"].status, CAUSES["normal"].header)
-        tether.cut()
+        binding.cancel()
 
     def hang_up(self) -> None:
         """The one who leaves has nothing left to do here."""
         if self.by == "caller":
-            end(self.leaves, self.talk.run.record, "normal")
+            end_leg(self.leaves, self.pair.context.record, "normal")
         elif self.leaves.ended_at is None:
             self.leaves.hangup(CAUSES["normal"].status, CAUSES["normal"].header)

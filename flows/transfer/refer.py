@@ -1,6 +1,7 @@
-"""Two talk, and one of them asks for a transfer: who asks leaves, and the other is connected with the target.
+"""Transfers by REFER (RFC 3515, RFC 5589): the transferor leaves, and the other of the two is connected with the
+target.
 
-The target is read and dialled as if the one who asks had dialled it. Until it answers the two stay connected, and they
+The target is read and dialled as if the transferor had dialled it. Until it answers the two stay connected, and they
 stay so for good where it does not.
 
 Where the callee leaves, the caller's own call goes on. Where the caller leaves, its call ends, and what remains is a
@@ -14,100 +15,97 @@ from typing import TYPE_CHECKING, Any
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, TelUri
 from flows.calls.address import Address
-from flows.calls.causes import CAUSES
-from flows.calls.hangup import end
-from flows.calls.number_lookup import fetch_numbers, missing_numbers
-from flows.calls.ports import CallEnded, OutgoingLeg, Tether
+from flows.calls.context import CallContext
+from flows.calls.dial import ConnectResult
+from flows.calls.hangup import CAUSES, end_leg
+from flows.calls.ports import CallEnded, CallerBinding, OutgoingLeg
 from flows.calls.record import CallRecord
 from flows.calls.services import Referrers
-from flows.language.options import ConnectOptions
-from flows.language.run import Run
-from flows.transfer.attended import join, obstacle
-from flows.transfer.parties import MAX_TRANSFERS, Part, Reach, Talk
-from flows.transfer.successor import OfTask, Remaining, finish, onward_of, supervised
+from flows.transfer.attended import join_calls, obstacle
+from flows.transfer.parties import MAX_TRANSFERS, Connect, ConnectedPair, Transferor
+from flows.transfer.successor import SuccessorCall, TaskBinding, finish, make_successor, run_with_leg
 from routing.access.admission import Refuse, Source, judge
 from routing.directory.number_source import NumberUnavailable
 from routing.numbers.normalise import dialled
 
 if TYPE_CHECKING:
-    from engine.bridge import Bridge
     from engine.call import Call
     from engine.transfer_request import TransferRequest
 
-__all__ = ["MAX_TRANSFERS", "Reach", "Referrers", "Tether", "converse", "go_on"]
 
-
-async def converse(run: Run, leg: OutgoingLeg, close: Callable[[], None], bridge: Any, reach: Reach) -> None:
+async def converse(
+    context: CallContext, leg: OutgoingLeg, close: Callable[[], None], bridge: Any, connect: Connect
+) -> None:
     """Until the caller or `leg`, who talk, hang up; with the transfers that they ask for and with all that becomes of
     those. `close` gives back what `leg` costs, and may be called again."""
-    if run.env.transfers is None:
+    referrers = context.services.transfers
+    if referrers is None:
         await bridge.ended()
     else:
-        await go_on(Talk(run, leg, close, bridge, reach), run.env.transfers)
+        await go_on(ConnectedPair(context=context, leg=leg, close=close, bridge=bridge, connect=connect), referrers)
 
 
-async def go_on(talk: Talk, referrers: Referrers) -> None:
-    """As `converse`, from where `talk` is. Raises CallEnded where its caller has left it to others."""
+async def go_on(pair: ConnectedPair, referrers: Referrers) -> None:
+    """As `converse`, from where `pair` is. Raises CallEnded where its caller has left it to others."""
     while True:
-        asked = await talk.bridge.event(talk)
-        if asked is None:
-            await talk.settled()
-        elif talk.joining is not None:
-            asked.refuse(491, "another transfer of this call is under way")
+        request = await pair.bridge.event(pair)
+        if request is None:
+            await pair.settled()
+        elif pair.joining is not None:
+            request.refuse(491, "another transfer of this call is under way")
             continue
-        elif await _carry_out(talk, asked, referrers):
+        elif await _carry_out(pair, request, referrers):
             return
-        following, talk.next = talk.next, ""
-        if following == "holds":
-            await talk.outlast()
-        elif following == "onward":
-            await _outlived(talk, referrers)
-        elif following == "beside":
-            await talk.bridge.ended()
+        continuation, pair.continuation = pair.continuation, ""
+        if continuation == "wait_for_callee":
+            await pair.wait_callee()
+        elif continuation == "successor":
+            await _outlived(pair, referrers)
+        elif continuation == "bridge_only":
+            await pair.bridge.ended()
             return
-        elif not following and asked is None:
+        elif not continuation and request is None:
             return
 
 
-async def _outlived(talk: Talk, referrers: Referrers) -> None:
+async def _outlived(pair: ConnectedPair, referrers: Referrers) -> None:
     """The caller has left, and what remains is a call of its own. Raises CallEnded."""
-    onward, leg = talk.onward, talk.leg
-    assert onward is not None
+    successor, leg = pair.successor, pair.leg
+    assert successor is not None
     try:
-        await supervised(onward.run, leg, go_on(onward, referrers))
+        await run_with_leg(successor.context, leg, go_on(successor, referrers))
     finally:
-        onward.run.variables.let_go(onward.run)
         if leg.ended_at is None:
             leg.hangup(CAUSES["normal"].status, CAUSES["normal"].header)
-        finish(onward.run, leg, True, None)
-    await talk.gone()
+        finish(successor.context, leg, True, None)
+    await pair.abandon()
 
 
-async def _carry_out(talk: Talk, asked: "TransferRequest", referrers: Referrers) -> bool:
+async def _carry_out(pair: ConnectedPair, request: "TransferRequest", referrers: Referrers) -> bool:
     """Whether a transfer that is asked for has parted the two. That to somebody who has been asked before does so
-    later: see `Talk.next`."""
-    run = talk.run
+    later: see `ConnectedPair.continuation`."""
+    context = pair.context
     try:
-        target = await _target(talk, asked, referrers)
+        target = await _target(pair, request, referrers)
     except _Refused as refusal:
-        run.record.note(f"transfer asked for by the {asked.by}, refused with {refusal.status}: {refusal.why}")
+        context.record.note(f"transfer asked for by the {request.by}, refused with {refusal.status}: {refusal.why}")
         if refusal.told:
-            asked.accept()
-            asked.failed(refusal.status)
-            run.budget.transfers += 1
+            request.accept()
+            request.failed(refusal.status)
+            context.budget.transfers += 1
         else:
-            asked.refuse(refusal.status, "" if refusal.reason else refusal.why, refusal.reason)
+            request.refuse(refusal.status, "" if refusal.reason else refusal.why, refusal.reason)
         return False
-    if not asked.waits:
+    if not request.waits:
         return False
-    if isinstance(target, Part):
-        await join(Part(talk, asked.by), asked, target)
+    if isinstance(target, Transferor):
+        await join_calls(Transferor(pair, request.by), request, target)
         return False
-    asked.accept()
-    run.budget.transfers += 1
-    if asked.by == "callee":
-        return await _callee_leaves(run, target, asked, talk.leg, talk.close, talk.bridge, talk.reach)
-    return await _caller_leaves(run, target, asked, talk.leg, talk.bridge, talk.reach)
+    request.accept()
+    context.budget.transfers += 1
+    if request.by == "callee":
+        return await _callee_leaves(pair, target, request)
+    return await _caller_leaves(pair, target, request)
 
 
 # ---- whether
@@ -126,68 +124,68 @@ class _Refused(Exception):
         self.told = told
 
 
-async def _target(talk: Talk, asked: "TransferRequest", referrers: Referrers) -> Address | Part:
+async def _target(pair: ConnectedPair, request: "TransferRequest", referrers: Referrers) -> Address | Transferor:
     """Who is to be dialled; or the one who has been, by whoever asks, and talks with it: it leaves that call as well.
     Raises _Refused."""
-    run = talk.run
-    source = referrers.source_of(asked, run.record)
+    context = pair.context
+    source = referrers.source_of(request, context.record)
     if source is None:
         raise _Refused(603, "this party may not transfer")
-    if run.budget.transfers >= MAX_TRANSFERS:
+    if context.budget.transfers >= MAX_TRANSFERS:
         raise _Refused(603, f"the call has been transferred {MAX_TRANSFERS} times")
-    if Part(talk, asked.by).tied:
+    if Transferor(pair, request.by).tied:
         raise _Refused(603, "who was called by an order cannot leave its call to another")
-    if not asked.reference.replaces:
-        return await _address(run, asked.reference.uri, source)
-    second = _second(asked, referrers)
+    if not request.reference.replaces:
+        return await _address(context, request.reference.uri, source)
+    second = _second(request, referrers)
     if second.bridged is not None:
-        return _joinable(talk, asked, second)
-    record = run.env.calls.get(second.id)
+        return _joinable(pair, request, second)
+    record = context.services.registry.get(second.id)
     if record is None or second.direction != "incoming":
         raise _Refused(603, "the other call cannot be transferred to")
-    address = await _address(run, record.destination, source)
-    record.note(f"call {run.record.id} is transferred to who was called here")
-    end(second, record, "normal")  # who rings for it would be busy
+    address = await _address(context, record.destination, source)
+    record.note(f"call {context.record.id} is transferred to who was called here")
+    end_leg(second, record, "normal")  # who rings for it would be busy
     return address
 
 
-def _second(asked: "TransferRequest", referrers: Referrers) -> "Call":
+def _second(request: "TransferRequest", referrers: Referrers) -> "Call":
     """The other call of whoever asks. That of a stranger is as unknown as one that is none. Raises _Refused."""
     try:
-        second, _ = asked.replaced_call()
+        second, _ = request.replaced_call()
     except ParseError as error:
         raise _Refused(400, str(error)) from None
-    if second is None or not referrers.same(asked.call, second):
+    if second is None or not referrers.same(request.call, second):
         raise _Refused(481, "there is no such call of whoever asks", told=True)
-    if second is asked.call:
+    if second is request.call:
         raise _Refused(603, "a call cannot take its own place")
     return second
 
 
-def _joinable(talk: Talk, asked: "TransferRequest", second: "Call") -> Part:
+def _joinable(pair: ConnectedPair, request: "TransferRequest", second: "Call") -> Transferor:
     bridge = second.bridged
     other = bridge.listener if bridge is not None else None
-    if bridge is None or bridge is talk.bridge or not isinstance(other, Talk) or other.joining is not None:
+    if bridge is None or bridge is pair.bridge or not isinstance(other, ConnectedPair) or other.joining is not None:
         raise _Refused(491, "the other call is being transferred itself, or has been")
-    part = Part(other, "caller" if second is bridge.caller else "callee")
-    if why := obstacle(Part(talk, asked.by), part):
+    transferor = Transferor(other, "caller" if second is bridge.caller else "callee")
+    if why := obstacle(Transferor(pair, request.by), transferor):
         raise _Refused(603, why)
-    return part
+    return transferor
 
 
-async def _address(run: Run, asked: SipUri | TelUri | str, source: Source) -> Address:
+async def _address(context: CallContext, target: SipUri | TelUri | str, source: Source) -> Address:
     """Who is meant, as if `source` had dialled it. Raises _Refused."""
-    env = run.env
+    services = context.services
     try:
-        await fetch_numbers(env, missing_numbers(env, asked))
+        await services.fetch_numbers(services.missing_numbers(target))
     except NumberUnavailable:
         raise _Refused(503, "the number cannot be looked up now") from None
-    meant = dialled(asked, env.routing, env.directory.numbers)
+    meant = dialled(target, services.routing, services.directory.numbers)
     if meant.kind == "extension" and source.kind == "client":
         address = Address(type="extension", target=meant.text)
-        if env.resolve_extension(address, run.customer_id):
+        if services.resolve_extension(address, context.customer_id):
             return address
-    verdict = judge(env.directory, env.routing, source, meant)
+    verdict = judge(services.directory, services.routing, source, meant)
     if isinstance(verdict, Refuse):
         raise _Refused(verdict.status, verdict.detail, verdict.reason)
     return Address(type="tel", target=meant.number)
@@ -196,87 +194,79 @@ async def _address(run: Run, asked: SipUri | TelUri | str, source: Source) -> Ad
 # ---- the callee leaves
 
 
-async def _callee_leaves(
-    run: Run,
-    address: Address,
-    asked: "TransferRequest",
-    leg: OutgoingLeg,
-    close: Callable[[], None],
-    bridge: "Bridge",
-    reach: Reach,
-) -> bool:
+async def _callee_leaves(pair: ConnectedPair, address: Address, request: "TransferRequest") -> bool:
+    context, close = pair.context, pair.close
     connected = False
-    leg.on_end = lambda _leg: close()  # what it costs ends with it, however long the caller goes on to talk
+    # What the callee costs ends with it, however long the caller goes on to talk.
+    pair.leg.on_end = lambda _leg: close()
 
     def claim() -> bool:
         nonlocal connected
-        connected, run.dialled = True, None
-        _note(run.record, asked, address, "answered")
-        bridge.release()
-        asked.succeeded()
+        connected, context.on_dialled = True, None
+        _note(context.record, request, address, "answered")
+        pair.bridge.release()
+        request.succeeded()
         return True
 
-    run.dialled = lambda new: _follow(new, asked, None, run)
+    context.on_dialled = lambda new: _follow(new, request, None, context)
     try:
-        result = await reach(run, ConnectOptions(destinations=[address]), address, claim)
+        result = await pair.connect(context, address, claim)
     except BaseException:
-        asked.failed(487, "Request Terminated")
+        request.failed(487, "Request Terminated")
         raise
     finally:
-        run.dialled = None
+        context.on_dialled = None
     if not connected:
-        _note(run.record, asked, address, f"{result.status} ({result.sip_status})")
-        asked.failed(result.sip_status or 480, result.reason)
+        _note(context.record, request, address, f"{result.status} ({result.sip_status})")
+        request.failed(result.sip_status or 480, result.reason)
     return connected
 
 
 # ---- the caller leaves
 
 
-async def _caller_leaves(
-    run: Run, address: Address, asked: "TransferRequest", leg: OutgoingLeg, bridge: "Bridge", reach: Reach
-) -> bool:
-    env, caller = run.env, run.caller
-    tether: Tether = run.tether or OfTask(caller)
-    onward = onward_of(run, leg, address.target, address.type)
-    record = onward.record
+async def _caller_leaves(pair: ConnectedPair, address: Address, request: "TransferRequest") -> bool:
+    context, leg, bridge = pair.context, pair.leg, pair.bridge
+    services, caller = context.services, context.caller
+    binding: CallerBinding = context.binding or TaskBinding(caller)
+    successor = make_successor(context, leg, address.target, address.type)
+    record = successor.record
     connected = False
 
     def claim() -> bool:
         nonlocal connected
-        connected, onward.dialled = True, None
-        _note(run.record, asked, address, f"answered; it goes on as call {record.id}")
+        connected, successor.on_dialled = True, None
+        _note(context.record, request, address, f"answered; it goes on as call {record.id}")
         if record.answered_ms is None:
-            record.status, record.answered_ms = "progressing", round((env.clock() - record.begun) * 1000)
-            env.calls.changed(record)
+            record.status, record.answered_ms = "progressing", round((services.clock() - record.begun) * 1000)
+            services.registry.changed(record)
         bridge.release()
-        asked.succeeded()
+        request.succeeded()
         return True
 
-    env.calls.begin(record, Remaining(leg, record))
-    onward.dialled = lambda new: _follow(new, asked, record, onward)
-    tether.loosen()
+    services.registry.begin(record, SuccessorCall(leg, record))
+    successor.on_dialled = lambda new: _follow(new, request, record, successor)
+    binding.detach()
     bridge.callee_survives = True
-    result = None
+    result: ConnectResult | None = None
     try:
-        result = await supervised(onward, leg, reach(onward, ConnectOptions(destinations=[address]), address, claim))
+        result = await run_with_leg(successor, leg, pair.connect(successor, address, claim))
     finally:
         bridge.callee_survives = False
-        onward.variables.let_go(onward)
-        asked.failed(487 if result is None else result.sip_status or 480, "" if result is None else result.reason)
+        request.failed(487 if result is None else result.sip_status or 480, "" if result is None else result.reason)
         if connected and leg.ended_at is None:
             leg.hangup(CAUSES["normal"].status, CAUSES["normal"].header)
-        finish(onward, leg, connected, result)
+        finish(successor, leg, connected, result)
     if not connected:
         words = "given up" if result is None else f"{result.status} ({result.sip_status})"
-        _note(run.record, asked, address, words)
+        _note(context.record, request, address, words)
         if caller.ended_at is None:
-            tether.fasten()
+            binding.reattach()
             return False
     if leg.ended_at is None:
         leg.hangup(CAUSES["normal"].status, CAUSES["normal"].header)
-    end(caller, run.record, "normal")
-    tether.cut()
+    end_leg(caller, context.record, "normal")
+    binding.cancel()
     await asyncio.sleep(0)
     raise CallEnded("the caller has left its call")
 
@@ -284,18 +274,18 @@ async def _caller_leaves(
 # ---- both
 
 
-def _follow(new: OutgoingLeg, asked: "TransferRequest", record: CallRecord | None, run: Run) -> None:
+def _follow(new: OutgoingLeg, request: "TransferRequest", record: CallRecord | None, context: CallContext) -> None:
     """Tells whoever asks of what is dialled for it, and the record where it has one of its own."""
-    env = run.env
+    services = context.services
 
     def turned(dialled_leg: OutgoingLeg) -> None:
         if dialled_leg.status == "ringing":
-            asked.rings()
-        if record is not None and record.follow(dialled_leg, env.clock()):
-            env.calls.changed(record)
+            request.rings()
+        if record is not None and record.follow(dialled_leg, services.clock()):
+            services.registry.changed(record)
 
     new.on_status = turned
 
 
-def _note(record: CallRecord, asked: "TransferRequest", address: Address, words: str) -> None:
-    record.note(f"transfer to {address.target} asked for by the {asked.by}: {words}")
+def _note(record: CallRecord, request: "TransferRequest", address: Address, words: str) -> None:
+    record.note(f"transfer to {address.target} asked for by the {request.by}: {words}")

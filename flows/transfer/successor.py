@@ -1,54 +1,63 @@
-"""What remains of a call when its caller leaves it to another: a run of its own, with a record of its own.
+"""The call that remains after its caller has transferred it: its successor, with a record of its own.
 
-A run ends with its caller, because the engine cancels the caller's task, or because whoever runs it sees to that. What
-is to outlive the caller has to be loosened from it first.
+What runs for a call ends with its caller, because the engine cancels the caller's task, or because `run_with_leg` sees
+to that. What is to outlive the caller has to be detached from it first.
 """
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
-from flows.calls.hangup import end
+from flows.calls.context import CallContext
+from flows.calls.dial import ConnectResult
+from flows.calls.hangup import end_leg
 from flows.calls.ports import CallEnded, OutgoingLeg
 from flows.calls.record import CallRecord
-from flows.language.run import Run
+
+T = TypeVar("T")
 
 
-def onward_of(run: Run, leg: OutgoingLeg, destination: str, type_: str) -> Run:
-    """What remains of a call when its caller leaves: a run of its own, in which `leg` is the caller."""
-    env = run.env
+def make_successor(context: CallContext, leg: OutgoingLeg, destination: str, type_: str) -> CallContext:
+    """What remains of a call when its caller leaves: a call of its own, in which `leg` is the caller."""
+    services = context.services
     record = CallRecord(
         str(uuid4()),
         "outgoing",
-        source=run.destination,
+        source=context.destination,
         destination=destination,
         destination_type=type_,
-        customer_id=run.customer_id,
-        flow=run.program.title,
-        call_flow_id=run.record.call_flow_id,
-        created=env.wall(),
-        begun=env.clock(),
+        customer_id=context.customer_id,
+        flow="" if context.flow is None else context.flow.title,
+        call_flow_id=context.record.call_flow_id,
+        created=services.wall(),
+        begun=services.clock(),
     )
-    if run.record.phone is not None:
+    before = context.record
+    if before.phone is not None:
         # Who has ordered the transfer pays for it, and shows its own number.
-        record.phone, record.shown, record.anonymous = run.record.phone, run.record.shown, run.record.anonymous
-        record.customer_id = run.record.phone.customer_id
-    record.note(f"the caller of call {run.record.id} has transferred it")
-    onward = Run(run.program, leg, env, record, run.number)
-    onward.step = run.step
-    onward.budget = run.budget
-    onward.depth = run.depth
-    onward.branch = run.branch
+        record.phone, record.shown, record.anonymous = before.phone, before.shown, before.anonymous
+        record.customer_id = before.phone.customer_id
+    record.note(f"the caller of call {before.id} has transferred it")
+    successor = CallContext(
+        flows=context.flows,
+        call=leg,
+        record=record,
+        number=context.number,
+        budget=context.budget,
+        branch=context.branch,
+        depth=context.depth,
+    )
+    successor.flow, successor.step = context.flow, context.step
     if record.phone is not None:
-        onward.payer = record.phone.customer_id
-    onward.anchored = run.anchored
-    onward.tether = OfTurn()
-    return onward
+        successor.payer = record.phone.customer_id
+    successor.anchored = context.anchored
+    successor.binding = TurnBinding()
+    return successor
 
 
-class Remaining:
-    """What remains of a call, as somebody from outside may end it."""
+class SuccessorCall:
+    """A successor, as somebody from outside may end it (`Running`)."""
 
     __slots__ = ("leg", "record")
 
@@ -58,11 +67,12 @@ class Remaining:
 
     def hang_up(self, cause: str) -> None:
         """Ends it."""
-        end(self.leg, self.record, cause)
+        end_leg(self.leg, self.record, cause)
 
 
-class OfTask:
-    """The task of an incoming call."""
+class TaskBinding:
+    """Binds what runs for an incoming call to its caller: the engine cancels the call's task when the caller hangs
+    up."""
 
     __slots__ = ("_caller", "_task")
 
@@ -70,49 +80,49 @@ class OfTask:
         self._caller = caller
         self._task: asyncio.Task[Any] | None = None
 
-    def loosen(self) -> None:
-        """See `Tether`."""
+    def detach(self) -> None:
+        """See `CallerBinding`."""
         self._task, self._caller.task = self._caller.task, None
 
-    def fasten(self) -> None:
-        """See `Tether`."""
+    def reattach(self) -> None:
+        """See `CallerBinding`."""
         self._caller.task = self._task
 
-    def cut(self) -> None:
-        """See `Tether`."""
+    def cancel(self) -> None:
+        """See `CallerBinding`."""
         if self._task is not None:
             self._task.cancel()
 
 
-class OfTurn:
-    """What runs for a leg that became a caller; see `supervised`."""
+class TurnBinding:
+    """Binds what runs for a successor to the leg that became its caller; see `run_with_leg`."""
 
-    __slots__ = ("loose",)
+    __slots__ = ("detached",)
 
     def __init__(self) -> None:
-        self.loose = False
+        self.detached = False
 
-    def loosen(self) -> None:
-        """See `Tether`."""
-        self.loose = True
+    def detach(self) -> None:
+        """See `CallerBinding`."""
+        self.detached = True
 
-    def fasten(self) -> None:
-        """See `Tether`."""
-        self.loose = False
+    def reattach(self) -> None:
+        """See `CallerBinding`."""
+        self.detached = False
 
-    def cut(self) -> None:
-        """See `Tether`: what ran is over by itself."""
+    def cancel(self) -> None:
+        """See `CallerBinding`: what ran is over by itself."""
 
 
-async def supervised(onward: Run, leg: OutgoingLeg, work: Awaitable[Any]) -> Any:
+async def run_with_leg(successor: CallContext, leg: OutgoingLeg, work: Awaitable[T]) -> T | None:
     """The result of `work`, which ends with `leg`; None where it did so."""
     loop = asyncio.get_running_loop()
-    tether = onward.tether
-    task = loop.create_task(_awaited(work), name=f"transfer {onward.record.id}")
-    ended = loop.create_task(leg.wait_ended(), name=f"end {onward.record.id}")
+    binding = successor.binding
+    task = loop.create_task(_awaited(work), name=f"transfer {successor.record.id}")
+    ended = loop.create_task(leg.wait_ended(), name=f"end {successor.record.id}")
     try:
         await asyncio.wait((task, ended), return_when=asyncio.FIRST_COMPLETED)
-        if isinstance(tether, OfTurn) and tether.loose:
+        if isinstance(binding, TurnBinding) and binding.detached:
             await asyncio.wait((task,))
     finally:
         task.cancel()
@@ -124,21 +134,21 @@ async def supervised(onward: Run, leg: OutgoingLeg, work: Awaitable[Any]) -> Any
         return None
 
 
-async def _awaited(work: Awaitable[Any]) -> Any:
+async def _awaited(work: Awaitable[T]) -> T:
     return await work
 
 
-def finish(onward: Run, leg: OutgoingLeg, connected: bool, result: Any) -> None:
-    """The record of what remained is complete."""
-    env, record = onward.env, onward.record
+def finish(successor: CallContext, leg: OutgoingLeg, connected: bool, result: ConnectResult | None) -> None:
+    """Completes the record of a successor that is over."""
+    services, record = successor.services, successor.record
     if connected:
         answered = record.answered_ms
-        record.finish(leg, env.clock())
+        record.finish(leg, services.clock())
         record.answered_ms = answered
     else:
-        milliseconds = round((env.clock() - record.begun) * 1000)
+        milliseconds = round((services.clock() - record.begun) * 1000)
         record.cause = record.cause or ("cancel" if result is None else result.word)
         status, reason = (487, "Request Terminated") if result is None else (result.sip_status, result.reason)
         record.never_answered(status, reason, "", milliseconds)
-    env.calls.over(record)
-    env.calls.ended(record)
+    services.registry.over(record)
+    services.registry.ended(record)

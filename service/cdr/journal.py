@@ -17,9 +17,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from engine.log import Log
 from engine.rate_limit import RateLimit
 from engine.worker import WOKEN, Worker
-from flows.calls.record import CallRecord
+from flows.calls.record import CallRecord, attempt_rows, call_row
 from flows.calls.registry import CallLog
-from flows.calls.rows import attempt_rows, call_row
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources.calls import save, stage, stage_events, stages_told, tell

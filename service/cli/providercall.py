@@ -10,7 +10,7 @@ from config.loading import Configuration, load
 from config.logs import configure, escape
 from engine.transport.listeners import ListenError, parse_listen_url
 from flows.calls.record import CallRecord
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.origination.providercall import ProviderCallError, any_answered, place_provider_call, read_request
 from routing.hunt.attempt import AttemptReport
 from service.cli.options import ProvidercallOrder
@@ -49,7 +49,7 @@ async def providercall(order: ProvidercallOrder) -> int:
         await node.close()
         return _wrong(str(error))
     try:
-        made = place_provider_call(node.env, request)
+        made = place_provider_call(node.flows, request)
         records = await made.wait()
         await node.agent.drain(0)
     except (ProviderCallError, FlowError) as error:

@@ -6,18 +6,18 @@ from uuid import uuid4
 
 from flows.calls.address import Address
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
+from flows.language.interpreter import Interpreter
+from flows.language.message_run import for_messages, run_message
 from flows.language.program import Program
 from flows.messages.model import TextMessage
 from flows.messages.opt_out import Keyword, keyword, reply_text
-from flows.messages.run import for_messages, run_message
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
 from routing.models.number import Number
 from service.simulator.view import FlowView
 
 
-async def texted(env: FlowEnvironment, view: FlowView, text: str, program: Program | None, record: CallRecord) -> None:
+async def texted(flows: Interpreter, view: FlowView, text: str, program: Program | None, record: CallRecord) -> None:
     """Shows what becomes of `text`: the answer to one of the words for opting out, or the flow as it runs (None: the
     number has none, and takes those words alone). `record` tells who sends it to which number."""
     number = record.number_row
@@ -45,11 +45,11 @@ async def texted(env: FlowEnvironment, view: FlowView, text: str, program: Progr
         source=sender,
         destinations=[Address(type="tel", target=number.number)],
         text=text,
-        created=datetime.fromtimestamp(env.wall(), UTC),
+        created=datetime.fromtimestamp(flows.calls.wall(), UTC),
         status="received",
         number_id=number.id,
     )
-    await run_message(program, message, number, env)
+    await run_message(flows, program, message, number)
     view.over()
 
 

@@ -22,9 +22,9 @@ from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.calls.destinations import Reachable
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
-from flows.language.faults import FlowError
-from flows.language.interpreter import run
+from flows.calls.services import CallServices, MediaServices
+from flows.faults import FlowError
+from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
 from flows.language.model import read_flow
 from flows.language.program import Program
@@ -35,6 +35,7 @@ from flows.simulation.dialler import SimulatedDialler
 from flows.simulation.leg import SimulatedCaller, SimulatedClock, SimulatedLeg
 from flows.simulation.rooms import SimulatedConferences, SimulatedQueues
 from flows.simulation.sounds import SimulatedRecordings, SimulatedSounds
+from flows.web import WebhookLimits, WebServices
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
 from routing.hunt.health import HealthBoard
@@ -97,51 +98,53 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     began = order.at or datetime.now(UTC)
     recordings = SimulatedRecordings(order.file.parent / source.media.recordings, clock, view)
     async with httpx.AsyncClient(transport=httpx.MockTransport(_answer)) as http:
-        env = FlowEnvironment(
-            agent=dialler,
+        calls = CallServices(
+            dialler=dialler,
             router=Router(source.directory, HealthBoard(source.transports), source.routing),
             directory=source.directory,
             routing=source.routing,
-            flows=source.library,
+            library=source.library,
             log=view,
-            http=http,
+            media=MediaServices(sounds=SimulatedSounds(sounds), recordings=recordings),
             clock=clock,
             wall=lambda: began.timestamp() + clock(),
-            utc_now=lambda: began + timedelta(seconds=clock()),
             resolve_extension=_reachable,
-            resolve_host=_somewhere,
-            sounds=SimulatedSounds(sounds),
-            recordings=recordings,
+        )
+        flows = Interpreter(
+            calls=calls,
+            library=source.library,
+            # Nothing is sent anywhere.
+            web=WebServices(http=http, limits=WebhookLimits(allow_private=True), resolve_host=_somewhere),
             queues=SimulatedQueues(leg, dialler, [queue_of(queue.row()) for queue in source.queues]),
             conferences=SimulatedConferences(leg),
-            watch=view,
+            utc_now=lambda: began + timedelta(seconds=clock()),
+            observer=view,
         )
-        env.webhook.allow_private = True  # nothing is sent anywhere
         record = CallRecord(
             leg.id,
             "incoming",
             source=order.caller,
             destination=number.number if number else order.called or CALLED,
-            created=env.wall(),
+            created=flows.calls.wall(),
         )
         if number is not None:
             record.number_row, record.customer_id = number, number.customer_id
         if order.text is not None:
             try:
-                await texted(env, view, order.text, program, record)
+                await texted(flows, view, order.text, program, record)
             finally:
-                await env.close()
+                await flows.close()
                 await sounds.close()
             return FAILED if view.problems else DONE
         assert program is not None
         view.begin(record, program)
         try:
-            await _carry_out(env, program, leg, record, number, order.variables)
+            await _carry_out(flows, program, leg, record, number, order.variables)
             if recording := recordings.call_over(leg.id):
                 view.told(f"recording {recording.filename}: {recording.duration / 1000:.1f} s, ended by hangup")
-            await _completed(env)
+            await _completed(flows)
         finally:
-            await env.close()
+            await flows.close()
             await sounds.close()
     view.end(record, clock())
     return FAILED if view.problems else DONE
@@ -157,27 +160,29 @@ def _simulate(programs: Iterable[Program], tell: Tell) -> None:
 
 
 async def _carry_out(
-    env: FlowEnvironment,
+    flows: Interpreter,
     program: Program,
     leg: SimulatedLeg,
     record: CallRecord,
     number: NumberRow | None,
     variables: Mapping[str, str],
 ) -> None:
-    work = run(program, leg, env, number=number, record=record, own=dict(variables))
+    work = flows.run(program, leg, record, number=number, own=dict(variables))
     leg.task = asyncio.get_running_loop().create_task(work, name="flow")
     done, _ = await asyncio.wait((leg.task,), timeout=STUCK)
     if not done:
         leg.task.cancel()
-        env.log.error("stuck", error=f"the flow waits for something that is not simulated; given up after {STUCK:g} s")
+        flows.calls.log.error(
+            "stuck", error=f"the flow waits for something that is not simulated; given up after {STUCK:g} s"
+        )
     with suppress(asyncio.CancelledError):
         await leg.task
 
 
-async def _completed(env: FlowEnvironment) -> None:
+async def _completed(flows: Interpreter) -> None:
     """Waits for what completes the flow, and for webhooks that nobody else waits for."""
     for _ in range(1000):
-        if not len(env.tasks):
+        if not len(flows.calls.tasks):
             break
         await asyncio.sleep(0.001)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from engine.log import Log
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.library import FlowLibrary
 from flows.language.model import Flow, read_flow
 from flows.language.program import Program

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.models.carriers import Carriers
 from engine.log import Log
 from engine.worker import Worker
-from flows.calls.services import FlowEnvironment
-from flows.calls.webhook import exchange
-from flows.language.run import ActionError
+from flows.faults import ActionError
+from flows.language.services import FlowServices
+from flows.web import exchange
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.database.vault import SecretUnreadable
@@ -46,9 +46,9 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 class WebhookSender:
     """A worker that turns events into deliveries and starts due ones, and a bounded set of deliveries on their way."""
 
-    def __init__(self, store: Store, env: FlowEnvironment, bell: EventBell, platform: UUID, log: Log) -> None:
+    def __init__(self, store: Store, flows: FlowServices, bell: EventBell, platform: UUID, log: Log) -> None:
         self._store = store
-        self._env = env
+        self._flows = flows
         self._bell = bell
         self._platform = platform
         self._log = log
@@ -135,7 +135,7 @@ class WebhookSender:
         # Which trunks there are is the platform's business.
         data = due.data
         if due.customer_id != self._platform:
-            data = Carriers(self._env.directory).event(due.type, data)
+            data = Carriers(self._flows.calls.directory).event(due.type, data)
         body = json.dumps(
             event_document(due.event_id, due.type, data, due.tm) | {"sequence": due.sequence},
             ensure_ascii=False,
@@ -143,7 +143,7 @@ class WebhookSender:
         ).encode()
         status, problem = 0, ""
         try:
-            status, _ = await exchange(self._env, "POST", due.uri, body, self._headers(due, body))
+            status, _ = await exchange(self._flows.web, "POST", due.uri, body, self._headers(due, body))
             if not 200 <= status < 300:
                 problem = f"answered {status}"
         except (ActionError, SecretUnreadable) as error:
@@ -170,5 +170,5 @@ class WebhookSender:
             "X-Trunkline-Event": due.type,
             "X-Trunkline-Event-Id": str(due.event_id),
             "X-Trunkline-Delivery": str(due.id),
-            SIGNATURE: signature(secret, int(self._env.wall()), body),
+            SIGNATURE: signature(secret, int(self._flows.calls.wall()), body),
         }

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from unittest.mock import Mock
 from uuid import UUID, uuid4
@@ -25,8 +25,10 @@ from api.http.tokens import Tokens, key_hash, key_prefix, make_key
 from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.actions import ACTIONS
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
+from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
+from flows.language.message_run import run_message
 from flows.messages.outbox import Post
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
@@ -153,12 +155,21 @@ class Network:
         return self.outcome
 
 
-def environment() -> FlowEnvironment:
+def environment() -> Interpreter:
     """An engine that dials nobody."""
     directory, routing = Directory(), RoutingSettings()
     router = Router(directory, HealthBoard(), routing, random.Random(1))
     agent: Any = None
-    return FlowEnvironment(agent, router, directory, routing, FlowLibrary(ACTIONS), structlog.get_logger())
+    library = FlowLibrary(ACTIONS)
+    calls = CallServices(
+        dialler=agent,
+        router=router,
+        directory=directory,
+        routing=routing,
+        library=library,
+        log=structlog.get_logger(),
+    )
+    return Interpreter(calls=calls, library=library)
 
 
 @asynccontextmanager
@@ -169,7 +180,7 @@ async def opened(url: str) -> AsyncIterator[Api]:
 
     services = Services(
         store=store,
-        env=environment(),
+        flows=environment(),
         tokens=Tokens(await token_secret(store)),
         clock=time.monotonic,
         limits=Limits(RateLimit(0, 1), RateLimit(0, 1), lambda: services.clock()),
@@ -181,9 +192,14 @@ async def opened(url: str) -> AsyncIterator[Api]:
     async with httpx.AsyncClient(transport=transport, base_url="http://trunkline") as http:
         made = Api(services, http, key, app)
         await made.start()
-        services.env.post = Post(services.env, made.network, StoredMessages(store, services.node_id))
+        services.flows.messages = Post(
+            services.flows.calls,
+            made.network,
+            StoredMessages(store, services.node_id),
+            run_flow=partial(run_message, services.flows),
+        )
         yield made
-        await services.env.post.close()
+        await services.flows.messages.close()
     await store.close()
 
 

@@ -255,9 +255,9 @@ _FOLDER = TemporaryDirectory(prefix="recordings")
 async def _recording(api: Api, admin: Client) -> Any:
     """One that is over, with its file."""
     folder = Path(_FOLDER.name)
-    if api.services.env.recordings is None:
-        log = api.services.env.log
-        api.services.env.recordings = Recordings(folder, Mock(), OwnedTasks(), log)
+    if api.services.flows.calls.media.recordings is None:
+        log = api.services.flows.calls.log
+        api.services.flows.calls.media.recordings = Recordings(folder, Mock(), OwnedTasks(), log)
     (folder / (name := f"{uuid4()}.wav")).write_bytes(b"RIFF")
     return await _row(tables.recordings, status="ended", format="wav", ended_by="stop", filename=name)(api, admin)
 

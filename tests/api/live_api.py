@@ -31,17 +31,19 @@ class NobodyThere:
 async def _calls(api: Api) -> AsyncIterator[None]:
     """Calls by what the store holds, written into it."""
     services, log = api.services, structlog.get_logger()
-    env = services.env
-    env.agent = NobodyThere()
-    feed = ChangeFeed(api.store, DirectorySync(api.store, env.directory, LibraryShelf(env.flows, log), log), log)
-    journal = Journal(api.store, env.calls, services.node_id, log, env.clock)
+    flows = services.flows
+    flows.calls.dialler = NobodyThere()
+    feed = ChangeFeed(
+        api.store, DirectorySync(api.store, flows.calls.directory, LibraryShelf(flows.library, log), log), log
+    )
+    journal = Journal(api.store, flows.calls.registry, services.node_id, log, flows.calls.clock)
     await feed.start()
     journal.start()
     services.settled, services.stored = feed.settled, journal.stored
     try:
         yield
     finally:
-        await env.close()
+        await flows.close()
         await journal.close()
         await feed.close()
 

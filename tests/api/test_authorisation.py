@@ -214,10 +214,10 @@ class Nowhere:
 
 @pytest.mark.parametrize("who", [Who(owner) for owner in LADDER[:3]], ids=str)
 async def test_no_body_of_a_customers_names_a_provider_or_a_private_network(api: Api, who: Who) -> None:
-    env = api.services.env
+    flows = api.services.flows
     for host in ("192.0.2.9", "sip.carrier.example"):
-        env.directory.put_provider(Provider(id=UUID(int=len(host)), hostname=host))
-    env.destinations = Destinations(env, Nowhere())  # type: ignore[arg-type]
+        flows.calls.directory.put_provider(Provider(id=UUID(int=len(host)), hostname=host))
+    flows.calls.destinations = Destinations(flows, Nowhere())  # type: ignore[arg-type]
     mine = await belongings(api)
     client = await credentials(api, who, mine.admin.customer_id)
     named = [found for found in naming(api) if found[0].permission != LADDER[-1] and may(who, found[0])]

@@ -141,7 +141,7 @@ def test_what_cannot_be_kept_is_not_dialled(run: Run) -> None:
         assert (await manager.post("/v1.0/calls", order(), 503))["reason"] == "SERVICE_UNAVAILABLE"
         record = x.engine.record
         assert (record.status, record.hangup_reason, record.attempts) == ("hangup", "cancel", [])
-        assert not one.calls and not x.node.env.tasks
+        assert not one.calls and not x.node.flows.calls.tasks
 
     run(test)
 

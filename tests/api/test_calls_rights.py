@@ -20,7 +20,7 @@ async def nothing_was_made(x: Exchange) -> None:
     async with x.store.read() as connection:
         for table in (tables.calls, tables.groupcalls, tables.providercalls):
             assert (await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one() == 0
-    assert not x.node.env.tasks and not len(x.node.env.calls)
+    assert not x.node.flows.calls.tasks and not len(x.node.flows.calls.registry)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -207,7 +207,7 @@ def test_no_more_calls_than_may_run(run: Run) -> None:
     async def test(bench: Any) -> None:
         x = await exchange(bench, await bench.phone(ONE))
         manager = await x.manager()
-        x.node.env.tasks.limit = 1
+        x.node.flows.calls.tasks.limit = 1
         for path in PATHS:
             error = await manager.post(path, order(FOREIGN, ELSEWHERE), 429)
             assert (error["reason"], error["status"]) == ("RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED")

@@ -247,7 +247,7 @@ async def test_webhooks_tell_customers_nothing_of_the_carrier(
 
     monkeypatch.setattr("service.workers.webhook_sender.exchange", exchanged)
     bell = EventBell(api.store)
-    sender = WebhookSender(api.store, api.services.env, bell, PLATFORM, structlog.get_logger())
+    sender = WebhookSender(api.store, api.services.flows, bell, PLATFORM, structlog.get_logger())
     async with api.store.write() as transaction:
         values = {"customer_id": customer_id, "uri": "http://192.0.2.1/", "secret": "0123456789abcdef"}
         await rows.insert(transaction, tables.webhooks, values)

@@ -75,7 +75,7 @@ async def test_a_flow_names_flows_of_the_platform_and_its_own_customers_by_id_al
     async def nothing(call: FlowCall) -> None:
         """A flow in Python, which is in no store."""
 
-    api.services.env.flows.replace(FlowLibrary(ACTIONS, python={"greeting": compile_python("greeting", nothing)}))
+    api.services.flows.library.replace(FlowLibrary(ACTIONS, python={"greeting": compile_python("greeting", nothing)}))
     manager = await api.client("customer_manager")
     await manager.post("/v1.0/flows", {"name": "welcome", "actions": ECHO})
     for client in (api.root, manager):

@@ -77,7 +77,9 @@ def test_the_first_that_answers_has_it(run: Run, store_url: str) -> None:
         assert over["tm_update"] > over["tm_create"]
         assert await manager.get(PATH) == {"result": [over], "next_page_token": ""}
         assert (await manager.post(f"{path}/hangup", status=409))["reason"] == "GROUPCALL_ALREADY_HANGUP"
-        await bench.until(lambda: not x.services.groupcalls and not x.node.env.tasks, "the end of the groupcall")
+        await bench.until(
+            lambda: not x.services.groupcalls and not x.node.flows.calls.tasks, "the end of the groupcall"
+        )
 
     run(test)
 
@@ -146,7 +148,7 @@ def test_the_end_of_the_engine_is_the_end_of_its_groupcalls(run: Run, store_url:
         manager = await x.manager()
         made = await manager.post(PATH, order())
         await followed(manager, made["call_ids"][0], "ringing")
-        await x.node.env.close()
+        await x.node.flows.close()
         await in_store(x, "hangup")
 
     run(test)

@@ -32,7 +32,7 @@ async def with_number(store: Store, customer_id: Any, number: str, **values: Any
 def with_providers(api: Api, *names: str) -> None:
     providers = [Provider(name=name, hostname=f"{name}.example:5060", tech_prefix=name[0]) for name in names]
     routes = [Route(target="all", provider_id=one.id, priority=place) for place, one in enumerate(providers)]
-    api.services.env.directory.replace([], providers, routes)
+    api.services.flows.calls.directory.replace([], providers, routes)
 
 
 async def opt_out(store: Store, customer_id: Any, number: str, contact: str = FAR) -> None:
@@ -198,7 +198,7 @@ async def test_a_message_that_cannot_be_kept_is_not_sent(monkeypatch: pytest.Mon
         with_providers(api, "one")
         manager = await api.client("customer_manager")
         await with_number(api.store, manager.customer_id, "+15550001111")
-        post = api.services.env.post
+        post = api.services.flows.messages
         assert post is not None
 
         async def broken(_message: Any) -> None:

@@ -33,9 +33,9 @@ async def priced(bench: Any, *statuses: int, rates: tuple[int, ...] = (100, 40),
 
 async def money(x: Any, bench: Any, customer_id: UUID) -> tuple[int, int, list[tuple[str, int]]]:
     """Balance, what is reserved, and what the ledger has beside the top-up; once all is settled."""
-    post = x.node.env.post
+    post = x.node.flows.messages
     await bench.until(lambda: not post.waiting, "the end of sending")
-    await x.node.env.charging.writer.flush()
+    await x.node.flows.calls.accounts.charging.writer.flush()
     async with x.store.read() as connection:
         accounts, ledger = tables.billing_accounts, tables.ledger
         query = sa.select(accounts).where(accounts.c.customer_id == customer_id)
@@ -92,7 +92,7 @@ def test_what_is_not_taken_in_the_end_is_given_back(run: Run) -> None:
     async def test(bench: Any) -> None:
         x, carrier = await priced(bench, 200)
         manager = await x.manager(balance=500)
-        post = x.node.env.post
+        post = x.node.flows.messages
         made = [await manager.post(PATH, text(*[f"+4416329601{n:02}" for n in range(5)])) for _ in range(1)]
         await bench.until(lambda: not post.waiting, "the end of sending")
         assert len(made[0]["targets"]) == 5
@@ -153,7 +153,7 @@ def test_a_customer_sends_so_many_and_no_more(run: Run) -> None:
     async def test(bench: Any) -> None:
         x, *_ = await priced(bench, 200, rates=(0,))
         manager, other = await x.manager(), await x.manager("+15550005555")
-        x.node.env.clock = lambda: 1_000.0
+        x.node.flows.calls.clock = lambda: 1_000.0
         many = [f"+4416329602{n:02}" for n in range(100)]
         for _ in range(CUSTOMER_BURST // 100):
             await manager.post(PATH, text(*many))
@@ -171,7 +171,7 @@ def test_the_platforms_texts_are_free_as_its_calls_are(run: Run) -> None:
         from flows.messages.model import Order
 
         source = Address(type="tel", target=MINE)
-        sent = await x.node.env.post.send(Order(NIL, source, [Address(type="tel", target=FOREIGN)], "x"))
+        sent = await x.node.flows.messages.send(Order(NIL, source, [Address(type="tel", target=FOREIGN)], "x"))
         await sent.over.wait()
         assert (sent.targets[0].status, len(carrier.got)) == ("delivered", 1)
 

@@ -21,7 +21,7 @@ def folder(api: Api, tmp_path: Path) -> Path:
     """The folder of recordings."""
     folder = tmp_path / "recordings"
     folder.mkdir()
-    api.services.env.recordings = Recordings(folder, Mock(), OwnedTasks(), api.services.env.log)
+    api.services.flows.calls.media.recordings = Recordings(folder, Mock(), OwnedTasks(), api.services.flows.calls.log)
     return folder
 
 
@@ -62,7 +62,7 @@ async def test_a_file_that_is_gone_or_elsewhere_is_not_there_and_the_row_can_be_
     identifier = await made(api, manager)
     assert (await manager.get(f"/v1.0/recordings/{identifier}/audio", 404))["reason"] == "RECORDING_AUDIO_NOT_FOUND"
     await manager.delete(f"/v1.0/recordings/{identifier}")
-    api.services.env.recordings = None
+    api.services.flows.calls.media.recordings = None
     identifier = await made(api, manager)
     await manager.get(f"/v1.0/recordings/{identifier}/audio", 404)
     await manager.delete(f"/v1.0/recordings/{identifier}")

@@ -65,13 +65,13 @@ async def test_who_waits_is_shown_in_order(api: Api) -> None:
     made = await admin.post("/v1.0/queues")
     path = f"/v1.0/queues/{made['id']}/callers"
     assert await admin.get(path) == {"result": [], "waiting": 0}
-    now = api.services.env.clock()
+    now = api.services.flows.calls.clock()
     calls = [str(uuid4()), str(uuid4())]
     line: Any = [
         SimpleNamespace(call_id=calls[0], source="+15550001111", joined=now - 60, state="ringing"),
         SimpleNamespace(call_id=calls[1], source="", joined=now, state="waiting"),
     ]
-    api.services.env.queues = SimpleNamespace(callers=lambda queue_id: line)  # type: ignore[assignment]
+    api.services.flows.queues = SimpleNamespace(callers=lambda queue_id: line)  # type: ignore[assignment]
     answer = await admin.get(path)
     assert answer["waiting"] == 2
     first, second = answer["result"]
@@ -90,7 +90,7 @@ async def test_a_conference_announces_and_shows_its_members(api: Api) -> None:
     assert await admin.get(f"{path}/members") == {"result": []}
     call = str(uuid4())
     seats = [Seat(call, "+15550001111", 1_700_000_000.0)]
-    api.services.env.conferences = SimpleNamespace(members=lambda identifier: seats)  # type: ignore[assignment]
+    api.services.flows.conferences = SimpleNamespace(members=lambda identifier: seats)  # type: ignore[assignment]
     answer = await admin.get(f"{path}/members")
     assert answer["result"][0]["call_id"] == call and answer["result"][0]["tm_join"].startswith("2023-11-14T22:13:20")
 

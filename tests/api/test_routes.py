@@ -48,7 +48,7 @@ async def test_an_explanation_lists_what_would_be_tried_and_why(api: Api) -> Non
     provider = Provider(name="primary", hostname="127.0.0.2:5080", tech_prefix="1")
     other = Provider(name="off", hostname="127.0.0.3", enabled=False)
     routes = [Route(provider_id=provider.id, priority=2), Route(provider_id=other.id, priority=1)]
-    api.services.env.directory.replace([], [provider, other], routes)
+    api.services.flows.calls.directory.replace([], [provider, other], routes)
     found = await api.root.get("/v1.0/routes/explain", destination="+821012345678")
     assert [(entry["provider_name"], entry["tried"]) for entry in found["entries"]] == [
         ("off", False),

@@ -26,8 +26,8 @@ class Calls:
 
     def __init__(self, api: Api) -> None:
         log = structlog.get_logger()
-        env = api.services.env
-        self.directory, self.flows = env.directory, env.flows
+        flows = api.services.flows
+        self.directory, self.flows = flows.calls.directory, flows.library
         sync = DirectorySync(api.store, self.directory, LibraryShelf(self.flows, log), log)
         self.feed = ChangeFeed(api.store, sync, log, poll=60.0)
         self.rooms = QueueDirectory(api.store, log)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from flows.calls.webhook import exchange
-from flows.language.run import ActionError
+from flows.faults import ActionError
+from flows.web import exchange
 from tests.api.conftest import Api, Client
 
 PRIVATE = [
@@ -44,11 +44,11 @@ async def test_webhooks(api: Api, uri: str) -> None:
     made = await admin.post("/v1.0/webhooks", {"uri": "https://example.com/"})
     path = f"/v1.0/webhooks/{made['id']}"
     assert (await admin.put(path, {"uri": uri}, 400))["details"][0]["field"] == "uri"
-    api.services.env.webhook.allow_private = True
+    api.services.flows.web.limits.allow_private = True
     await admin.put(path, {"uri": uri})
     await admin.post("/v1.0/webhooks", {"uri": uri})
     # What is there already may be sent back, also when it could not be saved any more.
-    api.services.env.webhook.allow_private = False
+    api.services.flows.web.limits.allow_private = False
     await admin.put(path, await admin.get(path) | {"name": "old"})
 
 
@@ -62,7 +62,7 @@ async def test_a_host_with_a_nul_is_no_fault_of_ours(api: Api, host: str) -> Non
     for action in actions_with(uri).values():
         await admin.post("/v1.0/flows", {"actions": [action]})
     with pytest.raises(ActionError):
-        await exchange(api.services.env, "POST", uri, b"", {})
+        await exchange(api.services.flows.web, "POST", uri, b"", {})
 
 
 @pytest.mark.parametrize("uri", ["file:///etc/passwd", "gopher://x/", "ftp://example.com/", "//example.com/", "http:"])
@@ -89,7 +89,7 @@ async def test_flows_and_orders(api: Api, uri: str) -> None:
     # Where variables decide, it is looked at when somebody is asked.
     for action in actions_with("http://${host}/").values():
         assert (await admin.post("/v1.0/flows/validate", {"actions": [action]}, 200))["valid"]
-    api.services.env.webhook.allow_private = True
+    api.services.flows.web.limits.allow_private = True
     for action in actions_with(uri).values():
         await admin.post("/v1.0/flows", {"actions": [action]})
 

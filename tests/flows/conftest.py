@@ -11,8 +11,8 @@ from engine.call import CallEnded
 from engine.dial import Outcome
 from flows.actions import ACTIONS
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
-from flows.language.interpreter import run
+from flows.calls.services import CallServices, MediaServices
+from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary, read_library
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
@@ -362,7 +362,7 @@ class FakeLog:
 
 
 class World:
-    """An environment, what is around it, and ways to run flows in it."""
+    """The services of flows, what is around them, and ways to run flows with them."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -381,17 +381,18 @@ class World:
         self.numbers: list[Number] = []
         self._fill()
         self.sounds = FakeSounds()
-        self.env = FlowEnvironment(
-            agent=self.agent,
+        self.calls = CallServices(
+            dialler=self.agent,
             router=Router(self.directory, self.board, self.settings),
             directory=self.directory,
             routing=self.settings,
-            flows=self.library,
+            library=self.library,
             log=self.log,
+            media=MediaServices(sounds=self.sounds),
             clock=self.clock,
             wall=lambda: 1_700_000_000.0,
-            sounds=self.sounds,
         )
+        self.services = Interpreter(calls=self.calls, library=self.library)
 
     def _fill(self) -> None:
         self.directory.replace(self.numbers, [self.one, self.two], self.routes)
@@ -436,7 +437,7 @@ class World:
             program = actions
         call = call or FakeCall(self.clock)
         record = more.pop("record", None) or self.record()
-        call.task = asyncio.get_running_loop().create_task(run(program, call, self.env, record=record, **more))
+        call.task = asyncio.get_running_loop().create_task(self.services.run(program, call, record, **more))
         cancelled = False
         try:
             await call.task

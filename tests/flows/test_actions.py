@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.actions import ACTIONS
-from flows.calls.causes import CAUSES
+from flows.calls.hangup import CAUSES
 from flows.calls.record import CallRecord
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.model import read_flow
 from routing.hunt.outcome import HangupReason
 
@@ -84,7 +84,7 @@ def test_at_most_1000_actions_then_the_call_has_failed(world: Any) -> None:
 
 
 def test_hangup_takes_the_reason_of_the_call_it_refers_to(world: Any) -> None:
-    world.env.calls.add(CallRecord("other", "outgoing", hangup_reason="busy"))
+    world.services.calls.registry.add(CallRecord("other", "outgoing", hangup_reason="busy"))
     assert world.go([action("hangup", reference_id="other")]).orders == [("hangup", 486, "Q.850;cause=17")]
     assert world.go([action("hangup", reference_id="unknown")]).orders == [END]
 
@@ -138,7 +138,7 @@ def test_an_order_that_cannot_be_carried_out_now_is_skipped_with_its_reason(worl
 
 
 def test_debug_logs_each_action(world: Any) -> None:
-    world.env.debug = True
+    world.services.debug = True
     world.go([action("answer"), action("ringing")])
     assert [values["type"] for level, _, values in world.log.lines if level == "debug"] == ["answer", "ringing"]
 
@@ -226,7 +226,7 @@ NOW = datetime(2026, 4, 15, 9, 30, 45, tzinfo=UTC)
     ],
 )
 def test_condition_datetime_compares_one_point_in_time(world: Any, option: dict[str, Any], true: bool) -> None:
-    world.env.utc_now = lambda: NOW
+    world.services.utc_now = lambda: NOW
     assert taken(world, {"type": "condition_datetime", "option": option}) is true
 
 
@@ -348,7 +348,7 @@ def test_completion_is_bounded(world: Any) -> None:
     world.log.lines.clear()
     world.go({"actions": [action("answer")], "on_complete_flow_id": "gone"})
     assert world.log.errors() == ["there is no flow 'gone'"]
-    world.env.tasks.limit = 0
+    world.services.calls.tasks.limit = 0
     world.log.lines.clear()
     world.go(world.library.find("again"))
     assert world.log.errors() == ["completion of again was not started: 0 are running"]

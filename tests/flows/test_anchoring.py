@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.model import read_flow
 
 CONNECT: dict[str, Any] = {"type": "connect", "option": {"destinations": [{"type": "tel", "target": "+15559990000"}]}}
@@ -52,7 +52,7 @@ def test_a_recording_forces_the_embedded_anchor_and_hears_both_sides(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = SimpleNamespace(recorder=SimpleNamespace(channel=lambda number: f"channel {number}"))
-    world.env.recordings = SimpleNamespace(running=lambda call_id: running)
+    world.services.calls.media.recordings = SimpleNamespace(running=lambda call_id: running)
     world.go({"name": "f", "media": "anchor", "actions": [CONNECT]})
     assert asked(world) == ["embedded"]
     assert world.agent.legs[0].overheard == ["channel 0", "channel 1"]

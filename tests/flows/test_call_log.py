@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from flows.calls.hangup import hang_up
+from flows.calls.hangup import hangup_by_id
 from flows.calls.record import CallRecord
 from flows.calls.registry import CallLog
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
 
 TEL = {"type": "tel", "target": "+15559990000"}
 
@@ -61,15 +61,15 @@ def test_calls_that_run_are_never_pushed_out(world: Any) -> None:
 
 def test_a_call_is_hung_up_by_its_id_while_it_runs(world: Any) -> None:
     handle, kept = Handle(), record(0)
-    world.env.calls.begin(kept, handle)
-    assert hang_up(world.env.calls, "0")
-    assert hang_up(world.env.calls, "0", "busy")
+    world.services.calls.registry.begin(kept, handle)
+    assert hangup_by_id(world.services.calls.registry, "0")
+    assert hangup_by_id(world.services.calls.registry, "0", "busy")
     assert handle.causes == ["normal", "busy"]
-    assert not hang_up(world.env.calls, "unknown")
+    assert not hangup_by_id(world.services.calls.registry, "unknown")
     with pytest.raises(KeyError, match="no such cause: 'x'; known are normal, busy"):
-        hang_up(world.env.calls, "0", "x")
-    world.env.calls.over(kept)
-    assert not hang_up(world.env.calls, "0")
+        hangup_by_id(world.services.calls.registry, "0", "x")
+    world.services.calls.registry.over(kept)
+    assert not hangup_by_id(world.services.calls.registry, "0")
 
 
 def test_an_observer_that_fails_hurts_neither_the_call_nor_the_others(world: Any) -> None:
@@ -78,12 +78,12 @@ def test_an_observer_that_fails_hurts_neither_the_call_nor_the_others(world: Any
             raise ValueError("full")
 
     fine = Observer()
-    world.env.calls.observers += [Broken(), fine]
+    world.services.calls.registry.observers += [Broken(), fine]
     kept = record(0)
-    world.env.calls.begin(kept, Handle())
-    world.env.calls.changed(kept)
-    world.env.calls.over(kept)
-    world.env.calls.ended(kept)
+    world.services.calls.registry.begin(kept, Handle())
+    world.services.calls.registry.changed(kept)
+    world.services.calls.registry.over(kept)
+    world.services.calls.registry.ended(kept)
     assert [what for what, _, _ in fine.told] == ["begun", "changed", "ended"]
     assert world.log.errors() == ["ValueError: full"]
     unlogged = CallLog()
@@ -93,10 +93,16 @@ def test_an_observer_that_fails_hurts_neither_the_call_nor_the_others(world: Any
 
 def test_an_environment_lends_its_log_to_the_calls(world: Any) -> None:
     calls = CallLog()
-    env = FlowEnvironment(
-        world.agent, world.env.router, world.directory, world.settings, world.library, world.log, calls=calls
+    services = CallServices(
+        dialler=world.agent,
+        router=world.calls.router,
+        directory=world.directory,
+        routing=world.settings,
+        library=world.library,
+        log=world.log,
+        registry=calls,
     )
-    assert env.calls.log is world.log
+    assert services.registry.log is world.log
 
 
 # ---- calls of our own
@@ -105,18 +111,18 @@ def test_an_environment_lends_its_log_to_the_calls(world: Any) -> None:
 def own_call(world: Any, during: Any, actions: Any = ()) -> tuple[Observer, CallRecord]:
     """What is told of a call of our own that `during` deals with."""
     observer = Observer()
-    world.env.calls.observers.append(observer)
+    world.services.calls.registry.observers.append(observer)
 
     async def scenario() -> None:
         await world.run([{"type": "call", "option": {"destinations": [TEL], "actions": list(actions)}}])
-        await during(world.env.calls.newest(1)[0])
+        await during(world.services.calls.registry.newest(1)[0])
         for _ in range(20):
             await asyncio.sleep(0)
-        assert not len(world.env.tasks)
+        assert not len(world.services.calls.tasks)
 
     asyncio.run(scenario())
-    made = world.env.calls.newest(1)[0]
-    assert not hang_up(world.env.calls, made.id)
+    made = world.services.calls.registry.newest(1)[0]
+    assert not hangup_by_id(world.services.calls.registry, made.id)
     assert world.channels() == 0
     return observer, made
 
@@ -177,9 +183,9 @@ def test_a_call_of_our_own_is_cancelled_while_it_is_dialled(world: Any) -> None:
     world.agent.script["192.0.2"] = world.never
 
     async def during(made: CallRecord) -> None:
-        assert hang_up(world.env.calls, made.id)
+        assert hangup_by_id(world.services.calls.registry, made.id)
         assert made.status == "canceling"
-        assert hang_up(world.env.calls, made.id)  # it still runs, and a second time changes nothing
+        assert hangup_by_id(world.services.calls.registry, made.id)  # it still runs, and a second time changes nothing
         await turns()
 
     observer, made = own_call(world, during)
@@ -193,8 +199,8 @@ def test_a_call_of_our_own_is_cancelled_while_it_is_dialled(world: Any) -> None:
 def test_a_call_of_our_own_is_hung_up_when_it_was_answered(world: Any) -> None:
     async def during(made: CallRecord) -> None:
         assert made.status == "progressing"
-        assert hang_up(world.env.calls, made.id)
-        assert hang_up(world.env.calls, made.id)
+        assert hangup_by_id(world.services.calls.registry, made.id)
+        assert hangup_by_id(world.services.calls.registry, made.id)
 
     _, made = own_call(world, during, [{"type": "block"}])
     assert world.agent.legs[0].orders == [("hangup", 480, "Q.850;cause=16")]
@@ -205,7 +211,7 @@ def test_the_cause_of_a_hangup_is_the_records_reason(world: Any) -> None:
     world.agent.script["192.0.2"] = world.never
 
     async def during(made: CallRecord) -> None:
-        assert hang_up(world.env.calls, made.id, "timeout")
+        assert hangup_by_id(world.services.calls.registry, made.id, "timeout")
 
     _, made = own_call(world, during)
     assert (made.hangup_reason, made.hangup_by) == ("timeout", "local")
@@ -216,7 +222,7 @@ def test_a_hangup_in_the_moment_of_the_answer_runs_no_flow(world: Any) -> None:
 
     async def during(made: CallRecord) -> None:
         world.agent.legs[0].settle(world.answered)  # the task has not heard of it yet
-        assert hang_up(world.env.calls, made.id)
+        assert hangup_by_id(world.services.calls.registry, made.id)
 
     _, made = own_call(world, during, [{"type": "echo"}])
     assert world.agent.legs[0].orders == [("hangup", 480, "Q.850;cause=16")]
@@ -230,7 +236,7 @@ def test_a_hangup_in_the_moment_of_a_refusal_tries_nobody_else(world: Any) -> No
         leg = world.agent.legs[0]
         leg.settle(world.refused(503))
         leg.end("remote", 503)
-        assert hang_up(world.env.calls, made.id)
+        assert hangup_by_id(world.services.calls.registry, made.id)
         assert made.status == "canceling"
         await turns()
 
@@ -241,6 +247,6 @@ def test_a_hangup_in_the_moment_of_a_refusal_tries_nobody_else(world: Any) -> No
 
 def test_a_call_that_never_began_is_told_of_all_the_same(world: Any) -> None:
     observer = Observer()
-    world.env.calls.observers.append(observer)
+    world.services.calls.registry.observers.append(observer)
     world.go([{"type": "call", "option": {"destinations": [TEL], "chained": True}}])
     assert observer.told == [("begun", "dialing", ""), ("ended", "hangup", "cancel")]

@@ -9,9 +9,8 @@ import pytest
 
 from engine.call import CallEnded, NotAcceptable
 from engine.call_media import NO_MEDIA
-from flows.calls.record import CallRecord
-from flows.calls.rows import call_row
-from flows.nested_call import LocalLeg
+from flows.calls.record import CallRecord, call_row
+from flows.nested_call import NestedLeg
 
 HEARD = {"codec": "PCMU", "sent": 50, "received": 49, "lost": 1, "jitter_ms": 0.4, "rtt_ms": 12.0}
 
@@ -85,7 +84,7 @@ class Caller:
 
 def test_a_local_leg_answers_and_hands_on() -> None:
     caller = Caller()
-    leg = LocalLeg(caller)  # type: ignore[arg-type]
+    leg = NestedLeg(caller)  # type: ignore[arg-type]
 
     async def scenario() -> None:
         assert await leg.play(None, "1") == "1"  # type: ignore[arg-type]
@@ -113,7 +112,7 @@ def test_a_local_leg_answers_and_hands_on() -> None:
 
 def test_early_media_of_a_local_leg_does_not_answer() -> None:
     caller, claimed = Caller(), []
-    leg = LocalLeg(caller, lambda: claimed.append(True) or True)  # type: ignore[arg-type]
+    leg = NestedLeg(caller, lambda: claimed.append(True) or True)  # type: ignore[arg-type]
 
     async def scenario() -> None:
         leg.progress()
@@ -128,7 +127,7 @@ def test_early_media_of_a_local_leg_does_not_answer() -> None:
 def test_a_local_leg_whose_caller_has_no_media_is_not_answered() -> None:
     caller = Caller()
     caller.refuses = NotAcceptable("no codec in common")
-    leg = LocalLeg(caller)  # type: ignore[arg-type]
+    leg = NestedLeg(caller)  # type: ignore[arg-type]
 
     async def scenario() -> None:
         with pytest.raises(NotAcceptable):
@@ -139,7 +138,7 @@ def test_a_local_leg_whose_caller_has_no_media_is_not_answered() -> None:
 
 
 def test_another_destination_may_have_been_quicker() -> None:
-    leg = LocalLeg(Caller(), lambda: False)  # type: ignore[arg-type]
+    leg = NestedLeg(Caller(), lambda: False)  # type: ignore[arg-type]
 
     async def scenario() -> None:
         with pytest.raises(CallEnded, match="quicker"):

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from flows.calls.record import CallRecord
-from flows.calls.rows import attempt_rows, call_row
+from flows.calls.record import CallRecord, attempt_rows, call_row
 from routing.hunt.attempt import AttemptRecord
 from store.database import tables
 

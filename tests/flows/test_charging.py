@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from flows.calls.address import Address
-from flows.calls.hangup import hang_up
+from flows.calls.hangup import hangup_by_id
 from flows.origination.call import originate
 from routing.identifiers import NIL
 
@@ -71,7 +71,7 @@ class Paid:
 
     def __init__(self, world: Any) -> None:
         self.world = world
-        self.charging = world.env.charging = Charging()
+        self.charging = world.services.calls.accounts.charging = Charging()
         world.routes = [route.model_copy(update={"rate": 60 * rate}) for rate, route in enumerate(world.routes, 1)]
         world.number(OURS, customer_id=CUSTOMER)
         self.number = world.directory.number(OURS)
@@ -195,7 +195,7 @@ def test_what_is_not_asked_for_credit(paid: Paid, world: Any, free: str) -> None
     elif free == "direct":
         target = {"type": "sip", "target": "sip:a@example.com"}
     else:
-        world.env.charging = None
+        world.services.calls.accounts.charging = None
     ran = paid.go([connect(target)])
     assert not paid.charging.asked
     assert ran.record.attempts[0].kind == "answered"
@@ -240,7 +240,7 @@ def test_a_call_of_our_own_is_paid_for_and_ends_with_the_credit(paid: Paid, worl
 
     async def scenario() -> Any:
         record, task = originate(
-            world.env, Address(type="tel", target="+15559990000"), customer_id=CUSTOMER, program=program
+            world.services, Address(type="tel", target="+15559990000"), customer_id=CUSTOMER, flow=program
         )
         await turns()
         assert record.status == "progressing"
@@ -260,7 +260,7 @@ def test_a_call_of_our_own_without_credit_fails(paid: Paid) -> None:
     paid.charging.answer = None
 
     async def scenario() -> Any:
-        record, task = originate(paid.world.env, Address(type="tel", target="+15559990000"), customer_id=CUSTOMER)
+        record, task = originate(paid.world.services, Address(type="tel", target="+15559990000"), customer_id=CUSTOMER)
         await asyncio.wait((task,))
         return record
 
@@ -292,9 +292,9 @@ def test_a_call_that_ends_while_credit_is_reserved_dials_nobody(paid: Paid, worl
 def test_a_call_of_our_own_that_is_hung_up_while_credit_is_reserved(paid: Paid, world: Any) -> None:
     async def scenario() -> Any:
         paid.charging.gate = asyncio.Event()
-        record, task = originate(world.env, Address(type="tel", target="+15559990000"), customer_id=CUSTOMER)
+        record, task = originate(world.services, Address(type="tel", target="+15559990000"), customer_id=CUSTOMER)
         await turns()
-        assert hang_up(world.env.calls, record.id)
+        assert hangup_by_id(world.services.calls.registry, record.id)
         assert record.status == "canceling"
         await asyncio.wait((task,))
         return record

@@ -46,7 +46,7 @@ class House:
         self.world = world
         self.mixers: list[FakeMixer] = []
         self.described: dict[str, Conference] = {}
-        world.env.conferences = self.conferences = Conferences(self, self.mixer, world.env.wall)
+        world.services.conferences = self.conferences = Conferences(self, self.mixer, world.services.calls.wall)
         self.describe()
 
     async def mixer(self) -> FakeMixer:
@@ -194,7 +194,7 @@ def test_media_that_cannot_be_had_leaves_no_room(house: House) -> None:
 def test_a_conference_that_is_not_there_fails_and_the_flow_goes_on(house: House, there: bool) -> None:
     house.described.clear()
     if not there:
-        house.world.env.conferences = None
+        house.world.services.conferences = None
     ran = house.world.go(
         [{"type": "conference_join", "option": {"conference_id": "room"}}, {"type": "reject", "option": {}}]
     )

@@ -9,10 +9,10 @@ import pytest
 from engine.call import CallEnded
 from flows.actions import ACTIONS
 from flows.calls.destinations import Reachable
-from flows.dial_out import dial_out
 from flows.language.library import read_library
 from flows.language.program import Program
 from routing.identifiers import NIL
+from service.intake import dial_out
 
 END = ("hangup", 480, "Q.850;cause=16")
 ONE, TWO = "sip:1+15559990000@192.0.2.1:5060", "sip:2+15559990000@192.0.2.2:5060"
@@ -248,7 +248,7 @@ def test_a_clients_foreign_number_is_a_connect_that_relays(world: Any) -> None:
     world.agent.script["192.0.2.1"] = world.refused(500)
     world.agent.script["192.0.2.2"] = world.refused(404, "Not Found")
     call = world.fake_call(world.clock)
-    record = asyncio.run(dial_out("+15559990000", call, world.env, world.record()))
+    record = asyncio.run(dial_out(world.services, "+15559990000", call, world.record()))
     assert call.orders == [("reject", 404, "Not Found")]
     assert record.hangup_reason == "failed"
     assert len(record.attempts) == 2
@@ -316,9 +316,9 @@ def test_status_of_a_direct_destination(world: Any, outcome: Any, text: str) -> 
 
 
 def test_extensions_and_agents_are_resolved_by_the_service(world: Any) -> None:
-    world.env.resolve_extension = lambda address, customer_id: {"101": Reachable("sip:desk@192.0.2.9", NIL)}.get(
-        address.target
-    )
+    world.services.calls.resolve_extension = lambda address, customer_id: {
+        "101": Reachable("sip:desk@192.0.2.9", NIL)
+    }.get(address.target)
     world.go([connect({"type": "extension", "target": "101"})])
     assert world.agent.legs[0].spec.request_uri == "sip:desk@192.0.2.9"
     ran = world.go([connect({"type": "agent", "target": "x"}), REPORT])

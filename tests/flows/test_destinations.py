@@ -8,7 +8,7 @@ import pytest
 from flows.actions import ACTIONS
 from flows.actions.fetch import program_of
 from flows.calls.address import Address
-from flows.calls.destinations import named_in
+from flows.calls.context import CallContext
 from flows.language.compiler import compile_flow
 from flows.language.model import read_flow
 from flows.language.program import Program, Step
@@ -22,7 +22,9 @@ CONNECT = {"type": "connect", "option": {"destinations": [{"type": "sip", "targe
 
 
 def run_of(world: Any, program: Program, customer_id: UUID, step: Step | None = None) -> Run:
-    run = Run(program, world.fake_call(world.clock), world.env, world.record(customer_id=customer_id))
+    record = world.record(customer_id=customer_id)
+    context = CallContext(flows=world.services, call=world.fake_call(world.clock), record=record)
+    run = Run(program, world.services, context)
     run.step = step or program.steps[0]
     return run
 
@@ -45,7 +47,7 @@ def flow(owner: UUID, *actions: dict[str, Any]) -> Program:
     ],
 )
 def test_a_flow_speaks_for_its_owner(world: Any, owner: UUID, call_of: UUID, named: str) -> None:
-    assert named_in(run_of(world, flow(owner), call_of), TARGET) == named
+    assert run_of(world, flow(owner), call_of).named(TARGET) == named
 
 
 @pytest.mark.parametrize("owner", [NIL, CUSTOMER])
@@ -61,7 +63,7 @@ def test_what_a_flow_holds_or_fetches_is_its_owners_word(world: Any, owner: UUID
 
 def test_the_actions_of_an_order_are_the_word_of_whoever_orders(world: Any) -> None:
     order = CallOrder(destinations=[Address(type="sip", target=TARGET)], actions=[CONNECT], customer_id=CUSTOMER)
-    assert prepare_calls(world.env, order).program.customer_id == CUSTOMER
+    assert prepare_calls(world.services, order).flow.customer_id == CUSTOMER
 
 
 @pytest.mark.parametrize(
@@ -72,10 +74,10 @@ def test_what_a_platforms_flow_puts_together_may_be_the_customers_choice(world: 
     connect = {"type": "connect", "option": {"destinations": [{"type": "sip", "target": written}]}}
     source = {"type": "tel", "target": "${call.source.number}"}
     connect["option"] |= {"source": source}  # type: ignore[operator]
-    assert named_in(run_of(world, flow(NIL, connect), CUSTOMER), TARGET) == named
+    assert run_of(world, flow(NIL, connect), CUSTOMER).named(TARGET) == named
 
 
 def test_a_flow_in_python_puts_everything_together(world: Any) -> None:
     step = Step("f", "python", lambda run, option: None, None, 1, True)
-    assert named_in(run_of(world, Program("", "f", [step]), CUSTOMER), TARGET) == "customer"
-    assert named_in(run_of(world, Program("", "f", [step]), NIL), TARGET) == "operator"
+    assert run_of(world, Program("", "f", [step]), CUSTOMER).named(TARGET) == "customer"
+    assert run_of(world, Program("", "f", [step]), NIL).named(TARGET) == "operator"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.model import read_flow
 
 END = ("hangup", 480, "Q.850;cause=16")
@@ -50,8 +50,8 @@ def keep(world: Any, variables: dict[str, str]) -> dict[str, Any]:
         variables["digits"] = host.removesuffix(".example").removeprefix("d").upper()
         return []
 
-    world.env.resolve_host = resolve
-    world.env.http = object()
+    world.services.web.resolve_host = resolve
+    world.services.web.http = object()
     return action("webhook_send", uri="http://d${call.digits}.example/", sync=True)
 
 
@@ -64,8 +64,8 @@ def test_digits_are_appended_and_a_flow_may_clear_them(world: Any) -> None:
         seen.append(host.partition(".")[0])
         return []
 
-    world.env.resolve_host = resolve
-    world.env.http = object()
+    world.services.web.resolve_host = resolve
+    world.services.web.http = object()
     look = action("webhook_send", uri="http://d${call.digits}.example/", sync=True)
     one = action("digits_receive", length=1)
     world.go([one, look, one, look, action("variable_set", key="call.digits", value=""), look, one, look], call)

@@ -8,9 +8,11 @@ import pytest
 from engine.call import CallEnded
 from engine.sip.dialog.usage import LIMIT_REACHED
 from flows.calls.record import CallRecord
-from flows.calls.services import CallLog, FlowEnvironment
+from flows.calls.registry import CallLog
+from flows.calls.services import CallServices
 from flows.calls.tasks import OwnedTasks, TooManyTasksError
-from flows.nested_call import LocalLeg
+from flows.language.services import FlowServices
+from flows.nested_call import NestedLeg
 
 
 def test_tasks_are_bounded_and_awaited_at_the_end() -> None:
@@ -54,15 +56,23 @@ def test_the_call_log_keeps_the_newest() -> None:
 
 
 def test_defaults_of_the_environment(world: Any) -> None:
-    env = FlowEnvironment(world.agent, world.env.router, world.directory, world.settings, world.library, world.log)
+    calls = CallServices(
+        dialler=world.agent,
+        router=world.calls.router,
+        directory=world.directory,
+        routing=world.settings,
+        library=world.library,
+        log=world.log,
+    )
+    services = FlowServices(calls=calls, library=world.library)
 
     async def scenario() -> list[str]:
-        addresses = await env.resolve_host("127.0.0.1", 80)
-        await env.close()
+        addresses = await services.web.resolve_host("127.0.0.1", 80)
+        await services.close()
         return addresses
 
     assert asyncio.run(scenario()) == ["127.0.0.1"]
-    assert env.utc_now().tzinfo is not None
+    assert services.utc_now().tzinfo is not None
 
 
 def test_the_longest_call_time_is_a_timeout(world: Any) -> None:
@@ -76,7 +86,7 @@ def test_the_longest_call_time_is_a_timeout(world: Any) -> None:
 
 def test_a_local_leg_hands_orders_on_until_it_is_over(world: Any) -> None:
     call = world.fake_call(world.clock)
-    leg = LocalLeg(call)
+    leg = NestedLeg(call)
     leg.ringing()
     leg.progress()
     assert (leg.id, leg.direction, leg.status) == ("call-1", "incoming", "ringing")
@@ -96,7 +106,7 @@ def test_a_local_leg_hands_orders_on_until_it_is_over(world: Any) -> None:
 def test_a_local_leg_that_was_too_slow_does_not_answer_the_caller(world: Any) -> None:
     call = world.fake_call(world.clock)
     with pytest.raises(CallEnded, match="another destination was quicker"):
-        LocalLeg(call, lambda: False).answer()
+        NestedLeg(call, lambda: False).answer()
     assert call.orders == []
 
 

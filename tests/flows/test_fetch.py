@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.model import read_flow
 from flows.python.flows import FlowCall, compile_python
 
@@ -28,7 +28,7 @@ class Server:
         self.requests: list[httpx.Request] = []
         self.answers: list[Any] = [[]]
         self.address = "93.184.216.34"
-        world.env.resolve_host = self.resolve
+        world.services.web.resolve_host = self.resolve
 
     async def resolve(self, host: str, port: int) -> list[str]:
         return [self.address]
@@ -43,7 +43,7 @@ class Server:
     def go(self, actions: Any, call: Any = None, **more: Any) -> Any:
         async def scenario() -> Any:
             async with httpx.AsyncClient(transport=httpx.MockTransport(self.handle)) as client:
-                self.world.env.http = client
+                self.world.services.web.http = client
                 return await self.world.run(actions, call, **more)
 
         return asyncio.run(scenario())

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.calls.hangup import hang_up
+from flows.calls.hangup import hangup_by_id
 from flows.origination.groupcall import GroupCall, place_group_call, prepare_group_call, read_group_request
 from flows.origination.orders import OrderError
 
@@ -31,7 +31,7 @@ class Group:
         self.world = world
         world.agent.script["example.com"] = world.never  # for those that a test has not decided about
         self.told: list[tuple[str, str]] = []
-        self.made: GroupCall = prepare_group_call(world.env, request(method, **more), metadata={"a": 1})
+        self.made: GroupCall = prepare_group_call(world.services, request(method, **more), metadata={"a": 1})
         self.made.on_change = lambda made: self.told.append((made.status, made.answer_call_id))
         self.records = self.made.records
 
@@ -50,10 +50,10 @@ class Group:
     async def over(self) -> None:
         await self.made.wait()
         await turns()
-        assert not len(self.world.env.tasks)
+        assert not len(self.world.services.calls.tasks)
         assert self.made.status == "hangup"
         assert all(record.status == "hangup" for record in self.records)
-        assert not self.world.env.calls.running_records()
+        assert not self.world.services.calls.registry.running_records()
         assert all(leg.ended_at is not None for leg in self.world.agent.legs)
 
 
@@ -124,7 +124,7 @@ def test_linear_calls_one_after_another_until_one_answers(world: Any) -> None:
     group = asyncio.run(scenario())
     assert group.dialled == ["alice", "bob"]
     assert group.reasons == ["busy", "normal", "cancel"]
-    assert all(world.env.calls.get(call_id) is not None for call_id in group.made.call_ids)
+    assert all(world.services.calls.registry.get(call_id) is not None for call_id in group.made.call_ids)
 
 
 @pytest.mark.parametrize("method", ["ring_all", "linear"])
@@ -187,7 +187,7 @@ def test_one_of_its_calls_is_hung_up_and_the_next_is_called(world: Any) -> None:
         group = Group(world, "linear")
         group.made.start()
         await turns()
-        assert hang_up(world.env.calls, group.made.call_ids[0])
+        assert hangup_by_id(world.services.calls.registry, group.made.call_ids[0])
         await turns()
         assert group.dialled == ["alice", "bob"]
         group.made.hang_up()
@@ -204,7 +204,7 @@ def test_the_end_of_the_service_ends_it(world: Any, method: str, started: bool) 
         group.made.start()
         if started:
             await turns()
-        await world.env.close()
+        await world.services.close()
         await group.over()
         assert set(group.reasons) == {"cancel"}
 
@@ -216,7 +216,7 @@ def test_the_end_of_the_service_ends_it(world: Any, method: str, started: bool) 
 def test_where_too_much_runs_already_the_records_say_so(world: Any, method: str, limit: int) -> None:
     async def scenario() -> Group:
         group = Group(world, method)
-        world.env.tasks.limit = limit
+        world.services.calls.tasks.limit = limit
         group.made.start()
         if method == "linear" and limit:
             await turns()
@@ -231,9 +231,9 @@ def test_where_too_much_runs_already_the_records_say_so(world: Any, method: str,
 
 
 def test_too_many_destinations_at_once_are_refused(world: Any) -> None:
-    world.env.tasks.limit = 2
+    world.services.calls.tasks.limit = 2
     with pytest.raises(OrderError, match="a groupcall was not started") as error:
-        place_group_call(world.env, request())
+        place_group_call(world.services, request())
     assert error.value.reason == "RATE_LIMIT_EXCEEDED"
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.language.library import read_library
+from flows.language.message_run import for_messages
 from flows.language.text_match import normalise_keyword
 from flows.language.validation import needs_a_call
 from flows.messages.model import MAX_CONTACT, Target, TextMessage
 from flows.messages.opt_out import contact_of, keyword
-from flows.messages.run import for_messages
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.model import read_flow
 from flows.python.flows import compile_python
 

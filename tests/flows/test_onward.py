@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 
 from flows.calls.address import Address
-from flows.connect import always, reach
-from flows.language.options import ConnectOptions
+from flows.calls.context import CallContext
+from flows.calls.dial import ConnectTerms, always
+from flows.connect import connect_destination
 from flows.language.program import Program, Step
-from flows.language.run import Run
-from flows.transfer.successor import onward_of
+from flows.transfer.successor import make_successor
 from routing.access.phones import Phone
 
 OWN, FOREIGN = "+12125550001", "+15559990000"
@@ -29,16 +29,15 @@ def test_who_has_ordered_a_transfer_pays_for_it_and_shows_its_own_number(world: 
     async def go() -> Any:
         caller = world.fake_call(world.clock)
         step = Step("", "connect", lambda run, option: None, None, 1, False)
-        run = Run(Program("", "", [step]), caller, world.env, record, row)
-        run.step = step
-        assert (run.customer_id, run.phone) == (OF_NUMBER, None)
-        onward = onward_of(run, caller, FOREIGN, "tel")
-        assert (onward.customer_id, onward.record.customer_id, onward.phone) == (OF_PHONE, OF_PHONE, phone)
+        context = CallContext(flows=world.services, call=caller, record=record, number=row)
+        context.flow, context.step = Program("", "", [step]), step
+        assert (context.customer_id, context.phone) == (OF_NUMBER, None)
+        successor = make_successor(context, caller, FOREIGN, "tel")
+        assert (successor.customer_id, successor.record.customer_id, successor.phone) == (OF_PHONE, OF_PHONE, phone)
         address = Address(type="tel", target=FOREIGN)
-        option = ConnectOptions(destinations=[address])
-        assert (await reach(onward, option, address, always)).answered
-        world.env.phones.take(phone)
-        return await reach(onward, option, address, always)
+        assert (await connect_destination(successor, ConnectTerms(), address, always)).answered
+        world.services.calls.accounts.phones.take(phone)
+        return await connect_destination(successor, ConnectTerms(), address, always)
 
     refused = asyncio.run(go())
     assert (refused.sip_status, len(world.agent.legs)) == (486, 1)

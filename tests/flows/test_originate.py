@@ -7,7 +7,7 @@ import pytest
 
 from engine.dial import Outcome
 from flows.calls.destinations import Reachable
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.origination.providercall import (
     ProviderCallError,
     any_answered,
@@ -28,7 +28,7 @@ def call(*destinations: Any, **option: Any) -> dict[str, Any]:
 
 
 def made(world: Any) -> list[Any]:
-    return world.env.calls.newest()
+    return world.services.calls.registry.newest()
 
 
 def test_a_call_of_its_own_runs_its_actions_when_answered(world: Any) -> None:
@@ -79,8 +79,8 @@ def run_beside(world: Any, option: dict[str, Any]) -> Any:
 
     async def scenario() -> tuple[Any, bool]:
         ran = await world.run([call(**option), {"type": "sleep", "option": {"duration": 1}}])
-        alive = bool(len(world.env.tasks))
-        await world.env.close()
+        alive = bool(len(world.services.calls.tasks))
+        await world.services.close()
         return ran, alive
 
     return asyncio.run(scenario())
@@ -108,7 +108,7 @@ def test_other_calls_outlive_it_and_end_with_the_service(world: Any) -> None:
 
 
 def test_as_many_calls_as_may_run(world: Any) -> None:
-    world.env.tasks.limit = 0
+    world.services.calls.tasks.limit = 0
     world.go([call()])
     assert world.log.errors()[0].endswith("was not started: 0 are running")
     assert not made(world)
@@ -133,7 +133,7 @@ def test_our_own_numbers_are_called_within_the_engine_one_place_deeper_in_the_tr
     ],
 )
 def test_other_destinations(world: Any, destination: Any, uri: str, status: int) -> None:
-    world.env.resolve_extension = lambda address, _: (
+    world.services.calls.resolve_extension = lambda address, _: (
         Reachable("sip:desk@example.com", NIL) if address.target == "101" else None
     )
     world.go([call(destination)])
@@ -149,7 +149,7 @@ def test_the_far_ends_hangup_ends_the_flow(world: Any) -> None:
         leg.end("remote", 200)
         for _ in range(10):
             await asyncio.sleep(0)
-        assert not len(world.env.tasks)
+        assert not len(world.services.calls.tasks)
 
     asyncio.run(scenario())
     record = made(world)[0]
@@ -164,7 +164,7 @@ def provider_call(world: Any, **more: Any) -> Any:
     request = read_request({"provider_id": str(world.two.id), "destinations": [TEL], **more})
 
     async def scenario() -> Any:
-        made = place_provider_call(world.env, request)
+        made = place_provider_call(world.services, request)
         document = as_document(made)
         records = await made.wait()
         return made, document, records
@@ -256,7 +256,7 @@ def test_refusals_dial_nothing(world: Any) -> None:
 
 
 def test_a_full_service_refuses_and_hangs_up_what_it_began(world: Any) -> None:
-    world.env.tasks.limit = 1
+    world.services.calls.tasks.limit = 1
     world.agent.script["192.0.2"] = world.never
     with pytest.raises(ProviderCallError, match="try again later") as e:
         provider_call(world, destinations=[TEL, TEL])

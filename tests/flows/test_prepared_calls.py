@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from flows.calls.destinations import Reachable
-from flows.calls.hangup import hang_up
-from flows.language.faults import FlowError
+from flows.calls.hangup import hangup_by_id
+from flows.faults import FlowError
 from flows.origination.orders import CallOrder, OrderError, prepare_calls, read_order
 from flows.origination.providercall import prepare_provider_call, read_request
 from routing.identifiers import NIL
@@ -36,13 +36,13 @@ def test_nothing_is_dialled_or_told_before_the_start(world: Any) -> None:
 
         changed = ended = lambda self, record: None
 
-    world.env.calls.observers.append(Observer())
+    world.services.calls.registry.observers.append(Observer())
 
     async def scenario() -> Any:
-        calls = prepare_calls(world.env, order(TEL, {"type": "sip", "target": "sip:a@example.com"}))
+        calls = prepare_calls(world.services, order(TEL, {"type": "sip", "target": "sip:a@example.com"}))
         await turns()
-        assert not told and not world.agent.legs and not len(world.env.calls)
-        assert not hang_up(world.env.calls, calls.call_ids[0])
+        assert not told and not world.agent.legs and not len(world.services.calls.registry)
+        assert not hangup_by_id(world.services.calls.registry, calls.call_ids[0])
         calls.start()
         calls.start()  # a second time does nothing
         assert told == calls.call_ids
@@ -56,13 +56,13 @@ def test_nothing_is_dialled_or_told_before_the_start(world: Any) -> None:
 
 def test_what_a_record_says_of_a_call_that_was_ordered(world: Any) -> None:
     world.flows(after=[{"type": "sleep", "option": {"duration": 20}}])
-    world.env.resolve_extension = lambda address, customer_id: Reachable("sip:desk@example.com", NIL)
+    world.services.calls.resolve_extension = lambda address, customer_id: Reachable("sip:desk@example.com", NIL)
     metadata = {"ticket": 7}
     source = {"type": "tel", "target": "0014155551234", "target_name": "Desk"}
 
     async def scenario() -> Any:
         asked = order(TEL, DESK, source=source, flow_id="after", customer_id=str(CUSTOMER))
-        calls = prepare_calls(world.env, asked, metadata=metadata)
+        calls = prepare_calls(world.services, asked, metadata=metadata)
         calls.start()
         await calls.wait()
         return calls
@@ -80,7 +80,7 @@ def test_what_a_record_says_of_a_call_that_was_ordered(world: Any) -> None:
 
 def test_calls_that_are_given_up_before_their_start_are_never_dialled(world: Any) -> None:
     async def scenario() -> Any:
-        calls = prepare_calls(world.env, order(TEL, TEL))
+        calls = prepare_calls(world.services, order(TEL, TEL))
         calls.hang_up()
         calls.start()
         return await calls.wait()
@@ -89,27 +89,27 @@ def test_calls_that_are_given_up_before_their_start_are_never_dialled(world: Any
     assert not world.agent.legs
     assert [(r.status, r.hangup_reason, r.hangup_by) for r in records] == [("hangup", "cancel", "local")] * 2
     assert records[0].notes == ["hung up before it was dialled"]
-    assert world.env.calls.get(records[0].id) is records[0]
+    assert world.services.calls.registry.get(records[0].id) is records[0]
 
 
 def test_too_many_calls_are_refused_before_any_id_is_given_away(world: Any) -> None:
-    world.env.tasks.limit = 1
+    world.services.calls.tasks.limit = 1
     with pytest.raises(OrderError, match="a call was not started: 0 of 1 are running; try again later") as error:
-        prepare_calls(world.env, order(TEL, TEL))
+        prepare_calls(world.services, order(TEL, TEL))
     assert error.value.reason == "RATE_LIMIT_EXCEEDED"
 
     async def stopped() -> None:
-        await world.env.close()
+        await world.services.close()
         with pytest.raises(OrderError, match="the service is stopping"):
-            prepare_calls(world.env, order())
+            prepare_calls(world.services, order())
 
     asyncio.run(stopped())
 
 
 def test_a_call_whose_id_is_given_away_and_that_may_not_run_says_so(world: Any) -> None:
     async def scenario() -> Any:
-        calls = prepare_calls(world.env, order(TEL, TEL))
-        world.env.tasks.limit = 1
+        calls = prepare_calls(world.services, order(TEL, TEL))
+        world.services.calls.tasks.limit = 1
         calls.start()
         return await calls.wait()
 
@@ -125,17 +125,17 @@ def test_another_customers_flow_does_not_exist(world: Any) -> None:
     world.flows(theirs={"customer_id": other, "actions": [{"type": "answer"}]})
     (program,) = list(world.library)
     with pytest.raises(OrderError) as error:
-        prepare_calls(world.env, order(flow_id=program.id, customer_id=str(CUSTOMER)))
+        prepare_calls(world.services, order(flow_id=program.id, customer_id=str(CUSTOMER)))
     assert error.value.reason == "FLOW_NOT_FOUND"
-    assert prepare_calls(world.env, order(flow_id=program.id, customer_id=other)).flow_id == UUID(program.id)
+    assert prepare_calls(world.services, order(flow_id=program.id, customer_id=other)).flow_id == UUID(program.id)
     # Providercalls are the platform's own.
     request = read_request({"provider_id": str(world.two.id), "destinations": [TEL], "flow_id": program.id})
-    assert prepare_provider_call(world.env, request).flow_id == UUID(program.id)
+    assert prepare_provider_call(world.services, request).flow_id == UUID(program.id)
 
 
 def test_faults_of_an_order(world: Any) -> None:
     with pytest.raises(FlowError, match=r'flow "call", action 1 \(sleep\): option.duration: is missing'):
-        prepare_calls(world.env, order(actions=[{"type": "sleep"}]))
+        prepare_calls(world.services, order(actions=[{"type": "sleep"}]))
     with pytest.raises(OrderError) as error:
         order(colour="red", flow_id="x", destinations=[])
     assert str(error.value).splitlines() == [
@@ -148,7 +148,7 @@ def test_faults_of_an_order(world: Any) -> None:
 def test_a_providercall_is_kept_before_it_is_dialled(world: Any) -> None:
     async def scenario() -> Any:
         request = read_request({"provider_id": str(world.two.id), "destinations": [TEL]})
-        prepared = prepare_provider_call(world.env, request)
+        prepared = prepare_provider_call(world.services, request)
         await turns()
         assert prepared.call_ids == [prepared.records[0].id]
         assert not world.agent.legs

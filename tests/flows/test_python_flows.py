@@ -9,8 +9,8 @@ import pytest
 
 from flows.actions import ACTIONS
 from flows.calls.address import Address
+from flows.faults import ActionError
 from flows.language.library import FlowLibrary, read_library
-from flows.language.run import ActionError
 from flows.python.flows import FlowCall, FlowModuleError, compile_python, load_module
 
 END = ("hangup", 480, "Q.850;cause=16")
@@ -156,7 +156,7 @@ def test_actions_are_methods(world: Any) -> None:
 
 
 def test_sound_and_keys_are_methods(world: Any) -> None:
-    world.env.recordings = None
+    world.services.calls.media.recordings = None
     call = world.fake_call(world.clock)
     call.typed = ["1", "2", "#", "3"]
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.calls.sounds import SoundError
+from flows.calls.ports import SoundError
 from flows.queues.announcements import SHORTEST_PAUSE, WORDS, AnnounceEvery, minutes, unspoken, words
 from flows.queues.estimated_wait import MOST_QUEUES, Pace
 from flows.queues.music import MUSIC

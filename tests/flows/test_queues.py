@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from flows.calls.address import Address
-from flows.calls.sounds import SoundError
+from flows.calls.ports import SoundError
 from flows.queues.agents import REST
 from flows.queues.model import Agent, Queue
 from flows.queues.music import MUSIC
@@ -114,7 +114,7 @@ class Hall:
         self.world = world
         self.board = Board()
         self.queues = self.board.queues = Queues(Finder(self.board), self.board, random.Random(3))
-        world.env.queues = self.queues
+        world.services.queues = self.queues
         world.agent.talk = world.never
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -156,14 +156,14 @@ class Hall:
         return [leg.spec.request_uri.partition(":")[2].partition("@")[0] for leg in self.world.agent.legs]
 
     def waiting(self) -> list[str]:
-        return [waiting.run.record.id for waiting in self.queues.callers(self.board.queue.id)]
+        return [waiting.context.record.id for waiting in self.queues.callers(self.board.queue.id)]
 
     def settle(self, name: str, outcome: Any) -> None:
         self.leg(name).settle(outcome)
 
     def go(self, scene: Coroutine[Any, Any, Any]) -> None:
         loop = SimulatedLoop()
-        self.world.env.clock = loop.time
+        self.world.services.calls.clock = loop.time
 
         async def whole() -> None:
             await scene

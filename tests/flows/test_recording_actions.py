@@ -12,7 +12,7 @@ import pytest
 
 from flows.actions import ACTIONS, fetch
 from flows.calls.recordings import Recording, Recordings
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.model import read_flow
 
 END = ("hangup", 480, "Q.850;cause=16")
@@ -70,9 +70,10 @@ def studio(world: Any, tmp_path: Path) -> Any:
         return recorders[-1]
 
     moment = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
-    recordings = Recordings(tmp_path / "kept", make, world.env.tasks, world.log, lambda: moment)
-    recordings.keeper = keeper = FakeKeeper()
-    world.env.recordings = recordings
+    keeper = FakeKeeper()
+    tasks = world.services.calls.tasks
+    recordings = Recordings(tmp_path / "kept", make, tasks, world.log, keeper=keeper, utc_now=lambda: moment)
+    world.services.calls.media.recordings = recordings
     return SimpleNamespace(
         world=world, recordings=recordings, recorders=recorders, keeper=keeper, folder=tmp_path / "kept"
     )
@@ -88,7 +89,7 @@ def during(studio: Any, actions: Any, meanwhile: Callable[[Any], Awaitable[None]
         await settled()
         await meanwhile(call)
         ran = await running
-        await world.env.tasks.close()
+        await world.services.calls.tasks.close()
         return ran
 
     return asyncio.run(scenario())
@@ -127,7 +128,7 @@ def go(studio: Any, actions: Any, call: Any = None, **more: Any) -> Any:
 
     async def scenario() -> Any:
         ran = await studio.world.run([*actions, action("fetch", event_url="http://h.example/")], call or None, **more)
-        await studio.world.env.tasks.close()
+        await studio.world.services.calls.tasks.close()
         return ran
 
     async def resolve(host: str, port: int) -> list[str]:
@@ -140,8 +141,8 @@ def go(studio: Any, actions: Any, call: Any = None, **more: Any) -> Any:
         known.update({k.removeprefix("recording."): v for k, v in document["variables"].items() if "recording" in k})
         return document
 
-    studio.world.env.resolve_host = resolve
-    studio.world.env.http = object()
+    studio.world.services.web.resolve_host = resolve
+    studio.world.services.web.http = object()
     patch = pytest.MonkeyPatch()
     patch.setattr(fetch, "document", keep)
     try:
@@ -241,7 +242,7 @@ def test_a_file_that_was_waited_for_and_cannot_be_written_is_an_error(studio: An
 
 def test_the_hangup_ends_it_and_its_file_is_there(studio: Any) -> None:
     async def hang_up(call: Any) -> None:
-        assert studio.world.env.recordings.running("call-1").recording.status == "recording"
+        assert studio.world.services.calls.media.recordings.running("call-1").recording.status == "recording"
         assert call.taps == [("channel", 0, "2026-11-21-call-1-1.wav")]
         call.end("remote", 200)
 
@@ -267,7 +268,7 @@ def test_what_completes_the_flow_after_the_hangup_finds_the_recording_whole(stud
 
 def test_the_end_of_the_service_ends_it_and_its_file_is_there(studio: Any) -> None:
     async def stop(call: Any) -> None:
-        await studio.world.env.tasks.close()
+        await studio.world.services.calls.tasks.close()
         assert (studio.folder / NAME).exists()
         call.end("local", 200)
 
@@ -346,7 +347,7 @@ def test_the_other_channel_hears_what_the_caller_hears_in_a_conference(studio: A
 
     rooms: Any = Rooms()
     rooms.finder = rooms
-    studio.world.env.conferences = rooms
+    studio.world.services.conferences = rooms
     join = action("conference_join", conference_id="room")
     go(studio, [action("recording_start"), join, action("recording_stop"), join])
     assert overheard == [("channel", 1, NAME.removeprefix("platform/")), None]
@@ -356,7 +357,7 @@ def test_whoever_connects_all_the_same_finds_a_channel_that_hears_nothing(studio
     running: list[Any] = []
 
     async def alone(call: Any) -> None:
-        running.append(studio.world.env.recordings.running("call-1"))
+        running.append(studio.world.services.calls.media.recordings.running("call-1"))
         running[0].recorder.channel(1).hear(b"", 8000)
         running[0].recording.channels = 2
         call.end("remote", 200)

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from flows.actions import ACTIONS
+from flows.faults import ActionError, FlowError
 from flows.language.compiler import compile_flow
-from flows.language.faults import FlowError
 from flows.language.model import read_flow
 from flows.language.options import NO_OPTIONS, NoOptions, Options
 from flows.language.program import HUNG_UP, Program
 from flows.language.registry import ANY, ActionRegistry
-from flows.language.run import ActionError, Run
+from flows.language.run import Run
 
 
 class GreetOptions(Options):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from flows.actions import ACTIONS
-from flows.calls.sounds import SoundError
-from flows.language.faults import FlowError
+from flows.calls.ports import SoundError
+from flows.faults import FlowError
 from flows.language.model import read_flow
 
 END = ("hangup", 480, "Q.850;cause=16")
@@ -160,7 +160,7 @@ def test_beep_plays_a_tone(world: Any) -> None:
 
 
 def test_a_service_without_sound_says_so(world: Any) -> None:
-    world.env.sounds = None
+    world.services.calls.media.sounds = None
     assert world.go([action("talk", text="x")]).orders == [END]
     assert world.log.errors() == ["this service plays no sound"]
 

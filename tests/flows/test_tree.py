@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from flows.calls.address import Address
+from flows.calls.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
 from flows.calls.tree import MOST_DEEP, MOST_LEGS, MOST_RUNS, WITHIN, Branch, Tree
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call
-from flows.origination.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.identifiers import NIL
 
@@ -30,7 +30,7 @@ def loops(world: Any) -> list[str]:
 
 
 async def over(world: Any) -> None:
-    while running := list(world.env.tasks._running):
+    while running := list(world.services.calls.tasks._running):
         await asyncio.wait(running)
 
 
@@ -41,8 +41,8 @@ def runs(world: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for name in ("grow", "run"):
         method = getattr(Branch, name)
 
-        def told(self: Branch, env: Any, origin: str, method: Any = method) -> Any:
-            came = method(self, env, origin)
+        def told(self: Branch, *asked: Any, method: Any = method) -> Any:
+            came = method(self, *asked)
             if came:
                 found.append(came.depth if isinstance(came, Branch) else self.depth)
             return came
@@ -91,7 +91,7 @@ def test_numbers_that_call_one_another_run_so_many_flows_and_no_more(
     asyncio.run(go())
     assert len(runs) == MOST_RUNS - 1
     assert max(runs) < MOST_DEEP
-    orders = [record for record in world.env.calls.newest(1000) if record.direction == "outgoing"]
+    orders = [record for record in world.services.calls.registry.newest(1000) if record.direction == "outgoing"]
     assert len(orders) <= 2 * MOST_RUNS
 
 
@@ -101,7 +101,7 @@ def test_a_groupcall_is_the_root_of_its_calls_which_are_no_runs_too_many(world: 
 
     async def group() -> Any:
         destinations = [Address(type="tel", target=NUMBER)] * 5
-        made = prepare_group_call(world.env, GroupCallRequest(destinations=destinations, flow_id="f"))
+        made = prepare_group_call(world.services, GroupCallRequest(destinations=destinations, flow_id="f"))
         made.start()
         records = await made.wait()
         await over(world)
@@ -117,21 +117,21 @@ def test_a_groupcall_is_the_root_of_its_calls_which_are_no_runs_too_many(world: 
 def test_runs_count_for_ten_minutes(world: Any) -> None:
     branch = Branch(Tree())
     for _ in range(MOST_RUNS - 1):
-        assert branch.grow(world.env, "x") == Branch(branch.tree, 1)
-    assert branch.grow(world.env, "x") is None
+        assert branch.grow(world.log, world.clock(), "x") == Branch(branch.tree, 1)
+    assert branch.grow(world.log, world.clock(), "x") is None
     world.clock.now += WITHIN - 0.1
-    assert branch.grow(world.env, "x") is None
+    assert branch.grow(world.log, world.clock(), "x") is None
     world.clock.now += 0.1
-    assert branch.grow(world.env, "x") is not None
+    assert branch.grow(world.log, world.clock(), "x") is not None
     assert branch.tree.full(world.clock.now) == ""
 
 
 def test_what_an_order_itself_is_for_is_no_run_beyond_it(world: Any) -> None:
     root = Branch(Tree())
-    assert all(root.run(world.env, "x") for _ in range(10 * MOST_RUNS))
-    deeper = root.grow(world.env, "x")
+    assert all(root.run(world.log, world.clock(), "x") for _ in range(10 * MOST_RUNS))
+    deeper = root.grow(world.log, world.clock(), "x")
     assert deeper is not None
-    assert sum(deeper.run(world.env, "x") for _ in range(10 * MOST_RUNS)) == MOST_RUNS - 2
+    assert sum(deeper.run(world.log, world.clock(), "x") for _ in range(10 * MOST_RUNS)) == MOST_RUNS - 2
 
 
 def test_legs_at_once_are_bounded_and_counted_off_when_they_end(world: Any) -> None:
@@ -157,19 +157,19 @@ def test_orders_are_roots_and_limited_for_each_customer(world: Any) -> None:
         return CallOrder(destinations=[Address(**FOREIGN)] * count, customer_id=customer)
 
     async def go() -> None:
-        made = [prepare_calls(world.env, order(ann, 100)) for _ in range(MOST_AT_ONCE // 100)]
+        made = [prepare_calls(world.services, order(ann, 100)) for _ in range(MOST_AT_ONCE // 100)]
         for calls in made:
             calls.start()
         with pytest.raises(OrderError, match="200 calls of this customer are up or dialled, of 200") as e:
-            prepare_calls(world.env, order(ann, 1))
+            prepare_calls(world.services, order(ann, 1))
         assert e.value.reason == "RATE_LIMIT_EXCEEDED"
-        prepare_calls(world.env, order(bob, 100)).hang_up()
-        prepare_calls(world.env, order(NIL, 100)).hang_up()
+        prepare_calls(world.services, order(bob, 100)).hang_up()
+        prepare_calls(world.services, order(NIL, 100)).hang_up()
         for calls in made:
             calls.hang_up()
             await calls.wait()
         await over(world)
-        prepare_calls(world.env, order(ann, 100)).hang_up()
+        prepare_calls(world.services, order(ann, 100)).hang_up()
 
     asyncio.run(go())
 

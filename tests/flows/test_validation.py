@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.actions import ACTIONS
-from flows.language.faults import FlowError
+from flows.faults import FlowError
 from flows.language.library import read_library
 from flows.language.model import read_flow
 

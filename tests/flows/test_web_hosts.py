@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.calls.web_hosts import is_public, private_host, web_addresses
+from flows.web_hosts import is_public, private_host, web_addresses
 
 PUBLIC = [
     "8.8.8.8",

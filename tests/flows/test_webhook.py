@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.calls.webhook import url_text
+from flows.web import url_text
 
 
 class Server:
@@ -20,7 +20,7 @@ class Server:
         self.addresses = ["93.184.216.34"]
         self.hold: asyncio.Event | None = None
         self.asked = asyncio.Event()
-        world.env.resolve_host = self.resolve
+        world.services.web.resolve_host = self.resolve
 
     async def resolve(self, host: str, port: int) -> list[str]:
         return self.addresses
@@ -35,9 +35,9 @@ class Server:
     def go(self, *actions: Any) -> Any:
         async def scenario() -> Any:
             async with httpx.AsyncClient(transport=httpx.MockTransport(self.handle)) as client:
-                self.world.env.http = client
+                self.world.services.web.http = client
                 ran = await self.world.run(list(actions))
-                await self.world.env.close()
+                await self.world.services.close()
                 return ran
 
         return asyncio.run(scenario())
@@ -126,7 +126,7 @@ def test_an_empty_answer_sets_nothing(world: Any, server: Server) -> None:
 
 def test_a_server_that_does_not_answer_is_given_up(world: Any, server: Server) -> None:
     server.hold = asyncio.Event()
-    world.env.webhook.timeout = 0.01
+    world.services.web.limits.timeout = 0.01
     server.go(hook(sync=True), {"type": "answer"})
     assert world.log.errors() == ["https://hooks.example.com/x did not answer within 0.01 s"]
 
@@ -135,7 +135,7 @@ def test_a_hangup_ends_the_waiting(world: Any, server: Server) -> None:
     async def scenario() -> Any:
         server.hold = asyncio.Event()
         async with httpx.AsyncClient(transport=httpx.MockTransport(server.handle)) as client:
-            world.env.http = client
+            world.services.web.http = client
             call = world.fake_call(world.clock)
             running = asyncio.ensure_future(world.run([hook(sync=True), {"type": "answer"}], call))
             await server.asked.wait()
@@ -155,8 +155,8 @@ def test_private_addresses_are_refused_unless_allowed(world: Any, server: Server
         "hooks.example.com is at an address that is private; set webhook.allow_private to allow it"
     ]
     assert not server.requests
-    world.env.webhook.allow_private = True
-    world.env.tasks = type(world.env.tasks)()
+    world.services.web.limits.allow_private = True
+    world.services.calls.tasks = type(world.services.calls.tasks)()
     server.addresses = [address]
     server.go(hook(sync=True))
     assert len(server.requests) == 1
@@ -179,11 +179,11 @@ def test_other_reasons_not_to_send(world: Any, server: Server) -> None:
         "uri: is no web address; write it like https://example.com/path",
     ]
     world.log.lines.clear()
-    world.env.http = None
+    world.services.web.http = None
     world.go([hook(sync=True)])
     assert world.log.errors() == ["this service sends no webhooks"]
     world.log.lines.clear()
-    world.env.tasks.limit = 0
+    world.services.calls.tasks.limit = 0
     world.go([hook()])
     assert world.log.errors()[0].startswith("webhook of call-1 was not started")
 
@@ -192,7 +192,7 @@ def test_a_name_that_cannot_be_looked_up(world: Any, server: Server) -> None:
     async def fails(host: str, port: int) -> list[str]:
         raise OSError("no such name")
 
-    world.env.resolve_host = fails
+    world.services.web.resolve_host = fails
     server.go(hook(sync=True))
     assert world.log.errors() == ["https://hooks.example.com/x: OSError: no such name"]
 

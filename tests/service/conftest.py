@@ -292,7 +292,7 @@ class Engine:
     @property
     def record(self) -> Any:
         """The record of the last call."""
-        return self.node.env.calls.newest(1)[0]
+        return self.node.flows.calls.registry.newest(1)[0]
 
     async def quiet(self) -> None:
         """Waits until no call is left."""

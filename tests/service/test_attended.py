@@ -144,7 +144,7 @@ def test_records_say_who_talked_with_whom(usual: Desk) -> None:
     usual.join()
     usual.leave()
     usual.wait(60)
-    [running] = usual.env.calls.running_records()
+    [running] = usual.flows.calls.registry.running_records()
     assert running.destination == OURS  # of the one who was called by x: it talks on
     first, second = running, usual.record(FOREIGN)
     assert second.hangup_reason == "normal" and second.answered_ms is not None
@@ -194,13 +194,15 @@ def test_what_was_paid_for_goes_on_being_paid_by_who_dialled_it(
     before = Desk.connect
 
     def connect(self: Desk, caller: Phone, number: str, callee: Phone) -> None:
-        self.env.charging = account  # type: ignore[assignment]
+        self.flows.calls.accounts.charging = account  # type: ignore[assignment]
         before(self, caller, number, callee)
 
     monkeypatch.setattr(Desk, "connect", connect)
     desk = Desk(monkeypatch, (role, "caller"))
     [credit] = account.open
-    assert credit.call_id in [record.id for record in desk.env.calls.running_records() if record.destination == FOREIGN]
+    assert credit.call_id in [
+        record.id for record in desk.flows.calls.registry.running_records() if record.destination == FOREIGN
+    ]
     desk.join()
     desk.leave()
     desk.wait(30)
@@ -221,10 +223,10 @@ def test_what_was_dialled_twice_goes_on_as_a_call_of_its_own(monkeypatch: pytest
     desk.join()
     desk.leave()
     desk.wait(10)
-    [running] = desk.env.calls.running_records()
+    [running] = desk.flows.calls.registry.running_records()
     assert (running.direction, running.source, running.destination) == ("outgoing", OURS, FOREIGN)
     assert all(any(running.id in note for note in desk.record(number).notes) for number in (OURS,))
-    order = desk.env.calls.running(running.id)
+    order = desk.flows.calls.registry.running(running.id)
     assert order is not None
     order.hang_up("normal")
     del order
@@ -407,7 +409,7 @@ def test_a_flood_of_refers_is_bounded(usual: Desk) -> None:
     for _ in range(40):
         usual.join("nothing;to-tag=a;from-tag=b")
     assert usual.t.statuses("REFER").count(202) == MAX_TRANSFERS and usual.t.statuses("REFER")[-1] == 603
-    [record] = [record for record in usual.env.calls.running_records() if record.destination == OURS]
+    [record] = [record for record in usual.flows.calls.registry.running_records() if record.destination == OURS]
     assert len(record.notes) <= 20
     usual.x.request("BYE")
     usual.u.request("BYE")

@@ -438,7 +438,7 @@ def test_a_2xx_that_is_not_acknowledged_counts_over_streams_only(run: Run, trans
             wire = await bench.wire(GUEST)
             for _ in range(calls):
                 wire.send(wire.request(), engine.at("udp"))
-        await bench.until(lambda: len(engine.node.env.calls.newest(calls)) == calls)
+        await bench.until(lambda: len(engine.node.flows.calls.registry.newest(calls)) == calls)
         await engine.quiet()
         assert engine.node.peers.banned(GUEST) == (transport == "tcp")
         if transport == "tcp":

@@ -81,13 +81,13 @@ def test_no_order_of_a_customers_leads_to_a_provider_or_into_a_private_network(r
         carrier = await bench.phone(ONE)
         engine = await bench_engine(bench, carrier)
         target = filled(uri, carrier, engine)
-        env = engine.node.env
-        record, task = originate(env, Address(type="sip", target=target), source=SOURCE, customer_id=CUSTOMER)
+        flows = engine.node.flows
+        record, task = originate(flows, Address(type="sip", target=target), source=SOURCE, customer_id=CUSTOMER)
         await task
         assert record.attempts == []
         assert record.end_status == 403, record.notes
         assert "DESTINATION_NOT_ALLOWED" in record.notes[0]
-        post = env.post
+        post = flows.messages
         message = await post.send(Order(CUSTOMER, SOURCE, [Address(type="sip", target=target)], "x"))
         await message.over.wait()
         assert message.targets[0].sip_status == 403
@@ -168,7 +168,7 @@ def test_a_name_is_judged_by_what_it_resolves_to_rfc_3263(run: Run) -> None:
         await bench.until(lambda: engine.node.directory.trunk_at(ONE), "the carrier's address")
 
         async def outcome(uri: str) -> tuple[int, list[str]]:
-            record, task = originate(engine.node.env, Address(type="sip", target=uri), customer_id=CUSTOMER)
+            record, task = originate(engine.node.flows, Address(type="sip", target=uri), customer_id=CUSTOMER)
             await task
             return record.end_status, record.notes
 
@@ -198,7 +198,7 @@ def test_a_name_that_leads_elsewhere_when_the_request_is_sent_is_looked_at_again
 
         engine.node.agent.locator.locate = rebound
         record, task = originate(
-            engine.node.env, Address(type="sip", target="sip:99@rebound.example"), customer_id=CUSTOMER
+            engine.node.flows, Address(type="sip", target="sip:99@rebound.example"), customer_id=CUSTOMER
         )
         await task
         assert (record.end_status, carrier.requests) == (403, [])
@@ -265,7 +265,7 @@ def test_texts_to_ourselves_go_where_their_number_does(run: Run) -> None:
         carrier = await bench.phone(ONE)
         engine = await bench_engine(bench, carrier)
         flow_of(CUSTOMER, engine, [{"type": "stop"}], 78)
-        post = engine.node.env.post
+        post = engine.node.flows.messages
         for user, status, texts in ((OTHER, 200, 0), (FOREIGN, 405, 1), ("nobody", 404, 1)):
             target = Address(type="sip", target=f"sip:{user}@{engine.address}")
             message = await post.send(Order(CUSTOMER, SOURCE, [target], "x"))

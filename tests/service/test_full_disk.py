@@ -128,7 +128,7 @@ def test_the_disk_of_recordings_is_looked_at_too(run: Run, tmp_path: Path, monke
         assert "recordings" not in await engine.node.workers.readiness.checks()
         monkeypatch.setattr(readiness, "disk_problem", full)
         checks = await engine.node.workers.readiness.checks()
-        folder = engine.node.env.recordings.folder
+        folder = engine.node.flows.calls.media.recordings.folder
         assert checks["recordings"] == f"the disk of {folder} is full (0 KiB are left)"
         assert asked == [folder] and checks["store"] == "ok"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.calls.address import Address
-from flows.calls.hangup import hang_up
+from flows.calls.hangup import hangup_by_id
 from flows.origination.call import originate
 
 Run = Callable[..., None]
@@ -180,7 +180,7 @@ class Watcher:
     def __init__(self, engine: Any) -> None:
         self.told: list[tuple[str, str]] = []
         self.kinds: list[str] = []
-        engine.node.env.calls.observers.append(self)
+        engine.node.flows.calls.registry.observers.append(self)
 
     def begun(self, record: Any) -> None:
         self.told.append(("begun", record.status))
@@ -218,7 +218,7 @@ def test_a_record_follows_the_callers_leg_and_names_whose_call_it_is(run: Run) -
         assert record.provider_id == engine.node.directory.trunk_at(ONE).id
         assert (record.source_type, record.destination_type) == ("tel", "tel")
         assert record.sip_call_ids == [leg.sip_call_id]
-        assert engine.node.env.calls.running_records() == [record]
+        assert engine.node.flows.calls.registry.running_records() == [record]
         leg.hangup()
         await engine.quiet()
         await bench.until(lambda: watcher.told[-1][0] == "ended")
@@ -228,7 +228,7 @@ def test_a_record_follows_the_callers_leg_and_names_whose_call_it_is(run: Run) -
             ("changed", "progressing"),
             ("ended", "hangup"),
         ]
-        assert not engine.node.env.calls.running_records()
+        assert not engine.node.flows.calls.registry.running_records()
 
     run(test)
 
@@ -281,15 +281,15 @@ def test_an_incoming_call_is_hung_up_by_its_id(run: Run, cause: str, answered: b
     async def test(bench: Any) -> None:
         one, client = await bench.phone(ONE, "echo" if answered else "ring"), await bench.phone(CLIENT)
         engine = await bench.engine(**bench.providers(one))
-        env = engine.node.env
+        flows = engine.node.flows
         leg = client.dial(engine.address, FOREIGN)
         await bench.until(lambda: one.heard["ACK"] and leg.answered if answered else client.heard["180"])
         far, record = one.calls[0], engine.record
-        assert hang_up(env.calls, record.id, cause)
+        assert hangup_by_id(flows.calls.registry, record.id, cause)
         await leg.wait_ended()
         await far.wait_ended()
         await engine.quiet()
-        assert not hang_up(env.calls, record.id, cause)
+        assert not hangup_by_id(flows.calls.registry, record.id, cause)
         assert (record.hangup_reason, record.hangup_by, record.status) == (reason, "local", "hangup")
         if answered:
             assert client.heard["BYE"] == one.heard["BYE"] == 1
@@ -304,10 +304,10 @@ def test_a_call_of_our_own_is_hung_up_by_its_id(run: Run) -> None:
     async def test(bench: Any) -> None:
         one = await bench.phone(ONE, "ring")
         engine = await bench.engine(**bench.providers(one))
-        env = engine.node.env
-        record, task = originate(env, Address(type="tel", target=FOREIGN))
+        flows = engine.node.flows
+        record, task = originate(flows, Address(type="tel", target=FOREIGN))
         await bench.until(lambda: record.status == "ringing")
-        assert hang_up(env.calls, record.id)
+        assert hangup_by_id(flows.calls.registry, record.id)
         assert record.status == "canceling"
         await task
         assert (record.status, record.hangup_reason, record.hangup_by) == ("hangup", "cancel", "local")
@@ -387,9 +387,9 @@ def test_a_nonce_that_has_run_out_is_challenged_anew_as_stale(run: Run) -> None:
     async def test(bench: Any) -> None:
         one, stranger = await bench.phone(ONE), await bench.phone(GUEST)
         engine = await bench.engine(sip=USERS, **bench.providers(one))
-        now = engine.node.env.clock
+        now = engine.node.flows.calls.clock
         late = iter([0.0, 301.0, 301.0, 301.0])
-        engine.node.intake.env.clock = lambda: now() + next(late, 301.0)
+        engine.node.intake.flows.calls.clock = lambda: now() + next(late, 301.0)
         _, outcome = await stranger.call(engine.address, FOREIGN, username="desk", password="s3cret")
         assert outcome.kind == "answered"
         assert stranger.heard["401"] == 2

@@ -31,11 +31,11 @@ def action(kind: str, **option: Any) -> dict[str, Any]:
 async def ends(bench: Any, engine: Any) -> None:
     """Until nothing runs any more. OPTIONS are answered meanwhile."""
     wire = await bench.wire("127.0.0.99")
-    env = engine.node.env
+    flows = engine.node.flows
 
     def idle() -> bool:
-        post = env.post
-        return not (engine.node.agent.calls or len(env.tasks) or post.waiting or post._following)
+        post = flows.messages
+        return not (engine.node.agent.calls or len(flows.calls.tasks) or post.waiting or post._following)
 
     while not idle():
         assert await engine.alive(wire) == 200
@@ -61,7 +61,7 @@ def test_a_number_that_rings_itself_and_another_of_the_same_flow(run: Run, form:
         _, outcome = await guest.call(engine.address, OURS)
         assert outcome.status == 482
         assert len(bench.log.named("loop of flows ended")) == 1
-        assert len(engine.node.env.calls.newest(1000)) == 1  # all of it was one call
+        assert len(engine.node.flows.calls.registry.newest(1000)) == 1  # all of it was one call
         await ends(bench, engine)
 
     run(test)
@@ -76,7 +76,7 @@ def test_a_number_that_calls_itself(run: Run, answers: bool) -> None:
         engine = await bench.engine(**document(*([action("answer")] if answers else []), calls))
         await guest.call(engine.address, OURS)
         await ends(bench, engine)
-        records = engine.node.env.calls.newest(2000)
+        records = engine.node.flows.calls.registry.newest(2000)
         assert MOST_RUNS / 2 <= len(records) <= 2 * MOST_RUNS
         assert len(bench.log.named("loop of flows ended")) == 1
 
@@ -93,7 +93,7 @@ def test_calls_and_messages_that_lead_to_one_another(run: Run) -> None:
         engine = await bench.engine(**document(*loop, message_flow="loop"))
         await guest.call(engine.address, OURS)
         await ends(bench, engine)
-        assert len(engine.node.env.calls.newest(2000)) <= 2 * MOST_RUNS
+        assert len(engine.node.flows.calls.registry.newest(2000)) <= 2 * MOST_RUNS
 
     run(test)
 
@@ -102,7 +102,7 @@ def test_one_order_is_one_tree_and_the_next_order_another(run: Run) -> None:
     async def test(bench: Any) -> None:
         engine = await bench.engine(**document(action("answer"), action("call", destinations=[TEL, TEL])))
         for expected in (1, 2):
-            _, task = originate(engine.node.env, Address(**TEL))
+            _, task = originate(engine.node.flows, Address(**TEL))
             await task
             await ends(bench, engine)
             assert len(bench.log.named("loop of flows ended")) == expected
@@ -117,12 +117,12 @@ def test_a_call_of_our_own_to_a_number_of_ours_is_no_packet_and_no_clients(run: 
         engine = await bench.engine(flows=flows, numbers=numbers, sip={"trusted_networks": [f"{CLIENT}/32"]})
         agent = engine.node.agent
         sent = sum(getattr(transport, "sent", 0) for transport in agent.listeners)
-        record, task = originate(engine.node.env, Address(**TEL))
+        record, task = originate(engine.node.flows, Address(**TEL))
         await task
         await engine.quiet()
         assert (record.hangup_reason, record.end_status) == ("normal", 200)
         assert sum(getattr(transport, "sent", 0) for transport in agent.listeners) == sent
-        both = engine.node.env.calls.newest(10)
+        both = engine.node.flows.calls.registry.newest(10)
         assert sorted(each.direction for each in both) == ["incoming", "outgoing"]
         assert both[0].sip_call_ids == both[1].sip_call_ids
 
@@ -160,7 +160,7 @@ def test_a_call_of_our_own_goes_on_to_a_phone_through_a_number_of_ours(run: Run,
         flows = [{"name": "loop", "actions": [to_desk]}, {"name": "echo", "actions": [action("echo", duration=60000)]}]
         engine = await bench.engine(flows=flows, numbers=[{"number": OURS, "call_flow": "loop"}])
         echo = engine.node.library.find("echo")
-        record, task = originate(engine.node.env, Address(**TEL), program=echo)
+        record, task = originate(engine.node.flows, Address(**TEL), flow=echo)
         call = await desk.incoming()
         await bench.until(lambda: record.answered_ms is not None and call.answered, "the answer")
         assert b"m=audio" in desk.invites[0].body
@@ -173,7 +173,7 @@ def test_a_call_of_our_own_goes_on_to_a_phone_through_a_number_of_ours(run: Run,
         if ends_by == "phone":
             call.hangup()
         else:
-            engine.node.env.calls.running(record.id).hang_up("normal")
+            engine.node.flows.calls.registry.running(record.id).hang_up("normal")
         await task
         await engine.quiet()
         assert (record.hangup_reason, record.end_status) == ("normal", 200)
@@ -188,12 +188,12 @@ def test_limits_for_strangers_are_none_for_ourselves(run: Run) -> None:
         sip = {"invite_rate": {"rate": 1, "burst": 2}, "max_calls": 400, "stranger_calls": 0.0025}
         flows = [{"name": "loop", "actions": [action("answer"), action("sleep", duration=60000)]}]
         engine = await bench.engine(sip=sip, flows=flows, numbers=[{"number": OURS, "call_flow": "loop"}])
-        env, wait = engine.node.env, engine.node.library.find("loop")
-        made = [originate(env, Address(**TEL), program=wait) for _ in range(60)]
+        flows, wait = engine.node.flows, engine.node.library.find("loop")
+        made = [originate(flows, Address(**TEL), flow=wait) for _ in range(60)]
         await bench.until(lambda: all(record.answered_ms is not None for record, _ in made), "60 answers")
         assert not bench.log.named("calls refused")
         for record, _ in made:
-            env.calls.running(record.id).hang_up("normal")
+            flows.calls.registry.running(record.id).hang_up("normal")
         await asyncio.wait([task for _, task in made])
         await engine.quiet()
         assert {record.hangup_reason for record, _ in made} == {"normal"}

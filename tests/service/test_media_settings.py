@@ -33,7 +33,7 @@ def test_codecs_and_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             await leg.wait_ended()
         assert leg.media is not None and leg.media["codec"] == "PCMA"
         await engine.quiet()
-        (record,) = engine.node.env.calls.newest(1)
+        (record,) = engine.node.flows.calls.registry.newest(1)
         assert record.hangup_reason == "timeout"
         assert record.media is not None
         assert (record.media["codec"], record.media["received"], record.media["lost"]) == ("PCMA", 10, 0)
@@ -59,7 +59,7 @@ def test_an_offer_of_srtp_alone_is_answered_and_heard(run: Run) -> None:
         await leg.play(Tape(10))
         leg.hangup()
         await engine.quiet()
-        (record,) = engine.node.env.calls.newest(1)
+        (record,) = engine.node.flows.calls.registry.newest(1)
         assert record.media is not None and record.media["received"] == 10
 
     run(test)

@@ -123,7 +123,7 @@ def test_a_message_is_recorded_until_the_key(run: Run) -> None:
             )
         )
         leg = await answered(caller, engine)
-        await bench.until(lambda: engine.node.env.recordings.running(engine.record.id), "the recording")
+        await bench.until(lambda: engine.node.flows.calls.media.recordings.running(engine.record.id), "the recording")
         await leg.play(tone("tone:1000/500")[0].feed())
         with suppress(CallEnded):  # the flow does not wait for the end of the tone
             await leg.send_keys("#", 0.1, 0.05)
@@ -147,11 +147,11 @@ def test_a_recording_that_the_hangup_ends_is_there_and_listed(run: Run) -> None:
             **flow(action("recording_start"), action("block")) | {"store": f"sqlite:///{bench.path.parent}/t.db"}
         )
         leg = await answered(caller, engine)
-        await bench.until(lambda: engine.node.env.recordings.running(engine.record.id), "the recording")
+        await bench.until(lambda: engine.node.flows.calls.media.recordings.running(engine.record.id), "the recording")
         await leg.play(tone("tone:600/200")[0].feed())
         leg.hangup()
         await engine.quiet()
-        await bench.until(lambda: not len(engine.node.env.tasks), "the end of the recording")
+        await bench.until(lambda: not len(engine.node.flows.calls.tasks), "the end of the recording")
         from store.database import tables
 
         async with engine.node.storage.store.read() as connection:
@@ -221,7 +221,7 @@ def test_sounds_that_cannot_be_had_are_told_one_by_one_and_the_last_one_plays(ru
             media={"largest_sound": 50_000},
             webhook={"allow_private": True},
         )
-        engine.node.env.webhook.timeout = 0.2
+        engine.node.flows.web.limits.timeout = 0.2
         leg = await answered(caller, engine)
         ear = Ear()
         await leg.listen()

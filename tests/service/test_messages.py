@@ -195,7 +195,7 @@ def test_stop_is_honoured_until_start(run: Run) -> None:
             seen = len(one.got)
             assert (await one.send(engine.address, OURS, words)).status == 200
             await bench.until(lambda: len(one.got) >= seen + len(answers))
-            await bench.until(lambda: not engine.node.env.post.waiting and not engine.node.agent.messages.tasks)
+            await bench.until(lambda: not engine.node.flows.messages.waiting and not engine.node.agent.messages.tasks)
             assert one.texts[seen:] == list(answers)
 
         confirmed = f"You get no more messages from {OURS}. Reply START to get them again."
@@ -220,7 +220,7 @@ def test_a_number_has_its_own_words(run: Run) -> None:
         engine = await engine_for(bench, one, numbers=[NUMBERS[0] | {"metadata": metadata}])
         for words in ("HELP", "START", "STOP", "START", "YES"):
             assert (await one.send(engine.address, OURS, words)).status == 200
-        await bench.until(lambda: len(one.got) == 3 and not engine.node.env.post.waiting)
+        await bench.until(lambda: len(one.got) == 3 and not engine.node.flows.messages.waiting)
         # Without a text of its own HELP is the flow's, and so is a YES that begins nothing again.
         forwarded = [f"{CUSTOMER} to {OURS}: {words}" for words in ("HELP", "YES")]
         assert sorted(one.texts) == sorted(["Bye.", *forwarded])
@@ -279,7 +279,7 @@ def test_our_own_numbers_talk_without_a_network_and_not_for_ever(run: Run) -> No
             {"number": ECHOED, "call_flow": "echo", "message_flow": "answers"},
         ]
         engine = await engine_for(bench, one, numbers=numbers, flows=[ECHO, answers, asks])
-        post = engine.node.env.post
+        post = engine.node.flows.messages
         taken: list[str] = []
         take = post.keeper.received
 
@@ -319,7 +319,7 @@ def test_what_is_answered_200_is_in_the_store_with_its_event(run: Run, tmp_path:
         assert kept["source"] == {"type": "tel", "target": CUSTOMER, "target_name": "Ann"}
         assert (kept["text"], kept["status"], kept["number_id"]) == ("hours", "received", named_id("number", OURS))
 
-        await bench.until(lambda: one.texts and not engine.node.env.post._tasks)
+        await bench.until(lambda: one.texts and not engine.node.flows.messages._tasks)
         async with store.read() as connection:
             found = (await connection.execute(sa.select(tables.events).order_by(tables.events.c.id))).mappings().all()
         news = [(row["type"], row["data"]["status"]) for row in found if row["type"].startswith("message")]
@@ -335,7 +335,7 @@ def test_a_store_that_does_not_take_it_is_no_200(run: Run, tmp_path: Path) -> No
     async def test(bench: Any) -> None:
         one = await trunk(bench)
         engine = await engine_for(bench, one, store=f"sqlite:///{tmp_path}/kept.db")
-        keeper = engine.node.env.post.keeper
+        keeper = engine.node.flows.messages.keeper
 
         async def broken(*_: Any) -> bool:
             raise MessageNotKept("the store does not answer")
@@ -361,7 +361,7 @@ def test_what_waits_when_the_engine_stops_is_told_as_failed(run: Run, tmp_path: 
         bench.patch.setattr("engine.user_agent._BYE_GRACE", 0.2)  # the trunk says nothing, however long it is given
         for words in ("hours", "hours"):
             assert (await one.send(engine.address, OURS, words)).status == 200
-        await bench.until(lambda: one.got and engine.node.env.post.waiting == 2)
+        await bench.until(lambda: one.got and engine.node.flows.messages.waiting == 2)
         await engine.node.close()
         bench._ends.remove(engine.node.close)
         store = await Store.open(url)
@@ -477,7 +477,7 @@ def test_two_machines_that_answer_each_other_are_slowed_down(run: Run) -> None:
         engine = await engine_for(bench, one, flows=flows)
         for number in range(AUTOMATIC_BURST + 5):
             assert (await one.send(engine.address, OURS, f"x{number}")).status == 200
-        await bench.until(lambda: not engine.node.env.post.waiting and not engine.node.agent.messages.tasks)
+        await bench.until(lambda: not engine.node.flows.messages.waiting and not engine.node.agent.messages.tasks)
         assert len(one.got) <= AUTOMATIC_BURST + 1
         # Others are answered as before.
         assert (await one.send(engine.address, OURS, "y", from_="+821099999999")).status == 200
@@ -537,7 +537,7 @@ def test_messages_leave_no_circle(run: Run) -> None:
         try:
             for words in ("hours", "Where?", "STOP", "HELP", "START"):
                 assert (await one.send(engine.address, OURS, words)).status == 200
-            post = engine.node.env.post
+            post = engine.node.flows.messages
             await bench.until(lambda: len(one.got) == 4 and not post._tasks and not engine.node.agent.messages.tasks)
             await bench.until(lambda: there() <= before)
         finally:

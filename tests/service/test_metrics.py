@@ -54,15 +54,19 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
     agent = UserAgent(lambda call: None)
     await agent.start(["udp://127.0.0.1:0"])
     try:
-        env = environment()
+        flows = environment()
         provider = Provider(name="primary", hostname="127.0.0.1")
-        env.directory.replace([], [provider], [])
-        env.directory.refused["foreign_from_guest"] = 3
+        flows.calls.directory.replace([], [provider], [])
+        flows.calls.directory.refused["foreign_from_guest"] = 3
         agent.plane.refused["strays"] = 4
         metrics = Metrics()
         board = HealthBoard()
         sources = SimpleNamespace(
-            agent=agent, directory=env.directory, board=board, calls=env.calls, bans=BanTable(time.monotonic)
+            agent=agent,
+            directory=flows.calls.directory,
+            board=board,
+            calls=flows.calls.registry,
+            bans=BanTable(time.monotonic),
         )
         for subject in (calls, directory, media, sip):
             subject.register(metrics, sources)  # type: ignore[arg-type]

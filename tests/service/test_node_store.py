@@ -312,7 +312,7 @@ def test_a_flow_and_a_call_of_our_own_reach_a_number_that_is_not_in_memory(run: 
         leg.hangup()
         await engine.quiet()
         number = absent(engine)
-        record, task = originate(engine.node.env, Address(type="tel", target=number))
+        record, task = originate(engine.node.flows, Address(type="tel", target=number))
         await task
         assert record.answered_ms is not None
         assert not one.calls  # a number of ours is never sent to a provider
@@ -329,7 +329,7 @@ def test_while_the_store_cannot_be_asked_such_a_call_is_to_come_again(run: Run, 
         async def fails(number: str) -> None:
             raise NumberUnavailable("the store is away")
 
-        engine.node.env.fetch_number = fails
+        engine.node.flows.calls.fetch_number = fails
         outcome = (await guest.call(engine.address, absent(engine)))[1]
         assert (outcome.status, guest.final().get("Retry-After")) == (503, "2")
         there = next(number for number in engine.node.directory.numbers)
@@ -351,7 +351,7 @@ def test_a_caller_that_gives_up_while_its_number_is_fetched_leaves_nothing(run: 
             asked.set()
             await asyncio.Event().wait()
 
-        engine.node.env.fetch_number = never
+        engine.node.flows.calls.fetch_number = never
         leg = guest.dial(engine.address, absent(engine))
         await asked.wait()
         await bench.until(lambda: guest.heard["100"])
@@ -389,7 +389,7 @@ def test_a_strangers_refusal_is_stateless_also_where_its_number_is_fetched_first
             async def fails(number: str) -> None:
                 raise NumberUnavailable("the store is away")
 
-            engine.node.env.fetch_number = fails
+            engine.node.flows.calls.fetch_number = fails
         request = wire.request(uri=f"sip:{uri or absent(engine)}@127.0.0.1")
         answers = [await wire.answer(request, engine.address) for _ in range(3)]
         assert {(answer.status, answer.to_tag) for answer in answers} == {(status, answers[0].to_tag)}

@@ -353,7 +353,7 @@ def test_a_webhook_to_a_dead_host_costs_the_call_nothing(run: Run) -> None:
         assert outcome.kind == "answered"
         leg.hangup()
         await leg.wait_ended()
-        await bench.until(lambda: not len(engine.node.env.tasks), "the end of the webhooks")
+        await bench.until(lambda: not len(engine.node.flows.calls.tasks), "the end of the webhooks")
 
     run(test)
 
@@ -410,6 +410,6 @@ def test_a_route_that_leads_back_to_ourselves_does_not_go_round(run: Run) -> Non
         await served.reload(bench.document(sip=sip, **more))
         assert (await client.call(served.address, FOREIGN))[1].status == 482  # our Via, the same number (§16.3)
         await served.quiet()
-        assert len(served.node.env.calls) == 1
+        assert len(served.node.flows.calls.registry) == 1
 
     run(test)

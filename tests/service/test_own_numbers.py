@@ -17,7 +17,7 @@ def test_a_call_of_our_own_reaches_our_own_number(run: Run, url: str) -> None:
     async def test(bench: Any) -> None:
         flows = [{"name": "busy", "actions": [{"type": "reject", "option": {"code": 486}}]}]
         engine = await bench.engine(sip={"listen": [url]}, flows=flows, numbers=[{"number": OURS, "call_flow": "busy"}])
-        record, task = originate(engine.node.env, Address(type="tel", target=OURS))
+        record, task = originate(engine.node.flows, Address(type="tel", target=OURS))
         await task
         assert (record.end_status, record.hangup_reason) == (486, "busy")
         await engine.quiet()

@@ -168,7 +168,7 @@ def test_a_phones_calls_are_its_customers(run: Run) -> None:
             async def reserve(self, customer_id: UUID, call_id: UUID, rate: int) -> None:
                 asked.append(customer_id)
 
-        engine.node.env.charging = Pays()
+        engine.node.flows.calls.accounts.charging = Pays()
         for row in list(engine.node.directory.routes):
             row.rate = 60_000
         assert (await call(engine, phone))[1].status == 402
@@ -201,8 +201,12 @@ def test_a_phone_has_so_many_calls_out_at_once(run: Run, most: int) -> None:
         leg.hangup()
         if legs:
             legs[0][0].hangup()
-            await bench.until(lambda: not engine.node.env.phones._running.get(("trunkline", "bob")), "bob's end")
-            await bench.until(lambda: engine.node.env.phones._running.get(("trunkline", "alice"), 0) < most, "an end")
+            await bench.until(
+                lambda: not engine.node.flows.calls.accounts.phones._running.get(("trunkline", "bob")), "bob's end"
+            )
+            await bench.until(
+                lambda: engine.node.flows.calls.accounts.phones._running.get(("trunkline", "alice"), 0) < most, "an end"
+            )
             assert (await call(engine, phone))[1].kind == "answered"
 
     run(test)
@@ -218,7 +222,7 @@ def test_calls_that_fail_or_are_given_up_do_not_count_on(run: Run) -> None:
         carrier.does = 503
         for _ in range(3):
             assert (await call(engine, phone))[1].status == 500
-        assert engine.node.env.phones._running == {}
+        assert engine.node.flows.calls.accounts.phones._running == {}
 
     run(test)
 
@@ -245,13 +249,13 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
             async with asyncio.timeout(15):
                 return int((await phone.agent.messages.send(spec, "x")).status)
 
-        post, orders = engine.node.env.post, []
+        post, orders = engine.node.flows.messages, []
         send = post.send
         post.send = lambda order: (orders.append(order), send(order))[1]
         assert await text("alice") == 405
         [order] = orders
         assert STRANGE not in order.source.target, "what it claims does not stand in its record either"
-        assert order.source.target == (caller_id or f"sip:alice@{engine.node.env.routing.from_domain}")
+        assert order.source.target == (caller_id or f"sip:alice@{engine.node.flows.calls.routing.from_domain}")
         message = next(found for found in carrier.requests if found.method == "MESSAGE")
         assert STRANGE not in said(message)
         assert (OWN in message.get("P-Asserted-Identity")) is bool(caller_id)

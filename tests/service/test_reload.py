@@ -43,7 +43,7 @@ def test_calls_survive_and_new_ones_find_what_is_new(run: Run) -> None:
         for leg in (bridged, echo, other):
             await leg.wait_ended()
         await served.quiet()
-        assert [record.hangup_reason for record in served.node.env.calls.newest()].count("normal") == 3
+        assert [record.hangup_reason for record in served.node.flows.calls.registry.newest()].count("normal") == 3
 
     run(test)
 

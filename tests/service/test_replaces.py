@@ -299,8 +299,8 @@ def test_replacements_transfers_and_hangups_at_any_time_leave_nothing(
     for target in (swap.c, swap.d):
         if target.requests("CANCEL"):
             target.reply(487)
-    for record in list(swap.env.calls.running_records()):
-        running = swap.env.calls.running(record.id)
+    for record in list(swap.flows.calls.registry.running_records()):
+        running = swap.flows.calls.registry.running(record.id)
         assert running is not None
         running.hang_up("normal")
     assert swap.over()

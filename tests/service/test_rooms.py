@@ -142,7 +142,7 @@ def test_two_callers_and_one_agent(run: Run, store_url: str) -> None:
         await two.listen()
         two.attach(ear)
         await bench.until(lambda: ear.height(700) > 3000, "music")
-        (waiting,) = engine.node.env.queues.callers(queue_id)
+        (waiting,) = engine.node.flows.queues.callers(queue_id)
         assert waiting.state == "waiting" and len(desk.calls) == 1
         # The agent hangs up: the first caller's flow goes on, to its end.
         loop = asyncio.get_running_loop()
@@ -157,7 +157,7 @@ def test_two_callers_and_one_agent(run: Run, store_url: str) -> None:
         await bench.until(lambda: desk.calls[1].ended, "the end of the agent's call")
         await engine.quiet()
         await becomes(engine, ann, "available")
-        notes = [record.notes for record in engine.node.env.calls.newest(2)]
+        notes = [record.notes for record in engine.node.flows.calls.registry.newest(2)]
         assert all("talked" in note and note.endswith("with ann") for (note,) in notes)
 
     run(test)
@@ -270,7 +270,7 @@ def test_a_flow_connects_to_an_agent_whatever_its_status(run: Run, by: str) -> N
         assert (outcome.kind, len(desk.calls)) == ("answered", 1)
         leg.hangup()
         await engine.quiet()
-        reach = engine.node.env.resolve_extension
+        reach = engine.node.flows.calls.resolve_extension
         found = reach(Address(**target), NIL)
         assert found is not None and found.uri == f"sip:ann@{desk.address}"
         assert reach(Address(**target), UUID(int=8)) is None
@@ -322,14 +322,14 @@ def test_three_in_a_conference_hear_the_others_and_not_themselves(run: Run) -> N
             return True
 
         await bench.until(mixed, "each hears the two others")
-        assert len(engine.node.env.conferences.members(room)) == 3
+        assert len(engine.node.flows.conferences.members(room)) == 3
         legs[2].hangup()
         await bench.until(lambda: ears[0].height(1300) < 100, "silence of the third")
-        assert len(engine.node.env.conferences.members(room)) == 2
+        assert len(engine.node.flows.conferences.members(room)) == 2
         for leg in legs[:2]:
             leg.hangup()
         await engine.quiet()
-        await bench.until(lambda: not engine.node.env.conferences.members(room), "an empty room")
+        await bench.until(lambda: not engine.node.flows.conferences.members(room), "an empty room")
 
     run(test)
 
@@ -352,7 +352,7 @@ def test_a_recording_in_a_conference_has_the_caller_on_the_left_and_what_it_hear
         for leg in legs:
             leg.hangup()
         await engine.quiet()
-        folder = engine.node.env.recordings.folder
+        folder = engine.node.flows.calls.media.recordings.folder
         await bench.until(lambda: len(list(folder.glob("platform/*.wav"))) == 2, "the files")
         heard = set()
         for file in folder.glob("platform/*.wav"):

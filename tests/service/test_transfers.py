@@ -14,7 +14,8 @@ from engine.sip.message.message import Request
 from flows.actions import ACTIONS
 from flows.calls.destinations import Reachable
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
+from flows.calls.services import CallServices
+from flows.language.interpreter import Interpreter
 from flows.language.library import read_library
 from flows.language.run import Run
 from flows.transfer.refer import MAX_TRANSFERS
@@ -133,21 +134,21 @@ class World:
         self.records: list[CallRecord] = []
         self.agent = start_agent(self.air, lambda call: self.intake(call), patch)
         self.log = self.agent.log = Log()
-        self.env = FlowEnvironment(
-            agent=self.agent,
+        library = read_library(ACTIONS, [{"name": name, "actions": actions} | media for name, actions in flows.items()])
+        calls = CallServices(
+            dialler=self.agent,
             router=Router(directory, self.board, settings),
             directory=directory,
             routing=settings,
-            flows=read_library(
-                ACTIONS, [{"name": name, "actions": actions} | media for name, actions in flows.items()]
-            ),
+            library=library,
             log=self.log,
             clock=self.agent.now,
             wall=lambda: 1.7e9,
         )
-        self.env.calls.observers.append(self)  # type: ignore[arg-type]
-        self.intake = Intake(directory, settings, self.env, self.log, {})
-        self.env.transfers = referrers = Referrers(self.intake, policy)
+        self.flows = Interpreter(calls=calls, library=library)
+        self.flows.calls.registry.observers.append(self)  # type: ignore[arg-type]
+        self.intake = Intake(directory, settings, self.flows, self.log, {})
+        self.flows.calls.transfers = referrers = Referrers(self.intake, policy)
         self.agent.on_replaces = referrers.replaces
         self.a = self.phone(CALLER, OFFER)
         self.b = self.phone(CALLEE, ANSWER)
@@ -208,11 +209,11 @@ class World:
         agent = self.agent
         left: list[Any] = [agent.calls, agent.incoming, agent._tasks, agent.endpoint.sessions, agent.endpoint.dialogs]
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
-        left += [self.env.calls.running_records(), self.board.channels(self.carrier.id)]
+        left += [self.flows.calls.registry.running_records(), self.board.channels(self.carrier.id)]
         gc.collect()
         # Only this world's: the traceback of another test that failed keeps what it had.
         ours = [thing for thing in gc.get_objects() if isinstance(thing, Call) and thing.agent is agent]
-        ours += [run for run in gc.get_objects() if isinstance(run, Run) and run.env is self.env]
+        ours += [run for run in gc.get_objects() if isinstance(run, Run) and run.flows is self.flows]
         left.append(ours)
         return not any(left)
 
@@ -342,7 +343,7 @@ def test_the_caller_sends_the_callee_to_a_number_and_what_remains_is_a_call_of_i
     world.wait(5)
     [first] = world.records
     assert first.hangup_by == "remote" and not world.b.requests("BYE")
-    [remaining] = world.env.calls.running_records()
+    [remaining] = world.flows.calls.registry.running_records()
     assert (remaining.source, remaining.destination, remaining.status) == (OURS, FOREIGN, "progressing")
     world.b.forget()
     assert world.connected(world.b) and world.c.requests("INFO")
@@ -431,8 +432,8 @@ def test_a_transferred_call_may_be_hung_up_by_its_id(world: World) -> None:
     world.refer(world.a)
     world.c.reply(200, OF_TARGET)
     world.wait(4)
-    [remaining] = world.env.calls.running_records()
-    running = world.env.calls.running(remaining.id)
+    [remaining] = world.flows.calls.registry.running_records()
+    running = world.flows.calls.registry.running(remaining.id)
     assert running is not None
     running.hang_up("normal")
     del running
@@ -527,7 +528,7 @@ def test_what_cannot_be_called_is_refused_at_once(world: World, target: str, mor
 
 
 def test_an_extension_is_called_where_it_is(world: World) -> None:
-    world.env.resolve_extension = lambda address, customer_id: (
+    world.flows.calls.resolve_extension = lambda address, customer_id: (
         Reachable(f"sip:d@{THIRD}", NIL) if address.target == "desk" else None
     )
     assert world.refer(world.b, "desk") == 202
@@ -570,7 +571,7 @@ def test_who_may_transfer(
 
 def test_a_caller_that_logged_in_is_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, "clients", "192.0.2.0/24").talking()
-    [record] = world.env.calls.running_records()
+    [record] = world.flows.calls.registry.running_records()
     record.logged_in = True
     assert world.refer(world.b) == 603
     assert world.refer(world.a) == 202

@@ -52,9 +52,9 @@ class World:
         self.store = store
         self.sent = sent
         self.shift = timedelta()
-        env = environment()
+        flows = environment()
         log = structlog.get_logger()
-        self.senders = [WebhookSender(store, env, EventBell(store), PLATFORM, log) for _ in range(2)]  # two nodes
+        self.senders = [WebhookSender(store, flows, EventBell(store), PLATFORM, log) for _ in range(2)]  # two nodes
         store.clock = lambda: datetime(2026, 11, 30, 12, tzinfo=UTC) + self.shift
 
     async def hook(self, **values: Any) -> UUID:

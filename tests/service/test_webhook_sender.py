@@ -101,15 +101,17 @@ async def world() -> AsyncIterator[World]:
     server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
     receiver.port = server.sockets[0].getsockname()[1]
     store = await Store.open(":memory:")
-    env = environment()
-    env.webhook.allow_private = True
-    env.http = httpx.AsyncClient(verify=False)  # certificates, which nobody shows here, would be read for every test
-    made = World(store, receiver, WebhookSender(store, env, EventBell(store), PLATFORM, structlog.get_logger()))
+    flows = environment()
+    flows.web.limits.allow_private = True
+    flows.web.http = httpx.AsyncClient(
+        verify=False
+    )  # certificates, which nobody shows here, would be read for every test
+    made = World(store, receiver, WebhookSender(store, flows, EventBell(store), PLATFORM, structlog.get_logger()))
     store.clock = lambda: utc_now() + made.shift
     made.sender.start()
     yield made
     await made.sender.close()
-    await env.http.aclose()
+    await flows.web.http.aclose()
     await store.close()
     server.close()
     await server.wait_closed()
@@ -199,7 +201,7 @@ async def test_what_waits_is_sent_after_a_restart(world: World) -> None:
 
 @pytest.mark.long
 async def test_two_nodes_send_an_event_once(world: World) -> None:
-    other = WebhookSender(world.store, world.sender._env, EventBell(world.store), PLATFORM, structlog.get_logger())
+    other = WebhookSender(world.store, world.sender._flows, EventBell(world.store), PLATFORM, structlog.get_logger())
     other.start()
     try:
         await world.hook()
@@ -215,7 +217,7 @@ async def test_two_nodes_send_an_event_once(world: World) -> None:
 
 
 async def test_private_addresses_are_not_reached_unless_allowed(world: World) -> None:
-    world.sender._env.webhook.allow_private = False
+    world.sender._flows.web.limits.allow_private = False
     await world.hook()
     await world.happen("call_created")
     row = await world.told(1)

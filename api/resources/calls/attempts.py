@@ -13,8 +13,7 @@ from api.http.services import Services, Use
 from api.models.carriers import Carriers
 from api.models.fields import Timestamp
 from api.resources.calls.calls import CALLS
-from flows.calls.record import CallRecord
-from flows.calls.rows import attempt_rows
+from flows.calls.record import CallRecord, attempt_rows
 from store.database import tables
 from store.rows import Row
 from store.store import Executor
@@ -60,14 +59,14 @@ async def list_attempts(services: Use, caller: Who, call_id: UUID) -> Any:
         call = await CALLS.find(connection, caller, call_id)
         found = [_answer(row) for row in await attempts_of(services, connection, call)]
     if not caller.is_super:
-        carriers = Carriers(services.env.directory)
+        carriers = Carriers(services.flows.calls.directory)
         found = [carriers.attempt(document) for document in found]
     return {"result": found, "next_page_token": ""}
 
 
 async def attempts_of(services: Services, executor: Executor, call: Row) -> list[Row]:
     """Rows of what was tried for a call, in order; of one that runs, so far."""
-    record = services.env.calls.get(str(call["id"])) if call["tm_hangup"] is None else None
+    record = services.flows.calls.registry.get(str(call["id"])) if call["tm_hangup"] is None else None
     if record is not None:
         return _so_far(record)
     query = sa.select(tables.attempts).where(tables.attempts.c.call_id == call["id"])

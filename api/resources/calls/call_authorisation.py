@@ -15,7 +15,6 @@ from api.http.errors import ApiError, fault_in
 from api.http.services import Services
 from api.models.destinations import leads_here
 from api.models.parties import Party
-from flows.calls.number_lookup import fetch_numbers, missing_numbers
 from routing.access.admission import DialOut, Source, judge
 from routing.directory.customers import CustomerTerms, barred, barred_sentence
 from routing.directory.directory import Directory
@@ -38,12 +37,12 @@ _REFUSALS: Mapping[str, str] = {
 
 async def require_dialled(services: Services, text: str, field: str) -> Dialled:
     """A number of a body, in any form, as a call would read it. Raises ApiError INVALID_NUMBER."""
-    env = services.env
+    calls = services.flows.calls
     try:
-        await fetch_numbers(env, missing_numbers(env, text))
+        await calls.fetch_numbers(calls.missing_numbers(text))
     except NumberUnavailable as error:
         raise fault_in(field, "SERVICE_UNAVAILABLE", f"cannot be looked up: {error}", retry_after=1) from None
-    asked = dialled(text, services.routing, env.directory.numbers)
+    asked = dialled(text, services.routing, calls.directory.numbers)
     if asked.kind != "number":
         raise fault_in(field, "INVALID_NUMBER", f"{text} is no number; write it like +15551234567")
     return asked
@@ -62,7 +61,7 @@ async def require_rights(
         terms = await _terms(connection, owner)
         await require_source(services, connection, caller, owner, source)
     rates = [await _rate(services, terms, party, index) for index, party in enumerate(destinations)]
-    charging = services.env.charging
+    charging = services.flows.calls.accounts.charging
     cost = sum(price(rate, 1) for rate in rates)
     if cost and charging is not None and charging.rated(owner):
         await _require_credit(services, owner, cost, "a second of this")
@@ -81,8 +80,8 @@ async def require_message_rights(services: Services, owner: UUID, destinations: 
     for index, party in enumerate(destinations):
         number = await _foreign(services, terms, party, index)
         if number:
-            cost += first_rate(services.env.directory, number, terms.key, message=True) or 0
-    charging = services.env.charging
+            cost += first_rate(services.flows.calls.directory, number, terms.key, message=True) or 0
+    charging = services.flows.calls.accounts.charging
     if cost and charging is not None and charging.rated(owner):
         await _require_credit(services, owner, cost, "this")
 
@@ -100,7 +99,7 @@ async def require_source(
 ) -> None:
     """That the source is an active number of the owner's, and a normal one (`virtual`: or a virtual one). Raises
     ApiError SOURCE_NOT_ALLOWED."""
-    number = dialled(source.target, services.routing, services.env.directory.numbers).number
+    number = dialled(source.target, services.routing, services.flows.calls.directory.numbers).number
     # What a file declares belongs to the platform, and so do its super admins.
     owners = (owner, NIL) if caller.is_super and owner == caller.customer_id else (owner,)
     columns = tables.numbers.c
@@ -123,7 +122,7 @@ async def _rate(services: Services, terms: CustomerTerms, party: Party, index: i
     number = await _foreign(services, terms, party, index)
     if not number:
         return 0
-    rate = first_rate(services.env.directory, number, terms.key)
+    rate = first_rate(services.flows.calls.directory, number, terms.key)
     if rate is None:
         field = f"destinations[{index}].target"
         raise fault_in(field, "NO_ROUTE_AVAILABLE", f"no route leads to {number}; ask the platform for one")
@@ -134,7 +133,7 @@ async def _foreign(services: Services, terms: CustomerTerms, party: Party, index
     """The foreign number that a destination is, which this customer may reach; "" for what leaves by no provider."""
     if party.type != "tel" and not leads_here(services, party):
         return ""
-    field, directory = f"destinations[{index}].target", services.env.directory
+    field, directory = f"destinations[{index}].target", services.flows.calls.directory
     verdict = judge(directory, services.routing, _AS_CLIENT, await require_dialled(services, party.target, field))
     if not isinstance(verdict, DialOut):
         return ""

@@ -18,9 +18,8 @@ from api.openapi.schema import Fields, documented
 from api.resources.calls.call_authorisation import require_dialled
 from api.resources.flows import refusal
 from flows.actions import ACTIONS
-from flows.calls.record import CallRecord
-from flows.calls.rows import call_row
-from flows.language.faults import FlowError
+from flows.calls.record import CallRecord, call_row
+from flows.faults import FlowError
 from flows.language.model import MAX_ACTIONS, read_flow
 from flows.language.options import FLOW_ACTION
 from flows.origination.orders import CallOrder, OrderError
@@ -114,7 +113,7 @@ async def _require_flow(services: Services, owner: UUID, flow_id: UUID, any_flow
     if flow_id == NIL:
         return
     await services.settled()
-    if services.env.flows.find(flow_id, None if any_flow else owner) is not None:
+    if services.flows.library.find(flow_id, None if any_flow else owner) is not None:
         return
     async with services.store.read() as connection:
         row = await rows.one(connection, tables.flows, flow_id)
@@ -134,7 +133,7 @@ class _Flows:
     """The flows that an order may refer to."""
 
     def __init__(self, services: Services, owner: UUID | None) -> None:
-        self._find = services.env.flows.find
+        self._find = services.flows.library.find
         self._owner = owner
 
     def __contains__(self, reference: object) -> bool:

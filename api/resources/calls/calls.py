@@ -23,7 +23,7 @@ from api.resources.calls.call_orders import OrderBody, documents, keep, live_row
 from api.resources.flows import GREETING
 from api.resources.numbers.numbers import asked_number
 from api.resources.resource import Resource
-from flows.calls.hangup import hang_up
+from flows.calls.hangup import hangup_by_id
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.hunt.outcome import HangupReason
 from routing.identifiers import NIL
@@ -158,7 +158,7 @@ async def create_calls(services: Use, caller: Who, body: CallCreate) -> Any:
     order = await read_order(services, CallOrder, body, body.source, owner)
     await require_rights(services, caller, owner, body.source, body.destinations)
     try:
-        made = prepare_calls(services.env, order, metadata=body.metadata)
+        made = prepare_calls(services.flows, order, metadata=body.metadata)
     except OrderError as error:
         raise refused(error) from None
     await keep(services, made, order)
@@ -180,7 +180,7 @@ async def hang_up_call(services: Use, caller: Who, call_id: UUID) -> Any:
     """End a call: it is cancelled before its answer, and hung up after it. The answer shows it on its way; its status
     is `hangup` when the other side has agreed, or said nothing for too long."""
     row = await CALLS.get(services, caller, call_id)
-    if not hang_up(services.env.calls, str(call_id)):
+    if not hangup_by_id(services.flows.calls.registry, str(call_id)):
         raise await _not_running(services, row)
     return _answer(services, caller, _as_it_is(services, row))
 
@@ -202,7 +202,7 @@ def shown(services: Services, caller: Caller, calls: Iterable[dict[str, Any]]) -
     """Documents of calls as this caller sees them: the trunks are the platform's."""
     if caller.is_super:
         return list(calls)
-    carriers = Carriers(services.env.directory)
+    carriers = Carriers(services.flows.calls.directory)
     return [carriers.call(document) for document in calls]
 
 
@@ -213,14 +213,14 @@ def _answer(services: Services, caller: Caller, row: Row) -> dict[str, Any]:
 def _as_it_is(services: Services, row: Row) -> Row:
     """The row with what has happened since it was written; what the store says of a call that is over is the last
     word."""
-    record = services.env.calls.get(str(row["id"])) if row["tm_hangup"] is None else None
+    record = services.flows.calls.registry.get(str(row["id"])) if row["tm_hangup"] is None else None
     return row if record is None else live_row(services, record)
 
 
 async def _not_running(services: Services, row: Row) -> ApiError:
     """Why a call cannot be hung up here."""
     call_id = row["id"]
-    if row["tm_hangup"] is not None or services.env.calls.get(str(call_id)) is not None:
+    if row["tm_hangup"] is not None or services.flows.calls.registry.get(str(call_id)) is not None:
         return ApiError("CALL_ALREADY_HANGUP", f"call {call_id} is over already")
     return await elsewhere(services, row, "call")
 

@@ -108,7 +108,7 @@ async def create_groupcall(services: Use, caller: Who, body: GroupCallCreate) ->
     order = await read_order(services, GroupCallRequest, body, body.source, owner, ring_method=body.ring_method)
     await require_rights(services, caller, owner, body.source, body.destinations)
     try:
-        made = prepare_group_call(services.env, order, metadata=body.metadata)
+        made = prepare_group_call(services.flows, order, metadata=body.metadata)
     except OrderError as error:
         raise refused(error) from None
     await keep(services, made, order)
@@ -181,7 +181,7 @@ def _follow(services: Services, made: Running) -> None:
     news = asyncio.Event()
     made.on_change = lambda _: news.set()
     try:
-        services.env.tasks.start(_write_changes(services, made, news), f"states of groupcall {made.id}")
+        services.flows.calls.tasks.start(_write_changes(services, made, news), f"states of groupcall {made.id}")
     except TooManyTasksError as error:
         raise ApiError("RATE_LIMIT_EXCEEDED", f"{error}; try again later", retry_after=1) from None
     services.groupcalls[made.id] = made
@@ -209,7 +209,7 @@ async def _write_surely(services: Services, made: Running) -> None:
         try:
             await _write(services, made.id, _state(made))
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log = services.env.log
+            log = services.flows.calls.log
             log.warning("a groupcall waits for the store", groupcall_id=str(made.id), error=reason(error))
             await asyncio.sleep(retry)
             retry = min(retry * 2, LAST_RETRY)

@@ -92,7 +92,7 @@ async def create_providercall(services: Use, caller: Who, body: ProviderCallCrea
         provider_id=body.provider_id,
     )
     try:
-        made = prepare_provider_call(services.env, order)
+        made = prepare_provider_call(services.flows, order)
     except OrderError as error:
         raise refused(error) from None
     await keep(services, made, order)
@@ -125,7 +125,7 @@ async def _require_provider(services: Services, provider_id: UUID) -> None:
     if row is None:
         problem = f"there is no provider {provider_id}; list the providers to find its id"
         raise fault_in("provider_id", "PROVIDER_NOT_FOUND", problem)
-    if services.env.directory.provider(provider_id) is None:
+    if services.flows.calls.directory.provider(provider_id) is None:
         raise not_here_yet(f"provider {provider_id}")
 
 

@@ -128,7 +128,7 @@ async def _no_audio(services: Services, row: Row) -> ApiError:
 
 async def _file(services: Services, row: Row) -> Path | None:
     """The file of a recording; None where it is not here."""
-    recordings = services.env.recordings
+    recordings = services.flows.calls.media.recordings
     if recordings is None or not row["filename"]:
         return None
     return await asyncio.to_thread(_within, recordings.folder, row["filename"])

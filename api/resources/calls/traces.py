@@ -87,13 +87,13 @@ async def get_trace(
         attempts = [] if caller.is_super else await attempts_of(services, connection, row)
     messages, note = _messages(services, row), _missing(services, row)
     if not caller.is_super:
-        own = _own_legs(Carriers(services.env.directory), row, attempts, messages)
+        own = _own_legs(Carriers(services.flows.calls.directory), row, attempts, messages)
         if len(own) < len(messages):
             note = "; ".join(filter(None, ("what goes to and comes from the platform's trunks is not shown", note)))
         messages = own
     if (format or _asked(request)) == "text":
         if not caller.is_super:
-            messages = [_without_carriers(Carriers(services.env.directory), traced) for traced in messages]
+            messages = [_without_carriers(Carriers(services.flows.calls.directory), traced) for traced in messages]
         drawing = draw(entries_of(messages, US), WIDTH) or "no messages"
         return PlainTextResponse("\n".join([drawing, *([note] if note else [])]) + "\n")
     return {"call_id": call_id, "complete": not note, "note": note, "messages": _shown(services, caller, messages)}
@@ -105,7 +105,7 @@ def _asked(request: Request) -> str:
 
 
 def _messages(services: Services, row: Row) -> list[Traced]:
-    record = services.env.calls.get(str(row["id"]))
+    record = services.flows.calls.registry.get(str(row["id"]))
     call_ids = row["sip_call_ids"] if record is None else record.sip_call_ids
     return [] if services.trace is None else services.trace.of_calls(set(call_ids))
 
@@ -155,14 +155,14 @@ def _without_carriers(carriers: Carriers, traced: Traced) -> Traced:
 
 def _moment(services: Services, at: float) -> datetime:
     """A time on the engine's clock, in UTC."""
-    env = services.env
-    return datetime.fromtimestamp(env.wall() - (env.clock() - at), UTC)
+    flows = services.flows
+    return datetime.fromtimestamp(flows.calls.wall() - (flows.calls.clock() - at), UTC)
 
 
 def _shown(services: Services, caller: Caller, messages: Sequence[Traced]) -> list[dict[str, Any]]:
     hide = _pattern(services, caller)
     shown = []
-    carriers = None if caller.is_super else Carriers(services.env.directory)
+    carriers = None if caller.is_super else Carriers(services.flows.calls.directory)
     for traced in messages:
         whole = len(traced.data) != LONGEST
         if carriers is not None:
@@ -192,7 +192,7 @@ def _pattern(services: Services, caller: Caller) -> re.Pattern[str]:
     are told by headers of their own (account numbers, tokens)."""
     names: set[str] = set(_SECRET)
     if not caller.is_super:
-        names.update(name for provider in services.env.directory.providers for name in provider.tech_headers)
+        names.update(name for provider in services.flows.calls.directory.providers for name in provider.tech_headers)
     return header_pattern(names)
 
 

@@ -113,7 +113,7 @@ async def get_conference(services: Use, caller: Who, conference_id: UUID) -> Any
 async def list_conference_members(services: Use, caller: Who, conference_id: UUID) -> Any:
     """Who is in a conference now, on this node."""
     await CONFERENCES.get(services, caller, conference_id)
-    conferences = services.env.conferences
+    conferences = services.flows.conferences
     seats = conferences.members(conference_id) if conferences is not None else ()
     shown = [
         {"call_id": seat.call_id, "source": seat.source, "tm_join": datetime.fromtimestamp(seat.joined, UTC)}

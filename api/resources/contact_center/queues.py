@@ -207,9 +207,9 @@ async def get_queue(services: Use, caller: Who, queue_id: UUID) -> Any:
 async def list_queue_callers(services: Use, caller: Who, queue_id: UUID) -> Any:
     """Who waits in a queue now, on this node."""
     await QUEUES.get(services, caller, queue_id)
-    env = services.env
-    line = env.queues.callers(queue_id) if env.queues is not None else ()
-    now = env.clock()
+    flows = services.flows
+    line = flows.queues.callers(queue_id) if flows.queues is not None else ()
+    now = flows.calls.clock()
     shown = [
         {
             "call_id": waiting.call_id,

@@ -147,7 +147,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
     async with services.store.read() as connection:
         await require_owner(connection, owner)
         await require_source(services, connection, caller, owner, body.source, virtual=True)
-        source = dialled(body.source.target, services.routing, services.env.directory.numbers).number
+        source = dialled(body.source.target, services.routing, services.flows.calls.directory.numbers).number
         number = await living(connection, source)
     await require_message_rights(services, owner, body.destinations)
     order = Order(
@@ -164,7 +164,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
 
 async def _sent(services: Services, order: Order) -> TextMessage:
     """Kept, and on its way. Raises ApiError SERVICE_UNAVAILABLE, RATE_LIMIT_EXCEEDED."""
-    post = services.env.post
+    post = services.flows.messages
     try:
         if post is None:
             raise PostFullError("this engine sends no messages")
@@ -186,5 +186,5 @@ def _shown(services: Services, caller: Caller, messages: Iterable[Row]) -> list[
     """As this caller sees them: providers are the platform's."""
     if caller.is_super:
         return list(messages)
-    carriers = Carriers(services.env.directory)
+    carriers = Carriers(services.flows.calls.directory)
     return [carriers.message(message) for message in messages]

@@ -19,7 +19,7 @@ from api.http.services import Services
 from api.models.derive import checked
 from api.models.fields import ALL_TEXT, refuse_declared
 from api.resources.numbers.offers import InventoryCreate, offer_of
-from flows.language.faults import printable
+from flows.faults import printable
 from routing.directory.lifecycle import check_offerable
 from routing.errors import RoutingError
 from routing.identifiers import NIL

@@ -259,7 +259,7 @@ async def reactivate_number(services: Use, caller: Who, number_id: UUID) -> Any:
 
 def _shown(services: Services, caller: Caller, row: Row) -> Row:
     """The number as this caller sees it: the trunk that it arrives on is the platform's."""
-    return row if caller.is_super else Carriers(services.env.directory).number(row)
+    return row if caller.is_super else Carriers(services.flows.calls.directory).number(row)
 
 
 # ---- having one

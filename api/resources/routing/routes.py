@@ -161,8 +161,8 @@ async def explain_destination(
     customer_id: OfCustomer = None,
 ) -> Any:
     """Which number or which providers, in which order, a destination leads to."""
-    env = services.env
-    found = env.router.explain(destination, env.clock(), customer_id=customer_id or NIL)
+    flows = services.flows
+    found = flows.calls.router.explain(destination, flows.calls.clock(), customer_id=customer_id or NIL)
     return {
         "destination": destination,
         "number": found.dialled.number,

@@ -1,59 +1,96 @@
-"""Sends webhooks: one request, bounded in time and size, never to where only this host may go."""
+"""HTTP requests for webhooks, fetched actions and sounds: bounded in time and size, to the open Internet alone."""
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 
-from flows.calls.services import FlowEnvironment
-from flows.calls.tasks import TooManyTasksError
-from flows.calls.web_hosts import is_public
-from flows.language.run import ActionError
+from flows.calls.tasks import OwnedTasks, TooManyTasksError
+from flows.faults import ActionError
+from flows.web_hosts import is_public
 
 T = TypeVar("T")
 
+HostResolver = Callable[[str, int], Awaitable[list[str]]]
 
-async def send(env: FlowEnvironment, method: str, uri: str, data: str | Mapping[str, Any] | list[Any]) -> bytes:
+
+@dataclass(slots=True, kw_only=True)
+class WebhookLimits:
+    """What webhooks may do. `timeout` is seconds for the whole exchange, `body` bytes, each way.
+
+    `allow_private`: whether they may reach loopback, private and link-local addresses, where this host's own services
+    live (an author of flows could use us to talk to them).
+    """
+
+    timeout: float = 10.0
+    body: int = 64 * 1024
+    allow_private: bool = False
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)  # SOCK_STREAM
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@dataclass(slots=True, kw_only=True)
+class WebServices:
+    """What requests to the web need.
+
+    Attributes:
+        http: One shared client; None: this service sends none.
+        exchanges: The requests that `http` has under way; whoever closes it closes them first.
+        limits: What webhooks may do.
+        resolve_host: Addresses of a web server.
+    """
+
+    http: httpx.AsyncClient | None = None
+    exchanges: OwnedTasks = field(default_factory=OwnedTasks)
+    limits: WebhookLimits = field(default_factory=WebhookLimits)
+    resolve_host: HostResolver = _look_up
+
+
+async def send(web: WebServices, method: str, uri: str, data: str | Mapping[str, Any] | list[Any]) -> bytes:
     """Sends and returns the answer's body. Raises ActionError, in words, for whatever goes wrong."""
     body, content_type = _body(data)
-    if len(body) > env.webhook.body:
-        raise ActionError(f"the data is longer than {env.webhook.body} bytes; send less")
-    status, answer = await exchange(env, method, uri, body, {"Content-Type": content_type})
+    if len(body) > web.limits.body:
+        raise ActionError(f"the data is longer than {web.limits.body} bytes; send less")
+    status, answer = await exchange(web, method, uri, body, {"Content-Type": content_type})
     if not 200 <= status < 300:
         raise ActionError(f"{url_text(uri)} answered {status}")
     return answer
 
 
 async def exchange(
-    env: FlowEnvironment, method: str, uri: str, body: bytes, headers: Mapping[str, str], largest: int = 0
+    web: WebServices, method: str, uri: str, body: bytes, headers: Mapping[str, str], largest: int = 0
 ) -> tuple[int, bytes]:
     """One request; the status and the body of the answer. Raises ActionError where there was none, or one of more than
     `largest` bytes (0: what webhooks may have)."""
-    if env.http is None:
+    if web.http is None:
         raise ActionError("this service sends no webhooks")
     try:
         url = httpx.URL(uri)
-        async with asyncio.timeout(env.webhook.timeout):
-            address = await _checked_address(env, url)
-            asking = _exchange(env.http, method, url, address, body, headers, largest or env.webhook.body)
-            return await _by_itself(env, asking, f"{method} {url_text(uri)}")
+        async with asyncio.timeout(web.limits.timeout):
+            address = await _checked_address(web, url)
+            asking = _exchange(web.http, method, url, address, body, headers, largest or web.limits.body)
+            return await _by_itself(web, asking, f"{method} {url_text(uri)}")
     except TooManyTasksError as error:
         raise ActionError(str(error)) from None
     except TimeoutError:
-        raise ActionError(f"{url_text(uri)} did not answer within {env.webhook.timeout:g} s") from None
+        raise ActionError(f"{url_text(uri)} did not answer within {web.limits.timeout:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         raise ActionError(f"{url_text(uri)}: {type(error).__name__}: {error}"[:300]) from None
 
 
-async def _by_itself(env: FlowEnvironment, asking: Coroutine[Any, Any, T], name: str) -> T:
+async def _by_itself(web: WebServices, asking: Coroutine[Any, Any, T], name: str) -> T:
     """What `asking` gives, in a task that is cancelled once at most.
 
     httpx gives a connection back while it is being cancelled. Whoever cancels again in that moment (a time-out within
     a time-out, a hangup at the time-out) would interrupt that, and the shared pool is a connection short for ever.
     """
-    task = env.exchanges.start(asking, name)
+    task = web.exchanges.start(asking, name)
     try:
         return await asyncio.shield(task)
     finally:
@@ -77,15 +114,15 @@ def _body(data: str | Mapping[str, Any] | list[Any]) -> tuple[bytes, str]:
     return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"), "application/json"
 
 
-async def _checked_address(env: FlowEnvironment, url: httpx.URL) -> str:
+async def _checked_address(web: WebServices, url: httpx.URL) -> str:
     """The address to connect to: the one that was checked, so that a second look-up cannot give another."""
     if url.scheme not in ("http", "https") or not url.host:
         raise ActionError(f"{url_text(str(url))} is no web address; write it like https://example.com/path")
     port = url.port or (443 if url.scheme == "https" else 80)
-    addresses = await env.resolve_host(url.host, port)
+    addresses = await web.resolve_host(url.host, port)
     if not addresses:
         raise ActionError(f"{url.host} does not resolve")
-    if not env.webhook.allow_private:
+    if not web.limits.allow_private:
         for address in addresses:
             if not is_public(address):
                 # Without the address: a customer's deliveries show this, and how this network is made is not for them.

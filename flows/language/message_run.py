@@ -1,4 +1,4 @@
-"""A flow that runs on a text message: the same actions, without a call.
+"""Flows on text messages: the same actions, without a call.
 
 What needs a call was refused when the flow was given to the number. A flow may be changed afterwards, fetch another or
 run one that was made for calls: there such an action is skipped, and the log says why.
@@ -9,20 +9,21 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from engine.sip.message.grammar import ParseError
-from engine.sip.message.uri import SipUri, parse_uri
+from flows.calls.context import CallContext
+from flows.calls.ports import FlowProgram
 from flows.calls.record import CallRecord
-from flows.calls.services import FlowEnvironment
-from flows.language.interpreter import run_through
+from flows.faults import ActionError
+from flows.language.interpreter import Interpreter, run_through
 from flows.language.program import Program
-from flows.language.run import ActionError, Run
-from flows.messages.model import TextMessage
-from flows.nested_call import LocalLeg
+from flows.language.run import Run
+from flows.messages.model import TextMessage, sender_of
+from flows.nested_call import NestedLeg
 from routing.directory.rows import NumberRow
 
 
-async def run_message(program: Program, message: TextMessage, number: NumberRow, env: FlowEnvironment) -> None:
+async def run_message(flows: Interpreter, program: FlowProgram, message: TextMessage, number: NumberRow) -> None:
     """Runs a number's message flow on a message, to the end. What goes wrong in it is logged, not raised."""
+    assert isinstance(program, Program)
     record = CallRecord(
         str(message.id),
         "incoming",
@@ -38,24 +39,10 @@ async def run_message(program: Program, message: TextMessage, number: NumberRow,
         number_row=number,
         created=message.created.timestamp(),
     )
-    run = MessageRun(for_messages(program), message, env, record, number)
+    run = MessageRun(for_messages(program), message, flows, record, number)
     await run_through(run, run.program)
-    if run.budget.left <= 0:
+    if run.context.budget.left <= 0:
         run.warn("too many actions", error="the message has run as many actions as a message may")
-
-
-def sender_of(message: TextMessage) -> str:
-    """The sender's number, or the name before the `@` of its SIP address; "" where it is withheld."""
-    source = message.source
-    if source is None:
-        return ""
-    if source.type != "sip":
-        return source.target
-    try:
-        uri = parse_uri(source.sip_uri)
-    except ParseError:
-        return source.target
-    return uri.user_text if isinstance(uri, SipUri) else source.target
 
 
 class MessageRun(Run):
@@ -64,13 +51,13 @@ class MessageRun(Run):
     __slots__ = ("message",)
 
     def __init__(
-        self, program: Program, message: TextMessage, env: FlowEnvironment, record: CallRecord, number: NumberRow
+        self, program: Program, message: TextMessage, flows: Interpreter, record: CallRecord, number: NumberRow
     ) -> None:
-        leg: Any = LocalLeg(_Nobody(record.id), over=True)  # type: ignore[arg-type]
-        super().__init__(program, leg, env, record, number)
+        leg: Any = NestedLeg(_Nobody(record.id), over=True)  # type: ignore[arg-type]
+        context = CallContext(flows=flows, call=leg, record=record, number=number, branch=message.branch)
+        super().__init__(program, flows, context)
         self.message = message
         self.medium = "message"
-        self.branch = message.branch
         self.over = True
 
     def look_up(self, name: str) -> str | None:
@@ -88,7 +75,7 @@ class MessageRun(Run):
     def warn(self, event: str, **values: Any) -> None:
         """Logs with the message, the flow and the action."""
         step = self.step
-        self.env.log.warning(
+        self.services.calls.log.warning(
             event, message_id=self.record.id, flow=self.program.title, action=step.id, type=step.type, **values
         )
 
@@ -98,7 +85,7 @@ _READERS: Mapping[str, Callable[[MessageRun], str]] = {
     "message.text": lambda run: run.message.text,
     "message.source.number": lambda run: run.record.source,
     "message.source.name": lambda run: run.record.source_name,
-    "message.destination.number": lambda run: run.destination,
+    "message.destination.number": lambda run: run.context.destination,
 }
 
 

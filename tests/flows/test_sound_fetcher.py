@@ -10,7 +10,7 @@ import pytest
 
 from engine.audio.errors import SoundError
 from engine.audio.library import SoundLibrary
-from flows.fetching import sound_fetcher
+from service.sounds import sound_fetcher
 
 URL = "https://sounds.example.com/a.wav?key=secret"
 
@@ -19,12 +19,12 @@ class Site:
     """A web server behind httpx's mock, and the names that lead to it."""
 
     def __init__(self, world: Any) -> None:
-        self.env = world.env
+        self.services = world.services
         self.answer = httpx.Response(200, content=b"sound")
         self.addresses = ["93.184.216.34"]
         self.requests: list[httpx.Request] = []
         self.hangs = False
-        self.env.resolve_host = self.resolve
+        self.services.web.resolve_host = self.resolve
 
     async def resolve(self, host: str, port: int) -> list[str]:
         return self.addresses
@@ -37,8 +37,8 @@ class Site:
 
     async def fetch(self, url: str = URL, largest: int = 100_000) -> bytes:
         async with httpx.AsyncClient(transport=httpx.MockTransport(self.handle)) as client:
-            self.env.http = client
-            return await sound_fetcher(self.env, largest)(url)
+            self.services.web.http = client
+            return await sound_fetcher(self.services.web, largest)(url)
 
 
 @pytest.fixture
@@ -65,13 +65,13 @@ async def test_private_addresses_are_not_asked(site: Site, address: str) -> None
 
 async def test_a_private_address_where_it_is_allowed(site: Site) -> None:
     site.addresses = ["127.0.0.1"]
-    site.env.webhook.allow_private = True
+    site.services.web.limits.allow_private = True
     assert await site.fetch() == b"sound"
 
 
 async def test_sounds_may_be_larger_than_webhooks_up_to_their_own_bound(site: Site) -> None:
     site.answer = httpx.Response(200, content=bytes(100_000))
-    assert len(await site.fetch()) == 100_000 > site.env.webhook.body
+    assert len(await site.fetch()) == 100_000 > site.services.web.limits.body
     site.answer = httpx.Response(200, content=bytes(100_001))
     with pytest.raises(SoundError, match=r"^the answer of https://.*/a.wav is longer than 100000 bytes$"):
         await site.fetch()
@@ -102,7 +102,7 @@ async def test_an_answer_that_is_no_sound(site: Site, status: int) -> None:
 
 async def test_a_server_that_hangs(site: Site) -> None:
     site.hangs = True
-    site.env.webhook.timeout = 0.02
+    site.services.web.limits.timeout = 0.02
     with pytest.raises(SoundError, match=r"a.wav did not answer within 0.02 s"):
         await site.fetch()
 
@@ -119,12 +119,12 @@ async def test_a_request_that_is_cancelled_twice_gives_its_connection_back(site:
         ended.set()
         writer.close()
 
-    site.env.webhook.allow_private = True
+    site.services.web.limits.allow_private = True
     site.addresses = ["127.0.0.1"]
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server, httpx.AsyncClient() as client:
-        site.env.http = client
+        site.services.web.http = client
         port = server.sockets[0].getsockname()[1]
-        fetching = asyncio.ensure_future(sound_fetcher(site.env, 1000)(f"http://site.example.com:{port}/"))
+        fetching = asyncio.ensure_future(sound_fetcher(site.services.web, 1000)(f"http://site.example.com:{port}/"))
         await asked.wait()
         fetching.cancel()
         for _ in range(turns):
@@ -140,7 +140,7 @@ async def test_a_library_plays_what_comes(site: Site, tmp_path: Path) -> None:
 
     site.answer = httpx.Response(200, content=write(None, sine(1000, 0.5, 8000), 8000))
     async with httpx.AsyncClient(transport=httpx.MockTransport(site.handle)) as client:
-        site.env.http = client
-        library = SoundLibrary(tmp_path, fetch=sound_fetcher(site.env, 100_000))
+        site.services.web.http = client
+        library = SoundLibrary(tmp_path, fetch=sound_fetcher(site.services.web, 100_000))
         assert (await library.load(URL)).seconds == pytest.approx(0.5)
         await library.close()

@@ -71,6 +71,10 @@ class FlowError(ValueError):
         self.faults = list(faults)
 
 
+class ActionError(Exception):
+    """An action that cannot be carried out, in a sentence for the log."""
+
+
 def format_path(path: Sequence[str | int]) -> str:
     """`("option", "destinations", 0, "target")` as `option.destinations[0].target`."""
     text = ""

@@ -1,0 +1,66 @@
+"""Who calls, as the far end is shown: the caller, the phone's own number, or a source that a flow gives."""
+
+from contextlib import suppress
+from uuid import UUID
+
+from flows.calls.address import Address
+from flows.calls.context import CallContext
+from flows.calls.dial import ConnectTerms
+from flows.calls.services import CallServices
+from routing.access.destinations import NamedBy
+from routing.directory.number_source import NumberUnavailable
+from routing.hunt.identity import Anonymous, CallerIdentity
+from routing.numbers.normalise import dialled
+
+
+async def caller_identity(context: CallContext, terms: ConnectTerms) -> CallerIdentity:
+    """Whom those who are dialled for a caller see."""
+    record = context.record
+    diverted_by = context.number.number if context.number is not None else ""
+    source, name = terms.source, record.source_name
+    if source is not None:
+        await fetch_source(context.services, source)
+        if record.source and _number_of(context.services, source) == record.source:
+            name = source.target_name or source.name or name
+            source = None  # the caller, under whatever name
+        elif not may_show(context, source, terms.source_named, terms.flow_owner):
+            record.note(f"connect: {source.target} is no active number of this customer, and is not shown")
+            source = None
+    if source is None and record.phone is not None:
+        own = record.phone.caller_id
+        return CallerIdentity(record.shown, name, record.anonymous, terms.anonymous, diverted_by, own)
+    if source is None:
+        # A guest's word is passed on, and vouched for by nobody (RFC 3325 §5).
+        asserted = "" if record.guest else None
+        return CallerIdentity(record.source, name, record.anonymous, terms.anonymous, diverted_by, asserted)
+    return identity_of(context.services, source, terms.anonymous, private=record.anonymous, diverted_by=diverted_by)
+
+
+async def fetch_source(services: CallServices, source: Address) -> None:
+    """Has the number of a source in memory, where there is such a number of ours, for `may_show`."""
+    with suppress(NumberUnavailable):
+        await services.fetch_numbers(services.missing_numbers(source.target))
+
+
+def may_show(context: CallContext, source: Address, named: NamedBy, flow_owner: UUID) -> bool:
+    """Whether a call may be shown as one of `source`, which a flow of `flow_owner` gives. A customer calls with its own
+    active numbers, in flows as by order, and for its caller; what the platform has written down is its business."""
+    if named != "customer":
+        return True
+    number, record = _number_of(context.services, source), context.record
+    if number and number == record.source and not record.guest and record.phone is None:
+        return True  # the caller, whom somebody has vouched for
+    row = context.services.directory.number(number) if source.type == "tel" and number else None
+    return row is not None and row.status == "active" and row.customer_id in (context.customer_id, flow_owner)
+
+
+def _number_of(services: CallServices, source: Address) -> str:
+    return dialled(source.target, services.routing, services.directory.numbers).number
+
+
+def identity_of(
+    services: CallServices, source: Address, anonymous: Anonymous, *, private: bool = False, diverted_by: str = ""
+) -> CallerIdentity:
+    """A caller that is named by an address: a number in normal form where it is one."""
+    number = _number_of(services, source) or source.target
+    return CallerIdentity(number, source.target_name or source.name, private, anonymous, diverted_by)
