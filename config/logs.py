@@ -17,7 +17,7 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-from engine.sip.message.escape import escape as escape
+from engine.sip.message.grammar import escape as escape
 
 _BARE = re.compile(r"[^\s\"=\\]+")
 _FIRST_KEYS = ("timestamp", "level", "event", "call_id")

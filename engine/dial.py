@@ -18,7 +18,6 @@ from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClien
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Allows, Flow
 from engine.sip.message.message import Request, Response
-from engine.sip.message.retry_after import retry_after
 from engine.sip.transaction.branch import Branches, Mark
 from engine.sip.transaction.server import ServerTransaction
 
@@ -430,7 +429,7 @@ class OutgoingCall(Call):
                 kind=kind,
                 status=status if response is not None or kind in ("refused", "no_media") else 0,
                 reason=reason,
-                retry_after=retry_after(response) if response is not None else 0,
+                retry_after=response.retry_after if response is not None else 0,
                 first_reply=session.first_reply,
             )
         )

@@ -11,9 +11,8 @@ from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
-from engine.sip.message.retry_after import retry_after
 from engine.sip.message.text_message import ACCEPT, text_of
-from engine.sip.out_of_dialog import Letter, Standalone
+from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
 from engine.sip.stateless import Refusal
 from engine.sip.transaction.server import ServerTransaction
 from engine.strangers import Strangers
@@ -165,31 +164,31 @@ class Messages:
                         kind=kind,
                         status=status,
                         reason=reason,
-                        retry_after=retry_after(response),
+                        retry_after=response.retry_after,
                         first_reply=agent.now(),
                     )
                 )
 
-        sent = Standalone(agent.endpoint, _letter(agent, spec, text), tell)
+        sent = OutOfDialogRequest(agent.endpoint, _request_spec(agent, spec, text), tell)
         handle = agent.loop.call_later(spec.no_reply_timeout, tell, None, "timeout")
         try:
             return await done
         finally:
             handle.cancel()
-            sent.give_up(agent.now())
+            sent.abandon(agent.now())
 
 
-def _letter(agent: MessageAgent, spec: DialSpec, text: str) -> Letter:
+def _request_spec(agent: MessageAgent, spec: DialSpec, text: str) -> RequestSpec:
     headers = "".join(f"{name}: {value}\r\n" for name, value in spec.headers)
-    return Letter(
-        "MESSAGE",
-        spec.request_uri,
-        spec.destination,
-        spec.from_,
-        spec.to,
-        f"{headers}Content-Type: text/plain;charset=UTF-8\r\n",
-        text.encode("utf-8", "replace"),
-        credentials(spec.peer),
+    return RequestSpec(
+        method="MESSAGE",
+        uri=spec.request_uri,
+        destination=spec.destination,
+        from_=spec.from_,
+        to=spec.to,
+        headers=f"{headers}Content-Type: text/plain;charset=UTF-8\r\n",
+        body=text.encode("utf-8", "replace"),
+        credentials=credentials(spec.peer),
         contact=False,
         allows=spec.allows,
         mark=spec.mark(agent.endpoint.branches),

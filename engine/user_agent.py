@@ -43,8 +43,7 @@ from engine.sip.dialog.snapshot import restore
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Located
 from engine.sip.message.message import Request, Response
-from engine.sip.message.retry_after import retry_after
-from engine.sip.out_of_dialog import Letter, Standalone
+from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
 from engine.sip.peers import EVERYBODY, Peers, counted_source
 from engine.sip.request import OutgoingRequest
 from engine.sip.stateless import WAITS, Admission, Refusal
@@ -257,19 +256,26 @@ class UserAgent:
             if response is None:
                 answered.set_result(Pong(0, cause, 0))
             else:
-                answered.set_result(Pong(response.status, response.reason, retry_after(response)))
+                answered.set_result(Pong(response.status, response.reason, response.retry_after))
 
-        letter = Letter("OPTIONS", uri, destination, f"<sip:{domain}>", f"<{uri}>", "Accept: application/sdp\r\n")
-        ping = Standalone(self.endpoint, letter, tell)
+        spec = RequestSpec(
+            method="OPTIONS",
+            uri=uri,
+            destination=destination,
+            from_=f"<sip:{domain}>",
+            to=f"<{uri}>",
+            headers="Accept: application/sdp\r\n",
+        )
+        ping = OutOfDialogRequest(self.endpoint, spec, tell)
         try:
             while True:
                 await asyncio.wait((answered,), timeout=patience)
                 if answered.done():
                     return answered.result()
-                if not ping.next_hop(self.now()):
+                if not ping.try_next(self.now()):
                     return Pong(0, "no response", 0)
         finally:
-            ping.give_up(self.now())
+            ping.abandon(self.now())
 
     def _invited(self, session: InviteServer) -> None:
         call = Call(self, session, session.source, self.now())

@@ -7,8 +7,7 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 
 from engine.capture.trace import Traced
-from engine.sip.message.escape import escape
-from engine.sip.message.grammar import ParseError
+from engine.sip.message.grammar import ParseError, escape
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.transport.addresses import bracketed

@@ -18,8 +18,7 @@ from engine.sip.message.message import METHODS, Request, Response, response_to
 from engine.sip.message.parsing import BadMessage, parse
 from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.method_handlers import MethodHandler, RequestHandler
-from engine.sip.peers import source_of
-from engine.sip.scanners import is_scanner
+from engine.sip.peers import is_scanner, source_of
 from engine.sip.stateless import WAITS, Admission, Refusal, tag_of
 from engine.sip.transaction.branch import Mark
 from engine.sip.transaction.client import client_key

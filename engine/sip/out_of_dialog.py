@@ -10,19 +10,19 @@ from engine.sip.message.message import Response
 from engine.sip.request import OutgoingRequest
 from engine.sip.transaction.branch import PLAIN, Mark
 
-Answered = Callable[[Response | None, str], None]
-"""The final response; None and the cause where none came."""
+OnAnswer = Callable[[Response | None, str], None]
+"""Takes the final response; None and the cause where none came."""
 
 
-@dataclass(slots=True)
-class Letter:
-    """What is sent."""
+@dataclass(slots=True, kw_only=True)
+class RequestSpec:
+    """A request outside of any dialog."""
 
     method: str
     uri: str
     """The Request-URI."""
     destination: str
-    """The SIP URI that it really goes to."""
+    """The SIP URI whose targets it is sent to."""
     from_: str
     """name-addr without tag."""
     to: str
@@ -38,74 +38,74 @@ class Letter:
     """What is to be known of it should it come back."""
 
 
-class Standalone:
-    """One request on its way. A challenge is answered where there are credentials; `tell` is called once."""
+class OutOfDialogRequest:
+    """One request on its way. A challenge is answered where there are credentials; `on_answer` is called once."""
 
-    __slots__ = ("_call_id", "_cseq", "_endpoint", "_letter", "_logins", "_request", "_tag", "_tell")
+    __slots__ = ("_call_id", "_cseq", "_digests", "_endpoint", "_on_answer", "_request", "_spec", "_tag")
 
-    def __init__(self, endpoint: Core, letter: Letter, tell: Answered) -> None:
+    def __init__(self, endpoint: Core, spec: RequestSpec, on_answer: OnAnswer) -> None:
         self._endpoint = endpoint
-        self._letter = letter
-        self._tell: Answered | None = tell
+        self._spec = spec
+        self._on_answer: OnAnswer | None = on_answer
         self._call_id = endpoint.token() + endpoint.token()
         self._tag = endpoint.token()
         self._cseq = 0
-        self._logins = DigestSessions(letter.credentials) if letter.credentials is not None else None
+        self._digests = DigestSessions(spec.credentials) if spec.credentials is not None else None
         self._request: OutgoingRequest
         self._send()
 
-    def give_up(self, now: float) -> None:
-        """Nobody waits any more; nothing is told."""
-        self._tell = None
+    def abandon(self, now: float) -> None:
+        """Nobody waits for the answer any more, and nobody is told of it."""
+        self._on_answer = None
         self._request.abandon(now)
 
-    def next_hop(self, now: float) -> bool:
-        """It was asked long enough: ask the next one (RFC 3263 §4.3). False where there is none."""
-        return self._tell is not None and self._request.next_hop(now)
+    def try_next(self, now: float) -> bool:
+        """The present target has had its time: try the next one (RFC 3263 §4.3). False where there is none."""
+        return self._on_answer is not None and self._request.try_next(now)
 
     def _send(self) -> None:
-        letter, endpoint = self._letter, self._endpoint
+        spec, endpoint = self._spec, self._endpoint
         self._cseq += 1
         head = (
-            f"Max-Forwards: 70\r\nFrom: {letter.from_};tag={self._tag}\r\nTo: {letter.to}\r\n"
-            f"Call-ID: {self._call_id}\r\nCSeq: {self._cseq} {letter.method}\r\n"
+            f"Max-Forwards: 70\r\nFrom: {spec.from_};tag={self._tag}\r\nTo: {spec.to}\r\n"
+            f"Call-ID: {self._call_id}\r\nCSeq: {self._cseq} {spec.method}\r\n"
         )
-        logins = self._logins
-        proofs = logins.lines(letter.method, letter.uri, letter.body, endpoint.token) if logins is not None else ""
-        tail = proofs + letter.headers + endpoint.agent_line
+        digests = self._digests
+        authorization = digests.lines(spec.method, spec.uri, spec.body, endpoint.token) if digests is not None else ""
+        tail = authorization + spec.headers + endpoint.agent_line
         self._request = OutgoingRequest(
             endpoint,
             self,
-            letter.method,
-            letter.uri,
-            head,
-            tail,
-            letter.body,
-            letter.contact,
-            letter.allows,
-            letter.mark,
+            method=spec.method,
+            uri=spec.uri,
+            head=head,
+            tail=tail,
+            body=spec.body,
+            contact=spec.contact,
+            allows=spec.allows,
+            mark=spec.mark,
         )
-        self._request.send(letter.destination, endpoint.clock())
+        self._request.send(spec.destination, endpoint.clock())
 
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """The response, provisional or final."""
         if response.status < 200 or request is not self._request:
             return
-        if response.status in (401, 407) and self._logged_in(response):
+        if response.status in (401, 407) and self._accepts_challenge(response):
             self._send()
-        elif response.status != 503 or not request.next_hop(now):  # RFC 3263 §4.3
-            self._told(response, "")
+        elif response.status != 503 or not request.try_next(now):  # RFC 3263 §4.3
+            self._finish(response, "")
 
     def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
         """None will come."""
         if request is self._request:
-            self._told(None, cause)
+            self._finish(None, cause)
 
-    def _logged_in(self, response: Response) -> bool:
+    def _accepts_challenge(self, response: Response) -> bool:
         """Whether the challenge can be answered, and was not before (RFC 3261 §22.2, §22.3)."""
-        return self._logins is not None and self._tell is not None and self._logins.take(response)
+        return self._digests is not None and self._on_answer is not None and self._digests.accept(response)
 
-    def _told(self, response: Response | None, cause: str) -> None:
-        tell, self._tell = self._tell, None
-        if tell is not None:
-            tell(response, cause)
+    def _finish(self, response: Response | None, cause: str) -> None:
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is not None:
+            on_answer(response, cause)

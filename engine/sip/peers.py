@@ -110,3 +110,21 @@ def source_of(request: Request, host: str, peers: Peers) -> str:
         return host
     mapped = noted.ipv4_mapped if isinstance(noted, ipaddress.IPv6Address) else None
     return str(mapped or noted)
+
+
+SCANNERS = (
+    "friendly-scanner",  # SIPVicious: svmap, svwar, svcrack
+    "sipvicious",
+    "sipcli",
+    "vaxsipuseragent",  # robots that try out passwords and numbers, built with that SDK
+    "pplsip",
+    "sundayddr",
+)
+"""Tools that look for victims, by the User-Agent that they show unless somebody changes it. Whoever does is met by the
+bans; but most of what knocks at port 5060 is one of these, and need cost nothing. `sipsak` is none of them: those who
+run a server ask it how that is."""
+
+
+def is_scanner(user_agent: str) -> bool:
+    """Whether a request with this User-Agent comes from a scanner, whatever version stands behind the name."""
+    return user_agent.lower().startswith(SCANNERS)

@@ -44,6 +44,7 @@ class OutgoingRequest:
         self,
         endpoint: Core,
         user: RequestUser | None,
+        *,
         method: str,
         uri: str,
         head: str,
@@ -114,7 +115,7 @@ class OutgoingRequest:
             return
         self.transaction = ClientTransaction(self.endpoint.transactions, self, self.method, branch, data, flow, now)
 
-    def next_hop(self, now: float) -> bool:
+    def try_next(self, now: float) -> bool:
         """Leave the present flow for the next one; False when there is none."""
         if not self.flows:
             return False
@@ -169,7 +170,7 @@ class OutgoingRequest:
         else:
             self.fail(cause, now)
 
-    def lighten(self) -> None:
+    def release(self) -> None:
         """It was answered and will not be sent again: keep nothing that was only for sending."""
         self.head = self.tail = ""
         self.body = b""

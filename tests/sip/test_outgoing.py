@@ -32,7 +32,9 @@ def prepared(stage: Stage, method: str = "OPTIONS", body: bytes = b"", tail: str
     user = User()
     contact = method == "INVITE"
     head = HEAD.format(method)
-    return OutgoingRequest(stage.endpoint, user, method, "sip:b@y", head, tail, body, contact), user
+    return OutgoingRequest(
+        stage.endpoint, user, method=method, uri="sip:b@y", head=head, tail=tail, body=body, contact=contact
+    ), user
 
 
 def sent(wire: Wire) -> list[Request]:
@@ -168,15 +170,15 @@ def test_the_next_hop_is_tried_when_one_fails_rfc_3263_4_3() -> None:
 
 
 def test_a_hop_that_was_given_up_is_not_heard_as_the_present_one() -> None:
-    """next_hop: the old transaction sends no more; what it still says of ringing is answered with CANCEL."""
+    """try_next: the old transaction sends no more; what it still says of ringing is answered with CANCEL."""
     stage = Stage()
     stage.flows = [Flow(stage.udp, host, 5060) for host in ("192.0.2.1", "192.0.2.2")]
     request, user = prepared(stage, "INVITE")
     request.send("sip:b@y", stage.now)
     [old] = stage.udp.take()
-    assert request.next_hop(stage.now)
+    assert request.try_next(stage.now)
     [new] = stage.udp.take()
-    assert not request.next_hop(stage.now)
+    assert not request.try_next(stage.now)
     stage.receive(response(old, 180))
     stage.receive(response(old, 180))
     [cancel] = sent(stage.udp)

@@ -15,7 +15,7 @@ from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
-from engine.sip.out_of_dialog import Letter, Standalone
+from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.lookups import Lookups, NameServers
 from engine.transport.dns.resolver import Resolver
@@ -120,8 +120,10 @@ def sent(stream: Stream) -> Request | Response:
 def test_it_is_told_the_name_that_was_looked_up(run: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def test(node: Node, tls: Tls) -> None:
         answers: list[int] = []
-        letter = Letter("OPTIONS", "sip:x", "sips:Carrier.example", "<sip:a@b>", "<sip:x>")
-        Standalone(node.endpoint, letter, lambda answer, cause: answers.append(0 if answer is None else answer.status))
+        spec = RequestSpec(
+            method="OPTIONS", uri="sip:x", destination="sips:Carrier.example", from_="<sip:a@b>", to="<sip:x>"
+        )
+        OutOfDialogRequest(node.endpoint, spec, lambda answer, cause: answers.append(answer.status if answer else 0))
         assert list(tls.made) == ["carrier.example"]
         stream = tls.made["carrier.example"]
         data = stream.written[0]

@@ -20,7 +20,7 @@ from api.resources.calls.attempts import attempts_of
 from api.resources.calls.calls import CALLS
 from engine.capture.ladder import draw, entries_of
 from engine.capture.trace import LONGEST, Traced, call_id_of
-from engine.sip.message.escape import escape
+from engine.sip.message.grammar import escape
 from engine.transport.addresses import bracketed
 from routing.identifiers import NIL
 from store.rows import Row

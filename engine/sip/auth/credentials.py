@@ -1,4 +1,4 @@
-"""What we log in with where a 401 or 407 asks for it (RFC 3261 §22.2, §22.3)."""
+"""Credentials for the 401 and 407 that our requests meet (RFC 3261 §22.2, §22.3)."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Response
 
 MAX_REALMS: Final = 4
-"""Proxies and servers on one way that want a login each."""
+"""Proxies and servers on one way that each want credentials."""
 
 _FIELDS: Final = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
 """Where the challenge stands, and where its answer goes."""
@@ -47,7 +47,7 @@ class LoginState:
 
 
 class DigestSessions:
-    """The challenges to one call, or one request, that its credentials answer."""
+    """The digest sessions of one call, or one request: one for each realm that has challenged it."""
 
     __slots__ = ("_credentials", "_sessions")
 
@@ -87,9 +87,9 @@ class DigestSessions:
             for (header, realm), session in self._sessions.items()
         )
 
-    def take(self, response: Response) -> bool:
-        """Whether the challenge of a 401 or 407 can be answered, and was not before: then the next request may be
-        sent, with `lines`. A realm is answered anew only where its nonce was too old."""
+    def accept(self, response: Response) -> bool:
+        """Take the challenge of a 401 or 407: whether it can be answered, and was not before. Then the next request may
+        be sent, with `lines`. A realm is answered anew only where its nonce was too old."""
         name, header = _FIELDS[response.status]
         credentials = self._credentials
         try:
@@ -108,6 +108,6 @@ class DigestSessions:
     def lines(self, method: str, uri: str, body: bytes, token: Callable[[], str]) -> str:
         """Header lines of one request, each ended by CRLF, for everyone who has asked so far. `token` makes cnonces."""
         return "".join(
-            f"{header}: {login.authorization(method, uri, token(), body)}\r\n"
-            for (header, _), login in self._sessions.items()
+            f"{header}: {session.authorization(method, uri, token(), body)}\r\n"
+            for (header, _), session in self._sessions.items()
         )

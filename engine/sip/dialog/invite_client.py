@@ -71,6 +71,7 @@ class InviteClient(Session):
         "_authorization",
         "_cancel_reason",
         "_dial_timer",
+        "_digests",
         "_dismissed",
         "_early",
         "_held_prack",
@@ -141,8 +142,8 @@ class InviteClient(Session):
             interval, least = (max(wish, self._least_interval) for wish in (policy.session_expires, policy.min_se))
             timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
         uri = invitation.request_uri
-        logins = self._logins
-        self._authorization = headers = logins.lines("INVITE", uri, invitation.body, endpoint.token) if logins else ""
+        digests = self._digests
+        self._authorization = headers = digests.lines("INVITE", uri, invitation.body, endpoint.token) if digests else ""
         supported = "Supported: 100rel, timer\r\n" if invitation.reliable else "Supported: timer\r\n"
         content = SDP_TYPE if invitation.body else ""
         allow = endpoint.methods.allow_line
@@ -151,11 +152,11 @@ class InviteClient(Session):
         self._invite = OutgoingRequest(
             endpoint,
             self,
-            "INVITE",
-            uri,
-            head,
-            tail,
-            invitation.body,
+            method="INVITE",
+            uri=uri,
+            head=head,
+            tail=tail,
+            body=invitation.body,
             contact=True,
             allows=invitation.allows,
             mark=invitation.mark,
@@ -176,7 +177,7 @@ class InviteClient(Session):
 
     def _alarm(self, name: str, now: float) -> None:
         if name == "no_reply":
-            if self._invite is not None and self._invite.next_hop(now):
+            if self._invite is not None and self._invite.try_next(now):
                 self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
             else:
                 self._give_up("no_reply", 408, "no reply", now)
@@ -382,7 +383,7 @@ class InviteClient(Session):
         self._early = {}
         self.dialer = None
         if self._invite is not None:
-            self._invite.lighten()
+            self._invite.release()
         self._invite = None  # it knows this session: no circle may stay behind
         self.dialog = dialog
         self.endpoint.dialogs[dialog.key] = self
@@ -452,7 +453,7 @@ class InviteClient(Session):
             request.flows = [
                 other for other in request.flows if flow is None or (other.host, other.port) != (flow.host, flow.port)
             ]
-            if request.next_hop(now):  # RFC 3263 §4.3
+            if request.try_next(now):  # RFC 3263 §4.3
                 self._wait_for("no_reply", now + self.invitation.no_reply_timeout)
                 return
         self.end_status = status
@@ -464,10 +465,10 @@ class InviteClient(Session):
         credentials = self.invitation.credentials
         if credentials is None:
             return False
-        logins = self._logins or DigestSessions(credentials)
-        if not logins.take(response):
+        digests = self._digests or DigestSessions(credentials)
+        if not digests.accept(response):
             return False
-        self._logins = logins
+        self._digests = digests
         self._again(now)
         return True
 

@@ -75,7 +75,7 @@ class Session(ReferUsage):
     }
 
     __slots__ = (
-        "_logins",
+        "_digests",
         "_negotiation",
         "_offer",
         "_reinvite",
@@ -97,7 +97,7 @@ class Session(ReferUsage):
         self._offer: SessionOffer | None = None  # our re-INVITE or UPDATE under way
         self.initiator = False  # we sent the INVITE that opened the dialog, and chose its Call-ID
         self.marks: tuple[Mark, ...] | None = None  # of a request of ours that has come back; None: it is a peer's
-        self._logins: DigestSessions | None = None  # with whom we had to log in
+        self._digests: DigestSessions | None = None  # with whom we had to log in
         self.ack_due = 0  # CSeq of a 2xx with an offer: its ACK waits for the user's answer
         self._reinvite: ServerTransaction | None = None  # the peer's, not answered yet
         self._update: ServerTransaction | None = None  # the peer's with an offer, not answered yet
@@ -256,18 +256,18 @@ class Session(ReferUsage):
         self._acknowledge(cseq, body, now)
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
-        if self._logins is None or method == "ACK":  # §22.1: nobody can challenge an ACK
+        if self._digests is None or method == "ACK":  # §22.1: nobody can challenge an ACK
             return ""
-        return self._logins.lines(method, uri, body, self.endpoint.token)
+        return self._digests.lines(method, uri, body, self.endpoint.token)
 
     @property
     def login_states(self) -> tuple[LoginState, ...]:
         """The challenges that requests of ours answer."""
-        return () if self._logins is None else self._logins.states
+        return () if self._digests is None else self._digests.states
 
     def log_in(self, credentials: Credentials, states: Iterable[LoginState]) -> None:
         """Answer these challenges from now on."""
-        self._logins = DigestSessions(credentials, states)
+        self._digests = DigestSessions(credentials, states)
 
     # ---- requests of the peer
 

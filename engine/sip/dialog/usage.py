@@ -161,7 +161,9 @@ class DialogUsage:
         )
         contact = method in ("INVITE", "UPDATE", "REFER", "NOTIFY")
         headers = self._credentials(method, uri, number, body) + headers
-        return OutgoingRequest(self.endpoint, user, method, uri, head, headers, body, contact)
+        return OutgoingRequest(
+            self.endpoint, user, method=method, uri=uri, head=head, tail=headers, body=body, contact=contact
+        )
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
         """Authorization lines for a request within the dialog; only who had to log in has some."""

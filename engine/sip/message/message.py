@@ -208,6 +208,12 @@ class Response(Message):
     def start_line(self) -> str:
         return f"SIP/2.0 {self.status} {self.reason}"
 
+    @property
+    def retry_after(self) -> int:
+        """The seconds that Retry-After says (RFC 3261 §20.33); 0 without it, and where it is malformed."""
+        digits = self.get("Retry-After").split("(", 1)[0].split(";", 1)[0].strip()
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+
 
 def response_to(request: Request, status: int, reason: str = "", to_tag: str = "", headers: str = "") -> bytes:
     """A response without a transaction, made from the request's own fields (RFC 3261 §8.2.6, §8.2.7).
