@@ -24,7 +24,7 @@ from flows.actions import ACTIONS
 from flows.language.library import FlowLibrary
 from routing.directory.directory import Directory
 from routing.identifiers import NIL
-from service.workers.flow_sync import LibraryShelf
+from service.workers.flow_sync import FlowSync
 from store.database import tables
 from store.database.bulk import BulkWrite
 from store.directory.number_source import StoredNumbers
@@ -93,7 +93,7 @@ async def not_in_memory(store: Store, count: int, times: int) -> list[float]:
     """Milliseconds of a look-up that has to ask the store."""
     directory = Directory(limit=1000)
     sync = DirectorySync(
-        store, directory, LibraryShelf(FlowLibrary(ACTIONS), structlog.get_logger()), structlog.get_logger()
+        store, directory, FlowSync(FlowLibrary(ACTIONS), structlog.get_logger()), structlog.get_logger()
     )
     await sync.load()
     await sync.put_in_place(())
@@ -117,7 +117,7 @@ async def run(url: str, count: int) -> None:
         await fill(store, count)
         show(f"{count:,} numbers: written", time.perf_counter() - began, "s", "-")
         directory = Directory(limit=max(count, 1))
-        library = LibraryShelf(FlowLibrary(ACTIONS), structlog.get_logger())
+        library = FlowSync(FlowLibrary(ACTIONS), structlog.get_logger())
         feed = ChangeFeed(
             store, DirectorySync(store, directory, library, structlog.get_logger()), structlog.get_logger()
         )

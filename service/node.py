@@ -310,7 +310,7 @@ class Node:
         """Close everything, the store last; calls that are still up are hung up."""
         self.draining = True
         if self.storage is not None:
-            self.storage.bell.ring()  # streams see that the engine is stopping
+            self.storage.new_events.notify()  # streams see that the engine is stopping
         await self._closing.aclose()
 
     # ---- the configuration

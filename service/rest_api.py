@@ -8,7 +8,7 @@ from importlib import metadata
 
 from api.app import make_app
 from api.http.clients import Clients
-from api.http.limits import Limits
+from api.http.limits import RequestLimits
 from api.http.refusals import Refusals
 from api.http.services import Services
 from api.http.tokens import Tokens
@@ -93,14 +93,14 @@ class RestApi:
             clock=now,
             moment=lambda seconds: zero + timedelta(seconds=seconds),
             bans=self._bans,
-            limits=Limits(
+            limits=RequestLimits(
                 RateLimit(settings.request_rate.rate, settings.request_rate.burst),
                 RateLimit(settings.address_rate.rate, settings.address_rate.burst),
                 now,
             ),
             refusals=Refusals(now),
             clients=Clients(settings.trusted_proxies),
-            bell=storage.bell,
+            new_events=storage.new_events,
             stored=self._parts.journal.stored,
             node_id=storage.life.id,
             trace=self._agent.trace,

@@ -18,10 +18,10 @@ from flows.language.program import Program
 from routing.directory.directory import Directory
 from routing.identifiers import named_id
 from service import file_modes
-from service.workers.flow_sync import LibraryShelf
+from service.workers.flow_sync import FlowSync
 from store.cluster.engine_lock import EngineLock
 from store.cluster.heartbeat import NodeHeartbeat
-from store.cluster.notifications import PostgresNotices, RedisNotices
+from store.cluster.notifications import PostgresNotifications, RedisNotifications
 from store.database.engines import parse_url, reason
 from store.database.errors import StoreError
 from store.database.file import database_files, database_path, make_private
@@ -31,7 +31,7 @@ from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
 from store.maintenance.declared_files import declaring_files
 from store.maintenance.encryption import unlock
-from store.resources.events import EventBell
+from store.resources.events import EventSignal
 from store.store import Store
 
 SETTLED_WITHIN = 60.0  # s that a reload waits until calls go by what it has written
@@ -45,7 +45,7 @@ class Storage:
         feed: Its changes; `subscribe` to hear of one kind.
         life: This node's row: `life.id` is what calls and reservations of this start are marked with.
         numbers: Numbers that are not in memory.
-        bell: Rings for new events, of other processes too.
+        new_events: Set when there are new events, of other processes too.
         notices: What hears other processes; empty where a look every second does.
     """
 
@@ -61,13 +61,13 @@ class Storage:
         self._directory = directory
         self._lock = lock
         self._log = log
-        self._shelf = LibraryShelf(library, log)
+        self._shelf = FlowSync(library, log)
         self.store = store
         self.feed = ChangeFeed(store, DirectorySync(store, directory, self._shelf, log), log)
         self.life = NodeHeartbeat(store, name, log=log)
         self.numbers = StoredNumbers(store, directory)
-        self.bell = EventBell(store)
-        self.notices: list[PostgresNotices | RedisNotices] = []
+        self.new_events = EventSignal(store)
+        self.notices: list[PostgresNotifications | RedisNotifications] = []
 
     @classmethod
     async def open(
@@ -99,11 +99,11 @@ class Storage:
                 hint = "its file system has no locks: let no other engine use it"
                 log.warning("nothing keeps a second engine from the store", file=str(file), hint=hint)
         storage = cls(store, name, directory, library, log, lock)
-        heard = {"changes": storage.feed.look, "events": storage.bell.ring}
+        heard = {"changes": storage.feed.look, "events": storage.new_events.notify}
         if store.dialect == "postgresql":
-            storage.notices.append(PostgresNotices(store, heard, log))
+            storage.notices.append(PostgresNotifications(store, heard, log))
         if configuration.settings.redis and store.shared:
-            storage.notices.append(RedisNotices(configuration.settings.redis, store, heard, log))
+            storage.notices.append(RedisNotifications(configuration.settings.redis, store, heard, log))
         return storage
 
     async def start(self, configuration: Configuration, python: Mapping[str, Program]) -> Merge:
@@ -137,7 +137,7 @@ class Storage:
             await notices.close()
         await self.feed.close()
         await self.numbers.close()
-        self.bell.close()
+        self.new_events.close()
         await self.life.close()
         await self.store.close()
         if self._lock is not None:

@@ -74,7 +74,7 @@ class StoreWorkers:
         self._settings = settings
         self.provider_events = ProviderEvents(store, log)
         self.maintenance = Upkeep(store, storage.life, settings.retention, log, recordings)
-        self.webhooks = WebhookSender(store, flows, storage.bell, PLATFORM, log)
+        self.webhooks = WebhookSender(store, flows, storage.new_events, PLATFORM, log)
         self.prober = Prober(
             agent,
             flows.calls.directory,

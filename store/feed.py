@@ -1,9 +1,9 @@
 """The change feed: every committed change of the store, by whichever process, in the order of the commits.
 
 `changes` has a row for each change, and its ids become visible in their order, so that a reader who remembers the last
-one it has seen misses nothing. Commits of this process, notices from others (`store.cluster.notifications`) and a clock
-wake the one task that reads on; what it finds it hands to the `Applier`, who reads the resources again, and then to
-subscribers.
+one it has seen misses nothing. Commits of this process, notifications from others (`store.cluster.notifications`)
+and a clock wake the one task that reads on; what it finds it hands to the `Applier`, who reads the resources again, and
+then to subscribers.
 
 Old rows are deleted. A reader whose last row is no longer there has missed something and starts over: the applier
 builds everything anew beside the old, which goes on being served and kept up meanwhile.
@@ -154,13 +154,13 @@ class ChangeFeed:
         except SQLAlchemyError as error:
             raise StoreError(f"{self._store.url} cannot be read: {reason(error)}") from error
         self._looked = self._clock()
-        self._store.listeners.changes.append(self._committed_here)
+        self._store.hooks.changes.append(self._committed_here)
         self._worker.start()
 
     async def close(self) -> None:
         """End. Who waits for changes to be taken over is let go."""
-        if self._committed_here in self._store.listeners.changes:
-            self._store.listeners.changes.remove(self._committed_here)
+        if self._committed_here in self._store.hooks.changes:
+            self._store.hooks.changes.remove(self._committed_here)
         await self._worker.close()
         if self._loading is not None:
             self._loading.cancel()

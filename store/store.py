@@ -9,7 +9,7 @@
         transaction.event("number_created", customer_id, {...})
 
 A write is one transaction. It is rolled back when its block raises, and committed when the block ends; only then are
-the listeners of its changes and events called.
+its hooks called.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Transaction:
 
 
 @dataclass(slots=True)
-class Listeners:
+class CommitHooks:
     """Called in the loop after each commit of this process; they must be quick and must not raise."""
 
     changes: list[Callable[[Sequence[Change]], None]] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Store:
         self.clock = clock
         # A clock that was given goes before all others.
         self._common_clock = engines.dialect == "postgresql" and clock is utc_now
-        self.listeners = Listeners()
+        self.hooks = CommitHooks()
         self.vault = Vault()
         """Seals and opens secrets; without a key until `store.maintenance.encryption.unlock` has given it some."""
 
@@ -167,23 +167,23 @@ class Store:
             yield connection
 
     @asynccontextmanager
-    async def write(self, *, hurry: bool = False) -> AsyncIterator[Transaction]:
+    async def write(self, *, urgent: bool = False) -> AsyncIterator[Transaction]:
         """A transaction. Committed when the block ends. A task that is cancelled during the commit learns of it when
-        the commit is over and the listeners have been called.
+        the commit is over and the hooks have been called.
 
-        hurry: Goes before others that wait for their turn (SQLite has one writer): for what writes much at a time.
+        urgent: Goes before others that wait for their turn (SQLite has one writer): for what writes much at a time.
         """
-        async with self._engines.write(hurry=hurry) as connection:
+        async with self._engines.write(urgent=urgent) as connection:
             transaction = Transaction(connection, self.clock())
             yield transaction
             committed = await self._append(transaction)
             cancelled = await to_its_end(connection.commit())
             # Before anything else is awaited: what is committed is told, whatever becomes of this task.
             if transaction.changes:
-                for listen in self.listeners.changes:
+                for listen in self.hooks.changes:
                     listen(transaction.changes)
             if committed:
-                for tell in self.listeners.events:
+                for tell in self.hooks.events:
                     tell(committed)
             if cancelled is not None:
                 raise cancelled

@@ -147,7 +147,9 @@ async def _slowly(services: Services, customer_id: UUID, key: str, asked: str) -
     ApiError."""
     salt = hashlib.sha256(customer_id.bytes + key.encode()).digest()[:16]
     try:
-        slow = await services.turns.take(lambda: hash_with(asked, salt), source=f"customer {customer_id}", name="")
+        slow = await services.password_queue.run(
+            lambda: hash_with(asked, salt), source=f"customer {customer_id}", name=""
+        )
     except TooBusy as error:
         problem = "too many passwords are being set; wait as long as Retry-After says"
         raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=error.retry_after) from None

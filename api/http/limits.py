@@ -13,7 +13,7 @@ _DOUBTS: Final = 10
 MOST_KNOWN: Final = 10_000
 
 
-class Limits:
+class RequestLimits:
     """Token buckets: one for each customer, at its own rate where it has one, and one for each address, for what it
     asks without good credentials. Rates are requests a second, 0 for no limit.
 

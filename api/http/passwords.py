@@ -42,7 +42,7 @@ class _Waiting:
     turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Turns:
+class FairQueue:
     """What is slow, shared out: `at_once` at a time, and next is whoever has had the least of it.
 
     Each has a source (an address) and a name (a user's): neither a thousand guesses from one address nor guesses at one
@@ -60,7 +60,7 @@ class Turns:
         self._most_running = max(1, at_once - 1)
         self._had: Counter[tuple[str, str]] = Counter()
 
-    async def take(self, work: Callable[[], Coroutine[Any, Any, T]], *, source: str, name: str) -> T:
+    async def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, source: str, name: str) -> T:
         """What `work` gives, in its turn. Raises TooBusy."""
         await self._turn(source, name)
         try:

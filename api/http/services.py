@@ -12,8 +12,8 @@ from uuid import UUID
 from fastapi import Depends, Request
 
 from api.http.clients import Clients
-from api.http.limits import Limits
-from api.http.passwords import Turns
+from api.http.limits import RequestLimits
+from api.http.passwords import FairQueue
 from api.http.refusals import Refusals
 from api.http.tokens import Tokens
 from engine.capture.trace import Trace
@@ -22,7 +22,7 @@ from flows.origination.groupcall import GroupCall
 from routing.access.bans import BanTable
 from routing.identifiers import NIL
 from routing.settings import RoutingSettings
-from store.resources.events import EventBell
+from store.resources.events import EventSignal
 from store.store import Store
 
 STREAM_READS = 2
@@ -69,14 +69,14 @@ class Services:
         limits: How often customers, and addresses without good credentials, may ask.
         clients: Whose address a request counts for.
         refusals: The log's lines of refused requests.
-        turns: Passwords are checked and hashed in turns.
+        password_queue: Passwords are checked and hashed in turns.
         stored: Waits until the record of a call is committed.
         node_id: This process, as the store knows it.
         trace: The last SIP messages; None where nobody keeps them.
         groupcalls: Those that run here.
         health: What the prober last found of a provider, and when: ("unknown", None) where it never looked.
         draining: Whether the engine is stopping.
-        bell: Rings when there are new events.
+        new_events: Set when there are new events.
         settled: Waits until what this process has committed counts for calls.
         checks: What each part of the engine says of itself: "ok", or what is wrong.
         metrics: The text that Prometheus reads.
@@ -89,11 +89,11 @@ class Services:
     flows: Interpreter
     tokens: Tokens
     clock: Callable[[], float]
-    limits: Limits
-    bell: EventBell
+    limits: RequestLimits
+    new_events: EventSignal
     refusals: Refusals
     clients: Clients = field(default_factory=Clients)
-    turns: Turns = field(default_factory=Turns)
+    password_queue: FairQueue = field(default_factory=FairQueue)
     moment: Callable[[float], datetime] = _since_1970
     bans: BanTable = field(default_factory=lambda: BanTable(time.monotonic))
     stored: Callable[[Any], Awaitable[None]] = _written

@@ -1,6 +1,6 @@
 """Bodies and answers that follow a model of the engine's, so that a field is described in one place only.
 
-@fields_of(Provider, without={"id"})
+@derive_fields(Provider, without={"id"})
 class ProviderCreate(Body):
     \"\"\"A new provider.\"\"\"
 """
@@ -17,7 +17,7 @@ from api.models.fields import absent
 M = TypeVar("M", bound=BaseModel)
 
 
-def fields_of(
+def derive_fields(
     model: type[BaseModel], *, without: Collection[str] = (), optional: bool = False
 ) -> Callable[[type[M]], type[M]]:
     """Give the decorated class the fields of `model` before its own. `optional`: each may be left out, as in a PUT,
@@ -66,4 +66,4 @@ def defaults(model: type[BaseModel], names: Collection[str]) -> dict[str, Any]:
     }
 
 
-__all__ = ["checked", "defaults", "fields_of"]
+__all__ = ["checked", "defaults", "derive_fields"]

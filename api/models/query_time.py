@@ -16,7 +16,7 @@ def _in_utc(moment: datetime) -> datetime:
         raise PydanticCustomError("INVALID_REQUEST_PARAMETER", "is beyond the calendar; write another year") from None
 
 
-Moment = Annotated[
+QueryTime = Annotated[
     Annotated[AwareDatetime, AfterValidator(_in_utc)] | None, Query(description="RFC 3339 with its zone.")
 ]
-"""`since: Moment = None` as a parameter of a list."""
+"""`since: QueryTime = None` as a parameter of a list."""

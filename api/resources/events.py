@@ -80,7 +80,7 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
         spoke = checked = clock()
         looked = position == 0
         while not services.draining():
-            ring = services.bell.next_ring()
+            woken = services.new_events.next_signal()
             found: Sequence[Event] = ()
             try:
                 if clock() - checked >= KEEP_ALIVE:
@@ -111,7 +111,7 @@ async def _stream(services: Services, caller: Caller, position: int, types: Sequ
             if clock() - spoke >= KEEP_ALIVE:
                 yield b":\n\n"
                 spoke = clock()
-            await ring()
+            await woken()
     finally:
         services.streams[caller.customer_id] -= 1
         if not services.streams[caller.customer_id]:

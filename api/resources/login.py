@@ -56,7 +56,7 @@ async def log_in(services: Use, request: Request, body: Login) -> Token:
     row = await _found(services, body.username)
     known = row["password_hash"] if row else None
     try:
-        fits = await services.turns.take(
+        fits = await services.password_queue.run(
             lambda: password_fits(body.password, known), source=counted_source(exchange.address), name=body.username
         )
     except TooBusy as error:

@@ -207,7 +207,7 @@ class Journal:
         rows: list[Row] = []
         attempts: list[Row] = []
         # Requests that write one after the other must not keep hundreds of calls from the disk.
-        async with self._store.write(hurry=True) as transaction:
+        async with self._store.write(urgent=True) as transaction:
             unsure = [UUID(entry.record.id) for entry in entries if entry.record.id in self._unsure]
             known = await stages_told(transaction, unsure) if unsure else {}
             for number, entry in enumerate(entries):

@@ -18,8 +18,8 @@ from store.store import Store
 COMPILED_AT_ONCE = 20  # flows between two looks at the network
 
 
-class LibraryShelf:
-    """Fills a flow library with the flows of the store, beside those in Python. The `FlowShelf` of a DirectorySync."""
+class FlowSync:
+    """Fills a flow library with the flows of the store, beside those in Python. The `FlowSink` of a DirectorySync."""
 
     def __init__(self, library: FlowLibrary, log: Log) -> None:
         self._library = library

@@ -22,7 +22,7 @@ from store.database.errors import StoreError
 from store.database.vault import SecretUnreadable
 from store.resources import deliveries
 from store.resources.deliveries import Due
-from store.resources.events import EventBell, event_document
+from store.resources.events import EventSignal, event_document
 from store.store import Store
 
 AT_ONCE: Final = 64
@@ -32,7 +32,7 @@ are not taken, there is room for the others'."""
 ROUND: Final = 500
 """Webhooks that have had their turn and wait for the others', at most."""
 GATHERING: Final = 0.1
-"""Seconds between a ring and the look that it is for, while nothing is on its way."""
+"""Seconds between a signal and the look that it is for, while nothing is on its way."""
 SIGNATURE: Final = "X-Trunkline-Signature"
 
 
@@ -46,10 +46,10 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 class WebhookSender:
     """A worker that turns events into deliveries and starts due ones, and a bounded set of deliveries on their way."""
 
-    def __init__(self, store: Store, flows: FlowServices, bell: EventBell, platform: UUID, log: Log) -> None:
+    def __init__(self, store: Store, flows: FlowServices, new_events: EventSignal, platform: UUID, log: Log) -> None:
         self._store = store
         self._flows = flows
-        self._bell = bell
+        self._new_events = new_events
         self._platform = platform
         self._log = log
         self._worker = Worker("webhooks", self._turn, every=0.0)
@@ -76,7 +76,7 @@ class WebhookSender:
 
     async def _turn(self) -> None:
         self._wake.clear()
-        ring = self._bell.next_ring()
+        woken = self._new_events.next_signal()
         try:
             more = await deliveries.spread(self._store, self._platform)
             started = await self._start_due()
@@ -86,13 +86,13 @@ class WebhookSender:
                 self._log.error("webhooks wait for the store", error=reason(error))
             self._failing, more, started = True, 0, 0
         if not more and not started:
-            await self._until_woken(ring)
+            await self._until_woken(woken)
             if not self._sending:
-                # Under load every commit of calls rings: a look for several of them at once costs less.
+                # Under load every commit of calls signals: a look for several of them at once costs less.
                 await asyncio.sleep(GATHERING)
 
-    async def _until_woken(self, ring: Callable[[], Awaitable[None]]) -> None:
-        waits = [asyncio.ensure_future(ring()), asyncio.ensure_future(self._wake.wait())]
+    async def _until_woken(self, woken: Callable[[], Awaitable[None]]) -> None:
+        waits = [asyncio.ensure_future(woken()), asyncio.ensure_future(self._wake.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,6 +1,6 @@
-"""Notices between processes: "there are changes", "there are events", and nothing more.
+"""Notifications between processes (LISTEN/NOTIFY, Redis pub/sub): "there are changes", "there are events".
 
-A notice carries no data: whoever hears it looks into the store. One that is lost costs a second (`ChangeFeed` looks by
+One carries no data: whoever hears it looks into the store. One that is lost costs a second (`ChangeFeed` looks by
 itself), one too many costs a query.
 """
 
@@ -28,7 +28,7 @@ PATIENCE: Final = 5.0
 
 Heard = Mapping[str, Callable[[], None]]
 """What is called for a notice of each topic ("changes", "events"). After a connection was lost and made again, all are
-called: there may have been notices meanwhile."""
+called: there may have been notifications meanwhile."""
 
 
 class _Line:
@@ -70,17 +70,17 @@ class _Line:
         return min(FIRST_RETRY * 2.0 ** (self._failures - 1), LAST_RETRY)
 
 
-class PostgresNotices:
-    """Hears the notices that PostgreSQL sends when other processes (and this one) have committed."""
+class PostgresNotifications:
+    """Hears the notifications that PostgreSQL sends when other processes (and this one) have committed."""
 
     def __init__(self, store: Store, heard: Heard, log: Log) -> None:
         self._arguments = _connect_arguments(store.address)
         self._heard = heard
-        self._line = _Line("notices of PostgreSQL", store.url, self._listen, log)
+        self._line = _Line("PostgreSQL notifications", store.url, self._listen, log)
 
     @property
     def connected(self) -> bool:
-        """Whether notices come in."""
+        """Whether notifications come in."""
         return self._line.connected
 
     def start(self) -> None:
@@ -122,7 +122,7 @@ def _connect_arguments(url: URL) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in mine}
 
 
-class RedisNotices:
+class RedisNotifications:
     """Tells other processes through Redis of this one's commits, and hears theirs."""
 
     def __init__(self, url: str, store: Store, heard: Heard, log: Log) -> None:
@@ -132,28 +132,28 @@ class RedisNotices:
             url, socket_connect_timeout=PATIENCE, socket_timeout=2 * CHECK_EVERY, health_check_interval=CHECK_EVERY
         )
         shown = url.partition("://")[2].rpartition("@")[2]
-        self._line = _Line("notices of Redis", shown, self._listen, log)
+        self._line = _Line("Redis notifications", shown, self._listen, log)
         self._me = uuid4().hex.encode()
         self._to_tell: dict[str, None] = {}
-        self._teller = Worker("notices to Redis", self._tell, first=WOKEN)
+        self._teller = Worker("publish to Redis", self._tell, first=WOKEN)
 
     @property
     def connected(self) -> bool:
-        """Whether notices come in."""
+        """Whether notifications come in."""
         return self._line.connected
 
     def start(self) -> None:
         """Begin to listen and to tell."""
         self._line.start()
         self._teller.start()
-        self._store.listeners.changes.append(self._changed)
-        self._store.listeners.events.append(self._news)
+        self._store.hooks.changes.append(self._changed)
+        self._store.hooks.events.append(self._news)
 
     async def close(self) -> None:
         """End."""
         for listeners, mine in (
-            (self._store.listeners.changes, self._changed),
-            (self._store.listeners.events, self._news),
+            (self._store.hooks.changes, self._changed),
+            (self._store.hooks.events, self._news),
         ):
             with contextlib.suppress(ValueError):
                 listeners.remove(mine)  # type: ignore[arg-type]

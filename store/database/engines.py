@@ -18,12 +18,12 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from store.database.errors import StoreBusy, StoreError
 from store.database.file import DatabaseFile, database_path, make_private
-from store.database.priority_lock import Turns
+from store.database.priority_lock import PriorityLock
 
 READERS = 4
 POSTGRES_CONNECTIONS = 10
-POSTGRES_HURRIED = 2
-"""Connections that only those in a hurry write on: requests that take all others must not keep calls from the disk."""
+POSTGRES_URGENT = 2
+"""Connections that only urgent writes use: requests that take all others must not keep calls from the disk."""
 BUSY_TIMEOUT = 30.0  # s that a write of another process is waited for
 LARGEST_LOG = 64 * 2**20  # bytes that SQLite's write-ahead log keeps of the disk once it is written back
 POOL_TIMEOUT = 10.0  # s that a request waits for a connection before it is told that the store is busy
@@ -48,13 +48,13 @@ class Engines:
         writer: AsyncEngine,
         reader: AsyncEngine,
         anchor: sqlite3.Connection | None = None,
-        hurried: AsyncEngine | None = None,
+        urgent: AsyncEngine | None = None,
         migrator: AsyncEngine | None = None,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._migrator = migrator
-        self._hurried = hurried or writer
+        self._urgent = urgent or writer
         self._anchor = anchor
         self.dialect = writer.dialect.name
         self.in_memory = self.dialect == "sqlite" and url.database in (None, "", ":memory:")
@@ -62,7 +62,7 @@ class Engines:
         self.shown_url = ":memory:" if self.in_memory else shown
         self.url = url
         self._one_at_a_time = asyncio.Lock() if self.in_memory else None
-        self._turns = Turns() if writer is not reader else None
+        self._write_lock = PriorityLock() if writer is not reader else None
         path = database_path(url)
         self._file = None if path is None else DatabaseFile(path)
 
@@ -70,28 +70,28 @@ class Engines:
         """A connection to read from."""
         return self._connection(self._reader)
 
-    def write(self, *, hurry: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection with a transaction begun; who asked for it commits. Who is in a `hurry` goes before the others
-        that wait for SQLite's one writer, and has connections of its own to PostgreSQL."""
-        if self._turns is None:
-            return self._connection(self._hurried if hurry else self._writer)
-        return self._in_turn(self._turns, hurry)
+    def write(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection with a transaction begun; who asked for it commits. An `urgent` one goes before the
+        others that wait for SQLite's one writer, and has connections of its own to PostgreSQL."""
+        if self._write_lock is None:
+            return self._connection(self._urgent if urgent else self._writer)
+        return self._in_turn(self._write_lock, urgent)
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """As `write`, for statements that may take as long as they take."""
         return self.write() if self._migrator is None else self._connection(self._migrator)
 
     @asynccontextmanager
-    async def _in_turn(self, turns: Turns, hurry: bool) -> AsyncIterator[AsyncConnection]:
+    async def _in_turn(self, lock: PriorityLock, urgent: bool) -> AsyncIterator[AsyncConnection]:
         try:
-            await turns.take(hurry=hurry, patience=POOL_TIMEOUT)
+            await lock.acquire(urgent=urgent, patience=POOL_TIMEOUT)
         except TimeoutError:
             raise StoreBusy(f"{self.shown_url} had no time to write within {POOL_TIMEOUT:g} s") from None
         try:
             async with self._connection(self._writer) as connection:
                 yield connection
         finally:
-            turns.give()
+            lock.release()
 
     @asynccontextmanager
     async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
@@ -126,11 +126,11 @@ class Engines:
     async def close(self) -> None:
         """Close every connection; a write that is under way is waited for, so that whoever opens the file next does not
         find it locked."""
-        if self._turns is not None:
+        if self._write_lock is not None:
             with suppress(TimeoutError):
-                await self._turns.take(hurry=True, patience=LAST_WRITE_WITHIN)
+                await self._write_lock.acquire(urgent=True, patience=LAST_WRITE_WITHIN)
         await self._writer.dispose()
-        for other in {self._reader, self._hurried, self._migrator} - {self._writer}:
+        for other in {self._reader, self._urgent, self._migrator} - {self._writer}:
             if other is not None:
                 await other.dispose()
         if self._anchor is not None:
@@ -152,7 +152,7 @@ def open_engines(url: str) -> Engines:
     if parsed.get_backend_name() == "postgresql":
         address = parsed.set(drivername="postgresql+asyncpg")
         limits = {"timeout": CONNECT_WITHIN, "command_timeout": STATEMENT_WITHIN}
-        engine, hurried = (
+        engine, urgent = (
             create_async_engine(
                 address,
                 pool_size=connections,
@@ -162,10 +162,10 @@ def open_engines(url: str) -> Engines:
                 json_serializer=_as_json,
                 connect_args=limits,
             )
-            for connections in (POSTGRES_CONNECTIONS, POSTGRES_HURRIED)
+            for connections in (POSTGRES_CONNECTIONS, POSTGRES_URGENT)
         )
         migrator = create_async_engine(address, poolclass=NullPool, connect_args={"timeout": CONNECT_WITHIN})
-        return Engines(parsed, engine, engine, hurried=hurried, migrator=migrator)
+        return Engines(parsed, engine, engine, urgent=urgent, migrator=migrator)
     asynchronous = parsed.set(drivername="sqlite+aiosqlite")
     if parsed.database in (None, "", ":memory:"):
         name = f"file:trunkline-{uuid4().hex}"

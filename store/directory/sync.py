@@ -23,7 +23,7 @@ ASKED_AT_ONCE: Final = 500
 DISCARDED_AT_ONCE: Final = 2_000
 
 
-class FlowShelf(Protocol):
+class FlowSink(Protocol):
     """Where flows go: whoever compiles them. A row that is no sound flow (any more) is logged and left out."""
 
     async def replace(self, rows: Sequence[Row]) -> None:
@@ -39,7 +39,7 @@ class FlowShelf(Protocol):
 class DirectorySync:
     """The `Applier` of the change feed for what calls are decided by. Other kinds of changes are passed over."""
 
-    def __init__(self, store: Store, directory: Directory, flows: FlowShelf, log: Log) -> None:
+    def __init__(self, store: Store, directory: Directory, flows: FlowSink, log: Log) -> None:
         self._store = store
         self._directory = directory
         self._flows = flows

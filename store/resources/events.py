@@ -14,40 +14,40 @@ from store.database.timestamps import api_time
 from store.store import Event, Store
 
 POLL: Final = 1.0
-"""Seconds after which a reader looks by itself: an event of another process may have come without a notice."""
+"""Seconds after which a reader looks by itself: an event of another process may have come without a notification."""
 
 
-class EventBell:
-    """Rings when there may be new events. One for the process; every reader waits for it."""
+class EventSignal:
+    """Wakes all who wait for new events. One for the process."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._rung = asyncio.Event()
-        store.listeners.events.append(self._committed)
+        self._signal = asyncio.Event()
+        store.hooks.events.append(self._committed)
 
     def close(self) -> None:
-        """Ring no more."""
-        if self._committed in self._store.listeners.events:
-            self._store.listeners.events.remove(self._committed)
+        """Stop listening to commits."""
+        if self._committed in self._store.hooks.events:
+            self._store.hooks.events.remove(self._committed)
 
     def _committed(self, _events: Sequence[Event]) -> None:
-        self.ring()
+        self.notify()
 
-    def ring(self) -> None:
-        """Wake everybody who waits; also what a notice of another process calls."""
-        self._rung.set()
-        self._rung = asyncio.Event()
+    def notify(self) -> None:
+        """Wake everybody who waits; also what a notification of another process calls."""
+        self._signal.set()
+        self._signal = asyncio.Event()
 
-    def next_ring(self) -> Callable[[], Awaitable[None]]:
-        """What waits until it rings after now, or for a second. Asked for before a look into the store, it rings for
-        what comes after that look."""
-        return partial(_rung_within, self._rung, POLL)
+    def next_signal(self) -> Callable[[], Awaitable[None]]:
+        """What waits for the next `notify` from now on, or for a second. Asked for before a look into the store, it
+        wakes for what comes after that look."""
+        return partial(_woken_within, self._signal, POLL)
 
 
-async def _rung_within(rung: asyncio.Event, seconds: float) -> None:
+async def _woken_within(signal: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await rung.wait()
+            await signal.wait()
     except TimeoutError:
         return
 

@@ -17,7 +17,7 @@ import structlog
 from fastapi import FastAPI
 
 from api.app import make_app
-from api.http.limits import Limits
+from api.http.limits import RequestLimits
 from api.http.refusals import Refusals
 from api.http.requests import Observer, unobserved
 from api.http.services import Services
@@ -38,7 +38,7 @@ from service.bootstrap import bootstrap, token_secret
 from service.message_store import StoredMessages
 from store import rows
 from store.database import tables
-from store.resources.events import EventBell
+from store.resources.events import EventSignal
 from store.store import Store
 from tests.service.conftest import log as log  # fixtures: an engine and its phones
 from tests.service.conftest import run as run
@@ -183,9 +183,9 @@ async def opened(url: str) -> AsyncIterator[Api]:
         flows=environment(),
         tokens=Tokens(await token_secret(store)),
         clock=time.monotonic,
-        limits=Limits(RateLimit(0, 1), RateLimit(0, 1), lambda: services.clock()),
+        limits=RequestLimits(RateLimit(0, 1), RateLimit(0, 1), lambda: services.clock()),
         refusals=Refusals(time.monotonic),
-        bell=EventBell(store),
+        new_events=EventSignal(store),
     )
     app = application(services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -11,7 +11,7 @@ import structlog
 from api.app import make_app
 from service.api_server import ApiServer
 from service.cdr.journal import Journal
-from service.workers.flow_sync import LibraryShelf
+from service.workers.flow_sync import FlowSync
 from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
 from tests.api.conftest import Api, opened
@@ -34,7 +34,7 @@ async def _calls(api: Api) -> AsyncIterator[None]:
     flows = services.flows
     flows.calls.dialler = NobodyThere()
     feed = ChangeFeed(
-        api.store, DirectorySync(api.store, flows.calls.directory, LibraryShelf(flows.library, log), log), log
+        api.store, DirectorySync(api.store, flows.calls.directory, FlowSync(flows.library, log), log), log
     )
     journal = Journal(api.store, flows.calls.registry, services.node_id, log, flows.calls.clock)
     await feed.start()

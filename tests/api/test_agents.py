@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.http.limits import Limits
+from api.http.limits import RequestLimits
 from api.http.tokens import key_hash
 from engine.rate_limit import RateLimit
 from store import rows
@@ -181,7 +181,7 @@ async def test_agents_see_their_own_keys_and_admins_their_customers(api: Api) ->
 
 
 async def test_guessing_is_slowed_down(api: Api) -> None:
-    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 3), api.services.clock)
+    api.services.limits = RequestLimits(RateLimit(0, 1), RateLimit(0.001, 3), api.services.clock)
     for _ in range(3):
         await api.nobody.get("/v1.0/queues", 401, token="tk_guess")
     answer = await api.http.get("/v1.0/queues?token=tk_guess")

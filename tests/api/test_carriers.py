@@ -19,7 +19,7 @@ from routing.models.provider import Provider
 from service.workers.webhook_sender import WebhookSender
 from store import rows
 from store.database import tables
-from store.resources.events import EventBell
+from store.resources.events import EventSignal
 from tests.api.conftest import Api
 from tests.api.contract import ask, operations
 from tests.api.exchange import FOREIGN, MINE, exchange, followed, order
@@ -246,8 +246,8 @@ async def test_webhooks_tell_customers_nothing_of_the_carrier(
         return 200, b""
 
     monkeypatch.setattr("service.workers.webhook_sender.exchange", exchanged)
-    bell = EventBell(api.store)
-    sender = WebhookSender(api.store, api.services.flows, bell, PLATFORM, structlog.get_logger())
+    signal = EventSignal(api.store)
+    sender = WebhookSender(api.store, api.services.flows, signal, PLATFORM, structlog.get_logger())
     async with api.store.write() as transaction:
         values = {"customer_id": customer_id, "uri": "http://192.0.2.1/", "secret": "0123456789abcdef"}
         await rows.insert(transaction, tables.webhooks, values)

@@ -89,7 +89,7 @@ async def test_a_suspended_customer_is_shut_out_until_it_is_not(api: Api) -> Non
     def listen(changes: Sequence[Change]) -> None:
         told.extend(changes)
 
-    api.store.listeners.changes.append(listen)
+    api.store.hooks.changes.append(listen)
     assert (await api.root.put(path, {"suspended": True}))["suspended"]
     assert told == [Change("customer", mine)]  # from which the directory reads its terms
     assert (await admin.get(path, 403))["reason"] == "CUSTOMER_SUSPENDED"

@@ -124,7 +124,7 @@ async def test_a_stream_ends_soon_after_its_key_is_revoked_however_much_happens(
         now += 15
         for place in range(5 if busy else 0):
             await happen(api, "call_created", mine.customer_id, place=place)
-        api.services.bell.ring()
+        api.services.new_events.notify()
         seen = 0
         with pytest.raises(StopAsyncIteration):
             while True:
@@ -172,7 +172,7 @@ async def test_a_stream_is_closed_for_the_stop_of_the_engine_and_counted(api: Ap
     async with asyncio.timeout(10), listening(url, mine) as events:
         assert api.services.streams == {mine.customer_id: 1}
         stopping = True
-        api.services.bell.ring()
+        api.services.new_events.notify()
         with pytest.raises(StopAsyncIteration):
             await anext(events)
     assert not api.services.streams

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from api.http.limits import Limits
+from api.http.limits import RequestLimits
 from api.resources import health
 from engine.rate_limit import RateLimit
 from store.database.errors import StoreError
@@ -21,14 +21,14 @@ async def test_alive_and_ready_need_no_credentials(api: Api) -> None:
 
 async def test_machines_that_look_after_this_one_are_never_limited(api: Api) -> None:
     """They ask from the address of a proxy, which others share."""
-    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
+    api.services.limits = RequestLimits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
     assert [(await api.http.get("/openapi.json")).status_code for _ in range(3)] == [200, 429, 429]
     for path in ("/healthz", "/readyz"):
         assert {(await api.http.get(path)).status_code for _ in range(5)} == {200}, path
     for headers, status in (({}, 401), ({"Authorization": f"Bearer {api.root.key}"}, 200)):
         assert {(await api.http.get("/metrics", headers=headers)).status_code for _ in range(5)} == {status}
     # Nor does what they ask count against those who ask from there.
-    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
+    api.services.limits = RequestLimits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
     for _ in range(3):
         await api.http.get("/metrics", headers={"Authorization": "Bearer tk_wrong"})
     assert (await api.http.get("/openapi.json")).status_code == 200

@@ -311,7 +311,7 @@ async def test_directories_are_told_of_many_numbers_in_one_word(api: Api, monkey
     monkeypatch.setattr(csv_upload, "AT_ONCE", 3)
     monkeypatch.setattr(csv_upload, "MANY", 4)
     told: list[Any] = []
-    api.store.listeners.changes.append(told.extend)
+    api.store.hooks.changes.append(told.extend)
     await upload(api, "\n".join(["number", *(f"+1415555267{digit}" for digit in range(4))]))
     assert sorted(change.key for change in told) == [f"+1415555267{digit}" for digit in range(4)]
     told.clear()

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.http.clients import Clients
-from api.http.limits import MOST_KNOWN, Limits
+from api.http.limits import MOST_KNOWN, RequestLimits
 from engine.rate_limit import RateLimit
 from tests.api.conftest import Api
 
@@ -21,7 +21,7 @@ class Asker:
         self.api = api
         self.now = 1000.0
         api.services.clock = lambda: self.now
-        api.services.limits = Limits(RateLimit(0, 1), RateLimit(1.0, BURST), lambda: self.now)
+        api.services.limits = RequestLimits(RateLimit(0, 1), RateLimit(1.0, BURST), lambda: self.now)
         api.services.clients = Clients(proxies)
         transport = api.http._transport
         assert isinstance(transport, httpx.ASGITransport)
@@ -131,12 +131,12 @@ async def test_behind_a_proxy_each_client_has_its_own(api: Api) -> None:
 
 async def test_without_a_rate_nothing_is_limited(api: Api) -> None:
     asker = Asker(api)
-    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0, 1), lambda: asker.now)
+    api.services.limits = RequestLimits(RateLimit(0, 1), RateLimit(0, 1), lambda: asker.now)
     assert set(await asker.statuses(50, "192.0.2.7", **CLAIMS["bearer"])) == {401}
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    limits = Limits(RateLimit(0, 1), RateLimit(1, 1), lambda: 0.0)
+    limits = RequestLimits(RateLimit(0, 1), RateLimit(1, 1), lambda: 0.0)
     for number in range(MOST_KNOWN + 10):
         limits.remember(f"tk_{number}")
     assert not limits.knows("tk_9") and limits.knows("tk_10") and limits.knows(f"tk_{MOST_KNOWN + 9}")

@@ -133,7 +133,7 @@ async def test_a_number_is_found_provisioned_given_a_flow_rested_and_released(ap
 async def test_directories_are_told_of_every_change_by_the_number(api: Api) -> None:
     admin = await api.client()
     told: list[str] = []
-    api.store.listeners.changes.append(lambda changes: told.extend(c.key for c in changes if c.kind == "number"))
+    api.store.hooks.changes.append(lambda changes: told.extend(c.key for c in changes if c.kind == "number"))
     await offer(api, "+14155552671")
     number = await admin.post("/v1.0/numbers", {"number": "+14155552671"})
     path = f"/v1.0/numbers/{number['id']}"

@@ -1,4 +1,4 @@
-"""Turns: whatever is slow is shared out among sources; the queue of one source delays that source."""
+"""FairQueue: whatever is slow is shared out among sources; the queue of one source delays that source."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from api.http.passwords import MOST_WAITING, TooBusy, Turns
+from api.http.passwords import MOST_WAITING, FairQueue, TooBusy
 
 
 class Slow:
     """Work that ends when it is told to."""
 
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
+    def __init__(self, queue: FairQueue) -> None:
+        self.queue = queue
         self.began: list[str] = []
         self.tasks: dict[str, asyncio.Task[str]] = {}
         self._ends: dict[str, asyncio.Event] = {}
 
     def ask(self, label: str, source: str, name: str) -> None:
         self._ends[label] = asyncio.Event()
-        taking = self.turns.take(self._work(label), source=source, name=name)
+        taking = self.queue.run(self._work(label), source=source, name=name)
         self.tasks[label] = asyncio.ensure_future(taking)
 
     def _work(self, label: str) -> Callable[[], Coroutine[Any, Any, str]]:
@@ -37,7 +37,7 @@ class Slow:
         await asyncio.sleep(0)
 
     async def one_after_the_other(self, count: int) -> list[str]:
-        """The labels in the order in which they have their turns, `count` of them."""
+        """The labels in the order in which they have their queue, `count` of them."""
         place = 0
         while len(self.began) < count or place < count:
             await asyncio.sleep(0)
@@ -48,7 +48,7 @@ class Slow:
 
 
 async def test_one_address_with_many_guesses_keeps_nobody_else_waiting() -> None:
-    slow = Slow(Turns(at_once=1))
+    slow = Slow(FairQueue(at_once=1))
     for number in range(20):
         slow.ask(f"wrong {number}", "192.0.2.66", "ben")
     await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def test_one_address_with_many_guesses_keeps_nobody_else_waiting() -> None
 
 
 async def test_many_addresses_that_guess_at_one_user_keep_no_other_user_waiting() -> None:
-    slow = Slow(Turns(at_once=1))
+    slow = Slow(FairQueue(at_once=1))
     for number in range(200):
         slow.ask(f"wrong {number}", f"198.51.100.{number}", "ben")
     for _ in range(5):  # some have been served already
@@ -72,7 +72,7 @@ async def test_many_addresses_that_guess_at_one_user_keep_no_other_user_waiting(
 
 
 async def test_sources_take_turns() -> None:
-    slow = Slow(Turns(at_once=1))
+    slow = Slow(FairQueue(at_once=1))
     for source in "abc":
         for number in range(3):
             slow.ask(f"{source}{number}", source, f"user of {source}")
@@ -82,7 +82,7 @@ async def test_sources_take_turns() -> None:
 
 
 async def test_one_source_never_has_all_of_it() -> None:
-    slow = Slow(Turns(at_once=2))
+    slow = Slow(FairQueue(at_once=2))
     for number in range(5):
         slow.ask(f"wrong {number}", "192.0.2.66", f"name {number}")
     await asyncio.sleep(0)
@@ -95,7 +95,7 @@ async def test_one_source_never_has_all_of_it() -> None:
 
 
 async def test_so_many_at_once_and_no_more() -> None:
-    slow = Slow(Turns(at_once=2))
+    slow = Slow(FairQueue(at_once=2))
     for number in range(5):
         slow.ask(str(number), f"source {number}", f"name {number}")
     await asyncio.sleep(0)
@@ -107,12 +107,12 @@ async def test_so_many_at_once_and_no_more() -> None:
 
 
 async def test_who_has_too_many_waiting_is_refused_at_once() -> None:
-    slow = Slow(Turns(at_once=1))
+    slow = Slow(FairQueue(at_once=1))
     for number in range(MOST_WAITING + 1):
         slow.ask(str(number), "192.0.2.66", "ben")
     await asyncio.sleep(0)
     with pytest.raises(TooBusy) as refused:
-        await slow.turns.take(slow._work("too many"), source="192.0.2.66", name="anna")
+        await slow.queue.run(slow._work("too many"), source="192.0.2.66", name="anna")
     assert refused.value.retry_after > 0
     slow.ask("another", "192.0.2.7", "ben")
     await asyncio.sleep(0)
@@ -121,13 +121,13 @@ async def test_who_has_too_many_waiting_is_refused_at_once() -> None:
 
 
 async def test_what_waits_too_long_is_refused_and_leaves_nothing_behind() -> None:
-    turns = Turns(at_once=1, patience=0.0)
-    slow = Slow(turns)
+    queue = FairQueue(at_once=1, patience=0.0)
+    slow = Slow(queue)
     slow.ask("first", "a", "x")
     await asyncio.sleep(0)
     with pytest.raises(TooBusy):
-        await turns.take(slow._work("late"), source="b", name="y")
-    assert not turns._waiting and not turns._waiting_of
+        await queue.run(slow._work("late"), source="b", name="y")
+    assert not queue._waiting and not queue._waiting_of
     await slow.end("first")
     slow.ask("next", "b", "y")
     await asyncio.sleep(0)
@@ -136,15 +136,15 @@ async def test_what_waits_too_long_is_refused_and_leaves_nothing_behind() -> Non
 
 @pytest.mark.parametrize("served", [False, True])
 async def test_who_gives_up_gives_its_turn_back(served: bool) -> None:
-    turns = Turns(at_once=1)
-    slow = Slow(turns)
+    queue = FairQueue(at_once=1)
+    slow = Slow(queue)
     slow.ask("first", "a", "x")
     slow.ask("second", "b", "y")
     slow.ask("third", "c", "z")
     await asyncio.sleep(0)
     if served:  # its turn comes in the same moment
-        turns._free += 1
-        turns._next()
+        queue._free += 1
+        queue._next()
     slow.tasks["second"].cancel()
     await asyncio.wait([slow.tasks["second"]])
     if not served:
@@ -152,15 +152,15 @@ async def test_who_gives_up_gives_its_turn_back(served: bool) -> None:
     await asyncio.sleep(0)
     assert slow.began == ["first", "third"]
     await slow.end("third")
-    assert turns._free == 1 and not turns._waiting
+    assert queue._free == 1 and not queue._waiting
 
 
 async def test_work_that_fails_gives_its_turn_back() -> None:
-    turns = Turns(at_once=1)
+    queue = FairQueue(at_once=1)
 
     async def fail() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await turns.take(fail, source="a", name="x")
-    assert turns._free == 1
+        await queue.run(fail, source="a", name="x")
+    assert queue._free == 1

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.http.exchange import Exchange
-from api.http.limits import Limits
+from api.http.limits import RequestLimits
 from api.http.refusals import Refusals
 from engine.rate_limit import RateLimit
 from tests.api.conftest import Api
@@ -69,7 +69,7 @@ async def test_a_refusal_is_found_by_its_id(api: Api, name: str, own_id: bool) -
 
 async def test_what_is_refused_before_anybody_looks_counts_for_nobody_with_good_credentials(api: Api) -> None:
     admin = await api.client()
-    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
+    api.services.limits = RequestLimits(RateLimit(0, 1), RateLimit(0.001, 1), api.services.clock)
     headers = {"Authorization": f"Bearer {admin.key}"}
     for _ in range(3):
         answer = await api.http.post("/v1.0/queues", content=b"{", headers=headers)
@@ -91,7 +91,7 @@ async def test_who_logged_in_is_told_by_its_agent(api: Api) -> None:
 
 
 async def test_a_stranger_and_an_address_that_asks_too_much(api: Api) -> None:
-    api.services.limits = Limits(RateLimit(0, 1), RateLimit(0.001, 2), api.services.clock)
+    api.services.limits = RequestLimits(RateLimit(0, 1), RateLimit(0.001, 2), api.services.clock)
     with capture_logs() as lines:
         for shown in ("", "tk_wrong", "tk_wrong"):
             await api.http.get("/v1.0/queues", headers={"Authorization": f"Bearer {shown}"} if shown else {})

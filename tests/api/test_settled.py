@@ -11,7 +11,7 @@ import structlog
 
 from flows.calls.address import Address
 from service.contact_center.queue_directory import QueueDirectory
-from service.workers.flow_sync import LibraryShelf
+from service.workers.flow_sync import FlowSync
 from service.workers.trunk_addresses import TrunkAddresses
 from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
@@ -28,7 +28,7 @@ class Calls:
         log = structlog.get_logger()
         flows = api.services.flows
         self.directory, self.flows = flows.calls.directory, flows.library
-        sync = DirectorySync(api.store, self.directory, LibraryShelf(self.flows, log), log)
+        sync = DirectorySync(api.store, self.directory, FlowSync(self.flows, log), log)
         self.feed = ChangeFeed(api.store, sync, log, poll=60.0)
         self.rooms = QueueDirectory(api.store, log)
 

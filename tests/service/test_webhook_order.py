@@ -17,7 +17,7 @@ from store.database import tables
 from store.maintenance import retention
 from store.resources import deliveries
 from store.resources.calls import stage_events, tell
-from store.resources.events import EventBell
+from store.resources.events import EventSignal
 from store.store import Store
 from tests.api.conftest import environment
 from tests.service.conftest import until
@@ -54,7 +54,7 @@ class World:
         self.shift = timedelta()
         flows = environment()
         log = structlog.get_logger()
-        self.senders = [WebhookSender(store, flows, EventBell(store), PLATFORM, log) for _ in range(2)]  # two nodes
+        self.senders = [WebhookSender(store, flows, EventSignal(store), PLATFORM, log) for _ in range(2)]  # two nodes
         store.clock = lambda: datetime(2026, 11, 30, 12, tzinfo=UTC) + self.shift
 
     async def hook(self, **values: Any) -> UUID:

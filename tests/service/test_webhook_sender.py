@@ -20,7 +20,7 @@ from store import rows
 from store.database import tables
 from store.resources import deliveries
 from store.resources.deliveries import Due
-from store.resources.events import EventBell
+from store.resources.events import EventSignal
 from store.store import Store, utc_now
 from tests.api.conftest import environment
 
@@ -106,7 +106,7 @@ async def world() -> AsyncIterator[World]:
     flows.web.http = httpx.AsyncClient(
         verify=False
     )  # certificates, which nobody shows here, would be read for every test
-    made = World(store, receiver, WebhookSender(store, flows, EventBell(store), PLATFORM, structlog.get_logger()))
+    made = World(store, receiver, WebhookSender(store, flows, EventSignal(store), PLATFORM, structlog.get_logger()))
     store.clock = lambda: utc_now() + made.shift
     made.sender.start()
     yield made
@@ -201,7 +201,7 @@ async def test_what_waits_is_sent_after_a_restart(world: World) -> None:
 
 @pytest.mark.long
 async def test_two_nodes_send_an_event_once(world: World) -> None:
-    other = WebhookSender(world.store, world.sender._flows, EventBell(world.store), PLATFORM, structlog.get_logger())
+    other = WebhookSender(world.store, world.sender._flows, EventSignal(world.store), PLATFORM, structlog.get_logger())
     other.start()
     try:
         await world.hook()
@@ -210,7 +210,7 @@ async def test_two_nodes_send_an_event_once(world: World) -> None:
         sent = await world.receiver.received(20)
         async with asyncio.timeout(10):
             while await deliveries.waiting(world.store):
-                await world.sender._bell.next_ring()()
+                await world.sender._new_events.next_signal()()
     finally:
         await other.close()
     assert sorted(json.loads(body)["data"]["place"] for _, body in sent) == list(range(20))

@@ -13,7 +13,7 @@ from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
 from store import rows
-from store.cluster.notifications import PostgresNotices, RedisNotices
+from store.cluster.notifications import PostgresNotifications, RedisNotifications
 from store.database import tables
 from store.directory.mapping import Row, number_row, provider_row, route_row
 from store.directory.sync import DirectorySync
@@ -61,7 +61,7 @@ class Lines:
 class Process:
     """What one process has: a store, a directory and the feed between them; and what hears other processes."""
 
-    notices: PostgresNotices | RedisNotices
+    notices: PostgresNotifications | RedisNotifications
 
     def __init__(self, store: Store, poll: float, limit: int) -> None:
         self.store = store
@@ -96,7 +96,9 @@ async def process(
         if listen or redis:
             heard = {"changes": made.look}
             made.notices = (
-                RedisNotices(redis, store, heard, made.log) if redis else PostgresNotices(store, heard, made.log)
+                RedisNotifications(redis, store, heard, made.log)
+                if redis
+                else PostgresNotifications(store, heard, made.log)
             )
             made.notices.start()
             stack.push_async_callback(made.notices.close)

@@ -10,15 +10,15 @@ End = Callable[[], Awaitable[None]]
 
 async def on_the_writer(store: Store, work: Callable[[Any], Awaitable[None]]) -> None:
     """Do this with the one connection that writes, without a transaction."""
-    turns = store._engines._turns
-    assert turns is not None
-    await turns.take(hurry=True, patience=30)
+    lock = store._engines._write_lock
+    assert lock is not None
+    await lock.acquire(urgent=True, patience=30)
     try:
         async with store._engines._writer.connect() as connection:
             raw = await connection.get_raw_connection()
             await work(raw.driver_connection)
     finally:
-        turns.give()
+        lock.release()
 
 
 async def read_only(store: Store) -> End:

@@ -90,7 +90,7 @@ async def test_prepared_statements_write_what_sqlalchemy_would(store_url: str) -
 async def test_events_have_ids_that_grow_and_are_told_in_order(store_url: str) -> None:
     async with opened(store_url) as store:
         told: list[Event] = []
-        store.listeners.events.append(told.extend)
+        store.hooks.events.append(told.extend)
         for _ in range(2):
             async with store.write() as transaction:
                 for number in range(3):

@@ -53,7 +53,7 @@ async def test_a_commit_under_way_is_finished_and_told_before_the_task_ends(
 ) -> None:
     store = await Store.open(":memory:" if memory else f"sqlite:///{tmp_path}/store.db")
     heard: list[Sequence[Change]] = []
-    store.listeners.changes.append(heard.append)
+    store.hooks.changes.append(heard.append)
     with monkeypatch.context() as patch:
         slow = SlowCommit(patch)
         task = asyncio.ensure_future(write(store))
@@ -78,7 +78,7 @@ async def test_a_commit_under_way_is_finished_and_told_before_the_task_ends(
 async def test_a_commit_that_fails_while_its_task_is_cancelled_tells_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     store = await Store.open(":memory:")
     heard: list[Sequence[Change]] = []
-    store.listeners.changes.append(heard.append)
+    store.hooks.changes.append(heard.append)
     with monkeypatch.context() as patch:
         slow = SlowCommit(patch, RuntimeError("the disk is full"))
         task = asyncio.ensure_future(write(store))

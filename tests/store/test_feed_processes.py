@@ -78,7 +78,7 @@ async def test_connections_that_are_cut_are_made_again_and_nothing_is_missed(
         await write(one, NUMBER)
         await until(has(two, NUMBER))
         postgres_server.terminate_connections(database(postgres_store_url))
-        await until(lambda: "notices of PostgreSQL: connection lost, trying again" in two.log.events("warning"))
+        await until(lambda: "PostgreSQL notifications: connection lost, trying again" in two.log.events("warning"))
         await write(one, OTHER)
         await until(has(two, OTHER))
         await until(lambda: two.notices.connected)

@@ -16,7 +16,7 @@ from tests.peers.postgres import PostgresServer
 
 pytestmark = pytest.mark.peer
 LIMITS = {"POOL_TIMEOUT": 1.0, "CONNECT_WITHIN": 1.0, "STATEMENT_WITHIN": 0.15, "CLOSE_WITHIN": 0.05}
-CONNECTIONS = {"POSTGRES_CONNECTIONS": 1, "POSTGRES_HURRIED": 1}
+CONNECTIONS = {"POSTGRES_CONNECTIONS": 1, "POSTGRES_URGENT": 1}
 
 
 class Line:
@@ -89,18 +89,18 @@ async def test_a_connection_that_fell_silent_is_given_up_and_the_next_is_a_new_o
     await store.close()
 
 
-@pytest.mark.parametrize("hurry", [False, True])
+@pytest.mark.parametrize("urgent", [False, True])
 async def test_a_write_that_gets_no_answer_fails_and_leaves_no_connection_behind(
-    line: tuple[Line, str], hurry: bool
+    line: tuple[Line, str], urgent: bool
 ) -> None:
     way, url = line
     store = await Store.open(url)
     with pytest.raises(StoreError, match="did not answer within"):
-        async with asyncio.timeout(10), store.write(hurry=hurry) as transaction:
+        async with asyncio.timeout(10), store.write(urgent=urgent) as transaction:
             await transaction.execute(sa.select(1))
             way.fall_silent()
             await transaction.execute(sa.select(1))
-    async with asyncio.timeout(10), store.write(hurry=hurry) as transaction:
+    async with asyncio.timeout(10), store.write(urgent=urgent) as transaction:
         assert (await transaction.execute(sa.select(sa.func.count()).select_from(tables.calls))).scalar_one() == 0
     await store.close()
 

@@ -16,7 +16,7 @@ from api.http.services import Services, Use
 from api.models.carriers import Carriers
 from api.models.fields import Metadata, Name, Times, Timestamp
 from api.models.parties import CALL_EXAMPLE, DESTINATIONS, OWN_SOURCE, Party, PartyAnswer
-from api.models.query_time import Moment
+from api.models.query_time import QueryTime
 from api.openapi.schema import documented
 from api.resources.calls.call_authorisation import require_rights
 from api.resources.calls.call_orders import OrderBody, documents, keep, live_row, ordered, read_order, refused
@@ -104,8 +104,8 @@ async def list_calls(
     groupcall_id: Annotated[UUID | None, Query()] = None,
     number_id: Annotated[UUID | None, Query()] = None,
     flow_id: Annotated[UUID | None, Query()] = None,
-    since: Moment = None,
-    until: Moment = None,
+    since: QueryTime = None,
+    until: QueryTime = None,
 ) -> Any:
     """The calls, newest first. `since` and `until` are about when they began, `until` not included."""
     columns = tables.calls.c

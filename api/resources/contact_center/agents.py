@@ -192,7 +192,7 @@ async def _hashed(services: Services, caller: Caller, password: str) -> str:
     """In its customer's turn: who makes many agents keeps nobody from logging in. Raises ApiError."""
     source = f"customer {caller.customer_id}"
     try:
-        return await services.turns.take(lambda: hash_password(password), source=source, name="")
+        return await services.password_queue.run(lambda: hash_password(password), source=source, name="")
     except TooBusy as error:
         problem = "too many passwords are being set; wait as long as Retry-After says"
         raise ApiError("RATE_LIMIT_EXCEEDED", problem, retry_after=error.retry_after) from None

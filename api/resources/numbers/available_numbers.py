@@ -1,9 +1,9 @@
 """The search for numbers to be had: those on offer, and virtual ones that nobody has."""
 
 import random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import BaseModel
 
 from api.http.auth import Who, guarded
@@ -15,7 +15,6 @@ from api.http.services import Services, Use
 from api.models.countries import COUNTRY_PATTERN
 from api.models.fields import Name
 from api.openapi.schema import documented
-from api.resources.numbers.offers import OfferPages
 from routing.numbers.numbering import VIRTUAL_PREFIX, NumberKind, is_reserved
 from store.resources import numbers
 
@@ -40,6 +39,28 @@ Contains = Annotated[
         description="Digits anywhere in the number; with + before them, at its beginning.",
     ),
 ]
+_TOKEN: Final = explained(
+    r"^(([A-Z]{2})?[.](local|toll_free|mobile|national)?[.][1-9][0-9]{6,14})?$",
+    "is no page token of this list; send next_page_token of the page before as it is, or nothing to begin",
+)
+
+
+class OfferPaging:
+    """The parameters of a list of numbers on offer, which has an order of its own."""
+
+    def __init__(
+        self,
+        page_size: Annotated[int, Query(ge=1, le=1000, description="Rows at most.")] = 100,
+        page_token: Annotated[
+            str,
+            Query(pattern=_TOKEN, description="next_page_token of the page before; empty for the first."),
+        ] = "",
+    ) -> None:
+        self.size = page_size
+        self.token = page_token
+
+
+OfferPages = Annotated[OfferPaging, Depends()]
 
 
 @documented(example={"type": "local"})

@@ -18,7 +18,7 @@ from api.http.errors import ApiError, fault_in
 from api.http.services import Services
 from api.models.derive import checked
 from api.models.fields import ALL_TEXT, refuse_declared
-from api.resources.numbers.offers import InventoryCreate, offer_of
+from api.resources.numbers.inventory_item import InventoryCreate, inventory_row
 from flows.faults import printable
 from routing.directory.lifecycle import check_offerable
 from routing.errors import RoutingError
@@ -131,7 +131,9 @@ class Upload:
                 problem = f"there are {len(cells)} values for {len(columns)} columns; put texts with commas in quotes"
                 raise ApiError("INVALID_REQUEST_PARAMETER", problem)
             provider_id = self._provider(values.pop("provider", ""))
-            row = offer_of(self._services, checked(InventoryCreate, values | {"provider_id": provider_id}, ALL_TEXT))
+            row = inventory_row(
+                self._services, checked(InventoryCreate, values | {"provider_id": provider_id}, ALL_TEXT)
+            )
             first = self._line_of.setdefault(row["number"], line)
             if first != line:
                 raise ApiError("NUMBER_ALREADY_EXISTS", f"{row['number']} is in line {first} already; keep one")

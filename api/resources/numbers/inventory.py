@@ -14,8 +14,8 @@ from api.models.countries import COUNTRY_PATTERN
 from api.models.derive import checked
 from api.models.fields import Times, refuse_declared
 from api.resources.numbers.csv_upload import Upload, UploadResult
+from api.resources.numbers.inventory_item import InventoryCreate, inventory_row
 from api.resources.numbers.numbers import NUMBERS, asked_number
-from api.resources.numbers.offers import InventoryCreate, offer_of
 from api.resources.routing.providers import require_provider
 from routing.directory.lifecycle import check_offerable
 from routing.identifiers import NIL
@@ -106,7 +106,7 @@ async def offer_numbers(services: Use, caller: Who, request: Request) -> Any:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/csv":
         result = await Upload(services).run(await request.body())
         return Response(result.model_dump_json(), media_type="application/json")
-    row = offer_of(services, checked(InventoryCreate, _object(await request.body())))
+    row = inventory_row(services, checked(InventoryCreate, _object(await request.body())))
     async with services.store.write() as transaction:
         if row["provider_id"] != NIL:
             await require_provider(transaction, row["provider_id"])

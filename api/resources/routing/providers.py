@@ -13,7 +13,7 @@ from api.http.errors import ApiError, fault_in
 from api.http.listing import Listing, Pages
 from api.http.services import Services, Use
 from api.models.changes import changes, read_only, takes_back
-from api.models.derive import checked, defaults, fields_of
+from api.models.derive import checked, defaults, derive_fields
 from api.models.fields import Body, Times, Timestamp, refuse_declared
 from api.openapi.schema import LINE, TEXT, Fields, documented
 from api.resources.resource import Resource
@@ -93,7 +93,7 @@ _OWN = {"health_status", "health_checked_at", "password"}
 
 
 @documented(example={"health_status": "healthy", "type": "sip"})
-@fields_of(Provider, without=_OWN | {"id", "tm_create", "tm_update", "tm_delete"})
+@derive_fields(Provider, without=_OWN | {"id", "tm_create", "tm_update", "tm_delete"})
 class ProviderAnswer(Times):
     """A provider. Its password is never shown."""
 
@@ -105,14 +105,14 @@ class ProviderAnswer(Times):
 
 
 @documented(fields=_PROVIDER)
-@fields_of(Provider, without=_MADE_HERE)
+@derive_fields(Provider, without=_MADE_HERE)
 class ProviderCreate(Body):
     """A new provider."""
 
 
 @documented(fields=_PROVIDER)
 @takes_back(ProviderAnswer)
-@fields_of(Provider, without=_MADE_HERE, optional=True)
+@derive_fields(Provider, without=_MADE_HERE, optional=True)
 class ProviderUpdate(Body):
     """What is to change."""
 

@@ -12,7 +12,7 @@ from api.http.bodies import router_for
 from api.http.listing import Listing, OfCustomer, Pages
 from api.http.services import Use
 from api.models.changes import changes, read_only, takes_back
-from api.models.derive import checked, defaults, fields_of
+from api.models.derive import checked, defaults, derive_fields
 from api.models.fields import Body, Times, refuse_declared
 from api.openapi.examples import PROVIDER
 from api.openapi.schema import LINE, TEXT, Fields, documented
@@ -38,7 +38,7 @@ ROUTES = Resource(tables.routes, "route")
 _MADE_HERE = {"id", "tm_create", "tm_update", "tm_delete"}
 
 
-@fields_of(Route, without=_MADE_HERE)
+@derive_fields(Route, without=_MADE_HERE)
 class RouteAnswer(Times):
     """A route."""
 
@@ -47,14 +47,14 @@ class RouteAnswer(Times):
 
 
 @documented(fields=_ROUTE)
-@fields_of(Route, without=_MADE_HERE)
+@derive_fields(Route, without=_MADE_HERE)
 class RouteCreate(Body):
     """A new route. With `customer_id` it serves that customer's calls only."""
 
 
 @documented(fields=_ROUTE)
 @takes_back(RouteAnswer)
-@fields_of(Route, without=_MADE_HERE, optional=True)
+@derive_fields(Route, without=_MADE_HERE, optional=True)
 class RouteUpdate(Body):
     """What is to change."""
 

@@ -11,7 +11,7 @@ from api.http.bodies import router_for
 from api.http.errors import fault_in
 from api.http.services import Use
 from api.models.fields import Timestamp
-from api.models.query_time import Moment
+from api.models.query_time import QueryTime
 from api.resources.routing.providers import PROVIDERS
 from store.resources.statistics import WINDOW, provider_statistics
 
@@ -69,7 +69,7 @@ class Statistics(BaseModel):
     **guarded("project_super_admin"),
 )
 async def get_statistics(
-    services: Use, caller: Who, provider_id: UUID, since: Moment = None, until: Moment = None
+    services: Use, caller: Who, provider_id: UUID, since: QueryTime = None, until: QueryTime = None
 ) -> Any:
     """A provider's figures; without `since` and `until`, of the last 24 hours."""
     await PROVIDERS.get(services, caller, provider_id)

@@ -1,4 +1,4 @@
-"""Who writes next: in order, the hurried first, and a turn is never lost."""
+"""Who writes next: in order, the urgent first, and a turn is never lost."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from store.database import engines
 from store.database.errors import StoreBusy
-from store.database.priority_lock import Turns
+from store.database.priority_lock import PriorityLock
 from store.store import Store
 from tests.store.stored_calls import opened
 
@@ -23,15 +23,15 @@ async def settled(*tasks: "asyncio.Task[None]") -> None:
 async def test_the_hurried_go_before_those_who_wait(tmp_path: Path) -> None:
     order: list[str] = []
 
-    async def write(store: Store, name: str, hurry: bool) -> None:
-        async with store.write(hurry=hurry):
+    async def write(store: Store, name: str, urgent: bool) -> None:
+        async with store.write(urgent=urgent):
             order.append(name)
 
     async with opened(f"sqlite:///{tmp_path}/a.db") as store:
         async with store.write():
             waiting = []
-            for name, hurry in (("a", False), ("b", False), ("first", True), ("c", False), ("second", True)):
-                waiting.append(asyncio.create_task(write(store, name, hurry)))
+            for name, urgent in (("a", False), ("b", False), ("first", True), ("c", False), ("second", True)):
+                waiting.append(asyncio.create_task(write(store, name, urgent)))
                 await settled(waiting[-1])
             assert order == []
         async with asyncio.timeout(BOUND):
@@ -41,8 +41,8 @@ async def test_the_hurried_go_before_those_who_wait(tmp_path: Path) -> None:
 
 async def test_on_both_databases_a_hurry_is_no_more_than_that(store_url: str) -> None:
     async with opened(store_url) as store, asyncio.timeout(BOUND):
-        for hurry in (True, False, True):
-            async with store.write(hurry=hurry) as transaction:
+        for urgent in (True, False, True):
+            async with store.write(urgent=urgent) as transaction:
                 assert transaction.now
 
 
@@ -61,18 +61,18 @@ async def test_who_waits_too_long_is_told_that_the_store_is_busy(
 
 @pytest.mark.parametrize("given_before", [True, False])
 async def test_a_turn_of_one_who_gives_up_is_the_next_ones(given_before: bool) -> None:
-    turns = Turns()
-    await turns.take(hurry=False, patience=BOUND)
-    quitter, next_one = (asyncio.create_task(turns.take(hurry=False, patience=BOUND)) for _ in range(2))
+    lock = PriorityLock()
+    await lock.acquire(urgent=False, patience=BOUND)
+    quitter, next_one = (asyncio.create_task(lock.acquire(urgent=False, patience=BOUND)) for _ in range(2))
     await settled(quitter, next_one)
     if given_before:
-        turns.give()  # it has its turn, and does not know yet
+        lock.release()  # it has its turn, and does not know yet
     quitter.cancel()
     if not given_before:
         await asyncio.wait((quitter,))
-        turns.give()
+        lock.release()
     async with asyncio.timeout(BOUND):
         await next_one
-        turns.give()
-        await turns.take(hurry=False, patience=BOUND)
+        lock.release()
+        await lock.acquire(urgent=False, patience=BOUND)
     assert quitter.cancelled()
