@@ -15,7 +15,7 @@ from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
-from flows.actions.connect import conclude
+from flows.actions.connect import ConnectOptions, conclude
 from flows.calls.address import Address
 from flows.calls.dial import ConnectTerms, always
 from flows.calls.inbound import InboundCallTracker
@@ -24,7 +24,6 @@ from flows.calls.record import CallRecord
 from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.connect import connect_number
 from flows.language.interpreter import Interpreter
-from flows.language.options import ConnectOptions
 from flows.language.program import Program, Step
 from flows.language.run import Run
 from routing.access.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped

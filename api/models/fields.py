@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from api.http.errors import ApiError, spoken
 from api.openapi.schema import ANY_TEXT
-from flows.language.values import ONE_LINE
+from flows.values import ONE_LINE
 from routing.identifiers import NIL
 from routing.models.fields import Text
 from store.database.timestamps import api_time

@@ -10,7 +10,7 @@ from api.models.fields import Body, Name
 from api.openapi.examples import SOURCE
 from api.openapi.schema import LINE, Fields, documented, narrowed
 from flows.calls.address import DIALLED, PLACEHOLDER, Address
-from flows.language.values import ONE_LINE, or_variable
+from flows.values import ONE_LINE, or_variable
 
 MOST_DESTINATIONS = 100
 

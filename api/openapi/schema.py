@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from flows.language.values import ONE_LINE
+from flows.values import ONE_LINE
 
 Schema = dict[str, Any]
 Fields = Mapping[str, Mapping[str, Any]]

@@ -12,7 +12,7 @@ from flows.language.options import NoOptions, Options
 from flows.language.program import HUNG_UP
 from flows.language.registry import nothing
 from flows.language.run import Run
-from flows.language.values import Line, Reference, one_line, or_variable
+from flows.values import Line, Reference, one_line, or_variable
 from routing.hunt.outcome import HangupReason
 
 _CONTACT = re.compile(r"(?:sips?|tel):[^\s<>\"]+", re.IGNORECASE)

@@ -13,8 +13,8 @@ from flows.faults import ActionError
 from flows.language.options import FLOW_ACTION, Options
 from flows.language.registry import ANY
 from flows.language.run import Run
-from flows.language.values import NIL, Reference
 from flows.origination.call import TooManyTasksError, originate
+from flows.values import NIL, Reference
 from routing.hunt.identity import Anonymous
 
 

@@ -12,12 +12,12 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from flows.actions import action
 from flows.calls.address import PLACEHOLDER
 from flows.faults import FieldPath
-from flows.language.options import RUNNING, Options, given
+from flows.language.options import RUNNING, Options, VariableName, given
 from flows.language.program import StepResult
 from flows.language.registry import ANY, jump_outcome
 from flows.language.run import Run
 from flows.language.text_match import WRITTEN_BY_PEOPLE, normalise_keyword
-from flows.language.values import Line, Reference, VariableName
+from flows.values import Line, Reference
 
 Comparison = Literal["==", "!=", ">", ">=", "<", "<="]
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")

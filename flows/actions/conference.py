@@ -7,8 +7,8 @@ from flows.calls.ports import CallEnded
 from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.run import Run
-from flows.language.values import Reference
 from flows.queues.conferences import RoomFullError
+from flows.values import Reference
 
 
 class ConferenceJoinOptions(Options):

@@ -2,20 +2,35 @@
 
 from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from flows.actions import action
 from flows.calls.address import Address
 from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always
 from flows.calls.ports import CallEnded
 from flows.connect import ParallelFork, connect_destination
-from flows.language.options import ConnectOptions
+from flows.language.options import Options
 from flows.language.program import HUNG_UP, StepResult
 from flows.language.run import Run
+from routing.hunt.identity import Anonymous
 from routing.numbers.normalise import dialled
 
 # Of several that did not answer, the one that says most about the callee speaks for all.
 _TELLING = ("busy", "dialout", "noanswer", "canceled", "failed")
+
+
+class ConnectOptions(Options):
+    """`connect`: who is dialled, how, for how long (`ring_timeout` seconds; 0 leaves it to the provider)."""
+
+    source: Address | None = None
+    destinations: list[Address] = Field(min_length=1, max_length=20)
+    ring_method: Literal["ring_all", "linear"] = "ring_all"
+    ring_timeout: int = Field(default=0, ge=0, le=3600)
+    early_media: bool = True
+    relay_reason: bool = False
+    anonymous: Anonymous = "auto"
 
 
 def _describe(run: Run, option: ConnectOptions) -> str:

@@ -8,13 +8,13 @@ from pydantic import Field, field_validator
 from flows.actions import action
 from flows.calls.address import PLACEHOLDER
 from flows.faults import ActionError, FieldPath
-from flows.language.options import NoOptions, Options
+from flows.language.options import NoOptions, Options, VariableName
 from flows.language.program import HUNG_UP, STOP, Program, StepResult
 from flows.language.registry import ANY, jump_outcome, nothing, seconds
 from flows.language.run import Run
 from flows.language.text_match import WRITTEN_BY_PEOPLE, normalise_keyword
-from flows.language.values import DAY_MS, VARIABLE, Reference, VariableName, or_variable
 from flows.language.variables import ALIAS, READ_ONLY, check_key
+from flows.values import DAY_MS, VARIABLE, Reference, or_variable
 
 _READ_ONLY = rf"^({re.escape(ALIAS)})?({READ_ONLY.pattern})?$"
 

@@ -12,8 +12,8 @@ from flows.language.options import Options
 from flows.language.program import StepResult
 from flows.language.registry import nothing, seconds
 from flows.language.run import Run
-from flows.language.values import Keys, or_variable
 from flows.language.variables import VariableError
+from flows.values import Keys, or_variable
 
 HOUR_MS = 3_600_000
 DIGITS = "call.digits"

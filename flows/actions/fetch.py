@@ -10,7 +10,7 @@ from flows.language.options import Options
 from flows.language.program import Program
 from flows.language.registry import ANY
 from flows.language.run import Run
-from flows.language.values import WebAddress
+from flows.values import WebAddress
 from flows.web import exchange, send, url_text
 
 IN_QUERY = ("call.id", "call.source.number", "call.destination.number", "call.digits")

@@ -6,7 +6,7 @@ from flows.actions import action
 from flows.calls.ports import CallEnded
 from flows.language.options import Options
 from flows.language.run import Run
-from flows.language.values import Line
+from flows.values import Line
 
 
 class NoteOptions(Options):

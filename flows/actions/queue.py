@@ -8,7 +8,7 @@ from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.program import Program, StepResult
 from flows.language.run import Run
-from flows.language.values import Reference
+from flows.values import Reference
 
 
 class QueueJoinOptions(Options):

@@ -13,7 +13,7 @@ from flows.language.options import NO_OPTIONS, NoOptions, Options, given
 from flows.language.program import StepResult
 from flows.language.registry import seconds
 from flows.language.run import Run
-from flows.language.values import DAY_MS, StopKeys
+from flows.values import DAY_MS, StopKeys
 
 
 class RecordingStartOptions(Options):

@@ -14,7 +14,7 @@ from flows.faults import ActionError
 from flows.language.options import NoOptions, Options
 from flows.language.registry import seconds
 from flows.language.run import Run
-from flows.language.values import DAY_MS, SoundSource, SpokenLanguage, SpokenText, StopKeys, or_variable
+from flows.values import DAY_MS, SoundSource, SpokenLanguage, SpokenText, StopKeys, or_variable
 
 _VOICE = re.compile(r"[A-Za-z0-9._+-]*")
 BEEP = "tone:1000/250"

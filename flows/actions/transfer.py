@@ -14,7 +14,7 @@ from flows.language.options import Options
 from flows.language.program import HUNG_UP
 from flows.language.registry import Tell
 from flows.language.run import Run
-from flows.language.values import or_variable
+from flows.values import or_variable
 from routing.access.destinations import named_by
 from routing.hunt.outcome import STATUS_REASONS
 from routing.numbers.dial_string import escaped

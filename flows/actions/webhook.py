@@ -9,8 +9,8 @@ from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.registry import ANY
 from flows.language.run import Run
-from flows.language.values import WebAddress
 from flows.language.variables import VariableError
+from flows.values import WebAddress
 from flows.web import WebServices, send, variables_of
 
 

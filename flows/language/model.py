@@ -14,7 +14,7 @@ from flows.faults import Fault, FieldPath, FlowError, printable, sentence
 from flows.language.options import Options
 from flows.language.registry import Actions, ActionType, Medium
 from flows.language.validation import Part, check_actions
-from flows.language.values import NIL, Reference
+from flows.values import NIL, Reference
 from routing.identifiers import NIL as NIL_UUID
 from routing.identifiers import named_id
 

@@ -6,13 +6,13 @@ not name is refused when a flow is saved.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from flows.calls.address import Address
 from flows.faults import FieldPath
-from routing.hunt.identity import Anonymous
+from flows.language.variables import plain_name
+from flows.values import VARIABLE, or_variable, schema
 
 RUNNING: Final = {"running": True}
 """The validation context of options whose variables have been filled in."""
@@ -56,18 +56,15 @@ class NoOptions(Options):
 NO_OPTIONS: Final = NoOptions()
 
 
-class ConnectOptions(Options):
-    """`connect`: who is dialled, how, for how long (`ring_timeout` seconds; 0 leaves it to the provider)."""
-
-    source: Address | None = None
-    destinations: list[Address] = Field(min_length=1, max_length=20)
-    ring_method: Literal["ring_all", "linear"] = "ring_all"
-    ring_timeout: int = Field(default=0, ge=0, le=3600)
-    early_media: bool = True
-    relay_reason: bool = False
-    anonymous: Anonymous = "auto"
-
-
 def given(*fields: str, **keywords: Any) -> Sequence[Shape]:
     """A shape for each of these fields, in which it is given."""
     return tuple({field: {"required": True, "nullable": False} | keywords} for field in fields)
+
+
+VariableName = Annotated[
+    str,
+    AfterValidator(plain_name),
+    Field(min_length=1, max_length=255),
+    schema(pattern=or_variable(VARIABLE)),
+]
+"""A variable, by its name or as `${name}`."""

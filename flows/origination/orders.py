@@ -19,8 +19,8 @@ from flows.calls.record import CallRecord
 from flows.calls.services import FlowFinder
 from flows.calls.tree import Branch, Tree
 from flows.faults import described, format_path, sentence
-from flows.language.values import Reference
 from flows.origination.call import OwnCall, TooManyTasksError, prepare
+from flows.values import Reference
 from routing.hunt.identity import Anonymous
 from routing.identifiers import NIL
 

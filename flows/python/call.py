@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 from flows.actions import ACTIONS, answering, conference, connect, fetch, message, queue, transfer, webhook
 from flows.actions.call import CallOptions, begin_calls
+from flows.actions.connect import ConnectOptions
 from flows.calls.address import Address
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
 from flows.faults import ActionError
 from flows.language.interpreter import execute
-from flows.language.options import NO_OPTIONS, ConnectOptions, Options
+from flows.language.options import NO_OPTIONS, Options
 from flows.language.program import HUNG_UP, STOP, Program, StepResult
 from flows.language.registry import ActionType
 from flows.language.run import Run

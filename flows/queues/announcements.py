@@ -6,7 +6,7 @@ from typing import Annotated, Final, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from flows.language.values import spoken_language, spoken_text
+from flows.values import spoken_language, spoken_text
 
 SHORTEST_PAUSE: Final = 10_000
 """Milliseconds between two announcements at the least."""

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from flows.calls.address import Address
 from flows.faults import FieldPath, printable
-from flows.language.values import DAY_MS, one_line, sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
 from flows.queues.model import RoutingMethod
+from flows.values import DAY_MS, one_line, sound_source
 from routing.identifiers import NIL, PLATFORM, named_id
 
 Name = Annotated[str, Field(min_length=1, max_length=255, strict=True), AfterValidator(one_line)]

@@ -19,8 +19,8 @@ from api.openapi.examples import SOURCE
 from api.openapi.schema import documented
 from api.resources.flows import require_flow
 from api.resources.resource import Resource, require_owner
-from flows.language.values import sound_source
 from flows.queues.announcements import AnnounceEvery, AnnounceLanguage, AnnounceText, unspoken
+from flows.values import sound_source
 from store import rows
 from store.database import tables
 from store.rows import Row

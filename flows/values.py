@@ -15,7 +15,6 @@ from engine.audio.errors import SoundError
 from engine.audio.tts import ssml
 from engine.media.rtp.telephone_event import KEYS
 from flows.calls.address import PLACEHOLDER
-from flows.language.variables import plain_name
 
 NIL = "00000000-0000-0000-0000-000000000000"
 """The nil UUID, which stands for "none" wherever an id may be left out."""
@@ -119,39 +118,33 @@ def spoken_language(text: str) -> str:
     return text
 
 
-def _schema(**keywords: Any) -> Any:
+def schema(**keywords: Any) -> Any:
     return Field(json_schema_extra=keywords)
 
 
 Reference = Annotated[str, AfterValidator(_no_nil), Field(max_length=255)]
 """The id of an action, or the id or name of a flow; "" and the nil UUID mean none."""
-Line = Annotated[str, AfterValidator(one_line), Field(max_length=1024), _schema(pattern=ONE_LINE)]
+Line = Annotated[str, AfterValidator(one_line), Field(max_length=1024), schema(pattern=ONE_LINE)]
 """Text that goes into a header: no line breaks."""
-VariableName = Annotated[
-    str,
-    AfterValidator(plain_name),
-    Field(min_length=1, max_length=255),
-    _schema(pattern=or_variable(VARIABLE)),
-]
 WebAddress = Annotated[
     str,
     Field(min_length=1, max_length=2048),
     AfterValidator(web_address),
-    _schema(pattern=or_variable(_WEB_HOST), examples=["https://example.com/path"]),
+    schema(pattern=or_variable(_WEB_HOST), examples=["https://example.com/path"]),
 ]
-Keys = Annotated[str, Field(max_length=64), AfterValidator(keys), _schema(pattern=or_variable("^[0-9*#A-Da-d]*$"))]
-StopKeys = Annotated[Keys, BeforeValidator(_any_key), _schema(type=["string", "boolean"])]
+Keys = Annotated[str, Field(max_length=64), AfterValidator(keys), schema(pattern=or_variable("^[0-9*#A-Da-d]*$"))]
+StopKeys = Annotated[Keys, BeforeValidator(_any_key), schema(type=["string", "boolean"])]
 """Keys, or true for any of them."""
 SoundSource = Annotated[
     str,
     Field(min_length=1, max_length=2048),
     AfterValidator(sound_source),
-    _schema(pattern=or_variable(_SOUND)),
+    schema(pattern=or_variable(_SOUND)),
 ]
 SpokenText = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(spoken_text)]
 SpokenLanguage = Annotated[
     str,
     Field(max_length=35),
     AfterValidator(spoken_language),
-    _schema(pattern=or_variable("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")),
+    schema(pattern=or_variable("^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")),
 ]
