@@ -43,6 +43,8 @@ TABLES = [
         ["INVITE_SERVER", "NON_INVITE_SERVER"],
         ["tests/sip/test_transactions_server.py"],
     ),
+    Machine("engine/sip/dialog/renegotiation.py", ["ROWS"], ["tests/sip/test_renegotiation.py"]),
+    Machine("engine/sip/dialog/refer.py", ["REFERRAL", "SUBSCRIPTION"], ["tests/sip/test_refer.py"]),
     Machine("engine/sip/dialog/replaces.py", ["FITS"], ["tests/sip/test_replaces.py"]),
     Machine("routing/hunt/failover.py", ["TRY_NEXT"], ["tests/routing/test_hunts.py"]),
     Machine(
