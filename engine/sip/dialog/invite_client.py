@@ -1,4 +1,5 @@
-"""An outgoing call until it is answered or refused (RFC 3261 §13.2; RFC 3262 §4 for reliable provisional responses)."""
+"""The client side of an INVITE: from the request to its 2xx or its failure (RFC 3261 §13.2; RFC 3262 §4 for reliable
+provisional responses)."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -28,7 +29,7 @@ InviteFailure = Literal["refused", "unreachable", "no_reply", "no_progress", "ri
 
 @dataclass(slots=True, kw_only=True)
 class Invitation:
-    """What an outgoing call says and how long it waits."""
+    """The contents of an INVITE, and its timers."""
 
     request_uri: str
     destination: str  # the URI of the next hop
@@ -49,7 +50,7 @@ class Invitation:
 
 
 class DialUser(Protocol):
-    """What the owner of an outgoing call hears beside a `SessionUser`."""
+    """The owner of an outgoing call, in addition to `SessionUser`."""
 
     def on_refused(
         self,
@@ -65,7 +66,7 @@ class DialUser(Protocol):
 
 
 class InviteClient(Session):
-    """A leg that we opened."""
+    """A session that we opened."""
 
     __slots__ = (
         "_authorization",
@@ -191,7 +192,7 @@ class InviteClient(Session):
             super()._alarm(name, now)
 
     def cancel(self, now: float, reason: str = "") -> None:
-        """Give the call up. `reason`: a Reason value. An answer that crosses is acknowledged and hung up."""
+        """Cancel the INVITE. `reason`: a Reason value. A 2xx that crosses the CANCEL gets ACK and BYE."""
         self._cancel_reason = reason
         self._give_up("cancelled", 487, "cancelled", now)
 
@@ -213,7 +214,7 @@ class InviteClient(Session):
             request.transaction.quiet()
 
     def _report(self, kind: InviteFailure, status: int, reason: str, response: Response | None, now: float) -> None:
-        """Tell the outcome, once."""
+        """Report the failure to the owner, once."""
         dialer, self.dialer = self.dialer, None
         self._wait_for("", 0)
         self.user = None
@@ -227,7 +228,7 @@ class InviteClient(Session):
         self._close(now)
 
     def _close(self, now: float) -> None:
-        """Nothing more is expected of a call that was not answered."""
+        """End a call that was not answered."""
         for dialog in self._early.values():
             self.endpoint.dialogs.pop(dialog.key, None)
         self._early = {}

@@ -1,4 +1,5 @@
-"""An incoming call until it is answered or refused (RFC 3261 §13.3; reliable provisional responses RFC 3262 §3)."""
+"""The server side of an INVITE: from the request to its final response (RFC 3261 §13.3; RFC 3262 §3 for reliable
+provisional responses)."""
 
 from engine.sip.capabilities import SDP_TYPE, unreadable
 from engine.sip.core import Core
@@ -24,7 +25,7 @@ ASKED_AGAIN = 5.0  # s until it is looked again whether a call that may ring lon
 
 
 class InviteServer(Session):
-    """A leg that somebody else opened."""
+    """A session that the peer opened."""
 
     __slots__ = (
         "_accepting",
@@ -117,7 +118,7 @@ class InviteServer(Session):
         look_up(endpoint, names, self.dialog.party, self._looked_up)
 
     def _arm_unanswered(self, now: float) -> None:
-        """A call that nobody answers ends: after the caller's own time (Expires, §13.3.1), or ours."""
+        """Limit how long the call may stay unanswered: by Expires (§13.3.1), and by `max_ringing`."""
         endpoint, first = self.endpoint, self.invite.first
         if "Expires" in first:
             self._expires = now + int(first["Expires"])
@@ -152,7 +153,7 @@ class InviteServer(Session):
         self.keep(now)
 
     def keep(self, now: float) -> None:
-        """The call of a stranger has begun: its end is told as reliably as that of anybody's."""
+        """A stranger's call has been accepted for processing: from now on its final response is sent reliably."""
         if not self.answered and not self.transaction.kept:
             self.transaction.kept = True
             self._say_trying(now)
@@ -165,7 +166,7 @@ class InviteServer(Session):
             self.transaction.respond(100, now)
 
     def _looked_up(self, misled: bool) -> None:
-        """What the names in the INVITE stand for is known; the call may be over, or may have gone on without it."""
+        """The names in the INVITE have been looked up; meanwhile the call may have ended, or gone on."""
         self.endpoint.vetting -= 1
         now = self.endpoint.clock()
         if self.ended:
@@ -184,7 +185,7 @@ class InviteServer(Session):
 
     @property
     def answered(self) -> bool:
-        """The INVITE has its final response, or will have it as soon as a PRACK is there."""
+        """The INVITE has its final response, or will have it after a PRACK."""
         return self.dialog.state != EARLY or self._accepting is not None
 
     def _lines(self, headers: str) -> str:
@@ -278,7 +279,7 @@ class InviteServer(Session):
         self.send_2xx(self.transaction, body, now, self._lines(headers))
 
     def reject(self, status: int, now: float, headers: str = "", reason: str = "") -> None:
-        """A final response other than 2xx; the leg is over."""
+        """A final response other than 2xx; the session ends."""
         if self.dialog.state != EARLY or self.ended:
             return
         self._stop_reliable()

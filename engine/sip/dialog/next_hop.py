@@ -1,7 +1,7 @@
-"""Where requests within a dialog go, and where they must not (RFC 3261 §12.2.1.1, §18.1.1; RFC 3581).
+"""The next hop of requests within a dialog, and where it must not be (RFC 3261 §12.2.1.1, §18.1.1; RFC 3581).
 
-A Contact, a Route or a Record-Route is a wish of the peer's. It is followed where it can be of use, and never to a
-party that somebody pays for, nor to ourselves, unless the peer is that party.
+Contact, Route and Record-Route are under the peer's control. They are followed where they are usable, and never to a
+provider's address nor to our own, unless the peer is at that address.
 """
 
 import ipaddress

@@ -1,7 +1,7 @@
-"""Replaces: one call takes the place of another (RFC 3891), as a header of an INVITE and within a Refer-To.
+"""Replaces (RFC 3891), as a header of an INVITE and within a Refer-To: one call takes the place of another.
 
-Whether whoever asks may do so is for the owner of the calls to say; here is only which dialog is meant, and what an
-INVITE deserves that names one which cannot be taken over.
+Whether the sender may do so is decided by the owner of the calls. This module finds the dialog that is meant, and the
+response to an INVITE that names one which cannot be replaced.
 """
 
 from typing import Final, NamedTuple

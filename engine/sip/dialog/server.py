@@ -1,5 +1,5 @@
-"""Requests of the peer within a dialog: in order, from the peer, and naming no address but its own (RFC 3261 §12.2.2,
-§26.1)."""
+"""The server side of a dialog: whether a request is in order, comes from the peer, and names only the peer's addresses
+(RFC 3261 §12.2.2, §26.1)."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -67,7 +67,7 @@ class DialogServer(DialogUsage):
         getattr(self, handler)(transaction, request, now)
 
     def _vetted_request(self, transaction: ServerTransaction, request: Request, handler: str, misled: bool) -> None:
-        """It is known whether a request that moves the target names an address that is not the peer's own."""
+        """The names in a target refresh request have been looked up; `misled`: one is another party's address."""
         now = self.endpoint.clock()
         self._looks_up = False
         if misled:
@@ -84,8 +84,8 @@ class DialogServer(DialogUsage):
         return source is None or source.host == dialog.peer or (dialog.source or source).host == source.host
 
     def _let_in(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
-        """Whether a request that changes the call may come from another host than the dialog's: Call-ID and tags are
-        read by every hop, and show nothing (§26.1). A refused one does not count in the order of the dialog's."""
+        """Whether a request that changes the call is accepted from another host than the dialog's: Call-ID and tags are
+        known to every hop, and prove nothing (§26.1). A refused one does not count in the CSeq order."""
         status, headers, follow = self.endpoint.on_stranger(self, request)
         if status:
             transaction.respond(status, now, headers=headers)

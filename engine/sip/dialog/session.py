@@ -26,18 +26,18 @@ MAX_INTERVAL = 86_400  # s: a Min-SE above a day is not followed
 
 
 class SessionUser(Protocol):
-    """Who owns the leg: a call, or the bridge of two."""
+    """The owner of a session: a call, or the bridge of two."""
 
     def on_progress(self, session: "Session", response: Response, now: float) -> None:
         """Our INVITE got a 101 to 199; a reliable one only once."""
         ...
 
     def on_answered(self, session: "Session", response: Response, now: float) -> None:
-        """Our INVITE got its 2xx; `InviteClient.acknowledge` is owed."""
+        """Our INVITE got its 2xx; the owner has to call `InviteClient.acknowledge`."""
         ...
 
     def on_acknowledged(self, session: "Session", body: bytes, now: float) -> None:
-        """The ACK of a 2xx of ours came; `body` is the answer to a late offer."""
+        """The ACK of our 2xx has arrived; `body` is the answer to an offer in that 2xx."""
         ...
 
     def on_reinvite(self, session: "Session", request: Request, now: float) -> None:
@@ -47,21 +47,21 @@ class SessionUser(Protocol):
     def on_request(self, session: "Session", transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO, UPDATE with an offer, or PRACK with a body: answer it with `Session.reply`, now or later.
 
-        REFER: `Session.subscription` takes the answer, and tells the peer how it goes.
+        REFER: `Session.subscription` takes the answer, and reports to the peer.
         """
         ...
 
     def may_ring_on(self, session: "Session") -> bool:
-        """Whether an unanswered caller waits for something that has a longer time of its own than `max_ringing`."""
+        """Whether an unanswered call may ring longer than `max_ringing`: it waits for something with its own limit."""
         ...
 
     def on_ended(self, session: "Session", by: str, status: int, reason: str, now: float) -> None:
-        """The leg is over. `by`: "remote" or "local"; `status`: the final one; `reason`: the peer's Reason header."""
+        """The session has ended. `by`: "remote" or "local"; `status`: the final one; `reason`: the peer's Reason."""
         ...
 
 
 class Session(ReferUsage):
-    """One leg of a call."""
+    """The INVITE usage of a dialog: a call as the protocol knows it."""
 
     handlers: ClassVar[Mapping[str, str]] = {
         "BYE": "_take_bye",

@@ -1,4 +1,4 @@
-"""One end of a dialog: its requests, its alarms, the ACK of a 2xx, its end (RFC 3261 §12, §13.2.2.4, §13.3.1.4, §15).
+"""Dialog usages (RFC 5057): requests, timers, the ACK of a 2xx and the end (RFC 3261 §12, §13.2.2.4, §13.3.1.4, §15).
 
 `Session` adds what is negotiated within it.
 """
@@ -25,7 +25,7 @@ OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nob
 
 
 class DialogUsage:
-    """One leg of a call, as far as it is a dialog."""
+    """One use of a dialog: what an INVITE has set up."""
 
     __slots__ = (
         "__weakref__",
@@ -63,16 +63,16 @@ class DialogUsage:
         self._ack: tuple[int, bytes, Flow] | None = None  # CSeq, the last ACK we sent and where
         self._bye_reason: str | None = None  # a BYE that waits for the ACK (§15)
 
-    # ---- what `Session` does at these points
+    # ---- hooks of `Session`
 
     def _on_ack(self, body: bytes, now: float) -> None:
-        """The ACK of a 2xx of ours came."""
+        """The ACK of our 2xx has arrived."""
 
     def _before_bye(self, now: float) -> None:
-        """Nothing may be left open behind a BYE."""
+        """A BYE is about to be sent: what is pending has to be answered first."""
 
     def _on_terminated(self, by: str, status: int, reason: str, now: float) -> None:
-        """The leg is over."""
+        """The usage has ended."""
 
     @property
     def peer_host(self) -> str:
@@ -80,11 +80,11 @@ class DialogUsage:
         passes it on; "" while none has come."""
         return self.dialog.party
 
-    # ---- alarms: one deadline in the endpoint's heap for all that a leg waits for
+    # ---- alarms: named timers that share one deadline in the endpoint's heap
 
     @property
     def alarms(self) -> Mapping[str, float]:
-        """What it waits for, and until when."""
+        """The timers that run, by name, and when they fire."""
         return self._alarms or {}
 
     def arm(self, name: str, when: float) -> None:
@@ -121,12 +121,12 @@ class DialogUsage:
             self.end_by_us(now, 'SIP;cause=200;text="longest call time reached"', 200, LIMIT_REACHED)
 
     def limit(self, when: float) -> None:
-        """End the call at `when`, however well it goes."""
+        """End the call at `when` (longest call time)."""
         self.arm("limit", when)
 
     @property
     def awaits_ack(self) -> bool:
-        """Our 2xx is out and its ACK has not come yet."""
+        """Our 2xx has been sent, and its ACK has not arrived."""
         return self._unacked is not None
 
     @property
@@ -137,7 +137,7 @@ class DialogUsage:
     # ---- requests of ours
 
     def aim(self, dialog: Dialog) -> None:
-        """Find out anew where requests in the dialog go: it is new, or its target was refreshed."""
+        """Set where requests within the dialog go: after its start, and after every target refresh."""
         dialog.flow = way_back(dialog, self.endpoint.peers)
 
     def compose(
@@ -149,7 +149,7 @@ class DialogUsage:
         cseq: int = 0,
         dialog: Dialog | None = None,
     ) -> OutgoingRequest:
-        """A request within the dialog (§12.2.1.1), not sent yet. Raises ParseError on a route set that is unusable."""
+        """Build a request within the dialog (§12.2.1.1). Raises ParseError on an unusable route set."""
         dialog = dialog or self.dialog
         uri, routes, _ = dialog.route()
         number = cseq or dialog.next_cseq()
@@ -166,11 +166,11 @@ class DialogUsage:
         )
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
-        """Authorization lines for a request within the dialog; only who had to log in has some."""
+        """Authorization lines of a request within the dialog; "" where nobody has challenged us."""
         return ""
 
     def send(self, request: OutgoingRequest, now: float, dialog: Dialog | None = None) -> None:
-        """Send a composed request to where requests in the dialog go. Raises ParseError as `compose` does."""
+        """Send a request that `compose` has built. Raises ParseError as `compose` does."""
         dialog = dialog or self.dialog
         find_flows(self.endpoint, dialog, partial(self._found, request, dialog))
 
@@ -187,7 +187,7 @@ class DialogUsage:
         request.abandon(now)
 
     def misled(self, doing: str, dialog: Dialog, now: float) -> None:
-        """The peer would have us send where it is not: the dialog ends, by a BYE to the peer itself."""
+        """The peer has named another party's address as its own: the dialog ends, by a BYE to the peer itself."""
         self.endpoint.on_misled(dialog.peer, doing)
         dialog.flow = dialog.source
         self.end_by_us(now, f'SIP;cause=403;text="{MISLEADING}"', 403, MISLEADING)
@@ -195,7 +195,7 @@ class DialogUsage:
     def request(
         self, method: str, now: float, headers: str = "", body: bytes = b"", on_final: OnFinal | None = None
     ) -> None:
-        """Send INFO, PRACK or another request that changes no session; `on_final` gets what comes back."""
+        """Send INFO, PRACK or another request that changes no session. `on_final` is called with its final response."""
         user = _Final(self, on_final) if on_final is not None else None
         try:
             self.send(self.compose(method, user, headers, body), now)
@@ -297,7 +297,7 @@ class DialogUsage:
         self.finish("local", self.end_status or 200, "", now)
 
     def end_by_us(self, now: float, reason: str, status: int, words: str = "") -> None:
-        """The call cannot go on: BYE, with what is known of the cause."""
+        """End the call because of a failure: BYE with the cause in Reason."""
         if self.ended:
             return
         self.end_status, self.end_reason = status, words
@@ -308,7 +308,7 @@ class DialogUsage:
             self.finish("local", status, words, now)
 
     def finish(self, by: str, status: int, reason: str, now: float) -> None:
-        """The leg is over: out of every table, and the user is told once."""
+        """The usage ends: it leaves every table, and its user is told once."""
         if self.ended:
             return
         self.ended = True
@@ -328,7 +328,7 @@ class DialogUsage:
 
 
 class _Final:
-    """Takes the one final response to a request that changes no session."""
+    """The user of a request that changes no session: takes its final response."""
 
     __slots__ = ("leg", "on_final")
 
@@ -347,6 +347,6 @@ class _Final:
         self._gone(408, now)
 
     def _gone(self, status: int, now: float) -> None:
-        """§12.2.1.2: the peer knows nothing of the dialog any more."""
+        """§12.2.1.2: the dialog is gone at the peer."""
         if self.leg.dialog.state == CONFIRMED:
             self.leg.end_by_us(now, f"SIP;cause={status}", status)

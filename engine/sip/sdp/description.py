@@ -1,7 +1,7 @@
-"""Session descriptions (RFC 8866); `engine.sip.sdp.offer_answer` stands beside with what two of them agree on.
+"""Session descriptions (RFC 8866): reading and writing. See `engine.sip.sdp.offer_answer` for the negotiation.
 
-A description is kept as its lines: what is not understood here stays where it is and is written again as it was. Only
-the `m=` lines are taken apart when a description is read; everything else when something asks for it.
+A description is kept as its lines: lines that are not understood are written again as they were. Only the `m=` lines
+are parsed when a description is read, everything else on demand.
 """
 
 import re

@@ -185,5 +185,5 @@ _HELD = re.compile(rb"^a=(?:sendonly|recvonly|inactive)[ \t]*(?=\r?$)", re.MULTI
 
 
 def resumed(body: bytes) -> bytes:
-    """A description without its holds, for somebody else than who was held or has held: everything else as it was."""
+    """The description with `a=sendrecv` in place of hold, for a new partner: whoever held the call is gone."""
     return _HELD.sub(b"a=sendrecv", body)

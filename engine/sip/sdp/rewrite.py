@@ -1,7 +1,7 @@
-"""A session description whose media leads to another place: addresses and ports are replaced, the rest stays.
+"""Rewriting of session descriptions for a media relay: addresses and ports are replaced, the rest stays.
 
-What would lead around that place goes: candidates (RFC 8839), a common port for several streams (RFC 9143), the
-author's own RTCP port (RFC 3605). What the sides agree on between themselves is not looked at.
+What would bypass the relay is removed: candidates (RFC 8839), a bundled port (RFC 9143), a separate RTCP port (RFC
+3605). Codecs and attributes that the two sides negotiate are left alone.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Final
 from engine.sip.sdp.description import Media, SessionDescription
 
 NOWHERE: Final = frozenset({"0.0.0.0", "::", "0:0:0:0:0:0:0:0"})
-"""Addresses that hold a call (RFC 3264 §8.4): nothing is to be sent there, and no other may stand there."""
+"""Connection addresses that put a call on hold (RFC 3264 §8.4); they are kept as they are."""
 
 _LEADS_AROUND: Final = frozenset(
     {
