@@ -21,7 +21,7 @@ _LABEL = 24
 _WHO = {"local": "the flow", "remote": "the caller"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Open:
     """An action that runs. `shown`: its line is out already, as others run within it."""
 
@@ -62,7 +62,7 @@ class FlowView:
             self._line("", f"flow {run.program.title}", style="bold")
         action = ACTIONS.get(step.type)
         words = step.id if action is None else action.describe(run, option)  # a flow in Python has a name
-        self._open.append(_Open(run, step, words, self._clock(), run.variables.known()))
+        self._open.append(_Open(run=run, step=step, words=words, began=self._clock(), before=run.variables.known()))
         self.actions += 1
 
     def done(self, run: Run, step: Step, result: StepResult) -> None:
