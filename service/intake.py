@@ -15,8 +15,7 @@ from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.stateless import Refusal
-from flows.actions.connect import ConnectOptions, conclude
-from flows.calls.address import Address
+from flows.actions.connect import conclude
 from flows.calls.dial import ConnectTerms, always
 from flows.calls.inbound import InboundCallTracker
 from flows.calls.ports import CallLeg
@@ -44,7 +43,6 @@ _SHOWN = 128  # characters of a Call-ID in the log
 # A trusted client's call to a foreign number is a flow of one connect. Everything but the number is the same for all:
 # it is what the step carries.
 _TERMS = ConnectTerms()
-_RELAYED = ConnectOptions(destinations=[Address(type="tel", target="+0")], relay_reason=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -308,10 +306,14 @@ class Intake:
 
 
 async def _connect(run: Run, target: str) -> int | None:
-    return conclude(run, _RELAYED, await connect_number(run.context, _TERMS, target, always))
+    return conclude(run, await connect_number(run.context, _TERMS, target, always), relay_reason=True)
 
 
 def dial_out(flows: Interpreter, target: str, call: CallLeg, record: CallRecord) -> Coroutine[Any, Any, CallRecord]:
     """Connects `call` to a foreign number (in normal form) through the providers; the caller hears the far end's
     status."""
-    return flows.run(Program("", "dial out", [Step("", "connect", _connect, target, 1, True)]), call, record)
+    return flows.run(
+        Program(name="dial out", steps=[Step(type="connect", function=_connect, option=target, waits=True)]),
+        call,
+        record,
+    )

@@ -24,7 +24,7 @@ from flows.actions import ACTIONS
 from flows.faults import FlowError, format_path
 from flows.language.model import MAX_ACTIONS, Flow, read_flow
 from flows.language.options import FLOW_ACTION
-from flows.language.registry import Medium
+from flows.language.program import Medium
 from flows.language.validation import needs_a_call
 from routing.identifiers import NIL, named_id
 from store import rows

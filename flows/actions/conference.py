@@ -24,9 +24,9 @@ async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:
     (seconds)."""
     if run.over:
         raise CallEnded("the call is over")
-    tell = run.variables.tell
-    tell("conference.status", "failed")
-    tell("conference.duration", "0")
+    set_result = run.variables.set_result
+    set_result("conference.status", "failed")
+    set_result("conference.duration", "0")
     conferences = run.services.conferences
     if conferences is None:
         raise ActionError("this service holds no conferences")
@@ -38,20 +38,20 @@ async def conference_join(run: Run, option: ConferenceJoinOptions) -> None:
     def joined(members: int) -> None:
         nonlocal began
         began = run.services.calls.clock()
-        tell("conference.status", "joined")
-        tell("conference.members", str(members))
+        set_result("conference.status", "joined")
+        set_result("conference.members", str(members))
 
     try:
         recording = run.context.recording
         heard = None if recording is None else recording.recorder.channel(1)
         ended = await conferences.attend(conference, run.call, run.record.id, run.record.source, joined, heard)
         if ended == "timeout":
-            tell("conference.status", "timeout")
+            set_result("conference.status", "timeout")
     except RoomFullError as error:
-        tell("conference.status", "full")
+        set_result("conference.status", "full")
         raise ActionError(str(error)) from None
     finally:
         if began is not None:
             seconds = int(run.services.calls.clock() - began)
-            tell("conference.duration", str(seconds))
+            set_result("conference.duration", str(seconds))
             run.record.note(f"conference {conference.name or conference.id}: {seconds} s")

@@ -90,7 +90,7 @@ async def connect(run: Run, option: ConnectOptions) -> int | None:
     else:
         dials = [partial(_dial, run, address) for address in destinations]
         result = most_telling(await ParallelFork().run(run.context, terms, dials))
-    return conclude(run, option, result)
+    return conclude(run, result, relay_reason=option.relay_reason)
 
 
 def _dial(run: Run, address: Address, terms: ConnectTerms, claim: AnswerClaim) -> Coroutine[Any, Any, ConnectResult]:
@@ -98,13 +98,13 @@ def _dial(run: Run, address: Address, terms: ConnectTerms, claim: AnswerClaim) -
     return connect_destination(run.context, terms, address, claim, named)
 
 
-def conclude(run: Run, option: ConnectOptions, result: ConnectResult) -> int | None:
+def conclude(run: Run, result: ConnectResult, *, relay_reason: bool) -> int | None:
     """Tells the flow how the connect went; ends the call where its status is to be handed on."""
-    tell = run.variables.tell
-    tell("connect.status", result.status)
-    tell("connect.sip_status", str(result.sip_status))
-    tell("connect.duration", str(int(result.duration)))
-    if option.relay_reason and not result.answered and not run.call.answered:
+    set_result = run.variables.set_result
+    set_result("connect.status", result.status)
+    set_result("connect.sip_status", str(result.sip_status))
+    set_result("connect.duration", str(int(result.duration)))
+    if relay_reason and not result.answered and not run.call.answered:
         if run.context.depth == 0:
             run.record.cause = result.word
         run.call.reject(result.sip_status if result.sip_status >= 400 else 480, result.reason)

@@ -6,7 +6,7 @@ from flows.actions import action
 from flows.calls.address import Address
 from flows.faults import ActionError
 from flows.language.options import Options
-from flows.language.registry import ANY, Tell
+from flows.language.registry import ANY, Report
 from flows.language.run import Run
 from flows.messages.model import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
 from routing.access.destinations import least_trusted
@@ -30,10 +30,10 @@ def _describe(run: Run, option: MessageSendOptions) -> str:
     return f'to {to}: "{option.text}"'
 
 
-async def _simulate(tell: Tell, run: Run, option: MessageSendOptions) -> None:
+async def _simulate(report: Report, run: Run, option: MessageSendOptions) -> None:
     """Nothing is sent."""
     if run.medium == "message" or not run.over:
-        tell("(not sent)")
+        report("(not sent)")
 
 
 @action(MessageSendOptions, media=ANY, describe=_describe, simulate=_simulate)

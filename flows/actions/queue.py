@@ -42,7 +42,7 @@ async def queue_join(run: Run, option: QueueJoinOptions) -> Program | None:
     queues = run.services.queues
     queue = queues.finder.queue(option.queue_id, run.context.customer_id) if queues is not None else None
     if queues is None or queue is None:
-        run.variables.tell("queue.status", "failed")
+        run.variables.set_result("queue.status", "failed")
         raise ActionError(f"there is no queue {option.queue_id!r}" if queues else "this service has no queues")
     done = await queues.attend(run.context, run.variables, queue)
     if done.status == "answered" or not queue.overflow_flow_id:

@@ -1,5 +1,6 @@
 """Recording the call to a file: recording_start, recording_stop."""
 
+from functools import partial
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -78,12 +79,16 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
     terms = Terms(option.duration / 1000, option.end_of_silence / 1000, option.end_of_key, _channels(run))
     try:
         recording = await recordings.start(
-            run.context.caller, run.record.id, run.context.customer_id, terms, lambda recording: _tell(run, recording)
+            run.context.caller,
+            run.record.id,
+            run.context.customer_id,
+            terms,
+            partial(_set_results, run),
         )
     except RecordingError as error:
         raise ActionError(str(error)) from None
     run.record.note(f"recording {recording.filename}")
-    _tell(run, recording)
+    _set_results(run, recording)
     if option.wait:
         running = run.context.recording
         if running is not None:
@@ -101,7 +106,7 @@ async def recording_stop(run: Run, option: NoOptions) -> None:
             raise ActionError("nothing is being recorded")
         return
     recording = await running.stop()
-    _tell(run, recording)
+    _set_results(run, recording)
     _check(recording)
 
 
@@ -115,10 +120,10 @@ def _channels(run: Run) -> int:
     return 2 if any(step.connects for step in run.program.steps) else 1
 
 
-def _tell(run: Run, recording: Recording) -> None:
+def _set_results(run: Run, recording: Recording) -> None:
     over = recording.ended is not None
-    tell = run.variables.tell
-    tell("recording.id", str(recording.id))
-    tell("recording.filename", recording.filename)
-    tell("recording.duration", str(recording.duration) if over else "")
-    tell("recording.ended_by", recording.ended_by if over else "")
+    set_result = run.variables.set_result
+    set_result("recording.id", str(recording.id))
+    set_result("recording.filename", recording.filename)
+    set_result("recording.duration", str(recording.duration) if over else "")
+    set_result("recording.ended_by", recording.ended_by if over else "")

@@ -12,7 +12,7 @@ from flows.calls.ports import CallEnded
 from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.program import HUNG_UP
-from flows.language.registry import Tell
+from flows.language.registry import Report
 from flows.language.run import Run
 from flows.values import or_variable
 from routing.access.destinations import named_by
@@ -52,12 +52,12 @@ class TransferOptions(Options):
     mode: Literal["blind"] = "blind"
 
 
-async def _simulate(tell: Tell, run: Run, option: TransferOptions) -> int:
+async def _simulate(report: Report, run: Run, option: TransferOptions) -> int:
     """The caller is gone, as after a transfer that succeeded."""
     if run.over:
         raise CallEnded("the call is over")
     await run.call.listen()
-    tell("(not transferred)")
+    report("(not transferred)")
     run.call.hangup()
     return HUNG_UP
 
@@ -78,9 +78,9 @@ async def transfer(run: Run, option: TransferOptions) -> int | None:
     target = await _uri(run, option.target)
     by = run.number.number if run.number is not None else ""
     address = run.call.own_address
-    tell = run.variables.tell
-    tell("transfer.status", "")
-    tell("transfer.sip_status", "")
+    set_result = run.variables.set_result
+    set_result("transfer.status", "")
+    set_result("transfer.sip_status", "")
     try:
         told = await run.call.transfer(target, f"sip:{escaped(by)}@{address}" if by else f"sip:{address}")
     except asyncio.CancelledError:
@@ -89,8 +89,8 @@ async def transfer(run: Run, option: TransferOptions) -> int | None:
     status = told.ended
     if told.ended == "told":
         status = "answered" if told.answered else _WORDS.get(STATUS_REASONS.get(told.status, ""), "failed")
-    tell("transfer.status", status)
-    tell("transfer.sip_status", str(told.status))
+    set_result("transfer.status", status)
+    set_result("transfer.sip_status", str(told.status))
     run.record.note(f"transfer to {target}: {status}" + (f" ({told.status} {told.reason})" if told.status else ""))
     if status in ("busy", "noanswer", "failed", "refused"):
         return None

@@ -31,6 +31,13 @@ def compile_flow(flow: Flow) -> Program:
                 on_messages="message" in kind.media,
             )
         )
-    program = Program(str(flow.id), flow.name, steps, places, flow.on_complete_flow_id, media=flow.media)
+    program = Program(
+        id=str(flow.id),
+        name=flow.name,
+        steps=steps,
+        places=places,
+        on_complete=flow.on_complete_flow_id,
+        media=flow.media,
+    )
     program.belongs_to(flow.customer_id)
     return program

@@ -36,7 +36,7 @@ EXHAUSTED = -4
 
 T = TypeVar("T")
 
-_NOTHING = Program("", "", [])
+_NOTHING = Program()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +91,9 @@ class Interpreter(FlowServices):
         async def act(run: Run, option: T) -> int | None:
             return HUNG_UP if await action(run.context, option) else None
 
-        return await self.run(Program("", name, [Step("", "connect", act, option, 1, True)]), call, record)
+        return await self.run(
+            Program(name=name, steps=[Step(type="connect", function=act, option=option, waits=True)]), call, record
+        )
 
 
 async def conduct(run: Run, program: Program) -> None:
@@ -119,7 +121,7 @@ async def conduct(run: Run, program: Program) -> None:
                 task.cancel()
         if program.on_complete and not run.over:
             _complete_afterwards(run, program, completions)
-        run.variables.let_go(run)
+        run.variables.release(run)
 
 
 async def execute(run: Run, program: Program) -> int:
@@ -154,11 +156,11 @@ async def execute(run: Run, program: Program) -> int:
                     "action", call_id=run.record.id, flow=program.title, action=step.id, type=step.type
                 )
             if observer is not None:
-                observer.begins(run, option)
+                observer.step_started(run, option)
             called = step.function(run, option)
             result: StepResult = await called if step.waits else called
             if observer is not None:
-                observer.done(run, step, result)
+                observer.step_done(run, step, result)
         except CallEnded:
             run.services.calls.log.info(
                 "action skipped: the call is over", call_id=run.record.id, action=step.id, type=step.type
@@ -253,4 +255,4 @@ async def run_through(run: Run, program: Program, completions: int = 0) -> None:
         await execute(run, program)
         following = _completing(run, program, completions)
         completions += 1
-    run.variables.let_go(run)
+    run.variables.release(run)

@@ -11,8 +11,8 @@ from uuid import UUID
 from flows.faults import Fault, FlowError
 from flows.language.compiler import compile_flow
 from flows.language.model import Flow, read_flow
-from flows.language.program import Program
-from flows.language.registry import Actions, Medium
+from flows.language.program import Medium, Program
+from flows.language.registry import Actions
 
 
 class FlowLibrary:

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from flows.faults import Fault, FieldPath, FlowError, printable, sentence
 from flows.language.options import Options
-from flows.language.registry import Actions, ActionType, Medium
+from flows.language.program import Medium
+from flows.language.registry import Actions, ActionType
 from flows.language.validation import Part, check_actions
 from flows.values import NIL, Reference
 from routing.identifiers import NIL as NIL_UUID

@@ -1,5 +1,4 @@
-"""The options of actions: the model that all of them are made of, and those of `connect`, which transfers and queues
-dial with, too.
+"""The model that the options of all actions are made of.
 
 Durations of actions are milliseconds; ring timeouts are seconds, as they are for providers. What an options model does
 not name is refused when a flow is saved.

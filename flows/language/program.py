@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Union
 from uuid import UUID
 
+Medium = Literal["call", "message"]
+"""What a flow runs on."""
+
 STOP = -1
 """What an action returns that ends the flow without a hangup."""
 HUNG_UP = -2
@@ -18,41 +21,59 @@ StepResult = Union[int, "Program", None]
 """
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Step:
-    """One action. `following` is the index of the step that comes next; the program's length is the end.
+    """One action.
 
-    `function(run, option)` returns a StepResult, which is awaited where `waits` is set: the parameters and the result
-    of an action are checked where it is registered. `source` is the option as written where it holds `${`, and
-    None elsewhere. `connects`: behind it there may be somebody else to be heard. `on_messages`: it needs no call.
+    Attributes:
+        id: What jumps and log lines call it.
+        type: The action's name, or "python".
+        function: `function(run, option)`, which returns a StepResult, or is awaited for one. The types of an action's
+            parameters are checked where it is registered.
+        option: What it is told, checked.
+        following: The index of the step that comes next; the program's length is the end.
+        waits: Whether `function` is awaited.
+        source: The option as written, where it holds `${`; else None.
+        inline: The flow that the option holds itself.
+        connects: Whether somebody else may talk with the caller behind it.
+        on_messages: Whether it can run on a message.
     """
 
-    id: str
+    id: str = ""
     type: str
     function: Callable[[Any, Any], Any]
     option: Any
-    following: int
-    waits: bool
+    following: int = 1
+    waits: bool = False
     source: dict[str, Any] | None = None
     inline: "Program | None" = None
     connects: bool = False
     on_messages: bool = True
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Program:
-    """A compiled flow. `places` is the index of each step by the action's id."""
+    """A compiled flow.
 
-    id: str
-    name: str
-    steps: list[Step]
+    Attributes:
+        id, name: Those of the flow.
+        steps: Its actions.
+        places: The index of each step, by the action's id.
+        on_complete: The flow that runs after it, by its id or name; "" for none.
+        customer_id: Who wrote it; None, as the nil UUID, is the platform.
+        media: "anchor" where the media of the calls that it connects are to pass us.
+    """
+
+    id: str = ""
+    name: str = ""
+    steps: list[Step] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     on_complete: str = ""
     customer_id: UUID | None = None
     media: str = ""
 
     def belongs_to(self, customer_id: UUID | None) -> None:
-        """Says who wrote it, with all the flows that it holds."""
+        """Sets who wrote it, and all the flows that it holds."""
         self.customer_id = customer_id
         for step in self.steps:
             if step.inline is not None:
@@ -70,6 +91,6 @@ class Programs(Protocol):
     def find(self, reference: object, customer_id: UUID | None = None) -> Program | None:
         """The flow of this id or name, None where there is none. With `customer_id` other customers' do not exist."""
 
-    def compile(self, actions: list[Any], medium: Literal["call", "message"], title: str) -> Program:
+    def compile(self, actions: list[Any], medium: Medium, title: str) -> Program:
         """A flow of actions that are not kept. Raises FlowError, which calls them `title`."""
         ...

@@ -7,14 +7,11 @@ them: what reads or compiles a flow is handed the table.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from flows.language.options import Options
-from flows.language.program import StepResult
+from flows.language.program import Medium, StepResult
 from flows.language.run import Run
-
-Medium = Literal["call", "message"]
-"""What a flow runs on."""
 
 CALL: Final[frozenset[Medium]] = frozenset({"call"})
 ANY: Final[frozenset[Medium]] = frozenset({"call", "message"})
@@ -22,7 +19,7 @@ ANY: Final[frozenset[Medium]] = frozenset({"call", "message"})
 OptionsT = TypeVar("OptionsT", bound=Options)
 ResultT = TypeVar("ResultT", bound=StepResult | Awaitable[StepResult])
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 """Takes what `trunkline flow run` shows beside an action."""
 
 
@@ -59,7 +56,7 @@ class ActionType:
         connects: Behind it there may be somebody else to be heard.
         describe: What it is about to do, in words, for `trunkline flow run`.
         outcome: What came of it, in words: `outcome(run, result, keys)`, with the keys that the caller has pressed.
-        simulate: `trunkline flow run` does this in place of `function`: `simulate(tell, run, option)`.
+        simulate: `trunkline flow run` does this in place of `function`: `simulate(report, run, option)`.
     """
 
     name: str
@@ -75,7 +72,7 @@ class ActionType:
     connects: bool
     describe: Callable[[Run, Any], str]
     outcome: Callable[[Run, StepResult, str], str]
-    simulate: Callable[[Tell, Run, Any], Awaitable[StepResult]] | None
+    simulate: Callable[[Report, Run, Any], Awaitable[StepResult]] | None
 
 
 Actions = Mapping[str, ActionType]
@@ -98,7 +95,7 @@ class ActionRegistry(dict[str, ActionType]):
         connects: bool = False,
         describe: Callable[[Run, OptionsT], str] = given_options,
         outcome: Callable[[Run, StepResult, str], str] = no_outcome,
-        simulate: Callable[[Tell, Run, OptionsT], Awaitable[StepResult]] | None = None,
+        simulate: Callable[[Report, Run, OptionsT], Awaitable[StepResult]] | None = None,
     ) -> Callable[[Callable[[Run, OptionsT], ResultT]], Callable[[Run, OptionsT], ResultT]]:
         """Makes a function the action of its name. See `ActionType` for the arguments."""
 

@@ -16,13 +16,13 @@ from flows.web import WebServices
 class StepObserver(Protocol):
     """Who is shown each action as it runs (`trunkline flow run`)."""
 
-    def begins(self, run: Any, option: Any) -> None:
+    def step_started(self, run: Any, option: Any) -> None:
         """`run.step` begins, with its variables filled in."""
 
-    def done(self, run: Any, step: Any, result: Any) -> None:
+    def step_done(self, run: Any, step: Any, result: Any) -> None:
         """It has run, with this result (see `program.Step`). One that fails is logged instead."""
 
-    def told(self, words: str) -> None:
+    def report(self, words: str) -> None:
         """What the action does beyond its result, in words."""
 
 

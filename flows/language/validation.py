@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from flows.faults import Fault, FieldPath, printable, sentence
 from flows.language.options import NO_OPTIONS, Options
-from flows.language.registry import Actions, ActionType, Medium
+from flows.language.program import Medium
+from flows.language.registry import Actions, ActionType
 
 _MAX_DEPTH = 64
 _SUGGESTING = 20

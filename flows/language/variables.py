@@ -67,7 +67,7 @@ class Variables:
         if len(value) > MAX_VALUE or len(value.encode("utf-8", "surrogatepass")) > MAX_VALUE:
             raise VariableError(f"the value of {name} is longer than {MAX_VALUE} bytes; shorten it")
         if name.startswith(_OF_ACTIONS):
-            self.tell(name, value)
+            self.set_result(name, value)
             return
         if self._own is None:
             self._own = {}
@@ -75,7 +75,7 @@ class Variables:
             raise VariableError(f"{name} would be variable {MAX_KEYS + 1}; a call has at most {MAX_KEYS}")
         self._own[name] = value
 
-    def tell(self, name: str, value: str) -> None:
+    def set_result(self, name: str, value: str) -> None:
         """What an action found out. The names are the actions' own, so this is bounded by their number."""
         if self._set is None:
             self._set = {}
@@ -87,7 +87,7 @@ class Variables:
         """Asks `source` from now on for what the call says."""
         self._source = source
 
-    def let_go(self, owner: object) -> None:
+    def release(self, owner: object) -> None:
         """`owner`, whose method answers for the call, is done: else the two would keep each other, and the call."""
         if getattr(self._source, "__self__", None) is owner:
             self._source = None

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from flows.actions import ACTIONS, answering, conference, connect, fetch, message, queue, transfer, webhook
 from flows.actions.call import CallOptions, begin_calls
-from flows.actions.connect import ConnectOptions
 from flows.calls.address import Address
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
@@ -129,7 +128,7 @@ class FlowCall(SoundMethods):
     ) -> str:
         """Dials and bridges; returns `connect.status` when the far end has hung up or nobody answered."""
         self._count()
-        option = ConnectOptions(
+        option = connect.ConnectOptions(
             source=_address(source) if source else None,
             destinations=[_address(destination) for destination in destinations],
             ring_method=ring_method,

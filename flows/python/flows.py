@@ -167,8 +167,8 @@ def compile_python(name: str, function: PythonFlow) -> Program:
         return call.result
 
     identifier = str(named_id("flow", name))
-    step = Step(name, "python", run_function, NO_OPTIONS, 1, waits=True, connects=True)
-    return Program(identifier, name, [step], {name: 0})
+    step = Step(id=name, type="python", function=run_function, option=NO_OPTIONS, waits=True, connects=True)
+    return Program(id=identifier, name=name, steps=[step], places={name: 0})
 
 
 __all__ = ["CallEnded", "FlowCall", "FlowModuleError", "PythonFlow", "compile_python", "flow", "load_module"]

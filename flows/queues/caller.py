@@ -88,7 +88,7 @@ class Waiting:
 
 def tell(record: CallRecord, variables: QueueVariables, queue: Queue, done: QueueResult) -> None:
     """Sets the variables `queue.*`, and makes a note in the call's record."""
-    set_ = variables.tell
+    set_ = variables.set_result
     set_("queue.status", done.status)
     set_("queue.waited", str(int(done.waited)))
     set_("queue.duration", str(int(done.duration)))

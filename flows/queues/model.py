@@ -96,7 +96,7 @@ class AgentBoard(Protocol):
 class QueueVariables(Protocol):
     """The variables of the flow that a caller comes from (`flows.language.variables.Variables`)."""
 
-    def tell(self, name: str, value: str) -> None:
+    def set_result(self, name: str, value: str) -> None:
         """What there is to know of the caller's way: the names `queue.*`."""
 
     def expand(self, text: str) -> str:

@@ -155,10 +155,10 @@ class Queues:
         place = line.index(waiting) + 1 if waiting in line else 1
         at_work = [agent for agent in self.finder.agents(queue) if agent.status in AT_WORK]
         wait = self._pace.estimate(queue.id, place, len(at_work))
-        tell = waiting.variables.tell
-        tell("queue.position", str(place))
-        tell("queue.estimated_wait", "" if wait is None else str(round(wait)))
-        tell("queue.estimated_minutes", minutes(wait))
+        set_result = waiting.variables.set_result
+        set_result("queue.position", str(place))
+        set_result("queue.estimated_wait", "" if wait is None else str(round(wait)))
+        set_result("queue.estimated_minutes", minutes(wait))
         return place, wait
 
     async def _ring(self, waiting: Waiting) -> bool:

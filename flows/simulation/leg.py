@@ -44,28 +44,28 @@ class SimulatedCaller:
     hangs_up_after: Seconds after which it does so in any case; infinite for never.
     """
 
-    __slots__ = ("_asked", "_groups", "_pressed", "hangs_up_after", "patience")
+    __slots__ = ("_groups", "_input_started", "_pressed", "hangs_up_after", "patience")
 
     def __init__(self, keys: str = "", patience: float = 60.0, hangs_up_after: float = math.inf) -> None:
         self._groups = deque(deque(group) for group in keys.upper().split(","))
         self._pressed: deque[str] = deque()  # kept until the flow asks for keys
-        self._asked = False
+        self._input_started = False
         self.patience = patience
         self.hangs_up_after = hangs_up_after
 
-    def asked(self) -> None:
+    def start_input(self) -> None:
         """The flow begins to ask for keys."""
         if self._pressed:
             return  # those are the answer
-        if self._asked and not self._groups[0] and len(self._groups) > 1:
+        if self._input_started and not self._groups[0] and len(self._groups) > 1:
             self._groups.popleft()
-            self._asked = False
+            self._input_started = False
 
     def next(self, seconds: float) -> tuple[str, float]:
         """The next key that comes within `seconds`, and the seconds it takes; "" and all of them where none does."""
         if self._pressed:
             return self._pressed.popleft(), 0.0
-        self._asked = True
+        self._input_started = True
         if self._groups[0] and seconds >= PRESS_AFTER:
             return self._groups[0].popleft(), PRESS_AFTER
         return "", seconds
@@ -76,17 +76,17 @@ class SimulatedCaller:
         waiting = next((key for key in self._pressed if key in until), "")
         if waiting or self._pressed or not until or seconds <= STOPS_AFTER:
             return waiting, 0.0
-        self.asked()
+        self.start_input()
         if self._groups[0] and self._groups[0][0] in until:
             self._pressed.append(self._groups[0].popleft())
-            self._asked = True
+            self._input_started = True
             return self._pressed[-1], STOPS_AFTER
         return "", 0.0
 
     def ends(self, recording: str) -> str:
         """The key of `recording` with which the caller ends one, "" where it presses none."""
-        self.asked()
-        self._asked = True
+        self.start_input()
+        self._input_started = True
         if not self._pressed and self._groups[0] and self._groups[0][0] in recording:
             return self._groups[0].popleft()
         return ""
@@ -109,9 +109,9 @@ class SimulatedFeed:
 
 
 class SimulatedLeg:
-    """A `CallLeg`. `told` takes each order in words; `task` runs the flow, and is cancelled when the call ends.
+    """A `CallLeg`. `report` takes each order in words; `task` runs the flow, and is cancelled when the call ends.
 
-    `heard` are called with each key that is pressed, at its time.
+    `key_listeners` are called with each key that is pressed, at its time.
     """
 
     direction = "incoming"
@@ -128,25 +128,25 @@ class SimulatedLeg:
         "end_status",
         "ended_at",
         "ended_by",
-        "heard",
         "id",
+        "key_listeners",
+        "report",
         "sip_call_id",
         "status",
         "talk",
         "task",
-        "told",
     )
 
     def __init__(
-        self, clock: SimulatedClock, caller: SimulatedCaller, told: Callable[[str], None], talk: float = 10.0
+        self, clock: SimulatedClock, caller: SimulatedCaller, report: Callable[[str], None], talk: float = 10.0
     ) -> None:
         self.id = self.sip_call_id = str(uuid4())
         self.clock = clock
         self.caller = caller
-        self.told = told
+        self.report = report
         self.talk = talk
         """Seconds after which the far end of a connect hangs up."""
-        self.heard: list[Callable[[str], None]] = []
+        self.key_listeners: list[Callable[[str], None]] = []
         self.status = "dialing"
         self.created = clock()
         self.answered_at: float | None = None
@@ -180,14 +180,14 @@ class SimulatedLeg:
         self._check()
         if not self.answered:
             self.answered_at, self.status, self.early = self.clock(), "progressing", False
-            self.told("answered")
+            self.report("answered")
 
     def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """The final response before the answer."""
         self._check()
         if self.answered:
             raise CallEnded("the call has been answered")
-        self.told(f"{status} {reason}".rstrip())
+        self.report(f"{status} {reason}".rstrip())
         self._end("local", status, reason)
 
     def redirect(self, contacts: Sequence[str]) -> None:
@@ -223,10 +223,10 @@ class SimulatedLeg:
         endless = math.isinf(feed.seconds)
         key, seconds = self.caller.stops(until, feed.seconds)
         if key:
-            self.told(f"{feed.name}  stopped by {key}" + (f" after {seconds:.1f} s" if seconds else ""))
+            self.report(f"{feed.name}  stopped by {key}" + (f" after {seconds:.1f} s" if seconds else ""))
             await self._pass(seconds)
             return key
-        self.told(f"{feed.name}  without end" if endless else f"{feed.name}  {feed.seconds:.1f} s")
+        self.report(f"{feed.name}  without end" if endless else f"{feed.name}  {feed.seconds:.1f} s")
         await self._pass(feed.seconds)
         return ""
 
@@ -236,14 +236,14 @@ class SimulatedLeg:
         key, seconds = self.caller.next(math.inf if timeout is None else timeout)
         await self._pass(seconds)
         if key:
-            for listener in self.heard:
+            for listener in self.key_listeners:
                 listener(key)
         return key
 
     async def listen(self) -> None:
         """Answers, unless the caller hears early media."""
         await self._open()
-        self.caller.asked()
+        self.caller.start_input()
 
     def forget_keys(self) -> None:
         """Those that nobody has asked for."""
@@ -252,7 +252,7 @@ class SimulatedLeg:
     async def send_keys(self, digits: str, duration: float, interval: float) -> None:
         """Presses keys for the caller."""
         await self._open()
-        self.told(digits)
+        self.report(digits)
         await self._pass(len(digits) * (duration + interval))
 
     def attach(self, tap: object) -> None:
@@ -279,7 +279,7 @@ class SimulatedLeg:
     async def transfer(self, refer_to: str, referred_by: str = "") -> Transferred:
         """The caller's phone does as it is told, and hangs up."""
         self._check()
-        self.told(f"the caller is sent to {refer_to}")
+        self.report(f"the caller is sent to {refer_to}")
         self._end("remote", 200)
         return Transferred("told", 200, "OK")
 

@@ -41,7 +41,7 @@ class SimulatedQueues:
         leg = self._leg
         if not context.call.answered:
             context.call.answer()
-        variables.tell("queue.position", "1")
+        variables.set_result("queue.position", "1")
         if self._dialler.ending == "answered":
             done = QueueResult("answered", RINGS, leg.talk, Agent(named_id("agent", "somebody"), NIL, "somebody"))
         else:
@@ -79,7 +79,7 @@ class SimulatedConferences(Conferences):
         """The caller's seconds of talk."""
         if not call.answered:
             call.answer()
-        self._leg.told(f"joined, for {self._leg.talk:.1f} s (nobody is there)")
+        self._leg.report(f"joined, for {self._leg.talk:.1f} s (nobody is there)")
         joined(1)
         await self._leg.pass_time(self._leg.talk)
         return "left"

@@ -93,7 +93,7 @@ class SimulatedRecordings(Recordings):
         recording = Recording(uuid4(), customer_id, call_id, name, now)
         running = SimulatedRecording(recording, self._clock, caller, terms, ended)
         self._recordings.append(running)
-        caller.heard.append(running.heard)
+        caller.key_listeners.append(running.on_key)
         return recording
 
 
@@ -121,7 +121,7 @@ class SimulatedRecording(RunningRecording):
             self._over("duration", self._terms.duration)
         return recording.ended_by if recording.ended is not None else None
 
-    def heard(self, key: str) -> None:
+    def on_key(self, key: str) -> None:
         """The caller has pressed a key."""
         if self.look() is None and key in self._terms.end_of_key:
             self._over("key", self._clock() - self._began)

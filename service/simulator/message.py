@@ -31,9 +31,9 @@ async def texted(flows: Interpreter, view: FlowView, text: str, program: Program
     # Nobody has opted out here: YES is the flow's.
     if asks is not None and (program is None or not _left_to_the_flow(asks, number)):
         for line in _answered(asks, number, record):
-            view.told(line)
+            view.report(line)
         if program is not None:
-            view.told(f"flow {program.title} does not run")
+            view.report(f"flow {program.title} does not run")
         view.over()
         return
     assert program is not None  # a number without one takes no other text

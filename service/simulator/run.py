@@ -28,7 +28,7 @@ from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
 from flows.language.model import read_flow
 from flows.language.program import Program
-from flows.language.registry import Tell
+from flows.language.registry import Report
 from flows.messages.opt_out import keyword
 from flows.queues.declared import DeclaredQueue
 from flows.simulation.dialler import SimulatedDialler
@@ -88,10 +88,10 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
         number = _number_of(source, order, program)
     clock = SimulatedClock()
     view = FlowView(console or Console(highlight=False), clock)
-    _simulate(source.library, view.told)
+    _simulate(source.library, view.report)
     caller = SimulatedCaller(order.digits, order.patience, order.hangup_after or math.inf)
-    leg = SimulatedLeg(clock, caller, view.told, order.talk)
-    leg.heard.append(view.pressed)
+    leg = SimulatedLeg(clock, caller, view.report, order.talk)
+    leg.key_listeners.append(view.on_key)
     dialler = SimulatedDialler(clock, order.connect)
     dialler.leg = leg
     sounds = sound_library(source.media, order.file.absolute().parent)
@@ -141,7 +141,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
         try:
             await _carry_out(flows, program, leg, record, number, order.variables)
             if recording := recordings.call_over(leg.id):
-                view.told(f"recording {recording.filename}: {recording.duration / 1000:.1f} s, ended by hangup")
+                view.report(f"recording {recording.filename}: {recording.duration / 1000:.1f} s, ended by hangup")
             await _completed(flows)
         finally:
             await flows.close()
@@ -150,13 +150,13 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
     return FAILED if view.problems else DONE
 
 
-def _simulate(programs: Iterable[Program], tell: Tell) -> None:
+def _simulate(programs: Iterable[Program], report: Report) -> None:
     """From now on the steps of these programs, which must be nobody else's, do what stands in for their actions."""
     for program in programs:
         for step in program.steps:
             kind = ACTIONS.get(step.type)
             if kind is not None and kind.simulate is not None:
-                step.function, step.waits = partial(kind.simulate, tell), True
+                step.function, step.waits = partial(kind.simulate, report), True
 
 
 async def _carry_out(

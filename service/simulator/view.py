@@ -30,14 +30,14 @@ class _Open:
     words: str
     began: float
     before: Mapping[str, str]
-    told: list[str] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     keys: str = ""
     shown: bool = False
 
 
 class FlowView:
-    """Prints to `console`: a `Watch` of the run, its log, and what the caller's leg tells.
+    """Prints to `console`: a `StepObserver` of the run, its log, and what the caller's leg tells.
 
     Attributes:
         actions: Those that have run. `problems`: what failed or was left out.
@@ -51,9 +51,9 @@ class FlowView:
         self._open: list[_Open] = []
         self._program: Program | None = None
 
-    # ---- the watch
+    # ---- the observer
 
-    def begins(self, run: Run, option: Any) -> None:
+    def step_started(self, run: Run, option: Any) -> None:
         """An action begins."""
         self._flush()
         step = run.step
@@ -65,30 +65,30 @@ class FlowView:
         self._open.append(_Open(run=run, step=step, words=words, began=self._clock(), before=run.variables.known()))
         self.actions += 1
 
-    def done(self, run: Run, step: Step, result: StepResult) -> None:
+    def step_done(self, run: Run, step: Step, result: StepResult) -> None:
         """It has run."""
         opened = self._close(step)
         if opened is None:
             return
-        parts = [*opened.told, _outcome(run, step, result, opened.keys)]
+        parts = [*opened.reports, _outcome(run, step, result, opened.keys)]
         self._show(opened, "; ".join(part for part in parts if part))
         self._changes(step, opened.before, run.variables.known())
 
-    def pressed(self, key: str) -> None:
+    def on_key(self, key: str) -> None:
         """The caller has pressed a key."""
         if self._open:
             self._open[-1].keys += key
 
     # ---- what happens meanwhile
 
-    def told(self, words: str) -> None:
-        """The caller's leg has been told something."""
+    def report(self, words: str) -> None:
+        """What the caller's leg was ordered to do, in words."""
         top = self._open[-1] if self._open else None
         if top is None or top.step.type == "python":
             self._flush()
             self._line("", words)
         else:
-            top.told.append(words)
+            top.reports.append(words)
 
     def debug(self, event: str, **values: Any) -> None:
         """Of no interest here."""
@@ -106,8 +106,8 @@ class FlowView:
         text = str(values.get("error", "")) or event
         opened = self._close_named(values.get("action")) if event == "action failed" else None
         if opened is not None:
-            told = "; ".join(opened.told)
-            self._show(opened, f"{told}; failed: {text}" if told else f"failed: {text}", "red")
+            reports = "; ".join(opened.reports)
+            self._show(opened, f"{reports}; failed: {text}" if reports else f"failed: {text}", "red")
             return
         if event == "action failed":
             self._flush()
@@ -133,7 +133,7 @@ class FlowView:
     def end(self, record: CallRecord, seconds: float) -> None:
         """How it ended."""
         for opened in reversed(self._open):
-            self._show(opened, "; ".join([*opened.told, "cut off by the hangup"]))
+            self._show(opened, "; ".join([*opened.reports, "cut off by the hangup"]))
         self._open.clear()
         who = _WHO.get(record.hangup_by, record.hangup_by)
         answered = "" if record.answered_ms is not None else "never answered, "
@@ -174,7 +174,7 @@ class FlowView:
             self._program = run.program
             self._line(step.type, result, style=style)
         else:
-            words = "" if opened.told and step.type in ("play", "talk", "beep") else opened.words
+            words = "" if opened.reports and step.type in ("play", "talk", "beep") else opened.words
             joint = "" if not words or not result else " " if result.startswith("->") else "; "
             name = "" if _UUID.fullmatch(step.id) or step.type == "python" else step.id
             number = run.program.steps.index(step) + 1

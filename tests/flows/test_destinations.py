@@ -78,6 +78,6 @@ def test_what_a_platforms_flow_puts_together_may_be_the_customers_choice(world: 
 
 
 def test_a_flow_in_python_puts_everything_together(world: Any) -> None:
-    step = Step("f", "python", lambda run, option: None, None, 1, True)
-    assert run_of(world, Program("", "f", [step]), CUSTOMER).named(TARGET) == "customer"
-    assert run_of(world, Program("", "f", [step]), NIL).named(TARGET) == "operator"
+    step = Step(id="f", type="python", function=lambda run, option: None, option=None, waits=True)
+    assert run_of(world, Program(name="f", steps=[step]), CUSTOMER).named(TARGET) == "customer"
+    assert run_of(world, Program(name="f", steps=[step]), NIL).named(TARGET) == "operator"

@@ -28,9 +28,9 @@ def test_who_has_ordered_a_transfer_pays_for_it_and_shows_its_own_number(world: 
 
     async def go() -> Any:
         caller = world.fake_call(world.clock)
-        step = Step("", "connect", lambda run, option: None, None, 1, False)
+        step = Step(type="connect", function=lambda run, option: None, option=None)
         context = CallContext(flows=world.services, call=caller, record=record, number=row)
-        context.flow, context.step = Program("", "", [step]), step
+        context.flow, context.step = Program(steps=[step]), step
         assert (context.customer_id, context.phone) == (OF_NUMBER, None)
         successor = make_successor(context, caller, FOREIGN, "tel")
         assert (successor.customer_id, successor.record.customer_id, successor.phone) == (OF_PHONE, OF_PHONE, phone)

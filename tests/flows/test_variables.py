@@ -25,7 +25,7 @@ def test_at_most_100_keys() -> None:
     for number in range(MAX_KEYS):
         held.set(f"k{number}", "v")
     held.set("k0", "again")
-    held.tell("connect.status", "busy")
+    held.set_result("connect.status", "busy")
     with pytest.raises(VariableError, match="more would be variable 101; a call has at most 100"):
         held.set("more", "v")
     for number in range(MAX_KEYS - 1):
