@@ -15,10 +15,12 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NamedTuple
 
 from engine.bridge import Bridge
-from engine.call import MEDIA_FAILURES, Call, CallEnded
+from engine.call import Call
 from engine.call_snapshot import CallSnapshot, RestoredCall
+from engine.call_tasks import CallTasks
 from engine.capture.trace import Trace
 from engine.dial import DialSpec, OutgoingCall
+from engine.intake import Intake
 from engine.log import Log, NoLog, RefusalLog
 from engine.media.anchor import Anchor, Anchors, MediaAddress
 from engine.media.codec.codec import Codec
@@ -30,7 +32,6 @@ from engine.media.port import MediaPort
 from engine.media.port_pool import PortPool
 from engine.media.relay.relay import Relays
 from engine.media.rtp.consent import Consent
-from engine.media_refusal import refusal
 from engine.messages import Messages
 from engine.rate_limit import RateLimit
 from engine.settings import AgentSettings
@@ -56,21 +57,13 @@ from engine.transport.dns.locator import Locator
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import SETTING, Listeners
 from engine.transport.loopback import Loopback
-from engine.waiting import Waiting
 
 # Timers are looked after this often at the most: under load one turn serves many.
 TIMER_STEP = 0.005  # s
 _SETTLE_STEP = 0.02  # s
 _BYE_GRACE = 2.0  # s that stopping waits for the answers to its last BYEs
-_TASK_GRACE = 15.0  # s that a call's task may still run when the call is over, cleaning up
 _STOP_TRIES = 4
 _MISLED_LINES = 1.0  # log lines a second
-LIMITED = (b"INVITE ", b"MESSAGE ")  # what the limits of strangers count
-GOING_ON = (b"ACK ", b"BYE ", b"PRACK ", b"UPDATE ", b"INFO ", b"SIP/2.0 ")  # not CANCEL: its INVITE may still wait
-SORTED_FOR = 1.0  # s
-MOST_SORTED = 4096
-STRANGERS_TURN = 0.002
-"""Seconds of each turn of the event loop that strangers' messages may take."""
 MOST_SCREENED = 1000
 """INVITEs of strangers that wait at once for what is to be found out about them; a further one gets 503."""
 
@@ -102,16 +95,9 @@ class UserAgent:
         self.incoming = 0  # of them
         self.sent = 0  # messages, retransmissions too
         self.strangers = Strangers(self.peers, self.settings)
-        self.waiting = Waiting()
-        self.going_on = Waiting()  # what belongs to something that has begun does not wait behind what has not
-        self._sorted: dict[str, tuple[bool, float]] = {}  # whether known, and until when we say so
         self.messages = Messages(self)
         self.trace = Trace(self.settings.trace_messages)
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._screening: set[asyncio.Task[Refusal | None]] = set()
-        self._leaving: set[asyncio.Task[Any]] = set()  # of them, those whose call is over
-        self._overdue: set[asyncio.Task[Any]] = set()
-        self._sweep: asyncio.TimerHandle | None = None
         self._randomness = ""
         self._used = 0
         self._handle: asyncio.TimerHandle | None = None
@@ -136,6 +122,7 @@ class UserAgent:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do, and in the words of
         `where` the place at which it is to be done."""
         self.loop = asyncio.get_running_loop()
+        self.tasks = CallTasks(self.loop, self.log)
         self.refusals = RefusalLog(self.log, self.loop)
         self.now = time.monotonic  # the clock of both event loops, and finer than what uvloop remembers of it
         self.endpoint = Endpoint(
@@ -160,11 +147,14 @@ class UserAgent:
             on_stranger=self._changed_by_stranger,
         )
         self.endpoint.handle("MESSAGE", self.messages.came, within=True, limited=True)
-        self.listeners = await Listeners.open(list(listen), self, self.settings.advertise, where=where)
+        self.intake = Intake(
+            self.endpoint, self.peers, self.strangers, self.trace, self.refusals, self.log, self.loop, self.now
+        )
+        self.listeners = await Listeners.open(list(listen), self.intake, self.settings.advertise, where=where)
         for transport in self.listeners:
             transport.tap = self._sent
         self.nowhere = Flow(next(iter(self.listeners)), "", 0)
-        self.loopback = Loopback(self.loop, self._take, self._token(), self.nowhere.transport)
+        self.loopback = Loopback(self.loop, self.intake.take, self._token(), self.nowhere.transport)
         self.loopback.tap = self._sent
         self.endpoint.loopback = self.loopback
         self.resolver, self._strangers_resolver = self._new_resolver(), self._new_resolver()
@@ -300,7 +290,7 @@ class UserAgent:
         elif call.ended:
             work.close()
         else:
-            self.run(call, work)
+            self.tasks.run(call, work)
 
     def _origin(self, session: InviteServer) -> Any:
         """What whoever dials a call to ourselves has sent along with it."""
@@ -310,32 +300,6 @@ class UserAgent:
         leg = dialling.dialer if isinstance(dialling, InviteClient) else None
         return leg.origin if isinstance(leg, OutgoingCall) else None
 
-    def run(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
-        """Let `work` say what happens to `call`: one task, which ends with the call."""
-        call.task = task = self.loop.create_task(work, name=call.id)
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ran(call, done))
-
-    def _ran(self, call: Call, task: "asyncio.Task[Any]") -> None:
-        self._tasks.discard(task)
-        self._leaving.discard(task)
-        call.task = None
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, CallEnded):
-            if isinstance(error, MEDIA_FAILURES):
-                # No fault of whoever wrote the flow: the error says itself what the caller is to hear.
-                self.log.warning("no media of our own", call_id=call.id, status=error.status, error=str(error))
-                told = refusal(error)
-                if call.direction == "incoming" and not call.answered and not call.ended:
-                    call.reject(told.status, headers=told.headers)
-                else:
-                    call.hangup(cause=told.cause)
-                return
-            self.log.error("call failed", call_id=call.id, error=repr(error))
-            if not call.ended:
-                call.hangup(500, 'Q.850;cause=41;text="internal error"')
-        elif not call.ended and call.status != "terminating":
-            call.hangup()
-
     def call_over(self, call: Call) -> None:
         """A leg has ended (told by itself)."""
         if call not in self.calls:
@@ -344,25 +308,9 @@ class UserAgent:
         if call.direction == "incoming":
             self.incoming -= 1
             self.strangers.ended(call.share)
-        task = call.task
-        if task is not None and task is not asyncio.current_task(self.loop):
-            if not call.awaits_end:
-                task.cancel()
-            self._leaving.add(task)
-            if self._sweep is None:
-                self._sweep = self.loop.call_later(_TASK_GRACE, self._cancel_again)
+        self.tasks.call_over(call)
         if self._idle is not None and not self.calls and not self._idle.done():
             self._idle.set_result(None)
-
-    def _cancel_again(self) -> None:
-        """A task that took no notice of the end of its call (a flow that caught the cancellation) is told once more."""
-        self._sweep = None
-        for task in self._overdue & self._leaving:
-            self.log.warning("a flow runs on after its call: cancelled again", call_id=task.get_name())
-            task.cancel()
-        self._overdue = set(self._leaving)
-        if self._overdue:
-            self._sweep = self.loop.call_later(_TASK_GRACE, self._cancel_again)
 
     # ---- the end
 
@@ -389,21 +337,19 @@ class UserAgent:
         for call in list(self.calls):
             call.hangup(503)
         for _ in range(_STOP_TRIES):
-            running = (*self._tasks, *self._screening, *self.messages.tasks)
+            running = (*self.tasks.running, *self._screening, *self.messages.tasks)
             for task in running:
                 task.cancel()
             if running:
                 await asyncio.wait(running, timeout=_BYE_GRACE / _STOP_TRIES)
-        if self._sweep is not None:
-            self._sweep.cancel()
+        self.tasks.close()
         await self.settle()
         for call in tuple(self.calls):
             # Its BYE waits for an ACK that will not come any more (RFC 3261 §15).
             call.finish("local", 408, "no ACK until the end", self.now())
         if self._handle is not None:
             self._handle.cancel()
-        self.waiting.clear()
-        self.going_on.clear()
+        self.intake.close()
         self.endpoint.deadlines.stop()
         self.refusals.close()
         await self.locator.close()
@@ -548,69 +494,7 @@ class UserAgent:
         """Whatever somebody's feed or tap raised in its turn: the calls of others go on."""
         self.log.error("sound not handled", error=repr(error))
 
-    # ---- what the transports bring (Sink)
-
-    def received(self, data: bytes, flow: Flow) -> None:
-        """One message from the network."""
-        host = flow.host
-        if self.peers.banned(host):
-            self.endpoint.counters.banned += 1
-            flow.transport.drop(flow)
-            return
-        now = self.now()
-        sorted_ = self._sorted.get(host)
-        if sorted_ is None or sorted_[1] < now:
-            sorted_ = self._sort(host, now)
-        if sorted_[0]:
-            self._take(data, flow)
-        elif data.startswith(LIMITED) and self.strangers.exhausted(host, now):
-            self.refusals.add("invite_rate_unread", counted_source(host), 0, "requests dropped")
-        else:
-            if not self.waiting and not self.going_on:
-                self.loop.call_soon(self._serve_strangers)
-            queue = self.going_on if data.startswith(GOING_ON) else self.waiting
-            queue.put(counted_source(host), data, flow, now)
-
-    def _sort(self, host: str, now: float) -> tuple[bool, float]:
-        if len(self._sorted) >= MOST_SORTED:
-            self._sorted.clear()
-        found = self._sorted[host] = (self.peers.known(host), now + SORTED_FOR)
-        return found
-
-    def _serve_strangers(self) -> None:
-        """Strangers have their turn: so much time, and then known peers, timers and calls have theirs."""
-        began = now = self.now()
-        one, other = self.going_on, self.waiting
-        while now - began < STRANGERS_TURN:
-            held = one.take(now) or other.take(now)
-            if held is None:
-                return
-            one, other = other, one
-            self._take(held.data, held.flow)
-            now = self.now()
-        if one or other:
-            self.loop.call_soon(self._serve_strangers)
-
-    def _take(self, data: bytes, flow: Flow) -> None:
-        now = self.now()
-        self.trace.add(now, True, flow, data)
-        try:
-            self.endpoint.receive(data, flow, now)
-        except Exception:
-            # A fault of ours in one call must not cost another call its packet.
-            self.log.error("message not handled", source=f"{flow.host}:{flow.port}", exc_info=True)
-
-    def known(self, host: str) -> bool:
-        """Whether this is a known peer's address."""
-        return self.peers.known(host)
-
-    def banned(self, host: str) -> bool:
-        """Whether nothing from this address is looked at."""
-        return self.peers.banned(host)
-
-    def not_sip(self, flow: Flow, error: str) -> None:
-        """A stream that holds something else than SIP."""
-        self.peers.accuse(flow.host, "not_sip")
+    # ---- connections
 
     def drop_banned(self) -> None:
         """Close the connections of peers that are banned."""
@@ -620,10 +504,3 @@ class UserAgent:
     def _sent(self, flow: Flow, data: bytes) -> None:
         self.sent += 1
         self.trace.add(self.now(), False, flow, data)
-
-    def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
-        """What could not be delivered."""
-        try:
-            self.endpoint.failed(flow, data, error, self.now())
-        except Exception:
-            self.log.error("failure not handled", peer=f"{flow.host}:{flow.port}", exc_info=True)

@@ -118,7 +118,7 @@ class World:
         """Nothing is left of any call, its media among it."""
         self.air.run(40)
         agent = self.agent
-        left = [agent.calls, agent.incoming, agent._tasks, agent.endpoint.sessions, agent.endpoint.dialogs]
+        left = [agent.calls, agent.incoming, agent.tasks.running, agent.endpoint.sessions, agent.endpoint.dialogs]
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
         left += [agent.relays.relays, agent.ports.in_use, _readers(self.air)]
         return not any(left)

@@ -52,7 +52,7 @@ class World:
         """Nothing is left of any call."""
         self.air.run(40)
         agent = self.agent
-        left = [agent.calls, agent.incoming, agent._tasks, agent.endpoint.sessions, agent.endpoint.dialogs]
+        left = [agent.calls, agent.incoming, agent.tasks.running, agent.endpoint.sessions, agent.endpoint.dialogs]
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
         return not any(left)
 

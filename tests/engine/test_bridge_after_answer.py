@@ -49,7 +49,7 @@ class World:
     def over(self) -> bool:
         self.air.run(40)
         assert not self.agent.endpoint.sessions and not len(self.agent.endpoint.transactions)
-        return not self.agent.calls and not self.agent._tasks and self.agent.ports.in_use == 0
+        return not self.agent.calls and not self.agent.tasks.running and self.agent.ports.in_use == 0
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class World:
         self.air.run(40)
         agent = self.agent
         endpoint = agent.endpoint
-        assert not agent.calls and not agent._tasks and not agent.incoming
+        assert not agent.calls and not agent.tasks.running and not agent.incoming
         assert not endpoint.sessions and not endpoint.dialogs and not len(endpoint.transactions)
         return agent.ports.in_use == 0
 

@@ -93,7 +93,7 @@ class Phone:
     def over(self) -> bool:
         self.air.run(40)
         agent = self.agent
-        assert not agent.calls and not agent._tasks
+        assert not agent.calls and not agent.tasks.running
         assert (agent.plane.streams, len(agent.plane.pacer)) == (0, 0)
         return agent.ports.in_use == 0
 
@@ -621,7 +621,7 @@ def test_nothing_is_left_after_a_thousand_calls_with_sound(monkeypatch: pytest.M
         air.run(0.05)
     air.run(40.0)
     assert len(set(calls)) == 1000
-    assert not agent.calls and not agent._tasks
+    assert not agent.calls and not agent.tasks.running
     assert (agent.plane.streams, len(agent.plane.pacer), agent.ports.in_use) == (0, 0, 0)
     assert len(air.loop._selector.get_map()) == 1  # type: ignore[attr-defined]  # the loop's own
     gc.collect()

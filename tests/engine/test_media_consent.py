@@ -273,7 +273,7 @@ def test_whom_we_call_has_shown_that_it_receives_by_its_answer(strangers: Strang
     callee.answer(callee.requests("INVITE")[0], 200, body=strangers.third.body())
     strangers.air.run(0.05)
     assert leg.answered
-    leg.agent.run(leg, strangers.play(leg))
+    strangers.agent.tasks.run(leg, strangers.play(leg))
     assert strangers.heard(3) == (0, about(150), 0)
     invite = callee.requests("INVITE")[0]
     callee.call_id, callee.remote_tag, callee.cseq = invite.call_id, invite.from_tag, 500

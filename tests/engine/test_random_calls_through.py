@@ -48,7 +48,7 @@ class ThreeNodes(World):
         for endpoint in (self.caller.endpoint, self.callee.endpoint, self.agent.endpoint):
             assert not endpoint.sessions and not endpoint.dialogs and not len(endpoint.deadlines)
             assert not endpoint.transactions.clients and not endpoint.transactions.servers
-        assert not self.agent.calls and not self.agent.incoming and not self.agent._tasks
+        assert not self.agent.calls and not self.agent.incoming and not self.agent.tasks.running
         for side in self.callers:
             assert isinstance(side.session, InviteClient)
             callee = self.callees.get(str(side.number))

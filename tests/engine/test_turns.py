@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import user_agent, waiting
+from engine import intake, waiting
 from engine.settings import AgentSettings
 from engine.sip.flow import Flow
 from engine.user_agent import UserAgent
@@ -113,18 +113,18 @@ class Desk:
             self.air, lambda call: None, patch, AgentSettings(**settings), peers=self.peers
         )
         self.order: list[str] = []
-        take = self.agent._take
+        take = self.agent.intake.take
 
         def taken(data: bytes, source: Flow) -> None:
             self.order.append(source.host)
             take(data, source)
 
-        patch.setattr(self.agent, "_take", taken)
+        patch.setattr(self.agent.intake, "take", taken)
         self.wire = next(iter(self.agent.listeners))
 
     def came(self, *hosts: str, data: bytes = b"OPTIONS ") -> None:
         for host in hosts:
-            self.agent.received(data, Flow(self.wire, host, 5060))
+            self.agent.intake.received(data, Flow(self.wire, host, 5060))
 
 
 def test_known_peers_are_served_at_once_and_before_strangers_that_came_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_an_ipv6_customer_has_one_place_in_the_turn(monkeypatch: pytest.MonkeyPa
 def test_strangers_leave_the_loop_to_others_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     ticks = count()
-    monkeypatch.setattr(desk.agent, "now", lambda: next(ticks) * user_agent.STRANGERS_TURN / 4)
+    monkeypatch.setattr(desk.agent.intake, "now", lambda: next(ticks) * intake.STRANGERS_TURN / 4)
     desk.came(*[f"198.51.100.{number}" for number in range(20)])
     between: list[int] = []
 
@@ -174,10 +174,10 @@ def test_whoever_becomes_known_is_served_as_such_within_a_second(monkeypatch: py
 
 def test_addresses_without_end_do_not_grow_what_is_known_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
-    for number in range(3 * user_agent.MOST_SORTED):
+    for number in range(3 * intake.MOST_REMEMBERED):
         desk.came(f"2001:db8:{number:x}::1")
-        assert len(desk.agent._sorted) <= user_agent.MOST_SORTED
-    desk.agent.waiting.clear()
+        assert len(desk.agent.intake._known) <= intake.MOST_REMEMBERED
+    desk.agent.intake.waiting.clear()
 
 
 def test_what_is_beyond_the_rate_is_not_read_and_other_methods_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_what_is_beyond_the_rate_is_not_read_and_other_methods_are(monkeypatch: 
         desk.agent.strangers.rate_limit.allows("198.51.100.1", desk.agent.now())
         desk.agent.strangers._answers.allows("198.51.100.1", desk.agent.now())
         desk.came("198.51.100.1", data=method + b" sip:a@b SIP/2.0\r\n")
-    assert not desk.agent.waiting
+    assert not desk.agent.intake.waiting
     for method in (b"ACK", b"BYE", b"CANCEL", b"SIP/2.0 200 OK"):
         desk.came("198.51.100.1", data=method)
     desk.came("198.51.100.2", data=b"INVITE ")
@@ -218,7 +218,7 @@ def test_nor_does_a_flood_of_these_keep_out_what_begins(monkeypatch: pytest.Monk
 def test_a_cancel_does_not_overtake_its_invite(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     served: list[bytes] = []
-    monkeypatch.setattr(desk.agent, "_take", lambda data, flow: served.append(data))
+    monkeypatch.setattr(desk.agent.intake, "take", lambda data, flow: served.append(data))
     desk.came("203.0.113.1", data=b"INVITE ")
     desk.came("203.0.113.1", data=b"CANCEL ")
     desk.air.run(0)
@@ -229,6 +229,6 @@ def test_nothing_is_served_after_the_end(monkeypatch: pytest.MonkeyPatch) -> Non
     desk = Desk(monkeypatch)
     desk.air.until(desk.agent.stop())
     desk.came("198.51.100.1")
-    desk.agent.waiting.clear()
+    desk.agent.intake.waiting.clear()
     desk.air.run(0)
     assert desk.order == []

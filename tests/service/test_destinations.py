@@ -219,7 +219,7 @@ def test_what_leads_to_ourselves_is_as_if_its_number_had_been_dialled(run: Run, 
         target = filled(uri, carrier, engine)
         if "maddr" in target:
             target = target.replace(";maddr", f":{engine.address.rpartition(':')[2]};maddr")
-        received = node.agent.received
+        received = node.agent.intake.received
         from_us: list[bytes] = []
 
         def spy(data: bytes, flow: Any) -> None:
@@ -227,7 +227,7 @@ def test_what_leads_to_ourselves_is_as_if_its_number_had_been_dialled(run: Run, 
                 from_us.append(data)
             received(data, flow)
 
-        node.agent.received = spy
+        node.agent.intake.received = spy
         # Through the provider, as the customer's own call: there is no request of ours to ourselves.
         flow_of(CUSTOMER, engine, [connect(target)])
         assert (await client.call(engine.address, OTHER))[1].status == 486

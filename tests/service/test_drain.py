@@ -71,7 +71,7 @@ def test_what_has_not_ended_in_time_is_hung_up_on_both_legs(run: Run) -> None:
         assert reasons == ['SIP;cause=503;text="shutting down"']
         assert served.log.named("calls hung up at the end of the drain")
         assert len(served.log.named("call ended")) == 3
-        assert not served.node.agent._tasks
+        assert not served.node.agent.tasks.running
 
     run(test)
 
@@ -132,6 +132,6 @@ def test_a_flow_that_swallows_its_cancellation_does_not_hold_up_the_end(run: Run
         served.signal(signal.SIGTERM)
         assert await served.code() == 0
         await leg.wait_ended()
-        assert not served.node.agent._tasks
+        assert not served.node.agent.tasks.running
 
     run(test)

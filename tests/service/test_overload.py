@@ -88,7 +88,9 @@ def test_half_open_calls_run_out(run: Run) -> None:
             wire.send(wire.request(uri=f"sip:{(OURS, ECHO)[index % 2]}@127.0.0.1"), engine.address)
             if index % 50 == 49:
                 await asyncio.sleep(0)
-                await bench.until(lambda: not engine.node.agent.waiting and not engine.node.agent.going_on)
+                await bench.until(
+                    lambda: not engine.node.agent.intake.waiting and not engine.node.agent.intake.in_dialog
+                )
         await bench.until(lambda: engine.node.agent.incoming > 500)
         assert await engine.alive(wire) == 200
         await bench.until(lambda: engine.node.agent.incoming == 1, "the end of the half-open calls")
@@ -101,7 +103,7 @@ def test_half_open_calls_run_out(run: Run) -> None:
         assert len(endpoint.transactions.clients) <= 1  # the BYE of the bridged call waits for retransmissions, T4
         assert not endpoint.dialogs
         assert not endpoint.sessions
-        assert not engine.node.agent._tasks
+        assert not engine.node.agent.tasks.running
 
     run(test)
 
@@ -131,7 +133,7 @@ def test_twenty_thousand_random_datagrams(run: Run) -> None:
                 wire.send(datagram(), engine.address)
                 if index % 100 == 99:
                     await asyncio.sleep(0)
-                    await bench.until(lambda: not agent.waiting and not agent.going_on)
+                    await bench.until(lambda: not agent.intake.waiting and not agent.intake.in_dialog)
             assert await engine.alive(wire) == 200  # it has come as far as this
             wire.heard.clear()
 
@@ -294,7 +296,7 @@ def test_a_flow_that_raises_ends_its_call_and_touches_no_other(run: Run, flow: s
 @pytest.mark.parametrize("flow", ["forever", "patient"])
 def test_a_flow_that_waits_for_ever_ends_with_its_call(run: Run, flow: str) -> None:
     async def test(bench: Any) -> None:
-        bench.patch.setattr("engine.user_agent._TASK_GRACE", 0.05)
+        bench.patch.setattr("engine.call_tasks.GRACE", 0.05)
         guest = await bench.phone(GUEST)
         engine = await bench.engine(**python(bench, flow))
         leg, _ = await guest.call(engine.address, OURS)
@@ -304,7 +306,7 @@ def test_a_flow_that_waits_for_ever_ends_with_its_call(run: Run, flow: str) -> N
             await done
         leg.hangup()
         await leg.wait_ended()
-        await bench.until(lambda: not engine.node.agent._tasks, "the end of the flow")
+        await bench.until(lambda: not engine.node.agent.tasks.running, "the end of the flow")
 
     run(test)
 
@@ -317,7 +319,7 @@ def test_a_flow_that_never_answers_ends_when_its_caller_gives_up(run: Run) -> No
         await bench.until(lambda: guest.heard["180"])
         leg.cancel()
         await bench.until(lambda: guest.heard["487"])
-        await bench.until(lambda: not engine.node.agent._tasks, "the end of the flow")
+        await bench.until(lambda: not engine.node.agent.tasks.running, "the end of the flow")
         assert engine.record.hangup_reason == "cancel"
 
     run(test)
@@ -325,7 +327,7 @@ def test_a_flow_that_never_answers_ends_when_its_caller_gives_up(run: Run) -> No
 
 def test_a_flow_that_swallows_its_cancellation_is_cancelled_again(run: Run) -> None:
     async def test(bench: Any) -> None:
-        bench.patch.setattr("engine.user_agent._TASK_GRACE", 0.05)
+        bench.patch.setattr("engine.call_tasks.GRACE", 0.05)
         guest = await bench.phone(GUEST)
         engine = await bench.engine(**python(bench, "stubborn"))
         leg, _ = await guest.call(engine.address, OURS)
@@ -333,8 +335,8 @@ def test_a_flow_that_swallows_its_cancellation_is_cancelled_again(run: Run) -> N
         await leg.wait_ended()
         line = await engine.log.wait("a flow runs on after its call: cancelled again")
         assert line["call_id"] == engine.record.id
-        await bench.until(lambda: not engine.node.agent._tasks, "the end of the flow")
-        assert not engine.node.agent._leaving
+        await bench.until(lambda: not engine.node.agent.tasks.running, "the end of the flow")
+        assert not engine.node.agent.tasks.leaving
 
     run(test)
 

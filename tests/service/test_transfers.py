@@ -207,7 +207,13 @@ class World:
         self.air.run(40)
         assert self.log.errors == []
         agent = self.agent
-        left: list[Any] = [agent.calls, agent.incoming, agent._tasks, agent.endpoint.sessions, agent.endpoint.dialogs]
+        left: list[Any] = [
+            agent.calls,
+            agent.incoming,
+            agent.tasks.running,
+            agent.endpoint.sessions,
+            agent.endpoint.dialogs,
+        ]
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
         left += [self.flows.calls.registry.running_records(), self.board.channels(self.carrier.id)]
         gc.collect()
@@ -610,7 +616,7 @@ def test_the_end_of_the_engine_ends_a_transfer(world: World) -> None:
         await asyncio.wait_for(world.agent.stop(), 10)
 
     world.air.until(stop())
-    assert not world.agent.calls and not world.agent._tasks
+    assert not world.agent.calls and not world.agent.tasks.running
 
 
 # ---- whatever happens when

@@ -63,7 +63,7 @@ class Wire:
         self.agent: UserAgent
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
-        self.agent.received(data, flow)
+        self.agent.intake.received(data, flow)
 
     def send(self, data: bytes, flow: Flow) -> None:
         self.air.send(data, self.local, (flow.host, flow.port))
