@@ -1,208 +1,186 @@
-"""`trunkline admin …`: users, passwords and keys, on the store itself, whether an engine runs on it or not."""
+"""`trunkline admin`: users, passwords and access keys from the command line."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated
 
-import sqlalchemy as sa
+import typer
 
-from api.http.auth import RANK
-from api.http.passwords import LONGEST, SHORTEST, hash_password
-from api.http.tokens import key_hash, key_prefix, make_key
-from config.loading import load
-from config.logs import configure
-from routing.identifiers import PLATFORM
-from service.bootstrap import bootstrap
-from service.file_modes import loose
-from service.python_flows import python_flow_names
-from service.storage import absent_file, store_url
-from store import rows
-from store.cluster.engine_lock import EngineLock
-from store.cluster.heartbeat import NodeHeartbeat
-from store.database.engines import parse_url
-from store.database.file import database_files, database_path
-from store.database.tables import accesskeys, agents, customers
-from store.maintenance.declared_files import declaring_files, release
-from store.maintenance.encryption import forget
-from store.rows import IntegrityError, Row
-from store.store import Store, Transaction
+from config.logs import escape
+from service.cli.support.options import DEFAULT_CONFIG, ConfigFile
+
+if TYPE_CHECKING:
+    from store.store import Store
+
+POSITION = 9
+commands = typer.Typer(help="Users, passwords and access keys of the API.", no_args_is_help=True)
+
+Username = Annotated[str, typer.Argument(metavar="USERNAME")]
 
 
-class AdminError(Exception):
-    """What was asked cannot be done; a sentence for the user."""
+def _on_store(config: Path, work: "Callable[[Store], Awaitable[None]]") -> int:
+    from service.administration import AdminError, store_of
+    from store.database.errors import StoreError
 
+    async def run() -> None:
+        async with store_of(config, _show_first_key, _warn) as store:
+            await work(store)
 
-@asynccontextmanager
-async def store_of(
-    config: Path, show: Callable[[str], None], warn: Callable[[str], None] = lambda told: None
-) -> AsyncIterator[Store]:
-    """The store that a configuration names, brought up to date. `show` is given the first access key where the store
-    is new, `warn` a sentence where its file had to be made. Raises ConfigurationError, StoreError, AdminError."""
-    configuration = load(config, python_flows=python_flow_names)
-    configure("warning", configuration.settings.log.format)
-    if configuration.settings.store == ":memory:":
-        raise AdminError(f"{config}: store is :memory:, which no other process can reach; use the API, or name a file")
-    url = store_url(configuration)
-    absent = absent_file(url)
-    store = await Store.open(url)
     try:
-        if absent is not None:
-            warn(f"made a new store: {absent} was not there")
-        if (file := database_path(parse_url(url))) is not None:
-            for path, mode, mended in loose(database_files(file)):
-                warn(f"others can read a file with secrets in it: {path} has the mode {mode:04o}; {mended}")
-        made_up = await bootstrap(store, configuration.settings.api.admin_key)
-        if made_up:
-            show(made_up)
-        yield store
-    finally:
-        await store.close()
+        asyncio.run(run())
+    except (AdminError, StoreError) as error:
+        print(f"trunkline: {escape(str(error))}", file=sys.stderr)
+        return 1
+    return 0
 
 
-async def users(store: Store) -> Sequence[Row]:
-    """Every agent that can log in: username, permission, customer (its name), tm_create."""
-    query = (
-        sa.select(agents.c.username, agents.c.permission, customers.c.name.label("customer"), agents.c.tm_create)
-        .join(customers, customers.c.id == agents.c.customer_id)
-        .where(agents.c.tm_delete.is_(None))
-        .order_by(agents.c.tm_create)
-    )
-    async with store.read() as connection:
-        return [dict(row) for row in (await connection.execute(query)).mappings()]
+def _show_first_key(key: str) -> None:
+    print(f"access key of the super admin, shown this once: {key}")
 
 
-async def create_user(store: Store, username: str, password: str, permission: str, customer: str) -> UUID:
-    """A new agent; its id. `customer`: id or name, "" for the platform's. Raises AdminError."""
-    if permission not in RANK:
-        raise AdminError(f"{permission!r} is no permission; use one of {', '.join(RANK)}")
-    values: dict[str, Any] = {
-        "username": username,
-        "name": username,
-        "password_hash": await _hashed(password),
-        "permission": permission,
-        "status": "offline",
-        "ring_method": "ring_all",
-    }
-    try:
-        async with store.write() as transaction:
-            values["customer_id"] = await _customer(transaction, customer)
-            row = await rows.insert(transaction, agents, values)
-            transaction.changed("agent", row["id"])
-    except IntegrityError:
-        raise AdminError(f"there is a user {username!r} already; choose another name, or set its password") from None
-    identifier: UUID = row["id"]
-    return identifier
+def _warn(told: str) -> None:
+    print(escape(told), file=sys.stderr)
 
 
-async def set_password(store: Store, username: str, password: str) -> None:
-    """A new password; tokens that were given for the old one open nothing any more. Raises AdminError."""
-    hashed = await _hashed(password)
-    async with store.write() as transaction:
-        agent = await _agent(transaction, username)
-        await rows.update(transaction, agents, agent["id"], {"password_hash": hashed})
-        transaction.changed("agent", agent["id"])
+def _password() -> str:
+    """From the terminal, twice; a line of standard input where there is none, so that scripts can give it."""
+    if sys.stdin.isatty():
+        entered: str = typer.prompt("password", hide_input=True, confirmation_prompt=True)
+        return entered
+    return sys.stdin.readline().rstrip("\n")
 
 
-async def create_key(store: Store, username: str, name: str, permission: str) -> str:
-    """A new access key of this user, to be shown once. `permission`: "" for the user's own. Raises AdminError."""
-    async with store.write() as transaction:
-        agent = await _agent(transaction, username)
-        least = permission or agent["permission"]
-        if RANK.get(least, 0) not in range(1, RANK[agent["permission"]] + 1):
-            raise AdminError(f"{permission!r} is no permission up to {agent['permission']}, which {username} has")
-        return await _make_key(transaction, agent, name, least)
+@commands.command("users")
+def list_users(config: ConfigFile = DEFAULT_CONFIG) -> int:
+    """List everybody who can log in."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from service import administration
+    from store.database.timestamps import api_time
+
+    async def work(store: "Store") -> None:
+        fields = ("username", "permission", "customer")
+        found = [
+            [*(escape(user[field]) for field in fields), api_time(user["tm_create"]) or ""]
+            for user in await administration.users(store)
+        ]
+        if not Console().is_terminal:
+            for row in found:
+                print("\t".join(row))
+            return
+        table = Table("user", "permission", "customer", "since")
+        for row in found:
+            table.add_row(*map(Text, row))
+        Console().print(table)
+
+    return _on_store(config, work)
 
 
-async def reset_keys(store: Store, username: str) -> tuple[int, str]:
-    """Revoke every key of this user and make a new one: how many there were, and the new key. Raises AdminError."""
-    async with store.write() as transaction:
-        agent = await _agent(transaction, username)
-        revoked = await transaction.execute(
-            sa.update(accesskeys)
-            .where(accesskeys.c.agent_id == agent["id"], accesskeys.c.tm_delete.is_(None))
-            .values(tm_delete=transaction.now, tm_update=transaction.now)
-        )
-        # In the same transaction: nobody is left without a key when this process ends in between.
-        return revoked.rowcount, await _make_key(transaction, agent, "reset", agent["permission"])
+@commands.command("create-user")
+def create_user(
+    username: Username,
+    config: ConfigFile = DEFAULT_CONFIG,
+    permission: Annotated[
+        str, typer.Option(help="project_super_admin, customer_admin, customer_manager or customer_agent.")
+    ] = "customer_admin",
+    customer: Annotated[str, typer.Option(metavar="ID|NAME", help="Whose; left out: the platform's own.")] = "",
+) -> int:
+    """Make a user; the password is asked for, or read from standard input."""
+    from service import administration
+
+    async def work(store: "Store") -> None:
+        identifier = await administration.create_user(store, username, _password(), permission, customer)
+        print(f"made user {username} with {permission}: agent {identifier}")
+
+    return _on_store(config, work)
 
 
-async def _make_key(transaction: Transaction, agent: Row, name: str, permission: str) -> str:
-    key = make_key()
-    values = {
-        "customer_id": agent["customer_id"],
-        "agent_id": agent["id"],
-        "name": name,
-        "key_hash": key_hash(key),
-        "key_prefix": key_prefix(key),
-        "permission": permission,
-    }
-    row = await rows.insert(transaction, accesskeys, values)
-    transaction.changed("accesskey", row["id"])
-    return key
+@commands.command("password")
+def set_password(username: Username, config: ConfigFile = DEFAULT_CONFIG) -> int:
+    """Set a user's password; it is asked for, or read from standard input."""
+    from service import administration
+
+    async def work(store: "Store") -> None:
+        await administration.set_password(store, username, _password())
+        print(f"{username} has a new password; earlier logins are void")
+
+    return _on_store(config, work)
 
 
-async def _hashed(password: str) -> str:
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise AdminError(f"a password has {SHORTEST} to {LONGEST} characters; this one has {len(password)}")
-    return await hash_password(password)
+@commands.command("create-key")
+def create_key(
+    username: Username,
+    config: ConfigFile = DEFAULT_CONFIG,
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    permission: Annotated[str, typer.Option(help="Limit it; left out: all that the user may.")] = "",
+) -> int:
+    """Make an access key of a user and print it; nobody can show it again."""
+    from service import administration
+
+    async def work(store: "Store") -> None:
+        print(await administration.create_key(store, username, name, permission))
+
+    return _on_store(config, work)
 
 
-async def _agent(transaction: Transaction, username: str) -> Row:
-    query = sa.select(agents).where(agents.c.username == username, agents.c.tm_delete.is_(None))
-    found = (await transaction.execute(query)).mappings().one_or_none()
-    if found is None:
-        raise AdminError(f"there is no user {username!r}; `trunkline admin users` lists them")
-    return dict(found)
+@commands.command("reset-keys")
+def reset_keys(username: Username, config: ConfigFile = DEFAULT_CONFIG) -> int:
+    """Revoke all access keys of a user, make a new one and print it."""
+    from service import administration
+
+    async def work(store: "Store") -> None:
+        revoked, key = await administration.reset_keys(store, username)
+        print(f"revoked {revoked} {'key' if revoked == 1 else 'keys'} of {username}", file=sys.stderr)
+        print(key)
+
+    return _on_store(config, work)
 
 
-async def _customer(transaction: Transaction, customer: str) -> UUID:
-    if not customer:
-        return PLATFORM
-    wanted: Any = customers.c.name == customer
-    with suppress(ValueError):
-        wanted = customers.c.id == UUID(customer)
-    query = sa.select(customers.c.id).where(wanted, customers.c.tm_delete.is_(None))
-    found = (await transaction.execute(query)).scalars().all()
-    if len(found) != 1:
-        problem = "there is no customer" if not found else "several customers are named"
-        raise AdminError(f"{problem} {customer!r}; write its id")
-    identifier: UUID = found[0]
-    return identifier
+@commands.command("files")
+def list_files(config: ConfigFile = DEFAULT_CONFIG) -> int:
+    """List the configuration files that have declared resources in the store, and how many."""
+    from service import administration
+
+    async def work(store: "Store") -> None:
+        for file, counts in sorted((await administration.declaring(store)).items()):
+            print(f"{escape(file)}\t{_counted(counts)}")
+
+    return _on_store(config, work)
 
 
-async def forget_secrets(store: Store) -> int:
-    """Delete what a lost key has encrypted; how many rows. Raises AdminError."""
-    path = database_path(store.address)
-    lock = EngineLock.take(path) if path is not None else None
-    try:
-        if path is None and not await NodeHeartbeat(store, "").alone():
-            raise AdminError("engines run on this store, or did within the minute; stop them first")
-        lost = await forget(store)
-    finally:
-        if lock is not None:
-            lock.close()
-    if not lost:
-        raise AdminError("nothing in the store is encrypted")
-    return lost
+@commands.command("release")
+def release_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Its path, as `files` shows it.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> int:
+    """Make what a configuration file declared that no engine reads any more the API's: it can be changed and deleted
+    there."""
+    from service import administration
+
+    path = str(config.absolute())
+
+    async def work(store: "Store") -> None:
+        print(f"the API's now: {_counted(await administration.release_file(store, path, file))}")
+
+    return _on_store(config, work)
 
 
-async def declaring(store: Store) -> Mapping[str, Mapping[str, int]]:
-    """How many resources of each kind each configuration file has declared."""
-    async with store.read() as connection:
-        return await declaring_files(connection)
+@commands.command("forget-secrets")
+def forget_secrets(config: ConfigFile = DEFAULT_CONFIG) -> int:
+    """The key under secret_key is lost: delete what it has encrypted, so that engines start again. Providers lose their
+    passwords and headers, webhooks are disabled, and everybody has to log in anew."""
+    from service import administration
+
+    async def work(store: "Store") -> None:
+        lost = await administration.forget_secrets(store)
+        print(f"deleted the secrets of {lost} rows: set providers' passwords and headers, and webhooks' secrets, anew")
+
+    return _on_store(config, work)
 
 
-async def release_file(store: Store, config: str, file: str) -> Mapping[str, int]:
-    """What `file` has declared becomes the API's; how many of each kind. `config` is the file that is read. Both are
-    absolute paths. Raises AdminError: nothing was done."""
-    if file == config:
-        problem = f"{file} is the configuration itself: take what it should not declare out of it and reload"
-        raise AdminError(problem)
-    async with store.write() as transaction:
-        released = await release(transaction, file)
-    if not released:
-        known = ", ".join(sorted(await declaring(store))) or "none"
-        raise AdminError(f"nothing in the store was declared in {file}; the files are: {known}")
-    return released
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts.items())

@@ -3,36 +3,114 @@
 import asyncio
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
 
 from config.logs import escape
-from engine.call import CallEnded
-from engine.capture.ladder import LadderEntry, entries_of
-from engine.dial import Outcome, OutgoingCall
-from service.cli import interrupts
-from service.cli.agent_via import OURSELVES, CannotSend, Via, agent_via
-from service.cli.ladder import show
-from service.cli.options import CallOrder
+from service.cli.support import interrupts
+from service.cli.support.options import sent_with
+from service.cli.support.running import DONE, FAILED, run
 
-DONE, FAILED = 0, 1
+if TYPE_CHECKING:
+    from engine.capture.ladder import LadderEntry
+    from engine.dial import Outcome, OutgoingCall
+    from service.cli.support.agent_via import Via
+
+POSITION = 4
 KEY_LENGTH = 0.1  # s that a key is held
 KEY_GAP = 0.15  # s between two keys
 _CANCEL_WAIT = 1.0  # s for the 487
 _CANCEL_LOOKS = 50
 
 
-async def call(order: CallOrder) -> int:
+@dataclass(slots=True)
+class CallOrder:
+    """One call of the softphone.
+
+    Attributes:
+        number: What to dial: a number, an extension, or a whole SIP URI.
+        via: HOST or HOST:PORT that the INVITE is sent to.
+        caller: User part of From; "" is anonymous.
+        user, password: Digest credentials; "" where there are none.
+        digits: DTMF to send once answered, `,` for a pause of a second.
+        duration: Seconds from the answer until the softphone hangs up; 0 leaves that to the other end.
+        timeout: Seconds to wait for an answer before it gives up.
+        transport: "udp" or "tcp".
+        headers: Added to the INVITE.
+        dtmf: How: "rfc4733" (INFO where the other end takes no telephone-event), or "info" in any case.
+    """
+
+    number: str
+    via: str
+    caller: str = "trunkline"
+    user: str = ""
+    password: str = ""
+    digits: str = ""
+    duration: float = 5.0
+    timeout: float = 60.0
+    transport: str = "udp"
+    headers: Sequence[tuple[str, str]] = ()
+    dtmf: Literal["rfc4733", "info"] = "rfc4733"
+
+
+def call(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="A number, an extension or a SIP URI.")],
+    via: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the INVITE is sent.")],
+    caller: Annotated[str, typer.Option("--from", metavar="NUMBER", help="Who calls.")] = "trunkline",
+    user: Annotated[str, typer.Option(help="User name, where credentials are asked for.")] = "",
+    password: Annotated[str, typer.Option(envvar="TRUNKLINE_PASSWORD", help="Its password.")] = "",
+    digits: Annotated[str, typer.Option(help="Keys to press once answered; a comma pauses.")] = "",
+    dtmf: Annotated[str, typer.Option(metavar="rfc4733|info", help="How the keys are sent.")] = "rfc4733",
+    duration: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Hang up after it; 0 waits for the other end.")
+    ] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longest wait for an answer.")] = 60.0,
+    transport: Annotated[str, typer.Option(metavar="udp|tcp")] = "udp",
+    header: Annotated[list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="Repeatable.")] = None,
+) -> int:
+    """Call a number, send digits, and show the ladder and the outcome."""
+    headers = sent_with(via, transport, header)
+    if set(digits) - set("0123456789*#ABCDabcd,"):
+        raise typer.BadParameter("only 0-9, *, #, A-D and commas can be sent", param_hint="'--digits'")
+    if dtmf not in ("rfc4733", "info"):
+        problem = f"{dtmf!r} is not known; use rfc4733 (telephone-events, once RFC 2833) or info"
+        raise typer.BadParameter(problem, param_hint="'--dtmf'")
+    order = CallOrder(
+        number,
+        via,
+        caller,
+        user,
+        password,
+        digits,
+        duration,
+        timeout,
+        transport,
+        headers,
+        cast(Literal["rfc4733", "info"], dtmf),
+    )
+    return run(place_call(order))
+
+
+async def place_call(order: CallOrder) -> int:
     """Carry the order out; the exit code: 0 when the call was answered, 2 for headers that no call can carry."""
+    from service.cli.support.agent_via import CannotSend, agent_via
+
     try:
         async with agent_via(order.via, order.transport, order.headers) as via:
-            return await _call(via, order)
+            return await _place(via, order)
     except CannotSend as error:
         print(f"trunkline: {escape(str(error))}", file=sys.stderr)
         return error.exit_code
 
 
-async def _call(via: Via, order: CallOrder) -> int:
+async def _place(via: "Via", order: CallOrder) -> int:
+    from engine.capture.ladder import entries_of
+    from service.cli.support.agent_via import OURSELVES, show_ladder
+
     agent, spec = via.agent, via.spec(order.number, order.caller, order.user, order.password, order.timeout)
     with _hung_up_by_signals() as legs:
         leg = agent.dial(spec)
@@ -46,14 +124,14 @@ async def _call(via: Via, order: CallOrder) -> int:
     entries = entries_of(agent.trace.of_calls(leg.signalling_ids), OURSELVES)
     if not any(entry.text.startswith("INFO ") for entry in entries):
         entries = sorted([*entries, *pressed], key=lambda entry: entry.time)
-    show(entries)
+    show_ladder(entries)
     print()
     print(_said(outcome, leg))
     return DONE if outcome.kind == "answered" else FAILED
 
 
 @contextmanager
-def _hung_up_by_signals() -> Iterator[list[OutgoingCall]]:
+def _hung_up_by_signals() -> "Iterator[list[OutgoingCall]]":
     """Ctrl-C and SIGTERM hang up, and what was heard until then is shown; a second one ends the program."""
     legs: list[OutgoingCall] = []
     with ExitStack() as handled:
@@ -68,7 +146,7 @@ def _hung_up_by_signals() -> Iterator[list[OutgoingCall]]:
         yield legs
 
 
-async def _told(leg: OutgoingCall) -> None:
+async def _told(leg: "OutgoingCall") -> None:
     """Wait for the peer's word on our CANCEL, which belongs into the ladder."""
     for _ in range(_CANCEL_LOOKS):
         if leg.session.ended or leg.session.first_reply is None:
@@ -76,7 +154,7 @@ async def _told(leg: OutgoingCall) -> None:
         await asyncio.sleep(_CANCEL_WAIT / _CANCEL_LOOKS)
 
 
-async def _talk(leg: OutgoingCall, order: CallOrder, pressed: list[LadderEntry]) -> None:
+async def _talk(leg: "OutgoingCall", order: CallOrder, pressed: "list[LadderEntry]") -> None:
     """Press the keys, then wait for the time that was asked for, or for the other end."""
     over = asyncio.ensure_future(leg.wait_ended())
     keys = asyncio.ensure_future(_press(leg, order, pressed))
@@ -91,9 +169,13 @@ async def _talk(leg: OutgoingCall, order: CallOrder, pressed: list[LadderEntry])
             leg.hangup(cause="Q.850;cause=16")
 
 
-async def _press(leg: OutgoingCall, order: CallOrder, pressed: list[LadderEntry]) -> None:
+async def _press(leg: "OutgoingCall", order: CallOrder, pressed: "list[LadderEntry]") -> None:
     """Keys by RFC 4733; by SIP INFO, with the body that FreeSWITCH, Asterisk and most phones read, where the other end
     takes no telephone-event or the order wants it. `pressed` gets each: in RTP no message tells of it."""
+    from engine.call import CallEnded
+    from engine.capture.ladder import LadderEntry
+    from service.cli.support.agent_via import OURSELVES
+
     with suppress(CallEnded):
         for group in filter(None, re.split("(,+)", order.digits)):
             began = leg.agent.now()
@@ -102,7 +184,7 @@ async def _press(leg: OutgoingCall, order: CallOrder, pressed: list[LadderEntry]
                 pressed.append(LadderEntry(began, OURSELVES, OURSELVES, f"keys {group} in RTP"))
 
 
-def _said(outcome: Outcome, leg: OutgoingCall) -> str:
+def _said(outcome: "Outcome", leg: "OutgoingCall") -> str:
     if outcome.kind != "answered":
         status = f"{outcome.status} " if outcome.status else ""
         return f"not answered: {status}{escape(outcome.reason)}"

@@ -9,6 +9,7 @@ import typer
 
 from service.simulator.order import Ending, FlowOrder
 
+POSITION = 8
 commands = typer.Typer(help="Flows, tried out without a network.", no_args_is_help=True)
 
 

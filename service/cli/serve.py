@@ -4,26 +4,74 @@ import asyncio
 import resource
 import signal
 import sys
+from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
+import typer
 
 from config.faults import ConfigurationError
-from config.loading import Configuration, load
 from config.logs import configure
 from engine.transport.listeners import ListenError
-from service.cli import interrupts
-from service.node import Node
-from service.python_flows import python_flow_names
-from service.workers.gc import GarbageCollection
+from service.cli.support import interrupts
+from service.cli.support.options import DEFAULT_CONFIG, ConfigFile, check_host_port, final_status
+from service.cli.support.running import DONE, FAILED, WRONG, run
+from service.cli.trunk import TrunkOrder, play_trunk
 from store.database.errors import StoreError, StoreRefused
 
-DONE, FAILED, WRONG = 0, 1, 2
+if TYPE_CHECKING:
+    from config.loading import Configuration
+    from service.node import Node
+
+POSITION = 1
 
 
-async def serve(path: Path) -> int:
+def serve(
+    config: ConfigFile = DEFAULT_CONFIG,
+    with_trunk: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT=STATUS",
+            help="Play a provider too, in this process: 127.0.0.2:5080=503 refuses, =200 answers. Repeatable.",
+        ),
+    ] = None,
+) -> int:
+    """Run the engine until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
+    orders = [_played_trunk(text) for text in with_trunk or ()]
+    return run(_serve_beside(orders, run_engine(config)) if orders else run_engine(config))
+
+
+def _played_trunk(text: str) -> TrunkOrder:
+    """`HOST:PORT` or `HOST:PORT=STATUS` of `--with-trunk`."""
+    address, _, status = text.partition("=")
+    check_host_port(address, "'--with-trunk'")
+    return TrunkOrder([f"udp://{address}"], final_status(status, "'--with-trunk'"), option="--with-trunk")
+
+
+async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any, int]) -> int:
+    """The engine and its little trunks: all end when the engine does, or when a trunk cannot start."""
+    tasks: list[asyncio.Task[int]] = [asyncio.create_task(program) for program in (engine, *map(play_trunk, orders))]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return max(task.result() for task in ended)
+    except ListenError as error:
+        # Whoever plays trunks tries things out, and mostly has the same running already.
+        raise ListenError(f"{error}; where this runs already in another terminal, end it there with Ctrl-C") from None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_engine(path: Path) -> int:
     """Run the engine with this configuration; the exit code. Raises ConfigurationError with all faults of the file."""
+    from config.loading import load
+    from service.node import Node
+    from service.python_flows import python_flow_names
+    from service.workers.gc import GarbageCollection
+
     configuration = load(path, python_flows=python_flow_names)
     settings = configuration.settings
     configure(settings.log.level, settings.log.format)
@@ -57,12 +105,12 @@ async def serve(path: Path) -> int:
     return DONE
 
 
-def _left_out(configuration: Configuration) -> list[str]:
+def _left_out(configuration: "Configuration") -> list[str]:
     """Sounds that are not there are no reason not to start: they may come any time."""
     return [f"{line}; until that is mended it is left out" for line in configuration.missing]
 
 
-def _show_api(node: Node) -> None:
+def _show_api(node: "Node") -> None:
     if node.server is None:
         return
     print(f"ready: {node.server.url}/v1.0 (documentation at {node.server.url}/docs)", flush=True)
@@ -73,7 +121,7 @@ def _show_api(node: Node) -> None:
 class _Signals:
     """SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once."""
 
-    def __init__(self, node: Node, path: Path) -> None:
+    def __init__(self, node: "Node", path: Path) -> None:
         self._node = node
         self._path = path
         self._log = structlog.get_logger()
@@ -127,6 +175,9 @@ class _Signals:
         self._reloading = asyncio.get_running_loop().create_task(self._reload_now())
 
     async def _reload_now(self) -> None:
+        from config.loading import load
+        from service.python_flows import python_flow_names
+
         while True:
             self._reload_again = False
             try:

@@ -32,6 +32,7 @@ from engine.user_agent import UserAgent
 from service.cli import serve as app
 from service.node import Node
 from service.python_flows import python_flow_names
+from service.workers.gc import GarbageCollection
 
 WAIT = 30.0  # s; a bound for what takes milliseconds, on a machine that is busy with everything else
 ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"
@@ -397,9 +398,9 @@ class Bench:
 
         self.patch.setattr(app._Signals, "install", installed)
         self.patch.setattr(app, "configure", lambda level, style: logs.configure(level, style, self.log))  # type: ignore[arg-type]
-        self.patch.setattr(app.GarbageCollection, "start", lambda collection: None)  # the test run has its own
-        self.patch.setattr(app.GarbageCollection, "close", left_alone)
-        task = asyncio.get_running_loop().create_task(app.serve(path))
+        self.patch.setattr(GarbageCollection, "start", lambda collection: None)  # the test run has its own
+        self.patch.setattr(GarbageCollection, "close", left_alone)
+        task = asyncio.get_running_loop().create_task(app.run_engine(path))
 
         async def end() -> None:
             task.cancel()

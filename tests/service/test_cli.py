@@ -5,17 +5,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-import service
 from config.faults import ConfigurationError, Fault
 from engine.transport.listeners import ListenError
 from service.cli import commands
-from service.cli.options import CallOrder, MessageOrder, ProvidercallOrder, TrunkOrder
+from service.cli.call import CallOrder
+from service.cli.message import MessageOrder
+from service.cli.providercall import ProvidercallOrder
+from service.cli.trunk import TrunkOrder
 
 pytestmark = pytest.mark.long  # each test starts the program
 
@@ -28,13 +30,12 @@ Replace = Callable[..., None]
 
 @pytest.fixture
 def replace(monkeypatch: pytest.MonkeyPatch) -> Replace:
-    """Puts a module with the given functions in the place of one of the programs."""
+    """Puts the given functions in the place of a command's program."""
 
     def replace(name: str, **functions: Any) -> None:
-        module = ModuleType(f"service.{name}")
-        module.__dict__.update(functions)
-        monkeypatch.setitem(sys.modules, f"service.{name}", module)
-        monkeypatch.setattr(service, name, module, raising=False)
+        module = import_module(f"service.cli.{name}")
+        for function, other in functions.items():
+            monkeypatch.setattr(module, function, other)
 
     return replace
 
@@ -48,10 +49,10 @@ def orders(replace: Replace) -> list[Any]:
         given.append(order)
         return 0
 
-    replace("softphone", call=take)
-    replace("texter", message=take)
-    replace("little_trunk", play=take)
-    replace("place", providercall=take)
+    replace("call", place_call=take)
+    replace("message", send_message=take)
+    replace("trunk", play_trunk=take)
+    replace("providercall", place_calls=take)
     return given
 
 
@@ -210,7 +211,7 @@ def test_explain_shows_what_is_skipped_and_why(tmp_path: Path, capsys: pytest.Ca
 def test_wrong_usage_is_one_line_and_2(
     replace: Replace, capsys: pytest.CaptureFixture[str], words: list[str], line: str
 ) -> None:
-    replace("app")
+    replace("serve")
     assert commands.main(words) == 2
     assert lines_of(capsys) == ([], [line])
 
@@ -295,7 +296,7 @@ def test_the_exit_code_of_a_program_is_that_of_the_command(replace: Replace) -> 
     async def call(_order: CallOrder) -> int:
         return 1
 
-    replace("softphone", call=call)
+    replace("call", place_call=call)
     assert commands.main(["call", "5", "--via", "h"]) == 1
 
 
@@ -305,7 +306,7 @@ def test_a_configuration_that_serve_refuses_is_2_with_its_faults(
     async def serve(_path: Path) -> int:
         raise ConfigurationError([Fault("f:1", ("a",), "one"), Fault("f:2", ("b", 0), "two")])
 
-    replace("app", serve=serve)
+    replace("serve", run_engine=serve)
     assert commands.main(["serve", "-c", "f"]) == 2
     assert lines_of(capsys) == ([], ["f:1: a: one", "f:2: b[0]: two"])
 
@@ -319,7 +320,7 @@ def test_a_listener_that_is_taken_is_one_line_and_1(
     async def serve(_path: Path) -> int:
         raise error
 
-    replace("app", serve=serve)
+    replace("serve", run_engine=serve)
     assert commands.main(["serve"]) == 1
     assert lines_of(capsys) == ([], ["trunkline: udp://h:1: address already in use"])
 
@@ -330,8 +331,8 @@ def test_ctrl_c_is_one_line_and_1_and_for_a_trunk_the_way_to_end(
     async def interrupted(_order: object) -> int:
         raise KeyboardInterrupt
 
-    replace("softphone", call=interrupted)
-    replace("little_trunk", play=interrupted)
+    replace("call", place_call=interrupted)
+    replace("trunk", play_trunk=interrupted)
     assert commands.main(["call", "5", "--via", "h"]) == 1
     assert lines_of(capsys) == ([], ["trunkline: interrupted"])
     assert commands.main(["trunk"]) == 0
@@ -356,8 +357,8 @@ def test_the_trunks_beside_the_engine_end_with_it(replace: Replace) -> None:
         await both.wait()
         return 0
 
-    replace("app", serve=serve)
-    replace("little_trunk", play=play)
+    replace("serve", run_engine=serve)
+    replace("serve", play_trunk=play)
     assert commands.main(["serve", "--with-trunk", "127.0.0.2:5080=503", "--with-trunk", "127.0.0.3:5080"]) == 0
     assert seen == ["udp://127.0.0.2:5080=503", "udp://127.0.0.3:5080=200", "ended", "ended"]
 
@@ -377,8 +378,8 @@ def test_a_trunk_that_cannot_start_ends_the_engine_with_its_reason(
             ended.append(True)
         return 0
 
-    replace("app", serve=serve)
-    replace("little_trunk", play=play)
+    replace("serve", run_engine=serve)
+    replace("serve", play_trunk=play)
     assert commands.main(["serve", "--with-trunk", "127.0.0.2:5080"]) == 1
     assert ended == [True]
     hint = "; where this runs already in another terminal, end it there with Ctrl-C"

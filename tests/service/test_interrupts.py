@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from service.cli import commands as cli
-from service.cli import interrupts
+from service.cli.support import interrupts
 
 pytestmark = pytest.mark.long  # each test starts the program
 

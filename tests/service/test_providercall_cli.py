@@ -8,7 +8,7 @@ import pytest
 
 from config.loading import load
 from service.cli import providercall
-from service.cli.options import ProvidercallOrder
+from service.cli.providercall import ProvidercallOrder
 
 Run = Callable[..., None]
 ONE, TWO = "127.0.0.21", "127.0.0.22"
@@ -18,9 +18,7 @@ FOREIGN, OTHER = "+821012345678", "+441632960000"
 async def placed(bench: Any, *destinations: str, provider: str = "p1", sections: Any = (), **order: Any) -> int:
     path = bench.write(bench.document(**dict(sections)))
     order = {"source": "+15550001111"} | order
-    return await providercall.providercall(
-        ProvidercallOrder(path, provider, order.pop("source"), destinations, **order)
-    )
+    return await providercall.place_calls(ProvidercallOrder(path, provider, order.pop("source"), destinations, **order))
 
 
 def test_an_answered_call(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

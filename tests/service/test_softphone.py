@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from engine import call_media
-from service.cli import agent_via
 from service.cli import call as softphone
-from service.cli.options import CallOrder
+from service.cli.call import CallOrder, place_call
+from service.cli.support import agent_via
 
 Run = Callable[..., None]
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_an_answered_call_is_shown_whole(run: Run, capsys: pytest.CaptureFixture
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER)
         order = CallOrder("+15551234567", peer.address, duration=0.01, headers=[("X-Account", "4 2")])
-        assert await softphone.call(order) == 0
+        assert await place_call(order) == 0
         invite = peer.invites[0]
         assert invite.uri_text == f"sip:+15551234567@{peer.address}"
         assert invite.get("X-Account") == "4 2"
@@ -73,7 +73,7 @@ def test_an_answered_call_is_shown_whole(run: Run, capsys: pytest.CaptureFixture
 def test_a_refusal_is_shown_and_returns_1(run: Run, capsys: pytest.CaptureFixture[str], status: int, said: str) -> None:
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER, status)
-        assert await softphone.call(CallOrder("4711", peer.address)) == 1
+        assert await place_call(CallOrder("4711", peer.address)) == 1
 
     run(test)
     out = capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_a_refusal_is_shown_and_returns_1(run: Run, capsys: pytest.CaptureFixtur
 def test_nobody_listening_is_told_at_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         async with asyncio.timeout(10):  # Timer B is 32 s
-            assert await softphone.call(CallOrder("4711", "127.0.0.99:5999")) == 1
+            assert await place_call(CallOrder("4711", "127.0.0.99:5999")) == 1
 
     run(test)
     assert capsys.readouterr().out.splitlines()[-1] == "not answered: connection refused"
@@ -93,7 +93,7 @@ def test_nobody_listening_is_told_at_once(run: Run, capsys: pytest.CaptureFixtur
 def test_nobody_answering_in_time_is_cancelled(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER, "ring")
-        assert await softphone.call(CallOrder("4711", peer.address, timeout=0.2)) == 1
+        assert await place_call(CallOrder("4711", peer.address, timeout=0.2)) == 1
         assert peer.heard["CANCEL"] == 1
 
     run(test)
@@ -105,7 +105,7 @@ def test_nobody_answering_in_time_is_cancelled(run: Run, capsys: pytest.CaptureF
 def test_a_peer_that_says_nothing_is_given_up(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         wire = await bench.wire(PEER)
-        assert await softphone.call(CallOrder("4711", f"{PEER}:{wire.port}", timeout=0.2)) == 1
+        assert await place_call(CallOrder("4711", f"{PEER}:{wire.port}", timeout=0.2)) == 1
 
     run(test)
     assert "no reply" in capsys.readouterr().out.splitlines()[-1]
@@ -119,7 +119,7 @@ def test_without_a_duration_the_other_end_hangs_up(run: Run, capsys: pytest.Capt
             call.hangup()
 
         peer = await bench.phone(PEER, brief)
-        assert await softphone.call(CallOrder("4711", peer.address, duration=0)) == 0
+        assert await place_call(CallOrder("4711", peer.address, duration=0)) == 0
 
     run(test)
     out = capsys.readouterr().out
@@ -146,7 +146,7 @@ def test_keys_arrive_in_rtp_in_order(run: Run, capsys: pytest.CaptureFixture[str
 
         quick(bench)
         peer = await bench.phone(PEER, hears)
-        assert await softphone.call(CallOrder("4711", peer.address, digits="1*#D", duration=0.1)) == 0
+        assert await place_call(CallOrder("4711", peer.address, digits="1*#D", duration=0.1)) == 0
         assert not [request for request in peer.requests if request.method == "INFO"]
 
     run(test)
@@ -168,7 +168,7 @@ def test_keys_that_the_hangup_cuts_off_are_not_shown(run: Run, capsys: pytest.Ca
             call.hangup()
 
         peer = await bench.phone(PEER, hears)
-        assert await softphone.call(CallOrder("4711", peer.address, digits="1,,,2", duration=0.1)) == 0
+        assert await place_call(CallOrder("4711", peer.address, digits="1,,,2", duration=0.1)) == 0
 
     run(test)
     assert events(capsys.readouterr().out) == ["keys 1 in RTP"]
@@ -178,7 +178,7 @@ def test_keys_arrive_as_info_in_order(run: Run, capsys: pytest.CaptureFixture[st
     async def test(bench: Any) -> None:
         quick(bench)
         peer = await bench.phone(PEER)
-        assert await softphone.call(CallOrder("4711", peer.address, digits="1*,#D", duration=0.01, dtmf="info")) == 0
+        assert await place_call(CallOrder("4711", peer.address, digits="1*,#D", duration=0.01, dtmf="info")) == 0
         infos = [request for request in peer.requests if request.method == "INFO"]
         assert [info.body for info in infos] == [f"Signal={key}\r\nDuration=5\r\n".encode() for key in "1*#D"]
         assert {info.get("Content-Type") for info in infos} == {"application/dtmf-relay"}
@@ -192,7 +192,7 @@ def test_keys_go_through_the_engine_to_the_far_end(run: Run) -> None:
         quick(bench)
         peer = await bench.phone(PEER)
         engine = await bench.engine(sip={"trusted_networks": ["127.0.0.1/32"]}, **bench.providers(peer))
-        assert await softphone.call(CallOrder(FOREIGN, engine.address, digits="42", duration=0.01, dtmf="info")) == 0
+        assert await place_call(CallOrder(FOREIGN, engine.address, digits="42", duration=0.01, dtmf="info")) == 0
         assert [request.body[:8] for request in peer.requests if request.method == "INFO"] == [b"Signal=4", b"Signal=2"]
         await engine.quiet()
 
@@ -211,7 +211,7 @@ def test_another_program_on_this_machine_dials_out(run: Run, transport: str, hos
         engine = await bench.engine(sip={"listen": listen, "trusted_networks": trusted}, **bench.providers(peer))
         (address,) = (f"{host}:{one.local[1]}" for one in [*engine.node.agent.listeners][1:])
         order = CallOrder(FOREIGN, address, transport=transport, duration=0.01)
-        assert await softphone.call(order) == 0
+        assert await place_call(order) == 0
         assert len(peer.calls) == 1
         await engine.quiet()
 
@@ -225,7 +225,7 @@ def test_credentials(run: Run, capsys: pytest.CaptureFixture[str], password: str
         users = [{"username": "desk", "password": "s3cret"}]
         engine = await bench.engine(sip={"users": users}, **bench.providers(peer))
         order = CallOrder(FOREIGN, engine.address, user="desk", password=password, duration=0.01)
-        assert await softphone.call(order) == code
+        assert await place_call(order) == code
         await engine.quiet()
 
     run(test)
@@ -239,7 +239,7 @@ def test_tcp_and_ipv6(run: Run, capsys: pytest.CaptureFixture[str], host: str, t
     async def test(bench: Any) -> None:
         peer = await bench.phone(host, transports=(transport,))
         order = CallOrder("4711", peer.address, transport=transport, duration=0.01)
-        assert await softphone.call(order) == 0
+        assert await place_call(order) == 0
         invite = peer.invites[0]
         assert invite.uri_text == f"sip:4711@{peer.address}"
         assert invite.via.transport == transport.upper()
@@ -261,7 +261,7 @@ def test_tcp_and_ipv6(run: Run, capsys: pytest.CaptureFixture[str], host: str, t
 def test_what_is_dialled(run: Run, number: str, uri: str) -> None:
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER, 486)
-        assert await softphone.call(CallOrder(number, peer.address)) == 1
+        assert await place_call(CallOrder(number, peer.address)) == 1
         assert peer.invites[0].uri_text == uri.format(peer.address)
 
     run(test)
@@ -269,7 +269,7 @@ def test_what_is_dialled(run: Run, number: str, uri: str) -> None:
 
 def test_a_number_that_cannot_be_dialled(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
-        assert await softphone.call(CallOrder("sip:\x1b[2J@", "127.0.0.1:5999")) == 1
+        assert await place_call(CallOrder("sip:\x1b[2J@", "127.0.0.1:5999")) == 1
 
     run(test)
     out, err = capsys.readouterr()
@@ -284,7 +284,7 @@ def test_a_name_that_does_not_resolve(run: Run, capsys: pytest.CaptureFixture[st
             return []
 
         monkeypatch.setattr(agent_via.Resolver, "resolve", nothing)
-        assert await softphone.call(CallOrder("4711", "nowhere.invalid")) == 1
+        assert await place_call(CallOrder("4711", "nowhere.invalid")) == 1
 
     run(test)
     assert capsys.readouterr().err == (

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from engine.messages import IncomingMessage
-from service.cli import message as texter
-from service.cli.options import MessageOrder
+from service.cli.message import MessageOrder, send_message
 
 Run = Callable[..., None]
 PEER = "127.0.0.21"
@@ -52,7 +51,7 @@ def test_the_ladder_and_the_outcome_are_shown(
         peer = await bench.phone(PEER)
         inbox = Inbox(peer, status)
         order = MessageOrder("+15550001111", "+15551234567", "Hello, ü\n", peer.address, headers=[("X-Account", "4 2")])
-        assert await texter.message(order) == code
+        assert await send_message(order) == code
         (message,) = inbox.taken
         assert message.text == "Hello, ü\n"
         assert message.request.uri_text == f"sip:+15551234567@{peer.address}"
@@ -71,7 +70,7 @@ def test_whole_uris_and_a_stream(run: Run) -> None:
         peer = await bench.phone("::1", transports=("tcp",))
         inbox = Inbox(peer)
         order = MessageOrder("sip:ann@example.org", "sip:bob@example.com", "x", peer.address, transport="tcp")
-        assert await texter.message(order) == 0
+        assert await send_message(order) == 0
         request = inbox.taken[0].request
         assert (request.uri_text, request.via.transport) == ("sip:bob@example.com", "TCP")
         assert request.get("From").startswith("<sip:ann@example.org>")
@@ -82,8 +81,8 @@ def test_whole_uris_and_a_stream(run: Run) -> None:
 def test_a_silent_peer_and_nobody(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         wire = await bench.wire(PEER)
-        assert await texter.message(MessageOrder("a", "b", "x", f"{PEER}:{wire.port}", timeout=0.2)) == 1
-        assert await texter.message(MessageOrder("a", "b", "x", "127.0.0.99:5999")) == 1
+        assert await send_message(MessageOrder("a", "b", "x", f"{PEER}:{wire.port}", timeout=0.2)) == 1
+        assert await send_message(MessageOrder("a", "b", "x", "127.0.0.99:5999")) == 1
 
     run(test)
     out = capsys.readouterr().out.splitlines()
@@ -105,7 +104,7 @@ def test_what_cannot_be_sent_is_said_in_a_line(
     run: Run, capsys: pytest.CaptureFixture[str], order: MessageOrder, code: int, line: str
 ) -> None:
     async def test(bench: Any) -> None:
-        assert await texter.message(order) == code
+        assert await send_message(order) == code
 
     run(test)
     out, err = capsys.readouterr()
@@ -122,7 +121,7 @@ def test_it_logs_in_and_is_taken_by_an_engine(
         users = [{"username": "desk", "password": "s3cret"}]
         engine = await bench.engine(sip={"users": users}, **bench.providers(peer))
         order = MessageOrder("+15550001111", "+821012345678", "x", engine.address, user="desk", password=password)
-        assert await texter.message(order) == code
+        assert await send_message(order) == code
         assert len(inbox.taken) == 1 - code
 
     run(test)

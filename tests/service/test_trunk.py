@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.cli import trunk as little_trunk
-from service.cli.options import TrunkOrder
+from service.cli.trunk import TrunkOrder
 from tests.peers.process import Process
 
 Run = Callable[..., None]
@@ -30,7 +30,7 @@ async def play(bench: Any, **order: Any) -> str:
             started.set_result(self)
 
     bench.patch.setattr(little_trunk, "LittleTrunk", Trunk)
-    task = asyncio.ensure_future(little_trunk.play(TrunkOrder([f"udp://{TRUNK}:0"], **order)))
+    task = asyncio.ensure_future(little_trunk.play_trunk(TrunkOrder([f"udp://{TRUNK}:0"], **order)))
 
     async def end() -> None:
         task.cancel()

@@ -1,10 +1,14 @@
 """A user agent for one order of the command line: it sends what is to be sent to `--via`, and takes nothing itself."""
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from rich.console import Console
+
+from engine.capture.ladder import LadderEntry, draw
 from engine.dial import DialSpec, Peer
 from engine.settings import AgentSettings
 from engine.sip.message.grammar import ParseError
@@ -99,3 +103,9 @@ def _refuse_calls(incoming: object) -> None:
 
 def _is_uri(text: str) -> bool:
     return text[:5].lower().startswith(("sip:", "sips:", "tel:"))
+
+
+def show_ladder(entries: Sequence[LadderEntry]) -> None:
+    """Print a SIP ladder to standard output, as wide as the terminal and with the characters it can show."""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    print(draw(entries, Console().width, ascii_only=not encoding.startswith("utf8")))
