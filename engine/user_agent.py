@@ -135,7 +135,7 @@ class UserAgent:
                 wake=self._wake,
                 admits=self._admits,
                 peers=self.peers,
-                ours=lambda host, port: self.listeners.ours(host, port),
+                listens_at=lambda host, port: self.listeners.listens_at(host, port),
                 sent_from=lambda source: self.listeners.sent_from(source),
                 on_misled=self._misled,
                 screen=self._screen,
@@ -231,9 +231,9 @@ class UserAgent:
     def _locate_for_stranger(self, uri: str, done: Located) -> None:
         self._strangers_locator.locate(uri, done)
 
-    def ours(self, host: str, port: int) -> bool:
+    def listens_at(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do."""
-        return self.listeners.ours(host, port)
+        return self.listeners.listens_at(host, port)
 
     async def ping(self, uri: str, destination: str, domain: str, patience: float) -> Pong:
         """Send OPTIONS to `destination` (a SIP URI), and on to its next target where one says nothing within `patience`

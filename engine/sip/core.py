@@ -1,4 +1,4 @@
-"""What all sessions of one node share: its tables, its deadlines, and what the core does not have of its own."""
+"""The core that all sessions of one endpoint share: tables, deadlines, policy, and the hooks into the host."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,24 +15,23 @@ from engine.sip.transaction.server import ServerTransaction
 from engine.sip.transaction.timers import Deadlines, TimerValues
 from engine.sip.transaction.transactions import Transactions
 
-NO_STREAM_FOR = 600.0  # s that a peer which refused TCP is not asked again
+NO_STREAM_FOR = 600.0  # s that a peer which has refused TCP gets long requests by UDP
 NO_STREAM_MOST = 4096
-REMEMBERED = 512  # dialogs that are over, for who asks for one a moment later (RFC 3891 §3)
-
+REMEMBERED = 512  # ended dialogs, for a Replaces that comes a moment too late (RFC 3891 §3)
 
 DialogKey = tuple[str, str, str]
 """Call-ID, local tag and remote tag (RFC 3261 §12)."""
 
 
 class Sequenced(Protocol):
-    """A dialog, as far as it is asked here."""
+    """A dialog, as far as the order of its requests goes."""
 
     def accepts(self, request: Request) -> bool:
         """Whether a request is newer than the last one (RFC 3261 §12.2.2), which it is from now on."""
 
 
 class DialogUser(Protocol):
-    """Who a dialog belongs to."""
+    """The usage that a dialog belongs to (RFC 5057)."""
 
     @property
     def dialog(self) -> Sequenced: ...
@@ -41,68 +40,108 @@ class DialogUser(Protocol):
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class EndpointLimits:
-    """Bounds of what the network can make us keep; of each, strangers can fill three quarters."""
+    """Bounds on what the network can make an endpoint hold; strangers can fill three quarters of each.
+
+    Attributes:
+        transactions: Server transactions at once.
+        sessions: Legs at once; a bridged call has two.
+        retry_after: Seconds that a 503 asks for.
+    """
 
     transactions: int = 400_000
-    sessions: int = 40_000  # legs; a call through has two
-    retry_after: int = 5  # s, told with a 503
+    sessions: int = 40_000
+    retry_after: int = 5
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Hooks:
-    """What the core does not have of its own."""
+    """What the protocol core asks of its host, which has the clock, the sockets and the random source.
 
-    clock: Callable[[], float]  # s, monotonic
-    token: Callable[[], str]  # an unguessable token (tags, branches, Call-IDs)
-    locate: Callable[[str, Located], None]  # next-flow URI -> flows, called back at once or later
-    select: Callable[[str, str], Transport | None]  # transport name, numeric host -> our listener for it
-    random: Callable[[], float] = lambda: 0.5  # [0, 1): back-off times
-    wake: Callable[[float], None] | None = None  # told when `run` is due earlier than was said before
-    # whether one more call, or text, of a source may come in
+    Attributes:
+        clock: Monotonic time in seconds.
+        token: Makes an unguessable token, for tags, branches and Call-IDs.
+        locate: Finds the flows of a next-hop URI, and calls back at once or later.
+        select: Our listener for a transport name and a numeric host.
+        random: Draws from [0, 1), for back-off times.
+        wake: Told when `Endpoint.run` is due, where that is earlier than was said before.
+        admits: Whether one more call or text of a source may come in.
+        peers: Tells known peers from strangers.
+        listens_at: Whether we listen at this host and port, or advertise them.
+        sent_from: Whether this flow is the other end of a socket of our own.
+        on_misled: Told of a peer, and of the method by which it named an address that is not its own.
+        screen: Asked about a stranger's INVITE: a Refusal where there is to be no call, WAITS where that is not known
+            yet; anything else becomes `InviteServer.screened`.
+        on_refused: Told that a stranger's request was refused: its address, and a stable word for the cause.
+        locate_for_strangers: As `locate`, for what strangers name, so that names that no server answers for delay
+            only each other. None: `locate`.
+    """
+
+    clock: Callable[[], float]
+    token: Callable[[], str]
+    locate: Callable[[str, Located], None]
+    select: Callable[[str, str], Transport | None]
+    random: Callable[[], float] = lambda: 0.5
+    wake: Callable[[float], None] | None = None
     admits: Callable[[Request, Flow, float], Admission] = lambda request, source, now: "take"
     peers: Peers = EVERYBODY
-    ours: Callable[[str, int], bool] = lambda host, port: False  # whether we listen there, or say so
-    sent_from: Callable[[Flow], bool] = lambda source: False  # whether this is the other end of a socket of our own
-    on_misled: Callable[[str, str], None] = lambda peer, doing: None  # a peer named an address that is not its own
-    # A Refusal where a stranger's INVITE is refused before there is a call, WAITS where that is not known yet; anything
-    # else is `InviteServer.screened`.
+    listens_at: Callable[[str, int], bool] = lambda host, port: False
+    sent_from: Callable[[Flow], bool] = lambda source: False
+    on_misled: Callable[[str, str], None] = lambda peer, method: None
     screen: Callable[[Request, Flow, float], object] = lambda request, source, now: None
-    # A stranger's request was refused: its address, and a stable word for why.
     on_refused: Callable[[str, str, Request | None], None] = lambda host, cause, request: None
-    # As `locate`, for what strangers name: names that nobody answers for keep only each other waiting. None: the same.
     locate_for_strangers: Callable[[str, Located], None] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Counters:
-    """What came and what was refused, since the start."""
+    """Messages that came, and those that were refused, since the start.
+
+    Attributes:
+        received: All of them.
+        malformed: Not SIP, or not as the grammar has it.
+        stray: Responses and ACKs that belong to no transaction and no dialog.
+        refused: Answered with an error before there was a call.
+        overload: Answered 503 because a bound was reached.
+        banned: From banned peers; dropped.
+        scanners: Requests of tools that look for victims; dropped.
+    """
 
     received: int = 0
     malformed: int = 0
-    stray: int = 0  # responses and ACKs that belong to nothing
-    refused: int = 0  # answered with an error before there was a call
-    overload: int = 0  # answered 503 because a bound was reached
-    banned: int = 0  # messages of banned peers, dropped
-    scanners: int = 0  # requests of tools that look for victims, dropped
+    stray: int = 0
+    refused: int = 0
+    overload: int = 0
+    banned: int = 0
+    scanners: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Policy:
-    """How this node presents itself and what it asks for."""
+    """How an endpoint presents itself, and what it asks for. Times in seconds.
+
+    Attributes:
+        user_agent: Its name in Server and User-Agent; "" leaves them out.
+        session_expires: The session timer of our offers; 0: none of our own (RFC 4028).
+        min_se: The shortest session timer that is taken (RFC 4028 §5: not below 90).
+        max_ringing: How long a call may stay unanswered; 0: for ever.
+        trying_after: When a 100 is sent where nothing else was; 0: at once (RFC 3261 §17.2.1 allows 0.2).
+        timers: T1, T2, T4 and D.
+        limits: Bounds.
+    """
 
     user_agent: str = "Trunkline"
-    session_expires: int = 1800  # s; 0: no session timer of our own wish (RFC 4028)
-    min_se: int = 90  # s (RFC 4028 §5: not below 90)
-    max_ringing: float = 0.0  # s that a call may stay unanswered; 0: for ever
-    trying_after: float = 0.0  # s until a 100 where nothing else was said; 0: at once (RFC 3261 §17.2.1 allows 0.2)
+    session_expires: int = 1800
+    min_se: int = 90
+    max_ringing: float = 0.0
+    trying_after: float = 0.0
     timers: TimerValues = field(default_factory=TimerValues)
     limits: EndpointLimits = field(default_factory=EndpointLimits)
 
 
 class Core:
-    """See `engine.sip.endpoint.Endpoint`, which adds what comes in."""
+    """The sending half of an endpoint; `engine.sip.endpoint.Endpoint` adds the receiving half."""
 
     def __init__(self, hooks: Hooks, policy: Policy | None = None) -> None:
         self.policy = policy or Policy()
@@ -114,13 +153,13 @@ class Core:
         self.random = hooks.random
         self.admits = hooks.admits
         self.peers = hooks.peers
-        self.ours = hooks.ours
+        self.listens_at = hooks.listens_at
         self.sent_from = hooks.sent_from
         self.on_misled = hooks.on_misled
         self.screen = hooks.screen
         self.on_refused = hooks.on_refused
         self.refused = Refused()
-        self.loopback: Transport | None = None  # by which our own requests come back without a packet
+        self.loopback: Transport | None = None  # brings our own requests back without a packet
         self.deadlines = Deadlines(hooks.wake)
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, DialogUser] = {}
@@ -129,7 +168,7 @@ class Core:
         self.counters = Counters()
         self.methods = MethodHandlers()
         self.draining = False  # new calls get 503
-        # The lines that stand in every response to and request of ours.
+        # Lines of every response and of every request that we send.
         self.server_line = f"Server: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self.agent_line = f"User-Agent: {self.policy.user_agent}\r\n" if self.policy.user_agent else ""
         self._secret = hooks.token().encode()
@@ -137,7 +176,7 @@ class Core:
         self.vetting = 0  # new calls whose names are looked up
         self._no_stream: dict[tuple[str, int], float] = {}
 
-    # ---- what sessions tell of
+    # ---- told by sessions
 
     def on_invite(self, session: DialogUser) -> None:
         """A new call; its user has to be set before this returns."""

@@ -1,4 +1,4 @@
-"""What is known of the addresses that requests come from and go to. Whoever runs the engine knows it; it is asked here.
+"""Peers: what the host of the engine knows of the addresses that requests come from and go to.
 
 Hosts are numeric addresses as a `Flow` holds them.
 """

@@ -1,4 +1,4 @@
-"""A request of ours on its way: composed for the flow that it goes to, and tried on the next hop when one fails."""
+"""Outgoing requests: composed for their flow, and sent to the next target when one fails (RFC 3263 §4.3)."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ LARGEST_DATAGRAM = 1300
 
 
 class RequestUser(Protocol):
-    """Who wants the response."""
+    """The user of a request, who is told of the response."""
 
     def on_response(self, request: "OutgoingRequest", response: Response, now: float) -> None: ...
 
@@ -116,7 +116,7 @@ class OutgoingRequest:
         self.transaction = ClientTransaction(self.endpoint.transactions, self, self.method, branch, data, flow, now)
 
     def try_next(self, now: float) -> bool:
-        """Leave the present flow for the next one; False when there is none."""
+        """Leave the present flow for the next one (RFC 3263 §4.3); False when there is none."""
         if not self.flows:
             return False
         if self.transaction is not None:
@@ -153,7 +153,7 @@ class OutgoingRequest:
             self.user.on_response(self, response, now)
 
     def _late(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        """A flow that was given up speaks after all: it must not ring, and not answer."""
+        """A response over a flow that was given up: that peer must not ring, and not answer."""
         if response.status < 200:
             if not transaction.ack:
                 self.cancel(transaction, "", now)
@@ -171,12 +171,12 @@ class OutgoingRequest:
             self.fail(cause, now)
 
     def release(self) -> None:
-        """It was answered and will not be sent again: keep nothing that was only for sending."""
+        """Release what was needed for sending: it was answered and will not be sent again."""
         self.head = self.tail = ""
         self.body = b""
         self.flows = []
 
     def fail(self, cause: str, now: float) -> None:
-        """Tell the user that nobody answers."""
+        """Tell the user that no response will come."""
         if self.user is not None:
             self.user.on_failure(self, cause, now)

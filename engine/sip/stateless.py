@@ -1,4 +1,4 @@
-"""Refusals that nothing is kept for (RFC 3261 §8.2.7, §26.3.2.4): what strangers get.
+"""Stateless refusals, which strangers get (RFC 3261 §8.2.7, §26.3.2.4).
 
 One answer to one request, the same to its retransmission; its ACK and its CANCEL are ignored. A forged source costs its
 owner one packet, and us no memory.
@@ -12,15 +12,15 @@ from typing import Literal
 from engine.sip.message.message import Request
 
 REMEMBERED = 8192
-"""Refused calls that are known again, so that each is counted and logged once; the oldest go first."""
+"""Refused calls that are remembered, so that each is counted and logged once; the oldest are forgotten first."""
 
 Admission = Literal["take", "refuse", "drop"]
-"""What a limit says of one more call or text: it may come in, is told to come later (503), or not answered at all."""
+"""What a limit decides about one more call or text: it comes in, is told to come later (503), or gets no answer."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Refusal:
-    """An answer to a request that nothing comes of.
+    """The answer to a request that is refused.
 
     Attributes:
         status: Final status, 300 or more.
@@ -38,11 +38,11 @@ class Refusal:
 
 
 WAITS = Refusal(status=0)
-"""In place of a refusal: that is not known yet, and `Endpoint.decided` will say it."""
+"""In place of a refusal: it is not decided yet; `Endpoint.decided` is called when it is."""
 
 
 class Refused:
-    """Which calls were refused of late, by source and Call-ID."""
+    """Calls that were refused lately, by source and Call-ID."""
 
     __slots__ = ("_calls",)
 

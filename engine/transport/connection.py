@@ -1,4 +1,4 @@
-"""One connection of a stream transport: messages in, messages out, and what it takes to notice that a peer is gone."""
+"""Stream connections: messages in, messages out, and what shows that a peer is gone."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""All listeners of the engine: opened from URLs, chosen for each destination."""
+"""Listeners: opened from URLs, and chosen for each destination."""
 
 import asyncio
 import errno
@@ -127,7 +127,7 @@ class Listeners:
                 wildcard = candidate
         return wildcard or candidates[0]
 
-    def ours(self, host: str, port: int) -> bool:
+    def listens_at(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do (`advertise`): a numeric address, or a name as
         it stands in a URI. Another port on this machine is somebody else's."""
         plain = unmapped(host.strip("[]").partition("%")[0].lower().rstrip("."))
@@ -147,7 +147,7 @@ class Listeners:
         """Whether what came from there was sent by ourselves: from a listener, or over a connection that we made."""
         if source.transport.reliable:
             return any(transport.made_from(source.host, source.port) for transport in self._transports)
-        return source.port in self._ports and self.ours(source.host, source.port)
+        return source.port in self._ports and self.listens_at(source.host, source.port)
 
     async def close(self) -> None:
         """Closes all listeners and returns when no socket, task or timer is left."""

@@ -1,4 +1,4 @@
-"""Requests of ours to ourselves: a transport without sockets, for calls that one part of the engine makes to another.
+"""The loopback transport: requests of ours to ourselves, without sockets, for calls between parts of the engine.
 
 Nobody else is on it, so that what comes by it needs no proof of who sent it.
 """

@@ -1,5 +1,4 @@
-"""What a transport tells the engine: messages that came, and reports of failed ones, which are made from the event loop
-and never from within a send."""
+"""The sink of a transport: given what arrives, and told what failed, from the event loop and never within a send."""
 
 import asyncio
 from collections import deque
@@ -9,7 +8,7 @@ from engine.sip.flow import Flow
 
 
 class Sink(Protocol):
-    """The engine's side."""
+    """The engine, as its transports see it."""
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, or one message cut out of a stream. Must not raise."""

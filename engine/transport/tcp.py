@@ -20,8 +20,8 @@ from engine.transport.addresses import (
     socket_address,
 )
 from engine.transport.connection import Connection
+from engine.transport.connection_slots import ConnectionSlots
 from engine.transport.listen_spec import ListenSpec
-from engine.transport.room import Room
 from engine.transport.sink import Failures, Sink
 
 _BACKLOG = 1024
@@ -61,7 +61,7 @@ class TcpTransport:
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
         self._made: Counter[str] = Counter()  # connections that we made, or are making, by counted source
         self._making: set[int] = set()  # of the latter, the ids of their flows
-        self._room: Room[Connection] = Room(spec.limits, sink.known)
+        self._slots: ConnectionSlots[Connection] = ConnectionSlots(spec.limits, sink.known)
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._keys: dict[tuple[str, int], tuple[str, int]] = {}
@@ -219,7 +219,7 @@ class TcpTransport:
 
     def _may_make(self, host: str) -> bool:
         """Whether one more connection is made. Strangers say where to, and could keep all of them open."""
-        most, now = self.limits.connections, len(self._connecting) + len(self._open) - len(self._room)
+        most, now = self.limits.connections, len(self._connecting) + len(self._open) - len(self._slots)
         if self.sink.known(host):
             return now < most
         return now < most - most // 4 and self._made[counted_source(host)] < self.limits.made_per_source
@@ -289,7 +289,7 @@ class TcpTransport:
     def _admit(self, connection: Connection, host: str) -> bool:
         if self.sink.banned(host):
             return False
-        admitted, leaves = self._room.enter(connection, host, self._loop.time())
+        admitted, leaves = self._slots.enter(connection, host, self._loop.time())
         if leaves is not None:
             self.displaced += 1
             leaves.abort("closed to make room")
@@ -298,7 +298,7 @@ class TcpTransport:
 
     def heard(self, connection: Connection) -> None:
         """A whole message has come over a connection."""
-        self._room.spoke(connection, self._loop.time())
+        self._slots.spoke(connection, self._loop.time())
 
     def unusable(self, connection: Connection) -> None:
         """Nothing more can be sent over this connection: the next message makes a new one."""
@@ -319,7 +319,7 @@ class TcpTransport:
                 del self._own_ends[connection.own_end]
         if connection.outgoing:
             self._unmade(flow.host)
-        self._room.leave(connection)
+        self._slots.leave(connection)
         if connection.misframed:
             self.framing_errors += 1
         if self._emptied is not None and not self._open and not self._emptied.done():

@@ -40,7 +40,7 @@ class Locating(Protocol):
     """Who knows the way (`engine.user_agent.UserAgent`)."""
 
     async def locate(self, uri: str) -> tuple[list[Flow], str]: ...
-    def ours(self, host: str, port: int) -> bool: ...
+    def listens_at(self, host: str, port: int) -> bool: ...
 
 
 class Destinations:
@@ -73,7 +73,7 @@ class Destinations:
         if way.here or way.refused:
             return way
         flows, _ = await self._agent.locate(uri)
-        if any(self._agent.ours(flow.host, flow.port) for flow in flows):
+        if any(self._agent.listens_at(flow.host, flow.port) for flow in flows):
             return Way(uri, here=True)
         if flows and not any(self._may(flow.host, named) for flow in flows):
             return _refused(uri)
@@ -85,7 +85,7 @@ class Destinations:
         if port is None:
             secure = uri.scheme == "sips" or uri.transport == "tls"
             port = (5061 if secure else 5060) if family_of(host) else 0
-        return self._agent.ours(host, port)
+        return self._agent.listens_at(host, port)
 
     def _may(self, host: str, named: NamedBy) -> bool:
         return not forbidden(self._directory, self.routing, host, named)
@@ -93,7 +93,7 @@ class Destinations:
     def _allows(self, named: NamedBy) -> Allows:
         """For the look-up when the request is sent, which may give something else. What led to a peer does not lead to
         ourselves then: it would be a request of ours, from a client that is none."""
-        return lambda flow: self._may(flow.host, named) and not self._agent.ours(flow.host, flow.port)
+        return lambda flow: self._may(flow.host, named) and not self._agent.listens_at(flow.host, flow.port)
 
 
 def _parsed(uri: str) -> SipUri | None:

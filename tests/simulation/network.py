@@ -124,7 +124,7 @@ class Node:
                 random=network.random.random,
                 wake=self._wake,
                 peers=peers,
-                ours=lambda remote, port: (remote, port) == self.local,
+                listens_at=lambda remote, port: (remote, port) == self.local,
                 on_misled=lambda peer, doing: self.misled.append((peer, doing)),
             ),
             policy,

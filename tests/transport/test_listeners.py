@@ -187,21 +187,21 @@ def test_a_further_transport_is_one_entry_and_one_class(
 )
 def test_host_and_port_together_are_ours_however_they_are_written(host: str, port: int, ours: bool) -> None:
     made: list[Any] = [Listener("udp", "127.0.0.61"), Listener("udp", "2001:db8::7")]
-    assert Listeners(made, "sip.example.net").ours(host, port) == ours
+    assert Listeners(made, "sip.example.net").listens_at(host, port) == ours
 
 
 def test_of_what_is_advertised_the_port_counts_where_it_has_one() -> None:
     made: list[Any] = [Listener("udp", "10.0.0.1")]
     behind_nat = Listeners(made, "203.0.113.9:5070")
-    assert behind_nat.ours("203.0.113.9", 5070)
-    assert not behind_nat.ours("203.0.113.9", 5060)
-    assert behind_nat.ours("10.0.0.1", 5060)
+    assert behind_nat.listens_at("203.0.113.9", 5070)
+    assert not behind_nat.listens_at("203.0.113.9", 5060)
+    assert behind_nat.listens_at("10.0.0.1", 5060)
 
 
 def test_a_listener_on_a_wildcard_has_every_address_of_the_machine() -> None:
     anywhere = listeners("udp 0.0.0.0")
-    assert anywhere.ours("127.0.0.61", 5060)
-    assert not anywhere.ours("192.0.2.61", 5060)
+    assert anywhere.listens_at("127.0.0.61", 5060)
+    assert not anywhere.listens_at("192.0.2.61", 5060)
 
 
 def test_what_we_send_ourselves_is_known_by_its_socket(run: Any, recorder: Any) -> None:

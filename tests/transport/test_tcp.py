@@ -460,7 +460,7 @@ def test_connections_are_bounded_in_all_and_for_each_source(run: Any, recorder: 
         for peer in (three, four, again):
             await peer.closed()
         await transport.wait_closed()
-        assert len(transport._room) == 0
+        assert len(transport._slots) == 0
 
     run(test)
 
@@ -667,6 +667,6 @@ def test_silent_connections_make_room_for_who_speaks_and_for_known_peers(run: An
         assert (transport.refused, transport.displaced) == (0, 2)
         transport.close()
         await transport.wait_closed()
-        assert len(transport._room) == 0
+        assert len(transport._slots) == 0
 
     run(test)

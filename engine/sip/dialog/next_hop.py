@@ -141,7 +141,7 @@ def _astray(dialog: Dialog, addresses: tuple[str, ...], peers: Peers) -> bool:
 def misleads(endpoint: Core, host: str, port: int, dialog: Dialog) -> bool:
     """Whether no request within this dialog may go there: it is another party's that is not to be reached so, or our
     own place. `host`: numeric, or a name in lower case."""
-    return endpoint.peers.reserved(host, dialog.party) or (not dialog.returned and endpoint.ours(host, port))
+    return endpoint.peers.reserved(host, dialog.party) or (not dialog.returned and endpoint.listens_at(host, port))
 
 
 def find_flows(endpoint: Core, dialog: Dialog, done: Callable[[list[Flow], str], None]) -> None:
@@ -199,7 +199,7 @@ def misleading(endpoint: Core, request: Request, peer: str, returned: bool) -> t
         if endpoint.peers.reserved(place.address or place.name, peer):
             return True, []
         may_be_ours = may_be_ours or returned
-        if not may_be_ours and endpoint.ours(place.address or place.name, place.port):
+        if not may_be_ours and endpoint.listens_at(place.address or place.name, place.port):
             return True, []
         if place.name and not place.name.endswith("invalid"):
             names.append((uri, may_be_ours))
@@ -247,7 +247,7 @@ def look_up(endpoint: Core, names: list[Named], peer: str, tell: Callable[[bool]
             return
         waiting -= 1
         named = any(
-            endpoint.peers.reserved(flow.host, peer) or (not may_be_ours and endpoint.ours(flow.host, flow.port))
+            endpoint.peers.reserved(flow.host, peer) or (not may_be_ours and endpoint.listens_at(flow.host, flow.port))
             for flow in flows
         )
         if named:

@@ -1,4 +1,4 @@
-"""From a SIP URI to flows: the targets that RFC 3263 gives, and for each the listener that reaches it."""
+"""Location of SIP servers: from a URI to flows, by the targets of RFC 3263 and the listener that reaches each."""
 
 import asyncio
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Questions to name servers, with a cache in front: one query per question however many wait for it."""
+"""DNS lookups with a cache: one query for a question, however many wait for its answer."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""From a URI to addresses: locating SIP servers (RFC 3263 §4) with NAPTR, SRV, A and AAAA."""
+"""The resolver: from a URI to addresses (RFC 3263 §4), with NAPTR, SRV, A and AAAA."""
 
 import asyncio
 import random

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.transport.connection_slots import ConnectionSlots
 from engine.transport.listen_spec import ListenerLimits
-from engine.transport.room import Room
 
 LIMITS = ListenerLimits(connections=100, connections_per_source=30, silent_per_source=4, quiet_after=5.0)
 PROVIDER, PHONE = "192.0.2.1", "192.0.2.2"
@@ -17,7 +17,7 @@ class Hall:
 
     def __init__(self, limits: ListenerLimits = LIMITS, *known: str) -> None:
         self.friends = {PROVIDER, *known}
-        self.room: Room[str] = Room(limits, lambda host: host in self.friends)
+        self.slots: ConnectionSlots[str] = ConnectionSlots(limits, lambda host: host in self.friends)
         self.limits = limits
         self.now = 0.0
         self.made = 0
@@ -27,14 +27,14 @@ class Hall:
         """A new connection, where it is taken."""
         self.made += 1
         name = f"{host} #{self.made}"
-        taken, leaves = self.room.enter(name, host, self.now)
+        taken, leaves = self.slots.enter(name, host, self.now)
         if leaves is not None:
             del self.up[leaves]
         if taken:
             self.up[name] = host
-        assert len(self.room) == len(self.up) <= self.limits.connections
+        assert len(self.slots) == len(self.up) <= self.limits.connections
         if taken and speaks:
-            self.room.spoke(name, self.now)
+            self.slots.spoke(name, self.now)
         return name if taken else None
 
     def held(self, host: str) -> int:
@@ -130,7 +130,7 @@ def test_of_known_peers_the_longest_quiet_goes() -> None:
     one, two, three = hall.open(PHONE), hall.open(PHONE), hall.open(PROVIDER)
     hall.now = 1.0
     assert one is not None
-    hall.room.spoke(one, hall.now)
+    hall.slots.spoke(one, hall.now)
     assert hall.open(PROVIDER)
     assert set(hall.up) >= {one, three}
     assert two not in hall.up
@@ -147,9 +147,9 @@ def test_who_logs_in_over_its_connection_is_known_from_then_on() -> None:
     for number in range(10, 30):
         hall.open(f"198.51.100.{number}")
     assert phone in hall.up
-    hall.room.spoke(phone, hall.now)
-    hall.room.leave(phone)
-    assert len(hall.room) == 2
+    hall.slots.spoke(phone, hall.now)
+    hall.slots.leave(phone)
+    assert len(hall.slots) == 2
 
 
 def test_a_source_that_has_all_it_may_have_is_refused_while_it_speaks() -> None:
@@ -174,15 +174,15 @@ def test_whatever_happens_nothing_is_left_of_who_has_gone() -> None:
         elif hall.up:
             name = chance.choice(list(hall.up))
             if act < 5:
-                hall.room.spoke(name, hall.now)
+                hall.slots.spoke(name, hall.now)
             else:
-                hall.room.leave(name)
+                hall.slots.leave(name)
                 del hall.up[name]
         if chance.random() < 0.01:
             hall.friends ^= {"198.51.100.1"}
     for name in list(hall.up):
-        hall.room.leave(name)
-        hall.room.leave(name)
-        hall.room.spoke(name, hall.now)
-    room = hall.room
+        hall.slots.leave(name)
+        hall.slots.leave(name)
+        hall.slots.spoke(name, hall.now)
+    room = hall.slots
     assert [len(table) for table in (room, room._known, room._silent, room._spoken, room._sources)] == [0] * 5

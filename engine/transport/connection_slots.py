@@ -1,8 +1,8 @@
-"""Which of the connections that peers have opened there is room for.
+"""Slots for the connections that peers open, and who gives way when all are taken.
 
 Who has said nothing makes room for who speaks; strangers make room for known peers, and one that has much for one that
 has little (RFC 4987 §3.4: the oldest that is half open goes first). Nothing here takes longer the more there are, but
-where every place is taken by somebody who has just spoken, or by known peers.
+where every slot is taken by somebody who has just spoken, or by known peers.
 """
 
 from collections.abc import Callable, Hashable
@@ -27,22 +27,22 @@ class _Source(Generic[C]):
         return len(self.silent) + len(self.spoken)
 
 
-class Room(Generic[C]):
-    """The places of one listener. `known` tells known peers; times are the event loop's."""
+class ConnectionSlots(Generic[C]):
+    """The slots of one listener. `known` tells known peers; times are the event loop's."""
 
-    __slots__ = ("_known", "_limits", "_places", "_silent", "_sources", "_spoken", "_tells")
+    __slots__ = ("_hosts", "_known", "_limits", "_silent", "_sources", "_spoken", "_tells")
 
     def __init__(self, limits: ListenerLimits, known: Callable[[str], bool]) -> None:
         self._limits = limits
         self._tells = known
-        self._places: dict[C, str] = {}  # all of them, with their hosts
+        self._hosts: dict[C, str] = {}  # all of them, with their hosts
         self._known: dict[C, float] = {}
         self._silent: dict[C, float] = {}
         self._spoken: dict[C, float] = {}
         self._sources: dict[str, _Source[C]] = {}
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._hosts)
 
     def enter(self, connection: C, host: str, now: float) -> tuple[bool, C | None]:
         """Whether a new connection from `host` is taken; and the one that is to be closed for it, which has left."""
@@ -52,13 +52,13 @@ class Room(Generic[C]):
             own = 0 if known else self._count(host)
             if own >= self._limits.connections_per_source:
                 return False, None
-            if len(self._places) >= self._limits.connections:
+            if len(self._hosts) >= self._limits.connections:
                 leaves = self._for_a_known_peer(now) if known else self._for_a_stranger(own, now)
                 if leaves is None:
                     return False, None
         if leaves is not None:
             self.leave(leaves)
-        self._places[connection] = host
+        self._hosts[connection] = host
         if known:
             self._known[connection] = now
         else:
@@ -68,7 +68,7 @@ class Room(Generic[C]):
 
     def spoke(self, connection: C, now: float) -> None:
         """A whole message has come."""
-        host = self._places.get(connection)
+        host = self._hosts.get(connection)
         if host is None:
             return
         if self._known.pop(connection, None) is not None:
@@ -84,7 +84,7 @@ class Room(Generic[C]):
 
     def leave(self, connection: C) -> None:
         """It is closed, or about to be."""
-        host = self._places.pop(connection, None)
+        host = self._hosts.pop(connection, None)
         if host is None:
             return
         if self._known.pop(connection, None) is None:
@@ -139,7 +139,7 @@ class Room(Generic[C]):
             since = table[connection]
             if since > before:
                 return None
-            host = self._places[connection]
+            host = self._hosts[connection]
             if not self._tells(host):
                 return connection
             self._leave_strangers(connection, host)
