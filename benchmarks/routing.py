@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from routing.access.admission import DialOut, admit, identify
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow, Place, RouteRow
-from routing.directory.snapshot import Builder
+from routing.directory.snapshot import SnapshotBuilder
 from routing.hunt.health import HealthBoard
 from routing.hunt.identity import CallerIdentity
 from routing.hunt.router import Router
@@ -25,7 +25,7 @@ from routing.identifiers import NIL
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 
 SETTINGS = RoutingSettings(trusted_networks=("127.0.0.1/32", "10.0.0.0/8"))
@@ -89,7 +89,7 @@ def numbers_benchmark(count: int) -> Directory:
     look_up = directory.number
     show("number(): normal form", microseconds(lambda: look_up("+12000500000"), 200_000), "us", "< 1")
     for form in ("+12000500000", plain, prefixed, "+1 (200) 050-0000", uri, "tel:+1-200-050-0000"):
-        cost = microseconds(lambda form=form: dialled(form, SETTINGS, known), 50_000)  # type: ignore[misc]
+        cost = microseconds(lambda form=form: normalise_dialled(form, SETTINGS, known), 50_000)  # type: ignore[misc]
         show(f"dialled({form!r})", cost, "us", "-")
     return directory
 
@@ -102,7 +102,7 @@ def stored_numbers_benchmark(count: int) -> None:
     gc.collect()
     before = resident_mb()
     spent = 0.0
-    builder = Builder()
+    builder = SnapshotBuilder()
     for start in range(0, count, 1000):
         # As a driver hands them on: every value an object of its own.
         page = [
@@ -173,7 +173,7 @@ def routes_benchmark(count: int) -> None:
     gc.collect()
     before = resident_mb()
     start = time.perf_counter()
-    builder = Builder()
+    builder = SnapshotBuilder()
     builder.routes(
         RouteRow(prefix, keys[item % 8], item % 3, 1, key=rng.getrandbits(128)) for item, prefix in enumerate(prefixes)
     )
@@ -196,7 +196,7 @@ def routes_benchmark(count: int) -> None:
     show("every route for such a number, in order", microseconds(match_all, 50_000), "us", "-")
     models = [Route(id=uuid4(), provider_id=UUID(int=keys[0]), target=prefix) for prefix in prefixes[:20_000]]
     start = time.perf_counter()
-    builder = Builder()
+    builder = SnapshotBuilder()
     builder.routes(models)
     show("20,000 Route models into a table", time.perf_counter() - start, "s", "-")
 
@@ -220,7 +220,9 @@ def call_benchmark(directory: Directory) -> None:
     def call(failures: int) -> None:
         now = moment[0] = moment[0] + 0.001
         source = identify(directory, SETTINGS, "127.0.0.1", False)
-        verdict = admit(directory, SETTINGS, source, dialled("sip:+821012345678@host", SETTINGS, directory.numbers))
+        verdict = admit(
+            directory, SETTINGS, source, normalise_dialled("sip:+821012345678@host", SETTINGS, directory.numbers)
+        )
         assert isinstance(verdict, DialOut)
         hunt = router.hunt(verdict.target, caller=CALLER, from_domain="198.51.100.1")
         attempt = hunt.next(now)
@@ -237,7 +239,7 @@ def call_benchmark(directory: Directory) -> None:
 
     def inbound() -> None:
         source = identify(directory, SETTINGS, "192.0.2.1", False)
-        admit(directory, SETTINGS, source, dialled("sip:+12000500000@host", SETTINGS, directory.numbers))
+        admit(directory, SETTINGS, source, normalise_dialled("sip:+12000500000@host", SETTINGS, directory.numbers))
 
     show("call in from a trunk: identify, admit", microseconds(inbound, 50_000), "us", "-")
 

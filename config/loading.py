@@ -12,7 +12,7 @@ from config.environment import Overrides, Secrets, environment_place, override
 from config.faults import ConfigurationError, Fault, FieldPath
 from config.messages import fields_at, sentence
 from config.phones import check_phones
-from config.references import nobody_there
+from config.references import dangling_references
 from config.resources import LISTS, Resources, read_resources
 from config.settings import Settings
 from config.sounds import missing_sounds
@@ -21,7 +21,7 @@ from engine.transport.listeners import parse_listen_url
 from flows.language.model import Flow
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
 from routing.addresses import parse_network
-from routing.directory.trunk import asked_transport
+from routing.directory.trunk import request_transport
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
@@ -157,7 +157,7 @@ def load(
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     lines = [faults.line(place, f"warning: {problem}") for place, problem in warnings]
     configuration = Configuration(path, settings, resources, lines, [])
-    without_effect = (*_out_of_reach(configuration), *nobody_there(resources))
+    without_effect = (*_out_of_reach(configuration), *dangling_references(resources))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
     absent = missing_sounds(configuration.flows, configuration.queues, settings.media, path.absolute().parent)
     configuration.missing += [faults.line(place, problem) for place, problem in absent]
@@ -237,7 +237,7 @@ def _trusted_edges(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
 def _out_of_reach(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:
     listened = configuration.transports
     for index, provider in enumerate(configuration.providers):
-        transport = asked_transport(provider)
+        transport = request_transport(provider)
         if transport == "tls":
             yield ("providers", index, "transport"), "TLS comes in a later version; until then no call is sent there"
         elif transport and transport not in listened:

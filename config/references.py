@@ -12,7 +12,7 @@ Actions = Sequence[tuple[str, Mapping[str, Any]]]
 """The type and the options of each action. The options are sound: the flow has been checked whole."""
 
 
-def nobody_there(resources: Resources) -> Iterator[tuple[FieldPath, str]]:
+def dangling_references(resources: Resources) -> Iterator[tuple[FieldPath, str]]:
     """The fields that lead nowhere as far as the file goes, and what becomes of that."""
     agents = {reference for agent in resources.agents for reference in (agent.name, str(agent.id))}
     joined = {

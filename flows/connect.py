@@ -23,7 +23,7 @@ from flows.transfer.refer import converse
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 TOO_MANY = (486, "Too Many Calls Out")
 NONE_OUT = (403, "No Calls Out")
@@ -81,7 +81,9 @@ async def connect_number(
     except NumberUnavailable as error:
         context.record.note(f"connect: {text} cannot be looked up: {error}")
         return unanswered(503, "Service Unavailable")
-    verdict = judge(directory, services.routing, _AS_CLIENT, dialled(text, services.routing, directory.numbers))
+    verdict = judge(
+        directory, services.routing, _AS_CLIENT, normalise_dialled(text, services.routing, directory.numbers)
+    )
     if isinstance(verdict, DialOut):
         if not foreign:
             context.record.note(f"connect: {verdict.target} is none of our numbers, and the caller is a guest")

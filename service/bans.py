@@ -10,7 +10,7 @@ from typing import Final
 from engine.log import Log, RateLimitedLog
 from engine.user_agent import UserAgent
 from engine.worker import Worker
-from routing.access.bans import BANNED_FOR, Ban
+from routing.access.bans import BAN_SECONDS, Ban
 from routing.access.peers import KnownPeers
 from routing.addresses import AddressTable
 
@@ -59,7 +59,7 @@ class Bans:
             "source banned",
             address=ban.shown,
             score=ban.score,
-            seconds=round(BANNED_FOR),
+            seconds=round(BAN_SECONDS),
             reason=ban.reason,
         )
         self._drop_soon()

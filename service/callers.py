@@ -11,7 +11,7 @@ from engine.sip.message.uri import SipUri, TelUri
 from routing.access.admission import Source
 from routing.access.phones import Phone
 from routing.directory.directory import Directory
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 
 _AS_GUEST = Source("guest")
@@ -62,7 +62,7 @@ def _number(address: NameAddr, routing: RoutingSettings, directory: Directory) -
     uri = address.uri
     if not isinstance(uri, SipUri | TelUri):
         return ""
-    named = dialled(uri, routing, directory.numbers)
+    named = normalise_dialled(uri, routing, directory.numbers)
     if named.kind == "number":
         return named.number
     return uri.user_text if isinstance(uri, SipUri) else uri.number

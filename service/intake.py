@@ -25,12 +25,12 @@ from flows.connect import connect_number
 from flows.language.interpreter import Interpreter
 from flows.language.program import Program, Step
 from flows.language.run import Run
-from routing.access.admission import DialOut, Refuse, RunFlow, Source, Verdict, admit, identify, judge, looped
+from routing.access.admission import Decision, DialOut, Refuse, RunFlow, Source, admit, identify, judge, looped
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
 from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
-from routing.numbers.normalise import Dialled, dialled
+from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.settings import RoutingSettings
 from service.callers import caller_of, phone_of
 from service.logins import NO_LOGIN, Logins, Users
@@ -52,8 +52,8 @@ class _Judged:
     request: Request
     source: Source
     login: Login
-    target: Dialled
-    verdict: Verdict
+    target: DialledNumber
+    verdict: Decision
     own: bool  # we sent it ourselves, and it has come back
 
 
@@ -137,9 +137,9 @@ class Intake:
             login = self.logins.judge(invite, host, call_id)
             if login.accepted:
                 source = identify(self.directory, self.routing, host, authenticated=True)
-        target = dialled(invite.uri, self.routing, self.directory.numbers)
+        target = normalise_dialled(invite.uri, self.routing, self.directory.numbers)
         if call is not None and own and (call.depth >= MOST_DEEP or call.loops(target.number or target.text)):
-            verdict: Verdict = looped(target)
+            verdict: Decision = looped(target)
         else:
             verdict = judge(self.directory, self.routing, source, target)
         return _Judged(request=invite, source=source, login=login, target=target, verdict=verdict, own=own)
@@ -164,7 +164,7 @@ class Intake:
 
     def _delivered(self, call: Call, branch: Branch) -> Coroutine[Any, Any, Any] | None:
         """A call that this engine makes to a number of its own."""
-        target = dialled(call.invite.uri, self.routing, self.directory.numbers)
+        target = normalise_dialled(call.invite.uri, self.routing, self.directory.numbers)
         call.dialled = target.number or target.text
         verdict = admit(self.directory, self.routing, _AS_CLIENT, target)
         if isinstance(verdict, RunFlow):

@@ -23,14 +23,14 @@ from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.messages.inbox import admitted
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage
 from flows.messages.outbox import Post
-from routing.access.admission import DialOut, Refuse, Source, Verdict, identify, looped
+from routing.access.admission import Decision, DialOut, Refuse, Source, identify, looped
 from routing.access.phones import Phone
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
-from routing.hunt.outcome import passed_on
+from routing.hunt.outcome import relayed_answer
 from routing.identifiers import NIL
 from routing.numbers.dial_string import escaped
-from routing.numbers.normalise import Dialled, dialled
+from routing.numbers.normalise import DialledNumber, normalise_dialled
 from service.callers import caller_of, phone_of
 from service.intake import Intake
 from service.logins import NO_LOGIN
@@ -67,9 +67,9 @@ class MessageIntake:
                 message.keep()
                 source = identify(directory, routing, host, authenticated=True)
         phone = intake.logins.phone(judged)
-        asked = dialled(request.uri, routing, directory.numbers)
+        asked = normalise_dialled(request.uri, routing, directory.numbers)
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
-            verdict: Verdict = looped(asked)
+            verdict: Decision = looped(asked)
         else:
             verdict = admitted(services, source, asked, message.text)
         if isinstance(verdict, Refuse):
@@ -136,7 +136,7 @@ class MessageIntake:
 
     # ---- for a foreign number
 
-    async def _relay(self, message: IncomingMessage, source: Source, asked: Dialled, phone: Phone | None) -> None:
+    async def _relay(self, message: IncomingMessage, source: Source, asked: DialledNumber, phone: Phone | None) -> None:
         """A client's message goes through the providers, and it hears what the far end says."""
         if phone is not None and not phone.max_calls:
             message.answer(403, headers=[("Warning", '399 trunkline "This phone may not call out"')])
@@ -211,7 +211,7 @@ def _passed_on(status: int, reason: str) -> int:
     """What a client hears of a far end's refusal, or of its silence (RFC 3261 §16.8)."""
     if not status:
         return 408 if reason == "timeout" else 500
-    return passed_on(status, reason)[0]
+    return relayed_answer(status, reason)[0]
 
 
 def _way_back(flow: Flow) -> str:

@@ -50,7 +50,7 @@ class Carriers:
 
     def at(self, host: str) -> bool:
         """Whether this address is a carrier's."""
-        return bool(family_of(host)) and self._directory.trunk_at(host) is not None
+        return bool(family_of(host)) and self._directory.provider_at(host) is not None
 
     # ---- documents
 

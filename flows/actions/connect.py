@@ -15,7 +15,7 @@ from flows.language.options import Options
 from flows.language.program import HUNG_UP, StepResult
 from flows.language.run import Run
 from routing.hunt.identity import Anonymous
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 # Of several that did not answer, the one that says most about the callee speaks for all.
 _TELLING = ("busy", "dialout", "noanswer", "canceled", "failed")
@@ -45,7 +45,9 @@ def _plan(run: Run, destination: Address) -> str:
     explained = services.router.explain(destination.target, services.clock(), customer_id=run.context.customer_id)
     if explained.number is not None:
         return f"{explained.number.number}, which is one of our own"
-    shown = dialled(destination.target, services.routing, services.directory.numbers).number or destination.target
+    shown = (
+        normalise_dialled(destination.target, services.routing, services.directory.numbers).number or destination.target
+    )
     names = [entry.provider_name for entry in explained.entries if entry.tried]
     if not names:
         return f"{shown}: {explained.reason}"

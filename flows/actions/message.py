@@ -12,7 +12,7 @@ from flows.messages.model import MAX_TEXT, MessageNotKept, Order, PostFullError,
 from routing.access.destinations import least_trusted
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 MOST_DESTINATIONS = 100
 
@@ -83,7 +83,7 @@ async def _source(run: Run, given: Address | None) -> tuple[NumberRow, Address]:
         await services.fetch_numbers(services.missing_numbers(given.target))
     except NumberUnavailable as error:
         raise ActionError(f"the source cannot be looked up: {error}") from None
-    e164 = dialled(given.target, services.routing, services.directory.numbers).number
+    e164 = normalise_dialled(given.target, services.routing, services.directory.numbers).number
     row = services.directory.number(e164) if given.type == "tel" and e164 else None
     if (
         row is None

@@ -18,7 +18,7 @@ from flows.values import or_variable
 from routing.access.destinations import named_by
 from routing.hunt.outcome import STATUS_REASONS
 from routing.numbers.dial_string import escaped
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 LEAVES_WITHIN: Final = 3.0
 """Seconds that the caller has to hang up by itself when it talks to somebody else."""
@@ -108,7 +108,7 @@ async def _uri(run: Run, target: Address) -> str:
     """What the caller's phone is to call: for a number, that number at us, so that it takes our ways and our rules."""
     if target.type == "tel":
         services = run.services.calls
-        meant = dialled(target.target, services.routing, services.directory.numbers)
+        meant = normalise_dialled(target.target, services.routing, services.directory.numbers)
         user = meant.number or (meant.text if meant.kind == "extension" else "")
         if not user:
             raise ActionError(f"{target.target} is no number that could be called")

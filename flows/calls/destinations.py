@@ -6,7 +6,7 @@ from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
-from routing.access.destinations import NamedBy, forbidden, providers_name
+from routing.access.destinations import NamedBy, forbidden, is_provider_hostname
 from routing.directory.directory import Directory
 from routing.settings import RoutingSettings
 
@@ -64,7 +64,7 @@ class Destinations:
         if family_of(host):
             may = self._may(host, named)
         else:
-            may = named == "operator" or not providers_name(self._directory, host)
+            may = named == "operator" or not is_provider_hostname(self._directory, host)
         return Way(uri, allows=self._allows(named)) if may else _refused(uri)
 
     async def way(self, uri: str, named: NamedBy) -> Way:

@@ -10,7 +10,7 @@ from flows.calls.services import CallServices
 from routing.access.destinations import NamedBy
 from routing.directory.number_source import NumberUnavailable
 from routing.hunt.identity import Anonymous, CallerIdentity
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 
 async def caller_identity(context: CallContext, terms: ConnectTerms) -> CallerIdentity:
@@ -55,7 +55,7 @@ def may_show(context: CallContext, source: Address, named: NamedBy, flow_owner: 
 
 
 def _number_of(services: CallServices, source: Address) -> str:
-    return dialled(source.target, services.routing, services.directory.numbers).number
+    return normalise_dialled(source.target, services.routing, services.directory.numbers).number
 
 
 def identity_of(

@@ -8,7 +8,7 @@ from engine.audio.errors import SoundError
 from engine.call import MEDIA_FAILURES, CallEnded
 from engine.dial import DialSpec, Outcome
 from routing.hunt.attempt import Attempt, AttemptRecord
-from routing.hunt.identity import NOBODY, CallerIdentity
+from routing.hunt.identity import NO_CALLER, CallerIdentity
 from routing.hunt.outcome import NotAttempted, OutcomeKind
 from routing.identifiers import NIL
 
@@ -177,7 +177,7 @@ class Router(Protocol):
         self,
         target: str,
         *,
-        caller: CallerIdentity = NOBODY,
+        caller: CallerIdentity = NO_CALLER,
         customer_id: UUID = NIL,
         pinned: Sequence[UUID] = (),
     ) -> ProviderHunt: ...

@@ -22,7 +22,7 @@ from routing.access.destinations import NamedBy
 from routing.access.phones import PhoneCalls
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
-from routing.numbers.normalise import numbers_asked
+from routing.numbers.normalise import numbers_to_look_up
 from routing.settings import RoutingSettings
 
 ExtensionResolver = Callable[[Address, UUID], Reachable | None]
@@ -139,7 +139,7 @@ class CallServices:
         directory = self.directory
         if directory.complete or self.fetch_number is None:
             return []
-        return [e164 for e164 in numbers_asked(uri, self.routing) if directory.number(e164) is None]
+        return [e164 for e164 in numbers_to_look_up(uri, self.routing) if directory.number(e164) is None]
 
     async def fetch_numbers(self, numbers: Iterable[str]) -> None:
         """Asks the store for each. Raises routing's NumberUnavailable when it cannot tell now."""

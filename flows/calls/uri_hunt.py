@@ -8,7 +8,7 @@ from flows.calls.destinations import REFUSED
 from routing.directory.trunk import Terms
 from routing.hunt.attempt import Attempt, AttemptRecord, RecordKind
 from routing.hunt.identity import ANONYMOUS_FROM, CallerIdentity, display
-from routing.hunt.outcome import LOCAL_STATUS, NotAttempted, OutcomeKind, passed_on, silence
+from routing.hunt.outcome import LOCAL_STATUS, NotAttempted, OutcomeKind, no_answer_cause, relayed_answer
 from routing.identifiers import NIL
 from routing.models.provider import Provider
 from routing.numbers.dial_string import escaped
@@ -87,14 +87,18 @@ class UriHunt:
         if self._kind == "unreachable" and self._reason == NOT_ALLOWED:
             return REFUSED
         if self._kind == "refused":
-            return passed_on(self._status, self._reason)
+            return relayed_answer(self._status, self._reason)
         return LOCAL_STATUS[self._kind] if self._kind else _DEAD_END
 
     def last_word(self) -> tuple[int, str]:
         """As `routing.hunt.hunt.Hunt.last_word`."""
         if self._kind == "refused":
             return self._status, self._reason
-        if self._kind != "skipped" and self._reason != NOT_ALLOWED and (why := silence(self._kind, self._reason)):
+        if (
+            self._kind != "skipped"
+            and self._reason != NOT_ALLOWED
+            and (why := no_answer_cause(self._kind, self._reason))
+        ):
             return 0, why
         return self.final()
 

@@ -21,7 +21,7 @@ from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
 from routing.hunt.attempt import Attempt, AttemptRecord
 from routing.hunt.identity import CallerIdentity
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 Send = Callable[[DialSpec, str], Awaitable[Outcome]]
 """`engine.messages.Messages.send`."""
@@ -72,7 +72,7 @@ class Sending:
         except NumberUnavailable as error:
             _failed(target, 503, f"{text} cannot be looked up: {error}")
             return
-        asked = dialled(text, services.routing, services.directory.numbers)
+        asked = normalise_dialled(text, services.routing, services.directory.numbers)
         verdict = admitted(services, _AS_CLIENT, asked, message.text)
         if isinstance(verdict, RunFlow):
             await self._within(message, target, verdict.number)

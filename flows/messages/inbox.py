@@ -11,15 +11,15 @@ from flows.calls.ports import FlowProgram
 from flows.calls.services import CallServices
 from flows.messages.model import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
 from flows.messages.opt_out import Keyword, Kind, contact_of, keyword, reply_text
-from routing.access.admission import Refuse, RunFlow, Source, Verdict, judge, no_message_flow
+from routing.access.admission import Decision, Refuse, RunFlow, Source, judge, no_message_flow
 from routing.directory.rows import NumberRow
-from routing.numbers.normalise import Dialled
+from routing.numbers.normalise import DialledNumber
 
 FlowOnMessage = Callable[[FlowProgram, TextMessage, NumberRow], Awaitable[None]]
 """Runs a number's message flow on a message (`flows.language.message_run.run_message`)."""
 
 
-def admitted(services: CallServices, source: Source, asked: Dialled, text: str) -> Verdict:
+def admitted(services: CallServices, source: Source, asked: DialledNumber, text: str) -> Decision:
     """What becomes of a message. A number without a message flow takes none but the words that end messages and begin
     them again: whoever gets messages from it must be able to say so."""
     verdict = judge(services.directory, services.routing, source, asked, "message")

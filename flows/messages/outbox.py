@@ -29,7 +29,7 @@ from flows.messages.model import (
 )
 from flows.messages.opt_out import contact_of
 from routing.identifiers import NIL, PLATFORM
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 MOST_WAITING: Final = 10_000
 """Destinations that wait or are being sent to; a further message is refused."""
@@ -151,9 +151,9 @@ class Post:
         """Whom an opt-out would be about: a number in normal form, however it was written."""
         if address.type != "tel":
             return contact_of(address)
-        return dialled(address.target, self._services.routing, self._services.directory.numbers).number or contact_of(
-            address
-        )
+        return normalise_dialled(
+            address.target, self._services.routing, self._services.directory.numbers
+        ).number or contact_of(address)
 
     def _own(self, tasks: set["asyncio.Task[None]"], work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -22,10 +22,10 @@ from flows.calls.uri_hunt import UriHunt
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
-from routing.hunt.identity import NOBODY, Anonymous, CallerIdentity
+from routing.hunt.identity import NO_CALLER, Anonymous, CallerIdentity
 from routing.hunt.outcome import LastOutcome
 from routing.identifiers import NIL
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 _AS_CLIENT = Source("client")
 
@@ -265,7 +265,7 @@ def prepare(
     at the root of one.
     """
     services = flows.calls
-    identity = identity_of(services, source, anonymous) if source else NOBODY
+    identity = identity_of(services, source, anonymous) if source else NO_CALLER
     record = CallRecord(
         str(uuid4()),
         "outgoing",
@@ -344,7 +344,9 @@ class _Asked:
     def number(self, text: str, *, foreign: bool = True) -> Any:
         """For a number in any form, or a URI at ourselves that has one; a `foreign` one where that may be."""
         services, record, directory = self.services, self.record, self.services.directory
-        verdict = judge(directory, services.routing, _AS_CLIENT, dialled(text, services.routing, directory.numbers))
+        verdict = judge(
+            directory, services.routing, _AS_CLIENT, normalise_dialled(text, services.routing, directory.numbers)
+        )
         if isinstance(verdict, DialOut):
             if not foreign:
                 detail = f"{verdict.target} is none of our numbers, and the call comes of a guest's"

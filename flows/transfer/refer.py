@@ -26,7 +26,7 @@ from flows.transfer.parties import MAX_TRANSFERS, Connect, ConnectedPair, Transf
 from flows.transfer.successor import SuccessorCall, TaskBinding, finish, make_successor, run_with_leg
 from routing.access.admission import Refuse, Source, judge
 from routing.directory.number_source import NumberUnavailable
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 
 if TYPE_CHECKING:
     from engine.call import Call
@@ -180,7 +180,7 @@ async def _address(context: CallContext, target: SipUri | TelUri | str, source: 
         await services.fetch_numbers(services.missing_numbers(target))
     except NumberUnavailable:
         raise _Refused(503, "the number cannot be looked up now") from None
-    meant = dialled(target, services.routing, services.directory.numbers)
+    meant = normalise_dialled(target, services.routing, services.directory.numbers)
     if meant.kind == "extension" and source.kind == "client":
         address = Address(type="extension", target=meant.text)
         if services.resolve_extension(address, context.customer_id):

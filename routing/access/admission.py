@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
 from routing.models.provider import Provider
-from routing.numbers.normalise import Dialled
+from routing.numbers.normalise import DialledNumber
 from routing.numbers.numbering import is_virtual
 from routing.settings import RoutingSettings
 
@@ -78,7 +78,7 @@ class Refuse(NamedTuple):
     detail: str
 
 
-Verdict = RunFlow | DialOut | Refuse
+Decision = RunFlow | DialOut | Refuse
 
 _CLIENT = Source("client")
 _GUEST = Source("guest")
@@ -108,7 +108,7 @@ def identify(
     whoever made us send it gets no rights by that, whatever address it comes from."""
     if own:
         return _GUEST
-    provider = directory.trunk_at(host)
+    provider = directory.provider_at(host)
     if provider is not None:
         return Source("trunk", provider)
     if authenticated or settings.trusted.find(host):
@@ -117,8 +117,8 @@ def identify(
 
 
 def admit(
-    directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled, medium: Medium = "call"
-) -> Verdict:
+    directory: Directory, settings: RoutingSettings, source: Source, dialled: DialledNumber, medium: Medium = "call"
+) -> Decision:
     """What becomes of the call, or message. Refusals are counted in `directory.refused`."""
     verdict = judge(directory, settings, source, dialled, medium)
     if isinstance(verdict, Refuse):
@@ -127,8 +127,8 @@ def admit(
 
 
 def judge(
-    directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled, medium: Medium = "call"
-) -> Verdict:
+    directory: Directory, settings: RoutingSettings, source: Source, dialled: DialledNumber, medium: Medium = "call"
+) -> Decision:
     """As `admit`, without counting."""
     kind = source.kind
     if kind == "guest" and not settings.allow_guests:
@@ -169,7 +169,7 @@ def judge(
     return _refuse("not_provisioned", f"{target} is {status}")
 
 
-def looped(dialled: Dialled) -> Refuse:
+def looped(dialled: DialledNumber) -> Refuse:
     """The answer to what a call, or message, for the same number has led to."""
     return _refuse("loop", f"{dialled.number or dialled.text} has led to itself")
 

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 from engine.sip.peers import Misdeed, counted_source
 
 POINTS: Final[dict[Misdeed, int]] = {"credentials": 1, "not_sip": 3, "scanner": 3, "unacknowledged": 1}
-ENOUGH: Final = 10
-WITHIN: Final = 600.0
+BAN_SCORE: Final = 10
+SCORE_WINDOW: Final = 600.0
 """Seconds that a point counts."""
-BANNED_FOR: Final = 3600.0
-MOST: Final = 65_536
+BAN_SECONDS: Final = 3600.0
+MAX_ADDRESSES: Final = 65_536
 """Addresses that are remembered, the banned among them."""
 
 
@@ -56,13 +56,13 @@ class BanTable:
 
     __slots__ = ("_bans", "_clock", "_most", "_ranks", "_suspects", "observers")
 
-    def __init__(self, clock: Callable[[], float], most: int = MOST) -> None:
+    def __init__(self, clock: Callable[[], float], most: int = MAX_ADDRESSES) -> None:
         self._clock = clock
         self._most = most
         self._bans: OrderedDict[str, Ban] = OrderedDict()  # in the order of their ends
         self._suspects: dict[str, list[_Point]] = {}
         # Suspects by their score, each rank in the order of the last misdeed: who goes first where room is needed.
-        self._ranks: tuple[OrderedDict[str, None], ...] = tuple(OrderedDict() for _ in range(ENOUGH))
+        self._ranks: tuple[OrderedDict[str, None], ...] = tuple(OrderedDict() for _ in range(BAN_SCORE))
         self.observers: list[Callable[[Ban], None]] = []
 
     def __len__(self) -> int:
@@ -87,17 +87,17 @@ class BanTable:
         source = counted_source(host)
         if source in self._bans:
             return None  # it was on its way already
-        known = [point for point in self._forget(source) if now - point.when < WITHIN]
+        known = [point for point in self._forget(source) if now - point.when < SCORE_WINDOW]
         if not (mark and any(point.mark == mark for point in known)):
             known.append(_Point(now, POINTS[misdeed], mark))
         score = sum(point.points for point in known)
         if len(self) >= self._most and not self._make_room(now):
             return None
-        if score < ENOUGH:
+        if score < BAN_SCORE:
             self._suspects[source] = known
             self._ranks[score][source] = None
             return None
-        ban = self._bans[source] = Ban(source, score, misdeed, now, now + BANNED_FOR)
+        ban = self._bans[source] = Ban(source, score, misdeed, now, now + BAN_SECONDS)
         for tell in self.observers:
             tell(ban)
         return ban
@@ -134,6 +134,6 @@ class BanTable:
         first = [next(iter(rank)) for rank in self._ranks if rank]
         if not first:
             return False
-        old = (source for source in first if now - self._suspects[source][-1].when >= WITHIN)
+        old = (source for source in first if now - self._suspects[source][-1].when >= SCORE_WINDOW)
         self._forget(next(old, first[0]))
         return True

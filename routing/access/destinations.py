@@ -71,7 +71,7 @@ def forbidden(directory: Directory, settings: RoutingSettings, host: str, named:
     if address is None:
         return "private"
     meant = (address, *_within(address))
-    if any(directory.trunk_at(str(each)) is not None for each in meant):
+    if any(directory.provider_at(str(each)) is not None for each in meant):
         return "provider"
     if named == "platform":
         return ""
@@ -82,7 +82,7 @@ def forbidden(directory: Directory, settings: RoutingSettings, host: str, named:
     return ""
 
 
-def providers_name(directory: Directory, host: str) -> bool:
+def is_provider_hostname(directory: Directory, host: str) -> bool:
     """Whether a host name is that of a provider, whatever it resolves to at this moment."""
     name = host.lower().rstrip(".")
     for provider in directory.providers:
@@ -92,7 +92,7 @@ def providers_name(directory: Directory, host: str) -> bool:
     return False
 
 
-def named_verdicts(directory: Directory, settings: RoutingSettings, text: str) -> dict[NamedBy, str]:
+def explain_destination(directory: Directory, settings: RoutingSettings, text: str) -> dict[NamedBy, str]:
     """What becomes of a SIP URI as a destination, by who names it, in sentences; empty for what is none, or one without
     anybody's host."""
     try:
@@ -105,7 +105,7 @@ def named_verdicts(directory: Directory, settings: RoutingSettings, text: str) -
     if parse_address(host) is not None:
         return {named: _WHY[forbidden(directory, settings, host, named)] for named in _TRUSTED}
     elsewhere = f"judged by the addresses that {host} has when it is called"
-    provider = providers_name(directory, host)
+    provider = is_provider_hostname(directory, host)
     return {named: _WHY["provider"] if provider and named != "operator" else elsewhere for named in _TRUSTED}
 
 

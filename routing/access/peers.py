@@ -12,9 +12,9 @@ from routing.settings import Nat, RoutingSettings
 
 PeerKind = Literal["provider", "trusted", "proxy", "phone", "stranger"]
 
-REMEMBERED = 3600.0
+PHONE_TTL = 3600.0
 """Seconds that an address stays known where a phone logged in."""
-MOST_PHONES = 65_536
+MAX_PHONES = 65_536
 _NEVER_BANNED = ("provider", "trusted", "proxy")
 
 
@@ -40,14 +40,14 @@ class KnownPeers:
     def kind(self, host: str) -> PeerKind:
         """Who the numeric address `host` is. A provider is one before anything else
         (`routing.access.admission.identify`)."""
-        if self._directory.trunk_at(host) is not None:
+        if self._directory.provider_at(host) is not None:
             return "provider"
         if self.settings.trusted.find(host):
             return "trusted"
         if self.settings.edges.find(host):
             return "proxy"
         since = self._phones.get(host)
-        return "phone" if since is not None and self._clock() - since < REMEMBERED else "stranger"
+        return "phone" if since is not None and self._clock() - since < PHONE_TTL else "stranger"
 
     def known(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""
@@ -57,19 +57,19 @@ class KnownPeers:
         """See `engine.sip.peers.Peers`: a provider's address, on any port, or its name, for everybody but that
         provider. Two at one hostname are one party."""
         directory = self._directory
-        provider = directory.trunk_at(host) or directory.trunk_named(host)
+        provider = directory.provider_at(host) or directory.provider_with_hostname(host)
         if provider is None:
             return False
-        return not _one_party(provider, directory.trunk_at(source))
+        return not _one_party(provider, directory.provider_at(source))
 
     def allied(self, host: str, source: str) -> bool:
         """See `engine.sip.peers.Peers`: both are this provider's."""
-        provider = self._directory.trunk_at(host)
-        return provider is not None and _one_party(provider, self._directory.trunk_at(source))
+        provider = self._directory.provider_at(host)
+        return provider is not None and _one_party(provider, self._directory.provider_at(source))
 
     def nat(self, host: str) -> Nat:
         """See `engine.sip.peers.Peers`: a provider's own word goes before the setting."""
-        provider = self._directory.trunk_at(host)
+        provider = self._directory.provider_at(host)
         return self.settings.nat if provider is None or provider.nat == "auto" else provider.nat
 
     def edge(self, host: str) -> bool:
@@ -94,7 +94,7 @@ class KnownPeers:
         """A phone has logged in from here: it may have mistyped its password before that."""
         self.bans.clear(host)
         self._phones.pop(host, None)
-        if len(self._phones) >= MOST_PHONES:
+        if len(self._phones) >= MAX_PHONES:
             del self._phones[next(iter(self._phones))]
         self._phones[host] = self._clock()
 

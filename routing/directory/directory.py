@@ -9,9 +9,9 @@ from weakref import WeakValueDictionary
 from routing.directory.customers import CustomerTerms
 from routing.directory.number_source import AbsentNumbers, NumberFetch
 from routing.directory.route_table import RouteTable
-from routing.directory.row_factory import RowMaker
+from routing.directory.row_factory import RowFactory
 from routing.directory.rows import NumberRow, RouteRow
-from routing.directory.snapshot import Builder, Content
+from routing.directory.snapshot import Snapshot, SnapshotBuilder
 from routing.directory.trunk import Trunk
 from routing.errors import RoutingError
 from routing.models.number import Number
@@ -37,7 +37,7 @@ class Directory:
     __slots__ = ("_content", "_fetches", "_lock", "limit", "misses", "refused")
 
     def __init__(self, limit: int = 1_000_000) -> None:
-        self._content = Content()
+        self._content = Snapshot()
         self._lock = threading.Lock()
         # Weak: a fetch that failed is forgotten with whoever began it.
         self._fetches: WeakValueDictionary[str, NumberFetch] = WeakValueDictionary()
@@ -80,12 +80,12 @@ class Directory:
         """The provider made ready for calls, by its id as an integer."""
         return self._content.trunks.get(key)
 
-    def trunk_at(self, host: str) -> Provider | None:
+    def provider_at(self, host: str) -> Provider | None:
         """The provider that a numeric source address belongs to."""
         trunk = self._content.sources.find(host)
         return None if trunk is None else trunk.provider
 
-    def trunk_named(self, host: str) -> Provider | None:
+    def provider_with_hostname(self, host: str) -> Provider | None:
         """The provider whose hostname is this name, in lower case."""
         trunk = self._content.hosts.get(host)
         return None if trunk is None else trunk.provider
@@ -116,19 +116,19 @@ class Directory:
         providers: Iterable[Provider],
         routes: Iterable[Route | RouteRow],
         customers: Iterable[CustomerTerms] = (),
-    ) -> Content:
+    ) -> Snapshot:
         """Put new content in place of the old, which is returned. Atomic for whoever looks up.
 
-        With many numbers, run it in a thread, or use `Builder` in slices and then `swap`.
+        With many numbers, run it in a thread, or use `SnapshotBuilder` in slices and then `swap`.
         """
-        builder = Builder()
+        builder = SnapshotBuilder()
         builder.providers(providers)
         builder.numbers(numbers)
         builder.routes(routes)
         builder.customers(customers)
         return self.swap(builder.finish(self._content.resolved))
 
-    def swap(self, content: Content) -> Content:
+    def swap(self, content: Snapshot) -> Snapshot:
         """Put content in place that was built aside. The old one is returned: keep calling its `discard` now and then
         until it is empty, so that freeing it holds up no call. It may hold more numbers than `limit`: what does not fit
         goes when the next number comes."""
@@ -145,7 +145,7 @@ class Directory:
     def put_number(self, number: Number | NumberRow) -> NumberRow:
         """Add or change a number. Beyond `limit` the numbers that came first are dropped and the directory is no longer
         complete; a number that is changed keeps its place in that order."""
-        row = number if isinstance(number, NumberRow) else RowMaker().number(number)
+        row = number if isinstance(number, NumberRow) else RowFactory().number(number)
         with self._lock:
             self._settle(row.number)
             self._content.numbers[row.number] = row
@@ -202,7 +202,7 @@ class Directory:
             if e164 not in self._content.numbers:
                 self.misses.remember(e164, now)
 
-    def forget_misses(self) -> None:
+    def clear_misses(self) -> None:
         """Ask the store again for everything: news may have been lost."""
         with self._lock:
             self.misses.clear()
@@ -264,7 +264,7 @@ class Directory:
 
     def put_route(self, route: Route | RouteRow) -> None:
         """Add or change a route."""
-        row = route if isinstance(route, RouteRow) else RowMaker().route(route)
+        row = route if isinstance(route, RouteRow) else RowFactory().route(route)
         with self._lock:
             self._content.routes.put(row)
 
@@ -284,10 +284,10 @@ class Directory:
             return self._content.customers.pop(key, None) is not None
 
     def resolved_addresses(self, provider_id: UUID) -> tuple[str, ...]:
-        """What `trunk_addresses` was told last for this provider."""
+        """What `set_resolved_addresses` was told last for this provider."""
         return self._content.resolved.get(provider_id.int, ())
 
-    def trunk_addresses(self, provider_id: UUID, addresses: Iterable[str]) -> None:
+    def set_resolved_addresses(self, provider_id: UUID, addresses: Iterable[str]) -> None:
         """Tell what a provider's hostname resolves to: calls from there are this trunk's. Raises ValueError for what is
         no address; nothing happens for an unknown provider."""
         with self._lock:

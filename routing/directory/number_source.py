@@ -14,12 +14,12 @@ waits; the waiting is done above it, like this:
                 return
 
     if not directory.complete:
-        for e164 in numbers_asked(request_uri, settings):
+        for e164 in numbers_to_look_up(request_uri, settings):
             await ensure(e164)
-    verdict = admit(directory, settings, source, dialled(request_uri, settings, directory.numbers))
+    verdict = admit(directory, settings, source, normalise_dialled(request_uri, settings, directory.numbers))
 
-`numbers_asked` is in `routing.numbers.normalise`. Three rounds are enough: a round is lost only to a change of that
-very number within the time of one query.
+`numbers_to_look_up` is in `routing.numbers.normalise`. Three rounds are enough: a round is lost only to a change of
+that very number within the time of one query.
 """
 
 from collections import OrderedDict
@@ -27,10 +27,10 @@ from typing import Final, Protocol
 
 from routing.directory.rows import NumberRow
 
-ABSENT_FOR: Final = 5.0
+ABSENT_TTL: Final = 5.0
 """Seconds for which a number that the store did not have is not asked for again."""
 
-MOST_ABSENT: Final = 10_000
+MAX_ABSENT: Final = 10_000
 """Numbers remembered as absent; the oldest go first. Whoever dials at random cannot make it grow."""
 
 
@@ -78,15 +78,15 @@ class AbsentNumbers:
         return len(self._until)
 
     def known(self, e164: str, now: float) -> bool:
-        """Whether the number was absent within the last `ABSENT_FOR` seconds. `now` is monotonic."""
+        """Whether the number was absent within the last `ABSENT_TTL` seconds. `now` is monotonic."""
         return now < self._until.get(e164, 0.0)
 
     def remember(self, e164: str, now: float) -> None:
         """The store does not have the number."""
         until = self._until
         until.pop(e164, None)
-        until[e164] = now + ABSENT_FOR
-        while len(until) > MOST_ABSENT:
+        until[e164] = now + ABSENT_TTL
+        while len(until) > MAX_ABSENT:
             until.popitem(last=False)
 
     def forget(self, e164: str) -> None:

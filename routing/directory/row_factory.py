@@ -45,7 +45,7 @@ NUMBER_COLUMNS: Final = (
     "detail",
     "metadata",
 )
-"""What `RowMaker.number_from` takes, in this order. `metadata` is a mapping, its JSON text, or None."""
+"""What `RowFactory.number_from` takes, in this order. `metadata` is a mapping, its JSON text, or None."""
 
 ROUTE_COLUMNS: Final = (
     "target",
@@ -64,7 +64,8 @@ ROUTE_COLUMNS: Final = (
     "no_progress_timeout",
     "ring_timeout",
 )
-"""What `RowMaker.route_from` takes, in this order. The codes are lists, their JSON text, or None; times are seconds."""
+"""What `RowFactory.route_from` takes, in this order. The codes are lists, their JSON text, or None; times are
+seconds."""
 
 # One object for each status in all rows: a database makes a new string every time.
 _STATUSES: dict[str, NumberStatus] = {
@@ -74,7 +75,7 @@ _STATUSES: dict[str, NumberStatus] = {
     "released": "released",
 }
 
-MOST_SHARED: Final = 100_000
+MAX_SHARED: Final = 100_000
 """Ids, places and the like that are remembered to be shared: more than a load has that shares anything."""
 
 _Timers = tuple[float | None, float | None, float | None]
@@ -91,9 +92,9 @@ def id_integer(identifier: StoredId) -> int:
     return identifier or 0
 
 
-class RowMaker:
+class RowFactory:
     """Makes rows that share what is equal in them: one per load, or one for all the changes that come after it. It
-    remembers at most `MOST_SHARED` values of a sort and then begins anew, which costs memory for copies and no more."""
+    remembers at most `MAX_SHARED` values of a sort and then begins anew, which costs memory for copies and no more."""
 
     __slots__ = ("_ids", "_integers", "_overrides", "_places", "_stored_ids")
 
@@ -217,7 +218,7 @@ class RowMaker:
 
 
 def _remember(table: dict[K, V], key: K, value: V) -> V:
-    if len(table) >= MOST_SHARED:
+    if len(table) >= MAX_SHARED:
         table.clear()
     table[key] = value
     return value

@@ -6,7 +6,7 @@ from typing import Any
 from routing.addresses import AddressTable
 from routing.directory.customers import CustomerTerms
 from routing.directory.route_table import RouteTable
-from routing.directory.row_factory import RowMaker
+from routing.directory.row_factory import RowFactory
 from routing.directory.rows import NumberRow, RouteRow
 from routing.directory.trunk import Trunk
 from routing.hostnames import parse_host_port
@@ -15,8 +15,8 @@ from routing.models.provider import Provider
 from routing.models.route import Route
 
 
-class Content:
-    """Tables that belong together. Made by `Builder`, changed only through `Directory`.
+class Snapshot:
+    """Tables that belong together. Made by `SnapshotBuilder`, changed only through `Directory`.
 
     Attributes:
         numbers: By normalised number.
@@ -71,15 +71,15 @@ class Content:
         return bool(self.numbers) or bool(self.customers) or routes_left
 
 
-class Builder:
+class SnapshotBuilder:
     """Fills new content, in a thread or in slices between other work.
 
     A fault (a number twice, a route to no provider) is not looked for here: `routing.models.declared.resolve` does.
     """
 
     def __init__(self) -> None:
-        self._content = Content()
-        self._maker = RowMaker()
+        self._content = Snapshot()
+        self._maker = RowFactory()
 
     def numbers(self, numbers: Iterable[Number | NumberRow]) -> None:
         """Add numbers; the last of two that are equal counts."""
@@ -118,7 +118,7 @@ class Builder:
         for terms in customers:
             table[terms.key] = terms
 
-    def finish(self, resolved: Mapping[int, tuple[str, ...]] | None = None, *, complete: bool = True) -> Content:
+    def finish(self, resolved: Mapping[int, tuple[str, ...]] | None = None, *, complete: bool = True) -> Snapshot:
         """The content, ready for `Directory.swap`. `complete` is False where the store has more numbers than were
         added."""
         content = self._content

@@ -48,7 +48,7 @@ class Terms:
         )
 
 
-def asked_transport(provider: Provider) -> str:
+def request_transport(provider: Provider) -> str:
     """The transport that requests to this provider go by; "" where that is for its name to say (RFC 3263 §4.1): NAPTR
     is asked for a name without a port, unless the operator has named a transport."""
     where = parse_host_port(provider.hostname)
@@ -58,7 +58,7 @@ def asked_transport(provider: Provider) -> str:
 
 def destination(provider: Provider) -> str:
     """The SIP URI of where requests to this provider go."""
-    transport = asked_transport(provider)
+    transport = request_transport(provider)
     return f"sip:{provider.hostname}" + (f";transport={transport}" if transport else "")
 
 
@@ -109,7 +109,7 @@ class Trunk:
             before=f"sip:{escaped(provider.tech_prefix)}",
             after=f"{escaped(postfix)}@{request_host if at else provider.hostname}{user_param}",
             destination=destination(provider),
-            transport=asked_transport(provider),
+            transport=request_transport(provider),
             user_param=user_param,
             from_user=escaped(provider.from_user),
             tech_headers=tuple(provider.tech_headers.items()),

@@ -11,9 +11,9 @@ from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow, RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.candidate import SKIP_SENTENCES, skip_cause
-from routing.hunt.failover import MOST_ATTEMPTS
+from routing.hunt.failover import MAX_ATTEMPTS
 from routing.hunt.health import HealthBoard, TrunkState
-from routing.numbers.normalise import Dialled
+from routing.numbers.normalise import DialledNumber
 from routing.numbers.numbering import is_virtual
 from routing.settings import RoutingSettings
 
@@ -69,7 +69,7 @@ class Explanation:
         (`routing.access.destinations.NamedBy`).
     """
 
-    dialled: Dialled
+    dialled: DialledNumber
     reason: str
     number: NumberRow | None = None
     verdicts: list[SourceVerdict] = field(default_factory=list)
@@ -84,7 +84,7 @@ def explain(
     directory: Directory,
     board: HealthBoard,
     settings: RoutingSettings,
-    dialled: Dialled,
+    dialled: DialledNumber,
     now: float,
     customer_id: UUID,
     pinned: Sequence[UUID] = (),
@@ -130,7 +130,7 @@ def _own(row: NumberRow) -> str:
     return f"{row.number} is our own {row.type} number: calls run flow {row.call_flow_id}"
 
 
-def _sentence(directory: Directory, settings: RoutingSettings, source: Source, dialled: Dialled) -> str:
+def _sentence(directory: Directory, settings: RoutingSettings, source: Source, dialled: DialledNumber) -> str:
     verdict = judge(directory, settings, source, dialled)
     if isinstance(verdict, RunFlow):
         return f"flow {verdict.number.call_flow_id} runs"
@@ -175,8 +175,8 @@ class _Positions:
         return self._next("tried first" if not self._taken else "tried when those before it have failed")
 
     def _next(self, why: str) -> tuple[int, str]:
-        if self._taken >= MOST_ATTEMPTS:
-            return 0, f"not reached: a call makes at most {MOST_ATTEMPTS} attempts"
+        if self._taken >= MAX_ATTEMPTS:
+            return 0, f"not reached: a call makes at most {MAX_ATTEMPTS} attempts"
         self._taken += 1
         return self._taken, why
 

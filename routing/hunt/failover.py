@@ -3,7 +3,7 @@
 from routing.directory.trunk import Terms
 from routing.hunt.outcome import OutcomeKind
 
-MOST_ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 """Attempts in one call; loops and storms end here."""
 
 # Kind of outcome -> is the next provider tried? None: the final status decides, by the provider's and route's codes.

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-LONGEST_COOLDOWN = 300.0
+MAX_COOLDOWN = 300.0
 """Seconds for which a Retry-After is believed at most."""
-MISSES: Final = 3
+MAX_MISSES: Final = 3
 """Probes in a row without an answer, until a provider is unhealthy."""
 
 HealthStatus = Literal["unknown", "healthy", "unhealthy"]
@@ -80,7 +80,7 @@ class TrunkState:
         before = self.status
         self.missed += 1
         self.silent += 1
-        if (self.silent if self.answered else self.missed) >= MISSES:
+        if (self.silent if self.answered else self.missed) >= MAX_MISSES:
             self.status = "unhealthy"
         self._place()
         return before != self.status
@@ -99,7 +99,7 @@ class TrunkState:
     def _place(self) -> None:
         unhealthy = self.status == "unhealthy"
         self.skipped = unhealthy and self.answered
-        self.last = unhealthy and not self.answered and self.silent >= MISSES
+        self.last = unhealthy and not self.answered and self.silent >= MAX_MISSES
 
     def rate_reached(self, max_cps: int, now: float) -> bool:
         """Whether `max_cps` attempts were made within the last second."""

@@ -9,17 +9,17 @@ from routing.directory.rows import RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.attempt import Attempt, AttemptRecord
 from routing.hunt.candidate import SKIP_SENTENCES, Candidate, SkipCause, skip_cause
-from routing.hunt.failover import MOST_ATTEMPTS, TRY_NEXT, try_next
-from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, TrunkState
-from routing.hunt.identity import CallerIdentity, shape
+from routing.hunt.failover import MAX_ATTEMPTS, TRY_NEXT, try_next
+from routing.hunt.health import MAX_COOLDOWN, HealthBoard, TrunkState
+from routing.hunt.identity import CallerIdentity, caller_headers
 from routing.hunt.outcome import (
     LOCAL_STATUS,
     NOTHING_TO_TRY,
     LastOutcome,
     NotAttempted,
     OutcomeKind,
-    passed_on,
-    silence,
+    no_answer_cause,
+    relayed_answer,
 )
 
 _RESPONSES: tuple[OutcomeKind, ...] = ("answered", "refused", "no_progress", "ring_timeout")
@@ -61,7 +61,7 @@ class Hunt:
         recorded. Raises RuntimeError while the outcome of the attempt before is not told."""
         if self._current is not None:
             raise RuntimeError("tell the outcome of the running attempt before asking for the next one")
-        if self._over or self._attempts >= MOST_ATTEMPTS:
+        if self._over or self._attempts >= MAX_ATTEMPTS:
             return None
         while True:
             for candidate in self.candidates:
@@ -108,7 +108,7 @@ class Hunt:
         if route is not None and route.overrides is not None:
             terms = terms.overridden(route.overrides)
         request_uri = trunk.request_uri(self.target)
-        from_, headers = shape(trunk, self.caller, self.from_domain)
+        from_, headers = caller_headers(trunk, self.caller, self.from_domain)
         headers.extend(trunk.tech_headers)
         provider = trunk.provider
         record = AttemptRecord(provider.id, trunk.name, request_uri, now)
@@ -172,7 +172,7 @@ class Hunt:
                 if status >= 300:
                     self._real_final = (status, reason)
                 if status == 503 and retry_after > 0:
-                    self.board.cooldown(record.provider_id, now + min(retry_after, LONGEST_COOLDOWN))
+                    self.board.cooldown(record.provider_id, now + min(retry_after, MAX_COOLDOWN))
         go_on = not self._over and try_next(attempt.terms, kind, status)
         if not go_on:
             self._over = True
@@ -222,12 +222,12 @@ class Hunt:
         """Status and reason phrase for the caller; 200 where somebody answered.
 
         The callee's or caller's own end goes before what providers said earlier; else the last real final response;
-        else what stands for silence. What is not meant for the caller is put otherwise (`outcome.PASSED_ON`).
+        else what stands for silence. What is not meant for the caller is put otherwise (`outcome.RELAYED_ANSWERS`).
         """
         if self._last_kind in ("answered", "ring_timeout", "cancelled"):
             return LOCAL_STATUS[self._last_kind]
         if self._real_final is not None:
-            return passed_on(*self._real_final)
+            return relayed_answer(*self._real_final)
         return LOCAL_STATUS.get(self._last_kind, self.refusal) if self._last_kind else self.refusal
 
     def last_word(self) -> tuple[int, str]:
@@ -237,7 +237,7 @@ class Hunt:
             if self._real_final is not None:
                 return self._real_final
             for record in reversed(self.records):
-                if record.kind == self._last_kind and (why := silence(self._last_kind, record.reason)):
+                if record.kind == self._last_kind and (why := no_answer_cause(self._last_kind, record.reason)):
                     return 0, why
         return self.final()
 

@@ -45,7 +45,7 @@ class CallerIdentity:
         return self.anonymous == "yes" or (self.anonymous == "auto" and self.private)
 
 
-NOBODY = CallerIdentity()
+NO_CALLER = CallerIdentity()
 """A call that nobody made: an API's or a flow's own, without a source."""
 
 
@@ -66,7 +66,7 @@ def display(name: str) -> str:
     return f'"{name}" '
 
 
-def shape(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, list[tuple[str, str]]]:
+def caller_headers(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tuple[str, list[tuple[str, str]]]:
     """From (a name-addr without a tag) and the identity headers of an INVITE to this trunk.
 
     from_domain: Host in From and identity headers where the provider names none.

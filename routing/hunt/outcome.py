@@ -26,7 +26,7 @@ BARRED = (403, "Forbidden")
 
 # What a provider says to us and not to the caller -> what the caller hears in its place. The attempt's record keeps
 # what was said.
-PASSED_ON: dict[int, tuple[int, str]] = {
+RELAYED_ANSWERS: dict[int, tuple[int, str]] = {
     # A redirection that is not followed. With its Contact the caller would go round us, straight to the carrier, and
     # without one a 3xx is none (RFC 3261 §21.3).
     **dict.fromkeys(range(300, 400), (480, "Temporarily Unavailable")),
@@ -70,12 +70,12 @@ class NotAttempted(NamedTuple):
     reason: str
 
 
-def passed_on(status: int, reason: str) -> tuple[int, str]:
+def relayed_answer(status: int, reason: str) -> tuple[int, str]:
     """Status and reason phrase that a caller hears where this was a provider's last word."""
-    return PASSED_ON.get(status, (status, reason))
+    return RELAYED_ANSWERS.get(status, (status, reason))
 
 
-def silence(kind: LastOutcome, reason: str) -> str:
+def no_answer_cause(kind: LastOutcome, reason: str) -> str:
     """Why nobody said anything, for the record of a call of our own; "" for an outcome in which somebody has.
 
     reason: The words of the transport, or of the look-up.

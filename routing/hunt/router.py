@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from routing.access.destinations import named_verdicts
+from routing.access.destinations import explain_destination
 from routing.directory.customers import barred, barred_sentence
 from routing.directory.directory import Directory
 from routing.directory.rows import RouteRow
@@ -13,10 +13,10 @@ from routing.hunt.candidate import Candidate
 from routing.hunt.explanation import Explanation, explain
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
-from routing.hunt.identity import NOBODY, CallerIdentity
+from routing.hunt.identity import NO_CALLER, CallerIdentity
 from routing.hunt.outcome import BARRED, NOTHING_TO_TRY
 from routing.identifiers import NIL
-from routing.numbers.normalise import Dialled, dialled
+from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.numbers.numbering import is_e164, is_virtual
 from routing.settings import RoutingSettings
 
@@ -39,7 +39,7 @@ class Router:
         self,
         target: str,
         *,
-        caller: CallerIdentity = NOBODY,
+        caller: CallerIdentity = NO_CALLER,
         customer_id: UUID = NIL,
         pinned: Sequence[UUID] = (),
         from_domain: str = "",
@@ -53,7 +53,7 @@ class Router:
         from_domain: Host in From where the provider names none: the engine's own, as this peer sees it.
         """
         domain = from_domain if from_domain and _DOMAIN.fullmatch(from_domain) else self.settings.from_domain
-        number = target if is_e164(target) else dialled(target, self.settings, self.directory.numbers).number
+        number = target if is_e164(target) else normalise_dialled(target, self.settings, self.directory.numbers).number
         if not number:
             return self._empty(target, caller, domain, f"{target!r} is no number", (484, "Address Incomplete"))
         if self.directory.own(number):
@@ -91,15 +91,15 @@ class Router:
 
     def explain(
         self,
-        asked: Dialled | str,
+        asked: DialledNumber | str,
         now: float,
         *,
         customer_id: UUID = NIL,
         pinned: Sequence[UUID] = (),
     ) -> Explanation:
         """What a call to `asked` leads to, and why. Changes nothing: no token, no channel, no counter."""
-        what = dialled(asked, self.settings, self.directory.numbers) if isinstance(asked, str) else asked
+        what = normalise_dialled(asked, self.settings, self.directory.numbers) if isinstance(asked, str) else asked
         found = explain(self.directory, self.board, self.settings, what, now, customer_id, pinned)
         if isinstance(asked, str):
-            found.named = named_verdicts(self.directory, self.settings, asked)
+            found.named = explain_destination(self.directory, self.settings, asked)
         return found

@@ -18,7 +18,7 @@ _EXTENSION = re.compile(r"[A-Za-z0-9_.*#+-]{1,64}")
 _SHORTEST_PLAIN = 7
 
 
-class Dialled(NamedTuple):
+class DialledNumber(NamedTuple):
     """What a caller asked for.
 
     Attributes:
@@ -32,7 +32,7 @@ class Dialled(NamedTuple):
     text: str
 
 
-def dialled(uri: Uri | str, settings: RoutingSettings, known: Container[str] = ()) -> Dialled:
+def normalise_dialled(uri: Uri | str, settings: RoutingSettings, known: Container[str] = ()) -> DialledNumber:
     """What `uri` (a URI, its text, or a user part alone) names. Never raises.
 
     known: Our own numbers (`Directory.numbers`). Digits that are one of them once `+` is put before them are that
@@ -40,28 +40,28 @@ def dialled(uri: Uri | str, settings: RoutingSettings, known: Container[str] = (
     """
     if isinstance(uri, str):
         if uri in known:
-            return Dialled("number", uri, uri)
+            return DialledNumber("number", uri, uri)
         if not uri[:5].lower().startswith(("sip:", "tel:", "sips:")):
             return _from_text(uri, settings, known)
         text = uri
         try:
             uri = parse_uri(text)
         except ParseError:
-            return Dialled("none", "", text[:_LONGEST_USER])
+            return DialledNumber("none", "", text[:_LONGEST_USER])
     if isinstance(uri, SipUri):
         user = uri.user
         if not user:
-            return Dialled("empty", "", "")
+            return DialledNumber("empty", "", "")
         if "%" in user:
             user = unquote(user, errors="replace")
         return _from_text(user, settings, known)
     if isinstance(uri, TelUri):
         params = uri.params
         return _from_digits(uri.number, str(params.get("phone-context") or "") if params else "", settings, known)
-    return Dialled("none", "", str(uri)[:_LONGEST_USER])
+    return DialledNumber("none", "", str(uri)[:_LONGEST_USER])
 
 
-class _Asked:
+class _LookupRecorder:
     """Our own numbers as seen by a reading that finds none of them; keeps what was asked for."""
 
     def __init__(self) -> None:
@@ -72,21 +72,22 @@ class _Asked:
         return False
 
 
-def numbers_asked(uri: Uri | str, settings: RoutingSettings) -> list[str]:
-    """The normal forms that `dialled` compares with our own numbers, and the one that it comes to otherwise.
+def numbers_to_look_up(uri: Uri | str, settings: RoutingSettings) -> list[str]:
+    """The normal forms that `normalise_dialled` compares with our own numbers, and the one that it comes to otherwise.
 
-    For a directory that does not hold all numbers: once each of these is in it or known not to exist, `dialled` reads
+    For a directory that does not hold all numbers: once each of these is in it or known not to exist,
+    `normalise_dialled` reads
     `uri` rightly.
     """
-    asked = _Asked()
-    meant = dialled(uri, settings, asked)
+    asked = _LookupRecorder()
+    meant = normalise_dialled(uri, settings, asked)
     return list(dict.fromkeys(text for text in (*asked.texts, meant.number) if is_e164(text)))
 
 
-def _from_text(text: str, settings: RoutingSettings, known: Container[str]) -> Dialled:
+def _from_text(text: str, settings: RoutingSettings, known: Container[str]) -> DialledNumber:
     """A user part: a name, or a telephone-subscriber with parameters of its own (RFC 3261 §19.1.6)."""
     if text in known or is_e164(text):
-        return Dialled("number", text, text)
+        return DialledNumber("number", text, text)
     context = ""
     number = text
     if ";" in text:
@@ -100,16 +101,16 @@ def _from_text(text: str, settings: RoutingSettings, known: Container[str]) -> D
 
 def _from_digits(
     written: str, context: str, settings: RoutingSettings, known: Container[str], text: str | None = None
-) -> Dialled:
+) -> DialledNumber:
     text = written if text is None else text
     if len(text) > _LONGEST_USER:
-        return Dialled("overlong", "", text[:_LONGEST_USER])
+        return DialledNumber("overlong", "", text[:_LONGEST_USER])
     digits = written if written.isascii() and written.isdigit() else without_separators(written)
     if not digits:
-        return Dialled("empty" if not written.strip() else "none", "", text)
+        return DialledNumber("empty" if not written.strip() else "none", "", text)
     plain = digits[1:] if digits[0] == "+" else digits
     if not plain.isdigit():
-        return Dialled("extension" if _EXTENSION.fullmatch(written) else "none", "", text)
+        return DialledNumber("extension" if _EXTENSION.fullmatch(written) else "none", "", text)
     if digits[0] == "+":
         return _international(plain, text)
     for prefix in settings.international_prefixes:
@@ -117,9 +118,9 @@ def _from_digits(
         if digits.startswith(prefix) and len(digits) >= len(prefix) + _SHORTEST_PLAIN:
             return _international(digits[len(prefix) :], text)
     if f"+{digits}" in known:
-        return Dialled("number", f"+{digits}", text)
+        return DialledNumber("number", f"+{digits}", text)
     if len(digits) > _MOST_DIGITS + 1:
-        return Dialled("overlong", "", text)
+        return DialledNumber("overlong", "", text)
     if context.startswith("+"):
         number = read_in_context(digits, without_separators(context), settings.default_country)
     elif is_virtual(f"+{digits}"):
@@ -130,14 +131,14 @@ def _from_digits(
     else:
         number = read_digits(digits, settings.default_country)
     if number:
-        return Dialled("number", number, text)
+        return DialledNumber("number", number, text)
     if len(digits) > _MOST_DIGITS:
-        return Dialled("overlong", "", text)
-    return Dialled("extension", "", text)
+        return DialledNumber("overlong", "", text)
+    return DialledNumber("extension", "", text)
 
 
-def _international(digits: str, text: str) -> Dialled:
+def _international(digits: str, text: str) -> DialledNumber:
     if len(digits) > _MOST_DIGITS:
-        return Dialled("overlong", "", text)
+        return DialledNumber("overlong", "", text)
     number = f"+{digits}"
-    return Dialled("number", number, text) if is_e164(number) else Dialled("none", "", text)
+    return DialledNumber("number", number, text) if is_e164(number) else DialledNumber("none", "", text)

@@ -43,7 +43,7 @@ from routing.hunt.router import Router
 from routing.identifiers import named_id
 from routing.models.provider import Provider
 from routing.models.route import Route
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 from service.contact_center.queue_directory import queue_of
 from service.simulator.message import texted
@@ -240,7 +240,7 @@ def _one_flow(path: Path, document: Document) -> _Source:
 def _number(source: _Source, called: str) -> NumberRow | None:
     if not called:
         return None
-    found = dialled(called, source.routing, source.directory.numbers)
+    found = normalise_dialled(called, source.routing, source.directory.numbers)
     return source.directory.number(found.number) if found.number else None
 
 

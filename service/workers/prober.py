@@ -16,7 +16,7 @@ from engine.user_agent import UserAgent
 from engine.worker import Worker
 from routing.directory.directory import Directory
 from routing.directory.trunk import destination
-from routing.hunt.health import LONGEST_COOLDOWN, HealthBoard, HealthStatus
+from routing.hunt.health import MAX_COOLDOWN, HealthBoard, HealthStatus
 from routing.models.provider import Provider
 from store.resources.health import Finding
 
@@ -159,7 +159,7 @@ class Prober:
                 await self._tell(provider, before, f"answered {status}")
             return
         if status and rest:
-            self._board.cooldown(provider.id, self._agent.now() + min(rest, LONGEST_COOLDOWN))
+            self._board.cooldown(provider.id, self._agent.now() + min(rest, MAX_COOLDOWN))
         if state.probe_missed():
             said = f"answered {status} {reason}" if status else reason
             await self._tell(provider, before, f"{said}, {state.missed} times in a row")

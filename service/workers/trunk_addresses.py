@@ -18,7 +18,7 @@ AT_ONCE = 16  # names: a few that nobody answers for hold up none of the others
 
 
 class TrunkAddresses:
-    """A worker that keeps `Directory.trunk_addresses` current."""
+    """A worker that keeps `Directory.set_resolved_addresses` current."""
 
     def __init__(self, directory: Directory, resolver: Resolver, log: Log) -> None:
         self._directory = directory
@@ -39,7 +39,7 @@ class TrunkAddresses:
         hostnames = {provider.id: provider.hostname for provider in self._directory.providers}
         for provider_id, hostname in self._hostnames.items():
             if hostnames.get(provider_id) != hostname:
-                self._directory.trunk_addresses(provider_id, ())
+                self._directory.set_resolved_addresses(provider_id, ())
         self._worker.wake()
         known = self._hostnames
         if any(_name_of(found) and found.hostname != known.get(found.id) for found in self._directory.providers):
@@ -74,7 +74,7 @@ class TrunkAddresses:
         if current is None or current.hostname != hostname:
             return  # a reload was quicker
         if addresses:
-            self._directory.trunk_addresses(provider.id, sorted(addresses))
+            self._directory.set_resolved_addresses(provider.id, sorted(addresses))
             self._unresolved.discard(hostname)
         elif hostname not in self._unresolved:
             self._unresolved.add(hostname)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS
-from routing.directory.snapshot import Builder, Content
+from routing.directory.snapshot import Snapshot, SnapshotBuilder
 from store.database import tables
 from store.database.engines import reason
 from store.database.errors import StoreError
@@ -35,15 +35,15 @@ Skipped = Callable[[str, Any, Exception], None]
 """Told of a row that this version refuses: its kind, its id and why."""
 
 
-async def load(store: Store, skipped: Skipped, *, limit: int = 0, resolved: Any = None) -> Content:
+async def load(store: Store, skipped: Skipped, *, limit: int = 0, resolved: Any = None) -> Snapshot:
     """The providers, routes, customers and numbers there are. `limit`: numbers at most (0: all); those that take calls
     go before those that wait in the inventory. Raises StoreError, or SQLAlchemy's DBAPIError."""
     with _no_collector():
         return await _load(store, skipped, limit, resolved)
 
 
-async def _load(store: Store, skipped: Skipped, limit: int, resolved: Any) -> Content:
-    builder = Builder()
+async def _load(store: Store, skipped: Skipped, limit: int, resolved: Any) -> Snapshot:
+    builder = SnapshotBuilder()
     async with store.read() as connection:
         for row in (await connection.execute(_living(tables.providers))).mappings():
             try:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
-from routing.directory.row_factory import NUMBER_COLUMNS, RowMaker
+from routing.directory.row_factory import NUMBER_COLUMNS, RowFactory
 from routing.directory.rows import NumberRow
 from store.database.engines import reason
 from store.database.errors import StoreError
@@ -30,7 +30,7 @@ class StoredNumbers:
         self._store = store
         self._directory = directory
         self._clock = asyncio.get_running_loop().time
-        self._maker = RowMaker()
+        self._maker = RowFactory()
         self._waiting: dict[str, asyncio.Future[NumberRow | None]] = {}
         self._asked: list[str] = []
         self._task: asyncio.Task[None] | None = None

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from engine.log import Log
 from routing.directory.directory import Directory
-from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker
-from routing.directory.snapshot import Content
+from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowFactory
+from routing.directory.snapshot import Snapshot
 from store.database import tables
 from store.database.vault import SecretUnreadable, transform_secrets
 from store.directory.loading import flow_rows, load
@@ -44,8 +44,8 @@ class DirectorySync:
         self._directory = directory
         self._flows = flows
         self._log = log
-        self._maker = RowMaker()
-        self._built: Content | None = None
+        self._maker = RowFactory()
+        self._built: Snapshot | None = None
         self._flow_rows: Sequence[Row] = ()
 
     # ---- everything
@@ -68,8 +68,8 @@ class DirectorySync:
         await self._apply_flows([change.resource_id for change in since if change.kind == "flow"])
         for provider in scratch.providers:
             # Names were looked up for the old content; whoever calls from there is still that trunk's.
-            scratch.trunk_addresses(provider.id, self._directory.resolved_addresses(provider.id))
-        old = self._directory.swap(scratch.swap(Content()))
+            scratch.set_resolved_addresses(provider.id, self._directory.resolved_addresses(provider.id))
+        old = self._directory.swap(scratch.swap(Snapshot()))
         left = True
         while left:
             left = old.discard(DISCARDED_AT_ONCE)

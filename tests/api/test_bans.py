@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from routing.access.bans import BANNED_FOR, ENOUGH, BanTable
+from routing.access.bans import BAN_SCORE, BAN_SECONDS, BanTable
 from tests.api.conftest import Api, Client
 
 
@@ -31,7 +31,7 @@ def table(api: Api, clock: Clock) -> Iterator[BanTable]:
 
 
 def ban(table: BanTable, address: str) -> None:
-    for _ in range(ENOUGH):
+    for _ in range(BAN_SCORE):
         table.add(address, "credentials")
     assert table.find(address) is not None
 
@@ -48,7 +48,7 @@ async def test_a_ban_is_shown_with_its_end(api: Api, table: BanTable, clock: Clo
         "tm_create": "2027-01-15T08:00:00.250000Z",
         "tm_expire": "2027-01-15T09:00:00.250000Z",
     }
-    clock.now += BANNED_FOR
+    clock.now += BAN_SECONDS
     assert (await api.root.get("/v1.0/bans"))["result"] == []
 
 
@@ -68,7 +68,7 @@ async def test_a_ban_is_ended_by_its_address(api: Api, table: BanTable, banned: 
     assert (await api.root.delete(f"/v1.0/bans/{spelling}"))["address"] == shown
     assert table.find(banned) is None
     assert (await api.root.delete(f"/v1.0/bans/{spelling}", 404))["reason"] == "BAN_NOT_FOUND"
-    for _ in range(ENOUGH - 1):  # it begins anew
+    for _ in range(BAN_SCORE - 1):  # it begins anew
         assert table.add(banned, "credentials") is None
 
 

@@ -33,7 +33,7 @@ def carriers(**more: Any) -> Carriers:
     fields = {"name": "Bulk Voice Ltd", "hostname": "sip.bulk.example:5080", "inbound_addresses": ["192.0.2.0/28"]}
     provider = Provider(id=uuid4(), **fields, tech_headers={"X-Account": "topsecret-77"}, username="user4711", **more)
     directory.put_provider(provider)
-    directory.trunk_addresses(provider.id, ["198.51.100.7", "2001:db8::77"])
+    directory.set_resolved_addresses(provider.id, ["198.51.100.7", "2001:db8::77"])
     return Carriers(directory)
 
 

@@ -104,11 +104,11 @@ async def test_a_provider_and_its_routes(api_on: Api, calls: Calls) -> None:
     root = api_on.root
     provider = await root.post("/v1.0/providers", {"hostname": "192.0.2.1", "inbound_addresses": ["192.0.2.0/28"]})
     identifier = UUID(provider["id"])
-    at = calls.directory.trunk_at("192.0.2.9")
+    at = calls.directory.provider_at("192.0.2.9")
     assert at is not None and at.id == identifier
     path = f"/v1.0/providers/{identifier}"
     await root.put(path, {"inbound_addresses": ["198.51.100.0/28"], "tech_prefix": "9"})
-    assert calls.directory.trunk_at("192.0.2.9") is None and calls.directory.trunk_at("198.51.100.1") is not None
+    assert calls.directory.provider_at("192.0.2.9") is None and calls.directory.provider_at("198.51.100.1") is not None
     route = await root.post("/v1.0/routes", {"provider_id": provider["id"], "target": "+44"})
     assert [row.target for row in calls.directory.routes] == ["+44"]
     await root.put(f"/v1.0/routes/{route['id']}", {"target": "+49"})
@@ -228,7 +228,7 @@ async def test_a_provider_by_name_waits_for_its_addresses(api: Api) -> None:
     assert not asking.done()
     resolver.go.set()
     made = await asking
-    at = calls.directory.trunk_at("192.0.2.77")
+    at = calls.directory.provider_at("192.0.2.77")
     assert at is not None and str(at.id) == made["id"]
     # A change that is not about its name waits for no name.
     resolver.go.clear()

@@ -27,7 +27,7 @@ from flows.actions import ACTIONS
 from routing.directory.trunk import Trunk
 from routing.models.declared import DeclaredNumber, DeclaredRoute
 from routing.models.provider import Provider
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 from service.cli.commands import cli, main
 from service.node import Node
@@ -210,7 +210,7 @@ def test_the_table_of_actions_has_every_action_with_its_options_and_defaults() -
 def test_dialled_forms_are_read_as_the_table_says(row: list[str]) -> None:
     settings = RoutingSettings(**yaml.safe_load(code(row[1])))
     expected = {"an extension": ("extension", ""), "too long": ("overlong", "")}.get(row[2], ("number", row[2]))
-    assert dialled(code(row[0]), settings)[:2] == expected
+    assert normalise_dialled(code(row[0]), settings)[:2] == expected
 
 
 @pytest.mark.parametrize("row", table(ROOT / "docs/routing.md", "dial strings"), ids=lambda row: row[0].strip("`"))

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from config.logs import bind_call, configure
-from routing.access.bans import BANNED_FOR, Ban
+from routing.access.bans import BAN_SECONDS, Ban
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
 from routing.settings import RoutingSettings
@@ -52,7 +52,7 @@ async def lines(style: str) -> list[str]:
     bans = Bans(peers, None, log, None)  # type: ignore[arg-type]
     bans._drop_soon = lambda: None  # type: ignore[method-assign]
     for address in BANNED:
-        bans._banned(Ban(address, 10, "credentials", 0.0, BANNED_FOR))
+        bans._banned(Ban(address, 10, "credentials", 0.0, BAN_SECONDS))
         bind_call("77abb34e-6f3c-4f7c-a4c7-52a51c6a3cf9")  # while a call is looked at, its id stands in the line too
     for text in IMITATIONS:
         log.warning("call refused", detail=text, source="192.0.2.1")

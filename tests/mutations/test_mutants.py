@@ -49,7 +49,7 @@ TABLES = [
     Machine("routing/hunt/failover.py", ["TRY_NEXT"], ["tests/routing/test_hunts.py"]),
     Machine(
         "routing/hunt/outcome.py",
-        ["LOCAL_STATUS", "PASSED_ON"],
+        ["LOCAL_STATUS", "RELAYED_ANSWERS"],
         ["tests/routing/test_hunts.py", "tests/routing/test_passed_on.py"],
     ),
     Machine("routing/access/admission.py", ["_ANSWERS"], ["tests/routing/test_admission.py"]),

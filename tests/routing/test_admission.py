@@ -11,7 +11,7 @@ from routing.directory.directory import Directory
 from routing.identifiers import named_id
 from routing.models.number import Number
 from routing.models.provider import Provider
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 
 FLOW = named_id("flow", "hotline")
@@ -115,7 +115,7 @@ TABLE: dict[str, tuple[object, object, object]] = {
 def test_what_becomes_of_a_call(directory: Directory, asked: str, place: int) -> None:
     source = (TRUNK, CLIENT, GUEST)[place]
     expected = TABLE[asked][place]
-    verdict = admit(directory, SETTINGS, source, dialled(asked, SETTINGS, directory.numbers))
+    verdict = admit(directory, SETTINGS, source, normalise_dialled(asked, SETTINGS, directory.numbers))
     if expected == FLOW_RUNS:
         assert isinstance(verdict, RunFlow)
         assert verdict.number.call_flow_id == FLOW
@@ -133,7 +133,7 @@ def test_what_becomes_of_a_call(directory: Directory, asked: str, place: int) ->
 
 
 def test_480_without_a_call_flow_says_so(directory: Directory) -> None:
-    verdict = admit(directory, SETTINGS, GUEST, dialled(NO_FLOW, SETTINGS))
+    verdict = admit(directory, SETTINGS, GUEST, normalise_dialled(NO_FLOW, SETTINGS))
     assert verdict == Refuse(
         480,
         "Temporarily Unavailable",
@@ -144,30 +144,30 @@ def test_480_without_a_call_flow_says_so(directory: Directory) -> None:
 
 
 def test_a_ported_number_is_accepted_from_another_trunk_and_noted(directory: Directory) -> None:
-    verdict = admit(directory, SETTINGS, TRUNK, dialled(OF_TWIN, SETTINGS))
+    verdict = admit(directory, SETTINGS, TRUNK, normalise_dialled(OF_TWIN, SETTINGS))
     assert isinstance(verdict, RunFlow)
     assert verdict.note == "arrived on a trunk that is not the number's own"
 
 
 @pytest.mark.parametrize("asked", TABLE)
 def test_without_guests_a_stranger_learns_nothing(directory: Directory, asked: str) -> None:
-    verdict = admit(directory, CLOSED, GUEST, dialled(asked, CLOSED, directory.numbers))
+    verdict = admit(directory, CLOSED, GUEST, normalise_dialled(asked, CLOSED, directory.numbers))
     assert isinstance(verdict, Refuse)
     assert (verdict.status, verdict.cause, verdict.warning) == (403, "guests_not_allowed", "")
 
 
 def test_toll_fraud_is_counted_and_told(directory: Directory) -> None:
     for _ in range(3):
-        verdict = admit(directory, SETTINGS, GUEST, dialled(FOREIGN, SETTINGS))
+        verdict = admit(directory, SETTINGS, GUEST, normalise_dialled(FOREIGN, SETTINGS))
     assert isinstance(verdict, Refuse) and verdict.detail == f"a guest dialled {FOREIGN}, which is none of our numbers"
-    admit(directory, SETTINGS, TRUNK, dialled(FOREIGN, SETTINGS))
-    judge(directory, SETTINGS, GUEST, dialled(FOREIGN, SETTINGS))
+    admit(directory, SETTINGS, TRUNK, normalise_dialled(FOREIGN, SETTINGS))
+    judge(directory, SETTINGS, GUEST, normalise_dialled(FOREIGN, SETTINGS))
     assert directory.refused == {"foreign_from_guest": 3, "unknown_number": 1}
 
 
 def test_a_nil_flow_that_is_not_the_constant_is_nil_too(directory: Directory) -> None:
     directory.put_number(Number(number=ACTIVE, call_flow_id=UUID(int=0)))
-    verdict = admit(directory, SETTINGS, CLIENT, dialled(ACTIVE, SETTINGS))
+    verdict = admit(directory, SETTINGS, CLIENT, normalise_dialled(ACTIVE, SETTINGS))
     assert isinstance(verdict, Refuse) and verdict.cause == "no_call_flow"
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.sip.peers import Misdeed
-from routing.access.bans import BANNED_FOR, ENOUGH, MOST, POINTS, WITHIN, Ban, BanTable
+from routing.access.bans import BAN_SCORE, BAN_SECONDS, MAX_ADDRESSES, POINTS, SCORE_WINDOW, Ban, BanTable
 
 THIEF = "203.0.113.9"
 
@@ -44,25 +44,25 @@ def test_ten_points_are_enough_whatever_they_are_for(table: BanTable, misdeeds: 
         assert table.add(THIEF, misdeed) is None
         assert table.find(THIEF) is None
     ban = table.add(THIEF, misdeeds[-1])
-    assert ban == Ban(THIEF, score, misdeeds[-1], 5000.0, 5000.0 + BANNED_FOR)
+    assert ban == Ban(THIEF, score, misdeeds[-1], 5000.0, 5000.0 + BAN_SECONDS)
     assert table.find(THIEF) == ban
     assert table.find("203.0.113.10") is None
 
 
 def test_points_count_for_ten_minutes(table: BanTable, clock: Clock) -> None:
-    for _ in range(ENOUGH - 1):
+    for _ in range(BAN_SCORE - 1):
         table.add(THIEF, "credentials")
-        clock.now += WITHIN / ENOUGH
-    clock.now = 5000.0 + WITHIN  # the first is too old now
+        clock.now += SCORE_WINDOW / BAN_SCORE
+    clock.now = 5000.0 + SCORE_WINDOW  # the first is too old now
     assert table.add(THIEF, "credentials") is None
     clock.now += 0.001  # but the second is not
     assert table.add(THIEF, "credentials") is not None
 
 
 def test_a_ban_is_over_after_an_hour_and_leaves_nothing(table: BanTable, clock: Clock) -> None:
-    for _ in range(ENOUGH):
+    for _ in range(BAN_SCORE):
         table.add(THIEF, "credentials")
-    clock.now += BANNED_FOR - 0.001
+    clock.now += BAN_SECONDS - 0.001
     assert table.find(THIEF) is not None
     assert table.bans()
     clock.now += 0.001
@@ -73,22 +73,22 @@ def test_a_ban_is_over_after_an_hour_and_leaves_nothing(table: BanTable, clock: 
 
 
 def test_what_was_on_its_way_when_the_ban_fell_does_not_prolong_it(table: BanTable, clock: Clock) -> None:
-    for _ in range(ENOUGH):
+    for _ in range(BAN_SCORE):
         table.add(THIEF, "credentials")
     clock.now += 1
     assert table.add(THIEF, "credentials") is None
-    assert [ban.until for ban in table.bans()] == [5000.0 + BANNED_FOR]
+    assert [ban.until for ban in table.bans()] == [5000.0 + BAN_SECONDS]
 
 
 @pytest.mark.parametrize("other", ["2001:db8:1:2::99", "2001:DB8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2:0:0:0:1"])
 def test_of_ipv6_the_64_is_counted_6177(table: BanTable, other: str) -> None:
-    for number in range(ENOUGH):
+    for number in range(BAN_SCORE):
         table.add(f"2001:db8:1:2::{number:x}", "credentials")
     assert table.find(other) is not None
     assert table.find("2001:db8:1:3::1") is None
     lifted = table.lift(other)
     assert lifted is not None
-    assert lifted.score == ENOUGH
+    assert lifted.score == BAN_SCORE
     assert table.find("2001:db8:1:2::1") is None
 
 
@@ -96,22 +96,22 @@ def test_the_same_mark_counts_once_and_none_each_time(table: BanTable) -> None:
     for _ in range(50):
         table.add(THIEF, "credentials", 7)
     assert table.find(THIEF) is None
-    for mark in range(8, 8 + ENOUGH - 1):
+    for mark in range(8, 8 + BAN_SCORE - 1):
         table.add(THIEF, "credentials", mark)
     assert table.find(THIEF) is not None
 
 
 def test_who_logs_in_starts_anew(table: BanTable) -> None:
-    for _ in range(ENOUGH - 1):
+    for _ in range(BAN_SCORE - 1):
         table.add(THIEF, "credentials")
     table.clear(THIEF)
     assert len(table) == 0
-    for _ in range(ENOUGH - 1):
+    for _ in range(BAN_SCORE - 1):
         assert table.add(THIEF, "credentials") is None
 
 
 def test_no_login_ends_a_ban(table: BanTable) -> None:
-    for _ in range(ENOUGH):
+    for _ in range(BAN_SCORE):
         table.add(THIEF, "credentials")
     table.clear(THIEF)
     assert table.find(THIEF) is not None
@@ -121,7 +121,7 @@ def test_observers_hear_of_each_ban_once(table: BanTable) -> None:
     heard: list[str] = []
     table.observers.append(lambda ban: heard.append(ban.address))
     for address in (THIEF, "203.0.113.10"):
-        for _ in range(3 * ENOUGH):
+        for _ in range(3 * BAN_SCORE):
             table.add(address, "credentials")
     assert heard == [THIEF, "203.0.113.10"]
     assert [ban.address for ban in table.bans()] == ["203.0.113.10", THIEF]
@@ -133,12 +133,12 @@ def address(number: int) -> str:
 
 def test_a_flood_of_sources_pushes_no_banned_one_out_and_is_bounded(clock: Clock) -> None:
     table = BanTable(clock)
-    for _ in range(ENOUGH):
+    for _ in range(BAN_SCORE):
         table.add(THIEF, "credentials")
-    for number in range(MOST + 5000):
+    for number in range(MAX_ADDRESSES + 5000):
         table.add(address(number), "credentials")
         clock.now += 0.0001
-    assert len(table) == MOST
+    assert len(table) == MAX_ADDRESSES
     assert table.find(THIEF) is not None
 
 
@@ -152,21 +152,21 @@ def test_the_least_guilty_goes_first_and_of_them_the_oldest(clock: Clock) -> Non
         table.add(address(stranger), "credentials")
     assert len(table) == 4
     assert table.add("192.0.2.1", "credentials") is not None  # nothing of it was forgotten
-    for _ in range(ENOUGH - 3):
+    for _ in range(BAN_SCORE - 3):
         assert table.add("192.0.2.3", "credentials") is None
     assert table.add("192.0.2.3", "credentials") is not None
-    for _ in range(ENOUGH - 1):
+    for _ in range(BAN_SCORE - 1):
         assert table.add("192.0.2.2", "credentials") is None  # it starts anew
 
 
 def test_who_did_nothing_for_ten_minutes_goes_before_the_least_guilty(clock: Clock) -> None:
     table = BanTable(clock, most=2)
-    for _ in range(ENOUGH - 1):
+    for _ in range(BAN_SCORE - 1):
         table.add("192.0.2.1", "credentials")
-    clock.now += WITHIN
+    clock.now += SCORE_WINDOW
     table.add("192.0.2.2", "credentials")
     table.add("192.0.2.3", "credentials")
-    for _ in range(ENOUGH - 2):
+    for _ in range(BAN_SCORE - 2):
         table.add("192.0.2.2", "credentials")
     assert table.add("192.0.2.2", "credentials") is not None
 
@@ -174,14 +174,14 @@ def test_who_did_nothing_for_ten_minutes_goes_before_the_least_guilty(clock: Clo
 def test_a_table_full_of_bans_takes_nobody_in_until_one_ends(clock: Clock) -> None:
     table = BanTable(clock, most=2)
     for banned in ("192.0.2.1", "192.0.2.2"):
-        for _ in range(ENOUGH):
+        for _ in range(BAN_SCORE):
             table.add(banned, "credentials")
         clock.now += 10
-    for _ in range(2 * ENOUGH):
+    for _ in range(2 * BAN_SCORE):
         assert table.add(THIEF, "credentials") is None
     assert [ban.address for ban in table.bans()] == ["192.0.2.2", "192.0.2.1"]
-    clock.now = 5000.0 + BANNED_FOR
-    for _ in range(ENOUGH):
+    clock.now = 5000.0 + BAN_SECONDS
+    for _ in range(BAN_SCORE):
         table.add(THIEF, "credentials")
     assert [ban.address for ban in table.bans()] == [THIEF, "192.0.2.2"]
 
@@ -209,7 +209,7 @@ def test_any_history_keeps_to_the_bound_and_to_the_rule(history: list[tuple[int,
         else:
             before = table.find(host)
             ban = table.add(host, act)  # type: ignore[arg-type]
-            assert ban is None or (before is None and ban.score >= ENOUGH and table.find(host) == ban)
+            assert ban is None or (before is None and ban.score >= BAN_SCORE and table.find(host) == ban)
         assert len(table) <= 5
         assert all(ban.until > clock.now for ban in table.bans())
         assert sum(len(rank) for rank in table._ranks) == len(table._suspects)

@@ -7,7 +7,7 @@ import pytest
 
 from routing.directory.customers import CustomerTerms, barred, destination_allowed
 from routing.directory.directory import Directory
-from routing.directory.snapshot import Builder
+from routing.directory.snapshot import SnapshotBuilder
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
 from routing.models.number import Number
@@ -113,7 +113,7 @@ def test_terms_come_and_go() -> None:
 
 
 def test_terms_are_part_of_the_content() -> None:
-    builder = Builder()
+    builder = SnapshotBuilder()
     builder.customers([limited("GB"), CustomerTerms(NEIGHBOUR.int)])
     directory = Directory()
     directory.swap(builder.finish())

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from routing.access.destinations import NamedBy, forbidden, least_trusted, named_by, providers_name
+from routing.access.destinations import NamedBy, forbidden, is_provider_hostname, least_trusted, named_by
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
@@ -21,7 +21,7 @@ def directory() -> Directory:
     made.put_provider(Provider(name="carrier", hostname="203.0.113.11:5060", inbound_addresses=["198.51.100.0/28"]))
     made.put_provider(Provider(name="six", hostname="[2001:db8::9]"))
     made.put_provider(Provider(name="named", hostname="sbc.carrier.example"))
-    made.trunk_addresses(made.providers[2].id, ["203.0.113.77"])
+    made.set_resolved_addresses(made.providers[2].id, ["203.0.113.77"])
     return made
 
 
@@ -84,9 +84,9 @@ def test_networks_that_are_listed_open_private_addresses_and_no_provider(directo
 
 
 def test_a_providers_name_is_its_own_before_it_resolves(directory: Directory) -> None:
-    assert providers_name(directory, "SBC.Carrier.example.")
-    assert not providers_name(directory, "carrier.example")
-    assert not providers_name(directory, "203.0.113.11")
+    assert is_provider_hostname(directory, "SBC.Carrier.example.")
+    assert not is_provider_hostname(directory, "carrier.example")
+    assert not is_provider_hostname(directory, "203.0.113.11")
 
 
 @pytest.mark.parametrize(

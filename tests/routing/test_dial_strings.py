@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri
 from routing.directory.trunk import Trunk
-from routing.hunt.identity import ANONYMOUS_FROM, NOBODY, CallerIdentity, display, shape
+from routing.hunt.identity import ANONYMOUS_FROM, NO_CALLER, CallerIdentity, caller_headers, display
 from routing.models.provider import Provider
 from routing.numbers.dial_string import escaped, formatted
 
@@ -101,7 +101,7 @@ BOB = '"Bob" <sip:+14155551234@198.51.100.1>'
 )
 def test_when_the_caller_is_hidden(anonymous: Any, private: bool, hidden: bool) -> None:
     caller = CallerIdentity("+14155551234", "Bob", private, anonymous)
-    from_, headers = shape(trunk(), caller, DOMAIN)
+    from_, headers = caller_headers(trunk(), caller, DOMAIN)
     if hidden:
         assert from_ == ANONYMOUS_FROM == '"Anonymous" <sip:anonymous@anonymous.invalid>'
         assert headers == [(PAI, BOB), ("Privacy", "id")]
@@ -111,10 +111,10 @@ def test_when_the_caller_is_hidden(anonymous: Any, private: bool, hidden: bool) 
 
 
 def test_auto_is_no_where_there_is_no_caller() -> None:
-    assert not NOBODY.hidden
+    assert not NO_CALLER.hidden
     # Nothing is known to be shown, and nothing is asked to be kept private.
-    assert shape(trunk(), NOBODY, DOMAIN) == (ANONYMOUS_FROM, [])
-    assert shape(trunk(from_user="acct"), NOBODY, DOMAIN) == (f"<sip:acct@{DOMAIN}>", [])
+    assert caller_headers(trunk(), NO_CALLER, DOMAIN) == (ANONYMOUS_FROM, [])
+    assert caller_headers(trunk(from_user="acct"), NO_CALLER, DOMAIN) == (f"<sip:acct@{DOMAIN}>", [])
 
 
 @pytest.mark.parametrize(
@@ -138,19 +138,24 @@ def test_which_headers_carry_identity(
     carry: list[str], shown: list[tuple[str, str]], hidden: list[tuple[str, str]]
 ) -> None:
     made = trunk(caller_id_headers=carry)
-    assert shape(made, CALLER, DOMAIN) == (BOB, shown)
-    assert shape(made, CallerIdentity(CALLER.number, CALLER.name, anonymous="yes"), DOMAIN) == (ANONYMOUS_FROM, hidden)
+    assert caller_headers(made, CALLER, DOMAIN) == (BOB, shown)
+    assert caller_headers(made, CallerIdentity(CALLER.number, CALLER.name, anonymous="yes"), DOMAIN) == (
+        ANONYMOUS_FROM,
+        hidden,
+    )
 
 
 def test_a_hidden_caller_without_a_number_asserts_nothing() -> None:
-    assert shape(trunk(), CallerIdentity(anonymous="yes"), DOMAIN) == (ANONYMOUS_FROM, [("Privacy", "id")])
+    assert caller_headers(trunk(), CallerIdentity(anonymous="yes"), DOMAIN) == (ANONYMOUS_FROM, [("Privacy", "id")])
 
 
 def test_diversion_names_who_forwards() -> None:
     made = trunk(caller_id_headers=["Diversion"])
     caller = CallerIdentity("+14155551234", diverted_by="+15550001111")
-    assert shape(made, caller, DOMAIN)[1] == [("Diversion", f"<sip:+15550001111@{DOMAIN}>;reason=unconditional")]
-    assert [name for name, _ in shape(trunk(), caller, DOMAIN)[1]] == [PAI]  # only where the provider wants it
+    assert caller_headers(made, caller, DOMAIN)[1] == [
+        ("Diversion", f"<sip:+15550001111@{DOMAIN}>;reason=unconditional")
+    ]
+    assert [name for name, _ in caller_headers(trunk(), caller, DOMAIN)[1]] == [PAI]  # only where the provider wants it
 
 
 @pytest.mark.parametrize(
@@ -164,19 +169,19 @@ def test_diversion_names_who_forwards() -> None:
     ],
 )
 def test_from_can_be_overridden(values: dict[str, Any], from_: str) -> None:
-    assert shape(trunk(**values), CALLER, DOMAIN)[0] == from_
+    assert caller_headers(trunk(**values), CALLER, DOMAIN)[0] == from_
     assert SipUri.parse(NameAddr.parse(from_).uri_text)
-    assert shape(trunk(**values), CallerIdentity("+1", anonymous="yes"), DOMAIN)[0] == ANONYMOUS_FROM
+    assert caller_headers(trunk(**values), CallerIdentity("+1", anonymous="yes"), DOMAIN)[0] == ANONYMOUS_FROM
 
 
 def test_the_asserted_number_is_the_callers_whatever_from_says() -> None:
-    headers = shape(trunk(from_user="acct", user_is_phone=True), CALLER, DOMAIN)[1]
+    headers = caller_headers(trunk(from_user="acct", user_is_phone=True), CALLER, DOMAIN)[1]
     assert headers == [(PAI, '"Bob" <sip:+14155551234@198.51.100.1;user=phone>')]
 
 
 def test_an_identity_header_set_by_hand_replaces_ours() -> None:
     made = trunk(tech_headers={"p-asserted-identity": "<sip:+1999@x>"}, caller_id_headers=[PAI, RPID])
-    assert [name for name, _ in shape(made, CALLER, DOMAIN)[1]] == [RPID]
+    assert [name for name, _ in caller_headers(made, CALLER, DOMAIN)[1]] == [RPID]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,7 @@ def test_display_names(name: str, shown: str) -> None:
 @given(st.text(max_size=30), st.text(max_size=60), st.text(max_size=30), st.booleans())
 def test_nothing_a_caller_sends_can_inject_a_header(number: str, name: str, by: str, private: bool) -> None:
     made = trunk(caller_id_headers=[PAI, RPID, "Diversion"])
-    from_, headers = shape(made, CallerIdentity(number, name, private, diverted_by=by), DOMAIN)
+    from_, headers = caller_headers(made, CallerIdentity(number, name, private, diverted_by=by), DOMAIN)
     for value in (from_, *(value for _, value in headers)):
         assert not re.search(r"[\r\n\0]", value)
         value.encode()
@@ -227,5 +232,5 @@ def test_nothing_a_provider_is_given_can_break_the_request_line(prefix: str, pos
         return
     uri = SipUri.parse(made.request_uri(TARGET))
     assert uri.host == "host.example" or "@" in postfix
-    from_, _ = shape(made, CALLER, DOMAIN)
+    from_, _ = caller_headers(made, CALLER, DOMAIN)
     assert SipUri.parse(NameAddr.parse(from_).uri_text).host == DOMAIN

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from routing.addresses import AddressTable, parse_address, parse_network
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
-from routing.directory.snapshot import Builder
+from routing.directory.snapshot import SnapshotBuilder
 from routing.errors import RoutingError
 from routing.identifiers import named_id
 from routing.models.number import Number
@@ -94,7 +94,7 @@ def test_replace_swaps_everything_and_hands_back_the_old_to_be_thrown_away() -> 
     assert directory.number("+15551234567") is None
     assert len(directory.numbers) == 50
     assert directory.provider(first.id) is None and directory.provider_named("first") is None
-    assert directory.trunk_at("10.0.0.1") is None
+    assert directory.provider_at("10.0.0.1") is None
     assert directory.provider(second.id) is second is directory.provider_named("second")
     assert [route.target for route in directory.routes] == ["+44"]
     assert directory.providers == [second]
@@ -109,7 +109,7 @@ def test_replace_swaps_everything_and_hands_back_the_old_to_be_thrown_away() -> 
 def test_content_can_be_built_aside_in_slices_while_the_old_serves() -> None:
     directory = Directory()
     directory.put_number(Number(number="+15550000001"))
-    builder = Builder()
+    builder = SnapshotBuilder()
     builder.numbers([Number(number="+15551230000")])
     builder.numbers([NumberRow("+15551230001", "active", FLOW, FLOW, FLOW, OWNER, 9)])
     assert directory.number("+15550000001") is not None and directory.number("+15551230000") is None
@@ -119,7 +119,7 @@ def test_content_can_be_built_aside_in_slices_while_the_old_serves() -> None:
 
 
 def test_equal_values_are_shared_between_rows() -> None:
-    builder = Builder()
+    builder = SnapshotBuilder()
     builder.numbers(
         Number(number=f"+1555123{item}", call_flow_id=UUID(int=4), country="US") for item in range(1000, 1002)
     )
@@ -201,45 +201,45 @@ def test_the_trunk_of_an_address(host: str, name: str | None) -> None:
         provider("mapped", inbound_addresses=["::ffff:203.0.113.0/120"]),
     )
     for _ in range(2):  # the second answer comes from the memo
-        found = directory.trunk_at(host)
+        found = directory.provider_at(host)
         assert (found.name if found else None) == name
 
 
 def test_what_is_configured_goes_before_what_a_name_resolves_to_and_the_first_before_the_second() -> None:
     resolved = provider("resolved")
     directory = directory_of(resolved, provider("configured", inbound_addresses=["10.1.1.1"]))
-    directory.trunk_addresses(resolved.id, ["10.1.1.1", "10.1.1.2", "2001:db8::5"])
-    assert directory.trunk_at("10.1.1.1").name == "configured"  # type: ignore[union-attr]
-    assert directory.trunk_at("10.1.1.2").name == "resolved"  # type: ignore[union-attr]
+    directory.set_resolved_addresses(resolved.id, ["10.1.1.1", "10.1.1.2", "2001:db8::5"])
+    assert directory.provider_at("10.1.1.1").name == "configured"  # type: ignore[union-attr]
+    assert directory.provider_at("10.1.1.2").name == "resolved"  # type: ignore[union-attr]
     twins = directory_of(
         provider("a", inbound_addresses=["10.0.0.0/8"]), provider("b", inbound_addresses=["10.0.0.0/8"])
     )
-    assert twins.trunk_at("10.2.3.4").name == "a"  # type: ignore[union-attr]
+    assert twins.provider_at("10.2.3.4").name == "a"  # type: ignore[union-attr]
 
 
 def test_resolved_addresses_follow_the_name_and_outlive_a_reload() -> None:
     trunk = provider("primary")
     directory = directory_of(trunk)
     assert directory.resolved_addresses(trunk.id) == ()
-    directory.trunk_addresses(trunk.id, ["10.1.1.1"])
-    directory.trunk_addresses(trunk.id, ["10.1.1.1"])
+    directory.set_resolved_addresses(trunk.id, ["10.1.1.1"])
+    directory.set_resolved_addresses(trunk.id, ["10.1.1.1"])
     assert directory.resolved_addresses(trunk.id) == ("10.1.1.1",)
-    assert directory.trunk_at("10.1.1.1") is trunk
+    assert directory.provider_at("10.1.1.1") is trunk
     directory.replace([], [trunk], [])
-    assert directory.trunk_at("10.1.1.1") is trunk
-    directory.trunk_addresses(trunk.id, ["10.1.1.2"])
-    assert directory.trunk_at("10.1.1.1") is None
-    assert directory.trunk_at("10.1.1.2") is trunk
+    assert directory.provider_at("10.1.1.1") is trunk
+    directory.set_resolved_addresses(trunk.id, ["10.1.1.2"])
+    assert directory.provider_at("10.1.1.1") is None
+    assert directory.provider_at("10.1.1.2") is trunk
     with pytest.raises(ValueError, match="no address"):
-        directory.trunk_addresses(trunk.id, ["example.com"])
-    assert directory.trunk_at("10.1.1.2") is trunk
+        directory.set_resolved_addresses(trunk.id, ["example.com"])
+    assert directory.provider_at("10.1.1.2") is trunk
     changed = provider("primary", "other.example.com")
     directory.put_provider(changed)
-    assert directory.trunk_at("10.1.1.2") is None
-    directory.trunk_addresses(UUID(int=1), ["10.1.1.3"])
-    assert directory.trunk_at("10.1.1.3") is None
+    assert directory.provider_at("10.1.1.2") is None
+    directory.set_resolved_addresses(UUID(int=1), ["10.1.1.3"])
+    assert directory.provider_at("10.1.1.3") is None
     directory.replace([], [], [])
-    assert directory.trunk_at("10.1.1.2") is None
+    assert directory.provider_at("10.1.1.2") is None
 
 
 def test_answers_that_were_remembered_go_with_a_change() -> None:

@@ -11,7 +11,7 @@ from routing.identifiers import named_id
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 
 FLOW = named_id("flow", "hotline")
@@ -203,6 +203,6 @@ def test_what_each_kind_of_caller_gets() -> None:
 
 def test_what_is_no_number() -> None:
     exchange = Exchange()
-    explanation = exchange.router.explain(dialled("alice", SETTINGS), 100.0)
+    explanation = exchange.router.explain(normalise_dialled("alice", SETTINGS), 100.0)
     assert explanation.reason == "404 Not Found: alice is neither a number nor a known extension"
     assert explanation.entries == []

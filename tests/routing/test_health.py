@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from routing.hunt.health import MISSES, HealthBoard, TrunkReading, TrunkState
+from routing.hunt.health import MAX_MISSES, HealthBoard, TrunkReading, TrunkState
 
 
 def after(what: str) -> TrunkState:
@@ -51,17 +51,17 @@ def test_what_probes_and_calls_make_of_a_provider(what: str, status: str, skippe
 
 def test_a_change_is_told_once_and_a_response_to_an_invite_of_one_that_never_answered_a_probe_is_none() -> None:
     state = TrunkState()
-    assert [state.probe_missed() for _ in range(MISSES + 1)] == [False, False, True, False]
+    assert [state.probe_missed() for _ in range(MAX_MISSES + 1)] == [False, False, True, False]
     assert not state.responded()
-    assert [state.probe_missed() for _ in range(MISSES)] == [False, False, False]
+    assert [state.probe_missed() for _ in range(MAX_MISSES)] == [False, False, False]
     assert [state.probe_answered(), state.probe_answered()] == [True, False]
-    assert [state.probe_missed() for _ in range(MISSES)] == [False, False, True]
+    assert [state.probe_missed() for _ in range(MAX_MISSES)] == [False, False, True]
     assert [state.responded(), state.responded()] == [True, False]
 
 
 def sick(board: HealthBoard, key: int) -> None:
     board.state(key).probe_answered()
-    for _ in range(MISSES):
+    for _ in range(MAX_MISSES):
         board.state(key).probe_missed()
 
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from routing.hunt.health import MISSES
+from routing.hunt.health import MAX_MISSES
 from routing.hunt.hunt import Hunt
 from tests.routing.test_hunts import Network, fail, name
 
@@ -18,7 +18,7 @@ def network(line: str, pinned: bool = False) -> Network:
         if letter in "hicfd":
             state.probe_answered()
         if letter in "nicfd":
-            for _ in range(MISSES):
+            for _ in range(MAX_MISSES):
                 state.probe_missed()
         state.channels += letter == "f"
         if letter == "c":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from routing.directory.directory import Directory
 from routing.hunt.attempt import Attempt, report
-from routing.hunt.failover import MOST_ATTEMPTS, TRY_NEXT
+from routing.hunt.failover import MAX_ATTEMPTS, TRY_NEXT
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
 from routing.hunt.identity import CallerIdentity
@@ -338,7 +338,7 @@ def test_a_call_makes_ten_attempts_at_most() -> None:
     while hunt.next(100.0) is not None:
         made += 1
         assert hunt.outcome(hunt._current, "no_reply", now=100.0)  # type: ignore[arg-type]
-    assert made == MOST_ATTEMPTS == 10
+    assert made == MAX_ATTEMPTS == 10
     assert hunt.next(100.0) is None
     assert network.channels() == [0] * 20
 
@@ -568,7 +568,7 @@ def test_whatever_happens_channels_add_up_and_hunts_stay_bounded(
         attempt = None
         if hunt is not None:
             tried = [record.provider_id for record in hunt.records if not record.skipped]
-            assert len(tried) <= MOST_ATTEMPTS
+            assert len(tried) <= MAX_ATTEMPTS
             everybody = [record.provider_id for record in hunt.records]
             assert len(everybody) == len(set(everybody))
             assert 300 <= hunt.final()[0] <= 699 or hunt.final()[0] == 200

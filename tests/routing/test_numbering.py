@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.sip.message.uri import OtherUri, SipUri, TelUri
 from routing.errors import RoutingError
 from routing.models.number import Number
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from routing.numbers.numbering import (
     checked_number,
     describe_number,
@@ -53,13 +53,13 @@ ONE_NUMBER = [
 
 @pytest.mark.parametrize("form", ONE_NUMBER)
 def test_every_dialled_form_reaches_the_same_number(form: str) -> None:
-    assert dialled(form, PLAIN)[:2] == ("number", "+15551234567")
+    assert normalise_dialled(form, PLAIN)[:2] == ("number", "+15551234567")
 
 
 @pytest.mark.parametrize("form", ONE_NUMBER)
 def test_forms_reach_it_when_it_is_ours_and_whatever_the_country(form: str) -> None:
     for settings in (PLAIN, AMERICAN, BRITISH):
-        assert dialled(form, settings, {"+15551234567": 1}).number == "+15551234567", settings.default_country
+        assert normalise_dialled(form, settings, {"+15551234567": 1}).number == "+15551234567", settings.default_country
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_forms_reach_it_when_it_is_ours_and_whatever_the_country(form: str) -> N
     ],
 )
 def test_country_and_prefixes_are_settings(form: str, settings: RoutingSettings, number: str) -> None:
-    assert dialled(form, settings)[:2] == ("number", number)
+    assert normalise_dialled(form, settings)[:2] == ("number", number)
 
 
 def test_digits_that_are_ours_are_not_read_as_anything_else() -> None:
     # Norwegian, but ten digits that an American plan would take for its own.
-    assert dialled("4721234567", AMERICAN).number == "+14721234567"
-    assert dialled("4721234567", AMERICAN, {"+4721234567"}).number == "+4721234567"
+    assert normalise_dialled("4721234567", AMERICAN).number == "+14721234567"
+    assert normalise_dialled("4721234567", AMERICAN, {"+4721234567"}).number == "+4721234567"
 
 
 @pytest.mark.parametrize(
@@ -125,24 +125,24 @@ def test_digits_that_are_ours_are_not_read_as_anything_else() -> None:
     ],
 )
 def test_what_is_no_number(form: str, kind: str) -> None:
-    assert dialled(form, PLAIN)[:2] == (kind, "")
+    assert normalise_dialled(form, PLAIN)[:2] == (kind, "")
 
 
 def test_short_digits_stay_an_extension_with_a_default_country() -> None:
     for text in ("1001", "112", "5551234"):
-        assert dialled(text, AMERICAN).kind == "extension"
+        assert normalise_dialled(text, AMERICAN).kind == "extension"
 
 
 def test_parsed_uris_are_taken_as_they_are() -> None:
-    assert dialled(SipUri.parse("sip:+15551234567@a"), PLAIN).number == "+15551234567"
-    assert dialled(TelUri.parse("tel:+1-555-123-4567"), PLAIN).number == "+15551234567"
-    assert dialled(OtherUri("urn", "service:sos"), PLAIN).kind == "none"
+    assert normalise_dialled(SipUri.parse("sip:+15551234567@a"), PLAIN).number == "+15551234567"
+    assert normalise_dialled(TelUri.parse("tel:+1-555-123-4567"), PLAIN).number == "+15551234567"
+    assert normalise_dialled(OtherUri("urn", "service:sos"), PLAIN).kind == "none"
 
 
 def test_what_was_dialled_is_kept_within_bounds() -> None:
-    assert dialled("sip:alice@example.com", PLAIN).text == "alice"
-    assert len(dialled("x" * 10_000, PLAIN).text) <= 128
-    assert len(dialled("sip:" + "<" * 10_000, PLAIN).text) <= 128
+    assert normalise_dialled("sip:alice@example.com", PLAIN).text == "alice"
+    assert len(normalise_dialled("x" * 10_000, PLAIN).text) <= 128
+    assert len(normalise_dialled("sip:" + "<" * 10_000, PLAIN).text) <= 128
 
 
 SEPARATORS = st.sampled_from(["", " ", "-", ".", "(", ")", "/", "\u00a0", "\u2011", "  "])
@@ -158,28 +158,28 @@ def test_any_visual_form_of_a_number_is_that_number(
     # "(0)" is written for callers inside the country and means no digit.
     spread = spread.replace("(0)", "0")
     for settings in (PLAIN, AMERICAN, BRITISH):
-        assert dialled(international + spread, settings).number == number
+        assert normalise_dialled(international + spread, settings).number == number
     scheme = data.draw(st.sampled_from(["sip:{}@h", "sips:{}@h;user=phone", "tel:{}"]))
-    assert dialled(scheme.format(number), PLAIN).number == number
+    assert normalise_dialled(scheme.format(number), PLAIN).number == number
 
 
 @given(st.text(max_size=40))
 def test_normalising_twice_changes_nothing_and_nothing_raises(text: str) -> None:
     for settings in (PLAIN, AMERICAN, BRITISH):
-        result = dialled(text, settings)
+        result = normalise_dialled(text, settings)
         assert bool(result.number) == (result.kind == "number")
         if result.number:
             assert result.number[0] == "+" and result.number[1:].isascii() and result.number[1:].isdigit()
             assert 8 <= len(result.number) <= 16
-            assert dialled(result.number, settings).number == result.number
+            assert normalise_dialled(result.number, settings).number == result.number
 
 
 @given(st.text(alphabet="+0123456789-. ()*#", max_size=20))
 def test_normalising_dial_texts_is_idempotent(text: str) -> None:
     for settings in (PLAIN, AMERICAN, BRITISH):
-        number = dialled(text, settings).number
+        number = normalise_dialled(text, settings).number
         if number:
-            assert dialled(number, settings).number == number
+            assert normalise_dialled(number, settings).number == number
 
 
 def test_numbers_of_ours_are_checked() -> None:

@@ -5,12 +5,12 @@ import random
 from collections.abc import Callable
 
 from routing.directory.directory import Directory
-from routing.directory.number_source import ABSENT_FOR, MOST_ABSENT
+from routing.directory.number_source import ABSENT_TTL, MAX_ABSENT
 from routing.directory.rows import NumberRow
-from routing.directory.snapshot import Builder
+from routing.directory.snapshot import SnapshotBuilder
 from routing.identifiers import NIL
 from routing.models.number import Number
-from routing.numbers.normalise import dialled, numbers_asked
+from routing.numbers.normalise import normalise_dialled, numbers_to_look_up
 from routing.settings import RoutingSettings
 
 
@@ -67,7 +67,7 @@ def test_the_limit_is_a_million_where_none_is_given() -> None:
 
 def test_content_that_is_put_in_place_says_whether_it_is_complete() -> None:
     directory = Directory(limit=2)
-    builder = Builder()
+    builder = SnapshotBuilder()
     builder.numbers([FIRST, SECOND, THIRD])
     directory.swap(builder.finish())
     assert directory.complete and len(directory.numbers) == 3
@@ -96,7 +96,7 @@ def test_absence_is_remembered_for_five_seconds() -> None:
     directory = partial()
     assert not directory.known_absent(FIRST.number, 100.0)
     directory.remember_absent(FIRST.number, 100.0)
-    assert ABSENT_FOR == 5.0
+    assert ABSENT_TTL == 5.0
     assert directory.known_absent(FIRST.number, 100.0) and directory.known_absent(FIRST.number, 104.999)
     assert not directory.known_absent(FIRST.number, 105.0)
     directory.remember_absent(FIRST.number, 105.0)
@@ -108,8 +108,8 @@ def test_absence_is_forgotten_when_the_number_comes_and_when_all_is_asked_anew()
     for forget in (
         lambda: directory.put_number(FIRST),
         lambda: directory.change_number(FIRST.number, lambda _: FIRST),
-        directory.forget_misses,
-        lambda: directory.swap(Builder().finish(complete=False)),
+        directory.clear_misses,
+        lambda: directory.swap(SnapshotBuilder().finish(complete=False)),
     ):
         directory.remove_number(FIRST.number)
         directory.remember_absent(FIRST.number, 100.0)
@@ -127,11 +127,11 @@ def test_a_number_that_is_here_is_never_absent() -> None:
 
 def test_who_dials_at_random_does_not_grow_memory() -> None:
     directory = partial()
-    for item in range(10, MOST_ABSENT + 1010):
+    for item in range(10, MAX_ABSENT + 1010):
         directory.remember_absent(row(item).number, 100.0)
-    assert len(directory.misses) == MOST_ABSENT == 10_000
+    assert len(directory.misses) == MAX_ABSENT == 10_000
     assert not directory.known_absent(row(10).number, 100.0)
-    assert directory.known_absent(row(MOST_ABSENT + 1009).number, 100.0)
+    assert directory.known_absent(row(MAX_ABSENT + 1009).number, 100.0)
 
 
 # Fetching
@@ -151,7 +151,7 @@ def test_an_answer_that_news_overtook_is_not_taken() -> None:
         (lambda directory: directory.put_number(newer), newer),
         (lambda directory: directory.change_number(newer.number, lambda _: newer), newer),
         (lambda directory: directory.remove_number(newer.number), None),
-        (lambda directory: directory.swap(Builder().finish(complete=False)), None),
+        (lambda directory: directory.swap(SnapshotBuilder().finish(complete=False)), None),
     )
     for news, left in cases:
         for answer in (FIRST, None):
@@ -210,7 +210,7 @@ def test_every_form_that_could_be_ours_is_asked_for() -> None:
         "sip:pbx.example": [],
         "12": [],
     }.items():
-        assert numbers_asked(written, SETTINGS) == asked, written
+        assert numbers_to_look_up(written, SETTINGS) == asked, written
 
 
 def test_once_they_are_here_the_reading_is_that_of_a_complete_directory() -> None:
@@ -226,8 +226,8 @@ def test_once_they_are_here_the_reading_is_that_of_a_complete_directory() -> Non
         "030123457",
         *rng.sample(list(everything), 9),
     ):
-        part = {number: everything[number] for number in numbers_asked(written, SETTINGS) if number in everything}
-        assert dialled(written, SETTINGS, part) == dialled(written, SETTINGS, everything)
+        part = {number: everything[number] for number in numbers_to_look_up(written, SETTINGS) if number in everything}
+        assert normalise_dialled(written, SETTINGS, part) == normalise_dialled(written, SETTINGS, everything)
 
 
 def test_a_model_is_bounded_like_a_row() -> None:

@@ -9,7 +9,7 @@ from routing.hunt.candidate import Candidate
 from routing.hunt.health import HealthBoard
 from routing.hunt.hunt import Hunt
 from routing.hunt.identity import CallerIdentity
-from routing.hunt.outcome import PASSED_ON, passed_on
+from routing.hunt.outcome import RELAYED_ANSWERS, relayed_answer
 from routing.models.provider import Provider
 
 
@@ -51,6 +51,6 @@ def test_the_last_final_response_as_the_caller_hears_it(answers: list[tuple[int,
 
 def test_no_challenge_and_no_redirection_is_passed_on_at_all() -> None:
     for status in range(300, 700):
-        heard = passed_on(status, "words")
-        assert heard == PASSED_ON.get(status, (status, "words"))
+        heard = relayed_answer(status, "words")
+        assert heard == RELAYED_ANSWERS.get(status, (status, "words"))
         assert heard[0] >= 400 and heard[0] not in (401, 407, 503)

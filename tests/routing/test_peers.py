@@ -7,7 +7,7 @@ import pytest
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source, source_of
-from routing.access.peers import MOST_PHONES, REMEMBERED, KnownPeers
+from routing.access.peers import MAX_PHONES, PHONE_TTL, KnownPeers
 from routing.addresses import AddressTable
 from routing.directory.directory import Directory
 from routing.models.provider import Provider
@@ -51,7 +51,7 @@ def test_a_provider_goes_before_a_trusted_network(peers: KnownPeers, host: str, 
 def test_where_a_phone_logged_in_is_known_for_an_hour(peers: KnownPeers, clock: list[float]) -> None:
     peers.phone_at("203.0.113.77")
     assert peers.kind("203.0.113.77") == "phone"
-    clock[0] += REMEMBERED - 1
+    clock[0] += PHONE_TTL - 1
     assert peers.known("203.0.113.77")
     clock[0] += 1
     assert not peers.known("203.0.113.77")
@@ -64,7 +64,7 @@ def test_a_ban_forgets_the_phone(peers: KnownPeers) -> None:
 
 
 def test_phones_are_bounded_and_the_oldest_goes_first(peers: KnownPeers) -> None:
-    for number in range(MOST_PHONES + 1):
+    for number in range(MAX_PHONES + 1):
         peers.phone_at(f"100.64.{number // 256 % 256}.{number % 256}-{number // 65536}")
     assert not peers.known("100.64.0.0-0")
     assert peers.known("100.64.0.1-0")

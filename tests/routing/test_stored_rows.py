@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from routing.directory.directory import Directory
-from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowMaker, id_integer
-from routing.directory.snapshot import Builder
+from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowFactory, id_integer
+from routing.directory.snapshot import SnapshotBuilder
 from routing.models.number import Number
 from routing.models.route import Route
 
@@ -72,8 +72,8 @@ def test_a_stored_number_gives_the_row_of_its_model(form: Callable[[UUID], Any])
         number(status="released", detail="only"),
         number(number="+899100000001", provider_id=UUID(int=0), kind="virtual", country="", region="", city=""),
     ):
-        row = RowMaker().number_from(columns_of(model, NUMBER_COLUMNS, form))
-        assert row == RowMaker().number(model)
+        row = RowFactory().number_from(columns_of(model, NUMBER_COLUMNS, form))
+        assert row == RowFactory().number(model)
         assert row.id == model.id and type(row.call_flow_id) is UUID
 
 
@@ -81,22 +81,22 @@ def test_a_stored_number_gives_the_row_of_its_model(form: Callable[[UUID], Any])
 def test_no_metadata_however_it_is_stored(metadata: object) -> None:
     columns = list(columns_of(number(), NUMBER_COLUMNS, str))
     columns[NUMBER_COLUMNS.index("metadata")] = metadata
-    assert RowMaker().number_from(columns) == RowMaker().number(number(id=UUID(columns[6])))
+    assert RowFactory().number_from(columns) == RowFactory().number(number(id=UUID(columns[6])))
     columns[NUMBER_COLUMNS.index("detail")] = "north"
-    row = RowMaker().number_from(columns)
+    row = RowFactory().number_from(columns)
     assert row.detail == "north" and dict(row.metadata) == {}
 
 
 def test_metadata_as_text_is_read() -> None:
     columns = list(columns_of(number(), NUMBER_COLUMNS, str))
     columns[NUMBER_COLUMNS.index("metadata")] = '{"line": 4}'
-    assert RowMaker().number_from(columns).metadata == {"line": 4}
+    assert RowFactory().number_from(columns).metadata == {"line": 4}
 
 
 def test_ids_that_are_not_set() -> None:
     columns = list(columns_of(number(), NUMBER_COLUMNS, str))
     columns[2:7] = [None, "", UUID(int=0).hex, 0, None]
-    row = RowMaker().number_from(columns)
+    row = RowFactory().number_from(columns)
     assert not row.call_flow_id.int and not row.message_flow_id.int
     assert not row.provider_id.int and not row.customer_id.int
     assert row.id == Number(number=row.number).id
@@ -104,7 +104,7 @@ def test_ids_that_are_not_set() -> None:
 
 
 def test_what_is_equal_is_shared_however_it_is_written() -> None:
-    maker = RowMaker()
+    maker = RowFactory()
     rows = [maker.number_from(columns_of(number(), NUMBER_COLUMNS, form)) for form in FORMS.values()]
     assert len({id(row.call_flow_id) for row in rows}) == 1
     assert len({id(row.customer_id) for row in rows}) == 1
@@ -117,11 +117,11 @@ def test_columns_in_another_order_are_found_out() -> None:
     columns = columns_of(number(), NUMBER_COLUMNS, str)
     for wrong in (columns[:-1], (*columns, ""), (columns[1], columns[0], *columns[2:])):
         with pytest.raises(ValueError, match="select number, status, call_flow_id"):
-            RowMaker().number_from(wrong)
+            RowFactory().number_from(wrong)
     stored = columns_of(Route(provider_id=TRUNK), ROUTE_COLUMNS, str)
     for wrong in (stored[:-1], (*stored, None), (stored[1], stored[0], *stored[2:])):
         with pytest.raises(ValueError, match="select target, provider_id"):
-            RowMaker().route_from(wrong)
+            RowFactory().route_from(wrong)
 
 
 @pytest.mark.parametrize("as_text", [False, True])
@@ -140,13 +140,13 @@ def test_a_stored_route_gives_the_row_of_its_model(form: Callable[[UUID], Any], 
                 place = ROUTE_COLUMNS.index(name)
                 columns[place] = json.dumps(columns[place])
             columns[ROUTE_COLUMNS.index("enabled")] = int(model.enabled)
-        row = RowMaker().route_from(columns)
-        assert row == RowMaker().route(model)
+        row = RowFactory().route_from(columns)
+        assert row == RowFactory().route(model)
         assert row.id == model.id and row.enabled is model.enabled
 
 
 def test_a_directory_is_filled_from_a_store() -> None:
-    builder = Builder()
+    builder = SnapshotBuilder()
     numbers = [number(number=f"+1555123{item}") for item in range(1000, 1050)]
     builder.numbers_from(columns_of(model, NUMBER_COLUMNS, str) for model in numbers)
     routes = [Route(provider_id=TRUNK, target=target) for target in ("+44", "all")]
@@ -159,14 +159,14 @@ def test_a_directory_is_filled_from_a_store() -> None:
 
 
 def test_a_maker_that_serves_for_ever_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("routing.directory.row_factory.MOST_SHARED", 20)
-    maker = RowMaker()
+    monkeypatch.setattr("routing.directory.row_factory.MAX_SHARED", 20)
+    maker = RowFactory()
     for item in range(100):
         model = number(call_flow_id=uuid4(), city=f"City {item}")
         columns = columns_of(model, NUMBER_COLUMNS, str)
-        assert maker.number_from(columns) == maker.number(model) == RowMaker().number(model)
+        assert maker.number_from(columns) == maker.number(model) == RowFactory().number(model)
         route = Route(provider_id=uuid4(), rate=item, ring_timeout=item + 1)
         stored = columns_of(route, ROUTE_COLUMNS, str)
-        assert maker.route_from(stored) == maker.route(route) == RowMaker().route(route)
+        assert maker.route_from(stored) == maker.route(route) == RowFactory().route(route)
     for table in (maker._ids, maker._stored_ids, maker._places, maker._integers, maker._overrides):
         assert 0 < len(table) <= 20

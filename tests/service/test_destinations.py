@@ -165,7 +165,7 @@ def test_a_name_is_judged_by_what_it_resolves_to_rfc_3263(run: Run) -> None:
         sections = named_providers(server, ("carrier", f"carrier.test:{port}"))
         sections["sip"]["destination_networks"] = [f"{DESK}/32"]
         engine = await bench.engine(**sections)
-        await bench.until(lambda: engine.node.directory.trunk_at(ONE), "the carrier's address")
+        await bench.until(lambda: engine.node.directory.provider_at(ONE), "the carrier's address")
 
         async def outcome(uri: str) -> tuple[int, list[str]]:
             record, task = originate(engine.node.flows, Address(type="sip", target=uri), customer_id=CUSTOMER)

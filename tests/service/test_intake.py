@@ -215,7 +215,7 @@ def test_a_record_follows_the_callers_leg_and_names_whose_call_it_is(run: Run) -
             row.customer_id,
         )
         assert (record.number, record.flow, str(record.customer_id)) == (OURS, "ring", owner)
-        assert record.provider_id == engine.node.directory.trunk_at(ONE).id
+        assert record.provider_id == engine.node.directory.provider_at(ONE).id
         assert (record.source_type, record.destination_type) == ("tel", "tel")
         assert record.sip_call_ids == [leg.sip_call_id]
         assert engine.node.flows.calls.registry.running_records() == [record]

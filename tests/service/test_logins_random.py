@@ -10,7 +10,7 @@ from engine.sip.auth.digest_client import answer, parse_challenges
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source
-from routing.access.bans import BANNED_FOR, ENOUGH, WITHIN
+from routing.access.bans import BAN_SCORE, BAN_SECONDS, SCORE_WINDOW
 from routing.access.peers import KnownPeers
 from routing.access.phones import Phone
 from routing.directory.directory import Directory
@@ -86,14 +86,14 @@ class Model:
 
     def banned(self, source: str, now: float) -> bool:
         since = self.banned_at.get(source)
-        return since is not None and now - since < BANNED_FOR
+        return since is not None and now - since < BAN_SECONDS
 
     def guess(self, source: str, guess: str, now: float) -> None:
-        points = [point for point in self.points.get(source, []) if now - point[0] < WITHIN]
+        points = [point for point in self.points.get(source, []) if now - point[0] < SCORE_WINDOW]
         if guess not in [known for _, known in points]:
             points.append((now, guess))
         self.points[source] = points
-        if len(points) >= ENOUGH:
+        if len(points) >= BAN_SCORE:
             self.banned_at[source] = now
             del self.points[source]
 

@@ -144,7 +144,7 @@ def test_a_named_providers_addresses_are_its_trunks(run: Run) -> None:
             flows=[{"name": "busy", "actions": [{"type": "reject"}]}],
         )
         directory = engine.node.directory
-        await bench.until(lambda: directory.trunk_at(ONE) and directory.trunk_at(TWO))
+        await bench.until(lambda: directory.provider_at(ONE) and directory.provider_at(TWO))
         for host, status in ((ONE, 404), (TWO, 404), (GUEST, 603)):
             wire = await bench.wire(host)
             virtual = wire.request(uri="sip:+899100000001@127.0.0.1")
@@ -160,16 +160,16 @@ def test_a_name_that_changes_takes_its_trunk_with_it(run: Run) -> None:
         sections = named(server, ("p", "one.test"))
         served = await bench.serve(**sections)
         directory = served.node.directory
-        await bench.until(lambda: directory.trunk_at(ONE))
+        await bench.until(lambda: directory.provider_at(ONE))
         await served.reload(bench.document(**named(server, ("p", "gone.test"))))
-        assert directory.trunk_at(ONE) is None  # at once, though the new name stands for nothing
+        assert directory.provider_at(ONE) is None  # at once, though the new name stands for nothing
         line = await served.log.wait("provider's name does not resolve")
         assert line["hostname"] == "gone.test"
         await served.reload(bench.document(**named(server, ("p", "two.test"))))
-        await bench.until(lambda: directory.trunk_at(TWO))
+        await bench.until(lambda: directory.provider_at(TWO))
         server.records.clear()  # a name server in trouble takes no trunk away
         await look_again(bench, served)
-        assert directory.trunk_at(TWO)
+        assert directory.provider_at(TWO)
 
     run(test)
 

@@ -97,7 +97,7 @@ def test_a_call_that_follows_a_commit_finds_what_was_committed(run: Run, store_u
             transaction.changed("route", route["id"])
         await engine.node.storage.feed.settled()
         assert (await client.call(engine.address, FOREIGN))[1].status == 486
-        assert engine.node.directory.trunk_at(ONE) is not None
+        assert engine.node.directory.provider_at(ONE) is not None
 
     run(test)
 

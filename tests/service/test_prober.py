@@ -11,7 +11,7 @@ import structlog
 from engine.sip.flow import Flow
 from engine.user_agent import UserAgent
 from routing.directory.directory import Directory
-from routing.hunt.health import MISSES, HealthBoard
+from routing.hunt.health import MAX_MISSES, HealthBoard
 from routing.models.provider import Provider
 from service.workers.health_keeper import StoredHealth
 from service.workers.prober import Prober
@@ -117,7 +117,7 @@ async def test_one_that_answered_before_is_unhealthy_after_several_failures_and_
 ) -> None:
     await world.rounds()
     world.peer.status = status
-    assert await world.rounds(MISSES - 1) == "healthy"
+    assert await world.rounds(MAX_MISSES - 1) == "healthy"
     assert await world.rounds() == "unhealthy"
     assert world.board.state(world.provider.id.int).skipped
     world.peer.status = 404  # whatever it says, it is there
@@ -129,7 +129,7 @@ async def test_one_that_answered_before_is_unhealthy_after_several_failures_and_
 @pytest.mark.parametrize("status", [0, 503])
 async def test_one_that_never_answered_is_unhealthy_after_three_and_comes_last(world: World, status: int) -> None:
     world.peer.status = status
-    assert await world.rounds(MISSES - 1) == "unknown"
+    assert await world.rounds(MAX_MISSES - 1) == "unknown"
     assert await world.rounds() == "unhealthy"
     state = world.board.state(world.provider.id.int)
     assert (state.skipped, state.last) == (False, True)
@@ -141,7 +141,7 @@ async def test_one_that_never_answered_is_unhealthy_after_three_and_comes_last(w
 async def test_one_that_responds_to_a_call_while_it_is_skipped_is_healthy_and_that_is_told(world: World) -> None:
     await world.rounds()
     world.peer.status = 0
-    await world.rounds(MISSES)
+    await world.rounds(MAX_MISSES)
     assert world.board.state(world.provider.id.int).responded()
     world.board.recovered(world.provider.id)
     assert world.prober.health(world.provider.id)[0] == "healthy"
@@ -152,7 +152,7 @@ async def test_one_that_responds_to_a_call_while_it_is_skipped_is_healthy_and_th
 async def test_what_is_not_to_be_asked_is_not_and_is_unknown(world: World, change: dict[str, Any]) -> None:
     await world.rounds()
     world.peer.status = 0
-    assert await world.rounds(MISSES) == "unhealthy"
+    assert await world.rounds(MAX_MISSES) == "unhealthy"
     seen = len(world.peer.seen)
     world.directory.replace([], [world.provider.model_copy(update=change)], [])
     assert await world.rounds() == "unknown"
@@ -167,7 +167,7 @@ async def test_another_address_is_another_provider(world: World) -> None:
     silent = world.provider.model_copy(update={"hostname": "127.0.0.2:9"})
     world.directory.replace([], [silent], [])
     assert await world.rounds() == "unknown"
-    assert await world.rounds(MISSES - 1) == "unhealthy"
+    assert await world.rounds(MAX_MISSES - 1) == "unhealthy"
     assert world.board.state(world.provider.id.int).last  # it never answered there
 
 
@@ -202,7 +202,7 @@ async def test_probes_go_on_to_the_next_target_as_calls_do(world: World, first: 
         assert await world.rounds() == "healthy"
         assert ill.seen and world.peer.seen
         world.peer.status = first
-        assert await world.rounds(MISSES) == "unhealthy"
+        assert await world.rounds(MAX_MISSES) == "unhealthy"
     finally:
         transport.close()
 
@@ -215,7 +215,7 @@ async def test_the_verdict_outlives_a_restart(world: World, store_url: str, answ
     world.peer.status = 200 if answers else 0
     await before.round()
     world.peer.status = 0
-    assert await world.rounds(MISSES) == "unhealthy"
+    assert await world.rounds(MAX_MISSES) == "unhealthy"
     checked = before.health(world.provider.id)[1]
     await before.close()
     for node in ("sip1", "a new container"):
@@ -243,7 +243,7 @@ async def test_a_store_that_is_away_keeps_nobody_from_probing(world: World) -> N
     made.start()
     await made.round()
     world.peer.status = 0
-    assert await world.rounds(MISSES) == "unhealthy"
+    assert await world.rounds(MAX_MISSES) == "unhealthy"
     await made.close()
 
 

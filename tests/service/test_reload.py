@@ -207,10 +207,10 @@ def test_a_provider_that_moved_is_a_trunk_at_its_new_address_only(run: Run) -> N
     async def test(bench: Any) -> None:
         one, two = await bench.phone(ONE), await bench.phone(TWO)
         served = await bench.serve(**bench.providers(one))
-        assert served.node.directory.trunk_at(ONE) is not None
+        assert served.node.directory.provider_at(ONE) is not None
         await served.reload(bench.document(providers=[{"name": "p1", "hostname": two.address}]))
-        assert served.node.directory.trunk_at(ONE) is None
-        assert served.node.directory.trunk_at(TWO) is not None
+        assert served.node.directory.provider_at(ONE) is None
+        assert served.node.directory.provider_at(TWO) is not None
 
     run(test)
 

@@ -302,10 +302,10 @@ async def test_names_that_were_resolved_are_still_trunks_after_reading_everythin
         async with here.store.write() as transaction:
             provider = await add_provider(transaction, "carrier", hostname="sip.carrier.example")
         await here.settled()
-        here.directory.trunk_addresses(provider["id"], ["192.0.2.77"])
+        here.directory.set_resolved_addresses(provider["id"], ["192.0.2.77"])
         here.feed.start_over()
         await until(lambda: here.feed.resynchronisations)
-        found = here.directory.trunk_at("192.0.2.77")
+        found = here.directory.provider_at("192.0.2.77")
         assert found is not None
         assert found.id == provider["id"]
 

@@ -21,7 +21,7 @@ from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import RouteRow
 from routing.identifiers import NIL
-from routing.numbers.normalise import Dialled, dialled
+from routing.numbers.normalise import DialledNumber, normalise_dialled
 from store import rows
 from store.database import tables
 from store.resources.billing import account_of
@@ -35,14 +35,14 @@ _REFUSALS: Mapping[str, str] = {
 }
 
 
-async def require_dialled(services: Services, text: str, field: str) -> Dialled:
+async def require_dialled(services: Services, text: str, field: str) -> DialledNumber:
     """A number of a body, in any form, as a call would read it. Raises ApiError INVALID_NUMBER."""
     calls = services.flows.calls
     try:
         await calls.fetch_numbers(calls.missing_numbers(text))
     except NumberUnavailable as error:
         raise fault_in(field, "SERVICE_UNAVAILABLE", f"cannot be looked up: {error}", retry_after=1) from None
-    asked = dialled(text, services.routing, calls.directory.numbers)
+    asked = normalise_dialled(text, services.routing, calls.directory.numbers)
     if asked.kind != "number":
         raise fault_in(field, "INVALID_NUMBER", f"{text} is no number; write it like +15551234567")
     return asked
@@ -99,7 +99,7 @@ async def require_source(
 ) -> None:
     """That the source is an active number of the owner's, and a normal one (`virtual`: or a virtual one). Raises
     ApiError SOURCE_NOT_ALLOWED."""
-    number = dialled(source.target, services.routing, services.flows.calls.directory.numbers).number
+    number = normalise_dialled(source.target, services.routing, services.flows.calls.directory.numbers).number
     # What a file declares belongs to the platform, and so do its super admins.
     owners = (owner, NIL) if caller.is_super and owner == caller.customer_id else (owner,)
     columns = tables.numbers.c

@@ -24,7 +24,7 @@ from flows.calls.address import Address
 from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
 from routing.access.destinations import named_by
 from routing.identifiers import NIL
-from routing.numbers.normalise import dialled
+from routing.numbers.normalise import normalise_dialled
 from store.database import tables
 from store.resources.messages import message_document
 from store.resources.numbers import living
@@ -147,7 +147,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
     async with services.store.read() as connection:
         await require_owner(connection, owner)
         await require_source(services, connection, caller, owner, body.source, virtual=True)
-        source = dialled(body.source.target, services.routing, services.flows.calls.directory.numbers).number
+        source = normalise_dialled(body.source.target, services.routing, services.flows.calls.directory.numbers).number
         number = await living(connection, source)
     await require_message_rights(services, owner, body.destinations)
     order = Order(
