@@ -1,5 +1,5 @@
-"""The actions of flows, a module for each subject with all that there is of it: what an action may be told, what it
-does, on what it can run, and what `trunkline flow run` shows of it.
+"""The actions of flows, a module for each subject: an action's options, what it does, where it can run, and what
+`trunkline flow run` shows of it.
 
 Every module of this folder is imported with the first one, so `ACTIONS` is always the whole table.
 """

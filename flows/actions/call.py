@@ -54,7 +54,7 @@ async def call(run: Run, option: CallOptions) -> None:
 
 
 def begin_calls(run: Run, option: CallOptions) -> None:
-    """`call`, where nobody waits: a source has to be in memory."""
+    """`call` without waiting: the source number has to be in memory."""
     source = option.source
     if source is not None and not may_show(run.context, source, run.named(source.target), run.flow_owner):
         raise ActionError(f"{source.target!r} is no active number of this customer; give one that is as source")

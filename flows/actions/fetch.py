@@ -14,7 +14,7 @@ from flows.values import WebAddress
 from flows.web import exchange, send, url_text
 
 IN_QUERY = ("call.id", "call.source.number", "call.destination.number", "call.digits")
-"""What a GET tells of the call."""
+"""The query parameters of a GET."""
 
 
 class FetchOptions(Options):
@@ -46,7 +46,7 @@ async def fetch(run: Run, option: FetchOptions) -> Program | None:
 
 
 def document(run: Run) -> dict[str, Any]:
-    """What the server is told of a call."""
+    """The body of the request: the call and its variables."""
     get = run.variables.get
     return {
         "call": {

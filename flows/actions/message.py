@@ -71,7 +71,7 @@ async def message_send(run: Run, option: MessageSendOptions) -> None:
 
 
 async def _source(run: Run, given: Address | None) -> tuple[NumberRow, Address]:
-    """The number of ours that sends. Others could not be answered, nor told to stop."""
+    """Our number that sends. Replies and STOP to any other number would not reach us."""
     if given is None:
         if run.number is not None:
             return run.number, Address(type="tel", target=run.number.number)
@@ -103,7 +103,7 @@ def _sender(run: Run, came: TextMessage | None) -> Address:
     if record.direction == "outgoing":
         kind, number = record.destination_type, record.destination
     elif record.guest:
-        # As of a guest's message: who claims somebody else's number must not have him texted at our cost.
+        # A guest's caller ID is not verified: anybody could have others texted at our cost.
         raise ActionError("nobody vouches for the number of a guest; give destinations")
     else:
         kind, number = record.source_type, "" if record.anonymous else record.source

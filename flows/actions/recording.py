@@ -93,7 +93,7 @@ async def recording_start(run: Run, option: RecordingStartOptions) -> None:
         running = run.context.recording
         if running is not None:
             await running.wait()
-        run.call.forget_keys()  # the one that ended it, and what nobody had asked for
+        run.call.forget_keys()  # the key that ended it, and those before it
         _check(recording)
 
 
@@ -116,7 +116,7 @@ def _check(recording: Recording) -> None:
 
 
 def _channels(run: Run) -> int:
-    """Two where the flow may connect the caller with somebody."""
+    """Two, one for each side, where the flow may connect the caller with another party."""
     return 2 if any(step.connects for step in run.program.steps) else 1
 
 

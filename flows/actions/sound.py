@@ -23,7 +23,7 @@ BEEP = "tone:1000/250"
 
 class PlayOptions(Options):
     """`play`: the sources one after the other, all of them `loop` times (0: until the hangup). A key of `digits_stop`
-    ends it, and stays for whoever asks for keys next."""
+    ends it, and is kept for the next digits_receive."""
 
     sources: list[SoundSource] = Field(min_length=1, max_length=100)
     loop: int = Field(default=1, ge=0, le=1_000_000)
@@ -82,7 +82,7 @@ class _Loading:
             self._task.cancel()
             await asyncio.wait((self._task,))
             if not self._task.cancelled():
-                self._task.exception()  # taken: nobody wants this sound any more
+                self._task.exception()  # retrieved, so that asyncio does not log it
 
     async def next(self) -> Sound:
         """The next sound. Raises SoundError; the one behind it can be had all the same."""

@@ -21,7 +21,7 @@ from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import normalise_dialled
 
 LEAVES_WITHIN: Final = 3.0
-"""Seconds that the caller has to hang up by itself when it talks to somebody else."""
+"""Seconds that the caller has to hang up by itself once it has been transferred."""
 
 _WORDS: Final = {"busy": "busy", "noanswer": "noanswer"}
 

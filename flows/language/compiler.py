@@ -12,7 +12,7 @@ def compile_flow(flow: Flow) -> Program:
     steps = []
     for index, action in enumerate(flow.actions):
         kind = flow.types[index]
-        # The actions that a call holds are expanded when they run, with the variables of that call.
+        # The actions within a `call` are expanded when they run, with the variables of that call.
         source = {key: value for key, value in action.option.items() if key != "actions"}
         if "variable" in source:
             source["variable"] = getattr(flow.options[index], "variable", "")  # `${name}` here means the name

@@ -23,7 +23,7 @@ Shape = Mapping[str, Mapping[str, Any]]
 
 
 class Options(BaseModel):
-    """What an action may be told. Types are strict: a number in quotes is no number.
+    """The options of an action. Types are strict: a number in quotes is no number.
 
     Attributes:
         shapes: The forms of which an object must have one, because what a field may hold depends on another. The JSON

@@ -30,12 +30,12 @@ class Step:
         type: The action's name, or "python".
         function: `function(run, option)`, which returns a StepResult, or is awaited for one. The types of an action's
             parameters are checked where it is registered.
-        option: What it is told, checked.
+        option: Its options, checked.
         following: The index of the step that comes next; the program's length is the end.
         waits: Whether `function` is awaited.
         source: The option as written, where it holds `${`; else None.
         inline: The flow that the option holds itself.
-        connects: Whether somebody else may talk with the caller behind it.
+        connects: Whether the caller may talk with another party in it, or in what it runs.
         on_messages: Whether it can run on a message.
     """
 

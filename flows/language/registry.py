@@ -1,4 +1,4 @@
-"""The table of actions: what each may be told, what it does, where it can run, and how it is shown.
+"""The table of actions: the options of each, what it does, where it can run, and how it is shown.
 
 Actions enter it with `@action(...)`; `flows.actions` is the table of those there are. Nothing in this package imports
 them: what reads or compiles a flow is handed the table.
@@ -45,15 +45,15 @@ class ActionType:
     Attributes:
         name: What flows call it.
         function: `function(run, option)`, which returns a StepResult, or is awaited for one. `action` checks its types.
-        options: What it may be told.
-        waits: It is a coroutine function.
+        options: The model of its options.
+        waits: Whether `function` is a coroutine function.
         media: What it can run on: a call, a message.
         ends: Nothing runs behind it.
         answers: The call is answered once it has run.
         sounds: It opens our media: the call is answered once it has run, unless early media was begun before.
         early: It begins early media, or what it runs may.
         before_answer: It has no meaning once the call is answered.
-        connects: Behind it there may be somebody else to be heard.
+        connects: The caller may talk with another party in it, or in what it runs: a recording has two channels.
         describe: What it is about to do, in words, for `trunkline flow run`.
         outcome: What came of it, in words: `outcome(run, result, keys)`, with the keys that the caller has pressed.
         simulate: `trunkline flow run` does this in place of `function`: `simulate(report, run, option)`.

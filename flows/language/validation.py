@@ -1,4 +1,4 @@
-"""Validation of a flow as a whole: every action known and well told, every jump arriving, every action reached.
+"""Validation of a flow as a whole: actions that exist, with valid options; jumps that lead to one; none out of reach.
 
 Works on plain parts, so that the model and the compiler share it. Finds all faults in one go.
 """

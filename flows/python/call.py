@@ -49,7 +49,7 @@ class FlowCall(SoundMethods):
 
     @property
     def number(self) -> NumberRow | None:
-        """The number of ours that was called."""
+        """Our number that was called."""
         return self._run.number
 
     @property
@@ -154,7 +154,7 @@ class FlowCall(SoundMethods):
         return self._run.variables.get("conference.status")
 
     async def transfer(self, target: str | Address, mode: Literal["blind"] = "blind") -> str:
-        """Has the caller's phone call somebody else; returns `transfer.status`. When that is `answered`, the call is
+        """Has the caller's phone call another party; returns `transfer.status`. When that is `answered`, the call is
         over: return afterwards."""
         self._count()
         option = transfer.TransferOptions(target=_address(target), mode=mode)
@@ -192,8 +192,8 @@ class FlowCall(SoundMethods):
         await webhook.webhook_send(self._run, webhook.WebhookOptions(uri=uri, method=method, data=data, sync=sync))
 
     async def message_send(self, text: str, *destinations: str | Address, source: str | Address | None = None) -> None:
-        """Sends a text message; to who texts or calls where no destination is given, from the number of ours that was
-        texted or called. It does not wait for the far end."""
+        """Sends a text message; to who texts or calls where no destination is given, from our number that was texted
+        or called. It does not wait for the far end."""
         self._count()
         option = message.MessageSendOptions(
             source=_address(source) if source else None,

@@ -106,7 +106,7 @@ class _AsWritten(SourceFileLoader):
 
 
 _PREFIX = "trunkline_flows_"
-"""Before the names of files beside the configuration: a `json.py` there takes the place of nobody else's."""
+"""Put before the module names of files beside the configuration, so that a `json.py` there does not replace `json`."""
 
 
 def _run_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A simulated dialler: every outbound call ends as it was told to, in simulated time."""
+"""A simulated dialler: every outbound call ends in the way chosen for the run, in simulated time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -11,7 +11,7 @@ Ending = Literal["answered", "busy", "noanswer", "failed"]
 RINGS = 3.0
 """Seconds of ringing before an answer or a refusal."""
 RINGS_OUT = 30.0
-"""Seconds of ringing that nobody ends, where no timeout is given."""
+"""Seconds of ringing without an answer, where no timeout is given."""
 
 _REFUSALS = {
     "busy": (486, "Busy Here"),
@@ -29,7 +29,7 @@ class SimulatedDialler:
         self.leg: SimulatedLeg | None = None
 
     def dial(self, spec: DialSpec, caller: object = None, early_media: bool = True) -> "DialledLeg":
-        """A leg that ends as it was told; one without a caller is never answered."""
+        """A leg that ends in the way chosen for the run; one without a caller is never answered."""
         return DialledLeg(self, spec, caller is not None)
 
 
@@ -70,11 +70,11 @@ class DialledLeg(SimulatedLeg):
         self.hangup()
 
     def overhear(self, caller: object, callee: object) -> None:
-        """Nothing is said."""
+        """No media: nothing is fed."""
 
     @property
     def anchored(self) -> bool:
-        """No media passes anybody."""
+        """No media is relayed."""
         return False
 
     async def passed(self) -> dict[str, Any] | None:

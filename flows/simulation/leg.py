@@ -92,7 +92,7 @@ class SimulatedCaller:
         return ""
 
     def forget(self) -> None:
-        """The keys that nobody has asked for."""
+        """Drops the keys that were pressed before the flow asked for any."""
         self._pressed.clear()
 
 
@@ -246,7 +246,7 @@ class SimulatedLeg:
         self.caller.start_input()
 
     def forget_keys(self) -> None:
-        """Those that nobody has asked for."""
+        """Drops the keys that were pressed before the flow asked for any."""
         self.caller.forget()
 
     async def send_keys(self, digits: str, duration: float, interval: float) -> None:
@@ -256,10 +256,10 @@ class SimulatedLeg:
         await self._pass(len(digits) * (duration + interval))
 
     def attach(self, tap: object) -> None:
-        """Nothing is heard."""
+        """No media: nothing is attached."""
 
     def detach(self, tap: object) -> None:
-        """Nothing is heard."""
+        """No media: nothing is attached."""
 
     def bridge(self, leg: "SimulatedLeg") -> "SimulatedBridge":
         """Connects the caller with a leg that was dialled."""
@@ -268,16 +268,16 @@ class SimulatedLeg:
 
     @property
     def max_breadth(self) -> int:
-        """As many as there are."""
+        """No limit of its own."""
         return MAX_BREADTH
 
     @property
     def own_address(self) -> str:
-        """Where nobody listens."""
+        """An address that leads nowhere."""
         return "engine.invalid"
 
     async def transfer(self, refer_to: str, referred_by: str = "") -> Transferred:
-        """The caller's phone does as it is told, and hangs up."""
+        """The caller's phone accepts the REFER, and hangs up."""
         self._check()
         self.report(f"the caller is sent to {refer_to}")
         self._end("remote", 200)

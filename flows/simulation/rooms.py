@@ -15,7 +15,7 @@ from routing.identifiers import NIL, named_id
 
 
 class SimulatedQueues:
-    """`flows.queues.model.QueueService`: an agent answers, or nobody does, as the dialler is told that calls end.
+    """`flows.queues.model.QueueService`: an agent answers, or nobody does, as outbound calls end in this run.
     `known` are the queues that are described somewhere; any other is one without settings."""
 
     def __init__(self, leg: SimulatedLeg, dialler: SimulatedDialler, known: Sequence[Queue] = ()) -> None:
@@ -29,11 +29,11 @@ class SimulatedQueues:
         return self._known.get(reference) or Queue(named_id("queue", reference), NIL, reference)
 
     def agents(self, queue: Queue) -> Sequence[Agent]:
-        """Nobody is rung."""
+        """None: no agent is rung."""
         return ()
 
     def callers(self, queue_id: UUID) -> Sequence[Any]:
-        """Nobody waits behind this caller."""
+        """None but this caller."""
         return ()
 
     async def attend(self, context: CallContext, variables: QueueVariables, queue: Queue) -> QueueResult:
@@ -55,7 +55,7 @@ class SimulatedQueues:
 
 
 class SimulatedConferences(Conferences):
-    """A conference with nobody else in it, which is left after a while."""
+    """A conference with no other members, which the caller leaves after its seconds of talk."""
 
     __slots__ = ("_leg",)
 

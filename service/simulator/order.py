@@ -22,8 +22,8 @@ class FlowOrder:
         digits: Keys that the caller presses when it is asked; a comma ends what it presses at one such time.
         variables: The flow's own, to begin with.
         connect: How calls out end.
-        talk: Seconds until whoever answers hangs up.
-        patience: Seconds that the caller waits where it is kept without end.
+        talk: Seconds until the far end of a connect hangs up.
+        patience: Seconds after which the caller hangs up when it waits for something without end.
         hangup_after: Seconds after which it hangs up in any case; 0 for never.
         at: When the call comes in; None for now.
         text: What is texted in place of a call: the message flow runs; None for a call.

@@ -46,6 +46,7 @@ from routing.models.route import Route
 from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 from service.contact_center.queue_directory import queue_of
+from service.python_flows import python_flow_names, python_flows
 from service.simulator.message import texted
 from service.simulator.order import FlowOrder
 from service.simulator.view import FlowView
@@ -66,7 +67,7 @@ class FlowRunError(Exception):
         self.option = option
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Source:
     """What a file holds."""
 
@@ -151,7 +152,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
 
 
 def _simulate(programs: Iterable[Program], report: Report) -> None:
-    """From now on the steps of these programs, which must be nobody else's, do what stands in for their actions."""
+    """Replaces the functions of these programs' steps by those that simulate them. The programs must not be shared."""
     for program in programs:
         for step in program.steps:
             kind = ACTIONS.get(step.type)
@@ -180,7 +181,7 @@ async def _carry_out(
 
 
 async def _completed(flows: Interpreter) -> None:
-    """Waits for what completes the flow, and for webhooks that nobody else waits for."""
+    """Waits for what completes the flow, and for webhooks sent without `sync`."""
     for _ in range(1000):
         if not len(flows.calls.tasks):
             break
@@ -194,28 +195,17 @@ def read_source(path: Path) -> _Source:
     data = document.data
     if isinstance(data, list) or (isinstance(data, dict) and "actions" in data):
         return _one_flow(path, document)
-    configuration = load(path, python_flows=_python_flow_names)
-    python: Mapping[str, Program] = {}
-    if configuration.settings.flows_module:
-        from service.python_flows import python_flows
-
-        python = python_flows(configuration)
+    configuration = load(path, python_flows=python_flow_names)
     directory = Directory(limit=0)
     directory.replace(configuration.numbers, configuration.providers, configuration.routes)
     return _Source(
-        FlowLibrary(ACTIONS, configuration.flows, python),
-        directory,
-        configuration.routing_settings(),
-        configuration.transports,
-        configuration.settings.media,
-        configuration.queues,
+        library=FlowLibrary(ACTIONS, configuration.flows, python_flows(configuration)),
+        directory=directory,
+        routing=configuration.routing_settings(),
+        transports=configuration.transports,
+        media=configuration.settings.media,
+        queues=configuration.queues,
     )
-
-
-def _python_flow_names(module: str, beside: Path) -> list[str]:
-    from service.python_flows import python_flow_names  # an engine with all its parts: a second for whoever needs none
-
-    return python_flow_names(module, beside)
 
 
 def _one_flow(path: Path, document: Document) -> _Source:
@@ -234,7 +224,13 @@ def _one_flow(path: Path, document: Document) -> _Source:
     provider = Provider(id=named_id("provider", "any"), name="a provider", hostname="provider.invalid")
     directory = Directory(limit=0)
     directory.replace([], [provider], [Route(target="all", provider_id=provider.id, priority=1, name="all")])
-    return _Source(FlowLibrary(ACTIONS, [flow]), directory, RoutingSettings(), ["udp"], MediaSettings())
+    return _Source(
+        library=FlowLibrary(ACTIONS, [flow]),
+        directory=directory,
+        routing=RoutingSettings(),
+        transports=["udp"],
+        media=MediaSettings(),
+    )
 
 
 def _number(source: _Source, called: str) -> NumberRow | None:
@@ -292,11 +288,11 @@ def _flow_id(order: FlowOrder, number: NumberRow) -> UUID:
 async def _answer(request: httpx.Request) -> httpx.Response:
     """What every web server says here: a webhook's answer sets nothing, a fetched flow is empty."""
     try:
-        told = json.loads(request.content or b"null")
+        body = json.loads(request.content or b"null")
     except ValueError:
-        told = None
+        body = None
     fetched = "call.id" in request.url.params or (
-        isinstance(told, dict) and {"call", "flow", "variables"} <= told.keys()
+        isinstance(body, dict) and {"call", "flow", "variables"} <= body.keys()
     )
     return httpx.Response(200, content=b"[]" if fetched else b"")
 
