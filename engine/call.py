@@ -6,23 +6,21 @@ the protocol core, so that a relayed message waits for no task.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.call_media import CallEnded, CallMedia
-from engine.media.anchor import CALLEE, CALLER, Anchor, AnchorError, Shared
+from engine.media.anchor import CALLEE, Anchor, Shared
 from engine.media.negotiation import NotAcceptable
-from engine.media.path import DIRECT, MediaPath
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.port_pool import NoPortError
 from engine.media.rtp.consent import Consent
 from engine.media_refusal import MEDIA_FAILURES, warning
+from engine.party import Party
 from engine.settings import AgentSettings
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
-from engine.sip.dialog.usage import OnFinal
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
@@ -84,7 +82,7 @@ class DialledLeg(Protocol):
     ) -> bool: ...
 
 
-class Call:
+class Call(Party):
     """One leg. Times are monotonic seconds of the event loop's clock.
 
     `status` is dialing, ringing, progressing (answered), terminating (our BYE waits), canceling or hangup.
@@ -98,7 +96,6 @@ class Call:
         "_ended",
         "_orders",
         "_rang",
-        "agent",
         "anchor_side",
         "answered_at",
         "awaits_end",
@@ -113,25 +110,21 @@ class Call:
         "legs",
         "max_breadth",
         "max_forwards",
-        "media_port",
         "on_end",
         "on_status",
         "origin",
-        "path",
-        "peer_body",
         "peer_reason",
         "remote",
-        "session",
         "share",
         "status",
         "task",
     )
 
     direction = "incoming"
+    agent: CallAgent
 
     def __init__(self, agent: CallAgent, session: Session, remote: Flow, now: float) -> None:
-        self.agent = agent
-        self.session = session
+        super().__init__(agent, session)
         self.remote = remote
         self.share = ""  # the stranger whose share it counts in (`engine.strangers`); "": nobody's
         self.id = agent.call_id()
@@ -142,7 +135,6 @@ class Call:
         self.ended_by = ""
         self.end_status = 0
         self.end_reason = ""
-        self.peer_body = b""  # the session description last heard from the peer
         # What legs dialled for it say: their Max-Forwards; how many there may be at once, all that these lead to
         # included (RFC 5393 §5.3.3).
         self.max_forwards, self.max_breadth = 70, MAX_BREADTH
@@ -155,7 +147,6 @@ class Call:
         self.peer_reason = ""  # Reason of the leg that was bridged to this one, for this one's BYE
         self.legs: list[DialledLeg] = []  # being dialled for this call
         self.bridged: Bridged | None = None
-        self.path: MediaPath = DIRECT  # what descriptions pass between the peer and whom it talks with
         self.anchor_side: Shared | None = None  # what legs of this call share that are anchored
         self.on_end: Callable[[Call], None] | None = None
         # Told of every change of `status` but the last, which is on_end's. It must not raise, and is quick.
@@ -163,7 +154,6 @@ class Call:
         self.task: asyncio.Task[Any] | None = None  # runs what happens to the call; ends with it
         self.awaits_end = False  # the task waits for nothing else, so it need not be cancelled
         self._ended: asyncio.Event | None = None
-        self.media_port: MediaPort | None = None  # our own, where the media ends here
         self._orders: CallMedia | None = None  # made by the first order that needs it
         self._consent: Consent | None = None  # made where media of ours asks for it
         self._carried: dict[str, Any] | None = None  # what went through media of ours that was given back
@@ -484,89 +474,6 @@ class Call:
         if self.agent.max_call_duration:
             self.session.limit(now + self.agent.max_call_duration)
 
-    # ---- offers and answers, by way of the media path
-
-    def renegotiate(self, method: str, body: bytes, on_final: OnFinal, *, retry_glare: bool = False) -> None:
-        """Send a re-INVITE or UPDATE with the offer of whom the peer talks with, or with none; see
-        `Session.renegotiate`. What `on_final` gets in a 2xx is for that one to read."""
-        path, session = self.path, self.session
-
-        def offered(text: bytes, error: AnchorError | None) -> None:
-            if error is None:
-                session.renegotiate(method, text, self.agent.now(), final, retry_glare=retry_glare)
-            else:
-                on_final(error.status, None, self.agent.now())
-
-        def final(status: int, response: Response | None, now: float) -> None:
-            if response is None or status >= 300:
-                if body:
-                    path.refused(CALLER)
-                on_final(status, response, now)
-            else:
-                (path.answer if body else path.offer)(CALLEE, response.body, partial(answered, response))
-
-        def answered(response: Response, text: bytes, error: AnchorError | None) -> None:
-            if error is None:
-                response.body = text
-                on_final(response.status, response, self.agent.now())
-                return
-            if not body and not session.ended:
-                session.acknowledge_reinvite(response.cseq, b"", self.agent.now())  # its offer has no answer
-            on_final(error.status, None, self.agent.now())
-
-        path.offer(CALLER, body, offered)
-
-    def acknowledge_reinvite(self, cseq: int, body: bytes) -> None:
-        """The ACK for a 2xx to a re-INVITE without an offer, with the answer of whom the peer talks with."""
-
-        def answered(text: bytes, error: AnchorError | None) -> None:
-            if not self.session.ended:
-                self.session.acknowledge_reinvite(cseq, text, self.agent.now())
-                self.end_unusable(error)
-
-        self.path.answer(CALLER, body, answered)
-
-    def end_unusable(self, error: AnchorError | None) -> None:
-        """An answer that cannot be passed on leaves the peer without media: the leg ends. Nothing without an error."""
-        if error is not None and not self.session.ended:
-            self.session.end_by_us(self.agent.now(), f"SIP;cause={error.status}", error.status, str(error))
-
-    def _accept_answer(self, body: bytes, error: AnchorError | None) -> None:
-        """The answer to an offer of our own media."""
-        if self.media_port is None:
-            return
-        try:
-            if error is not None:
-                raise NotAcceptable(str(error), error.status)
-            self.media_port.accept(body)
-            self.peer_body = body
-        except NotAcceptable:
-            words = "no media agreed"
-            self.session.end_by_us(self.agent.now(), f'SIP;cause=488;text="{words}"', 488, words)
-
-    def _answer_offer(self, offer: bytes, reply: Callable[[int, bytes, str], None]) -> None:
-        """Have our own media answer an offer of the peer's, or make one where that made none. `reply` gets the status,
-        our description, and header lines."""
-        path = self.path
-
-        def offered(text: bytes, error: AnchorError | None) -> None:
-            media = self.media_port
-            if error is not None or media is None:
-                reply(488 if error is None else error.status, b"", "")
-                return
-            try:
-                body = media.answer(text) if text else media.offer()
-            except NotAcceptable as fault:
-                path.refused(CALLEE)
-                reply(fault.status, b"", f"Warning: {warning(fault)}\r\n")
-                return
-            (path.answer if text else path.offer)(CALLER, body, said)
-
-        def said(text: bytes, error: AnchorError | None) -> None:
-            reply(200 if error is None else error.status, text, "")
-
-        path.offer(CALLEE, offer, offered)
-
     # ---- what the peer does (SessionUser)
 
     def on_progress(self, session: Session, response: Response, now: float) -> None:
@@ -577,7 +484,7 @@ class Call:
 
     def on_acknowledged(self, session: Session, body: bytes, now: float) -> None:
         if body and self.media_port is not None:
-            self.path.answer(CALLEE, body, self._accept_answer)
+            self.path.answer(CALLEE, body, self.accept_answer)
         if self._orders is not None:
             self._orders.on_acknowledged()
 
@@ -593,7 +500,7 @@ class Call:
         if self.media_port is None:
             session.refuse_reinvite(488, now)
         else:
-            self._answer_offer(request.body, reply)
+            self.answer_offer(request.body, reply)
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media."""
@@ -620,7 +527,7 @@ class Call:
             else:
                 session.reply(transaction, 200, now)
         else:
-            self._answer_offer(
+            self.answer_offer(
                 request.body,
                 lambda status, body, lines: session.reply(transaction, status, self.agent.now(), lines, body),
             )
