@@ -4,9 +4,9 @@ import ipaddress
 import re
 import socket
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 from flows.calls.address import PLACEHOLDER
@@ -93,34 +93,4 @@ def _as_v4(host: str) -> str:
         return ""
 
 
-_ASKED_FOR: Final[Mapping[str, frozenset[str]]] = {
-    "webhook_send": frozenset({"uri"}),
-    "fetch": frozenset({"event_url"}),
-    "play": frozenset({"sources"}),
-}
-"""Options of actions that hold web addresses."""
-
-
-def web_addresses(actions: Any, place: tuple[str | int, ...] = ("actions",)) -> Iterator[tuple[list[str | int], str]]:
-    """Every web address that actions hold as it stands, and where; actions may hold actions."""
-    if isinstance(actions, list):
-        for number, item in enumerate(actions):
-            yield from web_addresses(item, (*place, number))
-    elif isinstance(actions, dict):
-        option = actions.get("option")
-        if isinstance(option, dict):
-            for name in _ASKED_FOR.get(str(actions.get("type")), ()):
-                yield from _texts(option.get(name), (*place, "option", name))
-        for name, inner in actions.items():
-            yield from web_addresses(inner, (*place, name))
-
-
-def _texts(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[list[str | int], str]]:
-    if isinstance(value, str):
-        yield list(place), value
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _texts(item, (*place, number))
-
-
-__all__ = ["is_public", "private_host", "web_addresses"]
+__all__ = ["is_public", "private_host"]

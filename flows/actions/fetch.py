@@ -20,6 +20,8 @@ IN_QUERY = ("call.id", "call.source.number", "call.destination.number", "call.di
 class FetchOptions(Options):
     """`fetch`: the actions that a web server answers with, run in place."""
 
+    web_addresses = ("event_url",)
+
     event_url: WebAddress
     event_method: Literal["POST", "GET"] = "POST"
 

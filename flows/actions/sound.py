@@ -25,6 +25,8 @@ class PlayOptions(Options):
     """`play`: the sources one after the other, all of them `loop` times (0: until the hangup). A key of `digits_stop`
     ends it, and is kept for the next digits_receive."""
 
+    web_addresses = ("sources",)
+
     sources: list[SoundSource] = Field(min_length=1, max_length=100)
     loop: int = Field(default=1, ge=0, le=1_000_000)
     digits_stop: StopKeys = ""

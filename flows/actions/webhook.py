@@ -17,6 +17,8 @@ from flows.web import WebServices, send, variables_of
 class WebhookOptions(Options):
     """`webhook_send`: text is sent as it is, the rest as JSON; `sync` waits and takes variables from the answer."""
 
+    web_addresses = ("uri",)
+
     uri: WebAddress
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     data: str | dict[str, Any] | list[Any] = ""

@@ -28,10 +28,12 @@ class Options(BaseModel):
     Attributes:
         shapes: The forms of which an object must have one, because what a field may hold depends on another. The JSON
             schema of what the class's validators refuse.
+        web_addresses: The fields that hold web addresses, or lists of them: none may be private unless that is allowed.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
     shapes: ClassVar[Sequence[Shape]] = ()
+    web_addresses: ClassVar[Sequence[str]] = ()
 
     def jumps(self) -> Sequence[tuple[FieldPath, str]]:
         """The actions that this one may jump to: the option's field, and the id."""

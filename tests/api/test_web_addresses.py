@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.models.web_addresses import web_addresses
 from flows.faults import ActionError
 from flows.web import exchange
 from tests.api.conftest import Api, Client
@@ -107,3 +108,16 @@ async def test_music_of_queues(api: Api, uri: str) -> None:
     assert (await admin.put(path, {"music": uri}, 400))["details"][0]["field"] == "music"
     await admin.put(path, {"music": "waltz.ogg"})
     await admin.put(path, {"music": None})
+
+
+def test_web_addresses_are_found_wherever_actions_ask_for_them() -> None:
+    hook = {"type": "webhook_send", "option": {"uri": "http://a/", "data": "http://not-asked/"}}
+    play = {"type": "play", "option": {"sources": ["x.wav", "http://b/"]}}
+    inner = {"type": "call", "option": {"actions": [hook, {"type": "fetch", "option": {"event_url": "http://c/"}}]}}
+    found = {".".join(map(str, place)): text for place, text in web_addresses([play, inner, {"type": 7}, 7, None])}
+    assert found == {
+        "actions.0.option.sources.0": "x.wav",
+        "actions.0.option.sources.1": "http://b/",
+        "actions.1.option.actions.0.option.uri": "http://a/",
+        "actions.1.option.actions.1.option.event_url": "http://c/",
+    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.web_hosts import is_public, private_host, web_addresses
+from flows.web_hosts import is_public, private_host
 
 PUBLIC = [
     "8.8.8.8",
@@ -104,16 +104,3 @@ def test_private_hosts_are_seen_however_they_are_written(uri: str) -> None:
 )
 def test_others_are_not(uri: str) -> None:
     assert not private_host(uri)
-
-
-def test_web_addresses_are_found_wherever_actions_ask_for_them() -> None:
-    hook = {"type": "webhook_send", "option": {"uri": "http://a/", "data": "http://not-asked/"}}
-    play = {"type": "play", "option": {"sources": ["x.wav", "http://b/"]}}
-    inner = {"type": "call", "option": {"actions": [hook, {"type": "fetch", "option": {"event_url": "http://c/"}}]}}
-    found = {".".join(map(str, place)): text for place, text in web_addresses([play, inner, {"type": 7}, 7, None])}
-    assert found == {
-        "actions.0.option.sources.0": "x.wav",
-        "actions.0.option.sources.1": "http://b/",
-        "actions.1.option.actions.0.option.uri": "http://a/",
-        "actions.1.option.actions.1.option.event_url": "http://c/",
-    }
