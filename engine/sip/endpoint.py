@@ -409,9 +409,7 @@ class Endpoint(Core):
             request.top_via = line.replace(";rport", f";received={host};rport={flow.port}", 1)
             return flow
         if plain and request.sent_by.rpartition(":")[0] == host:
-            return (
-                flow if flow.transport.reliable else Flow(flow.transport, host, int(request.sent_by.rpartition(":")[2]))
-            )
+            return _at_port(flow, int(request.sent_by.rpartition(":")[2]))
         via = request.via
         noted = "rport" in via.params
         if noted:
@@ -420,9 +418,12 @@ class Endpoint(Core):
             via.params["received"] = host
         others = split_list(line)[1:] if "," in line else []
         request.top_via = ", ".join([str(via), *others])
-        if noted or flow.transport.reliable:
-            return flow
-        return Flow(flow.transport, host, via.port or 5060)
+        return flow if noted else _at_port(flow, via.port or 5060)
+
+
+def _at_port(flow: Flow, port: int) -> Flow:
+    """Where a datagram is answered whose Via has this port; over a connection, the connection (§18.2.2)."""
+    return flow if port == flow.port or flow.transport.reliable else Flow(flow.transport, flow.host, port)
 
 
 def _quotable(text: str) -> str:

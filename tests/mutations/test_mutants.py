@@ -55,7 +55,7 @@ TABLES = [
     Machine("routing/access/admission.py", ["_ANSWERS"], ["tests/routing/test_admission.py"]),
     Machine("routing/directory/lifecycle.py", ["TRANSITIONS"], ["tests/routing/test_lifecycle.py"]),
     Machine("routing/hunt/outcome.py", ["STATUS_REASONS", "KIND_REASONS"], ["tests/routing/test_hangup.py"]),
-    Machine("flows/calls/causes.py", ["CAUSES"], ["tests/flows/test_actions.py"]),
+    Machine("flows/calls/hangup.py", ["CAUSES"], ["tests/flows/test_actions.py"]),
 ]
 CODE: list[Machine] = []
 
