@@ -10,8 +10,8 @@ from engine.media.anchor import CALLEE, CALLER
 from engine.sip.message.status import reason_phrase
 from flows.calls.address import Address
 from flows.calls.context import CallContext
-from flows.calls.destinations import REFUSED
-from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always, dial_hunt, unanswered
+from flows.calls.destinations import REFUSED, Contact, by_preference
+from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always, dial_hunt, most_telling, unanswered
 from flows.calls.hangup import CAUSES, end_leg
 from flows.calls.identity import caller_identity
 from flows.calls.ports import CallEnded, OutgoingLeg, ProviderHunt, Reservation
@@ -44,12 +44,35 @@ async def connect_destination(
         return await connect_number(context, terms, address.target, claim)
     if address.type == "sip":
         return await _connect_uri(context, terms, address.sip_uri, named, claim)
-    found = context.services.resolve_extension(address, context.customer_id)
-    if found is None:
+    contacts = await context.services.contacts.resolve(address, context.customer_id)
+    if not contacts:
         context.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
         return unanswered(404, "Not Found")
-    named = named_by(context.customer_id, found.customer_id)
-    return await _connect_uri(context, terms, found.uri, named, claim)
+    if len(contacts) == 1:
+        return await _connect_contact(context, contacts[0], terms, claim)
+    results: list[ConnectResult] = []
+    for group in by_preference(contacts):
+        if len(group) == 1:
+            results.append(await _connect_contact(context, group[0], terms, claim))
+        else:
+            dials = [partial(_connect_contact, context, contact) for contact in group]
+            results += await ParallelFork(claim).run(context, terms, dials)
+        result = most_telling(results)
+        if result.answered or result.sip_status >= 600:  # which speaks for all of them (RFC 3261 §16.7)
+            return result
+    return most_telling(results)
+
+
+async def _connect_contact(
+    context: CallContext, contact: Contact, terms: ConnectTerms, claim: AnswerClaim
+) -> ConnectResult:
+    if contact.flow is None and not contact.path:
+        named = named_by(context.customer_id, contact.customer_id)
+        return await _connect_uri(context, terms, contact.uri, named, claim)
+    # It has come to us by this way itself: there is nothing to look up.
+    caller, domain = await caller_identity(context, terms), context.services.routing.from_domain
+    hunt = UriHunt(contact.uri, caller, domain, flow=contact.flow, path=contact.path)
+    return await _dial_and_bridge(context, terms, hunt, claim)
 
 
 async def _connect_uri(

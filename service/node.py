@@ -18,10 +18,10 @@ from engine.media.rtpengine.pool import Rtpengines
 from engine.transport.listeners import ListenError
 from engine.user_agent import UserAgent
 from flows.actions import ACTIONS
-from flows.calls.destinations import Destinations
+from flows.calls.destinations import Destinations, NoContacts
 from flows.calls.ports import FlowProgram
 from flows.calls.registry import CallLog
-from flows.calls.services import AccountServices, CallServices, MediaServices, nobody
+from flows.calls.services import AccountServices, CallServices, MediaServices
 from flows.calls.tasks import OwnedTasks
 from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
@@ -170,7 +170,7 @@ class Node:
                 sounds=self.sounds,
                 recordings=recordings(settings.media, beside, tasks, log, parts.recordings if parts else None),
             ),
-            resolve_extension=parts.contact_center.directory.reachable if parts else nobody,
+            contacts=parts.contact_center.directory if parts else NoContacts(),
             destinations=self._destinations,
             fetch_number=parts.storage.numbers.fetch if parts else None,
         )

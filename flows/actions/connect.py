@@ -1,6 +1,6 @@
 """The action `connect`: dials destinations for the caller, and bridges the first that answers."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from flows.actions import action
 from flows.calls.address import Address
-from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always
+from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always, most_telling
 from flows.calls.ports import CallEnded
 from flows.connect import ParallelFork, connect_destination
 from flows.language.options import Options
@@ -16,9 +16,6 @@ from flows.language.program import HUNG_UP, StepResult
 from flows.language.run import Run
 from routing.hunt.identity import Anonymous
 from routing.numbers.normalise import normalise_dialled
-
-# Of several that did not answer, the one that says most about the callee speaks for all.
-_TELLING = ("busy", "dialout", "noanswer", "canceled", "failed")
 
 
 class ConnectOptions(Options):
@@ -112,14 +109,3 @@ def conclude(run: Run, result: ConnectResult, *, relay_reason: bool) -> int | No
         run.call.reject(result.sip_status if result.sip_status >= 400 else 480, result.reason)
         return HUNG_UP
     return None
-
-
-def most_telling(results: Sequence[ConnectResult]) -> ConnectResult:
-    """The answered one; else one that speaks for the callee everywhere (6xx, RFC 3261 §16.7); else by _TELLING."""
-    for result in results:
-        if result.answered:
-            return result
-    for result in results:
-        if result.sip_status >= 600:
-            return result
-    return min(results, key=lambda result: _TELLING.index(result.status))

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from flows.actions import action
 from flows.calls.address import DIALLED, Address
+from flows.calls.destinations import by_preference
 from flows.calls.hangup import end_leg
 from flows.calls.ports import CallEnded
 from flows.faults import ActionError
@@ -116,9 +117,10 @@ async def _uri(run: Run, target: Address) -> str:
     if target.type == "sip":
         uri, named = target.sip_uri, run.named(target.target)
     else:
-        found = run.services.calls.resolve_extension(target, run.context.customer_id)
-        if found is None:
+        contacts = await run.services.calls.contacts.resolve(target, run.context.customer_id)
+        if not contacts:
             raise ActionError(f"{target.type} {target.target!r} is not known or not reachable")
+        found = by_preference(contacts)[0][0]
         uri, named = found.uri, named_by(run.context.customer_id, found.customer_id)
     # A trunk that is sent to itself would call at our cost.
     way = await run.services.calls.way_to(uri, named)

@@ -1,24 +1,66 @@
-"""What a `sip:` destination leads to: a peer, ourselves, or somewhere that whoever named it may not reach."""
+"""Destinations that are no numbers: where extensions and agents are reached, and what a `sip:` URI leads to: a peer,
+ourselves, or somewhere that whoever named it may not reach."""
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
+from flows.calls.address import Address
 from routing.access.destinations import NamedBy, forbidden, is_provider_hostname
 from routing.directory.directory import Directory
+from routing.identifiers import NIL
 from routing.settings import RoutingSettings
 
 REFUSED = (403, "Forbidden")
 """What a caller hears whose destination may not be named by whoever named it."""
 
 
-class Reachable(NamedTuple):
-    """Where somebody is reached who is named otherwise: a SIP URI, and the customer whose word that is."""
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Contact:
+    """Where a destination is reached that is named otherwise: a binding of its registration (RFC 3261 §10.3), or an
+    address that is known of it.
+
+    Attributes:
+        uri: A SIP URI, what the request is for.
+        customer_id: The customer whose word that is.
+        q: Which contacts are preferred, from 0 to 1 (RFC 3261 §20.10): the higher ones first, equal ones at once.
+        flow: The connection that it is reached by; None: wherever `uri` leads. Often there is no other way (RFC 5626).
+        path: The URIs of proxies that the request goes by, in order (RFC 3327).
+    """
 
     uri: str
-    customer_id: Any
+    customer_id: UUID = NIL
+    q: float = 1.0
+    flow: Flow | None = None
+    path: Sequence[str] = ()
+
+
+class ContactResolver(Protocol):
+    """Who knows where extensions and agents are reached (`service.contact_center.queue_directory.QueueDirectory`)."""
+
+    async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
+        """The contacts of a destination, as a call of this customer may reach it; none of nobody."""
+        ...
+
+
+class NoContacts:
+    """Knows no extensions and no agents."""
+
+    async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
+        """None."""
+        return ()
+
+
+def by_preference(contacts: Iterable[Contact]) -> list[list[Contact]]:
+    """Contacts in the order in which they are tried: by descending q, those with the same at once (RFC 3261 §16.6)."""
+    ordered = sorted(contacts, key=lambda contact: -contact.q)
+    return [list(group) for _, group in groupby(ordered, key=lambda contact: contact.q)]
 
 
 class Way(NamedTuple):

@@ -1,7 +1,7 @@
 """Dialling: the attempts of a hunt, one after another, until one is answered, the hunt stops, or the caller is gone."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -84,6 +84,21 @@ def unanswered(status: int, reason: str, kind: LastOutcome = "") -> ConnectResul
     """A destination that did not answer."""
     word = hangup_reason(answered=False, status=status, kind=kind)
     return ConnectResult("canceled" if word == "cancel" else word, status, reason, 0.0, word)
+
+
+# Of several that did not answer, the one that says most about the callee speaks for all.
+_TELLING = ("busy", "dialout", "noanswer", "canceled", "failed")
+
+
+def most_telling(results: Sequence[ConnectResult]) -> ConnectResult:
+    """The answered one; else one that speaks for the callee everywhere (6xx, RFC 3261 §16.7); else by _TELLING."""
+    for result in results:
+        if result.answered:
+            return result
+    for result in results:
+        if result.sip_status >= 600:
+            return result
+    return min(results, key=lambda result: _TELLING.index(result.status))
 
 
 class DialResult(NamedTuple):
@@ -177,6 +192,7 @@ async def dial_hunt(
                 ring_timeout=ringing,
                 anchor=anchor or attempt.provider.media,
                 allows=attempt.allows,
+                flow=attempt.flow,
                 origin=attempt.origin,
                 dialled=number,
                 depth=None if branch is None else branch.depth,

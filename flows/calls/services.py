@@ -9,8 +9,7 @@ from uuid import UUID
 from engine.log import Log
 from engine.sip.message.uri import Uri
 from engine.transfer_request import TransferRequest
-from flows.calls.address import Address
-from flows.calls.destinations import Destinations, Reachable, Way
+from flows.calls.destinations import ContactResolver, Destinations, NoContacts, Way
 from flows.calls.order_limit import OrderLimit
 from flows.calls.ports import Charging, Dialler, FlowProgram, Router, Sounds
 from flows.calls.record import CallRecord
@@ -25,7 +24,6 @@ from routing.directory.rows import NumberRow
 from routing.numbers.normalise import numbers_to_look_up
 from routing.settings import RoutingSettings
 
-ExtensionResolver = Callable[[Address, UUID], Reachable | None]
 NumberFetcher = Callable[[str], Awaitable[NumberRow | None]]
 
 
@@ -47,11 +45,6 @@ class Referrers(Protocol):
 
     def same(self, one: Any, other: Any) -> bool:
         """Whether two calls of the engine's are of one and the same peer."""
-
-
-def nobody(_address: Address, _customer_id: UUID) -> Reachable | None:
-    """No extension or agent is reached."""
-    return None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +92,7 @@ class CallServices:
         media: What is played and recorded.
         clock: Monotonic seconds, the engine's clock.
         wall: Seconds since 1970.
-        resolve_extension: Where an extension or an agent of this customer is reached, None for nobody.
+        contacts: Where extensions and agents are reached.
         destinations: Looks at `sip:` destinations before they are dialled; None: they are dialled as they stand.
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is no store to ask.
@@ -118,7 +111,7 @@ class CallServices:
     media: MediaServices = field(default_factory=MediaServices)
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    resolve_extension: ExtensionResolver = nobody
+    contacts: ContactResolver = field(default_factory=NoContacts)
     destinations: Destinations | None = None
     fetch_number: NumberFetcher | None = None
     transfers: Referrers | None = None

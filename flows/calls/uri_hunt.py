@@ -1,9 +1,10 @@
-"""A hunt of one: a SIP URI that is dialled as it stands, without a provider and its headers."""
+"""A hunt with one attempt: a SIP URI that is dialled as it stands, without a provider and its headers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.sip.flow import NOT_ALLOWED, Allows
+from engine.sip.flow import NOT_ALLOWED, Allows, Flow
 from flows.calls.destinations import REFUSED
 from routing.directory.trunk import Terms
 from routing.hunt.attempt import Attempt, AttemptRecord, RecordKind
@@ -21,14 +22,16 @@ _DEAD_END = (500, "Server Internal Error")
 
 @dataclass(slots=True)
 class UriHunt:
-    """Dials `uri` once; asked and told like `routing.hunt.hunt.Hunt`. `allows` and `origin`: see
-    `engine.dial.DialSpec`."""
+    """Dials `uri` once; asked and told like `routing.hunt.hunt.Hunt`. `allows`, `flow` and `origin`: see
+    `engine.dial.DialSpec`. `path`: the URIs that the request goes by (RFC 3327), first the one that is asked."""
 
     uri: str
     caller: CallerIdentity
     domain: str
     allows: Allows | None = None
     origin: Any = None
+    flow: Flow | None = None
+    path: Sequence[str] = ()
     records: list[AttemptRecord] = field(default_factory=list)
     _kind: RecordKind = ""
     _status: int = 0
@@ -42,15 +45,17 @@ class UriHunt:
         record = AttemptRecord(NIL, "", self.uri, now)
         self.records.append(record)
         from_, headers = _identity(self.caller, self.domain)
+        headers += [("Route", f"<{uri}>") for uri in self.path]
         return Attempt.of(
             provider=_ANYBODY,
             request_uri=self.uri,
-            destination=self.uri,
+            destination=self.path[0] if self.path else self.uri,
             from_=from_,
             headers=headers,
             terms=_TERMS,
             record=record,
             allows=self.allows,
+            flow=self.flow,
             origin=self.origin,
         )
 

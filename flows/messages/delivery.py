@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.dial import DialSpec, Outcome
-from flows.calls.destinations import REFUSED
+from flows.calls.destinations import REFUSED, Contact
 from flows.calls.dial import NO_CREDIT, NOT_CHARGED
 from flows.calls.ports import MessageCredit, ProviderHunt
 from flows.calls.services import CallServices
@@ -16,7 +16,7 @@ from flows.calls.uri_hunt import UriHunt
 from flows.messages.inbox import Mailbox, Taken, admitted
 from flows.messages.model import MessageNotKept, Target, TextMessage, sender_of
 from routing.access.admission import DialOut, RunFlow, Source
-from routing.access.destinations import named_by
+from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
 from routing.hunt.attempt import Attempt, AttemptRecord
@@ -29,6 +29,8 @@ Follow = Callable[[Taken], None]
 """Takes what a message to a number of ours asks for into a task."""
 
 _AS_CLIENT = Source("client")
+_NOT_TAKEN = ("refused", "unreachable", "skipped")
+"""Outcomes of an attempt that has certainly not delivered the text."""
 
 
 class Sending:
@@ -47,13 +49,27 @@ class Sending:
             await self._to_number(message, target, address.target)
             return
         if address.type == "sip":
-            uri, named = address.sip_uri, message.named
-        else:
-            found = services.resolve_extension(address, message.customer_id)
-            if found is None:
-                _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
+            await self._to_uri(message, target, address.sip_uri, message.named)
+            return
+        contacts = await services.contacts.resolve(address, message.customer_id)
+        if not contacts:
+            _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
+        for contact in sorted(contacts, key=lambda contact: -contact.q):
+            await self._to_contact(message, target, contact)
+            # One that has not answered may well have taken it, and another would show it a second time.
+            if target.status != "failed" or not target.attempts or target.attempts[-1]["outcome"] not in _NOT_TAKEN:
                 return
-            uri, named = found.uri, named_by(message.customer_id, found.customer_id)
+
+    async def _to_contact(self, message: TextMessage, target: Target, contact: Contact) -> None:
+        if contact.flow is None and not contact.path:
+            await self._to_uri(message, target, contact.uri, named_by(message.customer_id, contact.customer_id))
+            return
+        domain = self._services.routing.from_domain
+        hunt = UriHunt(contact.uri, _identity(message), domain, flow=contact.flow, path=contact.path)
+        await self._hunt(message, target, hunt)
+
+    async def _to_uri(self, message: TextMessage, target: Target, uri: str, named: NamedBy) -> None:
+        services = self._services
         # The way back to who has sent us something leads to where it is, and that it said itself.
         way = await services.way_to(target.via or uri, "platform" if target.via else named)
         if way.refused:
@@ -151,8 +167,8 @@ class Sending:
                 if not go_on:
                     break
         finally:
-            target.attempts = [_attempt(record, began) for record in hunt.records]
-        if target.status != "sending":
+            target.attempts += [_attempt(record, began) for record in hunt.records]
+        if target.status not in ("sending", "failed"):
             target.sip_status, target.reason = status, plain(reason)
             return
         if not status and not reason:
@@ -196,6 +212,7 @@ class Sending:
             # have been taken, and another provider would deliver it a second time.
             no_reply_timeout=attempt.terms.no_progress_timeout,
             allows=attempt.allows,
+            flow=attempt.flow,
             dialled=sender_of(message) if message.automatic else "",
             depth=message.branch.depth,
         )

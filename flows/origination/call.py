@@ -13,7 +13,7 @@ from flows.calls.destinations import REFUSED
 from flows.calls.dial import dial_hunt
 from flows.calls.hangup import CAUSES, end_leg, note_cause
 from flows.calls.identity import identity_of
-from flows.calls.ports import FlowProgram, OutgoingLeg
+from flows.calls.ports import FlowProgram, OutgoingLeg, ProviderHunt
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices
 from flows.calls.tasks import TooManyTasksError
@@ -46,7 +46,7 @@ class OwnCall:
         "_flows",
         "_given_up",
         "_heard_of",
-        "_hunt",
+        "_hunts",
         "_leg",
         "_own",
         "claim",
@@ -59,7 +59,7 @@ class OwnCall:
         self,
         flows: FlowRunner,
         record: CallRecord,
-        hunt: Callable[[], Awaitable[Any]],
+        hunts: Callable[[], Awaitable[Sequence[ProviderHunt]]],
         flow: FlowProgram | None,
         own: dict[str, str] | None,
         branch: Branch,
@@ -68,7 +68,7 @@ class OwnCall:
         self.record = record
         self.task: asyncio.Task[CallRecord] | None = None
         self.claim: Callable[[], bool] | None = None
-        self._hunt = hunt
+        self._hunts = hunts
         self._flows = flows
         self._flow = flow
         self._own = own
@@ -152,7 +152,7 @@ class OwnCall:
     async def _carry_out(self) -> CallRecord:
         services, record = self.services, self.record
         try:
-            hunt = await self._hunt()
+            hunts = await self._hunts()
         except NumberUnavailable as error:
             record.note(f"{record.destination} cannot be looked up: {error}")
             self._unanswered(503, "Service Unavailable", "")
@@ -160,22 +160,24 @@ class OwnCall:
         except BaseException:
             self._unanswered(487, "Request Terminated", "cancelled")
             raise
-        if hunt is None:
+        if not hunts:
             self._unanswered(record.end_status, record.end_reason, "")
             return record
-        record.tried.append(hunt.records)
-        # Who is called here is no leg to anybody: it is a flow run, and counts as one.
-        tree = None if getattr(hunt, "origin", None) is not None else self._branch.tree
         try:
-            leg, attempt, kind, status, reason, reservation = await dial_hunt(
-                services, hunt, record, customer_id=record.customer_id, dialled=self._dialled, branch=self._branch
-            )
+            for hunt in hunts:
+                record.tried.append(hunt.records)
+                leg, attempt, kind, status, reason, reservation = await dial_hunt(
+                    services, hunt, record, customer_id=record.customer_id, dialled=self._dialled, branch=self._branch
+                )
+                if leg is not None or status >= 600 or self._given_up:
+                    break
         except BaseException:
             self._unanswered(487, "Request Terminated", "cancelled")
             raise
         if leg is None:
             self._unanswered(status, reason, kind)
             return record
+        assert attempt is not None
         try:
             self._turned(leg)
             if self._given_up:
@@ -193,8 +195,9 @@ class OwnCall:
             if leg.ended_at is None and leg.status != "terminating":
                 leg.hangup()
             hunt.release(attempt)
-            if tree is not None:
-                tree.legs -= 1
+            # Who is called here is no leg to anybody: it is a flow run, and counts as one.
+            if attempt.origin is None:
+                self._branch.tree.legs -= 1
             if reservation is not None:
                 reservation.close()
             record.finish(leg, services.clock())
@@ -289,10 +292,10 @@ def prepare(
     missing = services.missing_numbers(destination.target)
     if missing:  # who is asked shows when the store has told
         return OwnCall(flows, record, partial(asked.fetched, destination.target), flow, own, branch)
-    hunt = asked.number(destination.target)
+    hunts = asked.number(destination.target)
 
-    async def known() -> Any:
-        return hunt
+    async def known() -> Sequence[ProviderHunt]:
+        return hunts
 
     return OwnCall(flows, record, known, flow, own, branch)
 
@@ -308,7 +311,7 @@ def originate(flows: FlowRunner, destination: Address, **order: Any) -> tuple[Ca
 
 @dataclass(slots=True)
 class _Asked:
-    """Who is asked for the destination of a call. None: nobody, and the record says why."""
+    """Who is asked for the destination of a call, one after another. []: nobody, and the record says why."""
 
     services: CallServices
     record: CallRecord
@@ -317,16 +320,27 @@ class _Asked:
     named: NamedBy
     branch: Branch
 
-    async def destination(self, address: Address) -> Any:
-        """For what is no number as it stands."""
+    async def destination(self, address: Address) -> Sequence[ProviderHunt]:
+        """For what is no number as it stands. Of several contacts the preferred one is dialled first: who answers
+        first would have to be asked of all, and a call of our own follows one leg (RFC 3261 §16.6 allows both)."""
+        record = self.record
+        if address.type == "sip":
+            return await self._uri(address.sip_uri, self.named)
+        contacts = await self.services.contacts.resolve(address, record.customer_id)
+        if not contacts:
+            detail = f"{address.type} {address.target!r} is not known or not reachable"
+            return _refused(record, 404, "Not Found", detail)
+        hunts: list[ProviderHunt] = []
+        for contact in sorted(contacts, key=lambda contact: -contact.q):
+            if contact.flow is None and not contact.path:
+                hunts += await self._uri(contact.uri, named_by(record.customer_id, contact.customer_id))
+            else:
+                domain = self.services.routing.from_domain
+                hunts.append(UriHunt(contact.uri, self.identity, domain, flow=contact.flow, path=contact.path))
+        return hunts
+
+    async def _uri(self, uri: str, named: NamedBy) -> Sequence[ProviderHunt]:
         services, record = self.services, self.record
-        uri, named = address.sip_uri, self.named
-        if address.type != "sip":
-            found = services.resolve_extension(address, record.customer_id)
-            if found is None:
-                detail = f"{address.type} {address.target!r} is not known or not reachable"
-                return _refused(record, 404, "Not Found", detail)
-            uri, named = found.uri, named_by(record.customer_id, found.customer_id)
         way = await services.way_to(uri, named)
         if way.refused:
             services.log.warning("destination refused", call_id=record.id, destination=uri[:200], named_by=named)
@@ -334,14 +348,14 @@ class _Asked:
             return _refused(record, *REFUSED, way.refused)
         if way.here:
             return await self.fetched(uri, foreign=not self.branch.tree.guest)
-        return UriHunt(uri, self.identity, services.routing.from_domain, way.allows)
+        return [UriHunt(uri, self.identity, services.routing.from_domain, way.allows)]
 
-    async def fetched(self, text: str, *, foreign: bool = True) -> Any:
+    async def fetched(self, text: str, *, foreign: bool = True) -> Sequence[ProviderHunt]:
         """As `number`, of what may not be in memory. Raises NumberUnavailable."""
         await self.services.fetch_numbers(self.services.missing_numbers(text))
         return self.number(text, foreign=foreign)
 
-    def number(self, text: str, *, foreign: bool = True) -> Any:
+    def number(self, text: str, *, foreign: bool = True) -> Sequence[ProviderHunt]:
         """For a number in any form, or a URI at ourselves that has one; a `foreign` one where that may be."""
         services, record, directory = self.services, self.record, self.services.directory
         verdict = judge(
@@ -352,12 +366,10 @@ class _Asked:
                 detail = f"{verdict.target} is none of our numbers, and the call comes of a guest's"
                 return _refused(record, *REFUSED, detail)
             record.destination = verdict.target
-            return services.router.hunt(
-                verdict.target,
-                caller=self.identity,
-                customer_id=record.customer_id,
-                pinned=self.pinned,
+            hunt = services.router.hunt(
+                verdict.target, caller=self.identity, customer_id=record.customer_id, pinned=self.pinned
             )
+            return [hunt]
         if not isinstance(verdict, RunFlow):
             return _refused(record, verdict.status, verdict.reason, verdict.detail)
         record.destination = verdict.number.number
@@ -367,12 +379,13 @@ class _Asked:
             )
         # One of our own numbers is never sent to a provider: it is called where it is.
         domain = services.routing.from_domain
-        return UriHunt(f"sip:{record.destination}@{domain}", self.identity, domain, origin=Delivery(self.branch))
+        return [UriHunt(f"sip:{record.destination}@{domain}", self.identity, domain, origin=Delivery(self.branch))]
 
 
-def _refused(record: CallRecord, status: int, reason: str, detail: str) -> None:
+def _refused(record: CallRecord, status: int, reason: str, detail: str) -> Sequence[ProviderHunt]:
     record.note(detail)
     record.end_status, record.end_reason = status, reason
+    return []
 
 
 __all__ = ["OwnCall", "TooManyTasksError", "originate", "prepare"]

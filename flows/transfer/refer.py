@@ -183,7 +183,7 @@ async def _address(context: CallContext, target: SipUri | TelUri | str, source: 
     meant = normalise_dialled(target, services.routing, services.directory.numbers)
     if meant.kind == "extension" and source.kind == "client":
         address = Address(type="extension", target=meant.text)
-        if services.resolve_extension(address, context.customer_id):
+        if await services.contacts.resolve(address, context.customer_id):
             return address
     verdict = judge(services.directory, services.routing, source, meant)
     if isinstance(verdict, Refuse):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from engine.sip.flow import Allows
+from engine.sip.flow import Allows, Flow
 from routing.directory.trunk import Terms
 from routing.hunt.candidate import SkipCause
 from routing.hunt.health import TrunkState
@@ -116,6 +116,7 @@ class Attempt:
         message_rate: What a text message costs.
         state: Of the provider, which counts its channels; None where nobody does.
         allows: Which addresses the request may go to; None: all. Where a provider's go is the operator's business.
+        flow: The connection that it goes by, without a look-up; None: wherever `destination` leads.
         origin: What this engine is handed when it takes the call itself; None of a call to anybody else.
         holds_channel: Whether it still counts against the provider's `max_channels`.
     """
@@ -131,6 +132,7 @@ class Attempt:
     message_rate: int
     state: TrunkState | None
     allows: Allows | None
+    flow: Flow | None
     origin: Any
     holds_channel: bool
 
@@ -149,6 +151,7 @@ class Attempt:
         message_rate: int = 0,
         state: TrunkState | None = None,
         allows: Allows | None = None,
+        flow: Flow | None = None,
         origin: Any = None,
     ) -> "Attempt":
         """An attempt, which takes a channel of `state`. No `__init__`: keywords in the call of a class go through a
@@ -165,6 +168,7 @@ class Attempt:
         self.message_rate = message_rate
         self.state = state
         self.allows = allows
+        self.flow = flow
         self.origin = origin
         self.holds_channel = state is not None
         if state is not None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.log import Log
 from engine.worker import WOKEN, Worker
 from flows.calls.address import Address
-from flows.calls.destinations import Reachable
+from flows.calls.destinations import Contact
 from flows.queues.conferences import Conference
 from flows.queues.model import Agent, Queue
 from routing.identifiers import NIL, PLATFORM
@@ -64,16 +64,16 @@ class QueueDirectory:
         """By its id or its name; those of other customers do not exist."""
         return _find(self._conferences, reference, customer_id)
 
-    def reachable(self, address: Address, customer_id: UUID) -> Reachable | None:
+    async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
         """Where an agent of the customer, named by its id or its name, is called: its first SIP address. Whether it is
         free is for queues to ask; who is called by name is called."""
         if address.type != "agent":
-            return None
+            return ()
         agent = _find(self._agents, address.target, customer_id)
         if agent is None or (customer_id.int and agent.customer_id != customer_id):
-            return None
+            return ()
         uri = next((one.sip_uri for one in agent.addresses if one.type == "sip"), None)
-        return None if uri is None else Reachable(uri, agent.customer_id)
+        return () if uri is None else (Contact(uri=uri, customer_id=agent.customer_id),)
 
     def agents(self, queue: Queue) -> Sequence[Agent]:
         """Those of the queue that have an address."""

@@ -20,7 +20,7 @@ from config.settings import MediaSettings
 from config.yaml import Document
 from flows.actions import ACTIONS
 from flows.calls.address import Address
-from flows.calls.destinations import Reachable
+from flows.calls.destinations import Contact
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices, MediaServices
 from flows.faults import FlowError
@@ -109,7 +109,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
             media=MediaServices(sounds=SimulatedSounds(sounds), recordings=recordings),
             clock=clock,
             wall=lambda: began.timestamp() + clock(),
-            resolve_extension=_reachable,
+            contacts=_EveryContact(),
         )
         flows = Interpreter(
             calls=calls,
@@ -301,5 +301,8 @@ async def _somewhere(host: str, port: int) -> list[str]:
     return ["192.0.2.1"]
 
 
-def _reachable(address: Address, customer_id: UUID) -> Reachable | None:
-    return Reachable(f"sip:{address.target}@simulated.invalid", customer_id)
+class _EveryContact:
+    """Whoever a flow names is reached somewhere."""
+
+    async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
+        return (Contact(uri=f"sip:{address.target}@simulated.invalid", customer_id=customer_id),)

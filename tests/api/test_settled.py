@@ -141,15 +141,14 @@ async def test_queues_agents_and_conferences(api_on: Api, calls: Calls) -> None:
     agent = await admin.post("/v1.0/agents", body | {"addresses": [{"type": "sip", "target": "sip:ann@example.com"}]})
     ann = Address(type="agent", target="ann")
 
-    def reached() -> str:
-        found = calls.rooms.reachable(ann, owner)
-        return "" if found is None else found.uri
+    async def reached() -> str:
+        return "".join(contact.uri for contact in await calls.rooms.resolve(ann, owner))
 
-    assert reached() == "sip:ann@example.com"
+    assert await reached() == "sip:ann@example.com"
     await admin.put(f"/v1.0/agents/{agent['id']}", {"addresses": [{"type": "sip", "target": "sip:ann@example.org"}]})
-    assert reached() == "sip:ann@example.org"
+    assert await reached() == "sip:ann@example.org"
     await admin.delete(f"/v1.0/agents/{agent['id']}")
-    assert reached() == ""
+    assert await reached() == ""
     for kind, found in (("queues", calls.rooms.queue), ("conferences", calls.rooms.conference)):
         await _comes_and_goes(admin, f"/v1.0/{kind}", lambda name, find=found: find(name, owner))  # type: ignore[misc]
 

@@ -1,15 +1,18 @@
 """Fakes that behave as the engine's calls do, and an environment around the real routing."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from engine.call import CallEnded
 from engine.dial import Outcome
 from flows.actions import ACTIONS
+from flows.calls.address import Address
+from flows.calls.destinations import Contact
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices, MediaServices
 from flows.language.interpreter import Interpreter
@@ -350,6 +353,16 @@ class FakeSounds:
         return FakeSound(f"say {text}", found)
 
 
+class FakeContacts:
+    """Where extensions and agents are reached, by their names."""
+
+    def __init__(self, **known: Sequence[Contact]) -> None:
+        self.known = known
+
+    async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
+        return self.known.get(address.target, ())
+
+
 class FakeLog:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -451,6 +464,7 @@ class World:
         return asyncio.run(self.run(actions, call, **more))
 
     fake_call = FakeCall
+    fake_contacts = FakeContacts
     answered = ANSWERED
     never = NEVER
     refused = staticmethod(refused)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.call import CallEnded
 from flows.actions import ACTIONS
-from flows.calls.destinations import Reachable
+from flows.calls.destinations import Contact
 from flows.language.library import read_library
 from flows.language.program import Program
 from routing.identifiers import NIL
@@ -316,9 +316,7 @@ def test_status_of_a_direct_destination(world: Any, outcome: Any, text: str) -> 
 
 
 def test_extensions_and_agents_are_resolved_by_the_service(world: Any) -> None:
-    world.services.calls.resolve_extension = lambda address, customer_id: {
-        "101": Reachable("sip:desk@192.0.2.9", NIL)
-    }.get(address.target)
+    world.calls.contacts = world.fake_contacts(**{"101": [Contact(uri="sip:desk@192.0.2.9")]})
     world.go([connect({"type": "extension", "target": "101"})])
     assert world.agent.legs[0].spec.request_uri == "sip:desk@192.0.2.9"
     ran = world.go([connect({"type": "agent", "target": "x"}), REPORT])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.dial import Outcome
-from flows.calls.destinations import Reachable
+from flows.calls.destinations import Contact
 from flows.faults import FlowError
 from flows.origination.providercall import (
     ProviderCallError,
@@ -15,7 +15,6 @@ from flows.origination.providercall import (
     place_provider_call,
     read_request,
 )
-from routing.identifiers import NIL
 from routing.models.number import Number
 from tests.flows.conftest import refused
 
@@ -133,9 +132,7 @@ def test_our_own_numbers_are_called_within_the_engine_one_place_deeper_in_the_tr
     ],
 )
 def test_other_destinations(world: Any, destination: Any, uri: str, status: int) -> None:
-    world.services.calls.resolve_extension = lambda address, _: (
-        Reachable("sip:desk@example.com", NIL) if address.target == "101" else None
-    )
+    world.calls.contacts = world.fake_contacts(**{"101": [Contact(uri="sip:desk@example.com")]})
     world.go([call(destination)])
     assert [leg.spec.request_uri for leg in world.agent.legs] == ([uri] if uri else [])
     assert made(world)[0].end_status == status

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.calls.destinations import Reachable
+from flows.calls.destinations import Contact
 from flows.calls.hangup import hangup_by_id
 from flows.faults import FlowError
 from flows.origination.orders import CallOrder, OrderError, prepare_calls, read_order
@@ -56,7 +56,7 @@ def test_nothing_is_dialled_or_told_before_the_start(world: Any) -> None:
 
 def test_what_a_record_says_of_a_call_that_was_ordered(world: Any) -> None:
     world.flows(after=[{"type": "sleep", "option": {"duration": 20}}])
-    world.services.calls.resolve_extension = lambda address, customer_id: Reachable("sip:desk@example.com", NIL)
+    world.calls.contacts = world.fake_contacts(**{DESK["target"]: [Contact(uri="sip:desk@example.com")]})
     metadata = {"ticket": 7}
     source = {"type": "tel", "target": "0014155551234", "target_name": "Desk"}
 

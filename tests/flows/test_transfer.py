@@ -7,12 +7,11 @@ import pytest
 
 from engine.transfer import Transferred
 from flows.actions import ACTIONS
-from flows.calls.destinations import Reachable
+from flows.calls.destinations import Contact
 from flows.faults import FlowError
 from flows.language.model import read_flow
 from flows.python.call import FlowCall
 from flows.python.flows import compile_python
-from routing.identifiers import NIL
 
 END = ("hangup", 480, "Q.850;cause=16")
 
@@ -40,9 +39,8 @@ TARGETS = [
 @pytest.mark.parametrize(("target", "uri"), TARGETS, ids=[str(n) for n in range(len(TARGETS))])
 def test_a_number_is_called_at_us_and_a_uri_as_it_stands(world: Any, target: Any, uri: str) -> None:
     call = call_that(world, "refused", 603, "Decline")
-    world.services.calls.resolve_extension = lambda address, customer_id: Reachable(
-        f"sip:{address.target}@10.0.0.9", NIL
-    )
+    name = target["target"] if isinstance(target, dict) else ""
+    world.calls.contacts = world.fake_contacts(**{name: [Contact(uri=f"sip:{name}@10.0.0.9")]})
     number = world.number("+15550002222", "f")
     ran = world.go([action("answer"), action("transfer", target=target)], call, number=number)
     assert ran.orders[1] == ("transfer", uri, "sip:+15550002222@engine.example:5060")

@@ -270,11 +270,11 @@ def test_a_flow_connects_to_an_agent_whatever_its_status(run: Run, by: str) -> N
         assert (outcome.kind, len(desk.calls)) == ("answered", 1)
         leg.hangup()
         await engine.quiet()
-        reach = engine.node.flows.calls.resolve_extension
-        found = reach(Address(**target), NIL)
-        assert found is not None and found.uri == f"sip:ann@{desk.address}"
-        assert reach(Address(**target), UUID(int=8)) is None
-        assert reach(Address(type="extension", target="ann"), NIL) is None
+        resolve = engine.node.flows.calls.contacts.resolve
+        (found,) = await resolve(Address(**target), NIL)
+        assert found.uri == f"sip:ann@{desk.address}"
+        assert not await resolve(Address(**target), UUID(int=8))
+        assert not await resolve(Address(type="extension", target="ann"), NIL)
 
     run(test)
 

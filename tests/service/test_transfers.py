@@ -5,6 +5,7 @@ import gc
 import random
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,7 +13,8 @@ from engine.call import Call
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from flows.actions import ACTIONS
-from flows.calls.destinations import Reachable
+from flows.calls.address import Address
+from flows.calls.destinations import Contact
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices
 from flows.language.interpreter import Interpreter
@@ -22,7 +24,7 @@ from flows.transfer.refer import MAX_TRANSFERS
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
-from routing.identifiers import NIL, named_id
+from routing.identifiers import named_id
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
@@ -534,9 +536,11 @@ def test_what_cannot_be_called_is_refused_at_once(world: World, target: str, mor
 
 
 def test_an_extension_is_called_where_it_is(world: World) -> None:
-    world.flows.calls.resolve_extension = lambda address, customer_id: (
-        Reachable(f"sip:d@{THIRD}", NIL) if address.target == "desk" else None
-    )
+    class Contacts:
+        async def resolve(self, address: Address, customer_id: UUID) -> list[Contact]:
+            return [Contact(uri=f"sip:d@{THIRD}")] if address.target == "desk" else []
+
+    world.flows.calls.contacts = Contacts()
     assert world.refer(world.b, "desk") == 202
     world.d.reply(200, OF_THIRD)
     world.wait()
