@@ -24,7 +24,7 @@ from engine.sip.transaction.branch import Mark
 from engine.sip.transaction.client import client_key
 from engine.sip.transaction.server import ServerTransaction
 
-VETTING_MOST = 1024  # strangers' new calls at once whose names are looked up before anybody is told of them
+VETTING_MOST = 1024  # strangers' calls at once whose names are looked up before the host hears of them
 
 # Calls that are up can be transferred, and we ask for nothing outside of them (RFC 6665 §4.1.3).
 _ONLY_IN_DIALOGS = {"BYE": 481, "PRACK": 481, "UPDATE": 481, "INFO": 481, "NOTIFY": 481, "REFER": 403}
@@ -52,7 +52,7 @@ class Endpoint(Core):
         methods["OPTIONS"] = MethodHandler(self._receive_options)
         for method, status in _ONLY_IN_DIALOGS.items():
             methods[method] = MethodHandler(partial(self._refuse_with, status))
-        # Nobody takes texts, until somebody does.
+        # Until the host takes texts.
         methods["MESSAGE"] = MethodHandler(partial(self._refuse_with, 405), self._refuse_text, limited=True)
 
     def handle(self, method: str, handler: RequestHandler, *, within: bool = False, limited: bool = False) -> None:
@@ -95,7 +95,7 @@ class Endpoint(Core):
             self._receive_request(message, flow, now)
 
     def _unwanted(self, request: Request, flow: Flow) -> bool:
-        """Whether a request is dropped, unanswered: its sender is to learn nothing, not even that somebody is here."""
+        """Whether a request is dropped: its sender is to learn nothing, not even that this address answers."""
         scans = "User-Agent" in request.first and is_scanner(request.first["User-Agent"])
         if not scans and not self.peers.edge(flow.host):
             return False
@@ -301,7 +301,7 @@ class Endpoint(Core):
         return None
 
     def _admitted(self, request: Request, source: Flow, reply: Flow, now: float) -> bool:
-        """Whether one more call or text may come in; one that may not has been told, or is not worth it."""
+        """Whether one more call or text may come in. One that may not has been answered, where it gets an answer."""
         limits = self.policy.limits
         admission: Admission = "refuse"
         full = request.method == "INVITE" and self._full(len(self.sessions), limits.sessions, source)
@@ -337,7 +337,7 @@ class Endpoint(Core):
         transaction.respond(refusal.status, now, refusal.reason, refusal.headers + self.server_line)
 
     def _fault(self, request: Request) -> Refusal | None:
-        """Why a request cannot be served, whoever it is for (§8.2.1, §8.2.2.3)."""
+        """Why a request cannot be served, whatever it is for (§8.2.1, §8.2.2.3)."""
         method = request.method
         if method not in self.methods.rows:
             return self._unserved(request)

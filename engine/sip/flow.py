@@ -25,8 +25,8 @@ class Connection(Protocol):
 
 @dataclass(slots=True, frozen=True)
 class Flow:
-    """A listener of ours and a peer's address. Sending to the flow of a request is symmetric response routing (RFC 3581
-    §4): same local address and port, or same connection.
+    """One of our listeners and a peer's address. Sending to the flow of a request is symmetric response routing (RFC
+    3581 §4): same local address and port, or same connection.
 
     Two flows between the same addresses over the same transport are equal, whatever name and connection they have.
 
@@ -106,8 +106,8 @@ class Transport(Protocol):
     def send(self, data: bytes, flow: Flow) -> None:
         """Sends one whole message to a numeric address: over the flow's connection, else over any to that address.
 
-        Never blocks, never raises. Trouble is told to `Sink.failed`, always from the event loop and never from within
-        this call, so a caller may finish its own bookkeeping after sending.
+        Never blocks, never raises. Failures are reported to `Sink.failed`, always from the event loop and never from
+        within this call, so a caller may finish its own bookkeeping after sending.
         """
 
     def connected(self, flow: Flow) -> bool:

@@ -55,7 +55,7 @@ class OutOfDialogRequest:
         self._send()
 
     def abandon(self, now: float) -> None:
-        """Nobody waits for the answer any more, and nobody is told of it."""
+        """Stop waiting: `on_answer` is not called any more."""
         self._on_answer = None
         self._request.abandon(now)
 
@@ -97,7 +97,7 @@ class OutOfDialogRequest:
             self._finish(response, "")
 
     def on_failure(self, request: OutgoingRequest, cause: str, now: float) -> None:
-        """None will come."""
+        """No response will come."""
         if request is self._request:
             self._finish(None, cause)
 

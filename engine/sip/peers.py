@@ -37,7 +37,7 @@ class Peers(Protocol):
         """Where requests to this peer go within its dialogs: see `engine.sip.dialog.next_hop`."""
 
     def edge(self, host: str) -> bool:
-        """Whether this is an edge of our own: its requests are somebody else's (`source_of`)."""
+        """Whether this is one of our own edge proxies: its requests come from others (`source_of`)."""
 
     def banned(self, host: str) -> bool:
         """Whether nothing from here is to be looked at. Asked for every message and connection, before anything."""
@@ -96,7 +96,7 @@ def counted_source(host: str) -> str:
 
 
 def source_of(request: Request, host: str, peers: Peers) -> str:
-    """Whose request this is, that came from `host`: of one that an edge of ours has sent on, the address that the edge
+    """The source of a request that came from `host`: of one that an edge proxy has forwarded, the address that the edge
     took it from, as it noted in the Via below its own (`received`, else sent-by; RFC 3261 §18.2.1)."""
     if not peers.edge(host):
         return host
@@ -120,9 +120,9 @@ SCANNERS = (
     "pplsip",
     "sundayddr",
 )
-"""Tools that look for victims, by the User-Agent that they show unless somebody changes it. Whoever does is met by the
-bans; but most of what knocks at port 5060 is one of these, and need cost nothing. `sipsak` is none of them: those who
-run a server ask it how that is."""
+"""Tools that look for victims, by the User-Agent that they show by default. Those who change it are met by the bans;
+but most of what knocks at port 5060 is one of these, and need cost nothing. `sipsak` is none of them: those who run a
+server ask it how that is."""
 
 
 def is_scanner(user_agent: str) -> bool:

@@ -68,9 +68,9 @@ class Refused:
 
 
 def tag_of(request: Request, secret: bytes) -> str:
-    """The To tag of every answer to this request and to its retransmissions (§8.2.7); nobody else can tell it (§19.3).
+    """The To tag of every answer to this request and to its retransmissions (§8.2.7); no one else can guess it (§19.3).
 
-    `secret`: 64 bytes at the most, known to nobody else.
+    `secret`: 64 bytes at the most, secret.
     """
     first = request.first
     text = f"{first.get('Via')}\0{first.get('Call-ID')}\0{first.get('CSeq')}"

@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self.error = ""
         self.misframed = False
         self.requested = False
-        """A request of ours has been sent over it: somebody may want to know that it is gone."""
+        """A request was sent over it, whose transaction has to hear when it is gone."""
         self.last_traffic = self._loop.time()
         self.owed_since: float | None = None if self.outgoing else self.last_traffic
         """Since when the peer owes us a message, or the rest of one."""
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def close(self) -> None:
-        """Closes when all that was written is out. Not told to the sink: it is our own doing."""
+        """Closes when all that was written is out. Not reported to the sink, for it is deliberate."""
         self._owner.unusable(self)
         if self._transport is not None:
             self._transport.close()

@@ -2,7 +2,7 @@
 
 Who has said nothing makes room for who speaks; strangers make room for known peers, and one that has much for one that
 has little (RFC 4987 §3.4: the oldest that is half open goes first). Nothing here takes longer the more there are, but
-where every slot is taken by somebody who has just spoken, or by known peers.
+where every slot is taken by a peer that has just spoken, or by known peers.
 """
 
 from collections.abc import Callable, Hashable

@@ -129,7 +129,7 @@ class Listeners:
 
     def listens_at(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do (`advertise`): a numeric address, or a name as
-        it stands in a URI. Another port on this machine is somebody else's."""
+        it stands in a URI. Another port on this machine is another program's."""
         plain = unmapped(host.strip("[]").partition("%")[0].lower().rstrip("."))
         if self._advertised is not None:
             shown, shown_port = self._advertised

@@ -1,4 +1,4 @@
-"""The loopback transport: requests of ours to ourselves, without sockets, for calls between parts of the engine.
+"""The loopback transport: our requests to ourselves, without sockets, for calls between parts of the engine.
 
 Nobody else is on it, so that what comes by it needs no proof of who sent it.
 """
@@ -15,8 +15,8 @@ Received = Callable[[bytes, Flow], None]
 class Loopback:
     """Hands what is sent by it to `received` in the loop's next turn, in order. It cannot lose anything.
 
-    `name` stands for the engine in Via and Contact: nobody's host, and new at each start. `beside` is a listener, whose
-    address media has, too.
+    `name` stands for the engine in Via and Contact: no host's name, and new at each start. `beside` is a listener,
+    whose address media has, too.
     """
 
     __slots__ = ("_host", "_loop", "_received", "domain", "local", "tap")
@@ -51,7 +51,7 @@ class Loopback:
         """See `Transport`: there is no connection."""
 
     def drop_banned(self) -> None:
-        """See `Transport`: nobody else is here."""
+        """See `Transport`: it has no peers."""
 
     def made_from(self, host: str, port: int) -> bool:
         """See `Transport`: there is no connection."""

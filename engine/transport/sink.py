@@ -60,7 +60,7 @@ class Failures:
             self._sink.failed(*self._waiting.popleft())
 
     def close(self) -> None:
-        """Drops what has not been told; the listener is closing and nobody waits for it."""
+        """Drops what has not been reported: the listener is closing."""
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()

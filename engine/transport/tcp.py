@@ -179,7 +179,7 @@ class TcpTransport:
         return await self._loop.create_server(self._connection, sock=sock, backlog=_BACKLOG)
 
     async def _establish(self, flow: Flow, own: tuple[str, int] | None) -> None:
-        # The loop makes the socket, from numeric addresses and so without a look-up. A socket of ours would be left
+        # The loop makes the socket, from numeric addresses and so without a look-up. A socket made here would be left
         # open by uvloop 0.23 when the peer resets the connection before `create_connection` has returned.
         await self._loop.create_connection(lambda: self._connection(flow), flow.host, flow.port, local_addr=own)
 
@@ -225,7 +225,7 @@ class TcpTransport:
         return now < most - most // 4 and self._made[counted_source(host)] < self.limits.made_per_source
 
     def _unmade(self, host: str) -> None:
-        """A connection of ours is gone, or has not come about."""
+        """A connection that we made is gone, or was not established."""
         source = counted_source(host)
         self._made[source] -= 1
         if not self._made[source]:

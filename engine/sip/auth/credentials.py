@@ -106,7 +106,7 @@ class DigestSessions:
         return True
 
     def lines(self, method: str, uri: str, body: bytes, token: Callable[[], str]) -> str:
-        """Header lines of one request, each ended by CRLF, for everyone who has asked so far. `token` makes cnonces."""
+        """Header lines of one request, each ended by CRLF, for every challenge so far. `token` makes cnonces."""
         return "".join(
             f"{header}: {session.authorization(method, uri, token(), body)}\r\n"
             for (header, _), session in self._sessions.items()

@@ -67,7 +67,7 @@ class DigestServer:
         nonce_lifetime: float = 300.0,
         max_nonces: int = 10_000,
     ) -> None:
-        """`secret` is random and known to nobody else; `algorithms` in the order of preference; `nonce_lifetime` in
+        """`secret` is random and kept here; `algorithms` in the order of preference; `nonce_lifetime` in
         seconds. ValueError for an algorithm that is not supported and for a realm that needs escapes."""
         if not re.fullmatch(r'[^"\\\x00-\x1f\x7f]*', realm):
             raise ValueError(f"a realm holds no quote, no backslash and no control character: {realm!r}")

@@ -121,7 +121,7 @@ def _look_closely(text: str) -> tuple[str, list[Field], dict[str, str]]:
     if len(lines) > MAX_HEADERS + 1:
         fault = f"more than {MAX_HEADERS} header fields"
         lines = lines[: MAX_HEADERS + 1]
-    # What is left of CR, LF and NUL stands inside a value: relayed, it would become a header of somebody else's making.
+    # What is left of CR, LF and NUL stands inside a value: relayed, it would inject a header.
     # A NUL may stand in quotes behind a backslash (RFC 4475 §3.1.1.2).
     ends, nuls = text.count("\r\n"), text.count("\0")
     if text.count("\n") != ends or text.count("\r") != ends or nuls != text.count("\\\0"):

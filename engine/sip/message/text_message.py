@@ -90,7 +90,7 @@ def _decoded(body: bytes, charset: str) -> str:
 def _codec(charset: str) -> str:
     """Python's name of a charset; of one that it does not know, the name itself.
 
-    Python is not asked: it searches its library for each name, and remembers for ever that there is none.
+    Python's own look-up is not used: it searches its library for each name, and remembers for ever that there is none.
     """
     name = _SEPARATORS.sub("_", charset)
     return aliases.get(name, name)

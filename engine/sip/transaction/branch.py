@@ -1,7 +1,7 @@
-"""Branches of ours (RFC 3261 §8.1.1.7, §16.6 step 8): known again, without memory, wherever they come back.
+"""Branches (RFC 3261 §8.1.1.7, §16.6 step 8): ours are recognised when they come back, without any memory.
 
 A branch holds a token that is unique, what is to be known of the request when it comes back (`Mark`), and a keyed
-digest over both, which nobody else can make. That makes loops and spirals visible (§16.3 step 4, RFC 5393 §4.2).
+digest over both, which no one else can make. That makes loops and spirals visible (§16.3 step 4, RFC 5393 §4.2).
 """
 
 from hashlib import blake2s
@@ -21,7 +21,7 @@ MOST_VIAS: Final = 70  # that are looked at: as many as Max-Forwards lets there 
 
 
 class Mark(NamedTuple):
-    """What a request of ours says of itself when it comes back.
+    """What our branch says of its request when it comes back.
 
     Attributes:
         depth: How many calls led to the one that it was sent for.
@@ -36,7 +36,7 @@ PLAIN: Final = Mark()
 
 
 class Branches:
-    """Makes them, and knows them again. `secret` is this node's own."""
+    """Makes branches and recognises them. `secret` is this node's own."""
 
     __slots__ = ("_key", "_plain")
 
@@ -50,7 +50,7 @@ class Branches:
         return f"{MAGIC_COOKIE}{text}{self._digest(text)}"
 
     def read(self, branch: str) -> Mark | None:
-        """What a branch of ours says; None for one that is not ours."""
+        """The mark of a branch; None where it is not ours."""
         if len(branch) < _REST + 8 or branch[-_REST - 1] != "." or not branch.isascii():
             return None
         text, shown = branch[len(MAGIC_COOKIE) : -2 * _DIGEST], branch[-2 * _DIGEST :]
@@ -67,7 +67,7 @@ class Branches:
         return blake2s(dialled.encode("utf-8", "surrogateescape"), key=self._key, digest_size=4).hexdigest()
 
     def among(self, request: Request) -> tuple[Mark, ...]:
-        """The marks of ours in the Vias of a request, the one that was sent last first."""
+        """Our marks in the Vias of a request, the one that was sent last first."""
         if request.single_via:
             mark = self.read(request.branch)
             return () if mark is None else (mark,)

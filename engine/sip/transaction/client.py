@@ -43,7 +43,7 @@ def client_key(branch: str, method: str) -> str:
 
 
 class ClientTransaction:
-    """One request of ours and what comes back for it."""
+    """A request that we sent, and its responses."""
 
     __slots__ = (
         "ack",

@@ -126,7 +126,7 @@ class ServerTransaction:
         self.response = text.encode("utf-8", "surrogateescape") + body
         self.status = status
         if status < 200:
-            self.kept = True  # whoever was told to wait retransmits no more, and must not miss the end
+            self.kept = True  # a caller that was told to wait does not retransmit, and must not miss the end
             self.fire("1xx", now)
             return
         # What the request held is given back at once: memory that is still warm serves the next call.

@@ -1,6 +1,6 @@
 """State machines as data (RFC 3261 §17): ``(state, event) -> (next state, actions)``.
 
-A pair without a row is a mistake of ours and raises KeyError; what may come and changes nothing is named.
+A pair without a row is a programming error and raises KeyError; events that a state absorbs are listed.
 """
 
 from typing import TypeVar

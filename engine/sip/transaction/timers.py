@@ -44,7 +44,7 @@ class Deadlines:
     __slots__ = ("_cleared", "_heap", "_order", "_wake")
 
     def __init__(self, wake: Callable[[float], None] | None = None) -> None:
-        """`wake` is told when something is due earlier than everything before."""
+        """`wake` is called when something is due earlier than everything before."""
         self._wake = wake
         self._heap: list[tuple[float, int, Waiter]] = []
         self._order = count()

@@ -1,4 +1,4 @@
-"""The hosts file: names that the machine's owner has given addresses to, before any name server is asked."""
+"""The hosts file: names with addresses of their own, which come before any name server's."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -17,7 +17,7 @@ _KNOWN_MOST = 4096
 
 
 class ErrorLog(Protocol):
-    """Where a fault of those who asked is told."""
+    """A log for exceptions in callbacks."""
 
     def error(self, event: str, **values: Any) -> Any: ...
 
@@ -63,7 +63,7 @@ class Locator:
         done(flows, self._why_none(targets))
 
     async def close(self) -> None:
-        """Look up nothing any more; nobody is told of what was asked for."""
+        """Give up all look-ups; their callbacks are not called."""
         asking = tuple(self._asking)
         for task in asking:
             task.cancel()

@@ -51,7 +51,7 @@ class Naptr(NamedTuple):
 
 
 Records = tuple[str | Srv | Naptr, ...]
-"""Addresses for A and AAAA. Empty: there are none, or nobody could tell."""
+"""Addresses for A and AAAA. Empty: there are none, or no name server answered."""
 
 Query = Callable[[Question, float], Awaitable[tuple[Records, float]]]
 """Asks a name server, for at most so many seconds: the records and their time to live. LookupError: none answered."""
@@ -90,7 +90,7 @@ class Lookups:
         self._in_flight: dict[Question, asyncio.Task[Records]] = {}
 
     def in_hosts(self, name: str) -> bool:
-        """True when the hosts file has addresses for it, so that no name server is asked anything about it."""
+        """True when the hosts file has addresses for it, so that no name server is asked about it."""
         return name in self._hosts
 
     def known(self, question: Question) -> Records | None:

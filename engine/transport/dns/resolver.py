@@ -100,7 +100,7 @@ class Resolver:
     async def resolve(self, uri: SipUri, prefer: str = "") -> list[Target]:
         """The targets, asking name servers where necessary; [] when there are none. See `cached` for `prefer`.
 
-        Takes at most `timeout` seconds. A question that nobody answers does not spoil what the others gave.
+        Takes at most `timeout` seconds. A question without an answer does not spoil the answers to the others.
         """
         at_once = self.cached(uri, prefer)
         if at_once is not None:
