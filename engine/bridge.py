@@ -1,7 +1,7 @@
-"""Two legs that talk: what one side's peer does is done to the other (a back-to-back user agent).
+"""Bridge: two connected calls, a back-to-back user agent (RFC 7092).
 
-Bodies are passed as they came, requests are made anew: fresh Call-ID, tags, CSeq, and nothing of one leg's Via,
-Contact, Route or Record-Route on the other.
+What the peer of one side does is done to the other. Descriptions pass the media path between the two; requests are made
+anew: fresh Call-ID, tags, CSeq, and nothing of one leg's Via, Contact, Route or Record-Route on the other.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from engine.transfer_request import TransferRequest
 
 # Of a refused re-INVITE, what its sender can use.
 _PASSED_ON = ("Retry-After", "Warning", "Min-SE")
-_WHERE = (b"c=", b"m=", b"a=sendonly", b"a=recvonly", b"a=inactive")
+_MEDIA_LINES = (b"c=", b"m=", b"a=sendonly", b"a=recvonly", b"a=inactive")
 
 
 class Bridge:
@@ -72,7 +72,7 @@ class Bridge:
         if not bridge._waiting_answer:
             leg.acknowledge()
         caller.session.accept(now, leg.answer_body)
-        caller._is_answered(now)
+        caller.set_answered(now)
         if not leg.path.terminated:
             caller.close_media()
         return bridge
@@ -106,7 +106,7 @@ class Bridge:
                 return  # it keeps sending to us; hearing nothing, the two will hang up
             caller.close_media()
             before, caller.peer_body = caller.peer_body, response.body
-            if _where(resumed(before)) != _where(response.body) and not callee.ended:
+            if _media_lines(resumed(before)) != _media_lines(response.body) and not callee.ended:
                 callee.renegotiate("INVITE", response.body, _ignore, retry_glare=True)
 
         caller.renegotiate("INVITE", answer, on_final, retry_glare=True)
@@ -142,7 +142,7 @@ class Bridge:
         """The two talk no more, and neither is hung up for that."""
         for call in (self.caller, self.callee):
             if call.bridged is self:
-                self._let_go(call)
+                self._detach(call)
             if not call.ended and call.session.user is self:
                 call.session.user = call
         self._over = self._over or "parted"
@@ -150,9 +150,9 @@ class Bridge:
             self._ended.set()
 
     @staticmethod
-    def _let_go(call: Call) -> None:
+    def _detach(call: Call) -> None:
         call.bridged = None
-        call.peer_body = resumed(call.peer_body)  # whoever held it has gone
+        call.peer_body = resumed(call.peer_body)  # its holder has gone
 
     def _take_refer(self, session: Session, now: float) -> None:
         subscription = session.subscription
@@ -269,13 +269,13 @@ class Bridge:
             callee.finish(by, status, session.end_reason or reason, now)
             if not caller.ended and caller.session.user is self:
                 caller.session.user = caller
-                self._let_go(caller)
+                self._detach(caller)
                 if first:
                     caller.peer_reason = reason
         else:
             self._over = self._over or "caller"
             if self.callee_survives and not callee.ended:
-                self._let_go(callee)
+                self._detach(callee)
                 callee.session.user = callee
             elif not callee.ended:
                 callee.session.bye(now, reason)
@@ -284,9 +284,9 @@ class Bridge:
             self._ended.set()
 
 
-def _where(body: bytes) -> list[bytes]:
+def _media_lines(body: bytes) -> list[bytes]:
     """The lines of a session description that say where media goes, and whether it does."""
-    return [line.rstrip() for line in body.split(b"\n") if line.startswith(_WHERE)]
+    return [line.rstrip() for line in body.split(b"\n") if line.startswith(_MEDIA_LINES)]
 
 
 def _ignore(status: int, response: Response | None, now: float) -> None:

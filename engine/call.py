@@ -1,4 +1,4 @@
-"""A call as its owner sees it: one leg, with orders to give and things to wait for.
+"""Call: one leg as the application sees it, with orders to give and events to wait for.
 
 Orders are synchronous and cheap; only waiting is asynchronous. What a peer does reaches the call synchronously from
 the protocol core, so that a relayed message waits for no task.
@@ -217,7 +217,7 @@ class Call(Party):
     # ---- orders before the answer
 
     def keep(self) -> None:
-        """The call has begun: what it is refused from now on is told reliably, also where the caller is a stranger."""
+        """The call has begun: a refusal from now on is sent reliably, also where the caller is a stranger."""
         if isinstance(self.session, InviteServer):
             self.session.keep(self.agent.now())
 
@@ -226,7 +226,7 @@ class Call(Party):
         session = self._incoming()
         if not self._rang and not self.answered:
             self._rang = True
-            self._turn("ringing")
+            self._set_status("ringing")
             session.provisional(180, self.agent.now())
 
     def progress(self, body: bytes = b"") -> None:
@@ -237,7 +237,7 @@ class Call(Party):
         session = self._incoming()
         if not self.answered:
             body = body or self._local_description()
-            self._turn("ringing")
+            self._set_status("ringing")
             session.provisional(183, self.agent.now(), body)
 
     def relay_progress(self, response: Response, with_body: bool, reliable: bool) -> None:
@@ -254,7 +254,7 @@ class Call(Party):
             return
         status = response.status if body or response.status != 183 else 180
         self._rang = self._rang or status == 180
-        self._turn("ringing")
+        self._set_status("ringing")
         session.provisional(status, self.agent.now(), body, reliable=reliable)
 
     def answer(self, body: bytes = b"") -> None:
@@ -267,7 +267,7 @@ class Call(Party):
             return
         now = self.agent.now()
         session.accept(now, body or self._local_description())
-        self._is_answered(now)
+        self.set_answered(now)
 
     def reject(self, status: int, reason: str = "", headers: Sequence[tuple[str, str]] = ()) -> None:
         """A final response other than 2xx: the call is over."""
@@ -292,7 +292,7 @@ class Call(Party):
         now = self.agent.now()
         cause = cause or self.peer_reason
         if self.answered:
-            self._turn("terminating")
+            self._set_status("terminating")
             self.session.bye(now, cause)
         else:
             session = self._incoming()
@@ -365,7 +365,7 @@ class Call(Party):
     async def pressed(self, among: str) -> str:
         """The next key of `among`, from now on; it stays in the buffer. Our media has to be open (`listen` opens it).
 
-        For whoever watches beside the one that asks for keys; it waits for ever where no such key comes.
+        For a watcher beside the one that asks for keys; it waits for ever where no such key comes.
         """
         return await self._media_orders().pressed(among)
 
@@ -440,12 +440,12 @@ class Call(Party):
         """
         session = self.session
         if not isinstance(session, InviteServer):
-            return self.held_by_nobody, self.max_forwards, True
-        body = self.held_by_nobody if self.answered else session.invite.body
+            return self.resumed_body, self.max_forwards, True
+        body = self.resumed_body if self.answered else session.invite.body
         return body, self.max_forwards, bool(body) or session.supports_100rel
 
     @property
-    def held_by_nobody(self) -> bytes:
+    def resumed_body(self) -> bytes:
         """What the peer said last, for somebody new: it may be held by the one that it talks with until then."""
         return self.peer_body if self.bridged is None else resumed(self.peer_body)
 
@@ -461,16 +461,16 @@ class Call(Party):
         """Whose session it is, as `Bridge.leg_of` says."""
         return self
 
-    def _turn(self, status: str) -> None:
+    def _set_status(self, status: str) -> None:
         """Every change of `status` but the last."""
         if status != self.status:
             self.status = status
             if self.on_status is not None:
                 self.on_status(self)
 
-    def _is_answered(self, now: float) -> None:
+    def set_answered(self, now: float) -> None:
         self.answered_at = now
-        self._turn("progressing")
+        self._set_status("progressing")
         if self.agent.max_call_duration:
             self.session.limit(now + self.agent.max_call_duration)
 
@@ -540,7 +540,7 @@ class Call(Party):
         self.finish(by, status, session.end_reason or reason, now)
 
     def finish(self, by: str, status: int, reason: str, now: float) -> None:
-        """The leg is over: everything it holds is returned, whoever waits is told, its task is ended."""
+        """The leg is over: everything it holds is returned, waiters are woken, its task is ended."""
         if self.ended:
             return
         self.ended_at = now

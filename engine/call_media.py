@@ -1,4 +1,4 @@
-"""What a call's owner does with sound: play, keys, listening, echo. One of these for a call that does any of it."""
+"""Media orders of a call: play, DTMF, listen, echo. Only a call that does any of these has a `CallMedia`."""
 
 import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
@@ -176,7 +176,7 @@ class CallMedia:
             self._acknowledged.set()
 
     def close(self) -> None:
-        """Our media is given back: what plays ends, and where the call is over, whoever waits for a key is told."""
+        """Our media is given back: what plays ends, and where the call is over, those who wait for a key are woken."""
         self._stream = self._inband = None
         self._end_play()
         if self._closed is not None and not self._closed.done():

@@ -40,13 +40,13 @@ class CallTasks:
         call.task = None
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, CallEnded):
             if isinstance(error, MEDIA_FAILURES):
-                # No fault of whoever wrote the flow: the error says itself what the caller is to hear.
+                # No fault of the flow's author: the error says itself what the caller is to hear.
                 self._log.warning("no media of our own", call_id=call.id, status=error.status, error=str(error))
-                told = refusal(error)
+                response = refusal(error)
                 if call.direction == "incoming" and not call.answered and not call.ended:
-                    call.reject(told.status, headers=told.headers)
+                    call.reject(response.status, headers=response.headers)
                 else:
-                    call.hangup(cause=told.cause)
+                    call.hangup(cause=response.cause)
                 return
             self._log.error("call failed", call_id=call.id, error=repr(error))
             if not call.ended:
@@ -66,7 +66,7 @@ class CallTasks:
             self._sweep = self._loop.call_later(GRACE, self._cancel_again)
 
     def _cancel_again(self) -> None:
-        """A task that took no notice of the end of its call (a flow that caught the cancellation) is told once more."""
+        """A task that ignored the end of its call (a flow that caught the cancellation) is cancelled once more."""
         self._sweep = None
         for task in self._overdue & self.leaving:
             self._log.warning("a flow runs on after its call: cancelled again", call_id=task.get_name())
@@ -76,6 +76,6 @@ class CallTasks:
             self._sweep = self._loop.call_later(GRACE, self._cancel_again)
 
     def close(self) -> None:
-        """Nobody is told once more."""
+        """Nobody is cancelled once more."""
         if self._sweep is not None:
             self._sweep.cancel()

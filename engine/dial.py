@@ -1,4 +1,4 @@
-"""A call that we make: dial, hear the outcome, and then a call like any other."""
+"""Outgoing calls: what is dialled (`DialSpec`), how that ends (`Outcome`), and the call that it makes."""
 
 import asyncio
 from collections.abc import Sequence
@@ -306,10 +306,10 @@ class OutgoingCall(Call):
         if self.answered:
             self.hangup(cause=cause)
         elif self._answering:
-            self._turn("canceling")
+            self._set_status("canceling")
             self.session.bye(self.agent.now(), cause)
         else:
-            self._turn("canceling")
+            self._set_status("canceling")
             self.session.cancel(self.agent.now(), cause)
 
     def hangup(self, status: int = 480, cause: str = "", reason: str = "") -> None:
@@ -333,18 +333,18 @@ class OutgoingCall(Call):
     def on_progress(self, session: Session, response: Response, now: float) -> None:
         # An offer may not travel in an unreliable response (RFC 3262 §5).
         usable = bool(self.session.invitation.body) or "RSeq" in response.first
-        self._describe(response.body if usable else b"", partial(self._rings, response))
+        self._describe(response.body if usable else b"", partial(self._on_ringing, response))
 
     def _describe(self, body: bytes, rewritten: Rewritten) -> None:
         """The callee's answer to the INVITE, or its offer where that made none, for the caller."""
         (self.path.answer if self.session.invitation.body else self.path.offer)(CALLEE, body, rewritten)
 
-    def _rings(self, response: Response, text: bytes, _error: AnchorError | None) -> None:
+    def _on_ringing(self, response: Response, text: bytes, _error: AnchorError | None) -> None:
         """With early media or without: where that cannot be had, it rings all the same."""
         if self.ended:
             return
         response.body = text
-        self._turn("ringing")
+        self._set_status("ringing")
         caller = self.caller
         reliable = "RSeq" in response.first
         if text and reliable:
@@ -355,9 +355,9 @@ class OutgoingCall(Call):
     def on_answered(self, session: Session, response: Response, now: float) -> None:
         self._answering = True
         self.offerless = not self.session.invitation.body
-        self._describe(response.body, partial(self._is_accepted, response))
+        self._describe(response.body, partial(self._on_answer, response))
 
-    def _is_accepted(self, response: Response, text: bytes, error: AnchorError | None) -> None:
+    def _on_answer(self, response: Response, text: bytes, error: AnchorError | None) -> None:
         if not self._answering:
             return  # the end was quicker
         self._answering = False
@@ -371,7 +371,7 @@ class OutgoingCall(Call):
             self.answer_body = text or self.answer_body
         self.peer_body = self.answer_body
         self.remote = session.flow or self.remote
-        self._is_answered(now)
+        self.set_answered(now)
         if self.caller is None:
             if self.media_port is not None:
                 try:
@@ -401,7 +401,7 @@ class OutgoingCall(Call):
 
     def on_ended(self, session: Session, by: str, status: int, reason: str, now: float) -> None:
         if self._answering:
-            # The answer will not be told: whoever waits for the outcome hears of something else.
+            # The answer is not reported any more: the outcome is another.
             self._answering = False
             if by == "local":
                 self.on_refused(self.session, "cancelled", 487, reason, None, now)

@@ -86,7 +86,7 @@ class DtmfBuffer:
         self._buffer.clear()
 
     def fail(self, error: Exception) -> None:
-        """Nobody presses any more: whoever waits is told with `error`."""
+        """No more digits will come: those who wait get `error`."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

@@ -1,7 +1,9 @@
 """Messages from the transports, and whose turn it is: known peers at once, strangers in turn for part of the time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from engine.capture.trace import Trace
 from engine.log import Log, RefusalLog
@@ -9,15 +11,89 @@ from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.peers import Peers, counted_source
 from engine.strangers import Strangers
-from engine.waiting import Waiting
 
 LIMITED = (b"INVITE ", b"MESSAGE ")  # what the limits of strangers count
 IN_DIALOG = (b"ACK ", b"BYE ", b"PRACK ", b"UPDATE ", b"INFO ", b"SIP/2.0 ")  # not CANCEL: its INVITE may still wait
 KNOWN_FOR = 1.0
 """Seconds for which it is remembered whether an address is a known peer's."""
-MOST_REMEMBERED = 4096
+MAX_REMEMBERED = 4096
 STRANGERS_TURN = 0.002
 """Seconds of each turn of the event loop that strangers' messages may take."""
+MAX_QUEUED = 4096
+"""Messages of strangers that wait, of all sources together."""
+MAX_QUEUED_BYTES = 4 * 2**20
+MAX_QUEUED_OF_ONE = 1024
+"""Of one source; fewer where there are many sources."""
+MAX_WAIT = 2.0
+"""Seconds: by then its sender has sent it again (T1), or does not wait for an answer any more."""
+
+
+class QueuedMessage(NamedTuple):
+    """One message, where it came from, and when."""
+
+    data: bytes
+    flow: Flow
+    since: float
+
+
+class FairQueue:
+    """A queue for each source, served in turn.
+
+    Attributes:
+        dropped: Messages that found no room, or had waited too long.
+    """
+
+    __slots__ = ("_bytes", "_queues", "_size", "dropped")
+
+    def __init__(self) -> None:
+        self._queues: dict[str, deque[QueuedMessage]] = {}  # the source whose turn it is stands first
+        self._size = self._bytes = 0
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def put(self, source: str, data: bytes, flow: Flow, now: float) -> None:
+        """One more message. The oldest of its source makes room for it, or the oldest of whose turn it is."""
+        queue = self._queues.get(source)
+        if queue is None:
+            queue = self._queues[source] = deque()
+        elif len(queue) >= MAX_QUEUED_OF_ONE or len(queue) * len(self._queues) >= MAX_QUEUED:
+            self._forget(queue)
+        queue.append(QueuedMessage(data, flow, now))
+        self._size += 1
+        self._bytes += len(data)
+        while self._size > MAX_QUEUED or (self._bytes > MAX_QUEUED_BYTES and self._size > 1):
+            first = next(iter(self._queues))
+            self._forget(self._queues[first])
+            if not self._queues[first]:
+                del self._queues[first]
+
+    def take(self, now: float) -> QueuedMessage | None:
+        """The next message in turn; None where nothing waits."""
+        while self._queues:
+            source = next(iter(self._queues))
+            queue = self._queues.pop(source)
+            held = queue.popleft()
+            self._size -= 1
+            self._bytes -= len(held.data)
+            if queue:
+                self._queues[source] = queue
+            if now - held.since <= MAX_WAIT:
+                return held
+            self.dropped += 1
+        return None
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self._queues.clear()
+        self._size = self._bytes = 0
+
+    def _forget(self, queue: deque[QueuedMessage]) -> None:
+        held = queue.popleft()
+        self._size -= 1
+        self._bytes -= len(held.data)
+        self.dropped += 1
 
 
 class Intake:
@@ -47,8 +123,8 @@ class Intake:
         self.log = log
         self.loop = loop
         self.now = now
-        self.waiting = Waiting()
-        self.in_dialog = Waiting()
+        self.waiting = FairQueue()
+        self.in_dialog = FairQueue()
         self._known: dict[str, tuple[bool, float]] = {}  # whether known, and until when we say so
 
     def received(self, data: bytes, flow: Flow) -> None:
@@ -73,7 +149,7 @@ class Intake:
             queue.put(counted_source(host), data, flow, now)
 
     def _remember(self, host: str, now: float) -> tuple[bool, float]:
-        if len(self._known) >= MOST_REMEMBERED:
+        if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         found = self._known[host] = (self.peers.known(host), now + KNOWN_FOR)
         return found

@@ -27,7 +27,7 @@ REFUSALS_EVERY = 1.0
 REFUSAL_LINES = 5
 """In each such time, of all sources together."""
 MOST_ROWS = 256
-"""Causes and sources that are told apart."""
+"""Causes and sources with a line of their own."""
 OTHERS = "others"
 """In place of a source, where there are more."""
 
@@ -112,7 +112,7 @@ class RefusalLog:
         self.counts: Counter[str] = Counter()
 
     def count(self, cause: str) -> None:
-        """Something was refused, which whoever refused it has logged."""
+        """Something was refused, and has been logged elsewhere."""
         self.counts[cause] += 1
 
     def add(self, cause: str, source: str, status: int = 503, event: str = "calls refused") -> None:
@@ -149,7 +149,7 @@ class RefusalLog:
             if not row.count:
                 del self._rows[key]  # a second without any
             elif self._left:
-                self._rows[key] = self._rows.pop(key)  # whoever has had a line goes behind the others
+                self._rows[key] = self._rows.pop(key)  # who has had a line goes behind the others
                 self._tell(*key, row)
         self._handle = self._loop.call_later(REFUSALS_EVERY, self._tell_counted) if self._rows else None
 

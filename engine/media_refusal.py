@@ -1,4 +1,4 @@
-"""What a caller is told of a call that no media of ours could be had for: a Reason and a Warning.
+"""Final responses to calls that no media of our own could be opened for: status, Reason and Warning.
 
 Both stand in the final response (RFC 6432, RFC 3261 §20.43), beside the status that the failure itself names.
 """

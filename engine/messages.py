@@ -1,4 +1,4 @@
-"""Text messages: one that has come, with the answer that it waits for; one that is to go, and what became of it."""
+"""Text messages (RFC 3428): an incoming one, which is answered once, and the sending of one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence

@@ -1,4 +1,4 @@
-"""New calls per source: a token bucket for each address, so that one peer cannot take the engine for itself."""
+"""Rate limit: a token bucket for each source, so that one peer cannot take the engine for itself."""
 
 MOST_SOURCES = 65_536
 

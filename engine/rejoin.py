@@ -1,8 +1,8 @@
-"""The media of two that talked with others until now, and are to talk with each other (RFC 3725 §4.1, RFC 5589 §7).
+"""Third-party call control of media: two answered calls agree on media between them (RFC 3725 §4.1, RFC 5589 §7).
 
 One of them is asked for a fresh offer, by a re-INVITE without one, and the other takes it or does not: so each may use
-all that it can, whatever it had agreed on with whom it talked with before, and whoever held it. Nothing is lost where
-they do not agree: both are then left with what they had.
+all that it can, whatever it had agreed on with its partner before, held or not. Nothing is lost where they do not
+agree: both are then left with what they had.
 """
 
 import asyncio
@@ -48,21 +48,21 @@ async def _renegotiate_between(one: Call, other: Call) -> None:
     try:
         answer = await _ask(one, fresh.body)
     except BaseException:
-        give_back(other, fresh)
+        decline_offer(other, fresh)
         raise
     one.peer_body = answer.body
     if one.ended or other.ended:
-        give_back(other, fresh)
-        put_back(one)
+        decline_offer(other, fresh)
+        restore_media(one)
         raise MediaNotAgreed(487, "one of them has hung up")
     if fresh.cseq:
         other.acknowledge_reinvite(fresh.cseq, answer.body)
         other.peer_body = fresh.body
     else:
-        await _tell(one, other, answer.body)
+        await _send_answer(one, other, answer.body)
 
 
-class Fresh:
+class FreshOffer:
     """An offer of a leg. `cseq` is that of the 2xx in which it came, whose ACK has to bring the answer; 0: it is what
     the leg had said before, as it makes no offers when asked."""
 
@@ -73,29 +73,29 @@ class Fresh:
         self.cseq = cseq
 
 
-async def ask_for_offer(call: Call) -> Fresh:
+async def ask_for_offer(call: Call) -> FreshOffer:
     """What `call` offers now. Whoever gets it answers, or gives it back. Raises MediaNotAgreed."""
     try:
         response = await _ask(call, b"")
     except MediaNotAgreed:
         if call.ended or not call.peer_body:
             raise
-        return Fresh(resumed(call.peer_body), 0)
-    return Fresh(response.body, response.cseq)
+        return FreshOffer(resumed(call.peer_body), 0)
+    return FreshOffer(response.body, response.cseq)
 
 
-def give_back(call: Call, fresh: Fresh) -> None:
+def decline_offer(call: Call, fresh: FreshOffer) -> None:
     """The offer of `call` comes to nothing: it has again what it had."""
-    body = _partners(call)
+    body = _partner_body(call)
     if fresh.cseq and not call.ended:
         call.acknowledge_reinvite(fresh.cseq, body)
 
 
-def put_back(call: Call) -> None:
+def restore_media(call: Call) -> None:
     """`call` has agreed with somebody with whom it will not talk: its media goes again to whom it does talk with."""
-    body = _partners(call)
+    body = _partner_body(call)
     if body and not call.ended:
-        call.renegotiate("INVITE", body, _whatever, retry_glare=True)
+        call.renegotiate("INVITE", body, _ignore, retry_glare=True)
 
 
 async def offer(call: Call, body: bytes) -> bytes:
@@ -105,16 +105,16 @@ async def offer(call: Call, body: bytes) -> bytes:
     return answer.body
 
 
-async def _tell(one: Call, other: Call, body: bytes) -> None:
-    """`other` has made no offer: it is told what `one` has answered to its old one."""
+async def _send_answer(one: Call, other: Call, body: bytes) -> None:
+    """`other` has made no offer: it is sent what `one` has answered to its old one."""
     try:
         other.peer_body = (await _ask(other, body)).body
     except MediaNotAgreed:
-        put_back(one)
+        restore_media(one)
         raise
 
 
-def _partners(call: Call) -> bytes:
+def _partner_body(call: Call) -> bytes:
     """What the one has said that `call` talks with, again or still."""
     if call.bridged is None:
         return b""
@@ -127,7 +127,7 @@ async def _ask(call: Call, body: bytes) -> Response:
     """The 2xx to a re-INVITE, with its description. Raises MediaNotAgreed."""
     for _ in range(BUSY_TRIES):
         heard: asyncio.Future[tuple[int, Response | None]] = call.agent.loop.create_future()
-        call.renegotiate("INVITE", body, partial(_hear, call, body, heard), retry_glare=True)
+        call.renegotiate("INVITE", body, partial(_on_final, call, body, heard), retry_glare=True)
         status, response = await heard
         if response is not None and status < 300:
             if response.body:
@@ -143,7 +143,7 @@ async def _ask(call: Call, body: bytes) -> Response:
     raise MediaNotAgreed(491, "its media is being negotiated")
 
 
-def _hear(
+def _on_final(
     call: Call,
     body: bytes,
     heard: "asyncio.Future[tuple[int, Response | None]]",
@@ -154,12 +154,12 @@ def _hear(
     if not heard.done():
         heard.set_result((status, response))
     elif response is not None and status < 300 and not call.ended:
-        # Whoever asked has gone.
+        # The caller of `_ask` has gone.
         if not body:
-            call.acknowledge_reinvite(response.cseq, _partners(call))
+            call.acknowledge_reinvite(response.cseq, _partner_body(call))
         else:
-            put_back(call)
+            restore_media(call)
 
 
-def _whatever(status: int, response: Response | None, now: float) -> None:
+def _ignore(status: int, response: Response | None, now: float) -> None:
     """There is nothing better to offer it."""

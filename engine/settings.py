@@ -7,7 +7,7 @@ from engine.sip.core import Policy
 
 @dataclass(slots=True)
 class AgentSettings:
-    """What a user agent is told. Times in seconds."""
+    """How a user agent works. Times in seconds."""
 
     policy: Policy = field(default_factory=Policy)
     advertise: str = ""

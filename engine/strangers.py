@@ -1,4 +1,4 @@
-"""What one stranger may have of the engine: calls and texts a second, and calls at once.
+"""Limits of strangers: how many calls and texts a second, and how many calls at once, each unknown source may have.
 
 Known peers have no limits here. Strangers are counted by address, of IPv6 by /64 (`engine.sip.peers.counted_source`);
 what an edge of ours sends on counts for whom the edge had it from.
@@ -31,7 +31,7 @@ class Strangers:
         self._peers = peers
         # The burst is what may come at once beside a second's worth of the rate.
         self.rate_limit = RateLimit(shares.invite_rate, shares.invite_burst + int(shares.invite_rate))
-        # Beyond the rate, so many are told so; the rest is not answered.
+        # Beyond the rate, so many get a refusal; the rest is not answered.
         self._answers = RateLimit(shares.invite_rate, max(1, int(shares.invite_rate)))
         share = shares.stranger_calls
         self._most_calls = max(1, int(share * shares.max_calls)) if share else 0

@@ -38,7 +38,7 @@ class TransferRequest:
 
     @property
     def host(self) -> str:
-        """The numeric address of whoever asks."""
+        """The numeric address of the transferor."""
         return self.call.remote.host
 
     @property
@@ -47,7 +47,7 @@ class TransferRequest:
         return self._subscription.state != OVER
 
     def replaced_call(self) -> tuple[Call | None, str]:
-        """The other call of whoever asks, which its REFER names (RFC 5589 §7), and its state as in
+        """The other call of the transferor, which its REFER names (RFC 5589 §7), and its state as in
         `engine.sip.dialog.replaces.FITS`. Whether it really is a call of the same peer has to be found out. Raises
         ParseError where what it names is no dialog."""
         return _named(self.call, Replaces.parse(self.reference.replaces))
@@ -58,7 +58,7 @@ class TransferRequest:
         self._subscription.refuse(status, self.call.agent.now(), reason, warning)
 
     def accept(self) -> None:
-        """202, and from now on the peer is told how it goes."""
+        """202, and from now on the peer is notified of the progress."""
         self._subscription.accept(self.call.agent.now())
 
     def rings(self) -> None:

@@ -1,4 +1,4 @@
-"""The engine on the network: listeners below, the protocol core in the middle, calls on top.
+"""User agent: listeners below, the protocol core in the middle, calls on top.
 
     agent = UserAgent(on_call)
     await agent.start(["udp://127.0.0.1:5060"])
@@ -293,7 +293,7 @@ class UserAgent:
             self.tasks.run(call, work)
 
     def _origin(self, session: InviteServer) -> Any:
-        """What whoever dials a call to ourselves has sent along with it."""
+        """The `DialSpec.origin` of a call that we have dialled to ourselves."""
         transaction = self.endpoint.transactions.clients.get(client_key(session.invite.via.branch, "INVITE"))
         request = None if transaction is None else transaction.user
         dialling = request.user if isinstance(request, OutgoingRequest) else None
@@ -301,7 +301,7 @@ class UserAgent:
         return leg.origin if isinstance(leg, OutgoingCall) else None
 
     def call_over(self, call: Call) -> None:
-        """A leg has ended (told by itself)."""
+        """A leg has ended (it says so itself)."""
         if call not in self.calls:
             return
         self.calls.discard(call)

@@ -1,1 +1,1 @@
-"""What went through, kept to be looked at: the trace of messages and the ladder drawn of it."""
+"""Capture: the trace of SIP messages, and the ladder drawn of it."""

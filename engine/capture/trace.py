@@ -1,4 +1,4 @@
-"""The last messages that went through: raw bytes in a bounded ring, read only when somebody looks."""
+"""Trace: the last SIP messages as raw bytes, in a bounded ring."""
 
 import re
 from collections import deque

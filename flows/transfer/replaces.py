@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from engine.bridge import Bridge
-from engine.rejoin import PATIENCE, MediaNotAgreed, ask_for_offer, give_back, offer, put_back
+from engine.rejoin import PATIENCE, MediaNotAgreed, ask_for_offer, decline_offer, offer, restore_media
 from flows.calls.context import CallContext, FlowRunner
 from flows.calls.inbound import InboundCallTracker
 from flows.calls.record import CallRecord
@@ -95,13 +95,13 @@ async def _connected(call: "Call", transferor: Transferor) -> Bridge:
     if offered:
         answer = await offer(stays, offered)
         if call.ended or stays.ended:
-            put_back(stays)
+            restore_media(stays)
             raise MediaNotAgreed(480, "it has hung up")
         call.answer(answer)
         return _bridge(call, transferor)
     fresh = await ask_for_offer(stays)
     if call.ended or stays.ended or not fresh.cseq:
-        give_back(stays, fresh)
+        decline_offer(stays, fresh)
         raise MediaNotAgreed(488, "it makes no offer")
     stays.peer_body = fresh.body
     call.answer(fresh.body)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine import intake, waiting
+from engine import intake
+from engine.intake import FairQueue
 from engine.settings import AgentSettings
 from engine.sip.flow import Flow
 from engine.user_agent import UserAgent
-from engine.waiting import Waiting
 from tests.simulation.agent import LoopNetwork, start_agent
 from tests.simulation.known import Known
 from tests.simulation.network import Network, Node
@@ -23,14 +23,14 @@ def flow(host: str) -> Flow:
     return Flow(NODE, host, 5060)
 
 
-def served(queue: Waiting, now: float = 0.0) -> list[str]:
+def served(queue: FairQueue, now: float = 0.0) -> list[str]:
     order = []
     while (held := queue.take(now)) is not None:
         order.append(held.data.decode())
     return order
 
 
-def put(queue: Waiting, source: str, *texts: str, now: float = 0.0) -> None:
+def put(queue: FairQueue, source: str, *texts: str, now: float = 0.0) -> None:
     for text in texts:
         queue.put(source, text.encode(), flow(source), now)
 
@@ -39,7 +39,7 @@ def put(queue: Waiting, source: str, *texts: str, now: float = 0.0) -> None:
 
 
 def test_sources_take_turns_and_each_keeps_its_order() -> None:
-    queue = Waiting()
+    queue = FairQueue()
     put(queue, "loud", *[f"loud {n}" for n in range(5)])
     put(queue, "a", "a 0", "a 1")
     put(queue, "b", "b 0")
@@ -49,43 +49,43 @@ def test_sources_take_turns_and_each_keeps_its_order() -> None:
 
 
 def test_one_that_sends_much_loses_its_own_oldest() -> None:
-    queue = Waiting()
+    queue = FairQueue()
     put(queue, "quiet", "hello")
     put(queue, "loud", *map(str, range(10_000)))
-    assert len(queue) == waiting.MOST_OF_ONE + 1
+    assert len(queue) == intake.MAX_QUEUED_OF_ONE + 1
     order = served(queue)
-    assert order[:2] == ["hello", str(10_000 - waiting.MOST_OF_ONE)]
-    assert queue.dropped == 10_000 - waiting.MOST_OF_ONE
+    assert order[:2] == ["hello", str(10_000 - intake.MAX_QUEUED_OF_ONE)]
+    assert queue.dropped == 10_000 - intake.MAX_QUEUED_OF_ONE
 
 
 def test_sources_without_end_are_bounded_and_the_newest_are_served() -> None:
-    queue = Waiting()
-    for number in range(3 * waiting.MOST):
+    queue = FairQueue()
+    for number in range(3 * intake.MAX_QUEUED):
         put(queue, f"source {number}", str(number))
-        assert len(queue) <= waiting.MOST
-        assert len(queue._queues) <= waiting.MOST
-    assert served(queue)[-1] == str(3 * waiting.MOST - 1)
+        assert len(queue) <= intake.MAX_QUEUED
+        assert len(queue._queues) <= intake.MAX_QUEUED
+    assert served(queue)[-1] == str(3 * intake.MAX_QUEUED - 1)
 
 
 def test_where_there_are_many_sources_each_has_less() -> None:
-    queue = Waiting()
+    queue = FairQueue()
     for text in map(str, range(16)):
-        for number in range(waiting.MOST // 4):
+        for number in range(intake.MAX_QUEUED // 4):
             put(queue, f"source {number}", text)
     assert max(map(len, queue._queues.values())) <= 4
-    assert len(queue._queues) == waiting.MOST // 4
+    assert len(queue._queues) == intake.MAX_QUEUED // 4
 
 
 def test_large_messages_are_bounded_by_their_bytes() -> None:
-    queue = Waiting()
+    queue = FairQueue()
     for number in range(500):
         queue.put(f"source {number}", bytes(60_000), flow("x"), 0.0)
-        assert queue._bytes <= waiting.MOST_BYTES
-    assert len(queue) == waiting.MOST_BYTES // 60_000
+        assert queue._bytes <= intake.MAX_QUEUED_BYTES
+    assert len(queue) == intake.MAX_QUEUED_BYTES // 60_000
 
 
 def test_what_has_waited_too_long_is_not_served() -> None:
-    queue = Waiting()
+    queue = FairQueue()
     put(queue, "a", "old", now=0.0)
     put(queue, "a", "new", now=2.5)
     put(queue, "b", "old too", now=0.1)
@@ -94,7 +94,7 @@ def test_what_has_waited_too_long_is_not_served() -> None:
 
 
 def test_nothing_waits_after_the_end() -> None:
-    queue = Waiting()
+    queue = FairQueue()
     put(queue, "a", "x")
     queue.clear()
     assert (len(queue), served(queue)) == (0, [])
@@ -174,9 +174,9 @@ def test_whoever_becomes_known_is_served_as_such_within_a_second(monkeypatch: py
 
 def test_addresses_without_end_do_not_grow_what_is_known_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
-    for number in range(3 * intake.MOST_REMEMBERED):
+    for number in range(3 * intake.MAX_REMEMBERED):
         desk.came(f"2001:db8:{number:x}::1")
-        assert len(desk.agent.intake._known) <= intake.MOST_REMEMBERED
+        assert len(desk.agent.intake._known) <= intake.MAX_REMEMBERED
     desk.agent.intake.waiting.clear()
 
 
