@@ -1,5 +1,7 @@
 """Transfer within a call: REFER and NOTIFY both ways (RFC 3515), without a subscription (RFC 4488), and refusals."""
 
+from typing import get_args
+
 import pytest
 
 from engine.sip.dialog.refer import (
@@ -7,6 +9,12 @@ from engine.sip.dialog.refer import (
     REFERRAL,
     SUBSCRIPTION,
     Referral,
+    ReferralEnd,
+    ReferralEvent,
+    ReferralState,
+    SubscriptionAction,
+    SubscriptionEvent,
+    SubscriptionState,
     read_fragment,
     read_reference,
 )
@@ -391,3 +399,35 @@ def test_whatever_happens_a_subscription_comes_to_its_end() -> None:
     states = {state for state, _ in SUBSCRIPTION}
     assert all(SUBSCRIPTION[(state, "gone")][0] == OVER for state in states)
     assert OVER not in states
+
+
+@pytest.mark.parametrize("state", ["asked", "accepted", "heard"])
+def test_what_a_referral_comes_to(state: ReferralState) -> None:
+    asked, accepted = state == "asked", state == "accepted"
+    rules: dict[ReferralEvent, tuple[ReferralState, ReferralEnd] | None] = {
+        "accepted": None if accepted else (("accepted" if asked else "heard"), ""),
+        "accepted quietly": None if accepted else ("over", "accepted"),
+        "refused": None if accepted else ("over", "refused"),
+        "progress": ("heard", ""),
+        "final": ("over", "told"),
+        "unsubscribed": ("over", "accepted"),
+        "late": None if asked else ("over", "accepted"),
+        "gone": ("over", "refused" if asked else "accepted"),
+    }
+    assert {event: REFERRAL.get((state, event)) for event in get_args(ReferralEvent)} == rules
+
+
+@pytest.mark.parametrize("state", ["offered", "active", "quiet"])
+def test_what_the_peer_is_told_of_its_refer(state: SubscriptionState) -> None:
+    offered, active = state == "offered", state == "active"
+    same: tuple[SubscriptionState, SubscriptionAction] = (state, "")
+    rules: dict[SubscriptionEvent, tuple[SubscriptionState, SubscriptionAction] | None] = {
+        "accept": ("active", "202 NOTIFY") if offered else same,
+        "accept quietly": ("quiet", "202") if offered else None if active else same,
+        "refuse": ("over", "refusal") if offered else same,
+        "progress": ("active", "NOTIFY") if active else same,
+        "final": same if offered else ("over", "last NOTIFY" if active else ""),
+        "unwanted": None if offered else ("quiet", ""),
+        "gone": ("over", "487" if offered else ""),
+    }
+    assert {event: SUBSCRIPTION.get((state, event)) for event in get_args(SubscriptionEvent)} == rules
