@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from engine.call import Call
-from engine.sip.dialog.refer import OVER, Reference, Subscription
+from engine.sip.dialog.refer import OVER, Subscription
+from engine.sip.dialog.reference import Reference
 from engine.sip.dialog.replaces import FITS, Replaces, find, read_replaces
 from engine.sip.dialog.session import Session
 from engine.sip.message.grammar import ParseError

@@ -1,6 +1,6 @@
 """What every endpoint understands, as it says in Supported and Accept, and which bodies it cannot read."""
 
-from engine.sip.message.message import Request
+from engine.sip.message.message import Request, Response
 
 SUPPORTED = frozenset({"100rel", "timer", "norefersub", "replaces"})
 SDP_TYPE = "Content-Type: application/sdp\r\n"
@@ -29,3 +29,8 @@ def unreadable(request: Request) -> str:
 
 def _squeezed(text: str) -> str:
     return text.replace(" ", "").lower()
+
+
+def allows_update(message: Request | Response) -> bool:
+    """Whether the peer takes UPDATE (RFC 3311 §5.1)."""
+    return "Allow" in message.first and any("UPDATE" in line for line in message.lines("Allow"))

@@ -15,9 +15,8 @@ from engine.sip.dialog.refer import (
     SubscriptionAction,
     SubscriptionEvent,
     SubscriptionState,
-    read_fragment,
-    read_reference,
 )
+from engine.sip.dialog.reference import read_fragment, read_reference
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse

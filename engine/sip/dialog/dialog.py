@@ -56,6 +56,7 @@ class Dialog:
 
     def __init__(
         self,
+        *,
         call_id: str,
         local_tag: str,
         remote_tag: str,
@@ -93,17 +94,17 @@ class Dialog:
     def as_callee(cls, invite: Request, local_tag: str, source: Flow) -> "Dialog":
         """The UAS side (§12.1.1): routes in the order of Record-Route. Raises ParseError without a usable Contact."""
         dialog = cls(
-            invite.call_id,
-            local_tag,
-            invite.from_tag,
-            invite.first["To"],
-            without_tag(invite.first["From"]),
+            call_id=invite.call_id,
+            local_tag=local_tag,
+            remote_tag=invite.from_tag,
+            local=invite.first["To"],
+            remote=without_tag(invite.first["From"]),
             # RFC 2543 asked for no Contact (RFC 4475 §3.4.1): its callers are then reached at their From.
-            contact_of(invite, "Contact" if "Contact" in invite.first else "From"),
-            invite.values("Record-Route"),
-            0,
-            invite.cseq,
-            EARLY,
+            remote_target=contact_of(invite, "Contact" if "Contact" in invite.first else "From"),
+            route_set=invite.values("Record-Route"),
+            local_cseq=0,
+            remote_cseq=invite.cseq,
+            state=EARLY,
         )
         dialog.peer = dialog.party = source.host
         dialog.came(invite, source)
@@ -119,17 +120,17 @@ class Dialog:
         except ParseError:
             target = request_uri  # a 1xx need not have one; a 2xx without is a peer's fault that a call can survive
         dialog = cls(
-            response.call_id,
-            local_tag,
-            response.to_tag,
-            local,
-            without_tag(response.first["To"]),
-            target,
-            response.values("Record-Route")[::-1],
-            local_cseq,
-            -1,  # nothing yet: 0 is a number too (§12.1.2)
-            state,
-            response.source or flow,
+            call_id=response.call_id,
+            local_tag=local_tag,
+            remote_tag=response.to_tag,
+            local=local,
+            remote=without_tag(response.first["To"]),
+            remote_target=target,
+            route_set=response.values("Record-Route")[::-1],
+            local_cseq=local_cseq,
+            remote_cseq=-1,  # nothing yet: 0 is a number too (§12.1.2)
+            state=state,
+            source=response.source or flow,
         )
         dialog.peer = dialog.party = flow.host
         return dialog

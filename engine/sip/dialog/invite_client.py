@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engine.sip.auth.credentials import Credentials, DigestSessions
-from engine.sip.capabilities import SDP_TYPE
+from engine.sip.capabilities import SDP_TYPE, allows_update
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.dialog.next_hop import MISLEADING, leads_astray
-from engine.sip.dialog.session import MAX_INTERVAL, Session, allows_update
+from engine.sip.dialog.session import MAX_INTERVAL, Session
 from engine.sip.dialog.session_timer import agree_as_client, read_min_se
 from engine.sip.flow import Allows, Flow
 from engine.sip.message.grammar import ParseError
@@ -113,7 +113,16 @@ class InviteClient(Session):
         self._dial_timer = ""  # the dial timer that runs
         # Until there is a peer's tag, requests of ours and the end of the leg still need a dialog to speak of.
         self.dialog = Dialog(
-            self.call_id, self.local_tag, "", invitation.from_, invitation.to, invitation.request_uri, [], 0, 0, EARLY
+            call_id=self.call_id,
+            local_tag=self.local_tag,
+            remote_tag="",
+            local=invitation.from_,
+            remote=invitation.to,
+            remote_target=invitation.request_uri,
+            route_set=[],
+            local_cseq=0,
+            remote_cseq=0,
+            state=EARLY,
         )
         self.dialog.allows = invitation.allows
 

@@ -1,12 +1,12 @@
 """The server side of an INVITE: from the request to its final response (RFC 3261 §13.3; RFC 3262 §3 for reliable
 provisional responses)."""
 
-from engine.sip.capabilities import SDP_TYPE, unreadable
+from engine.sip.capabilities import SDP_TYPE, allows_update, unreadable
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, EARLY, Dialog
 from engine.sip.dialog.next_hop import Named, look_up
 from engine.sip.dialog.renegotiation import OPENING
-from engine.sip.dialog.session import Session, allows_update
+from engine.sip.dialog.session import Session
 from engine.sip.dialog.session_timer import too_small
 from engine.sip.dialog.usage import NOT_ANSWERED
 from engine.sip.flow import Flow

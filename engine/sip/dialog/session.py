@@ -61,7 +61,7 @@ class SessionUser(Protocol):
 
 
 class Session(ReferUsage):
-    """The INVITE usage of a dialog: a call as the protocol knows it."""
+    """The INVITE usage of a dialog: opened by an `InviteClient` or `InviteServer`, or restored from a snapshot."""
 
     handlers: ClassVar[Mapping[str, str]] = {
         "BYE": "_take_bye",
@@ -446,11 +446,6 @@ class Session(ReferUsage):
             self.arm("refresh", now)  # by re-INVITE with a peer that has no UPDATE after all
         elif self.timer is not None:
             self.arm("refresh", now + max(1.0, self.timer.interval / 8))  # again before it is too late
-
-
-def allows_update(message: Request | Response) -> bool:
-    """Whether the peer takes UPDATE (RFC 3311 §5.1)."""
-    return "Allow" in message.first and any("UPDATE" in line for line in message.lines("Allow"))
 
 
 def _typed(headers: str) -> bool:

@@ -157,17 +157,17 @@ def restore(
         if transport is not None:
             source = Flow(transport, snapshot.flow.host, snapshot.flow.port, domain=snapshot.flow.domain)
     dialog = Dialog(
-        snapshot.call_id,
-        snapshot.local_tag,
-        snapshot.remote_tag,
-        snapshot.local,
-        snapshot.remote,
-        snapshot.remote_target,
-        list(snapshot.route_set),
-        snapshot.local_cseq,
-        snapshot.remote_cseq,
-        CONFIRMED,
-        source,
+        call_id=snapshot.call_id,
+        local_tag=snapshot.local_tag,
+        remote_tag=snapshot.remote_tag,
+        local=snapshot.local,
+        remote=snapshot.remote,
+        remote_target=snapshot.remote_target,
+        route_set=list(snapshot.route_set),
+        local_cseq=snapshot.local_cseq,
+        remote_cseq=snapshot.remote_cseq,
+        state=CONFIRMED,
+        source=source,
     )
     if dialog.key in core.dialogs:
         raise ValueError("this dialog is here already")
