@@ -1,4 +1,4 @@
-"""Bans at work: the line of the log that names who is banned, connections closed, and the file of those denied."""
+"""Bans carried out: the line that names who is banned, connections closed, and the file of denied addresses."""
 
 import asyncio
 import stat

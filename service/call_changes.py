@@ -1,4 +1,4 @@
-"""Who may change a call from another address than the one it is with (RFC 3261 §22.1, §26.3.2.2).
+"""Authorisation of in-dialog requests that come from another address (RFC 3261 §22.1, §26.3.2.2).
 
 What every hop reads, Call-ID and tags, is no right: a right that was gained by credentials is shown again.
 """

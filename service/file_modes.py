@@ -1,4 +1,4 @@
-"""Files with secrets or voices in them that others than their owner can read: found at start, and told."""
+"""File modes: files with secrets or voices in them that others than their owner can read."""
 
 import shlex
 import stat
@@ -50,8 +50,8 @@ def tell(found: Iterable[Loose], log: Log) -> None:
     further = 0
     for number, (path, mode, mended) in enumerate(found):
         if number < MOST_NAMED:
-            log.warning("others can read a file with secrets in it", file=str(path), mode=f"{mode:04o}", hint=mended)
+            log.warning("secret file readable by others", file=str(path), mode=f"{mode:04o}", hint=mended)
         else:
             further += 1
     if further:
-        log.warning("others can read more files with secrets in them", files=further)
+        log.warning("more secret files readable by others", files=further)

@@ -1,4 +1,4 @@
-"""What becomes of an incoming call: who calls, what was dialled, and what then happens to it.
+"""Intake of calls: who calls, what was dialled, and what becomes of it.
 
 The decision is made at once, without a task: a call that is refused costs no more than its response.
 """
@@ -32,7 +32,7 @@ from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
 from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.settings import RoutingSettings
-from service.callers import caller_of, phone_of
+from service.caller_identity import caller_of, phone_of
 from service.logins import NO_LOGIN, Logins, Users
 
 _AS_CLIENT = Source("client")

@@ -1,4 +1,4 @@
-"""Clients that log in: what they are asked for, and what their credentials are worth (RFC 3261 §22).
+"""Logins of clients: what they are asked for, and what their credentials are worth (RFC 3261 §22).
 
 Wrong ones are held against the address that they come from: who guesses is banned (`routing.access.bans`).
 """

@@ -1,4 +1,4 @@
-"""One engine with everything on top of it, built from a configuration, and changed by a new one without a lost call."""
+"""One engine with everything on top of it: built from a configuration, started, reloaded and closed."""
 
 import asyncio
 import random
@@ -38,8 +38,8 @@ from service.bans import Bans
 from service.call_changes import CallChanges
 from service.file_modes import loose, of_recordings, tell
 from service.intake import Intake
-from service.message_intake import MessageIntake
-from service.message_memory import MessagesInMemory
+from service.messages.intake import MessageIntake
+from service.messages.memory import MessagesInMemory
 from service.node_settings import (
     agent_settings,
     declares_queues,
@@ -51,13 +51,13 @@ from service.node_settings import (
 )
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
-from service.transfer_policy import Referrers
+from service.transfer_policy import TransferPolicy
 from service.workers.trunk_addresses import TrunkAddresses
 
 # What needs SQLAlchemy or FastAPI is imported where it is built: an engine without a store or an API loads neither.
 if TYPE_CHECKING:
-    from service.api_server import ApiServer
-    from service.rest_api import RestApi
+    from service.rest.api import RestApi
+    from service.rest.server import ApiServer
     from service.storage import Storage
     from service.store_parts import StoreParts, StoreWorkers
     from store.store import Change
@@ -199,10 +199,10 @@ class Node:
             log_calls=settings.log.level in ("debug", "info"),
             current=lambda: parts is None or parts.storage.feed.healthy,
         )
-        self.referrers = services.transfers = Referrers(self.intake, settings.sip.transfers)
+        self.transfer_policy = services.transfers = TransferPolicy(self.intake, settings.sip.transfers)
         # What the engine asks, and tells, beside `on_call`.
         agent, media = self.agent, settings.media
-        agent.screen, agent.on_replaces = self.intake.screen, self.referrers.replaces
+        agent.screen, agent.on_replaces = self.intake.screen, self.transfer_policy.replaces
         agent.on_stranger = CallChanges(self.intake)
         agent.messages.on_message = MessageIntake(self.intake, self.messages)
         agent.anchors = self.rtpengines = Rtpengines(media.rtpengines, log) if media.rtpengines else None
@@ -234,7 +234,7 @@ class Node:
         self.parts.start()
         if not settings.api.listen:
             return None
-        from service.rest_api import RestApi
+        from service.rest.api import RestApi
 
         return RestApi(
             settings.api,
@@ -332,7 +332,7 @@ class Node:
         self.intake.logins.set_users(*logins_of(configuration))
         self.bans.deny_file = configuration.deny_file
         await self.bans.look()
-        self.referrers.policy = configuration.settings.sip.transfers
+        self.transfer_policy.rule = configuration.settings.sip.transfers
         self.flows.web.limits.allow_private = configuration.settings.webhook.allow_private
         self._provider_changed(None)
         found = takes_restart(self._started_with, configuration.settings)

@@ -1,4 +1,4 @@
-"""What the parts of a node are told, made of its configuration."""
+"""Settings of the parts of a node, made of its configuration."""
 
 import secrets
 import socket

@@ -1,4 +1,4 @@
-"""Sound of an engine as its settings say: where sounds come from, who speaks, and where recordings go.
+"""Sounds of an engine as its settings say: where they come from, who speaks, and where recordings go.
 
 The folders count from the configuration file. None is made before it is needed.
 """

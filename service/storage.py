@@ -1,4 +1,4 @@
-"""The store under a node: opened, told what the file declares, read into memory, and followed from then on."""
+"""The store of a node: opened, told what the file declares, read into memory, and followed from then on."""
 
 import os
 import sqlite3
@@ -61,9 +61,9 @@ class Storage:
         self._directory = directory
         self._lock = lock
         self._log = log
-        self._shelf = FlowSync(library, log)
+        self._flow_sync = FlowSync(library, log)
         self.store = store
-        self.feed = ChangeFeed(store, DirectorySync(store, directory, self._shelf, log), log)
+        self.feed = ChangeFeed(store, DirectorySync(store, directory, self._flow_sync, log), log)
         self.life = NodeHeartbeat(store, name, log=log)
         self.numbers = StoredNumbers(store, directory)
         self.new_events = EventSignal(store)
@@ -97,7 +97,7 @@ class Storage:
             file_modes.tell(file_modes.loose(database_files(file)), log)
             if lock is None:
                 hint = "its file system has no locks: let no other engine use it"
-                log.warning("nothing keeps a second engine from the store", file=str(file), hint=hint)
+                log.warning("store not locked", file=str(file), hint=hint)
         storage = cls(store, name, directory, library, log, lock)
         heard = {"changes": storage.feed.look, "events": storage.new_events.notify}
         if store.dialect == "postgresql":
@@ -112,7 +112,7 @@ class Storage:
             await self.life.start(given=bool(configuration.settings.node_name))
             merged = await self._merge(configuration)
             await self._tell_of_other_files(configuration)
-            self._shelf.use_python(python)
+            self._flow_sync.use_python(python)
             await self.feed.start()
         except SQLAlchemyError as error:
             raise self.unusable(error) from error
@@ -126,7 +126,7 @@ class Storage:
         merged = await self._merge(configuration)
         await self.feed.settled(SETTLED_WITHIN)
         try:
-            await self._shelf.replace_python(python, self.store)
+            await self._flow_sync.replace_python(python, self.store)
         except SQLAlchemyError as error:
             raise StoreError(f"{self.store.url} cannot be read: {reason(error)}") from error
         return merged
@@ -156,7 +156,7 @@ class Storage:
         except SQLAlchemyError as error:
             raise self.unusable(error) from error
         for file, taken in merged.taken.items():
-            self._log.warning("what another file had declared is this file's now", file=file, **taken)
+            self._log.warning("declarations taken over", file=file, **taken)
         return merged
 
     async def _tell_of_other_files(self, configuration: Configuration) -> None:
@@ -178,7 +178,7 @@ async def _unlock(store: Store, keys: Sequence[str], log: Log) -> None:
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise StoreError(f"{store.url} cannot be used: {reason(error)}") from error
     if written:
-        log.info("secrets in the store are encrypted with the first key of secret_key now", rows=written)
+        log.info("secrets encrypted with the first key", rows=written)
 
 
 def store_url(configuration: Configuration) -> str:
@@ -210,7 +210,7 @@ def _tell_of_new_file(configuration: Configuration, made: Path, log: Log) -> Non
     before = Path(_from(Path.cwd(), configuration.settings.store).removeprefix("sqlite:///"))
     if before != made and before.exists():
         hint = "a relative path counts from the configuration file: stop the engine and move it there, if it is the one"
-        log.warning("there is a store in the directory of the start that is not used", file=str(before), hint=hint)
+        log.warning("store in the start directory not used", file=str(before), hint=hint)
 
 
 def declarations(configuration: Configuration) -> Declarations:

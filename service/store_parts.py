@@ -16,16 +16,16 @@ from routing.hunt.health import HealthBoard
 from routing.identifiers import PLATFORM
 from service.billing.charging import Charging
 from service.bootstrap import bootstrap
-from service.cdr.journal import Journal
+from service.cdr.record_writer import CallRecordWriter
 from service.cdr.recordings import RecordingList
 from service.contact_center.setup import ContactCenter
-from service.message_store import StoredMessages
-from service.readiness import Readiness
+from service.messages.store import StoredMessages
+from service.rest.readiness import Readiness
 from service.storage import Storage
-from service.workers.health_keeper import StoredHealth
-from service.workers.maintenance import Upkeep
+from service.workers.maintenance import Maintenance
 from service.workers.prober import Prober
 from service.workers.provider_events import ProviderEvents
+from service.workers.provider_health import ProviderHealthStore
 from service.workers.webhook_sender import WebhookSender
 
 
@@ -38,17 +38,17 @@ class StoreParts:
         """`pacer` gives what paces the engine's media."""
         store, node_id = storage.store, storage.life.id
         self.storage = storage
-        self.journal = Journal(store, calls, node_id, log, time.monotonic)
+        self.call_records = CallRecordWriter(store, calls, node_id, log, time.monotonic)
         self.charging = Charging(store, node_id, log)
         self.contact_center = ContactCenter(storage, pacer, time.time, log)
         self.messages = StoredMessages(store, node_id)
         self.recordings = RecordingList(store, node_id, log)
-        for part in (self.journal, self.charging, self.contact_center):
+        for part in (self.call_records, self.charging, self.contact_center):
             closing.push_async_callback(part.close)
 
     def start(self) -> None:
         """Take calls down from now on."""
-        self.journal.start()
+        self.call_records.start()
         self.charging.start()
 
 
@@ -73,7 +73,7 @@ class StoreWorkers:
         self._parts = parts
         self._settings = settings
         self.provider_events = ProviderEvents(store, log)
-        self.maintenance = Upkeep(store, storage.life, settings.retention, log, recordings)
+        self.maintenance = Maintenance(store, storage.life, settings.retention, log, recordings)
         self.webhooks = WebhookSender(store, flows, storage.new_events, PLATFORM, log)
         self.prober = Prober(
             agent,
@@ -84,10 +84,10 @@ class StoreWorkers:
             domain=lambda: flows.calls.routing.from_domain,
             utc_now=store.clock,
             changed=self.provider_events.changed,
-            keeper=StoredHealth(store, storage.life.name, log),
+            health_store=ProviderHealthStore(store, storage.life.name, log),
         )
         self.readiness = Readiness(
-            storage, engine=engine_state, unwritten=lambda: parts.journal.problem, recordings=recordings
+            storage, engine=engine_state, unwritten=lambda: parts.call_records.problem, recordings=recordings
         )
         for part in (self.provider_events, self.maintenance, self.webhooks, self.prober, self.readiness):
             closing.push_async_callback(part.close)

@@ -1,4 +1,4 @@
-"""Who may transfer a call: peers of ours that ask for it by REFER, or by an INVITE that replaces a call of theirs."""
+"""Transfer authorisation: who may transfer a call, by REFER or by an INVITE with Replaces (RFC 3515, RFC 3891)."""
 
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from flows.calls.record import CallRecord
 from flows.transfer.replaces import accept_replaces
 from routing.access.admission import Source, identify
-from service.callers import caller_of, phone_of
+from service.caller_identity import caller_of, phone_of
 from service.logins import NO_LOGIN
 
 if TYPE_CHECKING:
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from engine.transfer_request import TransferRequest
     from service.intake import Intake
 
-Policy = Literal["refuse", "clients", "all"]
+TransferRule = Literal["refuse", "clients", "all"]
 
 Login = tuple[str, str]
 """Realm and user name."""
 
 
-class Referrers:
+class TransferPolicy:
     """Asked about each transfer. What may be dialled is judged with the directory and the settings of `intake`.
 
     A client is who calls from a trusted network, or has logged in for its call. Whoever was dialled shows who it is by
     its address alone. A trunk is never a client, as in `routing.access.admission.identify`.
     """
 
-    def __init__(self, intake: "Intake", policy: Policy) -> None:
+    def __init__(self, intake: "Intake", rule: TransferRule) -> None:
         self._intake = intake
-        self.policy = policy
+        self.rule = rule
 
     def source_of(self, asked: "TransferRequest", record: CallRecord) -> Source | None:
-        """See `flows.transfer.refer.Referrers`."""
-        if self.policy == "refuse":
+        """See `flows.calls.services.TransferPolicy`."""
+        if self.rule == "refuse":
             return None
         intake = self._intake
         logged_in = asked.by == "caller" and record.logged_in
         own = asked.call.returned
         source = identify(intake.directory, intake.routing, asked.host, authenticated=logged_in, own=own)
-        return source if self.policy == "all" or source.kind == "client" else None
+        return source if self.rule == "all" or source.kind == "client" else None
 
     def replaces(self, call: "Call", replaced: "Call") -> Coroutine[Any, Any, Any] | None:
         """What becomes of a call that wants to take the place of another (`UserAgent.on_replaces`): None where it may
@@ -53,7 +53,7 @@ class Referrers:
             judged = intake.logins.judge(invite, host, call.id)
             if judged.accepted:
                 source = Source("client")
-        may = self.policy == "all" or (self.policy == "clients" and source.kind == "client")
+        may = self.rule == "all" or (self.rule == "clients" and source.kind == "client")
         if may and self._own(call, replaced, source, (judged.realm, judged.username) if judged.accepted else None):
             phone, shown = intake.logins.phone(judged), ""
             if phone is None:
@@ -81,12 +81,12 @@ class Referrers:
         if (
             source.kind == "guest"
             and not call.returned
-            and self.policy != "refuse"
+            and self.rule != "refuse"
             and intake.logins.asks(invite, host, judged)
         ):
             call.reject(401, headers=intake.logins.challenges(invite, host, judged))
         else:
-            call.reject(603 if self.policy == "refuse" else 403)
+            call.reject(603 if self.rule == "refuse" else 403)
         return None
 
     def _own(self, call: "Call", replaced: "Call", source: Source, login: Login | None) -> bool:
@@ -100,8 +100,9 @@ class Referrers:
             return login == its_login
         return call.remote.host == replaced.remote.host
 
-    def same(self, one: "Call", other: "Call") -> bool:
-        """See `flows.transfer.refer.Referrers`: at one address; and where it has logged in for both, with one name."""
+    def same_peer(self, one: "Call", other: "Call") -> bool:
+        """See `flows.calls.services.TransferPolicy`: at one address; and where it has logged in for both, with one
+        name."""
         if one.remote.host != other.remote.host:
             return False
         logins = {login for call in (one, other) if (login := self._login(call))}

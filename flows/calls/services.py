@@ -37,13 +37,13 @@ class FlowFinder(Protocol):
         """A flow of actions that are not kept. Raises FlowError, which calls them `title`."""
 
 
-class Referrers(Protocol):
-    """Who may transfer (`service.transfer_policy.Referrers`)."""
+class TransferPolicy(Protocol):
+    """Who may transfer (`service.transfer_policy.TransferPolicy`)."""
 
     def source_of(self, asked: TransferRequest, record: CallRecord) -> Source | None:
         """Who asks, as if it were dialling. None: it may not."""
 
-    def same(self, one: Any, other: Any) -> bool:
+    def same_peer(self, one: Any, other: Any) -> bool:
         """Whether two calls of the engine's are of one and the same peer."""
 
 
@@ -114,7 +114,7 @@ class CallServices:
     contacts: ContactResolver = field(default_factory=NoContacts)
     destinations: Destinations | None = None
     fetch_number: NumberFetcher | None = None
-    transfers: Referrers | None = None
+    transfers: TransferPolicy | None = None
 
     def __post_init__(self) -> None:
         if self.registry.log is None:

@@ -190,7 +190,7 @@ class Wish:
 
 
 class MessageKeeper(Protocol):
-    """Where messages and opt-outs are kept (`service.message_store`). Every method raises MessageNotKept."""
+    """Where messages and opt-outs are kept (`service.messages.store`). Every method raises MessageNotKept."""
 
     async def received(self, message: TextMessage, wish: Wish | None) -> bool:
         """An incoming message, and its sender's wish, committed together. True where the wish changes something."""

@@ -74,7 +74,7 @@ class QueueFinder(Protocol):
 
 
 class AgentBoard(Protocol):
-    """Where every engine sees what the agents do (`service.contact_center.agent_status.StoredBoard`).
+    """Where every engine sees what the agents do (`service.contact_center.agent_status.AgentStatusStore`).
 
     What an agent says of itself meanwhile (away, offline) stands: none of these writes over it.
     """

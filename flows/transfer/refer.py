@@ -20,7 +20,7 @@ from flows.calls.dial import ConnectResult
 from flows.calls.hangup import CAUSES, end_leg
 from flows.calls.ports import CallEnded, CallerBinding, OutgoingLeg
 from flows.calls.record import CallRecord
-from flows.calls.services import Referrers
+from flows.calls.services import TransferPolicy
 from flows.transfer.attended import join_calls, obstacle
 from flows.transfer.parties import MAX_TRANSFERS, Connect, ConnectedPair, Transferor
 from flows.transfer.successor import SuccessorCall, TaskBinding, finish, make_successor, run_with_leg
@@ -38,14 +38,14 @@ async def converse(
 ) -> None:
     """Until the caller or `leg`, who talk, hang up; with the transfers that they ask for and with all that becomes of
     those. `close` gives back what `leg` costs, and may be called again."""
-    referrers = context.services.transfers
-    if referrers is None:
+    policy = context.services.transfers
+    if policy is None:
         await bridge.ended()
     else:
-        await go_on(ConnectedPair(context=context, leg=leg, close=close, bridge=bridge, connect=connect), referrers)
+        await go_on(ConnectedPair(context=context, leg=leg, close=close, bridge=bridge, connect=connect), policy)
 
 
-async def go_on(pair: ConnectedPair, referrers: Referrers) -> None:
+async def go_on(pair: ConnectedPair, policy: TransferPolicy) -> None:
     """As `converse`, from where `pair` is. Raises CallEnded where its caller has left it to others."""
     while True:
         request = await pair.bridge.event(pair)
@@ -54,13 +54,13 @@ async def go_on(pair: ConnectedPair, referrers: Referrers) -> None:
         elif pair.joining is not None:
             request.refuse(491, "another transfer of this call is under way")
             continue
-        elif await _carry_out(pair, request, referrers):
+        elif await _carry_out(pair, request, policy):
             return
         continuation, pair.continuation = pair.continuation, ""
         if continuation == "wait_for_callee":
             await pair.wait_callee()
         elif continuation == "successor":
-            await _outlived(pair, referrers)
+            await _outlived(pair, policy)
         elif continuation == "bridge_only":
             await pair.bridge.ended()
             return
@@ -68,12 +68,12 @@ async def go_on(pair: ConnectedPair, referrers: Referrers) -> None:
             return
 
 
-async def _outlived(pair: ConnectedPair, referrers: Referrers) -> None:
+async def _outlived(pair: ConnectedPair, policy: TransferPolicy) -> None:
     """The caller has left, and what remains is a call of its own. Raises CallEnded."""
     successor, leg = pair.successor, pair.leg
     assert successor is not None
     try:
-        await run_with_leg(successor.context, leg, go_on(successor, referrers))
+        await run_with_leg(successor.context, leg, go_on(successor, policy))
     finally:
         if leg.ended_at is None:
             leg.hangup(CAUSES["normal"].status, CAUSES["normal"].header)
@@ -81,12 +81,12 @@ async def _outlived(pair: ConnectedPair, referrers: Referrers) -> None:
     await pair.abandon()
 
 
-async def _carry_out(pair: ConnectedPair, request: "TransferRequest", referrers: Referrers) -> bool:
+async def _carry_out(pair: ConnectedPair, request: "TransferRequest", policy: TransferPolicy) -> bool:
     """Whether a transfer that is asked for has parted the two. That to somebody who has been asked before does so
     later: see `ConnectedPair.continuation`."""
     context = pair.context
     try:
-        target = await _target(pair, request, referrers)
+        target = await _target(pair, request, policy)
     except _Refused as refusal:
         context.record.note(f"transfer asked for by the {request.by}, refused with {refusal.status}: {refusal.why}")
         if refusal.told:
@@ -124,11 +124,11 @@ class _Refused(Exception):
         self.told = told
 
 
-async def _target(pair: ConnectedPair, request: "TransferRequest", referrers: Referrers) -> Address | Transferor:
+async def _target(pair: ConnectedPair, request: "TransferRequest", policy: TransferPolicy) -> Address | Transferor:
     """Who is to be dialled; or the one who has been, by whoever asks, and talks with it: it leaves that call as well.
     Raises _Refused."""
     context = pair.context
-    source = referrers.source_of(request, context.record)
+    source = policy.source_of(request, context.record)
     if source is None:
         raise _Refused(603, "this party may not transfer")
     if context.budget.transfers >= MAX_TRANSFERS:
@@ -137,7 +137,7 @@ async def _target(pair: ConnectedPair, request: "TransferRequest", referrers: Re
         raise _Refused(603, "who was called by an order cannot leave its call to another")
     if not request.reference.replaces:
         return await _address(context, request.reference.uri, source)
-    second = _second(request, referrers)
+    second = _second(request, policy)
     if second.bridged is not None:
         return _joinable(pair, request, second)
     record = context.services.registry.get(second.id)
@@ -149,13 +149,13 @@ async def _target(pair: ConnectedPair, request: "TransferRequest", referrers: Re
     return address
 
 
-def _second(request: "TransferRequest", referrers: Referrers) -> "Call":
+def _second(request: "TransferRequest", policy: TransferPolicy) -> "Call":
     """The other call of whoever asks. That of a stranger is as unknown as one that is none. Raises _Refused."""
     try:
         second, _ = request.replaced_call()
     except ParseError as error:
         raise _Refused(400, str(error)) from None
-    if second is None or not referrers.same(request.call, second):
+    if second is None or not policy.same_peer(request.call, second):
         raise _Refused(481, "there is no such call of whoever asks", told=True)
     if second is request.call:
         raise _Refused(603, "a call cannot take its own place")

@@ -79,12 +79,12 @@ async def _replace(context: CallContext, replaced: "Call") -> bool:
     transferor.hang_up()
     context.budget = pair.context.budget
     context.branch = pair.context.branch
-    referrers = pair.context.services.transfers
-    if transferor.by == "callee" or referrers is None:
+    policy = pair.context.services.transfers
+    if transferor.by == "callee" or policy is None:
         await bridge.ended()
     else:
         taken_over = ConnectedPair(context=context, leg=pair.leg, close=pair.close, bridge=bridge, connect=pair.connect)
-        await go_on(taken_over, referrers)
+        await go_on(taken_over, policy)
     return False
 
 

@@ -1,4 +1,4 @@
-"""Calls that cost: credit is reserved before a provider is dialled, extended while the call runs, and settled after it.
+"""Charging: credit is reserved before a provider is dialled, extended while the call runs, and settled after it.
 
     reservation = await charging.reserve(customer_id, call_id, rate)  # None: the customer cannot pay
     reservation.answered(exhausted=call.hangup)                        # from here on every second counts
@@ -176,12 +176,12 @@ class Reservation:
         if exhausted is None:
             return
         self._charging.log.info(
-            "the credit is used up", call_id=str(self.call_id), customer_id=str(self.customer_id), paid=self.paid
+            "credit used up", call_id=str(self.call_id), customer_id=str(self.customer_id), paid=self.paid
         )
         try:
             exhausted()
         except Exception as error:  # one call's trouble must not stop the clock of the others
-            self._charging.log.error("a call could not be ended", call_id=str(self.call_id), error=repr(error))
+            self._charging.log.error("call not ended", call_id=str(self.call_id), error=repr(error))
 
     # ---- the writer
 
@@ -341,7 +341,7 @@ class Charging:
         if self._timer is not None:
             self._timer.cancel()
         if left := await self.writer.close(CLOSE_WITHIN):
-            self.log.error("calls are not settled: the next start does it", calls=left)
+            self.log.error("calls not settled: the next start does it", calls=left)
 
     # ---- the timer
 

@@ -122,7 +122,7 @@ class ReservationWriter:
         for (client, order), posted in zip(batch, results, strict=True):
             client.posted(order, posted)
         if self.failing:
-            self._log.info("the store takes reservations again", waiting=len(self._queue))
+            self._log.info("reservations stored again", waiting=len(self._queue))
         self.failing = False
         self.transactions += 1
         self._pause = FIRST_PAUSE
@@ -163,7 +163,7 @@ class ReservationWriter:
     def _failed(self, batch: Sequence[tuple[Client, Order]], error: Exception) -> None:
         if not self.failing:
             self._log.error(
-                "the store does not take reservations; calls go on for what they have paid, no paid call begins",
+                "reservations not stored: no paid call begins",
                 error=f"{type(error).__name__}: {reason(error)}",
                 waiting=len(batch) + len(self._queue),
             )
@@ -177,7 +177,7 @@ class ReservationWriter:
         if len(batch) == 1:
             client, order = batch[0]
             self._log.error(
-                "the store refuses an order about a reservation",
+                "reservation refused by the store",
                 order=str(order),
                 error=f"{type(error).__name__}: {reason(error)}",
             )

@@ -1,4 +1,4 @@
-"""What the agents do, kept in the store: every engine sees it, and the API shows it."""
+"""The status of agents, kept in the store: every engine sees it, and the API shows it."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
@@ -20,7 +20,7 @@ LAST_WRITE_WITHIN: Final = 5.0  # s
 _Failures = (StoreError, SQLAlchemyError, OSError)
 
 
-class StoredBoard:
+class AgentStatusStore:
     """A `flows.queues.model.AgentBoard`. All but claims are written in the background, in order, until the store takes
     them; of an agent only the last counts.
 
@@ -49,7 +49,7 @@ class StoredBoard:
             async with asyncio.timeout(LAST_WRITE_WITHIN), self._store.write() as transaction:
                 await release_all(transaction, self._node_id)
         except (*_Failures, TimeoutError) as error:
-            self._log.warning("agents stay busy until another node frees them", error=reason(error))
+            self._log.warning("agents not released", error=reason(error))
 
     # ---- AgentBoard
 
@@ -96,7 +96,7 @@ class StoredBoard:
             raise
         if self._away:
             self._away = False
-            self._log.info("what agents do can be written again")
+            self._log.info("agent status stored again")
 
     def _retry(self, error: Exception) -> float:
         if not isinstance(error, _Failures):
@@ -120,4 +120,4 @@ class StoredBoard:
     def _failed(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            self._log.warning("what agents do cannot be written", error=reason(error))
+            self._log.warning("agent status not stored", error=reason(error))

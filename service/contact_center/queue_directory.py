@@ -111,7 +111,7 @@ class QueueDirectory:
     def _failed(self, error: Exception) -> float:
         if not isinstance(error, StoreError | SQLAlchemyError | OSError):
             raise error
-        self._log.warning("queues and agents cannot be read", error=reason(error))
+        self._log.warning("queues not read", error=reason(error))
         return RETRY
 
     async def _read_news(self) -> None:
@@ -137,7 +137,7 @@ class QueueDirectory:
             query = sa.select(table).where(table.c.tm_delete.is_(None)).order_by(table.c.tm_create, table.c.id)
             found = [dict(row) for row in (await connection.execute(query)).mappings()]
         there = {row["id"] for row in found}
-        self._take(kind, found, [known for known in self._shelf(kind) if known not in there])
+        self._take(kind, found, [known for known in self._known(kind) if known not in there])
 
     async def _read_some(self, kind: str, ids: Sequence[UUID]) -> None:
         table = _TABLES[kind]
@@ -147,18 +147,18 @@ class QueueDirectory:
         there = {row["id"] for row in found}
         self._take(kind, found, [asked for asked in ids if asked not in there])
 
-    def _shelf(self, kind: str) -> dict[UUID, Any]:
-        shelves: dict[str, dict[UUID, Any]]
-        shelves = {"queue": self._queues, "agent": self._agents, "conference": self._conferences}
-        return shelves[kind]
+    def _known(self, kind: str) -> dict[UUID, Any]:
+        kinds: dict[str, dict[UUID, Any]]
+        kinds = {"queue": self._queues, "agent": self._agents, "conference": self._conferences}
+        return kinds[kind]
 
     def _take(self, kind: str, found: Iterable[Row], gone: Iterable[UUID]) -> None:
-        shelf = self._shelf(kind)
+        known = self._known(kind)
         for identifier in gone:
             self._forget(kind, identifier)
         for row in found:
             try:
-                made = _MADE[kind](row)
+                made = _READERS[kind](row)
             except (ValidationError, ValueError, TypeError) as error:  # somebody wrote into the table by hand
                 fault = " ".join(str(error).split())[:300]
                 self._log.error(
@@ -168,12 +168,12 @@ class QueueDirectory:
                 continue
             if kind == "agent":
                 self._index(made)
-            shelf[row["id"]] = made
+            known[row["id"]] = made
             if kind == "agent":
                 self._tell(made.id, made.status)
 
     def _forget(self, kind: str, identifier: UUID) -> None:
-        before = self._shelf(kind).pop(identifier, None)
+        before = self._known(kind).pop(identifier, None)
         if kind == "agent" and before is not None:
             self._unindex(before)
             self._tell(identifier, "")
@@ -200,7 +200,7 @@ class QueueDirectory:
                     del self._tagged[tag_id]
 
 
-def _find(shelf: Mapping[UUID, _Owned], reference: str, customer_id: UUID) -> _Owned | None:
+def _find(known: Mapping[UUID, _Owned], reference: str, customer_id: UUID) -> _Owned | None:
     """The one with this id, else the oldest with this name: of the customer, else of the platform.
 
     The numbers of a file are nobody's (the nil customer), what a super admin makes through the API is of the platform's
@@ -208,12 +208,12 @@ def _find(shelf: Mapping[UUID, _Owned], reference: str, customer_id: UUID) -> _O
     """
     owners = (customer_id, NIL) if customer_id.int else (NIL, PLATFORM)
     try:
-        found = shelf.get(UUID(reference))
+        found = known.get(UUID(reference))
     except ValueError:
         found = None
     if found is not None:
         return found if not customer_id.int or found.customer_id in owners else None
-    named = [row for row in shelf.values() if row.name == reference and row.customer_id in owners]
+    named = [row for row in known.values() if row.name == reference and row.customer_id in owners]
     return min(named, key=lambda row: owners.index(row.customer_id), default=None)
 
 
@@ -261,4 +261,4 @@ def _conference(row: Row) -> Conference:
     )
 
 
-_MADE: Final[Mapping[str, Callable[[Row], Any]]] = {"queue": queue_of, "agent": _agent, "conference": _conference}
+_READERS: Final[Mapping[str, Callable[[Row], Any]]] = {"queue": queue_of, "agent": _agent, "conference": _conference}

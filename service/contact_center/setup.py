@@ -1,4 +1,4 @@
-"""Queues and conferences of an engine: what flows use, on what the store holds."""
+"""The contact center of an engine: its queues and conferences, on what the store holds."""
 
 import asyncio
 import importlib
@@ -9,7 +9,7 @@ from engine.log import Log
 from engine.media.pacer import Pacer
 from flows.queues.conferences import Conferences, Mixer
 from flows.queues.service import Queues
-from service.contact_center.agent_status import StoredBoard
+from service.contact_center.agent_status import AgentStatusStore
 from service.contact_center.queue_directory import QueueDirectory
 from service.storage import Storage
 
@@ -27,7 +27,7 @@ class ContactCenter:
         """`pacer` gives what paces the engine's media; `wall`, seconds since 1970."""
         self._feed = storage.feed
         self._pacer = pacer
-        self._board = StoredBoard(storage.store, storage.life.id, log)
+        self._board = AgentStatusStore(storage.store, storage.life.id, log)
         self.directory = QueueDirectory(storage.store, log)
         self.queues = Queues(self.directory, self._board)
         self.conferences = Conferences(self.directory, self._mixer, wall)

@@ -13,7 +13,7 @@ from flows.messages.model import MessageService
 from routing.access.bans import BanTable
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
-from service.cdr.journal import Journal
+from service.cdr.record_writer import CallRecordWriter
 from service.workers.webhook_sender import WebhookSender
 from store.feed import ChangeFeed
 from store.store import Store
@@ -34,7 +34,7 @@ class Sources:
     messages: MessageService
     store: Store
     feed: ChangeFeed
-    journal: Journal
+    call_records: CallRecordWriter
     webhooks: WebhookSender
 
 

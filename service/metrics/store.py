@@ -16,7 +16,7 @@ READ_WITHIN: Final = 2.0
 
 def register(metrics: Metrics, sources: Sources) -> None:
     """Read off what writes to the store and reads from it."""
-    journal, feed, webhooks = sources.journal, sources.feed, sources.webhooks
+    call_records, feed, webhooks = sources.call_records, sources.feed, sources.webhooks
     waiting = 0
 
     async def read_waiting() -> None:
@@ -27,9 +27,9 @@ def register(metrics: Metrics, sources: Sources) -> None:
                 waiting = await deliveries.waiting(sources.store)
 
     metrics.before_reading.append(read_waiting)
-    metrics.gauge_of("store_calls_waiting", "Calls with something not stored yet.", lambda: journal.waiting)
-    metrics.counter_of("store_calls_written", "Rows of calls stored.", lambda: journal.written)
-    metrics.counter_of("store_calls_lost", "Calls that could not be stored.", lambda: journal.dropped)
+    metrics.gauge_of("store_calls_waiting", "Calls with something not stored yet.", lambda: call_records.waiting)
+    metrics.counter_of("store_calls_written", "Rows of calls stored.", lambda: call_records.written)
+    metrics.counter_of("store_calls_lost", "Calls that could not be stored.", lambda: call_records.dropped)
     metrics.gauge_of("feed_lag_seconds", "How old what calls go by can be.", lambda: feed.lag)
     metrics.counter_of("feed_changes", "Changes taken over.", lambda: feed.applied)
     metrics.counter_of("feed_resynchronisations", "Full ones.", lambda: feed.resynchronisations)

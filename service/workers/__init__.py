@@ -1,1 +1,1 @@
-"""Loops in the background: health, addresses, webhooks, maintenance."""
+"""Background work: health of providers, addresses of trunks, webhooks, maintenance."""

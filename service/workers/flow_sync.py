@@ -1,4 +1,4 @@
-"""Between the store's change feed and the flows: rows of flows become programs in the library."""
+"""Flow sync: rows of flows become programs in the library, at the start and when they change."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""When Python's cycle collector runs: while nobody is on the phone.
+"""Garbage collection: Python's cycle collector runs while nobody is on the phone.
 
 Calls leave no circles behind (tests hold that), so under load there is nothing to find. Looking costs a microsecond for
 each object that is alive: half a second at a thousand calls a second, in which no packet is read.
@@ -45,7 +45,7 @@ class GarbageCollection:
 
     async def _look(self) -> None:
         if gc.get_count()[0] > MOST:
-            self._log.warning("looking for circles under load: expect a pause")
+            self._log.warning("garbage collection under load: expect a pause")
             gc.collect()
         elif not self._calls:
             gc.collect()

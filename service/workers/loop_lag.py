@@ -1,4 +1,4 @@
-"""How late the event loop is: what everything else that waits for it waits too."""
+"""Event loop lag: how late everything is that waits for the loop."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a store needs now and then: calls of dead nodes closed, and what has become old deleted."""
+"""Maintenance of a store: calls of dead nodes closed, and what has become old deleted."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ RECOVER_EVERY: Final = 30.0  # s
 PRUNE_EVERY: Final = 3600.0  # s
 
 
-class Upkeep:
+class Maintenance:
     """Two workers, which a store that does not answer only delays."""
 
     def __init__(
@@ -50,12 +50,12 @@ class Upkeep:
             await self._mend()
         found = await recover(self._store, self._life.id, self._life.name if starting else "")
         if unsure := await messages.close_lost(self._store, self._life.id, self._life.name if starting else ""):
-            self._log.warning("messages that were being sent are told as failed", messages=unsure)
+            self._log.warning("messages of a dead node failed", messages=unsure)
         if lost := await close_lost(self._store, self._life.id):
-            self._log.warning("recordings that nobody ended are marked as failed", recordings=lost)
+            self._log.warning("recordings of a dead node failed", recordings=lost)
         if found:
             self._log.warning(
-                "what a node left open is closed",
+                "dead node recovered",
                 calls=found.calls,
                 groupcalls=found.groupcalls,
                 reservations=found.reservations,
@@ -69,7 +69,7 @@ class Upkeep:
         await self._mend()
         done = await prune(self._store, calls_for=keep.calls, events_for=keep.events, recordings_for=keep.recordings)
         if done:
-            self._log.info("old rows are deleted", **asdict(done))
+            self._log.info("old rows deleted", **asdict(done))
 
     async def sweep(self) -> None:
         """Delete files of recordings that are older than the settings say."""
@@ -77,7 +77,7 @@ class Upkeep:
             return
         deleted = await asyncio.to_thread(sweep, self._recordings, self._retention.recordings, time.time())
         if deleted:
-            self._log.info("old recordings are deleted", files=deleted)
+            self._log.info("old recordings deleted", files=deleted)
 
     async def _mend(self) -> None:
         """Make whole what killed processes have left half written."""
@@ -86,7 +86,7 @@ class Upkeep:
         # Before its calls are closed: what it recorded is known by its node alone.
         done = await mend(self._store, self._life.id, self._life.name, self._recordings, time.time())
         if done.kept or done.empty:
-            self._log.warning("recordings that a killed process has cut off", kept=done.kept, empty=done.empty)
+            self._log.warning("recordings repaired", kept=done.kept, empty=done.empty)
 
     def start(self) -> None:
         """Begin to do both now and then."""

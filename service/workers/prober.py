@@ -1,4 +1,4 @@
-"""Asks every provider now and then whether it is there (OPTIONS), so that calls skip one that is dead.
+"""OPTIONS ping of providers, so that calls skip one that is dead.
 
 What an answer and a silence mean is `routing.hunt.health`'s to say. What is found is kept in the store, and outlives a
 restart: a provider that is dead then is not taken for a good one again by the first calls.
@@ -28,8 +28,8 @@ Changed = Callable[[Provider, bool, str], None]
 """Told when a provider becomes healthy (True) or unhealthy, and why."""
 
 
-class HealthKeeper(Protocol):
-    """Where findings outlive a restart (`service.workers.health_keeper`). Neither method raises."""
+class HealthStore(Protocol):
+    """Where findings outlive a restart (`service.workers.provider_health`). Neither method raises."""
 
     async def load(self) -> Sequence[Finding]: ...
     async def save(self, findings: Sequence[Finding]) -> None: ...
@@ -49,7 +49,7 @@ class Prober:
         domain: Callable[[], str],
         utc_now: Callable[[], datetime],
         changed: Changed,
-        keeper: HealthKeeper | None = None,
+        health_store: HealthStore | None = None,
     ) -> None:
         """`domain`: host of our From."""
         self._agent = agent
@@ -60,7 +60,7 @@ class Prober:
         self._domain = domain
         self._utc_now = utc_now
         self._changed = changed
-        self._keeper = keeper
+        self._health_store = health_store
         self._checked: dict[UUID, datetime] = {}
         self._asked: dict[UUID, str] = {}  # where each was asked: what was found elsewhere says nothing any more
         self._asking: dict[UUID, asyncio.Task[None]] = {}
@@ -70,10 +70,10 @@ class Prober:
 
     async def restore(self) -> None:
         """What was found before the last stop, where somebody probes now. Before the first call."""
-        if self._keeper is None or not self._interval:
+        if self._health_store is None or not self._interval:
             return
         providers = self._providers()
-        for found in await self._keeper.load():
+        for found in await self._health_store.load():
             provider = providers.get(found.provider_id)
             if provider is not None and found.destination == destination(provider):
                 state = self._board.state(provider.id.int)
@@ -184,7 +184,7 @@ class Prober:
 
     async def _save(self) -> None:
         """What is known now, for the next start."""
-        if self._keeper is None:
+        if self._health_store is None:
             return
         findings = []
         for provider_id, where in self._asked.items():
@@ -202,4 +202,4 @@ class Prober:
                     )
                 )
         if findings:
-            await self._keeper.save(findings)
+            await self._health_store.save(findings)

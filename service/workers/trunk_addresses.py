@@ -1,4 +1,4 @@
-"""Which addresses a provider's name stands for, looked up now and then: INVITEs from there are that trunk's."""
+"""Addresses that providers' names stand for, looked up now and then: INVITEs from there are that trunk's."""
 
 import asyncio
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Sends what webhooks are to be told: signed, a few at a time, again until it is taken or a day has passed."""
+"""Delivery of webhooks: signed, a few at a time, again until one is taken or a day has passed."""
 
 import asyncio
 import hashlib

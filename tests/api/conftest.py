@@ -35,7 +35,7 @@ from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
 from routing.settings import RoutingSettings
 from service.bootstrap import bootstrap, token_secret
-from service.message_store import StoredMessages
+from service.messages.store import StoredMessages
 from store import rows
 from store.database import tables
 from store.resources.events import EventSignal

@@ -6,8 +6,8 @@ from uuid import UUID
 import httpx
 
 from routing.numbers.numbering import describe_number
-from service import rest_api
 from service.node import Node
+from service.rest import api as rest_api
 from store import rows
 from store.database import tables
 from tests.api.conftest import Api, Client, application
@@ -39,7 +39,7 @@ class Exchange:
     async def written(self, bench: Any) -> None:
         """Waits until the store has all that is known of calls."""
         assert self.node.parts is not None
-        journal = self.node.parts.journal
+        journal = self.node.parts.call_records
         await bench.until(lambda: not journal.waiting, "the end of writing")
 
     async def number(self, customer_id: UUID, number: str = MINE, **values: Any) -> dict[str, Any]:

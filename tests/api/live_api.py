@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import structlog
 
 from api.app import make_app
-from service.api_server import ApiServer
-from service.cdr.journal import Journal
+from service.cdr.record_writer import CallRecordWriter
+from service.rest.server import ApiServer
 from service.workers.flow_sync import FlowSync
 from store.directory.sync import DirectorySync
 from store.feed import ChangeFeed
@@ -36,7 +36,7 @@ async def _calls(api: Api) -> AsyncIterator[None]:
     feed = ChangeFeed(
         api.store, DirectorySync(api.store, flows.calls.directory, FlowSync(flows.library, log), log), log
     )
-    journal = Journal(api.store, flows.calls.registry, services.node_id, log, flows.calls.clock)
+    journal = CallRecordWriter(api.store, flows.calls.registry, services.node_id, log, flows.calls.clock)
     await feed.start()
     journal.start()
     services.settled, services.stored = feed.settled, journal.stored

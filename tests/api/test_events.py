@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from api.http.services import STREAM_READS
 from api.resources import events
-from service import api_server
-from service.api_server import ApiServer
+from service.rest import server as api_server
+from service.rest.server import ApiServer
 from store.database.errors import StoreError
 from store.resources import events as stored
 from tests.api.conftest import Api, Client

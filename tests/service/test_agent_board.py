@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from service.contact_center import agent_status as agent_board
-from service.contact_center.agent_status import StoredBoard
+from service.contact_center.agent_status import AgentStatusStore
 from store.database import tables
 from store.database.errors import StoreError
 from store.resources.agents import AVAILABLE
@@ -41,7 +41,7 @@ async def test_what_is_left_to_write_is_written_when_the_store_is_back(monkeypat
         values = {"username": "ann", "status": AVAILABLE, "ring_method": "ring_all", "permission": ""}
         ann = (await insert(transaction, tables.agents, values | {"password_hash": ""}))["id"]
     flaky, log, node = Flaky(store), FakeLog(), uuid4()
-    board = StoredBoard(flaky, node, log)  # type: ignore[arg-type]
+    board = AgentStatusStore(flaky, node, log)  # type: ignore[arg-type]
     board.start()
 
     async def status() -> str:
@@ -68,8 +68,8 @@ async def test_what_is_left_to_write_is_written_when_the_store_is_back(monkeypat
         await flaky.written.wait()
     assert await status() == AVAILABLE
     assert [event for _, event, _ in log.lines] == [
-        "what agents do cannot be written",
-        "what agents do can be written again",
+        "agent status not stored",
+        "agent status stored again",
     ]
     assert await board.claim(ann)
     await board.close()
@@ -94,7 +94,7 @@ async def test_a_write_of_sqlites_is_not_given_up_in_its_middle_at_the_end(tmp_p
                 yield transaction
             ended.append(True)
 
-    board = StoredBoard(Slow(), UUID(int=7), FakeLog())  # type: ignore[arg-type]
+    board = AgentStatusStore(Slow(), UUID(int=7), FakeLog())  # type: ignore[arg-type]
     board.start()
     board.release(UUID(int=1))
     await began.wait()

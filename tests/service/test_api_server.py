@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 from api.http.refusals import Refusals
 from api.http.requests import HEADERS
 from engine.transport.listeners import ListenError
-from service import api_connections, api_server
-from service.api_server import ApiServer
+from service.rest import connections as api_connections
+from service.rest import server as api_server
+from service.rest.server import ApiServer
 
 
 async def test_answers_do_not_wait_for_acknowledgements() -> None:

@@ -323,7 +323,7 @@ async def test_a_call_goes_on_while_the_store_is_away_for_a_moment(bench: Bench,
         await bench.charging.writer.flush()
     assert reservation.paid == 120
     assert [line["event"] for line in logs if line["log_level"] in ("warning", "error")] == [
-        "the store does not take reservations; calls go on for what they have paid, no paid call begins",
+        "reservations not stored: no paid call begins",
         "the store does not answer: a call goes on unpaid for a while",
     ]
     await bench.until(75)
@@ -419,7 +419,7 @@ async def test_an_order_that_is_refused_for_good_does_not_hold_up_the_others(
         )
     assert [number for number, made in enumerate(found) if not isinstance(made, Reservation)] == [7]
     assert isinstance(found[7], StoreBusy)
-    assert [line["event"] for line in logs] == ["the store refuses an order about a reservation"]
+    assert [line["event"] for line in logs] == ["reservation refused by the store"]
     assert not bench.charging.writer.failing
 
 
@@ -434,7 +434,7 @@ async def test_what_cannot_be_settled_before_the_end_is_said(
     with capture_logs() as logs:
         await bench.charging.close()
     assert logs[-1] == {
-        "event": "calls are not settled: the next start does it",
+        "event": "calls not settled: the next start does it",
         "log_level": "error",
         "calls": 1,
     }

@@ -84,7 +84,7 @@ async def test_a_store_in_the_directory_of_the_start_is_told_of_where_a_new_one_
     assert told == [
         [
             ("made a new store", f"{tmp_path}/etc/kept.db"),
-            ("there is a store in the directory of the start that is not used", f"{tmp_path}/kept.db"),
+            ("store in the start directory not used", f"{tmp_path}/kept.db"),
         ],
         [],
     ]

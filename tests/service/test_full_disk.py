@@ -9,7 +9,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from service import readiness, storage
+from service import storage
+from service.rest import readiness
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database import tables
 from tests.store.full import End, full, read_only
@@ -65,7 +66,7 @@ def test_calls_go_on_and_are_written_when_it_is_over(
             end = await begin(monkeypatch, store, problem)
             # What costs nothing goes on: to our own numbers, and out through a provider.
             calls = 0
-            while not node.parts.journal.problem:  # a few small rows may still find room within a page
+            while not node.parts.call_records.problem:  # a few small rows may still find room within a page
                 for phone, number in ((guest, OURS), (client, FOREIGN)):
                     leg, outcome = await phone.call(engine.address, number)
                     assert outcome.kind == "answered"
@@ -79,17 +80,17 @@ def test_calls_go_on_and_are_written_when_it_is_over(
             answer = await http.post("/v1.0/flows", json={"actions": [{"type": "answer"}] * 100})
             assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "SERVICE_UNAVAILABLE")
             assert (await http.get("/v1.0/flows")).status_code == 200  # what is there can be read
-            assert len(await ended(node)) < calls and node.parts.journal.waiting
+            assert len(await ended(node)) < calls and node.parts.call_records.waiting
             assert (await readyz())[0] == 503
             await end()
             await becomes(200)
-            await bench.until(lambda: node.parts.journal.waiting == 0)
+            await bench.until(lambda: node.parts.call_records.waiting == 0)
             assert await ended(node) == ["normal"] * calls
             assert (await http.post("/v1.0/flows", json={"actions": [{"type": "answer"}]})).status_code == 201
         # Calls say it, and so does the sign of life where that needs more than there is, each once.
-        (waits,) = bench.log.named("calls wait in memory: the store does not write")
+        (waits,) = bench.log.named("calls not stored yet: the store does not write")
         assert waits["error"] == problem
-        assert len(bench.log.named("the store writes calls again")) == 1
+        assert len(bench.log.named("calls stored again")) == 1
         for event in ("the store cannot be written", "the store can be written again"):
             assert len(bench.log.named(event)) == int("full" not in problem)
 

@@ -40,7 +40,7 @@ def test_what_remains_of_the_old_path_is_said(run: Run, store_url: str) -> None:
         await engine.node.close()
         whole = bench.document(store=store_url, sip=sip)
         await starts_elsewhere(bench, whole | {"numbers": whole["numbers"][:1]})
-        (taken,) = bench.log.named("what another file had declared is this file's now")
+        (taken,) = bench.log.named("declarations taken over")
         assert (taken["file"], taken["number"], taken["flow"]) == (old, 1, 1)
         (left,) = bench.log.named("declared in a file that this node does not read")
         assert (left["file"], left["number"], left["level"]) == (old, 1, "warning")

@@ -34,18 +34,18 @@ async def with_a_call(bench: Any, engine: Any) -> Any:
     client = await bench.phone(CLIENT)
     leg, outcome = await client.call(engine.address, OURS)
     assert outcome.kind == "answered"
-    await bench.until(lambda: engine.node.parts.journal.waiting == 0)
+    await bench.until(lambda: engine.node.parts.call_records.waiting == 0)
     assert await column(engine.node, tables.calls.c.status) == ["progressing"]
     return leg
 
 
 async def still_up(bench: Any, engine: Any, leg: Any) -> None:
     assert await column(engine.node, tables.calls.c.status) == ["progressing"]
-    assert not bench.log.named("what a node left open is closed")
+    assert not bench.log.named("dead node recovered")
     leg.hangup()
     await leg.wait_ended()
     await engine.quiet()
-    await bench.until(lambda: engine.node.parts.journal.waiting == 0)
+    await bench.until(lambda: engine.node.parts.call_records.waiting == 0)
     assert await column(engine.node, tables.calls.c.end_reason) == [""]
 
 

@@ -12,7 +12,7 @@ from config.settings import RetentionSettings
 from engine.audio.wav import PART
 from service.cdr.recording_files import sweep
 from service.cdr.recordings import ABANDONED
-from service.workers.maintenance import Upkeep
+from service.workers.maintenance import Maintenance
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database import tables
 from store.rows import insert
@@ -88,12 +88,12 @@ async def test_the_settings_reach_rows_and_files(tmp_path: Path, customer: Path)
         async with store.write() as transaction:
             await insert(transaction, tables.recordings, {"status": "ended", "tm_end": STORE_NOW - seconds(11 * DAY)})
         life = NodeHeartbeat(store, "test")
-        upkeep = Upkeep(store, life, RetentionSettings(recordings=10 * DAY), Lines(), tmp_path)
+        upkeep = Maintenance(store, life, RetentionSettings(recordings=10 * DAY), Lines(), tmp_path)
         await upkeep.prune()
         assert not await table(store, tables.recordings)
     assert not old.exists() and not left.exists()
     assert [line.partition(" {")[0] for line in told] == [
-        "info old recordings are deleted",
-        "warning recordings that a killed process has cut off",
-        "info old rows are deleted",
+        "info old recordings deleted",
+        "warning recordings repaired",
+        "info old rows deleted",
     ]

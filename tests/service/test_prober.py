@@ -13,8 +13,8 @@ from engine.user_agent import UserAgent
 from routing.directory.directory import Directory
 from routing.hunt.health import MAX_MISSES, HealthBoard
 from routing.models.provider import Provider
-from service.workers.health_keeper import StoredHealth
 from service.workers.prober import Prober
+from service.workers.provider_health import ProviderHealthStore
 from store.store import Store, utc_now
 from tests.service.conftest import until
 
@@ -82,7 +82,7 @@ def prober(
         domain=lambda: "127.0.0.1",
         utc_now=utc_now,
         changed=lambda provider, healthy, why: news.append((provider.name, healthy)),
-        keeper=None if store is None else StoredHealth(store, node, log),
+        health_store=None if store is None else ProviderHealthStore(store, node, log),
     )
 
 

@@ -30,7 +30,7 @@ from routing.models.provider import Provider
 from routing.models.route import Route
 from routing.settings import RoutingSettings
 from service.intake import Intake
-from service.transfer_policy import Policy, Referrers
+from service.transfer_policy import TransferPolicy, TransferRule
 from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent
 from tests.simulation.peer import ANSWER, OFFER, Peer
 
@@ -105,7 +105,7 @@ class World:
     """`a` has called a number of ours, whose flow connects it with `b`; foreign numbers go to `c`."""
 
     def __init__(
-        self, patch: pytest.MonkeyPatch, policy: Policy = "clients", trusted: str = "127.0.0.0/30", **more: Any
+        self, patch: pytest.MonkeyPatch, policy: TransferRule = "clients", trusted: str = "127.0.0.0/30", **more: Any
     ) -> None:
         self.air = LoopNetwork()
         media = {"media": more.pop("media", "")}
@@ -150,8 +150,8 @@ class World:
         self.flows = Interpreter(calls=calls, library=library)
         self.flows.calls.registry.observers.append(self)  # type: ignore[arg-type]
         self.intake = Intake(directory, settings, self.flows, self.log, {})
-        self.flows.calls.transfers = referrers = Referrers(self.intake, policy)
-        self.agent.on_replaces = referrers.replaces
+        self.flows.calls.transfers = transfers = TransferPolicy(self.intake, policy)
+        self.agent.on_replaces = transfers.replaces
         self.a = self.phone(CALLER, OFFER)
         self.b = self.phone(CALLEE, ANSWER)
         self.c = self.phone(TARGET, OF_TARGET)
@@ -564,7 +564,7 @@ def test_an_extension_is_called_where_it_is(world: World) -> None:
     ],
 )
 def test_who_may_transfer(
-    monkeypatch: pytest.MonkeyPatch, policy: Policy, trusted: str, target: str, statuses: tuple[int, int]
+    monkeypatch: pytest.MonkeyPatch, policy: TransferRule, trusted: str, target: str, statuses: tuple[int, int]
 ) -> None:
     for who, status in zip("ab", statuses, strict=True):
         world = World(monkeypatch, policy, trusted).talking()

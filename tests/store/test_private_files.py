@@ -109,7 +109,7 @@ def test_loose_recordings_and_folders_are_named_and_many_are_counted(tmp_path: P
     hints = [str(line.get("hint")) for line in log.lines]
     assert hints[0] == f"chmod 700 {inner}"
     assert len(log.lines) == 11 and all(hint.startswith(f"chmod 600 {inner}/2026-") for hint in hints[1:10])
-    assert log.lines[-1] == {"event": "others can read more files with secrets in them", "files": 3}
+    assert log.lines[-1] == {"event": "more secret files readable by others", "files": 3}
 
 
 @pytest.mark.parametrize(

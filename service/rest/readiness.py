@@ -1,4 +1,4 @@
-"""Whether the parts of an engine are ready for work, as `/readyz` tells it."""
+"""Readiness: whether the parts of an engine are ready for work, as `/readyz` tells it."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Keeps the store's calls up to date: what happens to calls is noted at once, and written many calls at a time.
+"""Call records in the store: what happens to calls is noted at once, and written many calls at a time.
 
 A call that begins, rings, is answered or ends costs its own path a dictionary's entry. One task writes whatever has
 been noted in one transaction, and while that is on its way the next one fills; a call that began and ended meanwhile is
@@ -46,7 +46,7 @@ class _Entry:
     over: bool
 
 
-class Journal:
+class CallRecordWriter:
     """An observer of calls that writes them. `start` attaches it, `close` writes what is left.
 
     Attributes:
@@ -76,7 +76,7 @@ class Journal:
         self._failures = 0
         self._drops = RateLimit(1.0, 1)
         self._closing = False
-        self._worker = Worker("journal", self._turn, first=WOKEN)
+        self._worker = Worker("call records", self._turn, first=WOKEN)
 
     @property
     def waiting(self) -> int:
@@ -136,7 +136,7 @@ class Journal:
         await self._worker.close(CLOSING)
         self._calls.observers.remove(self)
         if left := self.waiting:
-            self._log.error("calls are not in the store", calls=left, cause="it did not write before the end")
+            self._log.error("calls not stored at the end", calls=left, cause="it did not write before the end")
         for waiter in self._waiters.values():
             waiter.set_exception(StoreError("the engine ended before the call was in the store"))
         self._waiters.clear()
@@ -254,13 +254,13 @@ class Journal:
         self.problem = reason(error)
         if self._failures == 1:
             self._log.error(
-                "calls wait in memory: the store does not write", store=self._store.url, error=reason(error)
+                "calls not stored yet: the store does not write", store=self._store.url, error=reason(error)
             )
         return min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 10), LAST_RETRY)
 
     def _recovered(self) -> None:
         if self._failures:
-            self._log.info("the store writes calls again", failures=self._failures, waiting=self.waiting)
+            self._log.info("calls stored again", failures=self._failures, waiting=self.waiting)
         self._failures = 0
         self.problem = ""
 
@@ -269,7 +269,7 @@ class Journal:
         call_id = entry.record.id
         self._unsure.discard(call_id)
         if self._drops.allows("", self._clock()):
-            self._log.error("a call is lost", call_id=call_id, cause=cause, lost=self.dropped)
+            self._log.error("call not stored", call_id=call_id, cause=cause, lost=self.dropped)
         waiter = self._waiters.pop(call_id, None)
         if waiter is not None and not waiter.done():
             waiter.set_exception(StoreError(f"the call {call_id} could not be stored: {cause}"))

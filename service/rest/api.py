@@ -18,10 +18,10 @@ from engine.user_agent import UserAgent
 from flows.language.interpreter import Interpreter
 from routing.access.bans import BanTable
 from routing.hunt.health import HealthBoard
-from service.api_server import ApiServer
 from service.bootstrap import token_secret
 from service.metrics import all_metrics
 from service.metrics.registry import Sources
+from service.rest.server import ApiServer
 from service.store_parts import StoreParts, StoreWorkers
 from service.workers.loop_lag import LoopLag
 
@@ -64,7 +64,7 @@ class RestApi:
                 messages=flows.messages,
                 store=storage.store,
                 feed=storage.feed,
-                journal=parts.journal,
+                call_records=parts.call_records,
                 webhooks=workers.webhooks,
             )
         )
@@ -101,7 +101,7 @@ class RestApi:
             refusals=Refusals(now),
             clients=Clients(settings.trusted_proxies),
             new_events=storage.new_events,
-            stored=self._parts.journal.stored,
+            stored=self._parts.call_records.stored,
             node_id=storage.life.id,
             trace=self._agent.trace,
             health=self._workers.prober.health,

@@ -1,4 +1,4 @@
-"""Keeps what the prober finds in the store, as far as the store is there."""
+"""The health of providers in the store, as far as it can be reached."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from store.resources.health import Finding
 from store.store import Store
 
 
-class StoredHealth:
-    """A `service.workers.prober.HealthKeeper`."""
+class ProviderHealthStore:
+    """A `service.workers.prober.HealthStore`."""
 
     def __init__(self, store: Store, node: str, log: Log) -> None:
         """`node`: this node's name, the same at every start."""
@@ -40,5 +40,5 @@ class StoredHealth:
 
     def _failed(self, error: Exception) -> None:
         if not self._failing:
-            self._log.warning("providers' health is not kept: the store does not answer", error=reason(error))
+            self._log.warning("provider health not stored", error=reason(error))
         self._failing = True

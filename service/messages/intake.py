@@ -1,4 +1,4 @@
-"""What becomes of an incoming text message: who sends it, whom it is for, and what it is answered.
+"""Intake of text messages: who sends one, whom it is for, and what it is answered.
 
 As a call's, its sender is a trunk, a client or a guest. What is taken is in the store before the 200 says so.
 """
@@ -31,7 +31,7 @@ from routing.hunt.outcome import relayed_answer
 from routing.identifiers import NIL
 from routing.numbers.dial_string import escaped
 from routing.numbers.normalise import DialledNumber, normalise_dialled
-from service.callers import caller_of, phone_of
+from service.caller_identity import caller_of, phone_of
 from service.intake import Intake
 from service.logins import NO_LOGIN
 

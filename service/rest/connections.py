@@ -1,4 +1,4 @@
-"""The API's connections: bounded in number, and in how long one may take to say what it wants.
+"""Connections to the API: bounded in number, and in the time that one may take for the head of a request.
 
 uvicorn counts connections against its limit whether or not anybody asks for anything on them, and waits for the first
 request, and for the end of a request's head, for ever: a thousand silent clients would shut all others out.

@@ -1,4 +1,4 @@
-"""Who a request says that it is from."""
+"""Caller identity: the number and name that a request gives for who sends it (RFC 3325)."""
 
 import re
 from contextlib import suppress

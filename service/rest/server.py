@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from engine.transport.addresses import bracketed, split_host_port
 from engine.transport.listeners import ListenError, advice
-from service.api_connections import MOST_CONNECTIONS, Connection, Told, end_overdue, nobody_told
+from service.rest.connections import MOST_CONNECTIONS, Connection, Told, end_overdue, nobody_told
 
 _BACKLOG = 512
 _GRACE = 5.0  # s that stopping waits for answers in progress

@@ -17,8 +17,8 @@ from flows.calls.record import CallRecord
 from flows.calls.registry import CallLog
 from routing.hunt.attempt import AttemptRecord
 from routing.identifiers import NIL
-from service.cdr import journal as journals
-from service.cdr.journal import Journal
+from service.cdr import record_writer
+from service.cdr.record_writer import CallRecordWriter
 from store.database import tables
 from store.database.engines import POSTGRES_CONNECTIONS
 from store.database.errors import StoreError
@@ -64,7 +64,7 @@ class Desk:
         self.calls = CallLog()
         self.now = 0.0
         env: Any = SimpleNamespace(calls=self.calls, clock=lambda: self.now)
-        self.journal = Journal(store, env.calls, NODE, self.log, env.clock)
+        self.journal = CallRecordWriter(store, env.calls, NODE, self.log, env.clock)
 
     def begin(self, **values: Any) -> CallRecord:
         record = CallRecord(
@@ -127,8 +127,8 @@ async def opened(url: str) -> AsyncIterator[Desk]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "PAUSE", 0.002)
-    monkeypatch.setattr(journals, "FIRST_RETRY", 0.002)
+    monkeypatch.setattr(record_writer, "PAUSE", 0.002)
+    monkeypatch.setattr(record_writer, "FIRST_RETRY", 0.002)
 
 
 class Holding:
@@ -272,7 +272,7 @@ async def test_a_call_that_ends_before_its_change_is_written_is_over_with_its_at
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever reads that a call is over reads its attempts: what the store says of it is the last word."""
-    monkeypatch.setattr(journals, "PAUSE", 1e6)  # what is written next comes later than anybody asks
+    monkeypatch.setattr(record_writer, "PAUSE", 1e6)  # what is written next comes later than anybody asks
     async with opened(store_url) as desk:
         async with desk.store.write():
             record = desk.begin()
@@ -366,9 +366,9 @@ async def test_a_commit_that_fails_tells_nothing_and_is_made_good(
         assert await desk.kinds(running) == ["call_created", "call_ringing"]
         assert await desk.kinds(over) == ["call_created", "call_hangup"]
         # However often it failed, that is one line, and one more when it is over.
-        (failed,) = desk.log.named("calls wait in memory: the store does not write")
+        (failed,) = desk.log.named("calls not stored yet: the store does not write")
         assert "disk I/O error" in failed["error"]
-        (again,) = desk.log.named("the store writes calls again")
+        (again,) = desk.log.named("calls stored again")
         assert again["failures"] >= 3
         assert desk.journal.dropped == 0
 
@@ -388,8 +388,8 @@ async def test_random_lives_end_in_rows_and_events_that_are_whole(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever happens between, during and after commits, some of which fail: each stage once, and in order."""
-    monkeypatch.setattr(journals, "BATCH", 7)
-    monkeypatch.setattr(journals, "STEP", 3)
+    monkeypatch.setattr(record_writer, "BATCH", 7)
+    monkeypatch.setattr(record_writer, "STEP", 3)
     chance = random.Random(3)
     async with opened(store_url) as desk:
         append = desk.store._append
@@ -400,7 +400,7 @@ async def test_random_lives_end_in_rows_and_events_that_are_whole(
             return await append(transaction)
 
         monkeypatch.setattr(desk.store, "_append", sometimes)
-        monkeypatch.setattr(journals, "LAST_RETRY", 0.002)
+        monkeypatch.setattr(record_writer, "LAST_RETRY", 0.002)
         lives: dict[str, tuple[CallRecord, list[str]]] = {}
         running: list[tuple[CallRecord, list[Any]]] = []
         for _ in range(60):
@@ -433,7 +433,7 @@ async def test_random_lives_end_in_rows_and_events_that_are_whole(
 
 
 async def test_waiting_for_a_call_does_not_wait_for_the_pause(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "PAUSE", 3600.0)
+    monkeypatch.setattr(record_writer, "PAUSE", 3600.0)
     async with opened(store_url) as desk:
         for _ in range(3):
             record = desk.begin()
@@ -464,7 +464,7 @@ async def test_several_wait_and_one_of_them_gives_up(store_url: str, monkeypatch
 async def test_beyond_the_bound_the_oldest_are_lost_and_that_is_told(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journals, "MOST_ENDED", 3)
+    monkeypatch.setattr(record_writer, "MOST_ENDED", 3)
     async with opened(store_url) as desk:
         holding = Holding(desk.store, monkeypatch)
         desk.begin()
@@ -475,10 +475,10 @@ async def test_beyond_the_bound_the_oldest_are_lost_and_that_is_told(
         for record in records:
             desk.ends(record)
         assert desk.journal.dropped == 3
-        assert len(desk.log.named("a call is lost")) == 1  # a line a second
+        assert len(desk.log.named("call not stored")) == 1  # a line a second
         desk.now += 1.0
         desk.ends(desk.begin())
-        assert [line["lost"] for line in desk.log.named("a call is lost")] == [1, 4]
+        assert [line["lost"] for line in desk.log.named("call not stored")] == [1, 4]
         with pytest.raises(StoreError, match="could not be stored"):
             await waiter
         holding.go.set()
@@ -499,7 +499,7 @@ async def test_a_call_that_no_database_takes_does_not_keep_the_others_from_it(st
         await desk.quiet()
         assert {str(row["id"]) for row in await desk.rows()} == {record.id for record in good}
         assert desk.journal.dropped == 2
-        assert desk.log.named("a call is lost")[0]["call_id"] in ("no id at all", odd.id)
+        assert desk.log.named("call not stored")[0]["call_id"] in ("no id at all", odd.id)
 
 
 @pytest.mark.peer
@@ -512,7 +512,7 @@ async def test_what_postgresql_refuses_is_told_from_a_server_that_is_away(postgr
         await desk.quiet()
         assert [str(row["id"]) for row in await desk.rows()] == [good.id]
         assert desk.journal.dropped == 2
-        assert not desk.log.named("calls wait in memory: the store does not write")
+        assert not desk.log.named("calls not stored yet: the store does not write")
         assert too_long.id != too_large.id
 
 
@@ -520,14 +520,14 @@ async def test_what_postgresql_refuses_is_told_from_a_server_that_is_away(postgr
 async def test_a_postgresql_server_that_goes_away_and_comes_back(
     postgres_server: PostgresServer, postgres_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journals, "LAST_RETRY", 0.05)
+    monkeypatch.setattr(record_writer, "LAST_RETRY", 0.05)
     async with opened(postgres_store_url) as desk:
         before = desk.begin()
         await desk.journal.stored(before)
         postgres_server.stop()
         desk.ends(before)
         during = desk.begin()
-        await until(lambda: desk.log.named("calls wait in memory: the store does not write"))
+        await until(lambda: desk.log.named("calls not stored yet: the store does not write"))
         postgres_server.start()
         async with asyncio.timeout(BOUND):
             await desk.journal.stored(before)
@@ -541,8 +541,8 @@ async def test_a_postgresql_server_that_goes_away_and_comes_back(
 
 
 async def test_closing_writes_what_is_left(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "PAUSE", 3600.0)
-    monkeypatch.setattr(journals, "BATCH", 2)
+    monkeypatch.setattr(record_writer, "PAUSE", 3600.0)
+    monkeypatch.setattr(record_writer, "BATCH", 2)
     async with opened(store_url) as desk:
         await desk.journal.stored(desk.begin())
         records = [desk.begin() for _ in range(5)]
@@ -556,7 +556,7 @@ async def test_closing_writes_what_is_left(store_url: str, monkeypatch: pytest.M
 
 
 async def test_closing_does_not_wait_for_ever(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, "CLOSING", 0.05)
+    monkeypatch.setattr(record_writer, "CLOSING", 0.05)
     async with opened(store_url) as desk:
         holding = Holding(desk.store, monkeypatch)
         record = desk.begin()
@@ -564,7 +564,7 @@ async def test_closing_does_not_wait_for_ever(store_url: str, monkeypatch: pytes
         await holding.asked.wait()
         async with asyncio.timeout(BOUND):
             await desk.journal.close()
-        assert desk.log.named("calls are not in the store") == [
+        assert desk.log.named("calls not stored at the end") == [
             {"calls": 1, "cause": "it did not write before the end"}
         ]  # fmt: skip
         with pytest.raises(StoreError, match="ended before"):

@@ -1,0 +1,1 @@
+"""Text messages: what comes in, and where they are kept."""

@@ -1,0 +1,1 @@
+"""The REST API of an engine: its listener, its connections, and what requests work with."""
