@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.transfer_policy import Policy
+from service.transfer_policy import TransferRule
 from tests.service.test_attended import AGAIN, refuse
 from tests.service.test_transfers import ALLOW, AWAY, FOREIGN, KEY, OF_THIRD, OURS, THIRD, Phone, World
 from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork
@@ -211,7 +211,7 @@ def test_a_call_that_still_rings_is_not_replaced(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_only_who_could_have_been_the_one_that_is_replaced(
-    monkeypatch: pytest.MonkeyPatch, policy: Policy, trusted: str, host: str, status: int
+    monkeypatch: pytest.MonkeyPatch, policy: TransferRule, trusted: str, host: str, status: int
 ) -> None:
     swap = Swap(monkeypatch, policy=policy, trusted=trusted)
     n = Phone(swap.air, host, AGAIN, 5066)
