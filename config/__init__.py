@@ -1,1 +1,1 @@
-
+"""Settings, the configuration file, and logging."""

@@ -1,4 +1,4 @@
-"""What the process environment adds to the file: overrides (`TRUNKLINE_SIP__LISTEN`) and secrets (`${NAME}`)."""
+"""Environment variables: overrides (`TRUNKLINE_SIP__LISTEN`) and secrets (`${NAME}`)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, told the way a user can mend it.
+"""Faults of a configuration: place, field, problem and advice.
 
 A fault is one line: where (file and line, or the environment variable), which field, what is wrong, what to do.
 Loading collects every fault before it gives up, so that a file is mended in one round.

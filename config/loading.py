@@ -1,4 +1,4 @@
-"""From a file and the environment to a checked configuration, or to everything that is wrong with them."""
+"""Loading of a configuration file and the environment: the checked configuration, or all of its faults."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -35,7 +35,7 @@ PythonFlows = Callable[[str, Path], Collection[str]]
 Raises ImportError or ValueError with a sentence where there are none to be had."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Configuration:
     """A configuration that is in order.
 
@@ -156,7 +156,7 @@ def load(
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
     lines = [faults.line(place, f"warning: {problem}") for place, problem in warnings]
-    configuration = Configuration(path, settings, resources, lines, [])
+    configuration = Configuration(path=path, settings=settings, resources=resources, warnings=lines, notices=[])
     without_effect = (*_out_of_reach(configuration), *dangling_references(resources))
     configuration.notices += [faults.line(place, f"note: {problem}") for place, problem in without_effect]
     absent = missing_sounds(configuration.flows, configuration.queues, settings.media, path.absolute().parent)

@@ -1,4 +1,4 @@
-"""pydantic's errors in the user's words: what is wrong, and what to do about it."""
+"""pydantic's errors of a configuration file as sentences: what is wrong, and what to do about it."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches

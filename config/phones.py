@@ -1,4 +1,4 @@
-"""The logins of phones against the numbers of the file: whose number a phone shows."""
+"""Checks of `sip.users` against the numbers of the file."""
 
 from collections.abc import Callable, Iterator, Sequence
 

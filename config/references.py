@@ -1,4 +1,4 @@
-"""What flows of a file name and the file does not have: legal, as the API may make it, and worth a note."""
+"""Dangling references of flows: legal, as the API may create what they name, and worth a note."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any

@@ -34,7 +34,7 @@ M = TypeVar("M", bound=BaseModel)
 N = TypeVar("N", DeclaredAgent, DeclaredQueue, DeclaredConference)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Resources:
     """The lists as models; `warnings` are fields with something legal that is probably not meant."""
 
@@ -85,7 +85,14 @@ class _Reading:
                 warnings.append((("numbers", index), problem))
         agents, queues, conferences = self._rooms(flow_ids)
         return Resources(
-            list(providers.values()), resolved.routes, resolved.numbers, flows, agents, queues, conferences, warnings
+            providers=list(providers.values()),
+            routes=resolved.routes,
+            numbers=resolved.numbers,
+            flows=flows,
+            agents=agents,
+            queues=queues,
+            conferences=conferences,
+            warnings=warnings,
         )
 
     def _rooms(

@@ -1,4 +1,4 @@
-"""Sound files that a configuration names, and whether they are there.
+"""Missing sound files of a configuration.
 
 A file that is missing is no fault of the configuration itself: it may come later, and an action whose sound is missing
 leaves it out and the flow goes on. Nobody means it, though.

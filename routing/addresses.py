@@ -1,4 +1,4 @@
-"""Which entry a source address belongs to: exact addresses first, then the narrowest network."""
+"""IP addresses and networks, and a table that finds the entry of an address: exact ones first, then the narrowest."""
 
 import ipaddress
 from typing import Generic, TypeVar

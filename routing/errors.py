@@ -1,4 +1,4 @@
-"""What routing refuses, with the stable reason under which an API reports it."""
+"""The error of a refused change, with the stable reason that the API reports."""
 
 
 class RoutingError(Exception):

@@ -1,4 +1,4 @@
-"""Hosts as they are written in a provider: `host` or `host:port`."""
+"""Host names and ports as they are configured: `host` or `host:port`."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""Ids of what a configuration file names without giving it one."""
+"""Ids: the nil UUID, the platform's, and those derived from names (RFC 9562 §5.5)."""
 
 from uuid import UUID, uuid5
 

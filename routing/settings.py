@@ -1,4 +1,4 @@
-"""What routing is told by the configuration."""
+"""The settings of routing, as plain values."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,7 +9,7 @@ from routing.hostnames import parse_host_port
 Nat = Literal["auto", "always", "never"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RoutingSettings:
     """Plain values; `config` has the words for them. Raises ValueError for a network or domain that is none.
 

@@ -1,4 +1,4 @@
-"""Who a caller is, and what becomes of a call, or of a text message, to what it dialled."""
+"""Admission: who a caller is, and whether its call or text runs a flow, goes out through providers, or is refused."""
 
 from typing import Literal, NamedTuple
 
@@ -181,4 +181,4 @@ def no_message_flow(number: str) -> Refuse:
 
 def _refuse(cause: Cause, detail: str, warning: str = "") -> Refuse:
     status, reason = _ANSWERS[cause]
-    return Refuse(status, reason, warning, cause, detail)
+    return Refuse(status=status, reason=reason, warning=warning, cause=cause, detail=detail)

@@ -1,4 +1,4 @@
-"""Bans: an address that guesses passwords, or speaks something else than SIP, is not listened to for a while.
+"""Bans of source addresses that guess passwords or send what is no SIP.
 
 Each misdeed counts some points against the address that it came from (of IPv6 its /64), for ten minutes; with ten of
 them it is banned for an hour. What is remembered has a bound, and nobody who is banned is forgotten to make room.
@@ -97,7 +97,7 @@ class BanTable:
             self._suspects[source] = known
             self._ranks[score][source] = None
             return None
-        ban = self._bans[source] = Ban(source, score, misdeed, now, now + BAN_SECONDS)
+        ban = self._bans[source] = Ban(address=source, score=score, reason=misdeed, since=now, until=now + BAN_SECONDS)
         for tell in self.observers:
             tell(ban)
         return ban

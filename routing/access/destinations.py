@@ -1,4 +1,4 @@
-"""Where a `sip:` destination may lead, by whoever has named it.
+"""Which addresses a `sip:` destination may lead to, by who has named it.
 
 A customer's leads neither to a provider, which would be a call past routes, rates and records, nor into a private
 network, which would make us a scanner of it.

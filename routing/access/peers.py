@@ -1,4 +1,4 @@
-"""Known peers and strangers: providers, trusted networks, edges of our own, and where a phone logged in."""
+"""Known peers: providers, trusted networks, our own edge proxies, and addresses where a phone has logged in."""
 
 from collections.abc import Callable
 from typing import Literal

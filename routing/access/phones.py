@@ -1,4 +1,4 @@
-"""Phones that log in: whose they are, which numbers they may show, and how many calls out they have."""
+"""Phones by their credentials: the customer, the numbers that they may show, and the limit of calls out."""
 
 from dataclasses import dataclass
 from uuid import UUID

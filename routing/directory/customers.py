@@ -1,4 +1,4 @@
-"""What a customer may call and hold: its standing, the countries that it is limited to, and its tier."""
+"""The terms of a customer: whether it is suspended, the countries that it may call, and the limits of its tier."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

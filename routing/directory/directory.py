@@ -1,4 +1,4 @@
-"""Numbers, providers, routes and customers' terms in memory, for look-ups that never wait."""
+"""The directory: numbers, providers, routes and customers' terms in memory, for look-ups that never wait."""
 
 import threading
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The life of a number: in the inventory, in use, resting, given back."""
+"""The lifecycle of a number: available, active, suspended, released."""
 
 import dataclasses
 from typing import Literal
@@ -112,7 +112,15 @@ def provision(directory: Directory, settings: RoutingSettings, number: str, cust
 
     def change(row: NumberRow | None) -> NumberRow:
         if provisioned_from(None if row is None else row.status, e164) == "made" or row is None:
-            return NumberRow(e164, "active", NIL, NIL, NIL, customer_id, uuid4().int)
+            return NumberRow(
+                number=e164,
+                status="active",
+                call_flow_id=NIL,
+                message_flow_id=NIL,
+                provider_id=NIL,
+                customer_id=customer_id,
+                key=uuid4().int,
+            )
         return dataclasses.replace(row, status=moved(row.status, "provision", e164), customer_id=customer_id)
 
     return directory.change_number(e164, change)

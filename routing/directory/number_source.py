@@ -1,4 +1,4 @@
-"""Numbers that are not in memory: what is kept of asking the store for them.
+"""Loading numbers that are not in memory from the store, one by one.
 
 A directory that is not `complete` knows only some of the numbers. Whoever decides about a call then makes sure, before
 routing looks, that every number in question is either in the directory or known not to exist. Routing itself never

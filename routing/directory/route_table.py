@@ -1,4 +1,4 @@
-"""Routes by prefix, and the order in which they serve a number."""
+"""The route table: longest prefix, priority, weight."""
 
 import random
 from collections.abc import Iterator

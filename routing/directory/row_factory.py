@@ -1,8 +1,11 @@
-"""Rows out of checked models, and out of a store's columns.
+"""The factory of compact rows, from checked models and from a store's columns.
 
 The second way is for loading a million numbers: what was checked when it was saved is not checked again, and no model
 and no UUID is made on the way. Ask the database for `NUMBER_COLUMNS` (`ROUTE_COLUMNS`) in this order and hand on what
 it gives, one tuple a row.
+
+Rows are built by position here and by keyword elsewhere: keywords go through a dict when a class is called, and this is
+done a million times.
 """
 
 import json
@@ -108,7 +111,9 @@ class RowFactory:
 
     def number(self, number: Number) -> NumberRow:
         """The row of a checked number."""
-        place = Place(number.origin, number.country, number.region, number.city, number.kind)
+        place = Place(
+            origin=number.origin, country=number.country, region=number.region, city=number.city, kind=number.kind
+        )
         notes = Notes(number.detail, number.metadata) if number.detail or number.metadata else NO_NOTES
         return NumberRow(
             number.number,

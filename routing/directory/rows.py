@@ -1,4 +1,4 @@
-"""Numbers and routes as calls need them: small, shared where they repeat, ready to be read.
+"""Compact rows of numbers and routes, which share what is equal in them.
 
 A million `Number` models would take gigabytes. A row holds what a call and its flow may ask for; timestamps stay with
 the store and the file.

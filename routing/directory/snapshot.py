@@ -1,4 +1,4 @@
-"""One state of the directory, built aside and put in place whole."""
+"""A snapshot of the directory, built aside and put in place whole."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""A provider made ready for calls: all that does not depend on the call is worked out once, when it is saved."""
+"""A trunk: a provider made ready for calls. What does not depend on the call is worked out once, when it is saved."""
 
 from dataclasses import dataclass
 

@@ -1,1 +1,1 @@
-"""The way of a call out: which providers, in which order, with which headers, and when to stop."""
+"""Sequential routing of outgoing calls: the plan, the attempts, failover, health, and their explanation."""

@@ -1,4 +1,4 @@
-"""One provider's turn: what is sent to it, and what became of it."""
+"""An attempt at one provider, and its record."""
 
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Why a call goes where it goes, in sentences."""
+"""The explanation of a routing decision, in sentences (`trunkline explain`)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,7 +56,7 @@ class SourceVerdict:
     reason: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Explanation:
     """Where a dialled string leads.
 
@@ -92,13 +92,14 @@ def explain(
     """The explanation for what was dialled, at this moment."""
     verdicts = [SourceVerdict(source.kind, _sentence(directory, settings, source, dialled)) for source in _SOURCES]
     if dialled.kind != "number":
-        return Explanation(dialled, verdicts[1].reason, None, verdicts)
+        return Explanation(dialled=dialled, reason=verdicts[1].reason, verdicts=verdicts)
     number = dialled.number
     row = directory.number(number)
     if row is not None:
-        return Explanation(dialled, _own(row), row, verdicts)
+        return Explanation(dialled=dialled, reason=_own(row), number=row, verdicts=verdicts)
     if is_virtual(number):
-        return Explanation(dialled, f"{number} is virtual and does not exist; no provider is asked", None, verdicts)
+        reason = f"{number} is virtual and does not exist; no provider is asked"
+        return Explanation(dialled=dialled, reason=reason, verdicts=verdicts)
     entries = (
         _pinned_entries(directory, board, number, pinned, now)
         if pinned
@@ -109,7 +110,7 @@ def explain(
         for entry in entries:
             entry.position, entry.tried, entry.reason = 0, False, "not reached: the customer may not make this call"
         reason = f"{number} is a foreign number, and the caller gets 403: {cause}"
-        return Explanation(dialled, reason, None, verdicts, entries)
+        return Explanation(dialled=dialled, reason=reason, verdicts=verdicts, entries=entries)
     tried = sum(entry.tried for entry in entries)
     if tried:
         reason = f"{number} is a foreign number; {tried} of {len(entries)} entries would be tried, in this order"
@@ -117,7 +118,7 @@ def explain(
         reason = f"{number} is a foreign number, and every entry for it would be skipped: the caller gets 480"
     else:
         reason = f"{number} is a foreign number without a route: the caller gets 480; add a route with target all"
-    return Explanation(dialled, reason, None, verdicts, entries)
+    return Explanation(dialled=dialled, reason=reason, verdicts=verdicts, entries=entries)
 
 
 def _own(row: NumberRow) -> str:

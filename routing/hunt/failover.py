@@ -1,4 +1,4 @@
-"""Whether an attempt's end leads to the next provider: the policy as a table."""
+"""Failover: whether the next provider is tried after an outcome, as a table."""
 
 from routing.directory.trunk import Terms
 from routing.hunt.outcome import OutcomeKind

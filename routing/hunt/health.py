@@ -1,4 +1,4 @@
-"""What is known of each provider at this moment: its health, its rest after a 503, and how much of it is in use."""
+"""The state of each provider: health, cooldown after a 503, channels and calls per second."""
 
 from collections import deque
 from collections.abc import Callable, Iterable

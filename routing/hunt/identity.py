@@ -1,4 +1,4 @@
-"""Who the far end sees: From, and the headers in which trunks carry identity (RFC 3261, 3323, 3325, 5806)."""
+"""Caller identity: From, P-Asserted-Identity, Remote-Party-ID, Privacy and Diversion (RFC 3261, 3323, 3325, 5806)."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what that means to the caller: the status it hears, and the word for the end of its call."""
+"""Outcomes of attempts: their kinds, the status that the caller hears, and the hangup reason of its call."""
 
 from typing import Literal, NamedTuple
 

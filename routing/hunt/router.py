@@ -1,4 +1,4 @@
-"""Plans an outgoing call: which providers may get it, and in which order."""
+"""The router, which plans outgoing calls: which providers may get one, and in which order."""
 
 import random
 import re

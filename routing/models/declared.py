@@ -1,4 +1,4 @@
-"""Numbers and routes as a configuration file declares them: they name providers and flows instead of giving ids."""
+"""Numbers and routes as a configuration file declares them, with providers and flows by name."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Self

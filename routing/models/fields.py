@@ -1,4 +1,4 @@
-"""What the fields of all configured resources share: kinds of text and numbers, and how a fault is reported.
+"""Types of fields that the models share, and the errors of their checks.
 
 The models are for files and requests; calls are decided on the compact forms in `routing.directory.rows` and
 `routing.directory.trunk`. Every fault is a sentence, and its pydantic error type is the stable reason that the API

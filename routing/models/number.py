@@ -1,4 +1,4 @@
-"""A telephone number of ours, as it is configured."""
+"""The model of a number."""
 
 from datetime import datetime
 from typing import Literal, Self

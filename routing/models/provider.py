@@ -1,4 +1,4 @@
-"""A SIP trunk, as it is configured."""
+"""The model of a provider (a SIP trunk)."""
 
 import re
 from datetime import datetime

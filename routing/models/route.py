@@ -1,4 +1,4 @@
-"""A route: which provider serves a range of numbers, as it is configured."""
+"""The model of a route, which says what provider serves a range of numbers."""
 
 import re
 from typing import Self

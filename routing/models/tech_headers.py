@@ -1,4 +1,4 @@
-"""Which headers a provider may add to its INVITEs."""
+"""Checks of the headers that a provider adds to its INVITEs."""
 
 import re
 from collections.abc import Mapping

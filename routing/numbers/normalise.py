@@ -1,4 +1,4 @@
-"""From what was dialled to what is meant: a number, an extension, or neither."""
+"""Normalisation of what was dialled: a number in E.164, an extension, or neither."""
 
 import re
 from collections.abc import Container

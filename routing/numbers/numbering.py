@@ -1,4 +1,4 @@
-"""What makes a telephone number: E.164, our virtual range, and the numbering plans of the countries."""
+"""E.164, the virtual range, and the numbering plans of the countries."""
 
 import re
 from functools import lru_cache
