@@ -562,11 +562,11 @@ async def test_lists_are_filtered(api: Api) -> None:
 async def waits(api: Api, task: "asyncio.Task[Any]") -> bool:
     """Whether the task comes to wait for a row that somebody holds, and does not end. SQLite has one writer: there it
     is the turn to write that is waited for."""
-    turns = api.store._engines._turns
+    lock = api.store._engines._write_lock
     for _ in range(1_000):
         if task.done():
             return False
-        if turns is not None and turns._waiting:
+        if lock is not None and lock._waiting:
             return True
         if api.store.dialect == "postgresql":
             async with api.store.read() as connection:

@@ -20,7 +20,7 @@ async def settled(*tasks: "asyncio.Task[None]") -> None:
         await asyncio.sleep(0)
 
 
-async def test_the_hurried_go_before_those_who_wait(tmp_path: Path) -> None:
+async def test_urgent_writes_go_before_those_that_wait(tmp_path: Path) -> None:
     order: list[str] = []
 
     async def write(store: Store, name: str, urgent: bool) -> None:
@@ -39,7 +39,7 @@ async def test_the_hurried_go_before_those_who_wait(tmp_path: Path) -> None:
     assert order == ["first", "second", "a", "b", "c"]
 
 
-async def test_on_both_databases_a_hurry_is_no_more_than_that(store_url: str) -> None:
+async def test_on_both_databases_urgent_is_no_more_than_that(store_url: str) -> None:
     async with opened(store_url) as store, asyncio.timeout(BOUND):
         for urgent in (True, False, True):
             async with store.write(urgent=urgent) as transaction:
