@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Self
 
@@ -36,8 +36,8 @@ class TcpTransport:
     """One TCP listener with its connections, accepted and made.
 
     A connection is found by its remote address and port, so a response goes back over the connection of its request,
-    and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, WebSocket
-    with another `_connection`.
+    and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, and with a
+    `_key` that tells domains apart (RFC 5922 §7.3); WebSocket with another `_connection`.
 
     Public counters: `refused` (connections over a limit), `displaced` (that made room for others), `framing_errors`,
     `timed_out` (idle, slow or stalled).
@@ -56,13 +56,13 @@ class TcpTransport:
         self.limits = spec.limits
         self._failures = Failures(self._loop, sink)
         self._server: asyncio.Server | None = None
-        self._usable: dict[tuple[str, int], Connection] = {}
+        self._usable: dict[Hashable, Connection] = {}
         self._open: set[Connection] = set()
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
         self._made: Counter[str] = Counter()  # connections that we made, or are making, by counted source
         self._making: set[int] = set()  # of the latter, the ids of their flows
         self._slots: ConnectionSlots[Connection] = ConnectionSlots(spec.limits, sink.known)
-        self._waiting: dict[tuple[str, int], list[bytes]] = {}
+        self._waiting: dict[Hashable, list[bytes]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
         self._keys: dict[tuple[str, int], tuple[str, int]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -133,7 +133,7 @@ class TcpTransport:
             key = self._key(flow)
             connection = self._usable.get(key)
             if connection is None or not connection.usable:
-                self._send_over_new(data, key, flow.domain)
+                self._send_over_new(data, key, flow)
                 return
         if not connection.write(data):
             self._failures.add(flow, data, connection.error)
@@ -188,7 +188,8 @@ class TcpTransport:
 
     # -- connections that we make
 
-    def _key(self, flow: Flow) -> tuple[str, int]:
+    def _key(self, flow: Flow) -> Hashable:
+        """What a connection for this flow is found by."""
         written = (flow.host, flow.port)
         key = self._keys.get(written)
         if key is None:
@@ -197,23 +198,23 @@ class TcpTransport:
             key = self._keys[written] = (canonical(flow.host), flow.port)
         return key
 
-    def _send_over_new(self, data: bytes, key: tuple[str, int], domain: str) -> None:
+    def _send_over_new(self, data: bytes, key: Hashable, flow: Flow) -> None:
         waiting = self._waiting.get(key)
         if self._closed:
             return
         if waiting is None:
-            if not self._may_make(key[0]):
-                self._failures.add(Flow(self, *key), data, "too many connections")
+            attempt = Flow(self, canonical(flow.host), flow.port, domain=flow.domain)
+            if not self._may_make(attempt.host):
+                self._failures.add(flow, data, "too many connections")
                 return
             waiting = self._waiting[key] = []
-            self._made[counted_source(key[0])] += 1
-            task = self._loop.create_task(
-                self._connect(key, domain), name=f"{self.name} connection to {key[0]} {key[1]}"
-            )
+            self._made[counted_source(attempt.host)] += 1
+            name = f"{self.name} connection to {attempt.host} {attempt.port}"
+            task = self._loop.create_task(self._connect(key, attempt), name=name)
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
         if len(waiting) >= self.limits.connect_queue:
-            self._failures.add(Flow(self, *key), data, "too many messages wait for the connection")
+            self._failures.add(flow, data, "too many messages wait for the connection")
             return
         waiting.append(data)
 
@@ -231,12 +232,11 @@ class TcpTransport:
         if not self._made[source]:
             del self._made[source]
 
-    async def _connect(self, key: tuple[str, int], domain: str) -> None:
-        flow = Flow(self, *key, domain=domain)
+    async def _connect(self, key: Hashable, flow: Flow) -> None:
         self._making.add(id(flow))
         error = "connection closed by peer"
         try:
-            if socket_address(*key) is None or family_of(key[0]) != self._family:
+            if socket_address(flow.host, flow.port) is None or family_of(flow.host) != self._family:
                 error = "not an address that this listener can connect to"
             else:
                 async with asyncio.timeout(self.limits.connect_timeout):
@@ -277,7 +277,7 @@ class TcpTransport:
                 connection.own_end = (peer_host(own), own[1])
                 self._own_ends[connection.own_end] = self._own_ends.get(connection.own_end, 0) + 1
         self._open.add(connection)
-        key = (connection.flow.host, connection.flow.port)
+        key = self._key(connection.flow)
         self._usable[key] = connection
         for data in self._waiting.pop(key, ()):
             if not connection.usable or not connection.write(data):
@@ -302,9 +302,9 @@ class TcpTransport:
 
     def unusable(self, connection: Connection) -> None:
         """Nothing more can be sent over this connection: the next message makes a new one."""
-        flow = connection.flow
-        if flow is not None and self._usable.get((flow.host, flow.port)) is connection:
-            del self._usable[flow.host, flow.port]
+        key = None if connection.flow is None else self._key(connection.flow)
+        if self._usable.get(key) is connection:
+            del self._usable[key]
 
     def lost(self, connection: Connection) -> None:
         """A connection's socket is closed."""

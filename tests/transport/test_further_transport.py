@@ -2,7 +2,7 @@
 what came by a connection is answered by it, within dialogs too."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from engine.transport.dns.resolver import Resolver
 from engine.transport.listen_spec import ListenSpec
 from engine.transport.listeners import TRANSPORTS, Listeners
 from engine.transport.sink import Sink
+from engine.transport.tcp import TcpTransport
 from tests.simulation.network import Owner
 from tests.simulation.peer import ANSWER, OFFER
 from tests.simulation.stage import request, response
@@ -157,3 +158,34 @@ def test_a_connection_is_answered_and_used_within_the_dialog(
         assert not stream.written and not tls.made
 
     on_tls(run, recorder, monkeypatch, test)
+
+
+class ByName(TcpTransport):
+    """A connection that was made for one name is not used for another (RFC 5922 §7.3)."""
+
+    name, via_name = "tls", "TLS"
+
+    def _key(self, flow: Flow) -> Hashable:
+        return (super()._key(flow), flow.domain)
+
+
+def test_connections_may_be_told_apart_by_name(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        here, there = recorder(), recorder()
+        one = await ByName.open(ListenSpec("tls", "127.0.0.1", 0), here)
+        two = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), there)
+        seen: list[Flow] = []
+        there.on_message = lambda data, flow: seen.append(flow)
+        for domain in ("a.example", "b.example", "a.example"):
+            Flow(one, *two.local, domain=domain).send(request())
+            await there.message(len(seen) + 1)
+        assert seen[0].port == seen[2].port != seen[1].port
+        seen[1].send(b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await here.message()
+        assert here.flow.domain == "b.example" and here.flow.connection is not None
+        one.close()
+        two.close()
+        await one.wait_closed()
+        await two.wait_closed()
+
+    run(test)
