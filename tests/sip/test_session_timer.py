@@ -188,7 +188,8 @@ def test_a_refresh_that_failed_is_tried_again_before_the_end() -> None:
     assert not world.session.ended
 
 
-def test_a_call_without_descriptions_is_refreshed_and_acknowledged() -> None:
+@pytest.mark.parametrize("agreed", ["Session-Expires: 600;refresher=uac\r\n", ""])
+def test_a_call_without_descriptions_is_refreshed_and_acknowledged(agreed: str) -> None:
     network = Network()
     node, peer = Node(network, "10.0.0.2", Policy(session_expires=600)), Peer(network)
     peer.invite(TIMER, b"")
@@ -198,7 +199,7 @@ def test_a_call_without_descriptions_is_refreshed_and_acknowledged() -> None:
     peer.ack()
     network.run(301)
     invite = peer.requests("INVITE")[0]
-    peer.answer(invite, 200, "Session-Expires: 600;refresher=uac\r\n")
+    peer.answer(invite, 200, agreed)
     assert [ack.cseq for ack in peer.requests("ACK")] == [invite.cseq]
 
 
