@@ -5,31 +5,29 @@ from dataclasses import dataclass
 
 from pydantic_core import ErrorDetails
 
+from routing.models.sentences import EMPTY, SENTENCES, wanted_type
+
 _SENTENCES = {
-    "missing": "is missing; add it",
-    "greater_than": "must be more than {gt}; write a larger number",
-    "greater_than_equal": "must be at least {ge}; write a larger number",
-    "less_than_equal": "must be at most {le}; write a smaller number",
-    "string_too_short": "must not be empty; write a value",
+    **SENTENCES,
+    **EMPTY,
     "string_too_long": "must not be longer than {max_length} characters; shorten it",
-    "too_short": "must not be empty; add an entry",
     "too_long": "must not hold more than {max_length} entries; remove some",
     # Nothing but the id of an action has a pattern.
     "string_pattern_mismatch": "may hold letters, digits, dots, dashes and underscores alone; write it like greeting-2",
 }
-# By the beginning of pydantic's error type: what the field wants.
-_WANTED = (
-    ("string_", "text; put it in quotes"),
-    ("int_", "a whole number; write digits only"),
-    ("float_", "a number; write digits only"),
-    ("finite_", "a number; write digits only"),
-    ("bool_", "true or false; write one of the two"),
-    ("list_", "a list; write its entries in [ ]"),
-    ("dict_", "an object; write it as {name: value}"),
-    ("model_", "an object; write it as {name: value}"),
-    ("uuid_", "a UUID; write it as 8-4-4-4-12 hexadecimal digits"),
-    ("datetime_", "a time; write it as 2026-01-31T12:00:00Z"),
-)
+# How to write what a field takes, by the beginning of pydantic's error type.
+_ADVICE = {
+    "string_": "put it in quotes",
+    "int_": "write digits only",
+    "float_": "write digits only",
+    "finite_": "write digits only",
+    "bool_": "write one of the two",
+    "list_": "write its entries in [ ]",
+    "dict_": "write it as {name: value}",
+    "model_": "write it as {name: value}",
+    "uuid_": "write it as 8-4-4-4-12 hexadecimal digits",
+    "datetime_": "write it as 2026-01-31T12:00:00Z",
+}
 
 FieldPath = tuple[str | int, ...]
 
@@ -116,8 +114,7 @@ def sentence(error: ErrorDetails, kind: str, known: Sequence[str]) -> str:
         return f"must be one of {error['ctx']['expected']}, and is {described(value)}; choose one"
     if error_type in _SENTENCES:
         return _SENTENCES[error_type].format_map(error.get("ctx", {}))
-    for beginning, wanted in _WANTED:
-        if error_type.startswith(beginning):
-            what, _, advice = wanted.partition("; ")
-            return f"must be {what}, and is {described(value)}; {advice}"
+    beginning, what = wanted_type(error_type)
+    if beginning:
+        return f"must be {what}, and is {described(value)}; {_ADVICE[beginning]}"
     return f"{printable(error['msg'], 200)}; correct it"

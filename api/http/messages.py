@@ -5,14 +5,12 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from routing.models.sentences import EMPTY, SENTENCES, wanted_type
+
 _SENTENCES: Mapping[str, str] = {
-    "missing": "is missing; add it",
+    **SENTENCES,
     "extra_forbidden": "is not known here; remove it",
     "literal_error": "must be one of {expected}; choose one",
-    "greater_than": "must be more than {gt}; write a larger number",
-    "greater_than_equal": "must be at least {ge}; write a larger number",
-    "less_than": "must be less than {lt}; write a smaller number",
-    "less_than_equal": "must be at most {le}; write a smaller number",
     "string_too_short": "must have {min_length} characters or more; write a longer text",
     "string_too_long": "must have {max_length} characters at most; shorten it",
     "too_short": "must have {min_length} entries or more; add some",
@@ -20,21 +18,17 @@ _SENTENCES: Mapping[str, str] = {
     "finite_number": "must be a finite number; write digits",
     "timezone_aware": "must say its time zone; write it like 2026-01-31T12:00:00Z",
 }
-_ONE_OR_MORE: Mapping[str, str] = {
-    "string_too_short": "must not be empty; write a value",
-    "too_short": "must not be empty; add an entry",
-}
-# By the beginning of pydantic's name for what is wrong.
-_WANTED: Mapping[str, str] = {
-    "string_": "must be text; put it in quotes",
-    "int_": "must be a whole number; write digits, 19 at most",
-    "float_": "must be a number; write digits",
-    "bool_": "must be true or false; write one of them",
-    "list_": "must be a list; write its entries in [ ]",
-    "dict_": 'must be an object; write it like {{"name": "value"}}',
-    "model_": 'must be an object; write it like {{"name": "value"}}',
-    "uuid_": "must be a UUID; write it like 4dbeabd6-f397-4375-95d2-a38411e07ed1, or copy it whole from an answer",
-    "datetime_": "must be a moment; write it like 2026-01-31T12:00:00Z",
+# How to write what a field takes, by the beginning of pydantic's name for what is wrong.
+_ADVICE: Mapping[str, str] = {
+    "string_": "put it in quotes",
+    "int_": "write digits, 19 at most",
+    "float_": "write digits",
+    "bool_": "write one of them",
+    "list_": "write its entries in [ ]",
+    "dict_": 'write it like {"name": "value"}',
+    "model_": 'write it like {"name": "value"}',
+    "uuid_": "write it like 4dbeabd6-f397-4375-95d2-a38411e07ed1, or copy it whole from an answer",
+    "datetime_": "write it like 2026-01-31T12:00:00Z",
 }
 
 
@@ -62,11 +56,14 @@ def sentence(error: ErrorDetails) -> str:
 
 
 def _by_kind(kind: str, context: Mapping[str, Any]) -> str:
-    template = _ONE_OR_MORE.get(kind) if context.get("min_length") == 1 else None
+    template = EMPTY.get(kind) if context.get("min_length") == 1 else None
     template = template or _SENTENCES.get(kind)
-    if template is None:
-        template = next((wanted for beginning, wanted in _WANTED.items() if kind.startswith(beginning)), "")
-    return template.format_map(context)
+    if template is not None:
+        return template.format_map(context)
+    beginning, what = wanted_type(kind)
+    if beginning not in _ADVICE:
+        return ""
+    return f"must be {'a moment' if beginning == 'datetime_' else what}; {_ADVICE[beginning]}"
 
 
 __all__ = ["EXPLAINED", "explained", "sentence"]
