@@ -20,14 +20,14 @@ from engine.user_agent import UserAgent
 from flows.actions import ACTIONS
 from flows.calls.destinations import Destinations, NoContacts
 from flows.calls.ports import FlowProgram
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from flows.calls.services import AccountServices, CallServices, MediaServices
 from flows.calls.tasks import OwnedTasks
 from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
 from flows.language.message_run import run_message
 from flows.messages.model import TextMessage
-from flows.messages.outbox import Post
+from flows.messages.outbox import MessageQueue
 from flows.web import WebhookLimits, WebServices
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
@@ -144,7 +144,7 @@ class Node:
         self.peers = KnownPeers(self.directory, routing, time.monotonic)
         self.agent = UserAgent(self._on_call, agent_settings(configuration), log, self.peers)
         self.bans = Bans(self.peers, self.agent, log, configuration.deny_file)
-        http, exchanges, tasks, calls = _http_client(), OwnedTasks(), OwnedTasks(), CallLog(log=log)
+        http, exchanges, tasks, calls = _http_client(), OwnedTasks(), OwnedTasks(), CallRegistry(log=log)
         closing.push_async_callback(http.aclose)
         closing.push_async_callback(exchanges.close)
         if self.storage is not None:
@@ -174,7 +174,7 @@ class Node:
             destinations=self._destinations,
             fetch_number=parts.storage.numbers.fetch if parts else None,
         )
-        self.messages = Post(
+        self.messages = MessageQueue(
             services,
             self.agent.messages.send,
             parts.messages if parts else MessagesInMemory(),

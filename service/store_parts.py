@@ -10,7 +10,7 @@ from config.settings import Settings
 from engine.log import Log
 from engine.media.pacer import Pacer
 from engine.user_agent import UserAgent
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from flows.language.interpreter import Interpreter
 from routing.hunt.health import HealthBoard
 from routing.identifiers import PLATFORM
@@ -33,7 +33,7 @@ class StoreParts:
     """What calls and messages need of the store: made before them, and closed after them, by `closing`."""
 
     def __init__(
-        self, storage: Storage, closing: AsyncExitStack, *, calls: CallLog, pacer: Callable[[], Pacer], log: Log
+        self, storage: Storage, closing: AsyncExitStack, *, calls: CallRegistry, pacer: Callable[[], Pacer], log: Log
     ) -> None:
         """`pacer` gives what paces the engine's media."""
         store, node_id = storage.store, storage.life.id

@@ -8,7 +8,7 @@ from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.registry import ANY, Report
 from flows.language.run import Run
-from flows.messages.model import MAX_TEXT, MessageNotKept, Order, PostFullError, TextMessage
+from flows.messages.model import MAX_TEXT, MessageNotKept, MessageOrder, MessageQueueFullError, TextMessage
 from routing.access.destinations import least_trusted
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
@@ -52,7 +52,7 @@ async def message_send(run: Run, option: MessageSendOptions) -> None:
     if not destinations:
         destinations = [_sender(run, came)]
         via = came.via if came is not None else ""
-    order = Order(
+    order = MessageOrder(
         run.context.customer_id,
         source,
         destinations,
@@ -65,7 +65,7 @@ async def message_send(run: Run, option: MessageSendOptions) -> None:
     )
     try:
         message = await post.send(order)
-    except (MessageNotKept, PostFullError) as error:
+    except (MessageNotKept, MessageQueueFullError) as error:
         raise ActionError(str(error)) from None
     run.record.note(f"message {message.id}")
 

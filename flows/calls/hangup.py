@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 
 
 class Cause(NamedTuple):
@@ -28,7 +28,7 @@ CAUSES: dict[str, Cause] = {
 }
 
 
-def hangup_by_id(calls: CallLog, call_id: str, cause: str = "normal") -> bool:
+def hangup_by_id(calls: CallRegistry, call_id: str, cause: str = "normal") -> bool:
     """Ends a call, whoever made it: a final response or CANCEL before the answer, BYE after it.
 
     cause: One of CAUSES; the record gives it as `hangup_reason`, `cancel` where it is `normal` and nobody had answered.

@@ -25,7 +25,7 @@ class CallObserver(Protocol):
         """It is over and so is all that ran on it: the record is complete. Once for each call."""
 
 
-class CallLog:
+class CallRegistry:
     """The records of calls: all that run (as many as the engine lets run), and the last `limit` that are over.
 
     Attributes:

@@ -14,7 +14,7 @@ from flows.calls.order_limit import OrderLimit
 from flows.calls.ports import Charging, Dialler, FlowProgram, Router, Sounds
 from flows.calls.record import CallRecord
 from flows.calls.recordings import Recordings
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from flows.calls.tasks import OwnedTasks
 from routing.access.admission import Source
 from routing.access.destinations import NamedBy
@@ -105,7 +105,7 @@ class CallServices:
     routing: RoutingSettings
     library: FlowFinder
     log: Log
-    registry: CallLog = field(default_factory=CallLog)
+    registry: CallRegistry = field(default_factory=CallRegistry)
     tasks: OwnedTasks = field(default_factory=OwnedTasks)
     accounts: AccountServices = field(default_factory=AccountServices)
     media: MediaServices = field(default_factory=MediaServices)

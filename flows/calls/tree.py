@@ -87,7 +87,7 @@ class Branch(NamedTuple):
         return True
 
 
-class Delivery(NamedTuple):
+class LocalOrigin(NamedTuple):
     """A call of our own to a number of ours, as the other end gets it (`engine.dial.DialSpec.origin`)."""
 
     branch: Branch

@@ -1,4 +1,4 @@
-"""One message on its way to one destination: into a mailbox of ours, through the providers, or directly."""
+"""One message on its way to one destination: into a inbox of ours, through the providers, or directly."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from flows.calls.ports import MessageCredit, ProviderHunt
 from flows.calls.services import CallServices
 from flows.calls.tree import LOOP_DETECTED, Branch
 from flows.calls.uri_hunt import UriHunt
-from flows.messages.inbox import Mailbox, Taken, admitted
+from flows.messages.inbox import AcceptedMessage, Inbox, admitted
 from flows.messages.model import MessageNotKept, Target, TextMessage, sender_of
 from routing.access.admission import DialOut, RunFlow, Source
 from routing.access.destinations import NamedBy, named_by
@@ -25,7 +25,7 @@ from routing.numbers.normalise import normalise_dialled
 
 Send = Callable[[DialSpec, str], Awaitable[Outcome]]
 """`engine.messages.Messages.send`."""
-Follow = Callable[[Taken], None]
+Process = Callable[[AcceptedMessage], None]
 """Takes what a message to a number of ours asks for into a task."""
 
 _AS_CLIENT = Source("client")
@@ -33,14 +33,14 @@ _NOT_TAKEN = ("refused", "unreachable", "skipped")
 """Outcomes of an attempt that has certainly not delivered the text."""
 
 
-class Sending:
+class Delivery:
     """Sends; what becomes of it is written into the target."""
 
-    def __init__(self, services: CallServices, send: Send, mailbox: Mailbox, follow: Follow) -> None:
+    def __init__(self, services: CallServices, send: Send, inbox: Inbox, process: Process) -> None:
         self._services = services
         self._send = send
-        self._mailbox = mailbox
-        self._follow = follow
+        self._inbox = inbox
+        self._process = process
 
     async def deliver(self, message: TextMessage, target: Target) -> None:
         """To one destination. Cancelled, the target says so."""
@@ -123,12 +123,12 @@ class Sending:
             branch=branch,
         )
         try:
-            taken = await self._mailbox.take(copy, number)
+            accepted = await self._inbox.accept(copy, number)
         except MessageNotKept as error:
             _failed(target, 503, str(error))
             return
         target.status, target.sip_status, target.reason = "delivered", 200, "OK"
-        self._follow(taken)
+        self._process(accepted)
 
     async def _hunt(self, message: TextMessage, target: Target, hunt: ProviderHunt) -> None:
         """Attempt after attempt, until one is answered or the hunt stops."""

@@ -1,6 +1,7 @@
 """What becomes of a message to a number of ours: kept, its keyword honoured, and its flow run.
 
-In two steps: `take` returns when the message is safe, so that whoever sent it can be told; `follow` does what it asks.
+In two steps: `accept` returns when the message is safe, so that whoever sent it can be told; `process` does what it
+asks.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,14 @@ from typing import NamedTuple
 from flows.calls.address import Address
 from flows.calls.ports import FlowProgram
 from flows.calls.services import CallServices
-from flows.messages.model import MessageKeeper, MessageNotKept, Order, PostFullError, TextMessage, Wish
+from flows.messages.model import (
+    MessageNotKept,
+    MessageOrder,
+    MessageQueueFullError,
+    MessageStore,
+    OptOutChange,
+    TextMessage,
+)
 from flows.messages.opt_out import Keyword, Kind, contact_of, keyword, reply_text
 from routing.access.admission import Decision, Refuse, RunFlow, Source, judge, no_message_flow
 from routing.directory.rows import NumberRow
@@ -33,7 +41,7 @@ def admitted(services: CallServices, source: Source, asked: DialledNumber, text:
     return verdict
 
 
-class Taken(NamedTuple):
+class AcceptedMessage(NamedTuple):
     """A message that is safe. `asks`: the keyword that it is; `changed`: whether what it wishes was news."""
 
     message: TextMessage
@@ -42,38 +50,38 @@ class Taken(NamedTuple):
     changed: bool
 
 
-class Mailbox:
+class Inbox:
     """Takes messages for our numbers.
 
     Attributes:
-        keeper: Where they are kept.
+        store: Where they are kept.
     """
 
     def __init__(
         self,
         services: CallServices,
-        keeper: MessageKeeper,
+        store: MessageStore,
         *,
         run_flow: FlowOnMessage,
-        send: Callable[[Order], Awaitable[object]],
+        send: Callable[[MessageOrder], Awaitable[object]],
     ) -> None:
         self._services = services
-        self.keeper = keeper
+        self.store = store
         self._run_flow = run_flow
         self._send = send
 
-    async def take(self, message: TextMessage, number: NumberRow) -> Taken:
+    async def accept(self, message: TextMessage, number: NumberRow) -> AcceptedMessage:
         """Commits the message, and what it wishes. Raises MessageNotKept."""
         asks = keyword(message.text)
-        wish = None
+        change = None
         if asks is not None and asks.kind != "help" and message.source is not None:
-            wish = Wish(asks.kind, number.number, contact_of(message.source), asks.word)
-        changed = await self.keeper.received(message, wish)
-        return Taken(message, number, asks, changed)
+            change = OptOutChange(asks.kind, number.number, contact_of(message.source), asks.word)
+        changed = await self.store.received(message, change)
+        return AcceptedMessage(message, number, asks, changed)
 
-    async def follow(self, taken: Taken) -> None:
+    async def process(self, accepted: AcceptedMessage) -> None:
         """Answers a keyword, or runs the number's message flow. Raises nothing but cancellation."""
-        message, number, asks, changed = taken
+        message, number, asks, changed = accepted
         services = self._services
         if asks is not None and not _left_to_the_flow(number, asks, changed):
             # Who asks twice knows already, and may be a machine that answers every answer.
@@ -90,7 +98,7 @@ class Mailbox:
         text, sender = reply_text(number, kind), message.source
         if not text or sender is None:
             return
-        order = Order(
+        order = MessageOrder(
             number.customer_id,
             Address(type="tel", target=number.number),
             [sender],
@@ -103,7 +111,7 @@ class Mailbox:
         )
         try:
             await self._send(order)
-        except (MessageNotKept, PostFullError) as error:
+        except (MessageNotKept, MessageQueueFullError) as error:
             self._services.log.warning("message not answered", message_id=str(message.id), error=str(error))
 
 

@@ -26,16 +26,16 @@ class MessageNotKept(Exception):
     """The store does not take it, or cannot tell, in a sentence: what it would be needed for must not happen now."""
 
 
-class PostFullError(Exception):
+class MessageQueueFullError(Exception):
     """As many messages wait as may wait, or the service is stopping, in a sentence."""
 
 
-class TooManyMessagesError(PostFullError):
+class TooManyMessagesError(MessageQueueFullError):
     """A customer sends more than it may, in a sentence."""
 
 
 @dataclass(slots=True)
-class Order:
+class MessageOrder:
     """A message that somebody wants to have sent.
 
     Attributes:
@@ -180,7 +180,7 @@ def message_row(message: TextMessage) -> dict[str, Any]:
 
 
 @dataclass(slots=True, frozen=True)
-class Wish:
+class OptOutChange:
     """What a sender says of further messages from a number of ours: `stop` or `start`, by the word `keyword`."""
 
     kind: Literal["stop", "start"]
@@ -189,10 +189,10 @@ class Wish:
     keyword: str
 
 
-class MessageKeeper(Protocol):
+class MessageStore(Protocol):
     """Where messages and opt-outs are kept (`service.messages.store`). Every method raises MessageNotKept."""
 
-    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
+    async def received(self, message: TextMessage, change: OptOutChange | None) -> bool:
         """An incoming message, and its sender's wish, committed together. True where the wish changes something."""
 
     async def sending(self, message: TextMessage) -> None:
@@ -206,12 +206,12 @@ class MessageKeeper(Protocol):
 
 
 class MessageService(Protocol):
-    """Who sends messages (`flows.messages.outbox.Post`)."""
+    """Who sends messages (`flows.messages.outbox.MessageQueue`)."""
 
     waiting: int
 
-    async def send(self, order: Order) -> TextMessage:
-        """Keeps a message and sends it afterwards. Raises MessageNotKept, PostFullError."""
+    async def send(self, order: MessageOrder) -> TextMessage:
+        """Keeps a message and sends it afterwards. Raises MessageNotKept, MessageQueueFullError."""
 
     async def close(self) -> None:
         """Takes nothing more."""

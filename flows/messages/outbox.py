@@ -16,13 +16,13 @@ from engine.rate_limit import RateLimit
 from flows.calls.address import Address
 from flows.calls.services import CallServices
 from flows.calls.tree import Branch, Tree
-from flows.messages.delivery import Send, Sending
-from flows.messages.inbox import FlowOnMessage, Mailbox, Taken
+from flows.messages.delivery import Delivery, Send
+from flows.messages.inbox import AcceptedMessage, FlowOnMessage, Inbox
 from flows.messages.model import (
-    MessageKeeper,
     MessageNotKept,
-    Order,
-    PostFullError,
+    MessageOrder,
+    MessageQueueFullError,
+    MessageStore,
     Target,
     TextMessage,
     TooManyMessagesError,
@@ -35,7 +35,7 @@ MOST_WAITING: Final = 10_000
 """Destinations that wait or are being sent to; a further message is refused."""
 AT_ONCE: Final = 100
 """Destinations that are sent to at the same time."""
-MOST_FOLLOWED: Final = 1_000
+MOST_PROCESSED: Final = 1_000
 """Flows that run at once on messages between our own numbers."""
 CLOSING: Final = 5.0
 """Seconds that what is under way has to end when the service stops."""
@@ -54,25 +54,25 @@ _TOO_MANY = "too many messages of flows to this contact within a short time"
 _UNDER_WAY = "the engine stopped before it was answered; it may have arrived"
 
 
-class Post:
+class MessageQueue:
     """Sends messages and takes those for our numbers. `close` ends it.
 
     Attributes:
-        keeper: Where messages and opt-outs are kept.
-        mailbox: Takes messages for our numbers.
+        store: Where messages and opt-outs are kept.
+        inbox: Takes messages for our numbers.
         waiting: Destinations that wait or are being sent to.
     """
 
-    def __init__(self, services: CallServices, send: Send, keeper: MessageKeeper, *, run_flow: FlowOnMessage) -> None:
+    def __init__(self, services: CallServices, send: Send, store: MessageStore, *, run_flow: FlowOnMessage) -> None:
         self._services = services
-        self.keeper = keeper
-        self.mailbox = Mailbox(services, keeper, run_flow=run_flow, send=self.send)
-        self._sending = Sending(services, send, self.mailbox, self._follow)
+        self.store = store
+        self.inbox = Inbox(services, store, run_flow=run_flow, send=self.send)
+        self._delivery = Delivery(services, send, self.inbox, self._process)
         self.waiting = 0
         # From and to -> what goes that way, in this order; there is a task for each as long as there is anything.
         self._lanes: dict[tuple[str, str], deque[tuple[TextMessage, Target]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._following: set[asyncio.Task[None]] = set()
+        self._processing: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._automatic = RateLimit(AUTOMATIC_RATE, AUTOMATIC_BURST)
         self._customers = RateLimit(CUSTOMER_RATE, CUSTOMER_BURST)
@@ -84,16 +84,19 @@ class Post:
             return True
         return self._customers.allows_all(str(customer_id.int), count, self._services.clock())
 
-    async def send(self, order: Order) -> TextMessage:
-        """Keeps a message and sends it afterwards; returns once it is kept. Raises MessageNotKept, PostFullError."""
+    async def send(self, order: MessageOrder) -> TextMessage:
+        """Keeps a message and sends it afterwards; returns once it is kept. Raises MessageNotKept and
+        MessageQueueFullError."""
         count = len(order.destinations)
         if self._closing:
-            raise PostFullError("the message is not sent: the service is stopping")
+            raise MessageQueueFullError("the message is not sent: the service is stopping")
         if not self._may_send(order.customer_id, count):
             problem = f"a customer may send {CUSTOMER_RATE:g} messages a second, and {CUSTOMER_BURST} in a row"
             raise TooManyMessagesError(f"the message is not sent: {problem}; try again later")
         if self.waiting + count > MOST_WAITING:
-            raise PostFullError(f"the message is not sent: {self.waiting} destinations wait already; try again later")
+            raise MessageQueueFullError(
+                f"the message is not sent: {self.waiting} destinations wait already; try again later"
+            )
         message = TextMessage(
             id=uuid4(),
             customer_id=order.customer_id,
@@ -114,7 +117,7 @@ class Post:
         )
         self.waiting += count
         try:
-            await self.keeper.sending(message)
+            await self.store.sending(message)
         except BaseException:
             self.waiting -= count
             raise
@@ -130,8 +133,8 @@ class Post:
                 target.status, target.reason = "failed", _STOPPED
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSING)
-        while self._tasks or self._following:
-            left = [*self._tasks, *self._following]
+        while self._tasks or self._processing:
+            left = [*self._tasks, *self._processing]
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
@@ -201,7 +204,7 @@ class Post:
             elif not message.confirmation and await self._opted_out(message, number, contact):
                 target.status, target.reason = "opted_out", "the contact wants no messages from this number"
             else:
-                await self._sending.deliver(message, target)
+                await self._delivery.deliver(message, target)
         except MessageNotKept as error:
             target.status, target.reason = "failed", f"nobody could say whether the contact wants messages: {error}"
         except Exception as error:  # whatever it is, the others wait for their turn
@@ -209,7 +212,7 @@ class Post:
             target.status, target.reason = "failed", f"{type(error).__name__}: {error}"[:300]
 
     async def _opted_out(self, message: TextMessage, number: str, contact: str) -> bool:
-        return await self.keeper.opted_out(number, (contact,))
+        return await self.store.opted_out(number, (contact,))
 
     async def _over(self, message: TextMessage, pauses: tuple[float, ...]) -> None:
         """One destination less; after the last one, the outcome is kept."""
@@ -220,7 +223,7 @@ class Post:
         message.over.set()
         for pause in (*pauses, None):
             try:
-                await self.keeper.ended(message)
+                await self.store.ended(message)
             except MessageNotKept as error:
                 if pause is None:
                     self._services.log.error(
@@ -236,14 +239,18 @@ class Post:
 
     # ---- messages between our own numbers
 
-    def _follow(self, taken: Taken) -> None:
-        if len(self._following) >= MOST_FOLLOWED or self._closing:
-            self._services.log.warning("message flow not run", message_id=str(taken.message.id), error="too many run")
+    def _process(self, accepted: AcceptedMessage) -> None:
+        if len(self._processing) >= MOST_PROCESSED or self._closing:
+            self._services.log.warning(
+                "message flow not run", message_id=str(accepted.message.id), error="too many run"
+            )
             return
-        self._own(self._following, self._followed(taken), f"message {taken.message.id}")
+        self._own(self._processing, self._processed(accepted), f"message {accepted.message.id}")
 
-    async def _followed(self, taken: Taken) -> None:
+    async def _processed(self, accepted: AcceptedMessage) -> None:
         try:
-            await self.mailbox.follow(taken)
+            await self.inbox.process(accepted)
         except Exception as error:
-            self._services.log.error("message flow failed", message_id=str(taken.message.id), error=repr(error)[:500])
+            self._services.log.error(
+                "message flow failed", message_id=str(accepted.message.id), error=repr(error)[:500]
+            )

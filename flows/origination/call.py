@@ -17,7 +17,7 @@ from flows.calls.ports import FlowProgram, OutgoingLeg, ProviderHunt
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices
 from flows.calls.tasks import TooManyTasksError
-from flows.calls.tree import LOOP_DETECTED, Branch, Delivery, Tree
+from flows.calls.tree import LOOP_DETECTED, Branch, LocalOrigin, Tree
 from flows.calls.uri_hunt import UriHunt
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
@@ -30,7 +30,7 @@ from routing.numbers.normalise import normalise_dialled
 _AS_CLIENT = Source("client")
 
 
-class OwnCall:
+class OriginatedCall:
     """A call of our own: prepared, started, and in the end a record.
 
     Attributes:
@@ -259,7 +259,7 @@ def prepare(
     groupcall_id: str = "",
     named: NamedBy | None = None,
     branch: Branch | None = None,
-) -> OwnCall:
+) -> OriginatedCall:
     """A call to `destination`, with its record and its id. Nothing is dialled, and nobody is told, before its `start`.
 
     `flow` runs when it is answered, with the variables `own`; None: it is hung up then. `pinned` are providers to use
@@ -286,18 +286,20 @@ def prepare(
         metadata=metadata,
     )
     branch = branch or Branch(Tree())
-    asked = _Asked(services, record, identity, tuple(pinned), named or named_by(customer_id, customer_id), branch)
+    planner = _HuntPlanner(
+        services, record, identity, tuple(pinned), named or named_by(customer_id, customer_id), branch
+    )
     if destination.type != "tel":
-        return OwnCall(flows, record, partial(asked.destination, destination), flow, own, branch)
+        return OriginatedCall(flows, record, partial(planner.destination, destination), flow, own, branch)
     missing = services.missing_numbers(destination.target)
     if missing:  # who is asked shows when the store has told
-        return OwnCall(flows, record, partial(asked.fetched, destination.target), flow, own, branch)
-    hunts = asked.number(destination.target)
+        return OriginatedCall(flows, record, partial(planner.fetched, destination.target), flow, own, branch)
+    hunts = planner.number(destination.target)
 
     async def known() -> Sequence[ProviderHunt]:
         return hunts
 
-    return OwnCall(flows, record, known, flow, own, branch)
+    return OriginatedCall(flows, record, known, flow, own, branch)
 
 
 def originate(flows: FlowRunner, destination: Address, **order: Any) -> tuple[CallRecord, asyncio.Task[CallRecord]]:
@@ -310,7 +312,7 @@ def originate(flows: FlowRunner, destination: Address, **order: Any) -> tuple[Ca
 
 
 @dataclass(slots=True)
-class _Asked:
+class _HuntPlanner:
     """Who is asked for the destination of a call, one after another. []: nobody, and the record says why."""
 
     services: CallServices
@@ -379,7 +381,7 @@ class _Asked:
             )
         # One of our own numbers is never sent to a provider: it is called where it is.
         domain = services.routing.from_domain
-        return [UriHunt(f"sip:{record.destination}@{domain}", self.identity, domain, origin=Delivery(self.branch))]
+        return [UriHunt(f"sip:{record.destination}@{domain}", self.identity, domain, origin=LocalOrigin(self.branch))]
 
 
 def _refused(record: CallRecord, status: int, reason: str, detail: str) -> Sequence[ProviderHunt]:
@@ -388,4 +390,4 @@ def _refused(record: CallRecord, status: int, reason: str, detail: str) -> Seque
     return []
 
 
-__all__ = ["OwnCall", "TooManyTasksError", "originate", "prepare"]
+__all__ = ["OriginatedCall", "TooManyTasksError", "originate", "prepare"]

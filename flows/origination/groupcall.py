@@ -11,8 +11,8 @@ from flows.calls.address import Address
 from flows.calls.context import FlowRunner
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices
-from flows.origination.call import OwnCall, TooManyTasksError
-from flows.origination.orders import CallOrder, Calls, prepare_calls, read_order, tasks_of
+from flows.origination.call import OriginatedCall, TooManyTasksError
+from flows.origination.orders import CallOrder, OriginatedCalls, prepare_calls, read_order, tasks_of
 
 RingMethod = Literal["ring_all", "linear"]
 GroupStatus = Literal["dialing", "progressing", "hangup"]
@@ -58,7 +58,7 @@ class GroupCall:
     )
 
     def __init__(
-        self, services: CallServices, identifier: UUID, request: GroupCallRequest, calls: Calls, now: datetime
+        self, services: CallServices, identifier: UUID, request: GroupCallRequest, calls: OriginatedCalls, now: datetime
     ) -> None:
         self._services = services
         self._calls = calls
@@ -89,7 +89,7 @@ class GroupCall:
         return self._calls.records
 
     def announce(self) -> None:
-        """From now on its calls are known, before anything is dialled (`OwnCall.announce`)."""
+        """From now on its calls are known, before anything is dialled (`OriginatedCall.announce`)."""
         self._calls.announce()
 
     def start(self) -> None:
@@ -137,7 +137,7 @@ class GroupCall:
             if call.task is not None:
                 await asyncio.wait((call.task,))
 
-    def _claim(self, call: OwnCall) -> bool:
+    def _claim(self, call: OriginatedCall) -> bool:
         """A call was answered: whether it has the group. All the others are given up then."""
         if self.answer_call_id or self._given_up:
             return False

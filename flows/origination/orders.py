@@ -19,7 +19,7 @@ from flows.calls.record import CallRecord
 from flows.calls.services import FlowFinder
 from flows.calls.tree import Branch, Tree
 from flows.faults import described, format_path, sentence
-from flows.origination.call import OwnCall, TooManyTasksError, prepare
+from flows.origination.call import OriginatedCall, TooManyTasksError, prepare
 from flows.values import Reference
 from routing.hunt.identity import Anonymous
 from routing.identifiers import NIL
@@ -74,10 +74,10 @@ def read_order(model: type[Order], document: Mapping[str, Any], kind: str) -> Or
 
 
 @dataclass(slots=True)
-class Calls:
+class OriginatedCalls:
     """The calls of one order, in the order of its destinations. Nothing is dialled before `start`."""
 
-    calls: list[OwnCall]
+    calls: list[OriginatedCall]
     flow: FlowProgram | None
 
     @property
@@ -96,7 +96,7 @@ class Calls:
         return NIL if self.flow is None else UUID(self.flow.id)
 
     def announce(self) -> None:
-        """From now on they are known, before anything is dialled (`OwnCall.announce`)."""
+        """From now on they are known, before anything is dialled (`OriginatedCall.announce`)."""
         for call in self.calls:
             call.announce()
 
@@ -117,7 +117,7 @@ class Calls:
             call.give_up("hung up before it was dialled")
 
 
-def tasks_of(calls: Iterable[OwnCall]) -> list[asyncio.Task[CallRecord]]:
+def tasks_of(calls: Iterable[OriginatedCall]) -> list[asyncio.Task[CallRecord]]:
     """The tasks of those that were started."""
     return [call.task for call in calls if call.task is not None]
 
@@ -131,7 +131,7 @@ def prepare_calls(
     groupcall_id: str = "",
     kind: str = "call",
     any_flow: bool = False,
-) -> Calls:
+) -> OriginatedCalls:
     """One call for each destination, ready to be started.
 
     metadata: Each call's record gets a copy.
@@ -164,7 +164,7 @@ def prepare_calls(
         )
         for destination in order.destinations
     ]
-    return Calls(calls, flow)
+    return OriginatedCalls(calls, flow)
 
 
 def _flow(library: FlowFinder, order: CallOrder, kind: str, any_flow: bool) -> FlowProgram | None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from flows.calls.address import Address
 from flows.calls.context import FlowRunner
 from flows.calls.record import CallRecord
-from flows.origination.orders import CallOrder, Calls, OrderError, prepare_calls, read_order
+from flows.origination.orders import CallOrder, OrderError, OriginatedCalls, prepare_calls, read_order
 from routing.hunt.identity import Anonymous
 
 ProviderCallError = OrderError
@@ -35,7 +35,7 @@ class ProviderCall:
     anonymous: Anonymous
     tm_create: datetime
     tm_update: datetime
-    calls: Calls = field(repr=False)
+    calls: OriginatedCalls = field(repr=False)
     groupcall_ids: list[str] = field(default_factory=list)
     tm_delete: datetime | None = None
 
@@ -50,7 +50,7 @@ class ProviderCall:
         return self.calls.records
 
     def announce(self) -> None:
-        """From now on its calls are known, before anything is dialled (`OwnCall.announce`)."""
+        """From now on its calls are known, before anything is dialled (`OriginatedCall.announce`)."""
         self.calls.announce()
 
     def start(self) -> None:

@@ -18,7 +18,7 @@ REST: Final = 5.0
 """Seconds for which an agent who did not answer, or was busy, is left in peace."""
 
 
-class Desk:
+class PooledAgent:
     """An agent's.
 
     Attributes:
@@ -44,27 +44,27 @@ class Desk:
         self.timer: asyncio.TimerHandle | None = None
 
 
-class Desks:
+class AgentPool:
     """All of them. `freed` is called when one has become free."""
 
-    __slots__ = ("_board", "_closed", "_desks", "_freed", "_random")
+    __slots__ = ("_agents", "_board", "_closed", "_freed", "_random")
 
     def __init__(self, board: AgentBoard, freed: Callable[[], None], dice: random.Random) -> None:
         self._board = board
-        self._desks: dict[UUID, Desk] = {}
+        self._agents: dict[UUID, PooledAgent] = {}
         self._freed = freed
         self._random = dice
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._desks)
+        return len(self._agents)
 
     def state(self, agent_id: UUID) -> AgentState:
         """What an agent does here."""
-        desk = self._desks.get(agent_id)
+        desk = self._agents.get(agent_id)
         return "free" if desk is None else desk.state
 
-    def offer(self, queue: Queue, agents: Iterable[Agent]) -> list[Desk]:
+    def reserve(self, queue: Queue, agents: Iterable[Agent]) -> list[PooledAgent]:
         """The desks that are to be rung for the next caller of a queue; from now on they are taken. Empty where nobody
         is free."""
         free = [agent for agent in agents if agent.status == "available" and self.state(agent.id) == "free"]
@@ -84,22 +84,22 @@ class Desks:
         return min(free, key=self._idle_since)  # of several, the first of the queue's list
 
     def _idle_since(self, agent: Agent) -> float:
-        desk = self._desks.get(agent.id)
+        desk = self._agents.get(agent.id)
         return -math.inf if desk is None else desk.idle_since
 
-    def _desk(self, agent: Agent) -> Desk:
-        desk = self._desks.get(agent.id)
+    def _desk(self, agent: Agent) -> PooledAgent:
+        desk = self._agents.get(agent.id)
         if desk is None:
-            desk = self._desks[agent.id] = Desk(agent)
+            desk = self._agents[agent.id] = PooledAgent(agent)
         desk.agent = agent
         return desk
 
-    async def claim(self, desk: Desk) -> bool:
+    async def claim(self, desk: PooledAgent) -> bool:
         """Whether the agent is ours, among all engines."""
         desk.claimed = await self._board.claim(desk.agent.id)
         return desk.claimed
 
-    def turn(self, desk: Desk, event: AgentEvent) -> None:
+    def turn(self, desk: PooledAgent, event: AgentEvent) -> None:
         """Something has happened to an agent."""
         before, desk.state = desk.state, AGENT[desk.state, event]
         identifier = desk.agent.id
@@ -118,17 +118,17 @@ class Desks:
             if before != "resting":
                 self._let_go(desk)
             if desk.gone:
-                del self._desks[identifier]
+                del self._agents[identifier]
             self._freed()
 
-    def _let_go(self, desk: Desk) -> None:
+    def _let_go(self, desk: PooledAgent) -> None:
         desk.claimed = False
         if desk.state == "resting" or desk.talked:
             desk.idle_since = asyncio.get_running_loop().time()
         desk.talked = False
         self._board.release(desk.agent.id)
 
-    def _later(self, desk: Desk, seconds: float) -> None:
+    def _later(self, desk: PooledAgent, seconds: float) -> None:
         if seconds <= 0 or self._closed:
             self.turn(desk, "over")
         else:
@@ -136,12 +136,12 @@ class Desks:
 
     def says(self, agent_id: UUID, status: str) -> None:
         """What the board shows of an agent now; "" where there is no such agent any more."""
-        desk = self._desks.get(agent_id)
+        desk = self._agents.get(agent_id)
         if desk is None:
             return
         desk.gone = not status
         if desk.gone and desk.state == "free":
-            del self._desks[agent_id]
+            del self._agents[agent_id]
         elif desk.state == "ringing" and status not in ("available", "ringing"):
             if desk.task is not None:
                 desk.task.cancel()  # it is away: whatever rings, stops
@@ -153,7 +153,7 @@ class Desks:
     def close(self) -> None:
         """Nobody is rung or waited for any more."""
         self._closed = True
-        for desk in self._desks.values():
+        for desk in self._agents.values():
             if desk.timer is not None:
                 desk.timer.cancel()
                 desk.timer = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from flows.calls.context import CallContext
 from flows.calls.dial import ConnectResult
 from flows.calls.record import CallRecord
-from flows.queues.agents import Desk
+from flows.queues.agents import PooledAgent
 from flows.queues.model import Agent, Queue, QueueVariables
 from flows.queues.states import CALLER, CallerEvent, CallerState
 
@@ -21,7 +21,7 @@ class QueueResult:
     agent: Agent | None = None
 
 
-class Waiting:
+class WaitingCaller:
     """A caller in a line. `joined` and `answered` are on the clock of the environment."""
 
     __slots__ = (
@@ -52,12 +52,12 @@ class Waiting:
         self.answered: float | None = None
         self.ended: float | None = None
         self.agent: Agent | None = None
-        self.desks: list[Desk] = []
+        self.desks: list[PooledAgent] = []
         self.offered = asyncio.Event()
         self.takes_more = False  # whoever becomes free is rung as well
         self.limit: asyncio.Timeout | None = None
         self.music: asyncio.Task[None] | None = None
-        self.tasks: dict[asyncio.Task[ConnectResult | None], Desk] = {}
+        self.tasks: dict[asyncio.Task[ConnectResult | None], PooledAgent] = {}
 
     @property
     def call_id(self) -> str:

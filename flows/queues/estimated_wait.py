@@ -9,7 +9,7 @@ _WEIGHT: Final = 0.25
 """How much the last talk counts among all before it."""
 
 
-class Pace:
+class WaitEstimator:
     """The time that agents need for a caller, by queue: a moving average."""
 
     __slots__ = ("_needed",)

@@ -15,10 +15,10 @@ from uuid import UUID
 from flows.calls.context import CallContext
 from flows.calls.dial import ConnectResult
 from flows.calls.ports import CallEnded, Sound
-from flows.queues.agents import Desk, Desks
+from flows.queues.agents import AgentPool, PooledAgent
 from flows.queues.announcements import ENGLISH, minutes, words
-from flows.queues.caller import QueueResult, Waiting
-from flows.queues.estimated_wait import Pace
+from flows.queues.caller import QueueResult, WaitingCaller
+from flows.queues.estimated_wait import WaitEstimator
 from flows.queues.model import AgentBoard, Queue, QueueFinder, QueueVariables
 from flows.queues.music import play_music
 from flows.queues.ring import ring
@@ -32,31 +32,32 @@ AT_WORK: Final = frozenset({"available", "ringing", "busy"})
 class Queues:
     """The lines of one engine, and the agents that they ring."""
 
-    __slots__ = ("_desks", "_lines", "_pace", "finder")
+    __slots__ = ("_agents", "_waiting", "_waits", "finder")
 
     def __init__(self, finder: QueueFinder, board: AgentBoard, dice: random.Random | None = None) -> None:
         self.finder = finder
-        self._desks = Desks(board, self.look, dice or random.Random())
-        self._lines: dict[UUID, list[Waiting]] = {}
-        self._pace = Pace()
+        self._agents = AgentPool(board, self.dispatch, dice or random.Random())
+        self._waiting: dict[UUID, list[WaitingCaller]] = {}
+        self._waits = WaitEstimator()
 
-    def callers(self, queue_id: UUID) -> Sequence[Waiting]:
+    def callers(self, queue_id: UUID) -> Sequence[WaitingCaller]:
         """Who waits in a queue, in order."""
-        return tuple(self._lines.get(queue_id, ()))
+        return tuple(self._waiting.get(queue_id, ()))
 
     def agent_changed(self, agent_id: UUID, status: str) -> None:
-        """An agent is not what it was; `status` is what the board shows of it, "" where it is gone. `look` follows."""
-        self._desks.says(agent_id, status)
+        """An agent is not what it was; `status` is what the board shows of it, "" where it is gone. `dispatch`
+        follows."""
+        self._agents.says(agent_id, status)
 
     def close(self) -> None:
         """No agent is waited for any more."""
-        self._desks.close()
+        self._agents.close()
 
     # ---- who is next
 
-    def look(self) -> None:
+    def dispatch(self) -> None:
         """Rings whoever is free for whoever waits: in each line in order, and among lines for who waits longest."""
-        for line in sorted(self._lines.values(), key=lambda line: line[0].joined):
+        for line in sorted(self._waiting.values(), key=lambda line: line[0].joined):
             queue = agents = None
             for waiting in line:
                 if waiting.state == "ringing" and not waiting.takes_more:
@@ -64,7 +65,7 @@ class Queues:
                 if queue is None or agents is None:
                     queue = self._now(waiting.queue)
                     agents = self.finder.agents(queue)
-                desks = self._desks.offer(queue, agents)
+                desks = self._agents.reserve(queue, agents)
                 if not desks:
                     break
                 waiting.queue = queue
@@ -87,7 +88,7 @@ class Queues:
         The variables `queue.*` and the call's record say how it went, also where the caller's hangup cancels this.
         Raises CallEnded, and what is in MEDIA_FAILURES.
         """
-        waiting = Waiting(context, variables, queue)
+        waiting = WaitingCaller(context, variables, queue)
         refused = self._refused(queue)
         if refused is not None:
             waiting.turn(refused)
@@ -114,11 +115,11 @@ class Queues:
         """Why nobody can wait in a queue."""
         if all(agent.status == "offline" for agent in self.finder.agents(queue)):
             return "noagent"
-        if queue.max_waiting and len(self._lines.get(queue.id, ())) >= queue.max_waiting:
+        if queue.max_waiting and len(self._waiting.get(queue.id, ())) >= queue.max_waiting:
             return "full"
         return None
 
-    async def _wait(self, waiting: Waiting) -> None:
+    async def _wait(self, waiting: WaitingCaller) -> None:
         call = waiting.context.call
         if not call.answered:
             call.answer()
@@ -130,13 +131,13 @@ class Queues:
                     announce = partial(self._announcement, waiting) if queue.announce_every else None
                     work = play_music(waiting.context, queue.music, announce, queue.announce_every)
                     waiting.music = asyncio.create_task(work, name=f"music {waiting.context.record.id}")
-                self.look()
+                self.dispatch()
                 await waiting.offered.wait()
                 waiting.offered.clear()
                 if await self._ring(waiting):
                     return
 
-    async def _announcement(self, waiting: Waiting) -> Sound | None:
+    async def _announcement(self, waiting: WaitingCaller) -> Sound | None:
         """Where the caller stands, in words. Nothing at first where somebody is rung for it: it may be over in a
         moment."""
         sounds, queue = waiting.context.services.media.sounds, self._now(waiting.queue)
@@ -148,20 +149,20 @@ class Queues:
         text = waiting.variables.expand(text) if text else words(queue.announce_language, place, wait)
         return await sounds.speech(text, queue.announce_language or ENGLISH)
 
-    def _locate(self, waiting: Waiting) -> tuple[int, float | None]:
+    def _locate(self, waiting: WaitingCaller) -> tuple[int, float | None]:
         """The caller's place in its line, and the seconds that it may have to wait (None: nobody knows), which the
         variables tell from now on."""
-        line, queue = self._lines.get(waiting.queue.id, []), self._now(waiting.queue)
+        line, queue = self._waiting.get(waiting.queue.id, []), self._now(waiting.queue)
         place = line.index(waiting) + 1 if waiting in line else 1
         at_work = [agent for agent in self.finder.agents(queue) if agent.status in AT_WORK]
-        wait = self._pace.estimate(queue.id, place, len(at_work))
+        wait = self._waits.estimate(queue.id, place, len(at_work))
         set_result = waiting.variables.set_result
         set_result("queue.position", str(place))
         set_result("queue.estimated_wait", "" if wait is None else str(round(wait)))
         set_result("queue.estimated_minutes", minutes(wait))
         return place, wait
 
-    async def _ring(self, waiting: Waiting) -> bool:
+    async def _ring(self, waiting: WaitingCaller) -> bool:
         """Rings those who were offered, all at once. Whether one of them has talked with the caller."""
         desks, waiting.desks = waiting.desks, []
         self._begin(waiting, desks)
@@ -193,7 +194,7 @@ class Queues:
             waiting.turn("missed")
         return False
 
-    def _begin(self, waiting: Waiting, desks: Iterable[Desk]) -> None:
+    def _begin(self, waiting: WaitingCaller, desks: Iterable[PooledAgent]) -> None:
         for desk in desks:
             work = self._try(waiting, desk)
             name = f"agent {desk.agent.id} for {waiting.context.record.id}"
@@ -201,10 +202,10 @@ class Queues:
             desk.task.add_done_callback(partial(self._rung, waiting, desk))
             waiting.tasks[desk.task] = desk
 
-    async def _try(self, waiting: Waiting, desk: Desk) -> ConnectResult | None:
+    async def _try(self, waiting: WaitingCaller, desk: PooledAgent) -> ConnectResult | None:
         """One agent, at its addresses. None where it was not available after all."""
-        if not await self._desks.claim(desk):
-            self._desks.turn(desk, "missed")
+        if not await self._agents.claim(desk):
+            self._agents.turn(desk, "missed")
             return None
         reached = await ring(
             waiting.context,
@@ -214,28 +215,28 @@ class Queues:
             lambda: waiting.state == "ringing",
         )
         if desk.state == "ringing":
-            self._desks.turn(desk, "missed")
+            self._agents.turn(desk, "missed")
         return reached
 
-    def _rung(self, waiting: Waiting, desk: Desk, _task: "asyncio.Task[ConnectResult | None]") -> None:
+    def _rung(self, waiting: WaitingCaller, desk: PooledAgent, _task: "asyncio.Task[ConnectResult | None]") -> None:
         """An agent rings no more, and does not talk: at once, whatever the others do."""
         desk.task = None
         if desk.state == "ringing":
-            self._desks.turn(desk, "given_up")
+            self._agents.turn(desk, "given_up")
         elif desk.state == "talking":
             waiting.ended = waiting.context.services.clock()
             if waiting.answered is not None:
-                self._pace.served(waiting.queue.id, waiting.ended - waiting.answered + desk.wrap_up)
-            self._desks.turn(desk, "ended")
+                self._waits.served(waiting.queue.id, waiting.ended - waiting.answered + desk.wrap_up)
+            self._agents.turn(desk, "ended")
 
-    def _claim(self, waiting: Waiting, desk: Desk) -> bool:
+    def _claim(self, waiting: WaitingCaller, desk: PooledAgent) -> bool:
         """An agent has answered: whether it has the caller. From here on the caller is out of the line."""
         if waiting.state != "ringing" or desk.state != "ringing":
             return False
         if waiting.limit is None or waiting.limit.expired():
             return False  # its time has run out in this moment
         waiting.turn("answered")
-        self._desks.turn(desk, "answered")
+        self._agents.turn(desk, "answered")
         for task, other in waiting.tasks.items():
             if other is not desk:
                 task.cancel()
@@ -248,11 +249,11 @@ class Queues:
         self._remove(waiting)
         return True
 
-    def _lost(self, waiting: Waiting) -> None:
+    def _lost(self, waiting: WaitingCaller) -> None:
         """The two could not be connected: the caller is back in its place, and its time to wait runs on."""
         waiting.turn("lost")
         waiting.answered = waiting.ended = waiting.agent = waiting.music = None
-        line = self._lines.setdefault(waiting.queue.id, [])
+        line = self._waiting.setdefault(waiting.queue.id, [])
         line.append(waiting)
         line.sort(key=lambda each: each.joined)
         if waiting.limit is not None and waiting.queue.wait_timeout:
@@ -261,27 +262,27 @@ class Queues:
 
     # ---- lines
 
-    def _enter(self, waiting: Waiting) -> None:
-        line = self._lines.setdefault(waiting.queue.id, [])
+    def _enter(self, waiting: WaitingCaller) -> None:
+        line = self._waiting.setdefault(waiting.queue.id, [])
         line.append(waiting)
         waiting.turn("joined")
         self._locate(waiting)
 
-    def _remove(self, waiting: Waiting) -> None:
-        line = self._lines.get(waiting.queue.id)
+    def _remove(self, waiting: WaitingCaller) -> None:
+        line = self._waiting.get(waiting.queue.id)
         if line is not None and waiting in line:
             line.remove(waiting)
             if not line:
-                del self._lines[waiting.queue.id]
+                del self._waiting[waiting.queue.id]
 
-    def _leave(self, waiting: Waiting) -> None:
+    def _leave(self, waiting: WaitingCaller) -> None:
         if waiting.ended is None:
             waiting.ended = waiting.context.services.clock()
-        if waiting in self._lines.get(waiting.queue.id, ()):
+        if waiting in self._waiting.get(waiting.queue.id, ()):
             self._locate(waiting)
             self._remove(waiting)
         for desk in waiting.desks:  # offered in the moment in which it left
-            self._desks.turn(desk, "given_up")
+            self._agents.turn(desk, "given_up")
         if waiting.music is not None:
             waiting.music.cancel()
 

@@ -18,7 +18,7 @@ from engine.log import Log
 from engine.rate_limit import RateLimit
 from engine.worker import WOKEN, Worker
 from flows.calls.record import CallRecord, attempt_rows, call_row
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources.calls import save, stage, stage_events, stages_told, tell
@@ -55,7 +55,7 @@ class CallRecordWriter:
         problem: Why the store does not take calls at this moment; "" where it does.
     """
 
-    def __init__(self, store: Store, calls: CallLog, node_id: UUID, log: Log, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, calls: CallRegistry, node_id: UUID, log: Log, clock: Callable[[], float]) -> None:
         self._store = store
         self._calls = calls
         self._clock = clock

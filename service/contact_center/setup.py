@@ -31,7 +31,7 @@ class ContactCenter:
         self.directory = QueueDirectory(storage.store, log)
         self.queues = Queues(self.directory, self._board)
         self.conferences = Conferences(self.directory, self._mixer, wall)
-        self.directory.subscribe(self.queues.agent_changed, self.queues.look)
+        self.directory.subscribe(self.queues.agent_changed, self.queues.dispatch)
 
     async def start(self) -> None:
         """Read what there is, and follow it. Raises StoreError, or SQLAlchemy's errors."""

@@ -21,8 +21,8 @@ from engine.transport.addresses import bracketed
 from flows.calls.address import Address
 from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.messages.inbox import admitted
-from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage
-from flows.messages.outbox import Post
+from flows.messages.model import MessageNotKept, MessageOrder, MessageQueueFullError, TextMessage
+from flows.messages.outbox import MessageQueue
 from routing.access.admission import Decision, DialOut, Refuse, Source, identify, looped
 from routing.access.phones import Phone
 from routing.directory.number_source import NumberUnavailable
@@ -42,9 +42,9 @@ RETRY_AFTER: Final = 2
 class MessageIntake:
     """Takes messages in, by the rules and the logins of `intake`."""
 
-    def __init__(self, intake: Intake, post: Post) -> None:
+    def __init__(self, intake: Intake, messages: MessageQueue) -> None:
         self._intake = intake
-        self._post = post
+        self._messages = messages
 
     def __call__(self, message: IncomingMessage) -> Coroutine[Any, Any, None]:
         """The coroutine of the message."""
@@ -97,12 +97,12 @@ class MessageIntake:
             branch=Branch(Tree(guest=source.kind == "guest"), message.depth),
         )
         try:
-            taken = await self._post.mailbox.take(kept, number)
+            taken = await self._messages.inbox.accept(kept, number)
         except MessageNotKept as error:
             self._unavailable(message, str(error))
             return
         message.answer(200)
-        await self._post.mailbox.follow(taken)
+        await self._messages.inbox.process(taken)
 
     def _sender(
         self, message: IncomingMessage, source: Source, phone: Phone | None
@@ -146,7 +146,7 @@ class MessageIntake:
         if sender is None:
             message.answer(403, headers=[("Warning", '399 trunkline "A message needs a sender"')])
             return
-        order = Order(
+        order = MessageOrder(
             NIL if phone is None else phone.customer_id,
             sender,
             [Address(type="tel", target=asked.number)],
@@ -155,8 +155,8 @@ class MessageIntake:
             asserted=None if phone is None else phone.caller_id,
         )
         try:
-            sent = await self._post.send(order)
-        except (MessageNotKept, PostFullError) as error:
+            sent = await self._messages.send(order)
+        except (MessageNotKept, MessageQueueFullError) as error:
             self._unavailable(message, str(error))
             return
         await sent.over.wait()

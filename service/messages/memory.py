@@ -4,26 +4,26 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Final
 
-from flows.messages.model import TextMessage, Wish
+from flows.messages.model import OptOutChange, TextMessage
 
 MOST_OPT_OUTS: Final = 100_000
 """Opt-outs that are kept in memory; the oldest are forgotten."""
 
 
 class MessagesInMemory:
-    """A `flows.messages.model.MessageKeeper` without a store: messages are not kept, and opt-outs until the engine
+    """A `flows.messages.model.MessageStore` without a store: messages are not kept, and opt-outs until the engine
     ends."""
 
     def __init__(self) -> None:
         self._opt_outs: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
-        """The wish alone."""
-        if wish is None:
+    async def received(self, message: TextMessage, change: OptOutChange | None) -> bool:
+        """The change alone."""
+        if change is None:
             return False
-        key = (wish.number, wish.contact)
+        key = (change.number, change.contact)
         known = key in self._opt_outs
-        if wish.kind == "start":
+        if change.kind == "start":
             self._opt_outs.pop(key, None)
             return known
         self._opt_outs[key] = None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.messages.model import MessageNotKept, TextMessage, Wish, message_row
+from flows.messages.model import MessageNotKept, OptOutChange, TextMessage, message_row
 from store.database.engines import reason
 from store.database.errors import StoreError
 from store.resources import messages
@@ -19,22 +19,22 @@ WITHIN: Final = 5.0
 
 
 class StoredMessages:
-    """A `flows.messages.model.MessageKeeper` in the store."""
+    """A `flows.messages.model.MessageStore` in the store."""
 
     def __init__(self, store: Store, node_id: UUID) -> None:
         self._store = store
         self._node_id = node_id
 
-    async def received(self, message: TextMessage, wish: Wish | None) -> bool:
-        """The message and the wish in one transaction."""
+    async def received(self, message: TextMessage, change: OptOutChange | None) -> bool:
+        """The message and the change in one transaction."""
         changed = False
         async with _answering(), self._store.write() as transaction:
-            if wish is not None and wish.kind == "stop":
+            if change is not None and change.kind == "stop":
                 changed = await messages.opt_out(
-                    transaction, message.customer_id, wish.number, wish.contact, wish.keyword
+                    transaction, message.customer_id, change.number, change.contact, change.keyword
                 )
-            elif wish is not None:
-                changed = await messages.opt_in(transaction, wish.number, wish.contact)
+            elif change is not None:
+                changed = await messages.opt_in(transaction, change.number, change.contact)
             await messages.add(transaction, message_row(message), self._node_id)
         return changed
 

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from engine.user_agent import UserAgent
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from flows.messages.model import MessageService
 from routing.access.bans import BanTable
 from routing.directory.directory import Directory
@@ -30,7 +30,7 @@ class Sources:
     directory: Directory
     board: HealthBoard
     bans: BanTable
-    calls: CallLog
+    calls: CallRegistry
     messages: MessageService
     store: Store
     feed: ChangeFeed

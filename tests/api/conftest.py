@@ -29,7 +29,7 @@ from flows.calls.services import CallServices
 from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
 from flows.language.message_run import run_message
-from flows.messages.outbox import Post
+from flows.messages.outbox import MessageQueue
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
@@ -192,7 +192,7 @@ async def opened(url: str) -> AsyncIterator[Api]:
     async with httpx.AsyncClient(transport=transport, base_url="http://trunkline") as http:
         made = Api(services, http, key, app)
         await made.start()
-        services.flows.messages = Post(
+        services.flows.messages = MessageQueue(
             services.flows.calls,
             made.network,
             StoredMessages(store, services.node_id),

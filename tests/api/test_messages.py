@@ -204,7 +204,7 @@ async def test_a_message_that_cannot_be_kept_is_not_sent(monkeypatch: pytest.Mon
         async def broken(_message: Any) -> None:
             raise MessageNotKept("the store does not answer")
 
-        monkeypatch.setattr(post.keeper, "sending", broken)
+        monkeypatch.setattr(post.store, "sending", broken)
         assert (await manager.post(PATH, message(), 503))["reason"] == "SERVICE_UNAVAILABLE"
         assert not api.network.sent
         assert not post.waiting

@@ -11,7 +11,7 @@ import pytest
 from engine.sip.flow import Flow
 from flows.calls.address import Address
 from flows.calls.destinations import Contact, by_preference
-from flows.messages.delivery import Sending
+from flows.messages.delivery import Delivery
 from flows.messages.model import Target, TextMessage
 from routing.identifiers import NIL
 
@@ -145,7 +145,7 @@ def test_a_text_goes_to_the_next_contact_where_one_has_refused_it(
         status="sending",
     )
     nobody: Any = None
-    asyncio.run(Sending(ann.calls, send, nobody, nobody).deliver(message, target))
+    asyncio.run(Delivery(ann.calls, send, nobody, nobody).deliver(message, target))
     assert [spec.request_uri for spec in sent] == asked
     assert target.status == status
     assert len(target.attempts) == len(asked)

@@ -8,7 +8,7 @@ import pytest
 
 from flows.calls.ports import SoundError
 from flows.queues.announcements import SHORTEST_PAUSE, WORDS, AnnounceEvery, minutes, unspoken, words
-from flows.queues.estimated_wait import MOST_QUEUES, Pace
+from flows.queues.estimated_wait import MOST_QUEUES, WaitEstimator
 from flows.queues.music import MUSIC
 from tests.flows.test_queues import Hall
 
@@ -111,7 +111,7 @@ def test_words_of_the_owners_own_have_the_variables(hall: Hall) -> None:
         text = "Place ${queue.position}, ${queue.estimated_wait} s, ${queue.estimated_minutes} min"
         hall.describe(announce_text=text, announce_language="da-DK")
         hall.board.hire("ann", status="busy")
-        hall.queues._pace.served(hall.board.queue.id, 90.0)
+        hall.queues._waits.served(hall.board.queue.id, 90.0)
         call(hall)
         await asyncio.sleep(1)
         assert ("Place 1, 90 s, 2 min", "da-DK", "female", "") in hall.world.sounds.asked
@@ -189,7 +189,7 @@ def test_announcements_have_a_pause_between_them() -> None:
 
 
 def test_what_is_remembered_of_queues_is_bounded() -> None:
-    pace = Pace()
+    pace = WaitEstimator()
     for number in range(MOST_QUEUES + 5):
         pace.served(UUID(int=number), 10.0)
     assert len(pace) == MOST_QUEUES

@@ -56,7 +56,7 @@ class Board:
 
     def _tell(self, identifier: UUID, status: str) -> None:
         self.queues.agent_changed(identifier, status)
-        self.queues.look()
+        self.queues.dispatch()
 
     def says(self, name: str, status: str) -> None:
         self.set(agent_id(name), status)
@@ -172,8 +172,8 @@ class Hall:
                     task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
             await asyncio.sleep(200)
-            assert not self.queues._lines
-            assert all(self.queues._desks.state(one) == "free" for one in self.board.agents)
+            assert not self.queues._waiting
+            assert all(self.queues._agents.state(one) == "free" for one in self.board.agents)
             assert not [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
             self.queues.close()
 
@@ -514,10 +514,10 @@ def test_an_agent_that_is_deleted_during_its_talk_is_forgotten_afterwards(hall: 
         hall.queues.agent_changed(agent_id("ann"), "")
         hall.board.agents[agent_id("ann")] = replace(hall.board.agents[agent_id("ann")], addresses=())
         await asyncio.sleep(1)
-        assert hall.leg("ann").ended_at is None and len(hall.queues._desks) == 1
+        assert hall.leg("ann").ended_at is None and len(hall.queues._agents) == 1
         hall.leg("ann").end("remote", 200)
         await caller.flow
-        assert len(hall.queues._desks) == 0
+        assert len(hall.queues._agents) == 0
 
     hall.go(scene())
 
@@ -575,7 +575,7 @@ def test_agents_that_come_while_somebody_waits_are_rung(hall: Hall) -> None:
         caller = hall.call()
         await asyncio.sleep(10)
         hall.board.hire("bob")
-        hall.queues.look()
+        hall.queues.dispatch()
         await asyncio.sleep(1)
         assert caller.orders[-1] == ("bridge", "sip:bob@desk")
 

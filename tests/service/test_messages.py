@@ -281,15 +281,15 @@ def test_our_own_numbers_talk_without_a_network_and_not_for_ever(run: Run) -> No
         engine = await engine_for(bench, one, numbers=numbers, flows=[ECHO, answers, asks])
         post = engine.node.flows.messages
         taken: list[str] = []
-        take = post.keeper.received
+        take = post.store.received
 
         async def kept(message: Any, wish: Any) -> bool:
             taken.append(message.text)
             return bool(await take(message, wish))
 
-        post.keeper.received = kept
+        post.store.received = kept
         assert (await client.send(engine.address, OURS, "a", from_="ann")).status == 200
-        await bench.until(lambda: not post.waiting and not post._following and not engine.node.agent.messages.tasks)
+        await bench.until(lambda: not post.waiting and not post._processing and not engine.node.agent.messages.tasks)
         # Twenty flows that led to one another; what the last of them sends is not delivered.
         assert taken == ["a" + ".+" * (n // 2) + "." * (n % 2) for n in range(20)]
         assert not one.got
@@ -335,7 +335,7 @@ def test_a_store_that_does_not_take_it_is_no_200(run: Run, tmp_path: Path) -> No
     async def test(bench: Any) -> None:
         one = await trunk(bench)
         engine = await engine_for(bench, one, store=f"sqlite:///{tmp_path}/kept.db")
-        keeper = engine.node.flows.messages.keeper
+        keeper = engine.node.flows.messages.store
 
         async def broken(*_: Any) -> bool:
             raise MessageNotKept("the store does not answer")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from flows.calls.record import CallRecord
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from routing.hunt.attempt import AttemptRecord
 from routing.identifiers import NIL
 from service.cdr import record_writer
@@ -61,7 +61,7 @@ class Desk:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.log = Lines()
-        self.calls = CallLog()
+        self.calls = CallRegistry()
         self.now = 0.0
         env: Any = SimpleNamespace(calls=self.calls, clock=lambda: self.now)
         self.journal = CallRecordWriter(store, env.calls, NODE, self.log, env.clock)

@@ -21,7 +21,14 @@ from api.openapi.schema import ANY_TEXT, documented
 from api.resources.calls.call_authorisation import require_dialled, require_message_rights, require_source
 from api.resources.resource import Resource, require_owner
 from flows.calls.address import Address
-from flows.messages.model import MessageNotKept, Order, PostFullError, TextMessage, TooManyMessagesError, message_row
+from flows.messages.model import (
+    MessageNotKept,
+    MessageOrder,
+    MessageQueueFullError,
+    TextMessage,
+    TooManyMessagesError,
+    message_row,
+)
 from routing.access.destinations import named_by
 from routing.identifiers import NIL
 from routing.numbers.normalise import normalise_dialled
@@ -150,7 +157,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
         source = normalise_dialled(body.source.target, services.routing, services.flows.calls.directory.numbers).number
         number = await living(connection, source)
     await require_message_rights(services, owner, body.destinations)
-    order = Order(
+    order = MessageOrder(
         owner,
         Address(type="tel", target=source, target_name=body.source.target_name),
         [party.address() for party in body.destinations],
@@ -162,16 +169,16 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
     return answer
 
 
-async def _sent(services: Services, order: Order) -> TextMessage:
+async def _sent(services: Services, order: MessageOrder) -> TextMessage:
     """Kept, and on its way. Raises ApiError SERVICE_UNAVAILABLE, RATE_LIMIT_EXCEEDED."""
     post = services.flows.messages
     try:
         if post is None:
-            raise PostFullError("this engine sends no messages")
+            raise MessageQueueFullError("this engine sends no messages")
         return await post.send(order)
     except TooManyMessagesError as error:
         raise ApiError("RATE_LIMIT_EXCEEDED", str(error), retry_after=1) from None
-    except (MessageNotKept, PostFullError) as error:
+    except (MessageNotKept, MessageQueueFullError) as error:
         raise ApiError("SERVICE_UNAVAILABLE", str(error), retry_after=1) from None
 
 

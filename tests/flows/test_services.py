@@ -8,7 +8,7 @@ import pytest
 from engine.call import CallEnded
 from engine.sip.dialog.usage import LIMIT_REACHED
 from flows.calls.record import CallRecord
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from flows.calls.services import CallServices
 from flows.calls.tasks import OwnedTasks, TooManyTasksError
 from flows.language.services import FlowServices
@@ -48,7 +48,7 @@ def test_tasks_are_bounded_and_awaited_at_the_end() -> None:
 
 
 def test_the_call_log_keeps_the_newest() -> None:
-    log = CallLog(2)
+    log = CallRegistry(2)
     for number in range(3):
         log.add(CallRecord(str(number), "incoming"))
     assert [record.id for record in log.newest()] == ["2", "1"]

@@ -7,7 +7,7 @@ import pytest
 
 from flows.calls.hangup import hangup_by_id
 from flows.calls.record import CallRecord
-from flows.calls.registry import CallLog
+from flows.calls.registry import CallRegistry
 from flows.calls.services import CallServices
 
 TEL = {"type": "tel", "target": "+15559990000"}
@@ -42,7 +42,7 @@ def record(number: int) -> CallRecord:
 
 
 def test_calls_that_run_are_never_pushed_out(world: Any) -> None:
-    log = CallLog(2)
+    log = CallRegistry(2)
     kept = record(0)
     log.begin(kept, Handle())
     for number in range(1, 6):
@@ -86,13 +86,13 @@ def test_an_observer_that_fails_hurts_neither_the_call_nor_the_others(world: Any
     world.services.calls.registry.ended(kept)
     assert [what for what, _, _ in fine.told] == ["begun", "changed", "ended"]
     assert world.log.errors() == ["ValueError: full"]
-    unlogged = CallLog()
+    unlogged = CallRegistry()
     unlogged.observers.append(Broken())
     unlogged.changed(kept)
 
 
 def test_an_environment_lends_its_log_to_the_calls(world: Any) -> None:
-    calls = CallLog()
+    calls = CallRegistry()
     services = CallServices(
         dialler=world.agent,
         router=world.calls.router,
