@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.bridge import Bridge
     from engine.call import Call, CallEnded, NoPortError, NotAcceptable
+    from engine.call_snapshot import CallSnapshot
     from engine.dial import DialSpec, Outcome, OutgoingCall, Peer
     from engine.settings import AgentSettings
     from engine.user_agent import UserAgent
@@ -18,6 +19,7 @@ __all__ = [
     "Bridge",
     "Call",
     "CallEnded",
+    "CallSnapshot",
     "DialSpec",
     "NoPortError",
     "NotAcceptable",
@@ -30,6 +32,7 @@ __all__ = [
 _HOMES = {
     "engine.bridge": ("Bridge",),
     "engine.call": ("Call", "CallEnded", "NoPortError", "NotAcceptable"),
+    "engine.call_snapshot": ("CallSnapshot",),
     "engine.dial": ("DialSpec", "Outcome", "OutgoingCall", "Peer"),
     "engine.settings": ("AgentSettings",),
     "engine.user_agent": ("UserAgent",),
