@@ -1,4 +1,4 @@
-"""Connecting a caller with one destination: through the providers, directly, or by the flow of a number of ours."""
+"""Connect: a caller and one destination, through the providers, directly, or by the flow of a number of ours."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence

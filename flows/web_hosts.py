@@ -1,4 +1,4 @@
-"""Which hosts of the web others may send this engine to: those of the open Internet."""
+"""Hosts of the web that others may send this engine to: those of the open Internet."""
 
 import ipaddress
 import re

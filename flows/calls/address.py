@@ -1,4 +1,4 @@
-"""Who is called and who calls, as flows and providercalls name them: a type and a target."""
+"""Addresses: who is called and who calls, by a type and a target."""
 
 import re
 from typing import Literal, Self

@@ -1,4 +1,4 @@
-"""One call, as call control sees it, and who runs flows on it."""
+"""The context of a call: what it is, for call control, and who runs flows on it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar

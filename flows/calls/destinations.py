@@ -1,4 +1,4 @@
-"""Destinations that are no numbers: where extensions and agents are reached, and what a `sip:` URI leads to: a peer,
+"""Contacts and SIP destinations: where extensions and agents are reached, and what a `sip:` URI leads to: a peer,
 ourselves, or somewhere that whoever named it may not reach."""
 
 from collections.abc import Iterable, Sequence

@@ -224,7 +224,7 @@ async def dial_hunt(
         if outcome.kind == "no_media":
             # Nothing was sent to anybody: another provider may need no media of ours.
             services.log.warning(
-                "media cannot be anchored", call_id=record.id, request_uri=attempt.request_uri, error=reason
+                "media anchor failed", call_id=record.id, request_uri=attempt.request_uri, error=reason
             )
             why = NotAttempted("no_media", reason, outcome.status, reason_phrase(outcome.status))
             hunt.refuse(attempt, why, stop=False)

@@ -1,4 +1,4 @@
-"""Who calls, as the far end is shown: the caller, the phone's own number, or a source that a flow gives."""
+"""Caller identity: the caller, the phone's own number, or a source that a flow gives, as the far end is shown it."""
 
 from contextlib import suppress
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Tracks an inbound call: its record follows its leg, and it can be ended from outside."""
+"""Inbound call tracking: the record follows its leg, and the call can be ended from outside."""
 
 from collections.abc import Callable
 from typing import Any

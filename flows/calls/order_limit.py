@@ -1,4 +1,4 @@
-"""How many calls a customer may order: each order begins a tree of its own, and webhooks may order without end."""
+"""Limits on ordered calls: each order begins a tree of its own, and webhooks may order without end."""
 
 from collections.abc import Callable
 from typing import Final

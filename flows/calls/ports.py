@@ -1,4 +1,4 @@
-"""What flows need of the engine and of routing, as protocols: each is one class of theirs, and a fake in the tests."""
+"""Ports: the protocols of what call control needs of the engine, of routing and of the service."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol

@@ -1,4 +1,4 @@
-"""What is kept of a call: who, when, how it ended and why, and every provider that was tried."""
+"""Call records: who, when, how it ended and why, and every provider that was tried."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Recordings of calls: one at a time for each, run beside its flow, kept as files and told to whoever lists them."""
+"""Recordings of calls: one at a time for each, run beside its flow, kept as files and listed."""
 
 import asyncio
 from collections.abc import Callable

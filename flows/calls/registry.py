@@ -1,4 +1,4 @@
-"""The calls that run, the last ones that are over, and who is told of them."""
+"""The call registry: the calls that run, the last ones that are over, and their observers."""
 
 from collections import deque
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class CallRegistry:
 
     Attributes:
         observers: Told of every call, in this order. To be filled before there are calls.
-        log: Where their exceptions are told.
+        log: Where their exceptions are logged.
     """
 
     __slots__ = ("_limit", "_over", "_records", "_running", "log", "observers")
@@ -46,7 +46,7 @@ class CallRegistry:
     def __len__(self) -> int:
         return len(self._records)
 
-    # ---- told by whoever makes or takes a call
+    # ---- for those who make or take a call
 
     def begin(self, record: CallRecord, running: Running) -> None:
         """Keeps the record of a call that begins; `running` can end it."""
@@ -82,20 +82,20 @@ class CallRegistry:
 
     def _tell(self, what: str, record: CallRecord) -> None:
         for observer in self.observers:
-            told: Callable[[CallRecord], Any] = getattr(observer, what)
+            notify: Callable[[CallRecord], Any] = getattr(observer, what)
             try:
-                told(record)
+                notify(record)
             except Exception as error:
                 if self.log is not None:
                     self.log.error(
-                        "a call was not noted",
+                        "call observer failed",
                         call_id=record.id,
                         observer=type(observer).__name__,
                         event_=what,
                         error=f"{type(error).__name__}: {error}"[:500],
                     )
 
-    # ---- asked
+    # ---- look-ups
 
     def get(self, call_id: str) -> CallRecord | None:
         """The record of a call, None where it is not known or was long ago."""

@@ -1,4 +1,4 @@
-"""What call control uses. The service builds one `CallServices` and hands it on; nothing in flows is global."""
+"""Services of call control. The node builds one `CallServices` and hands it on; nothing in flows is global."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -40,7 +40,7 @@ class FlowFinder(Protocol):
 class TransferPolicy(Protocol):
     """Who may transfer (`service.transfer_policy.TransferPolicy`)."""
 
-    def source_of(self, asked: TransferRequest, record: CallRecord) -> Source | None:
+    def source_of(self, request: TransferRequest, record: CallRecord) -> Source | None:
         """Who asks, as if it were dialling. None: it may not."""
 
     def same_peer(self, one: Any, other: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What one call, message or order sets off: a tree of flow runs, of bounded depth, number and breadth.
+"""Trees of flow runs: what one call, message or order sets off, of bounded depth, number and breadth.
 
 Flows call numbers whose flows call numbers, and send messages whose flows send messages: what one of them began would
 never end, or double with each step (RFC 3261 §16.3, RFC 5393). Everything that comes of one beginning knows its tree,

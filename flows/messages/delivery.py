@@ -1,4 +1,4 @@
-"""One message on its way to one destination: into a inbox of ours, through the providers, or directly."""
+"""Delivery of one message to one destination: into our own inbox, through the providers, or directly."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -225,7 +225,7 @@ class Delivery:
         except Exception as error:
             # A provider that cannot even be asked must not keep the message from the next one.
             self._services.log.error(
-                "sending failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}"
+                "message sending failed", message_id=str(message.id), error=f"{type(error).__name__}: {error}"
             )
             return Outcome(kind="unreachable", status=0, reason=str(error)[:200])
 

@@ -1,4 +1,4 @@
-"""What becomes of a message to a number of ours: kept, its keyword honoured, and its flow run.
+"""The inbox: messages to numbers of ours are kept, their keywords honoured, and the numbers' flows run.
 
 In two steps: `accept` returns when the message is safe, so that whoever sent it can be told; `process` does what it
 asks.
@@ -112,7 +112,7 @@ class Inbox:
         try:
             await self._send(order)
         except (MessageNotKept, MessageQueueFullError) as error:
-            self._services.log.warning("message not answered", message_id=str(message.id), error=str(error))
+            self._services.log.warning("keyword reply not sent", message_id=str(message.id), error=str(error))
 
 
 def _left_to_the_flow(number: NumberRow, asks: Keyword, changed: bool) -> bool:

@@ -1,4 +1,4 @@
-"""A text message, as flows, the API and the store see it: from whom, to whom, and what became of it."""
+"""Text messages, as flows, the API and the store see them: from whom, to whom, and what became of them."""
 
 import asyncio
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""STOP, START and HELP: what people text to a number when they want no messages from it, want them again, or ask.
+"""Opt-out keywords: STOP, START and HELP, which people text to a number to get no more messages from it, or to ask.
 
 The words are those that carriers in North America require; a text is one of them when it is nothing else, in capitals
 or not, with or without punctuation around it.

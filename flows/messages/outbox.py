@@ -1,4 +1,4 @@
-"""The post: messages that are to be sent are kept first, and then sent, in order to each destination.
+"""The outgoing message queue: messages are kept first, and then sent, in order to each destination.
 
 Nothing is sent that is not kept, and nothing is sent twice: what was under way when the engine died is told as failed
 at the next start (`store.resources.messages.close_lost`).
@@ -208,7 +208,7 @@ class MessageQueue:
         except MessageNotKept as error:
             target.status, target.reason = "failed", f"nobody could say whether the contact wants messages: {error}"
         except Exception as error:  # whatever it is, the others wait for their turn
-            services.log.error("message failed", message_id=str(message.id), error=repr(error)[:500])
+            services.log.error("message delivery failed", message_id=str(message.id), error=repr(error)[:500])
             target.status, target.reason = "failed", f"{type(error).__name__}: {error}"[:300]
 
     async def _opted_out(self, message: TextMessage, number: str, contact: str) -> bool:
@@ -227,7 +227,7 @@ class MessageQueue:
             except MessageNotKept as error:
                 if pause is None:
                     self._services.log.error(
-                        "outcome of a message not kept",
+                        "message outcome not stored",
                         message_id=str(message.id),
                         status=message.status,
                         error=str(error),

@@ -1,4 +1,4 @@
-"""Calls of our own: nobody waits on the other side, and a flow runs on the leg that answers."""
+"""Originated calls (click to dial): nobody waits on the other side, and a flow runs on the leg that answers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -163,7 +163,7 @@ class GroupCall:
                 self.on_change(self)
             except Exception as error:
                 self._services.log.error(
-                    "a groupcall was not noted",
+                    "groupcall observer failed",
                     groupcall_id=str(self.id),
                     error=f"{type(error).__name__}: {error}"[:500],
                 )

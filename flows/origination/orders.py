@@ -1,4 +1,4 @@
-"""Orders for calls of our own: what may be asked for, and the calls that are made of it.
+"""Orders for originated calls: what may be asked for, and the calls that are made of it.
 
 A call's id can be given away, and its record committed, before anything is dialled: an order is first prepared (it is
 checked, and every call gets its record) and then started.

@@ -1,6 +1,6 @@
-"""The agents as this engine sees them beyond their rows: who is rung, talks, or needs a moment; and who is next.
+"""The pool of agents that queues ring: who is free, rung, talks, or needs a moment; and who is next.
 
-One desk for each agent, whichever queues it serves: that nobody is rung twice at a time is seen to here, and between
+One entry for each agent, whichever queues it serves: that nobody is rung twice at a time is seen to here, and between
 engines by the board.
 """
 
@@ -19,7 +19,7 @@ REST: Final = 5.0
 
 
 class PooledAgent:
-    """An agent's.
+    """What an agent of the pool does, as this engine sees it.
 
     Attributes:
         idle_since: When it was last busy with a caller, on the event loop's clock.
@@ -45,7 +45,7 @@ class PooledAgent:
 
 
 class AgentPool:
-    """All of them. `freed` is called when one has become free."""
+    """The agents that this engine has rung, and has not forgotten. `freed` is called when one has become free."""
 
     __slots__ = ("_agents", "_board", "_closed", "_freed", "_random")
 
@@ -61,22 +61,22 @@ class AgentPool:
 
     def state(self, agent_id: UUID) -> AgentState:
         """What an agent does here."""
-        desk = self._agents.get(agent_id)
-        return "free" if desk is None else desk.state
+        entry = self._agents.get(agent_id)
+        return "free" if entry is None else entry.state
 
     def reserve(self, queue: Queue, agents: Iterable[Agent]) -> list[PooledAgent]:
-        """The desks that are to be rung for the next caller of a queue; from now on they are taken. Empty where nobody
+        """The agents that are to be rung for the next caller of a queue; from now on they are taken. Empty where nobody
         is free."""
         free = [agent for agent in agents if agent.status == "available" and self.state(agent.id) == "free"]
         if not free or self._closed:
             return []
         if queue.routing_method != "ring_all":
             free = [self._next(queue, free)]
-        desks = [self._desk(agent) for agent in free]
-        for desk in desks:
-            desk.wrap_up = queue.wrap_up_timeout
-            self.turn(desk, "offered")
-        return desks
+        entries = [self._entry(agent) for agent in free]
+        for entry in entries:
+            entry.wrap_up = queue.wrap_up_timeout
+            self.turn(entry, "offered")
+        return entries
 
     def _next(self, queue: Queue, free: Sequence[Agent]) -> Agent:
         if queue.routing_method == "random":
@@ -84,76 +84,76 @@ class AgentPool:
         return min(free, key=self._idle_since)  # of several, the first of the queue's list
 
     def _idle_since(self, agent: Agent) -> float:
-        desk = self._agents.get(agent.id)
-        return -math.inf if desk is None else desk.idle_since
+        entry = self._agents.get(agent.id)
+        return -math.inf if entry is None else entry.idle_since
 
-    def _desk(self, agent: Agent) -> PooledAgent:
-        desk = self._agents.get(agent.id)
-        if desk is None:
-            desk = self._agents[agent.id] = PooledAgent(agent)
-        desk.agent = agent
-        return desk
+    def _entry(self, agent: Agent) -> PooledAgent:
+        entry = self._agents.get(agent.id)
+        if entry is None:
+            entry = self._agents[agent.id] = PooledAgent(agent)
+        entry.agent = agent
+        return entry
 
-    async def claim(self, desk: PooledAgent) -> bool:
+    async def claim(self, entry: PooledAgent) -> bool:
         """Whether the agent is ours, among all engines."""
-        desk.claimed = await self._board.claim(desk.agent.id)
-        return desk.claimed
+        entry.claimed = await self._board.claim(entry.agent.id)
+        return entry.claimed
 
-    def turn(self, desk: PooledAgent, event: AgentEvent) -> None:
+    def turn(self, entry: PooledAgent, event: AgentEvent) -> None:
         """Something has happened to an agent."""
-        before, desk.state = desk.state, AGENT[desk.state, event]
-        identifier = desk.agent.id
-        if desk.timer is not None:
-            desk.timer.cancel()
-            desk.timer = None
-        if desk.state == "talking":
-            desk.talked = True
+        before, entry.state = entry.state, AGENT[entry.state, event]
+        identifier = entry.agent.id
+        if entry.timer is not None:
+            entry.timer.cancel()
+            entry.timer = None
+        if entry.state == "talking":
+            entry.talked = True
             self._board.talks(identifier)
-        elif desk.state == "wrap_up":
-            self._later(desk, desk.wrap_up)
-        elif desk.state == "resting":
-            self._let_go(desk)
-            self._later(desk, REST)
-        elif desk.state == "free":
+        elif entry.state == "wrap_up":
+            self._later(entry, entry.wrap_up)
+        elif entry.state == "resting":
+            self._release(entry)
+            self._later(entry, REST)
+        elif entry.state == "free":
             if before != "resting":
-                self._let_go(desk)
-            if desk.gone:
+                self._release(entry)
+            if entry.gone:
                 del self._agents[identifier]
             self._freed()
 
-    def _let_go(self, desk: PooledAgent) -> None:
-        desk.claimed = False
-        if desk.state == "resting" or desk.talked:
-            desk.idle_since = asyncio.get_running_loop().time()
-        desk.talked = False
-        self._board.release(desk.agent.id)
+    def _release(self, entry: PooledAgent) -> None:
+        entry.claimed = False
+        if entry.state == "resting" or entry.talked:
+            entry.idle_since = asyncio.get_running_loop().time()
+        entry.talked = False
+        self._board.release(entry.agent.id)
 
-    def _later(self, desk: PooledAgent, seconds: float) -> None:
+    def _later(self, entry: PooledAgent, seconds: float) -> None:
         if seconds <= 0 or self._closed:
-            self.turn(desk, "over")
+            self.turn(entry, "over")
         else:
-            desk.timer = asyncio.get_running_loop().call_later(seconds, self.turn, desk, "over")
+            entry.timer = asyncio.get_running_loop().call_later(seconds, self.turn, entry, "over")
 
     def says(self, agent_id: UUID, status: str) -> None:
         """What the board shows of an agent now; "" where there is no such agent any more."""
-        desk = self._agents.get(agent_id)
-        if desk is None:
+        entry = self._agents.get(agent_id)
+        if entry is None:
             return
-        desk.gone = not status
-        if desk.gone and desk.state == "free":
+        entry.gone = not status
+        if entry.gone and entry.state == "free":
             del self._agents[agent_id]
-        elif desk.state == "ringing" and status not in ("available", "ringing"):
-            if desk.task is not None:
-                desk.task.cancel()  # it is away: whatever rings, stops
-        elif status == "available" and desk.state == "wrap_up":
-            self.turn(desk, "says_available")
-        elif status == "available" and desk.claimed:
+        elif entry.state == "ringing" and status not in ("available", "ringing"):
+            if entry.task is not None:
+                entry.task.cancel()  # it is away: whatever rings, stops
+        elif status == "available" and entry.state == "wrap_up":
+            self.turn(entry, "says_available")
+        elif status == "available" and entry.claimed:
             self._board.hold(agent_id)
 
     def close(self) -> None:
         """Nobody is rung or waited for any more."""
         self._closed = True
-        for desk in self._agents.values():
-            if desk.timer is not None:
-                desk.timer.cancel()
-                desk.timer = None
+        for entry in self._agents.values():
+            if entry.timer is not None:
+                entry.timer.cancel()
+                entry.timer = None

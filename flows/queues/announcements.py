@@ -1,4 +1,4 @@
-"""What callers are told while they wait: their place in the line, and for how long that may be."""
+"""Announcements to callers who wait: their place in the line, and for how long that may be."""
 
 from collections.abc import Mapping
 from math import ceil

@@ -1,4 +1,4 @@
-"""A caller in a queue: how it stands, and what its flow and its record learn of that."""
+"""A caller in a queue: its state, and what its flow and its record learn of that."""
 
 import asyncio
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ class WaitingCaller:
         "announced",
         "answered",
         "context",
-        "desks",
         "ended",
         "joined",
         "limit",
         "music",
         "offered",
         "queue",
+        "reserved",
         "state",
         "takes_more",
         "tasks",
@@ -52,7 +52,7 @@ class WaitingCaller:
         self.answered: float | None = None
         self.ended: float | None = None
         self.agent: Agent | None = None
-        self.desks: list[PooledAgent] = []
+        self.reserved: list[PooledAgent] = []
         self.offered = asyncio.Event()
         self.takes_more = False  # whoever becomes free is rung as well
         self.limit: asyncio.Timeout | None = None

@@ -1,4 +1,4 @@
-"""Conferences that run: rooms, by the conference's id, in which calls hear one another.
+"""Conferences: rooms, by the conference's id, in which calls hear one another.
 
 A room is made by the first who comes and gone with the last who leaves. Its members are calls of this process: another
 engine on the same store has a room of its own.

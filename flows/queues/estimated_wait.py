@@ -1,4 +1,4 @@
-"""How long callers wait: a guess from how long the last talks of a queue took."""
+"""Estimated waiting time of a queue, from how long its last talks took."""
 
 from typing import Final
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Queues and agents as their owners describe them, and who knows them."""
+"""Queues and agents as their owners describe them, and the ports that queues need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What callers hear while they wait: music, and now and then an announcement."""
+"""Music on hold of a queue, and the announcements in between."""
 
 import asyncio
 import math
@@ -66,7 +66,7 @@ async def play_music(
         except CallEnded:
             return
         except Exception as error:  # such as media that is not to be had again
-            context.warn("music ended", error=f"{type(error).__name__}: {error}"[:500])
+            context.warn("queue music failed", error=f"{type(error).__name__}: {error}"[:500])
             return
 
 
@@ -75,7 +75,7 @@ async def _music(context: CallContext, sounds: Sounds, source: str) -> Sound | N
         try:
             return await sounds.load(wanted)
         except SoundError as error:
-            context.warn("music left out", source=wanted[:200], error=str(error))
+            context.warn("queue music unavailable", source=wanted[:200], error=str(error))
     return None
 
 
@@ -83,5 +83,5 @@ async def _said(context: CallContext, announce: Announcement) -> Sound | None:
     try:
         return await announce()
     except SoundError as error:
-        context.warn("announcement left out", error=str(error))
+        context.warn("queue announcement unavailable", error=str(error))
         return None

@@ -1,4 +1,4 @@
-"""Queues that run: callers wait in order, with music, until an agent has answered.
+"""The queue service: callers wait in order, with music, until an agent has answered.
 
 A line is of this process, as its calls are: another engine on the same store has its own callers in the same queue, and
 the two share the agents (`AgentBoard`).
@@ -65,14 +65,14 @@ class Queues:
                 if queue is None or agents is None:
                     queue = self._now(waiting.queue)
                     agents = self.finder.agents(queue)
-                desks = self._agents.reserve(queue, agents)
-                if not desks:
+                entries = self._agents.reserve(queue, agents)
+                if not entries:
                     break
                 waiting.queue = queue
                 if waiting.state == "ringing":
-                    self._begin(waiting, desks)
+                    self._begin(waiting, entries)
                 else:
-                    waiting.desks = desks
+                    waiting.reserved = entries
                     waiting.turn("offered")
                     waiting.offered.set()
 
@@ -164,8 +164,8 @@ class Queues:
 
     async def _ring(self, waiting: WaitingCaller) -> bool:
         """Rings those who were offered, all at once. Whether one of them has talked with the caller."""
-        desks, waiting.desks = waiting.desks, []
-        self._begin(waiting, desks)
+        entries, waiting.reserved = waiting.reserved, []
+        self._begin(waiting, entries)
         waiting.takes_more = waiting.queue.routing_method == "ring_all"
         try:
             while pending := [task for task in waiting.tasks if not task.done()]:
@@ -182,7 +182,7 @@ class Queues:
         for error in failures:
             if isinstance(error, CallEnded):
                 raise error
-            waiting.context.warn("ringing an agent failed", error=f"{type(error).__name__}: {error}"[:500])
+            waiting.context.warn("agent ring failed", error=f"{type(error).__name__}: {error}"[:500])
         if waiting.state == "talking":
             talks = [task.result() for task in tasks if not task.cancelled() and task.exception() is None]
             if any(talk is not None and talk.answered for talk in talks):
@@ -194,55 +194,55 @@ class Queues:
             waiting.turn("missed")
         return False
 
-    def _begin(self, waiting: WaitingCaller, desks: Iterable[PooledAgent]) -> None:
-        for desk in desks:
-            work = self._try(waiting, desk)
-            name = f"agent {desk.agent.id} for {waiting.context.record.id}"
-            desk.task = asyncio.get_running_loop().create_task(work, name=name)
-            desk.task.add_done_callback(partial(self._rung, waiting, desk))
-            waiting.tasks[desk.task] = desk
+    def _begin(self, waiting: WaitingCaller, entries: Iterable[PooledAgent]) -> None:
+        for entry in entries:
+            work = self._try(waiting, entry)
+            name = f"agent {entry.agent.id} for {waiting.context.record.id}"
+            entry.task = asyncio.get_running_loop().create_task(work, name=name)
+            entry.task.add_done_callback(partial(self._rung, waiting, entry))
+            waiting.tasks[entry.task] = entry
 
-    async def _try(self, waiting: WaitingCaller, desk: PooledAgent) -> ConnectResult | None:
+    async def _try(self, waiting: WaitingCaller, entry: PooledAgent) -> ConnectResult | None:
         """One agent, at its addresses. None where it was not available after all."""
-        if not await self._agents.claim(desk):
-            self._agents.turn(desk, "missed")
+        if not await self._agents.claim(entry):
+            self._agents.turn(entry, "missed")
             return None
         reached = await ring(
             waiting.context,
             waiting.queue,
-            desk.agent,
-            partial(self._claim, waiting, desk),
+            entry.agent,
+            partial(self._claim, waiting, entry),
             lambda: waiting.state == "ringing",
         )
-        if desk.state == "ringing":
-            self._agents.turn(desk, "missed")
+        if entry.state == "ringing":
+            self._agents.turn(entry, "missed")
         return reached
 
-    def _rung(self, waiting: WaitingCaller, desk: PooledAgent, _task: "asyncio.Task[ConnectResult | None]") -> None:
+    def _rung(self, waiting: WaitingCaller, entry: PooledAgent, _task: "asyncio.Task[ConnectResult | None]") -> None:
         """An agent rings no more, and does not talk: at once, whatever the others do."""
-        desk.task = None
-        if desk.state == "ringing":
-            self._agents.turn(desk, "given_up")
-        elif desk.state == "talking":
+        entry.task = None
+        if entry.state == "ringing":
+            self._agents.turn(entry, "given_up")
+        elif entry.state == "talking":
             waiting.ended = waiting.context.services.clock()
             if waiting.answered is not None:
-                self._waits.served(waiting.queue.id, waiting.ended - waiting.answered + desk.wrap_up)
-            self._agents.turn(desk, "ended")
+                self._waits.served(waiting.queue.id, waiting.ended - waiting.answered + entry.wrap_up)
+            self._agents.turn(entry, "ended")
 
-    def _claim(self, waiting: WaitingCaller, desk: PooledAgent) -> bool:
+    def _claim(self, waiting: WaitingCaller, entry: PooledAgent) -> bool:
         """An agent has answered: whether it has the caller. From here on the caller is out of the line."""
-        if waiting.state != "ringing" or desk.state != "ringing":
+        if waiting.state != "ringing" or entry.state != "ringing":
             return False
         if waiting.limit is None or waiting.limit.expired():
             return False  # its time has run out in this moment
         waiting.turn("answered")
-        self._agents.turn(desk, "answered")
+        self._agents.turn(entry, "answered")
         for task, other in waiting.tasks.items():
-            if other is not desk:
+            if other is not entry:
                 task.cancel()
         if waiting.music is not None:
             waiting.music.cancel()
-        waiting.agent = desk.agent
+        waiting.agent = entry.agent
         waiting.answered = waiting.context.services.clock()
         seconds = waiting.queue.service_timeout
         waiting.limit.reschedule(asyncio.get_running_loop().time() + seconds if seconds else None)
@@ -281,8 +281,8 @@ class Queues:
         if waiting in self._waiting.get(waiting.queue.id, ()):
             self._locate(waiting)
             self._remove(waiting)
-        for desk in waiting.desks:  # offered in the moment in which it left
-            self._agents.turn(desk, "given_up")
+        for entry in waiting.reserved:  # offered in the moment in which it left
+            self._agents.turn(entry, "given_up")
         if waiting.music is not None:
             waiting.music.cancel()
 

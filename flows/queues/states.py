@@ -1,4 +1,4 @@
-"""The states of a caller in a queue, and of an agent that queues ring, as tables.
+"""State tables of a caller in a queue, and of an agent that queues ring.
 
     new --joined--> waiting <--missed, lost-- ringing, talking
                     waiting --offered--> ringing --answered--> talking --ended--> answered

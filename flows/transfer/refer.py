@@ -89,7 +89,7 @@ async def _carry_out(pair: ConnectedPair, request: "TransferRequest", policy: Tr
         target = await _target(pair, request, policy)
     except _Refused as refusal:
         context.record.note(f"transfer asked for by the {request.by}, refused with {refusal.status}: {refusal.why}")
-        if refusal.told:
+        if refusal.accepted:
             request.accept()
             request.failed(refusal.status)
             context.budget.transfers += 1
@@ -113,15 +113,15 @@ async def _carry_out(pair: ConnectedPair, request: "TransferRequest", policy: Tr
 
 class _Refused(Exception):
     """The transfer is not carried out. `why` is for the record, and for the one who asks unless there is a `reason`
-    phrase: what routing says of a number holds what came from the network. `told`: the REFER is taken, and what became
-    of it is told: 481 as a response would end the call (RFC 5057 §5.1)."""
+    phrase: what routing says of a number holds what came from the network. `accepted`: the REFER is taken, and what
+    became of it is told: 481 as a response would end the call (RFC 5057 §5.1)."""
 
-    def __init__(self, status: int, why: str, reason: str = "", *, told: bool = False) -> None:
+    def __init__(self, status: int, why: str, reason: str = "", *, accepted: bool = False) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
         self.reason = reason
-        self.told = told
+        self.accepted = accepted
 
 
 async def _target(pair: ConnectedPair, request: "TransferRequest", policy: TransferPolicy) -> Address | Transferor:
@@ -156,7 +156,7 @@ def _second(request: "TransferRequest", policy: TransferPolicy) -> "Call":
     except ParseError as error:
         raise _Refused(400, str(error)) from None
     if second is None or not policy.same_peer(request.call, second):
-        raise _Refused(481, "there is no such call of whoever asks", told=True)
+        raise _Refused(481, "there is no such call of whoever asks", accepted=True)
     if second is request.call:
         raise _Refused(603, "a call cannot take its own place")
     return second

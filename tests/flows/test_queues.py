@@ -609,7 +609,7 @@ def test_music_that_cannot_be_had_is_our_own(hall: Hall) -> None:
         caller = hall.call()
         await asyncio.sleep(1)
         assert caller.playing == f"{MUSIC} x0"
-        assert [event for _, event, _ in hall.world.log.lines] == ["music left out"]
+        assert [event for _, event, _ in hall.world.log.lines] == ["queue music unavailable"]
 
     hall.go(scene())
 
