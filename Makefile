@@ -24,11 +24,12 @@ test: .venv/.installed ## run all tests, with coverage; installs the Debian prog
 test-quick: .venv/.installed ## run the tests that need no other program: about a minute
 	@scripts/test.sh quick
 
-lint: .venv/.installed ## ruff (rules and layout) and mypy --strict
+lint: .venv/.installed ## ruff (rules and layout), mypy --strict, the layers of imports, and functions that are too knotty
 	@failed=0; \
 	$(BIN)/ruff check --quiet --output-format=concise . || failed=1; \
 	$(BIN)/ruff format --quiet --check . || { failed=1; echo "make format lays the code out"; }; \
 	$(BIN)/mypy --no-error-summary || failed=1; \
+	layers=$$($(BIN)/lint-imports --no-logo --no-cache 2>&1) || { failed=1; echo "$$layers"; }; \
 	exit $$failed
 
 format: .venv/.installed ## lay the code out, and mend what ruff can mend

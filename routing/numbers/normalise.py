@@ -121,20 +121,24 @@ def _from_digits(
         return DialledNumber("number", f"+{digits}", text)
     if len(digits) > _MOST_DIGITS + 1:
         return DialledNumber("overlong", "", text)
-    if context.startswith("+"):
-        number = read_in_context(digits, without_separators(context), settings.default_country)
-    elif is_virtual(f"+{digits}"):
-        # No country has this code; the library would only refuse it.
-        number = f"+{digits}" if is_e164(f"+{digits}") else ""
-    elif len(digits) < _SHORTEST_PLAIN and not settings.default_country:
-        number = ""
-    else:
-        number = read_digits(digits, settings.default_country)
+    number = _read_plain(digits, context, settings)
     if number:
         return DialledNumber("number", number, text)
     if len(digits) > _MOST_DIGITS:
         return DialledNumber("overlong", "", text)
     return DialledNumber("extension", "", text)
+
+
+def _read_plain(digits: str, context: str, settings: RoutingSettings) -> str:
+    """The number that digits without a prefix stand for, in their context or in the default country; "" for none."""
+    if context.startswith("+"):
+        return read_in_context(digits, without_separators(context), settings.default_country)
+    if is_virtual(f"+{digits}"):
+        # No country has this code; the library would only refuse it.
+        return f"+{digits}" if is_e164(f"+{digits}") else ""
+    if len(digits) < _SHORTEST_PLAIN and not settings.default_country:
+        return ""
+    return read_digits(digits, settings.default_country)
 
 
 def _international(digits: str, text: str) -> DialledNumber:

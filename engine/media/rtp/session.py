@@ -236,10 +236,7 @@ class RtpSession:
         number = packet.payload_type
         payload_type = agreed.payload_types.get(number)
         if payload_type is None:
-            if number == _COMFORT_NOISE and source == self._latch.source:
-                counts.noise += 1
-            else:
-                counts.unknown += 1
+            self._count_unknown(number, source)
             return
         sender = self.sender
         if packet.ssrc == sender.ssrc:
@@ -266,6 +263,12 @@ class RtpSession:
                 return
             self._echo.take(packet, payload_type, self._plane.pacer.frame)
             counts.returned += 1
+
+    def _count_unknown(self, payload_type: int, source: Address) -> None:
+        if payload_type == _COMFORT_NOISE and source == self._latch.source:
+            self.counts.noise += 1
+        else:
+            self.counts.unknown += 1
 
     def _follow(self, source: Address) -> None:
         """The peer's media comes from `source`, which so has shown where it is wanted."""
