@@ -20,7 +20,7 @@ from service.cdr.record_writer import CallRecordWriter
 from service.cdr.recordings import RecordingList
 from service.contact_center.setup import ContactCenter
 from service.messages.store import StoredMessages
-from service.rest.readiness import Readiness
+from service.readiness import Readiness
 from service.storage import Storage
 from service.workers.maintenance import Maintenance
 from service.workers.prober import Prober
