@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from service import storage
-from service.rest import readiness
+from service import readiness
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database import tables
 from tests.store.full import End, full, read_only
