@@ -9,8 +9,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from service import storage
-from service import readiness
+from service import readiness, storage
 from store.cluster.heartbeat import NodeHeartbeat
 from store.database import tables
 from tests.store.full import End, full, read_only
