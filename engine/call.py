@@ -14,8 +14,8 @@ from engine.media.negotiation import NotAcceptable
 from engine.media.plane import Plane
 from engine.media.port import MediaPort
 from engine.media.port_pool import NoPortError
+from engine.media.refusal import MEDIA_FAILURES, warning
 from engine.media.rtp.consent import Consent
-from engine.media_refusal import MEDIA_FAILURES, warning
 from engine.party import Party
 from engine.settings import AgentSettings
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.log import Log
-from engine.media_refusal import refusal
+from engine.media.refusal import refusal
 
 GRACE = 15.0
 """Seconds that a task may still run when its call is over, cleaning up."""

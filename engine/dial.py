@@ -12,7 +12,7 @@ from engine.media.anchor import CALLEE, CALLER, AnchorError, Rewritten
 from engine.media.audio import AudioSink
 from engine.media.path import DIRECT, MediaPath, Relayed
 from engine.media.relay.relay import Relay
-from engine.relaying import relay_info, relay_update
+from engine.party import relay_info, relay_update
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient, InviteFailure
 from engine.sip.dialog.session import Session
@@ -444,7 +444,7 @@ class OutgoingCall(Call):
         elif request.method == "INFO":
             relay_info(caller.session, session, transaction, request, now)
         elif caller.session.peer_allows_update:
-            relay_update(self, caller, transaction, request.body)
+            relay_update(self, caller, transaction, request.body, heard=False)
         else:
             session.reply(transaction, 488, now)
 
@@ -461,7 +461,7 @@ class OutgoingCall(Call):
             relay_info(ours, session, transaction, request, now)
             return True
         if request.body and ours.peer_allows_update and self.caller is not None:
-            relay_update(self.caller, self, transaction, request.body)
+            relay_update(self.caller, self, transaction, request.body, heard=False)
             return True
         return False
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from engine.media_refusal import refusal
+from engine.media.refusal import refusal
 from flows.calls.context import CallContext
 from flows.calls.ports import MEDIA_FAILURES, CallEnded, CallLeg, FlowProgram
 from flows.calls.record import CallRecord

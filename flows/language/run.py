@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from engine.media_refusal import MediaRefusal
+from engine.media.refusal import MediaRefusal
 from flows.calls.context import CallContext
 from flows.calls.hangup import CAUSES
 from flows.language.program import Program, Step
