@@ -111,7 +111,7 @@ class InviteClient(Session):
         self._dismissed: set[str] | None = None  # To tags of answers that were hung up
         self._cancel_reason: str | None = None
         self._dial_timer = ""  # the dial timer that runs
-        # Until there is a peer's tag, requests of ours and the end of the leg still need a dialog to speak of.
+        # A placeholder until a response brings a To tag.
         self.dialog = Dialog(
             call_id=self.call_id,
             local_tag=self.local_tag,

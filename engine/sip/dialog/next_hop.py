@@ -237,8 +237,8 @@ def leads_astray(endpoint: Core, dialog: Dialog) -> bool:
     return misleads(endpoint, place.address or place.name, place.port, dialog)
 
 
-def look_up(endpoint: Core, names: list[Named], peer: str, tell: Callable[[bool], None]) -> None:
-    """Whether one of these names stands for an address that is not the peer's own: `tell` is told once."""
+def look_up(endpoint: Core, names: list[Named], peer: str, done: Callable[[bool], None]) -> None:
+    """Whether one of these names stands for an address that is not the peer's own: `done` is called once."""
     waiting = len(names)
 
     def judge(may_be_ours: bool, flows: list[Flow], _cause: str = "") -> None:
@@ -253,7 +253,7 @@ def look_up(endpoint: Core, names: list[Named], peer: str, tell: Callable[[bool]
         if named:
             waiting = 0
         if not waiting:
-            tell(named)
+            done(named)
 
     for uri, may_be_ours in names:
         endpoint.locate_named(uri, peer, partial(judge, may_be_ours))

@@ -74,7 +74,7 @@ FITS: Final[dict[tuple[str, bool], tuple[int, str]]] = {
 
 
 def find(endpoint: Core, replaces: Replaces) -> tuple[Session | None, str]:
-    """The leg that is meant, and its state as in FITS."""
+    """The session that is meant, and its state as in FITS."""
     session = endpoint.dialogs.get(replaces.key)
     if not isinstance(session, Session):
         return None, "over" if replaces.key in endpoint.ended else "unknown"

@@ -108,7 +108,7 @@ class Session(ReferUsage):
         """The peer's re-INVITE waits for its final response."""
         return self._reinvite is not None
 
-    # ---- what happens to the leg
+    # ---- hooks of the base classes
 
     def _turn(self, event: Event) -> Action:
         """Take one row of the table of offers and answers."""

@@ -330,10 +330,10 @@ class DialogUsage:
 class _Final:
     """The user of a request that changes no session: takes its final response."""
 
-    __slots__ = ("leg", "on_final")
+    __slots__ = ("on_final", "usage")
 
-    def __init__(self, leg: DialogUsage, on_final: OnFinal) -> None:
-        self.leg = leg
+    def __init__(self, usage: DialogUsage, on_final: OnFinal) -> None:
+        self.usage = usage
         self.on_final = on_final
 
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
@@ -348,5 +348,5 @@ class _Final:
 
     def _gone(self, status: int, now: float) -> None:
         """§12.2.1.2: the dialog is gone at the peer."""
-        if self.leg.dialog.state == CONFIRMED:
-            self.leg.end_by_us(now, f"SIP;cause={status}", status)
+        if self.usage.dialog.state == CONFIRMED:
+            self.usage.end_by_us(now, f"SIP;cause={status}", status)
