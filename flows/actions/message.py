@@ -8,7 +8,7 @@ from flows.faults import ActionError
 from flows.language.options import Options
 from flows.language.registry import ANY, Report
 from flows.language.run import Run
-from flows.messages.model import MAX_TEXT, MessageNotKept, MessageOrder, MessageQueueFullError, TextMessage
+from flows.messages.model import MAX_TEXT, MessageNotKept, MessageQueueFullError, MessageRequest, TextMessage
 from routing.access.destinations import least_trusted
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
@@ -52,11 +52,11 @@ async def message_send(run: Run, option: MessageSendOptions) -> None:
     if not destinations:
         destinations = [_sender(run, came)]
         via = came.via if came is not None else ""
-    order = MessageOrder(
-        run.context.customer_id,
-        source,
-        destinations,
-        option.text,
+    order = MessageRequest(
+        customer_id=run.context.customer_id,
+        source=source,
+        destinations=destinations,
+        text=option.text,
         number_id=number.id,
         via=via,
         automatic=True,

@@ -12,8 +12,8 @@ from flows.calls.ports import FlowProgram
 from flows.calls.services import CallServices
 from flows.messages.model import (
     MessageNotKept,
-    MessageOrder,
     MessageQueueFullError,
+    MessageRequest,
     MessageStore,
     OptOutChange,
     TextMessage,
@@ -63,7 +63,7 @@ class Inbox:
         store: MessageStore,
         *,
         run_flow: FlowOnMessage,
-        send: Callable[[MessageOrder], Awaitable[object]],
+        send: Callable[[MessageRequest], Awaitable[object]],
     ) -> None:
         self._services = services
         self.store = store
@@ -98,11 +98,11 @@ class Inbox:
         text, sender = reply_text(number, kind), message.source
         if not text or sender is None:
             return
-        order = MessageOrder(
-            number.customer_id,
-            Address(type="tel", target=number.number),
-            [sender],
-            text,
+        order = MessageRequest(
+            customer_id=number.customer_id,
+            source=Address(type="tel", target=number.number),
+            destinations=[sender],
+            text=text,
             number_id=number.id,
             via=message.via,
             branch=message.branch,

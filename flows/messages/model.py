@@ -34,8 +34,8 @@ class TooManyMessagesError(MessageQueueFullError):
     """A customer sends more than it may, in a sentence."""
 
 
-@dataclass(slots=True)
-class MessageOrder:
+@dataclass(slots=True, kw_only=True)
+class MessageRequest:
     """A message that somebody wants to have sent.
 
     Attributes:
@@ -91,7 +91,7 @@ class Target:
         }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class TextMessage:
     """One message, either way.
 
@@ -210,7 +210,7 @@ class MessageService(Protocol):
 
     waiting: int
 
-    async def send(self, order: MessageOrder) -> TextMessage:
+    async def send(self, order: MessageRequest) -> TextMessage:
         """Keeps a message and sends it afterwards. Raises MessageNotKept, MessageQueueFullError."""
 
     async def close(self) -> None:

@@ -20,8 +20,8 @@ from flows.messages.delivery import Delivery, Send
 from flows.messages.inbox import AcceptedMessage, FlowOnMessage, Inbox
 from flows.messages.model import (
     MessageNotKept,
-    MessageOrder,
     MessageQueueFullError,
+    MessageRequest,
     MessageStore,
     Target,
     TextMessage,
@@ -84,7 +84,7 @@ class MessageQueue:
             return True
         return self._customers.allows_all(str(customer_id.int), count, self._services.clock())
 
-    async def send(self, order: MessageOrder) -> TextMessage:
+    async def send(self, order: MessageRequest) -> TextMessage:
         """Keeps a message and sends it afterwards; returns once it is kept. Raises MessageNotKept and
         MessageQueueFullError."""
         count = len(order.destinations)

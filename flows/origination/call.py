@@ -57,6 +57,7 @@ class OriginatedCall:
 
     def __init__(
         self,
+        *,
         flows: FlowRunner,
         record: CallRecord,
         hunts: Callable[[], Awaitable[Sequence[ProviderHunt]]],
@@ -287,19 +288,26 @@ def prepare(
     )
     branch = branch or Branch(Tree())
     planner = _HuntPlanner(
-        services, record, identity, tuple(pinned), named or named_by(customer_id, customer_id), branch
+        services=services,
+        record=record,
+        identity=identity,
+        pinned=tuple(pinned),
+        named=named or named_by(customer_id, customer_id),
+        branch=branch,
     )
+    hunts: Callable[[], Awaitable[Sequence[ProviderHunt]]]
     if destination.type != "tel":
-        return OriginatedCall(flows, record, partial(planner.destination, destination), flow, own, branch)
-    missing = services.missing_numbers(destination.target)
-    if missing:  # who is asked shows when the store has told
-        return OriginatedCall(flows, record, partial(planner.fetched, destination.target), flow, own, branch)
-    hunts = planner.number(destination.target)
+        hunts = partial(planner.destination, destination)
+    elif services.missing_numbers(destination.target):  # whose number it is, the store has to say
+        hunts = partial(planner.fetched, destination.target)
+    else:
+        found = planner.number(destination.target)
 
-    async def known() -> Sequence[ProviderHunt]:
-        return hunts
+        async def known() -> Sequence[ProviderHunt]:
+            return found
 
-    return OriginatedCall(flows, record, known, flow, own, branch)
+        hunts = known
+    return OriginatedCall(flows=flows, record=record, hunts=hunts, flow=flow, own=own, branch=branch)
 
 
 def originate(flows: FlowRunner, destination: Address, **order: Any) -> tuple[CallRecord, asyncio.Task[CallRecord]]:
@@ -311,7 +319,7 @@ def originate(flows: FlowRunner, destination: Address, **order: Any) -> tuple[Ca
     return call.record, call.start()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _HuntPlanner:
     """Who is asked for the destination of a call, one after another. []: nobody, and the record says why."""
 

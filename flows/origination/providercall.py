@@ -22,7 +22,7 @@ class ProviderCallRequest(CallOrder):
     provider_id: UUID
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ProviderCall:
     """The record of a providercall. It does not change as the calls go on; `records` and `wait` tell how they went."""
 
@@ -100,16 +100,16 @@ def prepare_provider_call(flows: FlowRunner, request: ProviderCallRequest) -> Pr
     )
     now = datetime.fromtimestamp(flows.calls.wall(), UTC)
     return ProviderCall(
-        uuid4(),
-        request.customer_id,
-        request.provider_id,
-        calls.flow_id,
-        request.source,
-        request.destinations,
-        request.anonymous,
-        now,
-        now,
-        calls,
+        id=uuid4(),
+        customer_id=request.customer_id,
+        provider_id=request.provider_id,
+        flow_id=calls.flow_id,
+        source=request.source,
+        destinations=request.destinations,
+        anonymous=request.anonymous,
+        tm_create=now,
+        tm_update=now,
+        calls=calls,
     )
 
 

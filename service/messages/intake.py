@@ -21,7 +21,7 @@ from engine.transport.addresses import bracketed
 from flows.calls.address import Address
 from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.messages.inbox import admitted
-from flows.messages.model import MessageNotKept, MessageOrder, MessageQueueFullError, TextMessage
+from flows.messages.model import MessageNotKept, MessageQueueFullError, MessageRequest, TextMessage
 from flows.messages.outbox import MessageQueue
 from routing.access.admission import Decision, DialOut, Refuse, Source, identify, looped
 from routing.access.phones import Phone
@@ -146,11 +146,11 @@ class MessageIntake:
         if sender is None:
             message.answer(403, headers=[("Warning", '399 trunkline "A message needs a sender"')])
             return
-        order = MessageOrder(
-            NIL if phone is None else phone.customer_id,
-            sender,
-            [Address(type="tel", target=asked.number)],
-            message.text,
+        order = MessageRequest(
+            customer_id=NIL if phone is None else phone.customer_id,
+            source=sender,
+            destinations=[Address(type="tel", target=asked.number)],
+            text=message.text,
             private=private,
             asserted=None if phone is None else phone.caller_id,
         )

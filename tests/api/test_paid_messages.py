@@ -99,10 +99,17 @@ def test_what_is_not_taken_in_the_end_is_given_back(run: Run) -> None:
         assert (await money(x, bench, manager.customer_id))[0] == 0
         # A flow's text asks nobody at the API first.
         from flows.calls.address import Address
-        from flows.messages.model import MessageOrder
+        from flows.messages.model import MessageRequest
 
         source = Address(type="tel", target=MINE)
-        sent = await post.send(MessageOrder(manager.customer_id, source, [Address(type="tel", target=FOREIGN)], "x"))
+        sent = await post.send(
+            MessageRequest(
+                customer_id=manager.customer_id,
+                source=source,
+                destinations=[Address(type="tel", target=FOREIGN)],
+                text="x",
+            )
+        )
         await sent.over.wait()
         target = sent.targets[0]
         assert (target.status, target.sip_status) == ("failed", 402)
@@ -168,10 +175,12 @@ def test_the_platforms_texts_are_free_as_its_calls_are(run: Run) -> None:
     async def test(bench: Any) -> None:
         x, carrier = await priced(bench, 200)
         from flows.calls.address import Address
-        from flows.messages.model import MessageOrder
+        from flows.messages.model import MessageRequest
 
         source = Address(type="tel", target=MINE)
-        sent = await x.node.flows.messages.send(MessageOrder(NIL, source, [Address(type="tel", target=FOREIGN)], "x"))
+        sent = await x.node.flows.messages.send(
+            MessageRequest(customer_id=NIL, source=source, destinations=[Address(type="tel", target=FOREIGN)], text="x")
+        )
         await sent.over.wait()
         assert (sent.targets[0].status, len(carrier.got)) == ("delivered", 1)
 

@@ -84,14 +84,14 @@ def test_whom_an_opt_out_is_about(address: Address, contact: str) -> None:
 def test_the_status_of_a_message_is_made_of_its_targets(targets: list[Any], status: str) -> None:
     to = Address(type="tel", target="+15550001111")
     message = TextMessage(
-        uuid4(),
-        uuid4(),
-        "outgoing",
-        to,
-        [to],
-        "x",
-        datetime.now(UTC),
-        "sending",
+        id=uuid4(),
+        customer_id=uuid4(),
+        direction="outgoing",
+        source=to,
+        destinations=[to],
+        text="x",
+        created=datetime.now(UTC),
+        status="sending",
         targets=[Target(to, s) for s in targets],
     )
     message.settle()

@@ -10,7 +10,7 @@ import pytest
 from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.language.model import read_flow
-from flows.messages.model import MessageOrder
+from flows.messages.model import MessageRequest
 from flows.origination.call import originate
 from routing.identifiers import NIL
 from routing.models.number import Number
@@ -88,7 +88,11 @@ def test_no_order_of_a_customers_leads_to_a_provider_or_into_a_private_network(r
         assert record.end_status == 403, record.notes
         assert "DESTINATION_NOT_ALLOWED" in record.notes[0]
         post = flows.messages
-        message = await post.send(MessageOrder(CUSTOMER, SOURCE, [Address(type="sip", target=target)], "x"))
+        message = await post.send(
+            MessageRequest(
+                customer_id=CUSTOMER, source=SOURCE, destinations=[Address(type="sip", target=target)], text="x"
+            )
+        )
         await message.over.wait()
         assert message.targets[0].sip_status == 403
         assert "DESTINATION_NOT_ALLOWED" in message.targets[0].reason
@@ -268,7 +272,9 @@ def test_texts_to_ourselves_go_where_their_number_does(run: Run) -> None:
         post = engine.node.flows.messages
         for user, status, texts in ((OTHER, 200, 0), (FOREIGN, 405, 1), ("nobody", 404, 1)):
             target = Address(type="sip", target=f"sip:{user}@{engine.address}")
-            message = await post.send(MessageOrder(CUSTOMER, SOURCE, [target], "x"))
+            message = await post.send(
+                MessageRequest(customer_id=CUSTOMER, source=SOURCE, destinations=[target], text="x")
+            )
             async with asyncio.timeout(10):
                 await message.over.wait()
             assert (message.targets[0].sip_status, carrier.heard["MESSAGE"]) == (status, texts), user

@@ -23,8 +23,8 @@ from api.resources.resource import Resource, require_owner
 from flows.calls.address import Address
 from flows.messages.model import (
     MessageNotKept,
-    MessageOrder,
     MessageQueueFullError,
+    MessageRequest,
     TextMessage,
     TooManyMessagesError,
     message_row,
@@ -157,11 +157,11 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
         source = normalise_dialled(body.source.target, services.routing, services.flows.calls.directory.numbers).number
         number = await living(connection, source)
     await require_message_rights(services, owner, body.destinations)
-    order = MessageOrder(
-        owner,
-        Address(type="tel", target=source, target_name=body.source.target_name),
-        [party.address() for party in body.destinations],
-        body.text,
+    order = MessageRequest(
+        customer_id=owner,
+        source=Address(type="tel", target=source, target_name=body.source.target_name),
+        destinations=[party.address() for party in body.destinations],
+        text=body.text,
         number_id=NIL if number is None else number["id"],
         named=named_by(owner, owner),
     )
@@ -169,7 +169,7 @@ async def create_message(services: Use, caller: Who, body: MessageCreate) -> Any
     return answer
 
 
-async def _sent(services: Services, order: MessageOrder) -> TextMessage:
+async def _sent(services: Services, order: MessageRequest) -> TextMessage:
     """Kept, and on its way. Raises ApiError SERVICE_UNAVAILABLE, RATE_LIMIT_EXCEEDED."""
     post = services.flows.messages
     try:
