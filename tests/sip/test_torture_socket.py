@@ -103,7 +103,7 @@ def left(running: UserAgent) -> dict[str, int]:
         "sessions": len(endpoint.sessions),
         "timers": len(endpoint.deadlines),
         "calls": len(running.calls),
-        "tasks": len(running._tasks),
+        "tasks": len(running.tasks.running),
     }
     return {name: number for name, number in held.items() if number}
 
