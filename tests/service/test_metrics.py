@@ -13,7 +13,7 @@ from routing.hunt.attempt import AttemptRecord
 from routing.hunt.health import HealthBoard
 from routing.identifiers import NIL
 from routing.models.provider import Provider
-from service.metrics import calls, directory, media, sip
+from service.metrics import calls, directory, engine
 from service.metrics.registry import Metrics
 from service.workers.loop_lag import EVERY, LoopLag
 from tests.api.conftest import environment
@@ -68,7 +68,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
             calls=flows.calls.registry,
             bans=BanTable(time.monotonic),
         )
-        for subject in (calls, directory, media, sip):
+        for subject in (calls, directory, engine):
             subject.register(metrics, sources)  # type: ignore[arg-type]
         metrics.gauge_of("store_waiting", "Rows that wait.", lambda: 7)
         metrics.counter_of("lost", "x", lambda: 2)

@@ -1,0 +1,68 @@
+"""Metrics of the engine: SIP messages and transactions, RTP ports, anchored media."""
+
+from engine.media.rtp.counters import REFUSED
+from engine.media.rtpengine.pool import Rtpengines
+from service.metrics.registry import Metrics, Readings, Sources
+
+
+def register(metrics: Metrics, sources: Sources) -> None:
+    """Read off the user agent, its endpoint, and its media."""
+    _register_sip(metrics, sources)
+    _register_media(metrics, sources)
+
+
+def _register_sip(metrics: Metrics, sources: Sources) -> None:
+    """Messages, transactions, and what was refused or not read."""
+    agent = sources.agent
+
+    def transactions() -> Readings:
+        yield "client", len(agent.endpoint.transactions.clients)
+        yield "server", len(agent.endpoint.transactions.servers)
+
+    def messages() -> Readings:
+        yield "received", agent.endpoint.counters.received
+        yield "sent", agent.sent
+
+    def refused() -> Readings:
+        counters = agent.endpoint.counters
+        return [(why, getattr(counters, why)) for why in ("malformed", "stray", "refused", "overload")]
+
+    def unread() -> Readings:
+        return [(why, getattr(agent.endpoint.counters, why)) for why in ("banned", "scanners")]
+
+    metrics.gauges_of("sip_transactions", "Transactions.", "side", transactions)
+    metrics.counters_of("sip_messages", "SIP messages.", "way", messages)
+    metrics.counters_of("sip_refused", "Messages that led to nothing.", "why", refused)
+    metrics.counters_of("sip_unread", "Messages dropped without an answer.", "why", unread)
+    metrics.counter_of(
+        "sip_retransmissions",
+        "Requests and responses sent again.",
+        lambda: agent.endpoint.transactions.retransmissions,
+    )
+    metrics.counters_of(
+        "strangers_refused", "Requests refused or dropped.", "cause", lambda: sorted(agent.refusals.counts.items())
+    )
+    metrics.gauge_of("bans", "Addresses that are banned.", lambda: len(sources.bans.bans()))
+
+
+def _register_media(metrics: Metrics, sources: Sources) -> None:
+    """RTP ports, datagrams refused, anchored legs, and the rtpengines."""
+    agent = sources.agent
+
+    def anchored() -> Readings:
+        yield "engine", len(agent.relays.relays)
+        if isinstance(agent.anchors, Rtpengines):
+            yield from ((instance.where, instance.calls) for instance in agent.anchors.instances)
+
+    def up() -> Readings:
+        if isinstance(agent.anchors, Rtpengines):
+            yield from ((instance.where, instance.alive) for instance in agent.anchors.instances)
+
+    def refused() -> Readings:
+        return [(why, agent.plane.refused[why]) for why in REFUSED]
+
+    metrics.counters_of("rtp_refused", "Datagrams that calls' media refused.", "why", refused)
+    metrics.gauges_of("anchored_legs", "Legs whose media is anchored.", "anchor", anchored)
+    metrics.gauges_of("rtpengine_up", "1: answers.", "rtpengine", up)
+    metrics.gauge_of("rtp_ports_in_use", "RTP ports that calls hold.", lambda: agent.ports.in_use)
+    metrics.gauge_of("rtp_ports_idle", "RTP ports kept open for the next calls.", lambda: agent.ports.idle)
