@@ -24,9 +24,9 @@ class SlowAnchors:
     """`delay` in seconds, at random up to twice that with `jitter`; `failures` is the share that fails."""
 
     def __init__(
-        self, air: LoopNetwork, relays: Relays, delay: float, *, jitter: bool = False, failures: float = 0.0
+        self, network: LoopNetwork, relays: Relays, delay: float, *, jitter: bool = False, failures: float = 0.0
     ) -> None:
-        self.air, self.relays = air, relays
+        self.network, self.relays = network, relays
         self.delay, self.jitter, self.failures = delay, jitter, failures
         self.shared = relays.shared
 
@@ -34,8 +34,8 @@ class SlowAnchors:
         return SlowAnchor(self, self.relays.open(near, far, shared))
 
     def later(self, work: object, side: int, body: bytes, rewritten: Rewritten) -> None:
-        delay = self.delay * (2 * self.air.random.random() if self.jitter else 1)
-        if self.air.random.random() < self.failures:
-            self.air.loop.call_later(delay, rewritten, b"", AnchorError("no answer", 503))
+        delay = self.delay * (2 * self.network.random.random() if self.jitter else 1)
+        if self.network.random.random() < self.failures:
+            self.network.loop.call_later(delay, rewritten, b"", AnchorError("no answer", 503))
         else:
-            self.air.loop.call_later(delay, work, side, body, rewritten)  # type: ignore[arg-type]
+            self.network.loop.call_later(delay, work, side, body, rewritten)  # type: ignore[arg-type]

@@ -59,21 +59,21 @@ def where(body: bytes) -> tuple[str, int]:
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch, slow: bool = False, **spec: object) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.pause = 6 * DELAY if slow else 0.02
         self.flow = ThroughCalls(**{"anchor": "anchor", **spec})
         settings = AgentSettings(rtp_first=30_000, rtp_last=34_000)
-        self.agent = self.flow.agent = start_agent(self.air, self.flow, patch, settings)
+        self.agent = self.flow.agent = start_agent(self.network, self.flow, patch, settings)
         if slow:
-            self.agent.anchors = SlowAnchors(self.air, self.agent.relays, DELAY)
-        self.a = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
-        self.b = Peer(self.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+            self.agent.anchors = SlowAnchors(self.network, self.agent.relays, DELAY)
+        self.a = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.b = Peer(self.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
         self.a.tag, self.b.tag = "atag", "btag"
         self.phone_a, self.phone_b = Phone(CALLER), Phone(CALLEE)
         self.to_a = self.to_b = b""  # the descriptions that the phones have been given last
 
     def wait(self, seconds: float = 0) -> None:
-        self.air.run(seconds or self.pause)
+        self.network.run(seconds or self.pause)
 
     def invited(self) -> Request:
         invite = self.b.requests("INVITE")[0]
@@ -116,18 +116,18 @@ class World:
 
     def over(self) -> bool:
         """Nothing is left of any call, its media among it."""
-        self.air.run(40)
+        self.network.run(40)
         agent = self.agent
         left = [agent.calls, agent.incoming, agent.tasks.running, agent.endpoint.sessions, agent.endpoint.dialogs]
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]
-        left += [agent.relays.relays, agent.ports.in_use, _readers(self.air)]
+        left += [agent.relays.relays, agent.ports.in_use, _readers(self.network)]
         return not any(left)
 
 
-def _readers(air: LoopNetwork) -> list[int]:
+def _readers(network: LoopNetwork) -> list[int]:
     """File descriptors that the loop still reads, its own self-pipe left out."""
-    selector = air.loop._selector  # type: ignore[attr-defined]
-    return [fd for fd in selector.get_map() if fd != air.loop._ssock.fileno()]  # type: ignore[attr-defined]
+    selector = network.loop._selector  # type: ignore[attr-defined]
+    return [fd for fd in selector.get_map() if fd != network.loop._ssock.fileno()]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(params=["at once", "late"])
@@ -382,7 +382,7 @@ def test_a_session_timer_repeats_what_the_callee_was_sent(world: World) -> None:
     world.a.final("INVITE")
     world.a.ack()
     world.b.forget()
-    world.air.run(50)
+    world.network.run(50)
     assert [refresh.body for refresh in world.b.requests("INVITE")[:1]] == [world.to_b]
 
 
@@ -445,7 +445,7 @@ def test_a_200_does_not_overtake_the_183_that_is_still_rewritten(slow: World) ->
     slow.b.answer(invite, 180, UPDATES, tag="btag")
     slow.b.answer(invite, 200, UPDATES, slow.phone_b.body(), tag="btag")
     slow.wait()
-    sent = [data.split(b" ", 2)[1] for _, source, to, data in slow.air.log if (source, to) == (ENGINE, CALLER)]
+    sent = [data.split(b" ", 2)[1] for _, source, to, data in slow.network.log if (source, to) == (ENGINE, CALLER)]
     assert sent == [b"100", b"183", b"180", b"200"]
 
 
@@ -595,7 +595,7 @@ def test_a_recording_hears_both_sides_apart(world: World) -> None:
                 head = b"\x80\x08" + count.to_bytes(2) + (160 * count).to_bytes(4) + b"ssrc"
                 samples = numpy.full(160, level, numpy.int16)
                 phone.sock.sendto(head + law.encode(samples), where(body))
-            world.air.run(0.02)
+            world.network.run(0.02)
         assert len(heard[0]) == len(heard[1]) >= 45
         assert max(heard[0]) > 7500 and 1900 < max(heard[1]) < 2100
     world.a.request("BYE")

@@ -16,15 +16,15 @@ DTMF = "Content-Type: application/dtmf-relay\r\n"
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch, **spec: object) -> None:
-        self.network = self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.flow = ThroughCalls(**spec)
-        self.agent = self.flow.agent = start_agent(self.air, self.flow, patch, AgentSettings())
-        self.a = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
-        self.b = Peer(self.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+        self.agent = self.flow.agent = start_agent(self.network, self.flow, patch, AgentSettings())
+        self.a = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.b = Peer(self.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
         self.a.tag, self.b.tag = "atag", "btag"
 
     def wait(self, seconds: float = 0.02) -> None:
-        self.air.run(seconds)
+        self.network.run(seconds)
 
     def call(self, headers: str = UPDATES, body: bytes = OFFER, **more: object) -> Request:
         """The caller calls; the INVITE that the callee hears, whose dialog `b` then is in."""
@@ -50,7 +50,7 @@ class World:
 
     def over(self) -> bool:
         """Nothing is left of any call."""
-        self.air.run(40)
+        self.network.run(40)
         agent = self.agent
         left = [agent.calls, agent.incoming, agent.tasks.running, agent.endpoint.sessions, agent.endpoint.dialogs]
         left += [agent.endpoint.transactions.clients, agent.endpoint.transactions.servers]

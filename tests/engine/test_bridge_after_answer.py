@@ -15,23 +15,23 @@ ELSEWHERE = THEIRS.replace(b"4000", b"4004")
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.echo = False
         self.refused = ""
-        self.agent = start_agent(self.air, self.flow, patch)
-        self.a = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
-        self.b = Peer(self.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+        self.agent = start_agent(self.network, self.flow, patch)
+        self.a = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.b = Peer(self.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
         self.b.tag = "btag"
         self.a.invite(body=THEIRS)
         assert self.a.final("INVITE").status == 200
         self.a.ack()
-        self.air.run(0.1)
+        self.network.run(0.1)
         self.a.forget()
         invite = self.b.requests("INVITE")[0]
         assert invite.body == THEIRS  # what the caller offered is offered on
         self.b.call_id, self.b.remote_tag, self.b.cseq = invite.call_id, invite.from_tag, 500
         self.b.answer(invite, 200, "Allow: INVITE, UPDATE\r\n", FAR, tag="btag")
-        self.air.run(0.1)
+        self.network.run(0.1)
 
     async def flow(self, call: Call) -> None:
         call.answer()
@@ -47,7 +47,7 @@ class World:
             leg.cancel()
 
     def over(self) -> bool:
-        self.air.run(40)
+        self.network.run(40)
         assert not self.agent.endpoint.sessions and not len(self.agent.endpoint.transactions)
         return not self.agent.calls and not self.agent.tasks.running and self.agent.ports.in_use == 0
 
@@ -62,32 +62,32 @@ def test_the_callers_media_is_sent_to_the_far_end(world: World) -> None:
     invite = world.a.requests("INVITE")[0]
     assert invite.body == FAR
     world.a.answer(invite, 200, body=THEIRS)
-    world.air.run(0.1)
+    world.network.run(0.1)
     assert len(world.a.requests("ACK")) == 1
     assert len(world.b.requests("INVITE")) == 1  # nothing new to tell it
     assert world.agent.ports.in_use == 0
     world.a.request("BYE")
-    world.air.run(0.1)
+    world.network.run(0.1)
     world.b.answer(world.b.requests("BYE")[0], 200)
     assert world.over()
 
 
 def test_a_caller_that_answers_from_elsewhere_is_told_to_the_far_end(world: World) -> None:
     world.a.answer(world.a.requests("INVITE")[0], 200, body=ELSEWHERE)
-    world.air.run(0.1)
+    world.network.run(0.1)
     again = world.b.requests("INVITE")[-1]
     assert again.body == ELSEWHERE
     world.b.answer(again, 200, body=FAR)
     assert len(world.b.requests("ACK")) == 2
     world.b.request("BYE")
-    world.air.run(0.1)
+    world.network.run(0.1)
     world.a.answer(world.a.requests("BYE")[0], 200)
     assert world.over()
 
 
 def test_glare_while_the_media_moves_is_tried_again(world: World) -> None:
     world.a.answer(world.a.requests("INVITE")[0], 491)
-    world.air.run(2.1)
+    world.network.run(2.1)
     again = world.a.requests("INVITE")[-1]
     assert again.cseq == world.a.requests("INVITE")[0].cseq + 1 and again.body == FAR
 
@@ -95,15 +95,15 @@ def test_glare_while_the_media_moves_is_tried_again(world: World) -> None:
 def test_after_the_far_end_has_left_our_own_media_comes_back_by_reinvite(world: World) -> None:
     world.echo = True
     world.a.answer(world.a.requests("INVITE")[0], 200, body=THEIRS)
-    world.air.run(0.1)
+    world.network.run(0.1)
     world.b.request("BYE")
-    world.air.run(0.1)
+    world.network.run(0.1)
     home = world.a.requests("INVITE")[-1]
     assert ENGINE.encode() in home.body and home.body != FAR
     world.a.answer(home, 200, body=THEIRS)
-    world.air.run(1)
+    world.network.run(1)
     assert world.a.requests("BYE") == []
-    world.air.run(6)
+    world.network.run(6)
     assert len(world.a.requests("BYE")) >= 1
     assert world.over()
 
@@ -111,11 +111,11 @@ def test_after_the_far_end_has_left_our_own_media_comes_back_by_reinvite(world: 
 def test_a_caller_that_refuses_our_media_hears_nothing_more(world: World) -> None:
     world.echo = True
     world.a.answer(world.a.requests("INVITE")[0], 200, body=THEIRS)
-    world.air.run(0.1)
+    world.network.run(0.1)
     world.b.request("BYE")
-    world.air.run(0.1)
+    world.network.run(0.1)
     world.a.answer(world.a.requests("INVITE")[-1], 488)
-    world.air.run(0.1)
+    world.network.run(0.1)
     assert "488" in world.refused
     assert len(world.a.requests("BYE")) == 1
     assert world.over()
@@ -123,7 +123,7 @@ def test_a_caller_that_refuses_our_media_hears_nothing_more(world: World) -> Non
 
 def test_a_caller_that_hangs_up_while_its_media_moves_leaves_nothing(world: World) -> None:
     world.a.request("BYE")
-    world.air.run(0.1)
+    world.network.run(0.1)
     assert len(world.b.requests("BYE")) == 1
     assert world.over()
-    assert not [task for task in asyncio.all_tasks(world.air.loop) if not task.done()]
+    assert not [task for task in asyncio.all_tasks(world.network.loop) if not task.done()]

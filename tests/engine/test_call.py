@@ -25,12 +25,12 @@ class World:
     def __init__(
         self, patch: pytest.MonkeyPatch, settings: AgentSettings | None = None, peers: Peers = EVERYBODY
     ) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.work: Any = None
         self.calls: list[Call] = []
         self.errors: list[BaseException] = []
-        self.agent = start_agent(self.air, self.came, patch, settings, peers=peers)
-        self.peer = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.agent = start_agent(self.network, self.came, patch, settings, peers=peers)
+        self.peer = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
 
     def came(self, call: Call) -> Coroutine[Any, Any, None] | None:
         self.calls.append(call)
@@ -46,11 +46,11 @@ class World:
     def call(self, work: Any, headers: str = "", body: bytes = SDP) -> Call:
         self.work = work
         self.peer.invite(headers, body, uri=f"sip:b@{ENGINE}")
-        self.air.run(0.02)
+        self.network.run(0.02)
         return self.calls[-1]
 
     def over(self) -> bool:
-        self.air.run(40)
+        self.network.run(40)
         agent = self.agent
         endpoint = agent.endpoint
         assert not agent.calls and not agent.tasks.running and not agent.incoming
@@ -78,13 +78,13 @@ def test_ring_progress_answer_hang_up(world: World) -> None:
         assert call.status == "terminating" or call.ended
 
     call = world.call(work)
-    world.air.run(1.1)
+    world.network.run(1.1)
     assert world.peer.statuses("INVITE") == [100, 180, 183, 200]
     early, final = world.peer.responses("INVITE")[2:]
     assert early.body and early.body == final.body and ENGINE.encode() in final.body
     world.peer.final("INVITE")
     world.peer.ack()
-    world.air.run(60)
+    world.network.run(60)
     bye = world.peer.requests("BYE")[0]
     assert bye.get("Reason") == "Q.850;cause=16"
     world.peer.answer(bye, 200)
@@ -149,7 +149,7 @@ def test_a_hangup_of_the_caller_cancels_what_runs(world: World) -> None:
     world.peer.final("INVITE")
     world.peer.ack()
     world.peer.request("BYE", "Reason: Q.850;cause=16\r\n")
-    world.air.run(0.1)
+    world.network.run(0.1)
     assert cleaned == ["hangup"]
     assert (call.ended_by, call.end_reason) == ("remote", "Q.850;cause=16")
     assert world.over()
@@ -162,7 +162,7 @@ def test_a_cancel_of_the_caller_cancels_what_runs(world: World) -> None:
 
     call = world.call(work)
     world.peer.cancel("z9hG4bK127.0.0.1x1", to_tag="")
-    world.air.run(0.1)
+    world.network.run(0.1)
     assert isinstance(world.errors[0], asyncio.CancelledError)
     assert (call.ended_by, call.end_status) == ("remote", 487)
     assert world.over()
@@ -255,10 +255,10 @@ def test_wait_ended(world: World) -> None:
     call = world.call(work)
     world.peer.final("INVITE")
     world.peer.ack()
-    waiter = world.air.loop.create_task(call.wait_ended())
+    waiter = world.network.loop.create_task(call.wait_ended())
     world.peer.request("BYE")
-    world.air.until(waiter)
-    world.air.until(call.wait_ended())
+    world.network.until(waiter)
+    world.network.until(call.wait_ended())
     assert world.over()
 
 
@@ -278,7 +278,7 @@ def test_a_wait_that_was_given_up_spoils_no_later_one(world: World) -> None:
     call = world.call(work)
     world.peer.final("INVITE")
     world.peer.ack()
-    world.air.run(2)
+    world.network.run(2)
     assert seen == ["still up"] and not call.ended
     world.peer.request("BYE")
     assert world.over()
@@ -296,9 +296,9 @@ def test_a_hangup_cancels_a_flow_that_waits_for_something_else_after_a_bounded_w
     call = world.call(work)
     world.peer.final("INVITE")
     world.peer.ack()
-    world.air.run(2)
+    world.network.run(2)
     world.peer.request("BYE")
-    world.air.run(0.1)
+    world.network.run(0.1)
     assert call.ended and isinstance(world.errors[0], asyncio.CancelledError)
     assert world.over()
 
@@ -313,9 +313,9 @@ def test_the_longest_call_time(monkeypatch: pytest.MonkeyPatch) -> None:
     call = world.call(work)
     world.peer.final("INVITE")
     world.peer.ack()
-    world.air.run(59)
+    world.network.run(59)
     assert not call.ended
-    world.air.run(2)
+    world.network.run(2)
     assert call.ended and call.end_reason == "longest call time reached"
     assert world.over()
 
@@ -332,7 +332,7 @@ def test_calls_beyond_the_bound_are_503_with_retry_after(
         await call.sleep(1000)
 
     world.call(work)
-    other = Peer(world.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    other = Peer(world.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     other.invite(body=SDP)
     assert other.final("INVITE").status == 503 and other.final("INVITE").get("Retry-After") == "5"
     assert len(world.calls) == 1
@@ -340,7 +340,7 @@ def test_calls_beyond_the_bound_are_503_with_retry_after(
 
 def test_too_many_calls_of_one_source_are_503_and_others_still_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, AgentSettings(invite_rate=1.0, invite_burst=1), Known())
-    other = Peer(world.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    other = Peer(world.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     for number in range(4):
         world.peer.call_id = f"c{number}"
         world.peer.invite(body=SDP, to_tag="")
@@ -359,14 +359,14 @@ def test_draining_refuses_new_calls_and_hangs_up_the_rest(world: World) -> None:
     world.call(work)
     world.peer.final("INVITE")
     world.peer.ack()
-    drained = world.air.loop.create_task(world.agent.drain(10.0))
-    world.air.run(1)
-    other = Peer(world.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    drained = world.network.loop.create_task(world.agent.drain(10.0))
+    world.network.run(1)
+    other = Peer(world.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     other.invite(body=SDP)
     assert other.final("INVITE").status == 503
     assert world.peer.requests("BYE") == []
-    assert world.air.until(drained) == 1
-    world.air.run(0.02)
+    assert world.network.until(drained) == 1
+    world.network.run(0.02)
     assert "shutting down" in world.peer.requests("BYE")[0].get("Reason")
 
 
@@ -376,7 +376,7 @@ def test_draining_refuses_new_calls_and_hangs_up_the_rest(world: World) -> None:
 class Dialled(World):
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         super().__init__(patch)
-        self.far = Peer(self.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+        self.far = Peer(self.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -386,7 +386,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
 
 def test_dial_with_media_of_our_own(dialled: Dialled) -> None:
     leg = dialled.agent.dial(to_callee(headers=[("P-Asserted-Identity", "<sip:+1@x>"), ("X-A", "1")]))
-    dialled.air.run(0.02)
+    dialled.network.run(0.02)
     invite = dialled.far.requests("INVITE")[0]
     assert b"m=audio" in invite.body and invite.get("P-Asserted-Identity") == "<sip:+1@x>"
     assert invite.get("Max-Forwards") == "70"
@@ -394,21 +394,21 @@ def test_dial_with_media_of_our_own(dialled: Dialled) -> None:
     dialled.far.answer(invite, 180)
     assert leg.status == "ringing"
     dialled.far.answer(invite, 200, body=SDP)
-    outcome = dialled.air.until(leg.outcome())
+    outcome = dialled.network.until(leg.outcome())
     assert (outcome.kind, outcome.status) == ("answered", 200) and outcome.first_reply is not None
     assert leg.remote.host == CALLEE
     assert len(dialled.far.requests("ACK")) == 1
     leg.hangup(cause="Q.850;cause=16")
-    dialled.air.run(0.02)
+    dialled.network.run(0.02)
     dialled.far.answer(dialled.far.requests("BYE")[0], 200)
     assert dialled.over()
 
 
 def test_a_far_end_without_common_media_is_hung_up(dialled: Dialled) -> None:
     leg = dialled.agent.dial(to_callee())
-    dialled.air.run(0.02)
+    dialled.network.run(0.02)
     dialled.far.answer(dialled.far.requests("INVITE")[0], 200, body=VIDEO)
-    assert dialled.air.until(leg.outcome())[:2] == ("refused", 488)
+    assert dialled.network.until(leg.outcome())[:2] == ("refused", 488)
     assert dialled.far.kinds() == ["INVITE", "ACK", "BYE"]
     assert dialled.over()
 
@@ -419,9 +419,9 @@ def test_a_far_end_without_common_media_is_hung_up(dialled: Dialled) -> None:
 )
 def test_a_refused_call(dialled: Dialled, status: int, headers: str, retry_after: int) -> None:
     leg = dialled.agent.dial(to_callee())
-    dialled.air.run(0.02)
+    dialled.network.run(0.02)
     dialled.far.answer(dialled.far.requests("INVITE")[0], status, headers)
-    outcome = dialled.air.until(leg.outcome())
+    outcome = dialled.network.until(leg.outcome())
     assert (outcome.kind, outcome.status, outcome.retry_after) == ("refused", status, retry_after)
     assert leg.ended and leg.end_status == status
     assert dialled.over()
@@ -429,19 +429,19 @@ def test_a_refused_call(dialled: Dialled, status: int, headers: str, retry_after
 
 def test_a_call_that_nobody_hears(dialled: Dialled) -> None:
     leg = dialled.agent.dial(to_callee(no_reply_timeout=3.0))
-    outcome = dialled.air.until(leg.outcome())
+    outcome = dialled.network.until(leg.outcome())
     assert (outcome.kind, outcome.status, outcome.first_reply) == ("no_reply", 0, None)
     assert dialled.over()
 
 
 def test_a_cancelled_call(dialled: Dialled) -> None:
     leg = dialled.agent.dial(to_callee())
-    dialled.air.run(0.02)
+    dialled.network.run(0.02)
     dialled.far.answer(dialled.far.requests("INVITE")[0], 180)
     leg.cancel("SIP;cause=200")
     leg.cancel()
-    assert dialled.air.until(leg.outcome()).kind == "cancelled"
-    dialled.air.run(0.02)
+    assert dialled.network.until(leg.outcome()).kind == "cancelled"
+    dialled.network.run(0.02)
     assert dialled.far.requests("CANCEL")[0].get("Reason") == "SIP;cause=200"
     dialled.far.answer(dialled.far.requests("CANCEL")[0], 200)
     dialled.far.answer(dialled.far.requests("INVITE")[0], 487)
@@ -459,8 +459,8 @@ def test_an_outgoing_call_takes_no_orders_of_an_incoming_one(dialled: Dialled) -
 
 def test_stopping_hangs_up_and_leaves_no_task(dialled: Dialled) -> None:
     leg = dialled.agent.dial(to_callee())
-    dialled.air.run(0.02)
+    dialled.network.run(0.02)
     dialled.far.answer(dialled.far.requests("INVITE")[0], 200, body=SDP)
-    dialled.air.until(dialled.agent.stop())
+    dialled.network.until(dialled.agent.stop())
     assert leg.ended and len(dialled.far.requests("BYE")) >= 1
-    assert not asyncio.all_tasks(dialled.air.loop)
+    assert not asyncio.all_tasks(dialled.network.loop)

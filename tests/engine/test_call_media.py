@@ -26,12 +26,12 @@ class Phone:
     """A peer with a real RTP socket beside its simulated signalling."""
 
     def __init__(self, patch: pytest.MonkeyPatch, settings: AgentSettings | None = None) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.work: Any = None
         self.calls: list[Call] = []
         self.results: list[Any] = []
-        self.agent = start_agent(self.air, self.came, patch, settings)
-        self.peer = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.agent = start_agent(self.network, self.came, patch, settings)
+        self.peer = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
         self.rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.rtp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.rtp.bind((CALLER, 0))
@@ -54,11 +54,11 @@ class Phone:
     def call(self, work: Any, body: bytes | None = None, *, ack: bool = True) -> Call:
         self.work = work
         self.peer.invite(body=self.offer() if body is None else body, uri=f"sip:b@{ENGINE}")
-        self.air.run(0.02)
+        self.network.run(0.02)
         if ack:
             assert self.peer.final("INVITE").status == 200
             self.peer.ack()
-            self.air.run(0.01)
+            self.network.run(0.01)
             self.peer.forget()
         return self.calls[-1]
 
@@ -80,7 +80,7 @@ class Phone:
             for duration, end in ((160, 0), (320, 0), (480, 1), (480, 1), (480, 1)):
                 event = struct.pack("!BBH", "0123456789*#ABCD".index(key), end << 7 | 10, duration)
                 self.say(event, EVENTS, timestamp=begun)
-                self.air.run(0.02)
+                self.network.run(0.02)
 
     def heard(self) -> list[RtpPacket]:
         packets = []
@@ -91,7 +91,7 @@ class Phone:
                 return packets
 
     def over(self) -> bool:
-        self.air.run(40)
+        self.network.run(40)
         agent = self.agent
         assert not agent.calls and not agent.tasks.running
         assert (agent.plane.streams, len(agent.plane.pacer)) == (0, 0)
@@ -114,7 +114,7 @@ def test_play_answers_and_returns_at_the_end(phone: Phone) -> None:
 
     call = phone.call(work)
     assert call.answered
-    phone.air.run(1.2)
+    phone.network.run(1.2)
     assert numbers(phone.heard()) == list(range(1, 51))
     assert phone.results == [""]
     assert phone.over()
@@ -129,10 +129,10 @@ def test_play_after_progress_is_early_media(phone: Phone) -> None:
         return await call.play(Tape(5))
 
     phone.call(work, ack=False)
-    phone.air.run(0.3)
+    phone.network.run(0.3)
     assert phone.peer.statuses("INVITE") == [100, 183, 200]
     phone.peer.ack()
-    phone.air.run(0.2)
+    phone.network.run(0.2)
     heard = phone.heard()
     assert numbers(heard) == [*range(1, 11), *range(1, 6)]
     assert len({packet.ssrc for packet in heard}) == 1
@@ -146,9 +146,9 @@ def test_a_key_that_stops_a_play_is_returned_and_stays(phone: Phone) -> None:
         return [stopped, await call.key(0), await call.key(0), await call.key(0)]
 
     phone.call(work)
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     phone.press("52")
-    phone.air.run(0.5)
+    phone.network.run(0.5)
     assert phone.results == [["2", "5", "2", ""]]
     assert len(phone.heard()) < 30
     assert phone.over()
@@ -161,7 +161,7 @@ def test_a_key_pressed_ahead_stops_a_play_before_it_begins(phone: Phone) -> None
 
     phone.call(work)
     phone.press("#")
-    phone.air.run(1.0)
+    phone.network.run(1.0)
     assert phone.results == [["#", "#"]]
     assert len(phone.heard()) == 20
     assert phone.over()
@@ -175,7 +175,7 @@ def test_a_cancelled_play_is_silent_at_once(phone: Phone) -> None:
         await call.sleep(1.0)
 
     phone.call(work)
-    phone.air.run(0.9)
+    phone.network.run(0.9)
     assert 8 <= len(phone.heard()) <= 11
     assert phone.over()
 
@@ -191,7 +191,7 @@ def test_what_a_feed_raises_comes_out_of_play_and_the_call_goes_on(phone: Phone)
         return await call.play(Tape(3))
 
     phone.call(work)
-    phone.air.run(0.2)
+    phone.network.run(0.2)
     assert phone.results == [""]
     assert numbers(phone.heard()) == [1, 2, 3]
     assert phone.over()
@@ -214,9 +214,9 @@ def test_a_hangup_ends_a_play_and_tells_others_who_wait(phone: Phone) -> None:
             await asyncio.wait((waiting,))
 
     call = phone.call(work)
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     phone.peer.request("BYE")
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     assert isinstance(phone.results[0], asyncio.CancelledError | CallEnded)
     assert len(told) == 1
     assert call.media is not None and call.media["sent"] >= 4
@@ -228,10 +228,10 @@ def test_orders_to_a_call_that_is_over(phone: Phone) -> None:
         call.hangup()
 
     call = phone.call(work, ack=False)
-    phone.air.run(1)
+    phone.network.run(1)
     for order in (call.play(Tape(1)), call.key(), call.listen(), call.send_keys("1"), call.echo()):
         with pytest.raises(CallEnded):
-            phone.air.until(order)
+            phone.network.until(order)
     call.forget_keys()
     call.detach(Ear())
     with pytest.raises(RuntimeError, match="not open"):
@@ -263,8 +263,8 @@ def test_a_tap_hears_the_caller_from_when_the_media_is_open(phone: Phone) -> Non
     phone.call(work)
     for _ in range(40):
         phone.say(b"\x00" * 160)  # as loud as PCMU is
-        phone.air.run(0.02)
-    phone.air.run(1.5)
+        phone.network.run(0.02)
+    phone.network.run(1.5)
     assert 48 <= ear.frames <= 51
     assert ear.loudest > 30000
     assert phone.over()
@@ -284,9 +284,9 @@ def test_keys_are_kept_from_when_media_is_open_and_forgotten_when_told(phone: Ph
 
     phone.call(work)
     phone.press("1*")
-    phone.air.run(2.0)
+    phone.network.run(2.0)
     phone.press("9")
-    phone.air.run(2.0)
+    phone.network.run(2.0)
     assert phone.results == [["1", "*", "", ""]]
     assert phone.over()
 
@@ -300,7 +300,7 @@ def test_keys_by_info(phone: Phone) -> None:
     phone.peer.request("INFO", "Content-Type: application/dtmf\r\n", b"#")
     phone.peer.request("INFO", "Content-Type: text/plain\r\n", b"5")
     phone.peer.request("INFO", INFO, b"Signal=!\r\n")
-    phone.air.run(1.0)
+    phone.network.run(1.0)
     assert phone.peer.statuses("INFO") == [200] * 4
     assert phone.results == [["7", "#", ""]]
     assert phone.over()
@@ -314,8 +314,8 @@ def test_a_key_by_info_and_by_rfc4733_is_one(phone: Phone) -> None:
     for key in "11":
         phone.press(key)
         phone.peer.request("INFO", INFO, b"Signal=1\r\nDuration=60\r\n")
-        phone.air.run(0.2)
-    phone.air.run(3.0)
+        phone.network.run(0.2)
+    phone.network.run(3.0)
     assert phone.results == [["1", "1", ""]]
     assert phone.over()
 
@@ -333,12 +333,12 @@ def test_keys_as_tones_until_the_first_by_rfc4733(monkeypatch: pytest.MonkeyPatc
     assert len(phone.agent.plane.pacer) == 1
     for frame in tone(770, 1336):
         phone.say(frame)
-        phone.air.run(0.02)
-    phone.air.run(0.3)
+        phone.network.run(0.02)
+    phone.network.run(0.3)
     assert keys == ["5"]
-    phone.air.run(2.0)
+    phone.network.run(2.0)
     phone.press("8")
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     assert keys == ["5", "8"]
     assert not len(phone.agent.plane.pacer)
     phone.peer.request("BYE")
@@ -380,7 +380,7 @@ def test_we_press_keys_by_rfc4733(phone: Phone) -> None:
         await call.send_keys("1,#", 0.1, 0.1)
 
     phone.call(work)
-    phone.air.run(3.0)
+    phone.network.run(3.0)
     heard = [packet for packet in phone.heard() if packet.payload_type == EVENTS]
     assert [packet.payload[0] for packet in heard if packet.marker] == [1, 11]
     assert not phone.peer.requests("INFO")
@@ -394,7 +394,7 @@ def test_we_press_keys_by_info_where_the_peer_takes_no_events(phone: Phone) -> N
             await call.send_keys("1x", 0.1, 0.1)
 
     phone.call(work, phone.offer(events=False))
-    phone.air.run(3.0)
+    phone.network.run(3.0)
     infos = list({info.cseq: info for info in phone.peer.requests("INFO")}.values())
     assert [info.body for info in infos] == [b"Signal=1\r\nDuration=120\r\n", b"Signal=D\r\nDuration=120\r\n"]
     assert {info.get("Content-Type") for info in infos} == {"application/dtmf-relay"}
@@ -408,18 +408,18 @@ def test_a_held_prompt_waits_for_the_resume(phone: Phone) -> None:
         return await call.play(Tape(40))
 
     phone.call(work)
-    phone.air.run(0.2)
+    phone.network.run(0.2)
     phone.peer.invite(body=phone.offer("a=sendonly"))
     assert phone.peer.final("INVITE").status == 200
     phone.peer.ack()
     before = len(phone.heard())
-    phone.air.run(60.0)
+    phone.network.run(60.0)
     assert not phone.heard() and not phone.results
     phone.peer.forget()
     phone.peer.invite(body=phone.offer())
     assert phone.peer.final("INVITE").status == 200
     phone.peer.ack()
-    phone.air.run(1.0)
+    phone.network.run(1.0)
     assert numbers(phone.heard()) == list(range(before + 1, 41))
     assert phone.results == [""]
     assert phone.over()
@@ -434,9 +434,9 @@ def test_a_silent_peer_is_hung_up_with_the_cause(monkeypatch: pytest.MonkeyPatch
     call = phone.call(work)
     for _ in range(20):
         phone.say(b"x" * 160)
-        phone.air.run(0.5)
+        phone.network.run(0.5)
     assert not call.ended
-    phone.air.run(11.0)
+    phone.network.run(11.0)
     bye = phone.peer.requests("BYE")[0]
     assert bye.get("Reason") == 'Q.850;cause=102;text="no media"'
     phone.peer.answer(bye, 200)
@@ -456,7 +456,7 @@ def test_a_held_call_may_be_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     phone.peer.invite(body=phone.offer("a=inactive"))
     assert phone.peer.final("INVITE").status == 200
     phone.peer.ack()
-    phone.air.run(60.0)
+    phone.network.run(60.0)
     assert not call.ended
     phone.peer.request("BYE")
     assert phone.over()
@@ -474,11 +474,11 @@ def test_what_went_through_is_known_during_the_call_and_after_it(phone: Phone) -
             phone.say(b"x" * 160)
         else:
             phone.sequence += 1
-        phone.air.run(0.02)
+        phone.network.run(0.02)
     assert call.media is not None
     assert (call.media["codec"], call.media["sent"], call.media["received"], call.media["lost"]) == ("PCMU", 10, 19, 1)
     phone.peer.request("BYE")
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     assert (call.media["sent"], call.media["received"], call.media["lost"]) == (10, 19, 1)
     assert phone.over()
 
@@ -490,7 +490,7 @@ def test_a_call_that_is_only_answered_reads_nothing_and_reports_nothing(phone: P
 
     call = phone.call(work)
     phone.say(b"x" * 160)
-    phone.air.run(1.0)
+    phone.network.run(1.0)
     assert call._orders is None and phone.agent.plane.streams == 0
     assert call.media is None
     phone.peer.request("BYE")
@@ -504,7 +504,7 @@ def test_the_media_of_a_late_offer_is_opened_when_the_ack_has_brought_the_answer
     phone.call(work, b"", ack=False)
     assert phone.peer.final("INVITE").status == 200
     phone.peer.ack(phone.offer())
-    phone.air.run(0.3)
+    phone.network.run(0.3)
     assert numbers(phone.heard()) == [1, 2, 3, 4, 5]
     assert phone.over()
 
@@ -524,24 +524,24 @@ def test_media_that_cannot_be_had(phone: Phone) -> None:
 
 
 def test_a_bridged_call_costs_no_media(monkeypatch: pytest.MonkeyPatch) -> None:
-    air, flow = LoopNetwork(), ThroughCalls()
-    flow.agent = agent = start_agent(air, flow, monkeypatch)
-    a, b = Peer(air, CALLER, engine=ENGINE), Peer(air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    network, flow = LoopNetwork(), ThroughCalls()
+    flow.agent = agent = start_agent(network, flow, monkeypatch)
+    a, b = Peer(network, CALLER, engine=ENGINE), Peer(network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     acquired: list[str] = []
     acquire = agent.ports.acquire
     monkeypatch.setattr(type(agent.ports), "acquire", lambda self, host: acquired.append(host) or acquire(host))
     a.invite(uri=f"sip:b@{ENGINE}")
-    air.run(0.02)
+    network.run(0.02)
     b.answer(b.requests("INVITE")[0], 200, body=ANSWER)
-    air.run(0.1)
+    network.run(0.1)
     assert a.final("INVITE").status == 200
     a.ack()
-    air.run(10.0)
+    network.run(10.0)
     assert len(agent.calls) == 2
     assert (agent.ports.in_use, agent.ports.idle, agent.plane.streams, acquired) == (0, 0, 0, [])
     assert all(call.media_port is None and call._orders is None for call in agent.calls)
     a.request("BYE")
-    air.run(40.0)
+    network.run(40.0)
 
 
 def test_what_plays_ends_when_the_caller_is_connected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -562,29 +562,29 @@ def test_what_plays_ends_when_the_caller_is_connected(monkeypatch: pytest.Monkey
         await call.play(Tape(5))  # the far end has left: the caller's media comes home
         return ended
 
-    b = Peer(phone.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    b = Peer(phone.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     b.tag = "btag"
     call = phone.call(work)
-    phone.air.run(0.3)
+    phone.network.run(0.3)
     invite = b.requests("INVITE")[0]
     b.call_id, b.remote_tag, b.cseq = invite.call_id, invite.from_tag, 500
     far = ANSWER.replace(b"10.0.0.2", CALLEE.encode())
     b.answer(invite, 200, "Allow: INVITE, UPDATE\r\n", far, tag="btag")
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     moved = phone.peer.requests("INVITE")[-1]
     assert moved.body == far
     phone.peer.answer(moved, 200, body=phone.offer())
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     assert played == [""] and call.media_port is None and phone.agent.plane.streams == 0
     sent = call.media
     assert sent is not None and sent["sent"] >= 10
     b.request("BYE")
-    phone.air.run(0.1)
+    phone.network.run(0.1)
     phone.heard()
     home = phone.peer.requests("INVITE")[-1]
     assert ENGINE.encode() in home.body
     phone.peer.answer(home, 200, body=phone.offer())
-    phone.air.run(0.3)
+    phone.network.run(0.3)
     assert numbers(phone.heard()) == [1, 2, 3, 4, 5]
     assert phone.results == ["callee"]
     assert call.media is not None and call.media["sent"] == sent["sent"] + 5
@@ -594,7 +594,7 @@ def test_what_plays_ends_when_the_caller_is_connected(monkeypatch: pytest.Monkey
 
 @pytest.mark.long
 def test_nothing_is_left_after_a_thousand_calls_with_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    air, calls = LoopNetwork(), []
+    network, calls = LoopNetwork(), []
 
     async def work(call: Call) -> None:
         calls.append(call.id)
@@ -602,27 +602,27 @@ def test_nothing_is_left_after_a_thousand_calls_with_sound(monkeypatch: pytest.M
         call.attach(Ear())
         await call.play(Tape(2), "1")
 
-    agent = start_agent(air, work, monkeypatch, AgentSettings(inband_digits="never"))
-    air.keep_log = False
-    peers = [Peer(air, f"127.0.3.{place}", engine=ENGINE) for place in range(1, 51)]  # type: ignore[arg-type]
+    agent = start_agent(network, work, monkeypatch, AgentSettings(inband_digits="never"))
+    network.keep_log = False
+    peers = [Peer(network, f"127.0.3.{place}", engine=ENGINE) for place in range(1, 51)]  # type: ignore[arg-type]
     for turn in range(20):
         for place, peer in enumerate(peers):
             peer.call_id, peer.remote_tag = f"call-{turn}-{place}", ""
             peer.forget()
             peer.invite(body=OFFER.replace(b"10.0.0.1", CALLER.encode()), uri=f"sip:b@{ENGINE}")
-        air.run(0.03)
+        network.run(0.03)
         for peer in peers:
             peer.final("INVITE")  # whose tag the ACK has
             peer.ack()
-        air.run(0.15)
+        network.run(0.15)
         for peer in peers:
             for bye in peer.requests("BYE"):
                 peer.answer(bye, 200)
-        air.run(0.05)
-    air.run(40.0)
+        network.run(0.05)
+    network.run(40.0)
     assert len(set(calls)) == 1000
     assert not agent.calls and not agent.tasks.running
     assert (agent.plane.streams, len(agent.plane.pacer), agent.ports.in_use) == (0, 0, 0)
-    assert len(air.loop._selector.get_map()) == 1  # type: ignore[attr-defined]  # the loop's own
+    assert len(network.loop._selector.get_map()) == 1  # type: ignore[attr-defined]  # the loop's own
     gc.collect()
     assert not [thing for thing in gc.get_objects() if isinstance(thing, RtpSession)]

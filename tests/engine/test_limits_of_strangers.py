@@ -24,11 +24,11 @@ class Door:
     """An agent whose calls ring and wait, and what strangers hear of it."""
 
     def __init__(self, patch: pytest.MonkeyPatch, peers: Known | None = None, **settings: Any) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.heard: list[Response] = []
         self.calls: list[Call] = []
         self.agent: UserAgent = start_agent(
-            self.air, self.came, patch, AgentSettings(**settings), peers=peers or Known(KNOWN, edges=(EDGE,))
+            self.network, self.came, patch, AgentSettings(**settings), peers=peers or Known(KNOWN, edges=(EDGE,))
         )
         self.agent.messages.on_message = self.texted
         self.number = 0
@@ -58,7 +58,7 @@ class Door:
         self.heard.clear()
         source = source or host
         self.endpoint = self
-        self.air.nodes[source, 5060] = self
+        self.network.nodes[source, 5060] = self
         shown = f"[{host}]" if ":" in host else host
         tops = f"SIP/2.0/UDP {source}:5060;branch=z9hG4bKe{self.number}\r\nVia: " if source != host else ""
         via = tops + (via or f"SIP/2.0/UDP {shown}:5060;branch=z9hG4bK{self.number}")
@@ -75,8 +75,8 @@ class Door:
         ]
         body = "hello" if method == "MESSAGE" else ""
         data = ("\r\n".join(lines) + f"\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
-        self.air.send(data, (source, 5060), (ENGINE, 5060))
-        self.air.run(0.01)
+        self.network.send(data, (source, 5060), (ENGINE, 5060))
+        self.network.run(0.01)
         return self.heard[-1].status if self.heard else 0
 
 
@@ -91,7 +91,7 @@ def test_beyond_the_burst_some_are_told_and_the_rest_is_dropped(monkeypatch: pyt
     assert door.agent.refusals.counts == {"invite_rate": 2, "invite_rate_unread": 3}
     assert door.agent.endpoint.counters.received == 6  # the rest has not even been read
     assert door.ask("198.51.100.8") == 180  # another
-    door.air.run(1)
+    door.network.run(1)
     assert [door.ask(host) for _ in range(5)] == [180, 180, 503, 503, 0]
 
 
@@ -241,7 +241,7 @@ def test_texts_of_strangers_that_take_long_leave_room_for_known_peers(
     assert asked == [0, 0, 0, 503]
     assert [door.ask(KNOWN, "MESSAGE", source=behind) for _ in range(2)] == [0, 503]
     waits.set()
-    door.air.run(1)
+    door.network.run(1)
     assert door.ask("198.51.100.9", "MESSAGE") == 480 and not door.agent.messages.tasks
 
 
@@ -271,7 +271,7 @@ class Screened(Door):
 def test_a_call_that_was_looked_up_first_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Screened(monkeypatch, None, 1.0)
     assert door.ask("198.51.100.7") == 0
-    door.air.run(1)
+    door.network.run(1)
     assert (door.heard[-1].status, door.asked, len(door.calls)) == (180, [False, True], 1)
 
 
@@ -281,7 +281,7 @@ def test_one_that_is_refused_then_leaves_nothing(
 ) -> None:
     door = Screened(monkeypatch, result, 1.0)
     door.ask("198.51.100.7")
-    door.air.run(40)
+    door.network.run(40)
     assert [response.status for response in door.heard] == [status]
     assert not door.agent.endpoint.transactions.servers
 
@@ -295,5 +295,5 @@ def test_look_ups_are_bounded_and_end_with_the_agent(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(user_agent, "MOST_SCREENED", 3)
     door = Screened(monkeypatch, None, 1e6)
     assert [door.ask(f"198.51.100.{number}") for number in range(4)] == [0, 0, 0, 503]
-    door.air.until(door.agent.stop())
+    door.network.until(door.agent.stop())
     assert not door.agent._screening

@@ -64,11 +64,11 @@ class Strangers:
     """A user agent that knows nobody, a caller, and ears at three hosts."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.work: Any = self.play
-        self.agent = start_agent(self.air, self.came, patch, AgentSettings(rtp_first=30_000, rtp_last=34_000))
+        self.agent = start_agent(self.network, self.came, patch, AgentSettings(rtp_first=30_000, rtp_last=34_000))
         self.agent.peers = self.agent.endpoint.peers = Dialog()  # knows nobody
-        self.peer = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.peer = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
         self.own, self.third, self.other = (Ear(host) for host in (CALLER, THIRD, OTHER))
         self.ours = b""
 
@@ -84,21 +84,21 @@ class Strangers:
 
     def invite(self, body: bytes, headers: str = "") -> None:
         self.peer.invite(headers, body, uri=f"sip:b@{ENGINE}")
-        self.air.run(0.02)
+        self.network.run(0.02)
         self.ours = self.peer.responses("INVITE")[-1].body
         self.peer.remote_tag = self.peer.responses("INVITE")[-1].to_tag
 
     def move(self, method: str, body: bytes, *, ack: bool = True) -> None:
         """Media goes elsewhere, by re-INVITE or UPDATE."""
         self.peer.request(method, body=body, uri=f"sip:b@{ENGINE}")
-        self.air.run(0.05)
+        self.network.run(0.05)
         assert self.peer.statuses(method)[-1] == 200
         if method == "INVITE" and ack:
             self.peer.ack()
 
     def heard(self, seconds: float) -> tuple[int, int, int]:
         """Packets that come to the caller's own host, to the third and to the other within so long."""
-        self.air.run(seconds)
+        self.network.run(seconds)
         return self.own.heard(), self.third.heard(), self.other.heard()
 
 
@@ -238,7 +238,7 @@ def test_behind_an_edge_of_ours_it_is_the_callers_host_that_counts(
     monkeypatch.setattr(strangers.agent.endpoint.peers, "edge", lambda host: host == CALLER)
     via = f"Via: SIP/2.0/UDP {CALLER}:5060;branch=z9hG4bKedge, SIP/2.0/UDP 10.9.8.7;received={OTHER};branch=z9hG4bKx"
     strangers.peer.request("INVITE", body=strangers.other.body(host="10.9.8.7"), uri=f"sip:b@{ENGINE}", via=via)
-    strangers.air.run(0.05)
+    strangers.network.run(0.05)
     strangers.ours = strangers.peer.final("INVITE").body
     strangers.peer.ack()
     strangers.own.say(strangers.ours)
@@ -254,12 +254,12 @@ def test_a_strangers_rtp_takes_no_prompt_away_and_is_not_heard(strangers: Strang
     strangers.peer.ack()
     for _ in range(50):
         strangers.other.say(strangers.ours)
-        strangers.air.run(0.02)
+        strangers.network.run(0.02)
     assert strangers.heard(0) == (about(50), 0, 0)
     for _ in range(50):
         strangers.other.say(strangers.ours)
         strangers.own.say(strangers.ours)
-        strangers.air.run(0.02)
+        strangers.network.run(0.02)
     assert strangers.heard(0) == (about(50), 0, 0)
     (call,) = strangers.agent.calls
     assert call.media is not None
@@ -267,11 +267,11 @@ def test_a_strangers_rtp_takes_no_prompt_away_and_is_not_heard(strangers: Strang
 
 
 def test_whom_we_call_has_shown_that_it_receives_by_its_answer(strangers: Strangers) -> None:
-    callee = Peer(strangers.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    callee = Peer(strangers.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     leg = strangers.agent.dial(to_callee())
-    strangers.air.run(0.05)
+    strangers.network.run(0.05)
     callee.answer(callee.requests("INVITE")[0], 200, body=strangers.third.body())
-    strangers.air.run(0.05)
+    strangers.network.run(0.05)
     assert leg.answered
     strangers.agent.tasks.run(leg, strangers.play(leg))
     assert strangers.heard(3) == (0, about(150), 0)
@@ -286,17 +286,17 @@ def test_whom_we_call_has_shown_that_it_receives_by_its_answer(strangers: Strang
 def test_a_callees_early_media_through_our_relay_is_bounded_as_ours_is(
     monkeypatch: pytest.MonkeyPatch, prack: bool
 ) -> None:
-    air, flow = LoopNetwork(), ThroughCalls(anchor="anchor")
-    flow.agent = agent = start_agent(air, flow, monkeypatch, AgentSettings(rtp_first=30_000, rtp_last=34_000))
+    network, flow = LoopNetwork(), ThroughCalls(anchor="anchor")
+    flow.agent = agent = start_agent(network, flow, monkeypatch, AgentSettings(rtp_first=30_000, rtp_last=34_000))
     agent.peers = Dialog()
-    a, b = (Peer(air, host, engine=ENGINE) for host in (CALLER, CALLEE))  # type: ignore[arg-type]
+    a, b = (Peer(network, host, engine=ENGINE) for host in (CALLER, CALLEE))  # type: ignore[arg-type]
     a.tag, b.tag = "atag", "btag"
     third, callee = Ear(THIRD), Ear(CALLEE)
     a.invite(RELIABLE if prack else "", third.body(), uri=f"sip:b@{ENGINE}")
-    air.run(0.05)
+    network.run(0.05)
     invite = b.requests("INVITE")[0]
     b.answer(invite, 183, "Require: 100rel\r\nRSeq: 7\r\n" if prack else "", callee.body(), tag="btag")
-    air.run(0.05)
+    network.run(0.05)
     response = a.responses("INVITE")[-1]
     assert response.status == 183 and response.body
     if prack:
@@ -305,16 +305,16 @@ def test_a_callees_early_media_through_our_relay_is_bounded_as_ours_is(
         assert a.statuses("PRACK") == [200]
     for _ in range(100):
         callee.say(invite.body)
-        air.run(0.02)
+        network.run(0.02)
     assert third.heard() == (100 if prack else 0)
     if not prack:
         b.answer(invite, 200, body=callee.body(), tag="btag")
-        air.run(0.05)
+        network.run(0.05)
         a.final("INVITE")
         a.ack()
         for _ in range(100):
             callee.say(invite.body)
-            air.run(0.02)
+            network.run(0.02)
         assert third.heard() == 100
     for ear in (third, callee):
         ear.sock.close()

@@ -51,68 +51,68 @@ class Inbox:
             message.answer(self.status)
 
 
-def pair(air: LoopNetwork, monkeypatch: pytest.MonkeyPatch, inbox: Inbox) -> tuple[UserAgent, UserAgent]:
-    sender = start_agent(air, nobody_calls, monkeypatch, host=CALLER)
-    taker = start_agent(air, nobody_calls, monkeypatch, host=ENGINE)
+def pair(network: LoopNetwork, monkeypatch: pytest.MonkeyPatch, inbox: Inbox) -> tuple[UserAgent, UserAgent]:
+    sender = start_agent(network, nobody_calls, monkeypatch, host=CALLER)
+    taker = start_agent(network, nobody_calls, monkeypatch, host=ENGINE)
     taker.messages.on_message = inbox
     return sender, taker
 
 
-def requests(air: LoopNetwork) -> list[Request]:
-    found = [parse(data) for _, _, _, data in air.log]
+def requests(network: LoopNetwork) -> list[Request]:
+    found = [parse(data) for _, _, _, data in network.log]
     return [message for message in found if isinstance(message, Request)]
 
 
-def stopped(air: LoopNetwork, *agents: UserAgent) -> None:
-    air.run(40)
+def stopped(network: LoopNetwork, *agents: UserAgent) -> None:
+    network.run(40)
     for agent in agents:
         assert not agent.messages.tasks
         assert not agent.endpoint.transactions.clients
         assert not agent.endpoint.transactions.servers
-        air.until(agent.stop())
+        network.until(agent.stop())
 
 
 def test_a_text_arrives_once_and_its_status_comes_back_though_datagrams_are_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    air = LoopNetwork(seed=3, loss=0.3, duplicates=0.2)
+    network = LoopNetwork(seed=3, loss=0.3, duplicates=0.2)
     inbox = Inbox()
-    sender, taker = pair(air, monkeypatch, inbox)
+    sender, taker = pair(network, monkeypatch, inbox)
 
     async def twenty() -> list[Outcome]:
         order = spec(no_reply_timeout=32.0, headers=[("X-Account", "4 2")])
         return list(await asyncio.gather(*(sender.messages.send(order, f"grüß {n}") for n in range(20))))
 
-    outcomes = air.until(twenty())
+    outcomes = network.until(twenty())
     assert {(outcome.kind, outcome.status) for outcome in outcomes} == {("answered", 200)}
     assert sorted(inbox.texts) == sorted(f"grüß {n}" for n in range(20))
-    first = requests(air)[0]
+    first = requests(network)[0]
     assert first.get("X-Account") == "4 2"
     assert first.get("Contact") == ""  # RFC 3428 §4
     assert first.get("Content-Type") == "text/plain;charset=UTF-8"
-    stopped(air, sender, taker)
+    stopped(network, sender, taker)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(202, "answered"), (404, "refused"), (503, "refused"), (603, "refused")])
 def test_the_far_ends_status_is_the_outcome(monkeypatch: pytest.MonkeyPatch, status: int, kind: str) -> None:
-    air = LoopNetwork()
-    sender, taker = pair(air, monkeypatch, Inbox(status))
-    outcome = air.until(sender.messages.send(spec(), "x"))
+    network = LoopNetwork()
+    sender, taker = pair(network, monkeypatch, Inbox(status))
+    outcome = network.until(sender.messages.send(spec(), "x"))
     assert (outcome.kind, outcome.status) == (kind, status)
-    stopped(air, sender, taker)
+    stopped(network, sender, taker)
 
 
 def test_silence_is_waited_for_as_long_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
-    sender = start_agent(air, nobody_calls, monkeypatch, host=CALLER)
-    outcome = air.until(sender.messages.send(spec(no_reply_timeout=4.0), "x"))
+    network = LoopNetwork()
+    sender = start_agent(network, nobody_calls, monkeypatch, host=CALLER)
+    outcome = network.until(sender.messages.send(spec(no_reply_timeout=4.0), "x"))
     assert (outcome.kind, outcome.status) == ("no_reply", 0)
-    assert air.now == pytest.approx(4.0)
-    stopped(air, sender)
+    assert network.now == pytest.approx(4.0)
+    stopped(network, sender)
 
 
 def test_a_challenge_is_answered_with_the_credentials_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
     digest = DigestServer("here", b"s" * 32)
     accepted: list[bool] = []
 
@@ -125,32 +125,32 @@ def test_a_challenge_is_answered_with_the_credentials_once(monkeypatch: pytest.M
                 uri=request.uri_text,
                 body=request.body,
                 password_of=lambda user: "secret" if user == "ann" else None,
-                now=air.now,
+                now=network.now,
             )
             accepted.append(verdict.accepted)
             if verdict.accepted:
                 await super()._take(message)
             else:
-                message.answer(401, headers=[("WWW-Authenticate", digest.challenges(air.now)[0])])
+                message.answer(401, headers=[("WWW-Authenticate", digest.challenges(network.now)[0])])
 
     inbox = Asks()
-    sender, taker = pair(air, monkeypatch, inbox)
-    outcome = air.until(sender.messages.send(spec(peer=Peer(username="ann", password="secret")), "x"))
+    sender, taker = pair(network, monkeypatch, inbox)
+    outcome = network.until(sender.messages.send(spec(peer=Peer(username="ann", password="secret")), "x"))
     assert (outcome.status, accepted, inbox.texts) == (200, [False, True], ["x"])
-    refused = air.until(sender.messages.send(spec(peer=Peer(username="ann", password="wrong")), "y"))
+    refused = network.until(sender.messages.send(spec(peer=Peer(username="ann", password="wrong")), "y"))
     assert (refused.status, accepted[2:], inbox.texts) == (401, [False, False], ["x"])
-    assert air.until(sender.messages.send(spec(), "z")).status == 401
-    numbers = [request.cseq for request in requests(air)]
+    assert network.until(sender.messages.send(spec(), "z")).status == 401
+    numbers = [request.cseq for request in requests(network)]
     assert numbers == [1, 2, 1, 2, 1]
-    stopped(air, sender, taker)
+    stopped(network, sender, taker)
 
 
 def test_what_is_no_text_is_refused_before_anybody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
     inbox = Inbox()
-    taker = start_agent(air, nobody_calls, monkeypatch, host=ENGINE)
+    taker = start_agent(network, nobody_calls, monkeypatch, host=ENGINE)
     taker.messages.on_message = inbox
-    node = Node(air, CALLER)
+    node = Node(network, CALLER)
     for number, (kind, body) in enumerate([("application/im-iscomposing+xml", b"<x/>"), ("text/plain", b"\xff")]):
         head = (
             f"MESSAGE sip:b@{ENGINE} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bKn{number}\r\n"
@@ -158,54 +158,54 @@ def test_what_is_no_text_is_refused_before_anybody_is_asked(monkeypatch: pytest.
             f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         node.send(head.encode() + body, Flow(node, ENGINE, 5060))
-    air.run(1)
-    answers = [parse(data) for _, origin, _, data in air.log if origin == ENGINE]
+    network.run(1)
+    answers = [parse(data) for _, origin, _, data in network.log if origin == ENGINE]
     assert [(answer.status, answer.get("Accept")) for answer in answers if isinstance(answer, Response)] == [
         (415, "text/plain, message/cpim"),
         (400, ""),
     ]
     assert not inbox.running
-    stopped(air, taker)
+    stopped(network, taker)
 
 
 @pytest.mark.parametrize(
     ("inbox", "status"), [(Inbox(0), 480), (None, 405)], ids=["not answered by its task", "nobody takes texts"]
 )
 def test_every_text_gets_some_answer(monkeypatch: pytest.MonkeyPatch, inbox: Inbox | None, status: int) -> None:
-    air = LoopNetwork()
-    sender, taker = pair(air, monkeypatch, inbox or Inbox())
+    network = LoopNetwork()
+    sender, taker = pair(network, monkeypatch, inbox or Inbox())
     if inbox is None:
         taker.messages.on_message = None
-    assert air.until(sender.messages.send(spec(), "x")).status == status
-    stopped(air, sender, taker)
+    assert network.until(sender.messages.send(spec(), "x")).status == status
+    stopped(network, sender, taker)
 
 
 def test_a_fault_of_ours_is_a_500_and_a_stop_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
 
     class Fails(Inbox):
         async def _take(self, message: IncomingMessage) -> None:
             raise ZeroDivisionError
 
-    sender, taker = pair(air, monkeypatch, Fails())
-    assert air.until(sender.messages.send(spec(), "x")).status == 500
+    sender, taker = pair(network, monkeypatch, Fails())
+    assert network.until(sender.messages.send(spec(), "x")).status == 500
     taker.messages.on_message = Inbox(wait=100.0)
-    waiting = air.loop.create_task(sender.messages.send(spec(), "y"))
-    air.run(1)
-    air.until(taker.stop())
-    assert air.until(waiting).status == 503
-    stopped(air, sender)
+    waiting = network.loop.create_task(sender.messages.send(spec(), "y"))
+    network.run(1)
+    network.until(taker.stop())
+    assert network.until(waiting).status == 503
+    stopped(network, sender)
 
 
 def test_more_texts_than_can_be_dealt_with_get_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
     inbox = Inbox(wait=2.0)
-    sender, taker = pair(air, monkeypatch, inbox)
+    sender, taker = pair(network, monkeypatch, inbox)
 
     async def flood() -> list[Outcome]:
         return list(await asyncio.gather(*(sender.messages.send(spec(), "x") for _ in range(MAX_WAITING + 5))))
 
-    statuses = [outcome.status for outcome in air.until(flood())]
+    statuses = [outcome.status for outcome in network.until(flood())]
     assert statuses.count(200) == MAX_WAITING
     assert statuses.count(503) == 5
-    stopped(air, sender, taker)
+    stopped(network, sender, taker)

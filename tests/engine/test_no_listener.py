@@ -19,8 +19,8 @@ from tests.simulation.agent import ENGINE, LoopNetwork, start_agent
     ],
 )
 def test_what_nobody_listens_for_is_the_cause(monkeypatch: pytest.MonkeyPatch, destination: str, reason: str) -> None:
-    air = LoopNetwork()
-    agent = start_agent(air, lambda call: None, monkeypatch)
+    network = LoopNetwork()
+    agent = start_agent(network, lambda call: None, monkeypatch)
     leg = agent.dial(
         DialSpec(
             request_uri="sip:b@far.example",
@@ -29,7 +29,7 @@ def test_what_nobody_listens_for_is_the_cause(monkeypatch: pytest.MonkeyPatch, d
             to="<sip:b@far.example>",
         )
     )
-    outcome = air.until(leg.outcome())
+    outcome = network.until(leg.outcome())
     assert (outcome.kind, outcome.status, outcome.reason) == ("unreachable", 0, reason)
     again = agent.dial(
         DialSpec(
@@ -39,4 +39,4 @@ def test_what_nobody_listens_for_is_the_cause(monkeypatch: pytest.MonkeyPatch, d
             to="<sip:b@far.example>",
         )
     )
-    assert air.until(again.outcome()).reason == reason  # what is remembered of the place says the same
+    assert network.until(again.outcome()).reason == reason  # what is remembered of the place says the same

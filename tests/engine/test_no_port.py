@@ -21,11 +21,11 @@ def no_ports(agent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_outgoing_call_without_a_port_is_refused_with_503(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
-    agent = start_agent(air, lambda call: None, monkeypatch)
+    network = LoopNetwork()
+    agent = start_agent(network, lambda call: None, monkeypatch)
     no_ports(agent, monkeypatch)
     leg = agent.dial(to_callee())
-    outcome = air.until(leg.outcome())
+    outcome = network.until(leg.outcome())
     assert (outcome.kind, outcome.status) == ("refused", 503)
     assert "no RTP port" in outcome.reason
     assert leg.ended
@@ -37,7 +37,7 @@ def test_an_outgoing_call_without_a_port_is_refused_with_503(monkeypatch: pytest
 def test_an_incoming_call_without_a_port_gets_503_when_nobody_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
     calls: list[Call] = []
 
     async def work(call: Call) -> None:
@@ -46,26 +46,26 @@ def test_an_incoming_call_without_a_port_gets_503_when_nobody_says_otherwise(
         if asyncio.iscoroutine(done):
             await done
 
-    agent = start_agent(air, work, monkeypatch)
+    agent = start_agent(network, work, monkeypatch)
     no_ports(agent, monkeypatch)
-    peer = Peer(air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+    peer = Peer(network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
     peer.invite(body=OFFER, uri=f"sip:b@{ENGINE}")
-    air.run(0.02)
+    network.run(0.02)
     assert peer.final("INVITE").status == 503
     assert calls[0].ended
     assert not agent.calls
 
 
 def test_media_that_nobody_can_agree_on_is_488_when_nobody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
 
     async def work(call: Call) -> None:
         raise NotAcceptable("no codec in common")
 
-    start_agent(air, work, monkeypatch)
-    peer = Peer(air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+    start_agent(network, work, monkeypatch)
+    peer = Peer(network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
     peer.invite(body=OFFER, uri=f"sip:b@{ENGINE}")
-    air.run(0.02)
+    network.run(0.02)
     assert peer.final("INVITE").status == 488
     assert peer.final("INVITE").get("Warning") == '399 trunkline "no codec in common"'
     assert peer.final("INVITE").get("Reason").startswith("Q.850;cause=65;")
@@ -84,16 +84,16 @@ def test_media_that_nobody_can_agree_on_is_488_when_nobody_says_otherwise(monkey
 def test_the_warning_says_what_is_wrong_with_the_description_rfc3261_20_43(
     monkeypatch: pytest.MonkeyPatch, lines: bytes, status: int, warning: str | None
 ) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
 
     async def work(call: Call) -> None:
         call.answer()
 
-    start_agent(air, work, monkeypatch)
-    peer = Peer(air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+    start_agent(network, work, monkeypatch)
+    peer = Peer(network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
     head = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
     peer.invite(body=head + lines, uri=f"sip:b@{ENGINE}")
-    air.run(0.02)
+    network.run(0.02)
     final = peer.final("INVITE")
     assert final.status == status
     assert final.get("Warning") == warning or (warning is None and final.get("Warning", "").startswith("399 "))
@@ -101,23 +101,23 @@ def test_the_warning_says_what_is_wrong_with_the_description_rfc3261_20_43(
 
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
 def test_a_later_offer_is_refused_with_its_reason_too(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
 
     async def work(call: Call) -> None:
         call.answer()
         await call.sleep(1000)
 
-    start_agent(air, work, monkeypatch)
-    peer = Peer(air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+    start_agent(network, work, monkeypatch)
+    peer = Peer(network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
     peer.invite(body=OFFER, uri=f"sip:b@{ENGINE}")
-    air.run(0.02)
+    network.run(0.02)
     assert peer.final("INVITE").status == 200
     peer.ack()
     peer.forget()
     head = b"v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\n"
     peer.request(method, body=head + b"m=audio 4000 RTP/AVP 0\r\n")
-    air.run(0.02)
+    network.run(0.02)
     final = peer.final(method)
     assert (final.status, final.get("Warning")) == (400, '399 trunkline "audio without a c= line"')
     peer.request("BYE")
-    air.run(0.1)
+    network.run(0.1)

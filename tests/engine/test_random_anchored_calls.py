@@ -16,7 +16,7 @@ def anchored(
     world.flow.spec["anchor"] = "anchor"
     if delay:
         relays = world.agent.relays
-        world.agent.anchors = SlowAnchors(world.air, relays, delay, jitter=True, failures=failures)
+        world.agent.anchors = SlowAnchors(world.network, relays, delay, jitter=True, failures=failures)
     try:
         world.run(calls)
         world.check()

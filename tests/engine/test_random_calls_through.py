@@ -17,15 +17,15 @@ class ThreeNodes(World):
     def __init__(self, seed: int, loss: float, patch: pytest.MonkeyPatch) -> None:
         self.seed = seed
         self.random = random.Random(seed)
-        self.network = self.air = LoopNetwork(seed, loss, duplicates=0.05, jitter=0.1)
+        self.network = LoopNetwork(seed, loss, duplicates=0.05, jitter=0.1)
         self.network.keep_log = False
         self.flow = ThroughCalls(no_reply_timeout=10.0)
-        self.agent = start_agent(self.air, self.flow, patch, AgentSettings())
+        self.agent = start_agent(self.network, self.flow, patch, AgentSettings())
         self.flow.agent = self.agent
-        self.caller, self.callee = Node(self.air, CALLER), Node(self.air, CALLEE)
+        self.caller, self.callee = Node(self.network, CALLER), Node(self.network, CALLEE)
         self.callee.on_invite = self.called
         self.target = ENGINE
-        self.at = self.air.at
+        self.at = self.network.at
         self.callers: list[Side] = []
         self.callees: dict[str, Side] = {}
 
@@ -38,11 +38,11 @@ class ThreeNodes(World):
     def run(self, calls: int) -> None:
         for number in range(calls):
             self.at(number * 0.05, self.call)
-        self.air.run(calls * 0.05 + 200)
+        self.network.run(calls * 0.05 + 200)
         while any(
             e.next_deadline() < float("inf") for e in (n.endpoint for n in (self.caller, self.callee, self.agent))
         ):
-            self.air.run(2000)
+            self.network.run(2000)
 
     def check(self) -> None:
         for endpoint in (self.caller.endpoint, self.callee.endpoint, self.agent.endpoint):
@@ -84,7 +84,7 @@ def test_random_calls_through_a_b2bua_under_20_percent_loss_leave_nothing(monkey
     assert world.flow.ended.count("callee") > 20
     assert sum(call.answered and call.ended_by == "remote" for call in world.flow.calls) > 20
     assert sum(side.glare for side in [*world.callers, *world.callees.values()]) > 5
-    world.air.until(world.agent.stop())
+    world.network.until(world.agent.stop())
 
 
 @pytest.mark.parametrize("seed", range(2, 5))

@@ -25,36 +25,36 @@ class Log:
 
 
 def test_the_first_of_a_source_at_once_and_then_a_line_a_second_with_the_count() -> None:
-    air, log = LoopNetwork(), Log()
-    refusals = RefusalLog(log, air.loop)
+    network, log = LoopNetwork(), Log()
+    refusals = RefusalLog(log, network.loop)
     refusals.add("invite_rate", "a")
     assert log.lines == [("invite_rate", 1, "a")]
     for _ in range(500):
         refusals.add("invite_rate", "b")
     refusals.add("max_calls", "c")
     assert log.lines[1:] == [("invite_rate", 1, "b"), ("max_calls", 1, "c")]
-    air.run(1.1)
+    network.run(1.1)
     assert log.lines[3:] == [("invite_rate", 499, "b")]
     refusals.add("invite_rate", "d")
-    air.run(5)
+    network.run(5)
     assert log.lines[4:] == [("invite_rate", 1, "d")]
     refusals.add("invite_rate", "e")
     refusals.add("invite_rate", "e")
     refusals.close()
     assert log.lines[5:] == [("invite_rate", 1, "e"), ("invite_rate", 1, "e")]
-    air.run(5)
+    network.run(5)
     assert len(log.lines) == 7
     assert refusals.counts == {"invite_rate": 504, "max_calls": 1}
 
 
 def test_who_is_loud_hides_nobody() -> None:
-    air, log = LoopNetwork(), Log()
-    refusals = RefusalLog(log, air.loop)
+    network, log = LoopNetwork(), Log()
+    refusals = RefusalLog(log, network.loop)
     for _ in range(5):
         for _ in range(10_000):
             refusals.add("invite_rate", "loud")
         refusals.add("invite_rate", "quiet")
-        air.run(1)
+        network.run(1)
     refusals.close()
     assert sum(count for _, count, source in log.lines if source == "quiet") == 5
     assert sum(count for _, count, source in log.lines if source == "loud") == 50_000
@@ -62,14 +62,14 @@ def test_who_is_loud_hides_nobody() -> None:
 
 
 def test_sources_without_end_take_turns_and_a_bounded_place() -> None:
-    air, log = LoopNetwork(), Log()
-    refusals = RefusalLog(log, air.loop)
+    network, log = LoopNetwork(), Log()
+    refusals = RefusalLog(log, network.loop)
     for second in range(10):
         for number in range(5_000):
             refusals.add("401", f"{second}.{number}")
-        air.run(1)
+        network.run(1)
         assert len(refusals._rows) <= engine_log.MOST_ROWS
-    air.run(60)
+    network.run(60)
     refusals.close()
     assert len({source for _, _, source in log.lines}) > 100
     assert len(log.lines) <= 70 * (engine_log.REFUSAL_LINES + 1)
@@ -89,30 +89,30 @@ def test_sources_without_end_take_turns_and_a_bounded_place() -> None:
 def test_the_bounds_of_the_engine_are_logged(
     monkeypatch: pytest.MonkeyPatch, settings: AgentSettings, cause: str
 ) -> None:
-    air, log = LoopNetwork(), Log()
+    network, log = LoopNetwork(), Log()
 
     async def ring(call: Any) -> None:
         call.ringing()
         await call.sleep(100)
 
-    agent = start_agent(air, ring, monkeypatch, settings, peers=Known(), log=log)
+    agent = start_agent(network, ring, monkeypatch, settings, peers=Known(), log=log)
     for number in range(3):
-        peer = Peer(air, CALLER, 5070 + number, engine=ENGINE)  # type: ignore[arg-type]
+        peer = Peer(network, CALLER, 5070 + number, engine=ENGINE)  # type: ignore[arg-type]
         peer.call_id, peer.branches = f"call-{number}", 10 * number
         peer.invite(body=OFFER, uri=f"sip:b@{ENGINE}")
-        air.run(0.02)
-    air.run(1.1)
+        network.run(0.02)
+    network.run(1.1)
     second = "invite_rate_unread" if cause == "invite_rate" else cause
     assert [line[:2] for line in log.lines] == [(cause, 1), (second, 1)]
     assert log.lines[0][2] == CALLER
     assert agent.incoming == 1
-    air.until(agent.stop())
+    network.until(agent.stop())
 
 
 def test_what_the_engine_refuses_strangers_by_itself_is_logged_with_their_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
     lines: list[tuple[str, dict[str, Any]]] = []
 
     class Lines:
@@ -121,16 +121,16 @@ def test_what_the_engine_refuses_strangers_by_itself_is_logged_with_their_addres
 
         error = warning
 
-    agent = start_agent(air, lambda call: None, monkeypatch, peers=Known("127.0.0.9"), log=Lines())
+    agent = start_agent(network, lambda call: None, monkeypatch, peers=Known("127.0.0.9"), log=Lines())
     for host in (CALLER, "127.0.0.9"):
-        peer = Peer(air, host, engine=ENGINE)  # type: ignore[arg-type]
+        peer = Peer(network, host, engine=ENGINE)  # type: ignore[arg-type]
         for method in ("REGISTER", "SUBSCRIBE"):
             peer.call_id = f"{host} {method}".replace(" ", "-")
             for _ in range(3):
                 peer.request(method, to_tag="")
-            air.run(0.1)
+            network.run(0.1)
     assert lines == [("requests refused", {"status": 405, "cause": "405", "count": 1, "source": CALLER})]
-    air.run(1.1)
+    network.run(1.1)
     assert [values["count"] for _, values in lines] == [1, 1]  # two calls, whatever was retransmitted
     assert agent.refusals.counts == {"405": 2}
-    air.until(agent.stop())
+    network.until(agent.stop())

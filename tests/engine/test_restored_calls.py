@@ -53,13 +53,15 @@ class Moved(World):
 
     def move(self, age: float = 0.0, credentials: Credentials | None = None) -> "Moved":
         snapshots = self.snapshots()
-        wire = self.air.nodes.pop((ENGINE, 5060))  # not one more packet to it, nor from it
-        wire.air = SimpleNamespace(send=lambda *_: None)
+        wire = self.network.nodes.pop((ENGINE, 5060))  # not one more packet to it, nor from it
+        wire.network = SimpleNamespace(send=lambda *_: None)
         if age:
-            self.air.run(age)
+            self.network.run(age)
         self.a.forget()
         self.b.forget()
-        self.agent: UserAgent = start_agent(self.air, lambda call: None, self.patch, AgentSettings(), host=self.host)
+        self.agent: UserAgent = start_agent(
+            self.network, lambda call: None, self.patch, AgentSettings(), host=self.host
+        )
         self.a.engine = self.b.engine = (self.host, 5060)
         caller, callee = (self.agent.restore(snapshot, age=age, credentials=credentials) for snapshot in snapshots)
         self.caller: Call = caller
@@ -145,7 +147,7 @@ def test_bye_from_either_side(moved: Moved, by: str) -> None:
     (bye,) = other.requests("BYE")
     assert bye.get("Reason") == "Q.850;cause=16"
     other.answer(bye, 200)
-    assert moved.air.until(moved.bridge.ended()) == by
+    assert moved.network.until(moved.bridge.ended()) == by
     assert moved.over()
 
 

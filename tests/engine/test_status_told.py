@@ -26,12 +26,12 @@ class Told:
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.flow = ThroughCalls()
         self.caller, self.callee = Told(), Told()
-        self.agent = self.flow.agent = start_agent(self.air, self.came, patch, AgentSettings())
-        self.a = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
-        self.b = Peer(self.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+        self.agent = self.flow.agent = start_agent(self.network, self.came, patch, AgentSettings())
+        self.a = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.b = Peer(self.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
 
     def came(self, call: Call) -> Any:
         self.caller.follow(call)
@@ -39,13 +39,13 @@ class World:
 
     def call(self) -> Any:
         self.a.invite("", OFFER, uri=f"sip:b@{ENGINE}")
-        self.air.run(0.02)
+        self.network.run(0.02)
         self.callee.follow(self.flow.legs[0])
         return self.b.requests("INVITE")[0]
 
     def reply(self, invite: Any, status: int, body: bytes = b"") -> None:
         self.b.answer(invite, status, "", body, tag="btag")
-        self.air.run(0.02)
+        self.network.run(0.02)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_both_legs_of_a_call_that_is_answered(world: World) -> None:
     world.reply(invite, 200, ANSWER)
     world.a.final("INVITE")
     world.a.ack()
-    world.air.run(1)
+    world.network.run(1)
     expected = [("ringing", False), ("progressing", True)]
     assert (world.caller.heard, world.callee.heard) == (expected, expected)
     leg = world.flow.legs[0]

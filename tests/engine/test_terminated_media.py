@@ -34,13 +34,13 @@ def plain(direction: str = "sendrecv", version: int = 1, codecs: str = "0") -> b
 
 class World:
     def __init__(self, patch: pytest.MonkeyPatch, *, answers_first: bool = False) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.answers_first = answers_first
         self.outcomes: list[tuple[str, int]] = []
         self.ended: list[str] = []
-        self.agent = start_agent(self.air, self.flow, patch, AgentSettings(rtp_first=35_000, rtp_last=35_999))
-        self.a = Peer(self.air, CALLER, engine=ENGINE)
-        self.b = Peer(self.air, CALLEE, engine=ENGINE)
+        self.agent = start_agent(self.network, self.flow, patch, AgentSettings(rtp_first=35_000, rtp_last=35_999))
+        self.a = Peer(self.network, CALLER, engine=ENGINE)
+        self.b = Peer(self.network, CALLEE, engine=ENGINE)
         self.a.tag, self.b.tag = "atag", "btag"
 
     def flow(self, call: Call) -> Coroutine[Any, Any, None]:
@@ -63,7 +63,7 @@ class World:
             leg.cancel()
 
     def wait(self, seconds: float = 0.02) -> None:
-        self.air.run(seconds)
+        self.network.run(seconds)
 
     def call(self, body: bytes) -> Request:
         self.a.invite(body=body, uri=f"sip:b@{ENGINE}")
@@ -97,7 +97,7 @@ class World:
         return asked, one.final("INVITE")
 
     def over(self) -> bool:
-        self.air.run(40)
+        self.network.run(40)
         agent = self.agent
         left = [agent.calls, agent.incoming, agent.endpoint.sessions, agent.endpoint.dialogs, agent.ports.in_use]
         return not any(left)

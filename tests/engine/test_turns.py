@@ -107,10 +107,10 @@ class Desk:
     """An agent, and the order in which it takes messages."""
 
     def __init__(self, patch: pytest.MonkeyPatch, **settings: Any) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.peers = Known(KNOWN, TOO)
         self.agent: UserAgent = start_agent(
-            self.air, lambda call: None, patch, AgentSettings(**settings), peers=self.peers
+            self.network, lambda call: None, patch, AgentSettings(**settings), peers=self.peers
         )
         self.order: list[str] = []
         take = self.agent.intake.take
@@ -131,7 +131,7 @@ def test_known_peers_are_served_at_once_and_before_strangers_that_came_earlier(m
     desk = Desk(monkeypatch)
     desk.came("198.51.100.1", "198.51.100.1", "198.51.100.2", KNOWN, TOO)
     assert desk.order == [KNOWN, TOO]
-    desk.air.run(0)
+    desk.network.run(0)
     assert desk.order == [KNOWN, TOO, "198.51.100.1", "198.51.100.2", "198.51.100.1"]
 
 
@@ -139,7 +139,7 @@ def test_an_ipv6_customer_has_one_place_in_the_turn(monkeypatch: pytest.MonkeyPa
     desk = Desk(monkeypatch)
     many = [f"2001:db8:7:7::{number:x}" for number in range(1, 30)]
     desk.came(*many, "198.51.100.2")
-    desk.air.run(0)
+    desk.network.run(0)
     assert desk.order.index("198.51.100.2") == 1
 
 
@@ -155,7 +155,7 @@ def test_strangers_leave_the_loop_to_others_after_their_time(monkeypatch: pytest
             between.append(len(desk.order))
             await asyncio.sleep(0)
 
-    desk.air.until(look())
+    desk.network.until(look())
     steps = [after - before for before, after in pairwise(between)]
     assert max(steps) <= 4
     assert len(between) >= 5
@@ -164,9 +164,9 @@ def test_strangers_leave_the_loop_to_others_after_their_time(monkeypatch: pytest
 def test_whoever_becomes_known_is_served_as_such_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     desk.came("198.51.100.1")
-    desk.air.run(0)
+    desk.network.run(0)
     desk.peers.hosts.add("198.51.100.1")
-    desk.air.run(1.1)
+    desk.network.run(1.1)
     desk.order.clear()
     desk.came("198.51.100.1")
     assert desk.order == ["198.51.100.1"]
@@ -191,7 +191,7 @@ def test_what_is_beyond_the_rate_is_not_read_and_other_methods_are(monkeypatch: 
         desk.came("198.51.100.1", data=method)
     desk.came("198.51.100.2", data=b"INVITE ")
     desk.came(KNOWN, data=b"INVITE ")
-    desk.air.run(0)
+    desk.network.run(0)
     assert sorted(desk.order) == sorted([KNOWN, "198.51.100.2", *["198.51.100.1"] * 4])
     assert desk.agent.refusals.counts["invite_rate_unread"] == 2
 
@@ -202,7 +202,7 @@ def test_what_ends_a_call_does_not_wait_behind_what_begins_one(monkeypatch: pyte
     desk.came("203.0.113.1", data=b"ACK ")
     desk.came("203.0.113.1", data=b"BYE ")
     desk.came("203.0.113.2", data=b"SIP/2.0 200 OK")
-    desk.air.run(0)
+    desk.network.run(0)
     assert [desk.order.index(host) for host in ("203.0.113.1", "203.0.113.2")] == [0, 2]
     assert desk.order[:5].count("203.0.113.1") == 2
 
@@ -211,7 +211,7 @@ def test_nor_does_a_flood_of_these_keep_out_what_begins(monkeypatch: pytest.Monk
     desk = Desk(monkeypatch)
     desk.came(*[f"198.51.100.{number}" for number in range(100)], data=b"BYE ")
     desk.came("203.0.113.1", data=b"INVITE ")
-    desk.air.run(0)
+    desk.network.run(0)
     assert desk.order.index("203.0.113.1") == 1
 
 
@@ -221,14 +221,14 @@ def test_a_cancel_does_not_overtake_its_invite(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(desk.agent.intake, "take", lambda data, flow: served.append(data))
     desk.came("203.0.113.1", data=b"INVITE ")
     desk.came("203.0.113.1", data=b"CANCEL ")
-    desk.air.run(0)
+    desk.network.run(0)
     assert served == [b"INVITE ", b"CANCEL "]
 
 
 def test_nothing_is_served_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
-    desk.air.until(desk.agent.stop())
+    desk.network.until(desk.agent.stop())
     desk.came("198.51.100.1")
     desk.agent.intake.waiting.clear()
-    desk.air.run(0)
+    desk.network.run(0)
     assert desk.order == []

@@ -22,13 +22,13 @@ class Hall:
     def __init__(
         self, patch: pytest.MonkeyPatch, work: Callable[[Call], Coroutine[Any, Any, None]], known: bool
     ) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.calls: list[Call] = []
         self.work = work
         peers = Known(CALLER, CALLEE) if known else Known(CALLEE)
         settings = AgentSettings(policy=Policy(max_ringing=200.0, trying_after=0.2))
-        self.agent = start_agent(self.air, self.came, patch, settings, peers=peers)
-        self.caller = Peer(self.air, CALLER, engine=ENGINE)  # type: ignore[arg-type]
+        self.agent = start_agent(self.network, self.came, patch, settings, peers=peers)
+        self.caller = Peer(self.network, CALLER, engine=ENGINE)  # type: ignore[arg-type]
 
     def came(self, call: Call) -> Coroutine[Any, Any, None]:
         self.calls.append(call)
@@ -36,7 +36,7 @@ class Hall:
 
     def invite(self, headers: str = "") -> Call:
         self.caller.invite(headers, SDP, uri=f"sip:b@{ENGINE}")
-        self.air.run(0.3)
+        self.network.run(0.3)
         return self.calls[-1]
 
     @property
@@ -67,9 +67,9 @@ async def early_media(call: Call) -> None:
 def test_an_unanswered_call_ends_by_480(hall: Callable[..., Hall], work: Any) -> None:
     world = hall(work)
     call = world.invite()
-    world.air.run(199)
+    world.network.run(199)
     assert not call.ended
-    world.air.run(1)
+    world.network.run(1)
     assert (call.ended_by, call.end_status, call.end_reason) == ("local", 480, NOT_ANSWERED)
     assert world.caller.final("INVITE").get("Reason") == 'Q.850;cause=19;text="No answer from user"'
     assert call.task is None or call.task.done()
@@ -84,10 +84,10 @@ def test_one_that_is_answered_late_goes_on(hall: Callable[..., Hall]) -> None:
 
     world = hall(late)
     call = world.invite("Expires: 250\r\n")
-    world.air.run(199.5)
+    world.network.run(199.5)
     assert world.caller.final("INVITE").status == 200
     world.caller.ack()
-    world.air.run(300)
+    world.network.run(300)
     assert not call.ended
     assert world.heard.count(180) == 4  # and none after the answer
 
@@ -103,13 +103,13 @@ def test_what_it_dials_is_cancelled(hall: Callable[..., Hall]) -> None:
             leg.cancel()
 
     world = hall(connect)
-    callee = Peer(world.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    callee = Peer(world.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     call = world.invite()
     callee.answer(callee.requests("INVITE")[-1], 180)
-    world.air.run(179)
+    world.network.run(179)
     callee.answer(callee.requests("INVITE")[-1], 180)
     assert callee.requests("CANCEL") == []
-    world.air.run(30)
+    world.network.run(30)
     assert call.ended
     assert len(callee.requests("CANCEL")) >= 1
     assert callee.requests("CANCEL")[0].get("Reason") == ""
@@ -128,10 +128,10 @@ def test_inside_a_longer_connect_it_rings_on(hall: Callable[..., Hall], ring_tim
             call.reject(404)
 
     world = hall(connect)
-    callee = Peer(world.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    callee = Peer(world.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     call = world.invite()
     callee.answer(callee.requests("INVITE")[-1], 180)
-    world.air.run(ends + 10)
+    world.network.run(ends + 10)
     assert call.ended_at is not None
     assert abs(call.ended_at - ends) < 1.5
     assert call.end_status == (480 if ends == 200 else 404)
@@ -145,26 +145,26 @@ def test_after_the_longer_connect_it_ends(hall: Callable[..., Hall]) -> None:
         await call.sleep(1e6)
 
     world = hall(connect)
-    callee = Peer(world.air, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
+    callee = Peer(world.network, CALLEE, engine=ENGINE)  # type: ignore[arg-type]
     call = world.invite()
     callee.answer(callee.requests("INVITE")[-1], 180)
-    world.air.run(299)
+    world.network.run(299)
     assert not call.ended
-    world.air.run(10)
+    world.network.run(10)
     assert (call.end_status, call.end_reason) == (480, NOT_ANSWERED)
 
 
 def test_0_is_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = LoopNetwork()
+    network = LoopNetwork()
     calls: list[Call] = []
 
     def came(call: Call) -> Coroutine[Any, Any, None]:
         calls.append(call)
         return rings(call)
 
-    start_agent(air, came, monkeypatch, AgentSettings(policy=Policy(max_ringing=0.0)))
-    Peer(air, CALLER, engine=ENGINE).invite(body=SDP, uri=f"sip:b@{ENGINE}")  # type: ignore[arg-type]
-    air.run(86_400)
+    start_agent(network, came, monkeypatch, AgentSettings(policy=Policy(max_ringing=0.0)))
+    Peer(network, CALLER, engine=ENGINE).invite(body=SDP, uri=f"sip:b@{ENGINE}")  # type: ignore[arg-type]
+    network.run(86_400)
     assert not calls[0].ended
 
 
@@ -175,9 +175,9 @@ def test_0_is_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_expires_ends_it_by_487(hall: Callable[..., Hall], expires: int, ends: int, status: int) -> None:
     world = hall(rings)
     call = world.invite(f"Expires: {expires}\r\n")
-    world.air.run(max(ends - 1.3, 0))
+    world.network.run(max(ends - 1.3, 0))
     assert call.ended == (expires == 0)
-    world.air.run(2)
+    world.network.run(2)
     assert (call.ended_by, call.end_status, call.end_reason) == ("local", status, NOT_ANSWERED)
 
 
@@ -190,7 +190,7 @@ def test_expires_is_not_asked_about_an_answered_call(hall: Callable[..., Hall]) 
     call = world.invite("Expires: 5\r\n")
     world.caller.final("INVITE")
     world.caller.ack()
-    world.air.run(300)
+    world.network.run(300)
     assert not call.ended
 
 
@@ -203,9 +203,9 @@ def test_ringing_is_said_once_a_minute(hall: Callable[..., Hall], work: Any, sta
     world.invite()
     assert world.heard == [status]
     for minute in (1, 2, 3):
-        world.air.run(60)
+        world.network.run(60)
         assert world.heard == [status] * (minute + 1)
-    world.air.run(600)
+    world.network.run(600)
     assert world.heard.count(status) == 4
     bodies = [response.body for response in world.caller.responses("INVITE") if response.status == status]
     assert len(set(bodies)) == 1
@@ -219,7 +219,7 @@ def test_a_reliable_18x_is_followed_by_another(hall: Callable[..., Hall], work: 
     for minute in range(4):
         assert world.heard == [status] * (minute + 1)
         acknowledge(world)
-        world.air.run(60 if minute else 59.8)  # until a moment after the full minute
+        world.network.run(60 if minute else 59.8)  # until a moment after the full minute
     rung = [response for response in world.caller.responses("INVITE") if response.status == status]
     numbers = [int(response.get("RSeq")) for response in rung]
     assert numbers == [numbers[0] + place for place in range(4)]
@@ -230,7 +230,7 @@ def test_a_reliable_18x_is_followed_by_another(hall: Callable[..., Hall], work: 
 def test_a_reliable_18x_is_not_followed_before_its_prack(hall: Callable[..., Hall]) -> None:
     world = hall(rings)
     world.invite("Require: 100rel\r\n")
-    world.air.run(61)
+    world.network.run(61)
     assert world.heard[-1] == 504
     assert len({response.get("RSeq") for response in world.caller.responses("INVITE")} - {""}) == 1
 
@@ -239,7 +239,7 @@ def test_a_caller_that_is_gone_is_found_out_by_the_next_reliable_18x(hall: Calla
     world = hall(rings)
     world.invite("Require: 100rel\r\n")
     acknowledge(world)
-    world.air.run(60 + 33)
+    world.network.run(60 + 33)
     assert world.heard[-1] == 504
 
 
@@ -253,11 +253,11 @@ def acknowledge(world: Hall) -> None:
 def test_nothing_is_said_again_after_a_cancel(hall: Callable[..., Hall]) -> None:
     world = hall(rings)
     world.caller.invite("", SDP, uri=f"sip:b@{ENGINE}")
-    world.air.run(1)
+    world.network.run(1)
     branch = world.caller.responses("INVITE")[-1].branch
     world.caller.cancel(branch)
-    world.air.run(0.1)
+    world.network.run(0.1)
     world.caller.request("ACK", branch=branch, cseq=1)
-    world.air.run(300)
+    world.network.run(300)
     assert world.heard.count(180) == 1
     assert world.heard[-1] == 487

@@ -61,10 +61,10 @@ class Side:
 
 class World:
     def __init__(self) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         self.pool = PortPool([ENGINE, SIX], 34_000, 35_999)
-        self.plane = Plane(self.air.loop, self.air.loop.time, rtp_timeout=60.0)
-        self.relays = Relays(self.pool, self.air.loop, self.plane)
+        self.plane = Plane(self.network.loop, self.network.loop.time, rtp_timeout=60.0)
+        self.relays = Relays(self.pool, self.network.loop, self.plane)
 
     def relay(
         self, near: str = ENGINE, far: str = ENGINE, caller: Dialog = A_DIALOG, callee: Dialog = B_DIALOG
@@ -83,15 +83,15 @@ class World:
         side.told = sdp.parse(body)
 
     def run(self, seconds: float = 0.01) -> None:
-        self.air.run(seconds)
+        self.network.run(seconds)
 
     def close(self) -> None:
         for relay in tuple(self.relays.relays):
             relay.close()
         self.plane.close()
         self.pool.close()
-        LoopNetwork.opened.remove(self.air)
-        self.air.close()
+        LoopNetwork.opened.remove(self.network)
+        self.network.close()
 
 
 @pytest.fixture

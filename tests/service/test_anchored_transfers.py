@@ -19,7 +19,7 @@ from tests.simulation.agent import LoopNetwork
 class Speaker(Phone):
     """A phone that hears and speaks, at a real UDP port, and knows where it was told to last."""
 
-    def __init__(self, air: LoopNetwork, host: str, port: int) -> None:
+    def __init__(self, network: LoopNetwork, host: str, port: int) -> None:
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind((host, 0))
         self.sock.setblocking(False)
@@ -28,7 +28,7 @@ class Speaker(Phone):
             f"m=audio {self.sock.getsockname()[1]} RTP/AVP 8\r\n"
         ).encode()
         self.told_of = b""
-        super().__init__(air, host, body, port)
+        super().__init__(network, host, body, port)
 
     def receive(self, data: bytes, flow: Flow, now: float) -> None:
         super().receive(data, flow, now)
@@ -61,8 +61,8 @@ class Sounding(World):
 
     def phone(self, host: str, body: bytes, port: int = 5060) -> Speaker:
         if self.slow and self.agent.anchors is None:
-            self.agent.anchors = SlowAnchors(self.air, self.agent.relays, 0.02)
-        self.speakers.append(Speaker(self.air, host, port))
+            self.agent.anchors = SlowAnchors(self.network, self.agent.relays, 0.02)
+        self.speakers.append(Speaker(self.network, host, port))
         return self.speakers[-1]
 
     def wait(self, seconds: float = 0.05) -> None:
@@ -78,7 +78,7 @@ class Sounding(World):
         for number in range(12):
             for phone in pair:
                 phone.speak(number)  # type: ignore[attr-defined]
-            self.air.run(0.002)
+            self.network.run(0.002)
         self.wait()
         heard = {speaker.tag: speaker.hears() for speaker in self.speakers}
         return heard.pop(one.tag) == {other.tag} and heard.pop(other.tag) == {one.tag} and not any(heard.values())

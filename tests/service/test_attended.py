@@ -421,7 +421,7 @@ def test_a_flood_of_refers_is_bounded(usual: Desk) -> None:
 
 def test_who_still_rings_is_called_for_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch).talking()
-    u = Phone(world.air, CALLEE, AGAIN, 5062)
+    u = Phone(world.network, CALLEE, AGAIN, 5062)
     u.invite(ALLOW, AGAIN, uri=f"sip:{FOREIGN}@{ENGINE}")
     world.wait()
     world.c.reply(180)
@@ -480,7 +480,7 @@ def test_joins_transfers_and_hangups_at_any_time_leave_nothing(monkeypatch: pyte
     for target in (desk.c, desk.d):
         if target.requests("CANCEL"):
             target.reply(487)
-    desk.air.run(100)
+    desk.network.run(100)
     for phone in (*phones, desk.c, desk.d):
         phone.request("BYE")
     assert desk.over()

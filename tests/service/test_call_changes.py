@@ -87,7 +87,7 @@ def change(who: Phone, method: str, body: bytes, headers: str = "", uri: str = f
     """The final status; 0 where it is dealt with: somebody else was asked."""
     refer = f"Refer-To: <sip:+447700900999@{ENGINE}>\r\n" if method == "REFER" else ""
     who.request(method, refer + headers, body, uri=uri)
-    who.air.run(0.1)
+    who.network.run(0.1)
     statuses = [found.status for found in who.responses(method) if found.cseq == who.cseq and found.status >= 200]
     return statuses[-1] if statuses else 0
 

@@ -22,7 +22,7 @@ class Swap(World):
         super().__init__(patch, **more)
         self.talking()
         self.p, self.o = (self.b, self.a) if role == "callee" else (self.a, self.b)
-        self.n = Phone(self.air, self.p.host, AGAIN, 5062)
+        self.n = Phone(self.network, self.p.host, AGAIN, 5062)
 
     def replace(self, more: str = "", body: bytes = AGAIN, by: Phone | None = None, replaces: str = "") -> int:
         """The last status of the INVITE."""
@@ -118,9 +118,9 @@ def test_who_has_taken_the_callers_place_may_transfer(monkeypatch: pytest.Monkey
 
 def test_a_trunks_call_goes_on_being_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
     swap = Swap(monkeypatch)
-    caller = Phone(swap.air, CALLER, OFFER, 5064)
+    caller = Phone(swap.network, CALLER, OFFER, 5064)
     swap.connect(caller, FOREIGN, swap.c)
-    swap.p, swap.o, swap.n = caller, swap.c, Phone(swap.air, CALLER, AGAIN, 5062)
+    swap.p, swap.o, swap.n = caller, swap.c, Phone(swap.network, CALLER, AGAIN, 5062)
     assert swap.replace() == 200
     swap.acknowledge()
     swap.wait(10)
@@ -180,7 +180,7 @@ def test_a_call_that_still_rings_is_not_replaced(monkeypatch: pytest.MonkeyPatch
     world.wait()
     ringing = world.a.responses("INVITE")[-1]
     for phone, ours in ((world.a, ringing.to_tag), (world.b, world.b.remote_tag)):
-        n = Phone(world.air, phone.host, AGAIN, 5062)
+        n = Phone(world.network, phone.host, AGAIN, 5062)
         for more in ("", ";early-only"):
             n.invite(
                 f"{ALLOW}Replaces: {phone.call_id};to-tag={ours};from-tag={phone.tag}{more}\r\n",
@@ -214,7 +214,7 @@ def test_only_who_could_have_been_the_one_that_is_replaced(
     monkeypatch: pytest.MonkeyPatch, policy: TransferRule, trusted: str, host: str, status: int
 ) -> None:
     swap = Swap(monkeypatch, policy=policy, trusted=trusted)
-    n = Phone(swap.air, host, AGAIN, 5066)
+    n = Phone(swap.network, host, AGAIN, 5066)
     assert swap.replace(by=n) == status
     n.final("INVITE")
     n.ack()
@@ -295,7 +295,7 @@ def test_replacements_transfers_and_hangups_at_any_time_leave_nothing(
     for _ in range(2):
         for phone in (swap.a, swap.b, swap.n, swap.c, swap.d):
             phone.request("BYE")
-        swap.air.run(100)
+        swap.network.run(100)
     for target in (swap.c, swap.d):
         if target.requests("CANCEL"):
             target.reply(487)

@@ -64,7 +64,7 @@ class Proxy(Phone):
     """Sends what comes on to the engine, with another Request-URI and a Via of its own on top."""
 
     def __init__(self, world: World, *dialled: str) -> None:
-        super().__init__(world.air, PROXY)
+        super().__init__(world.network, PROXY)
         self.dialled = list(dialled)  # the Request-URI's user for each request that comes, the last for all others
         self.keeps_vias = True
         self.passed: list[Request] = []
@@ -89,7 +89,7 @@ class Proxy(Phone):
         vias = [f"Via: SIP/2.0/UDP {PROXY}:5060;branch=z9hG4bKproxy{self.branches}"]
         kept = [line for line in lines[1:] if self.keeps_vias or not line.startswith("Via:")]
         text = "\r\n".join([lines[0], *vias, *kept]) + "\r\n\r\n" + body
-        self.air.send(text.encode(), (PROXY, 5060), (ENGINE, 5060))
+        self.network.send(text.encode(), (PROXY, 5060), (ENGINE, 5060))
 
     def _back(self, data: bytes) -> None:
         head, _, body = data.decode().partition("\r\n\r\n")
@@ -97,7 +97,7 @@ class Proxy(Phone):
         top = next(index for index, line in enumerate(lines) if line.startswith("Via:"))
         del lines[top]
         if any(line.startswith("Via:") for line in lines):
-            self.air.send(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), (PROXY, 5060), (ENGINE, 5060))
+            self.network.send(("\r\n".join(lines) + "\r\n\r\n" + body).encode(), (PROXY, 5060), (ENGINE, 5060))
 
 
 def call(world: World, number: str, host: str = GUEST, headers: str = "") -> Phone:
@@ -124,7 +124,7 @@ def test_what_comes_from_our_own_socket_is_no_clients_3(world: World, branch: st
         f"From: <sip:+15550001111@{ENGINE}>;tag=1\r\nTo: <sip:b@{ENGINE}>\r\nCall-ID: own\r\nCSeq: 1 INVITE\r\n"
         f"Contact: <sip:{ENGINE}:5060>\r\nContent-Length: 0\r\n\r\n"
     )
-    world.air.send(data.encode(), (ENGINE, 5060), (ENGINE, 5060))
+    world.network.send(data.encode(), (ENGINE, 5060), (ENGINE, 5060))
     world.wait(1.0)
     assert not carrier.heard and refusals(world) == {"foreign_from_guest": 1}
 

@@ -129,10 +129,10 @@ class Carrier(Phone):
             self.later(message, 200, tag, b"")
 
     def later(self, request: Request, status: int, tag: str, body: bytes) -> None:
-        self.air.loop.call_soon(lambda: self.answer(request, status, "", body, tag=tag))
+        self.network.loop.call_soon(lambda: self.answer(request, status, "", body, tag=tag))
 
     def say(self, data: bytes) -> None:
-        self.air.send(data, (self.host, self.port), self.engine)
+        self.network.send(data, (self.host, self.port), self.engine)
 
 
 class Dialog:
@@ -152,10 +152,10 @@ class Strangers(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world = World(self.patch, node(), {"gw.second.example": [SECOND], "late.example": [CARRIER]})
         self.world.names.slow["late.example"] = 0.4
-        self.air = self.world.air
+        self.network = self.world.network
         self.peers = [self.world.phone(host) for host in STRANGERS]
         self.callee = self.world.phone(CALLEE)
-        self.carriers = [Carrier(self.air, host) for host in sorted(PROVIDERS)]
+        self.carriers = [Carrier(self.network, host) for host in sorted(PROVIDERS)]
         self.dialogs = [Dialog("guessed", "guessed", "guessed", ECHO)]
         self.names = 0
         self.read = [0] * len(self.peers)
@@ -165,7 +165,7 @@ class Strangers(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self.world.close()
-            LoopNetwork.opened.remove(self.air)
+            LoopNetwork.opened.remove(self.network)
 
     # ---- what happens
 
@@ -270,7 +270,7 @@ class Strangers(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 5.0, 33.0, 46.0, 100.0]))
     def time_passes(self, seconds: float) -> None:
-        self.air.run(seconds)
+        self.network.run(seconds)
         self.after()
 
     def known(self, which: int) -> Dialog:
@@ -307,8 +307,8 @@ class Strangers(RuleBasedStateMachine):
         text = "\r\n".join(lines) + f"\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
         if method == "INVITE":
             dialog.branch = branch
-        self.air.send(text.encode() + body, (phone.host, 5060), (ENGINE, 5060))
-        self.air.run(0.1)
+        self.network.send(text.encode() + body, (phone.host, 5060), (ENGINE, 5060))
+        self.network.run(0.1)
         self.after()
 
     def after(self) -> None:
@@ -328,8 +328,8 @@ class Strangers(RuleBasedStateMachine):
         lines = [f"ACK sip:x@{ENGINE} SIP/2.0", f"Via: SIP/2.0/UDP {phone.host}:5060;branch={refusal.branch}"]
         lines += [f"{name}: {refusal.get(name)}" for name in ("From", "To", "Call-ID")]
         lines += [f"CSeq: {refusal.cseq} ACK", "Content-Length: 0\r\n\r\n"]
-        self.air.send("\r\n".join(lines).encode(), (phone.host, 5060), (ENGINE, 5060))
-        self.air.run(0.01)
+        self.network.send("\r\n".join(lines).encode(), (phone.host, 5060), (ENGINE, 5060))
+        self.network.run(0.01)
 
     # ---- what may not happen
 
@@ -337,7 +337,7 @@ class Strangers(RuleBasedStateMachine):
     def a_provider_hears_only_what_was_ordered(self) -> None:
         if not hasattr(self, "world"):
             return
-        log = self.air.log
+        log = self.network.log
         for _, source, target, data in log[self.seen :]:
             if source == ENGINE and target in PROVIDERS:
                 self.check(target, data)

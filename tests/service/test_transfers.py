@@ -59,8 +59,8 @@ class Log:
 class Phone(Peer):
     """A peer in one dialog, which says 200 by itself to what needs no thought, and takes what media it is offered."""
 
-    def __init__(self, air: LoopNetwork, host: str, body: bytes, port: int = 5060) -> None:
-        super().__init__(air, host, port, engine=ENGINE)  # type: ignore[arg-type]
+    def __init__(self, network: LoopNetwork, host: str, body: bytes, port: int = 5060) -> None:
+        super().__init__(network, host, port, engine=ENGINE)  # type: ignore[arg-type]
         self.body = body
         self.tag = f"tag{host[-1]}x{port}"
         self.call_id = f"call-{host}-{port}"
@@ -107,7 +107,7 @@ class World:
     def __init__(
         self, patch: pytest.MonkeyPatch, policy: TransferRule = "clients", trusted: str = "127.0.0.0/30", **more: Any
     ) -> None:
-        self.air = LoopNetwork()
+        self.network = LoopNetwork()
         media = {"media": more.pop("media", "")}
         carrier = Provider(id=named_id("provider", "carrier"), name="carrier", hostname=f"{TARGET}:5060", **media)
         routes = [Route(target="all", provider_id=carrier.id, priority=1, name="all", rate=1)]
@@ -134,7 +134,7 @@ class World:
         self.board = HealthBoard()
         self.carrier = carrier
         self.records: list[CallRecord] = []
-        self.agent = start_agent(self.air, lambda call: self.intake(call), patch)
+        self.agent = start_agent(self.network, lambda call: self.intake(call), patch)
         self.log = self.agent.log = Log()
         library = read_library(ACTIONS, [{"name": name, "actions": actions} | media for name, actions in flows.items()])
         calls = CallServices(
@@ -158,7 +158,7 @@ class World:
         self.d = self.phone(THIRD, OF_THIRD)
 
     def phone(self, host: str, body: bytes, port: int = 5060) -> Phone:
-        return Phone(self.air, host, body, port)
+        return Phone(self.network, host, body, port)
 
     # ---- CallObserver
 
@@ -174,7 +174,7 @@ class World:
     # ----
 
     def wait(self, seconds: float = 0.05) -> None:
-        self.air.run(seconds)
+        self.network.run(seconds)
 
     def talking(self) -> "World":
         self.connect(self.a, OURS, self.b)
@@ -206,7 +206,7 @@ class World:
         return who.statuses("INFO")[-1:] == [200]
 
     def over(self) -> bool:
-        self.air.run(40)
+        self.network.run(40)
         assert self.log.errors == []
         agent = self.agent
         left: list[Any] = [
@@ -619,7 +619,7 @@ def test_the_end_of_the_engine_ends_a_transfer(world: World) -> None:
     async def stop() -> None:
         await asyncio.wait_for(world.agent.stop(), 10)
 
-    world.air.until(stop())
+    world.network.until(stop())
     assert not world.agent.calls and not world.agent.tasks.running
 
 
@@ -655,7 +655,7 @@ def test_transfers_and_hangups_at_any_time_leave_nothing(monkeypatch: pytest.Mon
     for target in (world.c, world.d):
         if target.requests("CANCEL"):
             target.reply(487)
-    world.air.run(100)
+    world.network.run(100)
     for phone in (*phones, world.c, world.d):
         phone.request("BYE")
     assert world.over()

@@ -56,8 +56,8 @@ class Wire:
 
     name, via_name, reliable, tap = "udp", "UDP", False, None
 
-    def __init__(self, air: LoopNetwork, host: str) -> None:
-        self.air = air
+    def __init__(self, network: LoopNetwork, host: str) -> None:
+        self.network = network
         self.local = (host, 5060)
         self.endpoint = self
         self.agent: UserAgent
@@ -66,7 +66,7 @@ class Wire:
         self.agent.intake.received(data, flow)
 
     def send(self, data: bytes, flow: Flow) -> None:
-        self.air.send(data, self.local, (flow.host, flow.port))
+        self.network.send(data, self.local, (flow.host, flow.port))
 
     def connected(self, flow: Flow) -> bool:
         return True
@@ -85,7 +85,7 @@ class Wire:
 
 
 def start_agent(
-    air: LoopNetwork,
+    network: LoopNetwork,
     on_call: OnCall,
     patch: pytest.MonkeyPatch,
     settings: AgentSettings | None = None,
@@ -93,18 +93,18 @@ def start_agent(
     peers: Peers = EVERYBODY,
     log: Any = None,
 ) -> UserAgent:
-    """A user agent on `air`, with the air's clock and randomness."""
-    wire = Wire(air, host)
+    """A user agent on `network`, with its clock and randomness."""
+    wire = Wire(network, host)
 
     async def opened(*_: object, **__: object) -> Listeners:
         return Listeners((wire,))  # type: ignore[arg-type]
 
     patch.setattr(user_agent.Listeners, "open", opened)
-    patch.setattr(user_agent, "time", SimpleNamespace(monotonic=air.loop.time))
-    patch.setattr(user_agent, "os", SimpleNamespace(urandom=air.random.randbytes))
+    patch.setattr(user_agent, "time", SimpleNamespace(monotonic=network.loop.time))
+    patch.setattr(user_agent, "os", SimpleNamespace(urandom=network.random.randbytes))
     wire.agent = agent = UserAgent(on_call, settings, log, peers)
-    air.until(agent.start(["udp://simulated"]))
-    air.nodes[wire.local] = wire
+    network.until(agent.start(["udp://simulated"]))
+    network.nodes[wire.local] = wire
     return agent
 
 

@@ -32,17 +32,17 @@ _PHONES = count(1)
 class Phone(Peer):
     """A peer on `LoopNetwork`, at an address of its own."""
 
-    def __init__(self, air: LoopNetwork, host: str, port: int = 5060) -> None:
-        super().__init__(air, host, port, engine=ENGINE)  # type: ignore[arg-type]
-        self.air = air
+    def __init__(self, network: LoopNetwork, host: str, port: int = 5060) -> None:
+        super().__init__(network, host, port, engine=ENGINE)  # type: ignore[arg-type]
+        self.network = network
         self.tag = f"tag-{host}-{port}"
         self.call_id = f"call-{host}-{port}"
         self.branches = 1000 * next(_PHONES)  # of another at this address before, none is used again
 
     def say(self, data: bytes) -> None:
         self.last = data
-        self.air.send(data, (self.host, self.port), self.engine)
-        self.air.run(0.02)
+        self.network.send(data, (self.host, self.port), self.engine)
+        self.network.run(0.02)
 
     def like(self, other: "Phone") -> "Phone":
         """From now on it speaks in the dialog of another, as everybody can who has read a message of it."""
@@ -52,7 +52,7 @@ class Phone(Peer):
     def call(self, uri: str, headers: str = "", **more: Any) -> Response:
         """Calls, and acknowledges an answer; the final response."""
         self.invite(headers, OFFER, uri=uri, **more)
-        self.air.run(1.0)
+        self.network.run(1.0)
         self.remote_tag = ""
         response = self.final("INVITE")
         if response.status == 200:
@@ -72,11 +72,11 @@ class Phone(Peer):
 class EngineWire(Wire):
     """The engine's listener: on an address of this machine, where its media is, and seen at ENGINE."""
 
-    def __init__(self, air: LoopNetwork) -> None:
-        super().__init__(air, "127.0.0.1")
+    def __init__(self, network: LoopNetwork) -> None:
+        super().__init__(network, "127.0.0.1")
 
     def send(self, data: bytes, flow: Flow) -> None:
-        self.air.send(data, (ENGINE, 5060), (flow.host, flow.port))
+        self.network.send(data, (ENGINE, 5060), (flow.host, flow.port))
 
     def sent_by(self, remote_host: str) -> str:
         return f"{ENGINE}:5060"
@@ -107,15 +107,15 @@ class Names:
 
 
 class World:
-    """A node on `air`."""
+    """A node on `network`."""
 
     def __init__(
         self, patch: pytest.MonkeyPatch, configuration: Configuration, names: dict[str, list[str]] | None = None
     ) -> None:
-        self.air = air = LoopNetwork()
+        self.network = network = LoopNetwork()
         self.names = Names()
         self.names.addresses.update(names or {})
-        wire = EngineWire(air)
+        wire = EngineWire(network)
 
         async def opened(*_: object, **__: object) -> Listeners:
             return Listeners((wire,), ENGINE)  # type: ignore[arg-type]
@@ -126,24 +126,24 @@ class World:
             return Resolver(self.names, transports=known["transports"], families=known["families"])  # type: ignore[arg-type]
 
         patch.setattr(user_agent, "Resolver", resolver)
-        clock = SimpleNamespace(monotonic=air.loop.time, time=air.loop.time)
+        clock = SimpleNamespace(monotonic=network.loop.time, time=network.loop.time)
         patch.setattr(user_agent, "time", clock)
         patch.setattr(service_node, "time", clock)
-        patch.setattr(user_agent, "os", SimpleNamespace(urandom=air.random.randbytes))
+        patch.setattr(user_agent, "os", SimpleNamespace(urandom=network.random.randbytes))
         self.node = Node(configuration)
-        air.until(self.node.start())
+        network.until(self.node.start())
         wire.agent = self.node.agent
-        air.nodes[(ENGINE, 5060)] = wire
+        network.nodes[(ENGINE, 5060)] = wire
 
     def phone(self, host: str, port: int = 5060) -> Phone:
-        return Phone(self.air, host, port)
+        return Phone(self.network, host, port)
 
     def wait(self, seconds: float = 0.05) -> None:
-        self.air.run(seconds)
+        self.network.run(seconds)
 
     def close(self) -> None:
-        self.air.until(self.node.close())
-        self.air.close()
+        self.network.until(self.node.close())
+        self.network.close()
 
 
 def configured(**sections: Any) -> Configuration:
