@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from engine.media.port_pool import NoPortError
 from flows.calls.address import Address
 from flows.calls.ports import SoundError
 from flows.queues.agents import REST
@@ -394,6 +395,64 @@ def test_the_time_to_wait_ends_the_wait_and_the_overflow_flow_runs_in_place(hall
         assert [order for order in ran.orders if order[0] == "play"][-1] == ("play", "night.wav")
         assert seen(hall, caller) == "queue desk: timeout after 60 s"
         assert "sip:seen-timeout-60-0-@desk" in [leg.spec.request_uri for leg in hall.world.agent.legs]
+
+    hall.go(scene())
+
+
+def test_the_time_to_wait_ends_also_while_nobody_is_rung(hall: Hall) -> None:
+    async def scene() -> None:
+        hall.describe(wait_timeout=60.0)
+        hall.board.hire("ann", status="away")
+        caller = hall.call()
+        await asyncio.sleep(59)
+        assert caller.playing and hall.rung() == []
+        await caller.flow
+        assert seen(hall, caller) == "queue desk: timeout after 60 s"
+        assert hall.rung() == ["seen-timeout-60-0-"]
+
+    hall.go(scene())
+
+
+@pytest.mark.parametrize("status", ["available", "away"])
+def test_a_caller_without_media_fails_and_its_flow_goes_on(hall: Hall, status: str) -> None:
+    async def scene() -> None:
+        hall.board.hire("ann", status=status)
+        hall.world.agent.script["ann"] = NEVER
+        caller = hall.call()
+        caller.refuse_answer = NoPortError("all ports are taken")
+        await caller.flow
+        assert seen(hall, caller) == "queue desk: failed after 0 s"
+        assert hall.waiting() == [] and hall.rung() == ["seen-failed-0-0-"]
+
+    hall.go(scene())
+
+
+def test_a_fault_in_the_moment_in_which_an_agent_is_offered_frees_the_agent(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        hall.describe(routing_method="longest_idle")
+        hall.board.hire("ann", "bob")
+        other = Queue(named_id("queue", "other"), NIL, "other", agent_ids=(agent_id("eve"),))
+        hall.board.others |= {"other": other, str(other.id): other}
+        hall.board.hire("eve", status="away", tags=(TAG,))
+        hall.world.agent.script |= {"ann": NEVER, "bob": NEVER}
+        find = hall.board.find
+
+        def fail(reference: str) -> Queue | None:
+            first = hall.queues.callers(hall.board.queue.id)
+            if reference == str(other.id) and first and first[0].reserved:
+                raise OSError("the store is gone")
+            return find(reference)
+
+        caller, behind = hall.call(), hall.call("behind", "other")
+        await asyncio.sleep(2)
+        monkeypatch.setattr(hall.board, "find", fail)
+        hall.settle("ann", hall.world.refused(486))
+        await asyncio.sleep(1)
+        assert seen(hall, caller) == "queue desk: failed after 2 s"
+        assert hall.rung()[:2] == ["ann", "seen-failed-2-0-"] and hall.board.status("bob") == "available"
+        assert hall.waiting() == [] and behind.playing
 
     hall.go(scene())
 
