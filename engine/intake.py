@@ -40,14 +40,16 @@ class FairQueue:
     """A queue for each source, served in turn.
 
     Attributes:
+        queues: What waits, by source; the source whose turn it is stands first.
+        bytes_held: Octets of all that waits.
         dropped: Messages that found no room, or had waited too long.
     """
 
-    __slots__ = ("_bytes", "_queues", "_size", "dropped")
+    __slots__ = ("_size", "bytes_held", "dropped", "queues")
 
     def __init__(self) -> None:
-        self._queues: dict[str, deque[QueuedMessage]] = {}  # the source whose turn it is stands first
-        self._size = self._bytes = 0
+        self.queues: dict[str, deque[QueuedMessage]] = {}
+        self._size = self.bytes_held = 0
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -55,30 +57,30 @@ class FairQueue:
 
     def put(self, source: str, data: bytes, flow: Flow, now: float) -> None:
         """One more message. The oldest of its source makes room for it, or the oldest of whose turn it is."""
-        queue = self._queues.get(source)
+        queue = self.queues.get(source)
         if queue is None:
-            queue = self._queues[source] = deque()
-        elif len(queue) >= MAX_QUEUED_OF_ONE or len(queue) * len(self._queues) >= MAX_QUEUED:
+            queue = self.queues[source] = deque()
+        elif len(queue) >= MAX_QUEUED_OF_ONE or len(queue) * len(self.queues) >= MAX_QUEUED:
             self._forget(queue)
         queue.append(QueuedMessage(data, flow, now))
         self._size += 1
-        self._bytes += len(data)
-        while self._size > MAX_QUEUED or (self._bytes > MAX_QUEUED_BYTES and self._size > 1):
-            first = next(iter(self._queues))
-            self._forget(self._queues[first])
-            if not self._queues[first]:
-                del self._queues[first]
+        self.bytes_held += len(data)
+        while self._size > MAX_QUEUED or (self.bytes_held > MAX_QUEUED_BYTES and self._size > 1):
+            first = next(iter(self.queues))
+            self._forget(self.queues[first])
+            if not self.queues[first]:
+                del self.queues[first]
 
     def take(self, now: float) -> QueuedMessage | None:
         """The next message in turn; None where nothing waits."""
-        while self._queues:
-            source = next(iter(self._queues))
-            queue = self._queues.pop(source)
+        while self.queues:
+            source = next(iter(self.queues))
+            queue = self.queues.pop(source)
             held = queue.popleft()
             self._size -= 1
-            self._bytes -= len(held.data)
+            self.bytes_held -= len(held.data)
             if queue:
-                self._queues[source] = queue
+                self.queues[source] = queue
             if now - held.since <= MAX_WAIT:
                 return held
             self.dropped += 1
@@ -86,13 +88,13 @@ class FairQueue:
 
     def clear(self) -> None:
         """Nothing waits any more."""
-        self._queues.clear()
-        self._size = self._bytes = 0
+        self.queues.clear()
+        self._size = self.bytes_held = 0
 
     def _forget(self, queue: deque[QueuedMessage]) -> None:
         held = queue.popleft()
         self._size -= 1
-        self._bytes -= len(held.data)
+        self.bytes_held -= len(held.data)
         self.dropped += 1
 
 

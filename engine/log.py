@@ -66,6 +66,10 @@ class RateLimitedLog:
         self._lines_of_one = RateLimit(LINES_OF_ONE, BURST_OF_ONE)
         self._unlogged: dict[str, int] = {}
 
+    def __len__(self) -> int:
+        """Of how many kinds something has not been logged."""
+        return len(self._unlogged)
+
     def write(self, log: Callable[..., Any], kind: str, event: str, **values: Any) -> None:
         """Have `log`, a method of a logger, write what a stranger (`source` or `address` among the values) did, unless
         much of this `kind` has just been logged of it, or in all; `unlogged` is how much of the same stranger's."""
@@ -130,6 +134,10 @@ class RefusalLog:
             self._more[cause, event, status] = self._more.get((cause, event, status), 0) + 1
         if self._handle is None:
             self._handle = self._loop.call_later(REFUSALS_EVERY, self._tell_counted)
+
+    def __len__(self) -> int:
+        """How many sources have a row of their own."""
+        return len(self._rows)
 
     def close(self) -> None:
         """Log what has been counted, as far as there is room; no timer is left."""

@@ -23,9 +23,13 @@ class Shares(Protocol):
 
 
 class Strangers:
-    """The limits of each stranger."""
+    """The limits of each stranger.
 
-    __slots__ = ("_answers", "_calls", "_calls_of_all", "_known", "_max_calls", "_most_calls", "_peers", "rate_limit")
+    Attributes:
+        calls: How many calls are up, by the source for which they are counted; of sources that have any.
+    """
+
+    __slots__ = ("_answers", "_calls_of_all", "_known", "_max_calls", "_most_calls", "_peers", "calls", "rate_limit")
 
     def __init__(self, peers: Peers, shares: Shares) -> None:
         self._peers = peers
@@ -38,7 +42,7 @@ class Strangers:
         self._max_calls = shares.max_calls
         # Many addresses with a share each are kept off the last quarter, as of all else that the network can fill.
         self._calls_of_all = shares.max_calls - (shares.max_calls // 4 if 0 < share < 1 else 0)
-        self._calls: dict[str, int] = {}  # that are up now, by counted source
+        self.calls: dict[str, int] = {}
         self._known: Request | None = None  # the last one of a known peer, which as a rule begins at once
 
     def source(self, request: Request, source: Flow) -> str:
@@ -58,7 +62,7 @@ class Strangers:
             return "take", "", ""
         if not self.rate_limit.allows(counted, now):
             return ("refuse" if self._answers.allows(counted, now) else "drop"), "invite_rate", counted
-        if request.method == "INVITE" and self._most_calls and self._calls.get(counted, 0) >= self._most_calls:
+        if request.method == "INVITE" and self._most_calls and self.calls.get(counted, 0) >= self._most_calls:
             return "refuse", "stranger_calls", counted
         return "take", "", counted
 
@@ -74,17 +78,17 @@ class Strangers:
         known, self._known = self._known, None
         counted = "" if known is request else self.source(request, source)  # a stranger may have logged in
         if counted:
-            self._calls[counted] = self._calls.get(counted, 0) + 1
+            self.calls[counted] = self.calls.get(counted, 0) + 1
         return counted
 
     def ended(self, counted: str) -> None:
         """A call that counted for this source is over."""
-        left = self._calls.get(counted, 0) - 1
+        left = self.calls.get(counted, 0) - 1
         if left > 0:
-            self._calls[counted] = left
+            self.calls[counted] = left
         else:
-            self._calls.pop(counted, None)
+            self.calls.pop(counted, None)
 
     def calls_of(self, counted: str) -> int:
         """How many calls of this source are up."""
-        return self._calls.get(counted, 0)
+        return self.calls.get(counted, 0)

@@ -25,7 +25,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 # Nothing else has these: Linux gives other ports (32768 on) to whoever asks for none in particular, clients too, one of
 # which could connect to itself on the port of a server that is down; engines have their RTP from 20000 on.
 _PORTS = range(10000, 15000)
-_reservations: list[socket.socket] = []
+reservations: list[socket.socket] = []
 
 
 def may_be_own() -> bool:
@@ -61,7 +61,7 @@ def reserved_port() -> int:
         except OSError:
             reservation.close()
             continue
-        _reservations.append(reservation)
+        reservations.append(reservation)
         return port
     raise AssertionError("no free port was found")
 

@@ -39,7 +39,7 @@ def test_a_reserved_port_is_nobody_elses_until_its_process_has_ended(monkeypatch
         network.reserved_port()
     with pytest.raises(subprocess.CalledProcessError):
         run(ask)
-    network._reservations.pop().close()
+    network.reservations.pop().close()
     assert [int(run(ask)) for _ in range(2)] == [port, port]  # the first has ended
     assert network.reserved_port() == port
 
@@ -50,7 +50,7 @@ def test_a_port_that_somebody_has_on_any_address_is_not_reserved(
     monkeypatch: pytest.MonkeyPatch, host: str, kind: socket.SocketKind
 ) -> None:
     port = network.reserved_port()
-    network._reservations.pop().close()
+    network.reservations.pop().close()
     monkeypatch.setattr(network, "_PORTS", [port] * 200)
     with socket.socket(family(host), kind) as sock:
         sock.bind((host, port))

@@ -33,9 +33,9 @@ _PLAIN = re.compile(
 )
 """An offer of one audio stream whose answer depends on nothing but group 3."""
 
-_MEMO_SIZE = 128
-_MEMO_TAIL = 1024
-"""Entries, and octets of the longest offer's media part that is remembered: at most some 300 KB in all."""
+MEMO_SIZE: Final = 128
+MEMO_TAIL: Final = 1024
+"""Entries of `memo`, and octets of the longest offer's media part that is remembered: at most some 300 KB in all."""
 
 _ONE_TIME = (b"a=crypto:", b"a=rtcp:", b"a=ssrc:", b"a=candidate:")
 """Lines that hold a key, a port or a number of this one call: what has them never comes again."""
@@ -64,7 +64,8 @@ class _Answer(NamedTuple):
     """What is added to the port for RTCP."""
 
 
-_memo: dict[tuple[bytes, tuple[Codec, ...]], _Answer] = {}
+memo: dict[tuple[bytes, tuple[Codec, ...]], _Answer] = {}
+"""What has been answered, by group 3 of the offer and the codecs, the oldest first."""
 
 
 def answer(
@@ -84,12 +85,12 @@ def answer(
     """
     match = _PLAIN.fullmatch(offer)
     if match is None:
-        return _full_answer(offer, host, port, session_id, version, codecs, previous)
+        return full_answer(offer, host, port, session_id, version, codecs, previous)
     address, number, tail = match.groups()
-    known = _memo.get((tail, codecs))
+    known = memo.get((tail, codecs))
     if known is None or address in _HOLD or int(number) >= 65535:
-        whole, agreed = _full_answer(offer, host, port, session_id, version, codecs, previous)
-        if len(tail) <= _MEMO_TAIL and address not in _HOLD and int(number) < 65535:
+        whole, agreed = full_answer(offer, host, port, session_id, version, codecs, previous)
+        if len(tail) <= MEMO_TAIL and address not in _HOLD and int(number) < 65535:
             _remember(tail, codecs, whole, agreed, host, port, session_id, version)
         return whole, agreed
     where, at = spelt(address.decode("ascii")), int(number)
@@ -157,7 +158,7 @@ def accept(ours: bytes, theirs: bytes) -> Agreed:
         raise NotAcceptable(str(error), error.status) from error
 
 
-def _full_answer(
+def full_answer(
     body: bytes,
     host: str,
     port: int,
@@ -166,6 +167,7 @@ def _full_answer(
     codecs: Sequence[Codec] = CODECS,
     previous: Agreed | None = None,
 ) -> tuple[bytes, Agreed]:
+    """`answer` without the memo."""
     keys: dict[int, Keys] = {}
 
     def ours_for(media: sdp.Media) -> str:
@@ -312,9 +314,9 @@ def _remember(
     known = _Answer(whole[at + len(start) :], agreed[2:], agreed.rtcp[1] - agreed.remote[1])
     # Only what the short path writes exactly as the full one does may take the short path.
     if at >= 0 and _compose(host, port, session_id, version, known.tail) == whole:
-        if len(_memo) >= _MEMO_SIZE:
-            del _memo[next(iter(_memo))]  # the oldest: offers that never come again push each other out
-        _memo[tail, codecs] = known
+        if len(memo) >= MEMO_SIZE:
+            del memo[next(iter(memo))]  # the oldest: offers that never come again push each other out
+        memo[tail, codecs] = known
 
 
 def _compose(host: str, port: int, session_id: int, version: int, tail: bytes) -> bytes:

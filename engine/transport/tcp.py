@@ -39,8 +39,8 @@ class TcpTransport:
     and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, and with a
     `_key` that tells domains apart (RFC 5922 §7.3); WebSocket with another `_connection`.
 
-    Public counters: `refused` (connections over a limit), `displaced` (that made room for others), `framing_errors`,
-    `timed_out` (idle, slow or stalled).
+    `connections` are those that are open. Public counters: `refused` (connections over a limit), `displaced` (that made
+    room for others), `framing_errors`, `timed_out` (idle, slow or stalled).
     """
 
     name = "tcp"
@@ -57,7 +57,7 @@ class TcpTransport:
         self._failures = Failures(self._loop, sink)
         self._server: asyncio.Server | None = None
         self._usable: dict[Hashable, Connection] = {}
-        self._open: set[Connection] = set()
+        self.connections: set[Connection] = set()
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
         self._made: Counter[str] = Counter()  # connections that we made, or are making, by counted source
         self._making: set[int] = set()  # of the latter, the ids of their flows
@@ -112,7 +112,7 @@ class TcpTransport:
 
     def drop_banned(self) -> None:
         """See `Transport.drop_banned`."""
-        for connection in list(self._open):
+        for connection in list(self.connections):
             if connection.flow is not None and self.sink.banned(connection.flow.host):
                 connection.abort("banned")
 
@@ -149,7 +149,7 @@ class TcpTransport:
             self._sweeper.cancel()
         for task in self._connecting:
             task.cancel()
-        for connection in list(self._open):
+        for connection in list(self.connections):
             connection.close()
         self._waiting.clear()
         self._failures.close()
@@ -158,11 +158,11 @@ class TcpTransport:
         """Returns when no socket, task or timer is left; peers that take nothing are cut off after a second."""
         if self._connecting:
             await asyncio.wait(self._connecting)
-        if self._open:
+        if self.connections:
             await self._wait_empty()
-        for connection in list(self._open):
+        for connection in list(self.connections):
             connection.abort()
-        if self._open:
+        if self.connections:
             await self._wait_empty()
         if self._server is not None:
             await self._server.wait_closed()
@@ -220,7 +220,7 @@ class TcpTransport:
 
     def _may_make(self, host: str) -> bool:
         """Whether one more connection is made. Strangers say where to, and could keep all of them open."""
-        most, now = self.limits.connections, len(self._connecting) + len(self._open) - len(self._slots)
+        most, now = self.limits.connections, len(self._connecting) + len(self.connections) - len(self._slots)
         if self.sink.known(host):
             return now < most
         return now < most - most // 4 and self._made[counted_source(host)] < self.limits.made_per_source
@@ -276,7 +276,7 @@ class TcpTransport:
             if own:
                 connection.own_end = (peer_host(own), own[1])
                 self._own_ends[connection.own_end] = self._own_ends.get(connection.own_end, 0) + 1
-        self._open.add(connection)
+        self.connections.add(connection)
         key = self._key(connection.flow)
         self._usable[key] = connection
         for data in self._waiting.pop(key, ()):
@@ -308,9 +308,9 @@ class TcpTransport:
 
     def lost(self, connection: Connection) -> None:
         """A connection's socket is closed."""
-        if connection not in self._open:
+        if connection not in self.connections:
             return
-        self._open.discard(connection)
+        self.connections.discard(connection)
         flow = connection.flow
         assert flow is not None
         if connection.own_end is not None:
@@ -322,7 +322,7 @@ class TcpTransport:
         self._slots.leave(connection)
         if connection.misframed:
             self.framing_errors += 1
-        if self._emptied is not None and not self._open and not self._emptied.done():
+        if self._emptied is not None and not self.connections and not self._emptied.done():
             self._emptied.set_result(None)
         if connection.error and connection.requested and not self._closed:
             self.sink.failed(flow, None, connection.error)
@@ -337,7 +337,7 @@ class TcpTransport:
         self._sweeper = None
         now = self._loop.time()
         limits = self.limits
-        for connection in list(self._open):
+        for connection in list(self.connections):
             owed, stalled = connection.owed_since, connection.stalled_since
             if owed is not None and now - owed > limits.message_timeout:
                 self.timed_out += 1
@@ -348,7 +348,7 @@ class TcpTransport:
             elif now - connection.last_traffic > limits.idle_timeout:
                 self.timed_out += 1
                 connection.close()
-        if self._open:
+        if self.connections:
             self._sweep_later()
 
 

@@ -61,6 +61,8 @@ class MessageQueue:
         store: Where messages and opt-outs are kept.
         inbox: Takes messages for our numbers.
         waiting: Destinations that wait or are being sent to.
+        tasks: What sends, a task for each pair of numbers as long as there is anything.
+        processing: Messages for our numbers whose flows run.
     """
 
     def __init__(self, services: CallServices, send: Send, store: MessageStore, *, run_flow: FlowOnMessage) -> None:
@@ -71,8 +73,8 @@ class MessageQueue:
         self.waiting = 0
         # From and to -> what goes that way, in this order; there is a task for each as long as there is anything.
         self._lanes: dict[tuple[str, str], deque[tuple[TextMessage, Target]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._processing: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.processing: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._automatic = RateLimit(AUTOMATIC_RATE, AUTOMATIC_BURST)
         self._customers = RateLimit(CUSTOMER_RATE, CUSTOMER_BURST)
@@ -131,10 +133,10 @@ class MessageQueue:
         for lane in self._lanes.values():
             for _, target in lane:
                 target.status, target.reason = "failed", _STOPPED
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSING)
-        while self._tasks or self._processing:
-            left = [*self._tasks, *self._processing]
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=CLOSING)
+        while self.tasks or self.processing:
+            left = [*self.tasks, *self.processing]
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
@@ -148,7 +150,7 @@ class MessageQueue:
             lane.append((message, target))
             return
         self._lanes[key] = deque([(message, target)])
-        self._own(self._tasks, self._drain(key), f"messages to {key[1]}")
+        self._own(self.tasks, self._drain(key), f"messages to {key[1]}")
 
     def _contact(self, address: Address) -> str:
         """Whom an opt-out would be about: a number in normal form, however it was written."""
@@ -240,12 +242,12 @@ class MessageQueue:
     # ---- messages between our own numbers
 
     def _process(self, accepted: AcceptedMessage) -> None:
-        if len(self._processing) >= MOST_PROCESSED or self._closing:
+        if len(self.processing) >= MOST_PROCESSED or self._closing:
             self._services.log.warning(
                 "message flow not run", message_id=str(accepted.message.id), error="too many run"
             )
             return
-        self._own(self._processing, self._processed(accepted), f"message {accepted.message.id}")
+        self._own(self.processing, self._processed(accepted), f"message {accepted.message.id}")
 
     async def _processed(self, accepted: AcceptedMessage) -> None:
         try:

@@ -30,13 +30,18 @@ AT_WORK: Final = frozenset({"available", "ringing", "busy"})
 
 
 class Queues:
-    """The lines of one engine, and the agents that they ring."""
+    """The lines of one engine, and the agents that they ring.
 
-    __slots__ = ("_agents", "_waiting", "_waits", "finder")
+    Attributes:
+        finder: Finds queues and their agents.
+        agents: What each agent does here.
+    """
+
+    __slots__ = ("_waiting", "_waits", "agents", "finder")
 
     def __init__(self, finder: QueueFinder, board: AgentBoard, dice: random.Random | None = None) -> None:
         self.finder = finder
-        self._agents = AgentPool(board, self.dispatch, dice or random.Random())
+        self.agents = AgentPool(board, self.dispatch, dice or random.Random())
         self._waiting: dict[UUID, list[WaitingCaller]] = {}
         self._waits = WaitEstimator()
 
@@ -47,11 +52,11 @@ class Queues:
     def agent_changed(self, agent_id: UUID, status: str) -> None:
         """An agent is not what it was; `status` is what the board shows of it, "" where it is gone. `dispatch`
         follows."""
-        self._agents.says(agent_id, status)
+        self.agents.says(agent_id, status)
 
     def close(self) -> None:
         """No agent is waited for any more."""
-        self._agents.close()
+        self.agents.close()
 
     # ---- who is next
 
@@ -65,7 +70,7 @@ class Queues:
                 if queue is None or agents is None:
                     queue = self._now(waiting.queue)
                     agents = self.finder.agents(queue)
-                entries = self._agents.reserve(queue, agents)
+                entries = self.agents.reserve(queue, agents)
                 if not entries:
                     break
                 waiting.queue = queue
@@ -204,8 +209,8 @@ class Queues:
 
     async def _try(self, waiting: WaitingCaller, entry: PooledAgent) -> ConnectResult | None:
         """One agent, at its addresses. None where it was not available after all."""
-        if not await self._agents.claim(entry):
-            self._agents.turn(entry, "missed")
+        if not await self.agents.claim(entry):
+            self.agents.turn(entry, "missed")
             return None
         reached = await ring(
             waiting.context,
@@ -215,19 +220,19 @@ class Queues:
             lambda: waiting.state == "ringing",
         )
         if entry.state == "ringing":
-            self._agents.turn(entry, "missed")
+            self.agents.turn(entry, "missed")
         return reached
 
     def _rung(self, waiting: WaitingCaller, entry: PooledAgent, _task: "asyncio.Task[ConnectResult | None]") -> None:
         """An agent rings no more, and does not talk: at once, whatever the others do."""
         entry.task = None
         if entry.state == "ringing":
-            self._agents.turn(entry, "given_up")
+            self.agents.turn(entry, "given_up")
         elif entry.state == "talking":
             waiting.ended = waiting.context.services.clock()
             if waiting.answered is not None:
                 self._waits.served(waiting.queue.id, waiting.ended - waiting.answered + entry.wrap_up)
-            self._agents.turn(entry, "ended")
+            self.agents.turn(entry, "ended")
 
     def _claim(self, waiting: WaitingCaller, entry: PooledAgent) -> bool:
         """An agent has answered: whether it has the caller. From here on the caller is out of the line."""
@@ -236,7 +241,7 @@ class Queues:
         if waiting.limit is None or waiting.limit.expired():
             return False  # its time has run out in this moment
         waiting.turn("answered")
-        self._agents.turn(entry, "answered")
+        self.agents.turn(entry, "answered")
         for task, other in waiting.tasks.items():
             if other is not entry:
                 task.cancel()
@@ -282,7 +287,7 @@ class Queues:
             self._locate(waiting)
             self._remove(waiting)
         for entry in waiting.reserved:  # offered in the moment in which it left
-            self._agents.turn(entry, "given_up")
+            self.agents.turn(entry, "given_up")
         if waiting.music is not None:
             waiting.music.cancel()
 

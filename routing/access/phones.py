@@ -36,27 +36,31 @@ class Phone:
 
 
 class PhoneCalls:
-    """The calls out that each phone has."""
+    """The calls out that each phone has.
 
-    __slots__ = ("_running",)
+    Attributes:
+        running: How many, by realm and user name; of phones that have any.
+    """
+
+    __slots__ = ("running",)
 
     def __init__(self) -> None:
-        self._running: dict[tuple[str, str], int] = {}  # of those that have any
+        self.running: dict[tuple[str, str], int] = {}
 
     def take(self, phone: Phone) -> bool:
         """Count one more call out; False where the phone may have no further one."""
         key = (phone.realm, phone.name)
-        running = self._running.get(key, 0)
+        running = self.running.get(key, 0)
         if running >= phone.max_calls:
             return False
-        self._running[key] = running + 1
+        self.running[key] = running + 1
         return True
 
     def release(self, phone: Phone) -> None:
         """A call that was counted is over."""
         key = (phone.realm, phone.name)
-        left = self._running[key] - 1
+        left = self.running[key] - 1
         if left:
-            self._running[key] = left
+            self.running[key] = left
         else:
-            del self._running[key]
+            del self.running[key]

@@ -34,6 +34,8 @@ class Hunt:
         target: The number as it was dialled, normalised; each attempt shapes it anew.
         cause: Why there is nothing to try, as a sentence; "" where there is.
         records: Attempts and skipped providers, in order.
+        current: The attempt under way.
+        answered: The attempt that was answered, whose channel is taken until `close`.
     """
 
     target: str
@@ -47,8 +49,8 @@ class Hunt:
     records: list[AttemptRecord] = field(default_factory=list)
     _attempts: int = 0
     _over: bool = False
-    _current: Attempt | None = None
-    _answered: Attempt | None = None
+    current: Attempt | None = None
+    answered: Attempt | None = None
     _real_final: tuple[int, str] | None = None
     _last_kind: LastOutcome = ""
     _turn: Literal["first", "silent", "ill"] = "first"
@@ -59,7 +61,7 @@ class Hunt:
     def next(self, now: float) -> Attempt | None:
         """The next provider to try, or None. Takes a channel and a token of its rate; what is skipped on the way is
         recorded. Raises RuntimeError while the outcome of the attempt before is not told."""
-        if self._current is not None:
+        if self.current is not None:
             raise RuntimeError("tell the outcome of the running attempt before asking for the next one")
         if self._over or self._attempts >= MAX_ATTEMPTS:
             return None
@@ -128,7 +130,7 @@ class Hunt:
             state.count_attempt(now)
         self.records.append(record)
         self._attempts += 1
-        self._current = attempt
+        self.current = attempt
         return attempt
 
     def outcome(
@@ -148,13 +150,13 @@ class Hunt:
         answered gives its channel back here. Raises ValueError for an unknown kind or an attempt of another hunt; the
         second outcome of an attempt changes nothing.
         """
-        if attempt is not self._current:
+        if attempt is not self.current:
             if attempt.record.kind:
                 return False
             raise ValueError("this attempt belongs to another hunt")
         if kind not in TRY_NEXT:
             raise ValueError(f"no such outcome: {kind!r}; known are {', '.join(TRY_NEXT)}")
-        self._current = None
+        self.current = None
         record = attempt.record
         record.kind = kind
         record.status = status
@@ -165,7 +167,7 @@ class Hunt:
         if _spoke(kind, status, first_reply) and attempt.responded():
             self.board.recovered(record.provider_id)
         if kind == "answered":
-            self._answered = attempt
+            self.answered = attempt
         else:
             attempt.release()
             if kind == "refused":
@@ -187,9 +189,9 @@ class Hunt:
         What the caller is to hear counts where nobody else has said anything; with `stop`, whoever has, and no other
         provider is tried.
         """
-        if attempt is not self._current:
+        if attempt is not self.current:
             raise ValueError("this attempt is not the one that is to be made")
-        self._current = None
+        self.current = None
         attempt.release()
         attempt.record.not_made(why)
         self.refusal = (why.status, why.reason)
@@ -204,7 +206,7 @@ class Hunt:
 
         For an attempt whose outcome was never told this is the end of the hunt: it counts as cancelled.
         """
-        if attempt is self._current:
+        if attempt is self.current:
             self.outcome(attempt, "cancelled")
             attempt.record.ended = None
         attempt.release()
@@ -212,11 +214,11 @@ class Hunt:
     def close(self, now: float) -> None:
         """The call is over: whatever still runs counts as cancelled, every channel is free, nothing more is tried. A
         second time does nothing."""
-        if self._current is not None:
-            self.outcome(self._current, "cancelled", now=now)
+        if self.current is not None:
+            self.outcome(self.current, "cancelled", now=now)
         self._over = True
-        if self._answered is not None:
-            self._answered.release()
+        if self.answered is not None:
+            self.answered.release()
 
     def final(self) -> tuple[int, str]:
         """Status and reason phrase for the caller; 200 where somebody answered.

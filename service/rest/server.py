@@ -72,10 +72,16 @@ class ApiServer:
         self._socket: socket.socket | None = None
 
     @property
-    def url(self) -> str:
-        """Where it listens, as a URL; with the port that was chosen."""
+    def address(self) -> tuple[str, int]:
+        """Where it listens: IP address, and the port that was chosen."""
         assert self._socket is not None
         host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    @property
+    def url(self) -> str:
+        """`address` as a URL."""
+        host, port = self.address
         return f"http://{bracketed(host)}:{port}"
 
     async def start(self) -> None:

@@ -14,6 +14,10 @@ class PriorityLock:
         self._urgent: deque[asyncio.Future[None]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    def __len__(self) -> int:
+        """How many wait for it."""
+        return len(self._urgent) + len(self._waiting)
+
     async def acquire(self, *, urgent: bool, patience: float) -> None:
         """Wait for the lock, for `patience` seconds at most. Raises TimeoutError."""
         if not self._taken:

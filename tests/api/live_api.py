@@ -54,47 +54,47 @@ class LiveApi:
     def __init__(self) -> None:
         self.address = ""
         self.api: Api
-        self._loop: asyncio.AbstractEventLoop
-        self._stop: asyncio.Event
-        self._ready = threading.Event()
-        self._failure: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop
+        self.stop: asyncio.Event
+        self.ready = threading.Event()
+        self.failure: BaseException | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this in the server's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     async def _serve(self, url: str) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         async with opened(url) as self.api, _calls(self.api):
             server = ApiServer(make_app(self.api.services), "127.0.0.1:0")
             await server.start()
             self.address = server.url
-            self._stop = asyncio.Event()
-            self._ready.set()
-            await self._stop.wait()
+            self.stop = asyncio.Event()
+            self.ready.set()
+            await self.stop.wait()
             await server.close()
 
-    def _thread(self, url: str) -> None:
+    def thread(self, url: str) -> None:
         try:
             asyncio.run(self._serve(url))
         except BaseException as error:
-            self._failure = error
+            self.failure = error
         finally:
-            self._ready.set()
+            self.ready.set()
 
     @classmethod
     @contextmanager
     def on(cls, url: str) -> Iterator["LiveApi"]:
         """Serve the store of this URL until the block ends."""
         live = cls()
-        thread = threading.Thread(target=live._thread, args=(url,))
+        thread = threading.Thread(target=live.thread, args=(url,))
         thread.start()
-        live._ready.wait(30)
+        live.ready.wait(30)
         try:
-            if live._failure is not None:
-                raise live._failure
+            if live.failure is not None:
+                raise live.failure
             yield live
         finally:
             if live.address:
-                live._loop.call_soon_threadsafe(live._stop.set)
+                live.loop.call_soon_threadsafe(live.stop.set)
             thread.join(30)

@@ -20,10 +20,10 @@ class Slow:
 
     def ask(self, label: str, source: str, name: str) -> None:
         self._ends[label] = asyncio.Event()
-        taking = self.queue.run(self._work(label), source=source, name=name)
+        taking = self.queue.run(self.work(label), source=source, name=name)
         self.tasks[label] = asyncio.ensure_future(taking)
 
-    def _work(self, label: str) -> Callable[[], Coroutine[Any, Any, str]]:
+    def work(self, label: str) -> Callable[[], Coroutine[Any, Any, str]]:
         async def work() -> str:
             self.began.append(label)
             await self._ends[label].wait()
@@ -112,7 +112,7 @@ async def test_who_has_too_many_waiting_is_refused_at_once() -> None:
         slow.ask(str(number), "192.0.2.66", "ben")
     await asyncio.sleep(0)
     with pytest.raises(TooBusy) as refused:
-        await slow.queue.run(slow._work("too many"), source="192.0.2.66", name="anna")
+        await slow.queue.run(slow.work("too many"), source="192.0.2.66", name="anna")
     assert refused.value.retry_after > 0
     slow.ask("another", "192.0.2.7", "ben")
     await asyncio.sleep(0)
@@ -126,7 +126,7 @@ async def test_what_waits_too_long_is_refused_and_leaves_nothing_behind() -> Non
     slow.ask("first", "a", "x")
     await asyncio.sleep(0)
     with pytest.raises(TooBusy):
-        await queue.run(slow._work("late"), source="b", name="y")
+        await queue.run(slow.work("late"), source="b", name="y")
     assert not queue._waiting and not queue._waiting_of
     await slow.end("first")
     slow.ask("next", "b", "y")

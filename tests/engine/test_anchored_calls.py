@@ -394,15 +394,15 @@ def test_an_offer_that_is_no_description_is_not_sent_and_its_caller_hears_why(wo
     world.wait()
     assert world.b.requests("INVITE") == []
     assert world.a.statuses("INVITE")[-1] == 400
-    assert world.flow.legs[0]._outcome is not None and world.flow.legs[0]._outcome.kind == "no_media"
+    assert world.network.until(world.flow.legs[0].outcome()).kind == "no_media"
     world.a.ack()
     assert world.over()
 
 
 def test_an_answer_that_is_no_description_ends_the_leg_and_the_outcome_says_so(world: World) -> None:
     world.reply(world.call(), 200, body=b"nonsense")
-    outcome = world.flow.legs[0]._outcome
-    assert outcome is not None and (outcome.kind, outcome.status) == ("refused", 400)
+    outcome = world.network.until(world.flow.legs[0].outcome())
+    assert (outcome.kind, outcome.status) == ("refused", 400)
     assert [bye.method for bye in world.b.requests("BYE")] == ["BYE"] and len(world.b.requests("ACK")) == 1
     world.b.answer(world.b.requests("BYE")[0], 200)
     world.a.ack()
@@ -454,8 +454,8 @@ def test_a_callee_that_hangs_up_before_its_answer_could_be_passed_on_has_refused
     slow.b.answer(invite, 200, UPDATES, slow.phone_b.body(), tag="btag")
     slow.b.request("BYE")
     slow.wait()
-    outcome = slow.flow.legs[0]._outcome
-    assert outcome is not None and (outcome.kind, outcome.status) == ("refused", 480)
+    outcome = slow.network.until(slow.flow.legs[0].outcome())
+    assert (outcome.kind, outcome.status) == ("refused", 480)
     assert slow.a.statuses("INVITE")[-1] == 480
     slow.a.ack()
     assert slow.over()

@@ -170,7 +170,7 @@ def test_what_has_been_held_is_forgotten_with_the_calls(monkeypatch: pytest.Monk
         assert door.ask(f"198.51.100.{number}") == 180
     for call in door.calls:
         call.reject(486)
-    assert door.agent.strangers._calls == {}
+    assert door.agent.strangers.calls == {}
 
 
 def test_a_caller_that_has_become_known_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_a_caller_that_has_become_known_is_not_counted_twice(monkeypatch: pytest
     assert [door.ask("198.51.100.7") for _ in range(2)] == [180, 180]
     for call in door.calls:
         call.reject(486)
-    assert door.agent.strangers._calls == {}
+    assert door.agent.strangers.calls == {}
 
 
 # ---- behind an edge of ours

@@ -69,7 +69,7 @@ def test_sources_without_end_do_not_grow_the_memory(monkeypatch: object) -> None
     try:
         for number in range(1000):
             limit.allows(f"s{number}", 0.0)
-            assert len(limit._buckets) <= 100
+            assert len(limit) <= 100
         assert not limit.allows("s999", 0.0)
     finally:
         rate_limit.MOST_SOURCES = before

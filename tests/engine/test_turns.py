@@ -45,7 +45,7 @@ def test_sources_take_turns_and_each_keeps_its_order() -> None:
     put(queue, "b", "b 0")
     assert len(queue) == 8
     assert served(queue) == ["loud 0", "a 0", "b 0", "loud 1", "a 1", "loud 2", "loud 3", "loud 4"]
-    assert (len(queue), queue.take(0.0), queue._bytes) == (0, None, 0)
+    assert (len(queue), queue.take(0.0), queue.bytes_held) == (0, None, 0)
 
 
 def test_one_that_sends_much_loses_its_own_oldest() -> None:
@@ -63,7 +63,7 @@ def test_sources_without_end_are_bounded_and_the_newest_are_served() -> None:
     for number in range(3 * intake.MAX_QUEUED):
         put(queue, f"source {number}", str(number))
         assert len(queue) <= intake.MAX_QUEUED
-        assert len(queue._queues) <= intake.MAX_QUEUED
+        assert len(queue.queues) <= intake.MAX_QUEUED
     assert served(queue)[-1] == str(3 * intake.MAX_QUEUED - 1)
 
 
@@ -72,15 +72,15 @@ def test_where_there_are_many_sources_each_has_less() -> None:
     for text in map(str, range(16)):
         for number in range(intake.MAX_QUEUED // 4):
             put(queue, f"source {number}", text)
-    assert max(map(len, queue._queues.values())) <= 4
-    assert len(queue._queues) == intake.MAX_QUEUED // 4
+    assert max(map(len, queue.queues.values())) <= 4
+    assert len(queue.queues) == intake.MAX_QUEUED // 4
 
 
 def test_large_messages_are_bounded_by_their_bytes() -> None:
     queue = FairQueue()
     for number in range(500):
         queue.put(f"source {number}", bytes(60_000), flow("x"), 0.0)
-        assert queue._bytes <= intake.MAX_QUEUED_BYTES
+        assert queue.bytes_held <= intake.MAX_QUEUED_BYTES
     assert len(queue) == intake.MAX_QUEUED_BYTES // 60_000
 
 

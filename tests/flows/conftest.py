@@ -392,7 +392,7 @@ class World:
             Route(target="all", provider_id=self.two.id, priority=2, name="r2"),
         ]
         self.numbers: list[Number] = []
-        self._fill()
+        self.fill()
         self.sounds = FakeSounds()
         self.calls = CallServices(
             dialler=self.agent,
@@ -407,7 +407,7 @@ class World:
         )
         self.services = Interpreter(calls=self.calls, library=self.library)
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
         self.directory.replace(self.numbers, [self.one, self.two], self.routes)
 
     def number(self, number: str, flow: str = "", status: str = "active", **more: Any) -> Number:
@@ -418,7 +418,7 @@ class World:
         )
         made = made.model_copy(update=more)
         self.numbers.append(made)
-        self._fill()
+        self.fill()
         return made
 
     def flows(self, **flows: Any) -> None:

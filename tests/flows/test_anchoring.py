@@ -27,7 +27,7 @@ def test_media_goes_end_to_end_unless_somebody_wants_it_otherwise(world: Any) ->
 
 def test_a_provider_may_want_its_calls_anchored_and_the_next_one_not(world: Any) -> None:
     world.one = world.one.model_copy(update={"media": "anchor"})
-    world._fill()
+    world.fill()
     world.agent.script = {"192.0.2.1": world.refused(503)}
     world.go([CONNECT, DIRECT])
     assert asked(world) == ["anchor", "", ""]

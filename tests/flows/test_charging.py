@@ -176,7 +176,7 @@ def test_where_charging_fails_nothing_is_dialled_and_it_is_logged(paid: Paid, wo
 
 def test_where_charging_fails_a_free_route_is_used(paid: Paid, world: Any) -> None:
     world.routes[1] = world.routes[1].model_copy(update={"rate": 0})
-    world._fill()
+    world.fill()
     paid.charging.answer = OSError("the store is gone")
     paid.go([connect()])
     assert [leg.spec.request_uri[:6] for leg in world.agent.legs] == ["sip:2+"]
@@ -187,7 +187,7 @@ def test_what_is_not_asked_for_credit(paid: Paid, world: Any, free: str) -> None
     target = tel()
     if free == "rate":
         world.routes = [route.model_copy(update={"rate": 0}) for route in world.routes]
-        world._fill()
+        world.fill()
     elif free == "customer":
         world.numbers.clear()
         world.number(OURS)

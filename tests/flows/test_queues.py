@@ -174,7 +174,7 @@ class Hall:
             await asyncio.gather(*self.tasks, return_exceptions=True)
             await asyncio.sleep(200)
             assert not self.queues._waiting
-            assert all(self.queues._agents.state(one) == "free" for one in self.board.agents)
+            assert all(self.queues.agents.state(one) == "free" for one in self.board.agents)
             assert not [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
             self.queues.close()
 
@@ -573,10 +573,10 @@ def test_an_agent_that_is_deleted_during_its_talk_is_forgotten_afterwards(hall: 
         hall.queues.agent_changed(agent_id("ann"), "")
         hall.board.agents[agent_id("ann")] = replace(hall.board.agents[agent_id("ann")], addresses=())
         await asyncio.sleep(1)
-        assert hall.leg("ann").ended_at is None and len(hall.queues._agents) == 1
+        assert hall.leg("ann").ended_at is None and len(hall.queues.agents) == 1
         hall.leg("ann").end("remote", 200)
         await caller.flow
-        assert len(hall.queues._agents) == 0
+        assert len(hall.queues.agents) == 0
 
     hall.go(scene())
 

@@ -11,7 +11,7 @@ DIRECT: dict[str, Any] = {
 
 def test_a_provider_may_want_offers_of_srtp_and_the_next_one_not(world: Any) -> None:
     world.one = world.one.model_copy(update={"srtp": "sdes"})
-    world._fill()
+    world.fill()
     world.agent.script = {"192.0.2.1": world.refused(503)}
     world.go([CONNECT, DIRECT])
     assert [leg.spec.peer.srtp for leg in world.agent.legs] == ["sdes", "", ""]

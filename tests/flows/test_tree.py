@@ -30,7 +30,7 @@ def loops(world: Any) -> list[str]:
 
 
 async def over(world: Any) -> None:
-    while running := list(world.services.calls.tasks._running):
+    while running := list(world.services.calls.tasks.running):
         await asyncio.wait(running)
 
 

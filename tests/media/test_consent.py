@@ -197,7 +197,7 @@ async def test_rtp_or_rtcp_from_the_described_host_is_proof(mux: bool) -> None:
         if mux or shown is voice:
             one.hear(shown, STRANGER)
         else:
-            one.stream._control.receive(shown, (THIRD, STRANGER[1] + 1), one.time.now)
+            one.stream.control.receive(shown, (THIRD, STRANGER[1] + 1), one.time.now)
         one.time.run(3.0)
         assert to(one, THIRD) >= 140
 

@@ -415,7 +415,7 @@ def test_reports_come_and_go_on_the_port_above(pool: PortPool) -> None:
         await phone.receive()
         control.sendto(compound(ReceiverReport(1)), (HOST, port.port + 1))
         async with asyncio.timeout(30):
-            while not stream._control.received:  # noqa: ASYNC110 - nobody is told of a report
+            while not stream.control.received:  # noqa: ASYNC110 - nobody is told of a report
                 await asyncio.sleep(0.001)
         port.close()
         found = parse(await asyncio.wait_for(loop.sock_recv(control, 2048), 30))

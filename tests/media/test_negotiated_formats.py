@@ -52,7 +52,7 @@ RTPMAPS = (
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    negotiation._memo.clear()
+    negotiation.memo.clear()
 
 
 class TestCodec:
@@ -286,7 +286,7 @@ class TestSrtp:
         assert agreed.crypto.theirs.key == bytes(range(30))
         assert "m=audio 16384 RTP/AVP 0" in lines
         assert f"a=crypto:{agreed.crypto.ours}" in lines
-        assert not negotiation._memo  # its key never comes again
+        assert not negotiation.memo  # its key never comes again
         ours = sdp.parse(negotiation.offer(HOST, PORT, 1, 2, previous=agreed)).media[0]
         assert ours.protocol == "RTP/AVP"  # a later offer does not take the other way away, either
         assert list(ours.attributes("crypto")) == [str(agreed.crypto.ours)]

@@ -33,7 +33,7 @@ PHONE = description(
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
-    negotiation._memo.clear()
+    negotiation.memo.clear()
 
 
 def test_a_plain_offer_is_answered() -> None:
@@ -65,11 +65,11 @@ def test_the_second_answer_is_the_one_the_full_path_would_write() -> None:
     for offer in (PLAIN, PHONE):
         negotiation.answer(offer, HOST, PORT, 1, 1)
         tail = offer.partition(b"m=audio 4000 ")[2]
-        assert (tail, negotiation.CODECS) in negotiation._memo
+        assert (tail, negotiation.CODECS) in negotiation.memo
         other = offer.replace(b"m=audio 4000", b"m=audio 5002").replace(b"198.51.100.1", b"203.0.113.77")
         for host in (HOST, "2001:db8::1"):
             short = negotiation.answer(other, host, 20000, 99, 100)
-            assert short == negotiation._full_answer(other, host, 20000, 99, 100)
+            assert short == negotiation.full_answer(other, host, 20000, 99, 100)
             assert short[1].remote == ("203.0.113.77", 5002)
 
 
@@ -110,18 +110,18 @@ ORDERLY = st.tuples(
 @given(st.lists(HEADS | MIDDLE | MEDIA, max_size=10) | ORDERLY, st.sampled_from(["\r\n", "\r\n", "\n"]))
 def test_the_memo_never_changes_what_is_answered(lines: list[str] | tuple[str, ...], end: str) -> None:
     offer = "".join(line + end for line in lines).encode()
-    full = _result(negotiation._full_answer, offer)
+    full = _result(negotiation.full_answer, offer)
     assert _result(negotiation.answer, offer) == full
     assert _result(negotiation.answer, offer) == full
 
 
 def test_the_memo_is_bounded_and_forgets_the_oldest() -> None:
-    for number in range(negotiation._MEMO_SIZE + 10):
+    for number in range(negotiation.MEMO_SIZE + 10):
         negotiation.answer(description("m=audio 4000 RTP/AVP 0", f"a=x:{number}"), HOST, PORT, 1, 1)
-    assert len(negotiation._memo) == negotiation._MEMO_SIZE
-    assert not any(b"a=x:3\r\n" in tail for tail, _ in negotiation._memo)
+    assert len(negotiation.memo) == negotiation.MEMO_SIZE
+    assert not any(b"a=x:3\r\n" in tail for tail, _ in negotiation.memo)
     negotiation.answer(description("m=audio 4000 RTP/AVP 0", f"a=x:{'y' * 5000}"), HOST, PORT, 1, 1)
-    assert not any(len(tail) > negotiation._MEMO_TAIL for tail, _ in negotiation._memo)
+    assert not any(len(tail) > negotiation.MEMO_TAIL for tail, _ in negotiation.memo)
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,10 @@ class World:
         return self.relays.open(*places, None)
 
     def agree(self, relay: Relay, a: Side, b: Side, offer: bytes = b"", answer: bytes = b"") -> None:
-        relay.offer(CALLER, offer or a.body(), lambda body, error: self._told(b, body, error))
-        relay.answer(CALLEE, answer or b.body(), lambda body, error: self._told(a, body, error))
+        relay.offer(CALLER, offer or a.body(), lambda body, error: self.told(b, body, error))
+        relay.answer(CALLEE, answer or b.body(), lambda body, error: self.told(a, body, error))
 
-    def _told(self, side: Side, body: bytes, error: AnchorError | None) -> None:
+    def told(self, side: Side, body: bytes, error: AnchorError | None) -> None:
         if error is not None:
             raise error
         side.told = sdp.parse(body)
@@ -489,9 +489,9 @@ def test_two_relays_of_ours_that_lead_to_each_other_need_no_proof(world: World, 
     world.agree(two, c, c)
     met: dict[str, bytes] = {}
     one.offer(CALLEE, b.body(), lambda body, error: met.update(one=body))
-    two.offer(CALLER, met["one"], lambda body, error: world._told(c, body, error))
+    two.offer(CALLER, met["one"], lambda body, error: world.told(c, body, error))
     two.answer(CALLEE, c.body(), lambda body, error: met.update(two=body))
-    one.answer(CALLER, met["two"], lambda body, error: world._told(b, body, error))
+    one.answer(CALLER, met["two"], lambda body, error: world.told(b, body, error))
     world.run(2.0)
     for _ in range(60):
         b.rtp.sendto(RTP, b.target())

@@ -93,7 +93,7 @@ def test_reports_come_from_a_peer_behind_a_nat_and_from_no_stranger() -> None:
         line.hear(voice(at), NAT)
     line.hear(report, NAT)
     line.hear(report, STRANGER)
-    assert (line.stream._control.received, line.stream._control.refused) == (1, 2)
+    assert (line.stream.control.received, line.stream.control.refused) == (1, 2)
 
 
 def test_a_tap_hears_20_ms_at_every_tick_and_silence_where_nothing_came() -> None:
@@ -418,13 +418,13 @@ def test_broken_reports_are_refused(data: bytes) -> None:
     line = Line(agreed(mux=True))
     line.hear(voice(0))
     line.hear(data)
-    assert line.stream._control.refused == 1 and line.stream._control.received == 0
+    assert line.stream.control.refused == 1 and line.stream.control.received == 0
 
 
 def test_reports_of_strangers_are_refused() -> None:
     line = Line(agreed(mux=True))
     line.hear(voice(0))
     line.hear(compound(ReceiverReport(THEIRS)), STRANGER)
-    assert line.stream._control.refused == 1
+    assert line.stream.control.refused == 1
     line.hear(compound(ReceiverReport(THEIRS)), PEER)
-    assert line.stream._control.received == 1
+    assert line.stream.control.received == 1

@@ -337,7 +337,7 @@ def test_a_call_makes_ten_attempts_at_most() -> None:
     made = 0
     while hunt.next(100.0) is not None:
         made += 1
-        assert hunt.outcome(hunt._current, "no_reply", now=100.0)  # type: ignore[arg-type]
+        assert hunt.outcome(hunt.current, "no_reply", now=100.0)  # type: ignore[arg-type]
     assert made == MAX_ATTEMPTS == 10
     assert hunt.next(100.0) is None
     assert network.channels() == [0] * 20
@@ -538,7 +538,7 @@ def test_whatever_happens_channels_add_up_and_hunts_stay_bounded(
     now = 100.0
 
     def check() -> None:
-        attempts = [attempt for hunt in hunts if hunt for attempt in (hunt._current, hunt._answered) if attempt]
+        attempts = [attempt for hunt in hunts if hunt for attempt in (hunt.current, hunt.answered) if attempt]
         expected = [
             sum(attempt.holds_channel and attempt.provider.id == provider.id for attempt in attempts)
             for provider in network.providers
@@ -552,13 +552,13 @@ def test_whatever_happens_channels_add_up_and_hunts_stay_bounded(
         hunt = hunts[which]
         if hunt is None:
             hunt = hunts[which] = network.hunt()
-        attempt = hunt._current
+        attempt = hunt.current
         if kind == "forget":
             hunts[which] = hunt = attempt = None
         elif kind == "close":
             hunt.close(now)
         elif kind == "release":
-            for known in (attempt, hunt._answered):
+            for known in (attempt, hunt.answered):
                 if known is not None:
                     hunt.release(known)
         elif attempt is None:

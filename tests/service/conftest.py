@@ -371,7 +371,7 @@ class Bench:
         self.path = tmp_path / "trunkline.yaml"
         self.log = log
         self.patch = monkeypatch
-        self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def write(self, whole: dict[str, Any]) -> Path:
         self.path.write_text(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True), encoding="utf-8")
@@ -383,7 +383,7 @@ class Bench:
         logs.configure(configuration.settings.log.level, configuration.settings.log.format, self.log)  # type: ignore[arg-type]
         node = Node(configuration)
         await node.start()
-        self._ends.append(node.close)
+        self.ends.append(node.close)
         return Engine(node, path, self.log)
 
     async def serve(self, **sections: Any) -> Served:
@@ -406,7 +406,7 @@ class Bench:
             task.cancel()
             await asyncio.wait((task,))
 
-        self._ends.append(end)
+        self.ends.append(end)
         await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
         self.patch.setattr(app._Signals, "install", install)
         return Served(ready.result() if ready.done() else task.result(), path, self.log, task)  # type: ignore[arg-type]
@@ -414,7 +414,7 @@ class Bench:
     async def phone(self, host: str = CLIENT, does: Any = "echo", transports: Sequence[str] = ("udp",)) -> Phone:
         phone = Phone(does)
         await phone.start(host, transports)
-        self._ends.append(phone.agent.stop)
+        self.ends.append(phone.agent.stop)
         return phone
 
     async def wire(self, host: str = GUEST) -> Wire:
@@ -424,14 +424,14 @@ class Bench:
         async def close() -> None:
             transport.close()
 
-        self._ends.append(close)
+        self.ends.append(close)
         return wire
 
     def at_end(self, end: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._ends.append(end)
+        self.ends.append(end)
 
     async def close(self) -> None:
-        for end in reversed(self._ends):
+        for end in reversed(self.ends):
             await end()
 
 

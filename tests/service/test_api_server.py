@@ -140,8 +140,7 @@ async def test_silent_clients_give_way_to_those_who_ask(monkeypatch: pytest.Monk
     monkeypatch.setattr(api_server, "MOST_CONNECTIONS", 12)
     server = ApiServer(answering(), "127.0.0.1:0")
     await server.start()
-    assert server._socket is not None
-    where = server._socket.getsockname()
+    where = server.address
     silent = []
     for half in HALVES * 5:
         reader, writer = await asyncio.open_connection(*where)
@@ -165,10 +164,9 @@ async def test_who_does_not_say_what_it_wants_is_cut_off(monkeypatch: pytest.Mon
     monkeypatch.setattr(api_connections, "HEAD_WITHIN", 0.0)
     server = ApiServer(answering(), "127.0.0.1:0")
     await server.start()
-    assert server._socket is not None
     ends = []
     for half in (b"", HALVES[1], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
-        reader, writer = await asyncio.open_connection(*server._socket.getsockname())
+        reader, writer = await asyncio.open_connection(*server.address)
         writer.write(half)
         ends.append((reader, writer))
     kept, writer = ends.pop()
@@ -200,8 +198,7 @@ async def connected() -> AsyncIterator[tuple[ApiServer, asyncio.StreamReader, as
     """A server, and a connection to it."""
     server = ApiServer(answering(), "127.0.0.1:0", Refusals(lambda: 0.0).tell)
     await server.start()
-    assert server._socket is not None
-    reader, writer = await asyncio.open_connection(*server._socket.getsockname())
+    reader, writer = await asyncio.open_connection(*server.address)
     async with asyncio.timeout(8):
         yield server, reader, writer
     writer.close()

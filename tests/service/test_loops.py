@@ -35,7 +35,7 @@ async def ends(bench: Any, engine: Any) -> None:
 
     def idle() -> bool:
         post = flows.messages
-        return not (engine.node.agent.calls or len(flows.calls.tasks) or post.waiting or post._processing)
+        return not (engine.node.agent.calls or len(flows.calls.tasks) or post.waiting or post.processing)
 
     while not idle():
         assert await engine.alive(wire) == 200

@@ -289,7 +289,7 @@ def test_our_own_numbers_talk_without_a_network_and_not_for_ever(run: Run) -> No
 
         post.store.received = kept
         assert (await client.send(engine.address, OURS, "a", from_="ann")).status == 200
-        await bench.until(lambda: not post.waiting and not post._processing and not engine.node.agent.messages.tasks)
+        await bench.until(lambda: not post.waiting and not post.processing and not engine.node.agent.messages.tasks)
         # Twenty flows that led to one another; what the last of them sends is not delivered.
         assert taken == ["a" + ".+" * (n // 2) + "." * (n % 2) for n in range(20)]
         assert not one.got
@@ -319,7 +319,7 @@ def test_what_is_answered_200_is_in_the_store_with_its_event(run: Run, tmp_path:
         assert kept["source"] == {"type": "tel", "target": CUSTOMER, "target_name": "Ann"}
         assert (kept["text"], kept["status"], kept["number_id"]) == ("hours", "received", named_id("number", OURS))
 
-        await bench.until(lambda: one.texts and not engine.node.flows.messages._tasks)
+        await bench.until(lambda: one.texts and not engine.node.flows.messages.tasks)
         async with store.read() as connection:
             found = (await connection.execute(sa.select(tables.events).order_by(tables.events.c.id))).mappings().all()
         news = [(row["type"], row["data"]["status"]) for row in found if row["type"].startswith("message")]
@@ -363,7 +363,7 @@ def test_what_waits_when_the_engine_stops_is_told_as_failed(run: Run, tmp_path: 
             assert (await one.send(engine.address, OURS, words)).status == 200
         await bench.until(lambda: one.got and engine.node.flows.messages.waiting == 2)
         await engine.node.close()
-        bench._ends.remove(engine.node.close)
+        bench.ends.remove(engine.node.close)
         store = await Store.open(url)
         async with store.read() as connection:
             query = sa.select(tables.messages).where(tables.messages.c.direction == "outgoing")
@@ -538,7 +538,7 @@ def test_messages_leave_no_circle(run: Run) -> None:
             for words in ("hours", "Where?", "STOP", "HELP", "START"):
                 assert (await one.send(engine.address, OURS, words)).status == 200
             post = engine.node.flows.messages
-            await bench.until(lambda: len(one.got) == 4 and not post._tasks and not engine.node.agent.messages.tasks)
+            await bench.until(lambda: len(one.got) == 4 and not post.tasks and not engine.node.agent.messages.tasks)
             await bench.until(lambda: there() <= before)
         finally:
             gc.enable()

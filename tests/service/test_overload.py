@@ -388,7 +388,7 @@ def test_a_connection_that_is_lost_costs_no_other_call(run: Run) -> None:
             _, outcome = await phone.call(engine.at("tcp"), FOREIGN, transport="tcp")
             assert outcome.kind == "answered"
         for transport in lost.agent.listeners:
-            for connection in tuple(transport._open):
+            for connection in tuple(transport.connections):
                 connection.abort()
         one.calls[0].hangup()  # a BYE has to go where nobody is any more
         await bench.until(lambda: len(engine.node.agent.calls) == 2)

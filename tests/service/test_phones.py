@@ -202,10 +202,10 @@ def test_a_phone_has_so_many_calls_out_at_once(run: Run, most: int) -> None:
         if legs:
             legs[0][0].hangup()
             await bench.until(
-                lambda: not engine.node.flows.calls.accounts.phones._running.get(("trunkline", "bob")), "bob's end"
+                lambda: not engine.node.flows.calls.accounts.phones.running.get(("trunkline", "bob")), "bob's end"
             )
             await bench.until(
-                lambda: engine.node.flows.calls.accounts.phones._running.get(("trunkline", "alice"), 0) < most, "an end"
+                lambda: engine.node.flows.calls.accounts.phones.running.get(("trunkline", "alice"), 0) < most, "an end"
             )
             assert (await call(engine, phone))[1].kind == "answered"
 
@@ -222,7 +222,7 @@ def test_calls_that_fail_or_are_given_up_do_not_count_on(run: Run) -> None:
         carrier.does = 503
         for _ in range(3):
             assert (await call(engine, phone))[1].status == 500
-        assert engine.node.flows.calls.accounts.phones._running == {}
+        assert engine.node.flows.calls.accounts.phones.running == {}
 
     run(test)
 

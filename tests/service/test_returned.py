@@ -79,7 +79,7 @@ class Proxy(Phone):
             user = self.dialled.pop(0) if len(self.dialled) > 1 else self.dialled[0]
             self._pass(data, user)
         else:
-            self._back(data)
+            self.back(data)
 
     def _pass(self, data: bytes, user: str) -> None:
         head, _, body = data.decode().partition("\r\n\r\n")
@@ -91,7 +91,7 @@ class Proxy(Phone):
         text = "\r\n".join([lines[0], *vias, *kept]) + "\r\n\r\n" + body
         self.network.send(text.encode(), (PROXY, 5060), (ENGINE, 5060))
 
-    def _back(self, data: bytes) -> None:
+    def back(self, data: bytes) -> None:
         head, _, body = data.decode().partition("\r\n\r\n")
         lines = head.split("\r\n")
         top = next(index for index, line in enumerate(lines) if line.startswith("Via:"))
@@ -210,7 +210,7 @@ def test_a_spiral_counts_one_deeper_each_time_it_comes_back(world: World) -> Non
 def test_a_loop_that_hides_our_via_is_ended_by_max_forwards(world: World) -> None:
     proxy = Proxy(world, AWAY)
     proxy.keeps_vias = False
-    proxy._back = lambda data: None  # type: ignore[method-assign]
+    proxy.back = lambda data: None  # type: ignore[method-assign]
     phone = call(world, AWAY)
     world.wait(20.0)
     assert len(proxy.passed) <= 70

@@ -119,7 +119,7 @@ class Node:
             Hooks(
                 clock=lambda: network.now,
                 token=lambda: f"{host.replace('.', '')}x{next(tokens)}",
-                locate=self._locate,
+                locate=self.locate,
                 select=lambda name, remote: self if name == "udp" else None,
                 random=network.random.random,
                 wake=self._wake,
@@ -147,7 +147,7 @@ class Node:
         if due < NEVER:
             self._wake(due)
 
-    def _locate(self, uri: str, done: Callable[[list[Flow]], None]) -> None:
+    def locate(self, uri: str, done: Callable[[list[Flow]], None]) -> None:
         parsed = parse_uri(uri)
         assert isinstance(parsed, SipUri)
         host = host_address(parsed.params.get("maddr") or parsed.host)

@@ -72,8 +72,8 @@ def test_invented_header_names_do_not_fill_the_memory() -> None:
     for number in range(5000):
         canonical(f"x-{number}")
         canonical(f"{'y' * 1000}-{number}")
-    assert len(header_names._memo) <= header_names._MEMO_LIMIT
-    assert max(map(len, header_names._memo)) <= 64
+    assert len(header_names.memo) <= header_names.MEMO_LIMIT
+    assert max(map(len, header_names.memo)) <= 64
 
 
 def test_values_and_lines_of_a_list_header_7_3_1() -> None:

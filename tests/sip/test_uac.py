@@ -402,7 +402,7 @@ class TwoFlows(World):
         if uri == "sip:name":
             done([Flow(self.node, "10.0.0.1", 5060), Flow(self.node, "10.0.0.3", 5060)])
         else:
-            self.node._locate(uri, done)
+            self.node.locate(uri, done)
 
 
 def test_503_tries_the_next_address_rfc_3263_4_3() -> None:

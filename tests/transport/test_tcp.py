@@ -98,7 +98,7 @@ def test_requests_and_responses_share_one_connection_both_ways(run: Any, recorde
         assert await here.message() == message(b"back")
         assert here.flow == Flow(one, *two.local)
         assert Flow(one, *two.local).connected
-        assert (len(one._open), len(two._open)) == (1, 1)
+        assert (len(one.connections), len(two.connections)) == (1, 1)
         for transport in (one, two):
             transport.close()
         for transport in (one, two):
@@ -125,7 +125,7 @@ def test_messages_arrive_whole_however_the_stream_is_cut(run: Any, recorder: Any
         await sink.message(60)
         assert sink.messages == sent
         await peer.close()
-        await gone(transport._open)
+        await gone(transport.connections)
         assert not sink.failures, "no request of ours has gone over it: there is nobody to be told"
         transport.close()
         await transport.wait_closed()
@@ -316,7 +316,7 @@ def test_a_reset_is_told_and_leaves_nothing(run: Any, recorder: Any) -> None:
             accepted.close()
             _, data, error = await sink.failure()
             assert (data, error) == (None, "connection reset by peer")
-        assert not transport._open
+        assert not transport.connections
         transport.close()
         await transport.wait_closed()
 
@@ -499,7 +499,7 @@ def test_a_stranger_that_names_many_ports_gets_few_connections_of_ours(run: Any,
         for other in others:
             other.close()
             await other.wait_closed()
-        await gone(one._open)
+        await gone(one.connections)
         dead = socket.socket()
         dead.bind(("127.0.0.1", 0))  # and does not listen
         refusing = dead.getsockname()
@@ -544,7 +544,7 @@ def test_less_waits_for_a_stranger_that_takes_nothing(run: Any, recorder: Any, k
         peer.writer.transport.pause_reading()
         peer.writer.write(message())
         await sink.message()
-        [connection] = transport._open
+        [connection] = transport.connections
         assert connection.transport is not None
         most = 0
         for _ in range(100_000):
@@ -634,7 +634,7 @@ def test_dead_peers_are_looked_for_on_accepted_and_made_connections(run: Any, re
         Flow(one, *two.local).send(message())
         await there.message()
         for transport, milliseconds in ((one, 7000), (two, 8000)):
-            (connection,) = transport._open
+            (connection,) = transport.connections
             sock = connection.transport.get_extra_info("socket")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

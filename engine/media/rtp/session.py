@@ -48,6 +48,7 @@ class RtpSession:
     Attributes:
         counts: What became of the datagrams that came.
         sender: What goes out.
+        control: Its RTCP (RFC 3550 §6).
         on_key: Told of each key that comes by RFC 4733.
         on_silence: Told, once, that nothing has come for `Plane.rtp_timeout` from a peer that should send.
     """
@@ -57,7 +58,6 @@ class RtpSession:
         "_alive",
         "_comes",
         "_consent",
-        "_control",
         "_digits",
         "_echo",
         "_fed",
@@ -74,6 +74,7 @@ class RtpSession:
         "_rtp",
         "_sent",
         "_srtp",
+        "control",
         "counts",
         "on_key",
         "on_silence",
@@ -90,7 +91,7 @@ class RtpSession:
         self._patience: int | None = None  # the frame until which what plays waits for the peer's consent
         self.counts = Counts()
         self.sender = Sender(rtp.sock.sendto, consent, bits(32), bits(16), bits(32))
-        self._control = RtcpSession(rtp, plane, self.sender, consent)
+        self.control = RtcpSession(rtp, plane, self.sender, consent)
         self._digits = DigitReceiver()
         self._hearing: AudioReceiver | None = None
         self._srtp: Srtp | None = None
@@ -129,7 +130,7 @@ class RtpSession:
         self.sender.speak(agreed.codec, self._plane.pacer.frame)
         if self._hearing is not None:
             self._hearing.agree(agreed.codecs)
-        self._control.agree(agreed, self._srtp)
+        self.control.agree(agreed, self._srtp)
         self._alive = self._plane.clock()  # a peer that comes back from hold is given its time anew
 
     def close(self) -> None:
@@ -140,7 +141,7 @@ class RtpSession:
         plane.periodic.remove(self)
         plane.pacer.remove(self)
         plane.loop.remove_reader(self._rtp.sock.fileno())
-        self._control.close()
+        self.control.close()
         self.counts.tell(plane.refused)
         self._echo = None
         self._hearing = None
@@ -220,7 +221,7 @@ class RtpSession:
         try:
             if agreed.rtcp_mux and len(data) > 1 and 192 <= data[1] < 224:  # RFC 5761 §4
                 counts.control += 1
-                self._control.receive(data, source, now)
+                self.control.receive(data, source, now)
                 return
             if len(data) > LARGEST:
                 raise RtpError("too long")
@@ -250,7 +251,7 @@ class RtpSession:
         if source != sender.target:
             self._follow(source)
         event = number in agreed.event_types
-        self._control.heard(packet, event, now)
+        self.control.heard(packet, event, now)
         if event:
             key = self._digits.receive(packet) if latch.settled else None
             if key is not None and self.on_key is not None:
@@ -274,7 +275,7 @@ class RtpSession:
         """The peer's media comes from `source`, which so has shown where it is wanted."""
         self._consent.hear(source[0])
         if source != self.sender.wanted:
-            self._control.moved()
+            self.control.moved()
         self.sender.aim(source)
 
     # ---- what goes, and who hears (Paced)
@@ -361,9 +362,9 @@ class RtpSession:
     def look(self, now: float) -> None:
         """Reports, silence that is too long, and a sign of life where nothing plays."""
         agreed, counts = self._agreed, self.counts
-        self._control.look(now)
+        self.control.look(now)
         counts.tell(self._plane.refused)
-        comes = counts.taken + counts.noise + self._control.received
+        comes = counts.taken + counts.noise + self.control.received
         if comes != self._comes or not agreed.talking:
             self._comes, self._alive = comes, now
         elif now - self._alive >= self._plane.rtp_timeout > 0:
@@ -384,7 +385,7 @@ class RtpSession:
         refused = {"refused": counts.refused} if counts.refused else {}
         if counts.unverified:
             refused["unverified"] = counts.unverified
-        return {"codec": self._agreed.codec.name, "sent": self.sender.packets, **self._control.report(), **refused}
+        return {"codec": self._agreed.codec.name, "sent": self.sender.packets, **self.control.report(), **refused}
 
 
 def _settle(future: "asyncio.Future[None] | None", error: Exception | None) -> None:

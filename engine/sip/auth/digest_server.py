@@ -84,6 +84,10 @@ class DigestServer:
         self._seen: dict[str, tuple[int, int]] = {}  # nonce -> (highest nc, bit n set: highest - n has been seen)
         self._forgotten = -1  # milliseconds: no nonce made at or before this time is taken any more
 
+    def __len__(self) -> int:
+        """How many nonces it remembers, to notice a replay."""
+        return len(self._seen)
+
     def challenges(self, now: float, stale: bool = False, source: str = "") -> list[str]:
         """Values for WWW-Authenticate or Proxy-Authenticate fields, one for each algorithm, the preferred one first
         (RFC 8760 §2.3). All share one new nonce, which is good from `source` alone. `now` in seconds on any clock that

@@ -60,14 +60,16 @@ ONCE = frozenset((
 """Header fields that no message repeats: two would contradict each other."""
 # fmt: on
 
-_MEMO_LIMIT = 2048
+MEMO_LIMIT = 2048
+"""Entries of `memo`, which is cleared where it is full."""
 _MEMO_LONGEST = 64  # characters
-_memo: dict[str, str] = {}
+memo: dict[str, str] = {}
+"""The spelling of each name that has been met."""
 
 
 def canonical(name: str) -> str:
     """The one spelling of a header field name, whatever its case or compact form: "v" and "VIA" are "Via"."""
-    known = _memo.get(name)
+    known = memo.get(name)
     if known is None:
         if not name.isascii():
             return name  # not a token; Unicode's rules of case would not lead back to it
@@ -75,7 +77,7 @@ def canonical(name: str) -> str:
         known = _KNOWN.get(lowered) or "-".join(word.capitalize() for word in lowered.split("-"))
         # A peer may invent names without end; the memo may not grow with them.
         if len(name) <= _MEMO_LONGEST:
-            if len(_memo) >= _MEMO_LIMIT:
-                _memo.clear()
-            _memo[name] = known
+            if len(memo) >= MEMO_LIMIT:
+                memo.clear()
+            memo[name] = known
     return known
