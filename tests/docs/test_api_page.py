@@ -136,4 +136,3 @@ def test_the_table_has_every_reason_with_its_status() -> None:
     assert shown == {reason: OF_HTTP.get(reason, HTTP_STATUS[status_of(reason)]) for reason in shown}
     # A resource's own `…_NOT_FOUND` follows from its word: tests/api/test_openapi.py finds those.
     assert [reason for reason in shown.keys() ^ REASONS if not reason.endswith("_NOT_FOUND")] == []
-
