@@ -29,7 +29,7 @@ from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 
 SETTINGS = RoutingSettings(trusted_networks=("127.0.0.1/32", "10.0.0.0/8"))
-CALLER = CallerIdentity("+15559876543", "Caller")
+CALLER = CallerIdentity(number="+15559876543", name="Caller")
 
 
 def resident_mb() -> float:

@@ -172,7 +172,9 @@ async def _dial_and_bridge(
         if reservation is not None:
             reservation.answered(partial(_exhausted, context.caller, leg, record))
         await converse(context, leg, held.close, bridge, _connect_target)
-        return ConnectResult("answered", status, reason, services.clock() - began, "normal")
+        return ConnectResult(
+            status="answered", sip_status=status, reason=reason, duration=services.clock() - began, word="normal"
+        )
     except CallEnded as error:
         if context.caller.ended_at is not None:
             raise
@@ -258,7 +260,9 @@ async def _run_number(context: CallContext, terms: ConnectTerms, verdict: RunFlo
     began = services.clock()
     await context.flows.run_nested(flow, inner)
     if leg.answered:
-        return ConnectResult("answered", 200, "OK", services.clock() - began, "normal")
+        return ConnectResult(
+            status="answered", sip_status=200, reason="OK", duration=services.clock() - began, word="normal"
+        )
     status = leg.end_status or 480
     return unanswered(status, leg.end_reason or reason_phrase(status))
 

@@ -230,14 +230,14 @@ def declarations(configuration: Configuration) -> Declarations:
         for flow in configuration.flows
     ]
     return Declarations(
-        str(configuration.path.absolute()),
-        configuration.providers,
-        configuration.routes,
-        configuration.numbers,
-        flows,
-        [agent.row() for agent in configuration.agents],
-        [queue.row() for queue in configuration.queues],
-        [conference.row() for conference in configuration.conferences],
+        source=str(configuration.path.absolute()),
+        providers=configuration.providers,
+        routes=configuration.routes,
+        numbers=configuration.numbers,
+        flows=flows,
+        agents=[agent.row() for agent in configuration.agents],
+        queues=[queue.row() for queue in configuration.queues],
+        conferences=[conference.row() for conference in configuration.conferences],
     )
 
 

@@ -33,7 +33,7 @@ RANK: Mapping[str, int] = {
 """Each permission includes those below it."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Caller:
     """Whoever sent the request. `key_id` is the access key's, None for a token of a login; `key_expires`: None for
     never."""
@@ -206,7 +206,13 @@ def refuse_suspended(suspended: bool) -> None:
 
 def _caller(row: Mapping[str, Any], permission: Permission, key_id: UUID | None) -> Caller:
     refuse_suspended(row["suspended"])
-    return Caller(row["id"], row["customer_id"], permission, key_id, row["request_rate"])
+    return Caller(
+        agent_id=row["id"],
+        customer_id=row["customer_id"],
+        permission=permission,
+        key_id=key_id,
+        request_rate=row["request_rate"],
+    )
 
 
 class _Guard:

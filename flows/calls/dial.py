@@ -62,7 +62,7 @@ def always() -> bool:
     return True
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class ConnectResult:
     """What became of a destination: `connect.status`, `connect.sip_status` and the seconds of talk.
 
@@ -83,7 +83,9 @@ class ConnectResult:
 def unanswered(status: int, reason: str, kind: LastOutcome = "") -> ConnectResult:
     """A destination that did not answer."""
     word = hangup_reason(answered=False, status=status, kind=kind)
-    return ConnectResult("canceled" if word == "cancel" else word, status, reason, 0.0, word)
+    return ConnectResult(
+        status="canceled" if word == "cancel" else word, sip_status=status, reason=reason, duration=0.0, word=word
+    )
 
 
 # Of several that did not answer, the one that says most about the callee speaks for all.

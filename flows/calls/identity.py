@@ -28,11 +28,25 @@ async def caller_identity(context: CallContext, terms: ConnectTerms) -> CallerId
             source = None
     if source is None and record.phone is not None:
         own = record.phone.caller_id
-        return CallerIdentity(record.shown, name, record.anonymous, terms.anonymous, diverted_by, own)
+        return CallerIdentity(
+            number=record.shown,
+            name=name,
+            private=record.anonymous,
+            anonymous=terms.anonymous,
+            diverted_by=diverted_by,
+            asserted=own,
+        )
     if source is None:
         # A guest's word is passed on, and vouched for by nobody (RFC 3325 §5).
         asserted = "" if record.guest else None
-        return CallerIdentity(record.source, name, record.anonymous, terms.anonymous, diverted_by, asserted)
+        return CallerIdentity(
+            number=record.source,
+            name=name,
+            private=record.anonymous,
+            anonymous=terms.anonymous,
+            diverted_by=diverted_by,
+            asserted=asserted,
+        )
     return identity_of(context.services, source, terms.anonymous, private=record.anonymous, diverted_by=diverted_by)
 
 
@@ -63,4 +77,10 @@ def identity_of(
 ) -> CallerIdentity:
     """A caller that is named by an address: a number in normal form where it is one."""
     number = _number_of(services, source) or source.target
-    return CallerIdentity(number, source.target_name or source.name, private, anonymous, diverted_by)
+    return CallerIdentity(
+        number=number,
+        name=source.target_name or source.name,
+        private=private,
+        anonymous=anonymous,
+        diverted_by=diverted_by,
+    )

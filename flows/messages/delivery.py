@@ -233,7 +233,7 @@ class Delivery:
 def _identity(message: TextMessage) -> CallerIdentity:
     name = "" if message.source is None else message.source.target_name
     number = sender_of(message) if message.asserted != "" else ""
-    return CallerIdentity(number, name, message.private, asserted=message.asserted)
+    return CallerIdentity(number=number, name=name, private=message.private, asserted=message.asserted)
 
 
 def _failed(target: Target, status: int, reason: str) -> None:

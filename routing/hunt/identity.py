@@ -18,7 +18,7 @@ _PHONE_USER = re.compile(r"\+?[0-9]+")
 _LONGEST_NAME = 128
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class CallerIdentity:
     """The caller as the far end may come to know it.
 

@@ -196,7 +196,15 @@ class Reservation:
         if self._account_id is None:
             if self._lasted is None:
                 node_id = self._charging.node_id
-                return Reserve(self.id, self.customer_id, self.call_id, self.rate, self._block, node_id, self._kind)
+                return Reserve(
+                    id=self.id,
+                    customer_id=self.customer_id,
+                    call_id=self.call_id,
+                    rate=self.rate,
+                    seconds=self._block,
+                    node_id=node_id,
+                    kind=self._kind,
+                )
             return Settle(self.id, NIL, 0) if self._uncertain else None
         if self._lasted is not None:
             return Settle(self.id, self._account_id, self._lasted)

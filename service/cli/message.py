@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 POSITION = 5
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class MessageOrder:
     """One text of `trunkline message`. What is not here is as in `CallOrder`.
 
@@ -57,7 +57,21 @@ def message(
         raise typer.BadParameter("there is nothing in it; write a word", param_hint="'TEXT'")
     if len(text.encode("utf-8", "replace")) > MAX_TEXT:
         raise typer.BadParameter(f"it is longer than {MAX_TEXT} octets; write less", param_hint="'TEXT'")
-    return run(send_message(MessageOrder(sender, recipient, text, via, user, password, timeout, transport, headers)))
+    return run(
+        send_message(
+            MessageOrder(
+                sender=sender,
+                recipient=recipient,
+                text=text,
+                via=via,
+                user=user,
+                password=password,
+                timeout=timeout,
+                transport=transport,
+                headers=headers,
+            )
+        )
+    )
 
 
 async def send_message(order: MessageOrder) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 POSITION = 7
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class ProvidercallOrder:
     """Calls through one provider, without the API.
 
@@ -58,7 +58,19 @@ def providercall(
         raise typer.BadParameter("--flow and --actions exclude each other; keep one")
     if anonymous not in ("auto", "yes", "no"):
         raise typer.BadParameter(f"{anonymous!r} is not known; use auto, yes or no", param_hint="'--anonymous'")
-    return run(place_calls(ProvidercallOrder(config, provider, source, destinations, flow, actions, anonymous)))
+    return run(
+        place_calls(
+            ProvidercallOrder(
+                config=config,
+                provider=provider,
+                source=source,
+                destinations=destinations,
+                flow=flow,
+                actions=actions,
+                anonymous=anonymous,
+            )
+        )
+    )
 
 
 async def place_calls(order: ProvidercallOrder) -> int:

@@ -47,7 +47,7 @@ def _played_trunk(text: str) -> TrunkOrder:
     """`HOST:PORT` or `HOST:PORT=STATUS` of `--with-trunk`."""
     address, _, status = text.partition("=")
     check_host_port(address, "'--with-trunk'")
-    return TrunkOrder([f"udp://{address}"], final_status(status, "'--with-trunk'"), option="--with-trunk")
+    return TrunkOrder(listen=[f"udp://{address}"], status=final_status(status, "'--with-trunk'"), option="--with-trunk")
 
 
 async def _serve_beside(orders: Sequence[TrunkOrder], engine: Coroutine[Any, Any, int]) -> int:

@@ -21,7 +21,7 @@ POSITION = 6
 OK = 200
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class TrunkOrder:
     """How the little trunk deals with every call and every text that reaches it.
 
@@ -52,7 +52,12 @@ def trunk(
     """Play a provider: take every call and every text, print it, and answer or refuse it."""
     if answer and status:
         raise typer.BadParameter("--answer and --status exclude each other; keep one")
-    order = TrunkOrder(listen or ["udp://127.0.0.2:5080"], final_status(status, "'--status'"), ring, early_media)
+    order = TrunkOrder(
+        listen=listen or ["udp://127.0.0.2:5080"],
+        status=final_status(status, "'--status'"),
+        ring=ring,
+        early_media=early_media,
+    )
     try:
         return run(play_trunk(order))
     except KeyboardInterrupt:

@@ -35,7 +35,7 @@ _MERGE_LOCK = 0x6D657267  # "merg"
 Key = Hashable
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class Declarations:
     """One file's resources. `flows` are rows: id, customer_id, name, detail, actions, on_complete_flow_id and media; so
     are agents, queues and conferences, with all columns that the file decides."""
@@ -65,7 +65,7 @@ class Merge:
         return self.added.total() + self.changed.total() + self.removed.total()
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(kw_only=True, slots=True, frozen=True)
 class _Kind:
     """How rows of a table are told apart: `key` of a row, and the column that is asked for to find them. `refused`: why
     a row of the API cannot become the file's, "" where it can."""
@@ -99,13 +99,19 @@ def _made_up(identifier: str) -> bool:
         return False
 
 
-_FLOWS = _Kind("flow", tables.flows, lambda row: (row["customer_id"], row["name"]), "name", same=_same_in_flows)
-_PROVIDERS = _Kind("provider", tables.providers, lambda row: row["name"], "name")
+_FLOWS = _Kind(
+    kind="flow",
+    table=tables.flows,
+    key=lambda row: (row["customer_id"], row["name"]),
+    column="name",
+    same=_same_in_flows,
+)
+_PROVIDERS = _Kind(kind="provider", table=tables.providers, key=lambda row: row["name"], column="name")
 _ROUTES = _Kind(
-    "route",
-    tables.routes,
-    lambda row: (row["customer_id"], row["target"], row["provider_id"], row["priority"]),
-    "provider_id",
+    kind="route",
+    table=tables.routes,
+    key=lambda row: (row["customer_id"], row["target"], row["provider_id"], row["priority"]),
+    column="provider_id",
 )
 
 
@@ -120,16 +126,20 @@ def _somebody_elses(old: Row, new: Row) -> str:
 
 
 _AGENTS = _Kind(
-    "agent",
-    tables.agents,
-    lambda row: row["username"],
-    "username",
+    kind="agent",
+    table=tables.agents,
+    key=lambda row: row["username"],
+    column="username",
     initial=frozenset({"password_hash", "permission", "status"}),
     refused=_somebody_elses,
 )
-_QUEUES = _Kind("queue", tables.queues, lambda row: (row["customer_id"], row["name"]), "name")
-_CONFERENCES = _Kind("conference", tables.conferences, lambda row: (row["customer_id"], row["name"]), "name")
-_NUMBERS = _Kind("number", tables.numbers, lambda row: row["number"], "number", frozenset({"tm_purchase"}))
+_QUEUES = _Kind(kind="queue", table=tables.queues, key=lambda row: (row["customer_id"], row["name"]), column="name")
+_CONFERENCES = _Kind(
+    kind="conference", table=tables.conferences, key=lambda row: (row["customer_id"], row["name"]), column="name"
+)
+_NUMBERS = _Kind(
+    kind="number", table=tables.numbers, key=lambda row: row["number"], column="number", kept=frozenset({"tm_purchase"})
+)
 
 
 async def merge(store: Store, declared: Declarations) -> Merge:

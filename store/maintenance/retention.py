@@ -36,7 +36,7 @@ IDEMPOTENCY: Final = timedelta(hours=24)
 NODES: Final = timedelta(days=1)
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class Pruned:
     """How many rows were deleted."""
 

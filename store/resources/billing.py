@@ -50,7 +50,7 @@ class BalanceLimit(Exception):
     """A balance would be larger than its column."""
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class Account:
     """A billing account while its row is held.
 

@@ -150,7 +150,7 @@ async def living_among(executor: Executor, some: Sequence[str]) -> set[str]:
 # ---- the inventory
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Search:
     """What is looked for among the numbers on offer; "" is everything. Regions and cities are found in capital and
     small letters. `digits` are anywhere in the number, or at its beginning if they begin with `+`."""

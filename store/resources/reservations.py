@@ -36,7 +36,7 @@ def paid_seconds(rate: int, amount: int) -> int:
     return amount * 60 // rate
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(kw_only=True, slots=True, frozen=True)
 class Reserve:
     """Take `seconds` at `rate` from what a customer can spend, or what there is of it, a second at least."""
 
@@ -84,7 +84,7 @@ class Posted:
     seconds: int
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class _Want:
     """More seconds for a call, to be met as far as the account can."""
 
@@ -169,7 +169,7 @@ class _Posting:
             missing = price(rate, order.seconds) - have
             # Whoever is suspended begins no call and extends none: the calls that run end with what they have.
             if missing > 0 and account is not None and account.may_spend:
-                wants.append(_Want(place, account, rate, have, missing))
+                wants.append(_Want(place=place, account=account, rate=rate, have=have, missing=missing))
         return wants
 
     def _hold(self, granted: dict[int, int]) -> None:
@@ -249,7 +249,7 @@ async def reserve(
     transaction: Transaction, customer_id: UUID, call_id: UUID, rate: int, seconds: int, node_id: UUID = NIL
 ) -> Posted | None:
     """Take credit for the first seconds of one call; None where there is none. `post` with one order."""
-    order = Reserve(uuid4(), customer_id, call_id, rate, seconds, node_id)
+    order = Reserve(id=uuid4(), customer_id=customer_id, call_id=call_id, rate=rate, seconds=seconds, node_id=node_id)
     return (await post(transaction, [order]))[0]
 
 

@@ -45,7 +45,7 @@ class MessageStatistics:
     skipped: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class ProviderStatistics:
     """One provider's attempts in a window of time; calls count from when they began, and once they are over.
 
@@ -81,7 +81,7 @@ async def provider_statistics(
     """The figures of `since` <= beginning of the call < `until`; without them, of the last day."""
     until = until or store.clock()
     since = since or until - WINDOW
-    found = ProviderStatistics(provider_id, since, until)
+    found = ProviderStatistics(provider_id=provider_id, since=since, until=until)
     columns = attempts.c
     window = (columns.provider_id == provider_id, columns.tm_create >= since, columns.tm_create < until)
     delay = columns.first_reply_ms - columns.start_ms

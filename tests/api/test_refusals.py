@@ -193,7 +193,10 @@ async def test_strangers_take_no_line_from_customers(api: Api) -> None:
 
     refusals = Refusals(lambda: 0.0)
     told(refusals, 5000)
-    caller = Caller(uuid4(), uuid4(), "customer_admin")
+    caller = Caller(agent_id=uuid4(), customer_id=uuid4(), permission="customer_admin")
     assert len(told(refusals, 100, caller=caller)) == 100
     assert len(told(refusals, 5000, caller=caller)) < 200
-    assert len(told(refusals, 100, caller=Caller(uuid4(), uuid4(), "customer_admin"))) == 100
+    assert (
+        len(told(refusals, 100, caller=Caller(agent_id=uuid4(), customer_id=uuid4(), permission="customer_admin")))
+        == 100
+    )

@@ -15,7 +15,7 @@ from routing.models.provider import Provider
 from routing.numbers.dial_string import escaped, formatted
 
 TARGET = "+15551234567"
-CALLER = CallerIdentity("+14155551234", "Bob")
+CALLER = CallerIdentity(number="+14155551234", name="Bob")
 DOMAIN = "198.51.100.1"
 PAI = "P-Asserted-Identity"
 RPID = "Remote-Party-ID"
@@ -100,7 +100,7 @@ BOB = '"Bob" <sip:+14155551234@198.51.100.1>'
     [("no", False, False), ("no", True, False), ("yes", False, True), ("auto", False, False), ("auto", True, True)],
 )
 def test_when_the_caller_is_hidden(anonymous: Any, private: bool, hidden: bool) -> None:
-    caller = CallerIdentity("+14155551234", "Bob", private, anonymous)
+    caller = CallerIdentity(number="+14155551234", name="Bob", private=private, anonymous=anonymous)
     from_, headers = caller_headers(trunk(), caller, DOMAIN)
     if hidden:
         assert from_ == ANONYMOUS_FROM == '"Anonymous" <sip:anonymous@anonymous.invalid>'
@@ -139,7 +139,7 @@ def test_which_headers_carry_identity(
 ) -> None:
     made = trunk(caller_id_headers=carry)
     assert caller_headers(made, CALLER, DOMAIN) == (BOB, shown)
-    assert caller_headers(made, CallerIdentity(CALLER.number, CALLER.name, anonymous="yes"), DOMAIN) == (
+    assert caller_headers(made, CallerIdentity(number=CALLER.number, name=CALLER.name, anonymous="yes"), DOMAIN) == (
         ANONYMOUS_FROM,
         hidden,
     )
@@ -151,7 +151,7 @@ def test_a_hidden_caller_without_a_number_asserts_nothing() -> None:
 
 def test_diversion_names_who_forwards() -> None:
     made = trunk(caller_id_headers=["Diversion"])
-    caller = CallerIdentity("+14155551234", diverted_by="+15550001111")
+    caller = CallerIdentity(number="+14155551234", diverted_by="+15550001111")
     assert caller_headers(made, caller, DOMAIN)[1] == [
         ("Diversion", f"<sip:+15550001111@{DOMAIN}>;reason=unconditional")
     ]
@@ -171,7 +171,7 @@ def test_diversion_names_who_forwards() -> None:
 def test_from_can_be_overridden(values: dict[str, Any], from_: str) -> None:
     assert caller_headers(trunk(**values), CALLER, DOMAIN)[0] == from_
     assert SipUri.parse(NameAddr.parse(from_).uri_text)
-    assert caller_headers(trunk(**values), CallerIdentity("+1", anonymous="yes"), DOMAIN)[0] == ANONYMOUS_FROM
+    assert caller_headers(trunk(**values), CallerIdentity(number="+1", anonymous="yes"), DOMAIN)[0] == ANONYMOUS_FROM
 
 
 def test_the_asserted_number_is_the_callers_whatever_from_says() -> None:
@@ -207,7 +207,9 @@ def test_display_names(name: str, shown: str) -> None:
 @given(st.text(max_size=30), st.text(max_size=60), st.text(max_size=30), st.booleans())
 def test_nothing_a_caller_sends_can_inject_a_header(number: str, name: str, by: str, private: bool) -> None:
     made = trunk(caller_id_headers=[PAI, RPID, "Diversion"])
-    from_, headers = caller_headers(made, CallerIdentity(number, name, private, diverted_by=by), DOMAIN)
+    from_, headers = caller_headers(
+        made, CallerIdentity(number=number, name=name, private=private, diverted_by=by), DOMAIN
+    )
     for value in (from_, *(value for _, value in headers)):
         assert not re.search(r"[\r\n\0]", value)
         value.encode()

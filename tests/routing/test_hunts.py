@@ -22,7 +22,7 @@ from routing.models.route import Route
 from routing.settings import RoutingSettings
 
 TARGET = "+821012345678"
-CALLER = CallerIdentity("+15551234567", "Bob")
+CALLER = CallerIdentity(number="+15551234567", name="Bob")
 OWN, RESTING, VIRTUAL, GONE = "+15551234567", "+15551234568", "+899100000001", "+15551234569"
 
 

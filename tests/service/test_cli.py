@@ -240,8 +240,18 @@ def test_message_hands_its_options_to_the_texter(orders: list[Any]) -> None:
     words = "message 6 sip:a@b x --via h:1 --user u --password p --timeout 3 --transport tcp --header"
     assert commands.main([*words.split(), "X-A: b: c"]) == 0
     assert orders == [
-        MessageOrder("+1555", "5", "Hello, you", "127.0.0.1:5060", headers=[]),
-        MessageOrder("6", "sip:a@b", "x", "h:1", "u", "p", 3.0, "tcp", [("X-A", "b: c")]),
+        MessageOrder(sender="+1555", recipient="5", text="Hello, you", via="127.0.0.1:5060", headers=[]),
+        MessageOrder(
+            sender="6",
+            recipient="sip:a@b",
+            text="x",
+            via="h:1",
+            user="u",
+            password="p",
+            timeout=3.0,
+            transport="tcp",
+            headers=[("X-A", "b: c")],
+        ),
     ]
 
 
@@ -265,8 +275,8 @@ def test_trunk_hands_its_options_to_the_little_trunk(orders: list[Any]) -> None:
         == 0
     )
     assert orders == [
-        TrunkOrder(["udp://127.0.0.2:5080"], 200, 0.0, False),
-        TrunkOrder(["udp://h:1", "tcp://h:1"], 503, 2.0, True),
+        TrunkOrder(listen=["udp://127.0.0.2:5080"], status=200, ring=0.0, early_media=False),
+        TrunkOrder(listen=["udp://h:1", "tcp://h:1"], status=503, ring=2.0, early_media=True),
     ]
 
 
@@ -289,7 +299,17 @@ def test_providercall_hands_its_options_on(orders: list[Any]) -> None:
         )
         == 0
     )
-    assert orders == [ProvidercallOrder(Path("f.yaml"), "primary", "+1555", ["+8210", "+8211"], "echo", None, "yes")]
+    assert orders == [
+        ProvidercallOrder(
+            config=Path("f.yaml"),
+            provider="primary",
+            source="+1555",
+            destinations=["+8210", "+8211"],
+            flow="echo",
+            actions=None,
+            anonymous="yes",
+        )
+    ]
 
 
 def test_the_exit_code_of_a_program_is_that_of_the_command(replace: Replace) -> None:

@@ -18,7 +18,11 @@ FOREIGN, OTHER = "+821012345678", "+441632960000"
 async def placed(bench: Any, *destinations: str, provider: str = "p1", sections: Any = (), **order: Any) -> int:
     path = bench.write(bench.document(**dict(sections)))
     order = {"source": "+15550001111"} | order
-    return await providercall.place_calls(ProvidercallOrder(path, provider, order.pop("source"), destinations, **order))
+    return await providercall.place_calls(
+        ProvidercallOrder(
+            config=path, provider=provider, source=order.pop("source"), destinations=destinations, **order
+        )
+    )
 
 
 def test_an_answered_call(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,7 +50,13 @@ def test_the_ladder_and_the_outcome_are_shown(
     async def test(bench: Any) -> None:
         peer = await bench.phone(PEER)
         inbox = Inbox(peer, status)
-        order = MessageOrder("+15550001111", "+15551234567", "Hello, ü\n", peer.address, headers=[("X-Account", "4 2")])
+        order = MessageOrder(
+            sender="+15550001111",
+            recipient="+15551234567",
+            text="Hello, ü\n",
+            via=peer.address,
+            headers=[("X-Account", "4 2")],
+        )
         assert await send_message(order) == code
         (message,) = inbox.taken
         assert message.text == "Hello, ü\n"
@@ -69,7 +75,9 @@ def test_whole_uris_and_a_stream(run: Run) -> None:
     async def test(bench: Any) -> None:
         peer = await bench.phone("::1", transports=("tcp",))
         inbox = Inbox(peer)
-        order = MessageOrder("sip:ann@example.org", "sip:bob@example.com", "x", peer.address, transport="tcp")
+        order = MessageOrder(
+            sender="sip:ann@example.org", recipient="sip:bob@example.com", text="x", via=peer.address, transport="tcp"
+        )
         assert await send_message(order) == 0
         request = inbox.taken[0].request
         assert (request.uri_text, request.via.transport) == ("sip:bob@example.com", "TCP")
@@ -81,8 +89,13 @@ def test_whole_uris_and_a_stream(run: Run) -> None:
 def test_a_silent_peer_and_nobody(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         wire = await bench.wire(PEER)
-        assert await send_message(MessageOrder("a", "b", "x", f"{PEER}:{wire.port}", timeout=0.2)) == 1
-        assert await send_message(MessageOrder("a", "b", "x", "127.0.0.99:5999")) == 1
+        assert (
+            await send_message(
+                MessageOrder(sender="a", recipient="b", text="x", via=f"{PEER}:{wire.port}", timeout=0.2)
+            )
+            == 1
+        )
+        assert await send_message(MessageOrder(sender="a", recipient="b", text="x", via="127.0.0.99:5999")) == 1
 
     run(test)
     out = capsys.readouterr().out.splitlines()
@@ -95,9 +108,17 @@ def test_a_silent_peer_and_nobody(run: Run, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("order", "code", "line"),
     [
-        (MessageOrder("a", "sip:\x1b[2J@", "x", "127.0.0.1:5999"), 1, "sip:\\x1b[2J@ cannot be dialled: "),
-        (MessageOrder("sip:@@", "b", "x", "127.0.0.1:5999"), 1, "sip:@@ cannot be shown: "),
-        (MessageOrder("a", "b", "x", "127.0.0.1:5999", headers=[("Via", "x")]), 2, "--header: header 'Via' belongs"),
+        (
+            MessageOrder(sender="a", recipient="sip:\x1b[2J@", text="x", via="127.0.0.1:5999"),
+            1,
+            "sip:\\x1b[2J@ cannot be dialled: ",
+        ),
+        (MessageOrder(sender="sip:@@", recipient="b", text="x", via="127.0.0.1:5999"), 1, "sip:@@ cannot be shown: "),
+        (
+            MessageOrder(sender="a", recipient="b", text="x", via="127.0.0.1:5999", headers=[("Via", "x")]),
+            2,
+            "--header: header 'Via' belongs",
+        ),
     ],
 )
 def test_what_cannot_be_sent_is_said_in_a_line(
@@ -120,7 +141,14 @@ def test_it_logs_in_and_is_taken_by_an_engine(
         inbox = Inbox(peer)
         users = [{"username": "desk", "password": "s3cret"}]
         engine = await bench.engine(sip={"users": users}, **bench.providers(peer))
-        order = MessageOrder("+15550001111", "+821012345678", "x", engine.address, user="desk", password=password)
+        order = MessageOrder(
+            sender="+15550001111",
+            recipient="+821012345678",
+            text="x",
+            via=engine.address,
+            user="desk",
+            password=password,
+        )
         assert await send_message(order) == code
         assert len(inbox.taken) == 1 - code
 

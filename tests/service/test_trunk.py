@@ -30,7 +30,7 @@ async def play(bench: Any, **order: Any) -> str:
             started.set_result(self)
 
     bench.patch.setattr(little_trunk, "LittleTrunk", Trunk)
-    task = asyncio.ensure_future(little_trunk.play_trunk(TrunkOrder([f"udp://{TRUNK}:0"], **order)))
+    task = asyncio.ensure_future(little_trunk.play_trunk(TrunkOrder(listen=[f"udp://{TRUNK}:0"], **order)))
 
     async def end() -> None:
         task.cancel()

@@ -260,7 +260,7 @@ async def test_a_suspended_customers_calls_get_no_more_and_are_settled(store: St
 
 async def test_calls_that_ask_together_share_what_is_there(store: Store) -> None:
     somebody, account = await customer(store, 100)
-    orders = [Reserve(uuid4(), somebody, uuid4(), 60, 60) for _ in range(4)]
+    orders = [Reserve(id=uuid4(), customer_id=somebody, call_id=uuid4(), rate=60, seconds=60) for _ in range(4)]
     async with store.write() as t:
         posted = await post(t, orders)
     assert [found and found.seconds for found in posted] == [25, 25, 25, 25]
@@ -275,7 +275,9 @@ async def test_calls_that_ask_together_share_what_is_there(store: Store) -> None
 
 async def test_where_there_is_not_a_second_for_each_some_get_one(store: Store) -> None:
     somebody, account = await customer(store, 250)
-    orders = [Reserve(uuid4(), somebody, uuid4(), 6_000, 60) for _ in range(4)]  # 100 a second
+    orders = [
+        Reserve(id=uuid4(), customer_id=somebody, call_id=uuid4(), rate=6_000, seconds=60) for _ in range(4)
+    ]  # 100 a second
     async with store.write() as t:
         posted = await post(t, orders)
     assert sorted(found.seconds if found else 0 for found in posted) == [0, 0, 1, 1]
@@ -302,7 +304,8 @@ async def test_what_dead_nodes_left_is_charged_up_to_their_last_sign_of_life(sto
             seen = T0 + timedelta(seconds=30.5)
             await t.execute(sa.insert(nodes), {"id": node, "name": "n", "tm_create": T0, "tm_seen": seen})
         talking, late, ringing, running = [
-            Reserve(uuid4(), somebody, uuid4(), 60, 60, node) for node in (dead, dead, dead, alive)
+            Reserve(id=uuid4(), customer_id=somebody, call_id=uuid4(), rate=60, seconds=60, node_id=node)
+            for node in (dead, dead, dead, alive)
         ]
         await post(t, [talking, late, ringing, running])
         await post(

@@ -91,7 +91,9 @@ class _Run:
         touched: set[UUID] = set()
         for what, which, rate, seconds in wanted:
             if what == "reserve":
-                orders.append(Reserve(uuid4(), self.customers[which], uuid4(), rate, seconds))
+                orders.append(
+                    Reserve(id=uuid4(), customer_id=self.customers[which], call_id=uuid4(), rate=rate, seconds=seconds)
+                )
             elif which < len(self.held) and (posted := self.held[which][1]).id not in touched:
                 touched.add(posted.id)
                 make = Hold if what == "hold" else Settle

@@ -46,7 +46,7 @@ def whole(**changed: Any) -> Declarations:
         "numbers": [Number(number=NUMBER, provider_id=carrier.id, call_flow_id=named_id("flow", "echo"))],
         "flows": [flow("echo")],
     }
-    return Declarations(FILE, **(values | changed))
+    return Declarations(source=FILE, **(values | changed))
 
 
 async def living(store: Store, table: sa.Table) -> list[Any]:
@@ -95,7 +95,7 @@ async def test_what_has_changed_is_changed_and_the_rest_left_alone(store: Store)
 
 async def test_what_is_declared_no_more_is_deleted_and_may_come_back(store: Store) -> None:
     await merge(store, whole())
-    done = await merge(store, Declarations(FILE))
+    done = await merge(store, Declarations(source=FILE))
     assert done.removed == {"provider": 1, "route": 1, "number": 1, "flow": 1}
     assert not await living(store, tables.numbers)
     done = await merge(store, whole())
@@ -124,7 +124,7 @@ async def test_what_the_api_made_becomes_the_files_and_keeps_its_id(store: Store
     assert kept[theirs["id"]]["declared_in"] == ""
     assert (await merge(store, whole())).total == 0
     # The file lets go of all but its provider: nothing else of the API's is touched.
-    await merge(store, Declarations(FILE, providers=whole().providers))
+    await merge(store, Declarations(source=FILE, providers=whole().providers))
     assert {row["id"] for row in await living(store, tables.providers)} == {provider["id"], theirs["id"]}
     assert not await living(store, tables.routes)
 
@@ -146,12 +146,12 @@ async def test_flows_that_name_one_another_by_id_find_each_other(store: Store) -
         "first", {"type": "fetch_flow", "option": {"flow_id": str(explicit)}}, on_complete_flow_id=str(explicit)
     )
     flows = [first, flow("second", id=explicit)]
-    await merge(store, Declarations(FILE, flows=flows))
+    await merge(store, Declarations(source=FILE, flows=flows))
     rows = {row["name"]: row for row in await living(store, tables.flows)}
     assert rows["second"]["id"] == made["id"]
     assert rows["first"]["on_complete_flow_id"] == str(made["id"])
     assert rows["first"]["actions"][0]["option"] == {"flow_id": str(made["id"])}
-    assert (await merge(store, Declarations(FILE, flows=flows))).total == 0
+    assert (await merge(store, Declarations(source=FILE, flows=flows))).total == 0
 
 
 async def test_a_customers_flow_of_the_same_name_stays_the_customers(store: Store) -> None:
@@ -165,8 +165,10 @@ async def test_a_customers_flow_of_the_same_name_stays_the_customers(store: Stor
 
 async def test_another_name_for_an_id_is_a_change(store: Store) -> None:
     fixed = uuid4()
-    await merge(store, Declarations(FILE, providers=[Provider(id=fixed, name="old", hostname="192.0.2.1")]))
-    done = await merge(store, Declarations(FILE, providers=[Provider(id=fixed, name="new", hostname="192.0.2.1")]))
+    await merge(store, Declarations(source=FILE, providers=[Provider(id=fixed, name="old", hostname="192.0.2.1")]))
+    done = await merge(
+        store, Declarations(source=FILE, providers=[Provider(id=fixed, name="new", hostname="192.0.2.1")])
+    )
     assert (done.changed, done.removed.total()) == ({"provider": 1}, 0)
     assert [(row["id"], row["name"]) for row in await living(store, tables.providers)] == [(fixed, "new")]
 
@@ -175,7 +177,7 @@ async def test_an_id_whose_row_has_found_another_name_is_not_used_twice(store: S
     async with store.write() as transaction:
         made = await add_provider(transaction, "a")
     file = Declarations(
-        FILE,
+        source=FILE,
         providers=[Provider(name="a", hostname="192.0.2.1"), Provider(id=made["id"], name="b", hostname="192.0.2.2")],
     )
     await merge(store, file)
@@ -187,17 +189,17 @@ async def test_an_id_whose_row_has_found_another_name_is_not_used_twice(store: S
 async def test_another_number_for_an_id_takes_the_old_one_out(store_url: str) -> None:
     fixed = uuid4()
     async with process(store_url) as here:
-        await merge(here.store, Declarations(FILE, numbers=[Number(id=fixed, number=NUMBER)]))
+        await merge(here.store, Declarations(source=FILE, numbers=[Number(id=fixed, number=NUMBER)]))
         await here.settled()
         assert list(here.directory.numbers) == [NUMBER]
-        await merge(here.store, Declarations(FILE, numbers=[Number(id=fixed, number="+15557654321")]))
+        await merge(here.store, Declarations(source=FILE, numbers=[Number(id=fixed, number="+15557654321")]))
         await here.settled()
         assert list(here.directory.numbers) == ["+15557654321"]
 
 
 async def test_what_another_file_had_declared_is_counted(store: Store) -> None:
     await merge(store, whole())
-    done = await merge(store, Declarations("/etc/other.yaml", providers=whole().providers))
+    done = await merge(store, Declarations(source="/etc/other.yaml", providers=whole().providers))
     assert done.taken == {FILE: {"provider": 1}}
     # What the first file declares besides is none of the other's business.
     assert len(await living(store, tables.numbers)) == 1
@@ -242,13 +244,13 @@ async def test_very_many_are_one_change(store_url: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(declared, "MANY", 500)
     numbers = [Number(number=f"+1555{index:07}") for index in range(1_000)]
     async with process(store_url) as here:
-        done = await merge(here.store, Declarations(FILE, numbers=numbers))
+        done = await merge(here.store, Declarations(source=FILE, numbers=numbers))
         assert done.added == {"number": 1_000}
         assert [row.kind for row in await changes(here.store)] == ["all"]
         await here.settled()
         assert len(here.directory.numbers) == 1_000
-        assert (await merge(here.store, Declarations(FILE, numbers=numbers))).total == 0
-        await merge(here.store, Declarations(FILE, numbers=numbers[:-1]))
+        assert (await merge(here.store, Declarations(source=FILE, numbers=numbers))).total == 0
+        await merge(here.store, Declarations(source=FILE, numbers=numbers[:-1]))
         await until(lambda: len(here.directory.numbers) == 999)
 
 
@@ -270,7 +272,7 @@ def queue(name: str, *agents: str, **values: Any) -> dict[str, Any]:
 def office(**changed: Any) -> Declarations:
     room = {"id": named_id("conference", "room"), "customer_id": PLATFORM, "name": "room", "announce": False}
     rooms: dict[str, Any] = {"agents": [agent("ann")], "queues": [queue("desk", "ann")], "conferences": [room]}
-    return Declarations(FILE, **(rooms | changed))
+    return Declarations(source=FILE, **(rooms | changed))
 
 
 async def test_agents_queues_and_conferences_are_there_marked_and_released(store: Store) -> None:
@@ -283,7 +285,7 @@ async def test_agents_queues_and_conferences_are_there_marked_and_released(store
     assert {row.kind for row in await changes(store)} == {"agent", "queue", "conference"}
     async with store.read() as connection:
         assert await declaring_files(connection) == {FILE: {"agent": 1, "queue": 1, "conference": 1}}
-    assert (await merge(store, Declarations(FILE))).removed == {"agent": 1, "queue": 1, "conference": 1}
+    assert (await merge(store, Declarations(source=FILE))).removed == {"agent": 1, "queue": 1, "conference": 1}
     assert not await living(store, tables.agents)
     assert (await merge(store, office())).changed == {"agent": 1, "queue": 1, "conference": 1}  # they are back
     async with store.write() as transaction:

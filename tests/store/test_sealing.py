@@ -210,7 +210,16 @@ async def test_what_a_file_declares_is_written_once_and_encrypted(store: Store) 
     provider = Provider.model_validate(TRUNK | SECRETS)
 
     def declared(one: Provider) -> Declarations:
-        return Declarations("/etc/trunkline.yaml", [one], [], [], [], [], [], [])
+        return Declarations(
+            source="/etc/trunkline.yaml",
+            providers=[one],
+            routes=[],
+            numbers=[],
+            flows=[],
+            agents=[],
+            queues=[],
+            conferences=[],
+        )
 
     assert (await merge(sealed, declared(provider))).total == 1
     assert (await merge(sealed, declared(provider))).total == 0

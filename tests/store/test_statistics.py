@@ -40,9 +40,9 @@ async def test_figures_of_a_few_attempts(store_url: str) -> None:
             attempt(OTHER),
         )
     assert found == ProviderStatistics(
-        OURS,
-        NOW - seconds(24 * 3600 - 1),
-        NOW + seconds(1),
+        provider_id=OURS,
+        since=NOW - seconds(24 * 3600 - 1),
+        until=NOW + seconds(1),
         attempts=5,
         answered=2,
         answer_seizure_ratio=0.4,
