@@ -30,6 +30,8 @@ lint: .venv/.installed ## ruff (rules and layout), mypy --strict, the layers of 
 	$(BIN)/ruff format --quiet --check . || { failed=1; echo "make format lays the code out"; }; \
 	$(BIN)/mypy --no-error-summary || failed=1; \
 	layers=$$($(BIN)/lint-imports --no-logo --no-cache 2>&1) || { failed=1; echo "$$layers"; }; \
+	knotty=$$($(BIN)/radon cc --min D --show-complexity engine routing flows store api config service); \
+	[ -z "$$knotty" ] || { failed=1; echo "$$knotty"; echo "functions worse than radon's grade C: divide them"; }; \
 	exit $$failed
 
 format: .venv/.installed ## lay the code out, and mend what ruff can mend

@@ -149,27 +149,15 @@ async def dial_hunt(
     Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
     """
     clock = services.clock
-    dial = services.dialler.dial
     charging = services.accounts.charging
     kind: LastOutcome = ""
-    while True:
-        attempt = hunt.next(clock())
-        if attempt is None:
-            break
-        terms = attempt.terms
-        ringing = terms.ring_timeout
-        if 0 < ring_timeout < ringing:
-            ringing = ring_timeout
+    while (attempt := hunt.next(clock())) is not None:
         leg: OutgoingLeg | None = None
         reservation: Reservation | None = None
         tree = None if branch is None or attempt.origin is not None else branch.tree
-        if tree is not None:
-            if tree.legs >= MOST_LEGS:
-                tree.tell(services.log, _TOO_MANY_LEGS.sentence, record.id)
-                hunt.refuse(attempt, _TOO_MANY_LEGS, stop=True)
-                kind = ""
-                break
-            tree.legs += 1
+        if not _on(tree, services, record, hunt, attempt):
+            kind = ""
+            break
         try:
             if charging is not None and attempt.rate > 0 and charging.rated(customer_id):
                 reservation, go_on = await _reserve(services, charging, customer_id, record, hunt, attempt)
@@ -180,27 +168,9 @@ async def dial_hunt(
                     kind = ""
                     break
                 attempt.record.started = clock()
-            if caller is not None and (caller.ended_at is not None or caller.status == "terminating"):
-                raise CallEnded("the caller is gone")
-            spec = DialSpec(
-                request_uri=attempt.request_uri,
-                destination=attempt.destination,
-                from_=attempt.from_,
-                to=attempt.to,
-                headers=attempt.headers,
-                peer=attempt.provider,
-                no_reply_timeout=terms.no_reply_timeout,
-                no_progress_timeout=terms.no_progress_timeout,
-                ring_timeout=ringing,
-                anchor=anchor or attempt.provider.media,
-                allows=attempt.allows,
-                flow=attempt.flow,
-                origin=attempt.origin,
-                dialled=number,
-                depth=None if branch is None else branch.depth,
-                max_breadth=breadth,
-            )
-            leg = dial(spec, caller, early_media)
+            _still_there(caller)
+            spec = _spec(attempt, ring_timeout, anchor, number, branch, breadth)
+            leg = services.dialler.dial(spec, caller, early_media)
             record.sip_call_ids.append(leg.sip_call_id)
             if dialled is not None:
                 dialled(leg)
@@ -210,28 +180,11 @@ async def dial_hunt(
             _off(tree)
             raise
         except Exception as error:
-            # A provider that cannot even be dialled must not keep the caller from the next one.
-            services.log.error(
-                "dialling failed",
-                call_id=record.id,
-                request_uri=attempt.request_uri,
-                error=f"{type(error).__name__}: {error}"[:500],
-            )
-            if leg is not None:
-                leg.cancel()
-            outcome = Outcome("unreachable", 0, str(error)[:200], 0, None)
+            outcome = _not_dialled(services, record, attempt, leg, error)
         if outcome.kind != "answered":
             _off(tree)
-        reason = outcome.reason
         if outcome.kind == "no_media":
-            # Nothing was sent to anybody: another provider may need no media of ours.
-            services.log.warning(
-                "media anchor failed", call_id=record.id, request_uri=attempt.request_uri, error=reason
-            )
-            why = NotAttempted("no_media", reason, outcome.status, reason_phrase(outcome.status))
-            hunt.refuse(attempt, why, stop=False)
-            if reservation is not None:
-                reservation.close()
+            _without_media(services, record, hunt, attempt, reservation, outcome)
             kind = ""
             continue
         kind = outcome.kind
@@ -239,24 +192,106 @@ async def dial_hunt(
             attempt,
             kind,
             outcome.status,
-            reason,
+            outcome.reason,
             retry_after=outcome.retry_after,
             first_reply=outcome.first_reply,
             now=clock(),
         )
         if kind == "answered":
             return DialResult(
-                leg=leg, attempt=attempt, kind=kind, status=outcome.status, reason=reason, reservation=reservation
+                leg=leg,
+                attempt=attempt,
+                kind=kind,
+                status=outcome.status,
+                reason=outcome.reason,
+                reservation=reservation,
             )
-        hunt.release(attempt)
-        if reservation is not None:
-            reservation.close()
-        if reason == NOT_ALLOWED:
+        _release(hunt, attempt, reservation)
+        if outcome.reason == NOT_ALLOWED:
             kind = ""  # nothing was sent to anybody
         if not try_next:
             break
     status, reason = hunt.last_word() if caller is None else hunt.final()
     return DialResult(leg=None, attempt=None, kind=kind, status=status, reason=reason, reservation=None)
+
+
+def _spec(
+    attempt: Attempt, ring_timeout: float, anchor: str, number: str | None, branch: Branch | None, breadth: int | None
+) -> DialSpec:
+    """What is dialled for an attempt; the parameters are those of `dial_hunt`."""
+    terms = attempt.terms
+    shorter = 0 < ring_timeout < terms.ring_timeout
+    return DialSpec(
+        request_uri=attempt.request_uri,
+        destination=attempt.destination,
+        from_=attempt.from_,
+        to=attempt.to,
+        headers=attempt.headers,
+        peer=attempt.provider,
+        no_reply_timeout=terms.no_reply_timeout,
+        no_progress_timeout=terms.no_progress_timeout,
+        ring_timeout=ring_timeout if shorter else terms.ring_timeout,
+        anchor=anchor or attempt.provider.media,
+        allows=attempt.allows,
+        flow=attempt.flow,
+        origin=attempt.origin,
+        dialled=number,
+        depth=None if branch is None else branch.depth,
+        max_breadth=breadth,
+    )
+
+
+def _still_there(caller: Any) -> None:
+    """Raises CallEnded where there was a caller, and it is gone."""
+    if caller is not None and (caller.ended_at is not None or caller.status == "terminating"):
+        raise CallEnded("the caller is gone")
+
+
+def _not_dialled(
+    services: CallServices, record: CallRecord, attempt: Attempt, leg: OutgoingLeg | None, error: Exception
+) -> Outcome:
+    """A provider that cannot even be dialled must not keep the caller from the next one."""
+    problem = f"{type(error).__name__}: {error}"[:500]
+    services.log.error("dialling failed", call_id=record.id, request_uri=attempt.request_uri, error=problem)
+    if leg is not None:
+        leg.cancel()
+    return Outcome("unreachable", 0, str(error)[:200], 0, None)
+
+
+def _without_media(
+    services: CallServices,
+    record: CallRecord,
+    hunt: ProviderHunt,
+    attempt: Attempt,
+    reservation: Reservation | None,
+    outcome: Outcome,
+) -> None:
+    """Nothing was sent to anybody: another provider may need no media of ours."""
+    services.log.warning(
+        "media anchor failed", call_id=record.id, request_uri=attempt.request_uri, error=outcome.reason
+    )
+    why = NotAttempted("no_media", outcome.reason, outcome.status, reason_phrase(outcome.status))
+    hunt.refuse(attempt, why, stop=False)
+    if reservation is not None:
+        reservation.close()
+
+
+def _release(hunt: ProviderHunt, attempt: Attempt, reservation: Reservation | None) -> None:
+    hunt.release(attempt)
+    if reservation is not None:
+        reservation.close()
+
+
+def _on(tree: Tree | None, services: CallServices, record: CallRecord, hunt: ProviderHunt, attempt: Attempt) -> bool:
+    """Counts one more leg of the tree. False where it has too many: the hunt knows, and stops."""
+    if tree is None:
+        return True
+    if tree.legs >= MOST_LEGS:
+        tree.tell(services.log, _TOO_MANY_LEGS.sentence, record.id)
+        hunt.refuse(attempt, _TOO_MANY_LEGS, stop=True)
+        return False
+    tree.legs += 1
+    return True
 
 
 def _off(tree: Tree | None) -> None:
@@ -293,6 +328,4 @@ def _give_up(
         leg.cancel()
     first_reply = None if leg is None else leg.first_reply
     hunt.outcome(attempt, "cancelled", 0, "given up", first_reply=first_reply, now=now)
-    hunt.release(attempt)
-    if reservation is not None:
-        reservation.close()
+    _release(hunt, attempt, reservation)

@@ -13,7 +13,7 @@ from flows.calls.destinations import REFUSED
 from flows.calls.dial import dial_hunt
 from flows.calls.hangup import CAUSES, end_leg, note_cause
 from flows.calls.identity import identity_of
-from flows.calls.ports import FlowProgram, OutgoingLeg, ProviderHunt
+from flows.calls.ports import FlowProgram, OutgoingLeg, ProviderHunt, Reservation
 from flows.calls.record import CallRecord
 from flows.calls.services import CallServices
 from flows.calls.tasks import TooManyTasksError
@@ -22,6 +22,7 @@ from flows.calls.uri_hunt import UriHunt
 from routing.access.admission import DialOut, RunFlow, Source, judge
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
+from routing.hunt.attempt import Attempt
 from routing.hunt.identity import NO_CALLER, Anonymous, CallerIdentity
 from routing.hunt.outcome import LastOutcome
 from routing.identifiers import NIL
@@ -179,6 +180,14 @@ class OriginatedCall:
             self._unanswered(status, reason, kind)
             return record
         assert attempt is not None
+        await self._carry_on(hunt, leg, attempt, reservation)
+        return record
+
+    async def _carry_on(
+        self, hunt: ProviderHunt, leg: OutgoingLeg, attempt: Attempt, reservation: Reservation | None
+    ) -> None:
+        """The leg has answered: its flow runs, where nobody else was quicker and nobody has given the call up."""
+        services, record = self.services, self.record
         try:
             self._turned(leg)
             if self._given_up:
@@ -202,7 +211,6 @@ class OriginatedCall:
             if reservation is not None:
                 reservation.close()
             record.finish(leg, services.clock())
-        return record
 
     async def _until_ended(self, leg: OutgoingLeg) -> None:
         """Runs the flow until it or the call is over: nobody but us would end it with the call."""

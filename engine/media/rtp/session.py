@@ -253,9 +253,7 @@ class RtpSession:
         event = number in agreed.event_types
         self.control.heard(packet, event, now)
         if event:
-            key = self._digits.receive(packet) if latch.settled else None
-            if key is not None and self.on_key is not None:
-                self.on_key(key)
+            self._take_event(packet)
         elif self._hearing is not None:
             self._hearing.put(packet, now)
         if self._echo is not None:
@@ -264,6 +262,11 @@ class RtpSession:
                 return
             self._echo.take(packet, payload_type, self._plane.pacer.frame)
             counts.returned += 1
+
+    def _take_event(self, packet: RtpPacket) -> None:
+        key = self._digits.receive(packet) if self._latch.settled else None
+        if key is not None and self.on_key is not None:
+            self.on_key(key)
 
     def _count_unknown(self, payload_type: int, source: Address) -> None:
         if payload_type == _COMFORT_NOISE and source == self._latch.source:
