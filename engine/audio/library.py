@@ -18,7 +18,7 @@ from engine.audio import web
 from engine.audio.cache import BufferCache
 from engine.audio.errors import SoundError
 from engine.audio.tts import ssml
-from engine.audio.tts.speech import find, wish
+from engine.audio.tts.speech import find, voice_request
 from engine.audio.tts.voice import Voice
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class SoundLibrary:
 
     async def speech(self, text: str, language: str = "en-US", gender: str = "female", voice: str = "") -> Sound:
         """`text` (plain, or SSML) spoken by a voice. Raises SoundError: wrong SSML, nobody who speaks the language."""
-        wanted = wish(language, gender, voice)
+        wanted = voice_request(language, gender, voice)
         words = ssml.read(text)
         await self._ready()
 

@@ -58,9 +58,9 @@ class Pacer:
         "_begin",
         "_call_at",
         "_clock",
-        "_home",
         "_next",
         "_slots",
+        "_slots_of",
         "_timer",
         "fault",
         "latest",
@@ -78,7 +78,7 @@ class Pacer:
         self._begin = begin
         # Tuples, made anew when somebody comes or goes, which is rare: what runs through one is not disturbed.
         self._slots: list[tuple[Paced, ...]] = [()] * SLOTS
-        self._home: dict[Paced, int] = {}
+        self._slots_of: dict[Paced, int] = {}
         self._timer: Timer | None = None
         self._armed = 0  # the step that the timer waits for
         self._next = 0  # the first step that has not had its turn
@@ -88,10 +88,10 @@ class Pacer:
         self.fault: Callable[[Exception], None] | None = None
 
     def __len__(self) -> int:
-        return len(self._home)
+        return len(self._slots_of)
 
     def __contains__(self, paced: Paced) -> bool:
-        return paced in self._home
+        return paced in self._slots_of
 
     @property
     def frame(self) -> int:
@@ -103,7 +103,7 @@ class Pacer:
 
     def add(self, paced: Paced) -> None:
         """From now on `paced` has its turns, the first within 20 ms. Nothing where it has them already."""
-        if paced in self._home:
+        if paced in self._slots_of:
             return
         sleeping = self._timer is None
         if sleeping:
@@ -113,16 +113,16 @@ class Pacer:
         ahead = min(range(SLOTS), key=lambda wait: len(slots[(start + wait) % SLOTS]))
         slot = (start + ahead) % SLOTS
         slots[slot] += (paced,)
-        self._home[paced] = slot
+        self._slots_of[paced] = slot
         if sleeping or start + ahead < self._armed:
             self._arm()
 
     def remove(self, paced: Paced) -> None:
         """`paced` has no turns any more. Nothing where it had none."""
-        slot = self._home.pop(paced, None)
+        slot = self._slots_of.pop(paced, None)
         if slot is not None:
             self._slots[slot] = tuple(one for one in self._slots[slot] if one is not paced)
-            if not self._home:
+            if not self._slots_of:
                 self.stop()
 
     def stop(self) -> None:
@@ -148,14 +148,14 @@ class Pacer:
         if due - step >= CATCH_UP:
             behind = (due - step - CATCH_UP) // SLOTS + 1
             step += behind * SLOTS  # whole frames: everybody loses as many
-            self.skipped += behind * len(self._home)
-        home = self._home
+            self.skipped += behind * len(self._slots_of)
+        slots_of = self._slots_of
         while step <= due:
             frame, slot = divmod(step, SLOTS)
             step += 1
             self._next = step
             for paced in self._slots[slot]:
-                if paced in home:
+                if paced in slots_of:
                     self.turns += 1
                     try:
                         paced.tick(frame)
@@ -164,5 +164,5 @@ class Pacer:
                         if self.fault is None:
                             raise
                         self.fault(error)
-        if home:
+        if slots_of:
             self._arm()

@@ -12,7 +12,7 @@ INTERVAL: Final = 0.5
 class Watched(Protocol):
     """What is looked after."""
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Do what is due at `now`. May leave."""
         ...
 
@@ -57,4 +57,4 @@ class PeriodicTimer:
         self._timer = self._call_at(now + INTERVAL, self._round)
         for watched in tuple(self._watched):
             if watched in self._watched:
-                watched.look(now)
+                watched.check(now)

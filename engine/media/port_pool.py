@@ -42,14 +42,14 @@ class NoPortError(Exception):
 class RtpSocket:
     """One bound UDP socket on an even port, leased to one call at a time."""
 
-    __slots__ = ("_home", "_leased", "_wide", "host", "port", "sock")
+    __slots__ = ("_leased", "_pool", "_wide", "host", "port", "sock")
 
-    def __init__(self, sock: socket.socket, host: str, port: int, home: "_Host") -> None:
+    def __init__(self, sock: socket.socket, host: str, port: int, pool: "_Host") -> None:
         self.sock = sock
         self.host = host
         """The address it is bound to: numeric, IPv6 without brackets."""
         self.port = port
-        self._home = home
+        self._pool = pool
         self._leased = True
         self._wide = False
 
@@ -79,7 +79,7 @@ class RtpSocket:
         if self._wide:
             self._wide = False
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
-        self._home.take_back(self)
+        self._pool.take_back(self)
 
 
 class _Host:

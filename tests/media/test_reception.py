@@ -115,11 +115,11 @@ def test_silence_is_no_jitter() -> None:
 def test_the_last_sender_report_is_told_back_6_4_1() -> None:
     reception = Reception(8000)
     receive(reception, range(10))
-    reception.heard(SenderReport(8, ntp(1.0), 0, 0, 0), 0.5)  # of somebody else
+    reception.on_sender_report(SenderReport(8, ntp(1.0), 0, 0, 0), 0.5)  # of somebody else
     block = reception.report(1.0)
     assert block is not None
     assert (block.last_report, block.delay) == (0, 0)
-    reception.heard(SenderReport(7, 0x1111222233334444, 0, 0, 0), 1.5)
+    reception.on_sender_report(SenderReport(7, 0x1111222233334444, 0, 0, 0), 1.5)
     block = reception.report(2.25)
     assert block is not None
     assert (block.last_report, block.delay) == (0x22223333, int(0.75 * 65536))

@@ -393,7 +393,7 @@ def test_whatever_the_sides_describe_is_rewritten_or_refused_and_nothing_is_left
         if error is None:
             description = sdp.parse(text)
             assert len(description.media) == len(sdp.parse(body).media)
-    relay.look(1e6)
+    relay.check(1e6)
     relay.close()
     assert world.pool.in_use == 0 and not world.relays.relays and len(world.plane.periodic) == 0
     world.close()

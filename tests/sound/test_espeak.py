@@ -14,7 +14,7 @@ from engine.audio.errors import SoundError
 from engine.audio.library import SoundLibrary
 from engine.audio.tts import espeak as module
 from engine.audio.tts.espeak import Espeak
-from engine.audio.tts.speech import find, voices, wish
+from engine.audio.tts.speech import find, voice_request, voices
 from engine.audio.tts.ssml import read
 from engine.media.codec.registry import PCMU
 from tests.peers.process import require
@@ -36,7 +36,7 @@ def espeak() -> Espeak:
 async def say(
     espeak: Espeak, text: str, language: str = "en-US", gender: str = "female", voice: str = ""
 ) -> AudioBuffer:
-    return await espeak.speak(read(text), wish(language, gender, voice))
+    return await espeak.speak(read(text), voice_request(language, gender, voice))
 
 
 def bands(clip: AudioBuffer) -> numpy.typing.NDArray[numpy.float64]:
@@ -113,14 +113,14 @@ async def test_a_woman_speaks_higher_than_a_man(espeak: Espeak) -> None:
     ],
 )
 async def test_which_voice_speaks(espeak: Espeak, language: str, gender: str, voice: str, named: str | None) -> None:
-    wanted = wish(language, gender, voice)
+    wanted = voice_request(language, gender, voice)
     assert espeak._voice(await espeak._voices(), wanted) == named
     assert await espeak.speaks(wanted) is (named is not None)
 
 
 async def test_a_language_that_nobody_speaks_names_those_there_are(espeak: Espeak) -> None:
     with pytest.raises(SoundError, match=re.escape("no voice speaks tlh-us; there are af, ")) as error:
-        await find([espeak], wish("tlh-US", "", ""))
+        await find([espeak], voice_request("tlh-US", "", ""))
     assert ", de, " in str(error.value)
 
 
@@ -170,7 +170,7 @@ async def test_a_machine_without_it_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert not await Espeak().languages()
     with pytest.raises(SoundError, match="apt-get install espeak-ng"):
-        await find(voices(), wish("en", "", ""))
+        await find(voices(), voice_request("en", "", ""))
     with pytest.raises(SoundError, match="apt-get install espeak-ng"):
         await say(Espeak(), "Hello")
 

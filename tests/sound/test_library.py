@@ -17,7 +17,7 @@ from engine.audio.buffer import AudioBuffer
 from engine.audio.errors import SoundError
 from engine.audio.library import SoundLibrary
 from engine.audio.tts.ssml import Words
-from engine.audio.tts.voice import Wish
+from engine.audio.tts.voice import VoiceRequest
 from engine.media.codec.registry import PCMU
 from tests.sound.signals import sine, write
 
@@ -52,16 +52,16 @@ class Speaker:
     name = "speaker"
 
     def __init__(self) -> None:
-        self.said: list[tuple[Words, Wish]] = []
+        self.said: list[tuple[Words, VoiceRequest]] = []
 
     async def languages(self) -> list[str]:
         return ["en", "en-gb"]
 
-    async def speaks(self, wish: Wish) -> bool:
-        return wish.language.startswith("en") and not wish.voice
+    async def speaks(self, voice_request: VoiceRequest) -> bool:
+        return voice_request.language.startswith("en") and not voice_request.voice
 
-    async def speak(self, words: Words, wish: Wish) -> AudioBuffer:
-        self.said.append((words, wish))
+    async def speak(self, words: Words, voice_request: VoiceRequest) -> AudioBuffer:
+        self.said.append((words, voice_request))
         return AudioBuffer(sine(300, len(words.plain) / 10, 8000), 8000)
 
 
@@ -248,7 +248,7 @@ async def test_speech_is_made_once_for_each_text_language_gender_and_voice(tmp_p
     assert one.clip is (await library.speech("Hello", "en-US", "female", "")).clip
     for other in ({"text": "Hi"}, {"language": "en-GB"}, {"gender": "male"}):
         assert (await library.speech(**{"text": "Hello", **other})).clip is not one.clip
-    assert [(words.plain, wish.language, wish.gender) for words, wish in speaker.said] == [
+    assert [(words.plain, voice_request.language, voice_request.gender) for words, voice_request in speaker.said] == [
         ("Hello", "en-us", "female"),
         ("Hi", "en-us", "female"),
         ("Hello", "en-gb", "female"),

@@ -9,7 +9,7 @@ import pytest
 
 from engine.audio.errors import SoundError
 from engine.audio.tts.piper import Piper
-from engine.audio.tts.speech import find, wish
+from engine.audio.tts.speech import find, voice_request
 from engine.audio.tts.ssml import read
 
 PROGRAM = """#!{python}
@@ -57,7 +57,7 @@ def stand(tmp_path: Path) -> Stand:
 
 
 async def test_the_text_goes_by_standard_input_and_the_sound_comes_back(stand: Stand) -> None:
-    clip = await stand.piper.speak(read("Hi\nyou; rm -rf"), wish("en-US", "female", ""))
+    clip = await stand.piper.speak(read("Hi\nyou; rm -rf"), voice_request("en-US", "female", ""))
     assert clip.rate == 22050
     assert clip.seconds == pytest.approx(len("Hi you; rm -rf") / 10)
     ((arguments, text, environment, _),) = stand.runs
@@ -67,7 +67,7 @@ async def test_the_text_goes_by_standard_input_and_the_sound_comes_back(stand: S
 
 
 async def test_markup_is_said_as_words(stand: Stand) -> None:
-    await stand.piper.speak(read("<speak>One<break time='1s'/>two</speak>"), wish("en-US", "female", ""))
+    await stand.piper.speak(read("<speak>One<break time='1s'/>two</speak>"), voice_request("en-US", "female", ""))
     assert stand.runs[0][1] == "One, two\n"
 
 
@@ -89,7 +89,7 @@ async def test_markup_is_said_as_words(stand: Stand) -> None:
     ],
 )
 async def test_which_model_speaks(stand: Stand, language: str, gender: str, voice: str, model: str | None) -> None:
-    wanted = wish(language, gender, voice)
+    wanted = voice_request(language, gender, voice)
     assert await stand.piper.speaks(wanted) is (model is not None)
     if model is not None:
         await stand.piper.speak(read("x"), wanted)
@@ -109,7 +109,7 @@ async def test_without_the_program_there_is_no_voice(tmp_path: Path) -> None:
     piper = Piper(tmp_path, command=[])
     assert await piper.languages() == []
     with pytest.raises(SoundError, match="nothing here can speak"):
-        await find([piper], wish("en", "", ""))
+        await find([piper], voice_request("en", "", ""))
 
 
 async def test_a_folder_that_is_not_there_has_no_voices(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ async def test_a_folder_that_is_not_there_has_no_voices(tmp_path: Path) -> None:
 
 async def test_a_program_that_fails_says_why(stand: Stand) -> None:
     with pytest.raises(SoundError, match=r"en_US-amy-low.onnx \(status 1\): cannot load the model"):
-        await stand.piper.speak(read("fail"), wish("en-US", "", ""))
+        await stand.piper.speak(read("fail"), voice_request("en-US", "", ""))
 
 
 async def test_a_program_that_cannot_be_started(stand: Stand) -> None:
     piper = Piper(stand.folder, command=[str(stand.folder / "nothing")])
     with pytest.raises(SoundError, match="nothing cannot be started: No such file"):
-        await piper.speak(read("Hi"), wish("en-US", "", ""))
+        await piper.speak(read("Hi"), voice_request("en-US", "", ""))
 
 
 def gone(pid: int) -> bool:
@@ -135,18 +135,18 @@ def gone(pid: int) -> bool:
 async def test_one_that_hangs_is_killed_and_reaped(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.audio.tts.piper.SECONDS", 0.4)
     with pytest.raises(SoundError, match=r"piper did not finish within 0.4 s"):
-        await stand.piper.speak(read("slow"), wish("en-US", "", ""))
+        await stand.piper.speak(read("slow"), voice_request("en-US", "", ""))
     assert all(gone(run[3]) for run in stand.runs)
 
 
 async def test_one_that_never_stops_is_killed_and_reaped(stand: Stand) -> None:
     with pytest.raises(SoundError, match="piper made more sound than is allowed"):
-        await stand.piper.speak(read("endless"), wish("en-US", "", ""))
+        await stand.piper.speak(read("endless"), voice_request("en-US", "", ""))
     assert all(gone(run[3]) for run in stand.runs)
 
 
 async def test_a_hangup_kills_it(stand: Stand) -> None:
-    speaking = asyncio.create_task(stand.piper.speak(read("slow"), wish("en-US", "", "")))
+    speaking = asyncio.create_task(stand.piper.speak(read("slow"), voice_request("en-US", "", "")))
     while not stand.log.exists() or not stand.log.read_text().endswith("\n"):
         await asyncio.sleep(0.005)  # the program has no other way to say that it runs
         assert not speaking.done()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from engine.audio import subprocess
 from engine.audio.errors import SoundError
 from engine.audio.tts.ssml import Words
-from engine.audio.tts.voice import Wish, shorter
+from engine.audio.tts.voice import VoiceRequest, shorter
 
 if TYPE_CHECKING:
     from engine.audio.buffer import AudioBuffer
@@ -65,17 +65,17 @@ class Espeak:
         """As `--voices` tells them."""
         return list((await self._voices()).files)
 
-    async def speaks(self, wish: Wish) -> bool:
+    async def speaks(self, request: VoiceRequest) -> bool:
         """Whether `_voice` finds one."""
-        return self._voice(await self._voices(), wish) is not None
+        return self._voice(await self._voices(), request) is not None
 
-    async def speak(self, words: Words, wish: Wish) -> "AudioBuffer":
+    async def speak(self, words: Words, request: VoiceRequest) -> "AudioBuffer":
         """Runs the program. SSML is handed on as it is; plain text without espeak's own `[[phonemes]]`."""
         if not self._path:
             raise SoundError("espeak-ng is not installed; Debian: apt-get install espeak-ng")
-        voice = self._voice(await self._voices(), wish)
+        voice = self._voice(await self._voices(), request)
         if voice is None:
-            raise SoundError(f"espeak-ng does not speak {wish.language}")
+            raise SoundError(f"espeak-ng does not speak {request.language}")
         markup = ["-m"] if words.markup else []
         text = re.sub(r"\[(?=\[)", "[ ", words.markup or words.plain)
         ran = await self._run(["-b", "1", "-v", voice, *markup, "--stdin", "--stdout"], text)
@@ -109,14 +109,14 @@ class Espeak:
             self._known = known
         return self._known
 
-    def _voice(self, known: _Known, wish: Wish) -> str | None:
+    def _voice(self, known: _Known, request: VoiceRequest) -> str | None:
         """The name for `-v`: the language's voice with a variant, or the one that was named. None where there is
         none."""
-        tags = shorter(_OTHERWISE.get(wish.language, wish.language))
+        tags = shorter(_OTHERWISE.get(request.language, request.language))
         file = next((known.files[tag] for tag in tags if tag in known.files), None)
-        variant = _VARIANTS[wish.gender]
-        if wish.voice:
-            base, _, extra = wish.voice.lower().partition("+")
+        variant = _VARIANTS[request.gender]
+        if request.voice:
+            base, _, extra = request.voice.lower().partition("+")
             if base in known.variants and not extra:
                 variant = known.variants[base]
             else:

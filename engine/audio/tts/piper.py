@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from engine.audio import subprocess
 from engine.audio.errors import SoundError
 from engine.audio.tts.ssml import Words
-from engine.audio.tts.voice import Wish, shorter
+from engine.audio.tts.voice import VoiceRequest, shorter
 
 if TYPE_CHECKING:
     from engine.audio.buffer import AudioBuffer
@@ -73,15 +73,15 @@ class Piper:
         """Those of its models."""
         return sorted({model.language for model in await self._known()})
 
-    async def speaks(self, wish: Wish) -> bool:
+    async def speaks(self, request: VoiceRequest) -> bool:
         """Whether a model has the language and is, or may be, of the gender."""
-        return self._choose(await self._known(), wish) is not None
+        return self._choose(await self._known(), request) is not None
 
-    async def speak(self, words: Words, wish: Wish) -> "AudioBuffer":
+    async def speak(self, words: Words, request: VoiceRequest) -> "AudioBuffer":
         """Runs the program. Markup is left away: piper knows none."""
-        model = self._choose(await self._known(), wish)
+        model = self._choose(await self._known(), request)
         if model is None:
-            raise SoundError(f"piper has no voice for {wish.language} in {self._folder}")
+            raise SoundError(f"piper has no voice for {request.language} in {self._folder}")
         text = " ".join(words.plain.split()) + "\n"  # a line is an utterance
         arguments = [*self._command, "--model", str(model.path), "--output_raw"]
         async with self._places:
@@ -101,15 +101,15 @@ class Piper:
             self._models = await asyncio.to_thread(_models, self._folder) if self._command else []
         return self._models
 
-    def _choose(self, models: Sequence[_Model], wish: Wish) -> _Model | None:
-        if wish.voice:
-            return next((model for model in models if model.path.stem.lower() == wish.voice.lower()), None)
-        for tag in shorter(wish.language):
+    def _choose(self, models: Sequence[_Model], request: VoiceRequest) -> _Model | None:
+        if request.voice:
+            return next((model for model in models if model.path.stem.lower() == request.voice.lower()), None)
+        for tag in shorter(request.language):
             # en-gb is better than nothing for en-us, as en is.
             fitting = [model for model in models if tag in shorter(model.language)]
-            for gender in (wish.gender, ""):
+            for gender in (request.gender, ""):
                 for model in fitting:
-                    if gender == model.gender or wish.gender == "neutral":
+                    if gender == model.gender or request.gender == "neutral":
                         return model
         return None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from engine.audio.errors import SoundError, shown
 from engine.audio.tts.espeak import Espeak
 from engine.audio.tts.piper import Piper
-from engine.audio.tts.voice import GENDERS, Voice, Wish, shorter
+from engine.audio.tts.voice import GENDERS, Voice, VoiceRequest, shorter
 
 
 def voices(folder: str = "", longest: float = 600.0) -> list[Voice]:
@@ -18,7 +18,7 @@ def voices(folder: str = "", longest: float = 600.0) -> list[Voice]:
     return [*found, Espeak(longest)]
 
 
-def wish(language: str, gender: str, voice: str) -> Wish:
+def voice_request(language: str, gender: str, voice: str) -> VoiceRequest:
     """Reads what a flow asks for. Raises SoundError."""
     tag = language.strip().replace("_", "-").lower()
     if not tag or len(tag) > 35 or not all(part.isascii() and part.isalnum() for part in tag.split("-")):
@@ -26,10 +26,10 @@ def wish(language: str, gender: str, voice: str) -> Wish:
     sex = gender.strip().lower() or "female"
     if sex not in GENDERS:
         raise SoundError(f"{shown(gender)!r} is no gender of a voice; there are {', '.join(GENDERS)}")
-    return Wish(tag, sex, voice.strip())
+    return VoiceRequest(tag, sex, voice.strip())
 
 
-async def find(among: Sequence[Voice], wanted: Wish) -> Voice:
+async def find(among: Sequence[Voice], wanted: VoiceRequest) -> Voice:
     """The first synthesiser that has a voice for this. Raises SoundError, naming what there is."""
     for voice in among:
         if await voice.speaks(wanted):

@@ -1,4 +1,4 @@
-"""A voice, as every synthesiser has it here, and the wish that it is asked to fulfil."""
+"""A voice, as every synthesiser has it here, and the request that it is asked to fulfil."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ GENDERS: Final = ("female", "male", "neutral")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class VoiceRequest:
     """How something is to be said."""
 
     language: str
@@ -33,11 +33,11 @@ class Voice(Protocol):
         """The languages that it speaks, as BCP 47 tags in small letters. Empty where it is not there."""
         ...
 
-    async def speaks(self, wish: Wish) -> bool:
+    async def speaks(self, request: VoiceRequest) -> bool:
         """Whether it has a voice for this: the language (en for en-us as well), and the voice where one is named."""
         ...
 
-    async def speak(self, words: Words, wish: Wish) -> "AudioBuffer":
+    async def speak(self, words: Words, request: VoiceRequest) -> "AudioBuffer":
         """Says it, beside the loop. Raises SoundError."""
         ...
 

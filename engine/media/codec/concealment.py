@@ -22,7 +22,7 @@ class Concealment:
         self._last: Samples | None = None
         self._lost = 0
 
-    def heard(self, samples: Samples) -> None:
+    def remember(self, samples: Samples) -> None:
         """What was decoded."""
         self._last = samples
         self._lost = 0

@@ -90,7 +90,7 @@ class Decoder:
         if not 0 < len(payload) <= _LARGEST:
             raise CodecError(f"{len(payload)} octets are no payload of G.711")
         samples = self._expand[numpy.frombuffer(payload, numpy.uint8)]
-        self._concealment.heard(samples)
+        self._concealment.remember(samples)
         return samples
 
     def lost(self) -> Samples:

@@ -84,7 +84,7 @@ class FrameDecoder:
             raise CodecError(f"{len(payload)} octets of {self._name} hold no sound")
         parts = [numpy.frombuffer(memoryview(frame.planes[0]), numpy.int16, frame.samples) for frame in frames]
         samples = parts[0].copy() if len(parts) == 1 else numpy.concatenate(parts)
-        self._concealment.heard(samples)
+        self._concealment.remember(samples)
         return samples
 
     def lost(self) -> Samples:

@@ -33,26 +33,26 @@ class Relay:
         "_alive",
         "_closed",
         "_counted",
-        "_home",
         "_looked",
         "_offers",
         "_overhearing",
+        "_relays",
         "_report",
         "far",
         "near",
         "on_fault",
     )
 
-    def __init__(self, home: "Relays", near: "NearSide", far: MediaAddress) -> None:
+    def __init__(self, relays: "Relays", near: "NearSide", far: MediaAddress) -> None:
         self.near = near
-        self.far = RelaySide(home.pool, far)
-        self._home = home
+        self.far = RelaySide(relays.pool, far)
+        self._relays = relays
         self._offers: list[sdp.SessionDescription | None] = [None, None]  # of each side, the last
         self._agreed: tuple[sdp.SessionDescription, ...] = ()  # the last answer, and its offer
         self._overhearing: RelayTap | None = None
-        self._alive = [home.plane.clock()] * 2  # when each side was heard last, or need not have been
+        self._alive = [relays.plane.clock()] * 2  # when each side was heard last, or need not have been
         self._counted = [0, 0]
-        self._looked = home.plane.clock()
+        self._looked = relays.plane.clock()
         self.on_fault: Callable[[int, str], None] | None = None
         """Told of a side that should send and has sent nothing for `Plane.rtp_timeout` (""), again after as long; and
         of one that sends more than `FLOOD`, with words for it."""
@@ -121,14 +121,14 @@ class Relay:
                 self.near.drop_unshared(index)
         self._agreed = (answer,) if offer is None else (answer, offer)
         self._couple()
-        self._home.plane.periodic.add(self)
+        self._relays.plane.periodic.add(self)
 
     def _couple(self) -> None:
         if self.near.chosen not in (None, self):
             return
         for near, far in zip(self.near.streams, self.far.streams, strict=False):
             if near is not None and far is not None:
-                near.couple(far, self._home.loop)
+                near.couple(far, self._relays.loop)
         self._listen()
 
     def chosen(self) -> None:
@@ -136,15 +136,15 @@ class Relay:
         self.near.chosen = self
         self._couple()
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """See `Watched`."""
-        limit = self._home.plane.rtp_timeout
+        limit = self._relays.plane.rtp_timeout
         talking = self._talking()
         most = FLOOD * max(now - self._looked, INTERVAL)
         self._looked = now
         for side in (CALLER, CALLEE):
             own = self._sides(side)[0]
-            own.tell_refused(self._home.plane.refused)
+            own.tell_refused(self._relays.plane.refused)
             packets = own.packets
             came, self._counted[side] = packets - self._counted[side], packets
             if came > most:
@@ -174,7 +174,7 @@ class Relay:
         from engine.media.relay.tap import RelayTap  # numpy, for those who record
 
         if not self._closed and self._overhearing is None:
-            self._overhearing = RelayTap(self._home.plane, caller, callee)
+            self._overhearing = RelayTap(self._relays.plane, caller, callee)
             self._listen()
 
     def _listen(self) -> None:
@@ -204,13 +204,13 @@ class Relay:
         self._report = self.report()
         self._closed = True
         for own in (self.near, self.far):
-            own.tell_refused(self._home.plane.refused)
+            own.tell_refused(self._relays.plane.refused)
         if self._overhearing is not None:
             self._overhearing.close()
         self.far.close()
         self.near.leave(self)
-        self._home.relays.discard(self)
-        self._home.plane.periodic.remove(self)
+        self._relays.relays.discard(self)
+        self._relays.plane.periodic.remove(self)
         self.on_fault = None
 
 

@@ -109,7 +109,7 @@ class Reception:
                 self.largest_jitter = max(self.largest_jitter, self.jitter)
         self._transit = transit
 
-    def heard(self, report: SenderReport, now: float) -> None:
+    def on_sender_report(self, report: SenderReport, now: float) -> None:
         """A sender report of the peer that came at `now`, for the peer to measure the round trip with."""
         if report.ssrc == self.ssrc:
             self._last_report = report.ntp >> 16 & 0xFFFFFFFF

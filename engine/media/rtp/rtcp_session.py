@@ -142,7 +142,7 @@ class RtcpSession:
         reception = self._reception
         for packet in packets:
             if isinstance(packet, SenderReport) and reception is not None:
-                reception.heard(packet, now)
+                reception.on_sender_report(packet, now)
             if isinstance(packet, SenderReport | ReceiverReport):
                 for block in packet.blocks:
                     if block.ssrc == self._sender.ssrc:
@@ -153,7 +153,7 @@ class RtcpSession:
         """The peer's RTP comes from somewhere else now: its reports may, too."""
         self._latch.forget()
 
-    def heard(self, packet: RtpPacket, event: bool, now: float) -> None:
+    def on_packet(self, packet: RtpPacket, event: bool, now: float) -> None:
         """An RTP packet of the peer. Those of a key all have the timestamp of its beginning: their duration makes them
         comparable with sound (RFC 4733 §2.3.5)."""
         timestamp = packet.timestamp
@@ -164,7 +164,7 @@ class RtcpSession:
 
     # ---- what goes
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Reports where it is time to."""
         if now >= self._due:
             self._due = now + self._plane.random.uniform(0.5, 1.5) * INTERVAL

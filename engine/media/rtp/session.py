@@ -251,7 +251,7 @@ class RtpSession:
         if source != sender.target:
             self._follow(source)
         event = number in agreed.event_types
-        self.control.heard(packet, event, now)
+        self.control.on_packet(packet, event, now)
         if event:
             self._take_event(packet)
         elif self._hearing is not None:
@@ -362,10 +362,10 @@ class RtpSession:
 
     # ---- what is due now and then (Watched)
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Reports, silence that is too long, and a sign of life where nothing plays."""
         agreed, counts = self._agreed, self.counts
-        self.control.look(now)
+        self.control.check(now)
         counts.tell(self._plane.refused)
         comes = counts.taken + counts.noise + self.control.received
         if comes != self._comes or not agreed.talking:
