@@ -50,7 +50,7 @@ async def test_an_id_is_an_id_however_it_is_written(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PATCH", "TRACE", "CONNECT", "PROPFIND", "X"])
-async def test_methods_that_are_not_taken_are_told_which_are(api: Api, method: str) -> None:
+async def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(api: Api, method: str) -> None:
     for path, allowed in (
         ("/v1.0/queues", "GET, HEAD, POST"),
         (f"/v1.0/queues/{uuid4()}", "DELETE, GET, HEAD, PUT"),
@@ -179,7 +179,7 @@ async def test_a_body_that_trickles_has_an_end(api: Api, monkeypatch: pytest.Mon
     assert requests.LONGEST_BODY <= clock[0] <= requests.LONGEST_BODY + requests.PATIENCE
 
 
-async def test_metrics_are_told_the_template_and_nothing_that_clients_make_up(api: Api) -> None:
+async def test_metrics_count_by_the_path_template_and_nothing_that_clients_make_up(api: Api) -> None:
     told: list[tuple[str, str, int]] = []
 
     def observe(method: str, route: str, status: int, _seconds: float) -> None:

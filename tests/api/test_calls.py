@@ -146,7 +146,7 @@ def test_what_cannot_be_kept_is_not_dialled(run: Run) -> None:
     run(test)
 
 
-def test_a_call_to_a_number_of_ours_stays_here(run: Run) -> None:
+def test_a_call_to_an_own_number_stays_here(run: Run) -> None:
     async def test(bench: Any) -> None:
         one = await bench.phone(ONE)
         x = await exchange(bench, one, sip={"trusted_networks": ["127.0.0.1/32"]})

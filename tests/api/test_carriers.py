@@ -79,7 +79,7 @@ def test_without_carriers_a_text_is_a_text() -> None:
         (0, "", "", ""),
     ],
 )
-def test_how_a_call_ended_is_told_in_the_rfcs_words_or_ours(status: int, reason: str, by: str, shown: str) -> None:
+def test_how_a_call_ended_is_reported_in_the_rfcs_words_or_ours(status: int, reason: str, by: str, shown: str) -> None:
     call = {"provider_id": str(uuid4()), "sip_status": status, "sip_reason": reason, "hangup_by": by, "notes": []}
     found = carriers().call(call)
     assert (found["sip_status"], found["sip_reason"], found["provider_id"]) == (status, shown, str(NIL))

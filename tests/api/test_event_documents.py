@@ -32,7 +32,7 @@ async def told(api: Api) -> list[tuple[str, dict[str, Any]]]:
     return [(event.type, event.data) for event in found]
 
 
-async def test_a_recording_is_told_of_when_it_begins_and_when_it_is_over(api_on: Api) -> None:
+async def test_a_recording_is_reported_when_it_begins_and_when_it_is_over(api_on: Api) -> None:
     api = api_on
     manager = await api.client("customer_manager")
     identifier, now = uuid4(), api.store.clock()
@@ -47,7 +47,7 @@ async def test_a_recording_is_told_of_when_it_begins_and_when_it_is_over(api_on:
     assert await told(api) == [("recording_started", shown[0]), ("recording_finished", shown[1])]
 
 
-async def test_a_recording_whose_node_has_died_is_told_as_failed(api_on: Api) -> None:
+async def test_a_recording_whose_node_has_died_is_reported_as_failed(api_on: Api) -> None:
     api = api_on
     over = api.store.clock() - 2 * recordings.GRACE
     mine = {"id": RECORDING["call_id"], "node_id": RECORDING["node_id"], "tm_hangup": over, "status": "hangup"}

@@ -96,7 +96,7 @@ async def test_what_was_missed_is_told_again_from_an_id(api: Api, url: str, by_h
     assert rest == [1, 2]
 
 
-async def test_that_events_are_no_longer_kept_is_told(api: Api, url: str) -> None:
+async def test_that_events_are_no_longer_kept_is_reported(api: Api, url: str) -> None:
     mine = await api.client()
     for place in range(5):
         await happen(api, "call_created", mine.customer_id, place=place)

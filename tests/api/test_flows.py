@@ -37,7 +37,7 @@ async def test_two_flows_may_have_one_name(api: Api) -> None:
     assert made[0]["id"] != made[1]["id"]
 
 
-async def test_every_fault_of_a_flow_is_told(api: Api) -> None:
+async def test_every_fault_of_a_flow_is_reported(api: Api) -> None:
     manager = await api.client("customer_manager")
     actions: list[dict[str, Any]] = [
         {"type": "answr"},

@@ -85,6 +85,6 @@ async def test_a_browser_at_the_root_is_led_to_the_pages(api: Api, accept: str) 
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
-async def test_a_program_at_the_root_is_told_that_there_is_nothing(api: Api, accept: str) -> None:
+async def test_a_program_at_the_root_gets_404(api: Api, accept: str) -> None:
     answer = await api.http.get("/", headers={"Accept": accept})
     assert (answer.status_code, answer.json()["error"]["reason"]) == (404, "PATH_NOT_FOUND")

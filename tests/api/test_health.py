@@ -67,7 +67,7 @@ async def test_a_proxy_on_this_machine_opens_metrics_to_nobody(api: Api) -> None
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_metrics_are_told_while_the_store_is_away(
+async def test_metrics_are_served_while_the_store_is_away(
     api: Api, monkeypatch: pytest.MonkeyPatch, silent: bool
 ) -> None:
     """It is then that somebody wants to see how many calls wait to be stored."""

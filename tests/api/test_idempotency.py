@@ -145,7 +145,7 @@ async def test_nobody_replays_what_they_may_not_do(api: Api) -> None:
     assert (await post(admin, "a-key")).status_code == 403
 
 
-async def test_a_fault_of_ours_is_not_remembered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_internal_error_is_not_remembered(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     admin = await api.client()
     with monkeypatch.context() as patch:
 

@@ -307,7 +307,7 @@ async def test_files_have_an_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     assert (result["lines"], result["added"], result["refused"], len(result["errors"])) == (2, 0, 3, 1)
 
 
-async def test_directories_are_told_of_many_numbers_in_one_word(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_directories_learn_of_many_numbers_in_one_change(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_upload, "AT_ONCE", 3)
     monkeypatch.setattr(csv_upload, "MANY", 4)
     told: list[Any] = []

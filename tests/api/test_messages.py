@@ -135,7 +135,9 @@ async def test_a_message_is_kept_and_then_sent(store_url: str) -> None:
         ),
     ],
 )
-async def test_what_the_far_end_says_is_told(outcome: Outcome, status: str, target: Any, tried: int) -> None:
+async def test_the_response_of_the_far_end_is_in_the_message(
+    outcome: Outcome, status: str, target: Any, tried: int
+) -> None:
     async with opened(":memory:") as api:
         with_providers(api, "one", "two")
         manager = await api.client("customer_manager")

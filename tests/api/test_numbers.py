@@ -130,7 +130,7 @@ async def test_a_number_is_found_provisioned_given_a_flow_rested_and_released(ap
     assert told[0][1] == number | trunk and told[1][1] == changed | trunk and told[4][1] == gone | trunk
 
 
-async def test_directories_are_told_of_every_change_by_the_number(api: Api) -> None:
+async def test_directories_are_reported_every_change_by_the_number(api: Api) -> None:
     admin = await api.client()
     told: list[str] = []
     api.store.hooks.changes.append(lambda changes: told.extend(c.key for c in changes if c.kind == "number"))

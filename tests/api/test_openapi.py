@@ -47,12 +47,12 @@ def every(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield path, method, operation
 
 
-async def test_it_is_served_as_it_is_made(api: Api, document: dict[str, Any]) -> None:
+async def test_the_document_is_served_as_it_is_made(api: Api, document: dict[str, Any]) -> None:
     assert await api.nobody.get("/openapi.json") == document
     assert document["openapi"].startswith("3.1")
 
 
-def test_it_is_an_openapi_document(document: dict[str, Any]) -> None:
+def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
@@ -72,7 +72,7 @@ def test_every_default_is_one_that_may_be_given(document: dict[str, Any]) -> Non
     look(document, "")
 
 
-def test_it_begins_with_an_introduction_and_tells_what_its_groups_are(document: dict[str, Any]) -> None:
+def test_the_document_begins_with_an_introduction_and_describes_its_groups(document: dict[str, Any]) -> None:
     for said in ("/v1.0/auth/login", "next_page_token", "Idempotency-Key", "request_id", "micro-units", "readOnly"):
         assert said in document["info"]["description"]
     used = {tag for _, _, operation in every(document) for tag in operation["tags"]}
@@ -135,7 +135,7 @@ def test_every_failure_is_the_envelope(document: dict[str, Any]) -> None:
                 assert found["content"]["application/json"]["schema"] == ENVELOPE, f"{where}: {code}"
 
 
-def test_permissions_and_credentials_are_told(document: dict[str, Any]) -> None:
+def test_permissions_and_credentials_are_documented(document: dict[str, Any]) -> None:
     for path, method, operation in every(document):
         if operation["operationId"] in PUBLIC:
             continue

@@ -42,7 +42,7 @@ def test_every_operation_says_which_permission_it_takes(app: FastAPI) -> None:
             assert operation.permission in LADDER, f"{operation}: pass **guarded(…) to its decorator"
 
 
-async def test_without_credentials_nothing_is_told(api: Api, app: FastAPI) -> None:
+async def test_without_credentials_nothing_is_shown(api: Api, app: FastAPI) -> None:
     for operation in every(app):
         answer = await ask(app, operation, somewhere(operation), body=body_of(operation))
         assert answer.status == 401, f"{operation}: {answer.status} {answer.text}"

@@ -108,7 +108,7 @@ async def test_an_old_reading_is_no_change_of_now(api_on: Api) -> None:
         assert (await client.get(path))["detail"] == "another was quicker"
 
 
-async def test_of_two_at_once_one_is_told_that_it_was_late(api_on: Api) -> None:
+async def test_of_two_writes_at_once_one_is_refused_as_late(api_on: Api) -> None:
     admin = await api_on.client()
     made = await admin.post("/v1.0/queues", {"name": "one"})
     path = f"/v1.0/queues/{made['id']}"

@@ -68,7 +68,7 @@ async def test_a_file_that_is_gone_or_elsewhere_is_not_there_and_the_row_can_be_
     await manager.delete(f"/v1.0/recordings/{identifier}")
 
 
-async def test_who_asks_the_wrong_node_is_told_which_has_the_audio(api: Api, folder: Path) -> None:
+async def test_the_wrong_node_names_the_one_that_has_the_audio(api: Api, folder: Path) -> None:
     manager = await api.client("customer_manager")
     nodes = {name: uuid4() for name in ("sip1", "sip2", "sip1 before")}
     async with api.store.write() as transaction:

@@ -45,7 +45,9 @@ async def test_the_log_says_why_without_the_statement_and_not_for_each_of_many(
     assert all("SELECT" not in text and SECRET not in text for text in told)
 
 
-async def test_who_wrote_is_told_to_look_before_it_writes_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_a_write_without_an_outcome_the_client_is_asked_to_look_before_it_writes_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection may be lost between a commit and the answer to it."""
     manager = await api.client("customer_manager")
     monkeypatch.setattr(api.services.store, "write", failing(FAILURES[0]))
@@ -53,7 +55,7 @@ async def test_who_wrote_is_told_to_look_before_it_writes_again(api: Api, monkey
     assert "nothing was changed" not in said and said.endswith("look first: what was asked for may have been done")
 
 
-async def test_what_makes_no_sense_to_the_database_is_a_fault_of_ours(
+async def test_what_makes_no_sense_to_the_database_is_an_internal_error(
     api_on: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Told 503, a client would ask again for ever, and nobody would hear of it."""

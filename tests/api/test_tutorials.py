@@ -174,7 +174,7 @@ def test_a_providercall_command_by_command(started: Started) -> None:
     started.followed(made["call_ids"][0], provider)  # its call is still there
 
 
-def test_what_goes_wrong_is_told_as_the_tutorial_says(started: Started) -> None:
+def test_errors_are_those_that_the_tutorial_shows(started: Started) -> None:
     provider = started.provider("second", ANSWERING)
     body = providercall(provider)
     denied = error("PERMISSION_DENIED", "PERMISSION_DENIED")

@@ -54,7 +54,7 @@ async def test_webhooks(api: Api, uri: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["a%00.example.com", "%00", "127.0.0.1%00.example.com"])
-async def test_a_host_with_a_nul_is_no_fault_of_ours(api: Api, host: str) -> None:
+async def test_a_host_with_a_nul_is_no_internal_error(api: Api, host: str) -> None:
     """It leads nowhere, which shows when it is asked (it was a 500)."""
     admin, uri = await admin_of(api), f"http://{host}/"
     made = await admin.post("/v1.0/webhooks", {"uri": uri})

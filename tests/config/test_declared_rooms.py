@@ -101,7 +101,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("text", "said"), FAULTS.items(), ids=list(FAULTS))
-def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_fault_is_reported_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ConfigurationError) as refused:
         load(path, {})
@@ -132,7 +132,7 @@ def test_a_name_that_only_the_api_could_know_is_a_note_where_the_file_has_such_t
     assert load(alone, {}).notices == []
 
 
-def test_music_that_is_missing_is_told_by_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_music_is_reported_by_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, OFFICE.replace("tone:425/1000,0/4000*", "waltz.ogg"))
     assert load(path, {}).missing == [
         f"{path}:9: queues[0].music: there is no file 'waltz.ogg' in the sounds folder, {tmp_path}/sounds"

@@ -122,11 +122,11 @@ def test_every_duplicate_key_is_named_with_the_line_of_the_first() -> None:
         ("[" * 3000, "f.yaml: nested too deeply; write it flatter"),
     ],
 )
-def test_what_is_no_yaml_is_told_with_its_line(text: str, sentence: str) -> None:
+def test_what_is_no_yaml_is_reported_with_its_line(text: str, sentence: str) -> None:
     assert faults(text) == [sentence]
 
 
-def test_a_file_that_is_not_there_is_told() -> None:
+def test_a_missing_file_is_reported() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Document.read(Path("/nowhere/trunkline.yaml"))
     assert str(caught.value) == (
@@ -134,7 +134,7 @@ def test_a_file_that_is_not_there_is_told() -> None:
     )
 
 
-def test_a_file_that_is_not_utf_8_is_told_with_the_byte_and_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_with_the_byte_and_its_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"a: 1\nb: caf\xe9\n")
     with pytest.raises(ConfigurationError) as caught:

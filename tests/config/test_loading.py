@@ -100,7 +100,7 @@ def test_the_demo_is_in_order() -> None:
     assert configuration.warnings + configuration.notices == []
 
 
-def test_routing_is_told_its_settings(read: Load) -> None:
+def test_routing_gets_its_settings(read: Load) -> None:
     told = read("sip: {allow_guests: false}\nnumbering: {default_country: US, strict: true}").routing_settings()
     assert not told.allow_guests
     assert told.trusted_networks == ("127.0.0.1/32",)
@@ -280,7 +280,7 @@ def test_a_header_name_that_is_no_token_is_refused(faults: Faults) -> None:
     assert "'X Y'" in line
 
 
-def test_all_faults_are_told_at_once_by_line_and_those_of_the_environment_first(faults: Faults) -> None:
+def test_all_faults_are_reported_at_once_by_line_and_those_of_the_environment_first(faults: Faults) -> None:
     text = "sip: {max_calls: x}\nlog: {level: y}\nproviders:\n  - {name: a}\nroutes:\n  - {provider: b}\nflows: [{}]\n"
     lines = faults(text, TRUNKLINE_SIP__NOPE="1")
     assert [line.split(" ")[0] for line in lines] == [

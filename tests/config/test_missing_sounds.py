@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_each_is_told_with_its_line(file: Path) -> None:
+def test_each_missing_sound_is_reported_with_its_line(file: Path) -> None:
     place = "option.sources"
     outside = "leads out of the sounds folder; name the file by its path below that folder"
     folder = file.parent / "prompts"

@@ -165,7 +165,7 @@ def test_a_hangup_between_the_callees_answer_and_the_bridge_leaves_nothing(world
 # ---- before the answer
 
 
-def test_ringing_is_told_once_and_early_media_whenever_it_changes(world: World) -> None:
+def test_ringing_is_passed_on_once_and_early_media_whenever_it_changes(world: World) -> None:
     invite = world.call()
     world.reply(invite, 180)
     world.reply(invite, 180)

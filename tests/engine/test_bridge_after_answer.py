@@ -72,7 +72,7 @@ def test_the_callers_media_is_sent_to_the_far_end(world: World) -> None:
     assert world.over()
 
 
-def test_a_caller_that_answers_from_elsewhere_is_told_to_the_far_end(world: World) -> None:
+def test_the_far_end_learns_of_a_caller_that_answers_from_elsewhere(world: World) -> None:
     world.a.answer(world.a.requests("INVITE")[0], 200, body=ELSEWHERE)
     world.network.run(0.1)
     again = world.b.requests("INVITE")[-1]
@@ -85,7 +85,7 @@ def test_a_caller_that_answers_from_elsewhere_is_told_to_the_far_end(world: Worl
     assert world.over()
 
 
-def test_glare_while_the_media_moves_is_tried_again(world: World) -> None:
+def test_glare_while_the_media_moves_is_retried(world: World) -> None:
     world.a.answer(world.a.requests("INVITE")[0], 491)
     world.network.run(2.1)
     again = world.a.requests("INVITE")[-1]

@@ -273,7 +273,7 @@ def test_a_tap_hears_the_caller_from_when_the_media_is_open(phone: Phone) -> Non
 # ---- keys
 
 
-def test_keys_are_kept_from_when_media_is_open_and_forgotten_when_told(phone: Phone) -> None:
+def test_keys_are_kept_from_when_media_is_open_until_they_are_cleared(phone: Phone) -> None:
     async def work(call: Call) -> list[str]:
         await call.listen()
         await call.sleep(1.0)

@@ -82,7 +82,7 @@ async def test_a_stop_hears_its_keys_only_and_leaves_them() -> None:
     assert (keys.first_of("#*"), len(keys)) == ("", 0)
 
 
-async def test_who_waits_is_told_of_the_end() -> None:
+async def test_who_waits_for_a_key_gets_the_error_at_the_end() -> None:
     keys = DtmfBuffer()
     waiting = asyncio.ensure_future(keys.next())
     await asyncio.sleep(0)
@@ -116,6 +116,6 @@ def test_what_an_info_brings(kind: str, body: bytes, key: str) -> None:
     assert info_key(kind, body) == key
 
 
-def test_what_an_info_of_ours_says() -> None:
+def test_the_body_of_our_info_rfc_6086() -> None:
     assert info_body("*", 0.16) == b"Signal=*\r\nDuration=160\r\n"
     assert info_key("application/dtmf-relay", info_body("*", 0.16)) == "*"

@@ -84,7 +84,7 @@ RATE = {"invite_rate": 2.0, "invite_burst": 2}  # four at once: a second's worth
 
 
 @pytest.mark.parametrize("host", ["198.51.100.7", "2001:db8:1:2::7"])
-def test_beyond_the_burst_some_are_told_and_the_rest_is_dropped(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_beyond_the_burst_some_are_answered_and_the_rest_is_dropped(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     door = Door(monkeypatch, **RATE)
     assert [door.ask(host) for _ in range(9)] == [180] * 4 + [503] * 2 + [0] * 3
     assert door.agent.endpoint.counters.overload == 2
@@ -218,7 +218,7 @@ def test_a_known_peer_behind_an_edge_is_known(monkeypatch: pytest.MonkeyPatch) -
     assert {door.ask(KNOWN, source=EDGE) for _ in range(20)} == {180}
 
 
-def test_whoever_is_no_edge_shows_a_via_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_via_of_a_peer_that_is_no_edge_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     door = Door(monkeypatch, **RATE)
     asked = [door.ask(f"203.0.113.{number}", source="198.51.100.7") for number in range(5)]
     assert asked == [180] * 4 + [503]

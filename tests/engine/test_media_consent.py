@@ -231,9 +231,7 @@ def test_a_caller_behind_a_nat_is_heard_and_answered_where_its_signalling_is(str
     assert strangers.heard(1) == (about(50), 0, 0)
 
 
-def test_behind_an_edge_of_ours_it_is_the_callers_host_that_counts(
-    strangers: Strangers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_behind_an_own_edge_the_callers_host_counts(strangers: Strangers, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sip.proxies`: what the edge has noted in the Via below its own (RFC 3261 §18.2.1)."""
     monkeypatch.setattr(strangers.agent.endpoint.peers, "edge", lambda host: host == CALLER)
     via = f"Via: SIP/2.0/UDP {CALLER}:5060;branch=z9hG4bKedge, SIP/2.0/UDP 10.9.8.7;received={OTHER};branch=z9hG4bKx"

@@ -180,7 +180,7 @@ def test_every_text_gets_some_answer(monkeypatch: pytest.MonkeyPatch, inbox: Inb
     stopped(network, sender, taker)
 
 
-def test_a_fault_of_ours_is_a_500_and_a_stop_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_a_500_and_a_stop_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     network = LoopNetwork()
 
     class Fails(Inbox):

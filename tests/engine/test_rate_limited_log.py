@@ -65,7 +65,7 @@ def test_kinds_and_events_have_lines_of_their_own() -> None:
     assert len(log.lines) == 4 * BURST_OF_ONE
 
 
-def test_what_was_not_logged_is_told_once() -> None:
+def test_what_was_not_logged_is_counted_once_in_the_next_line() -> None:
     log = Log()
     for _ in range(BURST_OF_ONE + 7):
         log.tell("198.51.100.1")

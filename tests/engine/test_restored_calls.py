@@ -87,7 +87,7 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> Moved:
     return Moved(monkeypatch).move()
 
 
-def test_both_peers_are_told_where_the_call_is_now(moved: Moved) -> None:
+def test_both_peers_learn_where_the_call_is_now(moved: Moved) -> None:
     for peer in (moved.a, moved.b):
         (update,) = peer.requests("UPDATE")
         assert update.cseq == moved.numbers[peer.host] + 1
@@ -99,7 +99,7 @@ def test_both_peers_are_told_where_the_call_is_now(moved: Moved) -> None:
     assert (moved.caller.direction, moved.callee.direction) == ("incoming", "outgoing")
 
 
-def test_a_peer_without_update_is_told_by_a_reinvite_with_the_description_that_it_has(
+def test_a_peer_without_update_learns_it_by_a_reinvite_with_the_description_that_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     moved = Moved(monkeypatch, NO_UPDATE).move()
@@ -151,7 +151,7 @@ def test_bye_from_either_side(moved: Moved, by: str) -> None:
     assert moved.over()
 
 
-def test_it_is_hung_up_on_our_side(moved: Moved) -> None:
+def test_a_restored_call_is_hung_up_on_our_side(moved: Moved) -> None:
     moved.refreshed()
     moved.callee.hangup()
     moved.caller.hangup(cause="Q.850;cause=31")

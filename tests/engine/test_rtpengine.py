@@ -173,7 +173,7 @@ def test_what_does_not_fit_a_datagram_and_too_many_commands_are_refused(monkeypa
 # ---- what is said
 
 
-def test_offers_and_answers_name_both_sides_and_the_family_of_whoever_reads() -> None:
+def test_offers_and_answers_name_both_sides_and_the_address_family_of_the_receiver() -> None:
     async def scenario() -> None:
         async with pool(1) as one:
             anchor = one.open()
@@ -230,7 +230,7 @@ def test_what_rtpengine_refuses_is_488_with_its_words() -> None:
     run(scenario)
 
 
-def test_what_each_side_sent_is_told_at_the_end() -> None:
+def test_what_each_side_sent_is_reported_at_the_end() -> None:
     """Over all its streams, RTCP left out; as rtpengine 10.5 says it."""
 
     def stream(flag: str, packets: Any) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def test_what_each_side_sent_is_told_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("tags", [[], {"caller": []}, {"caller": {"medias": {}}}, {"caller": {"medias": [[]]}}, 1])
-def test_an_end_that_is_told_oddly_tells_what_it_can(tags: Any) -> None:
+def test_an_odd_report_at_the_end_is_used_as_far_as_it_can_be_read(tags: Any) -> None:
     async def scenario() -> None:
         async with pool(1) as one:
             one.fakes[0].extra["tags"] = tags

@@ -130,7 +130,7 @@ def key(body: bytes) -> bytes:
     return next(line for line in body.split(b"\r\n") if line.startswith(b"a=crypto:"))
 
 
-def test_each_side_agrees_with_an_end_of_ours(world: World) -> None:
+def test_each_side_agrees_with_the_engine_itself(world: World) -> None:
     invite = world.call(secure())
     assert is_plain(invite.body)
     world.reply(invite, 183, body=plain())

@@ -161,7 +161,7 @@ def test_strangers_leave_the_loop_to_others_after_their_time(monkeypatch: pytest
     assert len(between) >= 5
 
 
-def test_whoever_becomes_known_is_served_as_such_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_becomes_known_is_served_as_such_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     desk.came("198.51.100.1")
     desk.network.run(0)

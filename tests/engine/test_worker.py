@@ -75,7 +75,7 @@ async def test_what_it_outlives_delays_the_next_turn_and_no_wake_shortens_that()
     assert [str(error) for error in seen] == ["gone"]
 
 
-async def test_a_fault_that_nobody_is_told_of_ends_it() -> None:
+async def test_a_fault_without_a_handler_ends_the_worker() -> None:
     worker = Worker("test", Work(ValueError("ours")))
     worker.start()
     task = worker._task

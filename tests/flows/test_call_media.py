@@ -28,7 +28,7 @@ def test_a_record_keeps_what_went_through(world: Any) -> None:
     assert call_row(record, UUID(int=2), datetime.now(UTC))["media"] == HEARD
 
 
-def test_a_call_without_media_of_ours_has_none(world: Any) -> None:
+def test_a_call_without_own_media_has_none(world: Any) -> None:
     call = world.fake_call(world.clock)
     record = CallRecord(str(UUID(int=1)), "incoming")
     record.finish(call, 0.0)

@@ -245,7 +245,7 @@ def test_a_hangup_in_the_moment_of_a_refusal_tries_nobody_else(world: Any) -> No
     assert made.hangup_reason == "cancel"
 
 
-def test_a_call_that_never_began_is_told_of_all_the_same(world: Any) -> None:
+def test_a_call_that_never_began_is_reported_all_the_same(world: Any) -> None:
     observer = Observer()
     world.services.calls.registry.observers.append(observer)
     world.go([{"type": "call", "option": {"destinations": [TEL], "chained": True}}])

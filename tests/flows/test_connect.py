@@ -136,7 +136,7 @@ def test_a_customers_flow_calls_as_a_number_of_its_own_or_for_its_caller(world: 
     assert world.agent.legs[0].spec.from_ == f"<sip:{shown}@engine.example>"
 
 
-def test_only_a_call_for_a_number_of_ours_that_is_sent_on_is_diverted(world: Any) -> None:
+def test_only_a_call_for_an_own_number_that_is_sent_on_is_diverted(world: Any) -> None:
     world.one = world.one.model_copy(update={"caller_id_headers": ["Diversion"]})
     world.number("+15550002222")
     world.go([connect()])
@@ -285,7 +285,7 @@ def test_sip_uris_are_dialled_directly(world: Any) -> None:
     assert ran.record.attempts[0].request_uri == "sip:alice@example.com"
 
 
-def test_a_withheld_number_is_not_told_to_a_stranger(world: Any) -> None:
+def test_a_withheld_number_is_not_shown_to_a_stranger(world: Any) -> None:
     world.go(
         [connect(sip("alice"), anonymous="yes"), connect({"type": "sip", "target": "bob@example.com"})],
         record=world.record(source="", source_name=""),
@@ -450,7 +450,7 @@ def test_numbers_that_call_each_other_end(world: Any) -> None:
     assert "call one another" in ran.record.notes[0]
 
 
-def test_a_number_of_ours_in_a_race_takes_the_call_when_it_answers(world: Any) -> None:
+def test_an_own_number_in_a_parallel_fork_takes_the_call_when_it_answers(world: Any) -> None:
     world.flows(
         other=[
             {"type": "sleep", "option": {"duration": 10}},
@@ -465,7 +465,7 @@ def test_a_number_of_ours_in_a_race_takes_the_call_when_it_answers(world: Any) -
     assert world.agent.legs[0].cancelled == 1
 
 
-def test_a_number_of_ours_loses_a_race(world: Any) -> None:
+def test_an_own_number_loses_a_parallel_fork(world: Any) -> None:
     world.flows(other=[{"type": "block"}])
     world.number("+15559990000", "other")
     world.agent.script["alice"] = world.never

@@ -61,7 +61,7 @@ def test_what_a_flow_holds_or_fetches_is_its_owners_word(world: Any, owner: UUID
     assert fetched is not None and fetched.customer_id == owner
 
 
-def test_the_actions_of_an_order_are_the_word_of_whoever_orders(world: Any) -> None:
+def test_the_actions_of_an_order_are_the_word_of_its_customer(world: Any) -> None:
     order = CallOrder(destinations=[Address(type="sip", target=TARGET)], actions=[CONNECT], customer_id=CUSTOMER)
     assert prepare_calls(world.services, order).flow.customer_id == CUSTOMER
 

@@ -237,7 +237,7 @@ def test_too_many_destinations_at_once_are_refused(world: Any) -> None:
     assert error.value.reason == "RATE_LIMIT_EXCEEDED"
 
 
-def test_whoever_is_told_may_fail(world: Any) -> None:
+def test_a_callback_that_fails_does_no_harm(world: Any) -> None:
     def broken(made: GroupCall) -> None:
         raise ValueError("no")
 

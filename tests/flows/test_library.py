@@ -96,7 +96,7 @@ def test_a_new_name_takes_the_place_of_the_old() -> None:
     assert library.find("new") is None and library.find(identifier) is given_away is not named
 
 
-def test_a_name_stays_with_whoever_has_it() -> None:
+def test_a_name_stays_with_the_flow_that_has_it() -> None:
     library = FlowLibrary(ACTIONS, (), {"hotline": compile_python("hotline", in_python)})
     function = library.find("hotline")
     second = flow("hotline", None, uuid4())

@@ -27,7 +27,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def test_nothing_is_dialled_or_told_before_the_start(world: Any) -> None:
+def test_nothing_is_dialled_or_reported_before_the_start(world: Any) -> None:
     told: list[str] = []
 
     class Observer:

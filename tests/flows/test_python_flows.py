@@ -45,7 +45,7 @@ def test_a_dotted_module_is_run_again_on_reload(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("module", ["flows", "flows.menus", "flows.python", "service.node", "engine"])
-def test_a_package_of_ours_is_no_module_of_flows(tmp_path: Path, module: str) -> None:
+def test_the_engines_own_package_is_no_module_of_flows(tmp_path: Path, module: str) -> None:
     before = sys.modules.get(module)
     with pytest.raises(FlowModuleError) as caught:
         load_module(module, tmp_path)
@@ -57,7 +57,7 @@ def test_a_package_of_ours_is_no_module_of_flows(tmp_path: Path, module: str) ->
     assert sys.modules.get(module) is before
 
 
-def test_a_dotted_module_beside_the_configuration_may_have_the_name_of_ours(tmp_path: Path) -> None:
+def test_a_dotted_module_beside_the_configuration_may_have_the_name_of_an_own_package(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "python.py").write_text(GOOD)
     before = sys.modules["flows"]

@@ -44,7 +44,7 @@ def told(made: Any) -> list[tuple[int, str]]:
     return [(at, name) for at, name, _ in made.heard]
 
 
-def test_the_place_is_told_at_once_and_now_and_then_and_the_music_goes_on_where_it_was(hall: Hall) -> None:
+def test_the_place_is_announced_at_once_and_now_and_then_and_the_music_goes_on_where_it_was(hall: Hall) -> None:
     async def scene() -> None:
         hall.board.hire("ann", status="away")
         first = call(hall, "first")
@@ -67,7 +67,7 @@ def test_the_place_is_told_at_once_and_now_and_then_and_the_music_goes_on_where_
     hall.go(scene())
 
 
-def test_nobody_is_told_anything_while_the_first_agent_rings(hall: Hall) -> None:
+def test_nothing_is_announced_while_the_first_agent_rings(hall: Hall) -> None:
     async def scene() -> None:
         hall.board.hire("ann")
         hall.world.agent.script["ann"] = hall.world.never

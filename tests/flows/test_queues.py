@@ -12,6 +12,7 @@ import pytest
 from engine.media.port_pool import NoPortError
 from flows.calls.address import Address
 from flows.calls.ports import SoundError
+from flows.python.flows import compile_python
 from flows.queues.agents import REST
 from flows.queues.model import Agent, Queue
 from flows.queues.music import MUSIC
@@ -118,11 +119,14 @@ class Hall:
         world.services.queues = self.queues
         world.agent.talk = world.never
         self.tasks: list[asyncio.Task[Any]] = []
+        self.faults: set[str] = set()
+        """What is to be logged: nothing else may go wrong, such as an event that a state does not know."""
 
     def describe(self, **more: Any) -> None:
         self.board.queue = replace(self.board.queue, **more)
 
-    def call(self, name: str = "caller", queue: str = "desk", *more: Any) -> Any:
+    def call(self, name: str = "caller", queue: str = "desk", program: Any = None) -> Any:
+        """A call whose flow joins the queue, and then dials what it has seen of it; or runs `program`."""
         call = self.world.fake_call(self.world.clock, name)
 
         async def music(feed: Any) -> None:
@@ -141,7 +145,7 @@ class Hall:
         call.variables = {}
         call.flow = asyncio.create_task(
             self.world.run(
-                [{"type": "queue_join", "option": {"queue_id": queue}}, {"type": "call", "option": SEEN}, *more],
+                program or [{"type": "queue_join", "option": {"queue_id": queue}}, {"type": "call", "option": SEEN}],
                 call,
                 record=record,
             )
@@ -173,9 +177,11 @@ class Hall:
                     task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
             await asyncio.sleep(200)
-            assert not self.queues._waiting
+            known = (self.board.queue, *self.board.others.values())
+            assert not any(self.queues.callers(queue.id) for queue in known)
             assert all(self.queues.agents.state(one) == "free" for one in self.board.agents)
             assert not [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
+            assert set(self.world.log.errors()) == self.faults
             self.queues.close()
 
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -423,6 +429,7 @@ def test_a_caller_without_media_fails_and_its_flow_goes_on(hall: Hall, status: s
         await caller.flow
         assert seen(hall, caller) == "queue desk: failed after 0 s"
         assert hall.waiting() == [] and hall.rung() == ["seen-failed-0-0-"]
+        hall.faults = {"all ports are taken"}
 
     hall.go(scene())
 
@@ -453,6 +460,7 @@ def test_a_fault_in_the_moment_in_which_an_agent_is_offered_frees_the_agent(
         assert seen(hall, caller) == "queue desk: failed after 2 s"
         assert hall.rung()[:2] == ["ann", "seen-failed-2-0-"] and hall.board.status("bob") == "available"
         assert hall.waiting() == [] and behind.playing
+        hall.faults = {"OSError: the store is gone"}
 
     hall.go(scene())
 
@@ -483,6 +491,7 @@ def test_the_time_to_talk_ends_the_talk_and_the_callers_flow_goes_on(hall: Hall)
         caller = hall.call()
         ran = await caller.flow
         assert seen(hall, caller) == "queue desk: waited 0 s, talked 120 s with ann"
+        assert hall.rung() == ["ann", "seen-answered-0-120-ann"]
         assert hall.leg("ann").ended_by == "local" and ran.orders[-1][0] == "hangup"
 
     hall.go(scene())
@@ -504,6 +513,47 @@ def test_a_caller_that_hangs_up_frees_its_place_and_its_agent_at_once(hall: Hall
         expected = "waited 0 s, talked 3 s with ann" if moment == "talking" else "abandoned after 3 s"
         assert seen(hall, caller) == f"queue desk: {expected}"
         assert hall.waiting() == [] and not caller.playing
+
+    hall.go(scene())
+
+
+@pytest.mark.parametrize(
+    ("moment", "status"), [("waiting", "abandoned"), ("ringing", "abandoned"), ("talking", "answered")]
+)
+def test_a_flow_that_ends_with_its_caller_can_still_read_how_it_went(hall: Hall, moment: str, status: str) -> None:
+    read = []
+
+    async def flow(call: Any) -> None:
+        try:
+            await call.queue_join("desk")
+        finally:
+            read.append(call.variables.get("queue.status"))
+
+    async def scene() -> None:
+        hall.board.hire("ann", status="away" if moment == "waiting" else "available")
+        hall.world.agent.script["ann"] = hall.world.answered if moment == "talking" else NEVER
+        caller = hall.call(program=compile_python("join", flow))
+        await asyncio.sleep(3)
+        caller.end("remote", 200)
+        await caller.flow
+        assert read == [status]
+
+    hall.go(scene())
+
+
+def test_music_that_breaks_while_an_agent_is_lost_again_ends_the_wait_and_the_flow_goes_on(hall: Hall) -> None:
+    async def scene() -> None:
+        hall.describe(music="waltz.ogg")
+        hall.world.sounds.script["waltz.ogg"] = OSError("the disk is gone")
+        hall.board.hire("ann")
+        hall.world.agent.script["ann"] = NEVER
+        caller = hall.call()
+        caller.refuse_bridge = RuntimeError("no media in common")
+        await asyncio.sleep(2)
+        hall.settle("ann", hall.world.answered)
+        await caller.flow
+        assert hall.rung() == ["ann", "seen-answered-2-0-ann"] and hall.waiting() == []
+        hall.faults = {"RuntimeError: no media in common", "OSError: the disk is gone"}
 
     hall.go(scene())
 
@@ -649,6 +699,7 @@ def test_a_caller_that_could_not_be_connected_is_back_in_its_place(hall: Hall) -
         caller.refuse_bridge = RuntimeError("no media in common")
         await asyncio.sleep(1)
         assert hall.waiting() == ["caller"] and caller.playing
+        hall.faults = {"RuntimeError: no media in common"}
         caller.refuse_bridge = None
         hall.board.says("ann", "away")
         hall.board.says("ann", "available")
@@ -669,6 +720,7 @@ def test_music_that_cannot_be_had_is_our_own(hall: Hall) -> None:
         await asyncio.sleep(1)
         assert caller.playing == f"{MUSIC} x0"
         assert [event for _, event, _ in hall.world.log.lines] == ["queue music unavailable"]
+        hall.faults = {"there is no file gone.ogg"}
 
     hall.go(scene())
 

@@ -169,7 +169,7 @@ def test_a_limit_ends_it_and_a_later_stop_changes_nothing(studio: Any, word: str
     assert studio.keeper.told[-1] == ("ended", "ended", word)
 
 
-def test_a_key_ends_it_and_stays_for_whoever_waits_for_keys(studio: Any) -> None:
+def test_a_key_ends_it_and_stays_for_the_next_action_that_reads_keys(studio: Any) -> None:
     call = studio.world.fake_call(studio.world.clock)
     call.typed = ["#"]
 
@@ -353,7 +353,7 @@ def test_the_other_channel_hears_what_the_caller_hears_in_a_conference(studio: A
     assert overheard == [("channel", 1, NAME.removeprefix("platform/")), None]
 
 
-def test_whoever_connects_all_the_same_finds_a_channel_that_hears_nothing(studio: Any) -> None:
+def test_a_connect_during_a_recording_that_failed_finds_a_channel_that_hears_nothing(studio: Any) -> None:
     running: list[Any] = []
 
     async def alone(call: Any) -> None:
@@ -374,7 +374,7 @@ def test_recordings_of_customers_have_folders_of_their_own(studio: Any) -> None:
     assert ran.variables["filename"] == f"{owner}/2026-11-21-call-1-1.wav"
 
 
-def test_a_number_of_ours_that_is_connected_to_records_the_same_call(studio: Any) -> None:
+def test_an_own_number_that_is_connected_to_records_the_same_call(studio: Any) -> None:
     studio.world.flows(inner=[action("answer"), action("recording_start")])
     studio.world.number("+15557770000", "inner")
     connect = action("connect", destinations=[{"type": "tel", "target": "+15557770000"}])

@@ -92,7 +92,7 @@ def test_the_action_fails_where_no_source_can_be_had_and_the_flow_goes_on_unansw
         ("d", "D", ["a"]),
     ],
 )
-def test_a_key_of_digits_stop_ends_all_and_stays_for_whoever_asks_next(
+def test_a_key_of_digits_stop_ends_all_and_stays_for_the_next_action(
     world: Any, stop: Any, typed: str, played: list[str]
 ) -> None:
     call = world.fake_call(world.clock)

@@ -151,7 +151,7 @@ def test_a_caller_that_is_gone_meanwhile_is_noted(world: Any) -> None:
         ({"target": "sip:a b"}, "the target of a sip address must be a URI"),
     ],
 )
-def test_what_is_wrong_is_told_when_it_is_saved(option: Any, sentence: str) -> None:
+def test_a_fault_is_reported_when_the_flow_is_saved(option: Any, sentence: str) -> None:
     with pytest.raises(FlowError) as told:
         read_flow({"name": "f", "actions": [action("answer"), action("transfer", **option)]}, ACTIONS)
     assert sentence in str(told.value)

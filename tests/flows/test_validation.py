@@ -204,7 +204,7 @@ def test_fault_names_flow_action_and_field_and_says_what_to_do(actions: Any, sen
     assert sentence in faults(actions)
 
 
-def test_every_fault_is_told_in_the_order_of_the_actions() -> None:
+def test_every_fault_is_reported_in_the_order_of_the_actions() -> None:
     found = faults([action("sleep"), action("talk"), action("sleep"), action("goto", target_id="x")])
     assert [text.split(",")[1].split()[1] for text in found] == ["1", "2", "3", "4"]
 

@@ -123,7 +123,7 @@ def test_a_port_speaks_the_codecs_that_it_is_given(pool: PortPool) -> None:
     port.close()
 
 
-def test_an_answer_needs_an_offer_of_ours(pool: PortPool) -> None:
+def test_an_answer_needs_our_offer(pool: PortPool) -> None:
     port = MediaPort.open(pool, HOST)
     with pytest.raises(RuntimeError, match="without an offer"):
         port.accept(offer())

@@ -224,7 +224,7 @@ class TestOffer:
         )
         assert (agreed.codec, agreed.codecs) == (PCMA, {8: PCMA, 0: PCMU})
 
-    def test_both_ends_of_ours_agree(self) -> None:
+    def test_two_ends_of_this_engine_agree(self) -> None:
         for srtp in (False, True):
             ours = negotiation.offer(HOST, PORT, 1, 1, ALL, srtp=srtp)
             theirs, answered = negotiation.answer(ours, "192.0.2.2", 5000, 2, 2, ALL)

@@ -197,7 +197,7 @@ def test_wildcard_hosts_serve_every_address_of_their_family() -> None:
     pool.close()
 
 
-def test_a_host_that_is_not_served_is_an_error_of_ours(pool: PortPool) -> None:
+def test_a_host_that_is_not_served_is_a_programming_error(pool: PortPool) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.1\.99.*127\.0\.1\.21"):
         pool.acquire("127.0.1.99")
 

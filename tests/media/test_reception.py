@@ -112,7 +112,7 @@ def test_silence_is_no_jitter() -> None:
     assert reception.jitter == pytest.approx(0)
 
 
-def test_the_last_sender_report_is_told_back_6_4_1() -> None:
+def test_the_last_sender_report_is_referred_to_6_4_1() -> None:
     reception = Reception(8000)
     receive(reception, range(10))
     reception.on_sender_report(SenderReport(8, ntp(1.0), 0, 0, 0), 0.5)  # of somebody else

@@ -278,7 +278,7 @@ def test_the_version_goes_up_only_when_something_changes_rfc_3264_8(world: World
     assert a.told.origin.session_id == first.session_id
 
 
-def test_a_side_that_falls_silent_is_told_of_and_one_on_hold_is_not(world: World, a: Side, b: Side) -> None:
+def test_a_side_that_falls_silent_is_reported_and_one_on_hold_is_not(world: World, a: Side, b: Side) -> None:
     relay = world.relay()
     silent: list[int] = []
     relay.on_fault = lambda side, flood: silent.append(side)
@@ -336,7 +336,7 @@ def test_nothing_is_left_when_it_is_closed_not_even_twice(world: World, a: Side,
     assert errors[0] is not None
 
 
-def test_two_that_describe_themselves_as_our_own_ports_are_told_of(
+def test_two_that_describe_themselves_as_our_own_ports_are_reported(
     world: World, a: Side, b: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What one sends would go round between two sockets of ours for ever."""
@@ -480,7 +480,7 @@ def test_whom_a_leg_talks_with_later_vouches_for_itself(world: World, a: Side, b
     assert len(a.heard()) == pytest.approx(50, abs=2)
 
 
-def test_two_relays_of_ours_that_lead_to_each_other_need_no_proof(world: World, a: Side, b: Side) -> None:
+def test_two_own_relays_that_lead_to_each_other_need_no_proof(world: World, a: Side, b: Side) -> None:
     """Two anchored legs that were joined."""
     gone = Dialog(a.host, receives=True, opening=False)
     one, two = world.relay(caller=gone), world.relay(caller=gone)

@@ -48,7 +48,7 @@ def event(sequence: int, key: int, duration: int, *, end: bool = False, timestam
     return RtpPacket(EVENTS, sequence, timestamp, THEIRS, struct.pack("!BBH", key, end << 7 | 10, duration))
 
 
-def test_a_key_is_told_once_however_many_packets_it_has() -> None:
+def test_a_key_is_reported_once_however_many_packets_it_has() -> None:
     line = Line()
     keys: list[str] = []
     line.stream.on_key = keys.append
@@ -285,7 +285,7 @@ def test_a_hold_of_rfc2543_does_not_forget_where_the_peer_is() -> None:
 # ---- silence
 
 
-def test_a_peer_that_falls_silent_is_told_of_once() -> None:
+def test_a_peer_that_falls_silent_is_reported_once() -> None:
     line = Line(rtp_timeout=10.0)
     told: list[float] = []
     line.stream.on_silence = lambda: told.append(line.time.now)

@@ -92,7 +92,7 @@ async def test_a_stopped_feed_is_silent_at_once() -> None:
     line.stream.close()
 
 
-async def test_what_a_feed_raises_is_told_to_whoever_plays_it() -> None:
+async def test_what_a_source_raises_is_raised_by_play() -> None:
     class Broken:
         def next(self, codec: Codec) -> bytes | None:
             raise ValueError("broken")

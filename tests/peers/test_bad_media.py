@@ -339,7 +339,7 @@ def wait(happened: Callable[[], object], what: str, caller: Sipp) -> None:
 # ---- prompts
 
 
-def test_prompts_that_cannot_be_had_are_told_and_left_out(tmp_path: Path, engine: Engine) -> None:
+def test_prompts_that_cannot_be_had_are_reported_and_left_out(tmp_path: Path, engine: Engine) -> None:
     """Missing, broken, no sound at all, empty, too large, outside of the folder: the flow goes on to the good one."""
     with baresip(tmp_path / "caller") as phone, nothing_left(engine):
         before = len(records(engine, "source left out"))

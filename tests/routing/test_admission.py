@@ -156,7 +156,7 @@ def test_without_guests_a_stranger_learns_nothing(directory: Directory, asked: s
     assert (verdict.status, verdict.cause, verdict.warning) == (403, "guests_not_allowed", "")
 
 
-def test_toll_fraud_is_counted_and_told(directory: Directory) -> None:
+def test_toll_fraud_is_counted_and_reported(directory: Directory) -> None:
     for _ in range(3):
         verdict = admit(directory, SETTINGS, GUEST, normalise_dialled(FOREIGN, SETTINGS))
     assert isinstance(verdict, Refuse) and verdict.detail == f"a guest dialled {FOREIGN}, which is none of our numbers"

@@ -160,7 +160,7 @@ def test_faults_say_where_and_what_to_do(
     assert resolved.faults == [(path, problem)]
 
 
-def test_every_fault_is_told_and_long_lists_are_cut() -> None:
+def test_every_fault_is_reported_and_long_lists_are_cut() -> None:
     many = {f"f{place:02}": UUID(int=place) for place in range(1, 20)}
     resolved = resolve(
         numbers({"number": "+15551234567", "provider": "x", "call_flow": "y", "message_flow": "z"}), PROVIDERS, [], many

@@ -49,7 +49,7 @@ def test_what_probes_and_calls_make_of_a_provider(what: str, status: str, skippe
     assert (again.status, again.skipped, again.last) == (status, skipped, last)
 
 
-def test_a_change_is_told_once_and_a_response_to_an_invite_of_one_that_never_answered_a_probe_is_none() -> None:
+def test_a_change_is_reported_once_and_a_response_to_an_invite_of_one_that_never_answered_a_probe_is_none() -> None:
     state = TrunkState()
     assert [state.probe_missed() for _ in range(MAX_MISSES + 1)] == [False, False, True, False]
     assert not state.responded()

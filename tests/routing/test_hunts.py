@@ -430,7 +430,7 @@ def test_attempts_keep_their_times_and_ends() -> None:
     assert second.provider_id == named_id("provider", "p3")
 
 
-def test_without_the_time_of_day_only_the_milliseconds_are_told() -> None:
+def test_without_the_time_of_day_an_explanation_shows_milliseconds_only() -> None:
     hunt = Network({}).hunt()
     fail(hunt, 100.5)
     told = report(hunt.records[0], 100.0, 0.0)

@@ -182,7 +182,7 @@ def test_normalising_dial_texts_is_idempotent(text: str) -> None:
             assert normalise_dialled(number, settings).number == number
 
 
-def test_numbers_of_ours_are_checked() -> None:
+def test_own_numbers_are_checked() -> None:
     assert checked_number("+1 (555) 123-4567") == "+15551234567"
     assert checked_number("+899100000001") == "+899100000001"
     assert checked_number("+12025550123", strict=True) == "+12025550123"

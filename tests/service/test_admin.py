@@ -83,7 +83,7 @@ def test_a_new_store_shows_its_first_key_once(admin: Admin) -> None:
     assert again.startswith("admin\tproject_super_admin\tplatform\t")
 
 
-def test_the_store_is_the_same_from_every_directory_and_a_new_one_is_told(
+def test_the_store_is_the_same_from_every_directory_and_a_new_one_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A path in `store` counts from the configuration file."""

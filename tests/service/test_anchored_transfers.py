@@ -114,7 +114,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.mark.parametrize(("who", "stays"), [("a", "b"), ("b", "a")])
 @pytest.mark.parametrize(("number", "target"), [(FOREIGN, "c"), (AWAY, "d")])
-def test_whoever_sends_the_other_on(world: Sounding, who: str, stays: str, number: str, target: str) -> None:
+def test_either_side_transfers_the_other(world: Sounding, who: str, stays: str, number: str, target: str) -> None:
     one, other, new = (getattr(world, name) for name in (who, stays, target))
     assert world.talk(one, other)
     assert world.refer(one, number) == 202

@@ -29,7 +29,9 @@ async def test_answers_do_not_wait_for_acknowledgements() -> None:
 
 
 @pytest.mark.long
-async def test_it_ends_when_it_is_told_to_and_keeps_its_clock_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_server_ends_when_it_is_closed_and_keeps_its_clock_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Dates of answers are of the second (RFC 9110 §6.6.1), though nobody looks at the clock ten times in each."""
     ticks: list[int] = []
     ticked = asyncio.Event()
@@ -76,7 +78,7 @@ async def test_what_anybody_sends_fills_no_log(caplog: pytest.LogCaptureFixture,
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
-async def test_a_fault_of_ours_is_in_the_log_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_internal_error_is_in_the_log_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
 
     @app.get("/")
@@ -91,7 +93,7 @@ async def test_a_fault_of_ours_is_in_the_log_all_the_same(caplog: pytest.LogCapt
     assert [record.levelname for record in caplog.records if record.name.startswith("uvicorn")] == ["ERROR"]
 
 
-async def test_a_port_that_is_taken_is_told_as_that_of_a_sip_listener_is() -> None:
+async def test_a_port_that_is_taken_is_reported_as_that_of_a_sip_listener_is() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

@@ -315,7 +315,7 @@ def test_a_peer_that_makes_no_offers_or_is_busy_is_joined_all_the_same(usual: De
 
 @pytest.mark.parametrize("gone", ["x", "y", "t", "u", "tu"])
 @pytest.mark.parametrize("moment", [0.0005, 0.0015, 0.0025, 0.0035, 0.0045, 0.0055, 0.0065])
-def test_whoever_hangs_up_meanwhile_nothing_is_left(desk: Desk, gone: str, moment: float) -> None:
+def test_a_hangup_of_any_party_meanwhile_leaves_nothing(desk: Desk, gone: str, moment: float) -> None:
     desk.t.request("REFER", f"Refer-To: <sip:{ENGINE}?Replaces={quote(desk.replaces(), safe='')}>\r\n")
     desk.wait(moment)
     for name in gone:
@@ -356,7 +356,7 @@ def test_a_hold_that_is_under_way_is_waited_for(usual: Desk) -> None:
         "{call_id};to-tag={tag};from-tag={remote_tag}",
     ],
 )
-def test_a_call_that_is_none_is_told_as_such(usual: Desk, replaces: str) -> None:
+def test_replaces_that_names_no_call_is_refused(usual: Desk, replaces: str) -> None:
     u = usual.u
     assert usual.join(replaces.format(call_id=u.call_id, tag=u.tag, remote_tag=u.remote_tag)) == 202
     assert usual.t.told == ["SIP/2.0 100 Trying", "SIP/2.0 481 Call/Transaction Does Not Exist"]

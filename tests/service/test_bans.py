@@ -408,7 +408,7 @@ def test_others_are_answered(run: Run, agent: str) -> None:
     run(test)
 
 
-def test_an_edge_s_connection_stays_whoever_scans_behind_it(run: Run) -> None:
+def test_an_edge_s_connection_stays_when_a_scanner_is_behind_it(run: Run) -> None:
     async def test(bench: Any) -> None:
         engine = await bench.engine(sip=TCP | {"proxies": [GUEST]})
         edge = await stream(bench, engine)

@@ -222,7 +222,7 @@ def test_what_is_free_is_free_from_anywhere_and_moves_nothing(world: World, meth
         assert talk.phone.requests("BYE") and not thief.requests("BYE")
 
 
-def test_a_call_of_one_edge_may_be_changed_by_another_of_ours(world: World) -> None:
+def test_a_call_of_one_own_edge_may_be_changed_by_another(world: World) -> None:
     talk = Talk(world, EDGE)
     assert change(talk.from_(GUEST), "INFO", b"Signal=1\r\n") == 403
     assert change(talk.from_(OTHER_EDGE), "INFO", b"Signal=1\r\n") == 0

@@ -114,7 +114,7 @@ def test_explain_lists_the_providers_in_order(capsys: pytest.CaptureFixture[str]
     ]
 
 
-def test_explain_names_the_flow_of_a_number_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_names_the_flow_of_an_own_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert commands.main(["explain", "-c", str(DEMO), "001 (555) 123-4567"]) == 0
     out, _ = lines_of(capsys)
     assert out[0] == "+15551234567 is our own normal number: calls run flow hotline"

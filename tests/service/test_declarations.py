@@ -64,7 +64,7 @@ def test_a_relative_path_counts_from_the_configuration_file(
         assert found == meant.format(directory=tmp_path, parent=tmp_path.parent)
 
 
-async def test_a_store_in_the_directory_of_the_start_is_told_of_where_a_new_one_is_made(
+async def test_a_store_in_the_directory_of_the_start_is_reported_where_a_new_one_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There an earlier version kept it."""

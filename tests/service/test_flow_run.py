@@ -86,7 +86,7 @@ def test_a_menu_is_shown_action_by_action(menu: Path, capsys: pytest.CaptureFixt
     ("ending", "status", "seconds"),
     [("busy", "busy", "4.5"), ("noanswer", "noanswer", "31.5"), ("failed", "failed", "7.5")],
 )
-def test_calls_out_end_as_they_are_told_to(
+def test_simulated_calls_end_as_the_options_say(
     menu: Path, capsys: pytest.CaptureFixture[str], ending: str, status: str, seconds: str
 ) -> None:
     code, lines = ran(menu, capsys, "--flow", "menu", "--digits", "1", "--connect", ending)
@@ -96,7 +96,7 @@ def test_calls_out_end_as_they_are_told_to(
     assert code == 0
 
 
-def test_a_number_of_ours_runs_within_the_connect(menu: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_own_number_runs_within_the_connect(menu: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, lines = ran(menu, capsys, "--flow", "menu", "--digits", "2")
     place = next(place for place, line in enumerate(lines) if "connect [inside]" in line)
     assert lines[place : place + 5] == [

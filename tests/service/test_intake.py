@@ -233,7 +233,7 @@ def test_a_record_follows_the_callers_leg_and_names_whose_call_it_is(run: Run) -
     run(test)
 
 
-def test_the_end_is_told_when_the_attempts_know_theirs(run: Run) -> None:
+def test_the_end_is_reported_when_the_attempts_know_theirs(run: Run) -> None:
     async def test(bench: Any) -> None:
         one, client = await bench.phone(ONE, "ring"), await bench.phone(CLIENT)
         engine = await bench.engine(**bench.providers(one))

@@ -110,7 +110,7 @@ def test_one_order_is_one_tree_and_the_next_order_another(run: Run) -> None:
     run(test)
 
 
-def test_a_call_of_our_own_to_a_number_of_ours_is_no_packet_and_no_clients(run: Run) -> None:
+def test_an_originated_call_to_an_own_number_is_no_packet_and_no_clients(run: Run) -> None:
     async def test(bench: Any) -> None:
         flows = [{"name": "loop", "actions": [action("answer"), action("sleep", duration=1)]}]
         numbers = [{"number": OURS, "call_flow": "loop"}]
@@ -153,7 +153,7 @@ def test_nobody_else_comes_by_that_way(run: Run) -> None:
 
 
 @pytest.mark.parametrize("ends_by", ["caller", "phone"])
-def test_a_call_of_our_own_goes_on_to_a_phone_through_a_number_of_ours(run: Run, ends_by: str) -> None:
+def test_an_originated_call_goes_on_to_a_phone_through_an_own_number(run: Run, ends_by: str) -> None:
     async def test(bench: Any) -> None:
         desk = await bench.phone("127.0.0.31", does="echo")
         to_desk = action("connect", destinations=[{"type": "sip", "target": f"sip:d@{desk.address}"}])

@@ -201,7 +201,7 @@ def test_both_sides_of_a_connected_call_are_recorded(run: Run) -> None:
     run(scenario)
 
 
-def test_sounds_that_cannot_be_had_are_told_one_by_one_and_the_last_one_plays(run: Run) -> None:
+def test_sounds_that_cannot_be_had_are_reported_one_by_one_and_the_last_one_plays(run: Run) -> None:
     async def scenario(bench: Bench) -> None:
         async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()  # until the engine gives up

@@ -352,7 +352,7 @@ def test_a_store_that_does_not_take_it_is_no_200(run: Run, tmp_path: Path) -> No
     run(test)
 
 
-def test_what_waits_when_the_engine_stops_is_told_as_failed(run: Run, tmp_path: Path) -> None:
+def test_what_waits_when_the_engine_stops_is_reported_as_failed(run: Run, tmp_path: Path) -> None:
     async def test(bench: Any) -> None:
         one = await trunk(bench, status=0)
         url = f"sqlite:///{tmp_path}/kept.db"

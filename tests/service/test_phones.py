@@ -106,7 +106,7 @@ def test_a_phone_shows_one_of_its_numbers_and_its_own_is_asserted(run: Run, clai
     run(test)
 
 
-def test_without_a_caller_id_a_provider_is_told_what_its_own_settings_say(run: Run) -> None:
+def test_without_a_caller_id_a_provider_gets_what_its_own_settings_say(run: Run) -> None:
     async def test(bench: Any) -> None:
         carrier, phone = await bench.phone(ONE, 486), await bench.phone(GUEST)
         more = bench.providers(carrier, caller_id_headers=CARRIES, from_user="account7")
@@ -267,7 +267,7 @@ def test_a_phones_texts_are_its_own_too(run: Run, caller_id: str) -> None:
     run(test)
 
 
-def test_the_file_is_told_of_phones_that_show_nothing_or_another_customers_number(tmp_path: Any) -> None:
+def test_the_file_is_warned_of_phones_that_show_nothing_or_another_customers_number(tmp_path: Any) -> None:
     def read(**more: Any) -> Any:
         import yaml
 

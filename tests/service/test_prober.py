@@ -138,7 +138,7 @@ async def test_one_that_never_answered_is_unhealthy_after_three_and_comes_last(w
     assert world.news == [("primary", False)]  # what calls say of it is no news
 
 
-async def test_one_that_responds_to_a_call_while_it_is_skipped_is_healthy_and_that_is_told(world: World) -> None:
+async def test_one_that_responds_to_a_call_while_it_is_skipped_is_healthy_and_that_is_reported(world: World) -> None:
     await world.rounds()
     world.peer.status = 0
     await world.rounds(MAX_MISSES)

@@ -332,7 +332,7 @@ async def test_requests_that_hold_every_connection_do_not_keep_calls_from_the_di
 # ---- what is told during a commit
 
 
-async def test_what_happens_during_a_commit_is_told_once_by_the_next(
+async def test_what_happens_during_a_commit_is_reported_once_by_the_next(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(store_url) as desk:
@@ -461,7 +461,7 @@ async def test_several_wait_and_one_of_them_gives_up(store_url: str, monkeypatch
 # ---- what cannot be kept
 
 
-async def test_beyond_the_bound_the_oldest_are_lost_and_that_is_told(
+async def test_beyond_the_bound_the_oldest_are_lost_and_that_is_reported(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_writer, "MOST_ENDED", 3)
@@ -572,7 +572,7 @@ async def test_closing_does_not_wait_for_ever(store_url: str, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("ends_meanwhile", [False, True])
-async def test_a_commit_whose_answer_is_lost_is_told_once(
+async def test_a_commit_whose_answer_is_lost_is_reported_once(
     store_url: str, monkeypatch: pytest.MonkeyPatch, ends_meanwhile: bool
 ) -> None:
     """The connection breaks between the commit and the word of it: nobody here knows, but the store does."""

@@ -241,7 +241,7 @@ def test_a_guest_is_asked_who_it_is_once(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("gone", ["n", "p", "o", "po"])
 @pytest.mark.parametrize("moment", [0.0005, 0.0015, 0.0025, 0.0035, 0.0045])
 @pytest.mark.parametrize("body", [AGAIN, b""])
-def test_whoever_hangs_up_meanwhile_nothing_is_left(swap: Swap, gone: str, moment: float, body: bytes) -> None:
+def test_a_hangup_of_any_party_meanwhile_leaves_nothing(swap: Swap, gone: str, moment: float, body: bytes) -> None:
     p = swap.p
     branch = swap.n.invite(
         f"{ALLOW}Replaces: {p.call_id};to-tag={p.remote_tag};from-tag={p.tag}\r\n", body, uri=f"sip:{ENGINE}"

@@ -149,7 +149,7 @@ def test_what_a_proxy_sends_back_to_us_has_none_of_the_proxys_rights(world: Worl
     assert len(carrier.requests("INVITE")) == 1
 
 
-def test_what_another_node_of_ours_has_sent_is_a_peers(world: World) -> None:
+def test_what_another_own_node_has_sent_is_a_peers(world: World) -> None:
     """Each node has a secret of its own: what it has not sent itself it cannot judge."""
     from engine.sip.transaction.branch import Branches
 
@@ -160,7 +160,7 @@ def test_what_another_node_of_ours_has_sent_is_a_peers(world: World) -> None:
     assert len(carrier.requests("INVITE")) == 1
 
 
-def test_a_stranger_that_repeats_a_branch_of_ours_gains_nothing_by_it(world: World) -> None:
+def test_a_stranger_that_repeats_our_branch_gains_nothing_by_it(world: World) -> None:
     proxy = Proxy(world, "nobody")
     call(world, AWAY)
     ours = proxy.passed[0].branch

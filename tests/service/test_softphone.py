@@ -81,7 +81,7 @@ def test_a_refusal_is_shown_and_returns_1(run: Run, capsys: pytest.CaptureFixtur
     assert [line[:5] for line in ladder(out)] == ["> INV", f"< {status}", "> ACK"]
 
 
-def test_nobody_listening_is_told_at_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_call_to_where_nobody_listens_fails_at_once(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     async def test(bench: Any) -> None:
         async with asyncio.timeout(10):  # Timer B is 32 s
             assert await place_call(CallOrder("4711", "127.0.0.99:5999")) == 1

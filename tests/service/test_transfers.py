@@ -502,7 +502,7 @@ def test_who_is_held_while_it_is_transferred_is_not_offered_on_as_held(world: Wo
 # ---- where to
 
 
-def test_a_number_of_ours_runs_its_flow(world: World) -> None:
+def test_an_own_number_runs_its_flow(world: World) -> None:
     assert world.refer(world.b, OTHER) == 202
     assert world.b.told[-1] == "SIP/2.0 486 Busy Here"
     assert world.refer(world.a, OTHER) == 202
@@ -601,7 +601,7 @@ def test_a_trunk_is_no_client_though_its_network_is_trusted(monkeypatch: pytest.
     assert world.over()
 
 
-def test_a_caller_with_nobody_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_with_nobody_to_refer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, afterwards=[{"type": "sleep", "option": {"duration": 60_000}}]).talking()
     world.b.request("BYE")
     world.wait()

@@ -100,7 +100,7 @@ def test_it_takes_texts_as_calls_and_prints_them(run: Run, capsys: pytest.Captur
         ({"ring": 0.05}, [180, 200]),
     ],
 )
-def test_it_does_as_told(run: Run, order: dict[str, Any], statuses: list[int]) -> None:
+def test_the_trunk_follows_its_options(run: Run, order: dict[str, Any], statuses: list[int]) -> None:
     async def test(bench: Any) -> None:
         address = await play(bench, **order)
         phone = await bench.phone()

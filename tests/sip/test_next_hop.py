@@ -405,7 +405,7 @@ def test_a_carrier_may_name_its_own_addresses(world: World) -> None:
 
 @pytest.mark.parametrize("header", ["Contact: <sip:+1900@gw.example>", "Record-Route: <sip:gw.example;lr>"])
 @pytest.mark.parametrize("to", [CARRIER, ENGINE])
-def test_a_name_is_looked_up_before_anybody_is_told_of_the_call(world: World, header: str, to: str) -> None:
+def test_a_name_is_looked_up_before_the_call_is_announced(world: World, header: str, to: str) -> None:
     world.node.names["gw.example"] = [(OTHER, 5060), (to, 5060)]
     world.node.slow["gw.example"] = 0.3
     carrier = world.at(CARRIER)

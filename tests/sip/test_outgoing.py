@@ -233,7 +233,7 @@ def test_an_ack_has_no_transaction_17() -> None:
 
 
 @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
-def test_nobody_is_told_after_abandoning(method: str) -> None:
+def test_nothing_is_reported_after_abandoning(method: str) -> None:
     stage = Stage()
     request, user = prepared(stage, method)
     request.send("sip:b@y", stage.now)

@@ -92,7 +92,7 @@ def test_a_notify_may_overtake_the_2xx_rfc_6665_4_1_2_4(asking: Asking) -> None:
     assert asking.told == [("told", 200, "OK")]
 
 
-def test_a_final_notify_before_the_2xx_is_told_once(asking: Asking) -> None:
+def test_a_final_notify_before_the_2xx_is_reported_once(asking: Asking) -> None:
     asking.notify(ENDED, b"SIP/2.0 200 OK\r\n")
     asking.accepted()
     assert asking.told == [("told", 200, "OK")]
@@ -141,7 +141,7 @@ def test_a_provisional_status_of_a_subscription_that_ends_is_no_outcome(asking: 
     assert asking.told == [("accepted", 180, "Ringing")]
 
 
-def test_a_peer_that_hangs_up_is_told_of_once(asking: Asking) -> None:
+def test_a_peer_that_hangs_up_is_reported_once(asking: Asking) -> None:
     asking.accepted()
     asking.peer.request("BYE")
     asking.wait()
@@ -222,7 +222,7 @@ def asked(request: pytest.FixtureRequest) -> Asked:
     return Asked(request.param).refer()
 
 
-def test_the_owner_decides_and_the_peer_is_told_2_4_4(asked: Asked) -> None:
+def test_the_owner_decides_and_the_peer_is_notified_2_4_4(asked: Asked) -> None:
     subscription = asked.session.subscription
     assert subscription is not None and subscription.state == "offered"
     assert str(subscription.reference.uri) == "sip:+15550003333@10.0.0.2"
@@ -262,7 +262,7 @@ def test_one_notify_at_a_time_and_the_last_is_never_left_out(asked: Asked) -> No
     assert [body for _, body in asked.said] == ["SIP/2.0 100 Trying", "SIP/2.0 200 OK"]
 
 
-def test_a_peer_that_refuses_notify_is_told_no_more_and_stays_in_its_call(asked: Asked) -> None:
+def test_a_peer_that_refuses_notify_gets_no_more_and_stays_in_its_call(asked: Asked) -> None:
     subscription = asked.session.subscription
     assert subscription is not None
     subscription.accept(asked.now)
@@ -310,7 +310,7 @@ def test_a_hangup_ends_a_refer_that_nobody_answered(asked: Asked) -> None:
     assert nothing_left(asked.node)
 
 
-def test_a_hangup_ends_what_is_told(asked: Asked) -> None:
+def test_a_hangup_ends_the_subscription(asked: Asked) -> None:
     subscription = asked.session.subscription
     assert subscription is not None
     subscription.accept(asked.now)
@@ -417,7 +417,7 @@ def test_what_a_referral_comes_to(state: ReferralState) -> None:
 
 
 @pytest.mark.parametrize("state", ["offered", "active", "quiet"])
-def test_what_the_peer_is_told_of_its_refer(state: SubscriptionState) -> None:
+def test_the_notify_requests_that_a_peer_gets_for_its_refer(state: SubscriptionState) -> None:
     offered, active = state == "offered", state == "active"
     same: tuple[SubscriptionState, SubscriptionAction] = (state, "")
     rules: dict[SubscriptionEvent, tuple[SubscriptionState, SubscriptionAction] | None] = {

@@ -208,7 +208,7 @@ def test_a_call_that_ends_during_our_reinvite_tells_its_outcome_and_leaves_nothi
     assert nothing_left(called.node)
 
 
-def test_a_reinvite_of_ours_waits_for_the_ack_of_our_200_14_1() -> None:
+def test_our_reinvite_waits_for_the_ack_of_our_200_14_1() -> None:
     """Both sides of a bridge may renegotiate right after one another: the second is late and no glare."""
     network = Network()
     node, peer, owner = Node(network, "10.0.0.2"), Peer(network), Owner()
@@ -227,7 +227,7 @@ def test_a_reinvite_of_ours_waits_for_the_ack_of_our_200_14_1() -> None:
     assert len({invite.branch for invite in peer.requests("INVITE")}) == 1
 
 
-def test_a_reinvite_of_ours_that_waits_for_an_ack_in_vain_is_told_its_end_14_1() -> None:
+def test_our_reinvite_that_waits_for_an_ack_in_vain_ends_14_1() -> None:
     network = Network()
     node, peer = Node(network, "10.0.0.2"), Peer(network)
     finals: list[int] = []
@@ -250,7 +250,7 @@ def test_a_reinvite_while_ours_is_under_way_is_491_14_2(world: World) -> None:
     assert ("reinvite", OFFER) not in world.owner.events
 
 
-def test_491_is_told_when_no_retry_was_asked_for(world: World) -> None:
+def test_491_is_reported_when_no_retry_was_asked_for(world: World) -> None:
     world.renegotiate()
     world.peer.answer(world.last("INVITE"), 491)
     assert world.finals == [491]
@@ -388,7 +388,7 @@ def test_an_update_with_an_offer_while_a_reinvite_is_open_is_500(world: World) -
     assert world.peer.statuses("UPDATE") == [500]
 
 
-def test_an_offerless_update_of_ours_does_not_hold_up_a_reinvite(world: World) -> None:
+def test_our_offerless_update_does_not_hold_up_a_reinvite(world: World) -> None:
     world.renegotiate("UPDATE", b"")
     world.peer.invite()
     assert ("reinvite", OFFER) in world.owner.events
@@ -457,7 +457,7 @@ def test_a_request_out_of_order_is_500_12_2_2(world: World) -> None:
     assert world.peer.statuses("BYE") == [500] and not world.session.ended
 
 
-def test_a_retransmitted_request_is_answered_and_told_once_17_2_2(world: World) -> None:
+def test_a_retransmitted_request_is_answered_and_reported_once_17_2_2(world: World) -> None:
     world.peer.request("INFO")
     world.session.reply(world.owner.asked[0], 200, world.now)
     world.wait()
@@ -467,7 +467,7 @@ def test_a_retransmitted_request_is_answered_and_told_once_17_2_2(world: World) 
 
 
 @pytest.mark.parametrize("tag", ["wrong", "peertag"])
-def test_a_request_for_no_dialog_of_ours_is_481_12_2_2(called: World, tag: str) -> None:
+def test_a_request_for_an_unknown_dialog_is_481_12_2_2(called: World, tag: str) -> None:
     called.peer.request("BYE", to_tag=tag)
     assert called.peer.statuses("BYE") == [481]
     assert not called.session.ended

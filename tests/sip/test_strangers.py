@@ -179,7 +179,7 @@ def test_a_call_that_is_refused_on_the_spot_has_not_begun() -> None:
     assert stage.udp.take() == []
 
 
-def test_whoever_heard_it_ring_is_told_the_end_until_it_acknowledges() -> None:
+def test_who_heard_it_ring_gets_the_final_response_until_it_acknowledges() -> None:
     stage = a_stage()
 
     def ring(session: object) -> None:

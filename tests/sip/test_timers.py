@@ -152,7 +152,7 @@ def test_compaction_changes_nothing_that_is_seen(monkeypatch: pytest.MonkeyPatch
         assert deadlines.next() <= min(expected.values(), default=NEVER)
 
 
-def test_wake_is_told_what_is_due_earlier_than_everything_before() -> None:
+def test_wake_is_called_for_what_is_due_earlier_than_everything_before() -> None:
     woken: list[float] = []
     deadlines = Deadlines(woken.append)
     first, second, third = Sleeper(), Sleeper(), Sleeper()

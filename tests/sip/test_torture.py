@@ -94,7 +94,7 @@ def test_no_answer_goes_anywhere_but_to_the_sender(stage: Stage, name: str) -> N
     assert {host for host, _ in stage.udp.targets()} <= {PEER}
 
 
-def test_what_is_refused_is_told_why(stage: Stage) -> None:
+def test_a_refusal_says_why(stage: Stage) -> None:
     """RFC 3261 §20.43: a Warning with our words, not a log line."""
     stage.receive(rfc4475("scalar02"))
     [answer] = stage.udp.take()

@@ -183,7 +183,7 @@ def test_timer_m_runs_on_a_reliable_transport_too_rfc_6026_8_4() -> None:
 
 
 @pytest.mark.parametrize("ringing", [False, True])
-def test_a_transport_error_ends_it_and_is_told_17_1_4(ringing: bool) -> None:
+def test_a_transport_error_ends_it_and_is_reported_17_1_4(ringing: bool) -> None:
     asker = Asker("INVITE")
     if ringing:
         asker.hear(180)

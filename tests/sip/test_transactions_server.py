@@ -458,7 +458,7 @@ def test_a_request_whose_provisional_response_cannot_be_delivered_is_over_17_2_4
         (client.NON_INVITE_CLIENT["completed"], "timer E"),
     ],
 )
-def test_what_no_row_foresees_is_a_mistake_of_ours(row: dict[str, object], event: str) -> None:
+def test_an_event_without_a_row_raises(row: dict[str, object], event: str) -> None:
     """What may come and changes nothing has a row of its own."""
     with pytest.raises(KeyError):
         row[event]

@@ -234,7 +234,7 @@ def test_a_call_given_up_while_its_name_is_looked_up_never_goes_out(world: World
 
 
 @pytest.mark.parametrize("status", [302, 404, 486, 500, 603])
-def test_a_refusal_is_told_and_acknowledged(world: World, status: int) -> None:
+def test_a_refusal_is_reported_and_acknowledged(world: World, status: int) -> None:
     session, owner = dial(world.node)
     world.peer.answer(world.invites[0], status)
     assert owner.outcome == ("refused", status)

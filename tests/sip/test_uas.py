@@ -113,7 +113,7 @@ def test_the_ack_of_another_invite_does_not_stop_the_2xx(world: World) -> None:
     assert world.session.awaits_ack
 
 
-def test_a_bye_of_ours_waits_for_the_ack_15(world: World) -> None:
+def test_our_bye_waits_for_the_ack_15(world: World) -> None:
     world.peer.invite()
     world.accept()
     world.session.bye(world.now, "Q.850;cause=16")
@@ -157,7 +157,7 @@ def test_late_offer_the_200_offers_and_the_ack_answers_13_3_1_4(world: World) ->
     assert ("acknowledged", ANSWER) in world.owner.events
 
 
-def test_requests_of_ours_follow_the_callers_route_12_2_1_1(world: World) -> None:
+def test_our_requests_follow_the_callers_route_12_2_1_1(world: World) -> None:
     other = Peer(world.network, "10.0.0.7")
     world.peer.contact = "<sip:deep@192.0.2.1>"
     world.peer.invite("Record-Route: <sip:10.0.0.7;lr>\r\nRecord-Route: <sip:far;lr>\r\n")

@@ -41,7 +41,7 @@ def test_a_program_that_reads_nothing(on: Any) -> None:
         assert on(run(["true"], "", 1000, 10)) == Ran(0, b"", "")
 
 
-def test_its_status_and_complaint(on: Any) -> None:
+def test_status_and_complaint_of_the_subprocess(on: Any) -> None:
     ran = on(run(["sh", "-c", "echo no such voice >&2; exit 3"], "", 1000, 10))
     assert ran == Ran(3, b"", "no such voice")
 
@@ -66,7 +66,7 @@ def test_one_that_complains_without_end(on: Any) -> None:
     assert len(ran.errors) <= 4097
 
 
-def test_the_environment_holds_nothing_of_ours(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_holds_nothing_of_the_parents(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_STORE", "postgresql://user:secret@host/db")
     assert b"secret" not in on(run(["env"], "", 100_000, 10)).output
 

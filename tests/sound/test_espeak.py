@@ -61,7 +61,7 @@ def pitch(clip: AudioBuffer) -> float:
     return float(numpy.median(found))
 
 
-async def test_three_languages_speak_and_can_be_told_from_each_other(espeak: Espeak) -> None:
+async def test_three_languages_speak_and_differ(espeak: Espeak) -> None:
     clips = {language: await say(espeak, text, language) for language, text in TEXTS.items()}
     for clip in clips.values():
         assert 2.0 < clip.seconds < 10.0

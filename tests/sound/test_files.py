@@ -74,7 +74,7 @@ def test_a_long_sound_is_kept_at_a_lower_rate_without_a_seam(monkeypatch: pytest
     assert abs(samples - base @ numpy.linalg.lstsq(base, samples)[0]).max() < 3
 
 
-def test_too_long_is_told_from_what_comes_out_and_not_from_what_the_file_says() -> None:
+def test_the_length_is_measured_in_what_is_decoded_not_taken_from_the_header() -> None:
     small = write(None, numpy.zeros(8000 * 60, numpy.int16), 8000, "mp3", "libmp3lame", "s16p")
     assert len(small) < 100_000
     with pytest.raises(SoundError, match=r"'hours.mp3' is longer than 30 s"):

@@ -147,7 +147,7 @@ def test_a_rate_that_changes_in_the_call() -> None:
     assert heard == ["1", "2", "3", "4"]
 
 
-def test_it_is_cheap_enough_to_run_for_every_call() -> None:
+def test_detection_is_cheap_enough_to_run_for_every_call() -> None:
     samples = numpy.random.default_rng(9).normal(0, 3000, 8000 * 4).astype(numpy.int16)
     digits, best = DtmfDetector(lambda _: None), 1.0
     for _ in range(3):

@@ -102,7 +102,7 @@ async def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     await library.close()
 
 
-async def test_an_error_is_told_to_all_and_not_kept(tmp_path: Path) -> None:
+async def test_an_error_is_raised_for_everyone_who_waits_and_not_cached(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"none")
     library = SoundLibrary(tmp_path)
     results = await asyncio.gather(*(library.load("a.wav") for _ in range(3)), return_exceptions=True)

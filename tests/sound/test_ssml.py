@@ -102,7 +102,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><speak>
         ("x" * (LONGEST + 1), "10000 can be said at a time"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(text: str, error: str) -> None:
+def test_a_fault_is_reported_with_its_place(text: str, error: str) -> None:
     with pytest.raises(SoundError, match=re.escape(error)):
         read(text)
 

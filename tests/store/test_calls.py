@@ -87,7 +87,7 @@ async def test_prepared_statements_write_what_sqlalchemy_would(store_url: str) -
         assert rows[one["id"]] | {"id": 0, "notes": ["x"], "anonymous": True} == rows[other["id"]] | {"id": 0}
 
 
-async def test_events_have_ids_that_grow_and_are_told_in_order(store_url: str) -> None:
+async def test_events_have_ids_that_grow_and_are_published_in_order(store_url: str) -> None:
     async with opened(store_url) as store:
         told: list[Event] = []
         store.hooks.events.append(told.extend)
@@ -138,7 +138,7 @@ def test_a_document_has_every_field_as_json() -> None:
     }  # fmt: skip
 
 
-def test_what_is_told_late_is_told_as_it_was() -> None:
+def test_what_is_reported_late_is_reported_as_it_was() -> None:
     events = stage_events(call(**TALKED))
     assert [kind for kind, _ in events] == [kind for kind, _, _ in STAGES]
     shown = [
@@ -171,13 +171,13 @@ def test_what_is_told_late_is_told_as_it_was() -> None:
         ({"tm_hangup": NOW}, 4, []),
     ],
 )
-def test_every_stage_is_told_once(values: dict[str, datetime], told: int, expected: list[str]) -> None:
+def test_every_stage_is_reported_once(values: dict[str, datetime], told: int, expected: list[str]) -> None:
     row = call(**values)
     assert [kind for kind, _ in stage_events(row, told)] == expected
     assert stage_events(row, stage(row) + 1) == []
 
 
-async def test_the_customer_is_told_of_its_own_calls(store_url: str) -> None:
+async def test_the_customer_gets_events_of_its_own_calls(store_url: str) -> None:
     async with opened(store_url) as store:
         async with store.write() as transaction:
             tell(transaction, call(**TALKED), stage_events(call(**TALKED), 2))

@@ -50,7 +50,7 @@ async def count(store: Store) -> int:
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
-async def test_a_commit_under_way_is_finished_and_told_before_the_task_ends(
+async def test_a_commit_under_way_is_finished_and_reported_before_the_task_ends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory: bool, times: int
 ) -> None:
     store = await Store.open(":memory:" if memory else f"sqlite:///{tmp_path}/store.db")

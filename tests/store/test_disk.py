@@ -68,7 +68,7 @@ class Lines:
         self.lines.append(("info", event, ""))
 
 
-async def test_a_database_that_takes_nothing_more_is_noticed_without_a_call_and_told_once(tmp_path: Path) -> None:
+async def test_a_database_that_takes_nothing_more_is_noticed_without_a_call_and_reported_once(tmp_path: Path) -> None:
     store = await Store.open(f"sqlite:///{tmp_path}/a.db")
     log = Lines()
     life = NodeHeartbeat(store, "sip1", every=0.005, log=log)  # type: ignore[arg-type]

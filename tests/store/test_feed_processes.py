@@ -41,7 +41,7 @@ async def test_another_process_on_postgresql_has_it_at_once(postgres_store_url: 
 
 
 @pytest.mark.peer
-async def test_what_is_rolled_back_is_not_told(postgres_store_url: str) -> None:
+async def test_what_is_rolled_back_is_not_published(postgres_store_url: str) -> None:
     async with process(postgres_store_url, listen=True) as one, process(postgres_store_url, listen=True) as two:
         with pytest.raises(RuntimeError):
             async with one.store.write() as transaction:

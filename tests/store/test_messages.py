@@ -64,7 +64,7 @@ async def one(store: Store, row: Row) -> Row:
     return found
 
 
-async def test_what_a_dead_node_was_sending_is_told_as_failed_once(store_url: str) -> None:
+async def test_what_a_dead_node_was_sending_is_reported_as_failed_once(store_url: str) -> None:
     async with opened(store_url) as store:
         await network(store)
         lost = await added(store, being_sent(target("delivered"), target()), GONE)

@@ -79,7 +79,7 @@ async def test_an_earlier_run_that_is_over_is_not_waited_for(store: Store, ended
     await second.close()
 
 
-async def test_a_store_that_takes_no_sign_of_life_is_told_of_until_it_does(store: Store) -> None:
+async def test_a_store_that_takes_no_heartbeat_is_reported_until_it_does(store: Store) -> None:
     async def told(bad: bool) -> None:
         async with asyncio.timeout(30):
             while bool(life.problem) is not bad:  # noqa: ASYNC110 - it has no event of its own

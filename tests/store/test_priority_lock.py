@@ -46,7 +46,7 @@ async def test_on_both_databases_urgent_is_no_more_than_that(store_url: str) -> 
                 assert transaction.now
 
 
-async def test_who_waits_too_long_is_told_that_the_store_is_busy(
+async def test_who_waits_too_long_gets_an_error_that_the_store_is_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engines, "POOL_TIMEOUT", 0.01)

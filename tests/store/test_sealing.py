@@ -182,7 +182,7 @@ async def test_what_was_written_in_clear_beside_encrypted_ones_is_encrypted_at_t
     await sealed.close()
 
 
-async def test_what_nobody_can_open_is_left_alone_and_told_where_it_is_needed(store: Store) -> None:
+async def test_what_nobody_can_open_is_left_alone_and_reported_where_it_is_needed(store: Store) -> None:
     await fill(store)
     sealed = await opened(store, [FIRST])
     async with sealed.write() as transaction:

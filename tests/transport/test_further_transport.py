@@ -118,7 +118,7 @@ def sent(stream: Stream) -> Request | Response:
     return parse(stream.written.pop(0))
 
 
-def test_it_is_told_the_name_that_was_looked_up(run: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transport_gets_the_name_that_was_looked_up(run: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def test(node: Node, tls: Tls) -> None:
         answers: list[int] = []
         spec = RequestSpec(

@@ -171,7 +171,7 @@ def test_a_stream_that_cannot_be_framed_is_closed_without_an_answer(run: Any, re
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_connection_refused_is_told_for_each_message_that_waited(run: Any, recorder: Any, host: str) -> None:
+def test_connection_refused_is_reported_for_each_message_that_waited(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await TcpTransport.open(ListenSpec("tcp", host, 0), sink)
@@ -195,7 +195,7 @@ def test_connection_refused_is_told_for_each_message_that_waited(run: Any, recor
     run(test)
 
 
-def test_no_descriptor_left_for_a_connection_is_told(run: Any, recorder: Any) -> None:
+def test_no_descriptor_left_for_a_connection_is_reported(run: Any, recorder: Any) -> None:
     async def test() -> None:
         async def none_left(*_: Any) -> None:
             raise OSError(errno.EMFILE, "Too many open files")
@@ -269,7 +269,7 @@ def test_messages_waiting_for_a_connection_are_bounded(run: Any, recorder: Any) 
 
 
 @pytest.mark.parametrize("host", ["example.com", "::1", ""])
-def test_what_cannot_be_connected_to_is_told_and_never_looked_up(run: Any, recorder: Any, host: str) -> None:
+def test_what_cannot_be_connected_to_is_reported_and_never_looked_up(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
@@ -304,7 +304,7 @@ def test_a_closed_connection_is_made_anew_for_the_next_message(run: Any, recorde
     run(test)
 
 
-def test_a_reset_is_told_and_leaves_nothing(run: Any, recorder: Any) -> None:
+def test_a_reset_is_reported_and_leaves_nothing(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await TcpTransport.open(ListenSpec("tcp", "127.0.0.1", 0), sink)
@@ -323,7 +323,7 @@ def test_a_reset_is_told_and_leaves_nothing(run: Any, recorder: Any) -> None:
     run(test)
 
 
-def test_a_peer_that_takes_nothing_is_cut_off_and_told_with_the_message(run: Any, recorder: Any) -> None:
+def test_a_peer_that_takes_nothing_is_cut_off_and_reported_with_the_message(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await TcpTransport.open(bounded(write_buffer=100_000), sink)
@@ -483,7 +483,7 @@ def test_connections_of_our_own_are_bounded(run: Any, recorder: Any) -> None:
     run(test)
 
 
-def test_a_stranger_that_names_many_ports_gets_few_connections_of_ours(run: Any, recorder: Any) -> None:
+def test_a_stranger_that_names_many_ports_gets_few_of_our_connections(run: Any, recorder: Any) -> None:
     async def test() -> None:
         here, there = recorder(), recorder()
         one = await TcpTransport.open(bounded(made_per_source=2), here)

@@ -44,7 +44,7 @@ def test_a_datagram_arrives_and_its_hop_leads_back(run: Any, recorder: Any, host
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_port_unreachable_is_told_with_the_datagram_rfc_3261_18_4(run: Any, recorder: Any, host: str) -> None:
+def test_port_unreachable_is_reported_with_the_datagram_rfc_3261_18_4(run: Any, recorder: Any, host: str) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open(ListenSpec("udp", host, 0), sink)
@@ -196,7 +196,7 @@ def test_crlf_before_the_start_line_is_taken_off_rfc_3261_7_5(run: Any, recorder
     ("host", "port"),
     [("example.com", 5060), ("::1", 5060), ("127.0.0.1", 0), ("127.0.0.1", 70000), ("", 5060), ("a\0b", 5060)],
 )
-def test_what_cannot_be_sent_to_is_told_and_never_looked_up(run: Any, recorder: Any, host: str, port: int) -> None:
+def test_what_cannot_be_sent_to_is_reported_and_never_looked_up(run: Any, recorder: Any, host: str, port: int) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
@@ -210,7 +210,7 @@ def test_what_cannot_be_sent_to_is_told_and_never_looked_up(run: Any, recorder: 
     run(test)
 
 
-def test_a_datagram_too_long_for_udp_is_told(run: Any, recorder: Any) -> None:
+def test_a_datagram_too_long_for_udp_is_reported(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
@@ -346,7 +346,7 @@ def test_the_sink_may_close_the_listener_while_it_is_being_read(run: Any, record
     run(test)
 
 
-def test_failures_reported_while_failures_are_told_wait_for_the_next_turn(run: Any, recorder: Any) -> None:
+def test_failures_added_while_failures_are_reported_wait_for_the_next_turn(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
         transport = await UdpTransport.open(ListenSpec("udp", "127.0.0.1", 0), sink)
