@@ -15,7 +15,7 @@ peers=(
   "kamailio:kamailio:the calls through a proxy (tests/peers/test_kamailio*)"
   "rtpengine:rtpengine-daemon:anchored calls through rtpengines (tests/peers/test_anchored_media.py)"
   "linphonecsh:linphone-cli:the calls with a second softphone (tests/peers/test_scenarios.py, test_own_media.py)"
-  "espeak-ng:espeak-ng:speech (tests/sound/test_espeak.py)"
+  "espeak-ng:espeak-ng:speech (tests/audio/test_espeak.py)"
   "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
   "redis-server:redis-server:changes told between nodes by Redis"
   "fail2ban-regex:fail2ban:the filter that reads our log (tests/docs/test_fail2ban.py)"

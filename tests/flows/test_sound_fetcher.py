@@ -136,7 +136,7 @@ async def test_a_request_that_is_cancelled_twice_gives_its_connection_back(site:
 
 
 async def test_a_library_plays_what_comes(site: Site, tmp_path: Path) -> None:
-    from tests.sound.signals import sine, write
+    from tests.audio.signals import sine, write
 
     site.answer = httpx.Response(200, content=write(None, sine(1000, 0.5, 8000), 8000))
     async with httpx.AsyncClient(transport=httpx.MockTransport(site.handle)) as client:

@@ -50,11 +50,11 @@ TABLES = [
     Machine(
         "routing/hunt/outcome.py",
         ["LOCAL_STATUS", "RELAYED_ANSWERS"],
-        ["tests/routing/test_hunts.py", "tests/routing/test_passed_on.py"],
+        ["tests/routing/test_hunts.py", "tests/routing/test_final_response.py"],
     ),
     Machine("routing/access/admission.py", ["_ANSWERS"], ["tests/routing/test_admission.py"]),
     Machine("routing/directory/lifecycle.py", ["TRANSITIONS"], ["tests/routing/test_lifecycle.py"]),
-    Machine("routing/hunt/outcome.py", ["STATUS_REASONS", "KIND_REASONS"], ["tests/routing/test_hangup.py"]),
+    Machine("routing/hunt/outcome.py", ["STATUS_REASONS", "KIND_REASONS"], ["tests/routing/test_hangup_reason.py"]),
     Machine("flows/calls/hangup.py", ["CAUSES"], ["tests/flows/test_actions.py"]),
 ]
 CODE: list[Machine] = []

@@ -14,8 +14,8 @@ from flows.messages.model import MessageRequest
 from flows.origination.call import originate
 from routing.identifiers import NIL
 from routing.models.number import Number
-from tests.service.test_names import name_server
-from tests.service.test_names import named as named_providers
+from tests.service.test_provider_names import name_server
+from tests.service.test_provider_names import named as named_providers
 
 Run = Callable[..., None]
 CUSTOMER = UUID(int=7)

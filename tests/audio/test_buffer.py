@@ -6,7 +6,7 @@ import pytest
 from engine.audio.buffer import AudioBuffer, resampled
 from engine.media.codec.codec import Codec
 from engine.media.codec.registry import by_name
-from tests.sound.signals import Floats, Samples, decibels, played, sine, strongest
+from tests.audio.signals import Floats, Samples, decibels, played, sine, strongest
 
 CODECS = [codec for codec in map(by_name, ("PCMU", "PCMA", "G722", "opus")) if codec is not None]
 

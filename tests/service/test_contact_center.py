@@ -16,7 +16,7 @@ from routing.identifiers import NIL, PLATFORM
 from store import rows
 from store.database import tables
 from store.resources.agents import held, shown
-from tests.sound.signals import Floats
+from tests.audio.signals import Floats
 
 # Sound takes as long as it lasts.
 pytestmark = pytest.mark.long

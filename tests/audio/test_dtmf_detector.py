@@ -8,7 +8,7 @@ import pytest
 from engine.audio.dtmf_detector import FREQUENCIES, KEYS, DtmfDetector
 from engine.media.codec.codec import Codec, Samples
 from engine.media.codec.registry import by_name
-from tests.sound.signals import Floats
+from tests.audio.signals import Floats
 
 ALL = "".join(KEYS)
 CODECS = [codec for codec in map(by_name, ("PCMU", "PCMA", "G722", "opus")) if codec is not None]

@@ -10,7 +10,7 @@ import pytest
 
 from engine.audio import files
 from engine.audio.errors import SoundError
-from tests.sound.signals import decibels, sine, strongest, write
+from tests.audio.signals import decibels, sine, strongest, write
 
 LARGEST = 1_000_000
 

@@ -10,7 +10,7 @@ from engine.audio.errors import SoundError
 from engine.audio.national_tones import NAMES, TONES
 from engine.audio.tones import clip, parse, read
 from engine.media.codec.registry import by_name
-from tests.sound.signals import decibels, played, strongest
+from tests.audio.signals import decibels, played, strongest
 
 PCMU, G722 = by_name("PCMU"), by_name("G722")
 assert PCMU is not None

@@ -19,7 +19,7 @@ from engine.audio.library import SoundLibrary
 from engine.audio.tts.ssml import Words
 from engine.audio.tts.voice import VoiceRequest
 from engine.media.codec.registry import PCMU
-from tests.sound.signals import sine, write
+from tests.audio.signals import sine, write
 
 TONE = write(None, sine(1000, 0.2, 8000), 8000)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.audio import wav
 from engine.audio.recorder import Recorder, Recording
-from tests.sound.signals import sine
+from tests.audio.signals import sine
 
 
 class Call:
