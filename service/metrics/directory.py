@@ -19,3 +19,4 @@ def register(metrics: Metrics, sources: Sources) -> None:
     metrics.gauges_of("provider_channels", "Channels in use.", "provider", channels)
     metrics.gauges_of("provider_healthy", "1: healthy, 0: unhealthy.", "provider", healthy)
     metrics.gauge_of("numbers", "Numbers in memory.", lambda: len(directory.numbers))
+    metrics.gauge_of("routes", "Routes in memory.", lambda: len(directory.routes))

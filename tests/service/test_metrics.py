@@ -13,6 +13,7 @@ from routing.hunt.attempt import AttemptRecord
 from routing.hunt.health import HealthBoard
 from routing.identifiers import NIL
 from routing.models.provider import Provider
+from routing.models.route import Route
 from service.metrics import calls, directory, engine
 from service.metrics.registry import Metrics
 from service.workers.loop_lag import EVERY, LoopLag
@@ -56,7 +57,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
     try:
         flows = environment()
         provider = Provider(name="primary", hostname="127.0.0.1")
-        flows.calls.directory.replace([], [provider], [])
+        flows.calls.directory.replace([], [provider], [Route(target="all", provider_id=provider.id)])
         flows.calls.directory.refused["foreign_from_guest"] = 3
         agent.plane.refused["strays"] = 4
         metrics = Metrics()
@@ -89,6 +90,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         assert found["trunkline_store_waiting", ()] == 7
         assert found["trunkline_lost_total", ()] == 2
         assert found["trunkline_legs", ("incoming",)] == 0
+        assert (found["trunkline_numbers", ()], found["trunkline_routes", ()]) == (0, 1)
     finally:
         await agent.stop()
 
