@@ -10,12 +10,12 @@ from engine.log import Log
 from engine.sip.message.uri import Uri
 from engine.transfer_request import TransferRequest
 from flows.calls.destinations import ContactResolver, Destinations, NoContacts, Way
-from flows.calls.order_limit import OrderLimit
 from flows.calls.ports import Charging, Dialler, FlowProgram, Router, Sounds
 from flows.calls.record import CallRecord
 from flows.calls.recordings import Recordings
 from flows.calls.registry import CallRegistry
 from flows.calls.tasks import OwnedTasks
+from flows.calls.tree import OrderLimit
 from routing.access.admission import Source
 from routing.access.destinations import NamedBy
 from routing.access.phones import PhoneCalls

@@ -7,8 +7,18 @@ from uuid import UUID
 import pytest
 
 from flows.calls.address import Address
-from flows.calls.order_limit import BURST, MOST_AT_ONCE, RATE, OrderLimit
-from flows.calls.tree import MOST_DEEP, MOST_LEGS, MOST_RUNS, WITHIN, Branch, Tree
+from flows.calls.tree import (
+    BURST,
+    MOST_AT_ONCE,
+    MOST_DEEP,
+    MOST_LEGS,
+    MOST_RUNS,
+    RATE,
+    WITHIN,
+    Branch,
+    OrderLimit,
+    Tree,
+)
 from flows.origination.groupcall import GroupCallRequest, prepare_group_call
 from flows.origination.orders import CallOrder, OrderError, prepare_calls
 from routing.identifiers import NIL
