@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from engine.call_snapshot import CallSnapshot
     from engine.dial import DialSpec, Outcome, OutgoingCall, Peer
     from engine.settings import AgentSettings
-    from engine.user_agent import UserAgent
+    from engine.user_agent import AgentHooks, UserAgent
 
 __all__ = [
+    "AgentHooks",
     "AgentSettings",
     "Bridge",
     "Call",
@@ -35,7 +36,7 @@ _HOMES = {
     "engine.call_snapshot": ("CallSnapshot",),
     "engine.dial": ("DialSpec", "Outcome", "OutgoingCall", "Peer"),
     "engine.settings": ("AgentSettings",),
-    "engine.user_agent": ("UserAgent",),
+    "engine.user_agent": ("AgentHooks", "UserAgent"),
 }
 
 

@@ -103,18 +103,18 @@ OnMessage = Callable[[IncomingMessage], Coroutine[Any, Any, None] | None]
 
 
 class Messages:
-    """The texts of a user agent. `on_message` says what happens to those that come; to be set before there are any."""
+    """The texts of a user agent. `on_message` says what happens to those that come; None: they are refused."""
 
-    def __init__(self, agent: MessageAgent) -> None:
+    def __init__(self, agent: MessageAgent, on_message: OnMessage | None) -> None:
         self._agent = agent
-        self.on_message: OnMessage | None = None
+        self._on_message = on_message
         self.tasks: set[asyncio.Task[None]] = set()
 
     def came(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
         """A MESSAGE from the network: refused at once, or dealt with in a task."""
         agent = self._agent
         message = IncomingMessage(agent, transaction, request, source, "")
-        if self.on_message is None:
+        if self._on_message is None:
             message.refuse(Refusal(status=405, headers=agent.endpoint.methods.allow_line))
             return
         known = source.transport is agent.loopback or not agent.strangers.source(request, source)
@@ -127,7 +127,7 @@ class Messages:
         except ParseError as error:
             message.refuse(Refusal(status=error.status, headers=ACCEPT if error.status == 415 else ""))
             return
-        work = self.on_message(message)
+        work = self._on_message(message)
         if work is None:
             message.answer(480)
             return

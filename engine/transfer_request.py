@@ -1,6 +1,6 @@
 """Transfers that a peer asks for: REFER (RFC 3515) and INVITE with Replaces (RFC 3891).
 
-Whoever has connected the call decides about them: see `Bridge.event` and `UserAgent.on_replaces`.
+Whoever has connected the call decides about them: see `Bridge.event` and `AgentHooks.on_replaces`.
 """
 
 from collections.abc import Callable, Coroutine
@@ -86,7 +86,7 @@ def _named(call: Call, replaces: Replaces) -> tuple[Call | None, str]:
 
 def accept_replaces(call: Call, on_replaces: OnReplaces | None) -> Coroutine[Any, Any, None] | None:
     """What becomes of an INVITE with Replaces (RFC 3891 §3): where it names a call that is answered, what `on_replaces`
-    says (`UserAgent.on_replaces`), and otherwise its refusal."""
+    says (`AgentHooks.on_replaces`), and otherwise its refusal."""
     try:
         replaces = read_replaces(call.invite)
     except ParseError as error:

@@ -12,7 +12,8 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from engine.bridge import Bridge
 from engine.call import Call
@@ -32,7 +33,7 @@ from engine.media.port import MediaPort
 from engine.media.port_pool import PortPool
 from engine.media.relay.relay import Relays
 from engine.media.rtp.consent import Consent
-from engine.messages import Messages
+from engine.messages import Messages, OnMessage
 from engine.rate_limit import RateLimit
 from engine.settings import AgentSettings
 from engine.sip.auth.credentials import Credentials
@@ -68,7 +69,34 @@ MOST_SCREENED = 1000
 """INVITEs of strangers that wait at once for what is to be found out about them; a further one gets 503."""
 
 OnCall = Callable[[Call], Coroutine[Any, Any, None] | None]
+OnStranger = Callable[[Call, Request], tuple[int, str, bool]]
 Screen = Callable[[Request, Flow, bool], object]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class AgentHooks:
+    """What a user agent asks its host, beside `on_call`. Synchronous, and on the way of messages.
+
+    Attributes:
+        on_message: Says what happens to a text message (RFC 3428). None: it is refused with 405.
+        on_replaces: As `on_call`, for a call that wants to take the place of the second, which is answered (RFC 3891).
+            None: it may not.
+        on_stranger: Asked about a request that changes a call and comes from another host than the call's: 0 where it
+            may, else the status and header lines of its refusal; and whether the call follows its sender. None: it may
+            not.
+        screen: Asked about a stranger's INVITE, and where it came from: a Refusal, or what is to be
+            `InviteServer.screened` of the call that it becomes. A coroutine (of a Refusal or None) where that takes a
+            while: after None this is asked once more, with True, to be answered at once. Not asked about calls that
+            want to take another's place. None: all become calls.
+    """
+
+    on_message: OnMessage | None = None
+    on_replaces: OnReplaces | None = None
+    on_stranger: OnStranger | None = None
+    screen: Screen | None = None
+
+
+NO_HOOKS: Final = AgentHooks()
 
 
 class Pong(NamedTuple):
@@ -84,9 +112,21 @@ class UserAgent:
     """Accepts and makes calls. It owns every socket, task and timer that they need."""
 
     def __init__(
-        self, on_call: OnCall, settings: AgentSettings | None = None, log: Log | None = None, peers: Peers = EVERYBODY
+        self,
+        on_call: OnCall,
+        settings: AgentSettings | None = None,
+        log: Log | None = None,
+        peers: Peers = EVERYBODY,
+        *,
+        hooks: AgentHooks = NO_HOOKS,
+        anchors: Anchors | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self.on_call = on_call
+        """`anchors`: what the media of anchored calls passes; None: sockets of this process. `clock` gives seconds, the
+        event loop's (`time.monotonic` is that of both loops, and finer than what uvloop remembers of it);
+        `random_bytes(count)` what nobody can guess."""
+        self.now = clock
         self.peers = peers
         self.settings = settings or AgentSettings()
         self.log: Log = log or NoLog()
@@ -95,7 +135,7 @@ class UserAgent:
         self.incoming = 0  # of them
         self.sent = 0  # messages, retransmissions too
         self.strangers = Strangers(self.peers, self.settings)
-        self.messages = Messages(self)
+        self.messages = Messages(self, hooks.on_message)
         self.trace = Trace(self.settings.trace_messages)
         self._screening: set[asyncio.Task[Refusal | None]] = set()
         self._randomness = ""
@@ -104,19 +144,13 @@ class UserAgent:
         self._armed = NEVER
         self._idle: asyncio.Future[None] | None = None
         self.listeners = Listeners(())
-        self.on_replaces: OnReplaces | None = None
-        """As `on_call`, for a call that wants to take the place of the second, which is answered (RFC 3891). None: it
-        may not."""
-        self.on_stranger: Callable[[Call, Request], tuple[int, str, bool]] | None = None
-        """Asked about a request that changes a call and comes from another host than the call's: 0 where it may, else
-        the status and header lines of its refusal; and whether the call follows its sender. None: it may not."""
         self._misled_log = RateLimit(_MISLED_LINES, 10)
-        self.screen: Screen | None = None
-        """Asked about a stranger's INVITE, and where it came from: a Refusal, or what is to be `InviteServer.screened`
-        of the call that it becomes. A coroutine (of a Refusal or None) where that takes a while: after None this is
-        asked once more, with True, to be answered at once. Not asked about calls that want to take another's place."""
-        self.anchors: Anchors | None = None
-        """What the media of anchored calls passes. None: sockets of this process."""
+        self._random_bytes = random_bytes
+        self._anchors = anchors
+        self._on_call = on_call
+        self._on_replaces = hooks.on_replaces
+        self._on_stranger = hooks.on_stranger
+        self._screen_hook = hooks.screen
 
     async def start(self, listen: Iterable[str], where: str = SETTING) -> None:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do, and in the words of
@@ -124,14 +158,13 @@ class UserAgent:
         self.loop = asyncio.get_running_loop()
         self.tasks = CallTasks(self.loop, self.log)
         self.refusals = RefusalLog(self.log, self.loop)
-        self.now = time.monotonic  # the clock of both event loops, and finer than what uvloop remembers of it
         self.endpoint = Endpoint(
             Hooks(
                 clock=self.now,
                 token=self._token,
                 locate=self._locate,
                 select=lambda transport, host: self.listeners.select(transport, host),
-                random=lambda: int.from_bytes(os.urandom(4)) / 2**32,
+                random=lambda: int.from_bytes(self._random_bytes(4)) / 2**32,
                 wake=self._wake,
                 admits=self._admits,
                 peers=self.peers,
@@ -161,7 +194,7 @@ class UserAgent:
         self.locator = Locator(self.listeners, self.resolver, self.log)
         self._strangers_locator = Locator(self.listeners, self._strangers_resolver, self.log)
         hosts = dict.fromkeys(transport.local[0] for transport in self.listeners)
-        anywhere = int.from_bytes(os.urandom(4))
+        anywhere = int.from_bytes(self._random_bytes(4))
         self.ports = PortPool(hosts, self.settings.rtp_first, self.settings.rtp_last, first=anywhere)
         self.codecs: tuple[Codec, ...] = CODECS
         if self.settings.codecs:  # whether there is a library for each takes 0.1 s to find out, and once for all calls
@@ -279,7 +312,8 @@ class UserAgent:
         if call.origin is None:
             call.share = self.strangers.begun(session.invite, session.source)
         try:
-            work = accept_replaces(call, self.on_replaces) if "Replaces" in session.invite.first else self.on_call(call)
+            replaces = "Replaces" in session.invite.first
+            work = accept_replaces(call, self._on_replaces) if replaces else self._on_call(call)
         except Exception as error:
             self.log.error("call handler failed", call_id=call.id, error=repr(error))
             session.reject(500, self.now())
@@ -374,7 +408,7 @@ class UserAgent:
         """16 hexadecimal digits from the system's random source, drawn in larger pieces."""
         start = self._used
         if start + 16 > len(self._randomness):
-            self._randomness = os.urandom(2048).hex()
+            self._randomness = self._random_bytes(2048).hex()
             start = 0
         self._used = start + 16
         return self._randomness[start : start + 16]
@@ -404,9 +438,9 @@ class UserAgent:
 
     def _screen(self, request: Request, source: Flow, now: float) -> object:
         """See `Hooks.screen`."""
-        if self.screen is None or "Replaces" in request.first:
+        if self._screen_hook is None or "Replaces" in request.first:
             return None
-        found = self.screen(request, source, False)
+        found = self._screen_hook(request, source, False)
         if not asyncio.iscoroutine(found):
             return found
         if len(self._screening) >= MOST_SCREENED:
@@ -419,12 +453,12 @@ class UserAgent:
 
     def _screened(self, request: Request, source: Flow, task: "asyncio.Task[Refusal | None]") -> None:
         self._screening.discard(task)
-        if task.cancelled() or self.screen is None:
+        if task.cancelled() or self._screen_hook is None:
             return
         error = task.exception()
         if error is not None:
             self.log.error("call not screened", error=repr(error))
-        found = Refusal(status=500) if error is not None else task.result() or self.screen(request, source, True)
+        found = Refusal(status=500) if error is not None else task.result() or self._screen_hook(request, source, True)
         self.endpoint.decided(request, source, found, self.now())
 
     def _misled(self, peer: str, doing: str) -> None:
@@ -433,10 +467,10 @@ class UserAgent:
 
     def _changed_by_stranger(self, session: Session, request: Request) -> tuple[int, str, bool]:
         owner: Any = session.user  # a call, or the bridge of two
-        if self.on_stranger is None or owner is None:
+        if self._on_stranger is None or owner is None:
             return 403, "", False
         call: Call = owner.leg_of(session)
-        status, headers, follow = self.on_stranger(call, request)
+        status, headers, follow = self._on_stranger(call, request)
         if follow and request.source is not None:
             call.remote = request.source
         return status, headers, follow
@@ -476,7 +510,7 @@ class UserAgent:
 
     def open_anchor(self, caller: Call, leg: Call, callee: Flow, *, embedded: bool) -> Anchor:
         """A place of ours for the media of `caller` and `leg`, which goes to `callee`. Raises AnchorError."""
-        anchors: Anchors = self.relays if embedded or self.anchors is None else self.anchors
+        anchors: Anchors = self.relays if embedded or self._anchors is None else self._anchors
         # Not the caller's own consent: whom the leg talks with may be another one later (`OutgoingCall.talks_with`).
         near = self._place(caller.remote, Consent(caller.session, self.peers, self.now))
         if caller.anchor_side is None:

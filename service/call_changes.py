@@ -3,15 +3,11 @@
 What every hop reads, Call-ID and tags, is no right: a right that was gained by credentials is shown again.
 """
 
-from typing import TYPE_CHECKING
-
+from engine.call import Call
 from engine.sip.message.message import Request
 from routing.access.admission import Source, identify
+from service.intake import Intake
 from service.transfer_policy import Login, login_of
-
-if TYPE_CHECKING:
-    from engine.call import Call
-    from service.intake import Intake
 
 Verdict = tuple[int, str, bool]
 """0, or the status and the header lines of a refusal; whether the call follows the sender to its address."""
@@ -21,12 +17,12 @@ REFUSED: Verdict = (403, "", False)
 
 
 class CallChanges:
-    """See `UserAgent.on_stranger`. Judged with the directory, the settings and the logins of `intake`."""
+    """See `AgentHooks.on_stranger`. Judged with the directory, the settings and the logins of `intake`."""
 
-    def __init__(self, intake: "Intake") -> None:
+    def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
-    def __call__(self, call: "Call", request: Request) -> Verdict:
+    def __call__(self, call: Call, request: Request) -> Verdict:
         """What becomes of a request that changes `call` and comes from another host than the call is with."""
         intake = self._intake
         assert request.source is not None
@@ -42,7 +38,7 @@ class CallChanges:
         same = _same(owner, sender) or bool(edges.find(home) and edges.find(host))
         return ALLOWED if same else REFUSED
 
-    def _asked_again(self, call: "Call", request: Request, host: str, login: Login | None) -> Verdict:
+    def _asked_again(self, call: Call, request: Request, host: str, login: Login | None) -> Verdict:
         """A phone that has moved: it shows who it is, with credentials made for this very request."""
         logins = self._intake.logins
         judged = logins.judge(request, host, call.id)

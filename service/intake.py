@@ -88,7 +88,7 @@ class Intake:
         return self.flows.calls.clock()
 
     def screen(self, request: Request, source: Flow, fetched: bool) -> object:
-        """Why a stranger's INVITE is refused, before there is a call, or how it is judged; see `UserAgent.screen`."""
+        """Why a stranger's INVITE is refused, before there is a call, or how it is judged; see `AgentHooks.screen`."""
         if not fetched and not self.directory.complete and (missing := self.flows.calls.missing_numbers(request.uri)):
             return self._fetch(missing, request, source)
         judged = self._judge(request, source.host, request.call_id[:_SHOWN])

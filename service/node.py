@@ -1,10 +1,11 @@
 """One engine with everything on top of it: built from a configuration, started, reloaded and closed."""
 
 import asyncio
+import os
 import random
 import ssl
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,11 @@ import structlog
 from config.loading import Configuration
 from engine.call import Call
 from engine.media.rtpengine.pool import Rtpengines
+from engine.messages import IncomingMessage
+from engine.sip.flow import Flow
+from engine.sip.message.message import Request
 from engine.transport.listeners import ListenError
-from engine.user_agent import UserAgent
+from engine.user_agent import AgentHooks, UserAgent
 from flows.actions import ACTIONS
 from flows.calls.destinations import Destinations, NoContacts
 from flows.calls.ports import FlowProgram
@@ -51,7 +55,7 @@ from service.node_settings import (
 )
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
-from service.transfer_policy import TransferPolicy
+from service.transfer_policy import ReplacesIntake, TransferPolicy
 from service.workers.trunk_addresses import TrunkAddresses
 
 # What needs SQLAlchemy or FastAPI is imported where it is built: an engine without a store or an API loads neither.
@@ -74,13 +78,34 @@ class Node:
     queues and conferences live in a store, for which the memory is enough.
 
     Attributes:
+        configuration: What the engine runs by, replaced by `reload`.
+        log: A structlog logger.
         draining: Whether no new work is taken any more.
-        parts, workers: What lives on the store; None without one.
+        storage, parts, workers: The store, and what lives on it; None without one.
         server: The API's listener; None where it is switched off.
         made_up_key: The access key of a first start, to be shown once; "" at every other.
+
+    From `start` on:
+
+    Attributes:
+        directory: Numbers, providers and routes in memory.
+        board: The health of providers, and their channels.
+        peers: Who is known, and who is banned.
+        bans: What follows from a ban; reads the file of denied addresses.
+        agent: SIP on the network.
+        intake: Takes calls in.
+        library: The flows of the configuration and of the store.
+        flows: Runs the flows of calls and messages; `flows.calls` is what call control works with.
     """
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """`clock` and `random_bytes`: see `UserAgent`."""
         self.configuration = configuration
         self.log = structlog.get_logger()
         self.draining = False
@@ -89,7 +114,8 @@ class Node:
         self.workers: StoreWorkers | None = None
         self.server: ApiServer | None = None
         self.made_up_key = ""
-        self.stored = needs_store(configuration)
+        self._clock = clock
+        self._random_bytes = random_bytes
         self._trunk_addresses: TrunkAddresses | None = None
         self._started_with = configuration.settings
         self._closing = AsyncExitStack()
@@ -100,10 +126,11 @@ class Node:
         """Open the store, then the listeners, then the API. Raises ConfigurationError, StoreError and ListenError, each
         a sentence for the user."""
         self.board = HealthBoard(self.configuration.transports)
+        stored = needs_store(self.configuration)
         # Without a store nothing could be asked for the numbers that are not in memory: all of them are.
-        self.directory = Directory() if self.stored else Directory(limit=0)
+        self.directory = Directory() if stored else Directory(limit=0)
         self.library = FlowLibrary(ACTIONS)
-        if self.stored:
+        if stored:
             self.storage = await self._open_store()
         else:
             self._fill(self.configuration)
@@ -140,9 +167,25 @@ class Node:
         settings = configuration.settings
         beside = configuration.path.absolute().parent
         routing = routing_settings(configuration)
-        self.router = Router(self.directory, self.board, routing, random.Random())
-        self.peers = KnownPeers(self.directory, routing, time.monotonic)
-        self.agent = UserAgent(self._on_call, agent_settings(configuration), log, self.peers)
+        self._router = Router(self.directory, self.board, routing, random.Random())
+        self.peers = KnownPeers(self.directory, routing, self._clock)
+        rtpengines = settings.media.rtpengines
+        self._rtpengines = Rtpengines(rtpengines, log) if rtpengines else None
+        self.agent = UserAgent(
+            self._on_call,
+            agent_settings(configuration),
+            log,
+            self.peers,
+            hooks=AgentHooks(
+                on_message=self._on_message,
+                on_replaces=self._on_replaces,
+                on_stranger=self._on_stranger,
+                screen=self._screen,
+            ),
+            anchors=self._rtpengines,
+            clock=self._clock,
+            random_bytes=self._random_bytes,
+        )
         self.bans = Bans(self.peers, self.agent, log, configuration.deny_file)
         http, exchanges, tasks, calls = _http_client(), OwnedTasks(), OwnedTasks(), CallRegistry(log=log)
         closing.push_async_callback(http.aclose)
@@ -154,11 +197,12 @@ class Node:
         parts = self.parts
         limits = WebhookLimits(allow_private=settings.webhook.allow_private)
         web = WebServices(http=http, exchanges=exchanges, limits=limits)
-        self.sounds = sound_library(settings.media, beside, sound_fetcher(web, settings.media.largest_sound))
+        self._sounds = sound_library(settings.media, beside, sound_fetcher(web, settings.media.largest_sound))
         self._destinations = Destinations(self.directory, routing, self.agent)
+        self._transfer_policy = TransferPolicy(self.directory, routing, calls, settings.sip.transfers)
         services = CallServices(
             dialler=self.agent,
-            router=self.router,
+            router=self._router,
             directory=self.directory,
             routing=routing,
             library=self.library,
@@ -167,14 +211,15 @@ class Node:
             tasks=tasks,
             accounts=AccountServices(charging=parts.charging if parts else None),
             media=MediaServices(
-                sounds=self.sounds,
+                sounds=self._sounds,
                 recordings=recordings(settings.media, beside, tasks, log, parts.recordings if parts else None),
             ),
             contacts=parts.contact_center.directory if parts else NoContacts(),
             destinations=self._destinations,
             fetch_number=parts.storage.numbers.fetch if parts else None,
+            transfers=self._transfer_policy,
         )
-        self.messages = MessageQueue(
+        messages = MessageQueue(
             services,
             self.agent.messages.send,
             parts.messages if parts else MessagesInMemory(),
@@ -184,7 +229,7 @@ class Node:
             calls=services,
             library=self.library,
             web=web,
-            messages=self.messages,
+            messages=messages,
             queues=parts.contact_center.queues if parts else None,
             conferences=parts.contact_center.conferences if parts else None,
             debug=settings.log.level == "debug",
@@ -199,19 +244,31 @@ class Node:
             log_calls=settings.log.level in ("debug", "info"),
             current=lambda: parts is None or parts.storage.feed.healthy,
         )
-        self.transfer_policy = services.transfers = TransferPolicy(self.intake, settings.sip.transfers)
-        # What the engine asks, and tells, beside `on_call`.
-        agent, media = self.agent, settings.media
-        agent.screen, agent.on_replaces = self.intake.screen, self.transfer_policy.replaces
-        agent.on_stranger = CallChanges(self.intake)
-        agent.messages.on_message = MessageIntake(self.intake, self.messages)
-        agent.anchors = self.rtpengines = Rtpengines(media.rtpengines, log) if media.rtpengines else None
+        self._call_changes = CallChanges(self.intake)
+        self._message_intake = MessageIntake(self.intake, messages)
+        self._replaces_intake = ReplacesIntake(self.intake, self._transfer_policy)
 
-    async def _run_message(self, flow: FlowProgram, message: TextMessage, number: NumberRow) -> None:
-        await run_message(self.flows, flow, message, number)
+    # Two pairs of parts need each other: the user agent tells the intakes of what comes, and their flows dial and send
+    # by it; the queue of messages runs flows, which send messages. The lower of the two is given one of these, which
+    # find the upper one when there is something to tell.
 
     def _on_call(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         return self.intake(call)
+
+    def _on_message(self, message: IncomingMessage) -> Coroutine[Any, Any, None]:
+        return self._message_intake(message)
+
+    def _on_replaces(self, call: Call, replaced: Call) -> Coroutine[Any, Any, Any] | None:
+        return self._replaces_intake(call, replaced)
+
+    def _on_stranger(self, call: Call, request: Request) -> tuple[int, str, bool]:
+        return self._call_changes(call, request)
+
+    def _screen(self, request: Request, source: Flow, fetched: bool) -> object:
+        return self.intake.screen(request, source, fetched)
+
+    async def _run_message(self, flow: FlowProgram, message: TextMessage, number: NumberRow) -> None:
+        await run_message(self.flows, flow, message, number)
 
     async def _prepare(self) -> "RestApi | None":
         """Be ready to take calls down, and to count them."""
@@ -245,6 +302,7 @@ class Node:
             flows=self.flows,
             board=self.board,
             bans=self.peers.bans,
+            rtpengines=self._rtpengines,
             draining=lambda: self.draining,
             settled=self._settled,
         )
@@ -252,10 +310,10 @@ class Node:
     async def _listen(self) -> None:
         """Open the way for calls."""
         closing, recorded = self._closing, self.flows.calls.media.recordings
-        if self.rtpengines is not None:
-            closing.callback(self.rtpengines.close)
+        if self._rtpengines is not None:
+            closing.callback(self._rtpengines.close)
         closing.push_async_callback(self._stop_agent)
-        closing.push_async_callback(self.sounds.close)
+        closing.push_async_callback(self._sounds.close)
         closing.push_async_callback(self.flows.close)
         closing.push_async_callback(self.bans.close)
         await self.agent.start(self.configuration.settings.sip.listen)
@@ -272,9 +330,9 @@ class Node:
             await self.agent.stop()
 
     async def _start_rtpengines(self) -> None:
-        if self.rtpengines is not None:
+        if self._rtpengines is not None:
             try:
-                await self.rtpengines.start()
+                await self._rtpengines.start()
             except OSError as error:
                 addresses = ", ".join(self.configuration.settings.media.rtpengines)
                 problem = f"media.rtpengines: no way to {addresses}: {error.strerror or error}"
@@ -327,12 +385,12 @@ class Node:
             if self.parts is not None:
                 await self.parts.contact_center.directory.settled()
         self.configuration = configuration
-        self.router.settings = self.peers.settings = routing
-        self.flows.calls.routing = self._destinations.routing = self.intake.routing = routing
+        self._router.settings = self.peers.settings = self._destinations.routing = routing
+        self.flows.calls.routing = self.intake.routing = self._transfer_policy.routing = routing
         self.intake.logins.set_users(*logins_of(configuration))
         self.bans.deny_file = configuration.deny_file
         await self.bans.look()
-        self.transfer_policy.rule = configuration.settings.sip.transfers
+        self._transfer_policy.rule = configuration.settings.sip.transfers
         self.flows.web.limits.allow_private = configuration.settings.webhook.allow_private
         self._provider_changed(None)
         found = takes_restart(self._started_with, configuration.settings)

@@ -86,13 +86,12 @@ class LittleTrunk:
 
     def __init__(self, order: TrunkOrder) -> None:
         from engine.settings import AgentSettings
-        from engine.user_agent import UserAgent
+        from engine.user_agent import AgentHooks, UserAgent
 
         self.order = order
         settings = AgentSettings(rtp_first=30_000, rtp_last=31_998)
         settings.policy.user_agent = "Trunkline trunk"
-        self.agent = UserAgent(self._take, settings)
-        self.agent.messages.on_message = self._take_message
+        self.agent = UserAgent(self._take, settings, hooks=AgentHooks(on_message=self._take_message))
 
     def _take(self, call: "Call") -> Coroutine[Any, Any, None]:
         _show(call.invite, call.remote)

@@ -1,7 +1,6 @@
 """Metrics of the engine: SIP messages and transactions, RTP ports, anchored media."""
 
 from engine.media.rtp.counters import REFUSED
-from engine.media.rtpengine.pool import Rtpengines
 from service.metrics.registry import Metrics, Readings, Sources
 
 
@@ -48,15 +47,14 @@ def _register_sip(metrics: Metrics, sources: Sources) -> None:
 def _register_media(metrics: Metrics, sources: Sources) -> None:
     """RTP ports, datagrams refused, anchored legs, and the rtpengines."""
     agent = sources.agent
+    instances = sources.rtpengines.instances if sources.rtpengines is not None else []
 
     def anchored() -> Readings:
         yield "engine", len(agent.relays.relays)
-        if isinstance(agent.anchors, Rtpengines):
-            yield from ((instance.where, instance.calls) for instance in agent.anchors.instances)
+        yield from ((instance.where, instance.calls) for instance in instances)
 
     def up() -> Readings:
-        if isinstance(agent.anchors, Rtpengines):
-            yield from ((instance.where, instance.alive) for instance in agent.anchors.instances)
+        return [(instance.where, instance.alive) for instance in instances]
 
     def refused() -> Readings:
         return [(why, agent.plane.refused[why]) for why in REFUSED]

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from engine.media.rtpengine.pool import Rtpengines
 from engine.user_agent import UserAgent
 from flows.calls.registry import CallRegistry
 from flows.messages.model import MessageService
@@ -24,12 +25,17 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the package has ty
 
 @dataclass(slots=True, kw_only=True)
 class Sources:
-    """What metrics are read off."""
+    """What metrics are read off.
+
+    Attributes:
+        rtpengines: What the media of anchored calls passes; None: sockets of this process.
+    """
 
     agent: UserAgent
     directory: Directory
     board: HealthBoard
     bans: BanTable
+    rtpengines: Rtpengines | None
     calls: CallRegistry
     messages: MessageService
     store: Store

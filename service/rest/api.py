@@ -13,6 +13,7 @@ from api.http.refusals import Refusals
 from api.http.services import Services
 from api.http.tokens import Tokens
 from config.settings import ApiSettings
+from engine.media.rtpengine.pool import Rtpengines
 from engine.rate_limit import RateLimit
 from engine.user_agent import UserAgent
 from flows.language.interpreter import Interpreter
@@ -40,6 +41,7 @@ class RestApi:
         flows: Interpreter,
         board: HealthBoard,
         bans: BanTable,
+        rtpengines: Rtpengines | None,
         draining: Callable[[], bool],
         settled: Callable[[], Awaitable[None]],
     ) -> None:
@@ -60,6 +62,7 @@ class RestApi:
                 directory=flows.calls.directory,
                 board=board,
                 bans=bans,
+                rtpengines=rtpengines,
                 calls=flows.calls.registry,
                 messages=flows.messages,
                 store=storage.store,

@@ -1,5 +1,7 @@
 """Anchors that take their time, and may fail: relays of the engine behind a slow line."""
 
+from collections.abc import Callable
+
 from engine.media.anchor import Anchor, AnchorError, MediaAddress, Rewritten, Shared
 from engine.media.relay.relay import Relays
 from tests.simulation.agent import LoopNetwork
@@ -24,14 +26,23 @@ class SlowAnchors:
     """`delay` in seconds, at random up to twice that with `jitter`; `failures` is the share that fails."""
 
     def __init__(
-        self, network: LoopNetwork, relays: Relays, delay: float, *, jitter: bool = False, failures: float = 0.0
+        self,
+        network: LoopNetwork,
+        relays: Callable[[], Relays],
+        delay: float,
+        *,
+        jitter: bool = False,
+        failures: float = 0.0,
     ) -> None:
+        """`relays` gives those of a user agent, which has them when it has started."""
         self.network, self.relays = network, relays
         self.delay, self.jitter, self.failures = delay, jitter, failures
-        self.shared = relays.shared
+
+    def shared(self, near: MediaAddress) -> Shared | None:
+        return self.relays().shared(near)
 
     def open(self, near: MediaAddress, far: MediaAddress, shared: Shared | None) -> Anchor:
-        return SlowAnchor(self, self.relays.open(near, far, shared))
+        return SlowAnchor(self, self.relays().open(near, far, shared))
 
     def later(self, work: object, side: int, body: bytes, rewritten: Rewritten) -> None:
         delay = self.delay * (2 * self.network.random.random() if self.jitter else 1)

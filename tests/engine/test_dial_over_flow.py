@@ -9,7 +9,7 @@ from engine.media.port_pool import PortPool
 from engine.messages import IncomingMessage
 from engine.settings import AgentSettings
 from engine.sip.flow import Flow
-from engine.user_agent import UserAgent
+from engine.user_agent import AgentHooks, UserAgent
 
 SETTINGS = AgentSettings(rtp_first=23_000, rtp_last=23_099)
 
@@ -54,9 +54,8 @@ async def test_a_call_goes_by_the_connection_of_its_flow_and_nothing_is_looked_u
         flows.append(message.remote)
         message.answer()
 
-    agent = UserAgent(lambda call: None, SETTINGS)
+    agent = UserAgent(lambda call: None, SETTINGS, hooks=AgentHooks(on_message=took))
     await agent.start(["tcp://127.0.0.1:0"])
-    agent.messages.on_message = took
     looked_up: list[str] = []
     monkeypatch.setattr(agent.locator, "locate", lambda uri, done: looked_up.append(uri))
     phones = [Phone(), Phone()]

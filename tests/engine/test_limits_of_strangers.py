@@ -13,7 +13,7 @@ from engine.settings import AgentSettings
 from engine.sip.message.message import Response
 from engine.sip.message.parsing import parse
 from engine.sip.stateless import Refusal
-from engine.user_agent import UserAgent
+from engine.user_agent import AgentHooks, UserAgent
 from tests.simulation.agent import ENGINE, LoopNetwork, start_agent
 from tests.simulation.known import Known
 
@@ -28,10 +28,17 @@ class Door:
         self.heard: list[Response] = []
         self.calls: list[Call] = []
         self.agent: UserAgent = start_agent(
-            self.network, self.came, patch, AgentSettings(**settings), peers=peers or Known(KNOWN, edges=(EDGE,))
+            self.network,
+            self.came,
+            patch,
+            AgentSettings(**settings),
+            peers=peers or Known(KNOWN, edges=(EDGE,)),
+            hooks=self.hooks(),
         )
-        self.agent.messages.on_message = self.texted
         self.number = 0
+
+    def hooks(self) -> AgentHooks:
+        return AgentHooks(on_message=self.texted)
 
     def came(self, call: Call) -> Coroutine[Any, Any, None]:
         self.calls.append(call)
@@ -230,13 +237,16 @@ def test_texts_of_strangers_that_take_long_leave_room_for_known_peers(
 ) -> None:
     monkeypatch.setattr(messages, "MAX_WAITING", 4)
     monkeypatch.setattr(messages, "STRANGERS_WAITING", 3)
-    door = Door(monkeypatch)
     waits = asyncio.Event()
+
+    class Slow(Door):
+        def texted(self, message: IncomingMessage) -> Coroutine[Any, Any, None]:
+            return takes_long()
 
     async def takes_long() -> None:
         await waits.wait()
 
-    door.agent.messages.on_message = lambda message: takes_long()
+    door = Slow(monkeypatch)
     asked = [door.ask(f"198.51.100.{number}", "MESSAGE", source=behind) for number in range(4)]
     assert asked == [0, 0, 0, 503]
     assert [door.ask(KNOWN, "MESSAGE", source=behind) for _ in range(2)] == [0, 503]
@@ -255,7 +265,9 @@ class Screened(Door):
         super().__init__(patch)
         self.asked: list[bool] = []
         self.result, self.seconds = result, seconds
-        self.agent.screen = self.screen
+
+    def hooks(self) -> AgentHooks:
+        return AgentHooks(screen=self.screen)
 
     def screen(self, invite: Any, source: Any, again: bool) -> Coroutine[Any, Any, Refusal | None] | Refusal | None:
         self.asked.append(again)

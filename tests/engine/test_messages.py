@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from engine.dial import DialSpec, Outcome, Peer
-from engine.messages import MAX_WAITING, IncomingMessage
+from engine.messages import MAX_WAITING, IncomingMessage, OnMessage
 from engine.sip.auth.digest_server import DigestServer
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
-from engine.user_agent import UserAgent
+from engine.user_agent import AgentHooks, UserAgent
 from tests.simulation.agent import CALLER, ENGINE, LoopNetwork, start_agent
 from tests.simulation.network import Node
 
@@ -51,10 +51,9 @@ class Inbox:
             message.answer(self.status)
 
 
-def pair(network: LoopNetwork, monkeypatch: pytest.MonkeyPatch, inbox: Inbox) -> tuple[UserAgent, UserAgent]:
+def pair(network: LoopNetwork, monkeypatch: pytest.MonkeyPatch, inbox: OnMessage | None) -> tuple[UserAgent, UserAgent]:
     sender = start_agent(network, nobody_calls, monkeypatch, host=CALLER)
-    taker = start_agent(network, nobody_calls, monkeypatch, host=ENGINE)
-    taker.messages.on_message = inbox
+    taker = start_agent(network, nobody_calls, monkeypatch, host=ENGINE, hooks=AgentHooks(on_message=inbox))
     return sender, taker
 
 
@@ -148,8 +147,7 @@ def test_a_challenge_is_answered_with_the_credentials_once(monkeypatch: pytest.M
 def test_what_is_no_text_is_refused_before_anybody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     network = LoopNetwork()
     inbox = Inbox()
-    taker = start_agent(network, nobody_calls, monkeypatch, host=ENGINE)
-    taker.messages.on_message = inbox
+    taker = start_agent(network, nobody_calls, monkeypatch, host=ENGINE, hooks=AgentHooks(on_message=inbox))
     node = Node(network, CALLER)
     for number, (kind, body) in enumerate([("application/im-iscomposing+xml", b"<x/>"), ("text/plain", b"\xff")]):
         head = (
@@ -173,9 +171,7 @@ def test_what_is_no_text_is_refused_before_anybody_is_asked(monkeypatch: pytest.
 )
 def test_every_text_gets_some_answer(monkeypatch: pytest.MonkeyPatch, inbox: Inbox | None, status: int) -> None:
     network = LoopNetwork()
-    sender, taker = pair(network, monkeypatch, inbox or Inbox())
-    if inbox is None:
-        taker.messages.on_message = None
+    sender, taker = pair(network, monkeypatch, inbox)
     assert network.until(sender.messages.send(spec(), "x")).status == status
     stopped(network, sender, taker)
 
@@ -183,13 +179,12 @@ def test_every_text_gets_some_answer(monkeypatch: pytest.MonkeyPatch, inbox: Inb
 def test_an_internal_error_is_a_500_and_a_stop_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
     network = LoopNetwork()
 
-    class Fails(Inbox):
-        async def _take(self, message: IncomingMessage) -> None:
-            raise ZeroDivisionError
+    async def fail() -> None:
+        raise ZeroDivisionError
 
-    sender, taker = pair(network, monkeypatch, Fails())
+    works = [fail(), asyncio.sleep(100.0)]
+    sender, taker = pair(network, monkeypatch, lambda message: works.pop(0))
     assert network.until(sender.messages.send(spec(), "x")).status == 500
-    taker.messages.on_message = Inbox(wait=100.0)
     waiting = network.loop.create_task(sender.messages.send(spec(), "y"))
     network.run(1)
     network.until(taker.stop())

@@ -6,17 +6,17 @@ import pytest
 
 from tests.engine.anchors import SlowAnchors
 from tests.engine.test_random_calls_through import ThreeNodes
-from tests.simulation.agent import alive
+from tests.simulation.agent import LoopNetwork, alive
 
 
 def anchored(
     calls: int, seed: int, patch: pytest.MonkeyPatch, loss: float, delay: float, failures: float
 ) -> ThreeNodes:
-    world = ThreeNodes(seed, loss, patch)
+    def slow(network: LoopNetwork) -> SlowAnchors:
+        return SlowAnchors(network, lambda: world.agent.relays, delay, jitter=True, failures=failures)
+
+    world = ThreeNodes(seed, loss, patch, slow if delay else None)
     world.flow.spec["anchor"] = "anchor"
-    if delay:
-        relays = world.agent.relays
-        world.agent.anchors = SlowAnchors(world.network, relays, delay, jitter=True, failures=failures)
     try:
         world.run(calls)
         world.check()

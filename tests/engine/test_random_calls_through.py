@@ -2,9 +2,11 @@
 
 import gc
 import random
+from collections.abc import Callable
 
 import pytest
 
+from engine.media.anchor import Anchors
 from engine.settings import AgentSettings
 from engine.sip.dialog.invite_client import InviteClient
 from engine.sip.dialog.invite_server import InviteServer
@@ -14,13 +16,21 @@ from tests.sip.test_random_calls import Side, World
 
 
 class ThreeNodes(World):
-    def __init__(self, seed: int, loss: float, patch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self,
+        seed: int,
+        loss: float,
+        patch: pytest.MonkeyPatch,
+        anchors: Callable[[LoopNetwork], Anchors] | None = None,
+    ) -> None:
         self.seed = seed
         self.random = random.Random(seed)
         self.network = LoopNetwork(seed, loss, duplicates=0.05, jitter=0.1)
         self.network.keep_log = False
         self.flow = ThroughCalls(no_reply_timeout=10.0)
-        self.agent = start_agent(self.network, self.flow, patch, AgentSettings())
+        self.agent = start_agent(
+            self.network, self.flow, patch, AgentSettings(), anchors=anchors(self.network) if anchors else None
+        )
         self.flow.agent = self.agent
         self.caller, self.callee = Node(self.network, CALLER), Node(self.network, CALLEE)
         self.callee.on_invite = self.called

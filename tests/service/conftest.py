@@ -24,11 +24,12 @@ from config import logs
 from config.loading import load
 from engine.call import Call
 from engine.dial import DialSpec, Outcome, OutgoingCall, Peer
+from engine.messages import OnMessage
 from engine.settings import AgentSettings
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
 from engine.sip.transaction.timers import TimerValues
-from engine.user_agent import UserAgent
+from engine.user_agent import AgentHooks, UserAgent
 from service.cli import serve as app
 from service.node import Node
 from service.python_flows import python_flow_names
@@ -105,6 +106,7 @@ class Phone:
 
     def __init__(self, does: Any = "echo") -> None:
         self.does = does
+        self.on_message: OnMessage = lambda message: message.answer(405)
         self.calls: list[Call] = []
         self.invites: list[Request] = []  # of them
         self.heard: Counter[str] = Counter()
@@ -112,7 +114,8 @@ class Phone:
         self.requests: list[Request] = []
         settings = AgentSettings(rtp_first=40_000, rtp_last=48_000)
         settings.policy.timers = TimerValues(t1=0.2, d=1.0)
-        self.agent = UserAgent(self._take, settings)
+        hooks = AgentHooks(on_message=lambda message: self.on_message(message))
+        self.agent = UserAgent(self._take, settings, hooks=hooks)
 
     async def start(self, host: str, transports: Sequence[str] = ("udp",)) -> None:
         await self.agent.start(

@@ -59,9 +59,10 @@ class Sounding(World):
         self.slow = slow
         super().__init__(patch, *roles, media="anchor" if anchored else "", **more)
 
+    def anchors(self) -> SlowAnchors | None:
+        return SlowAnchors(self.network, lambda: self.agent.relays, 0.02) if self.slow else None
+
     def phone(self, host: str, body: bytes, port: int = 5060) -> Speaker:
-        if self.slow and self.agent.anchors is None:
-            self.agent.anchors = SlowAnchors(self.network, self.agent.relays, 0.02)
         self.speakers.append(Speaker(self.network, host, port))
         return self.speakers[-1]
 

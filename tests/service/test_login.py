@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from service.cli.commands import main
+from service.intake import Intake
 
 Run = Callable[..., None]
 GUEST, ONE = "127.0.0.12", "127.0.0.21"
@@ -98,21 +99,21 @@ def test_a_guest_is_asked_once_a_call_and_then_refused(run: Run) -> None:
     run(test)
 
 
-def test_who_has_logged_in_has_shown_that_it_receives_before_its_ack(run: Run) -> None:
+def test_who_has_logged_in_has_shown_that_it_receives_before_its_ack(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its digest answers a nonce of ours: media goes where its offer says (`engine.media.rtp.consent`)."""
 
     async def test(bench: Any) -> None:
         one, phone = await bench.phone(ONE), await bench.phone(GUEST)
         engine = await bench.engine(sip=USERS, **bench.providers(one))
-        agent, shown = engine.node.agent, []
-        take = agent.on_call
+        shown = []
+        take = Intake.__call__
 
-        def on_call(call: Any) -> Any:
-            work = take(call)
+        def on_call(intake: Intake, call: Any) -> Any:
+            work = take(intake, call)
             shown.append(call.session.receives)
             return work
 
-        agent.on_call = on_call
+        monkeypatch.setattr(Intake, "__call__", on_call)
         leg, outcome = await phone.call(engine.address, FOREIGN, username="desk", password="s3cret")
         assert outcome.kind == "answered"
         leg.hangup()

@@ -27,7 +27,7 @@ class Inbox:
             self.taken.append(message)
             message.answer(status, reason)
 
-        peer.agent.messages.on_message = take
+        peer.on_message = take
 
 
 def ladder(out: str) -> list[str]:

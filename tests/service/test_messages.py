@@ -63,7 +63,7 @@ class Texts:
         self.status = status
         self.headers = headers
         self.got: list[tuple[Request, str]] = []
-        phone.agent.messages.on_message = self
+        phone.on_message = self
 
     def __call__(self, message: IncomingMessage) -> Coroutine[Any, Any, None]:
         return self._take(message)

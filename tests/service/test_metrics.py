@@ -68,6 +68,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
             board=board,
             calls=flows.calls.registry,
             bans=BanTable(time.monotonic),
+            rtpengines=None,
         )
         for subject in (calls, directory, engine):
             subject.register(metrics, sources)  # type: ignore[arg-type]

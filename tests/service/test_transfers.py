@@ -10,12 +10,15 @@ from uuid import UUID
 import pytest
 
 from engine.call import Call
+from engine.media.anchor import Anchors
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
+from engine.user_agent import AgentHooks
 from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.calls.destinations import Contact
 from flows.calls.record import CallRecord
+from flows.calls.registry import CallRegistry
 from flows.calls.services import CallServices
 from flows.language.interpreter import Interpreter
 from flows.language.library import read_library
@@ -30,7 +33,7 @@ from routing.models.provider import Provider
 from routing.models.route import Route
 from routing.settings import RoutingSettings
 from service.intake import Intake
-from service.transfer_policy import TransferPolicy, TransferRule
+from service.transfer_policy import ReplacesIntake, TransferPolicy, TransferRule
 from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork, start_agent
 from tests.simulation.peer import ANSWER, OFFER, Peer
 
@@ -134,8 +137,14 @@ class World:
         self.board = HealthBoard()
         self.carrier = carrier
         self.records: list[CallRecord] = []
-        self.agent = start_agent(self.network, lambda call: self.intake(call), patch)
-        self.log = self.agent.log = Log()
+        self.log = Log()
+        hooks = AgentHooks(on_replaces=lambda call, replaced: self.replaces_intake(call, replaced))
+        self.agent = start_agent(
+            self.network, lambda call: self.intake(call), patch, log=self.log, hooks=hooks, anchors=self.anchors()
+        )
+        registry = CallRegistry(log=self.log)
+        registry.observers.append(self)
+        transfers = TransferPolicy(directory, settings, registry, policy)
         library = read_library(ACTIONS, [{"name": name, "actions": actions} | media for name, actions in flows.items()])
         calls = CallServices(
             dialler=self.agent,
@@ -146,16 +155,19 @@ class World:
             log=self.log,
             clock=self.agent.now,
             wall=lambda: 1.7e9,
+            registry=registry,
+            transfers=transfers,
         )
         self.flows = Interpreter(calls=calls, library=library)
-        self.flows.calls.registry.observers.append(self)  # type: ignore[arg-type]
         self.intake = Intake(directory, settings, self.flows, self.log, {})
-        self.flows.calls.transfers = transfers = TransferPolicy(self.intake, policy)
-        self.agent.on_replaces = transfers.replaces
+        self.replaces_intake = ReplacesIntake(self.intake, transfers)
         self.a = self.phone(CALLER, OFFER)
         self.b = self.phone(CALLEE, ANSWER)
         self.c = self.phone(TARGET, OF_TARGET)
         self.d = self.phone(THIRD, OF_THIRD)
+
+    def anchors(self) -> Anchors | None:
+        return None
 
     def phone(self, host: str, body: bytes, port: int = 5060) -> Phone:
         return Phone(self.network, host, body, port)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
 
 import pytest
@@ -11,12 +10,13 @@ from engine import user_agent
 from engine.bridge import Bridge
 from engine.call import Call
 from engine.dial import DialSpec, OutgoingCall
+from engine.media.anchor import Anchors
 from engine.settings import AgentSettings
 from engine.sip.dialog.session import Session
 from engine.sip.flow import Flow
 from engine.sip.peers import EVERYBODY, Peers
 from engine.transport.listeners import Listeners
-from engine.user_agent import OnCall, UserAgent
+from engine.user_agent import NO_HOOKS, AgentHooks, OnCall, UserAgent
 from tests.simulation.clock import SimulatedLoop
 from tests.simulation.network import Network
 
@@ -92,6 +92,9 @@ def start_agent(
     host: str = ENGINE,
     peers: Peers = EVERYBODY,
     log: Any = None,
+    *,
+    hooks: AgentHooks = NO_HOOKS,
+    anchors: Anchors | None = None,
 ) -> UserAgent:
     """A user agent on `network`, with its clock and randomness."""
     wire = Wire(network, host)
@@ -100,9 +103,16 @@ def start_agent(
         return Listeners((wire,))  # type: ignore[arg-type]
 
     patch.setattr(user_agent.Listeners, "open", opened)
-    patch.setattr(user_agent, "time", SimpleNamespace(monotonic=network.loop.time))
-    patch.setattr(user_agent, "os", SimpleNamespace(urandom=network.random.randbytes))
-    wire.agent = agent = UserAgent(on_call, settings, log, peers)
+    wire.agent = agent = UserAgent(
+        on_call,
+        settings,
+        log,
+        peers,
+        hooks=hooks,
+        anchors=anchors,
+        clock=network.loop.time,
+        random_bytes=network.random.randbytes,
+    )
     network.until(agent.start(["udp://simulated"]))
     network.nodes[wire.local] = wire
     return agent

@@ -6,7 +6,6 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from engine.sip.message.message import Response
 from engine.transport.dns.lookups import Question, Records
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import Listeners
-from service import node as service_node
 from service.node import Node
 from tests.simulation.agent import LoopNetwork, Wire
 from tests.simulation.peer import OFFER, Peer
@@ -126,11 +124,7 @@ class World:
             return Resolver(self.names, transports=known["transports"], families=known["families"])  # type: ignore[arg-type]
 
         patch.setattr(user_agent, "Resolver", resolver)
-        clock = SimpleNamespace(monotonic=network.loop.time, time=network.loop.time)
-        patch.setattr(user_agent, "time", clock)
-        patch.setattr(service_node, "time", clock)
-        patch.setattr(user_agent, "os", SimpleNamespace(urandom=network.random.randbytes))
-        self.node = Node(configuration)
+        self.node = Node(configuration, clock=network.loop.time, random_bytes=network.random.randbytes)
         network.until(self.node.start())
         wire.agent = self.node.agent
         network.nodes[(ENGINE, 5060)] = wire
