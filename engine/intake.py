@@ -141,7 +141,7 @@ class Intake:
         if remembered is None or remembered[1] < now:
             remembered = self._remember(host, now)
         if remembered[0]:
-            self.take(data, flow)
+            self.take(data, flow, now)
         elif data.startswith(LIMITED) and self.strangers.exhausted(host, now):
             self.refusals.add("invite_rate_unread", counted_source(host), 0, "requests dropped")
         else:
@@ -165,14 +165,13 @@ class Intake:
             if held is None:
                 return
             one, other = other, one
-            self.take(held.data, held.flow)
+            self.take(held.data, held.flow, now)
             now = self.now()
         if one or other:
             self.loop.call_soon(self._serve_strangers)
 
-    def take(self, data: bytes, flow: Flow) -> None:
+    def take(self, data: bytes, flow: Flow, now: float) -> None:
         """One message whose turn it is."""
-        now = self.now()
         self.trace.add(now, True, flow, data)
         try:
             self.endpoint.receive(data, flow, now)

@@ -187,7 +187,7 @@ class UserAgent:
         for transport in self.listeners:
             transport.tap = self._sent
         self.nowhere = Flow(next(iter(self.listeners)), "", 0)
-        self.loopback = Loopback(self.loop, self.intake.take, self._token(), self.nowhere.transport)
+        self.loopback = Loopback(self.loop, self._came_back, self._token(), self.nowhere.transport)
         self.loopback.tap = self._sent
         self.endpoint.loopback = self.loopback
         self.resolver, self._strangers_resolver = self._new_resolver(), self._new_resolver()
@@ -260,6 +260,10 @@ class UserAgent:
             done([self.loopback.flow])
         else:
             self.locator.locate(uri, done)
+
+    def _came_back(self, data: bytes, flow: Flow) -> None:
+        """A message that we have sent to ourselves."""
+        self.intake.take(data, flow, self.now())
 
     def _locate_for_stranger(self, uri: str, done: Located) -> None:
         self._strangers_locator.locate(uri, done)

@@ -408,8 +408,10 @@ class Endpoint(Core):
         if plain and ";rport" in line:
             request.top_via = line.replace(";rport", f";received={host};rport={flow.port}", 1)
             return flow
-        if plain and request.sent_by.rpartition(":")[0] == host:
-            return _at_port(flow, int(request.sent_by.rpartition(":")[2]))
+        if plain:
+            sent_from, _, port = request.sent_by.rpartition(":")
+            if sent_from == host:
+                return _at_port(flow, int(port))
         via = request.via
         noted = "rport" in via.params
         if noted:

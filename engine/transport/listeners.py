@@ -5,6 +5,7 @@ import errno
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol, Self
 
 from engine.sip.flow import Flow, Transport
@@ -75,6 +76,8 @@ class Listeners:
             key = (transport.name, family_of(transport.local[0]))
             self._by_family[key] = (*self._by_family.get(key, ()), transport)
         self._ports = {transport.local[1] for transport in self._transports}
+        # Where requests to ourselves can go at all: most peers are at other ports, and need no closer look.
+        self._own_ports = self._ports if self._advertised is None else self._ports | {self._advertised[1]}
 
     @classmethod
     async def open(
@@ -130,7 +133,9 @@ class Listeners:
     def listens_at(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do (`advertise`): a numeric address, or a name as
         it stands in a URI. Another port on this machine is another program's."""
-        plain = unmapped(host.strip("[]").partition("%")[0].lower().rstrip("."))
+        if port not in self._own_ports:
+            return False
+        plain = _plain(host)
         if self._advertised is not None:
             shown, shown_port = self._advertised
             if plain == shown and (port == shown_port or (not shown_port and port in self._ports)):
@@ -155,6 +160,12 @@ class Listeners:
             transport.close()
         for transport in self._transports:
             await transport.wait_closed()
+
+
+@lru_cache(maxsize=4096)
+def _plain(host: str) -> str:
+    """A host as it is compared: without brackets, zone and final dot, in lower case, an address in one form."""
+    return unmapped(host.strip("[]").partition("%")[0].lower().rstrip("."))
 
 
 def _advertised(advertise: str) -> tuple[str, int] | None:

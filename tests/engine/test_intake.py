@@ -115,9 +115,9 @@ class Desk:
         self.order: list[str] = []
         take = self.agent.intake.take
 
-        def taken(data: bytes, source: Flow) -> None:
+        def taken(data: bytes, source: Flow, now: float) -> None:
             self.order.append(source.host)
-            take(data, source)
+            take(data, source, now)
 
         patch.setattr(self.agent.intake, "take", taken)
         self.wire = next(iter(self.agent.listeners))
@@ -146,7 +146,7 @@ def test_an_ipv6_customer_has_one_place_in_the_turn(monkeypatch: pytest.MonkeyPa
 def test_strangers_leave_the_loop_to_others_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     ticks = count()
-    monkeypatch.setattr(desk.agent.intake, "now", lambda: next(ticks) * intake.STRANGERS_TURN / 4)
+    monkeypatch.setattr(desk.agent.intake, "now", lambda: next(ticks) * intake.STRANGERS_TURN / 2)
     desk.came(*[f"198.51.100.{number}" for number in range(20)])
     between: list[int] = []
 
@@ -218,7 +218,7 @@ def test_nor_does_a_flood_of_these_keep_out_what_begins(monkeypatch: pytest.Monk
 def test_a_cancel_does_not_overtake_its_invite(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = Desk(monkeypatch)
     served: list[bytes] = []
-    monkeypatch.setattr(desk.agent.intake, "take", lambda data, flow: served.append(data))
+    monkeypatch.setattr(desk.agent.intake, "take", lambda data, flow, now: served.append(data))
     desk.came("203.0.113.1", data=b"INVITE ")
     desk.came("203.0.113.1", data=b"CANCEL ")
     desk.network.run(0)

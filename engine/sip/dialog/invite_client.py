@@ -149,7 +149,8 @@ class InviteClient(Session):
         )
         timer = ""
         if policy.session_expires or self._least_interval:
-            interval, least = (max(wish, self._least_interval) for wish in (policy.session_expires, policy.min_se))
+            interval = max(policy.session_expires, self._least_interval)
+            least = max(policy.min_se, self._least_interval)
             timer = f"Session-Expires: {interval}\r\nMin-SE: {least}\r\n"
         uri = invitation.request_uri
         digests = self._digests

@@ -251,8 +251,7 @@ class InviteServer(Session):
             return
         self._reliable = None
         self.receives = True
-        self._disarm("reliable")
-        self._disarm("no prack")
+        self._disarm("reliable", "no prack")
         if request.body and self.user is not None:
             self.user.on_request(self, transaction, request, now)
         else:
@@ -308,8 +307,7 @@ class InviteServer(Session):
         self._reliable_queue = None
         if self._reliable is not None:
             self._reliable = (self._reliable[0], b"", self._reliable[2])
-        for name in ("reliable", "no prack", "unanswered"):
-            self._disarm(name)
+        self._disarm("reliable", "no prack", "unanswered")
 
     def receive_request(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         if self._vetting and request.method != "BYE":

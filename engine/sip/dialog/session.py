@@ -125,13 +125,15 @@ class Session(ReferUsage):
     def _before_bye(self, now: float) -> None:
         if self._reinvite is not None:
             self.refuse_reinvite(487, now)
-        self._refuse_update(487, now)
+        if self._update is not None:
+            self._refuse_update(487, now)
         if self.ack_due:
             self.acknowledge_reinvite(self.ack_due, b"", now)
 
     def _on_terminated(self, by: str, status: int, reason: str, now: float) -> None:
         self.endpoint.sessions.discard(self)
-        self._refuse_update(487, now)  # §15.1.2: what is pending is answered all the same
+        if self._update is not None:
+            self._refuse_update(487, now)  # §15.1.2: what is pending is answered all the same
         offer, self._offer = self._offer, None
         if offer is not None:
             if offer.request is not None:
@@ -418,8 +420,7 @@ class Session(ReferUsage):
 
     def _start_timer(self, timer: SessionTimer | None, now: float) -> None:
         self.timer = timer
-        self._disarm("refresh")
-        self._disarm("expired")
+        self._disarm("refresh", "expired")
         if timer is not None:
             self.arm("expired", now + timer.expires_in())
             if timer.we_refresh:

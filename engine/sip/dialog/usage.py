@@ -94,10 +94,12 @@ class DialogUsage:
         if when < self.deadline:
             self.endpoint.deadlines.set(self, when)
 
-    def _disarm(self, name: str) -> None:
+    def _disarm(self, *names: str) -> None:
         # The deadline stays: waking once for nothing is cheaper than looking for the next at every ACK.
-        if self._alarms is not None:
-            self._alarms.pop(name, None)
+        alarms = self._alarms
+        if alarms:
+            for name in names:
+                alarms.pop(name, None)
 
     def on_deadline(self, now: float) -> None:
         alarms = self._alarms
@@ -153,7 +155,7 @@ class DialogUsage:
         dialog = dialog or self.dialog
         uri, routes, _ = dialog.route()
         number = cseq or dialog.next_cseq()
-        route = "".join(f"Route: {value}\r\n" for value in routes)
+        route = "".join(f"Route: {value}\r\n" for value in routes) if routes else ""
         head = (
             f"{route}Max-Forwards: 70\r\nFrom: {dialog.local};tag={dialog.local_tag}\r\n"
             f"To: {dialog.remote}{f';tag={dialog.remote_tag}' if dialog.remote_tag else ''}\r\n"
@@ -261,8 +263,7 @@ class DialogUsage:
         self._unacked = None
         self.receives, self.opening = True, False  # it knows our To tag
         transaction.acknowledged()
-        self._disarm("2xx")
-        self._disarm("no ack")
+        self._disarm("2xx", "no ack")
         self._on_ack(request.body, now)
         if self._bye_reason is not None and not self.ended:
             self._send_bye(self._bye_reason, now)
