@@ -125,7 +125,8 @@ def test_what_the_flow_knows_afterwards_is_the_last_place(hall: Hall) -> None:
         hall.board.hire("ann", status="away")
         first = call(hall, "first")
         await asyncio.sleep(10)
-        hall.call("second", "desk", {"type": "call", "option": {"destinations": [PLACE]}})
+        join = {"type": "queue_join", "option": {"queue_id": "desk"}}
+        hall.call("second", program=[join, {"type": "call", "option": {"destinations": [PLACE]}}])
         await asyncio.sleep(45)
         assert first.flow.done()
         await asyncio.sleep(10)
@@ -145,6 +146,7 @@ def test_nobody_who_speaks_is_a_line_in_the_log_and_the_music_plays(hall: Hall) 
         await asyncio.sleep(35)
         assert told(caller) == [(0, "waltz.ogg x0"), (30, "waltz.ogg x0")]
         assert hall.world.log.errors() == ["nobody speaks en-US"] * 2
+        hall.faults = {"nobody speaks en-US"}
 
     hall.go(scene())
 
@@ -157,6 +159,7 @@ def test_without_music_the_words_are_said_all_the_same(hall: Hall) -> None:
         caller = call(hall)
         await asyncio.sleep(35)
         assert told(caller) == [(0, "say You are next in line."), (33, "say You are next in line.")]
+        hall.faults = {"gone"}
 
     hall.go(scene())
 
