@@ -90,7 +90,6 @@ class World:
             relay.close()
         self.plane.close()
         self.pool.close()
-        LoopNetwork.opened.remove(self.network)
         self.network.close()
 
 

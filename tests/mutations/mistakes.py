@@ -129,7 +129,7 @@ def _changed(source: _Source, node: ast.expr, others: list[str]) -> Iterator[tup
     else:
         for other in others:
             if other != old:
-                yield f"leads to {other}", source.with_(node, other)
+                yield f"leads to {other} instead of {old}", source.with_(node, other)
                 break
 
 

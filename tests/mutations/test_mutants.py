@@ -35,12 +35,12 @@ class Machine(NamedTuple):
 TABLES = [
     Machine(
         "engine/sip/transaction/client.py",
-        ["INVITE_CLIENT", "NON_INVITE_CLIENT"],
+        ["INVITE_CLIENT", "INVITE_EXPIRY", "NON_INVITE_CLIENT", "NON_INVITE_EXPIRY"],
         ["tests/sip/test_transactions_client.py"],
     ),
     Machine(
         "engine/sip/transaction/server.py",
-        ["INVITE_SERVER", "NON_INVITE_SERVER"],
+        ["INVITE_SERVER", "INVITE_EXPIRY", "NON_INVITE_SERVER"],
         ["tests/sip/test_transactions_server.py"],
     ),
     Machine("engine/sip/dialog/renegotiation.py", ["ROWS"], ["tests/sip/test_renegotiation.py"]),
@@ -56,8 +56,54 @@ TABLES = [
     Machine("routing/directory/lifecycle.py", ["TRANSITIONS"], ["tests/routing/test_lifecycle.py"]),
     Machine("routing/hunt/outcome.py", ["STATUS_REASONS", "KIND_REASONS"], ["tests/routing/test_hangup_reason.py"]),
     Machine("flows/calls/hangup.py", ["CAUSES"], ["tests/flows/test_actions.py"]),
+    Machine("flows/queues/states.py", ["CALLER", "AGENT"], ["tests/flows/test_queues.py"]),
+    Machine("flows/messages/opt_out.py", ["_WORDS"], ["tests/flows/test_messages.py"]),
+    Machine("engine/sip/endpoint.py", ["_ONLY_IN_DIALOGS"], ["tests/sip/test_endpoint.py"]),
+    Machine("engine/sip/sdp/offer_answer.py", ["_MIRRORED"], ["tests/sip/test_sdp.py"]),
+    Machine("routing/access/bans.py", ["POINTS"], ["tests/routing/test_bans.py"]),
+    Machine("routing/access/destinations.py", ["_WHY"], ["tests/routing/test_destinations.py"]),
 ]
-CODE: list[Machine] = []
+CODE = [
+    Machine(
+        "engine/sip/dialog/dialog.py",
+        [
+            "Dialog.as_callee",
+            "Dialog.as_caller",
+            "Dialog.confirm",
+            "Dialog.refresh",
+            "Dialog.accepts",
+            "Dialog.way_back",
+            "Dialog.route",
+        ],
+        ["tests/sip/test_dialog.py"],
+    ),
+    Machine(
+        "engine/sip/dialog/next_hop.py",
+        ["place_of", "_distance", "way_back"],
+        ["tests/sip/test_next_hop.py", "tests/sip/test_dialog.py"],
+    ),
+    Machine(
+        "engine/sip/dialog/session_timer.py",
+        ["read", "too_small", "agree_as_server", "agree_as_client"],
+        ["tests/sip/test_session_timer.py"],
+    ),
+    Machine(
+        "engine/sip/dialog/usage.py", ["DialogUsage._answer", "DialogUsage._resend_2xx"], ["tests/sip/test_uas.py"]
+    ),
+    Machine("engine/sip/dialog/invite_server.py", ["InviteServer._take_prack"], ["tests/sip/test_uas.py"]),
+    Machine("engine/sip/dialog/invite_client.py", ["InviteClient._take_reliable"], ["tests/sip/test_uac.py"]),
+    Machine(
+        "engine/sip/dialog/session.py", ["Session._take_reinvite", "Session._put_off"], ["tests/sip/test_session.py"]
+    ),
+    Machine("routing/hunt/failover.py", ["try_next"], ["tests/routing/test_hunts.py"]),
+    Machine("routing/hunt/hunt.py", ["Hunt._try", "Hunt.final"], ["tests/routing/test_hunts.py"]),
+]
+
+UNSEEN = {
+    'InviteServer._take_prack: self._disarm("reliable") left out': "the timer finds nothing to send, and ends",
+    "InviteServer._take_prack: waiting is None taken for False": "then no RAck fits: what was split has no empty part",
+}
+"""Mistakes that change nothing that anybody could see, and why."""
 
 
 def mistakes() -> Iterator[tuple[Machine, Mistake]]:
@@ -66,8 +112,7 @@ def mistakes() -> Iterator[tuple[Machine, Mistake]]:
         for machine in machines:
             text = (ROOT / machine.file).read_text(encoding="utf-8")
             for name in machine.tables:
-                for mistake in find(text, name):
-                    yield machine, mistake
+                yield from ((machine, mistake) for mistake in find(text, name) if mistake.name not in UNSEEN)
 
 
 ALL = [pytest.param(machine, mistake, id=mistake.name) for machine, mistake in mistakes()]
@@ -131,7 +176,7 @@ import dns.asyncresolver, httpx, hypothesis, phonenumbers, pydantic, pytest, pyt
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        signal.alarm(10)  # a mistake may make an endless loop
+        signal.alarm(20)  # a mistake may make an endless loop
         output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -152,9 +197,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
 
 @pytest.mark.long
 def test_without_a_mistake_the_named_tests_pass(copy: Copy) -> None:
-    tests = sorted({test for machine in (*TABLES, *CODE) for test in machine.tests})
-    code, output = copy.run(tests)
-    assert code == 0, output
+    for tests in sorted({tuple(machine.tests) for machine in (*TABLES, *CODE)}):
+        code, output = copy.run(tests)
+        assert code == 0, output
     where = copy.root / "test_where.py"
     where.write_text(f"import engine\ndef test_where(): assert engine.__file__.startswith({str(copy.root)!r})\n")
     code, output = copy.run(["test_where.py"])

@@ -34,6 +34,9 @@ from service.cli import serve as app
 from service.node import Node
 from service.python_flows import python_flow_names
 from service.workers.gc import GarbageCollection
+from tests.simulation.closing import simulated_networks_are_closed
+
+__all__ = ["simulated_networks_are_closed"]
 
 WAIT = 30.0  # s; a bound for what takes milliseconds, on a machine that is busy with everything else
 ENGINE, CLIENT, GUEST, ONE, TWO = "127.0.0.1", "127.0.0.11", "127.0.0.12", "127.0.0.21", "127.0.0.22"

@@ -98,11 +98,8 @@ class SoundingDesk(Sounding, Desk):
 
 
 @pytest.fixture(autouse=True)
-def _loops_closed() -> Iterator[None]:
+def _no_circles_of_before() -> None:
     gc.collect()
-    yield
-    while LoopNetwork.opened:
-        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture(params=[False, True], ids=["at once", "late"])

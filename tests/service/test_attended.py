@@ -2,7 +2,6 @@
 
 import gc
 import random
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -25,7 +24,7 @@ from tests.service.test_transfers import (
     Phone,
     World,
 )
-from tests.simulation.agent import CALLEE, ENGINE, LoopNetwork
+from tests.simulation.agent import CALLEE, ENGINE
 from tests.simulation.peer import OFFER
 
 AGAIN = OFFER.replace(b"10.0.0.1", b"10.0.0.9").replace(b"4000", b"4900")
@@ -83,13 +82,6 @@ class Desk(World):
     def record(self, destination: str) -> CallRecord:
         [found] = [record for record in self.records if record.destination == destination]
         return found
-
-
-@pytest.fixture(autouse=True)
-def _loops_closed() -> Iterator[None]:
-    yield
-    while LoopNetwork.opened:
-        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture(params=ROLES, ids=["-".join(roles) for roles in ROLES])

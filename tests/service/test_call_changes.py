@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from engine.sip.auth.digest_client import ClientSession, choose, parse_challenges
-from tests.simulation.agent import LoopNetwork
 from tests.simulation.node import ENGINE, Phone, World, configured
 from tests.simulation.peer import ANSWER, OFFER
 
@@ -46,8 +45,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     )
     yield made
     made.close()
-    while LoopNetwork.opened:
-        LoopNetwork.opened.pop().close()
 
 
 class Talk:

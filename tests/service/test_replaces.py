@@ -2,7 +2,6 @@
 
 import gc
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from service.transfer_policy import TransferRule
 from tests.service.test_attended import AGAIN, refuse
 from tests.service.test_transfers import ALLOW, AWAY, FOREIGN, KEY, OF_THIRD, OURS, THIRD, Phone, World
-from tests.simulation.agent import CALLEE, CALLER, ENGINE, LoopNetwork
+from tests.simulation.agent import CALLEE, CALLER, ENGINE
 from tests.simulation.peer import OFFER
 
 
@@ -52,13 +51,6 @@ class Swap(World):
         for phone in (self.a, self.b, self.n):
             phone.request("BYE")
         return self.over()
-
-
-@pytest.fixture(autouse=True)
-def _loops_closed() -> Iterator[None]:
-    yield
-    while LoopNetwork.opened:
-        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture(params=["callee", "caller"])

@@ -8,7 +8,6 @@ import pytest
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
-from tests.simulation.agent import LoopNetwork
 from tests.simulation.node import ENGINE, Phone, World, configured
 from tests.simulation.peer import ANSWER, OFFER
 
@@ -51,8 +50,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     )
     yield made
     made.close()
-    while LoopNetwork.opened:
-        LoopNetwork.opened.pop().close()
 
 
 def _text(uri: str) -> dict[str, Any]:

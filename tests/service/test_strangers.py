@@ -23,7 +23,6 @@ from hypothesis.stateful import (
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
-from tests.simulation.agent import LoopNetwork
 from tests.simulation.node import ENGINE, Phone, World, configured
 from tests.simulation.peer import ANSWER, OFFER
 
@@ -165,7 +164,6 @@ class Strangers(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self.world.close()
-            LoopNetwork.opened.remove(self.network)
 
     # ---- what happens
 

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import random
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -244,13 +243,6 @@ class World:
 
 def _connect(uri: str) -> dict[str, Any]:
     return {"type": "connect", "option": {"destinations": [{"type": "sip", "target": uri}]}}
-
-
-@pytest.fixture(autouse=True)
-def _loops_closed() -> Iterator[None]:
-    yield
-    while LoopNetwork.opened:
-        LoopNetwork.opened.pop().close()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ CALLER, ENGINE, CALLEE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 class LoopNetwork(Network):
     """The network on an event loop whose clock jumps: for user agents, which have tasks."""
 
-    opened: ClassVar[list["LoopNetwork"]] = []  # for the fixture that closes them
+    opened: ClassVar[list["LoopNetwork"]] = []  # closed by the fixture of closing.py
 
     def __init__(self, seed: int = 0, loss: float = 0.0, duplicates: float = 0.0, jitter: float = 0.0) -> None:
         self.loop = SimulatedLoop()
@@ -49,6 +49,7 @@ class LoopNetwork(Network):
         if tasks:
             self.loop.run_until_complete(asyncio.wait(tasks))
         self.loop.close()
+        self.opened.remove(self)
 
 
 class Wire:

@@ -80,6 +80,11 @@ def test_strict_route_takes_the_request_uri_and_the_target_goes_last_12_2_1_1() 
     assert flow == "sip:strict"
 
 
+def test_a_route_that_is_no_sip_uri_is_strict_12_2_1_1() -> None:
+    dialog = caller(ok("Record-Route: <tel:+15551234567;lr>\r\nContact: <sip:z@10.0.0.1>\r\n"))
+    assert dialog.route() == ("tel:+15551234567;lr", ["<sip:z@10.0.0.1>"], "tel:+15551234567;lr")
+
+
 def test_without_a_route_set_requests_go_to_the_target() -> None:
     assert caller(ok()).route() == ("sip:b@10.0.0.1", [], "sip:b@10.0.0.1")
 
@@ -171,6 +176,32 @@ def test_a_route_set_from_the_answer_ends_the_short_cut_over_the_connection() ->
     assert way_back(dialog, EVERYBODY) == flow
     dialog.confirm(ok(ROUTES))
     assert way_back(dialog, EVERYBODY) is None
+
+
+def test_behind_a_proxy_a_connection_does_not_stand_for_the_contact() -> None:
+    stream = Node(Network(), "10.0.0.9")
+    stream.reliable = True
+    flow = Flow(stream, "10.0.0.1", 5060)
+    assert way_back(Dialog.as_callee(invite(), "mine", flow), EVERYBODY) == flow
+    behind = invite("Via: SIP/2.0/TCP 10.0.0.8;branch=z9hG4bK2\r\nContact: <sip:a@10.0.0.1>\r\n")
+    assert way_back(Dialog.as_callee(behind, "mine", flow), EVERYBODY) is None
+
+
+def test_a_dialog_knows_where_its_peer_sends_from() -> None:
+    """The INVITE's source; then that of each target refresh, and of the response where another address answers."""
+    other = Flow(NODE, "10.0.0.7", 5060)
+    dialog = Dialog.as_callee(invite(), "mine", FLOW)
+    assert dialog.source == FLOW
+    dialog.refresh(invite(), other)
+    assert dialog.source == other
+    response = ok()
+    assert caller(response).source == FLOW
+    response.source = other
+    assert caller(response).source == other
+
+
+def test_without_a_connection_there_is_no_way_back() -> None:
+    assert caller(ok()).way_back() is None
 
 
 def test_a_lost_connection_is_no_way_back() -> None:

@@ -119,7 +119,16 @@ def test_all_others_are_public(address: str) -> None:
 
 @pytest.mark.parametrize(
     "contact",
-    ["10.9.8.7", "192.168.1.5:5062", "127.0.0.1", "169.254.3.4", "[fd00::7]", "x.invalid", "a1b2c3.invalid:1"],
+    [
+        "10.9.8.7",
+        "192.168.1.5:5062",
+        "127.0.0.1",
+        "169.254.3.4",
+        "[fd00::7]",
+        "invalid",
+        "x.invalid",
+        "a1b2c3.invalid:1",
+    ],
 )
 @pytest.mark.parametrize("stranger", [True, False])
 def test_a_contact_of_no_use_is_answered_to_the_source(world: World, contact: str, stranger: bool) -> None:

@@ -118,6 +118,20 @@ def test_a_2xx_to_a_reinvite_without_ack_is_bye_after_64_t1(called: World) -> No
     assert nothing_left(called.node)
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [("Content-Type: text/plain\r\n", b"hello", 415), ("Session-Expires: 1\r\nSupported: timer\r\n", OFFER, 422)],
+)
+def test_after_a_reinvite_that_was_refused_at_once_the_next_one_is_taken_14_2(
+    called: World, headers: str, body: bytes, status: int
+) -> None:
+    called.peer.request("INVITE", headers, body)
+    assert called.peer.final("INVITE").status == status
+    called.peer.ack()
+    called.peer.request("INVITE", body=OFFER)
+    assert called.owner.events == [("reinvite", OFFER)]
+
+
 def test_a_second_reinvite_before_the_first_is_answered_is_500_with_retry_after_14_2(called: World) -> None:
     called.peer.invite()
     called.peer.invite()

@@ -73,7 +73,10 @@ def test_only_who_knows_422_gets_it_9() -> None:
         (f"Min-SE: 3600\r\n{TIMER}", SessionTimer(3600, True), "3600;refresher=uas\r\n"),
         # It does not know it, a proxy asked: only we can refresh, and the interval is not raised.
         ("Session-Expires: 600;refresher=uac\r\n", SessionTimer(600, True), "600;refresher=uas\r\n"),
+        ("Session-Expires: 90\r\n", SessionTimer(90, True), "90;refresher=uas\r\n"),
+        ("Session-Expires: 89\r\n", None, ""),
         ("Session-Expires: 30\r\n", None, ""),
+        ("Supported: 100rel\r\n", None, ""),
         ("", None, ""),
     ],
 )

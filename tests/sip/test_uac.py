@@ -503,6 +503,28 @@ def test_a_gap_in_rseq_is_not_acknowledged_rfc_3262_4(world: World) -> None:
     assert owner.events == [("progress", 180)]
 
 
+def test_rseq_counts_on_rfc_3262_4(world: World) -> None:
+    _, owner = dial(world.node)
+    for status, rseq in ((180, 7), (183, 8)):
+        world.peer.answer(world.invites[0], status, f"Require: 100rel\r\nRSeq: {rseq}\r\n")
+        world.peer.answer(world.peer.requests("PRACK")[-1], 200)
+    assert [prack.get("RAck") for prack in world.peer.requests("PRACK")] == ["7 1 INVITE", "8 1 INVITE"]
+    assert owner.events == [("progress", 180), ("progress", 183)]
+
+
+@pytest.mark.parametrize(("rseq", "acknowledged"), [("2147483647", 1), ("10000000000", 0), ("²", 0), ("", 0)])
+def test_rseq_is_a_number_of_ten_digits_at_most_rfc_3262_7_1(world: World, rseq: str, acknowledged: int) -> None:
+    dial(world.node)
+    world.peer.answer(world.invites[0], 180, f"Require: 100rel\r\nRSeq: {rseq}\r\n")
+    assert len(world.peer.requests("PRACK")) == acknowledged
+
+
+def test_ringing_without_an_offer_is_acknowledged_at_once_rfc_3262_5(world: World) -> None:
+    session, _ = dial(world.node, body=b"")
+    world.peer.answer(world.invites[0], 180, "Require: 100rel\r\nRSeq: 7\r\n")
+    assert len(world.peer.requests("PRACK")) == 1 and not session.holds_prack
+
+
 def test_each_fork_counts_its_own_rseq_rfc_3262_4(world: World) -> None:
     dial(world.node)
     world.peer.answer(world.invites[0], 180, "Require: 100rel\r\nRSeq: 7\r\n", tag="one")

@@ -362,9 +362,19 @@ def test_a_reliable_response_is_sent_again_without_an_upper_bound_rfc_3262_3(wor
     assert len(set(world.peer.raw[1:])) == 1
     world.peer.request("PRACK", rack(world.peer))
     assert world.peer.statuses("PRACK") == [200]
+    assert ("PRACK", b"") not in world.owner.events  # only one with an answer concerns it
     world.peer.forget()
     world.wait(39)
     assert world.peer.heard == []
+
+
+def test_an_answer_in_a_prack_that_nobody_waits_for_is_accepted(world: World) -> None:
+    world.peer.invite("Supported: 100rel\r\n", b"")
+    world.session.provisional(183, world.now, OFFER, reliable=True)
+    world.wait()
+    world.session.user = None
+    world.peer.request("PRACK", rack(world.peer), ANSWER)
+    assert world.peer.statuses("PRACK") == [200]
 
 
 def test_no_prack_for_64_t1_refuses_the_call_rfc_3262_3(world: World) -> None:
