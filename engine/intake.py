@@ -104,6 +104,7 @@ class Intake:
     Attributes:
         waiting: What strangers have sent and what begins something.
         in_dialog: What belongs to something that has begun: it does not wait behind what has not.
+        messages_sent: Retransmissions too.
     """
 
     def __init__(
@@ -127,7 +128,13 @@ class Intake:
         self.now = now
         self.waiting = FairQueue()
         self.in_dialog = FairQueue()
+        self.messages_sent = 0
         self._known: dict[str, tuple[bool, float]] = {}  # whether known, and until when we say so
+
+    def sent(self, flow: Flow, data: bytes) -> None:
+        """See `Sink`."""
+        self.messages_sent += 1
+        self.trace.add(self.now(), False, flow, data)
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One message from the network."""

@@ -16,7 +16,6 @@ from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
 from engine.sip.stateless import Refusal
 from engine.sip.transaction.server import ServerTransaction
 from engine.strangers import Strangers
-from engine.transport.loopback import Loopback
 
 MAX_WAITING = 1000
 """Messages that are being dealt with at once; a further one gets 503."""
@@ -29,7 +28,6 @@ class MessageAgent(Protocol):
 
     endpoint: Endpoint
     loop: asyncio.AbstractEventLoop
-    loopback: Loopback
     log: Log
     refusals: RefusalLog
     settings: AgentSettings
@@ -117,7 +115,7 @@ class Messages:
         if self._on_message is None:
             message.refuse(Refusal(status=405, headers=agent.endpoint.methods.allow_line))
             return
-        known = source.transport is agent.loopback or not agent.strangers.source(request, source)
+        known = source.transport.internal or not agent.strangers.source(request, source)
         if len(self.tasks) >= (MAX_WAITING if known else STRANGERS_WAITING):
             agent.refusals.add("messages", source.host)
             message.answer(503, headers=[("Retry-After", str(agent.settings.policy.limits.retry_after))])

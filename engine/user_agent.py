@@ -133,7 +133,6 @@ class UserAgent:
         self.max_call_duration = self.settings.max_call_duration
         self.calls: set[Call] = set()
         self.incoming = 0  # of them
-        self.sent = 0  # messages, retransmissions too
         self.strangers = Strangers(self.peers, self.settings)
         self.messages = Messages(self, hooks.on_message)
         self.trace = Trace(self.settings.trace_messages)
@@ -184,12 +183,8 @@ class UserAgent:
             self.endpoint, self.peers, self.strangers, self.trace, self.refusals, self.log, self.loop, self.now
         )
         self.listeners = await Listeners.open(list(listen), self.intake, self.settings.advertise, where=where)
-        for transport in self.listeners:
-            transport.tap = self._sent
         self.nowhere = Flow(next(iter(self.listeners)), "", 0)
-        self.loopback = Loopback(self.loop, self._came_back, self._token(), self.nowhere.transport)
-        self.loopback.tap = self._sent
-        self.endpoint.loopback = self.loopback
+        self.loopback = Loopback(self.loop, self._came_back, self.intake.sent, self._token(), self.nowhere.transport)
         self.resolver, self._strangers_resolver = self._new_resolver(), self._new_resolver()
         self.locator = Locator(self.listeners, self.resolver, self.log)
         self._strangers_locator = Locator(self.listeners, self._strangers_resolver, self.log)
@@ -306,7 +301,7 @@ class UserAgent:
 
     def _invited(self, session: InviteServer) -> None:
         call = Call(self, session, session.source, self.now())
-        if isinstance(session.source.transport, Loopback):
+        if session.source.transport.internal:
             call.origin = self._origin(session)
             if call.origin is None:
                 session.reject(403, self.now())
@@ -423,7 +418,7 @@ class UserAgent:
         return f"{a[:8]}-{a[8:12]}-4{a[13:16]}-a{b[1:4]}-{b[4:]}"
 
     def _admits(self, request: Request, source: Flow, now: float) -> Admission:
-        if isinstance(source.transport, Loopback):
+        if source.transport.internal:
             return "take"  # what an order may set off is bounded where it is ordered
         if request.method == "INVITE" and self.strangers.full(request, source, self.incoming):
             self.refusals.add("max_calls", source.host)
@@ -524,7 +519,7 @@ class UserAgent:
     def _place(self, remote: Flow, consent: Consent) -> MediaAddress:
         """Where media from and to `remote` finds us: where its signalling does."""
         shown = remote.transport.sent_by(remote.host).rpartition(":")[0].strip("[]")
-        if isinstance(remote.transport, Loopback):
+        if remote.transport.internal:
             shown = remote.host
         return MediaAddress(remote.transport.local[0], shown if family_of(shown) else "", consent)
 
@@ -538,7 +533,3 @@ class UserAgent:
         """Close the connections of peers that are banned."""
         for transport in self.listeners:
             transport.drop_banned()
-
-    def _sent(self, flow: Flow, data: bytes) -> None:
-        self.sent += 1
-        self.trace.add(self.now(), False, flow, data)

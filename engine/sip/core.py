@@ -159,7 +159,6 @@ class Core:
         self.screen = hooks.screen
         self.on_refused = hooks.on_refused
         self.refused = Refused()
-        self.loopback: Transport | None = None  # brings our own requests back without a packet
         self.deadlines = Deadlines(hooks.wake)
         self.transactions = Transactions(self.deadlines, self.policy.timers)
         self.dialogs: dict[DialogKey, DialogUser] = {}

@@ -286,7 +286,7 @@ class Endpoint(Core):
         return None, names
 
     def _known(self, source: Flow) -> bool:
-        return source.transport is self.loopback or self.peers.known(source.host)
+        return source.transport.internal or self.peers.known(source.host)
 
     def _full(self, count: int, most: int, source: Flow) -> bool:
         """Whether there is no room for one more of a source's: what strangers fill leaves some for known peers."""

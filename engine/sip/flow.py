@@ -97,11 +97,12 @@ class Transport(Protocol):
         """True when nothing needs to be retransmitted (RFC 3261 §17.1.1.2)."""
 
     @property
+    def internal(self) -> bool:
+        """True when only our own requests come by it (`engine.transport.loopback`)."""
+
+    @property
     def local(self) -> tuple[str, int]:
         """The bound address and port; IPv6 without brackets."""
-
-    tap: Callable[[Flow, bytes], None] | None
-    """Shown each message that `send` is given: the engine's trace."""
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Sends one whole message to a numeric address: over the flow's connection, else over any to that address.

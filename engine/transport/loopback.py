@@ -10,25 +10,29 @@ from engine.sip.flow import Flow, Transport
 from engine.transport.addresses import WILDCARDS
 
 Received = Callable[[bytes, Flow], None]
+Sent = Callable[[Flow, bytes], None]
 
 
 class Loopback:
-    """Hands what is sent by it to `received` in the loop's next turn, in order. It cannot lose anything.
+    """Hands what is sent by it to `sent` at once, and to `received` in the loop's next turn, in order. It cannot lose
+    anything.
 
     `name` stands for the engine in Via and Contact: no host's name, and new at each start. `beside` is a listener,
     whose address media has, too.
     """
 
-    __slots__ = ("_host", "_loop", "_received", "domain", "local", "tap")
+    __slots__ = ("_host", "_loop", "_received", "_sent", "domain", "local")
 
-    name, via_name, reliable = "udp", "UDP", True
+    name, via_name, reliable, internal = "udp", "UDP", True, True
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, received: Received, token: str, beside: Transport) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, received: Received, sent: Sent, token: str, beside: Transport
+    ) -> None:
         self._loop = loop
         self._received = received
+        self._sent = sent
         self.domain = f"{token}.invalid"  # RFC 2606 §2: no name server knows it
         self.local = beside.local
-        self.tap: Callable[[Flow, bytes], None] | None = None
         host = beside.local[0]
         self._host = ("::1" if ":" in host else "127.0.0.1") if host in WILDCARDS else host
 
@@ -39,8 +43,7 @@ class Loopback:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """See `Transport`."""
-        if self.tap is not None:
-            self.tap(flow, data)
+        self._sent(flow, data)
         self._loop.call_soon(self._received, data, self.flow)
 
     def connected(self, flow: Flow) -> bool:

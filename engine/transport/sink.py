@@ -13,6 +13,9 @@ class Sink(Protocol):
     def received(self, data: bytes, flow: Flow) -> None:
         """One datagram, or one message cut out of a stream. Must not raise."""
 
+    def sent(self, flow: Flow, data: bytes) -> None:
+        """A message that a transport was given to send, before it is sent. Must not raise."""
+
     def known(self, host: str) -> bool:
         """Whether this is a known peer's address: there is room for its connections before strangers'."""
 

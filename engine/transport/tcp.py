@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import Self
 
@@ -45,10 +45,11 @@ class TcpTransport:
 
     name = "tcp"
     via_name = "TCP"
+    internal = False
     reliable = True
 
     def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
-        self.tap: Callable[[Flow, bytes], None] | None = None
+        self._on_sent = sink.sent
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._family = int(sock.family)
@@ -126,8 +127,7 @@ class TcpTransport:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Sends one message over the connection to a numeric address, or over a new one; see `Transport.send`."""
-        if self.tap is not None:
-            self.tap(flow, data)
+        self._on_sent(flow, data)
         connection = flow.connection
         if connection is None or not connection.usable:
             key = self._key(flow)

@@ -5,7 +5,6 @@ import errno
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
 from time import monotonic
 from typing import Self
 
@@ -44,6 +43,7 @@ class UdpTransport:
 
     name = "udp"
     via_name = "UDP"
+    internal = False
     reliable = False
 
     __slots__ = (
@@ -54,6 +54,7 @@ class UdpTransport:
         "_fd",
         "_flows",
         "_loop",
+        "_on_sent",
         "_queue",
         "_queue_size",
         "_recvfrom",
@@ -70,11 +71,10 @@ class UdpTransport:
         "received",
         "send_dropped",
         "sent",
-        "tap",
     )
 
     def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
-        self.tap: Callable[[Flow, bytes], None] | None = None
+        self._on_sent = sink.sent
         self._loop = asyncio.get_running_loop()
         self._socket = sock
         self._fd = sock.fileno()
@@ -149,8 +149,7 @@ class UdpTransport:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Sends one datagram to a numeric address; see `Transport.send`."""
-        if self.tap is not None:
-            self.tap(flow, data)
+        self._on_sent(flow, data)
         address = self._addresses.get((flow.host, flow.port)) or self._address(data, flow)
         if address is None:
             return

@@ -20,7 +20,7 @@ def _register_sip(metrics: Metrics, sources: Sources) -> None:
 
     def messages() -> Readings:
         yield "received", agent.endpoint.counters.received
-        yield "sent", agent.sent
+        yield "sent", agent.intake.messages_sent
 
     def refused() -> Readings:
         counters = agent.endpoint.counters

@@ -55,7 +55,7 @@ class LoopNetwork(Network):
 class Wire:
     """The user agent's transport, and what `LoopNetwork` delivers to."""
 
-    name, via_name, reliable, tap = "udp", "UDP", False, None
+    name, via_name, reliable, internal = "udp", "UDP", False, False
 
     def __init__(self, network: LoopNetwork, host: str) -> None:
         self.network = network

@@ -96,7 +96,7 @@ class Node:
     name = "udp"
     via_name = "UDP"
     reliable = False
-    tap = None
+    internal = False
 
     def __init__(
         self,

@@ -20,6 +20,8 @@ OURS = "192.0.2.250"
 class Wire:
     """A transport that keeps what is sent, with the time and the target."""
 
+    internal = False
+
     def __init__(self, name: str = "udp", reliable: bool = False) -> None:
         self.name = name
         self.via_name = name.upper()

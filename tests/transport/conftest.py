@@ -36,6 +36,9 @@ class Recorder:
         self.failures.append((flow, data, error))
         self._changed.set()
 
+    def sent(self, flow: Flow, data: bytes) -> None:
+        pass
+
     def known(self, host: str) -> bool:
         return host in self.friends
 

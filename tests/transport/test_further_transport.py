@@ -50,8 +50,7 @@ class Tls:
     local: tuple[str, int]
     sink: Sink
     made: dict[str, Stream] = field(default_factory=dict)
-    tap: Callable[[Flow, bytes], None] | None = None
-    name, via_name, reliable = "tls", "TLS", True
+    name, via_name, reliable, internal = "tls", "TLS", True, False
 
     @classmethod
     async def open(cls, spec: ListenSpec, sink: Sink) -> Self:

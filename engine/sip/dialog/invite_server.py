@@ -122,7 +122,7 @@ class InviteServer(Session):
         endpoint, first = self.endpoint, self.invite.first
         if "Expires" in first:
             self._expires = now + int(first["Expires"])
-        if endpoint.policy.max_ringing and self.source.transport is not endpoint.loopback:  # our own calls have timers
+        if endpoint.policy.max_ringing and not self.source.transport.internal:  # our own calls have timers
             self._ends = now + endpoint.policy.max_ringing
         self._again = now + RINGS_AGAIN
         self.arm("unanswered", min(self._again, self._expires, self._ends))
