@@ -105,7 +105,7 @@ class CallServices:
     routing: RoutingSettings
     library: FlowFinder
     log: Log
-    registry: CallRegistry = field(default_factory=CallRegistry)
+    registry: CallRegistry
     tasks: OwnedTasks = field(default_factory=OwnedTasks)
     accounts: AccountServices = field(default_factory=AccountServices)
     media: MediaServices = field(default_factory=MediaServices)
@@ -115,10 +115,6 @@ class CallServices:
     destinations: Destinations | None = None
     fetch_number: NumberFetcher | None = None
     transfers: TransferPolicy | None = None
-
-    def __post_init__(self) -> None:
-        if self.registry.log is None:
-            self.registry.log = self.log
 
     async def way_to(self, uri: str, named: NamedBy) -> Way:
         """What a `sip:` URI leads to, where there is somebody to ask: a simulation dials everything as it stands."""

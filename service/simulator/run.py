@@ -22,6 +22,7 @@ from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.calls.destinations import Contact
 from flows.calls.record import CallRecord
+from flows.calls.registry import CallRegistry
 from flows.calls.services import CallServices, MediaServices
 from flows.faults import FlowError
 from flows.language.interpreter import Interpreter
@@ -106,6 +107,7 @@ async def run_flow(order: FlowOrder, console: Console | None = None) -> int:
             routing=source.routing,
             library=source.library,
             log=view,
+            registry=CallRegistry(log=view),
             media=MediaServices(sounds=SimulatedSounds(sounds), recordings=recordings),
             clock=clock,
             wall=lambda: began.timestamp() + clock(),

@@ -25,6 +25,7 @@ from api.http.tokens import Tokens, key_hash, key_prefix, make_key
 from engine.dial import DialSpec, Outcome
 from engine.rate_limit import RateLimit
 from flows.actions import ACTIONS
+from flows.calls.registry import CallRegistry
 from flows.calls.services import CallServices
 from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
@@ -168,6 +169,7 @@ def environment() -> Interpreter:
         routing=routing,
         library=library,
         log=structlog.get_logger(),
+        registry=CallRegistry(log=structlog.get_logger()),
     )
     return Interpreter(calls=calls, library=library)
 

@@ -14,6 +14,7 @@ from flows.actions import ACTIONS
 from flows.calls.address import Address
 from flows.calls.destinations import Contact
 from flows.calls.record import CallRecord
+from flows.calls.registry import CallRegistry
 from flows.calls.services import CallServices, MediaServices
 from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary, read_library
@@ -401,6 +402,7 @@ class World:
             routing=self.settings,
             library=self.library,
             log=self.log,
+            registry=CallRegistry(log=self.log),
             media=MediaServices(sounds=self.sounds),
             clock=self.clock,
             wall=lambda: 1_700_000_000.0,

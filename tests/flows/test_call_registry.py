@@ -91,8 +91,8 @@ def test_an_observer_that_fails_hurts_neither_the_call_nor_the_others(world: Any
     unlogged.changed(kept)
 
 
-def test_an_environment_lends_its_log_to_the_calls(world: Any) -> None:
-    calls = CallRegistry()
+def test_the_registry_of_call_control_logs_where_that_does(world: Any) -> None:
+    calls = CallRegistry(log=world.log)
     services = CallServices(
         dialler=world.agent,
         router=world.calls.router,

@@ -63,6 +63,7 @@ def test_defaults_of_the_environment(world: Any) -> None:
         routing=world.settings,
         library=world.library,
         log=world.log,
+        registry=CallRegistry(log=world.log),
     )
     services = FlowServices(calls=calls, library=world.library)
 
