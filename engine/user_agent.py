@@ -137,8 +137,7 @@ class UserAgent:
         self.messages = Messages(self, hooks.on_message)
         self.trace = Trace(self.settings.trace_messages)
         self._screening: set[asyncio.Task[Refusal | None]] = set()
-        self._randomness = ""
-        self._used = 0
+        self._tokens: list[str] = []  # drawn, and not given out yet
         self._handle: asyncio.TimerHandle | None = None
         self._armed = NEVER
         self._idle: asyncio.Future[None] | None = None
@@ -405,12 +404,10 @@ class UserAgent:
 
     def _token(self) -> str:
         """16 hexadecimal digits from the system's random source, drawn in larger pieces."""
-        start = self._used
-        if start + 16 > len(self._randomness):
-            self._randomness = self._random_bytes(2048).hex()
-            start = 0
-        self._used = start + 16
-        return self._randomness[start : start + 16]
+        if not self._tokens:
+            digits = self._random_bytes(2048).hex()
+            self._tokens = [digits[start : start + 16] for start in range(0, len(digits), 16)]
+        return self._tokens.pop()
 
     def call_id(self) -> str:
         """A random UUID (version 4) as text."""
