@@ -108,7 +108,7 @@ class Store:
     """An open database. Made by `open`."""
 
     def __init__(self, engines: Engines, clock: Callable[[], datetime] = utc_now) -> None:
-        self._engines = engines
+        self.engines = engines
         self.clock = clock
         # A clock that was given goes before all others.
         self._common_clock = engines.dialect == "postgresql" and clock is utc_now
@@ -138,32 +138,32 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections. What is being written is finished first."""
-        await self._engines.close()
+        await self.engines.close()
 
     @property
     def dialect(self) -> str:
         """`sqlite` or `postgresql`."""
-        return self._engines.dialect
+        return self.engines.dialect
 
     @property
     def url(self) -> str:
         """The database's URL without its password, for people."""
-        return self._engines.shown_url
+        return self.engines.shown_url
 
     @property
     def address(self) -> URL:
         """The database's URL with its password, for connections of other kinds."""
-        return self._engines.url
+        return self.engines.url
 
     @property
     def shared(self) -> bool:
         """Whether other processes can be on this database too (not so for `:memory:`)."""
-        return not self._engines.in_memory
+        return not self.engines.in_memory
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read from; what it sees is of one moment within one statement."""
-        async with self._engines.read() as connection:
+        async with self.engines.read() as connection:
             yield connection
 
     @asynccontextmanager
@@ -173,7 +173,7 @@ class Store:
 
         urgent: Goes before others that wait for their turn (SQLite has one writer): for what writes much at a time.
         """
-        async with self._engines.write(urgent=urgent) as connection:
+        async with self.engines.write(urgent=urgent) as connection:
             transaction = Transaction(connection, self.clock())
             yield transaction
             committed = await self._append(transaction)

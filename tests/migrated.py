@@ -54,7 +54,7 @@ def _first() -> Any:
         async with engines.read():
             pass
         await engines.close()
-        return engines._writer.sync_engine
+        return engines.writer.sync_engine
 
     with ThreadPoolExecutor(1) as thread:  # the loop of the test that opens a store is not to know of this one
         return thread.submit(asyncio.run, connected()).result()
@@ -82,10 +82,10 @@ def _stores_open_quickly() -> Iterator[None]:
 
     def opened(url: str) -> Engines:
         engines: Engines = open_engines(url)
-        if engines._anchor is not None:
-            _template().backup(engines._anchor)
+        if engines.anchor is not None:
+            _template().backup(engines.anchor)
         if engines.dialect == "sqlite":
-            for each in {engines._writer, engines._reader}:
+            for each in {engines.writer, engines.reader}:
                 _share_statements(each.sync_engine)
         return engines
 

@@ -68,6 +68,11 @@ class FairQueue:
         finally:
             self._release(source)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing runs, nothing waits, and nothing is kept of anybody who has waited."""
+        return self._free == self._at_once and not self._waiting and not self._waiting_of
+
     def _release(self, source: str) -> None:
         self._free += 1
         self._running_of[source] -= 1

@@ -142,6 +142,10 @@ class Routes:
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, float]] = {}
 
+    def __len__(self) -> int:
+        """How many peers are remembered."""
+        return len(self._known)
+
     def source(self, remote_host: str) -> str:
         """Our address towards a numeric peer; "" when there is no route or the host is not numeric."""
         now = time.monotonic()

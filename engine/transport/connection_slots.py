@@ -82,6 +82,11 @@ class ConnectionSlots(Generic[C]):
         source.spoken.pop(connection, None)
         source.spoken[connection] = now
 
+    @property
+    def remembered(self) -> int:
+        """How many entries there are in all, of connections and of sources: none once all have left."""
+        return len(self._known) + len(self._silent) + len(self._spoken) + len(self._sources)
+
     def leave(self, connection: C) -> None:
         """It is closed, or about to be."""
         host = self._hosts.pop(connection, None)

@@ -39,8 +39,9 @@ class TcpTransport:
     and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, and with a
     `_key` that tells domains apart (RFC 5922 §7.3); WebSocket with another `_connection`.
 
-    `connections` are those that are open. Public counters: `refused` (connections over a limit), `displaced` (that made
-    room for others), `framing_errors`, `timed_out` (idle, slow or stalled).
+    `connections` are those that are open, `connecting` the attempts to connect. `slots` counts what peers opened;
+    `made_by_us` and `making` what we open, by counted source and by flow. Public counters: `refused` (connections over
+    a limit), `displaced` (that made room for others), `framing_errors`, `timed_out` (idle, slow or stalled).
     """
 
     name = "tcp"
@@ -60,11 +61,11 @@ class TcpTransport:
         self._usable: dict[Hashable, Connection] = {}
         self.connections: set[Connection] = set()
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
-        self._made: Counter[str] = Counter()  # connections that we made, or are making, by counted source
-        self._making: set[int] = set()  # of the latter, the ids of their flows
-        self._slots: ConnectionSlots[Connection] = ConnectionSlots(spec.limits, sink.known)
+        self.made_by_us: Counter[str] = Counter()  # connections that we made, or are making, by counted source
+        self.making: set[int] = set()  # of the latter, the ids of their flows
+        self.slots: ConnectionSlots[Connection] = ConnectionSlots(spec.limits, sink.known)
         self._waiting: dict[Hashable, list[bytes]] = {}
-        self._connecting: set[asyncio.Task[None]] = set()
+        self.connecting: set[asyncio.Task[None]] = set()
         self._keys: dict[tuple[str, int], tuple[str, int]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -147,7 +148,7 @@ class TcpTransport:
             self._server.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for task in self._connecting:
+        for task in self.connecting:
             task.cancel()
         for connection in list(self.connections):
             connection.close()
@@ -156,8 +157,8 @@ class TcpTransport:
 
     async def wait_closed(self) -> None:
         """Returns when no socket, task or timer is left; peers that take nothing are cut off after a second."""
-        if self._connecting:
-            await asyncio.wait(self._connecting)
+        if self.connecting:
+            await asyncio.wait(self.connecting)
         if self.connections:
             await self._wait_empty()
         for connection in list(self.connections):
@@ -208,11 +209,11 @@ class TcpTransport:
                 self._failures.add(flow, data, "too many connections")
                 return
             waiting = self._waiting[key] = []
-            self._made[counted_source(attempt.host)] += 1
+            self.made_by_us[counted_source(attempt.host)] += 1
             name = f"{self.name} connection to {attempt.host} {attempt.port}"
             task = self._loop.create_task(self._connect(key, attempt), name=name)
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
+            self.connecting.add(task)
+            task.add_done_callback(self.connecting.discard)
         if len(waiting) >= self.limits.connect_queue:
             self._failures.add(flow, data, "too many messages wait for the connection")
             return
@@ -220,20 +221,20 @@ class TcpTransport:
 
     def _may_make(self, host: str) -> bool:
         """Whether one more connection is made. Strangers say where to, and could keep all of them open."""
-        most, now = self.limits.connections, len(self._connecting) + len(self.connections) - len(self._slots)
+        most, now = self.limits.connections, len(self.connecting) + len(self.connections) - len(self.slots)
         if self.sink.known(host):
             return now < most
-        return now < most - most // 4 and self._made[counted_source(host)] < self.limits.made_per_source
+        return now < most - most // 4 and self.made_by_us[counted_source(host)] < self.limits.made_per_source
 
     def _unmade(self, host: str) -> None:
         """A connection that we made is gone, or was not established."""
         source = counted_source(host)
-        self._made[source] -= 1
-        if not self._made[source]:
-            del self._made[source]
+        self.made_by_us[source] -= 1
+        if not self.made_by_us[source]:
+            del self.made_by_us[source]
 
     async def _connect(self, key: Hashable, flow: Flow) -> None:
-        self._making.add(id(flow))
+        self.making.add(id(flow))
         error = "connection closed by peer"
         try:
             if socket_address(flow.host, flow.port) is None or family_of(flow.host) != self._family:
@@ -246,8 +247,8 @@ class TcpTransport:
         except OSError as failure:
             error = error_words(failure)
         finally:
-            if id(flow) in self._making:
-                self._making.discard(id(flow))
+            if id(flow) in self.making:
+                self.making.discard(id(flow))
                 self._unmade(flow.host)
         # `made` took the messages when the connection came up; what is still here was not sent.
         for data in self._waiting.pop(key, ()):
@@ -269,7 +270,7 @@ class TcpTransport:
         elif self._closed:
             return False
         else:
-            self._making.discard(id(connection.attempt))
+            self.making.discard(id(connection.attempt))
             with suppress(OSError):  # it may be gone again already; connection_lost follows
                 _detect_dead_peer(transport.get_extra_info("socket"), self.limits.stall_timeout)
             own = transport.get_extra_info("sockname")
@@ -289,7 +290,7 @@ class TcpTransport:
     def _admit(self, connection: Connection, host: str) -> bool:
         if self.sink.banned(host):
             return False
-        admitted, leaves = self._slots.enter(connection, host, self._loop.time())
+        admitted, leaves = self.slots.enter(connection, host, self._loop.time())
         if leaves is not None:
             self.displaced += 1
             leaves.abort("closed to make room")
@@ -298,7 +299,7 @@ class TcpTransport:
 
     def heard(self, connection: Connection) -> None:
         """A whole message has come over a connection."""
-        self._slots.spoke(connection, self._loop.time())
+        self.slots.spoke(connection, self._loop.time())
 
     def unusable(self, connection: Connection) -> None:
         """Nothing more can be sent over this connection: the next message makes a new one."""
@@ -319,7 +320,7 @@ class TcpTransport:
                 del self._own_ends[connection.own_end]
         if connection.outgoing:
             self._unmade(flow.host)
-        self._slots.leave(connection)
+        self.slots.leave(connection)
         if connection.misframed:
             self.framing_errors += 1
         if self._emptied is not None and not self.connections and not self._emptied.done():

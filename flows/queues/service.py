@@ -37,13 +37,13 @@ class Queues:
         agents: What each agent does here.
     """
 
-    __slots__ = ("_waiting", "_waits", "agents", "finder")
+    __slots__ = ("_waiting", "agents", "finder", "waits")
 
     def __init__(self, finder: QueueFinder, board: AgentBoard, dice: random.Random | None = None) -> None:
         self.finder = finder
         self.agents = AgentPool(board, self.dispatch, dice or random.Random())
         self._waiting: dict[UUID, list[WaitingCaller]] = {}
-        self._waits = WaitEstimator()
+        self.waits = WaitEstimator()
 
     def callers(self, queue_id: UUID) -> Sequence[WaitingCaller]:
         """Who waits in a queue, in order."""
@@ -160,7 +160,7 @@ class Queues:
         line, queue = self._waiting.get(waiting.queue.id, []), self._now(waiting.queue)
         place = line.index(waiting) + 1 if waiting in line else 1
         at_work = [agent for agent in self.finder.agents(queue) if agent.status in AT_WORK]
-        wait = self._waits.estimate(queue.id, place, len(at_work))
+        wait = self.waits.estimate(queue.id, place, len(at_work))
         set_result = waiting.variables.set_result
         set_result("queue.position", str(place))
         set_result("queue.estimated_wait", "" if wait is None else str(round(wait)))
@@ -231,7 +231,7 @@ class Queues:
         elif entry.state == "talking":
             waiting.ended = waiting.context.services.clock()
             if waiting.answered is not None:
-                self._waits.served(waiting.queue.id, waiting.ended - waiting.answered + entry.wrap_up)
+                self.waits.served(waiting.queue.id, waiting.ended - waiting.answered + entry.wrap_up)
             self.agents.turn(entry, "ended")
 
     def _claim(self, waiting: WaitingCaller, entry: PooledAgent) -> bool:

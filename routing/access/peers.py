@@ -22,15 +22,16 @@ class KnownPeers:
     """`engine.sip.peers.Peers` for a directory and settings. `clock`: monotonic seconds.
 
     Attributes:
+        directory: Providers and their addresses.
         settings: Replaced when the configuration is reloaded.
         bans: Whom what they have done has banned.
         denied: Whom the operator has banned, by `sip.deny_file`; None for nobody.
     """
 
-    __slots__ = ("_clock", "_directory", "_phones", "bans", "denied", "settings")
+    __slots__ = ("_clock", "_phones", "bans", "denied", "directory", "settings")
 
     def __init__(self, directory: Directory, settings: RoutingSettings, clock: Callable[[], float]) -> None:
-        self._directory = directory
+        self.directory = directory
         self._clock = clock
         self.bans = BanTable(clock)
         self.denied: AddressTable[bool] | None = None
@@ -40,7 +41,7 @@ class KnownPeers:
     def kind(self, host: str) -> PeerKind:
         """Who the numeric address `host` is. A provider is one before anything else
         (`routing.access.admission.identify`)."""
-        if self._directory.provider_at(host) is not None:
+        if self.directory.provider_at(host) is not None:
             return "provider"
         if self.settings.trusted.find(host):
             return "trusted"
@@ -56,7 +57,7 @@ class KnownPeers:
     def reserved(self, host: str, source: str) -> bool:
         """See `engine.sip.peers.Peers`: a provider's address, on any port, or its name, for everybody but that
         provider. Two at one hostname are one party."""
-        directory = self._directory
+        directory = self.directory
         provider = directory.provider_at(host) or directory.provider_with_hostname(host)
         if provider is None:
             return False
@@ -64,12 +65,12 @@ class KnownPeers:
 
     def allied(self, host: str, source: str) -> bool:
         """See `engine.sip.peers.Peers`: both are this provider's."""
-        provider = self._directory.provider_at(host)
-        return provider is not None and _one_party(provider, self._directory.provider_at(source))
+        provider = self.directory.provider_at(host)
+        return provider is not None and _one_party(provider, self.directory.provider_at(source))
 
     def nat(self, host: str) -> Nat:
         """See `engine.sip.peers.Peers`: a provider's own word goes before the setting."""
-        provider = self._directory.provider_at(host)
+        provider = self.directory.provider_at(host)
         return self.settings.nat if provider is None or provider.nat == "auto" else provider.nat
 
     def edge(self, host: str) -> bool:

@@ -109,6 +109,18 @@ class RowFactory:
         # Ids of flows, trunks and customers as the database writes them: each is read once.
         self._stored_ids: dict[object, UUID] = {None: NIL, "": NIL}
 
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """How many values of each sort are remembered."""
+        tables: tuple[dict[Any, Any], ...] = (
+            self._ids,
+            self._stored_ids,
+            self._places,
+            self._integers,
+            self._overrides,
+        )
+        return tuple(map(len, tables))
+
     def number(self, number: Number) -> NumberRow:
         """The row of a checked number."""
         place = Place(

@@ -68,9 +68,9 @@ class CallRecordWriter:
         self._running: dict[str, int] = {}
         self._changed: dict[str, CallRecord] = {}
         self._over: OrderedDict[str, _Entry] = OrderedDict()
-        self._writing: dict[str, _Entry] = {}
+        self.writing: dict[str, _Entry] = {}
         # Written, perhaps: the connection was lost before the word of the commit came.
-        self._unsure: set[str] = set()
+        self.unsure: set[str] = set()
         self._waiters: dict[str, asyncio.Future[None]] = {}
         self._go = asyncio.Event()  # ends the pause before its time
         self._failures = 0
@@ -81,7 +81,7 @@ class CallRecordWriter:
     @property
     def waiting(self) -> int:
         """Calls with something that is not in the store yet."""
-        return len(self._changed) + len(self._over) + sum(not entry.over for entry in self._writing.values())
+        return len(self._changed) + len(self._over) + sum(not entry.over for entry in self.writing.values())
 
     def start(self) -> None:
         """Observe the calls, and write."""
@@ -118,7 +118,7 @@ class CallRecordWriter:
     async def stored(self, record: CallRecord) -> None:
         """Returns when the call is in the store. Raises StoreError when it was lost."""
         call_id = record.id
-        if call_id not in self._changed and call_id not in self._over and call_id not in self._writing:
+        if call_id not in self._changed and call_id not in self._over and call_id not in self.writing:
             return
         waiter = self._waiters.get(call_id)
         if waiter is None:
@@ -169,7 +169,7 @@ class CallRecordWriter:
 
     def _take(self) -> dict[str, _Entry]:
         """What is written next; ended calls first, which stay where they are until they are written."""
-        batch = self._writing
+        batch = self.writing
         for call_id, entry in self._over.items():
             if len(batch) == BATCH:
                 return batch
@@ -195,7 +195,7 @@ class CallRecordWriter:
         except Exception as error:
             if not _content(error):
                 raise
-            self._writing.pop(entry.record.id, None)
+            self.writing.pop(entry.record.id, None)
             self._running.pop(entry.record.id, None)
             self._changed.pop(entry.record.id, None)
             self._over.pop(entry.record.id, None)
@@ -208,7 +208,7 @@ class CallRecordWriter:
         attempts: list[Row] = []
         # Requests that write one after the other must not keep hundreds of calls from the disk.
         async with self._store.write(urgent=True) as transaction:
-            unsure = [UUID(entry.record.id) for entry in entries if entry.record.id in self._unsure]
+            unsure = [UUID(entry.record.id) for entry in entries if entry.record.id in self.unsure]
             known = await stages_told(transaction, unsure) if unsure else {}
             for number, entry in enumerate(entries):
                 if number % STEP == 0:
@@ -227,8 +227,8 @@ class CallRecordWriter:
         self.written += len(entries)
         for entry, stages in zip(entries, told, strict=True):
             call_id = entry.record.id
-            self._writing.pop(call_id, None)
-            self._unsure.discard(call_id)
+            self.writing.pop(call_id, None)
+            self.unsure.discard(call_id)
             if entry.over:
                 self._over.pop(call_id, None)
             elif call_id in self._running:
@@ -240,11 +240,11 @@ class CallRecordWriter:
                 waiter.set_result(None)
 
     def _put_back(self) -> None:
-        self._unsure.update(self._writing)
-        for call_id, entry in self._writing.items():
+        self.unsure.update(self.writing)
+        for call_id, entry in self.writing.items():
             if not entry.over and call_id in self._running:
                 self._changed.setdefault(call_id, entry.record)
-        self._writing.clear()
+        self.writing.clear()
 
     # ---- a store that does not write
 
@@ -267,7 +267,7 @@ class CallRecordWriter:
     def _drop(self, entry: _Entry, cause: str) -> None:
         self.dropped += 1
         call_id = entry.record.id
-        self._unsure.discard(call_id)
+        self.unsure.discard(call_id)
         if self._drops.allows("", self._clock()):
             self._log.error("call not stored", call_id=call_id, cause=cause, lost=self.dropped)
         waiter = self._waiters.pop(call_id, None)

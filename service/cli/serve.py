@@ -89,7 +89,7 @@ async def run_engine(path: Path) -> int:
     collection.start()
     if node.storage is not None:
         node.storage.feed.subscribe("number", lambda change: None if change else collection.keep())
-    signals = _Signals(node, path)
+    signals = Signals(node, path)
     signals.install()
     for transport in node.agent.listeners:
         host = f"[{transport.local[0]}]" if ":" in transport.local[0] else transport.local[0]
@@ -118,11 +118,11 @@ def _show_api(node: "Node") -> None:
         print(f"access key of the super admin, shown this once: {node.made_up_key}", flush=True)
 
 
-class _Signals:
+class Signals:
     """SIGHUP reloads, SIGTERM and SIGINT drain, a second one ends at once."""
 
     def __init__(self, node: "Node", path: Path) -> None:
-        self._node = node
+        self.node = node
         self._path = path
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
@@ -152,8 +152,8 @@ class _Signals:
 
     async def drain(self, seconds: float) -> None:
         """New calls get 503; calls in progress have `seconds`, or until a second signal."""
-        agent = self._node.agent
-        self._node.drain()
+        agent = self.node.agent
+        self.node.drain()
         if agent.calls:
             self._log.info("draining", legs=len(agent.calls), seconds=seconds)
         draining = asyncio.ensure_future(agent.drain(seconds))
@@ -182,7 +182,7 @@ class _Signals:
             self._reload_again = False
             try:
                 configuration: Configuration = await asyncio.to_thread(load, self._path, None, python_flow_names)
-                notes = await self._node.reload(configuration)
+                notes = await self.node.reload(configuration)
             except ConfigurationError as error:
                 for fault in error.faults:
                     self._log.error("reload: nothing has changed", fault=str(fault))

@@ -63,7 +63,7 @@ class Prober:
         self._health_store = health_store
         self._checked: dict[UUID, datetime] = {}
         self._asked: dict[UUID, str] = {}  # where each was asked: what was found elsewhere says nothing any more
-        self._asking: dict[UUID, asyncio.Task[None]] = {}
+        self.asking: dict[UUID, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._worker = Worker("prober", self._turn, every=interval)
         board.recovered = self._recovered
@@ -89,7 +89,7 @@ class Prober:
     async def close(self) -> None:
         """End, and keep what was found."""
         await self._worker.close()
-        tasks = [*self._asking.values()]
+        tasks = [*self.asking.values()]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -107,8 +107,8 @@ class Prober:
     async def round(self) -> None:
         """Ask every provider that is in use, some at a time, and wait for what they say."""
         self._begin()
-        if self._asking:
-            await asyncio.wait(self._asking.values())
+        if self.asking:
+            await asyncio.wait(self.asking.values())
 
     def _providers(self) -> dict[UUID, Provider]:
         """Those that are asked."""
@@ -126,17 +126,17 @@ class Prober:
                 self._forget(identifier)
                 self._asked[identifier] = where
             state = self._board.state(identifier.int)
-            if identifier in self._asking or now < state.cooldown_until:
+            if identifier in self.asking or now < state.cooldown_until:
                 continue  # RFC 3261 §21.5.4: for so long nothing is sent there
-            task = self._asking[identifier] = loop.create_task(self._ask(provider), name=f"probe of {provider.name}")
+            task = self.asking[identifier] = loop.create_task(self._ask(provider), name=f"probe of {provider.name}")
             task.add_done_callback(partial(self._done, identifier))
 
     def _done(self, provider_id: UUID, task: "asyncio.Task[None]") -> None:
-        if self._asking.get(provider_id) is task:
-            del self._asking[provider_id]
+        if self.asking.get(provider_id) is task:
+            del self.asking[provider_id]
 
     def _forget(self, provider_id: UUID) -> None:
-        if (task := self._asking.pop(provider_id, None)) is not None:
+        if (task := self.asking.pop(provider_id, None)) is not None:
             task.cancel()
         del self._asked[provider_id]
         self._checked.pop(provider_id, None)

@@ -42,6 +42,12 @@ class Engines:
 
     On SQLite one connection writes, so that writers wait for each other here, in order, and never find the file locked
     by their own process. A database in memory has a single connection for everything.
+
+    Attributes:
+        writer: What writes; on PostgreSQL also what reads.
+        reader: What reads.
+        anchor: Keeps a shared database in memory alive; None for others.
+        write_lock: Whose turn it is to write; None where the database itself sees to that.
     """
 
     def __init__(
@@ -53,31 +59,31 @@ class Engines:
         urgent: AsyncEngine | None = None,
         migrator: AsyncEngine | None = None,
     ) -> None:
-        self._writer = writer
-        self._reader = reader
+        self.writer = writer
+        self.reader = reader
         self._migrator = migrator
         self._urgent = urgent or writer
-        self._anchor = anchor
+        self.anchor = anchor
         self.dialect = writer.dialect.name
         self.in_memory = self.dialect == "sqlite" and url.database in (None, "", ":memory:")
         shown = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
         self.shown_url = ":memory:" if self.in_memory else shown
         self.url = url
         self._one_at_a_time = asyncio.Lock() if self.in_memory else None
-        self._write_lock = PriorityLock() if writer is not reader else None
+        self.write_lock = PriorityLock() if writer is not reader else None
         path = database_path(url)
         self._file = None if path is None else DatabaseFile(path)
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection to read from."""
-        return self._connection(self._reader)
+        return self._connection(self.reader)
 
     def write(self, *, urgent: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection with a transaction begun; who asked for it commits. An `urgent` one goes before the
         others that wait for SQLite's one writer, and has connections of its own to PostgreSQL."""
-        if self._write_lock is None:
-            return self._connection(self._urgent if urgent else self._writer)
-        return self._in_turn(self._write_lock, urgent)
+        if self.write_lock is None:
+            return self._connection(self._urgent if urgent else self.writer)
+        return self._in_turn(self.write_lock, urgent)
 
     def migrate(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """As `write`, for statements that may take as long as they take."""
@@ -90,7 +96,7 @@ class Engines:
         except TimeoutError:
             raise StoreBusy(f"{self.shown_url} had no time to write within {POOL_TIMEOUT:g} s") from None
         try:
-            async with self._connection(self._writer) as connection:
+            async with self._connection(self.writer) as connection:
                 yield connection
         finally:
             lock.release()
@@ -128,15 +134,15 @@ class Engines:
     async def close(self) -> None:
         """Close every connection; a write that is under way is waited for, so that whoever opens the file next does not
         find it locked."""
-        if self._write_lock is not None:
+        if self.write_lock is not None:
             with suppress(TimeoutError):
-                await self._write_lock.acquire(urgent=True, patience=LAST_WRITE_WITHIN)
-        await self._writer.dispose()
-        for other in {self._reader, self._urgent, self._migrator} - {self._writer}:
+                await self.write_lock.acquire(urgent=True, patience=LAST_WRITE_WITHIN)
+        await self.writer.dispose()
+        for other in {self.reader, self._urgent, self._migrator} - {self.writer}:
             if other is not None:
                 await other.dispose()
-        if self._anchor is not None:
-            self._anchor.close()
+        if self.anchor is not None:
+            self.anchor.close()
 
 
 def _as_json(value: Any) -> str:

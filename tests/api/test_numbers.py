@@ -562,7 +562,7 @@ async def test_lists_are_filtered(api: Api) -> None:
 async def waits(api: Api, task: "asyncio.Task[Any]") -> bool:
     """Whether the task comes to wait for a row that somebody holds, and does not end. SQLite has one writer: there it
     is the turn to write that is waited for."""
-    lock = api.store._engines._write_lock
+    lock = api.store.engines.write_lock
     for _ in range(1_000):
         if task.done():
             return False

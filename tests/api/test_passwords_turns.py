@@ -127,8 +127,8 @@ async def test_what_waits_too_long_is_refused_and_leaves_nothing_behind() -> Non
     await asyncio.sleep(0)
     with pytest.raises(TooBusy):
         await queue.run(slow.work("late"), source="b", name="y")
-    assert not queue._waiting and not queue._waiting_of
     await slow.end("first")
+    assert queue.idle
     slow.ask("next", "b", "y")
     await asyncio.sleep(0)
     await slow.end("next")
@@ -152,7 +152,7 @@ async def test_who_gives_up_gives_its_turn_back(served: bool) -> None:
     await asyncio.sleep(0)
     assert slow.began == ["first", "third"]
     await slow.end("third")
-    assert queue._free == 1 and not queue._waiting
+    assert queue.idle
 
 
 async def test_work_that_fails_gives_its_turn_back() -> None:
@@ -163,4 +163,4 @@ async def test_work_that_fails_gives_its_turn_back() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await queue.run(fail, source="a", name="x")
-    assert queue._free == 1
+    assert queue.idle

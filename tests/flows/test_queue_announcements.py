@@ -111,7 +111,7 @@ def test_words_of_the_owners_own_have_the_variables(hall: Hall) -> None:
         text = "Place ${queue.position}, ${queue.estimated_wait} s, ${queue.estimated_minutes} min"
         hall.describe(announce_text=text, announce_language="da-DK")
         hall.board.hire("ann", status="busy")
-        hall.queues._waits.served(hall.board.queue.id, 90.0)
+        hall.queues.waits.served(hall.board.queue.id, 90.0)
         call(hall)
         await asyncio.sleep(1)
         assert ("Place 1, 90 s, 2 min", "da-DK", "female", "") in hall.world.sounds.asked

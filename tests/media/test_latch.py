@@ -160,10 +160,10 @@ def test_many_others_take_no_room_and_push_out_nobody_who_goes_on() -> None:
         for port in range(1, 10 * CANDIDATES):
             assert shows(one, (NAT[0], port), 1) == [False]
             assert shows(one, ("203.0.113.8", port), 1) == [False]
-        assert len(one._others) <= CANDIDATES
+        assert len(one.others) <= CANDIDATES
         assert shows(one, NAT, number) == [False]
     assert shows(one, NAT, PROOF) == [True]
-    assert not one._others
+    assert not one.others
 
 
 @pytest.mark.parametrize("sdp", [SDP, PRIVATE, None])

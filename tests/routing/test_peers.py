@@ -80,7 +80,7 @@ def test_a_providers_address_is_reserved_for_everybody_else(peers: KnownPeers) -
 
 
 def test_a_providers_name_is_reserved_too(peers: KnownPeers) -> None:
-    peers._directory.put_provider(
+    peers.directory.put_provider(
         Provider(id=UUID(int=3), hostname="SIP.Carrier.Example.", inbound_addresses=["192.0.2.77"])
     )
     assert peers.reserved("sip.carrier.example", "203.0.113.6")
@@ -90,7 +90,7 @@ def test_a_providers_name_is_reserved_too(peers: KnownPeers) -> None:
 
 def test_two_providers_at_one_hostname_are_one_party(peers: KnownPeers) -> None:
     for number in (4, 5):
-        peers._directory.put_provider(
+        peers.directory.put_provider(
             Provider(id=UUID(int=number), hostname="gw.example", inbound_addresses=[f"192.0.2.{number}"])
         )
     assert not peers.reserved("192.0.2.4", "192.0.2.5") and not peers.reserved("gw.example", "192.0.2.4")
@@ -98,7 +98,7 @@ def test_two_providers_at_one_hostname_are_one_party(peers: KnownPeers) -> None:
 
 
 def test_a_providers_own_nat_goes_before_the_setting(peers: KnownPeers) -> None:
-    peers._directory.put_provider(Provider(id=UUID(int=6), hostname="192.0.2.66", nat="always"))
+    peers.directory.put_provider(Provider(id=UUID(int=6), hostname="192.0.2.66", nat="always"))
     assert [peers.nat(host) for host in ("192.0.2.66", "192.0.2.1", "203.0.113.6")] == ["always", "auto", "auto"]
     peers.settings = RoutingSettings(nat="never")
     assert [peers.nat(host) for host in ("192.0.2.66", "192.0.2.1", "203.0.113.6")] == ["always", "never", "never"]

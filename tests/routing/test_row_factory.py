@@ -168,5 +168,4 @@ def test_a_maker_that_serves_for_ever_does_not_grow_for_ever(monkeypatch: pytest
         route = Route(provider_id=uuid4(), rate=item, ring_timeout=item + 1)
         stored = columns_of(route, ROUTE_COLUMNS, str)
         assert maker.route_from(stored) == maker.route(route) == RowFactory().route(route)
-    for table in (maker._ids, maker._stored_ids, maker._places, maker._integers, maker._overrides):
-        assert 0 < len(table) <= 20
+    assert all(0 < size <= 20 for size in maker.shared)

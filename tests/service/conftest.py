@@ -396,13 +396,13 @@ class Bench:
         """`trunkline serve`, ready for calls and signals."""
         path = self.write(document(**sections))
         ready: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
-        install = app._Signals.install
+        install = app.Signals.install
 
         def installed(signals: Any) -> None:
             install(signals)
-            ready.set_result(signals._node)
+            ready.set_result(signals.node)
 
-        self.patch.setattr(app._Signals, "install", installed)
+        self.patch.setattr(app.Signals, "install", installed)
         self.patch.setattr(app, "configure", lambda level, style: logs.configure(level, style, self.log))  # type: ignore[arg-type]
         self.patch.setattr(GarbageCollection, "start", lambda collection: None)  # the test run has its own
         self.patch.setattr(GarbageCollection, "close", left_alone)
@@ -414,7 +414,7 @@ class Bench:
 
         self.ends.append(end)
         await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
-        self.patch.setattr(app._Signals, "install", install)
+        self.patch.setattr(app.Signals, "install", install)
         return Served(ready.result() if ready.done() else task.result(), path, self.log, task)  # type: ignore[arg-type]
 
     async def phone(self, host: str = CLIENT, does: Any = "echo", transports: Sequence[str] = ("udp",)) -> Phone:

@@ -255,7 +255,7 @@ async def test_one_that_takes_long_keeps_nobody_from_their_turn(world: World) ->
     world.directory.replace([], [silent, world.provider], [])
     slow = asyncio.ensure_future(world.prober.round())
     await until(lambda: other.seen and world.prober.health(world.provider.id)[0] == "healthy")
-    await until(lambda: world.provider.id not in world.prober._asking)
+    await until(lambda: world.provider.id not in world.prober.asking)
     world.prober._begin()
     await until(lambda: len(world.peer.seen) == 2)
     assert not slow.done() and world.prober.health(silent.id)[0] == "unknown"

@@ -276,7 +276,7 @@ async def test_a_call_that_ends_before_its_change_is_written_is_over_with_its_at
     async with opened(store_url) as desk:
         async with desk.store.write():
             record = desk.begin()
-            await until(lambda: desk.journal._writing)  # taken as one that runs, and waits for its turn
+            await until(lambda: desk.journal.writing)  # taken as one that runs, and waits for its turn
             refused = AttemptRecord(
                 provider_id=PROVIDER,
                 provider_name="one",
@@ -290,7 +290,7 @@ async def test_a_call_that_ends_before_its_change_is_written_is_over_with_its_at
             )
             record.tried.append([refused])
             desk.ends(record)
-        await until(lambda: not desk.journal._writing)
+        await until(lambda: not desk.journal.writing)
         assert (await desk.row(record))["tm_hangup"] is not None
         assert [row["status"] for row in await desk.rows(tables.attempts)] == [503]
 
@@ -602,4 +602,4 @@ async def test_a_commit_whose_answer_is_lost_is_reported_once(
         kinds = [name for name, _, _ in STAGES]
         for record in records:
             assert await desk.kinds(record) == (kinds if ends_meanwhile else kinds[:2])
-        assert not desk.journal._unsure
+        assert not desk.journal.unsure

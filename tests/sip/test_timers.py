@@ -58,7 +58,7 @@ def test_the_last_setting_counts_later_or_earlier() -> None:
     deadlines, sleeper = Deadlines(), Sleeper()
     deadlines.set(sleeper, 5.0)
     deadlines.set(sleeper, 9.0)
-    assert len(deadlines._heap) == 1  # postponing pushes nothing
+    assert len(deadlines.heap) == 1  # postponing pushes nothing
     deadlines.run(8.0)
     assert sleeper.woken == []
     deadlines.set(sleeper, 8.5)
@@ -118,7 +118,7 @@ def test_who_is_over_does_not_stay_in_memory_until_it_would_have_been_due(monkey
         sleeper = Sleeper()
         deadlines.set(sleeper, 3600.0)
         deadlines.clear(sleeper)
-    assert len(deadlines._heap) <= 25
+    assert len(deadlines.heap) <= 25
     deadlines.run(7200.0)
     assert kept.woken == [7200.0]
 

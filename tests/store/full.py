@@ -10,11 +10,11 @@ End = Callable[[], Awaitable[None]]
 
 async def on_the_writer(store: Store, work: Callable[[Any], Awaitable[None]]) -> None:
     """Do this with the one connection that writes, without a transaction."""
-    lock = store._engines._write_lock
+    lock = store.engines.write_lock
     assert lock is not None
     await lock.acquire(urgent=True, patience=30)
     try:
-        async with store._engines._writer.connect() as connection:
+        async with store.engines.writer.connect() as connection:
             raw = await connection.get_raw_connection()
             await work(raw.driver_connection)
     finally:

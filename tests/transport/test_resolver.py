@@ -355,7 +355,7 @@ def test_close_gives_up_what_is_being_asked(run: Any) -> None:
         waiting = asyncio.create_task(resolver.resolve(uri("sip:plain.example.com:5060")))
         await asyncio.sleep(0)  # it asks
         await asyncio.sleep(0)  # and its questions are under way
-        assert resolver._lookups._in_flight
+        assert resolver.lookups.in_flight
         await resolver.close()
         assert await waiting == []
         server.transport.close()
@@ -453,7 +453,7 @@ def test_the_cache_and_the_queries_in_flight_are_bounded(monkeypatch: pytest.Mon
         lookups = names.lookups()
         for number in range(20):
             await lookups.ask(Question(f"{number}.example", "A"))
-            assert len(lookups._cache) <= 5
+            assert len(lookups) <= 5
         assert lookups.known(Question("19.example", "A")) == ()
         names.asked.clear()
         many = [lookups.ask(Question(f"new{number}.example", "A")) for number in range(10)]

@@ -460,7 +460,7 @@ def test_connections_are_bounded_in_all_and_for_each_source(run: Any, recorder: 
         for peer in (three, four, again):
             await peer.closed()
         await transport.wait_closed()
-        assert len(transport._slots) == 0
+        assert len(transport.slots) == 0
 
     run(test)
 
@@ -507,9 +507,9 @@ def test_a_stranger_that_names_many_ports_gets_few_of_our_connections(run: Any, 
             Flow(one, *refusing).send(message(b"x"))
             await here.failure(len(here.failures) + 1)
             assert here.failures[-1][2] == "connection refused"
-        await gone(one._connecting)
+        await gone(one.connecting)
         dead.close()
-        assert not one._made and not one._making
+        assert not one.made_by_us and not one.making
         one.close()
         await one.wait_closed()
 
@@ -667,6 +667,6 @@ def test_silent_connections_make_room_for_who_speaks_and_for_known_peers(run: An
         assert (transport.refused, transport.displaced) == (0, 2)
         transport.close()
         await transport.wait_closed()
-        assert len(transport._slots) == 0
+        assert len(transport.slots) == 0
 
     run(test)

@@ -93,7 +93,7 @@ class Latch:
         proof: Packets that make a run; 1 where each packet is proof itself (SRTP).
     """
 
-    __slots__ = ("_consent", "_fit", "_others", "_run", "_sdp", "proof", "settled", "source")
+    __slots__ = ("_consent", "_fit", "_run", "_sdp", "others", "proof", "settled", "source")
 
     def __init__(self, consent: Consent, sdp: Address | None = None, proof: int = PROOF) -> None:
         """`consent` knows the peer's signalling; `sdp` is where its description wants media, None while there is
@@ -107,7 +107,7 @@ class Latch:
         """Nothing is latched."""
         self._fit = _UNKNOWN
         self._run: _Run | None = None  # the source's own
-        self._others: dict[Address, _Run] = {}
+        self.others: dict[Address, _Run] = {}
         self.settled = False
         self.source: Address | None = None
 
@@ -131,14 +131,14 @@ class Latch:
             return True
         if fit == _UNKNOWN or fit < self._fit or self.settled or mark is None:
             return False
-        before = self._others.get(source)
+        before = self.others.get(source)
         run = before.then(mark) if before is not None else _Run(*mark, 1)
         if run.length >= self._needed(fit):
             self._take(source, fit, run)
             return True
-        if before is None and len(self._others) >= CANDIDATES:
-            del self._others[min(self._others, key=lambda other: self._others[other].length)]
-        self._others[source] = run
+        if before is None and len(self.others) >= CANDIDATES:
+            del self.others[min(self.others, key=lambda other: self.others[other].length)]
+        self.others[source] = run
         return False
 
     def _fit_of(self, source: Address) -> int:
@@ -162,4 +162,4 @@ class Latch:
         if self._fit == _EXACT or (self._run is not None and self._run.length >= self.proof):
             self.settled = True
             self._run = None
-            self._others = {}
+            self.others = {}

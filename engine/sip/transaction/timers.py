@@ -41,26 +41,26 @@ class Deadlines:
     dropped, so the usual life of a transaction (set, postpone, clear) pushes once.
     """
 
-    __slots__ = ("_cleared", "_heap", "_order", "_wake")
+    __slots__ = ("_cleared", "_order", "_wake", "heap")
 
     def __init__(self, wake: Callable[[float], None] | None = None) -> None:
         """`wake` is called when something is due earlier than everything before."""
         self._wake = wake
-        self._heap: list[tuple[float, int, Waiter]] = []
+        self.heap: list[tuple[float, int, Waiter]] = []
         self._order = count()
         self._cleared = 0
 
     def __len__(self) -> int:
         """The waiters with a deadline ahead; walks the heap, for tests and metrics."""
-        return len({id(waiter) for _, _, waiter in self._heap if waiter.deadline < NEVER})
+        return len({id(waiter) for _, _, waiter in self.heap if waiter.deadline < NEVER})
 
     def set(self, waiter: Waiter, when: float) -> None:
         """Let `waiter.on_deadline` run at `when` (seconds on the caller's clock) instead of any earlier setting."""
         waiter.deadline = when
         if when < waiter.queued:
             waiter.queued = when
-            heappush(self._heap, (when, next(self._order), waiter))
-            if self._wake is not None and self._heap[0][2] is waiter:
+            heappush(self.heap, (when, next(self._order), waiter))
+            if self._wake is not None and self.heap[0][2] is waiter:
                 self._wake(when)
 
     def clear(self, waiter: Waiter) -> None:
@@ -70,35 +70,35 @@ class Deadlines:
         waiter.deadline = NEVER
         self._cleared += 1
         # Hours-long deadlines of calls that are over must not keep those calls in memory until they are due.
-        if self._cleared > COMPACT_FROM and self._cleared * 2 > len(self._heap):
+        if self._cleared > COMPACT_FROM and self._cleared * 2 > len(self.heap):
             self._compact()
 
     def _compact(self) -> None:
         kept = []
-        for entry in self._heap:
+        for entry in self.heap:
             when, _, waiter = entry
             if when == waiter.queued and waiter.deadline < NEVER:
                 kept.append(entry)
             elif when == waiter.queued:
                 waiter.queued = NEVER
         heapify(kept)
-        self._heap = kept
+        self.heap = kept
         self._cleared = 0
 
     def stop(self) -> None:
         """Nothing is due any more."""
-        self._heap.clear()
+        self.heap.clear()
         self._wake = None
 
     def next(self) -> float:
         """When `run` has something to do at the latest; NEVER when there is nothing."""
-        return self._heap[0][0] if self._heap else NEVER
+        return self.heap[0][0] if self.heap else NEVER
 
     def run(self, now: float, most: int = 10_000) -> None:
         """Call what is due at `now`; at most `most` entries, so that a storm leaves the network its turn."""
-        while most and self._heap and self._heap[0][0] <= now:
+        while most and self.heap and self.heap[0][0] <= now:
             most -= 1
-            when, _, waiter = heappop(self._heap)
+            when, _, waiter = heappop(self.heap)
             if when != waiter.queued:
                 continue  # an earlier entry stood for it
             waiter.queued = NEVER

@@ -69,9 +69,11 @@ class Lookups:
     Times to live are kept between 5 seconds and an hour, "no such name" for at most a minute, and a name server that
     does not answer is left alone for 5 seconds; meanwhile records that ran out less than an hour ago are used again
     (RFC 8767), for a call to a peer that has not moved should not fail with the name server.
+
+    `in_flight` are the questions that wait for an answer.
     """
 
-    __slots__ = ("_cache", "_clock", "_hosts", "_in_flight", "_query", "_timeout")
+    __slots__ = ("_cache", "_clock", "_hosts", "_query", "_timeout", "in_flight")
 
     def __init__(
         self,
@@ -87,7 +89,11 @@ class Lookups:
         self._timeout = timeout
         self._clock = clock
         self._cache: dict[Question, _Entry] = {}
-        self._in_flight: dict[Question, asyncio.Task[Records]] = {}
+        self.in_flight: dict[Question, asyncio.Task[Records]] = {}
+
+    def __len__(self) -> int:
+        """How many answers the cache holds."""
+        return len(self._cache)
 
     def in_hosts(self, name: str) -> bool:
         """True when the hosts file has addresses for it, so that no name server is asked about it."""
@@ -108,19 +114,19 @@ class Lookups:
         records = self.known(question)
         if records is not None:
             return records
-        task = self._in_flight.get(question)
+        task = self.in_flight.get(question)
         if task is None:
-            if len(self._in_flight) >= _IN_FLIGHT:
+            if len(self.in_flight) >= _IN_FLIGHT:
                 return ()
             task = asyncio.get_running_loop().create_task(self._look_up(question), name=f"look-up of {question.name}")
-            self._in_flight[question] = task
-            task.add_done_callback(lambda _: self._in_flight.pop(question, None))
+            self.in_flight[question] = task
+            task.add_done_callback(lambda _: self.in_flight.pop(question, None))
         # Others may be waiting for the same answer: one caller who hangs up does not take it from them.
         return await asyncio.shield(task)
 
     async def close(self) -> None:
         """Gives up whatever is being asked; returns when no task is left."""
-        tasks = list(self._in_flight.values())
+        tasks = list(self.in_flight.values())
         for task in tasks:
             task.cancel()
         if tasks:

@@ -46,9 +46,12 @@ _Steps = Generator[Sequence[Question], Sequence[Records], list[Target]]
 
 
 class Resolver:
-    """Turns URIs into targets, best first. Numeric hosts and names in the cache are answered at once."""
+    """Turns URIs into targets, best first. Numeric hosts and names in the cache are answered at once.
 
-    __slots__ = ("_families", "_lookups", "_random", "_timeout", "_transports")
+    `lookups` are what it asks.
+    """
+
+    __slots__ = ("_families", "_random", "_timeout", "_transports", "lookups")
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class Resolver:
         `rng` draws by the weights of SRV records. `timeout` in seconds bounds one `resolve`. `nameservers` are
         (numeric address, port), by default the machine's; `lookups` replaces them altogether.
         """
-        self._lookups = lookups or Lookups(NameServers(nameservers), timeout=timeout)
+        self.lookups = lookups or Lookups(NameServers(nameservers), timeout=timeout)
         self._transports = tuple(transports)
         self._families = tuple(families)
         self._random = rng or random.Random()
@@ -88,7 +91,7 @@ class Resolver:
             while True:
                 answers = []
                 for question in questions:
-                    answer = self._lookups.known(question)
+                    answer = self.lookups.known(question)
                     if answer is None:
                         steps.close()
                         return None
@@ -116,14 +119,14 @@ class Resolver:
 
     async def close(self) -> None:
         """Gives up what is being looked up; returns when no task is left."""
-        await self._lookups.close()
+        await self.lookups.close()
 
     async def _ask(self, questions: Sequence[Question], deadline: float) -> list[Records]:
-        answers = [self._lookups.known(question) for question in questions]
+        answers = [self.lookups.known(question) for question in questions]
         if None in answers:
             # There are three rounds at most. None may take all the time: resolvers exist that never answer NAPTR.
             limit = min(deadline, asyncio.get_running_loop().time() + self._timeout * 0.4)
-            asked = [asyncio.ensure_future(self._lookups.ask(question)) for question in questions]
+            asked = [asyncio.ensure_future(self.lookups.ask(question)) for question in questions]
             try:
                 async with asyncio.timeout_at(limit):
                     await asyncio.wait(asked)
@@ -137,7 +140,7 @@ class Resolver:
 
     def _steps(self, uri: SipUri, name: str) -> _Steps:
         transport = _asked_for(uri)
-        if uri.port is not None or self._lookups.in_hosts(name):
+        if uri.port is not None or self.lookups.in_hosts(name):
             transport = transport or _default_transport(uri)
             port = DEFAULT_PORTS.get(transport, 5060) if uri.port is None else uri.port
             return (yield from self._addresses([_Server(transport, name, port)]))
