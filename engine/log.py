@@ -66,7 +66,8 @@ class RateLimitedLog:
         self._lines_of_one = RateLimit(LINES_OF_ONE, BURST_OF_ONE)
         self._unlogged: dict[str, int] = {}
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
         """Of how many kinds something has not been logged."""
         return len(self._unlogged)
 
@@ -135,7 +136,8 @@ class RefusalLog:
         if self._handle is None:
             self._handle = self._loop.call_later(REFUSALS_EVERY, self._tell_counted)
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
         """How many sources have a row of their own."""
         return len(self._rows)
 

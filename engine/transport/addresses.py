@@ -142,7 +142,8 @@ class Routes:
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, float]] = {}
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
         """How many peers are remembered."""
         return len(self._known)
 

@@ -14,7 +14,8 @@ class PriorityLock:
         self._urgent: deque[asyncio.Future[None]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """How many wait for it."""
         return len(self._urgent) + len(self._waiting)
 

@@ -566,7 +566,7 @@ async def waits(api: Api, task: "asyncio.Task[Any]") -> bool:
     for _ in range(1_000):
         if task.done():
             return False
-        if lock is not None and len(lock):
+        if lock is not None and lock.waiting:
             return True
         if api.store.dialect == "postgresql":
             async with api.store.read() as connection:

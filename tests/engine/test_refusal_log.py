@@ -68,13 +68,13 @@ def test_sources_without_end_take_turns_and_a_bounded_place() -> None:
         for number in range(5_000):
             refusals.add("401", f"{second}.{number}")
         network.run(1)
-        assert len(refusals) <= engine_log.MOST_ROWS
+        assert refusals.remembered <= engine_log.MOST_ROWS
     network.run(60)
     refusals.close()
     assert len({source for _, _, source in log.lines}) > 100
     assert len(log.lines) <= 70 * (engine_log.REFUSAL_LINES + 1)
     assert sum(count for _, count, _ in log.lines) == refusals.counts["401"] == 50_000
-    assert len(refusals) == 0
+    assert refusals.remembered == 0
 
 
 @pytest.mark.parametrize(

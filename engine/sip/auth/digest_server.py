@@ -84,7 +84,8 @@ class DigestServer:
         self._seen: dict[str, tuple[int, int]] = {}  # nonce -> (highest nc, bit n set: highest - n has been seen)
         self._forgotten = -1  # milliseconds: no nonce made at or before this time is taken any more
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
         """How many nonces it remembers, to notice a replay."""
         return len(self._seen)
 

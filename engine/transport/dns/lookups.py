@@ -91,7 +91,8 @@ class Lookups:
         self._cache: dict[Question, _Entry] = {}
         self.in_flight: dict[Question, asyncio.Task[Records]] = {}
 
-    def __len__(self) -> int:
+    @property
+    def remembered(self) -> int:
         """How many answers the cache holds."""
         return len(self._cache)
 
