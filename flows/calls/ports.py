@@ -92,7 +92,7 @@ class CallLeg(Protocol):
 
 
 class OutgoingLeg(CallLeg, Protocol):
-    """A call that was dialled (`engine.call.OutgoingCall`)."""
+    """A call that was dialled (`engine.dial.OutgoingCall`)."""
 
     on_status: Any
     """Called with the leg at every change of its status but the last."""
@@ -112,13 +112,13 @@ class OutgoingLeg(CallLeg, Protocol):
 
 
 class LegBridge(Protocol):
-    """Two calls that talk (`engine.call.Bridge`)."""
+    """Two calls that talk (`engine.bridge.Bridge`)."""
 
     async def ended(self) -> str: ...
 
 
 class Dialler(Protocol):
-    """Who makes calls (`engine.call.UserAgent`)."""
+    """Who makes calls (`engine.user_agent.UserAgent`)."""
 
     def dial(self, spec: Any, caller: Any = None, early_media: bool = True) -> OutgoingLeg: ...
 
