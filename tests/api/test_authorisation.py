@@ -205,7 +205,7 @@ def test_every_field_that_names_destinations_is_known(api: Api) -> None:
 class Nowhere:
     """In place of an agent: no address is ours, and no name is looked up."""
 
-    def ours(self, _host: str, _port: int) -> bool:
+    def listens_at(self, _host: str, _port: int) -> bool:
         return False
 
     async def locate(self, _uri: str) -> Any:
@@ -217,7 +217,7 @@ async def test_no_body_of_a_customers_names_a_provider_or_a_private_network(api:
     flows = api.services.flows
     for host in ("192.0.2.9", "sip.carrier.example"):
         flows.calls.directory.put_provider(Provider(id=UUID(int=len(host)), hostname=host))
-    flows.calls.destinations = Destinations(flows, Nowhere())  # type: ignore[arg-type]
+    flows.calls.destinations = Destinations(flows.calls.directory, flows.calls.routing, Nowhere())
     mine = await belongings(api)
     client = await credentials(api, who, mine.admin.customer_id)
     named = [found for found in naming(api) if found[0].permission != LADDER[-1] and may(who, found[0])]
