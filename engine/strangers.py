@@ -88,7 +88,3 @@ class Strangers:
             self.calls[counted] = left
         else:
             self.calls.pop(counted, None)
-
-    def calls_of(self, counted: str) -> int:
-        """How many calls of this source are up."""
-        return self.calls.get(counted, 0)

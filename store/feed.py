@@ -112,11 +112,6 @@ class ChangeFeed:
         return self._clock() - self._looked
 
     @property
-    def last_sync(self) -> float:
-        """When all changes were last known to be taken over, on the loop's clock."""
-        return self._looked
-
-    @property
     def position(self) -> int:
         """The id of the last change that was taken over."""
         return self._position

@@ -1,7 +1,7 @@
 """Resampling of live sound, 20 ms in and 20 ms out, where one rate is a whole multiple of the other.
 
-`clip.Resampler` is better and gives its sound in lumps, 60 ms late. People who talk with each other notice that sooner
-than they notice a filter of 48 dB, so live sound goes through a short filter of its own.
+`engine.audio.buffer.Resampler` is better and gives its sound in lumps, 60 ms late. People who talk with each other
+notice that sooner than they notice a filter of 48 dB, so live sound goes through a short filter of its own.
 """
 
 from functools import lru_cache

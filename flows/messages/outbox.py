@@ -50,7 +50,6 @@ AUTOMATIC_BURST: Final = 30
 other would never end."""
 
 _STOPPED = "the engine stopped before it was sent"
-_TOO_MANY = "too many messages of flows to this contact within a short time"
 _UNDER_WAY = "the engine stopped before it was answered; it may have arrived"
 
 

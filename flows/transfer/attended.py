@@ -7,18 +7,16 @@ which of them goes on, and which of them only waits for the end of what it pays 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from engine.bridge import Bridge
 from engine.media.anchor import CALLEE, CALLER
 from engine.media.relay.relay import Relay
 from engine.rejoin import MediaNotAgreed, renegotiate_between
+from engine.transfer_request import TransferRequest
 from flows.calls.ports import OutgoingLeg
 from flows.transfer.parties import MAX_TRANSFERS, ConnectedPair, Continuation, Transferor
 from flows.transfer.successor import SuccessorCall, make_successor
-
-if TYPE_CHECKING:
-    from engine.transfer_request import TransferRequest
 
 # The transferor is (in the call in which it asks, in the other) -> what becomes of the two calls.
 JOINED: Final[dict[tuple[str, str], tuple[Continuation, Continuation]]] = {
@@ -56,7 +54,7 @@ def _anchored(*transferors: Transferor, embedded: bool = False) -> OutgoingLeg |
     return None
 
 
-async def join_calls(ours: Transferor, request: "TransferRequest", theirs: Transferor) -> None:
+async def join_calls(ours: Transferor, request: TransferRequest, theirs: Transferor) -> None:
     """Has the two that stay talk with each other. Where that succeeds, `continuation` of both pairs says how they go
     on; else all is as it was. The transferor is notified."""
     other = theirs.pair

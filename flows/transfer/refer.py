@@ -10,10 +10,12 @@ call of its own, with its own record.
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from engine.call import Call
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, TelUri
+from engine.transfer_request import TransferRequest
 from flows.calls.address import Address
 from flows.calls.context import CallContext
 from flows.calls.dial import ConnectResult
@@ -27,10 +29,6 @@ from flows.transfer.successor import SuccessorCall, TaskBinding, finish, make_su
 from routing.access.admission import Refuse, Source, judge
 from routing.directory.number_source import NumberUnavailable
 from routing.numbers.normalise import normalise_dialled
-
-if TYPE_CHECKING:
-    from engine.call import Call
-    from engine.transfer_request import TransferRequest
 
 
 async def converse(
@@ -81,7 +79,7 @@ async def _outlived(pair: ConnectedPair, policy: TransferPolicy) -> None:
     await pair.abandon()
 
 
-async def _carry_out(pair: ConnectedPair, request: "TransferRequest", policy: TransferPolicy) -> bool:
+async def _carry_out(pair: ConnectedPair, request: TransferRequest, policy: TransferPolicy) -> bool:
     """Whether a transfer that is asked for has parted the two. That to somebody who has been asked before does so
     later: see `ConnectedPair.continuation`."""
     context = pair.context
@@ -124,7 +122,7 @@ class _Refused(Exception):
         self.accepted = accepted
 
 
-async def _target(pair: ConnectedPair, request: "TransferRequest", policy: TransferPolicy) -> Address | Transferor:
+async def _target(pair: ConnectedPair, request: TransferRequest, policy: TransferPolicy) -> Address | Transferor:
     """Who is to be dialled; or the one who has been, by whoever asks, and talks with it: it leaves that call as well.
     Raises _Refused."""
     context = pair.context
@@ -149,7 +147,7 @@ async def _target(pair: ConnectedPair, request: "TransferRequest", policy: Trans
     return address
 
 
-def _second(request: "TransferRequest", policy: TransferPolicy) -> "Call":
+def _second(request: TransferRequest, policy: TransferPolicy) -> Call:
     """The other call of whoever asks. That of a stranger is as unknown as one that is none. Raises _Refused."""
     try:
         second, _ = request.replaced_call()
@@ -162,7 +160,7 @@ def _second(request: "TransferRequest", policy: TransferPolicy) -> "Call":
     return second
 
 
-def _joinable(pair: ConnectedPair, request: "TransferRequest", second: "Call") -> Transferor:
+def _joinable(pair: ConnectedPair, request: TransferRequest, second: Call) -> Transferor:
     bridge = second.bridged
     other = bridge.listener if bridge is not None else None
     if bridge is None or bridge is pair.bridge or not isinstance(other, ConnectedPair) or other.joining is not None:
@@ -194,7 +192,7 @@ async def _address(context: CallContext, target: SipUri | TelUri | str, source: 
 # ---- the callee leaves
 
 
-async def _callee_leaves(pair: ConnectedPair, address: Address, request: "TransferRequest") -> bool:
+async def _callee_leaves(pair: ConnectedPair, address: Address, request: TransferRequest) -> bool:
     context, close = pair.context, pair.close
     connected = False
     # What the callee costs ends with it, however long the caller goes on to talk.
@@ -225,7 +223,7 @@ async def _callee_leaves(pair: ConnectedPair, address: Address, request: "Transf
 # ---- the caller leaves
 
 
-async def _caller_leaves(pair: ConnectedPair, address: Address, request: "TransferRequest") -> bool:
+async def _caller_leaves(pair: ConnectedPair, address: Address, request: TransferRequest) -> bool:
     context, leg, bridge = pair.context, pair.leg, pair.bridge
     services, caller = context.services, context.caller
     binding: CallerBinding = context.binding or TaskBinding(caller)
@@ -274,7 +272,7 @@ async def _caller_leaves(pair: ConnectedPair, address: Address, request: "Transf
 # ---- both
 
 
-def _follow(new: OutgoingLeg, request: "TransferRequest", record: CallRecord | None, context: CallContext) -> None:
+def _follow(new: OutgoingLeg, request: TransferRequest, record: CallRecord | None, context: CallContext) -> None:
     """Tells whoever asks of what is dialled for it, and the record where it has one of its own."""
     services = context.services
 
@@ -287,5 +285,5 @@ def _follow(new: OutgoingLeg, request: "TransferRequest", record: CallRecord | N
     new.on_status = turned
 
 
-def _note(record: CallRecord, request: "TransferRequest", address: Address, words: str) -> None:
+def _note(record: CallRecord, request: TransferRequest, address: Address, words: str) -> None:
     record.note(f"transfer to {address.target} asked for by the {request.by}: {words}")

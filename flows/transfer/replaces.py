@@ -6,9 +6,10 @@ and the one that was replaced is hung up; where not, all is as it was.
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.bridge import Bridge
+from engine.call import Call
 from engine.rejoin import PATIENCE, MediaNotAgreed, ask_for_offer, decline_offer, offer, restore_media
 from flows.calls.context import CallContext, FlowRunner
 from flows.calls.inbound import InboundCallTracker
@@ -17,12 +18,9 @@ from flows.transfer.attended import leaving, obstacle
 from flows.transfer.parties import ConnectedPair, Transferor
 from flows.transfer.refer import go_on
 
-if TYPE_CHECKING:
-    from engine.call import Call
-
 
 def accept_replaces(
-    call: "Call", replaced: "Call", flows: FlowRunner, record: CallRecord
+    call: Call, replaced: Call, flows: FlowRunner, record: CallRecord
 ) -> Coroutine[Any, Any, CallRecord] | None:
     """What becomes of `call`, whose record is `record`, and which may take the place of `replaced`; None where it
     cannot, and has been refused."""
@@ -38,7 +36,7 @@ def accept_replaces(
     return flows.run_action("take over", _replace, replaced, call, record)
 
 
-def _transferor(replaced: "Call") -> tuple[Transferor | None, int, str]:
+def _transferor(replaced: Call) -> tuple[Transferor | None, int, str]:
     """The one of two that is replaced; or why it cannot be."""
     bridge = replaced.bridged
     if bridge is None:
@@ -51,7 +49,7 @@ def _transferor(replaced: "Call") -> tuple[Transferor | None, int, str]:
     return (None, 603, why) if why else (transferor, 0, "")
 
 
-async def _replace(context: CallContext, replaced: "Call") -> bool:
+async def _replace(context: CallContext, replaced: Call) -> bool:
     """Whether the new call has been refused."""
     transferor, status, why = _transferor(replaced)
     if transferor is None:
@@ -88,7 +86,7 @@ async def _replace(context: CallContext, replaced: "Call") -> bool:
     return False
 
 
-async def _connected(call: "Call", transferor: Transferor) -> Bridge:
+async def _connected(call: Call, transferor: Transferor) -> Bridge:
     """The bridge between `call`, which is answered, and the one who stays. Raises MediaNotAgreed."""
     stays, offered = transferor.stays, call.invite.body
     stays.talks_with(call)
@@ -110,7 +108,7 @@ async def _connected(call: "Call", transferor: Transferor) -> Bridge:
     return bridge
 
 
-def _bridge(call: "Call", transferor: Transferor) -> Bridge:
+def _bridge(call: Call, transferor: Transferor) -> Bridge:
     if transferor.by == "caller":
         return Bridge.join(call, transferor.stays)
     bridge = Bridge.join(transferor.stays, call)

@@ -133,7 +133,7 @@ class NumberDescription(NamedTuple):
 
     Attributes:
         country: ISO 3166 code; "" for a virtual number, and where the number belongs to no country.
-        kind: As in `models.Number`.
+        kind: As in `routing.models.number.Number`.
     """
 
     country: str

@@ -1,5 +1,6 @@
 """Metrics as Prometheus' own parser reads them, off a real user agent."""
 
+import ast
 import asyncio
 import time
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from service.metrics import calls, directory, engine
 from service.metrics.registry import Metrics
 from service.workers.loop_lag import EVERY, LoopLag
 from tests.api.conftest import environment
+from tests.docs.test_documents import ROOT, code, table
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -113,3 +115,16 @@ async def test_the_lag_of_the_loop_is_what_a_timer_is_late() -> None:
     await told.wait()
     await lag.close()
     assert 0.04 < seen[0] < 5
+
+
+def test_every_metric_is_registered_once_and_stands_in_the_documentation() -> None:
+    families = {f"{kind}{of}" for kind in ("counter", "counters", "gauge", "gauges", "histogram") for of in ("", "_of")}
+    registered = [
+        ast.literal_eval(node.args[0])
+        for file in (ROOT / "service" / "metrics").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in families
+    ]
+    shown = [code(row[0]) for row in table(ROOT / "docs" / "store.md", "metrics")]
+    assert sorted(registered) == sorted(shown)
+    assert len(set(registered)) == len(registered) > 30

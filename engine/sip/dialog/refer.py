@@ -44,7 +44,6 @@ ReferralEnd = Literal["", "accepted", "refused", "told"]
 OVER: Final = "over"
 UNKNOWN: Final = "accepted"
 REFUSED: Final = "refused"
-TOLD: Final = "told"
 
 REFERRAL: Final[dict[tuple[ReferralState, ReferralEvent], tuple[ReferralState, ReferralEnd]]] = {
     ("asked", "accepted"): ("accepted", ""),
