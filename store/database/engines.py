@@ -5,11 +5,9 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
-import aiosqlite
 import sqlalchemy as sa
 from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy.engine import URL, make_url
@@ -200,36 +198,8 @@ def open_engines(url: str) -> Engines:
 
 def _pooled(url: URL, connections: int) -> AsyncEngine:
     return create_async_engine(
-        url,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT,
-        json_serializer=_as_json,
-        connect_args={"async_creator_fn": _connect_sqlite},
+        url, pool_size=connections, max_overflow=0, pool_timeout=POOL_TIMEOUT, json_serializer=_as_json
     )
-
-
-class _SqliteConnection(aiosqlite.Connection):
-    """A connection that ends its transaction when it is closed. By itself SQLite ends it when the last cursor is
-    forgotten, and one of a statement that was cancelled in its middle is remembered for as long as anybody remembers
-    the traceback: the file would be locked meanwhile."""
-
-    async def close(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error, ValueError):
-                await self.rollback()
-        await super().close()
-
-    def stop(self) -> asyncio.Future[Any] | None:
-        if self._connection is not None:
-            self._tx.put_nowait((None, self._connection.rollback))
-        return super().stop()
-
-
-def _connect_sqlite(database: str, **options: Any) -> _SqliteConnection:
-    connection = _SqliteConnection(partial(sqlite3.connect, database, **options), 64)
-    connection._thread.daemon = True  # as SQLAlchemy has it: a process that ends waits for no statement
-    return connection
 
 
 def parse_url(url: str) -> URL:

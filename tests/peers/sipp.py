@@ -158,7 +158,7 @@ class Sipp:
 
 def run(case: Case, engine: str, port: int) -> Outcome:
     """Runs one case against the engine at `engine` (HOST:PORT) from a `port` that no parallel case has."""
-    outcome, started = Outcome(kind=case.name), time.monotonic()
+    outcome, started = Outcome(case.name), time.monotonic()
     running: list[Sipp] = []
     try:
         patience = case.timeout + 5

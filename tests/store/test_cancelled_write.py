@@ -1,9 +1,7 @@
 """A write whose task is cancelled at the worst moment: while the database commits."""
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -111,40 +109,3 @@ async def test_a_task_that_is_cancelled_before_the_commit_writes_nothing() -> No
         await task
     assert await count(store) == 0
     await store.close()
-
-
-SLOW = sa.text(
-    "WITH RECURSIVE numbers(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 100000)"
-    " INSERT INTO secrets (name, value) SELECT 'x' || number, '' FROM numbers RETURNING name"
-)
-
-
-@pytest.mark.parametrize("times", [1, 2])
-async def test_a_statement_that_is_given_up_in_its_middle_does_not_leave_the_file_locked(
-    tmp_path: Path, times: int
-) -> None:
-    """However long its cursor is remembered: the traceback of the cancellation holds it."""
-    store = await Store.open(f"sqlite:///{tmp_path}/store.db")
-    running = asyncio.Event()
-
-    async def write_slowly() -> None:
-        async with store.write() as transaction:
-            running.set()
-            await transaction.execute(SLOW)
-
-    task = asyncio.ensure_future(write_slowly())
-    await running.wait()
-    await asyncio.sleep(0.02)
-    for _ in range(times):
-        task.cancel()
-        await asyncio.sleep(0.01)
-    with pytest.raises(asyncio.CancelledError) as remembered:
-        await task
-    with closing(sqlite3.connect(tmp_path / "store.db", timeout=20.0, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        assert other.execute("SELECT count(*) FROM secrets").fetchone() == (0,)
-        other.execute("ROLLBACK")
-    await write(store)
-    assert await count(store) == 1
-    await store.close()
-    assert remembered.value.__traceback__ is not None
