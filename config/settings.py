@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import ListenError, parse_listen_url
-from routing.access.phones import MAX_CALLS
 from routing.addresses import parse_network
+from routing.directory.extensions import MAX_CALLS
 from routing.errors import RoutingError
 from routing.hostnames import parse_host_port
 from routing.identifiers import NIL

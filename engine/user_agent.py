@@ -11,8 +11,8 @@ whatever it waits for.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from engine.bridge import Bridge
@@ -45,6 +45,7 @@ from engine.sip.dialog.snapshot import restore
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Located
 from engine.sip.message.message import Request, Response
+from engine.sip.method_handlers import RequestHandler
 from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
 from engine.sip.peers import EVERYBODY, Peers, counted_source
 from engine.sip.request import OutgoingRequest
@@ -88,12 +89,15 @@ class AgentHooks:
             `InviteServer.screened` of the call that it becomes. A coroutine (of a Refusal or None) where that takes a
             while: after None this is asked once more, with True, to be answered at once. Not asked about calls that
             want to take another's place. None: all become calls.
+        methods: Who answers requests of further methods (REGISTER, SUBSCRIBE ...) outside of dialogs; see
+            `engine.sip.endpoint.Endpoint.handle`.
     """
 
     on_message: OnMessage | None = None
     on_replaces: OnReplaces | None = None
     on_stranger: OnStranger | None = None
     screen: Screen | None = None
+    methods: Mapping[str, RequestHandler] = field(default_factory=dict)
 
 
 NO_HOOKS: Final = AgentHooks()
@@ -149,6 +153,7 @@ class UserAgent:
         self._on_replaces = hooks.on_replaces
         self._on_stranger = hooks.on_stranger
         self._screen_hook = hooks.screen
+        self._methods = hooks.methods
 
     async def start(self, listen: Iterable[str], where: str = SETTING) -> None:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do, and in the words of
@@ -178,6 +183,8 @@ class UserAgent:
             on_stranger=self._changed_by_stranger,
         )
         self.endpoint.handle("MESSAGE", self.messages.came, within=True, limited=True)
+        for method, handler in self._methods.items():
+            self.endpoint.handle(method, handler)
         self.intake = Intake(
             self.endpoint, self.peers, self.strangers, self.trace, self.refusals, self.log, self.loop, self.now
         )

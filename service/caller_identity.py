@@ -9,8 +9,8 @@ from engine.sip.message.message import Request
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri, TelUri
 from routing.access.admission import Source
-from routing.access.phones import Phone
 from routing.directory.directory import Directory
+from routing.directory.extensions import ExtensionRow
 from routing.numbers.normalise import normalise_dialled
 from routing.settings import RoutingSettings
 
@@ -42,7 +42,9 @@ def caller_of(
         return "", "", private
 
 
-def phone_of(request: Request, phone: Phone, routing: RoutingSettings, directory: Directory) -> tuple[str, str, bool]:
+def phone_of(
+    request: Request, phone: ExtensionRow, routing: RoutingSettings, directory: Directory
+) -> tuple[str, str, bool]:
     """As `caller_of`, for a phone that has logged in: the number that it shows, "" where it has none. What it asks for
     in From and P-Preferred-Identity (RFC 3325 §9.2) is its wish, and what it asserts itself is nothing (§5)."""
     _, _, private = caller_of(request, _AS_GUEST, routing, directory)

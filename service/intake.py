@@ -27,13 +27,13 @@ from flows.language.program import Program, Step
 from flows.language.run import Run
 from routing.access.admission import Decision, DialOut, Refuse, RunFlow, Source, admit, identify, judge, looped
 from routing.access.peers import KnownPeers
-from routing.access.phones import Phone
 from routing.directory.directory import Directory
+from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
 from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.settings import RoutingSettings
 from service.caller_identity import caller_of, phone_of
-from service.logins import NO_LOGIN, Logins, Users
+from service.logins import NO_LOGIN, Logins
 
 _AS_CLIENT = Source("client")
 UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
@@ -58,7 +58,7 @@ class _Judged:
 
 
 class Intake:
-    """Takes calls in. `routing` and the users of `logins` change when the configuration is reloaded."""
+    """Takes calls in. `routing` and the algorithms of `logins` change when the configuration is reloaded."""
 
     def __init__(
         self,
@@ -66,7 +66,6 @@ class Intake:
         routing: RoutingSettings,
         flows: Interpreter,
         log: Log,
-        users: Users,
         algorithms: Sequence[str] = ("MD5",),
         peers: KnownPeers | None = None,
         *,
@@ -82,7 +81,7 @@ class Intake:
         self.current = current
         self.strangers = RateLimitedLog(self._now)
         peers = peers or KnownPeers(directory, routing, self._now)
-        self.logins = Logins(self._now, log, self.strangers, users, algorithms, peers)
+        self.logins = Logins(self._now, log, self.strangers, directory, algorithms, peers)
 
     def _now(self) -> float:
         return self.flows.calls.clock()
@@ -252,7 +251,7 @@ class Intake:
 
     # ---- the record
 
-    def _record(self, call: Call, source: Source, number: str, phone: Phone | None = None) -> CallRecord:
+    def _record(self, call: Call, source: Source, number: str, phone: ExtensionRow | None = None) -> CallRecord:
         if phone is None:
             caller, name, private = caller_of(call.invite, source, self.routing, self.directory)
             shown = ""

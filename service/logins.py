@@ -4,26 +4,16 @@ Wrong ones are held against the address that they come from: who guesses is bann
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from engine.log import Log, RateLimitedLog
 from engine.sip.auth.digest_server import DigestServer, Verdict
 from engine.sip.message.message import Request
 from engine.sip.peers import counted_source, source_of
 from routing.access.peers import KnownPeers
-from routing.access.phones import Phone
-
-
-class User(NamedTuple):
-    """Somebody who may log in."""
-
-    password: str
-    phone: Phone
-
-
-Users = dict[tuple[str, str], User]  # by realm and user name
+from routing.directory.directory import Directory
+from routing.directory.extensions import ExtensionRow
 
 NO_LOGIN = Verdict(False, "", "missing")
 # Credentials that another challenge would not mend: they were made for this request and are not good. Those with a
@@ -33,14 +23,14 @@ _ASKED_MOST = 4096
 
 
 class Logins:
-    """The clients that may log in. `clock`: monotonic seconds."""
+    """Extensions that log in. `clock`: monotonic seconds."""
 
     def __init__(
         self,
         clock: Callable[[], float],
         log: Log,
         strangers: RateLimitedLog,
-        users: Users,
+        directory: Directory,
         algorithms: Sequence[str],
         peers: KnownPeers,
     ) -> None:
@@ -48,40 +38,42 @@ class Logins:
         self._peers = peers
         self._log = log
         self._strangers = strangers
-        self._users: Users = {}
+        self._directory = directory
         self._digests: dict[str, DigestServer] = {}
         self._algorithms: Sequence[str] = ()
         # Requests that were challenged, by address and Call-ID, and their CSeq: retransmitted, they are once more.
         self._asked: dict[tuple[str, str], int] = {}
-        self.set_users(users, algorithms)
+        self.set_algorithms(algorithms)
 
-    def set_users(self, users: Users, algorithms: Sequence[str]) -> None:
-        """The clients that may authenticate themselves, and the algorithms that they are challenged with."""
-        self._users = users
+    def set_algorithms(self, algorithms: Sequence[str]) -> None:
+        """What extensions are challenged with, in the order of preference."""
         if list(algorithms) != list(self._algorithms):
             self._algorithms = tuple(algorithms)
             self._digests = {}
-        realms = dict.fromkeys(realm for realm, _ in users)
-        self._digests = {
-            realm: self._digests.get(realm) or DigestServer(realm, os.urandom(32), algorithms=algorithms)
-            for realm in realms
-        }
+
+    def _realms(self) -> Iterator[tuple[str, DigestServer]]:
+        """The realms that extensions have a password in."""
+        for realm in tuple(self._directory.extensions.realms):
+            digest = self._digests.get(realm)
+            if digest is None:
+                digest = self._digests[realm] = DigestServer(realm, os.urandom(32), algorithms=self._algorithms)
+            yield realm, digest
 
     def judge(self, request: Request, host: str, call_id: str) -> Verdict:
         """What a guest's credentials are worth; those for another server's realm count as none. Good ones make their
         source a known peer, wrong ones count against it."""
-        shown = request.lines("Authorization") if self._digests and "Authorization" in request.first else ()
+        shown = request.lines("Authorization") if "Authorization" in request.first else ()
         found = NO_LOGIN
         if not shown:
             return found
         source = source_of(request, host, self._peers)
-        for realm, digest in self._digests.items():
+        for realm, digest in self._realms():
             verdict = digest.verify(
                 shown,
                 method=request.method,
                 uri=request.uri_text,
                 body=request.body,
-                password_of=partial(self._password, realm),
+                secret_of=partial(self._secret, realm),
                 now=self._clock(),
                 source=counted_source(source),
             )
@@ -106,19 +98,20 @@ class Logins:
             )
         return found
 
-    def _password(self, realm: str, username: str) -> str | None:
-        user = self._users.get((realm, username))
-        return None if user is None else user.password
+    def _secret(self, realm: str, username: str, algorithm: str) -> str | None:
+        extension = self._directory.extension(username)
+        if extension is None or not extension.active or extension.realm != realm:
+            return None
+        return extension.ha1.get(algorithm)
 
-    def phone(self, judged: Verdict) -> Phone | None:
+    def phone(self, judged: Verdict) -> ExtensionRow | None:
         """Whose credentials were found good; None where none were."""
-        user = self._users.get((judged.realm, judged.username)) if judged.accepted else None
-        return None if user is None else user.phone
+        return self._directory.extension(judged.username) if judged.accepted else None
 
     def asks(self, request: Request, host: str, judged: Verdict) -> bool:
         """Whether a stranger is asked who it is: it may be a client that has not shown its credentials yet (RFC 3261
         §22.2). It is asked once a call; who then shows none, or wrong ones, is refused for good (§22.1)."""
-        if not self._digests or judged.reason in _WRONG:
+        if not self._directory.extensions.realms or judged.reason in _WRONG:
             return False
         asked = (host, request.call_id)
         if asked in self._asked:
@@ -130,13 +123,13 @@ class Logins:
 
     def may_try(self, judged: Verdict) -> bool:
         """Whether another challenge may be of use: what was shown is not wrong, but missing or old."""
-        return bool(self._digests) and judged.reason not in _WRONG
+        return bool(self._directory.extensions.realms) and judged.reason not in _WRONG
 
     def challenges(self, request: Request, host: str, judged: Verdict) -> list[tuple[str, str]]:
         """The headers of a 401 to this request."""
         source = counted_source(source_of(request, host, self._peers))
         return [
             ("WWW-Authenticate", value)
-            for digest in self._digests.values()
+            for _, digest in self._realms()
             for value in digest.challenges(self._clock(), judged.stale, source)
         ]

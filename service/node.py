@@ -38,6 +38,7 @@ from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
+from routing.location import Location
 from service.bans import Bans
 from service.call_changes import CallChanges
 from service.file_modes import loose, of_recordings, tell
@@ -47,7 +48,7 @@ from service.messages.memory import MessagesInMemory
 from service.node_settings import (
     agent_settings,
     declares_queues,
-    logins_of,
+    extensions_of,
     needs_store,
     node_name,
     routing_settings,
@@ -91,6 +92,7 @@ class Node:
         directory: Numbers, providers and routes in memory.
         board: The health of providers, and their channels.
         peers: Who is known, and who is banned.
+        location: Where the phones of extensions are registered.
         bans: What follows from a ban; reads the file of denied addresses.
         agent: SIP on the network.
         intake: Takes calls in.
@@ -132,6 +134,7 @@ class Node:
         self.library = FlowLibrary(ACTIONS)
         if stored:
             self.storage = await self._open_store()
+            self._declare_extensions(self.configuration)
         else:
             self._fill(self.configuration)
         self._build()
@@ -169,6 +172,7 @@ class Node:
         routing = routing_settings(configuration)
         self._router = Router(self.directory, self.board, routing, random.Random())
         self.peers = KnownPeers(self.directory, routing, self._clock)
+        self.location = Location()
         rtpengines = settings.media.rtpengines
         self._rtpengines = Rtpengines(rtpengines, log) if rtpengines else None
         self.agent = UserAgent(
@@ -239,7 +243,7 @@ class Node:
             routing,
             self.flows,
             log,
-            *logins_of(configuration),
+            configuration.settings.sip.digest_algorithms,
             self.peers,
             log_calls=settings.log.level in ("debug", "info"),
             current=lambda: parts is None or parts.storage.feed.healthy,
@@ -382,12 +386,13 @@ class Node:
             await asyncio.to_thread(self._fill, configuration)
         else:
             await self.storage.reload(configuration, await asyncio.to_thread(python_flows, configuration))
+            self._declare_extensions(configuration)
             if self.parts is not None:
                 await self.parts.contact_center.directory.settled()
         self.configuration = configuration
         self._router.settings = self.peers.settings = self._destinations.routing = routing
         self.flows.calls.routing = self.intake.routing = self._transfer_policy.routing = routing
-        self.intake.logins.set_users(*logins_of(configuration))
+        self.intake.logins.set_algorithms(configuration.settings.sip.digest_algorithms)
         self.bans.deny_file = configuration.deny_file
         await self.bans.look()
         self._transfer_policy.rule = configuration.settings.sip.transfers
@@ -403,10 +408,22 @@ class Node:
         if self._trunk_addresses is not None:
             self._trunk_addresses.look_again()
 
+    def _declare_extensions(self, configuration: Configuration) -> None:
+        declared = {extension.id: extension for extension in extensions_of(configuration)}
+        for gone in [row.id for row in self.directory.extensions.by_name.values() if row.id not in declared]:
+            self.directory.remove_extension(gone)
+        for extension in declared.values():
+            self.directory.put_extension(extension)
+
     def _fill(self, configuration: Configuration) -> None:
         # What may fail comes first: a broken configuration changes nothing.
         library = FlowLibrary(ACTIONS, configuration.flows, python_flows(configuration))
-        self.directory.replace(configuration.numbers, configuration.providers, configuration.routes)
+        self.directory.replace(
+            configuration.numbers,
+            configuration.providers,
+            configuration.routes,
+            extensions=extensions_of(configuration),
+        )
         self.library.replace(library)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 from config.loading import Configuration
 from config.settings import Settings
 from engine.settings import AgentSettings
+from engine.sip.auth.digest import ha1_of_each
 from engine.sip.core import EndpointLimits, Policy
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.listeners import parse_listen_url
-from routing.access.phones import Phone
+from routing.directory.extensions import ExtensionRow
+from routing.identifiers import named_id
 from routing.settings import RoutingSettings
-from service.logins import User, Users
 
 DRAINED_RETRY_AFTER = 5  # s
 # What a reload takes over; whatever else has changed takes a restart.
@@ -61,24 +62,22 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
     )
 
 
-def logins_of(configuration: Configuration) -> tuple[Users, list[str]]:
-    """Who may log in, and the algorithms that they are challenged with."""
+def extensions_of(configuration: Configuration) -> list[ExtensionRow]:
+    """The extensions of the file, `sip.users` among them."""
     sip = configuration.settings.sip
-    users = {
-        (user.realm, user.username): User(
-            user.password,
-            Phone(
-                name=user.username,
-                realm=user.realm,
-                caller_id=user.caller_id,
-                caller_ids=frozenset(user.caller_ids),
-                customer_id=user.customer_id,
-                max_calls=user.max_calls,
-            ),
+    return [
+        ExtensionRow(
+            id=named_id("extension", user.username),
+            name=user.username,
+            realm=user.realm or sip.realm,
+            ha1=ha1_of_each(user.username, user.realm or sip.realm, user.password),
+            caller_id=user.caller_id,
+            caller_ids=frozenset(user.caller_ids),
+            customer_id=user.customer_id,
+            max_calls=user.max_calls,
         )
         for user in sip.users
-    }
-    return users, list(sip.digest_algorithms)
+    ]
 
 
 def routing_settings(configuration: Configuration) -> RoutingSettings:

@@ -9,7 +9,7 @@ from flows.calls.record import CallRecord
 from flows.calls.recordings import RunningRecording
 from flows.calls.services import CallServices
 from flows.calls.tree import Branch, Tree
-from routing.access.phones import Phone
+from routing.directory.extensions import ExtensionRow
 from routing.directory.rows import NumberRow
 
 MAX_ACTIONS = 1000
@@ -112,7 +112,7 @@ class CallContext:
         return self.number.customer_id if self.number is not None else self.record.customer_id
 
     @property
-    def phone(self) -> Phone | None:
+    def phone(self) -> ExtensionRow | None:
         """The phone that has dialled what is dialled here, and whose limits hold for it; None where a flow does."""
         return self.record.phone if self.payer is not None or self.number is None else None
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from engine.call_media import NO_MEDIA
 from engine.sip.dialog.usage import LIMIT_REACHED, NOT_ANSWERED
 from flows.calls.ports import CallLeg
-from routing.access.phones import Phone
+from routing.directory.extensions import ExtensionRow
 from routing.directory.rows import NumberRow
 from routing.hunt.attempt import AttemptRecord, AttemptReport, RecordKind, report
 from routing.hunt.outcome import LastOutcome, hangup_reason
@@ -38,7 +38,7 @@ class CallRecord:
     destination: str = ""
     logged_in: bool = False
     """Whether the caller has shown credentials of one of our clients. It is not kept in the store."""
-    phone: Phone | None = None
+    phone: ExtensionRow | None = None
     """Whose credentials the caller, or who has transferred the call, has shown. It is not kept in the store."""
     shown: str = ""
     """The number that the phone shows: one of its own, or none."""

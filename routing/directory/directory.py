@@ -1,4 +1,4 @@
-"""The directory: numbers, providers, routes and customers' terms in memory, for look-ups that never wait."""
+"""The directory: numbers, providers, routes, extensions and customers' terms in memory; look-ups never wait."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -7,6 +7,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from routing.directory.customers import CustomerTerms
+from routing.directory.extensions import ExtensionRow, ExtensionTable
 from routing.directory.number_source import AbsentNumbers, NumberFetch
 from routing.directory.route_table import RouteTable
 from routing.directory.row_factory import RowFactory
@@ -104,6 +105,15 @@ class Directory:
         """The terms of a customer by its id as an integer; None where there are none, which forbids nothing."""
         return self._content.customers.get(key)
 
+    def extension(self, name: str) -> ExtensionRow | None:
+        """The extension with this name (a user part, RFC 3261 §19.1.4: case counts), active or not."""
+        return self._content.extensions.by_name.get(name)
+
+    @property
+    def extensions(self) -> ExtensionTable:
+        """All extensions; to be read only."""
+        return self._content.extensions
+
     def count_refusal(self, cause: str) -> None:
         """A call was refused for this reason, a stable word."""
         self.refused[cause] = self.refused.get(cause, 0) + 1
@@ -116,6 +126,7 @@ class Directory:
         providers: Iterable[Provider],
         routes: Iterable[Route | RouteRow],
         customers: Iterable[CustomerTerms] = (),
+        extensions: Iterable[ExtensionRow] = (),
     ) -> Snapshot:
         """Put new content in place of the old, which is returned. Atomic for whoever looks up.
 
@@ -126,6 +137,7 @@ class Directory:
         builder.numbers(numbers)
         builder.routes(routes)
         builder.customers(customers)
+        builder.extensions(extensions)
         return self.swap(builder.finish(self._content.resolved))
 
     def swap(self, content: Snapshot) -> Snapshot:
@@ -232,7 +244,7 @@ class Directory:
                 self.misses.remember(e164, now)
         return True
 
-    # Providers, routes and customers one by one
+    # Providers, routes, customers and extensions one by one
 
     def put_provider(self, provider: Provider) -> None:
         """Add or change a provider."""
@@ -282,6 +294,16 @@ class Directory:
         """Take a customer's terms out, by its id as an integer. False when there are none."""
         with self._lock:
             return self._content.customers.pop(key, None) is not None
+
+    def put_extension(self, extension: ExtensionRow) -> None:
+        """Add or change an extension."""
+        with self._lock:
+            self._content.extensions.put(extension)
+
+    def remove_extension(self, extension_id: UUID) -> ExtensionRow | None:
+        """Take an extension out, and return it; None where there is none."""
+        with self._lock:
+            return self._content.extensions.remove(extension_id)
 
     def resolved_addresses(self, provider_id: UUID) -> tuple[str, ...]:
         """What `set_resolved_addresses` was told last for this provider."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from routing.addresses import AddressTable
 from routing.directory.customers import CustomerTerms
+from routing.directory.extensions import ExtensionRow, ExtensionTable
 from routing.directory.route_table import RouteTable
 from routing.directory.row_factory import RowFactory
 from routing.directory.rows import NumberRow, RouteRow
@@ -27,10 +28,22 @@ class Snapshot:
         sources: Which trunk a source address is.
         routes: Routes by prefix.
         customers: Their terms, by the customer's id as an integer.
+        extensions: By name.
         complete: Whether every number there is stands in `numbers`.
     """
 
-    __slots__ = ("complete", "customers", "hosts", "names", "numbers", "resolved", "routes", "sources", "trunks")
+    __slots__ = (
+        "complete",
+        "customers",
+        "extensions",
+        "hosts",
+        "names",
+        "numbers",
+        "resolved",
+        "routes",
+        "sources",
+        "trunks",
+    )
 
     def __init__(self) -> None:
         self.numbers: dict[str, NumberRow] = {}
@@ -41,6 +54,7 @@ class Snapshot:
         self.sources: AddressTable[Trunk] = AddressTable()
         self.routes = RouteTable()
         self.customers: dict[int, CustomerTerms] = {}
+        self.extensions = ExtensionTable()
         self.complete = True
 
     def index_trunks(self) -> None:
@@ -117,6 +131,12 @@ class SnapshotBuilder:
         table = self._content.customers
         for terms in customers:
             table[terms.key] = terms
+
+    def extensions(self, extensions: Iterable[ExtensionRow]) -> None:
+        """Add extensions; the last of two with one name counts."""
+        put = self._content.extensions.put
+        for extension in extensions:
+            put(extension)
 
     def finish(self, resolved: Mapping[int, tuple[str, ...]] | None = None, *, complete: bool = True) -> Snapshot:
         """The content, ready for `Directory.swap`. `complete` is False where the store has more numbers than were

@@ -24,7 +24,7 @@ from flows.messages.inbox import admitted
 from flows.messages.model import MessageNotKept, MessageQueueFullError, MessageRequest, TextMessage
 from flows.messages.outbox import MessageQueue
 from routing.access.admission import Decision, DialOut, Refuse, Source, identify, looped
-from routing.access.phones import Phone
+from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
 from routing.hunt.outcome import relayed_answer
@@ -81,7 +81,9 @@ class MessageIntake:
 
     # ---- for a number of ours
 
-    async def _receive(self, message: IncomingMessage, source: Source, number: NumberRow, phone: Phone | None) -> None:
+    async def _receive(
+        self, message: IncomingMessage, source: Source, number: NumberRow, phone: ExtensionRow | None
+    ) -> None:
         sender, via, _ = self._sender(message, source, phone)
         kept = TextMessage(
             id=UUID(message.id),
@@ -105,7 +107,7 @@ class MessageIntake:
         await self._messages.inbox.process(taken)
 
     def _sender(
-        self, message: IncomingMessage, source: Source, phone: Phone | None
+        self, message: IncomingMessage, source: Source, phone: ExtensionRow | None
     ) -> tuple[Address | None, str, bool]:
         """Who sends, where that one is reached if its name does not tell, and whether it wants to stay unknown.
 
@@ -136,7 +138,9 @@ class MessageIntake:
 
     # ---- for a foreign number
 
-    async def _relay(self, message: IncomingMessage, source: Source, asked: DialledNumber, phone: Phone | None) -> None:
+    async def _relay(
+        self, message: IncomingMessage, source: Source, asked: DialledNumber, phone: ExtensionRow | None
+    ) -> None:
         """A client's message goes through the providers, and it hears what the far end says."""
         if phone is not None and not phone.max_calls:
             message.answer(403, headers=[("Warning", '399 trunkline "This phone may not call out"')])

@@ -8,7 +8,7 @@ import pytest
 
 from engine.dial import DialSpec, Outcome, Peer
 from engine.messages import MAX_WAITING, IncomingMessage, OnMessage
-from engine.sip.auth.digest_server import DigestServer
+from engine.sip.auth.digest_server import DigestServer, secrets_of_passwords
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
@@ -123,7 +123,7 @@ def test_a_challenge_is_answered_with_the_credentials_once(monkeypatch: pytest.M
                 method="MESSAGE",
                 uri=request.uri_text,
                 body=request.body,
-                password_of=lambda user: "secret" if user == "ann" else None,
+                secret_of=secrets_of_passwords("here", {"ann": "secret"}.get),
                 now=network.now,
             )
             accepted.append(verdict.accepted)

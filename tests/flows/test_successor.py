@@ -12,7 +12,7 @@ from flows.calls.dial import ConnectTerms, always
 from flows.connect import connect_destination
 from flows.language.program import Program, Step
 from flows.transfer.successor import make_successor
-from routing.access.phones import Phone
+from routing.directory.extensions import ExtensionRow
 
 OWN, FOREIGN = "+12125550001", "+15559990000"
 OF_PHONE, OF_NUMBER = UUID(int=5), UUID(int=6)
@@ -21,7 +21,7 @@ OF_PHONE, OF_NUMBER = UUID(int=5), UUID(int=6)
 @pytest.mark.parametrize("own", [OWN, ""])
 def test_who_has_ordered_a_transfer_pays_for_it_and_shows_its_own_number(world: Any, own: str) -> None:
     """A phone calls a number of another customer's, and sends who answers there on to a foreign number."""
-    phone = Phone(name="alice", caller_id=own, customer_id=OF_PHONE, max_calls=1)
+    phone = ExtensionRow(name="alice", caller_id=own, customer_id=OF_PHONE, max_calls=1)
     number = world.number("+15558880000", customer_id=OF_NUMBER)
     row = world.directory.number(number.number)
     record = world.record(phone=phone, shown=own, source=own or "alice", customer_id=OF_NUMBER)

@@ -6,22 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.log import RateLimitedLog
+from engine.sip.auth.digest import ha1_of_each
 from engine.sip.auth.digest_client import answer, parse_challenges
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source
 from routing.access.bans import BAN_SCORE, BAN_SECONDS, SCORE_WINDOW
 from routing.access.peers import KnownPeers
-from routing.access.phones import Phone
 from routing.directory.directory import Directory
+from routing.directory.extensions import ExtensionRow
 from routing.settings import RoutingSettings
-from service.logins import NO_LOGIN, Logins, User
+from service.logins import NO_LOGIN, Logins
 
 EDGE = "192.0.2.254"
 SOURCES = ["192.0.2.1", "192.0.2.2", "2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"]
 URI = "sip:+442079460123@192.0.2.250"
 LIFETIME = 300.0
-USERS = {("trunkline", "desk"): User("s3cret", Phone(name="desk"))}
+DESK = ExtensionRow(name="desk", realm="trunkline", ha1=ha1_of_each("desk", "trunkline", "s3cret"))
 
 
 class Step(NamedTuple):
@@ -105,9 +106,11 @@ def test_who_is_banned_is_who_guessed(steps: list[Step]) -> None:
     def clock() -> float:
         return now
 
-    peers = KnownPeers(Directory(), RoutingSettings(proxies=(EDGE,)), clock)
+    directory = Directory()
+    directory.put_extension(DESK)
+    peers = KnownPeers(directory, RoutingSettings(proxies=(EDGE,)), clock)
     log: Any = Silent()
-    logins = Logins(clock, log, RateLimitedLog(clock), USERS, ["MD5"], peers)
+    logins = Logins(clock, log, RateLimitedLog(clock), directory, ["MD5"], peers)
     model = Model()
     nonces: dict[str, tuple[Any, float]] = {}
     used: set[tuple[str, int]] = set()

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from engine.sip.auth.digest import ha1_of_each
+from routing.directory.extensions import ExtensionRow
 from service.transfer_policy import TransferRule
 from tests.service.test_attended import AGAIN, refuse
 from tests.service.test_transfers import ALLOW, AWAY, FOREIGN, KEY, OF_THIRD, OURS, THIRD, Phone, World
@@ -218,7 +220,8 @@ def test_only_who_could_have_been_the_one_that_is_replaced(
 
 def test_a_guest_is_asked_who_it_is_once(monkeypatch: pytest.MonkeyPatch) -> None:
     swap = Swap(monkeypatch, trusted=f"{CALLER}/32")
-    swap.intake.logins.set_users({("engine.example", "desk"): "secret"}, ("MD5",))
+    desk = ExtensionRow(name="desk", realm="engine.example", ha1=ha1_of_each("desk", "engine.example", "secret"))
+    swap.intake.directory.put_extension(desk)
     assert swap.replace() == 401
     assert "engine.example" in swap.n.final("INVITE").get("WWW-Authenticate")
     swap.n.remote_tag = ""

@@ -158,7 +158,7 @@ class World:
             transfers=transfers,
         )
         self.flows = Interpreter(calls=calls, library=library)
-        self.intake = Intake(directory, settings, self.flows, self.log, {})
+        self.intake = Intake(directory, settings, self.flows, self.log)
         self.replaces_intake = ReplacesIntake(self.intake, transfers)
         self.a = self.phone(CALLER, OFFER)
         self.b = self.phone(CALLEE, ANSWER)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.sip.auth import digest_server
 from engine.sip.auth.digest_client import Challenge, ClientSession, answer, choose, parse_challenges
-from engine.sip.auth.digest_server import DigestServer, Verdict
+from engine.sip.auth.digest_server import DigestServer, Verdict, secrets_of_passwords
 from engine.sip.message.grammar import ParseError
 
 BODY = (
@@ -242,7 +242,15 @@ def verify(
     body: bytes = b"",
     source: str = "",
 ) -> Verdict:
-    return server.verify(values, method=method, uri=uri, body=body, password_of=passwords, now=now, source=source)
+    return server.verify(
+        values,
+        method=method,
+        uri=uri,
+        body=body,
+        secret_of=secrets_of_passwords("example.org", passwords),
+        now=now,
+        source=source,
+    )
 
 
 def client(challenges: list[str], username: str = "alice", password: str = "wonder") -> ClientSession:
@@ -553,7 +561,7 @@ def test_what_is_answered_is_accepted(
         method="INVITE",
         uri="sip:1@example.org",
         body=body,
-        password_of={username: password}.get,
+        secret_of=secrets_of_passwords("example.org", {username: password}.get),
         now=2.0,
     )
     assert verdict == Verdict(True, username, "")

@@ -54,12 +54,25 @@ def hashed(algorithm: Algorithm, *parts: str) -> str:
     return _digest(algorithm, ":".join(parts).encode("utf-8", "surrogateescape"))
 
 
+def ha1(algorithm: Algorithm, username: str, realm: str, password: str) -> str:
+    """What stands for a password in its realm, in hex: unq(username) ":" unq(realm) ":" passwd, hashed (RFC 7616
+    §3.4.2). Whoever has it can log in with this algorithm."""
+    return hashed(algorithm, username, realm, password)
+
+
+def ha1_of_each(username: str, realm: str, password: str) -> dict[str, str]:
+    """The `ha1` of each algorithm, by its name in lower case; the session variants share theirs."""
+    return {
+        name: ha1(algorithm, username, realm, password)
+        for name, algorithm in ALGORITHMS.items()
+        if not algorithm.session
+    }
+
+
 def response(
     algorithm: Algorithm,
     *,
-    username: str,
-    realm: str,
-    password: str,
+    secret: str,
     nonce: str,
     method: str,
     uri: str,
@@ -68,8 +81,8 @@ def response(
     cnonce: str = "",
     body: bytes = b"",
 ) -> str:
-    """The `response` of a request's credentials, in hex (RFC 7616 §3.4.1). An empty `qop` is RFC 2069's formula."""
-    secret = hashed(algorithm, username, realm, password)
+    """The `response` of a request's credentials, in hex (RFC 7616 §3.4.1). `secret` is the `ha1`; an empty `qop` is RFC
+    2069's formula."""
     if algorithm.session:
         secret = hashed(algorithm, secret, nonce, cnonce)
     if qop == "auth-int":

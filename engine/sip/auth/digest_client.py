@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from engine.sip.auth.digest import ALGORITHMS, Algorithm, hashed, inner, parse_schemes, response
+from engine.sip.auth.digest import ALGORITHMS, Algorithm, ha1, hashed, inner, parse_schemes, response
 from engine.sip.message.grammar import quote
 
 
@@ -97,9 +97,7 @@ def answer(
     shown = hashed(algorithm, username, challenge.realm) if challenge.userhash else username
     computed = response(
         algorithm,
-        username=username,
-        realm=challenge.realm,
-        password=password,
+        secret=ha1(algorithm, username, challenge.realm, password),
         nonce=challenge.nonce,
         method=method,
         uri=uri,

@@ -6,12 +6,29 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote as percent_decode
 
-from engine.sip.auth.digest import ALGORITHMS, inner, parse_schemes, response
+from engine.sip.auth.digest import ALGORITHMS, ha1, inner, parse_schemes, response
 from engine.sip.message.grammar import ParseError, unquote
 from engine.sip.message.uri import SipUri, parse_uri
 
 _COUNT = re.compile(r"[0-9A-Fa-f]{8}")
 _NONCE = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,16})\.[0-9a-f]{32}")
+
+
+_NOBODYS = "0" * 64
+
+SecretOf = Callable[[str, str], str | None]
+"""Of a user's name and an algorithm's (in lower case, without "-sess") the `ha1`; None for an unknown user, and where
+there is none for that algorithm."""
+
+
+def secrets_of_passwords(realm: str, password_of: Callable[[str], str | None]) -> SecretOf:
+    """For users whose passwords are known: None for an unknown user."""
+
+    def secret_of(username: str, algorithm: str) -> str | None:
+        password = password_of(username)
+        return None if password is None else ha1(ALGORITHMS[algorithm], username, realm, password)
+
+    return secret_of
 
 
 class Verdict(NamedTuple):
@@ -108,13 +125,13 @@ class DigestServer:
         method: str,
         uri: str,
         body: bytes,
-        password_of: Callable[[str], str | None],
+        secret_of: SecretOf,
         now: float,
         source: str = "",
     ) -> Verdict:
         """Judges the values of a request's Authorization or Proxy-Authorization fields. Never raises.
 
-        `password_of` gives a user's password, None for an unknown user. `uri` is the Request-URI: credentials made for
+        `secret_of` gives what stands for a user's password. `uri` is the Request-URI: credentials made for
         another one are refused (RFC 7616 §3.4.6); "" leaves that out. `source` is as for `challenges`. Credentials of
         other schemes or realms count as none (RFC 3261 §22.3, RFC 4475 §3.3.7).
         """
@@ -127,7 +144,7 @@ class DigestServer:
             return Verdict(False, "", "missing")
         for params in digests:
             if inner(params.get("realm", "")) == self._realm:
-                return self._judge(params, method, uri, body, password_of, now, source)
+                return self._judge(params, method, uri, body, secret_of, now, source)
         return Verdict(False, _username(digests[0]), "realm")
 
     def _judge(
@@ -136,7 +153,7 @@ class DigestServer:
         method: str,
         uri: str,
         body: bytes,
-        password_of: Callable[[str], str | None],
+        secret_of: SecretOf,
         now: float,
         source: str,
     ) -> Verdict:
@@ -157,13 +174,11 @@ class DigestServer:
         problem = self._nonce_fault(nonce, count, clock, source)
         if problem:
             return Verdict(False, username, problem, stale=True)
-        password = password_of(username)
+        secret = secret_of(username, algorithm.name.removesuffix("-sess").lower())
         # An unknown user costs the same time as a wrong password.
         computed = response(
             algorithm,
-            username=username,
-            realm=self._realm,
-            password=password or "",
+            secret=secret or _NOBODYS,
             nonce=nonce,
             method=method,
             uri=written_uri,
@@ -173,8 +188,8 @@ class DigestServer:
             body=body,
         )
         right = hmac.compare_digest(computed.encode(), claimed.lower().encode("utf-8", "surrogateescape"))
-        if password is None or not right:
-            return Verdict(False, username, "user" if password is None else "password", guess=f"{nonce} {claimed}")
+        if secret is None or not right:
+            return Verdict(False, username, "user" if secret is None else "password", guess=f"{nonce} {claimed}")
         if uri and not _same_target(written_uri, uri):
             return Verdict(False, username, "uri")  # after the password: a wrong one is one, whatever it was made for
         self._use(nonce, count, clock)

@@ -1,0 +1,43 @@
+"""A binding: one contact of an address-of-record, as its REGISTER gave it (RFC 3261 §10)."""
+
+from dataclasses import dataclass
+
+from engine.sip.flow import Flow
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Binding:
+    """Where one device of an extension is reached.
+
+    Attributes:
+        id: Of this node's making; stays the same as long as the device refreshes.
+        contact: The name-addr or addr-spec with its parameters, byte for byte as it came, without `expires`.
+        uri: The URI in it: the Request-URI of what is sent there.
+        q: Its preference, 0 to 1 (RFC 3261 §20.10).
+        instance: The `+sip.instance` (RFC 5626 §4.1), without quotes; "" for none.
+        reg_id: The `reg-id`, where outbound applies; 0 for none.
+        call_id, cseq: Of the REGISTER that it is from (RFC 3261 §10.3 step 7).
+        expires_at: When it ends (s, on the endpoint's clock).
+        flow: Where the REGISTER came from: what the device is reached by where there is no Path.
+        path: The Path of that REGISTER (RFC 3327), URIs in order.
+        source: The address that the REGISTER came from, which of one that an edge has forwarded is what the edge noted.
+        user_agent: As it stood there, which is a peer's text.
+        registered_at: When it was made (s, on the endpoint's clock).
+        rtt: How long the last keep-alive took (s); None where none was answered.
+    """
+
+    id: str
+    contact: str
+    uri: str
+    q: float = 1.0
+    instance: str = ""
+    reg_id: int = 0
+    call_id: str = ""
+    cseq: int = 0
+    expires_at: float = 0.0
+    flow: Flow | None = None
+    path: tuple[str, ...] = ()
+    source: str = ""
+    user_agent: str = ""
+    registered_at: float = 0.0
+    rtt: float | None = None
