@@ -198,6 +198,13 @@ class Intake:
         """A stream that holds something else than SIP."""
         self.peers.accuse(flow.host, "not_sip")
 
+    def closed(self, flow: Flow, error: str) -> None:
+        """A connection is gone."""
+        try:
+            self.endpoint.closed(flow, error, self.now())
+        except Exception:
+            self.log.error("lost connection not handled", peer=f"{flow.host}:{flow.port}", exc_info=True)
+
     def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         """What could not be delivered."""
         try:

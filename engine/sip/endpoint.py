@@ -29,6 +29,8 @@ VETTING_MOST = 1024  # strangers' calls at once whose names are looked up before
 # Calls that are up can be transferred, and we ask for nothing outside of them (RFC 6665 §4.1.3).
 _ONLY_IN_DIALOGS = {"BYE": 481, "PRACK": 481, "UPDATE": 481, "INFO": 481, "NOTIFY": 481, "REFER": 403}
 
+OnClosed = Callable[[Flow, str, float], None]
+"""Told the flow of a connection that is gone, why in words ("" where we closed it), and the time."""
 OnStranger = Callable[[Session, Request], tuple[int, str, bool]]
 
 
@@ -47,6 +49,7 @@ class Endpoint(Core):
         super().__init__(hooks, policy)
         self._on_invite = on_invite
         self._on_stranger = on_stranger
+        self._connection_watchers: list[OnClosed] = []
         methods = self.methods
         methods["INVITE"] = MethodHandler(self._receive_invite, limited=True)
         methods["OPTIONS"] = MethodHandler(self._receive_options)
@@ -63,6 +66,11 @@ class Endpoint(Core):
             handler(self._transaction(request, reply, self._known(source)), request, source, now)
 
         self.methods[method] = MethodHandler(new, handler if within else None, limited)
+
+    def watch_connections(self, on_closed: OnClosed) -> None:
+        """Let `on_closed` hear of every connection that is lost, such as a registrar whose phones are reached by theirs
+        (RFC 5626 §4.2.2). It tells its own by `flow.connection`; for a look-up in a dict that is cheap enough."""
+        self._connection_watchers.append(on_closed)
 
     def on_invite(self, session: DialogUser) -> None:
         """See `Core`."""
@@ -117,6 +125,11 @@ class Endpoint(Core):
     def next_deadline(self) -> float:
         """When `run` is to be called at the latest (s, on `clock`); infinity when nothing waits."""
         return self.deadlines.next()
+
+    def closed(self, flow: Flow, error: str, now: float) -> None:
+        """A connection is gone, and why; "" where we closed it."""
+        for on_closed in self._connection_watchers:
+            on_closed(flow, error, now)
 
     def failed(self, flow: Flow, data: bytes | None, error: str, now: float) -> None:
         """What the transport could not deliver: `data` as far as it is known, None for a connection that was lost."""

@@ -22,6 +22,9 @@ class Connection(Protocol):
     def write(self, data: bytes) -> bool:
         """Writes one message; False when the peer takes no more, and then the connection is given up."""
 
+    def keep(self, kept: bool = True) -> None:
+        """Whether somebody is reached by it: then it is not closed for being quiet, or for its source having many."""
+
 
 @dataclass(slots=True, frozen=True)
 class Flow:

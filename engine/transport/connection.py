@@ -39,6 +39,9 @@ class Owner(Protocol):
     def made(self, connection: "Connection") -> bool:
         """The connection is up; False when it is one too many."""
 
+    def keep(self, connection: "Connection", kept: bool) -> None:
+        """Whether it counts against the limits of its source."""
+
     def heard(self, connection: "Connection") -> None:
         """A whole message has come over it."""
 
@@ -61,6 +64,7 @@ class Connection(asyncio.Protocol):
         "attempt",
         "error",
         "flow",
+        "kept",
         "last_traffic",
         "misframed",
         "outgoing",
@@ -85,6 +89,8 @@ class Connection(asyncio.Protocol):
         self.outgoing = attempt is not None
         self.own_end: tuple[str, int] | None = None  # of a connection that we made, once it is up
         self.error = ""
+        self.kept = False
+        """Somebody is reached by it: see `keep`."""
         self.misframed = False
         self.requested = False
         """A request was sent over it, whose transaction has to hear when it is gone."""
@@ -116,6 +122,18 @@ class Connection(asyncio.Protocol):
         self.requested = self.requested or not data.startswith(b"SIP/2.0 ")
         self.last_traffic = self._loop.time()
         return True
+
+    def keep(self, kept: bool = True) -> None:
+        """Somebody is reached by this connection from now on, such as a phone that has registered over it.
+
+        It does not count against `connections_per_source` any more, so that all phones behind one address (RFC 6598)
+        find room; no stranger's connection takes its place, and it may be quiet for longer than `idle_timeout`: a peer
+        that is gone is found by probes. `False`: nobody is reached by it any more. What is lost is lost: nothing needs
+        to be taken back when the connection ends (`Sink.closed`).
+        """
+        if self.kept != kept and self.flow is not None:
+            self.kept = kept
+            self._owner.keep(self, kept)
 
     def close(self) -> None:
         """Closes when all that was written is out. Not reported to the sink, for it is deliberate."""

@@ -82,6 +82,19 @@ class ConnectionSlots(Generic[C]):
         source.spoken.pop(connection, None)
         source.spoken[connection] = now
 
+    def keep(self, connection: C, kept: bool, now: float) -> None:
+        """Whether somebody is reached by it: then it is as good as a known peer's."""
+        host = self._hosts.get(connection)
+        if host is None or kept == (connection in self._known):
+            return
+        if kept:
+            self._leave_strangers(connection, host)
+            self._known[connection] = now
+        elif not self._tells(host):
+            del self._known[connection]
+            source = self._sources.setdefault(counted_source(host), _Source())
+            self._spoken[connection] = source.spoken[connection] = now
+
     @property
     def remembered(self) -> int:
         """How many entries there are in all, of connections and of sources: none once all have left."""

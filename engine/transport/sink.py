@@ -25,6 +25,14 @@ class Sink(Protocol):
     def not_sip(self, flow: Flow, error: str) -> None:
         """A stream holds something else than SIP; its connection is closed. Must not raise."""
 
+    def closed(self, flow: Flow, error: str) -> None:
+        """A connection that was up is gone, whichever side closed it and why: for every one but those that end with
+        their listener, once, and before `failed`. Must not raise.
+
+        `flow.connection` is the connection that messages came by; nothing can be sent over it any more. `error` says
+        in words what happened, "" where we closed it ourselves.
+        """
+
     def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         """A message could not be delivered, or a connection broke (RFC 3261 §18.4). Must not raise.
 

@@ -297,6 +297,10 @@ class TcpTransport:
         self.refused += not admitted
         return admitted
 
+    def keep(self, connection: Connection, kept: bool) -> None:
+        """See `Connection.keep`."""
+        self.slots.keep(connection, kept, self._loop.time())
+
     def heard(self, connection: Connection) -> None:
         """A whole message has come over a connection."""
         self.slots.spoke(connection, self._loop.time())
@@ -325,7 +329,10 @@ class TcpTransport:
             self.framing_errors += 1
         if self._emptied is not None and not self.connections and not self._emptied.done():
             self._emptied.set_result(None)
-        if connection.error and connection.requested and not self._closed:
+        if self._closed:
+            return
+        self.sink.closed(flow, connection.error)
+        if connection.error and connection.requested:
             self.sink.failed(flow, None, connection.error)
 
     # -- one timer for all connections
@@ -346,7 +353,7 @@ class TcpTransport:
             elif stalled is not None and now - stalled > limits.stall_timeout:
                 self.timed_out += 1
                 connection.abort("the peer takes no more data")
-            elif now - connection.last_traffic > limits.idle_timeout:
+            elif not connection.kept and now - connection.last_traffic > limits.idle_timeout:
                 self.timed_out += 1
                 connection.close()
         if self.connections:

@@ -87,3 +87,13 @@ def test_where_there_is_no_room_it_is_not_asked() -> None:
     registrar = Registrar(stage)
     assert [answer.status for answer in stage.ask(request("REGISTER"))] == [503]
     assert registrar.asked == []
+
+
+def test_who_watches_connections_hears_of_each_that_is_lost() -> None:
+    stage = Stage()
+    heard: list[tuple[str, Flow, str, float]] = []
+    for name in "ab":
+        stage.endpoint.watch_connections(lambda flow, error, now, name=name: heard.append((name, flow, error, now)))
+    flow = Flow(stage.udp, PEER, 40_000)
+    stage.endpoint.closed(flow, "connection reset by peer", 7.0)
+    assert heard == [(name, flow, "connection reset by peer", 7.0) for name in "ab"]

@@ -18,6 +18,7 @@ class Recorder:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
         self.failures: list[tuple[Flow, bytes | None, str]] = []
+        self.ended: list[tuple[Flow, str]] = []
         self.flow: Flow | None = None
         self.refused: set[str] = set()  # hosts
         self.friends: set[str] = set()  # hosts
@@ -31,6 +32,10 @@ class Recorder:
         self._changed.set()
         if self.on_message:
             self.on_message(data, flow)
+
+    def closed(self, flow: Flow, error: str) -> None:
+        self.ended.append((flow, error))
+        self._changed.set()
 
     def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         self.failures.append((flow, data, error))

@@ -185,3 +185,47 @@ def test_whatever_happens_nothing_is_left_of_who_has_gone() -> None:
         hall.slots.leave(name)
         hall.slots.spoke(name, hall.now)
     assert (len(hall.slots), hall.slots.remembered) == (0, 0)
+
+
+def test_a_connection_that_somebody_is_reached_by_does_not_count_against_its_source() -> None:
+    hall = Hall()
+    phones = [hall.open(PHONE, speaks=True) for _ in range(30)]
+    assert hall.open(PHONE) is None
+    for phone in phones:
+        assert phone is not None
+        hall.slots.keep(phone, True, hall.now)
+        hall.slots.keep(phone, True, hall.now)
+        hall.slots.spoke(phone, hall.now)
+    assert [hall.open(PHONE, speaks=True) is not None for _ in range(31)] == [True] * 30 + [False]
+    for number in range(200):
+        hall.now += 6.0
+        assert hall.open(f"198.51.100.{number}")
+    assert hall.held(PHONE) >= 30 and set(phones) <= set(hall.up), "no stranger takes its place"
+    for name in list(hall.up):
+        hall.slots.leave(name)
+    assert hall.slots.remembered == 0
+
+
+def test_a_connection_by_which_nobody_is_reached_any_more_counts_again() -> None:
+    hall = Hall()
+    phones = [hall.open(PHONE, speaks=True) for _ in range(30)]
+    for kept in (True, False):
+        for phone in phones:
+            assert phone is not None
+            hall.slots.keep(phone, kept, hall.now)
+    assert hall.open(PHONE) is None
+    hall.slots.keep("of another listener", True, hall.now)
+    for name in list(hall.up):
+        hall.slots.leave(name)
+    assert hall.slots.remembered == 0
+
+
+def test_a_known_peers_connection_is_none_of_a_strangers_whatever_is_said_of_it() -> None:
+    hall = Hall()
+    connection = hall.open(PROVIDER, speaks=True)
+    assert connection is not None
+    for kept in (True, False):
+        hall.slots.keep(connection, kept, hall.now)
+    assert hall.slots.remembered == 1
+    hall.slots.leave(connection)
+    assert hall.slots.remembered == 0

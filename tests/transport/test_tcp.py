@@ -670,3 +670,95 @@ def test_silent_connections_make_room_for_who_speaks_and_for_known_peers(run: An
         assert len(transport.slots) == 0
 
     run(test)
+
+
+def test_the_end_of_every_connection_is_told_once(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open(bounded(), sink)
+        ends: list[tuple[tuple[str, int], str]] = []
+
+        async def ended() -> None:
+            await sink.until(lambda: len(sink.ended) > len(ends))
+            flow, error = sink.ended[-1]
+            ends.append(((flow.host, flow.port), error))
+            assert flow.connection is not None and not flow.connection.usable
+
+        by_peer = await Peer.connect(transport)
+        by_peer.writer.write(message())  # no request of ours goes over it: `failed` has nobody to tell
+        await sink.message()
+        await by_peer.close()
+        await ended()
+        silent = await Peer.connect(transport)
+        await silent.close()
+        await ended()
+        by_us = await Peer.connect(transport)
+        by_us.writer.write(message())
+        await sink.message(2)
+        sink.flow.connection.close()
+        await by_us.closed()
+        await ended()
+        no_sip = await Peer.connect(transport)
+        no_sip.writer.write(b"\x16\x03\x01\r\n\r\n")
+        await no_sip.closed()
+        await ended()
+        assert ends == [
+            (by_peer.address, "connection closed by peer"),
+            (silent.address, "connection closed by peer"),
+            (by_us.address, ""),
+            (no_sip.address, "framing error: neither a request nor a response"),
+        ]
+        last = await Peer.connect(transport)
+        last.writer.write(message())
+        await sink.message(3)
+        transport.close()
+        await transport.wait_closed()
+        await last.closed()
+        assert len(sink.ended) == len(ends), "those that end with their listener are not told of"
+        assert [error for _, _, error in sink.failures] == []
+
+    run(test)
+
+
+def test_a_kept_connection_does_not_idle_out(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open(bounded(idle_timeout=0.05, connections_per_source=2), sink)
+        kept = await Peer.connect(transport)
+        kept.writer.write(message())
+        await sink.message()
+        connection = sink.flow.connection
+        connection.keep()
+        for _ in range(3):  # each opened after the one before was closed for being idle
+            other = await Peer.connect(transport)
+            other.writer.write(message())
+            await other.closed()
+        assert connection.usable and transport.timed_out == 3
+        connection.keep(False)
+        await kept.closed()
+        await gone(transport.connections)
+        connection.keep()  # it is over: there is nothing to keep
+        assert not connection.kept and transport.slots.remembered == 0
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
+
+
+def test_a_peer_that_sends_nothing_but_keepalives_is_not_cut_off(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await TcpTransport.open(bounded(message_timeout=0.1), sink)
+        peer, mute = await Peer.connect(transport), await Peer.connect(transport)
+        peer.writer.write(b"\r\n\r\n")
+        assert await peer.read(2) == b"\r\n"
+        await mute.closed()
+        assert transport.timed_out == 1
+        for _ in range(3):
+            peer.writer.write(b"\r\n\r\n")
+            assert await peer.read(2) == b"\r\n"
+        await peer.close()
+        transport.close()
+        await transport.wait_closed()
+
+    run(test)
