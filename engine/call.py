@@ -420,7 +420,7 @@ class Call(Party):
     @property
     def own_address(self) -> str:
         """Where the peer finds us: what stands behind the `@` of a URI."""
-        return self.remote.own_address
+        return self.remote.own_address(self.session.dialog.contact_host)
 
     async def transfer(self, refer_to: str, referred_by: str = "") -> Transferred:
         """Ask the peer to call `refer_to`, a URI, in place of us (REFER), and wait for what becomes of it; see

@@ -58,6 +58,10 @@ class PeerOptions(Protocol):
     def srtp(self) -> str:
         """`sdes`: our own offer, where we make it, is of SRTP alone (RFC 4568)."""
 
+    @property
+    def contact_host(self) -> str:
+        """What it is shown in place of our address, in Contact and Via; "": our address. See `Flow.sent_by`."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Peer:
@@ -68,6 +72,7 @@ class Peer:
     realm: str = ""
     codecs: str = ""
     srtp: str = ""
+    contact_host: str = ""
 
 
 ANY_PEER = Peer()
@@ -168,6 +173,7 @@ class OutgoingCall(Call):
             no_progress_timeout=spec.no_progress_timeout,
             ring_timeout=spec.ring_timeout,
             reliable=reliable,
+            contact_host=spec.peer.contact_host,
             allows=spec.allows,
             mark=spec.mark(agent.endpoint.branches, caller),
             max_breadth=breadth,

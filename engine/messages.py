@@ -188,6 +188,7 @@ def _request_spec(agent: MessageAgent, spec: DialSpec, text: str) -> RequestSpec
         body=text.encode("utf-8", "replace"),
         credentials=credentials(spec.peer),
         contact=False,
+        contact_host=spec.peer.contact_host,
         allows=spec.allows,
         mark=spec.mark(agent.endpoint.branches),
     )

@@ -20,7 +20,7 @@ from engine.call import Call
 from engine.call_snapshot import CallSnapshot, RestoredCall
 from engine.call_tasks import CallTasks
 from engine.capture.trace import Trace
-from engine.dial import DialSpec, OutgoingCall
+from engine.dial import ANY_PEER, DialSpec, OutgoingCall, PeerOptions
 from engine.intake import Intake
 from engine.log import Log, NoLog, RefusalLog
 from engine.media.anchor import Anchor, Anchors, MediaAddress
@@ -241,7 +241,7 @@ class UserAgent:
         self.calls.add(call)
         self.incoming += call.direction == "incoming"
         source = session.dialog.source
-        if source is None or source.own_address != snapshot.dialog.own_address:
+        if source is None or source.own_address(snapshot.dialog.contact_host) != snapshot.dialog.own_address:
             session.refresh(now)
         return call
 
@@ -273,9 +273,12 @@ class UserAgent:
         """Whether this is where we listen ourselves, or say that we do."""
         return self.listeners.listens_at(host, port)
 
-    async def ping(self, uri: str, destination: str, domain: str, patience: float) -> Pong:
+    async def ping(
+        self, uri: str, destination: str, domain: str, patience: float, peer: PeerOptions = ANY_PEER
+    ) -> Pong:
         """Send OPTIONS to `destination` (a SIP URI), and on to its next target where one says nothing within `patience`
-        seconds, or that it is out of service, as an INVITE would go."""
+        seconds, or that it is out of service, as an INVITE would go. `domain`: host of our From, unless `peer` is to be
+        shown another."""
         answered: asyncio.Future[Pong] = self.loop.create_future()
 
         def tell(response: Response | None, cause: str) -> None:
@@ -290,8 +293,9 @@ class UserAgent:
             method="OPTIONS",
             uri=uri,
             destination=destination,
-            from_=f"<sip:{domain}>",
+            from_=f"<sip:{peer.contact_host or domain}>",
             to=f"<{uri}>",
+            contact_host=peer.contact_host,
             headers="Accept: application/sdp\r\n",
         )
         ping = OutOfDialogRequest(self.endpoint, spec, tell)

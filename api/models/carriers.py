@@ -36,6 +36,7 @@ class Carriers:
         for provider in directory.providers:
             host, _ = parse_host_port(provider.hostname)
             names.update((host, provider.name, provider.from_domain, provider.from_user, provider.username))
+            names.add(provider.contact_host.partition(":")[0])
             names.update(provider.tech_headers.values())
         # Addresses are found by `_ADDRESS`, networks of them included.
         words = sorted({name for name in names if len(name) >= _SHORTEST and not family_of(name.strip("[]"))})

@@ -207,6 +207,6 @@ class Core:
             self._no_stream.clear()
         self._no_stream[(flow.host, flow.port)] = now
 
-    def contact_line(self, flow: Flow) -> str:
-        """Our Contact as this peer is to see it."""
-        return f"Contact: <sip:{flow.own_address}>\r\n"
+    def contact_line(self, flow: Flow, contact_host: str = "") -> str:
+        """Our Contact as this peer is to see it; `contact_host`: see `Flow.sent_by`."""
+        return f"Contact: <sip:{flow.own_address(contact_host)}>\r\n"

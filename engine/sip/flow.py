@@ -58,10 +58,16 @@ class Flow:
         """Whether an open connection can be used; always True for UDP."""
         return self.transport.connected(self)
 
-    @property
-    def own_address(self) -> str:
+    def sent_by(self, contact_host: str = "") -> str:
+        """The ``host:port`` that this peer shall see in our Via. `contact_host`: what it is to be shown in place of our
+        address, `host` or `host:port`; without a port it has the listener's."""
+        if not contact_host:
+            return self.transport.sent_by(self.host)
+        return contact_host if ":" in contact_host else f"{contact_host}:{self.transport.local[1]}"
+
+    def own_address(self, contact_host: str = "") -> str:
         """Where this peer finds us: host, port and transport, as they stand in a URI behind the user."""
-        return self.transport.sent_by(self.host) + transport_parameter(self.transport.name)
+        return self.sent_by(contact_host) + transport_parameter(self.transport.name)
 
 
 Allows = Callable[[Flow], bool]

@@ -32,6 +32,8 @@ class RequestSpec:
     credentials: Credentials | None = None
     contact: bool = True
     """A MESSAGE has none (RFC 3428 §4)."""
+    contact_host: str = ""
+    """See `Flow.sent_by`."""
     allows: Allows | None = None
     """Which flows it may go to; None: all."""
     mark: Mark = PLAIN
@@ -82,6 +84,7 @@ class OutOfDialogRequest:
             tail=tail,
             body=spec.body,
             contact=spec.contact,
+            contact_host=spec.contact_host,
             allows=spec.allows,
             mark=spec.mark,
         )

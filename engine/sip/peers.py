@@ -36,6 +36,10 @@ class Peers(Protocol):
     def nat(self, host: str) -> Nat:
         """Where requests to this peer go within its dialogs: see `engine.sip.dialog.next_hop`."""
 
+    def contact_host(self, host: str) -> str:
+        """What this peer is shown in place of our address, in Contact and Via; "": our address. See
+        `engine.sip.flow.Flow.sent_by`."""
+
     def edge(self, host: str) -> bool:
         """Whether this is one of our own edge proxies: its requests come from others (`source_of`)."""
 
@@ -77,6 +81,10 @@ class Everybody:
     def nat(self, host: str) -> Nat:
         """See `Peers`."""
         return "auto"
+
+    def contact_host(self, host: str) -> str:
+        """See `Peers`."""
+        return ""
 
 
 EVERYBODY: Peers = Everybody()

@@ -29,6 +29,7 @@ class OutgoingRequest:
         "allows",
         "body",
         "contact",
+        "contact_host",
         "endpoint",
         "flows",
         "head",
@@ -51,12 +52,13 @@ class OutgoingRequest:
         tail: str = "",
         body: bytes = b"",
         contact: bool = False,
+        contact_host: str = "",
         allows: Allows | None = None,
         mark: Mark | None = None,
     ) -> None:
-        """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `allows`: which flows
-        it may go to; None: all. `mark`: what is to be known of it should it come back; None: it opens nothing, and need
-        not be known again."""
+        """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `contact_host`: see
+        `Flow.sent_by`. `allows`: which flows it may go to; None: all. `mark`: what is to be known of it should it come
+        back; None: it opens nothing, and need not be known again."""
         self.endpoint = endpoint
         self.user = user
         self.method = method
@@ -65,6 +67,7 @@ class OutgoingRequest:
         self.tail = tail
         self.body = body
         self.contact = contact
+        self.contact_host = contact_host
         self.allows = allows
         self.mark = mark
         self.flows: list[Flow] = []
@@ -73,7 +76,7 @@ class OutgoingRequest:
     def compose(self, flow: Flow, branch: str) -> bytes:
         """The bytes for one flow."""
         transport = flow.transport
-        sent_by = transport.sent_by(flow.host)
+        sent_by = flow.sent_by(self.contact_host)
         contact = f"Contact: <sip:{sent_by}{transport_parameter(transport.name)}>\r\n" if self.contact else ""
         text = (
             f"{self.start}{transport.via_name} {sent_by};rport;branch={branch}\r\n{self.head}{contact}{self.tail}"
@@ -128,7 +131,8 @@ class OutgoingRequest:
     def cancel(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         """CANCEL an INVITE that has had a provisional response: same URI, Via, Route, To and CSeq number (§9.1)."""
         flow = transaction.flow
-        via = f"{flow.transport.via_name} {flow.transport.sent_by(flow.host)};rport;branch={transaction.key}\r\n"
+        sent_by = flow.sent_by(self.contact_host)
+        via = f"{flow.transport.via_name} {sent_by};rport;branch={transaction.key}\r\n"
         start = self.start.replace("INVITE", "CANCEL", 1)
         head = self.head.replace(" INVITE\r\n", " CANCEL\r\n")
         reason = f"Reason: {reason}\r\n" if reason else ""

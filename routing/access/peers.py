@@ -73,6 +73,11 @@ class KnownPeers:
         provider = self.directory.provider_at(host)
         return self.settings.nat if provider is None or provider.nat == "auto" else provider.nat
 
+    def contact_host(self, host: str) -> str:
+        """See `engine.sip.peers.Peers`."""
+        provider = self.directory.provider_at(host)
+        return "" if provider is None else provider.contact_host
+
     def edge(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""
         return bool(self.settings.edges.find(host))

@@ -74,6 +74,7 @@ class Trunk:
         destination: SIP URI of where requests go.
         transport: What its requests go by; "" where that is for its name to say.
         user_param: ";user=phone" or "".
+        from_domain: Host of its From; "" for the engine's own.
         tech_headers: Names and values in order.
         asserts, remote_party, diverts: Whether P-Asserted-Identity, Remote-Party-ID, Diversion carry identity.
     """
@@ -87,6 +88,7 @@ class Trunk:
     transport: str
     user_param: str
     from_user: str
+    from_domain: str
     tech_headers: tuple[tuple[str, str], ...]
     asserts: bool
     remote_party: bool
@@ -112,6 +114,8 @@ class Trunk:
             transport=request_transport(provider),
             user_param=user_param,
             from_user=escaped(provider.from_user),
+            # RFC 3261 §19.1.1: a port has no place in the From of a call.
+            from_domain=provider.from_domain or provider.contact_host.partition(":")[0],
             tech_headers=tuple(provider.tech_headers.items()),
             asserts="P-Asserted-Identity" in carries,
             remote_party="Remote-Party-ID" in carries,

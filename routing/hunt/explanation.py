@@ -240,5 +240,10 @@ def _entry(
         owner="customer" if row is not None and row.customer else "platform",
         request_uri="" if trunk is None else trunk.request_uri(number),
         tried=position > 0,
-        reason=why,
+        reason=why if trunk is None else why + _shown(trunk),
     )
+
+
+def _shown(trunk: Trunk) -> str:
+    host = trunk.provider.contact_host
+    return f"; it sees us as {host}" if host else ""

@@ -71,7 +71,7 @@ def caller_headers(trunk: Trunk, caller: CallerIdentity, from_domain: str) -> tu
 
     from_domain: Host in From and identity headers where the provider names none.
     """
-    domain = trunk.provider.from_domain or from_domain
+    domain = trunk.from_domain or from_domain
     user = _user(caller.number)
     name = display(caller.name)
     vouched, known_as = user, name

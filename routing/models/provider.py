@@ -41,6 +41,8 @@ class Provider(Resource):
     realm: Text = ""
     from_user: DialText = ""
     from_domain: str = ""
+    contact_host: str = ""
+    """`host` or `host:port` that it is shown in place of our address: in Contact, Via and From."""
     user_is_phone: bool = False
     caller_id_headers: list[IdentityHeader] = Field(default=["P-Asserted-Identity"])
     number_format: Literal["e164", "plain", "national"] = "e164"
@@ -92,6 +94,16 @@ class Provider(Resource):
         if at:
             checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(host))
         return postfix
+
+    @field_validator("contact_host")
+    @classmethod
+    def _contact_host(cls, shown: str) -> str:
+        if shown:
+            checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(shown))
+            if shown.startswith("["):
+                problem = f"{shown!r} is an IPv6 address; write a name that leads here, such as sbc1.example.com:5061"
+                raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return shown
 
     @field_validator("tech_headers")
     @classmethod

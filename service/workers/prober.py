@@ -148,7 +148,8 @@ class Prober:
             uri = f"sip:{provider.hostname}"
             patience = provider.no_reply_timeout
             try:
-                status, reason, rest = await self._agent.ping(uri, destination(provider), self._domain(), patience)
+                where, domain = destination(provider), self._domain()
+                status, reason, rest = await self._agent.ping(uri, where, domain, patience, provider)
             except Exception as error:  # a fault of ours with one provider is not the others'
                 self._log.error("provider not probed", provider=provider.name, error=repr(error))
                 return

@@ -164,6 +164,8 @@ def test_diversion_names_who_forwards() -> None:
         ({"from_user": "acct"}, f'"Bob" <sip:acct@{DOMAIN}>'),
         ({"from_domain": "us.example"}, '"Bob" <sip:+14155551234@us.example>'),
         ({"from_user": "a b", "from_domain": "us.example:5070"}, '"Bob" <sip:a%20b@us.example:5070>'),
+        ({"contact_host": "sbc1.example.com:5061"}, '"Bob" <sip:+14155551234@sbc1.example.com>'),
+        ({"contact_host": "sbc1.example.com", "from_domain": "us.example"}, '"Bob" <sip:+14155551234@us.example>'),
         ({"user_is_phone": True}, f'"Bob" <sip:+14155551234@{DOMAIN};user=phone>'),
         ({"user_is_phone": True, "from_user": "acct"}, f'"Bob" <sip:acct@{DOMAIN}>'),
     ],

@@ -146,6 +146,13 @@ def test_pinned_providers() -> None:
     assert explanation.entries[0].route_id is None
 
 
+def test_what_a_provider_sees_in_place_of_our_address_is_said() -> None:
+    exchange = Exchange()
+    exchange.directory.put_provider(exchange.b.model_copy(update={"contact_host": "sbc1.example.com"}))
+    (entry,) = exchange.explain("+33123456789", pinned=[exchange.b.id]).entries
+    assert entry.reason == "tried first; it sees us as sbc1.example.com"
+
+
 def test_more_than_ten_are_not_reached() -> None:
     exchange = Exchange()
     many = [provider(f"m{place}") for place in range(12)]

@@ -169,8 +169,14 @@ def test_hostnames_that_are_refused(hostname: str, words: str) -> None:
     assert words in message and place == ("hostname",) and reason == "INVALID_REQUEST_PARAMETER"
     if hostname:
         assert words in fault(Provider, {"hostname": "h", "from_domain": hostname})[0]
+        assert words in fault(Provider, {"hostname": "h", "contact_host": hostname})[0]
     if "\r" not in hostname and len(hostname) < 127:
         assert words in fault(Provider, {"hostname": "h", "tech_postfix": "x@" + hostname})[0]
+
+
+def test_a_peer_is_shown_no_ipv6_address() -> None:
+    assert "an IPv6 address" in fault(Provider, {"hostname": "h", "contact_host": "[2001:db8::1]:5061"})[0]
+    assert Provider(hostname="h", contact_host="192.0.2.1").contact_host == "192.0.2.1"
 
 
 PROTECTED = [

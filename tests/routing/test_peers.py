@@ -184,3 +184,13 @@ def test_an_edge_s_request_is_the_one_s_it_noted_in_the_via_18_2_1(
     assert isinstance(request, Request)
     assert source_of(request, "203.0.113.5", peers) == source
     assert source_of(request, "203.0.113.6", peers) == "203.0.113.6"  # anybody can write a Via
+
+
+def test_a_provider_is_shown_what_it_is_to_be_shown(peers: KnownPeers) -> None:
+    shown = Provider(id=UUID(int=3), name="three", hostname="192.0.2.30", contact_host="sbc1.example.com:5061")
+    peers.directory.put_provider(shown)
+    assert [peers.contact_host(host) for host in ("192.0.2.30", "192.0.2.1", "203.0.113.6")] == [
+        "sbc1.example.com:5061",
+        "",
+        "",
+    ]

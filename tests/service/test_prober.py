@@ -111,6 +111,16 @@ async def test_a_provider_that_answers_is_healthy(world: World) -> None:
     assert not world.news
 
 
+async def test_a_provider_that_is_shown_a_name_sees_it_in_its_probes_and_no_user(world: World) -> None:
+    provider = world.provider.model_copy(update={"contact_host": "sbc1.example.com:5061"})
+    world.directory.put_provider(provider)
+    assert await world.rounds() == "healthy"
+    (request,) = world.peer.seen
+    assert "\r\nVia: SIP/2.0/UDP sbc1.example.com:5061;" in request
+    assert "\r\nFrom: <sip:sbc1.example.com:5061>;" in request
+    assert "\r\nContact: <sip:sbc1.example.com:5061>\r\n" in request
+
+
 @pytest.mark.parametrize("status", [0, 503])
 async def test_one_that_answered_before_is_unhealthy_after_several_failures_and_healthy_at_once(
     world: World, status: int

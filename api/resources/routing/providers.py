@@ -30,6 +30,7 @@ router = router_for("providers", "Trunks that calls leave through and come in by
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_PORT = rf"^({_LABEL}([.]{_LABEL})*[.]?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?$"
 _HOST_PORT_OR_NONE = rf"^(({_LABEL}([.]{_LABEL})*[.]?|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?)?$"
+_NAME_PORT_OR_NONE = rf"^({_LABEL}([.]{_LABEL})*[.]?(:[0-9]{{1,5}})?)?$"
 _POSTFIX = rf"^[^@\x00-\x1f\x7f]*(@({_LABEL}[.])*[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?)?$"
 _HEADER_NAME = r"^[A-Za-z0-9.!%*_+`'~-]+$"
 _HEADER_VALUE = r"^[^\x00\r\n]*$"
@@ -66,6 +67,7 @@ _PROVIDER: Fields = {
     "detail": TEXT,
     "hostname": {"pattern": _HOST_PORT, "format": "host-port", "examples": ["sip.example.com:5060"]},
     "from_domain": {"pattern": _HOST_PORT_OR_NONE, "format": "host-port"},
+    "contact_host": {"pattern": _NAME_PORT_OR_NONE, "format": "host-port", "examples": ["sbc1.example.com:5061"]},
     "inbound_addresses": {
         "items": {"type": "string", "format": "ip-network"},
         "examples": [["192.0.2.1", "2001:db8::/32"]],

@@ -29,6 +29,7 @@ class Dialog:
         one_via: That last one was a request, and had one Via.
         behind_nat: That Via names another address or port than the one it came from (RFC 3581).
         allows: Which flows its requests may go to; None: all.
+        contact_host: What the peer is shown in place of our address; see `Flow.sent_by`.
         returned: The peer is this node itself: the call is one of its own that has come back.
     """
 
@@ -36,6 +37,7 @@ class Dialog:
         "allows",
         "behind_nat",
         "call_id",
+        "contact_host",
         "direct",
         "flow",
         "local",
@@ -83,6 +85,7 @@ class Dialog:
         self.source = source
         self.peer = self.party = "" if source is None else source.host
         self.direct = True
+        self.contact_host = ""
         self.allows: Allows | None = None
         self.one_via = self.behind_nat = self.returned = False
 

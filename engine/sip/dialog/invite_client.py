@@ -44,6 +44,7 @@ class Invitation:
     no_progress_timeout: float = 60.0  # s with nothing but 100
     ring_timeout: float = 180.0  # s from the first 101 to 199
     reliable: bool = True  # offer 100rel
+    contact_host: str = ""  # see `Flow.sent_by`
     allows: Allows | None = None  # which flows it may go to
     mark: Mark = PLAIN  # what is to be known of it should it come back
     max_breadth: int = MAX_BREADTH
@@ -125,6 +126,7 @@ class InviteClient(Session):
             state=EARLY,
         )
         self.dialog.allows = invitation.allows
+        self.dialog.contact_host = invitation.contact_host
 
     @property
     def peer_host(self) -> str:
@@ -169,6 +171,7 @@ class InviteClient(Session):
             tail=tail,
             body=invitation.body,
             contact=True,
+            contact_host=invitation.contact_host,
             allows=invitation.allows,
             mark=invitation.mark,
         )
@@ -324,7 +327,7 @@ class InviteClient(Session):
         dialog = Dialog.as_caller(
             response, self.dialog.local, self.local_tag, self._local_cseq, state, self.request_uri, flow
         )
-        dialog.allows = self.dialog.allows
+        dialog.allows, dialog.contact_host = self.dialog.allows, self.dialog.contact_host
         # Our INVITE may have led back to us: then the far end of the dialog is another dialog of our own.
         dialog.returned = (self.call_id, response.to_tag, self.local_tag) in self.endpoint.dialogs
         self.aim(dialog)

@@ -101,6 +101,7 @@ class InviteServer(Session):
             return
         self.dialog.returned = self.marks is not None
         self.dialog.party = source_of(invite, self.source.host, endpoint.peers)
+        self.dialog.contact_host = endpoint.peers.contact_host(self.dialog.party)
         self.aim(self.dialog)
         endpoint.dialogs[self.dialog.key] = self
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self
@@ -201,7 +202,7 @@ class InviteServer(Session):
         if self.answered or self.ended:
             return
         endpoint = self.endpoint
-        headers = self._lines(headers) + endpoint.contact_line(self.transaction.flow) + endpoint.server_line
+        headers = self._lines(headers) + self.contact_line(self.transaction.flow) + endpoint.server_line
         if body:
             self._turn("answer sent")
             self.last_body = body

@@ -216,7 +216,7 @@ class Subscription:
         if self._turn("accept quietly" if quiet else "accept"):
             endpoint = self._usage.endpoint
             lines = "Refer-Sub: false\r\nSupported: norefersub\r\n" if quiet else ""
-            lines += endpoint.contact_line(self._transaction.flow) + endpoint.server_line
+            lines += self._usage.contact_line(self._transaction.flow) + endpoint.server_line
             self._transaction.respond(202, now, headers=lines)
             if not quiet:
                 self._notify(100, "", False, now)

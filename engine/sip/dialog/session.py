@@ -283,7 +283,7 @@ class Session(ReferUsage):
             self._settle_update()
         request = transaction.request
         if status < 300 and request.method == "UPDATE":
-            headers += self._agree(request, now) + self.endpoint.contact_line(transaction.flow)
+            headers += self._agree(request, now) + self.contact_line(transaction.flow)
             if self.came_from_peer(request):
                 self._move(request)
             self.last_body = body or self.last_body
@@ -329,7 +329,7 @@ class Session(ReferUsage):
         self._turn("2xx sent")
         endpoint = self.endpoint
         headers = (
-            f"{self._agree(transaction.request, now)}{endpoint.contact_line(transaction.flow)}"
+            f"{self._agree(transaction.request, now)}{self.contact_line(transaction.flow)}"
             f"{self.endpoint.methods.allow_line}{SUPPORTED_LINE}{endpoint.server_line}{headers}"
         )
         self._answer(transaction, headers, body, now)

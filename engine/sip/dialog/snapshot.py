@@ -41,6 +41,7 @@ class DialogSnapshot:
         initiator: We sent the INVITE that opened the dialog.
         flow: Where the peer's last message came from that changed the session; None where nothing has come.
         own_address: How we are reached, as the Contact of our requests says: host, port and transport.
+        contact_host: See `Dialog`.
         peer, party, direct, one_via, behind_nat, returned: See `Dialog`.
         receives: See `DialogUsage`.
         allows_update: The peer takes UPDATE (RFC 3311).
@@ -64,6 +65,7 @@ class DialogSnapshot:
     initiator: bool
     flow: FlowSnapshot | None
     own_address: str
+    contact_host: str = ""
     peer: str
     party: str
     direct: bool
@@ -118,7 +120,8 @@ def take_snapshot(session: Session, now: float) -> DialogSnapshot:
         flow=None
         if flow is None
         else FlowSnapshot(transport=flow.transport.name, host=flow.host, port=flow.port, domain=flow.domain),
-        own_address="" if flow is None else flow.own_address,
+        own_address="" if flow is None else flow.own_address(dialog.contact_host),
+        contact_host=dialog.contact_host,
         peer=dialog.peer,
         party=dialog.party,
         direct=dialog.direct,
@@ -174,6 +177,7 @@ def restore(
     dialog.peer, dialog.party = snapshot.peer, snapshot.party
     dialog.direct, dialog.one_via, dialog.behind_nat = snapshot.direct, snapshot.one_via, snapshot.behind_nat
     dialog.returned, dialog.allows = snapshot.returned, allows
+    dialog.contact_host = snapshot.contact_host
 
     session = Session(core)
     session.dialog = dialog

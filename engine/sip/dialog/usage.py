@@ -136,6 +136,10 @@ class DialogUsage:
         """Our BYE waits for the ACK of our 2xx."""
         return self._bye_reason is not None
 
+    def contact_line(self, flow: Flow) -> str:
+        """The Contact of our answers within the dialog."""
+        return self.endpoint.contact_line(flow, self.dialog.contact_host)
+
     # ---- requests of ours
 
     def aim(self, dialog: Dialog) -> None:
@@ -164,7 +168,15 @@ class DialogUsage:
         contact = method in ("INVITE", "UPDATE", "REFER", "NOTIFY")
         headers = self._credentials(method, uri, number, body) + headers
         return OutgoingRequest(
-            self.endpoint, user, method=method, uri=uri, head=head, tail=headers, body=body, contact=contact
+            self.endpoint,
+            user,
+            method=method,
+            uri=uri,
+            head=head,
+            tail=headers,
+            body=body,
+            contact=contact,
+            contact_host=dialog.contact_host,
         )
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
