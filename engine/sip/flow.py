@@ -106,6 +106,12 @@ class Transport(Protocol):
         """True when nothing needs to be retransmitted (RFC 3261 §17.1.1.2)."""
 
     @property
+    def connects(self) -> bool:
+        """True when it reaches peers that have no connection to us; False of WebSocket, whose servers make none (RFC
+        7118 §5): there a peer is its connection, and what it writes of itself in Via, Contact and Route says nothing.
+        """
+
+    @property
     def internal(self) -> bool:
         """True when only our own requests come by it (`engine.transport.loopback`)."""
 

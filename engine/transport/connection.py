@@ -1,4 +1,8 @@
-"""Stream connections: messages in, messages out, and what shows that a peer is gone."""
+"""Stream connections: messages in, messages out, and what shows that a peer is gone.
+
+What lies between the socket and SIP is put together from two parts: a framer cuts messages out of the bytes and makes
+bytes of messages, and a subclass may encrypt what goes between `take`, `put` and the socket.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -23,11 +27,25 @@ class Framer(Protocol):
     def broken(self) -> ParseError | None:
         """Why nothing more can be cut out of this stream."""
 
+    @property
+    def ready(self) -> bool:
+        """True while messages can be sent: between the handshakes of a framing that has them."""
+
+    @property
+    def ended(self) -> str:
+        """Why its last word is among `replies`, so that the connection is to be closed; "" while it goes on."""
+
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that are complete with `data`; ParseError when there can be no more."""
 
     def replies(self) -> bytes:
         """What the framing itself has to write back."""
+
+    def encode(self, message: bytes) -> bytes:
+        """One message as it goes over the stream, while `ready`."""
+
+    def farewell(self) -> bytes:
+        """What is said before we close; nothing can be sent after it."""
 
 
 class Owner(Protocol):
@@ -56,7 +74,6 @@ class Connection(asyncio.Protocol):
     """A connection that was accepted or made by us. Times are those of the event loop."""
 
     __slots__ = (
-        "_framer",
         "_loop",
         "_owner",
         "_received",
@@ -64,6 +81,7 @@ class Connection(asyncio.Protocol):
         "attempt",
         "error",
         "flow",
+        "framer",
         "kept",
         "last_traffic",
         "misframed",
@@ -78,7 +96,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, owner: Owner, framer: Framer, attempt: Flow | None = None) -> None:
         """`attempt` says where a connection that we make goes; an accepted one learns it from the socket."""
         self._owner = owner
-        self._framer = framer
+        self.framer = framer
         self._loop = asyncio.get_running_loop()
         self._received = owner.sink.received
         self.write_buffer = owner.limits.write_buffer
@@ -103,7 +121,13 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """True while messages can be sent over it."""
-        return self._transport is not None and not self._transport.is_closing()
+        return self._transport is not None and self.framer.ready and not self._transport.is_closing()
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which a peer may owe us a message, or the rest of one."""
+        limits = self._owner.limits
+        return limits.message_timeout if self.framer.ready else limits.handshake_timeout
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -112,6 +136,16 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> bool:
         """Writes one message; False when too much is waiting already, and then the connection is given up."""
+        if not self.framer.ready:
+            self.error = self.error or "connection closed"
+            return False
+        if not self.put(self.framer.encode(data)):
+            return False
+        self.requested = self.requested or not data.startswith(b"SIP/2.0 ")
+        return True
+
+    def put(self, data: bytes) -> bool:
+        """Writes bytes as the framer has made them; False as of `write`."""
         transport = self._transport
         assert transport is not None
         waiting = transport.get_write_buffer_size()
@@ -119,7 +153,6 @@ class Connection(asyncio.Protocol):
             self.abort("the peer takes no more data")
             return False
         transport.write(data)
-        self.requested = self.requested or not data.startswith(b"SIP/2.0 ")
         self.last_traffic = self._loop.time()
         return True
 
@@ -137,6 +170,10 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Closes when all that was written is out. Not reported to the sink, for it is deliberate."""
+        if self.usable:
+            farewell = self.framer.farewell()
+            if farewell:
+                self.put(farewell)
         self._owner.unusable(self)
         if self._transport is not None:
             self._transport.close()
@@ -158,10 +195,16 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio: some bytes."""
-        framer = self._framer
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Some bytes of the peer's, as they are for the framer."""
+        framer = self.framer
         transport = self._transport
         flow = self.flow
         assert transport is not None and flow is not None
+        if framer.ended:
+            return
         try:
             messages = framer.feed(data)
         except ParseError as error:
@@ -173,7 +216,7 @@ class Connection(asyncio.Protocol):
         elif messages or self.owed_since is None:
             self.owed_since = now
         reply = framer.replies()
-        if reply and not self.write(reply):
+        if reply and not self.put(reply):
             return
         if messages:
             self._owner.heard(self)
@@ -183,13 +226,31 @@ class Connection(asyncio.Protocol):
             self._received(message, flow)
         if framer.broken is not None:
             self._misframed(framer.broken)
+        elif framer.ended:
+            self._finish(framer.ended)
 
     def _misframed(self, error: ParseError) -> None:
         # There is no telling where the next message begins, nor what an answer would be an answer to.
         self.misframed = True
         if isinstance(error, NotSip) and self.flow is not None:
             self._owner.sink.not_sip(self.flow, str(error))
-        self.abort(f"framing error: {error}")
+        if self.framer.ended:
+            self._finish(f"framing error: {error}")
+        else:
+            self.abort(f"framing error: {error}")
+
+    def _finish(self, error: str) -> None:
+        """Our last word is said. The peer has a while to read it and to close: closed by us at once, with bytes of its
+        that are unread, the connection would be reset, and the word lost (RFC 9293 §3.10.7.4)."""
+        transport = self._transport
+        assert transport is not None
+        self.error = self.error or error
+        self._owner.unusable(self)
+        self.owed_since = self._loop.time()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            transport.close()
 
     def eof_received(self) -> bool:
         """asyncio: the peer closed its side; so do we when all is written.

@@ -25,6 +25,8 @@ class ListenerLimits:
     """TCP: a connection without any traffic is closed."""
     message_timeout: float = 32.0
     """TCP: a message that was begun must be complete, and a new peer must have sent something, by then (64*T1)."""
+    handshake_timeout: float = 5.0
+    """TLS, WebSocket: a handshake must be done by then."""
     stall_timeout: float = 32.0
     """TCP: a peer that takes nothing of what waits for it is cut off."""
     write_buffer: int = 1024 * 1024

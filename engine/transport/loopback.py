@@ -23,7 +23,7 @@ class Loopback:
 
     __slots__ = ("_host", "_loop", "_received", "_sent", "domain", "local")
 
-    name, via_name, reliable, internal = "udp", "UDP", True, True
+    name, via_name, reliable, internal, connects = "udp", "UDP", True, True, True
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, received: Received, sent: Sent, token: str, beside: Transport

@@ -36,8 +36,8 @@ class TcpTransport:
     """One TCP listener with its connections, accepted and made.
 
     A connection is found by its remote address and port, so a response goes back over the connection of its request,
-    and requests reuse what is open. TLS is this class with `_accept` and `_establish` given an SSL context, and with a
-    `_key` that tells domains apart (RFC 5922 §7.3); WebSocket with another `_connection`.
+    and requests reuse what is open. TLS is this class with a `_connection` that encrypts, and with a `_key` that tells
+    domains apart (RFC 5922 §7.3); WebSocket with one that has another framer.
 
     `connections` are those that are open, `connecting` the attempts to connect. `slots` counts what peers opened;
     `made_by_us` and `making` what we open, by counted source and by flow. Public counters: `refused` (connections over
@@ -48,6 +48,7 @@ class TcpTransport:
     via_name = "TCP"
     internal = False
     reliable = True
+    connects = True
 
     def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
         self._on_sent = sink.sent
@@ -338,26 +339,31 @@ class TcpTransport:
     # -- one timer for all connections
 
     def _sweep_later(self) -> None:
-        shortest = min(self.limits.message_timeout, self.limits.stall_timeout, self.limits.idle_timeout)
-        self._sweeper = self._loop.call_later(shortest / 8, self._sweep)
+        self._sweeper = self._loop.call_later(self._shortest() / 8, self._sweep)
+
+    def _shortest(self) -> float:
+        """The shortest time after which a connection is to be looked after."""
+        return min(self.limits.message_timeout, self.limits.stall_timeout, self.limits.idle_timeout)
 
     def _sweep(self) -> None:
         self._sweeper = None
         now = self._loop.time()
-        limits = self.limits
         for connection in list(self.connections):
-            owed, stalled = connection.owed_since, connection.stalled_since
-            if owed is not None and now - owed > limits.message_timeout:
-                self.timed_out += 1
-                connection.abort("no complete message in time")
-            elif stalled is not None and now - stalled > limits.stall_timeout:
-                self.timed_out += 1
-                connection.abort("the peer takes no more data")
-            elif not connection.kept and now - connection.last_traffic > limits.idle_timeout:
-                self.timed_out += 1
-                connection.close()
+            self._look_after(connection, now)
         if self.connections:
             self._sweep_later()
+
+    def _look_after(self, connection: Connection, now: float) -> None:
+        owed, stalled, limits = connection.owed_since, connection.stalled_since, self.limits
+        if owed is not None and now - owed > connection.patience:
+            self.timed_out += 1
+            connection.abort("no complete message in time")
+        elif stalled is not None and now - stalled > limits.stall_timeout:
+            self.timed_out += 1
+            connection.abort("the peer takes no more data")
+        elif not connection.kept and now - connection.last_traffic > limits.idle_timeout:
+            self.timed_out += 1
+            connection.close()
 
 
 def _detect_dead_peer(sock: socket.socket, stall_timeout: float) -> None:

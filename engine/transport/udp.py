@@ -45,6 +45,7 @@ class UdpTransport:
     via_name = "UDP"
     internal = False
     reliable = False
+    connects = True
 
     __slots__ = (
         "_addresses",

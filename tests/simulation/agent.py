@@ -55,7 +55,7 @@ class LoopNetwork(Network):
 class Wire:
     """The user agent's transport, and what `LoopNetwork` delivers to."""
 
-    name, via_name, reliable, internal = "udp", "UDP", False, False
+    name, via_name, reliable, internal, connects = "udp", "UDP", False, False, True
 
     def __init__(self, network: LoopNetwork, host: str) -> None:
         self.network = network

@@ -97,6 +97,7 @@ class Node:
     via_name = "UDP"
     reliable = False
     internal = False
+    connects = True
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class Wire:
     """A transport that keeps what is sent, with the time and the target."""
 
     internal = False
+    connects = True
 
     def __init__(self, name: str = "udp", reliable: bool = False) -> None:
         self.name = name

@@ -50,7 +50,7 @@ class Tls:
     local: tuple[str, int]
     sink: Sink
     made: dict[str, Stream] = field(default_factory=dict)
-    name, via_name, reliable, internal = "tls", "TLS", True, False
+    name, via_name, reliable, internal, connects = "tls", "TLS", True, False, True
 
     @classmethod
     async def open(cls, spec: ListenSpec, sink: Sink) -> Self:

@@ -55,6 +55,9 @@ class StreamFramer:
         """True while the beginning of a message waits for its end."""
         return len(self._buffer) > 3 or (len(self._buffer) > 0 and self._buffer[0] != 13)
 
+    ready, ended = True, ""
+    """SIP on a stream begins with its first message, and has no farewell."""
+
     @property
     def broken(self) -> ParseError | None:
         """Why nothing more can be cut out of this stream; None while it is sound."""
@@ -93,6 +96,14 @@ class StreamFramer:
         pings, self._pings = self._pings, 0
         return _PONG * pings
 
+    def encode(self, message: bytes) -> bytes:
+        """A message is written as it is."""
+        return message
+
+    def farewell(self) -> bytes:
+        """Nothing is said before the stream is closed."""
+        return b""
+
     def _cut(self, data: bytes | bytearray, messages: list[bytes]) -> int:
         """Appends the messages found to `messages`; the count of bytes that are done with."""
         at = 0
@@ -104,7 +115,7 @@ class StreamFramer:
                     self._scanned = 0
                     return at
                 if not self._started:
-                    self._started = _is_sip(data, at, at + self._scanned)
+                    self._started = is_sip(data, at, at + self._scanned)
                 end = data.find(_END, at + self._scanned)
                 if end < 0:
                     if size - at > self._header_size:
@@ -136,7 +147,7 @@ class StreamFramer:
         header_size = end + 4 - at
         if header_size > self._header_size:
             raise ParseError(f"header is longer than {self._header_size} bytes", 513)
-        lengths = {value.strip(b" \t\r\n") for value in _CONTENT_LENGTH.findall(data, at, end)}
+        lengths = content_lengths(data, at, end)
         if not lengths:
             raise ParseError("Content-Length is missing on a stream (RFC 3261 §18.3)")
         if len(lengths) > 1:
@@ -150,7 +161,12 @@ class StreamFramer:
         return header_size + int(text)
 
 
-def _is_sip(data: bytes | bytearray, at: int, scanned: int) -> bool:
+def content_lengths(data: bytes | bytearray, at: int, end: int) -> set[bytes]:
+    """What the header between `at` and `end` says of the length of the body: as a rule one value."""
+    return {value.strip(b" \t\r\n") for value in _CONTENT_LENGTH.findall(data, at, end)}
+
+
+def is_sip(data: bytes | bytearray, at: int, scanned: int) -> bool:
     """Whether what begins at `at` is the start line of a message; False while that cannot be told, without a CRLF from
     `scanned` on. Raises NotSip."""
     if data.startswith(_PONG, at):
