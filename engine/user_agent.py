@@ -240,8 +240,7 @@ class UserAgent:
         call = RestoredCall(self, session, snapshot, age, now)
         self.calls.add(call)
         self.incoming += call.direction == "incoming"
-        source = session.dialog.source
-        if source is None or source.own_address(snapshot.dialog.contact_host) != snapshot.dialog.own_address:
+        if session.own_address != snapshot.dialog.own_address:
             session.refresh(now)
         return call
 

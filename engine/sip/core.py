@@ -206,7 +206,3 @@ class Core:
         if len(self._no_stream) >= NO_STREAM_MOST:
             self._no_stream.clear()
         self._no_stream[(flow.host, flow.port)] = now
-
-    def contact_line(self, flow: Flow, contact_host: str = "") -> str:
-        """Our Contact as this peer is to see it; `contact_host`: see `Flow.sent_by`."""
-        return f"Contact: <sip:{flow.own_address(contact_host)}>\r\n"

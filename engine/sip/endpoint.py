@@ -12,7 +12,7 @@ from engine.sip.core import Core, DialogUser, Hooks, Policy
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.next_hop import Named, misleading
 from engine.sip.dialog.session import Session
-from engine.sip.flow import Flow
+from engine.sip.flow import SECURE, Flow, is_sips
 from engine.sip.message.grammar import ParseError, split_list
 from engine.sip.message.message import METHODS, Request, Response, response_to
 from engine.sip.message.parsing import BadMessage, parse
@@ -354,11 +354,20 @@ class Endpoint(Core):
         method = request.method
         if method not in self.methods.rows:
             return self._unserved(request)
+        if is_sips(request.uri_text) and request.source is not None and not request.source.secure:
+            return self._in_the_clear(request.source)
         if "Require" in request.first:
             unknown = request.tokens("Require") - SUPPORTED
             if unknown:
                 return Refusal(status=420, headers=f"Unsupported: {', '.join(sorted(unknown))}\r\n")
         return None
+
+    def _in_the_clear(self, source: Flow) -> Refusal:
+        """A request for a SIPS URI that has not come over TLS: there is no reaching us by one that way (RFC 5630
+        §5.1.2), and none at all where nothing listens for TLS."""
+        if not any(self.select(name, source.host) for name in SECURE):
+            return Refusal(status=416)
+        return Refusal(status=480, headers='Warning: 380 trunkline "SIPS Not Allowed"\r\n')
 
     def _unserved(self, request: Request) -> Refusal:
         """A method that is not served here (§21.4.6, §21.5.2); a REGISTER for what cannot be registered is malformed

@@ -58,6 +58,11 @@ class Flow:
         """Whether an open connection can be used; always True for UDP."""
         return self.transport.connected(self)
 
+    @property
+    def secure(self) -> bool:
+        """Whether requests to SIPS URIs may go this way, and come by it (RFC 5630 §3.1.3)."""
+        return self.transport.name in SECURE or self.transport.internal
+
     def sent_by(self, contact_host: str = "") -> str:
         """The ``host:port`` that this peer shall see in our Via. `contact_host`: what it is to be shown in place of our
         address, `host` or `host:port`; without a port it has the listener's."""
@@ -65,9 +70,27 @@ class Flow:
             return self.transport.sent_by(self.host)
         return contact_host if ":" in contact_host else f"{contact_host}:{self.transport.local[1]}"
 
-    def own_address(self, contact_host: str = "") -> str:
-        """Where this peer finds us: host, port and transport, as they stand in a URI behind the user."""
-        return self.sent_by(contact_host) + transport_parameter(self.transport.name)
+    def own_address(self, contact_host: str = "", *, sips: bool = False) -> str:
+        """Where this peer finds us: host, port and transport, as they stand in a URI behind the user; in a SIPS URI the
+        scheme says TLS (RFC 5630 §3.1.1)."""
+        name = self.transport.name
+        return self.sent_by(contact_host) + ("" if sips and name == "tls" else transport_parameter(name))
+
+    def contact(self, contact_host: str = "", *, sips: bool = False) -> str:
+        """The Contact line that this peer is to see. `contact_host`: see `sent_by`."""
+        return f"Contact: <{'sips' if sips else 'sip'}:{self.own_address(contact_host, sips=sips)}>\r\n"
+
+
+SECURE = ("tls", "wss")
+"""Transports that SIPS URIs may be used over."""
+
+NOT_SECURE = "a SIPS URI is reached over TLS alone"
+"""Why a request is not sent that would have had to go in the clear."""
+
+
+def is_sips(uri: str) -> bool:
+    """Whether this is a SIPS URI."""
+    return uri[:5].lower() == "sips:"
 
 
 Allows = Callable[[Flow], bool]

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from engine.sip.core import Core
-from engine.sip.flow import NOT_ALLOWED, Allows, Flow, transport_parameter
+from engine.sip.flow import NOT_ALLOWED, NOT_SECURE, Allows, Flow, is_sips
 from engine.sip.message.message import Response
 from engine.sip.transaction.branch import MAGIC_COOKIE, Mark
 from engine.sip.transaction.client import ClientTransaction
@@ -35,6 +35,7 @@ class OutgoingRequest:
         "head",
         "mark",
         "method",
+        "sips",
         "start",
         "tail",
         "transaction",
@@ -53,12 +54,14 @@ class OutgoingRequest:
         body: bytes = b"",
         contact: bool = False,
         contact_host: str = "",
+        sips: bool = False,
         allows: Allows | None = None,
         mark: Mark | None = None,
     ) -> None:
         """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `contact_host`: see
-        `Flow.sent_by`. `allows`: which flows it may go to; None: all. `mark`: what is to be known of it should it come
-        back; None: it opens nothing, and need not be known again."""
+        `Flow.sent_by`. `sips`: it goes over TLS alone, as it does where `uri` is a SIPS one. `allows`: which flows it
+        may go to; None: all. `mark`: what is to be known of it should it come back; None: it opens nothing, and need
+        not be known again."""
         self.endpoint = endpoint
         self.user = user
         self.method = method
@@ -68,6 +71,7 @@ class OutgoingRequest:
         self.body = body
         self.contact = contact
         self.contact_host = contact_host
+        self.sips = sips or is_sips(uri)
         self.allows = allows
         self.mark = mark
         self.flows: list[Flow] = []
@@ -77,7 +81,7 @@ class OutgoingRequest:
         """The bytes for one flow."""
         transport = flow.transport
         sent_by = flow.sent_by(self.contact_host)
-        contact = f"Contact: <sip:{sent_by}{transport_parameter(transport.name)}>\r\n" if self.contact else ""
+        contact = flow.contact(self.contact_host, sips=self.sips) if self.contact else ""
         text = (
             f"{self.start}{transport.via_name} {sent_by};rport;branch={branch}\r\n{self.head}{contact}{self.tail}"
             f"Content-Length: {len(self.body)}\r\n\r\n"
@@ -93,6 +97,8 @@ class OutgoingRequest:
         if self.user is None and self.method == "INVITE":
             return  # the call was given up before the name was resolved
         now = self.endpoint.clock()
+        if self.sips and flows:
+            flows, cause = [flow for flow in flows if flow.secure], NOT_SECURE
         if self.allows is not None and flows:
             flows, cause = [flow for flow in flows if self.allows(flow)], NOT_ALLOWED
         if not flows:

@@ -171,10 +171,8 @@ class Dialler(Owner):
 def dial(node: Node, target: str = "sip:10.0.0.1:5060", **more: object) -> tuple[InviteClient, Dialler]:
     """A call of `node`; 10 ms of it."""
     owner = Dialler()
-    more.setdefault("body", OFFER)
-    invitation = Invitation(
-        request_uri="sip:b@10.0.0.1", destination=target, from_="<sip:a@10.0.0.2>", to="<sip:b@10.0.0.1>", **more
-    )  # type: ignore[arg-type]
+    more = {"body": OFFER, "request_uri": "sip:b@10.0.0.1", "destination": target} | more
+    invitation = Invitation(from_="<sip:a@10.0.0.2>", to="<sip:b@10.0.0.1>", **more)  # type: ignore[arg-type]
     session = InviteClient(node.endpoint, invitation, owner)
     session.user = owner
     session.start(node.network.now)

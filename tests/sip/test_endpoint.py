@@ -44,7 +44,7 @@ def test_a_method_is_case_sensitive_7_1() -> None:
     ("uri", "status"),
     [
         ("sip:bob@192.0.2.250", 200),
-        ("sips:bob@example.com;transport=tcp", 200),
+        ("sips:bob@example.com;transport=tcp", 416),  # in the clear, and nothing listens for TLS (RFC 5630 §5.1.2)
         ("tel:+4930123456", 200),
         ("SIP:bob@example.com", 200),
         ("mailto:bob@example.com", 416),

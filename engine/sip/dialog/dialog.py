@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 
 from engine.sip.core import DialogKey
-from engine.sip.flow import Allows, Flow
+from engine.sip.flow import Allows, Flow, is_sips
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Message, Request, Response
 from engine.sip.message.name_addr import PLAIN_ADDRESS, NameAddr
@@ -30,6 +30,7 @@ class Dialog:
         behind_nat: That Via names another address or port than the one it came from (RFC 3581).
         allows: Which flows its requests may go to; None: all.
         contact_host: What the peer is shown in place of our address; see `Flow.sent_by`.
+        secure: It was opened with a SIPS URI: everything in it goes over TLS, and our Contact is one too (RFC 5630).
         returned: The peer is this node itself: the call is one of its own that has come back.
     """
 
@@ -52,6 +53,7 @@ class Dialog:
         "remote_target",
         "returned",
         "route_set",
+        "secure",
         "source",
         "state",
     )
@@ -87,7 +89,7 @@ class Dialog:
         self.direct = True
         self.contact_host = ""
         self.allows: Allows | None = None
-        self.one_via = self.behind_nat = self.returned = False
+        self.one_via = self.behind_nat = self.returned = self.secure = False
 
     @property
     def key(self) -> DialogKey:
@@ -110,6 +112,7 @@ class Dialog:
             state=EARLY,
         )
         dialog.peer = dialog.party = source.host
+        dialog.secure = source.secure and _asks_for_sips(invite, dialog)
         dialog.came(invite, source)
         return dialog
 
@@ -136,6 +139,7 @@ class Dialog:
             source=response.source or flow,
         )
         dialog.peer = dialog.party = flow.host
+        dialog.secure = is_sips(request_uri)
         return dialog
 
     def confirm(self, response: Response) -> None:
@@ -175,6 +179,11 @@ class Dialog:
         flow = self.flow
         return flow if flow is not None and flow.connected else None
 
+    @property
+    def begins_with_sips(self) -> bool:
+        """Whether the first of its routes is a SIPS URI."""
+        return bool(self.route_set) and "<sips:" in self.route_set[0].lower()
+
     def next_cseq(self) -> int:
         self.local_cseq += 1
         return self.local_cseq
@@ -202,6 +211,13 @@ def contact_of(message: Message, name: str = "Contact") -> str:
     if not uri[:5].lower().startswith(("sip:", "sips:")) or not isinstance(parse_uri(uri), SipUri):
         raise ParseError(f"{name} is no sip URI")
     return uri
+
+
+def _asks_for_sips(invite: Request, dialog: Dialog) -> bool:
+    """Whether our Contact has to be a SIPS URI (RFC 3261 §12.1.1)."""
+    if is_sips(invite.uri_text):
+        return True
+    return dialog.begins_with_sips if dialog.route_set else is_sips(dialog.remote_target)
 
 
 def _shows_nat(message: Message, source: Flow) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import Dialog, contact_of
-from engine.sip.flow import Flow
+from engine.sip.flow import NOT_SECURE, Flow
 from engine.sip.message.grammar import ParseError, host_address
 from engine.sip.message.message import Request
 from engine.sip.message.name_addr import NameAddr
@@ -176,7 +176,10 @@ def _located(
         ):
             done([], MISLEADING)
             return
-    done(after_lookup(dialog, flows, endpoint.peers), cause)
+    found = after_lookup(dialog, flows, endpoint.peers)
+    if dialog.secure and found:
+        found, cause = [flow for flow in found if flow.secure], NOT_SECURE
+    done(found, cause)
 
 
 # ---- where they must not

@@ -42,7 +42,7 @@ class DialogSnapshot:
         flow: Where the peer's last message came from that changed the session; None where nothing has come.
         own_address: How we are reached, as the Contact of our requests says: host, port and transport.
         contact_host: See `Dialog`.
-        peer, party, direct, one_via, behind_nat, returned: See `Dialog`.
+        peer, party, direct, one_via, behind_nat, returned, secure: See `Dialog`.
         receives: See `DialogUsage`.
         allows_update: The peer takes UPDATE (RFC 3311).
         description: The session description that the peer has from us; "" for a call without one.
@@ -66,6 +66,7 @@ class DialogSnapshot:
     flow: FlowSnapshot | None
     own_address: str
     contact_host: str = ""
+    secure: bool = False
     peer: str
     party: str
     direct: bool
@@ -120,8 +121,9 @@ def take_snapshot(session: Session, now: float) -> DialogSnapshot:
         flow=None
         if flow is None
         else FlowSnapshot(transport=flow.transport.name, host=flow.host, port=flow.port, domain=flow.domain),
-        own_address="" if flow is None else flow.own_address(dialog.contact_host),
+        own_address=session.own_address,
         contact_host=dialog.contact_host,
+        secure=dialog.secure,
         peer=dialog.peer,
         party=dialog.party,
         direct=dialog.direct,
@@ -177,7 +179,7 @@ def restore(
     dialog.peer, dialog.party = snapshot.peer, snapshot.party
     dialog.direct, dialog.one_via, dialog.behind_nat = snapshot.direct, snapshot.one_via, snapshot.behind_nat
     dialog.returned, dialog.allows = snapshot.returned, allows
-    dialog.contact_host = snapshot.contact_host
+    dialog.contact_host, dialog.secure = snapshot.contact_host, snapshot.secure
 
     session = Session(core)
     session.dialog = dialog

@@ -138,7 +138,14 @@ class DialogUsage:
 
     def contact_line(self, flow: Flow) -> str:
         """The Contact of our answers within the dialog."""
-        return self.endpoint.contact_line(flow, self.dialog.contact_host)
+        dialog = self.dialog
+        return flow.contact(dialog.contact_host, sips=dialog.secure)
+
+    @property
+    def own_address(self) -> str:
+        """Where the peer finds us, as our Contact says; "" where nothing has come from it."""
+        dialog, source = self.dialog, self.dialog.source
+        return "" if source is None else source.own_address(dialog.contact_host, sips=dialog.secure)
 
     # ---- requests of ours
 
@@ -177,6 +184,7 @@ class DialogUsage:
             body=body,
             contact=contact,
             contact_host=dialog.contact_host,
+            sips=dialog.secure or dialog.begins_with_sips,  # §8.1.1.8; the Request-URI is looked at anyway
         )
 
     def _credentials(self, method: str, uri: str, cseq: int, body: bytes) -> str:
