@@ -134,7 +134,7 @@ class Endpoint(Core):
     def failed(self, flow: Flow, data: bytes | None, error: str, now: float) -> None:
         """What the transport could not deliver: `data` as far as it is known, None for a connection that was lost."""
         if data is None:
-            for lost in [client for client in self.transactions.clients.values() if client.flow == flow]:
+            for lost in [client for client in self.transactions.clients.values() if flow.carries(client.flow)]:
                 lost.fail(error, now)
             return
         if data.startswith(b"SIP/2.0 "):

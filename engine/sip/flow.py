@@ -58,6 +58,16 @@ class Flow:
         """Whether an open connection can be used; always True for UDP."""
         return self.transport.connected(self)
 
+    def carries(self, other: "Flow") -> bool:
+        """Whether what is sent to `other`, while this flow's connection is up, goes over that one: over TLS a
+        connection that was made is for one name (RFC 5922 §7.3)."""
+        if self != other:
+            return False
+        own = other.connection
+        if own is not None and (own is self.connection or own.usable):
+            return own is self.connection
+        return not self.secure or self.domain == other.domain
+
     @property
     def secure(self) -> bool:
         """Whether requests to SIPS URIs may go this way, and come by it (RFC 5630 §3.1.3)."""

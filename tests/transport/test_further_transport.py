@@ -159,6 +159,36 @@ def test_a_connection_is_answered_and_used_within_the_dialog(
     on_tls(run, recorder, monkeypatch, test)
 
 
+@pytest.mark.parametrize(
+    ("lost", "failed"),
+    [("a", ["a"]), ("b", ["b"]), ("came", ["came"]), ("other", [])],
+    ids=["made-for-a-name", "made-for-another", "accepted", "nobodys"],
+)
+def test_a_lost_connection_takes_its_own_requests_alone(
+    run: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch, lost: str, failed: list[str]
+) -> None:
+    """Two customers' domains, and who has connected to us, may all be at one address."""
+
+    def test(node: Node, tls: Tls) -> None:
+        came, said = Stream(), []
+        flows = {
+            "a": Flow(tls, CARRIER, 5061, domain="a.example"),
+            "b": Flow(tls, CARRIER, 5061, domain="b.example"),
+            "came": Flow(tls, CARRIER, 5061, connection=came),
+        }
+        for name, flow in flows.items():
+            spec = RequestSpec(method="OPTIONS", uri="sip:x", destination="", from_="<sip:a@b>", to="<sip:x>")
+            node.endpoint.locate = lambda uri, done, flow=flow: done([flow])  # type: ignore[misc]
+            OutOfDialogRequest(node.endpoint, spec, lambda answer, cause, name=name: said.append(name))  # type: ignore[misc]
+        flows["other"] = Flow(tls, CARRIER, 5061, connection=Stream())
+        of_it = {"a": tls.made["a.example"], "b": tls.made["b.example"]}.get(lost, flows[lost].connection)
+        gone = Flow(tls, CARRIER, 5061, domain=flows[lost].domain, connection=of_it)
+        node.endpoint.failed(gone, None, "connection closed by peer", 0.0)
+        assert said == failed
+
+    on_tls(run, recorder, monkeypatch, test)
+
+
 class ByName(TcpTransport):
     """A connection that was made for one name is not used for another (RFC 5922 §7.3)."""
 
