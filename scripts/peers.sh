@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The programs that nobody here wrote and that the tests call: SIPp, baresip, linphone, Kamailio, rtpengine, espeak-ng,
-# PostgreSQL, Redis and Fail2ban, from Debian.
+# PostgreSQL, Redis, Fail2ban and others from Debian, and the phones of browsers, JsSIP and SIP.js, from npm.
 #
 #   scripts/peers.sh          installs what is missing when it may (root, or sudo that asks for no password), and
 #                             otherwise says which tests are left out and how to get them
@@ -8,13 +8,20 @@
 # Exits 0 when all are there or may be left out, 1 when one is missing in CI (CI=true), where that is a failure.
 set -u
 
-# program:package:the tests that need it
+# program:package:the tests that need it. What is no program, but a module of one, is named by its path.
 peers=(
   "sipp:sip-tester:the SIPp scenarios (make sipp) and the tests that call with SIPp"
   "baresip:baresip-core:the calls with a softphone, Opus and SRTP among them (tests/peers/test_baresip*, test_own_media.py)"
   "kamailio:kamailio:the calls through a proxy (tests/peers/test_kamailio*)"
+  "/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules:TLS with Kamailio"
+  "/usr/lib/*/kamailio/modules/websocket.so:kamailio-websocket-modules:phones behind an edge (tests/peers/test_edge.py)"
+  "/usr/lib/*/kamailio/modules/outbound.so:kamailio-outbound-modules:phones behind an edge (tests/peers/test_edge.py)"
   "rtpengine:rtpengine-daemon:anchored calls through rtpengines (tests/peers/test_anchored_media.py)"
   "linphonecsh:linphone-cli:the calls with a second softphone (tests/peers/test_scenarios.py, test_own_media.py)"
+  "sipsak:sipsak:the registrations with sipsak (tests/peers/test_phones_register.py)"
+  "node:nodejs:JsSIP and SIP.js, the phones of browsers (tests/peers/test_browser_phones.py)"
+  "npm:npm:JsSIP and SIP.js, the phones of browsers (tests/peers/test_browser_phones.py)"
+  "openssl:openssl:certificates that are looked at from outside"
   "espeak-ng:espeak-ng:speech (tests/audio/test_espeak.py)"
   "postgres:postgresql:the store on PostgreSQL (half of tests/store and tests/api)"
   "redis-server:redis-server:changes told between nodes by Redis"
@@ -32,8 +39,27 @@ missing_packages() {
   done
   for peer in "${peers[@]}"; do
     IFS=: read -r program package _ <<<"$peer"
-    command -v "$program" >/dev/null || printf '%s\n' "$package"
+    # Node as its makers package it has npm within, and does not go with Debian's: what node brings is seen first.
+    [ "$program" != npm ] || present node || continue
+    present "$program" || printf '%s\n' "$package"
   done
+}
+
+# Whether a program is on the PATH, or something is at the path.
+present() {
+  case $1 in
+    /*) compgen -G "$1" >/dev/null ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+# JsSIP, SIP.js and what they need, just as package-lock.json has them; they are installed again when that has changed.
+install_browser_phones() {
+  local folder=tests/peers/node
+  local stamp=$folder/node_modules/.package-lock.copy
+  cmp -s "$folder/package-lock.json" "$stamp" && return 0
+  echo "installing JsSIP and SIP.js for the tests"
+  npm ci --prefix "$folder" --ignore-scripts --loglevel=error >/dev/null && cp "$folder/package-lock.json" "$stamp"
 }
 
 # Debian starts and enables what it installs. A proxy that listens on 5060 is the last thing that is wanted here, so
@@ -65,25 +91,34 @@ install_packages() {
   return "$installed"
 }
 
-mapfile -t missing < <(missing_packages)
-[ "${#missing[@]}" -gt 0 ] || exit 0
-
-if command -v apt-get >/dev/null; then
-  if [ "$(id -u)" = 0 ]; then
-    echo "installing ${missing[*]} for the tests"
-    install_packages env
-  elif sudo -n true 2>/dev/null; then
-    echo "installing ${missing[*]} for the tests"
-    install_packages sudo
+for _ in once "and once more for npm"; do
+  mapfile -t missing < <(missing_packages)
+  if [ "${#missing[@]}" -gt 0 ] && command -v apt-get >/dev/null; then
+    if [ "$(id -u)" = 0 ]; then
+      echo "installing ${missing[*]} for the tests"
+      install_packages env
+    elif sudo -n true 2>/dev/null; then
+      echo "installing ${missing[*]} for the tests"
+      install_packages sudo
+    fi
   fi
+done
+
+mapfile -t missing < <(missing_packages)
+left_out=0
+if [ "${#missing[@]}" -gt 0 ]; then
+  left_out=1
+  for peer in "${peers[@]}"; do
+    IFS=: read -r program package tests <<<"$peer"
+    [[ " ${missing[*]} " != *" $package "* ]] || echo "left out, as $program is missing: $tests" >&2
+  done
+  echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now fail2ban kamailio postgresql redis-server rtpengine-daemon)" >&2
 fi
 
-mapfile -t missing < <(missing_packages)
-[ "${#missing[@]}" -gt 0 ] || exit 0
+cd "$(dirname "$0")/.."
+if command -v npm >/dev/null && ! install_browser_phones; then
+  left_out=1
+  echo "left out, as npm did not install them: JsSIP and SIP.js, the phones of browsers (tests/peers/test_browser_phones.py)" >&2
+fi
 
-for peer in "${peers[@]}"; do
-  IFS=: read -r program package tests <<<"$peer"
-  [[ " ${missing[*]} " != *" $package "* ]] || echo "left out, as $program is missing: $tests" >&2
-done
-echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now fail2ban kamailio postgresql redis-server rtpengine-daemon)" >&2
-[ "${CI:-}" != true ] || exit 1
+[ "$left_out" = 0 ] || [ "${CI:-}" != true ] || exit 1

@@ -79,17 +79,23 @@ class Baresip:
         password: str = "",
         modules: Sequence[str] = (),
         account: str = "",
+        registrar: str = "",
+        expires: int = 600,
+        ca: Path | None = None,
     ) -> None:
         """Listens on UDP and TCP `host:sip_port`, on TLS one above it, for control two above it; RTP ports are from 40
         above it on. `pitch` is the sine that it plays, in Hz. `directory` takes its configuration and recordings.
         With a `password`, it logs in as `user` where it is asked to. `modules` are loaded besides, with the options in
-        their lines ("opus.so"); `account` is added to the account's parameters ("mediaenc=srtp")."""
+        their lines ("opus.so"); `account` is added to the account's parameters ("mediaenc=srtp"). With a `registrar`
+        ("127.0.0.1:5061;transport=tls") it registers there as `user`, for `expires` s; `ca` is the file of those whose
+        certificates it takes."""
         program = require("baresip", "baresip-core")
         folder = next((path for path in _MODULES if Path(path).is_dir()), _MODULES[0])
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.host, self.sip_port, self.user, self.pitch = directory, host, sip_port, user, pitch
         self.events: list[Event] = []
         self._buffer = b""
+        loaded = [*modules, *(["uuid.so"] if registrar else [])]  # it names its instance (RFC 5626)
         (directory / "config").write_text(
             _CONFIG.format(
                 host=host,
@@ -100,14 +106,17 @@ class Baresip:
                 directory=directory,
                 modules=folder,
                 rate=RATE,
-                more="".join(f"module                  {name}\n" for name in modules),
+                more="".join(f"module                  {name}\n" for name in loaded)
+                + (f"sip_cafile              {ca}\n" if ca else ""),
             )
         )
         mode = "auto" if auto_answer else "manual"
         more = f";{account}" if account else ""
         login = f";auth_user={user};auth_pass={password}" if password else ""
+        self.home = registrar or f"{host}:{sip_port}"
+        regint = expires if registrar else 0
         (directory / "accounts").write_text(
-            f"<sip:{user}@{host}:{sip_port}>;regint=0;answermode={mode};audio_codecs={codecs}{login}{more}\n"
+            f"<sip:{user}@{self.home}>;regint={regint};answermode={mode};audio_codecs={codecs}{login}{more}\n"
         )
         (directory / "contacts").write_text("")
         write_sine(directory / "voice.wav", pitch, 30.0)
@@ -122,8 +131,8 @@ class Baresip:
 
     @property
     def uri(self) -> str:
-        """Its address of record, which is also where it listens."""
-        return f"sip:{self.user}@{self.host}:{self.sip_port}"
+        """Its address of record; without a registrar that is also where it listens."""
+        return f"sip:{self.user}@{self.home}"
 
     def command(self, command: str, params: str = "", timeout: float = 30.0) -> str:
         """Gives an order (`accept`, `hold`, `resume`, ...) and returns the answer's text; fails when it is refused."""
@@ -138,6 +147,11 @@ class Baresip:
             elif message.get("token") == order["token"]:
                 assert message["ok"], f"baresip refuses {order}: {message}"
                 return str(message["data"])
+
+    def wait_registered(self, timeout: float = 30.0, *, count: int = 1) -> None:
+        """Waits until it has been registered `count` times. (It has no event for the first, which is over before
+        anybody can have asked for events.)"""
+        self.process.wait_line(r"200 OK .*\[\d+ bindings?\]", timeout, count=count)
 
     def dial(self, uri: str) -> None:
         """Begins a call; what becomes of it is told by events."""
@@ -201,8 +215,13 @@ class Baresip:
         """How many seconds of a tone of `pitch` Hz have arrived so far."""
         return sum(heard_seconds(path, pitch) for path in self.directory.glob("dump-*-dec.wav"))
 
+    def kill(self) -> None:
+        """Ends it as a power cut does: it says goodbye to nobody."""
+        self._control.close()
+        self.process.kill()
+
     def stop(self) -> None:
-        """Ends the phone."""
+        """Ends the phone; one that is registered takes its leave before."""
         self._control.close()
         self.process.stop()
 

@@ -6,6 +6,7 @@ out or puts in a few milliseconds when it likes to.
 
 import re
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
@@ -18,11 +19,10 @@ from tests.peers.process import Process, require
 _CONFIG = """\
 [sip]
 sip_port={port}
-sip_tcp_port=0
-sip_tls_port=0
+sip_tcp_port={stream}
+sip_tls_port={stream}
 bind_address={host}
-contact=sip:{user}@{host}:{port}
-guess_hostname=0
+{contact}guess_hostname=0
 use_ipv6=0
 use_rfc2833={events}
 use_info={info}
@@ -42,7 +42,21 @@ echocancellation=0
 agc=0
 
 [misc]
-uuid={host}
+uuid={uuid}
+"""
+
+# After what the driver knows: the proxy is whom it registers with.
+_ACCOUNT = """
+[proxy_0]
+reg_proxy=<sip:{registrar}>
+reg_identity=<sip:{user}@{domain}>
+reg_expires={expires}
+reg_sendregister=1
+publish={publish}
+
+[auth_info_0]
+username={user}
+passwd={password}
 """
 
 
@@ -60,9 +74,15 @@ class Linphone:
         keys: str = "rfc4733",
         encryption: str = "none",
         settings: Mapping[str, str] = MappingProxyType({}),
+        registrar: str = "",
+        password: str = "",
+        expires: int = 600,
+        publish: bool = False,
     ) -> None:
         """Listens on UDP `host:port`; RTP is ten ports above it. `keys` are sent as "rfc4733" or "info"; `encryption`
-        is "none" or "srtp"; `settings` are more of those that linphone calls [sip]."""
+        is "none" or "srtp"; `settings` are more of those that linphone calls [sip]. With a `registrar`
+        ("127.0.0.1:5061;transport=tls") it registers there as `user`, for `expires` s, over any transport, and tells
+        its presence (`publish`)."""
         program = require("linphonec", "linphone-cli")
         for name in (".config/linphone", ".local/share/linphone"):
             (directory / name).mkdir(parents=True, exist_ok=True)
@@ -74,13 +94,29 @@ class Linphone:
                 host=host,
                 port=port,
                 rtp=port + 10,
-                user=user,
+                contact="" if registrar else f"contact=sip:{user}@{host}:{port}\n",
+                stream=-1 if registrar else 0,  # -1: any port
+                uuid=uuid.uuid5(uuid.NAMESPACE_URL, f"{user}@{host}") if registrar else host,
                 events=int(keys == "rfc4733"),
                 info=int(keys == "info"),
                 encryption=encryption,
-                more="".join(f"{name}={value}\n" for name, value in settings.items()),
+                more="".join(f"{name}={value}\n" for name, value in settings.items())
+                + ("default_proxy=0\n" if registrar else ""),
             )
         )
+        if registrar:
+            domain = registrar.partition(";")[0].partition(":")[0]
+            with config.open("a") as file:
+                file.write(
+                    _ACCOUNT.format(
+                        registrar=registrar,
+                        user=user,
+                        domain=domain,
+                        password=password,
+                        expires=expires,
+                        publish=int(publish),
+                    )
+                )
         self.process = Process(
             [program, "-c", str(config)], env={"HOME": str(directory), "XDG_RUNTIME_DIR": str(directory)}, told=True
         )
@@ -110,6 +146,18 @@ class Linphone:
         before = len(re.findall(answer, self.process.log, re.MULTILINE))
         self.process.tell(order)
         self.process.wait_line(answer, timeout, count=before + 1)
+
+    def wait_registered(self, timeout: float = 30.0, *, registered: bool = True) -> None:
+        """Waits until it is registered, or no longer. It does not tell by itself: it is asked again and again."""
+        deadline, tick = monotonic() + timeout, threading.Event()
+        state = r"^(registered, identity=.*|registered=-?\d+)$"
+        while True:
+            self.tell("status register", state)
+            last = re.findall(state, self.process.log, re.MULTILINE)[-1]
+            if last.startswith("registered,") == registered:
+                return
+            assert monotonic() < deadline, f"linphone: {last}\n{self.process.log}"
+            tick.wait(0.2)
 
     def dial(self, uri: str) -> None:
         """Calls, and waits until the call is answered."""
@@ -145,6 +193,10 @@ class Linphone:
         while not happened():
             assert monotonic() < deadline, f"linphone did not hear {what}\n{self.process.log}"
             tick.wait(0.1)  # the file grows without telling
+
+    def kill(self) -> None:
+        """Ends it as a power cut does: it says goodbye to nobody."""
+        self.process.kill()
 
     def stop(self) -> None:
         """Ends the phone."""

@@ -8,14 +8,16 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import pytest
 
 from tests.network import is_bound
+
+T = TypeVar("T")
 
 
 def require(program: str, package: str, *folders: str) -> str:
@@ -100,17 +102,27 @@ class Process:
 
     def wait_line(self, pattern: str, timeout: float, *, count: int = 1) -> str:
         """Waits until `count` lines match and returns the last of them; fails with the output when it does not come."""
-        deadline, search = monotonic() + timeout, re.compile(pattern).search
+        search = re.compile(pattern).search
+
+        def find(lines: Sequence[str]) -> str | None:
+            found = [line for line in lines if search(line)]
+            return found[count - 1] if len(found) >= count else None
+
+        return self.wait_for(find, f"{pattern!r} x {count}", timeout)
+
+    def wait_for(self, find: Callable[[Sequence[str]], T | None], what: str, timeout: float) -> T:
+        """Waits until `find` makes something of the lines so far, and returns it; fails with the output otherwise."""
+        deadline = monotonic() + timeout
         with self._news:
             while True:
-                found = [line for line in self.lines if search(line)]
-                if len(found) >= count:
-                    return found[count - 1]
+                found = find(self.lines)
+                if found is not None:
+                    return found
                 left = deadline - monotonic()
                 if self._ended or left <= 0:
                     why = "ended" if self._ended else f"said nothing of the kind in {timeout} s"
                     text = "\n".join(self.lines[-80:])
-                    raise AssertionError(f"{self.name} {why}; awaited {pattern!r} x {count}, had {len(found)}:\n{text}")
+                    raise AssertionError(f"{self.name} {why}; awaited {what}:\n{text}")
                 self._news.wait(left)
 
     def wait(self, timeout: float) -> int:
@@ -138,6 +150,12 @@ class Process:
             with contextlib.suppress(BrokenPipeError):  # it has ended with a line unread
                 self._process.stdin.close()
         return self._process.returncode
+
+    def kill(self) -> None:
+        """Ends it as a power cut does."""
+        self._kill_group()
+        self._process.wait(30)
+        self.stop()
 
     def __enter__(self) -> Self:
         return self
