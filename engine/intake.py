@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.capture.trace import Trace
-from engine.log import Log, RefusalLog
+from engine.log import Log, RateLimitedLog, RefusalLog
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.peers import Peers, counted_source
 from engine.strangers import Strangers
+from engine.transport.handshake_faults import HandshakeFault
 
 LIMITED = (b"INVITE ", b"MESSAGE ")  # what the limits of strangers count
 IN_DIALOG = (b"ACK ", b"BYE ", b"PRACK ", b"UPDATE ", b"INFO ", b"SIP/2.0 ")  # not CANCEL: its INVITE may still wait
@@ -129,6 +130,7 @@ class Intake:
         self.waiting = FairQueue()
         self.in_dialog = FairQueue()
         self.messages_sent = 0
+        self._handshakes_log = RateLimitedLog(now)
         self._known: dict[str, tuple[bool, float]] = {}  # whether known, and until when we say so
 
     def sent(self, flow: Flow, data: bytes) -> None:
@@ -204,6 +206,15 @@ class Intake:
             self.endpoint.closed(flow, error, self.now())
         except Exception:
             self.log.error("lost connection not handled", peer=f"{flow.host}:{flow.port}", exc_info=True)
+
+    def insecure(self, flow: Flow, fault: HandshakeFault) -> None:
+        """A client's TLS handshake has failed."""
+        if fault.misdeed:
+            self.peers.accuse(flow.host, "handshake")
+        hint = {"hint": fault.hint} if fault.hint else {}
+        self._handshakes_log.write(
+            self.log.warning, fault.cause, "TLS handshake failed", source=flow.host, cause=fault.cause, **hint
+        )
 
     def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         """What could not be delivered."""

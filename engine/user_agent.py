@@ -55,6 +55,7 @@ from engine.sip.transaction.timers import NEVER
 from engine.strangers import Strangers
 from engine.transfer_request import OnReplaces, accept_replaces
 from engine.transport.addresses import family_of
+from engine.transport.certificates import Certificates
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import SETTING, Listeners
@@ -124,10 +125,12 @@ class UserAgent:
         *,
         hooks: AgentHooks = NO_HOOKS,
         anchors: Anchors | None = None,
+        certificates: Certificates | None = None,
         clock: Callable[[], float] = time.monotonic,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        """`anchors`: what the media of anchored calls passes; None: sockets of this process. `clock` gives seconds, the
+        """`anchors`: what the media of anchored calls passes; None: sockets of this process. `certificates`:
+        what `tls://` listeners show; None where there are none of these. `clock` gives seconds, the
         event loop's (`time.monotonic` is that of both loops, and finer than what uvloop remembers of it);
         `random_bytes(count)` what nobody can guess."""
         self.now = clock
@@ -149,6 +152,7 @@ class UserAgent:
         self._misled_log = RateLimit(_MISLED_LINES, 10)
         self._random_bytes = random_bytes
         self._anchors = anchors
+        self._certificates = certificates
         self._on_call = on_call
         self._on_replaces = hooks.on_replaces
         self._on_stranger = hooks.on_stranger
@@ -188,7 +192,9 @@ class UserAgent:
         self.intake = Intake(
             self.endpoint, self.peers, self.strangers, self.trace, self.refusals, self.log, self.loop, self.now
         )
-        self.listeners = await Listeners.open(list(listen), self.intake, self.settings.advertise, where=where)
+        self.listeners = await Listeners.open(
+            list(listen), self.intake, self.settings.advertise, where=where, certificates=self._certificates
+        )
         self.nowhere = Flow(next(iter(self.listeners)), "", 0)
         self.loopback = Loopback(self.loop, self._came_back, self.intake.sent, self._token(), self.nowhere.transport)
         self.resolver, self._strangers_resolver = self._new_resolver(), self._new_resolver()

@@ -26,12 +26,32 @@ class Connection(Protocol):
         """Whether somebody is reached by it: then it is not closed for being quiet, or for its source having many."""
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class TlsTerms:
+    """How a peer that we connect to over TLS has to show who it is, and how we do. Files are named by their paths.
+
+    Attributes:
+        verify: Its certificate has to be of a CA that we trust, and to have its name (RFC 5922 §7).
+        ca: The file of these CAs; "" for the machine's.
+        certificate, key: The files of what we show it where it asks (PEM, with the chain); "" for nothing.
+        names: What its certificate may have in place of the name that was looked up.
+        allow_wildcards: Whether a name in its certificate may begin with `*.`, for one label; RFC 5922 §7.2 has none.
+    """
+
+    verify: bool = True
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    names: tuple[str, ...] = ()
+    allow_wildcards: bool = False
+
+
 @dataclass(slots=True, frozen=True)
 class Flow:
     """One of our listeners and a peer's address. Sending to the flow of a request is symmetric response routing (RFC
     3581 §4): same local address and port, or same connection.
 
-    Two flows between the same addresses over the same transport are equal, whatever name and connection they have.
+    Two flows between the same addresses over the same transport are equal, whatever name, connection and terms they have.
 
     Attributes:
         transport: The listener.
@@ -41,6 +61,7 @@ class Flow:
             5922); "" where none was.
         connection: The connection that a message came by and that the answer goes by as long as it can be used; None
             for whichever there is.
+        tls: What is asked of the peer where a connection over TLS has to be made; None for what is asked of anybody.
     """
 
     transport: "Transport"
@@ -48,6 +69,7 @@ class Flow:
     port: int
     domain: str = field(default="", compare=False, kw_only=True)
     connection: Connection | None = field(default=None, compare=False, kw_only=True, repr=False)
+    tls: TlsTerms | None = field(default=None, compare=False, kw_only=True, repr=False)
 
     def send(self, data: bytes) -> None:
         """Sends one whole message; see `Transport.send`."""

@@ -11,9 +11,9 @@ from engine.sip.message.grammar import ParseError, host_address
 from engine.sip.message.message import Request
 from engine.sip.message.via import Via
 
-Misdeed = Literal["credentials", "not_sip", "scanner", "unacknowledged"]
-"""What an address can be banned for: a wrong password or a user that does not exist; bytes that are no SIP; a tool that
-looks for victims; a 2xx that it did not acknowledge. All but the first count over streams only, whose addresses cannot
+Misdeed = Literal["credentials", "not_sip", "handshake", "scanner", "unacknowledged"]
+"""What an address can be banned for: a wrong password or a user that does not exist; bytes that are no SIP; those that
+are no TLS where TLS is to be; a tool that looks for victims; a 2xx that it did not acknowledge. All but the first count over streams only, whose addresses cannot
 be forged; a digest answers a nonce that was sent there (RFC 3261 §26.1.1)."""
 
 Nat = Literal["auto", "always", "never"]

@@ -55,7 +55,10 @@ class Owner(Protocol):
     limits: ListenerLimits
 
     def made(self, connection: "Connection") -> bool:
-        """The connection is up; False when it is one too many."""
+        """The socket is connected; False when it is one too many."""
+
+    def ready(self, connection: "Connection") -> None:
+        """Messages can be sent over it."""
 
     def keep(self, connection: "Connection", kept: bool) -> None:
         """Whether it counts against the limits of its source."""
@@ -152,9 +155,14 @@ class Connection(asyncio.Protocol):
         if waiting and waiting + len(data) > self.write_buffer:
             self.abort("the peer takes no more data")
             return False
-        transport.write(data)
+        self._send(data)
         self.last_traffic = self._loop.time()
         return True
+
+    def _send(self, data: bytes) -> None:
+        """Hands bytes of ours to the socket."""
+        assert self._transport is not None
+        self._transport.write(data)
 
     def keep(self, kept: bool = True) -> None:
         """Somebody is reached by this connection from now on, such as a phone that has registered over it.
@@ -176,6 +184,8 @@ class Connection(asyncio.Protocol):
                 self.put(farewell)
         self._owner.unusable(self)
         if self._transport is not None:
+            if not self._transport.is_closing():
+                self._close_notify()
             self._transport.close()
 
     def abort(self, error: str = "") -> None:
@@ -190,8 +200,14 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection is up."""
         self._transport = cast(asyncio.Transport, transport)
-        if not self._owner.made(self):
+        if self._owner.made(self):
+            self._connected()
+        else:
             self._transport.abort()
+
+    def _connected(self) -> None:
+        """The socket is connected: messages can go, or first what has to come before them."""
+        self._owner.ready(self)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: some bytes."""
@@ -247,10 +263,14 @@ class Connection(asyncio.Protocol):
         self.error = self.error or error
         self._owner.unusable(self)
         self.owed_since = self._loop.time()
+        self._close_notify()
         if transport.can_write_eof():
             transport.write_eof()
         else:
             transport.close()
+
+    def _close_notify(self) -> None:
+        """Says that nothing follows, where the transport has a word for it (RFC 8446 §6.1)."""
 
     def eof_received(self) -> bool:
         """asyncio: the peer closed its side; so do we when all is written.

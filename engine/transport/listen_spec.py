@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from engine.transport.certificates import Certificates
+
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
 """By transport, where none is written (RFC 3261 §19.1.2, RFC 7118 §5)."""
+
+
+class NoCertificateError(Exception):
+    """A listener with TLS has no certificate to show."""
 
 
 @dataclass(slots=True)
@@ -46,6 +52,12 @@ class ListenerLimits:
     """TCP: of them, those without a message until now; the oldest makes room for another."""
     quiet_after: float = 5.0
     """TCP: where all places are taken, who has said nothing for so long makes room for a new peer."""
+    handshakes: int = 1024
+    """TLS: handshakes at once; the oldest one of a stranger makes room for another."""
+    handshakes_per_source: int = 32
+    """TLS: of one stranger's address, in place of `silent_per_source`."""
+    handshakes_turn: float = 0.005
+    """TLS: seconds that strangers' handshakes are worked on before timers and other sockets get their turn."""
     header_size: int = 64 * 1024
     body_size: int = 256 * 1024
 
@@ -60,6 +72,7 @@ class ListenSpec:
         port: 0 takes a free one.
         advertise: The host, or host:port, that peers are shown; "" for the address itself.
         limits: Its bounds.
+        certificates: What it shows its peers; None for a transport without TLS.
     """
 
     transport: str
@@ -67,3 +80,4 @@ class ListenSpec:
     port: int
     advertise: str = field(default="", kw_only=True)
     limits: ListenerLimits = field(default_factory=ListenerLimits, kw_only=True)
+    certificates: Certificates | None = field(default=None, kw_only=True)

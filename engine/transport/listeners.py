@@ -18,9 +18,11 @@ from engine.transport.addresses import (
     split_host_port,
     unmapped,
 )
-from engine.transport.listen_spec import DEFAULT_PORTS, ListenerLimits, ListenSpec
+from engine.transport.certificates import Certificates
+from engine.transport.listen_spec import DEFAULT_PORTS, ListenerLimits, ListenSpec, NoCertificateError
 from engine.transport.sink import Sink
 from engine.transport.tcp import TcpTransport
+from engine.transport.tls import TlsTransport
 from engine.transport.udp import UdpTransport
 
 
@@ -32,8 +34,16 @@ class Listener(Transport, Protocol):
         """Listens on a numeric address. OSError when that does not work."""
 
 
-TRANSPORTS: dict[str, type[Listener]] = {"udp": UdpTransport, "tcp": TcpTransport}
+TRANSPORTS: dict[str, type[Listener]] = {"udp": UdpTransport, "tcp": TcpTransport, "tls": TlsTransport}
 """The transports that can be listened with, by name. A further one enters here."""
+
+SECURE = frozenset({"tls", "wss"})
+"""Those with TLS: they show a certificate."""
+
+NO_CERTIFICATE = (
+    "there is no certificate to show; write sip.tls.certificates: [{certificate: cert.pem, key: key.pem}], "
+    "or remove the listener"
+)
 
 SETTING = "under sip.listen"
 """Where listeners are written, in errors about them, unless it was somewhere else."""
@@ -54,7 +64,8 @@ def parse_listen_url(url: str, where: str = SETTING) -> ListenSpec:
     if not separator:
         raise ListenError(f"{url}: not a listener URL: write it as udp://host:port {where}")
     if transport not in TRANSPORTS:
-        known = " and ".join(f"{name}://" for name in TRANSPORTS)
+        *most, last = (f"{name}://" for name in TRANSPORTS)
+        known = f"{', '.join(most)} or {last}"
         if transport in DEFAULT_PORTS:
             raise ListenError(f"{url}: {transport} is not built into this version: use {known} {where}")
         raise ListenError(f"{url}: {transport!r} is not a transport: use {known} {where}")
@@ -87,18 +98,22 @@ class Listeners:
         advertise: str = "",
         limits: ListenerLimits | None = None,
         where: str = SETTING,
+        certificates: Certificates | None = None,
     ) -> "Listeners":
         """Opens every listener or none. ListenError, with what to do, when one of them cannot be opened; `where` says
-        in it where the user wrote the URLs."""
+        in it where the user wrote the URLs. `certificates`: what those with TLS show."""
         if advertise:
             try:
                 split_host_port(advertise)
             except ValueError as error:
                 raise ListenError(f"sip.advertise: {advertise}: {error}: write it as host or host:port") from None
+        base = ListenSpec(
+            "", "", 0, advertise=advertise, limits=limits or ListenerLimits(), certificates=certificates
+        )
         opened = cls(())
         try:
             for url in urls:
-                opened = cls((*opened, await _open(url, sink, advertise, limits, where)), advertise)
+                opened = cls((*opened, await _open(url, sink, base, where)), advertise)
         except BaseException:
             await opened.close()
             raise
@@ -176,12 +191,14 @@ def _advertised(advertise: str) -> tuple[str, int] | None:
     return unmapped(host.lower().rstrip(".")), port or 0
 
 
-async def _open(url: str, sink: Sink, advertise: str, limits: ListenerLimits | None, where: str) -> Transport:
+async def _open(url: str, sink: Sink, base: ListenSpec, where: str) -> Transport:
     parsed = parse_listen_url(url, where)
     host = await _numeric(url, parsed.host, where)
-    spec = replace(parsed, host=host, advertise=advertise, limits=limits or ListenerLimits())
+    spec = replace(base, transport=parsed.transport, host=host, port=parsed.port)
     try:
         return await TRANSPORTS[spec.transport].open(spec, sink)
+    except NoCertificateError:
+        raise ListenError(f"{url}: {NO_CERTIFICATE}") from None
     except OSError as error:
         raise ListenError(f"{url}: {advice(error)} {where}") from None
 

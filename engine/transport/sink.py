@@ -5,6 +5,7 @@ from collections import deque
 from typing import Protocol
 
 from engine.sip.flow import Flow
+from engine.transport.handshake_faults import HandshakeFault
 
 
 class Sink(Protocol):
@@ -32,6 +33,9 @@ class Sink(Protocol):
         `flow.connection` is the connection that messages came by; nothing can be sent over it any more. `error` says
         in words what happened, "" where we closed it ourselves.
         """
+
+    def insecure(self, flow: Flow, fault: HandshakeFault) -> None:
+        """A client's TLS handshake has failed; its connection is closed. Must not raise."""
 
     def failed(self, flow: Flow, data: bytes | None, error: str) -> None:
         """A message could not be delivered, or a connection broke (RFC 3261 §18.4). Must not raise.

@@ -19,7 +19,7 @@ from engine.transport.addresses import (
     peer_host,
     socket_address,
 )
-from engine.transport.connection import Connection
+from engine.transport.connection import Connection, Framer
 from engine.transport.connection_slots import ConnectionSlots
 from engine.transport.listen_spec import ListenSpec
 from engine.transport.sink import Failures, Sink
@@ -36,8 +36,8 @@ class TcpTransport:
     """One TCP listener with its connections, accepted and made.
 
     A connection is found by its remote address and port, so a response goes back over the connection of its request,
-    and requests reuse what is open. TLS is this class with a `_connection` that encrypts, and with a `_key` that tells
-    domains apart (RFC 5922 §7.3); WebSocket with one that has another framer.
+    and requests reuse what is open. TLS is this class with connections that encrypt, and with a `_key` that tells
+    domains apart (RFC 5922 §7.3); WebSocket has another `_framer`.
 
     `connections` are those that are open, `connecting` the attempts to connect. `slots` counts what peers opened;
     `made_by_us` and `making` what we open, by counted source and by flow. Public counters: `refused` (connections over
@@ -109,7 +109,9 @@ class TcpTransport:
 
     def drop(self, flow: Flow) -> None:
         """See `Transport.drop`."""
-        connection = self._usable.get(self._key(flow))
+        connection = flow.connection
+        if not isinstance(connection, Connection) or not connection.usable:
+            connection = self._usable.get(self._key(flow))
         if connection is not None:
             connection.abort("dropped")
 
@@ -186,7 +188,15 @@ class TcpTransport:
         await self._loop.create_connection(lambda: self._connection(flow), flow.host, flow.port, local_addr=own)
 
     def _connection(self, flow: Flow | None = None) -> Connection:
-        return Connection(self, StreamFramer(self.limits.header_size, self.limits.body_size), flow)
+        return Connection(self, self._framer(), flow)
+
+    def _framer(self) -> Framer:
+        """What cuts messages out of a connection's bytes."""
+        return StreamFramer(self.limits.header_size, self.limits.body_size)
+
+    def _shared(self, connection: Connection) -> bool:
+        """Whether a connection is used for whatever goes to its peer's address, not only by flows that have it."""
+        return True
 
     # -- connections that we make
 
@@ -205,7 +215,7 @@ class TcpTransport:
         if self._closed:
             return
         if waiting is None:
-            attempt = Flow(self, canonical(flow.host), flow.port, domain=flow.domain)
+            attempt = Flow(self, canonical(flow.host), flow.port, domain=flow.domain, tls=flow.tls)
             if not self._may_make(attempt.host):
                 self._failures.add(flow, data, "too many connections")
                 return
@@ -258,7 +268,7 @@ class TcpTransport:
     # -- connections that are up
 
     def made(self, connection: Connection) -> bool:
-        """A connection is up, accepted or made by us; False when it has to go."""
+        """A socket is connected, accepted or made by us; False when it has to go."""
         transport = connection.transport
         assert transport is not None
         if connection.flow is None:
@@ -279,14 +289,20 @@ class TcpTransport:
                 connection.own_end = (peer_host(own), own[1])
                 self._own_ends[connection.own_end] = self._own_ends.get(connection.own_end, 0) + 1
         self.connections.add(connection)
+        if self._sweeper is None:
+            self._sweep_later()
+        return True
+
+    def ready(self, connection: Connection) -> None:
+        """Messages can be sent over a connection: those that wait for it go."""
+        assert connection.flow is not None
+        if not self._shared(connection):
+            return
         key = self._key(connection.flow)
         self._usable[key] = connection
         for data in self._waiting.pop(key, ()):
             if not connection.usable or not connection.write(data):
                 self._failures.add(connection.flow, data, connection.error or "connection closed by peer")
-        if self._sweeper is None:
-            self._sweep_later()
-        return True
 
     def _admit(self, connection: Connection, host: str) -> bool:
         if self.sink.banned(host):

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from engine.sip.peers import Misdeed, counted_source
 
-POINTS: Final[dict[Misdeed, int]] = {"credentials": 1, "not_sip": 3, "scanner": 3, "unacknowledged": 1}
+POINTS: Final[dict[Misdeed, int]] = {"credentials": 1, "not_sip": 3, "handshake": 3, "scanner": 3, "unacknowledged": 1}
 BAN_SCORE: Final = 10
 SCORE_WINDOW: Final = 600.0
 """Seconds that a point counts."""

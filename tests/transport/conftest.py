@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.sip.flow import Flow
+from engine.transport.handshake_faults import HandshakeFault
 
 WAIT = 30.0
 
@@ -23,6 +24,7 @@ class Recorder:
         self.refused: set[str] = set()  # hosts
         self.friends: set[str] = set()  # hosts
         self.strange: list[Flow] = []
+        self.faults: list[HandshakeFault] = []
         self.on_message: Callable[[bytes, Flow], None] | None = None
         self._changed = asyncio.Event()
 
@@ -52,6 +54,10 @@ class Recorder:
 
     def not_sip(self, flow: Flow, error: str) -> None:
         self.strange.append(flow)
+        self._changed.set()
+
+    def insecure(self, flow: Flow, fault: HandshakeFault) -> None:
+        self.faults.append(fault)
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:

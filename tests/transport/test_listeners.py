@@ -38,7 +38,7 @@ def test_listener_urls(url: str, parsed: tuple[str, str, int]) -> None:
     ("url", "said"),
     [
         ("127.0.0.1:5060", "not a listener URL: write it as udp://host:port"),
-        ("tls://0.0.0.0:5061", "tls is not built into this version: use udp:// and tcp://"),
+        ("sctp://0.0.0.0:5060", "sctp is not built into this version: use udp://, tcp:// or tls://"),
         ("wss://0.0.0.0", "wss is not built into this version"),
         ("http://0.0.0.0", "'http' is not a transport"),
         ("udp://", "the host is missing"),

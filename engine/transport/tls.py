@@ -1,0 +1,132 @@
+"""SIP over TLS (RFC 3261 §26.2, RFC 5922)."""
+
+import asyncio
+import socket
+from collections.abc import Hashable
+from dataclasses import replace
+from functools import partial
+
+from engine.sip.flow import Flow, TlsTerms
+from engine.transport.certificate_names import fits, names_in
+from engine.transport.client_contexts import ClientContexts
+from engine.transport.connection import Connection
+from engine.transport.connection_slots import ConnectionSlots
+from engine.transport.handshake_faults import HandshakeFault
+from engine.transport.handshakes import Handshakes, Handshaking
+from engine.transport.listen_spec import ListenSpec, NoCertificateError
+from engine.transport.secure_connection import ClientSide, SecureConnection
+from engine.transport.sink import Sink
+from engine.transport.tcp import TcpTransport
+
+ANYBODY = TlsTerms()
+"""What is asked of a peer that nothing else is said of."""
+
+
+class TlsTransport(TcpTransport):
+    """One TLS listener with its connections, accepted and made.
+
+    A connection that we made is used for the name that it was verified for alone (RFC 5922 §7.3), and under the same
+    terms; one that was accepted by those alone who came by it, whom its address says little of.
+
+    Public counters beside those of `TcpTransport`: `handshakes_failed`.
+    """
+
+    name = "tls"
+    via_name = "TLS"
+
+    def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
+        """Raises NoCertificateError."""
+        super().__init__(sock, sink, spec)
+        if spec.certificates is None:
+            raise NoCertificateError
+        self.certificates = spec.certificates
+        self.slots = ConnectionSlots(
+            replace(spec.limits, silent_per_source=spec.limits.handshakes_per_source), sink.known
+        )
+        self.handshakes = Handshakes(self._loop, spec.limits, self._late)
+        self.handshakes_failed = 0
+        self._contexts = ClientContexts(lambda: self.certificates.settings.minimum)
+
+    def close(self) -> None:
+        """See `TcpTransport.close`."""
+        super().close()
+        self.handshakes.close()
+
+    # ---- accepted connections
+
+    def _connection(self, flow: Flow | None = None) -> Connection:
+        return SecureConnection(self, self._framer(), flow)
+
+    def made(self, connection: Connection) -> bool:
+        """See `TcpTransport.made`."""
+        if not super().made(connection):
+            return False
+        if isinstance(connection, SecureConnection) and not connection.outgoing:
+            assert connection.flow is not None
+            leaves = self.handshakes.enter(connection, self.sink.known(connection.flow.host))
+            if leaves is not None:
+                self.displaced += 1
+                leaves.abort("closed to make room")
+        return True
+
+    def shakes_hands(self, connection: SecureConnection) -> None:
+        """See `SecureOwner`."""
+        self.handshakes.came(connection)
+
+    def secured(self, connection: SecureConnection) -> None:
+        """See `SecureOwner`."""
+        self.handshakes.leave(connection)
+        self.ready(connection)
+
+    def insecure(self, connection: SecureConnection, fault: HandshakeFault) -> None:
+        """See `SecureOwner`."""
+        self.handshakes_failed += 1
+        if connection.flow is not None:
+            self.sink.insecure(connection.flow, fault)
+
+    def _late(self, connection: Handshaking) -> None:
+        self.timed_out += 1
+        connection.abort("no complete handshake in time")
+
+    def lost(self, connection: Connection) -> None:
+        """See `TcpTransport.lost`."""
+        if isinstance(connection, SecureConnection):
+            self.handshakes.leave(connection)
+        super().lost(connection)
+
+    def _shared(self, connection: Connection) -> bool:
+        return connection.outgoing
+
+    # ---- connections that we make
+
+    def _key(self, flow: Flow) -> Hashable:
+        return (super()._key(flow), flow.domain, flow.tls or ANYBODY)
+
+    async def _establish(self, flow: Flow, own: tuple[str, int] | None) -> None:
+        terms = flow.tls or ANYBODY
+        context = await self._contexts.find(terms)
+        client = ClientSide(context, flow.domain or None, partial(_fault_of, flow, terms))
+        connection = SecureConnection(self, self._framer(), flow, client)
+        try:
+            await self._loop.create_connection(lambda: connection, flow.host, flow.port, local_addr=own)
+            problem = await client.done
+        except asyncio.CancelledError:
+            connection.abort("connection timed out")
+            raise
+        if problem:
+            raise ConnectionError(problem)
+
+
+def _fault_of(flow: Flow, terms: TlsTerms, certificate: bytes) -> str:
+    """What is wrong with the certificate of a peer, whose chain is in order; "" for nothing."""
+    if not terms.verify:
+        return ""
+    wanted = terms.names or (flow.domain or flow.host,)
+    try:
+        names = names_in(certificate)
+    except ValueError as error:
+        return f"the certificate of {flow.domain or flow.host} cannot be read: {error}"
+    if any(fits(names, name, terms.allow_wildcards) for name in wanted):
+        return ""
+    return f"certificate names {names.shown}, not {' or '.join(wanted)}"
+
