@@ -139,9 +139,8 @@ def load(
 
     faults = _Faults(document, data, overrides, secrets)
     settings = _settings(data, faults)
-    if settings and settings.sip.deny_file and not (path.absolute().parent / settings.sip.deny_file).is_file():
-        problem = f"{settings.sip.deny_file!r} is no file; make it, empty to begin with, or correct its name"
-        faults.add(("sip", "deny_file"), problem)
+    if settings:
+        _check_files(settings, path.absolute().parent, faults)
     names = _python_flow_names(settings, path.parent, python_flows, faults) if settings else ()
     resources = read_resources(
         {key: data.get(key, []) for key in LISTS},
@@ -212,6 +211,16 @@ def _settings(data: Mapping[str, Any], faults: _Faults) -> Settings | None:
     return None
 
 
+def _check_files(settings: Settings, beside: Path, faults: _Faults) -> None:
+    """What the settings say of files that has to be there."""
+    if settings.sip.deny_file and not (beside / settings.sip.deny_file).is_file():
+        problem = f"{settings.sip.deny_file!r} is no file; make it, empty to begin with, or correct its name"
+        faults.add(("sip", "deny_file"), problem)
+    if settings.sip.tls.client_certificates != "off" and not settings.sip.tls.client_ca:
+        problem = "needs sip.tls.client_ca; write the file of the CAs that are trusted, or off"
+        faults.add(("sip", "tls", "client_certificates"), problem)
+
+
 def _python_flow_names(
     settings: Settings, directory: Path, python_flows: PythonFlows | None, faults: _Faults
 ) -> Collection[str]:
@@ -238,8 +247,6 @@ def _out_of_reach(configuration: Configuration) -> Iterator[tuple[FieldPath, str
     listened = configuration.transports
     for index, provider in enumerate(configuration.providers):
         transport = request_transport(provider)
-        if transport == "tls":
-            yield ("providers", index, "transport"), "TLS comes in a later version; until then no call is sent there"
-        elif transport and transport not in listened:
+        if transport and transport not in listened:
             problem = f"there is no {transport}:// under sip.listen, so no call is sent there; add a listener"
             yield ("providers", index, "transport"), problem

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
-from engine.transport.listeners import ListenError, parse_listen_url
+from engine.transport.listeners import NO_CERTIFICATE, SECURE, ListenError, parse_listen_url
 from routing.addresses import parse_network
 from routing.directory.extensions import MAX_CALLS
 from routing.errors import RoutingError
@@ -151,11 +151,38 @@ class SipUser(_Section):
         return [_own_number(text) for text in texts]
 
 
+class TlsCertificate(_Section):
+    """A certificate and its key, both PEM files. Relative paths count from the configuration file."""
+
+    certificate: str = Field(min_length=1)
+    """With the certificates of the CAs between it and the root behind it."""
+    key: str = Field(min_length=1)
+
+
+def _version(value: object) -> object:
+    return str(value) if isinstance(value, float) else value  # 1.2 is a number where it has no quotes
+
+
+class TlsSettings(_Section):
+    """TLS of listeners, `tls://` and `wss://`, and of connections to providers."""
+
+    certificates: list[TlsCertificate] = []
+    """What listeners show: their names are read from them, the client's wish (SNI) chooses, the first one without a
+    match. They are read again when they change."""
+    minimum: Annotated[Literal["1.2", "1.3"], BeforeValidator(_version)] = "1.2"
+    """The oldest version that is spoken."""
+    client_ca: str = ""
+    """A file of the CAs whose client certificates are trusted. A relative path counts from the configuration file."""
+    client_certificates: Literal["off", "request", "require"] = "off"
+    """Whether clients are asked for a certificate, and have to show one."""
+
+
 class SipSettings(_Section):
     """How the engine speaks SIP. Times are seconds."""
 
     listen: list[str] = Field(default=["udp://127.0.0.1:5060", "tcp://127.0.0.1:5060"], min_length=1)
-    """Listeners as TRANSPORT://HOST:PORT; the port is 5060 where it is left out, and free to choose at 0."""
+    """Listeners as TRANSPORT://HOST:PORT; the port is the transport's where it is left out, and free to choose at 0."""
+    tls: TlsSettings = TlsSettings()
     advertise: str = ""
     """The host that peers see in Via and Contact, where it differs from the listener's."""
     trusted_networks: list[str] = ["127.0.0.1/32"]
@@ -260,6 +287,13 @@ class SipSettings(_Section):
     def _users_have_a_realm(self) -> Self:
         for user in self.users:
             user.realm = user.realm or self.realm
+        return self
+
+    @model_validator(mode="after")
+    def _certificates_for_listeners(self) -> Self:
+        for url in self.listen:
+            if parse_listen_url(url).transport in SECURE and not self.tls.certificates:
+                raise ValueError(f"{url}: {NO_CERTIFICATE}")
         return self
 
     @model_validator(mode="after")

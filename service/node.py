@@ -19,6 +19,7 @@ from engine.media.rtpengine.pool import Rtpengines
 from engine.messages import IncomingMessage
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
+from engine.transport.certificates import CertificateError, Certificates
 from engine.transport.listeners import ListenError
 from engine.user_agent import AgentHooks, UserAgent
 from flows.actions import ACTIONS
@@ -52,6 +53,7 @@ from service.node_settings import (
     needs_store,
     node_name,
     routing_settings,
+    server_tls,
     takes_restart,
 )
 from service.python_flows import python_flows
@@ -94,6 +96,7 @@ class Node:
         peers: Who is known, and who is banned.
         location: Where the phones of extensions are registered.
         bans: What follows from a ban; reads the file of denied addresses.
+        certificates: What listeners with TLS show; None without any.
         agent: SIP on the network.
         intake: Takes calls in.
         library: The flows of the configuration and of the store.
@@ -168,6 +171,11 @@ class Node:
         """All that calls pass, bottom to top."""
         configuration, log, closing = self.configuration, self.log, self._closing
         settings = configuration.settings
+        tls = server_tls(configuration)
+        try:
+            self.certificates = Certificates(tls) if tls else None
+        except CertificateError as error:
+            raise ListenError(f"sip.tls.certificates: {error}") from None
         beside = configuration.path.absolute().parent
         routing = routing_settings(configuration)
         self._router = Router(self.directory, self.board, routing, random.Random())
@@ -187,6 +195,7 @@ class Node:
                 screen=self._screen,
             ),
             anchors=self._rtpengines,
+            certificates=self.certificates,
             clock=self._clock,
             random_bytes=self._random_bytes,
         )

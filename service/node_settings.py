@@ -11,6 +11,7 @@ from engine.sip.auth.digest import ha1_of_each
 from engine.sip.core import EndpointLimits, Policy
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
+from engine.transport.certificates import CertificateFiles, ServerTls
 from engine.transport.listeners import parse_listen_url
 from routing.directory.extensions import ExtensionRow
 from routing.identifiers import named_id
@@ -59,6 +60,19 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         inband_digits=media.inband_digits,
         codecs=tuple(media.codecs),
         nameservers=tuple((host, port or 53) for host, port in map(split_host_port, sip.nameservers)),
+    )
+
+
+def server_tls(configuration: Configuration) -> ServerTls | None:
+    """What listeners with TLS are told; None where no certificate is given."""
+    tls, beside = configuration.settings.sip.tls, configuration.path.absolute().parent
+    if not tls.certificates:
+        return None
+    return ServerTls(
+        certificates=tuple(CertificateFiles(beside / pair.certificate, beside / pair.key) for pair in tls.certificates),
+        minimum=tls.minimum,
+        client_ca=beside / tls.client_ca if tls.client_ca else None,
+        client_certificates=tls.client_certificates,
     )
 
 

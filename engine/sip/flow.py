@@ -51,7 +51,7 @@ class Flow:
     """One of our listeners and a peer's address. Sending to the flow of a request is symmetric response routing (RFC
     3581 §4): same local address and port, or same connection.
 
-    Two flows between the same addresses over the same transport are equal, whatever name, connection and terms they have.
+    Two flows between the same addresses over the same transport are equal, whatever else they have.
 
     Attributes:
         transport: The listener.

@@ -13,8 +13,8 @@ from engine.sip.message.via import Via
 
 Misdeed = Literal["credentials", "not_sip", "handshake", "scanner", "unacknowledged"]
 """What an address can be banned for: a wrong password or a user that does not exist; bytes that are no SIP; those that
-are no TLS where TLS is to be; a tool that looks for victims; a 2xx that it did not acknowledge. All but the first count over streams only, whose addresses cannot
-be forged; a digest answers a nonce that was sent there (RFC 3261 §26.1.1)."""
+are no TLS where TLS is to be; a tool that looks for victims; a 2xx that it did not acknowledge. All but the first count
+over streams only, whose addresses cannot be forged; a digest answers a nonce that was sent there (RFC 3261 §26.1.1)."""
 
 Nat = Literal["auto", "always", "never"]
 

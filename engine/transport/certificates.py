@@ -158,7 +158,8 @@ def load_chain(context: ssl.SSLContext, files: CertificateFiles) -> x509.Certifi
     try:
         certificate = x509.load_pem_x509_certificates(pem)[0]
     except (ValueError, IndexError):
-        raise CertificateError(f"{files.certificate}: no certificate in PEM: it begins with BEGIN CERTIFICATE") from None
+        problem = "no certificate in PEM, which begins with BEGIN CERTIFICATE"
+        raise CertificateError(f"{files.certificate}: {problem}") from None
     try:
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
     except _Protected:

@@ -107,9 +107,7 @@ class Listeners:
                 split_host_port(advertise)
             except ValueError as error:
                 raise ListenError(f"sip.advertise: {advertise}: {error}: write it as host or host:port") from None
-        base = ListenSpec(
-            "", "", 0, advertise=advertise, limits=limits or ListenerLimits(), certificates=certificates
-        )
+        base = ListenSpec("", "", 0, advertise=advertise, limits=limits or ListenerLimits(), certificates=certificates)
         opened = cls(())
         try:
             for url in urls:

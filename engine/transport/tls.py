@@ -129,4 +129,3 @@ def _fault_of(flow: Flow, terms: TlsTerms, certificate: bytes) -> str:
     if any(fits(names, name, terms.allow_wildcards) for name in wanted):
         return ""
     return f"certificate names {names.shown}, not {' or '.join(wanted)}"
-

@@ -151,8 +151,8 @@ def test_routing_gets_its_settings(read: Load) -> None:
         ("sip: {listen: []}", "t.yaml:1: sip.listen: must not be empty; add an entry"),
         (
             "sip: {listen: ['tls://127.0.0.1']}",
-            "t.yaml:1: sip.listen: tls://127.0.0.1: tls is not built into this version: use udp:// and tcp:// "
-            "under sip.listen",
+            "t.yaml:1: sip: tls://127.0.0.1: there is no certificate to show; write sip.tls.certificates: "
+            "[{certificate: cert.pem, key: key.pem}], or remove the listener",
         ),
         ("sip: {listen: ['udp://h:1', 'udp://h:1']}", "t.yaml:1: sip.listen: 'udp://h:1' is listed twice; keep one"),
         (

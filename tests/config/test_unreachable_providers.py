@@ -7,7 +7,7 @@ import pytest
 from config.loading import Configuration, load
 from service.cli.commands import main
 
-TLS = "TLS comes in a later version; until then no call is sent there"
+TLS = "there is no tls:// under sip.listen, so no call is sent there; add a listener"
 TCP = "there is no tcp:// under sip.listen, so no call is sent there; add a listener"
 UDP = "there is no udp:// under sip.listen, so no call is sent there; add a listener"
 

@@ -90,7 +90,7 @@ def test_check_prints_warnings_and_notes_of_a_file_that_is_in_order(
     out, (warning, note) = lines_of(capsys)
     assert out == [f"{path} is in order: 1 provider, 0 routes, 1 number, 0 flows"]
     assert warning.startswith(f"{path}:2: numbers[0]: warning: +15551234567 has no call_flow")
-    assert note.startswith(f"{path}:4: providers[0].transport: note: TLS comes in a later version")
+    assert note.startswith(f"{path}:4: providers[0].transport: note: there is no tls:// under sip.listen")
 
 
 def test_what_a_file_holds_is_escaped_in_its_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
