@@ -166,12 +166,7 @@ class DialogUsage:
         dialog = dialog or self.dialog
         uri, routes, _ = dialog.route()
         number = cseq or dialog.next_cseq()
-        route = "".join(f"Route: {value}\r\n" for value in routes) if routes else ""
-        head = (
-            f"{route}Max-Forwards: 70\r\nFrom: {dialog.local};tag={dialog.local_tag}\r\n"
-            f"To: {dialog.remote}{f';tag={dialog.remote_tag}' if dialog.remote_tag else ''}\r\n"
-            f"Call-ID: {dialog.call_id}\r\nCSeq: {number} {method}\r\n"
-        )
+        head = request_head(dialog, method, number, routes)
         contact = method in ("INVITE", "UPDATE", "REFER", "NOTIFY")
         headers = self._credentials(method, uri, number, body) + headers
         return OutgoingRequest(
@@ -346,6 +341,16 @@ class DialogUsage:
             self.endpoint.ended.append(key)
         self.dialog.state = TERMINATED
         self.endpoint.dialogs.pop(key, None)
+
+
+def request_head(dialog: Dialog, method: str, cseq: int, routes: list[str]) -> str:
+    """The header lines of a request within a dialog, before Contact (§12.2.1.1). `routes`: of `Dialog.route`."""
+    route = "".join(f"Route: {value}\r\n" for value in routes) if routes else ""
+    return (
+        f"{route}Max-Forwards: 70\r\nFrom: {dialog.local};tag={dialog.local_tag}\r\n"
+        f"To: {dialog.remote}{f';tag={dialog.remote_tag}' if dialog.remote_tag else ''}\r\n"
+        f"Call-ID: {dialog.call_id}\r\nCSeq: {cseq} {method}\r\n"
+    )
 
 
 class _Final:
