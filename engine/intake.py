@@ -131,7 +131,7 @@ class Intake:
         self.in_dialog = FairQueue()
         self.messages_sent = 0
         self._handshakes_log = RateLimitedLog(now)
-        self._known: dict[str, tuple[bool, float]] = {}  # whether known, and until when we say so
+        self._known: dict[str, tuple[bool, float]] = {}  # by party: whether known, and until when we say so
 
     def sent(self, flow: Flow, data: bytes) -> None:
         """See `Sink`."""
@@ -140,29 +140,29 @@ class Intake:
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One message from the network."""
-        host = flow.host
-        if self.peers.banned(host):
+        party = flow.identity or flow.host
+        if self.peers.banned(party):
             self.endpoint.counters.banned += 1
             flow.transport.drop(flow)
             return
         now = self.now()
-        remembered = self._known.get(host)
+        remembered = self._known.get(party)
         if remembered is None or remembered[1] < now:
-            remembered = self._remember(host, now)
+            remembered = self._remember(party, now)
         if remembered[0]:
             self.take(data, flow, now)
-        elif data.startswith(LIMITED) and self.strangers.exhausted(host, now):
-            self.refusals.add("invite_rate_unread", counted_source(host), 0, "requests dropped")
+        elif data.startswith(LIMITED) and self.strangers.exhausted(flow.host, now):
+            self.refusals.add("invite_rate_unread", counted_source(flow.host), 0, "requests dropped")
         else:
             if not self.waiting and not self.in_dialog:
                 self.loop.call_soon(self._serve_strangers)
             queue = self.in_dialog if data.startswith(IN_DIALOG) else self.waiting
-            queue.put(counted_source(host), data, flow, now)
+            queue.put(counted_source(flow.host), data, flow, now)
 
-    def _remember(self, host: str, now: float) -> tuple[bool, float]:
+    def _remember(self, party: str, now: float) -> tuple[bool, float]:
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
-        found = self._known[host] = (self.peers.known(host), now + KNOWN_FOR)
+        found = self._known[party] = (self.peers.known(party), now + KNOWN_FOR)
         return found
 
     def _serve_strangers(self) -> None:

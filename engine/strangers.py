@@ -7,7 +7,7 @@ what an edge of ours sends on counts for whom the edge had it from.
 from typing import Protocol
 
 from engine.rate_limit import RateLimit
-from engine.sip.flow import Flow
+from engine.sip.flow import Flow, address_of
 from engine.sip.message.message import Request
 from engine.sip.peers import Peers, counted_source, source_of
 from engine.sip.stateless import Admission
@@ -47,8 +47,8 @@ class Strangers:
 
     def source(self, request: Request, source: Flow) -> str:
         """Who is counted for a request from there; "": nobody, for it is a known peer's."""
-        host = source_of(request, source.host, self._peers)
-        return "" if self._peers.known(host) else counted_source(host)
+        party = source_of(request, source.party, self._peers)
+        return "" if self._peers.known(party) else counted_source(address_of(party))
 
     def full(self, request: Request, source: Flow, calls: int) -> bool:
         """Whether no further call may come in from there beside so many: the last quarter is for known peers."""

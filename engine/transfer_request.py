@@ -24,7 +24,7 @@ class TransferRequest:
 
     Attributes:
         by: "caller" or "callee": who leaves the call when it succeeds.
-        host: The numeric address that it came from.
+        party: Who it came from, as `Peers` is asked.
         reference: What it asks for.
     """
 
@@ -38,9 +38,9 @@ class TransferRequest:
         self._subscription = subscription
 
     @property
-    def host(self) -> str:
-        """The numeric address of the transferor."""
-        return self.call.remote.host
+    def party(self) -> str:
+        """The transferor."""
+        return self.call.remote.party
 
     @property
     def waits(self) -> bool:

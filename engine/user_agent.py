@@ -43,7 +43,7 @@ from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.dialog.snapshot import restore
 from engine.sip.endpoint import Endpoint
-from engine.sip.flow import Flow, Located
+from engine.sip.flow import Flow, Located, address_of
 from engine.sip.message.message import Request, Response
 from engine.sip.method_handlers import RequestHandler
 from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
@@ -475,7 +475,8 @@ class UserAgent:
 
     def _misled(self, peer: str, doing: str) -> None:
         if self._misled_log.allows("", self.now()):
-            self.log.warning("peer names an address that is not its own", source=peer, request=doing, status=403)
+            source = address_of(peer)
+            self.log.warning("peer names an address that is not its own", source=source, request=doing, status=403)
 
     def _changed_by_stranger(self, session: Session, request: Request) -> tuple[int, str, bool]:
         owner: Any = session.user  # a call, or the bridge of two

@@ -4,6 +4,7 @@ What every hop reads, Call-ID and tags, is no right: a right that was gained by 
 """
 
 from engine.call import Call
+from engine.sip.flow import address_of
 from engine.sip.message.message import Request
 from routing.access.admission import Source, identify
 from service.intake import Intake
@@ -30,12 +31,15 @@ class CallChanges:
         record = intake.flows.calls.registry.get(call.id) if call.direction == "incoming" else None
         logged_in = record is not None and record.logged_in
         owner = identify(intake.directory, intake.routing, home, authenticated=logged_in)
-        sender = identify(intake.directory, intake.routing, host)
+        # Whom we have called is known by its address, whatever it has to show when it calls.
+        if call.direction == "outgoing" and (provider := intake.directory.provider_at(home)) is not None:
+            owner = Source("trunk", provider)
+        sender = identify(intake.directory, intake.routing, request.source.party)
         if owner.kind == "client" and logged_in:
             assert record is not None
             return self._asked_again(call, request, host, login_of(record))
         edges = intake.routing.edges
-        same = _same(owner, sender) or bool(edges.find(home) and edges.find(host))
+        same = _same(owner, sender) or bool(edges.find(address_of(home)) and edges.find(host))
         return ALLOWED if same else REFUSED
 
     def _asked_again(self, call: Call, request: Request, host: str, login: Login | None) -> Verdict:

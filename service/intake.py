@@ -90,7 +90,7 @@ class Intake:
         """Why a stranger's INVITE is refused, before there is a call, or how it is judged; see `AgentHooks.screen`."""
         if not fetched and not self.directory.complete and (missing := self.flows.calls.missing_numbers(request.uri)):
             return self._fetch(missing, request, source)
-        judged = self._judge(request, source.host, request.call_id[:_SHOWN])
+        judged = self._judge(request, source, request.call_id[:_SHOWN])
         if isinstance(judged.verdict, Refuse):
             return self._refusal(judged, judged.verdict, source.host, request.call_id[:_SHOWN])
         return judged
@@ -126,16 +126,16 @@ class Intake:
     def _decide(self, call: Call) -> Coroutine[Any, Any, Any] | None:
         if call.origin is not None:
             return self._delivered(call, call.origin.branch)
-        return self._take(call, self._judge(call.invite, call.remote.host, call.id, call))
+        return self._take(call, self._judge(call.invite, call.remote, call.id, call))
 
-    def _judge(self, invite: Request, host: str, call_id: str, call: Call | None = None) -> _Judged:
+    def _judge(self, invite: Request, flow: Flow, call_id: str, call: Call | None = None) -> _Judged:
         own = call is not None and call.returned
-        source = identify(self.directory, self.routing, host, own=own)
+        source = identify(self.directory, self.routing, flow.party, own=own)
         login = NO_LOGIN
         if source.kind == "guest" and not own:
-            login = self.logins.judge(invite, host, call_id)
+            login = self.logins.judge(invite, flow.host, call_id)
             if login.accepted:
-                source = identify(self.directory, self.routing, host, authenticated=True)
+                source = identify(self.directory, self.routing, flow.party, authenticated=True)
         target = normalise_dialled(invite.uri, self.routing, self.directory.numbers)
         if call is not None and own and (call.depth >= MOST_DEEP or call.loops(target.number or target.text)):
             verdict: Decision = looped(target)

@@ -46,7 +46,7 @@ class TransferPolicy:
             return None
         logged_in = asked.by == "caller" and record.logged_in
         own = asked.call.returned
-        source = identify(self._directory, self.routing, asked.host, authenticated=logged_in, own=own)
+        source = identify(self._directory, self.routing, asked.party, authenticated=logged_in, own=own)
         return source if self._may(source) else None
 
     def may_replace(self, call: Call, replaced: Call, source: Source, login: Login | None) -> bool:
@@ -54,7 +54,7 @@ class TransferPolicy:
         of its own calls: those of its address, its login or its trunk."""
         if not self._may(source):
             return False
-        other = identify(self._directory, self.routing, replaced.remote.host)
+        other = identify(self._directory, self.routing, replaced.remote.party)
         if source.kind == "trunk" or other.kind == "trunk":
             mine, its = source.provider, other.provider
             return mine is not None and its is not None and mine.id == its.id
@@ -92,7 +92,7 @@ class ReplacesIntake:
         """The coroutine of the call; None where it may not, and has been told."""
         intake, policy = self._intake, self._policy
         invite, host = call.invite, call.remote.host
-        source = identify(intake.directory, intake.routing, host, own=call.returned)
+        source = identify(intake.directory, intake.routing, call.remote.party, own=call.returned)
         judged = NO_LOGIN
         if source.kind == "guest" and not call.returned:
             judged = intake.logins.judge(invite, host, call.id)

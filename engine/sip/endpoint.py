@@ -289,7 +289,7 @@ class Endpoint(Core):
 
     def _misleading(self, request: Request, source: Flow, returned: bool) -> tuple[Refusal | None, list[Named]]:
         """See `misleading`: the refusal of an INVITE that names another's address, and the names to be looked up."""
-        peer = source_of(request, source.host, self.peers)
+        peer = source_of(request, source.party, self.peers)
         misled, names = misleading(self, request, peer, returned)
         if misled:
             self.on_misled(source.host, request.method)
@@ -299,7 +299,7 @@ class Endpoint(Core):
         return None, names
 
     def _known(self, source: Flow) -> bool:
-        return source.transport.internal or self.peers.known(source.host)
+        return source.transport.internal or self.peers.known(source.party)
 
     def _full(self, count: int, most: int, source: Flow) -> bool:
         """Whether there is no room for one more of a source's: what strangers fill leaves some for known peers."""

@@ -3,9 +3,13 @@
 The protocol core only names them; sockets are the transports' business.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
+
+_UNUSUAL = re.compile(r"[^a-z0-9.*:_-]")
+_LONGEST_IDENTITY, _LONGEST_NAME = 4096, 260
 
 
 class Connection(Protocol):
@@ -57,6 +61,7 @@ class Flow:
         transport: The listener.
         host: Numeric address; IPv6 without brackets, link-local addresses with their zone (``fe80::1%2``).
         port: The peer's port.
+        identity: Of a peer with a verified certificate: the names in it, and its address; see `identity_of`.
         domain: The name that was looked up to find it, in lower case, against which a certificate is checked (RFC
             5922); "" where none was.
         connection: The connection that a message came by and that the answer goes by as long as it can be used; None
@@ -67,6 +72,7 @@ class Flow:
     transport: "Transport"
     host: str
     port: int
+    identity: str = field(default="", compare=False, kw_only=True)
     domain: str = field(default="", compare=False, kw_only=True)
     connection: Connection | None = field(default=None, compare=False, kw_only=True, repr=False)
     tls: TlsTerms | None = field(default=None, compare=False, kw_only=True, repr=False)
@@ -79,6 +85,11 @@ class Flow:
     def connected(self) -> bool:
         """Whether an open connection can be used; always True for UDP."""
         return self.transport.connected(self)
+
+    @property
+    def party(self) -> str:
+        """Who is there, as `engine.sip.peers.Peers` is asked: the address, or who has shown more than that."""
+        return self.identity or self.host
 
     def carries(self, other: "Flow") -> bool:
         """Whether what is sent to `other`, while this flow's connection is up, goes over that one: over TLS a
@@ -111,6 +122,24 @@ class Flow:
     def contact(self, contact_host: str = "", *, sips: bool = False) -> str:
         """The Contact line that this peer is to see. `contact_host`: see `sent_by`."""
         return f"Contact: <{'sips' if sips else 'sip'}:{self.own_address(contact_host, sips=sips)}>\r\n"
+
+
+def identity_of(names: Iterable[str], host: str) -> str:
+    """What a verified certificate says of who is at `host`: its names in lower case, with bars between them, and the
+    address. A SIP domain (RFC 5922 §7.1) is there as `sip:example.com` and as `example.com`; of a server that we have
+    connected to the name that it was verified for is all, as `server:example.com`."""
+    shown = ""
+    for name in names:
+        if name and len(name) <= _LONGEST_NAME and not _UNUSUAL.search(name):
+            if len(shown) > _LONGEST_IDENTITY:
+                break  # a name that was cut would be another's
+            shown += f"|{name}"
+    return f"{shown[1:]}@{host}" if shown else ""
+
+
+def address_of(party: str) -> str:
+    """The numeric address of a `Flow.party`."""
+    return party.rpartition("@")[2]
 
 
 SECURE = ("tls", "wss")

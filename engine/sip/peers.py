@@ -1,6 +1,7 @@
 """Peers: what the host of the engine knows of the addresses that requests come from and go to.
 
-Hosts are numeric addresses as a `Flow` holds them.
+Hosts are numeric addresses as a `Flow` holds them. Who makes a request is its flow's `party`: an address too, unless a
+certificate says more.
 """
 
 import ipaddress

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from engine.sip.flow import address_of
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
 from routing.models.provider import Provider
@@ -101,17 +102,19 @@ _ANSWERS: dict[Cause, tuple[int, str]] = {
 
 
 def identify(
-    directory: Directory, settings: RoutingSettings, host: str, authenticated: bool = False, own: bool = False
+    directory: Directory, settings: RoutingSettings, party: str, authenticated: bool = False, own: bool = False
 ) -> Source:
-    """Who calls from the numeric address `host`. A trunk stays a trunk even where it is trusted or has credentials:
-    else whoever reaches us through it could dial out at our cost. `own`: we sent it ourselves, and it has come back;
-    whoever made us send it gets no rights by that, whatever address it comes from."""
+    """Who calls from `party`: a numeric address, and what a certificate has shown of who is there
+    (`engine.sip.flow.Flow.party`). A trunk stays a trunk even where it is trusted or has credentials: else whoever
+    reaches us through it could dial out at our cost. So is who is at the address of a trunk that has to show a
+    certificate, and has not: a guest. `own`: we sent it ourselves, and it has come back; whoever made us send it gets
+    no rights by that, whatever address it comes from."""
     if own:
         return _GUEST
-    provider = directory.provider_at(host)
+    provider = directory.provider_at(party)
     if provider is not None:
-        return Source("trunk", provider)
-    if authenticated or settings.trusted.find(host):
+        return Source("trunk", provider) if directory.provider_of(party) is not None else _GUEST
+    if authenticated or settings.trusted.find(address_of(party)):
         return _CLIENT
     return _GUEST
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
+from engine.sip.flow import address_of
 from engine.sip.peers import Misdeed
 from routing.access.bans import BanTable
 from routing.addresses import AddressTable
@@ -38,11 +39,12 @@ class KnownPeers:
         self._phones: dict[str, float] = {}  # where a phone logged in, and when; the one that came first goes first
         self.settings = settings
 
-    def kind(self, host: str) -> PeerKind:
-        """Who the numeric address `host` is. A provider is one before anything else
-        (`routing.access.admission.identify`)."""
-        if self.directory.provider_at(host) is not None:
+    def kind(self, party: str) -> PeerKind:
+        """Who `party` is, a numeric address or more (`engine.sip.flow.Flow.party`). A provider is one before anything
+        else (`routing.access.admission.identify`)."""
+        if self.directory.provider_at(party) is not None:
             return "provider"
+        host = address_of(party)
         if self.settings.trusted.find(host):
             return "trusted"
         if self.settings.edges.find(host):
@@ -80,11 +82,12 @@ class KnownPeers:
 
     def edge(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""
-        return bool(self.settings.edges.find(host))
+        return bool(self.settings.edges.find(address_of(host)))
 
     def banned(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`: providers, trusted networks and edges never are."""
-        if self.bans.find(host) is None and (self.denied is None or not self.denied.find(host)):
+        address = address_of(host)
+        if self.bans.find(address) is None and (self.denied is None or not self.denied.find(address)):
             return False
         return self.kind(host) not in _NEVER_BANNED
 
@@ -92,8 +95,9 @@ class KnownPeers:
         """See `engine.sip.peers.Peers`."""
         if self.kind(host) in _NEVER_BANNED:
             return False
-        if self.bans.add(host, misdeed, mark) is not None:
-            self.forget(host)
+        address = address_of(host)
+        if self.bans.add(address, misdeed, mark) is not None:
+            self.forget(address)
         return True
 
     def phone_at(self, host: str) -> None:

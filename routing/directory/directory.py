@@ -6,6 +6,7 @@ from itertools import islice
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from engine.sip.flow import address_of
 from routing.directory.customers import CustomerTerms
 from routing.directory.extensions import ExtensionRow, ExtensionTable
 from routing.directory.number_source import AbsentNumbers, NumberFetch
@@ -81,10 +82,31 @@ class Directory:
         """The provider made ready for calls, by its id as an integer."""
         return self._content.trunks.get(key)
 
-    def provider_at(self, host: str) -> Provider | None:
-        """The provider that a numeric source address belongs to."""
-        trunk = self._content.sources.find(host)
+    def provider_at(self, party: str) -> Provider | None:
+        """The provider that a numeric address belongs to, or a peer with a certificate (`engine.sip.flow.Flow.party`);
+        whose certificate says nothing here is who is at its address."""
+        trunk = self._with_certificate(party) if "@" in party else None
+        if trunk is None:
+            trunk = self._content.sources.find(address_of(party))
         return None if trunk is None else trunk.provider
+
+    def provider_of(self, party: str) -> Provider | None:
+        """The provider that a request is from. As `provider_at`, but whoever is to show a certificate, and has no
+        `inbound_addresses`, is not known by an address that its name leads to."""
+        trunk = self._with_certificate(party) if "@" in party else None
+        if trunk is None:
+            trunk = self._content.sources.find(address_of(party))
+            if trunk is not None and trunk.certified and not trunk.provider.inbound_addresses:
+                return None
+        return None if trunk is None else trunk.provider
+
+    def _with_certificate(self, party: str) -> Trunk | None:
+        certified = self._content.certified
+        for name in party.rpartition("@")[0].split("|"):
+            trunk = certified.get(name)
+            if trunk is not None:
+                return trunk
+        return None
 
     def provider_with_hostname(self, host: str) -> Provider | None:
         """The provider whose hostname is this name, in lower case."""

@@ -26,6 +26,7 @@ class Snapshot:
         hosts: Trunks by the host in their hostname, in lower case.
         resolved: Addresses of hostnames as they were told, by provider id as an integer.
         sources: Which trunk a source address is.
+        certified: Which trunk a name in a peer's certificate is, written as `engine.sip.flow.identity_of` says.
         routes: Routes by prefix.
         customers: Their terms, by the customer's id as an integer.
         extensions: By name.
@@ -33,6 +34,7 @@ class Snapshot:
     """
 
     __slots__ = (
+        "certified",
         "complete",
         "customers",
         "extensions",
@@ -52,6 +54,7 @@ class Snapshot:
         self.hosts: dict[str, Trunk] = {}
         self.resolved: dict[int, tuple[str, ...]] = {}
         self.sources: AddressTable[Trunk] = AddressTable()
+        self.certified: dict[str, Trunk] = {}
         self.routes = RouteTable()
         self.customers: dict[int, CustomerTerms] = {}
         self.extensions = ExtensionTable()
@@ -71,6 +74,10 @@ class Snapshot:
                 if address:
                     sources.add(address, trunk)
         self.sources = sources
+        self.certified = {f"server:{host}": trunk for host, trunk in self.hosts.items()}
+        for trunk in self.trunks.values():
+            for name in trunk.certified:
+                self.certified.setdefault(name, trunk)
 
     def discard(self, limit: int = 10_000) -> bool:
         """Throw away up to `limit` numbers, as many routes and as many customers; True while some are left.

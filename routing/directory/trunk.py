@@ -1,5 +1,6 @@
 """A trunk: a provider made ready for calls. What does not depend on the call is worked out once, when it is saved."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from routing.directory.rows import Overrides
@@ -62,6 +63,12 @@ def destination(provider: Provider) -> str:
     return f"sip:{provider.hostname}" + (f";transport={transport}" if transport else "")
 
 
+def certified(provider: Provider) -> Iterator[str]:
+    """The names that a certificate of this provider's may have."""
+    for name in provider.tls_client_names:
+        yield name.lower().rstrip(".")
+
+
 @dataclass(slots=True, kw_only=True)
 class Trunk:
     """A provider as the call path reads it.
@@ -76,6 +83,7 @@ class Trunk:
         user_param: ";user=phone" or "".
         from_domain: Host of its From; "" for the engine's own.
         tech_headers: Names and values in order.
+        certified: Names that certificates of its clients may have.
         asserts, remote_party, diverts: Whether P-Asserted-Identity, Remote-Party-ID, Diversion carry identity.
     """
 
@@ -95,6 +103,7 @@ class Trunk:
     diverts: bool
     terms: Terms
     address: str
+    certified: tuple[str, ...]
 
     @classmethod
     def of(cls, provider: Provider) -> "Trunk":
@@ -122,6 +131,7 @@ class Trunk:
             diverts="Diversion" in carries,
             terms=Terms.of(provider),
             address=parse_host_port(provider.hostname).address,
+            certified=tuple(certified(provider)),
         )
 
     def request_uri(self, number: str) -> str:

@@ -32,6 +32,9 @@ class Provider(Resource):
     """Off: calls are not sent there. Calls from there are still this trunk's."""
     inbound_addresses: list[str] = Field(default=[])
     """Addresses and networks whose INVITEs are this trunk's."""
+    tls_client_names: list[str] = Field(default=[])
+    """Names of certificates: a connection over TLS whose client has shown one of them is this trunk's, whatever its
+    address. A host name, or a SIP domain alone as `sip:example.com` (RFC 5922 §7.1)."""
     tech_prefix: DialText = ""
     tech_postfix: DialText = ""
     tech_headers: dict[str, str] = Field(default={})
@@ -94,6 +97,17 @@ class Provider(Resource):
         if at:
             checked("INVALID_REQUEST_PARAMETER", lambda: parse_host_port(host))
         return postfix
+
+    @field_validator("tls_client_names")
+    @classmethod
+    def _certified(cls, names: list[str]) -> list[str]:
+        for name in names:
+            host = name.removeprefix("sip:")
+            where = checked("INVALID_REQUEST_PARAMETER", lambda text=host: parse_host_port(text))  # type: ignore[misc]
+            if where.port is not None or where.address:
+                problem = f"{name!r} is no name in a certificate; write one such as sip.example.com, without a port"
+                raise refusal("INVALID_REQUEST_PARAMETER", problem)
+        return names
 
     @field_validator("contact_host")
     @classmethod

@@ -53,19 +53,19 @@ class MessageIntake:
     async def _take(self, message: IncomingMessage) -> None:
         intake = self._intake
         services, directory, routing = intake.flows.calls, intake.directory, intake.routing
-        request, host = message.request, message.remote.host
+        request, host, party = message.request, message.remote.host, message.remote.party
         try:
             await services.fetch_numbers(services.missing_numbers(request.uri))
         except NumberUnavailable as error:
             self._unavailable(message, str(error))
             return
         own = message.marks is not None
-        source, judged = identify(directory, routing, host, own=own), NO_LOGIN
+        source, judged = identify(directory, routing, party, own=own), NO_LOGIN
         if source.kind == "guest" and not own:
             judged = intake.logins.judge(request, host, message.id)
             if judged.accepted:
                 message.keep()
-                source = identify(directory, routing, host, authenticated=True)
+                source = identify(directory, routing, party, authenticated=True)
         phone = intake.logins.phone(judged)
         asked = normalise_dialled(request.uri, routing, directory.numbers)
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):

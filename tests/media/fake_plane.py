@@ -144,7 +144,8 @@ class Dialog(Everybody):
     def __init__(
         self, peer_host: str = PEER[0], *, receives: bool = False, opening: bool = True, known: bool = False
     ) -> None:
-        self.peer_host, self.receives, self.opening, self.is_known = peer_host, receives, opening, known
+        self.peer_host = self.party = peer_host
+        self.receives, self.opening, self.is_known = receives, opening, known
 
     def known(self, host: str) -> bool:
         return self.is_known

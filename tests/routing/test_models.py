@@ -179,6 +179,12 @@ def test_a_peer_is_shown_no_ipv6_address() -> None:
     assert Provider(hostname="h", contact_host="192.0.2.1").contact_host == "192.0.2.1"
 
 
+@pytest.mark.parametrize("name", ["sip.example.com:5061", "192.0.2.1", "a b", "sips:example.com", "*.example.com", ""])
+def test_names_of_client_certificates_that_are_refused(name: str) -> None:
+    assert fault(Provider, {"hostname": "h", "tls_client_names": [name]})[1] == "INVALID_REQUEST_PARAMETER"
+    assert Provider(hostname="h", tls_client_names=["sip:a.example", "B.example."]).tls_client_names
+
+
 PROTECTED = [
     "Via",
     "From",

@@ -4,9 +4,11 @@ from uuid import UUID
 
 import pytest
 
+from engine.sip.flow import address_of, identity_of
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source, source_of
+from routing.access.admission import identify
 from routing.access.peers import MAX_PHONES, PHONE_TTL, KnownPeers
 from routing.addresses import AddressTable
 from routing.directory.directory import Directory
@@ -193,4 +195,92 @@ def test_a_provider_is_shown_what_it_is_to_be_shown(peers: KnownPeers) -> None:
         "sbc1.example.com:5061",
         "",
         "",
+    ]
+
+
+# ---- certificates
+
+CERTIFIED = Provider(
+    id=UUID(int=4),
+    name="four",
+    hostname="sip.four.example",
+    tls_client_names=["sip:four.example", "Edge.Four.Example."],
+)
+BOTH = Provider(
+    id=UUID(int=5),
+    name="five",
+    hostname="192.0.2.50",
+    tls_client_names=["five.example"],
+    inbound_addresses=["192.0.2.51"],
+)
+
+
+@pytest.fixture
+def with_certificates(peers: KnownPeers) -> KnownPeers:
+    for provider in (CERTIFIED, BOTH):
+        peers.directory.put_provider(provider)
+    peers.directory.set_resolved_addresses(CERTIFIED.id, ["192.0.2.40"])
+    return peers
+
+
+@pytest.mark.parametrize(
+    ("names", "host", "provider"),
+    [
+        (["sip:four.example", "four.example"], "203.0.113.9", "four"),
+        (["edge.four.example"], "203.0.113.9", "four"),
+        (["four.example"], "203.0.113.9", None),  # only the SIP domain was named
+        (["other.example", "edge.four.example"], "203.0.113.9", "four"),
+        (["other.example"], "203.0.113.9", None),
+        (["server:sip.four.example"], "192.0.2.40", "four"),  # over a connection that we made to its hostname
+        (["sip.four.example"], "203.0.113.9", None),  # its hostname is none of the names that it shows as a client
+        ([], "192.0.2.40", None),  # its address alone is not enough
+        (["other.example"], "192.0.2.40", None),
+        (["five.example"], "203.0.113.9", "five"),
+        ([], "192.0.2.50", "five"),  # it has addresses
+        ([], "192.0.2.51", "five"),
+        (["five.example"], "192.0.2.40", "five"),  # the certificate goes before the address
+        (["edge.four.example"], "192.0.2.51", "four"),
+    ],
+)
+def test_who_has_shown_a_certificate(
+    with_certificates: KnownPeers, names: list[str], host: str, provider: str | None
+) -> None:
+    peers = with_certificates
+    party = identity_of(names, host) or host
+    source = identify(peers.directory, peers.settings, party, authenticated=True)
+    assert (source.provider.name if source.provider else None) == provider
+    if provider is not None:
+        assert source.kind == "trunk" and peers.known(party) and not peers.banned(party)
+        assert peers.kind(party) == "provider" and not peers.accuse(party, "not_sip")
+    else:
+        assert source.kind == ("guest" if host == "192.0.2.40" else "client")
+
+
+def test_who_shows_nothing_at_the_address_of_a_certified_trunk_is_a_guest(with_certificates: KnownPeers) -> None:
+    """Even in a trusted network, in which that address lies here; nobody else may name it as its own either."""
+    peers = with_certificates
+    assert identify(peers.directory, peers.settings, "192.0.2.40").kind == "guest"
+    assert peers.reserved("192.0.2.40", "203.0.113.9") and not peers.reserved("192.0.2.40", "192.0.2.40")
+    assert not peers.reserved("192.0.2.40", identity_of(["edge.four.example"], "203.0.113.9"))
+    assert peers.allied("192.0.2.40", identity_of(["edge.four.example"], "203.0.113.9"))
+
+
+def test_a_banned_address_bans_no_certificate(with_certificates: KnownPeers) -> None:
+    peers = with_certificates
+    peers.denied = AddressTable()
+    peers.denied.add("203.0.113.9", True)
+    assert peers.banned("203.0.113.9") and peers.banned(identity_of(["other.example"], "203.0.113.9"))
+    assert not peers.banned(identity_of(["edge.four.example"], "203.0.113.9"))
+
+
+def test_a_certificates_names_cannot_make_up_an_identity() -> None:
+    assert identity_of(["a|b", "x@y", "Upper", "\r\n", ""], "192.0.2.1") == ""
+    assert identity_of(["good.example", "a@b"], "192.0.2.1") == "good.example@192.0.2.1"
+    for length in range(60):  # wherever the end falls, no name is cut
+        party = identity_of(["a" * length, *["four.example.attacker.example"] * 1000], "192.0.2.1")
+        assert len(party) < 5000 and "four.example" not in party.partition("@")[0].split("|")
+    assert [address_of(party) for party in ("192.0.2.1", "a|b@192.0.2.1", "a@fe80::1%2")] == [
+        "192.0.2.1",
+        "192.0.2.1",
+        "fe80::1%2",
     ]

@@ -48,6 +48,10 @@ class Signalling(Protocol):
     def peer_host(self) -> str:
         """The numeric address that the peer's signalling comes from; "" while none has come."""
 
+    @property
+    def party(self) -> str:
+        """Who that is, as `Peers` is asked."""
+
 
 class Consent:
     """What one peer has consented to. It is asked where media has no proven way yet, and not for every packet."""
@@ -129,13 +133,13 @@ class Consent:
         return now - begun < TRIAL
 
     def _known(self) -> bool:
-        return self._peers.known(self._signalling.peer_host)
+        return self._peers.known(self._signalling.party)
 
 
 class _NoSignalling:
     """A peer whose signalling is not seen here."""
 
-    receives, opening, peer_host = False, False, ""
+    receives, opening, peer_host, party = False, False, "", ""
 
 
 _GONE: Final = _NoSignalling()

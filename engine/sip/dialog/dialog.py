@@ -23,7 +23,7 @@ class Dialog:
 
     Attributes:
         source: Where the peer's last INVITE, UPDATE or answer to one came from; None where nothing has come yet.
-        peer: The numeric address that the peer is known by.
+        peer: Whom the peer is known as: `Flow.party`, an address mostly.
         party: The one that what it names is measured by: behind an edge of ours, who is behind it.
         direct: Nobody stands in between, as far as can be seen.
         one_via: That last one was a request, and had one Via.
@@ -85,7 +85,7 @@ class Dialog:
         self.state = state
         self.flow: Flow | None = None
         self.source = source
-        self.peer = self.party = "" if source is None else source.host
+        self.peer = self.party = "" if source is None else source.party
         self.direct = True
         self.contact_host = ""
         self.allows: Allows | None = None
@@ -111,7 +111,7 @@ class Dialog:
             remote_cseq=invite.cseq,
             state=EARLY,
         )
-        dialog.peer = dialog.party = source.host
+        dialog.peer = dialog.party = source.party
         dialog.secure = source.secure and _asks_for_sips(invite, dialog)
         dialog.came(invite, source)
         return dialog
@@ -138,7 +138,8 @@ class Dialog:
             state=state,
             source=response.source or flow,
         )
-        dialog.peer = dialog.party = flow.host
+        source = response.source or flow
+        dialog.peer = dialog.party = (source if source.host == flow.host else flow).party
         dialog.secure = is_sips(request_uri)
         return dialog
 

@@ -133,6 +133,11 @@ class InviteClient(Session):
         """See `DialogUsage.peer_host`."""
         return self.flow.host if self.flow is not None else ""
 
+    @property
+    def party(self) -> str:
+        """See `DialogUsage.party`."""
+        return self.dialog.party or self.peer_host
+
     # ---- the INVITE
 
     def start(self, now: float) -> None:

@@ -100,7 +100,7 @@ class InviteServer(Session):
             transaction.respond(error.status, now, headers=endpoint.server_line)
             return
         self.dialog.returned = self.marks is not None
-        self.dialog.party = source_of(invite, self.source.host, endpoint.peers)
+        self.dialog.party = source_of(invite, self.source.party, endpoint.peers)
         self.dialog.contact_host = endpoint.peers.contact_host(self.dialog.party)
         self.aim(self.dialog)
         endpoint.dialogs[self.dialog.key] = self

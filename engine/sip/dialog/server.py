@@ -8,6 +8,7 @@ from typing import ClassVar
 from engine.sip.core import Core
 from engine.sip.dialog.next_hop import look_up, misleading
 from engine.sip.dialog.usage import DialogUsage
+from engine.sip.flow import address_of
 from engine.sip.message.message import Request
 from engine.sip.peers import source_of
 from engine.sip.transaction.server import ServerTransaction
@@ -81,7 +82,9 @@ class DialogServer(DialogUsage):
     def came_from_peer(self, request: Request) -> bool:
         """Whether it came from the dialog's host."""
         source, dialog = request.source, self.dialog
-        return source is None or source.host == dialog.peer or (dialog.source or source).host == source.host
+        if source is None or source.host == address_of(dialog.peer):
+            return True
+        return (dialog.source or source).host == source.host
 
     def _let_in(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
         """Whether a request that changes the call is accepted from another host than the dialog's: Call-ID and tags are
@@ -94,8 +97,8 @@ class DialogServer(DialogUsage):
         if source is not None and (follow or request.method in _REFRESHING):
             dialog.came(request, source)
             if follow:
-                dialog.peer = source.host
-                dialog.party = source_of(request, source.host, self.endpoint.peers)
+                dialog.peer = source.party
+                dialog.party = source_of(request, source.party, self.endpoint.peers)
             self.aim(dialog)
         return True
 

@@ -11,7 +11,7 @@ from engine.sip.capabilities import SDP_TYPE
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, TERMINATED, Dialog
 from engine.sip.dialog.next_hop import MISLEADING, find_flows, way_back
-from engine.sip.flow import Flow
+from engine.sip.flow import Flow, address_of
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.request import OutgoingRequest, RequestUser
@@ -78,6 +78,11 @@ class DialogUsage:
     def peer_host(self) -> str:
         """The numeric address that the peer's signalling comes from, before an edge of ours (`sip.proxies`) where that
         passes it on; "" while none has come."""
+        return address_of(self.dialog.party)
+
+    @property
+    def party(self) -> str:
+        """Who is there, as `Peers` is asked."""
         return self.dialog.party
 
     # ---- alarms: named timers that share one deadline in the endpoint's heap
