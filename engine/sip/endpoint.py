@@ -154,6 +154,8 @@ class Endpoint(Core):
     def _receive_request(self, request: Request, flow: Flow, now: float) -> None:
         try:
             reply = self._note_source(request, flow)
+            if flow.identity and flow.connection is not None and ";alias" in request.top_via:
+                flow.connection.alias(request.via.port or 5061)
         except ParseError:
             self.counters.malformed += 1
             return

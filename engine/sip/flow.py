@@ -26,6 +26,10 @@ class Connection(Protocol):
     def write(self, data: bytes) -> bool:
         """Writes one message; False when the peer takes no more, and then the connection is given up."""
 
+    def alias(self, port: int) -> None:
+        """The peer, who has shown a certificate, says that what is sent to this port of its address may come by this
+        connection (RFC 5923 §8)."""
+
     def keep(self, kept: bool = True) -> None:
         """Whether somebody is reached by it: then it is not closed for being quiet, or for its source having many."""
 
@@ -87,6 +91,13 @@ class Flow:
         return self.transport.connected(self)
 
     @property
+    def via(self) -> str:
+        """What our Via says of a request that goes this way, behind its host: that its answers come back to where it
+        came from (RFC 3581), and that requests to us may, where our own certificate is shown (RFC 5923 §8.1)."""
+        terms = self.tls
+        return ";rport;alias" if terms is not None and terms.certificate and self.secure else ";rport"
+
+    @property
     def party(self) -> str:
         """Who is there, as `engine.sip.peers.Peers` is asked: the address, or who has shown more than that."""
         return self.identity or self.host
@@ -99,7 +110,7 @@ class Flow:
         own = other.connection
         if own is not None and (own is self.connection or own.usable):
             return own is self.connection
-        return not self.secure or self.domain == other.domain
+        return not self.secure or (self.domain == other.domain and self.tls == other.tls)
 
     @property
     def secure(self) -> bool:

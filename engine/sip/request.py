@@ -83,7 +83,7 @@ class OutgoingRequest:
         sent_by = flow.sent_by(self.contact_host)
         contact = flow.contact(self.contact_host, sips=self.sips) if self.contact else ""
         text = (
-            f"{self.start}{transport.via_name} {sent_by};rport;branch={branch}\r\n{self.head}{contact}{self.tail}"
+            f"{self.start}{transport.via_name} {sent_by}{flow.via};branch={branch}\r\n{self.head}{contact}{self.tail}"
             f"Content-Length: {len(self.body)}\r\n\r\n"
         )
         return text.encode("utf-8", "surrogateescape") + self.body
@@ -138,7 +138,7 @@ class OutgoingRequest:
         """CANCEL an INVITE that has had a provisional response: same URI, Via, Route, To and CSeq number (§9.1)."""
         flow = transaction.flow
         sent_by = flow.sent_by(self.contact_host)
-        via = f"{flow.transport.via_name} {sent_by};rport;branch={transaction.key}\r\n"
+        via = f"{flow.transport.via_name} {sent_by}{flow.via};branch={transaction.key}\r\n"
         start = self.start.replace("INVITE", "CANCEL", 1)
         head = self.head.replace(" INVITE\r\n", " CANCEL\r\n")
         reason = f"Reason: {reason}\r\n" if reason else ""

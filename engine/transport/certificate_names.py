@@ -53,6 +53,13 @@ def read_names(certificate: x509.Certificate) -> CertificateNames:
     )
 
 
+def identities(names: CertificateNames) -> tuple[str, ...]:
+    """What `engine.sip.flow.identity_of` is told of a client with these names: a SIP domain stands for itself and for
+    the host of that name, and where there are any, DNS names stand for nothing (RFC 5922 §7.1)."""
+    found = tuple(name for host in names.uris for name in (f"sip:{host}", host))
+    return found or names.hosts
+
+
 def names_in(certificate: bytes) -> CertificateNames:
     """As `read_names`, of a certificate in DER."""
     return read_names(x509.load_der_x509_certificate(certificate))

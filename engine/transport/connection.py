@@ -164,6 +164,9 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(data)
 
+    def alias(self, port: int) -> None:
+        """See `engine.sip.flow.Connection.alias`: of connections whose peer has shown nothing it changes nothing."""
+
     def keep(self, kept: bool = True) -> None:
         """Somebody is reached by this connection from now on, such as a phone that has registered over it.
 

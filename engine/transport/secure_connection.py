@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from engine.sip.flow import Flow
+from engine.sip.flow import Flow, TlsTerms
 from engine.transport.certificates import Certificates
 from engine.transport.client_hello import HANDSHAKE, Incomplete, server_name
 from engine.transport.connection import Connection, Framer, Owner
@@ -30,6 +30,9 @@ class SecureOwner(Owner, Protocol):
 
     def secured(self, connection: "SecureConnection") -> None:
         """Its handshake is done."""
+
+    def alias(self, connection: "SecureConnection", port: int) -> None:
+        """See `engine.sip.flow.Connection.alias`."""
 
     def insecure(self, connection: "SecureConnection", fault: HandshakeFault) -> None:
         """The handshake of an accepted connection has failed, which is closed."""
@@ -57,7 +60,18 @@ class ClientSide:
 class SecureConnection(Connection):
     """A connection over TLS, that was accepted or made by us."""
 
-    __slots__ = ("_client", "_hello", "_incoming", "_outgoing", "_server", "_size", "_tls", "secure")
+    __slots__ = (
+        "_client",
+        "_hello",
+        "_incoming",
+        "_outgoing",
+        "_server",
+        "_size",
+        "_tls",
+        "aliases",
+        "reused",
+        "secure",
+    )
 
     def __init__(
         self, owner: SecureOwner, framer: Framer, attempt: Flow | None = None, client: ClientSide | None = None
@@ -73,6 +87,9 @@ class SecureConnection(Connection):
         self._tls: ssl.SSLObject | None = None
         self.secure = False
         """The handshake is done."""
+        self.aliases: set[int] = set()
+        """Ports of the peer that it is another way to (RFC 5923), and for whom it was used so."""
+        self.reused: set[tuple[int, str, TlsTerms | None]] = set()
 
     @property
     def usable(self) -> bool:
@@ -84,6 +101,10 @@ class SecureConnection(Connection):
         """The peer's certificate in DER, once the handshake is done; None where it has shown none that was asked for
         and verified."""
         return self._tls.getpeercert(True) if self.secure and self._tls is not None else None
+
+    def alias(self, port: int) -> None:
+        """See `engine.sip.flow.Connection.alias`."""
+        self._server.alias(self, port)
 
     # ---- the handshake
 

@@ -104,7 +104,7 @@ class TcpTransport:
         """True when an open connection to this peer can be used."""
         connection = flow.connection
         if connection is None or not connection.usable:
-            connection = self._usable.get(self._key(flow))
+            connection = self._found(self._key(flow), flow)
         return connection is not None and connection.usable
 
     def drop(self, flow: Flow) -> None:
@@ -118,7 +118,7 @@ class TcpTransport:
     def drop_banned(self) -> None:
         """See `Transport.drop_banned`."""
         for connection in list(self.connections):
-            if connection.flow is not None and self.sink.banned(connection.flow.host):
+            if connection.flow is not None and self.sink.banned(connection.flow.party):
                 connection.abort("banned")
 
     def made_from(self, host: str, port: int) -> bool:
@@ -135,7 +135,7 @@ class TcpTransport:
         connection = flow.connection
         if connection is None or not connection.usable:
             key = self._key(flow)
-            connection = self._usable.get(key)
+            connection = self._found(key, flow)
             if connection is None or not connection.usable:
                 self._send_over_new(data, key, flow)
                 return
@@ -199,6 +199,10 @@ class TcpTransport:
         return True
 
     # -- connections that we make
+
+    def _found(self, key: Hashable, flow: Flow) -> Connection | None:
+        """The connection that is there for a flow without one of its own."""
+        return self._usable.get(key)
 
     def _key(self, flow: Flow) -> Hashable:
         """What a connection for this flow is found by."""

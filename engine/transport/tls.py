@@ -6,8 +6,9 @@ from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
 
-from engine.sip.flow import Flow, TlsTerms
-from engine.transport.certificate_names import fits, names_in
+from engine.sip.flow import Flow, TlsTerms, identity_of
+from engine.transport.addresses import canonical
+from engine.transport.certificate_names import CertificateNames, fits, identities, names_in
 from engine.transport.client_contexts import ClientContexts
 from engine.transport.connection import Connection
 from engine.transport.connection_slots import ConnectionSlots
@@ -20,6 +21,9 @@ from engine.transport.tcp import TcpTransport
 
 ANYBODY = TlsTerms()
 """What is asked of a peer that nothing else is said of."""
+
+_MOST_ALIASES = 4
+"""Ports that one connection may be another way to."""
 
 
 class TlsTransport(TcpTransport):
@@ -45,6 +49,7 @@ class TlsTransport(TcpTransport):
         )
         self.handshakes = Handshakes(self._loop, spec.limits, self._late)
         self.handshakes_failed = 0
+        self._aliases: dict[tuple[str, int], SecureConnection] = {}
         self._contexts = ClientContexts(lambda: self.certificates.settings.minimum)
 
     def close(self) -> None:
@@ -76,6 +81,12 @@ class TlsTransport(TcpTransport):
     def secured(self, connection: SecureConnection) -> None:
         """See `SecureOwner`."""
         self.handshakes.leave(connection)
+        flow = connection.flow
+        if flow is not None and (identity := identity_of(_shown_by(connection), flow.host)):
+            connection.flow = replace(flow, identity=identity)
+            if not connection.outgoing and self.sink.known(identity):
+                connection.write_buffer = self.limits.write_buffer
+                connection.keep()
         self.ready(connection)
 
     def insecure(self, connection: SecureConnection, fault: HandshakeFault) -> None:
@@ -90,9 +101,41 @@ class TlsTransport(TcpTransport):
 
     def lost(self, connection: Connection) -> None:
         """See `TcpTransport.lost`."""
+        super().lost(connection)
         if isinstance(connection, SecureConnection):
             self.handshakes.leave(connection)
-        super().lost(connection)
+            self._forget_aliases(connection)
+
+    # ---- reuse (RFC 5923)
+
+    def alias(self, connection: SecureConnection, port: int) -> None:
+        """Requests to this port of the peer's address may go over the connection that it has made, where they are for
+        a name in its certificate. The latest of several connections counts (§8.2)."""
+        flow, ports = connection.flow, connection.aliases
+        if flow is not None and flow.identity and not connection.outgoing and len(ports | {port}) <= _MOST_ALIASES:
+            ports.add(port)
+            self._aliases[canonical(flow.host), port] = connection
+
+    def _found(self, key: Hashable, flow: Flow) -> Connection | None:
+        found = super()._found(key, flow)
+        if self._aliases and (found is None or not found.usable):
+            alias = self._aliases.get((canonical(flow.host), flow.port))
+            if alias is not None and alias.usable and _is_named(alias, flow):
+                alias.reused.add((flow.port, flow.domain, flow.tls))
+                return alias
+        return found
+
+    def _forget_aliases(self, connection: SecureConnection) -> None:
+        flow = connection.flow
+        if flow is None or not connection.aliases:
+            return
+        for port in connection.aliases:
+            if self._aliases.get((canonical(flow.host), port)) is connection:
+                del self._aliases[canonical(flow.host), port]
+        if connection.error and not self._closed:
+            for port, domain, terms in connection.reused:  # whose requests went by it
+                gone = Flow(self, flow.host, port, domain=domain, tls=terms, connection=connection)
+                self.sink.failed(gone, None, connection.error)
 
     def _shared(self, connection: Connection) -> bool:
         return connection.outgoing
@@ -115,6 +158,28 @@ class TlsTransport(TcpTransport):
             raise
         if problem:
             raise ConnectionError(problem)
+
+
+def _shown_by(connection: SecureConnection) -> tuple[str, ...]:
+    """What the peer's certificate, which was verified, says of it. Of a server that is the name that it was for."""
+    attempt = connection.attempt
+    if attempt is not None:
+        return (f"server:{attempt.domain}",) if attempt.domain and (attempt.tls or ANYBODY).verify else ()
+    certificate = connection.certificate
+    try:
+        return identities(names_in(certificate)) if certificate else ()
+    except ValueError:
+        return ()
+
+
+def _is_named(connection: SecureConnection, flow: Flow) -> bool:
+    """Whether the certificate of a client has the name that a flow is for (RFC 5923 §8.2)."""
+    shown = connection.flow.identity.rpartition("@")[0].split("|") if connection.flow is not None else ()
+    terms = flow.tls or ANYBODY
+    return any(
+        fits(CertificateNames(hosts=tuple(shown)), name, terms.allow_wildcards)
+        for name in terms.names or (flow.domain,)
+    )
 
 
 def _fault_of(flow: Flow, terms: TlsTerms, certificate: bytes) -> str:
