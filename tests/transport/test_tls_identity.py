@@ -1,5 +1,5 @@
-"""What a certificate makes of a peer over TLS, on real sockets: who it is, and whether we call it back by its connection
-(RFC 5922 §7.1, RFC 5923)."""
+"""What a certificate makes of a peer over TLS: who it is, and whether we call it back by its connection (RFC 5922 §7.1,
+RFC 5923)."""
 
 import asyncio
 import ssl
@@ -111,7 +111,8 @@ def test_who_a_server_is(
 
     async def test() -> None:
         here, there = recorder(), recorder()
-        one, two = (await TlsTransport.open(listening(authority), sink) for sink in (here, there))
+        one = await TlsTransport.open(listening(authority), here)
+        two = await TlsTransport.open(listening(authority), there)
         Flow(one, *two.local, domain=domain, tls=TlsTerms(verify=verify, ca=str(authority.ca))).send(message())
         await there.message()
         there.flow.send(message(b"back"))
