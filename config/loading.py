@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from config.environment import Overrides, Secrets, environment_place, override
 from config.faults import ConfigurationError, Fault, FieldPath
 from config.messages import fields_at, sentence
-from config.phones import check_phones
 from config.references import dangling_references
 from config.resources import LISTS, Resources, read_resources
 from config.settings import Settings
@@ -22,6 +21,7 @@ from flows.language.model import Flow
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
 from routing.addresses import parse_network
 from routing.directory.trunk import request_transport
+from routing.models.extension import DeclaredExtension
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
@@ -55,7 +55,7 @@ class Configuration:
         sip, numbering = self.settings.sip, self.settings.numbering
         return RoutingSettings(
             allow_guests=sip.allow_guests,
-            logins=bool(sip.users),
+            logins=bool(self.extensions),
             trusted_networks=tuple(sip.trusted_networks),
             proxies=tuple(sip.proxies),
             nat=sip.nat,
@@ -96,6 +96,11 @@ class Configuration:
     def flows(self) -> list[Flow]:
         """Flows in the order of the file."""
         return self.resources.flows
+
+    @property
+    def extensions(self) -> list[DeclaredExtension]:
+        """Extensions in the order of the file, those of `sip.users` after the list's."""
+        return self.resources.extensions
 
     @property
     def agents(self) -> list[DeclaredAgent]:
@@ -147,10 +152,10 @@ def load(
         faults.add,
         strict_numbers=settings.numbering.strict if settings else False,
         python_flows=names,
+        users=settings.sip.users if settings else (),
     )
     warnings = list(resources.warnings)
     if settings is not None:
-        warnings += check_phones(settings.sip.users, resources, faults.add)
         warnings += _trusted_edges(settings)
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))

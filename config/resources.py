@@ -1,19 +1,21 @@
-"""The resource lists of a configuration file: providers, routes, numbers, flows, and agents, queues and conferences,
-which refer to each other by name.
+"""The resource lists of a configuration file: providers, routes, numbers, flows, extensions, and agents, queues and
+conferences, which refer to each other by name.
 
 What a resource may hold is said by `routing` and `flows`, and so is what makes a reference right; here their faults
 find the place in the file, and one mistake stays one fault.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
+from config.extensions import check_caller_ids, doubtful, gather
 from config.faults import FieldPath
 from config.messages import fields_at, sentence
+from config.settings import SipUser
 from flows.actions import ACTIONS
 from flows.faults import FlowError, described
 from flows.language.model import Flow, read_flow
@@ -21,11 +23,12 @@ from flows.language.validation import needs_a_call
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
 from routing.identifiers import NIL, named_id
 from routing.models.declared import DeclaredNumber, DeclaredRoute, resolve
+from routing.models.extension import DeclaredExtension
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
 
-LISTS = ("providers", "routes", "numbers", "flows", "agents", "queues", "conferences")
+LISTS = ("providers", "routes", "numbers", "flows", "extensions", "agents", "queues", "conferences")
 
 Report = Callable[[FieldPath, str], None]
 """Takes the field and what is wrong with it."""
@@ -42,6 +45,7 @@ class Resources:
     routes: list[Route] = field(default_factory=list)
     numbers: list[Number] = field(default_factory=list)
     flows: list[Flow] = field(default_factory=list)
+    extensions: list[DeclaredExtension] = field(default_factory=list)
     agents: list[DeclaredAgent] = field(default_factory=list)
     queues: list[DeclaredQueue] = field(default_factory=list)
     conferences: list[DeclaredConference] = field(default_factory=list)
@@ -49,13 +53,18 @@ class Resources:
 
 
 def read_resources(
-    lists: Mapping[str, Any], fault: Report, *, strict_numbers: bool = False, python_flows: Collection[str] = ()
+    lists: Mapping[str, Any],
+    fault: Report,
+    *,
+    strict_numbers: bool = False,
+    python_flows: Collection[str] = (),
+    users: Sequence[SipUser] = (),
 ) -> Resources:
     """Check the lists and resolve their references. What is wrong goes to `fault`, and the rest is read all the same.
 
-    `python_flows` are names of flows that may be referred to besides those of the file.
+    `python_flows` are names of flows that may be referred to besides those of the file, `users` further extensions.
     """
-    return _Reading(lists, fault, strict_numbers).resources(python_flows)
+    return _Reading(lists, fault, strict_numbers).resources(python_flows, users)
 
 
 class _Reading:
@@ -64,7 +73,7 @@ class _Reading:
         self._context = {"strict_numbers": strict_numbers}
         self._entries = {section: self._mappings(section, lists.get(section, [])) for section in LISTS}
 
-    def resources(self, python_flows: Collection[str]) -> Resources:
+    def resources(self, python_flows: Collection[str], users: Sequence[SipUser]) -> Resources:
         flow_ids = self._flow_ids(python_flows)
         flows = self._flows(flow_ids)
         providers = self._models(Provider, "providers")
@@ -83,12 +92,16 @@ class _Reading:
             if number.status == "active" and not number.call_flow and number.call_flow_id == NIL:
                 problem = f"{number.number} has no call_flow and calls to it get 480; name one of the flows"
                 warnings.append((("numbers", index), problem))
+        extensions = gather(self._models(DeclaredExtension, "extensions"), users, flow_ids, self._fault)
+        check_caller_ids(extensions, resolved.numbers, self._fault)
+        warnings += doubtful(extensions, providers=bool(providers))
         agents, queues, conferences = self._rooms(flow_ids)
         return Resources(
             providers=list(providers.values()),
             routes=resolved.routes,
             numbers=resolved.numbers,
             flows=flows,
+            extensions=[extension for _, extension in extensions],
             agents=agents,
             queues=queues,
             conferences=conferences,

@@ -16,10 +16,10 @@ from engine.audio.national_tones import TONES
 from engine.transport.addresses import family_of, split_host_port
 from engine.transport.listeners import NO_CERTIFICATE, SECURE, ListenError, parse_listen_url
 from routing.addresses import parse_network
-from routing.directory.extensions import MAX_CALLS
 from routing.errors import RoutingError
 from routing.hostnames import parse_host_port
 from routing.identifiers import NIL
+from routing.models.extension import MAX_CALLS
 from routing.numbers.numbering import checked_number
 
 _DURATION = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>ms|s|m|h|d)")
@@ -125,9 +125,10 @@ def _own_number(text: str) -> str:
 
 
 class SipUser(_Section):
-    """Digest credentials (RFC 8760) of a client that is to be trusted wherever it calls from."""
+    """An extension as files of before the list `extensions` have it: digest credentials (RFC 8760) of a client that is
+    to be trusted wherever it calls from."""
 
-    username: str = Field(min_length=1)
+    username: str = Field(min_length=1, max_length=255)
     password: str = Field(min_length=1, repr=False)
     realm: Realm = ""
     """Another one than `sip.realm`."""
@@ -204,7 +205,7 @@ class SipSettings(_Section):
     realm: Annotated[Realm, Field(min_length=1)] = "trunkline"
     """What clients are asked to authenticate themselves for."""
     users: list[SipUser] = []
-    """Clients that authenticate themselves."""
+    """Extensions, as older files have them; `extensions` says more."""
     digest_algorithms: Ordered[DigestAlgorithm] = ["MD5"]
     """What those clients are challenged with, in this order. MD5 alone by default: it is what every phone knows, and
     phones of before RFC 8760 give up where another one stands beside it; an MD5 that is offered can be chosen by

@@ -137,7 +137,6 @@ class Node:
         self.library = FlowLibrary(ACTIONS)
         if stored:
             self.storage = await self._open_store()
-            self._declare_extensions(self.configuration)
         else:
             self._fill(self.configuration)
         self._build()
@@ -395,7 +394,6 @@ class Node:
             await asyncio.to_thread(self._fill, configuration)
         else:
             await self.storage.reload(configuration, await asyncio.to_thread(python_flows, configuration))
-            self._declare_extensions(configuration)
             if self.parts is not None:
                 await self.parts.contact_center.directory.settled()
         self.configuration = configuration
@@ -416,13 +414,6 @@ class Node:
         self.board.keep({provider.id.int for provider in self.directory.providers})
         if self._trunk_addresses is not None:
             self._trunk_addresses.look_again()
-
-    def _declare_extensions(self, configuration: Configuration) -> None:
-        declared = {extension.id: extension for extension in extensions_of(configuration)}
-        for gone in [row.id for row in self.directory.extensions.by_name.values() if row.id not in declared]:
-            self.directory.remove_extension(gone)
-        for extension in declared.values():
-            self.directory.put_extension(extension)
 
     def _fill(self, configuration: Configuration) -> None:
         # What may fail comes first: a broken configuration changes nothing.

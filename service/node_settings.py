@@ -13,8 +13,8 @@ from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.certificates import CertificateFiles, ServerTls
 from engine.transport.listeners import parse_listen_url
-from routing.directory.extensions import ExtensionRow
-from routing.identifiers import named_id
+from routing.directory.extensions import ExtensionRow, write_ha1
+from routing.directory.row_factory import EXTENSION_COLUMNS, RowFactory
 from routing.settings import RoutingSettings
 
 DRAINED_RETRY_AFTER = 5  # s
@@ -76,22 +76,21 @@ def server_tls(configuration: Configuration) -> ServerTls | None:
     )
 
 
+def extension_rows(configuration: Configuration) -> list[dict[str, Any]]:
+    """The extensions of the file as rows of a store, what stands for their passwords among it."""
+    rows = []
+    for extension in configuration.extensions:
+        realm, password = extension.realm or configuration.settings.sip.realm, extension.password
+        values = ha1_of_each(extension.name, realm, password) if password else {}
+        row = extension.model_dump(exclude={"password", "call_flow", "tm_create", "tm_update", "tm_delete"})
+        rows.append(row | {"realm": realm, "ha1": write_ha1(values)})
+    return rows
+
+
 def extensions_of(configuration: Configuration) -> list[ExtensionRow]:
-    """The extensions of the file, `sip.users` among them."""
-    sip = configuration.settings.sip
-    return [
-        ExtensionRow(
-            id=named_id("extension", user.username),
-            name=user.username,
-            realm=user.realm or sip.realm,
-            ha1=ha1_of_each(user.username, user.realm or sip.realm, user.password),
-            caller_id=user.caller_id,
-            caller_ids=frozenset(user.caller_ids),
-            customer_id=user.customer_id,
-            max_calls=user.max_calls,
-        )
-        for user in sip.users
-    ]
+    """The extensions of the file, for an engine without a store."""
+    make = RowFactory().extension_from
+    return [make([row[name] for name in EXTENSION_COLUMNS]) for row in extension_rows(configuration)]
 
 
 def routing_settings(configuration: Configuration) -> RoutingSettings:

@@ -18,6 +18,7 @@ from flows.language.program import Program
 from routing.directory.directory import Directory
 from routing.identifiers import named_id
 from service import file_modes
+from service.node_settings import extension_rows
 from service.workers.flow_sync import FlowSync
 from store.cluster.engine_lock import EngineLock
 from store.cluster.heartbeat import NodeHeartbeat
@@ -235,6 +236,7 @@ def declarations(configuration: Configuration) -> Declarations:
         routes=configuration.routes,
         numbers=configuration.numbers,
         flows=flows,
+        extensions=extension_rows(configuration),
         agents=[agent.row() for agent in configuration.agents],
         queues=[queue.row() for queue in configuration.queues],
         conferences=[conference.row() for conference in configuration.conferences],

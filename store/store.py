@@ -40,8 +40,8 @@ _EVENTS = BulkWrite(tables.events)
 
 @dataclass(slots=True, frozen=True)
 class Change:
-    """One resource that is no longer what it was. `kind`: number, provider, route, flow, customer, agent, accesskey,
-    webhook, queue, conference. `key` is the number itself, for numbers."""
+    """One resource that is no longer what it was. `kind`: number, provider, route, flow, customer, extension, agent,
+    accesskey, webhook, queue, conference. `key` is the number itself, for numbers, and the name of an extension."""
 
     kind: str
     resource_id: UUID

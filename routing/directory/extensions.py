@@ -1,13 +1,58 @@
 """Extensions, as calls see them: their credentials, the numbers that they may show, and whose they are."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from routing.identifiers import NIL
+from routing.models.extension import MAX_CALLS, MAX_CONTACTS
 
-MAX_CALLS = 4
-MAX_CONTACTS = 10
+Unlock = Callable[[str, str], str]
+"""Makes the JSON text of HA1s from what is kept of an extension; the second is its name, to tell of what fails."""
+
+
+class KeptHa1(Mapping[str, str]):
+    """HA1s as they are kept, encrypted maybe, and read when somebody logs in: of a hundred thousand extensions few do
+    in any minute."""
+
+    __slots__ = ("_kept", "_name", "_read", "_unlock")
+
+    def __init__(self, kept: str, name: str, unlock: Unlock) -> None:
+        self._kept = kept
+        self._name = name
+        self._unlock = unlock
+        self._read: dict[str, str] | None = None
+
+    def _values(self) -> dict[str, str]:
+        if self._read is None:
+            self._read = read_ha1(self._unlock(self._kept, self._name)) if self._kept else {}
+        return self._read
+
+    def __getitem__(self, algorithm: str) -> str:
+        return self._values()[algorithm]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values())
+
+    def __len__(self) -> int:
+        return len(self._values())
+
+
+def read_ha1(text: str) -> dict[str, str]:
+    """The HA1s by algorithm in a JSON text; none where it is something else."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(values, dict):
+        return {}
+    return {str(name): value for name, value in values.items() if isinstance(value, str)}
+
+
+def write_ha1(values: Mapping[str, str]) -> str:
+    """HA1s by algorithm as the JSON text that is kept; "" for none."""
+    return json.dumps(dict(values), separators=(",", ":")) if values else ""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -89,6 +134,13 @@ class ExtensionTable:
         if row is not None:
             self._drop(row)
         return row
+
+    def discard(self, limit: int) -> bool:
+        """Throw away up to `limit` of them, for content that was replaced; True while some are left."""
+        for _ in range(min(limit, len(self.by_name))):
+            _, row = self.by_name.popitem()
+            self._by_id.pop(row.id.int, None)
+        return bool(self.by_name)
 
     def _drop(self, row: ExtensionRow) -> None:
         if self.by_name.get(row.name) is not row:

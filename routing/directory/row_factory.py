@@ -10,11 +10,13 @@ done a million times.
 
 import json
 from collections.abc import Mapping, Sequence
+from sys import intern
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
 
+from routing.directory.extensions import ExtensionRow, KeptHa1, Unlock
 from routing.directory.rows import NO_NOTES, NOWHERE, Notes, NumberRow, Overrides, Place, RouteRow
 from routing.identifiers import NIL
 from routing.models.codes import CodeList, expand_codes
@@ -69,6 +71,26 @@ ROUTE_COLUMNS: Final = (
 )
 """What `RowFactory.route_from` takes, in this order. The codes are lists, their JSON text, or None; times are
 seconds."""
+
+EXTENSION_COLUMNS: Final = (
+    "id",
+    "name",
+    "realm",
+    "ha1",
+    "customer_id",
+    "display_name",
+    "caller_id",
+    "caller_ids",
+    "max_calls",
+    "max_contacts",
+    "call_flow_id",
+    "mailbox",
+    "status",
+)
+"""What `RowFactory.extension_from` takes, in this order. `ha1` is a JSON text, as it is kept; `caller_ids` a list, its
+JSON text, or None."""
+
+_NO_NUMBERS: Final[frozenset[str]] = frozenset()
 
 # One object for each status in all rows: a database makes a new string every time.
 _STATUSES: dict[str, NumberStatus] = {
@@ -197,6 +219,31 @@ class RowFactory:
             name,
             self.shared_integer(rate),
             self.shared_integer(texts),
+        )
+
+    def extension_from(self, columns: Sequence[Any], unlock: Unlock = lambda kept, _name: kept) -> ExtensionRow:
+        """The row of a stored extension, `columns` being the values of `EXTENSION_COLUMNS`. What the store checked is
+        not checked again. Raises ValueError for columns that are too few, too many, or not in this order."""
+        key, name, realm, ha1, owner, shown, number, others, calls, contacts, flow, mailbox, status = columns
+        if status not in ("active", "suspended"):
+            raise ValueError(f"{status!r} is no status of an extension; select {', '.join(EXTENSION_COLUMNS)}")
+        if isinstance(others, str):
+            others = json.loads(others) if others != "[]" else None
+        known = self._stored_ids.get
+        return ExtensionRow(
+            id=UUID(int=id_integer(key)),
+            name=name,
+            realm=intern(realm),
+            ha1=KeptHa1(ha1, name, unlock),
+            customer_id=known(owner) or self._stored_id(owner),
+            display_name=shown,
+            caller_id=number,
+            caller_ids=frozenset(others) if others else _NO_NUMBERS,
+            max_calls=calls,
+            max_contacts=contacts,
+            call_flow_id=known(flow) or self._stored_id(flow),
+            mailbox=mailbox,
+            active=status == "active",
         )
 
     def shared_id(self, identifier: UUID) -> UUID:

@@ -5,7 +5,7 @@ from typing import Any
 
 from routing.addresses import AddressTable
 from routing.directory.customers import CustomerTerms
-from routing.directory.extensions import ExtensionRow, ExtensionTable
+from routing.directory.extensions import ExtensionRow, ExtensionTable, Unlock
 from routing.directory.route_table import RouteTable
 from routing.directory.row_factory import RowFactory
 from routing.directory.rows import NumberRow, RouteRow
@@ -80,7 +80,7 @@ class Snapshot:
                 self.certified.setdefault(name, trunk)
 
     def discard(self, limit: int = 10_000) -> bool:
-        """Throw away up to `limit` numbers, as many routes and as many customers; True while some are left.
+        """Throw away up to `limit` numbers, as many routes, customers and extensions; True while some are left.
 
         For content that was replaced: a million objects freed in one go hold the interpreter for a fifth of a second.
         """
@@ -89,7 +89,8 @@ class Snapshot:
         for _ in range(min(limit, len(self.customers))):
             self.customers.popitem()
         routes_left = self.routes.discard(limit)
-        return bool(self.numbers) or bool(self.customers) or routes_left
+        extensions_left = self.extensions.discard(limit)
+        return bool(self.numbers) or bool(self.customers) or routes_left or extensions_left
 
 
 class SnapshotBuilder:
@@ -144,6 +145,13 @@ class SnapshotBuilder:
         put = self._content.extensions.put
         for extension in extensions:
             put(extension)
+
+    def extensions_from(self, rows: Iterable[Sequence[Any]], unlock: Unlock) -> None:
+        """Add extensions as a store has them: the values of `row_factory.EXTENSION_COLUMNS`, one sequence an
+        extension."""
+        put, make = self._content.extensions.put, self._maker.extension_from
+        for columns in rows:
+            put(make(columns, unlock))
 
     def finish(self, resolved: Mapping[int, tuple[str, ...]] | None = None, *, complete: bool = True) -> Snapshot:
         """The content, ready for `Directory.swap`. `complete` is False where the store has more numbers than were

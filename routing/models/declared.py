@@ -125,16 +125,21 @@ def _number_faults(
         ("call_flow", declared.call_flow, declared.call_flow_id),
         ("message_flow", declared.message_flow, declared.message_flow_id),
     ):
-        if name and identifier != NIL:
-            problem = f"{field} and {field}_id are both given; keep one"
-        elif name and name not in flows:
-            problem = f"there is no flow named {name!r}; {_choices(flows)}"
-        elif identifier != NIL and identifier not in flows.values():
-            problem = f"there is no flow with the id {identifier}; {_choices(flows)}"
-        else:
-            continue
-        faults.append(Fault(("numbers", position, field), problem))
+        if problem := flow_problem(field, name, identifier, flows):
+            faults.append(Fault(("numbers", position, field), problem))
     return faults
+
+
+def flow_problem(field: str, name: str, identifier: UUID, flows: Mapping[str, UUID]) -> str:
+    """What is wrong with a field that refers to a flow by its name, or with the other one that does by its id; ""
+    where nothing is."""
+    if name and identifier != NIL:
+        return f"{field} and {field}_id are both given; keep one"
+    if name and name not in flows:
+        return f"there is no flow named {name!r}; {_choices(flows)}"
+    if identifier != NIL and identifier not in flows.values():
+        return f"there is no flow with the id {identifier}; {_choices(flows)}"
+    return ""
 
 
 def _unknown_provider(name: str, identifier: UUID, by_name: Mapping[str, UUID], ids: set[UUID]) -> str:

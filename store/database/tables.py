@@ -180,6 +180,26 @@ sa.Index("ix_routes_provider", routes.c.provider_id)
 flows = _resource("flows", document("actions", list), text("on_complete_flow_id", 255), text("media", 16), declared())
 """`media`: `anchor` has the calls that it connects send their media through us or an rtpengine; "" leaves it direct."""
 
+extensions = _resource(
+    "extensions",
+    text("realm"),
+    text("ha1"),
+    text("display_name", 255),
+    text("caller_id", 20),
+    document("caller_ids", list),
+    sa.Column("max_calls", sa.Integer, nullable=False, default=0),
+    sa.Column("max_contacts", sa.Integer, nullable=False, default=1),
+    identifier("call_flow_id"),
+    text("mailbox", 64),
+    text("status", 16),
+    declared(),
+)
+"""Whom phones register as. `ha1`: by digest algorithm, what stands for the password in its `realm` (RFC 7616 §3.4.2),
+as JSON; "" where nobody can log in."""
+# It is dialled, and logs in, by its name alone.
+sa.Index("uq_extensions_name", extensions.c.name, unique=True, **_living(extensions))
+sa.Index("ix_extensions_call_flow", extensions.c.call_flow_id)
+
 # ---- what happens
 
 calls = sa.Table(
@@ -443,7 +463,8 @@ changes = sa.Table(
     sa.Column("tm_create", UtcTime, nullable=False),
     sqlite_autoincrement=True,
 )
-"""What has changed, in the order of the commits, for the directories of all nodes. `key`: the number, for numbers."""
+"""What has changed, in the order of the commits, for the directories of all nodes. `key`: the number, for numbers;
+the name, for extensions."""
 
 events = sa.Table(
     "events",

@@ -1,4 +1,5 @@
-"""The vault: encrypts and decrypts the secrets in rows (passwords of trunks, keys that sign tokens and webhooks).
+"""The vault: encrypts and decrypts the secrets in rows (passwords of trunks, what stands for those of extensions, keys
+that sign tokens and webhooks).
 
 `secret_key` lists keys, as Fernet takes them (AES-128 in CBC with HMAC-SHA-256, a version and a time in each token:
 https://github.com/fernet/spec): the first encrypts, each of them decrypts.
@@ -101,6 +102,7 @@ def _in_settings(value: Mapping[str, Any], work: Work) -> dict[str, Any]:
 
 SECRET_COLUMNS: Final[Mapping[str, tuple[str, Callable[[Any, Work], Any]]]] = {
     "providers": ("settings", _in_settings),
+    "extensions": ("ha1", _text),
     "webhooks": ("secret", _text),
     "secrets": ("value", _text),
 }

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS
+from routing.directory.extensions import Unlock
+from routing.directory.row_factory import EXTENSION_COLUMNS, NUMBER_COLUMNS, ROUTE_COLUMNS
 from routing.directory.snapshot import Snapshot, SnapshotBuilder
 from store.database import tables
 from store.database.engines import reason
@@ -36,8 +37,8 @@ Skipped = Callable[[str, Any, Exception], None]
 
 
 async def load(store: Store, skipped: Skipped, *, limit: int = 0, resolved: Any = None) -> Snapshot:
-    """The providers, routes, customers and numbers there are. `limit`: numbers at most (0: all); those that take calls
-    go before those that wait in the inventory. Raises StoreError, or SQLAlchemy's DBAPIError."""
+    """The providers, routes, customers, extensions and numbers there are. `limit`: numbers at most (0: all); those that
+    take calls go before those that wait in the inventory. Raises StoreError, or SQLAlchemy's DBAPIError."""
     with _no_collector():
         return await _load(store, skipped, limit, resolved)
 
@@ -55,6 +56,8 @@ async def _load(store: Store, skipped: Skipped, limit: int, resolved: Any) -> Sn
     # The routes of a provider that is gone lead nowhere.
     living = "EXISTS (SELECT 1 FROM providers p WHERE p.id = routes.provider_id AND p.tm_delete IS NULL)"
     await _fill(store, skipped, builder.routes_from, "routes", ROUTE_COLUMNS, [living])
+    extensions = partial(builder.extensions_from, unlock=unlocking(store, skipped))
+    await _fill(store, skipped, extensions, "extensions", EXTENSION_COLUMNS, [])
     async with store.read() as connection:
         count = (await connection.execute(sa.select(sa.func.count()).select_from(_numbers()))).scalar_one()
     if not limit or count <= limit:
@@ -65,6 +68,19 @@ async def _load(store: Store, skipped: Skipped, limit: int, resolved: Any) -> Sn
     if left > 0:
         await _fill(store, skipped, builder.numbers_from, "numbers", NUMBER_COLUMNS, [f"NOT {taking_calls}"], left)
     return builder.finish(resolved, complete=False)
+
+
+def unlocking(store: Store, skipped: Skipped) -> Unlock:
+    """Opens what is kept of extensions' passwords, when somebody logs in; with one that no key opens nobody does."""
+
+    def unlock(kept: str, name: str) -> str:
+        try:
+            return store.vault.open(kept)
+        except SecretUnreadable as error:
+            skipped("extension", name, error)
+            return ""
+
+    return unlock
 
 
 async def flow_rows(store: Store) -> Sequence[Row]:

@@ -75,5 +75,6 @@ TABLES: Final = {
     "route": tables.routes,
     "flow": tables.flows,
     "customer": tables.customers,
+    "extension": tables.extensions,
 }
 """The tables that calls are decided by, by the kind that a `Change` of theirs has."""

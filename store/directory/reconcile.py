@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from routing.identifiers import route_id
+from routing.identifiers import NIL, PLATFORM, route_id
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
@@ -30,6 +30,9 @@ AT_ONCE: Final = 250
 MANY: Final = 20_000
 """Changes of which each node reads everything rather than one after the other."""
 
+KEY_LENGTH: Final = 64
+"""Characters in the key of a change."""
+
 _MERGE_LOCK = 0x6D657267  # "merg"
 
 Key = Hashable
@@ -38,13 +41,14 @@ Key = Hashable
 @dataclass(kw_only=True, slots=True)
 class Declarations:
     """One file's resources. `flows` are rows: id, customer_id, name, detail, actions, on_complete_flow_id and media; so
-    are agents, queues and conferences, with all columns that the file decides."""
+    are extensions, agents, queues and conferences, with all columns that the file decides."""
 
     source: str
     providers: Sequence[Provider] = ()
     routes: Sequence[Route] = ()
     numbers: Sequence[Number] = ()
     flows: Sequence[Row] = ()
+    extensions: Sequence[Row] = ()
     agents: Sequence[Row] = ()
     queues: Sequence[Row] = ()
     conferences: Sequence[Row] = ()
@@ -80,6 +84,8 @@ class _Kind:
     """Columns that the file decides for a new row alone."""
     refused: Callable[[Row, Row], str] = lambda _old, _new: ""
     same: Callable[[str, Any, Any], bool] = lambda _name, old, new: bool(old == new)
+    told: str = ""
+    """The column that is the `key` of its changes; "" for none."""
 
 
 def _same_in_flows(name: str, old: Any, new: Any) -> bool:
@@ -138,7 +144,29 @@ _CONFERENCES = _Kind(
     kind="conference", table=tables.conferences, key=lambda row: (row["customer_id"], row["name"]), column="name"
 )
 _NUMBERS = _Kind(
-    kind="number", table=tables.numbers, key=lambda row: row["number"], column="number", kept=frozenset({"tm_purchase"})
+    kind="number",
+    table=tables.numbers,
+    key=lambda row: row["number"],
+    column="number",
+    kept=frozenset({"tm_purchase"}),
+    told="number",
+)
+
+
+def _another_customers(old: Row, new: Row) -> str:
+    """Whoever has registered as it goes on to: nobody's phones become somebody else's."""
+    if {old["customer_id"], new["customer_id"]} in ({NIL, PLATFORM}, {old["customer_id"]}):
+        return ""
+    return f"the extension {new['name']!r} cannot be declared: another customer has one of that name; choose another"
+
+
+_EXTENSIONS = _Kind(
+    kind="extension",
+    table=tables.extensions,
+    key=lambda row: row["name"],
+    column="name",
+    refused=_another_customers,
+    told="name",
 )
 
 
@@ -155,6 +183,7 @@ async def merge(store: Store, declared: Declarations) -> Merge:
         provider_ids = await merging.merge(_PROVIDERS, [provider_row(provider) for provider in declared.providers])
         await merging.merge(_ROUTES, [_with_provider(route_row(route), provider_ids) for route in declared.routes])
         await merging.merge(_NUMBERS, await _numbers(declared.numbers, flow_ids, provider_ids))
+        await merging.merge(_EXTENSIONS, [_with_flow(row, flow_ids) for row in declared.extensions])
         agent_ids = await merging.merge(_AGENTS, [dict(row) for row in declared.agents])
         replaced = flow_ids | agent_ids
         await merging.merge(_QUEUES, [_renamed(row, replaced) if replaced else dict(row) for row in declared.queues])
@@ -177,6 +206,10 @@ async def _numbers(
         if place % AT_ONCE == 0:
             await asyncio.sleep(0)
     return found
+
+
+def _with_flow(row: Row, flow_ids: Mapping[UUID, UUID]) -> dict[str, Any]:
+    return {**row, "call_flow_id": flow_ids.get(row["call_flow_id"], row["call_flow_id"])}
 
 
 def _with_provider(row: dict[str, Any], provider_ids: Mapping[UUID, UUID]) -> dict[str, Any]:
@@ -268,8 +301,8 @@ class _Merging:
             return
         if old["tm_delete"] is None and old["declared_in"] not in ("", self._source):
             self._done.taken.setdefault(old["declared_in"], Counter())[kind.kind] += 1
-        if old.get("number") not in (None, row.get("number")):
-            self._transaction.changed(kind.kind, old["id"], old["number"])
+        if kind.told and old[kind.told] != row[kind.told]:
+            self._transaction.changed(kind.kind, old["id"], old[kind.told][:KEY_LENGTH])
         changed.append(row)
 
     async def _known(self, kind: _Kind, wanted: Sequence[Row]) -> "_Known":
@@ -346,7 +379,8 @@ class _Merging:
 
     def _changed(self, kind: _Kind, rows: Iterable[Row]) -> None:
         for row in rows:
-            self._transaction.changed(kind.kind, row["id"], row.get("number", ""))
+            key = row[kind.told][:KEY_LENGTH] if kind.told else ""
+            self._transaction.changed(kind.kind, row["id"], key)
 
 
 class _Known:

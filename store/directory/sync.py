@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from engine.log import Log
 from routing.directory.directory import Directory
-from routing.directory.row_factory import NUMBER_COLUMNS, ROUTE_COLUMNS, RowFactory
+from routing.directory.row_factory import EXTENSION_COLUMNS, NUMBER_COLUMNS, ROUTE_COLUMNS, RowFactory
 from routing.directory.snapshot import Snapshot
 from store.database import tables
 from store.database.vault import SecretUnreadable, transform_secrets
-from store.directory.loading import flow_rows, load
+from store.directory.loading import flow_rows, load, unlocking
 from store.directory.mapping import Row, provider_of, terms_of
 from store.store import Change, Store
 
@@ -45,6 +45,7 @@ class DirectorySync:
         self._flows = flows
         self._log = log
         self._maker = RowFactory()
+        self._unlock = unlocking(store, self._skipped)
         self._built: Snapshot | None = None
         self._flow_rows: Sequence[Row] = ()
 
@@ -90,6 +91,7 @@ class DirectorySync:
         await self._apply_customers(directory, _ids(by_kind.get("customer", ())))
         await self._apply_providers(directory, _ids(by_kind.get("provider", ())))
         await self._apply_routes(directory, _ids(by_kind.get("route", ())))
+        await self._apply_extensions(directory, _ids(by_kind.get("extension", ())))
         await self._apply_numbers(directory, [change.key for change in by_kind.get("number", ()) if change.key])
 
     async def _apply_flows(self, ids: Sequence[UUID]) -> None:
@@ -142,6 +144,22 @@ class DirectorySync:
                 directory.put_route(row)
             else:
                 directory.remove_route(route_id)
+
+    async def _apply_extensions(self, directory: Directory, ids: Sequence[UUID]) -> None:
+        table, place = tables.extensions, EXTENSION_COLUMNS.index("id")
+        for some in _portions(ids):
+            rows = await self._rows(table, EXTENSION_COLUMNS, table.c.id.in_(some))
+            found = {columns[place]: columns for columns in rows}
+            for extension_id in some:
+                if extension_id not in found:
+                    directory.remove_extension(extension_id)
+                    continue
+                try:
+                    directory.put_extension(self._maker.extension_from(found[extension_id], self._unlock))
+                except ValueError as error:
+                    directory.remove_extension(extension_id)
+                    self._skipped("extension", extension_id, error)
+            await asyncio.sleep(0)
 
     async def _apply_numbers(self, directory: Directory, numbers: Sequence[str]) -> None:
         # By the number and not by its id: a number that was given back may be somebody else's by now, with another id.

@@ -17,6 +17,7 @@ _KINDS: Final = {
     "route": tables.routes,
     "number": tables.numbers,
     "flow": tables.flows,
+    "extension": tables.extensions,
     "agent": tables.agents,
     "queue": tables.queues,
     "conference": tables.conferences,

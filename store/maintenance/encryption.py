@@ -66,9 +66,9 @@ def _wipe(path: Path, *, whole: bool) -> None:
 
 
 async def forget(store: Store) -> int:
-    """The key is lost: what it has sealed goes. Providers lose their passwords and headers, webhooks their secret (and
-    are disabled), and what signs tokens is made anew, so that everybody logs in again. How many rows; 0 where the store
-    is not sealed. For when no engine runs."""
+    """The key is lost: what it has sealed goes. Providers lose their passwords and headers, extensions their passwords,
+    webhooks their secret (and are disabled), and what signs tokens is made anew, so that everybody logs in again. How
+    many rows; 0 where the store is not sealed. For when no engine runs."""
     async with store.write() as transaction:
         witness = sa.select(tables.secrets.c.name).where(tables.secrets.c.name == WITNESS)
         if (await transaction.execute(witness)).first() is None:

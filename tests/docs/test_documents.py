@@ -105,7 +105,7 @@ def test_every_block_says_what_it_is() -> None:
 def test_a_shown_configuration_is_in_order(block: Block, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
     path.write_text(block.text)
-    environ = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", block.text), "secret") | {"SECRET_KEY": "A" * 43}
+    environ = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", block.text), "a long secret") | {"SECRET_KEY": "A" * 43}
     configuration = load(path, environ)
     assert configuration.warnings == []
     assert configuration.notices == []

@@ -12,7 +12,7 @@ from service.intake import Intake
 Run = Callable[..., None]
 GUEST, ONE = "127.0.0.12", "127.0.0.21"
 FOREIGN = "+821012345678"
-USERS = {"users": [{"username": "desk", "password": "s3cret"}]}
+USERS = {"users": [{"username": "desk", "password": "a long s3cret"}]}
 
 
 def algorithms(response: Any) -> list[str]:
@@ -36,7 +36,7 @@ def test_a_login_is_asked_for_with_the_configured_algorithms(
         response = await wire.answer(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)
         assert response.status == 401
         assert algorithms(response) == challenged
-        leg, outcome = await phone.call(engine.address, FOREIGN, username="desk", password="s3cret")
+        leg, outcome = await phone.call(engine.address, FOREIGN, username="desk", password="a long s3cret")
         assert outcome.kind == "answered"
         leg.hangup()
         await leg.wait_ended()
@@ -46,7 +46,7 @@ def test_a_login_is_asked_for_with_the_configured_algorithms(
 
 def test_users_without_a_realm_of_their_own_have_the_engine_s_and_a_reload_changes_it(run: Run) -> None:
     async def test(bench: Any) -> None:
-        users = [*USERS["users"], {"username": "old", "password": "x", "realm": "before"}]
+        users = [*USERS["users"], {"username": "old", "password": "another long one", "realm": "before"}]
 
         async def realms() -> list[str]:
             response = await wire.answer(wire.request(uri=f"sip:{FOREIGN}@127.0.0.1"), engine.address)
@@ -114,7 +114,7 @@ def test_who_has_logged_in_has_shown_that_it_receives_before_its_ack(run: Run, m
             return work
 
         monkeypatch.setattr(Intake, "__call__", on_call)
-        leg, outcome = await phone.call(engine.address, FOREIGN, username="desk", password="s3cret")
+        leg, outcome = await phone.call(engine.address, FOREIGN, username="desk", password="a long s3cret")
         assert outcome.kind == "answered"
         leg.hangup()
         await leg.wait_ended()
