@@ -6,6 +6,7 @@ them, none of which imports this module.
 
 import base64
 import re
+import warnings
 from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 from uuid import UUID
 
@@ -108,6 +109,23 @@ class InviteRate(_Section):
     """How many may come at once beside a second's worth of the rate."""
 
 
+class RegisterSettings(_Section):
+    """How long phones are registered. Times are seconds."""
+
+    default_expires: Seconds = Field(default=3600.0, ge=1, le=604800)
+    """Where a phone does not say."""
+    min_expires: Seconds = Field(default=60.0, ge=1, le=3600)
+    """A phone that asks for less is told to ask for this (423); RFC 3261 §10.3 allows that up to an hour."""
+    max_expires: Seconds = Field(default=7200.0, ge=1, le=604800)
+    """A phone that asks for more gets this."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.min_expires <= self.default_expires <= self.max_expires:
+            raise ValueError("min_expires, default_expires and max_expires grow in this order")
+        return self
+
+
 def _quotable(realm: str) -> str:
     if re.search(r'["\\\x00-\x1f\x7f]', realm):
         raise ValueError("holds a quote, a backslash or a control character; write a plain name, such as trunkline")
@@ -178,6 +196,10 @@ class TlsSettings(_Section):
     """Whether clients are asked for a certificate, and have to show one."""
 
 
+# Pydantic sees the `register` that every abstract class has in the field of that name. Nobody calls it.
+warnings.filterwarnings("ignore", 'Field name "register" in "SipSettings"', UserWarning)
+
+
 class SipSettings(_Section):
     """How the engine speaks SIP. Times are seconds."""
 
@@ -206,6 +228,7 @@ class SipSettings(_Section):
     """What clients are asked to authenticate themselves for."""
     users: list[SipUser] = []
     """Extensions, as older files have them; `extensions` says more."""
+    register: RegisterSettings = RegisterSettings()
     digest_algorithms: Ordered[DigestAlgorithm] = ["MD5"]
     """What those clients are challenged with, in this order. MD5 alone by default: it is what every phone knows, and
     phones of before RFC 8760 give up where another one stands beside it; an MD5 that is offered can be chosen by

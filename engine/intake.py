@@ -14,6 +14,7 @@ from engine.strangers import Strangers
 from engine.transport.handshake_faults import HandshakeFault
 
 LIMITED = (b"INVITE ", b"MESSAGE ")  # what the limits of strangers count
+REGISTER = b"REGISTER "  # has a limit of its own
 IN_DIALOG = (b"ACK ", b"BYE ", b"PRACK ", b"UPDATE ", b"INFO ", b"SIP/2.0 ")  # not CANCEL: its INVITE may still wait
 KNOWN_FOR = 1.0
 """Seconds for which it is remembered whether an address is a known peer's."""
@@ -153,6 +154,8 @@ class Intake:
             self.take(data, flow, now)
         elif data.startswith(LIMITED) and self.strangers.exhausted(flow.host, now):
             self.refusals.add("invite_rate_unread", counted_source(flow.host), 0, "requests dropped")
+        elif data.startswith(REGISTER) and self.strangers.registers_exhausted(flow.host, now):
+            self.refusals.add("register_rate_unread", counted_source(flow.host), 0, "requests dropped")
         else:
             if not self.waiting and not self.in_dialog:
                 self.loop.call_soon(self._serve_strangers)

@@ -1,4 +1,5 @@
-"""Limits of strangers: how many calls and texts a second, and how many calls at once, each unknown source may have.
+"""Limits of strangers: how many calls, texts and REGISTERs a second, and how many calls at once, each unknown source
+may have.
 
 Known peers have no limits here. Strangers are counted by address, of IPv6 by /64 (`engine.sip.peers.counted_source`);
 what an edge of ours sends on counts for whom the edge had it from.
@@ -29,7 +30,17 @@ class Strangers:
         calls: How many calls are up, by the source for which they are counted; of sources that have any.
     """
 
-    __slots__ = ("_answers", "_calls_of_all", "_known", "_max_calls", "_most_calls", "_peers", "calls", "rate_limit")
+    __slots__ = (
+        "_answers",
+        "_calls_of_all",
+        "_known",
+        "_max_calls",
+        "_most_calls",
+        "_peers",
+        "calls",
+        "rate_limit",
+        "register_limit",
+    )
 
     def __init__(self, peers: Peers, shares: Shares) -> None:
         self._peers = peers
@@ -37,6 +48,7 @@ class Strangers:
         self.rate_limit = RateLimit(shares.invite_rate, shares.invite_burst + int(shares.invite_rate))
         # Beyond the rate, so many get a refusal; the rest is not answered.
         self._answers = RateLimit(shares.invite_rate, max(1, int(shares.invite_rate)))
+        self.register_limit = RateLimit(shares.invite_rate, shares.invite_burst + int(shares.invite_rate))
         share = shares.stranger_calls
         self._most_calls = max(1, int(share * shares.max_calls)) if share else 0
         self._max_calls = shares.max_calls
@@ -55,11 +67,14 @@ class Strangers:
         return calls >= self._calls_of_all and (calls >= self._max_calls or bool(self.source(request, source)))
 
     def admit(self, request: Request, source: Flow, now: float) -> tuple[Admission, str, str]:
-        """Whether one more INVITE or MESSAGE may come in; if not, why, as a word, and who is counted."""
+        """Whether one more INVITE, MESSAGE or REGISTER may come in; if not, why, as a word, and who is counted."""
         counted = self.source(request, source)
         if not counted:
             self._known = request
             return "take", "", ""
+        if request.method == "REGISTER":
+            # Beside calls: who floods us with the one may still call. To the rest of a flood there is nothing to say.
+            return ("take", "", "") if self.register_limit.allows(counted, now) else ("drop", "register_rate", counted)
         if not self.rate_limit.allows(counted, now):
             return ("refuse" if self._answers.allows(counted, now) else "drop"), "invite_rate", counted
         if request.method == "INVITE" and self._most_calls and self.calls.get(counted, 0) >= self._most_calls:
@@ -72,6 +87,10 @@ class Strangers:
             return False
         counted = counted_source(host)
         return not self.rate_limit.has(counted, now) and not self._answers.has(counted, now)
+
+    def registers_exhausted(self, host: str, now: float) -> bool:
+        """The same of a REGISTER."""
+        return not self.register_limit.has(counted_source(host), now)
 
     def begun(self, request: Request, source: Flow) -> str:
         """A call came in; the return value is for `ended`."""

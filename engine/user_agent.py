@@ -45,9 +45,10 @@ from engine.sip.dialog.snapshot import restore
 from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow, Located, address_of
 from engine.sip.message.message import Request, Response
-from engine.sip.method_handlers import RequestHandler
+from engine.sip.method_handlers import Answerer, RequestHandler
 from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
 from engine.sip.peers import EVERYBODY, Peers, counted_source
+from engine.sip.registrar import EXTENSIONS as REGISTER_EXTENSIONS
 from engine.sip.request import OutgoingRequest
 from engine.sip.stateless import WAITS, Admission, Refusal
 from engine.sip.transaction.client import client_key
@@ -92,6 +93,7 @@ class AgentHooks:
             want to take another's place. None: all become calls.
         methods: Who answers requests of further methods (REGISTER, SUBSCRIBE ...) outside of dialogs; see
             `engine.sip.endpoint.Endpoint.handle`.
+        on_register: Answers each REGISTER. None: it is refused with 405.
     """
 
     on_message: OnMessage | None = None
@@ -99,6 +101,7 @@ class AgentHooks:
     on_stranger: OnStranger | None = None
     screen: Screen | None = None
     methods: Mapping[str, RequestHandler] = field(default_factory=dict)
+    on_register: Answerer | None = None
 
 
 NO_HOOKS: Final = AgentHooks()
@@ -158,6 +161,7 @@ class UserAgent:
         self._on_stranger = hooks.on_stranger
         self._screen_hook = hooks.screen
         self._methods = hooks.methods
+        self._on_register = hooks.on_register
 
     async def start(self, listen: Iterable[str], where: str = SETTING) -> None:
         """Open the listeners ("udp://127.0.0.1:5060"). Raises ListenError, which says what to do, and in the words of
@@ -189,6 +193,8 @@ class UserAgent:
         self.endpoint.handle("MESSAGE", self.messages.came, within=True, limited=True)
         for method, handler in self._methods.items():
             self.endpoint.handle(method, handler)
+        if self._on_register is not None:
+            self.endpoint.answer("REGISTER", self._on_register, REGISTER_EXTENSIONS)
         self.intake = Intake(
             self.endpoint, self.peers, self.strangers, self.trace, self.refusals, self.log, self.loop, self.now
         )
@@ -273,6 +279,10 @@ class UserAgent:
 
     def _locate_for_stranger(self, uri: str, done: Located) -> None:
         self._strangers_locator.locate(uri, done)
+
+    def is_ours(self, host: str) -> bool:
+        """Whether we listen at this host ourselves, or say that we do, on some port."""
+        return self.listeners.is_ours(host)
 
     def listens_at(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do."""

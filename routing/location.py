@@ -1,13 +1,19 @@
 """Location: where the phones of each extension are registered (RFC 3261 §10, RFC 5626)."""
 
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Literal, NamedTuple
 
-from engine.sip.binding import Binding
+from engine.sip.binding import NEVER, Binding
+from engine.sip.flow import Connection
+from engine.sip.registrar import Change
 
 BindingEvent = Literal["registered", "refreshed", "unregistered", "expired"]
 """What has become of a binding. `expired`: nobody said goodbye: its time was over, its connection was lost, or it did
 not answer."""
+COMPACT_FROM = 1_000
+"""Entries of bindings that are gone, before the heap of ends is looked through."""
 
 
 class LocationChange(NamedTuple):
@@ -18,27 +24,36 @@ class LocationChange(NamedTuple):
         binding: As it is now, or was.
         event: What has become of it.
         replaced: The binding that a registered one took the place of.
+        cause: Why it ended, in words, where that needs some.
     """
 
     name: str
     binding: Binding
     event: BindingEvent
     replaced: Binding | None = None
+    cause: str = ""
 
 
 class Location:
-    """The bindings of all extensions.
+    """The bindings of all extensions. There are no more than extensions may have, which whoever adds sees to.
 
     Attributes:
         observers: Told of each change, after it.
+        transports: How many bindings there are, by the name of their transport.
     """
 
-    __slots__ = ("_bindings", "_count", "observers")
+    __slots__ = ("_bindings", "_count", "_heap", "_order", "_streams", "observers", "transports")
 
     def __init__(self) -> None:
         self._bindings: dict[str, list[Binding]] = {}
         self._count = 0
+        self._heap: list[
+            tuple[float, int, str, Binding]
+        ] = []  # when one is looked at: by then it may have been renewed
+        self._order = count()
+        self._streams: dict[Connection, dict[Binding, str]] = {}  # bindings that end with their connection, their names
         self.observers: list[Callable[[LocationChange], None]] = []
+        self.transports: dict[str, int] = {}
 
     def __len__(self) -> int:
         """How many bindings there are."""
@@ -48,33 +63,128 @@ class Location:
         """Those of an extension, the oldest first; to be read only."""
         return self._bindings.get(name, ())
 
+    def names(self) -> list[str]:
+        """The extensions that have any."""
+        return list(self._bindings)
+
+    def find(self, name: str, binding_id: str) -> Binding | None:
+        """The binding of an extension with this id."""
+        return next((binding for binding in self._bindings.get(name, ()) if binding.id == binding_id), None)
+
+    def of_instance(self, name: str, instance: str) -> list[Binding]:
+        """The bindings of one device (`+sip.instance`), over whatever flows, the newest first."""
+        known = [one for one in self._bindings.get(name, ()) if one.instance.lower() == instance.lower()]
+        return sorted(known, key=lambda binding: binding.registered_at, reverse=True)
+
     def add(self, name: str, binding: Binding, *, replaces: Binding | None = None) -> None:
         """A new binding, in place of an old one where it `replaces` one."""
         known = self._bindings.setdefault(name, [])
         if replaces is not None and replaces in known:
             known[known.index(replaces)] = binding
+            self._left(replaces)
         else:
             replaces = None
             known.append(binding)
-            self._count += 1
+        self._entered(name, binding)
         self._tell(LocationChange(name, binding, "registered", replaces))
 
-    def refreshed(self, name: str, binding: Binding) -> None:
-        """A binding was written to: it holds on, or is reached elsewhere."""
+    def refreshed(self, name: str, binding: Binding, newer: Binding | None = None) -> None:
+        """A binding holds on: what it is as from now on is `newer`, or has been written to it."""
+        if newer is not None:
+            self._left(binding, gone=False)
+            binding.renew(newer)
+            self._entered(name, binding)
+        elif binding.expires_at < binding.due:
+            self._look_at(name, binding)
         self._tell(LocationChange(name, binding, "refreshed"))
 
-    def remove(self, name: str, binding: Binding, event: BindingEvent = "unregistered") -> bool:
+    def remove(self, name: str, binding: Binding, event: BindingEvent = "unregistered", cause: str = "") -> bool:
         """Take one out; False where it is gone already."""
         known = self._bindings.get(name)
         if known is None or binding not in known:
             return False
         known.remove(binding)
-        self._count -= 1
         if not known:
             del self._bindings[name]
-        self._tell(LocationChange(name, binding, event))
+        self._left(binding)
+        self._tell(LocationChange(name, binding, event, None, cause))
         return True
+
+    def apply(self, name: str, changes: Sequence[Change]) -> None:
+        """Do what a REGISTER has led to."""
+        for event, present, newer in changes:
+            if newer is None:
+                if present is not None:
+                    self.remove(name, present)
+            elif event == "refreshed" and present is not None:
+                self.refreshed(name, present, newer)
+            else:
+                self.add(name, newer, replaces=present)
+
+    # ---- ends
+
+    def expire(self, now: float, most: int = 1_000) -> bool:
+        """Take out what is over, at most `most` at a time; whether that was all."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            if not most:
+                return False
+            most -= 1
+            when, _, name, binding = heappop(heap)
+            if binding.due != when:
+                continue  # gone, or there is another entry for it
+            if binding.expires_at <= now:
+                self.remove(name, binding, "expired", "not refreshed")
+            else:
+                self._look_at(name, binding)
+        return True
+
+    def connection_lost(self, connection: Connection) -> None:
+        """What came by this connection, and is not reached through a proxy, is gone with it."""
+        for binding, name in list(self._streams.get(connection, {}).items()):
+            self.remove(name, binding, "expired", "connection lost")
+
+    # ---- what is kept beside
+
+    def _entered(self, name: str, binding: Binding) -> None:
+        self._count += 1
+        transport = binding.transport
+        self.transports[transport] = self.transports.get(transport, 0) + 1
+        connection = _stream_of(binding)
+        if connection is not None:
+            on_stream = self._streams.setdefault(connection, {})
+            if not on_stream:
+                connection.keep()
+            on_stream[binding] = name
+        if binding.expires_at < binding.due:
+            self._look_at(name, binding)
+
+    def _left(self, binding: Binding, *, gone: bool = True) -> None:
+        self._count -= 1
+        if gone:
+            binding.due = NEVER
+            if len(self._heap) > COMPACT_FROM + 2 * self._count:
+                self._heap = [entry for entry in self._heap if entry[0] == entry[3].due]
+                heapify(self._heap)
+        transport = binding.transport
+        self.transports[transport] -= 1
+        connection = _stream_of(binding)
+        if connection is not None and connection in self._streams:
+            on_stream = self._streams[connection]
+            on_stream.pop(binding, None)
+            if not on_stream:
+                del self._streams[connection]
+                connection.keep(False)
+
+    def _look_at(self, name: str, binding: Binding) -> None:
+        binding.due = binding.expires_at
+        heappush(self._heap, (binding.due, next(self._order), name, binding))
 
     def _tell(self, change: LocationChange) -> None:
         for tell in self.observers:
             tell(change)
+
+
+def _stream_of(binding: Binding) -> Connection | None:
+    """The connection that it ends with; None where it outlives it."""
+    return None if binding.lasts or binding.flow is None else binding.flow.connection

@@ -33,7 +33,7 @@ from routing.directory.number_source import NumberUnavailable
 from routing.numbers.normalise import DialledNumber, normalise_dialled
 from routing.settings import RoutingSettings
 from service.caller_identity import caller_of, phone_of
-from service.logins import NO_LOGIN, Logins
+from service.logins import NO_LOGIN, Logins, NonceSource
 
 _AS_CLIENT = Source("client")
 UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
@@ -71,8 +71,10 @@ class Intake:
         *,
         log_calls: bool = False,
         current: Callable[[], bool] = lambda: True,
+        nonces: NonceSource | None = None,
     ) -> None:
-        """log_calls: A line per call, where somebody reads it. current: Whether the directory is that of the store."""
+        """log_calls: A line per call, where somebody reads it. current: Whether the directory is that of the store.
+        nonces: What the challenges of clients are made with; None: at random."""
         self.directory = directory
         self.routing = routing
         self.flows = flows
@@ -81,7 +83,7 @@ class Intake:
         self.current = current
         self.strangers = RateLimitedLog(self._now)
         peers = peers or KnownPeers(directory, routing, self._now)
-        self.logins = Logins(self._now, log, self.strangers, directory, algorithms, peers)
+        self.logins = Logins(self._now, log, self.strangers, directory, algorithms, peers, nonces)
 
     def _now(self) -> float:
         return self.flows.calls.clock()

@@ -5,6 +5,7 @@ Wrong ones are held against the address that they come from: who guesses is bann
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from engine.log import Log, RateLimitedLog
@@ -22,6 +23,24 @@ _WRONG = ("user", "password", "uri", "malformed")
 _ASKED_MOST = 4096
 
 
+@dataclass(slots=True, frozen=True)
+class NonceSource:
+    """What nonces are made with.
+
+    Attributes:
+        secret: Random; the same after a restart, and at all nodes, where a store keeps it.
+        ahead: What is added to the monotonic clock (s), so that all who have the secret mean the same time.
+    """
+
+    secret: bytes
+    ahead: float = 0.0
+
+    @classmethod
+    def random(cls) -> "NonceSource":
+        """For a node without a store: its nonces end with it."""
+        return cls(os.urandom(32))
+
+
 class Logins:
     """Extensions that log in. `clock`: monotonic seconds."""
 
@@ -33,8 +52,11 @@ class Logins:
         directory: Directory,
         algorithms: Sequence[str],
         peers: KnownPeers,
+        nonces: NonceSource | None = None,
     ) -> None:
         self._clock = clock
+        self._nonces = nonces or NonceSource.random()
+        self._since = self._nonce_time()
         self._peers = peers
         self._log = log
         self._strangers = strangers
@@ -50,14 +72,20 @@ class Logins:
         if list(algorithms) != list(self._algorithms):
             self._algorithms = tuple(algorithms)
             self._digests = {}
+            self._since = self._nonce_time()  # what has been used until now is forgotten
 
     def _realms(self) -> Iterator[tuple[str, DigestServer]]:
         """The realms that extensions have a password in."""
         for realm in tuple(self._directory.extensions.realms):
             digest = self._digests.get(realm)
             if digest is None:
-                digest = self._digests[realm] = DigestServer(realm, os.urandom(32), algorithms=self._algorithms)
+                digest = self._digests[realm] = DigestServer(
+                    realm, self._nonces.secret, algorithms=self._algorithms, since=self._since
+                )
             yield realm, digest
+
+    def _nonce_time(self) -> float:
+        return self._clock() + self._nonces.ahead
 
     def judge(self, request: Request, host: str, call_id: str) -> Verdict:
         """What a guest's credentials are worth; those for another server's realm count as none. Good ones make their
@@ -74,7 +102,7 @@ class Logins:
                 uri=request.uri_text,
                 body=request.body,
                 secret_of=partial(self._secret, realm),
-                now=self._clock(),
+                now=self._nonce_time(),
                 source=counted_source(source),
             )
             if verdict.accepted:
@@ -131,5 +159,5 @@ class Logins:
         return [
             ("WWW-Authenticate", value)
             for _, digest in self._realms()
-            for value in digest.challenges(self._clock(), judged.stale, source)
+            for value in digest.challenges(self._nonce_time(), judged.stale, source)
         ]

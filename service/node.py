@@ -19,6 +19,7 @@ from engine.media.rtpengine.pool import Rtpengines
 from engine.messages import IncomingMessage
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
+from engine.sip.method_handlers import Answer
 from engine.transport.certificates import CertificateError, Certificates
 from engine.transport.listeners import ListenError
 from engine.user_agent import AgentHooks, UserAgent
@@ -52,10 +53,12 @@ from service.node_settings import (
     extensions_of,
     needs_store,
     node_name,
+    registrar_policy,
     routing_settings,
     server_tls,
     takes_restart,
 )
+from service.phones.registrar import Registrar
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
 from service.transfer_policy import ReplacesIntake, TransferPolicy
@@ -99,6 +102,7 @@ class Node:
         certificates: What listeners with TLS show; None without any.
         agent: SIP on the network.
         intake: Takes calls in.
+        registrar: Answers REGISTERs.
         library: The flows of the configuration and of the store.
         flows: Runs the flows of calls and messages; `flows.calls` is what call control works with.
     """
@@ -192,6 +196,7 @@ class Node:
                 on_replaces=self._on_replaces,
                 on_stranger=self._on_stranger,
                 screen=self._screen,
+                on_register=self._on_register,
             ),
             anchors=self._rtpengines,
             certificates=self.certificates,
@@ -260,6 +265,17 @@ class Node:
         self._message_intake = MessageIntake(self.intake, messages)
         self._replaces_intake = ReplacesIntake(self.intake, self._transfer_policy)
 
+        self.registrar = Registrar(
+            self.location,
+            self.directory,
+            self.intake.logins,
+            self.peers,
+            log,
+            registrar_policy(configuration),
+            listens_at=self.agent.is_ours,
+            clock=self._clock,
+        )
+
     # Two pairs of parts need each other: the user agent tells the intakes of what comes, and their flows dial and send
     # by it; the queue of messages runs flows, which send messages. The lower of the two is given one of these, which
     # find the upper one when there is something to tell.
@@ -275,6 +291,13 @@ class Node:
 
     def _on_stranger(self, call: Call, request: Request) -> tuple[int, str, bool]:
         return self._call_changes(call, request)
+
+    def _on_register(self, request: Request, source: Flow, now: float) -> Answer:
+        return self.registrar(request, source, now)
+
+    def _connection_lost(self, flow: Flow, _error: str, _now: float) -> None:
+        if flow.connection is not None:
+            self.location.connection_lost(flow.connection)
 
     def _screen(self, request: Request, source: Flow, fetched: bool) -> object:
         return self.intake.screen(request, source, fetched)
@@ -329,6 +352,7 @@ class Node:
         closing.push_async_callback(self.flows.close)
         closing.push_async_callback(self.bans.close)
         await self.agent.start(self.configuration.settings.sip.listen)
+        self.agent.endpoint.watch_connections(self._connection_lost)
         await self._start_rtpengines()
         self.bans.start()
         if recorded is not None:
@@ -400,6 +424,7 @@ class Node:
         self._router.settings = self.peers.settings = self._destinations.routing = routing
         self.flows.calls.routing = self.intake.routing = self._transfer_policy.routing = routing
         self.intake.logins.set_algorithms(configuration.settings.sip.digest_algorithms)
+        self.registrar.policy = registrar_policy(configuration)
         self.bans.deny_file = configuration.deny_file
         await self.bans.look()
         self._transfer_policy.rule = configuration.settings.sip.transfers

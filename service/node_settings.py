@@ -9,6 +9,7 @@ from config.settings import Settings
 from engine.settings import AgentSettings
 from engine.sip.auth.digest import ha1_of_each
 from engine.sip.core import EndpointLimits, Policy
+from engine.sip.registrar import RegistrarPolicy
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.certificates import CertificateFiles, ServerTls
@@ -31,6 +32,7 @@ RELOADED_SIP = {
     "users",
     "digest_algorithms",
     "transfers",
+    "register",
 }
 
 
@@ -91,6 +93,16 @@ def extensions_of(configuration: Configuration) -> list[ExtensionRow]:
     """The extensions of the file, for an engine without a store."""
     make = RowFactory().extension_from
     return [make([row[name] for name in EXTENSION_COLUMNS]) for row in extension_rows(configuration)]
+
+
+def registrar_policy(configuration: Configuration) -> RegistrarPolicy:
+    """How long the registrations of phones live."""
+    register = configuration.settings.sip.register
+    return RegistrarPolicy(
+        default_expires=round(register.default_expires),
+        min_expires=round(register.min_expires),
+        max_expires=round(register.max_expires),
+    )
 
 
 def routing_settings(configuration: Configuration) -> RoutingSettings:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from engine.sip.flow import Flow
 
+NEVER = float("inf")
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Binding:
@@ -12,6 +14,7 @@ class Binding:
     Attributes:
         id: Of this node's making; stays the same as long as the device refreshes.
         contact: The name-addr or addr-spec with its parameters, byte for byte as it came, without `expires`.
+        expires_place: Where in it `expires` stood, or is put.
         uri: The URI in it: the Request-URI of what is sent there.
         q: Its preference, 0 to 1 (RFC 3261 §20.10).
         instance: The `+sip.instance` (RFC 5626 §4.1), without quotes; "" for none.
@@ -24,11 +27,14 @@ class Binding:
         user_agent: As it stood there, which is a peer's text.
         registered_at: When it was made (s, on the endpoint's clock).
         rtt: How long the last keep-alive took (s); None where none was answered.
+        natted: Whether it is reached through a NAT, which forgets it unless something is sent.
+        due: When its location looks at it next (s).
     """
 
     id: str
     contact: str
     uri: str
+    expires_place: int = 0
     q: float = 1.0
     instance: str = ""
     reg_id: int = 0
@@ -41,3 +47,23 @@ class Binding:
     user_agent: str = ""
     registered_at: float = 0.0
     rtt: float | None = None
+    natted: bool = False
+    due: float = NEVER
+
+    @property
+    def transport(self) -> str:
+        """The name of the transport that it is reached by, "udp" ...; "" where that is not known."""
+        return "" if self.flow is None else self.flow.transport.name
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it outlives the connection that it came by: there is none, or a proxy holds it (RFC 3327)."""
+        return bool(self.path) or self.flow is None or not self.flow.transport.reliable
+
+    def renew(self, newer: "Binding") -> None:
+        """Be as `newer` from now on, which is the same device's at the same Contact."""
+        self.contact, self.expires_place, self.uri, self.q = newer.contact, newer.expires_place, newer.uri, newer.q
+        self.instance, self.reg_id = newer.instance, newer.reg_id
+        self.call_id, self.cseq, self.expires_at = newer.call_id, newer.cseq, newer.expires_at
+        self.flow, self.path, self.source, self.natted = newer.flow, newer.path, newer.source, newer.natted
+        self.user_agent = newer.user_agent

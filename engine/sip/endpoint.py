@@ -17,7 +17,7 @@ from engine.sip.message.grammar import ParseError, split_list
 from engine.sip.message.message import METHODS, Request, Response, response_to
 from engine.sip.message.parsing import BadMessage, parse
 from engine.sip.message.uri import SipUri, TelUri
-from engine.sip.method_handlers import MethodHandler, RequestHandler
+from engine.sip.method_handlers import Answerer, MethodHandler, RequestHandler
 from engine.sip.peers import is_scanner, source_of
 from engine.sip.stateless import WAITS, Admission, Refusal, tag_of
 from engine.sip.transaction.branch import Mark
@@ -71,6 +71,26 @@ class Endpoint(Core):
         """Let `on_closed` hear of every connection that is lost, such as a registrar whose phones are reached by theirs
         (RFC 5626 §4.2.2). It tells its own by `flow.connection`; for a look-up in a dict that is cheap enough."""
         self._connection_watchers.append(on_closed)
+
+    def answer(self, method: str, answers: Answerer, extensions: frozenset[str] = frozenset()) -> None:
+        """Let `answers` say at once what is answered to requests of a method outside of any dialog. Limits of strangers
+        apply; calls that are drained do not matter. `extensions`: see `MethodHandler`."""
+
+        def new(request: Request, source: Flow, reply: Flow, now: float) -> None:
+            admission = self.admits(request, source, now)
+            if admission != "take":
+                self.counters.overload += 1
+                if admission == "refuse":
+                    self._answer(request, reply, 503, f"Retry-After: {self.policy.limits.retry_after}\r\n")
+                return
+            answer = answers(request, source, now)
+            if answer.kept:
+                transaction = ServerTransaction(self.transactions, request, reply, self.token())
+                transaction.respond(answer.status, now, headers=answer.headers + self.server_line)
+            else:
+                self._answer(request, reply, answer.status, answer.headers)
+
+        self.methods[method] = MethodHandler(new, extensions=extensions)
 
     def on_invite(self, session: DialogUser) -> None:
         """See `Core`."""

@@ -14,6 +14,25 @@ from engine.sip.transaction.server import ServerTransaction
 RequestHandler = Callable[[ServerTransaction, Request, Flow, float], None]
 """Answers a request, now or later: its transaction, the request, where it came from, and the time (s)."""
 
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Answer:
+    """The one answer to a request.
+
+    Attributes:
+        status: Final status.
+        headers: Further lines, each ended by CRLF.
+        kept: Whether a retransmission is to get the same answer: something came of the request.
+    """
+
+    status: int
+    headers: str = ""
+    kept: bool = False
+
+
+Answerer = Callable[[Request, Flow, float], Answer]
+"""Answers a request at once: it, where it came from, and the time (s)."""
+
 NewRequestHandler = Callable[[Request, Flow, Flow, float], None]
 """Takes a request that has no transaction yet: the request, where it came from, where responses go, and the time
 (s)."""
@@ -27,11 +46,13 @@ class MethodHandler:
         new: Takes those outside of any dialog.
         within: Takes those within a dialog; None: they are the dialog's.
         limited: Whether each counts as one more call or text: limits apply, and none comes in while calls are drained.
+        extensions: The option tags that its requests may require, beside those of every request.
     """
 
     new: NewRequestHandler
     within: RequestHandler | None = None
     limited: bool = False
+    extensions: frozenset[str] = frozenset()
 
 
 class MethodHandlers:

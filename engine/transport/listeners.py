@@ -143,6 +143,10 @@ class Listeners:
                 wildcard = candidate
         return wildcard or candidates[0]
 
+    def is_ours(self, host: str) -> bool:
+        """Whether we listen at this host on some port, or say that we do."""
+        return any(self.listens_at(host, port) for port in self._own_ports)
+
     def listens_at(self, host: str, port: int) -> bool:
         """Whether this is where we listen ourselves, or say that we do (`advertise`): a numeric address, or a name as
         it stands in a URI. Another port on this machine is another program's."""

@@ -14,7 +14,7 @@ from routing.settings import Nat, RoutingSettings
 PeerKind = Literal["provider", "trusted", "proxy", "phone", "stranger"]
 
 PHONE_TTL = 3600.0
-"""Seconds that an address stays known where a phone logged in."""
+"""Seconds that an address stays known where a phone logged in, where it is not registered for longer."""
 MAX_PHONES = 65_536
 _NEVER_BANNED = ("provider", "trusted", "proxy")
 
@@ -36,7 +36,7 @@ class KnownPeers:
         self._clock = clock
         self.bans = BanTable(clock)
         self.denied: AddressTable[bool] | None = None
-        self._phones: dict[str, float] = {}  # where a phone logged in, and when; the one that came first goes first
+        self._phones: dict[str, float] = {}  # where a phone logged in, and until when; the longest unheard goes first
         self.settings = settings
 
     def kind(self, party: str) -> PeerKind:
@@ -49,8 +49,8 @@ class KnownPeers:
             return "trusted"
         if self.settings.edges.find(host):
             return "proxy"
-        since = self._phones.get(host)
-        return "phone" if since is not None and self._clock() - since < PHONE_TTL else "stranger"
+        until = self._phones.get(host)
+        return "phone" if until is not None and self._clock() < until else "stranger"
 
     def known(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""
@@ -100,13 +100,14 @@ class KnownPeers:
             self.forget(address)
         return True
 
-    def phone_at(self, host: str) -> None:
-        """A phone has logged in from here: it may have mistyped its password before that."""
+    def phone_at(self, host: str, seconds: float = 0.0) -> None:
+        """A phone has logged in from here: it may have mistyped its password before that. `seconds`: how long it is
+        registered."""
         self.bans.clear(host)
-        self._phones.pop(host, None)
+        until = max(self._clock() + max(seconds, PHONE_TTL), self._phones.pop(host, 0.0))
         if len(self._phones) >= MAX_PHONES:
             del self._phones[next(iter(self._phones))]
-        self._phones[host] = self._clock()
+        self._phones[host] = until
 
     def forget(self, host: str) -> None:
         """This address has been banned: that a phone was there counts no more."""

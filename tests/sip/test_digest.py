@@ -259,8 +259,10 @@ def client(challenges: list[str], username: str = "alice", password: str = "wond
     return ClientSession(challenge, username, password)
 
 
-def credentials(session: ClientSession, uri: str = "sip:1@example.org", body: bytes = b"") -> str:
-    return session.authorization("INVITE", uri, "c0ffee", body)
+def credentials(
+    session: ClientSession, uri: str = "sip:1@example.org", body: bytes = b"", method: str = "INVITE"
+) -> str:
+    return session.authorization(method, uri, "c0ffee", body)
 
 
 class TestServer:
@@ -336,7 +338,18 @@ class TestServer:
         session = client(issuer.challenges(100.0))
         assert verify(issuer, credentials(session), now=130.0).accepted
         assert verify(issuer, credentials(session), now=130.002) == Verdict(False, "alice", "stale", stale=True)
-        assert verify(issuer, credentials(session), now=99.0).reason == "stale"
+        assert verify(issuer, credentials(session), now=39.9).reason == "stale"
+
+    def test_the_clock_of_another_node_may_be_a_minute_ahead(self) -> None:
+        assert verify(server(), credentials(client(server().challenges(100.0))), now=40.0).accepted
+
+    def test_a_nonce_of_before_the_start_is_good_for_a_register_alone(self) -> None:
+        """What it was used for before is not known; a REGISTER that is repeated does nothing anew."""
+        challenges = server().challenges(100.0)
+        restarted = server(since=101.0)
+        for method, reason in (("INVITE", "stale"), ("REGISTER", "")):
+            made = credentials(client(challenges), method=method)
+            assert verify(restarted, made, now=102.0, method=method).reason == reason
 
     def test_a_nonce_that_is_not_good_tells_nothing_of_the_password(self) -> None:
         """RFC 7616 §3.3 would have `stale` say that it was right; then whoever answers old nonces could guess on."""

@@ -15,6 +15,7 @@ _NONCE = re.compile(r"([0-9a-f]{1,16})\.([0-9a-f]{1,16})\.[0-9a-f]{32}")
 
 
 _NOBODYS = "0" * 64
+_AHEAD = 60_000  # ms that the clock of another node may be ahead of ours
 
 SecretOf = Callable[[str, str], str | None]
 """Of a user's name and an algorithm's (in lower case, without "-sess") the `ha1`; None for an unknown user, and where
@@ -60,6 +61,10 @@ class DigestServer:
     about one until somebody who knows a password has used it; from anywhere else it is not taken (RFC 7616 §5.4). What
     is remembered then are the counts (nc) that have been seen, for `max_nonces` nonces; where one has to be forgotten,
     every nonce that is not younger is refused as stale, so forgetting allows no replay.
+
+    With a secret that is kept, and a clock that all who have it share, nonces outlive a restart, and are good at every
+    node: phones that come back by the thousand are not sent away to come once more. What such a nonce has been used for
+    elsewhere nobody here knows; so it is taken for a REGISTER alone, which does nothing anew where it is repeated.
     """
 
     __slots__ = (
@@ -72,6 +77,7 @@ class DigestServer:
         "_realm",
         "_secret",
         "_seen",
+        "_since",
     )
 
     def __init__(
@@ -82,10 +88,12 @@ class DigestServer:
         algorithms: Sequence[str] = ("SHA-256", "MD5"),
         qop: Sequence[str] = ("auth",),
         nonce_lifetime: float = 300.0,
-        max_nonces: int = 10_000,
+        max_nonces: int = 65_536,
+        since: float = 0.0,
     ) -> None:
-        """`secret` is random and kept here; `algorithms` in the order of preference; `nonce_lifetime` in
-        seconds. ValueError for an algorithm that is not supported and for a realm that needs escapes."""
+        """`secret` is random; `algorithms` in the order of preference; `nonce_lifetime` in seconds; `since` when this
+        server began, on the clock of `now`. ValueError for an algorithm that is not supported and for a realm that
+        needs escapes."""
         if not re.fullmatch(r'[^"\\\x00-\x1f\x7f]*', realm):
             raise ValueError(f"a realm holds no quote, no backslash and no control character: {realm!r}")
         unknown = [name for name in algorithms if name.lower() not in ALGORITHMS]
@@ -97,6 +105,7 @@ class DigestServer:
         self._qop = tuple(qop)
         self._lifetime = nonce_lifetime
         self._max_nonces = max_nonces
+        self._since = int(since * 1000)
         self._issued = 0
         self._seen: dict[str, tuple[int, int]] = {}  # nonce -> (highest nc, bit n set: highest - n has been seen)
         self._forgotten = -1  # milliseconds: no nonce made at or before this time is taken any more
@@ -108,8 +117,7 @@ class DigestServer:
 
     def challenges(self, now: float, stale: bool = False, source: str = "") -> list[str]:
         """Values for WWW-Authenticate or Proxy-Authenticate fields, one for each algorithm, the preferred one first
-        (RFC 8760 §2.3). All share one new nonce, which is good from `source` alone. `now` in seconds on any clock that
-        does not go back."""
+        (RFC 8760 §2.3). All share one new nonce, which is good from `source` alone. `now` in seconds."""
         nonce = self._make_nonce(int(now * 1000), source)
         offered = f', qop="{",".join(self._qop)}"' if self._qop else ""
         end = ", stale=true" if stale else ""
@@ -171,7 +179,7 @@ class DigestServer:
         # Before the password: who may answer a nonce of long ago, or of his own making, and learns whether that would
         # have been right, can guess without end, and nothing says whom to hold it against. So all of them are stale.
         count, clock = int(nc, 16) if qop else 0, int(now * 1000)
-        problem = self._nonce_fault(nonce, count, clock, source)
+        problem = self._nonce_fault(nonce, count, clock, source, method)
         if problem:
             return Verdict(False, username, problem, stale=True)
         secret = secret_of(username, algorithm.name.removesuffix("-sess").lower())
@@ -195,13 +203,15 @@ class DigestServer:
         self._use(nonce, count, clock)
         return Verdict(True, username, "")
 
-    def _nonce_fault(self, nonce: str, count: int, now: int, source: str) -> str:
+    def _nonce_fault(self, nonce: str, count: int, now: int, source: str, method: str) -> str:
         """`stale`, `replayed`, or "" where an answer to the nonce can be good."""
         match = _NONCE.fullmatch(nonce)
         if match is None or not hmac.compare_digest(nonce, self._nonce(match[1], match[2], source)):
             return "stale"
         made = int(match[1], 16)
-        if made <= self._forgotten or not 0 <= now - made <= self._lifetime * 1000:
+        if made <= self._forgotten or not -_AHEAD <= now - made <= self._lifetime * 1000:
+            return "stale"
+        if made < self._since and method != "REGISTER":
             return "stale"
         highest, seen = self._seen.get(nonce, (-1, 0))
         # Without qop there is no count, and a nonce is good for one request.
@@ -220,15 +230,17 @@ class DigestServer:
         self._remember(nonce, highest, seen, now)
 
     def _remember(self, nonce: str, highest: int, seen: int, now: int) -> None:
-        if nonce not in self._seen and len(self._seen) >= self._max_nonces:
-            oldest_alive = now - self._lifetime * 1000
-            self._seen = {known: state for known, state in self._seen.items() if _made(known) >= oldest_alive}
-            while len(self._seen) >= self._max_nonces:
-                # In batches, so that this is not done for every request of a full house.
-                for known in sorted(self._seen, key=_made)[: max(1, self._max_nonces // 10)]:
-                    self._forgotten = max(self._forgotten, _made(known))
-                    del self._seen[known]
-        self._seen[nonce] = (highest, seen)
+        known = self._seen
+        if nonce not in known:
+            # They stand in the order of their first use, which is nearly that of their making: one look each time is
+            # enough, whatever comes at once.
+            while known and (_made(first := next(iter(known))) < now - self._lifetime * 1000):
+                del known[first]
+            if len(known) >= self._max_nonces:
+                first = next(iter(known))
+                self._forgotten = max(self._forgotten, _made(first))
+                del known[first]
+        known[nonce] = (highest, seen)
 
     def _make_nonce(self, now: int, source: str) -> str:
         self._issued += 1

@@ -261,7 +261,7 @@ def _type_request(request: Request) -> None:
         raise ParseError("the Request-URI stands in <>")
     if first.get("Max-Forwards", "70") != "70":
         _number("Max-Forwards", first["Max-Forwards"], 255)
-    if "Expires" in first:
+    if "Expires" in first and method != "REGISTER":  # there what is no number has a meaning (§10.2.1.1)
         _number("Expires", first["Expires"], 2**32 - 1)
     if method in _ONLY_TAGS:
         return

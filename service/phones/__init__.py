@@ -1,0 +1,1 @@
+"""Phones: who may register, what is kept of it, and how those behind NATs stay reachable."""
