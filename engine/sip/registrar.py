@@ -173,39 +173,51 @@ def _write(
     if len(values) > max(given.max_contacts, len(bindings)) * 2:
         raise _Refused(403, "too many contacts")
     path = _path(request)
-    outbound = "outbound" in supported and _first_hop_knows_outbound(request, path)
     contacts = [_contact(value, request, policy) for value in values]
-    if not outbound:
-        for contact in contacts:
-            if contact.reg_id and "Require" in request.first and "outbound" in request.tokens("Require"):
-                raise _Refused(439, "the first proxy knows nothing of outbound")  # RFC 5626 §6
-            contact.reg_id = 0
+    applied = _apply_outbound(contacts, request, supported, path)
     _check_sips(request, contacts, path)
     rows = [_Row(binding, binding) for binding in bindings]
-    applied = False
     for contact in contacts:
         old = [row for row in rows if row.newer is not None and _same(row.newer, contact, alone=len(contacts) == 1)]
-        for row in old:
-            if not row.written and row.present is not None:
-                _check_order(request, row.present)
-            row.written = True
-            row.newer = None
-        if not contact.expires:
-            continue
-        applied |= bool(contact.reg_id)
-        newer = _binding(contact, request, path, given)
-        if old:
-            present = old[0].present
-            if present is not None and present.uri == newer.uri:
-                newer.id, newer.registered_at, newer.rtt = present.id, present.registered_at, present.rtt
-            old[0].newer = newer
-        else:
-            rows.append(_Row(None, newer, written=True))
+        newer = _binding(contact, request, path, given) if contact.expires else None
+        _replace(rows, old, newer, request)
     _make_room(rows, given)
     after = [row.newer for row in rows if row.newer is not None]
     changes = [_change(row) for row in rows if row.newer is not row.present]
     flow_lines = f"Require: outbound\r\nFlow-Timer: {policy.flow_timer}\r\n" if applied else ""
     return Outcome(200, flow_lines + _answer(after, request, given, supported), changes)
+
+
+def _apply_outbound(
+    contacts: list[_Contact], request: Request, supported: AbstractSet[str], path: tuple[str, ...]
+) -> bool:
+    """Whether outbound is applied to what is bound (RFC 5626 §6); where it cannot be, a `reg-id` means nothing."""
+    if "outbound" in supported and _first_hop_knows_outbound(request, path):
+        return any(contact.reg_id and contact.expires for contact in contacts)
+    required = "Require" in request.first and "outbound" in request.tokens("Require")
+    if required and any(contact.reg_id for contact in contacts):
+        raise _Refused(439, "the first proxy knows nothing of outbound")
+    for contact in contacts:
+        contact.reg_id = 0
+    return False
+
+
+def _replace(rows: list[_Row], old: list[_Row], newer: Binding | None, request: Request) -> None:
+    """Put a binding in place of old ones; none ends them."""
+    for row in old:
+        if not row.written and row.present is not None:
+            _check_order(request, row.present)
+        row.written = True
+        row.newer = None
+    if newer is None:
+        return
+    if not old:
+        rows.append(_Row(None, newer, written=True))
+        return
+    present = old[0].present
+    if present is not None and present.uri == newer.uri:
+        newer.id, newer.registered_at, newer.rtt = present.id, present.registered_at, present.rtt
+    old[0].newer = newer
 
 
 def _change(row: _Row) -> Change:
