@@ -16,6 +16,7 @@ from config.resources import LISTS, Resources, read_resources
 from config.settings import Settings
 from config.sounds import missing_sounds
 from config.yaml import Document
+from engine.transport.certificates import CertificateFiles, ServerTls, read_certificates
 from engine.transport.listeners import parse_listen_url
 from flows.language.model import Flow
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
@@ -76,6 +77,11 @@ class Configuration:
     def transports(self) -> list[str]:
         """The transports that the engine listens on."""
         return list(dict.fromkeys(parse_listen_url(url).transport for url in self.settings.sip.listen))
+
+    @property
+    def api_tls(self) -> ServerTls | None:
+        """What the API's listener shows; None where it speaks HTTP."""
+        return _api_tls(self.settings, self.path.absolute().parent)
 
     @property
     def providers(self) -> list[Provider]:
@@ -224,6 +230,17 @@ def _check_files(settings: Settings, beside: Path, faults: _Faults) -> None:
     if settings.sip.tls.client_certificates != "off" and not settings.sip.tls.client_ca:
         problem = "needs sip.tls.client_ca; write the file of the CAs that are trusted, or off"
         faults.add(("sip", "tls", "client_certificates"), problem)
+    tls = _api_tls(settings, beside)
+    if tls is not None:
+        for fault in read_certificates(tls, ())[1]:
+            faults.add(("api", "tls", "certificate"), str(fault))
+
+
+def _api_tls(settings: Settings, beside: Path) -> ServerTls | None:
+    files = settings.api.tls
+    if not files.certificate:
+        return None
+    return ServerTls(certificates=(CertificateFiles(beside / files.certificate, beside / files.key),))
 
 
 def _python_flow_names(

@@ -373,11 +373,28 @@ class RequestRate(_Section):
     """Requests that may come at once before the rate counts."""
 
 
+class ApiTlsSettings(_Section):
+    """TLS of the API; both files or none."""
+
+    certificate: str = ""
+    """PEM, with its chain. A relative path counts from the configuration file."""
+    key: str = ""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if bool(self.certificate) != bool(self.key):
+            missing = "key" if self.certificate else "certificate"
+            raise ValueError(f"has no {missing}; write both, as in {{certificate: cert.pem, key: key.pem}}, or neither")
+        return self
+
+
 class ApiSettings(_Section):
     """The REST API."""
 
     listen: str = "127.0.0.1:8080"
     """HOST:PORT, a free port at 0; "" switches the API off."""
+    tls: ApiTlsSettings = ApiTlsSettings()
+    """With a certificate the API speaks HTTPS, and nothing else."""
     admin_key: str = Field(default="", repr=False)
     """Access key of the first super admin; "" has the first start make one up and print it once."""
     request_rate: RequestRate = RequestRate()

@@ -327,7 +327,13 @@ class Node:
         if not settings.api.listen:
             return None
         from service.rest.api import RestApi
+        from service.rest.tls import CertificateReader
 
+        tls = self.configuration.api_tls
+        try:
+            shown = Certificates(tls) if tls is not None else None
+        except CertificateError as error:
+            raise ListenError(f"api.tls: {error}") from None
         return RestApi(
             settings.api,
             self._closing,
@@ -340,6 +346,7 @@ class Node:
             rtpengines=self._rtpengines,
             draining=lambda: self.draining,
             settled=self._settled,
+            certificates=None if shown is None else CertificateReader(shown, "api.tls", self.log),
         )
 
     async def _listen(self) -> None:
@@ -430,6 +437,8 @@ class Node:
         self._transfer_policy.rule = configuration.settings.sip.transfers
         self.flows.web.limits.allow_private = configuration.settings.webhook.allow_private
         self._provider_changed(None)
+        if self.server is not None:
+            await self.server.look()
         found = takes_restart(self._started_with, configuration.settings)
         if self.storage is None and declares_queues(configuration):
             found.append("there are agents, queues or conferences now, the first ones: they take a restart")

@@ -23,6 +23,7 @@ from service.bootstrap import token_secret
 from service.metrics import all_metrics
 from service.metrics.registry import Sources
 from service.rest.server import ApiServer
+from service.rest.tls import CertificateReader
 from service.store_parts import StoreParts, StoreWorkers
 from service.workers.loop_lag import LoopLag
 
@@ -44,8 +45,10 @@ class RestApi:
         rtpengines: Rtpengines | None,
         draining: Callable[[], bool],
         settled: Callable[[], Awaitable[None]],
+        certificates: CertificateReader | None,
     ) -> None:
-        """draining: whether the engine is stopping. settled: waits until what is committed counts for calls."""
+        """certificates: what it shows; None for HTTP. draining: whether the engine is stopping. settled: waits until
+        what is committed counts for calls."""
         assert flows.messages is not None
         storage = parts.storage
         self._settings = settings
@@ -56,6 +59,7 @@ class RestApi:
         self._bans = bans
         self._draining = draining
         self._settled = settled
+        self._certificates = certificates
         self._metrics = all_metrics(
             Sources(
                 agent=agent,
@@ -80,7 +84,7 @@ class RestApi:
         self._lag.start()
         services = await self._services()
         app = make_app(services, version=metadata.version("trunkline"), observe=self._metrics.request)
-        server = ApiServer(app, self._settings.listen, services.refusals.tell)
+        server = ApiServer(app, self._settings.listen, services.refusals.tell, self._certificates)
         self._closing.push_async_callback(server.close)
         await server.start()
         return server

@@ -10,23 +10,40 @@ import uvicorn
 from fastapi import FastAPI
 
 from engine.transport.addresses import bracketed, split_host_port
+from engine.transport.certificates import Certificates
 from engine.transport.listeners import ListenError, advice
 from service.rest.connections import MOST_CONNECTIONS, Connection, Told, end_overdue, nobody_told
+from service.rest.tls import CertificateReader, Handshakes
 
 _BACKLOG = 512
 _GRACE = 5.0  # s that stopping waits for answers in progress
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, certificates: Certificates | None) -> None:
         super().__init__(config)
+        self._certificates = certificates
+        self.handshakes: Handshakes | None = None
         self.ready = asyncio.Event()
         self._stopped = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Tells when it is done."""
-        await super().startup(sockets)
+        """Tells when it is done. With certificates the connections are HTTPS."""
+        if self._certificates is None:
+            await super().startup(sockets)
+        else:
+            self.handshakes = Handshakes(self._certificates, self._make_connection)
+            self.servers = []
+            for sock in sockets or ():
+                self.handshakes.accept(sock)
+            self.started = True
         self.ready.set()
+
+    def _make_connection(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def stop(self) -> None:
         """Answer what is being answered, and end."""
@@ -48,10 +65,15 @@ class _Server(uvicorn.Server):
 
 
 class ApiServer:
-    """Serves an application at `listen` ("127.0.0.1:8080"). `told`: of what is refused before it is a request."""
+    """Serves an application at `listen` ("127.0.0.1:8080"), with `certificates` by HTTPS. `told`: of what is refused
+    before it is a request."""
 
-    def __init__(self, app: FastAPI, listen: str, told: Told = nobody_told) -> None:
+    def __init__(
+        self, app: FastAPI, listen: str, told: Told = nobody_told, certificates: CertificateReader | None = None
+    ) -> None:
         self._listen = listen
+        self._certificates = certificates
+        self._scheme = "http" if certificates is None else "https"
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -66,7 +88,8 @@ class ApiServer:
                 limit_concurrency=MOST_CONNECTIONS + 1,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=round(_GRACE),
-            )
+            ),
+            None if certificates is None else certificates.certificates,
         )
         self._task: asyncio.Task[None] | None = None
         self._socket: socket.socket | None = None
@@ -82,7 +105,7 @@ class ApiServer:
     def url(self) -> str:
         """`address` as a URL."""
         host, port = self.address
-        return f"http://{bracketed(host)}:{port}"
+        return f"{self._scheme}://{bracketed(host)}:{port}"
 
     async def start(self) -> None:
         """Raises ListenError when the address cannot be had."""
@@ -97,12 +120,23 @@ class ApiServer:
             self._socket.listen(_BACKLOG)
         except OSError as error:
             self._socket.close()
-            raise ListenError(f"http://{self._listen}: {advice(error)} under api.listen") from None
+            raise ListenError(f"{self._scheme}://{self._listen}: {advice(error)} under api.listen") from None
+        if self._certificates is not None:
+            self._certificates.start()
         self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]), name="api")
         await self._server.ready.wait()
 
+    async def look(self) -> None:
+        """Read the certificate again, if it has changed."""
+        if self._certificates is not None:
+            await self._certificates.look()
+
     async def close(self) -> None:
         """Answer what is being answered, for some seconds, and close."""
+        if self._certificates is not None:
+            await self._certificates.close()
+        if self._server.handshakes is not None:
+            await self._server.handshakes.close()
         if self._task is not None:
             self._server.stop()
             await asyncio.wait((self._task,), timeout=_GRACE - 1)
