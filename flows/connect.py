@@ -1,8 +1,7 @@
-"""Connect: a caller and one destination, through the providers, directly, or by the flow of a number of ours."""
+"""Connect: a caller and one destination, through the providers, at its phones, directly, or by the flow of a number of
+ours."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,25 +10,26 @@ from engine.sip.message.status import reason_phrase
 from flows.calls.address import Address
 from flows.calls.context import CallContext
 from flows.calls.destinations import REFUSED, Contact, by_preference
-from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always, dial_hunt, most_telling, unanswered
-from flows.calls.hangup import CAUSES, end_leg
+from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, dial_hunt, most_telling, unanswered
+from flows.calls.hangup import CAUSES, ELSEWHERE, end_leg
 from flows.calls.identity import caller_identity
-from flows.calls.ports import CallEnded, OutgoingLeg, ProviderHunt, Reservation
+from flows.calls.ports import CallEnded, FlowProgram, OutgoingLeg, ProviderHunt, Reservation
 from flows.calls.record import CallRecord
 from flows.calls.tree import LOOP_DETECTED, Tree
 from flows.calls.uri_hunt import UriHunt
+from flows.fork import MOST_BRANCHES, ParallelFork
 from flows.nested_call import NestedLeg
 from flows.transfer.refer import converse
-from routing.access.admission import DialOut, RunFlow, Source, judge
+from routing.access.admission import DialOut, RingExtension, RunFlow, client_of, extension_for, judge
 from routing.access.destinations import NamedBy, named_by
+from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
+from routing.directory.rows import NumberRow
 from routing.numbers.normalise import normalise_dialled
 
 TOO_MANY = (486, "Too Many Calls Out")
 NONE_OUT = (403, "No Calls Out")
 """What a phone hears that has as many calls out as it may have, and one that may have none."""
-
-_AS_CLIENT = Source("client")
 
 
 async def connect_destination(
@@ -44,19 +44,32 @@ async def connect_destination(
         return await connect_number(context, terms, address.target, claim)
     if address.type == "sip":
         return await _connect_uri(context, terms, address.sip_uri, named, claim)
+    if address.type == "extension":
+        extension = extension_for(context.services.directory, address.target, context.customer_id)
+        if extension is not None:
+            return await ring_extension(context, terms, extension, claim)
     contacts = await context.services.contacts.resolve(address, context.customer_id)
     if not contacts:
         context.record.note(f"connect: {address.type} {address.target!r} is not known or not reachable")
         return unanswered(404, "Not Found")
-    if len(contacts) == 1:
-        return await _connect_contact(context, contacts[0], terms, claim)
+    return await _ring(context, terms, contacts, claim)
+
+
+async def _ring(
+    context: CallContext,
+    terms: ConnectTerms,
+    contacts: Sequence[Contact],
+    claim: AnswerClaim,
+    extension: ExtensionRow | None = None,
+) -> ConnectResult:
+    """The contacts of one callee, by preference."""
     results: list[ConnectResult] = []
-    for group in by_preference(contacts):
-        if len(group) == 1:
-            results.append(await _connect_contact(context, group[0], terms, claim))
+    for group in by_preference(contacts[-MOST_BRANCHES:]):
+        dials = [partial(_connect_contact, context, contact, extension) for contact in group]
+        if len(dials) == 1:
+            results.append(await dials[0](terms, claim))
         else:
-            dials = [partial(_connect_contact, context, contact) for contact in group]
-            results += await ParallelFork(claim).run(context, terms, dials)
+            results += await ParallelFork(claim, one_callee=True).run(context, terms, dials)
         result = most_telling(results)
         if result.answered or result.sip_status >= 600:  # which speaks for all of them (RFC 3261 §16.7)
             return result
@@ -64,15 +77,47 @@ async def connect_destination(
 
 
 async def _connect_contact(
-    context: CallContext, contact: Contact, terms: ConnectTerms, claim: AnswerClaim
+    context: CallContext, contact: Contact, extension: ExtensionRow | None, terms: ConnectTerms, claim: AnswerClaim
 ) -> ConnectResult:
     if contact.flow is None and not contact.path:
         named = named_by(context.customer_id, contact.customer_id)
         return await _connect_uri(context, terms, contact.uri, named, claim)
-    # It has come to us by this way itself: there is nothing to look up.
-    caller, domain = await caller_identity(context, terms), context.services.routing.from_domain
-    hunt = UriHunt(contact.uri, caller, domain, flow=contact.flow, path=contact.path)
+    services = context.services
+    allows = None
+    if contact.path:
+        # Who registers may write a Path, and shall reach nobody by it who takes our calls for ours.
+        way = await services.way_to(contact.path[0], "platform")
+        if way.refused or way.here:
+            context.record.note(f"connect: {way.refused or f'the path of {contact.uri[:200]} leads to ourselves'}")
+            return unanswered(480, "Temporarily Unavailable")
+        allows = way.allows
+    caller = await caller_identity(context, terms, extension)
+    domain = services.routing.from_domain
+    hunt = UriHunt(contact.uri, caller, domain, allows=allows, flow=contact.flow, path=contact.path)
     return await _dial_and_bridge(context, terms, hunt, claim)
+
+
+async def ring_extension(
+    context: CallContext, terms: ConnectTerms, extension: ExtensionRow, claim: AnswerClaim
+) -> ConnectResult:
+    """Rings all devices of an extension. Where none answers, its own flow runs, if it has one and nobody else is called
+    beside it; not once more where it runs already and has led here."""
+    services, record = context.services, context.record
+    address = Address(type="extension", target=extension.name)
+    contacts = await services.contacts.resolve(address, extension.customer_id)
+    if contacts:
+        result = await _ring(context, terms, contacts, claim, extension)
+    else:
+        record.note(f"connect: no phone of extension {extension.name} is registered")
+        result = unanswered(480, "Temporarily Unavailable")
+    runs = terms.diverts and extension.call_flow_id.int and extension.name not in context.diverted
+    if result.answered or not runs or context.caller.ended_at is not None:
+        return result
+    flow = services.library.find(extension.call_flow_id)
+    if flow is None:
+        record.note(f"connect: extension {extension.name} has a call flow that does not exist")
+        return result
+    return await _run_nested(context, terms, flow, claim, extension=extension)
 
 
 async def _connect_uri(
@@ -104,9 +149,10 @@ async def connect_number(
     except NumberUnavailable as error:
         context.record.note(f"connect: {text} cannot be looked up: {error}")
         return unanswered(503, "Service Unavailable")
-    verdict = judge(
-        directory, services.routing, _AS_CLIENT, normalise_dialled(text, services.routing, directory.numbers)
-    )
+    meant = normalise_dialled(text, services.routing, directory.numbers)
+    verdict = judge(directory, services.routing, client_of(context.customer_id), meant)
+    if isinstance(verdict, RingExtension):
+        return await ring_extension(context, terms, verdict.extension, claim)
     if isinstance(verdict, DialOut):
         if not foreign:
             context.record.note(f"connect: {verdict.target} is none of our numbers, and the caller is a guest")
@@ -164,6 +210,7 @@ async def _dial_and_bridge(
     began = services.clock()
     try:
         if not claim():
+            leg.hangup(480, ELSEWHERE)
             return unanswered(487, "Request Terminated", "cancelled")
         bridge = context.call.bridge(leg)
         recording = context.recording
@@ -226,20 +273,34 @@ def _exhausted(caller: Any, leg: OutgoingLeg, record: CallRecord) -> None:
 
 
 async def _run_number(context: CallContext, terms: ConnectTerms, verdict: RunFlow, claim: AnswerClaim) -> ConnectResult:
-    """Another number of ours: its flow runs as if it had been called, on the same caller.
+    """Another number of ours: its flow runs as if it had been called, on the same caller."""
+    number = verdict.number
+    flow = context.services.library.find(number.call_flow_id)
+    if flow is None:
+        context.record.note(f"connect: {number.number} has a call flow that does not exist")
+        return unanswered(480, "Temporarily Unavailable")
+    return await _run_nested(context, terms, flow, claim, number=number)
+
+
+async def _run_nested(
+    context: CallContext,
+    terms: ConnectTerms,
+    flow: FlowProgram,
+    claim: AnswerClaim,
+    *,
+    number: NumberRow | None = None,
+    extension: ExtensionRow | None = None,
+) -> ConnectResult:
+    """The flow of a number, or of an extension, on the same caller.
 
     Where that flow does not answer, its status is the destination's; where it does, the connect is over when that flow
     is, and the caller's own flow goes on.
     """
     services, record = context.services, context.record
-    number = verdict.number
-    flow = services.library.find(number.call_flow_id)
-    if flow is None:
-        record.note(f"connect: {number.number} has a call flow that does not exist")
-        return unanswered(480, "Temporarily Unavailable")
+    called = number.number if number is not None else extension.name if extension is not None else ""
     branch = context.branch.grow(services.log, services.clock(), record.id)
     if branch is None:
-        record.note(f"connect: our own numbers call one another too often; {number.number} is left out")
+        record.note(f"connect: our own numbers call one another too often; {called} is left out")
         return unanswered(*LOOP_DETECTED)
     leg = NestedLeg(context.call, claim)
     inner = CallContext(
@@ -247,12 +308,14 @@ async def _run_number(context: CallContext, terms: ConnectTerms, verdict: RunFlo
         call=leg,
         record=record,
         number=number,
+        extension=extension,
         budget=context.budget,
         branch=branch,
         depth=context.depth + 1,
     )
+    inner.diverted = context.diverted if extension is None else context.diverted | {extension.name}
     inner.caller = context.caller
-    inner.destination = number.number
+    inner.destination = called
     inner.breadth = context.breadth if terms.breadth is None else terms.breadth
     inner.anchored = context.anchored or (context.flow is not None and context.flow.media == "anchor")
     inner.on_dialled = context.on_dialled
@@ -265,53 +328,3 @@ async def _run_number(context: CallContext, terms: ConnectTerms, verdict: RunFlo
         )
     status = leg.end_status or 480
     return unanswered(status, leg.end_reason or reason_phrase(status))
-
-
-Dial = Callable[[ConnectTerms, AnswerClaim], Coroutine[Any, Any, ConnectResult]]
-"""Connects the caller with one of several destinations."""
-
-
-class ParallelFork:
-    """Destinations that are dialled at the same time. The first that answers wins, and the others are given up.
-
-    claim: Asked for the first that answers; where it is False, somebody else was quicker than all of them.
-    """
-
-    __slots__ = ("_outer", "_tasks", "_winner")
-
-    def __init__(self, claim: AnswerClaim = always) -> None:
-        self._outer = claim
-        self._tasks: list[asyncio.Task[ConnectResult]] = []
-        self._winner: int | None = None
-
-    def _claim(self, index: int) -> bool:
-        if self._winner is None:
-            if not self._outer():
-                return False
-            self._winner = index
-            for other, task in enumerate(self._tasks):
-                if other != index:
-                    task.cancel()
-        return self._winner == index
-
-    async def run(self, context: CallContext, terms: ConnectTerms, dials: Sequence[Dial]) -> list[ConnectResult]:
-        """Every destination's result; the winner's alone where there is one."""
-        outer = context.breadth if terms.breadth is None else terms.breadth
-        breadth = context.caller.max_breadth if outer is None else outer
-        terms = replace(terms, breadth=breadth // len(dials))  # a leg that gets none is not dialled: 440
-        loop = asyncio.get_running_loop()
-        for index, dial in enumerate(dials):
-            work = dial(terms, partial(self._claim, index))
-            self._tasks.append(loop.create_task(work, name=f"connect {context.record.id} {index}"))
-        try:
-            await asyncio.wait(self._tasks)
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            if any(not task.done() for task in self._tasks):
-                await asyncio.wait(self._tasks)
-        for task in self._tasks:
-            if not task.cancelled():
-                task.exception()  # taken: of several failures only one can be raised
-        chosen = self._tasks if self._winner is None else [self._tasks[self._winner]]
-        return [task.result() for task in chosen]

@@ -19,6 +19,16 @@ PLATFORM = named_id("customer", "platform")
 """The customer of those who run the engine."""
 
 
+def of_platform(customer_id: UUID) -> bool:
+    """Whether what is this customer's is the platform's: a file's rows are nobody's, a super admin's are its own."""
+    return customer_id in (NIL, PLATFORM)
+
+
+def same_customer(one: UUID, other: UUID) -> bool:
+    """Whether both are one customer, or the platform."""
+    return one == other or (of_platform(one) and of_platform(other))
+
+
 def route_id(customer_id: UUID, target: str, provider_id: UUID, priority: int) -> UUID:
     """The id of a route that is given none: two that agree in all of these are one route."""
     return named_id("route", f"{customer_id}/{target}/{provider_id}/{priority}")

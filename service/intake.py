@@ -6,14 +6,16 @@ The decision is made at once, without a task: a call that is refused costs no mo
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final, Protocol
 
 from engine.call import Call
 from engine.log import Log, RateLimitedLog
 from engine.sip.auth.digest_server import Verdict as Login
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.flow import Flow
+from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
+from engine.sip.message.uri import SipUri
 from engine.sip.stateless import Refusal
 from flows.actions.connect import conclude
 from flows.calls.dial import ConnectTerms, always
@@ -21,11 +23,23 @@ from flows.calls.inbound import InboundCallTracker
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
 from flows.calls.tree import MOST_DEEP, Branch, Tree
-from flows.connect import connect_number
+from flows.connect import connect_number, ring_extension
 from flows.language.interpreter import Interpreter
 from flows.language.program import Program, Step
 from flows.language.run import Run
-from routing.access.admission import Decision, DialOut, Refuse, RunFlow, Source, admit, identify, judge, looped
+from routing.access.admission import (
+    Decision,
+    DialOut,
+    Refuse,
+    RingExtension,
+    RunFlow,
+    Source,
+    admit,
+    identify,
+    judge,
+    looped,
+    phone_of_customer,
+)
 from routing.access.peers import KnownPeers
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
@@ -35,7 +49,9 @@ from routing.settings import RoutingSettings
 from service.caller_identity import caller_of, phone_of
 from service.logins import NO_LOGIN, Logins, NonceSource
 
-_AS_CLIENT = Source("client")
+ASKED: Final = ("foreign_from_guest", "guests_not_allowed", "unknown_extension")
+"""Why a guest may be refused that turns out to be a phone once it has shown its credentials."""
+_CLIENT: Final = Source("client")
 UNAVAILABLE_RETRY_AFTER = 2  # s, where the store could not be asked for a number
 _SHOWN = 128  # characters of a Call-ID in the log
 
@@ -45,6 +61,12 @@ _SHOWN = 128  # characters of a Call-ID in the log
 _TERMS = ConnectTerms()
 
 
+class RegisteredPhones(Protocol):
+    """Who knows the devices that have registered (`service.phones.contacts.ExtensionContacts`)."""
+
+    def extension_at(self, source: Flow, claimed: str = "") -> ExtensionRow | None: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class _Judged:
     """An INVITE, who sent it, and what is to become of it."""
@@ -52,6 +74,7 @@ class _Judged:
     request: Request
     source: Source
     login: Login
+    phone: ExtensionRow | None  # whose it is: by its login, or by the flow that it has registered from
     target: DialledNumber
     verdict: Decision
     own: bool  # we sent it ourselves, and it has come back
@@ -69,6 +92,7 @@ class Intake:
         algorithms: Sequence[str] = ("MD5",),
         peers: KnownPeers | None = None,
         *,
+        phones: RegisteredPhones | None = None,
         log_calls: bool = False,
         current: Callable[[], bool] = lambda: True,
         nonces: NonceSource | None = None,
@@ -80,6 +104,7 @@ class Intake:
         self.flows = flows
         self.log = log
         self.log_calls = log_calls
+        self._phones = phones
         self.current = current
         self.strangers = RateLimitedLog(self._now)
         peers = peers or KnownPeers(directory, routing, self._now)
@@ -132,18 +157,32 @@ class Intake:
 
     def _judge(self, invite: Request, flow: Flow, call_id: str, call: Call | None = None) -> _Judged:
         own = call is not None and call.returned
-        source = identify(self.directory, self.routing, flow.party, own=own)
-        login = NO_LOGIN
-        if source.kind == "guest" and not own:
-            login = self.logins.judge(invite, flow.host, call_id)
-            if login.accepted:
-                source = identify(self.directory, self.routing, flow.party, authenticated=True)
+        source, login, phone = self.sender(invite, flow, call_id, own=own)
         target = normalise_dialled(invite.uri, self.routing, self.directory.numbers)
         if call is not None and own and (call.depth >= MOST_DEEP or call.loops(target.number or target.text)):
             verdict: Decision = looped(target)
         else:
             verdict = judge(self.directory, self.routing, source, target)
-        return _Judged(request=invite, source=source, login=login, target=target, verdict=verdict, own=own)
+        return _Judged(request=invite, source=source, login=login, phone=phone, target=target, verdict=verdict, own=own)
+
+    def sender(
+        self, request: Request, flow: Flow, call_id: str, *, own: bool = False
+    ) -> tuple[Source, Login, ExtensionRow | None]:
+        """Who sends a request from outside of a dialog; what its credentials are worth; and the extension whose phone
+        it is. `own`: we have sent it ourselves."""
+        source = identify(self.directory, self.routing, flow.party, own=own)
+        if own or source.kind == "trunk":
+            return source, NO_LOGIN, None
+        if source.kind == "client":
+            # A phone in a trusted network is not asked for credentials by its calls: it has shown them in its REGISTER.
+            phone = None if self._phones is None else self._phones.extension_at(flow, _user_of(request))
+            return (source if phone is None else phone_of_customer(phone.customer_id)), NO_LOGIN, phone
+        login = self.logins.judge(request, flow.host, call_id)
+        phone = self.logins.phone(login)
+        known_as = identify(self.directory, self.routing, flow.party, authenticated=login.accepted)
+        if phone is not None and known_as.kind == "client":
+            source = phone_of_customer(phone.customer_id)
+        return source, login, phone
 
     def _take(self, call: Call, judged: _Judged) -> Coroutine[Any, Any, Any] | None:
         verdict, target = judged.verdict, judged.target
@@ -151,10 +190,12 @@ class Intake:
         if isinstance(verdict, Refuse):
             self._reject(call, self._refusal(judged, verdict, call.remote.host, call.id))
             return None
-        record = self._record(call, judged.source, target.number, self.logins.phone(judged.login))
+        record = self._record(call, judged.source, target.number, judged.phone)
         record.logged_in = judged.login.accepted
         if judged.login.accepted:
             call.session.receives = True  # its answer has our nonce
+        if isinstance(verdict, RingExtension):
+            return self._extension(call, verdict.extension, record)
         if isinstance(verdict, DialOut):
             if record.phone is not None:
                 record.customer_id = record.phone.customer_id
@@ -167,14 +208,24 @@ class Intake:
         """A call that this engine makes to a number of its own."""
         target = normalise_dialled(call.invite.uri, self.routing, self.directory.numbers)
         call.dialled = target.number or target.text
-        verdict = admit(self.directory, self.routing, _AS_CLIENT, target)
+        verdict = admit(self.directory, self.routing, _CLIENT, target)
         if isinstance(verdict, RunFlow):
-            record = self._record(call, _AS_CLIENT, target.number)
+            record = self._record(call, _CLIENT, target.number)
             record.guest = branch.tree.guest
             return self._flow(call, verdict, record, branch)
         status, reason = (verdict.status, verdict.reason) if isinstance(verdict, Refuse) else (404, "Not Found")
         call.reject(status, reason)  # it was a number of ours a moment ago
         return None
+
+    def _extension(self, call: Call, extension: ExtensionRow, record: CallRecord) -> Coroutine[Any, Any, Any]:
+        """A call for an extension by its name. It is its customer's."""
+        record.destination, record.destination_type = extension.name, "extension"
+        record.customer_id = extension.customer_id
+        if record.phone is not None:
+            record.source, record.source_type = record.phone.name, "extension"
+            record.source_name = record.phone.display_name or record.source_name
+        self._begin(call, record)
+        return call_extension(self.flows, extension, call, record)
 
     def _flow(
         self, call: Call, verdict: RunFlow, record: CallRecord, branch: Branch | None = None
@@ -211,7 +262,7 @@ class Intake:
         return Refusal(status=503, headers=headers, cause="number_unavailable", first=told)
 
     def _refusal(self, judged: _Judged, verdict: Refuse, host: str, call_id: str) -> Refusal:
-        not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
+        not_let_in = judged.source.kind == "guest" and verdict.cause in ASKED
         status, reason, headers = verdict.status, verdict.reason, ""
         if verdict.cause == "unknown_number" and not self.current():
             # Somebody may have been given it since: "not found" would be taken for good, "later" sends to another node.
@@ -265,7 +316,7 @@ class Intake:
             "incoming",
             source=caller,
             source_name=name,
-            source_type="tel" if (caller[:1] == "+" if phone is None else shown) or not caller else "sip",
+            source_type=_type_of(caller, shown, phone),
             destination=number,
             phone=phone,
             shown=shown,
@@ -304,6 +355,36 @@ class Intake:
             attempts=len(record.attempts),
             **more,
         )
+
+
+def _type_of(caller: str, shown: str, phone: ExtensionRow | None) -> str:
+    if phone is not None and not shown:
+        return "extension"
+    return "tel" if shown or not caller or caller[:1] == "+" else "sip"
+
+
+def _user_of(request: Request) -> str:
+    """The user part of From."""
+    try:
+        uri = request.address("From").uri
+    except ParseError:
+        return ""
+    return uri.user_text if isinstance(uri, SipUri) else ""
+
+
+async def _ring(run: Run, extension: ExtensionRow) -> int | None:
+    return conclude(run, await ring_extension(run.context, _TERMS, extension, always), relay_reason=True)
+
+
+def call_extension(
+    flows: Interpreter, extension: ExtensionRow, call: CallLeg, record: CallRecord
+) -> Coroutine[Any, Any, CallRecord]:
+    """Connects `call` to the phones of an extension; the caller hears what they say."""
+    return flows.run(
+        Program(name="extension", steps=[Step(type="connect", function=_ring, option=extension, waits=True)]),
+        call,
+        record,
+    )
 
 
 async def _connect(run: Run, target: str) -> int | None:

@@ -58,6 +58,7 @@ from service.node_settings import (
     server_tls,
     takes_restart,
 )
+from service.phones.contacts import ExtensionContacts
 from service.phones.registrar import Registrar
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
@@ -98,6 +99,7 @@ class Node:
         board: The health of providers, and their channels.
         peers: Who is known, and who is banned.
         location: Where the phones of extensions are registered.
+        contacts: Where extensions and agents are called.
         bans: What follows from a ban; reads the file of denied addresses.
         certificates: What listeners with TLS show; None without any.
         agent: SIP on the network.
@@ -216,6 +218,9 @@ class Node:
         web = WebServices(http=http, exchanges=exchanges, limits=limits)
         self._sounds = sound_library(settings.media, beside, sound_fetcher(web, settings.media.largest_sound))
         self._destinations = Destinations(self.directory, routing, self.agent)
+        self.contacts = ExtensionContacts(
+            self.directory, self.location, self._clock, parts.contact_center.directory if parts else NoContacts()
+        )
         self._transfer_policy = TransferPolicy(self.directory, routing, calls, settings.sip.transfers)
         services = CallServices(
             dialler=self.agent,
@@ -231,7 +236,7 @@ class Node:
                 sounds=self._sounds,
                 recordings=recordings(settings.media, beside, tasks, log, parts.recordings if parts else None),
             ),
-            contacts=parts.contact_center.directory if parts else NoContacts(),
+            contacts=self.contacts,
             destinations=self._destinations,
             fetch_number=parts.storage.numbers.fetch if parts else None,
             transfers=self._transfer_policy,
@@ -258,6 +263,7 @@ class Node:
             log,
             configuration.settings.sip.digest_algorithms,
             self.peers,
+            phones=self.contacts,
             log_calls=settings.log.level in ("debug", "info"),
             current=lambda: parts is None or parts.storage.feed.healthy,
         )

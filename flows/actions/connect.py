@@ -10,7 +10,8 @@ from flows.actions import action
 from flows.calls.address import Address
 from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, always, most_telling
 from flows.calls.ports import CallEnded
-from flows.connect import ParallelFork, connect_destination
+from flows.connect import connect_destination
+from flows.fork import ParallelFork
 from flows.language.options import Options
 from flows.language.program import HUNG_UP, StepResult
 from flows.language.run import Run
@@ -75,6 +76,7 @@ async def connect(run: Run, option: ConnectOptions) -> int | None:
         anonymous=option.anonymous,
         ring_timeout=option.ring_timeout,
         early_media=option.early_media,
+        diverts=len(option.destinations) == 1,
     )
     destinations = option.destinations
     if len(destinations) == 1:

@@ -42,6 +42,8 @@ class CallContext:
         call: The leg that takes orders. Within a connect to one of our own numbers it is a NestedLeg.
         caller: The engine's own call behind `call`, for dialling on its behalf.
         number: The number of ours that was called, None where there is none.
+        extension: The extension that did not answer, and whose flow runs; None where there is none.
+        diverted: Extensions whose flows run around what runs here: theirs are not run again.
         destination: What was dialled; differs from the record's within a connect to another of our numbers.
         flow: The flow that runs on it now; None: none does.
         step: The action of `flow` that runs now; None before the first.
@@ -65,6 +67,8 @@ class CallContext:
         "caller",
         "depth",
         "destination",
+        "diverted",
+        "extension",
         "flow",
         "flows",
         "number",
@@ -85,6 +89,7 @@ class CallContext:
         budget: Budget | None = None,
         branch: Branch | None = None,
         depth: int = 0,
+        extension: ExtensionRow | None = None,
     ) -> None:
         self.services = flows.calls
         self.flows = flows
@@ -92,6 +97,8 @@ class CallContext:
         self.caller: Any = call
         self.record = record
         self.number = number
+        self.extension = extension
+        self.diverted: frozenset[str] = frozenset()
         self.destination = record.destination
         self.flow: FlowProgram | None = None
         self.step: FlowStep | None = None
@@ -109,12 +116,13 @@ class CallContext:
         """Whose call this is: who pays for what it dials, and whose flows it may run. The nil UUID is the platform."""
         if self.payer is not None:
             return self.payer
-        return self.number.customer_id if self.number is not None else self.record.customer_id
+        called = self.number or self.extension
+        return self.record.customer_id if called is None else called.customer_id
 
     @property
     def phone(self) -> ExtensionRow | None:
         """The phone that has dialled what is dialled here, and whose limits hold for it; None where a flow does."""
-        return self.record.phone if self.payer is not None or self.number is None else None
+        return self.record.phone if self.payer is not None or (self.number or self.extension) is None else None
 
     @property
     def branch(self) -> Branch:

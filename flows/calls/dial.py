@@ -42,6 +42,7 @@ class ConnectTerms:
         ring_timeout: Seconds, 0 for none; it shortens the provider's.
         early_media: Whether the caller hears what comes before the answer.
         breadth: How many legs may be dialled at once for each; None: as many as for the call (`CallContext.breadth`).
+        diverts: Whether the flow of an extension that does not answer runs; not where others are called beside it.
     """
 
     source: Address | None = None
@@ -51,6 +52,7 @@ class ConnectTerms:
     ring_timeout: int = 0
     early_media: bool = True
     breadth: int | None = None
+    diverts: bool = True
 
 
 AnswerClaim = Callable[[], bool]
@@ -146,7 +148,8 @@ async def dial_hunt(
     breadth: See `DialSpec.max_breadth`.
     number: The number that was called, for which it is; None: the caller's (`DialSpec.dialled`).
 
-    Cancelled, it gives up the leg that is being dialled, and the hunt knows. Raises CallEnded when the caller is gone.
+    Cancelled, it gives up the leg that is being dialled, and the hunt knows; the cancellation's message is the Reason
+    value of the CANCEL. Raises CallEnded when the caller is gone.
     """
     clock = services.clock
     charging = services.accounts.charging
@@ -175,8 +178,8 @@ async def dial_hunt(
             if dialled is not None:
                 dialled(leg)
             outcome = await leg.outcome()
-        except (asyncio.CancelledError, CallEnded):
-            _give_up(leg, hunt, attempt, reservation, clock())
+        except (asyncio.CancelledError, CallEnded) as error:
+            _give_up(leg, hunt, attempt, reservation, clock(), _reason(error))
             _off(tree)
             raise
         except Exception as error:
@@ -320,12 +323,21 @@ async def _reserve(
     return reservation, False
 
 
+def _reason(error: BaseException) -> str:
+    return str(error.args[0]) if isinstance(error, asyncio.CancelledError) and error.args else ""
+
+
 def _give_up(
-    leg: OutgoingLeg | None, hunt: ProviderHunt, attempt: Attempt, reservation: Reservation | None, now: float
+    leg: OutgoingLeg | None,
+    hunt: ProviderHunt,
+    attempt: Attempt,
+    reservation: Reservation | None,
+    now: float,
+    reason: str,
 ) -> None:
     if leg is not None and leg.ended_at is None:
         # The answer may have come in the moment of giving up: cancel() is a BYE then.
-        leg.cancel()
+        leg.cancel(reason)
     first_reply = None if leg is None else leg.first_reply
     hunt.outcome(attempt, "cancelled", 0, "given up", first_reply=first_reply, now=now)
     _release(hunt, attempt, reservation)

@@ -3,7 +3,7 @@
 Before the answer the far end is told by a final response, after it by a Q.850 cause (RFC 3326).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
@@ -16,6 +16,10 @@ class Cause(NamedTuple):
     status: int
     header: str
 
+
+ELSEWHERE: Final = 'SIP;cause=200;text="Call completed elsewhere"'
+"""The Reason value (RFC 3326 §2) for who was given up as somebody else has answered: without it a phone would show a
+missed call."""
 
 CAUSES: dict[str, Cause] = {
     "normal": Cause(480, 'Q.850;cause=16;text="Normal call clearing"'),

@@ -8,13 +8,18 @@ from flows.calls.context import CallContext
 from flows.calls.dial import ConnectTerms
 from flows.calls.services import CallServices
 from routing.access.destinations import NamedBy
+from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
 from routing.hunt.identity import Anonymous, CallerIdentity
+from routing.identifiers import same_customer
 from routing.numbers.normalise import normalise_dialled
 
 
-async def caller_identity(context: CallContext, terms: ConnectTerms) -> CallerIdentity:
-    """Whom those who are dialled for a caller see."""
+async def caller_identity(
+    context: CallContext, terms: ConnectTerms, called: ExtensionRow | None = None
+) -> CallerIdentity:
+    """Whom those who are dialled for a caller see. An extension that is `called` sees another one of its customer's by
+    its name, by which it can call back."""
     record = context.record
     diverted_by = context.number.number if context.number is not None else ""
     source, name = terms.source, record.source_name
@@ -26,8 +31,16 @@ async def caller_identity(context: CallContext, terms: ConnectTerms) -> CallerId
         elif not may_show(context, source, terms.source_named, terms.flow_owner):
             record.note(f"connect: {source.target} is no active number of this customer, and is not shown")
             source = None
-    if source is None and record.phone is not None:
-        own = record.phone.caller_id
+    phone = record.phone
+    if source is None and phone is not None:
+        if called is not None and same_customer(phone.customer_id, called.customer_id):
+            return CallerIdentity(
+                number=phone.name,
+                name=phone.display_name or name,
+                private=record.anonymous,
+                anonymous=terms.anonymous,
+            )
+        own = phone.caller_id
         return CallerIdentity(
             number=record.shown,
             name=name,

@@ -18,6 +18,9 @@ from routing.numbers.dial_string import escaped
 _ANYBODY = Provider.model_construct(hostname="", id=NIL)
 _TERMS = Terms.of(_ANYBODY)
 _DEAD_END = (500, "Server Internal Error")
+# Of a phone that has registered, no word means that it is not there any more (RFC 5626 §5.3.1 has 430 for it).
+_GONE = ("unreachable", "no_reply", "no_progress")
+_NOT_THERE = (480, "Temporarily Unavailable")
 
 
 @dataclass(slots=True)
@@ -93,6 +96,8 @@ class UriHunt:
             return REFUSED
         if self._kind == "refused":
             return relayed_answer(self._status, self._reason)
+        if self._kind in _GONE and (self.flow is not None or self.path):
+            return _NOT_THERE
         return LOCAL_STATUS[self._kind] if self._kind else _DEAD_END
 
     def last_word(self) -> tuple[int, str]:

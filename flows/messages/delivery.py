@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.dial import DialSpec, Outcome
+from flows.calls.address import Address
 from flows.calls.destinations import REFUSED, Contact
 from flows.calls.dial import NO_CREDIT, NOT_CHARGED
 from flows.calls.ports import MessageCredit, ProviderHunt
@@ -15,7 +16,7 @@ from flows.calls.tree import LOOP_DETECTED, Branch
 from flows.calls.uri_hunt import UriHunt
 from flows.messages.inbox import AcceptedMessage, Inbox, admitted
 from flows.messages.model import MessageNotKept, Target, TextMessage, sender_of
-from routing.access.admission import DialOut, RunFlow, Source
+from routing.access.admission import DialOut, RingExtension, RunFlow, client_of
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
@@ -28,7 +29,6 @@ Send = Callable[[DialSpec, str], Awaitable[Outcome]]
 Process = Callable[[AcceptedMessage], None]
 """Takes what a message to a number of ours asks for into a task."""
 
-_AS_CLIENT = Source("client")
 _NOT_TAKEN = ("refused", "unreachable", "skipped")
 """Outcomes of an attempt that has certainly not delivered the text."""
 
@@ -44,14 +44,17 @@ class Delivery:
 
     async def deliver(self, message: TextMessage, target: Target) -> None:
         """To one destination. Cancelled, the target says so."""
-        address, services = target.destination, self._services
+        address = target.destination
         if address.type == "tel":
             await self._to_number(message, target, address.target)
             return
         if address.type == "sip":
             await self._to_uri(message, target, address.sip_uri, message.named)
             return
-        contacts = await services.contacts.resolve(address, message.customer_id)
+        await self._to_contacts(message, target, address)
+
+    async def _to_contacts(self, message: TextMessage, target: Target, address: Address) -> None:
+        contacts = await self._services.contacts.resolve(address, message.customer_id)
         if not contacts:
             _failed(target, 404, f"{address.type} {address.target} is not known or not reachable")
         for contact in sorted(contacts, key=lambda contact: -contact.q):
@@ -89,8 +92,10 @@ class Delivery:
             _failed(target, 503, f"{text} cannot be looked up: {error}")
             return
         asked = normalise_dialled(text, services.routing, services.directory.numbers)
-        verdict = admitted(services, _AS_CLIENT, asked, message.text)
-        if isinstance(verdict, RunFlow):
+        verdict = admitted(services, client_of(message.customer_id), asked, message.text)
+        if isinstance(verdict, RingExtension):
+            await self._to_contacts(message, target, Address(type="extension", target=verdict.extension.name))
+        elif isinstance(verdict, RunFlow):
             await self._within(message, target, verdict.number)
         elif isinstance(verdict, DialOut) and not foreign:
             _failed(target, REFUSED[0], f"{verdict.target} is none of our numbers, and the sender is a guest")

@@ -19,7 +19,16 @@ from flows.calls.services import CallServices
 from flows.calls.tasks import TooManyTasksError
 from flows.calls.tree import LOOP_DETECTED, Branch, LocalOrigin, Tree
 from flows.calls.uri_hunt import UriHunt
-from routing.access.admission import DialOut, RunFlow, Source, judge
+from routing.access.admission import (
+    DialOut,
+    Refuse,
+    RunFlow,
+    Source,
+    client_of,
+    extension_for,
+    judge,
+    reached_extension,
+)
 from routing.access.destinations import NamedBy, named_by
 from routing.directory.number_source import NumberUnavailable
 from routing.hunt.attempt import Attempt
@@ -306,6 +315,8 @@ def prepare(
     hunts: Callable[[], Awaitable[Sequence[ProviderHunt]]]
     if destination.type != "tel":
         hunts = partial(planner.destination, destination)
+    elif (extension := planner.extension(destination.target)) is not None:
+        hunts = partial(planner.destination, extension)
     elif services.missing_numbers(destination.target):  # whose number it is, the store has to say
         hunts = partial(planner.fetched, destination.target)
     else:
@@ -346,6 +357,11 @@ class _HuntPlanner:
             return await self._uri(address.sip_uri, self.named)
         contacts = await self.services.contacts.resolve(address, record.customer_id)
         if not contacts:
+            if address.type == "extension" and extension_for(
+                self.services.directory, address.target, record.customer_id
+            ):
+                detail = f"no phone of extension {address.target} is registered"
+                return _refused(record, 480, "Temporarily Unavailable", detail)
             detail = f"{address.type} {address.target!r} is not known or not reachable"
             return _refused(record, 404, "Not Found", detail)
         hunts: list[ProviderHunt] = []
@@ -369,9 +385,18 @@ class _HuntPlanner:
         return [UriHunt(uri, self.identity, services.routing.from_domain, way.allows)]
 
     async def fetched(self, text: str, *, foreign: bool = True) -> Sequence[ProviderHunt]:
-        """As `number`, of what may not be in memory. Raises NumberUnavailable."""
+        """As `number`, of what may not be in memory; of an extension, as `destination`. Raises NumberUnavailable."""
+        if (extension := self.extension(text)) is not None:
+            return await self.destination(extension)
         await self.services.fetch_numbers(self.services.missing_numbers(text))
         return self.number(text, foreign=foreign)
+
+    def extension(self, text: str) -> Address | None:
+        """The extension that digits, or a URI at ourselves, lead to; None where they lead to none."""
+        directory, routing = self.services.directory, self.services.routing
+        name = normalise_dialled(text, routing, directory.numbers).text
+        row = reached_extension(directory, routing, client_of(self.record.customer_id), name)
+        return None if row is None else Address(type="extension", target=row.name)
 
     def number(self, text: str, *, foreign: bool = True) -> Sequence[ProviderHunt]:
         """For a number in any form, or a URI at ourselves that has one; a `foreign` one where that may be."""
@@ -388,8 +413,9 @@ class _HuntPlanner:
                 verdict.target, caller=self.identity, customer_id=record.customer_id, pinned=self.pinned
             )
             return [hunt]
-        if not isinstance(verdict, RunFlow):
+        if isinstance(verdict, Refuse):
             return _refused(record, verdict.status, verdict.reason, verdict.detail)
+        assert isinstance(verdict, RunFlow)  # for extensions it has been looked before
         record.destination = verdict.number.number
         if not self.branch.run(services.log, services.clock(), record.id):
             return _refused(

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from flows.calls.context import CallContext
 from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms
-from flows.connect import ParallelFork, connect_destination
+from flows.connect import connect_destination
+from flows.fork import ParallelFork
 from flows.queues.model import RING_TIMEOUT, Agent, Queue
 from routing.access.destinations import named_by
 
@@ -22,7 +23,9 @@ async def ring(
         return None
     _shorten(context.record.tried)
     _shorten(context.record.sip_call_ids)
-    terms = ConnectTerms(ring_timeout=min(ceil(queue.ring_timeout or RING_TIMEOUT), 3600), early_media=False)
+    terms = ConnectTerms(
+        ring_timeout=min(ceil(queue.ring_timeout or RING_TIMEOUT), 3600), early_media=False, diverts=False
+    )
     named = named_by(context.customer_id, agent.customer_id)
     if agent.ring_method == "ring_all" and len(agent.addresses) > 1:
         dials = [

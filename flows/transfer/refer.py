@@ -26,7 +26,7 @@ from flows.calls.services import TransferPolicy
 from flows.transfer.attended import join_calls, obstacle
 from flows.transfer.parties import MAX_TRANSFERS, Connect, ConnectedPair, Transferor
 from flows.transfer.successor import SuccessorCall, TaskBinding, finish, make_successor, run_with_leg
-from routing.access.admission import Refuse, Source, judge
+from routing.access.admission import Refuse, RingExtension, Source, judge
 from routing.directory.number_source import NumberUnavailable
 from routing.numbers.normalise import normalise_dialled
 
@@ -179,13 +179,11 @@ async def _address(context: CallContext, target: SipUri | TelUri | str, source: 
     except NumberUnavailable:
         raise _Refused(503, "the number cannot be looked up now") from None
     meant = normalise_dialled(target, services.routing, services.directory.numbers)
-    if meant.kind == "extension" and source.kind == "client":
-        address = Address(type="extension", target=meant.text)
-        if await services.contacts.resolve(address, context.customer_id):
-            return address
     verdict = judge(services.directory, services.routing, source, meant)
     if isinstance(verdict, Refuse):
         raise _Refused(verdict.status, verdict.detail, verdict.reason)
+    if isinstance(verdict, RingExtension):
+        return Address(type="extension", target=verdict.extension.name)
     return Address(type="tel", target=meant.number)
 
 

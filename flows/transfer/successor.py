@@ -44,10 +44,12 @@ def make_successor(context: CallContext, leg: OutgoingLeg, destination: str, typ
         call=leg,
         record=record,
         number=context.number,
+        extension=context.extension,
         budget=context.budget,
         branch=context.branch,
         depth=context.depth,
     )
+    successor.diverted = context.diverted
     successor.flow, successor.step = context.flow, context.step
     if record.phone is not None:
         successor.payer = record.phone.customer_id

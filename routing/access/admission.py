@@ -1,13 +1,17 @@
 """Admission: who a caller is, and whether its call or text runs a flow, goes out through providers, or is refused."""
 
+from contextlib import suppress
 from typing import Literal, NamedTuple
+from uuid import UUID
 
 from engine.sip.flow import address_of
 from routing.directory.directory import Directory
+from routing.directory.extensions import ExtensionRow
 from routing.directory.rows import NumberRow
+from routing.identifiers import of_platform, same_customer
 from routing.models.provider import Provider
 from routing.numbers.normalise import DialledNumber
-from routing.numbers.numbering import is_virtual
+from routing.numbers.numbering import is_emergency, is_virtual
 from routing.settings import RoutingSettings
 
 SourceKind = Literal["trunk", "client", "guest"]
@@ -35,10 +39,24 @@ class Source(NamedTuple):
     Attributes:
         kind: "trunk", "client" (trusted network or credentials) or "guest".
         provider: The trunk's provider.
+        customer_id: Whose extensions a client reaches by their names; None: nobody's.
+        all_extensions: It reaches those of every customer.
     """
 
     kind: SourceKind
     provider: Provider | None = None
+    customer_id: UUID | None = None
+    all_extensions: bool = False
+
+
+def client_of(customer_id: UUID) -> Source:
+    """Who dials for a customer: a flow, an order, an agent. The platform reaches everybody's extensions."""
+    return Source("client", customer_id=customer_id, all_extensions=of_platform(customer_id))
+
+
+def phone_of_customer(customer_id: UUID) -> Source:
+    """A phone that has shown whose it is: it reaches the extensions of its own customer, the platform's too."""
+    return Source("client", customer_id=customer_id)
 
 
 class RunFlow(NamedTuple):
@@ -62,6 +80,16 @@ class DialOut(NamedTuple):
     target: str
 
 
+class RingExtension(NamedTuple):
+    """The call, or message, is for an extension: its phones ring.
+
+    Attributes:
+        extension: An active one, that this source may reach.
+    """
+
+    extension: ExtensionRow
+
+
 class Refuse(NamedTuple):
     """The call is refused.
 
@@ -79,8 +107,9 @@ class Refuse(NamedTuple):
     detail: str
 
 
-Decision = RunFlow | DialOut | Refuse
+Decision = RunFlow | DialOut | RingExtension | Refuse
 
+_TRUSTED = Source("client", all_extensions=True)
 _CLIENT = Source("client")
 _GUEST = Source("guest")
 
@@ -114,9 +143,9 @@ def identify(
     provider = directory.provider_at(party)
     if provider is not None:
         return Source("trunk", provider) if directory.provider_of(party) is not None else _GUEST
-    if authenticated or settings.trusted.find(address_of(party)):
-        return _CLIENT
-    return _GUEST
+    if settings.trusted.find(address_of(party)):
+        return _TRUSTED
+    return _CLIENT if authenticated else _GUEST
 
 
 def admit(
@@ -136,6 +165,8 @@ def judge(
     kind = source.kind
     if kind == "guest" and not settings.allow_guests:
         return _refuse("guests_not_allowed", "callers without trunk, trusted network or credentials are not let in")
+    if kind == "client" and (extension := reached_extension(directory, settings, source, dialled.text)) is not None:
+        return RingExtension(extension)
     if dialled.kind != "number":
         if dialled.kind == "empty":
             return _refuse("empty", "nothing was dialled")
@@ -155,7 +186,12 @@ def judge(
         if kind == "guest":
             return _refuse("foreign_from_guest", f"a guest dialled {target}, which is none of our numbers")
         return DialOut(target)
-    status = row.status
+    return _judge_own(row, source, medium)
+
+
+def _judge_own(row: NumberRow, source: Source, medium: Medium) -> Decision:
+    """What becomes of a call, or message, for a number of ours."""
+    target, status = row.number, row.status
     if status == "active":
         if medium == "call":
             if not row.call_flow_id.int:
@@ -170,6 +206,30 @@ def judge(
     if status == "suspended":
         return _refuse("suspended", f"{target} is suspended")
     return _refuse("not_provisioned", f"{target} is {status}")
+
+
+def reached_extension(
+    directory: Directory, settings: RoutingSettings, source: Source, name: str
+) -> ExtensionRow | None:
+    """The active extension with this name that a client reaches by it; None where there is none. An emergency number is
+    never one."""
+    row = directory.extension(name)
+    if row is None or not row.active or is_emergency(name, settings.default_country):
+        return None
+    owner = source.customer_id
+    reached = source.all_extensions or (owner is not None and same_customer(owner, row.customer_id))
+    return row if reached else None
+
+
+def extension_for(directory: Directory, reference: str, customer_id: UUID) -> ExtensionRow | None:
+    """The active extension that a flow of this customer calls by its name or its id; the platform's flows call any."""
+    row = directory.extension(reference)
+    if row is None:
+        with suppress(ValueError):
+            row = directory.extensions.find(UUID(reference))
+    if row is None or not row.active:
+        return None
+    return row if of_platform(customer_id) or customer_id == row.customer_id else None
 
 
 def looped(dialled: DialledNumber) -> Refuse:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from routing.access.admission import DialOut, RunFlow, Source, SourceKind, judge
+from routing.access.admission import DialOut, RingExtension, RunFlow, Source, SourceKind, judge
 from routing.access.destinations import NamedBy
 from routing.directory.customers import barred_sentence
 from routing.directory.directory import Directory
@@ -137,7 +137,10 @@ def _sentence(directory: Directory, settings: RoutingSettings, source: Source, d
         return f"flow {verdict.number.call_flow_id} runs"
     if isinstance(verdict, DialOut):
         return "goes out through the providers"
-    login = settings.logins and verdict.cause in ("foreign_from_guest", "guests_not_allowed")
+    if isinstance(verdict, RingExtension):
+        return f"the phones of extension {verdict.extension.name} ring"
+    asked_first = ("foreign_from_guest", "guests_not_allowed", "unknown_extension")
+    login = settings.logins and source.kind == "guest" and verdict.cause in asked_first
     asked = "401 Unauthorized; goes on as a client with a login, and without one " if login else ""
     return f"{asked}{verdict.status} {verdict.reason}: {verdict.detail}"
 

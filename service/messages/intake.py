@@ -23,17 +23,16 @@ from flows.calls.tree import MOST_DEEP, Branch, Tree
 from flows.messages.inbox import admitted
 from flows.messages.model import MessageNotKept, MessageQueueFullError, MessageRequest, TextMessage
 from flows.messages.outbox import MessageQueue
-from routing.access.admission import Decision, DialOut, Refuse, Source, identify, looped
+from routing.access.admission import Decision, DialOut, Refuse, RingExtension, Source, looped
 from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
 from routing.hunt.outcome import relayed_answer
 from routing.identifiers import NIL
 from routing.numbers.dial_string import escaped
-from routing.numbers.normalise import DialledNumber, normalise_dialled
+from routing.numbers.normalise import normalise_dialled
 from service.caller_identity import caller_of, phone_of
-from service.intake import Intake
-from service.logins import NO_LOGIN
+from service.intake import ASKED, Intake
 
 RETRY_AFTER: Final = 2
 """Seconds after which a sender may come again when the store could not take its message."""
@@ -53,20 +52,16 @@ class MessageIntake:
     async def _take(self, message: IncomingMessage) -> None:
         intake = self._intake
         services, directory, routing = intake.flows.calls, intake.directory, intake.routing
-        request, host, party = message.request, message.remote.host, message.remote.party
+        request = message.request
         try:
             await services.fetch_numbers(services.missing_numbers(request.uri))
         except NumberUnavailable as error:
             self._unavailable(message, str(error))
             return
         own = message.marks is not None
-        source, judged = identify(directory, routing, party, own=own), NO_LOGIN
-        if source.kind == "guest" and not own:
-            judged = intake.logins.judge(request, host, message.id)
-            if judged.accepted:
-                message.keep()
-                source = identify(directory, routing, party, authenticated=True)
-        phone = intake.logins.phone(judged)
+        source, judged, phone = intake.sender(request, message.remote, message.id, own=own)
+        if judged.accepted:
+            message.keep()
         asked = normalise_dialled(request.uri, routing, directory.numbers)
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
             verdict: Decision = looped(asked)
@@ -75,7 +70,10 @@ class MessageIntake:
         if isinstance(verdict, Refuse):
             self._refuse(message, verdict, source, judged)
         elif isinstance(verdict, DialOut):
-            await self._relay(message, source, asked, phone)
+            await self._relay(message, source, Address(type="tel", target=asked.number), phone)
+        elif isinstance(verdict, RingExtension):
+            extension = verdict.extension
+            await self._relay(message, source, Address(type="extension", target=extension.name), phone, extension)
         else:
             await self._receive(message, source, verdict.number, phone)
 
@@ -136,27 +134,37 @@ class MessageIntake:
         except (ParseError, ValidationError):
             return None, "", True
 
-    # ---- for a foreign number
+    # ---- for a foreign number, or an extension
 
     async def _relay(
-        self, message: IncomingMessage, source: Source, asked: DialledNumber, phone: ExtensionRow | None
+        self,
+        message: IncomingMessage,
+        source: Source,
+        destination: Address,
+        phone: ExtensionRow | None,
+        extension: ExtensionRow | None = None,
     ) -> None:
-        """A client's message goes through the providers, and it hears what the far end says."""
-        if phone is not None and not phone.max_calls:
+        """A client's message goes through the providers, or to the phones of an extension, and it hears what the far
+        end says."""
+        if phone is not None and not phone.max_calls and extension is None:
             message.answer(403, headers=[("Warning", '399 trunkline "This phone may not call out"')])
             self._tell(self._intake.log.warning, "phone_limit", message, status=403, user=phone.name, max_calls=0)
             return
         sender, _, private = self._sender(message, source, phone)
+        asserted = None if phone is None else phone.caller_id
+        if extension is not None and phone is not None:  # by its name, as an answer finds it
+            name = phone.display_name or ("" if sender is None else sender.target_name)
+            sender, asserted = Address(type="extension", target=phone.name, target_name=name), None
         if sender is None:
             message.answer(403, headers=[("Warning", '399 trunkline "A message needs a sender"')])
             return
         order = MessageRequest(
-            customer_id=NIL if phone is None else phone.customer_id,
+            customer_id=extension.customer_id if extension is not None else NIL if phone is None else phone.customer_id,
             source=sender,
-            destinations=[Address(type="tel", target=asked.number)],
+            destinations=[destination],
             text=message.text,
             private=private,
-            asserted=None if phone is None else phone.caller_id,
+            asserted=asserted,
         )
         try:
             sent = await self._messages.send(order)
@@ -180,7 +188,7 @@ class MessageIntake:
 
     def _refuse(self, message: IncomingMessage, verdict: Refuse, source: Source, judged: Login) -> None:
         intake = self._intake
-        not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
+        not_let_in = source.kind == "guest" and verdict.cause in ASKED
         status, headers = verdict.status, _warning(verdict)
         if not_let_in and message.marks is None and intake.logins.asks(message.request, message.remote.host, judged):
             status, headers = 401, intake.logins.challenges(message.request, message.remote.host, judged)

@@ -24,6 +24,7 @@ from flows.language.library import read_library
 from flows.language.run import Run
 from flows.transfer.refer import MAX_TRANSFERS
 from routing.directory.directory import Directory
+from routing.directory.extensions import ExtensionRow
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
 from routing.identifiers import named_id
@@ -545,6 +546,7 @@ def test_an_extension_is_called_where_it_is(world: World) -> None:
             return [Contact(uri=f"sip:d@{THIRD}")] if address.target == "desk" else []
 
     world.flows.calls.contacts = Contacts()
+    world.flows.calls.directory.put_extension(ExtensionRow(name="desk"))
     assert world.refer(world.b, "desk") == 202
     world.d.reply(200, OF_THIRD)
     world.wait()

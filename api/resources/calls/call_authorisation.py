@@ -15,7 +15,7 @@ from api.http.errors import ApiError, fault_in
 from api.http.services import Services
 from api.models.destinations import leads_here
 from api.models.parties import Party
-from routing.access.admission import DialOut, Source, judge
+from routing.access.admission import DialOut, client_of, judge
 from routing.directory.customers import CustomerTerms, barred, barred_sentence
 from routing.directory.directory import Directory
 from routing.directory.number_source import NumberUnavailable
@@ -28,7 +28,6 @@ from store.resources.billing import account_of
 from store.resources.reservations import price
 from store.store import Executor
 
-_AS_CLIENT = Source("client")
 _REFUSALS: Mapping[str, str] = {
     "customer_suspended": "CUSTOMER_SUSPENDED",
     "destination_not_allowed": "DESTINATION_NOT_ALLOWED",
@@ -134,7 +133,8 @@ async def _foreign(services: Services, terms: CustomerTerms, party: Party, index
     if party.type != "tel" and not leads_here(services, party):
         return ""
     field, directory = f"destinations[{index}].target", services.flows.calls.directory
-    verdict = judge(directory, services.routing, _AS_CLIENT, await require_dialled(services, party.target, field))
+    source = client_of(UUID(int=terms.key))
+    verdict = judge(directory, services.routing, source, await require_dialled(services, party.target, field))
     if not isinstance(verdict, DialOut):
         return ""
     if why := barred(terms, verdict.target):

@@ -430,7 +430,8 @@ class InviteClient(Session):
             dismissed = self._dismissed = self._dismissed or set()
             if response.to_tag not in dismissed and len(dismissed) < MAX_DISMISSED:
                 dismissed.add(response.to_tag)  # once; the ACK as often as it is asked for
-                self.send(self.compose("BYE", None, self.endpoint.agent_line, dialog=dialog), now, dialog)
+                reason = f"Reason: {self._cancel_reason}\r\n" if self._cancel_reason else ""
+                self.send(self.compose("BYE", None, f"{self.endpoint.agent_line}{reason}", dialog=dialog), now, dialog)
         except ParseError:
             return
         if self.dialer is None and not self.ended and self.dialog.state != CONFIRMED:

@@ -1,0 +1,307 @@
+"""Extensions are called by name: who may, which devices ring, and what becomes of those that do not answer."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from engine.sip.auth.digest import ha1_of_each
+from engine.sip.binding import Binding
+from engine.sip.flow import Flow
+from engine.sip.message.message import Request, Response
+from routing.directory.extensions import ExtensionRow
+from tests.simulation.node import ENGINE, Phone, World, configured
+from tests.simulation.peer import ANSWER, OFFER
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
+ALICE, BOB, GUEST, TRUNK, OFFICE = "203.0.113.1", "203.0.113.2", "203.0.113.9", "198.51.100.1", "192.0.2.101"
+DEVICES = ("203.0.113.21", "203.0.113.22", "203.0.113.23")
+ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+CALLS = count(1)
+NUMBER = "+899100000001"
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    destinations = [{"type": "extension", "target": "bob"}]
+    made = World(
+        monkeypatch,
+        configured(
+            sip={"trusted_networks": [f"{OFFICE}/32"]},
+            providers=[{"name": "carrier", "hostname": TRUNK}],
+            routes=[{"target": "all", "provider": "carrier"}],
+            numbers=[{"number": NUMBER, "call_flow": "to bob"}],
+            flows=[
+                {"name": "to bob", "actions": [{"type": "connect", "option": {"destinations": destinations}}]},
+                {"name": "busy", "actions": [{"type": "hangup", "option": {"reason": "busy"}}]},
+            ],
+        ),
+    )
+    for name, customer in (("alice", ONE), ("bob", ONE), ("carol", OTHER)):
+        extend(made, name, customer_id=customer)
+    yield made
+    made.close()
+
+
+def extend(world: World, name: str, **more: Any) -> ExtensionRow:
+    row = ExtensionRow(name=name, realm="trunkline", ha1=ha1_of_each(name, "trunkline", name), **more)
+    world.node.directory.put_extension(row)
+    return row
+
+
+def register(world: World, name: str, *hosts: str, **more: Any) -> list[Phone]:
+    """Devices of an extension. Their Contact is an address of their own network, behind a NAT."""
+    phones = []
+    for index, host in enumerate(hosts):
+        flow = Flow(next(iter(world.node.agent.listeners)), host, 5060)
+        values = {"uri": f"sip:{name}-{index}@10.1.2.3:5099;line=7", "flow": flow, "expires_at": 1e9} | more
+        binding = Binding(id=f"{name}{host}", contact=f"<{values['uri']}>", **values)
+        world.node.location.add(name, binding)
+        phones.append(world.phone(host))
+    return phones
+
+
+def call(phone: Phone, target: str, login: str = "", headers: str = "", again: bool = False) -> Response:
+    """A call, with credentials once they are asked for; what was heard of it last. `again`: with the same Call-ID."""
+    uri = f"sip:{target}@{ENGINE}"
+    phone.forget()
+    phone.remote_tag = ""
+    if not again:
+        phone.call_id = f"call-{next(CALLS)}"
+    phone.invite(headers, OFFER, uri=uri)
+    if login and phone.statuses("INVITE")[-1] == 401:
+        challenge = phone.final("INVITE")
+        phone.remote_tag = ""
+        phone.forget()
+        phone.invite(headers + phone.credentials(challenge, "INVITE", uri, login, login, OFFER), OFFER, uri=uri)
+    phone.network.run(0.3)  # a 100 comes after 200 ms
+    return [response for response in phone.responses("INVITE") if response.call_id == phone.call_id][-1]
+
+
+def rung(phone: Phone) -> Request:
+    return phone.requests("INVITE")[-1]
+
+
+def end_of(phone: Phone, reason: str) -> None:
+    """A leg that was given up while it rang: CANCEL with this reason; it is answered as a phone does."""
+    cancel, *again = phone.requests("CANCEL")
+    assert not [one for one in again if one.via.branch != cancel.via.branch]
+    assert cancel.first.get("Reason", "") == reason
+    phone.answer(cancel, 200)
+    phone.answer(rung(phone), 487)
+
+
+# ---- who may
+
+
+def test_a_phone_calls_another_of_its_customer_by_name(world: World) -> None:
+    (bob,) = register(world, "bob", BOB)
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    invite = rung(bob)
+    assert invite.uri_text == "sip:bob-0@10.1.2.3:5099;line=7"  # what it has registered, over the way that it came by
+    assert invite.get("From").startswith(f"<sip:alice@{ENGINE}>")
+    assert not invite.lines("P-Asserted-Identity")
+    bob.answer(invite, 180)
+    bob.answer(invite, 200, body=ANSWER)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 200
+    alice.ack()
+    (record,) = world.node.flows.calls.registry.newest()
+    assert (record.source_type, record.source) == ("extension", "alice")
+    assert (record.destination_type, record.destination, record.customer_id) == ("extension", "bob", ONE)
+    assert [attempt.provider_name for attempt in record.attempts] == [""]
+
+
+def test_the_name_of_the_extension_is_shown(world: World) -> None:
+    extend(world, "alice", customer_id=ONE, display_name="Alice Liddell", caller_id="+15550001111")
+    (bob,) = register(world, "bob", BOB)
+    call(world.phone(ALICE), "bob", login="alice")
+    assert rung(bob).get("From").startswith(f'"Alice Liddell" <sip:alice@{ENGINE}>')
+
+
+def test_who_hides_is_hidden_from_the_phones_of_its_customer(world: World) -> None:
+    (bob,) = register(world, "bob", BOB)
+    call(world.phone(ALICE), "bob", login="alice", headers="Privacy: id\r\n")
+    assert "anonymous.invalid" in rung(bob).get("From")
+    assert "alice" not in "".join(f"{value}" for _, value in rung(bob).fields)
+
+
+def test_a_trusted_network_calls_everybodys(world: World) -> None:
+    (carol,) = register(world, "carol", BOB)
+    call(world.phone(OFFICE), "carol")
+    assert rung(carol)
+
+
+def test_to_everybody_else_an_extension_is_a_name_that_does_not_exist(world: World) -> None:
+    register(world, "bob", BOB)
+    register(world, "carol", *DEVICES)
+    known = {}
+    for target in ("bob", "nobody"):
+        known[target] = [
+            call(world.phone(GUEST), target).status,
+            call(world.phone(TRUNK), target).status,
+            call(world.phone(GUEST), target, login="carol").status,
+        ]
+    assert known["bob"] == known["nobody"] == [401, 404, 404]
+    assert call(world.phone(ALICE), "carol", login="alice").status == 404
+    assert not any(world.phone(host).heard for host in (BOB, *DEVICES))
+
+
+def test_a_guest_that_shows_nothing_is_told_that_there_is_no_such_name(world: World) -> None:
+    guest = world.phone(GUEST)
+    for target in ("bob", "nobody"):
+        assert [call(guest, target, again=again).status for again in (False, True)] == [401, 404]
+
+
+def test_an_extension_goes_before_a_number_and_an_emergency_before_it(world: World) -> None:
+    alice = world.phone(ALICE)
+    for name in ("101", "2125550001", "911"):
+        extend(world, name, customer_id=ONE)
+        register(world, name, *DEVICES[:1])
+    call(alice, "101", login="alice")
+    assert world.phone(DEVICES[0]).heard == []
+    assert [alice.statuses("INVITE")[-1]] == [100]
+
+
+def test_nobody_rings_where_nothing_is_registered(world: World) -> None:
+    alice = world.phone(ALICE)
+    assert call(alice, "bob", login="alice").status == 480
+    extend(world, "bob", customer_id=ONE, active=False)
+    register(world, "bob", BOB)
+    assert call(alice, "bob", login="alice").status == 404
+
+
+def test_what_is_expired_or_has_lost_its_connection_is_not_called(world: World) -> None:
+    register(world, "bob", BOB, expires_at=world.network.now - 1)
+    assert call(world.phone(ALICE), "bob", login="alice").status == 480
+
+
+# ---- the devices
+
+
+def test_one_device_is_asked_over_one_flow_rfc_5626_5_3(world: World) -> None:
+    old, new = register(world, "bob", *DEVICES[:2], instance="<urn:uuid:1>")
+    call(world.phone(ALICE), "bob", login="alice")
+    assert not old.heard
+    assert rung(new)
+
+
+def ringing(world: World, count: int = 3) -> tuple[Phone, list[Phone]]:
+    devices = register(world, "bob", *DEVICES[:count])
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    for device in devices:
+        device.answer(rung(device), 180, tag=device.tag)
+    return alice, devices
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_all_devices_ring_and_the_others_hear_that_the_call_was_taken_elsewhere(world: World, first: int) -> None:
+    alice, devices = ringing(world)
+    devices[first].answer(rung(devices[first]), 200, body=ANSWER, tag=devices[first].tag)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 200
+    alice.ack()
+    for device in devices[:first] + devices[first + 1 :]:
+        end_of(device, ELSEWHERE)
+    assert not devices[first].requests("CANCEL")
+
+
+def test_a_late_answer_is_ended_with_the_same_reason(world: World) -> None:
+    alice, (one, two) = ringing(world, 2)
+    one.answer(rung(one), 200, body=ANSWER, tag=one.tag)
+    two.answer(rung(two), 200, body=ANSWER, tag=two.tag)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 200
+    assert two.requests("ACK")
+    bye = two.requests("BYE")[0]
+    assert bye.get("Reason") == ELSEWHERE
+    assert not one.requests("BYE")
+
+
+def test_who_gives_up_leaves_no_such_reason(world: World) -> None:
+    alice, devices = ringing(world)
+    alice.cancel(rung_branch(alice))
+    world.wait(0.5)
+    for device in devices:
+        end_of(device, "")
+
+
+def rung_branch(phone: Phone) -> str:
+    """The branch of the INVITE that the phone has sent last."""
+    return phone.responses("INVITE")[-1].branch
+
+
+def test_busy_everywhere_is_busy(world: World) -> None:
+    alice, devices = ringing(world)
+    for device in devices:
+        assert alice.statuses("INVITE")[-1] < 200
+        device.answer(rung(device), 486, tag=device.tag)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 486
+
+
+def test_a_decline_of_one_ends_all(world: World) -> None:
+    alice, devices = ringing(world)
+    devices[1].answer(rung(devices[1]), 603, tag=devices[1].tag)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 603
+    for device in (devices[0], devices[2]):
+        end_of(device, 'SIP;cause=603;text="Decline"')
+
+
+def test_lower_q_comes_later(world: World) -> None:
+    (first,) = register(world, "bob", DEVICES[0])
+    (second,) = register(world, "bob", DEVICES[1], q=0.5)
+    call(world.phone(ALICE), "bob", login="alice")
+    assert not second.heard
+    first.answer(rung(first), 480)
+    world.wait(0.5)
+    assert rung(second)
+
+
+def test_a_path_is_gone_by(world: World) -> None:
+    edge = world.phone("198.51.100.50")
+    register(world, "bob", BOB, path=("sip:token@198.51.100.50;lr", "sip:inner@198.51.100.51;lr"))
+    call(world.phone(ALICE), "bob", login="alice")
+    invite = rung(edge)
+    assert invite.uri_text == "sip:bob-0@10.1.2.3:5099;line=7"
+    assert invite.lines("Route") == ["<sip:token@198.51.100.50;lr>", "<sip:inner@198.51.100.51;lr>"]
+
+
+@pytest.mark.parametrize("host", [TRUNK, ENGINE])
+def test_no_path_leads_to_a_provider_or_back_to_us(world: World, host: str) -> None:
+    register(world, "bob", BOB, path=(f"sip:{host};lr",), uri=f"sip:+19005551234@{host}")
+    assert call(world.phone(ALICE), "bob", login="alice").status == 480
+    assert not world.phone(TRUNK).heard
+
+
+# ---- flows
+
+
+def test_a_flow_connects_an_extension(world: World) -> None:
+    (bob,) = register(world, "bob", BOB)
+    call(world.phone(GUEST), NUMBER)
+    assert rung(bob)
+
+
+def test_its_own_flow_runs_where_it_does_not_answer(world: World) -> None:
+    flow = world.node.library.find("busy")
+    assert flow is not None
+    extend(world, "bob", customer_id=ONE, call_flow_id=UUID(flow.id))
+    assert call(world.phone(ALICE), "bob", login="alice").status == 486
+
+
+# ---- from a trusted network
+
+
+def test_a_phone_of_a_trusted_network_is_the_extension_that_has_registered_from_there(world: World) -> None:
+    register(world, "alice", OFFICE)
+    (bob,) = register(world, "bob", BOB)
+    office = world.phone(OFFICE)
+    call(office, "bob")
+    assert rung(bob).get("From").startswith(f"<sip:alice@{ENGINE}>")
+    assert call(office, "carol").status == 404  # she is another customer's
