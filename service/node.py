@@ -20,11 +20,13 @@ from engine.messages import IncomingMessage
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.method_handlers import Answer
+from engine.sip.transaction.server import ServerTransaction
 from engine.transport.certificates import CertificateError, Certificates
 from engine.transport.listeners import ListenError
 from engine.user_agent import AgentHooks, UserAgent
 from flows.actions import ACTIONS
 from flows.calls.destinations import Destinations, NoContacts
+from flows.calls.phone_dialogs import PhoneDialogs
 from flows.calls.ports import FlowProgram
 from flows.calls.registry import CallRegistry
 from flows.calls.services import AccountServices, CallServices, MediaServices
@@ -41,6 +43,7 @@ from routing.directory.rows import NumberRow
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
 from routing.location import Location
+from routing.mailboxes import Mailboxes
 from service.bans import Bans
 from service.call_changes import CallChanges
 from service.file_modes import loose, of_recordings, tell
@@ -59,6 +62,8 @@ from service.node_settings import (
     takes_restart,
 )
 from service.phones.contacts import ExtensionContacts
+from service.phones.events.events import PhoneEvents
+from service.phones.events.policy import PhonePolicy
 from service.phones.registrar import Registrar
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
@@ -100,11 +105,13 @@ class Node:
         peers: Who is known, and who is banned.
         location: Where the phones of extensions are registered.
         contacts: Where extensions and agents are called.
+        mailboxes: How many messages wait for extensions.
         bans: What follows from a ban; reads the file of denied addresses.
         certificates: What listeners with TLS show; None without any.
         agent: SIP on the network.
         intake: Takes calls in.
         registrar: Answers REGISTERs.
+        phone_events: What phones have subscribed to and published.
         library: The flows of the configuration and of the store.
         flows: Runs the flows of calls and messages; `flows.calls` is what call control works with.
     """
@@ -186,6 +193,8 @@ class Node:
         self._router = Router(self.directory, self.board, routing, random.Random())
         self.peers = KnownPeers(self.directory, routing, self._clock)
         self.location = Location()
+        self.mailboxes = Mailboxes()
+        dialogs = PhoneDialogs()
         rtpengines = settings.media.rtpengines
         self._rtpengines = Rtpengines(rtpengines, log) if rtpengines else None
         self.agent = UserAgent(
@@ -199,6 +208,7 @@ class Node:
                 on_stranger=self._on_stranger,
                 screen=self._screen,
                 on_register=self._on_register,
+                methods={"SUBSCRIBE": self._on_subscribe, "PUBLISH": self._on_publish},
             ),
             anchors=self._rtpengines,
             certificates=self.certificates,
@@ -240,6 +250,7 @@ class Node:
             destinations=self._destinations,
             fetch_number=parts.storage.numbers.fetch if parts else None,
             transfers=self._transfer_policy,
+            phone_dialogs=dialogs,
         )
         messages = MessageQueue(
             services,
@@ -266,6 +277,14 @@ class Node:
             phones=self.contacts,
             log_calls=settings.log.level in ("debug", "info"),
             current=lambda: parts is None or parts.storage.feed.healthy,
+        )
+        self.phone_events = PhoneEvents(
+            lambda: self.agent.endpoint,
+            PhonePolicy(self.directory, self.intake.logins),
+            directory=self.directory,
+            location=self.location,
+            dialogs=dialogs,
+            mailboxes=self.mailboxes,
         )
         self._call_changes = CallChanges(self.intake)
         self._message_intake = MessageIntake(self.intake, messages)
@@ -304,6 +323,12 @@ class Node:
     def _connection_lost(self, flow: Flow, _error: str, _now: float) -> None:
         if flow.connection is not None:
             self.location.connection_lost(flow.connection)
+
+    def _on_subscribe(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
+        self.phone_events.subscribe(transaction, request, source, now)
+
+    def _on_publish(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
+        self.phone_events.publish(transaction, request, source, now)
 
     def _screen(self, request: Request, source: Flow, fetched: bool) -> object:
         return self.intake.screen(request, source, fetched)
@@ -376,6 +401,7 @@ class Node:
 
     async def _stop_agent(self) -> None:
         if self.agent.listeners:
+            self.phone_events.end()
             await self.agent.stop()
 
     async def _start_rtpengines(self) -> None:

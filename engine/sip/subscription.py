@@ -147,7 +147,7 @@ class Subscription:
     def came_from_peer(self, request: Request) -> bool:
         """Whether a request came from where the last SUBSCRIBE did."""
         source = request.source
-        return source is None or source.host == self.dialog.peer
+        return source is None or source.party == self.dialog.peer
 
     def receive_ack(self, request: Request, now: float) -> None:
         """There is no INVITE in this dialog."""
@@ -446,8 +446,8 @@ class Notifier:
         assert source is not None
         dialog = subscription.dialog
         dialog.refresh(request, source)
-        dialog.peer = source.host
-        dialog.party = source_of(request, source.host, self.endpoint.peers)
+        dialog.peer = source.party
+        dialog.party = source_of(request, source.party, self.endpoint.peers)
         subscription.aim()
         self._accept(subscription, transaction, request, now)
         return True
@@ -487,7 +487,8 @@ class Notifier:
         if dialog.key in self.endpoint.dialogs:
             return Refusal(status=482)
         dialog.state = CONFIRMED
-        dialog.party = source_of(request, source.host, self.endpoint.peers)
+        dialog.party = source_of(request, source.party, self.endpoint.peers)
+        dialog.contact_host = self.endpoint.peers.contact_host(dialog.party)
         subscription = Subscription(self, dialog, name, event, resource, watcher)
         subscription.aim()
         return subscription

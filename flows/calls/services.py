@@ -10,6 +10,7 @@ from engine.log import Log
 from engine.sip.message.uri import Uri
 from engine.transfer_request import TransferRequest
 from flows.calls.destinations import ContactResolver, Destinations, NoContacts, Way
+from flows.calls.phone_dialogs import PhoneDialogs
 from flows.calls.ports import Charging, Dialler, FlowProgram, Router, Sounds
 from flows.calls.record import CallRecord
 from flows.calls.recordings import Recordings
@@ -97,6 +98,7 @@ class CallServices:
         fetch_number: Asks the store for a number in normal form that is not in memory (raises NumberUnavailable); None:
             there is no store to ask.
         transfers: Who may transfer a call; None: nobody.
+        phone_dialogs: The calls of extensions, for those who watch them.
     """
 
     dialler: Dialler
@@ -115,6 +117,7 @@ class CallServices:
     destinations: Destinations | None = None
     fetch_number: NumberFetcher | None = None
     transfers: TransferPolicy | None = None
+    phone_dialogs: PhoneDialogs = field(default_factory=PhoneDialogs)
 
     async def way_to(self, uri: str, named: NamedBy) -> Way:
         """What a `sip:` URI leads to, where there is somebody to ask: a simulation dials everything as it stands."""

@@ -1,0 +1,1 @@
+"""Events of phones: what they may subscribe to, and the documents that tell it."""
