@@ -16,6 +16,7 @@ from config.resources import LISTS, Resources, read_resources
 from config.settings import Settings
 from config.sounds import missing_sounds
 from config.yaml import Document
+from engine.transport.certificate_names import fits
 from engine.transport.certificates import CertificateFiles, ServerTls, read_certificates
 from engine.transport.listeners import parse_listen_url
 from flows.language.model import Flow
@@ -165,6 +166,7 @@ def load(
         warnings += _trusted_edges(settings)
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
+    warnings += _unnamed(settings, resources.providers, path.absolute().parent)
     lines = [faults.line(place, f"warning: {problem}") for place, problem in warnings]
     configuration = Configuration(path=path, settings=settings, resources=resources, warnings=lines, notices=[])
     without_effect = (*_out_of_reach(configuration), *dangling_references(resources))
@@ -263,6 +265,19 @@ def _trusted_edges(settings: Settings) -> Iterator[tuple[FieldPath, str]]:
         if within:
             problem = f"{proxy} is in sip.trusted_networks ({within[0]}) too: whoever calls through it may dial out"
             yield ("sip", "proxies", index), f"{problem}; take it out of there"
+
+
+def _unnamed(settings: Settings, providers: list[Provider], beside: Path) -> Iterator[tuple[FieldPath, str]]:
+    """Names that trunks over TLS are shown in place of our address, and that no certificate of ours has."""
+    pairs = [CertificateFiles(beside / pair.certificate, beside / pair.key) for pair in settings.sip.tls.certificates]
+    own, faults = read_certificates(ServerTls(certificates=tuple(pairs)), ())
+    for index, provider in enumerate(providers):
+        host = provider.contact_host.partition(":")[0]
+        if not host or not own or faults or request_transport(provider) != "tls":
+            continue
+        if not any(fits(names, host, True) for each in own for names in (each.names, each.names._replace(uris=()))):
+            names = "; ".join(each.names.shown for each in own)
+            yield ("providers", index, "contact_host"), f"{host} is no name of a certificate of ours ({names})"
 
 
 def _out_of_reach(configuration: Configuration) -> Iterator[tuple[FieldPath, str]]:
