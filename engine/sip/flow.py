@@ -173,9 +173,9 @@ NOT_ALLOWED = "destination not allowed"
 
 
 def transport_parameter(name: str) -> str:
-    """What a URI says of its transport (RFC 3261 §19.1.1, RFC 7118 §5): ``;transport=tcp``, and nothing of UDP, which
-    is the default."""
-    return "" if name == "udp" else f";transport={name}"
+    """What a URI says of its transport (RFC 3261 §19.1.1): ``;transport=tcp``, and nothing of UDP, which is the
+    default. Of WebSocket it knows `ws`, with TLS too (RFC 7118 §5.2.2)."""
+    return "" if name == "udp" else ";transport=ws" if name == "wss" else f";transport={name}"
 
 
 class Located(Protocol):

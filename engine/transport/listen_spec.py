@@ -1,11 +1,16 @@
 """What a listener is opened from: its address, the name that it shows, and what it takes from its peers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from engine.transport.certificates import Certificates
 
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
-"""By transport, where none is written (RFC 3261 §19.1.2, RFC 7118 §5)."""
+"""By transport, where a URI has none (RFC 3261 §19.1.2, RFC 7118 §5)."""
+
+LISTEN_PORTS = DEFAULT_PORTS | {"ws": 5080, "wss": 5443}
+"""By transport, where a listener has none: 80 and 443 belong to web servers."""
 
 
 class NoCertificateError(Exception):
@@ -62,6 +67,26 @@ class ListenerLimits:
     body_size: int = 256 * 1024
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class WebSocketOptions:
+    """What a WebSocket listener asks of its peers. Times in seconds.
+
+    Attributes:
+        path: That of its URL.
+        origins: The pages that may connect, such as "https://phone.example.com", in lower case; all where it is empty.
+            Peers that are no browsers have none, and may.
+        ping: A peer that has sent nothing for so long is pinged; 0: none is.
+        pong_timeout: And is gone where it does not answer within this.
+        proxies: Web proxies of ours, whose X-Forwarded-For says who their connections are of.
+    """
+
+    path: str = "/"
+    origins: Sequence[str] = ()
+    ping: float = 25.0
+    pong_timeout: float = 10.0
+    proxies: Sequence[IPv4Network | IPv6Network] = ()
+
+
 @dataclass(slots=True, frozen=True)
 class ListenSpec:
     """One listener.
@@ -73,6 +98,7 @@ class ListenSpec:
         advertise: The host, or host:port, that peers are shown; "" for the address itself.
         limits: Its bounds.
         certificates: What it shows its peers; None for a transport without TLS.
+        websocket: What it asks of its peers, where it is one of WebSocket.
     """
 
     transport: str
@@ -81,3 +107,4 @@ class ListenSpec:
     advertise: str = field(default="", kw_only=True)
     limits: ListenerLimits = field(default_factory=ListenerLimits, kw_only=True)
     certificates: Certificates | None = field(default=None, kw_only=True)
+    websocket: WebSocketOptions = field(default_factory=WebSocketOptions, kw_only=True)

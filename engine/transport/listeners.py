@@ -19,11 +19,18 @@ from engine.transport.addresses import (
     unmapped,
 )
 from engine.transport.certificates import Certificates
-from engine.transport.listen_spec import DEFAULT_PORTS, ListenerLimits, ListenSpec, NoCertificateError
+from engine.transport.listen_spec import (
+    LISTEN_PORTS,
+    ListenerLimits,
+    ListenSpec,
+    NoCertificateError,
+    WebSocketOptions,
+)
 from engine.transport.sink import Sink
 from engine.transport.tcp import TcpTransport
 from engine.transport.tls import TlsTransport
 from engine.transport.udp import UdpTransport
+from engine.transport.websocket import WsTransport
 
 
 class Listener(Transport, Protocol):
@@ -34,7 +41,12 @@ class Listener(Transport, Protocol):
         """Listens on a numeric address. OSError when that does not work."""
 
 
-TRANSPORTS: dict[str, type[Listener]] = {"udp": UdpTransport, "tcp": TcpTransport, "tls": TlsTransport}
+TRANSPORTS: dict[str, type[Listener]] = {
+    "udp": UdpTransport,
+    "tcp": TcpTransport,
+    "tls": TlsTransport,
+    "ws": WsTransport,
+}
 """The transports that can be listened with, by name. A further one enters here."""
 
 SECURE = frozenset({"tls", "wss"})
@@ -66,14 +78,14 @@ def parse_listen_url(url: str, where: str = SETTING) -> ListenSpec:
     if transport not in TRANSPORTS:
         *most, last = (f"{name}://" for name in TRANSPORTS)
         known = f"{', '.join(most)} or {last}"
-        if transport in DEFAULT_PORTS:
+        if transport in LISTEN_PORTS:
             raise ListenError(f"{url}: {transport} is not built into this version: use {known} {where}")
         raise ListenError(f"{url}: {transport!r} is not a transport: use {known} {where}")
     try:
         host, port = split_host_port(rest.rstrip("/"))
     except ValueError as error:
         raise ListenError(f"{url}: {error}: write it as {transport}://host:port {where}") from None
-    return ListenSpec(transport, host, DEFAULT_PORTS[transport] if port is None else port)
+    return ListenSpec(transport, host, LISTEN_PORTS[transport] if port is None else port)
 
 
 class Listeners:
@@ -84,8 +96,9 @@ class Listeners:
         self._advertised = _advertised(advertise)
         self._by_family: dict[tuple[str, int], tuple[Transport, ...]] = {}
         for transport in transports:
-            key = (transport.name, family_of(transport.local[0]))
-            self._by_family[key] = (*self._by_family.get(key, ()), transport)
+            if transport.connects:
+                key = (transport.name, family_of(transport.local[0]))
+                self._by_family[key] = (*self._by_family.get(key, ()), transport)
         self._ports = {transport.local[1] for transport in self._transports}
         # Where requests to ourselves can go at all: most peers are at other ports, and need no closer look.
         self._own_ports = self._ports if self._advertised is None else self._ports | {self._advertised[1]}
@@ -99,6 +112,7 @@ class Listeners:
         limits: ListenerLimits | None = None,
         where: str = SETTING,
         certificates: Certificates | None = None,
+        websocket: WebSocketOptions | None = None,
     ) -> "Listeners":
         """Opens every listener or none. ListenError, with what to do, when one of them cannot be opened; `where` says
         in it where the user wrote the URLs. `certificates`: what those with TLS show."""
@@ -107,7 +121,15 @@ class Listeners:
                 split_host_port(advertise)
             except ValueError as error:
                 raise ListenError(f"sip.advertise: {advertise}: {error}: write it as host or host:port") from None
-        base = ListenSpec("", "", 0, advertise=advertise, limits=limits or ListenerLimits(), certificates=certificates)
+        base = ListenSpec(
+            "",
+            "",
+            0,
+            advertise=advertise,
+            limits=limits or ListenerLimits(),
+            certificates=certificates,
+            websocket=websocket or WebSocketOptions(),
+        )
         opened = cls(())
         try:
             for url in urls:
@@ -124,7 +146,8 @@ class Listeners:
         return len(self._transports)
 
     def select(self, transport: str, host: str) -> Transport | None:
-        """The listener from which a numeric address is reached over a transport; None when there is none.
+        """The listener from which a numeric address is reached over a transport; None when there is none, as of
+        WebSocket, whose peers are reached by their own connections alone.
 
         Of several the one on the address that the kernel would send from, else one on a wildcard, else the first.
         """

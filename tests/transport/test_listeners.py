@@ -102,6 +102,8 @@ def test_udp_and_tcp_in_both_families_at_once(run: Any, recorder: Any) -> None:
 
 
 class Listener:
+    connects = True
+
     def __init__(self, name: str, host: str) -> None:
         self.name = name
         self.local = (host, 5060)

@@ -147,7 +147,7 @@ class StreamFramer:
         header_size = end + 4 - at
         if header_size > self._header_size:
             raise ParseError(f"header is longer than {self._header_size} bytes", 513)
-        lengths = content_lengths(data, at, end)
+        lengths = {value.strip(b" \t\r\n") for value in _CONTENT_LENGTH.findall(data, at, end)}
         if not lengths:
             raise ParseError("Content-Length is missing on a stream (RFC 3261 §18.3)")
         if len(lengths) > 1:
@@ -159,11 +159,6 @@ class StreamFramer:
         if len(text.lstrip(b"0")) > 9 or int(text) > self._body_size:
             raise ParseError(f"body is longer than {self._body_size} bytes", 513)
         return header_size + int(text)
-
-
-def content_lengths(data: bytes | bytearray, at: int, end: int) -> set[bytes]:
-    """What the header between `at` and `end` says of the length of the body: as a rule one value."""
-    return {value.strip(b" \t\r\n") for value in _CONTENT_LENGTH.findall(data, at, end)}
 
 
 def is_sip(data: bytes | bytearray, at: int, scanned: int) -> bool:

@@ -1,0 +1,134 @@
+"""SIP over WebSocket (RFC 7118): phones in browsers connect to us, and are reached by their connections alone."""
+
+import socket
+from ipaddress import ip_address
+from typing import Final
+
+from engine.sip.flow import Flow
+from engine.transport.addresses import family_of, unmapped
+from engine.transport.connection import Connection
+from engine.transport.listen_spec import ListenSpec, WebSocketOptions
+from engine.transport.sink import Sink
+from engine.transport.tcp import TcpTransport
+from engine.transport.websocket_framing import Asked, HttpRefusal, WebSocketFramer
+
+GONE: Final = "the WebSocket connection is gone, and only its peer can make a new one"
+
+_UNLISTED: Final = HttpRefusal(
+    403, "This comes through a proxy (X-Forwarded-For) that sip.websocket.proxies does not name."
+)
+_NAMELESS: Final = HttpRefusal(403, "The proxy has not said whose connection this is (X-Forwarded-For).")
+_BANNED: Final = HttpRefusal(403, "This address is banned.")
+_FULL: Final = HttpRefusal(503, "There are too many connections.")
+
+
+class WebSocketConnection(Connection):
+    """A connection of a browser's."""
+
+    __slots__ = ()
+
+    framer: WebSocketFramer
+    _owner: "WsTransport"
+
+    def take(self, data: bytes) -> None:
+        """See `Connection`: first of all it asks for the upgrade."""
+        framer = self.framer
+        framer.heard_at = self._loop.time()
+        framer.pinged_at = None
+        super().take(data)
+        if framer.asked is not None:
+            framer.decide(self._owner.judge(self, framer.asked))
+            if not framer.ended:
+                super().take(b"")  # the answer; and what came with the request
+            elif self.put(framer.replies()):
+                self._finish(framer.ended)
+
+
+class WsTransport(TcpTransport):
+    """A listener for WebSocket connections. It makes none: what is sent to a peer without a connection fails at once.
+
+    WSS is this class over TLS. Public counters: see `TcpTransport`; `refused` has refused upgrades too.
+    """
+
+    name = "ws"
+    via_name = "WS"
+    connects = False
+
+    def __init__(self, sock: socket.socket, sink: Sink, spec: ListenSpec) -> None:
+        super().__init__(sock, sink, spec)
+        self.options: WebSocketOptions = spec.websocket
+
+    def connected(self, flow: Flow) -> bool:
+        """True while this peer's own connection is open."""
+        connection = flow.connection or self._usable.get(self._key(flow))
+        return connection is not None and connection.usable
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Sends one message over the flow's own connection. Never by another one from the same address and port, which
+        may be another browser's behind the same NAT."""
+        self._on_sent(flow, data)
+        connection = flow.connection or self._usable.get(self._key(flow))
+        if connection is None or not connection.usable:
+            self._failures.add(flow, data, GONE)
+        elif not connection.write(data):
+            self._failures.add(flow, data, connection.error)
+
+    def _connection(self, flow: Flow | None = None) -> Connection:
+        return WebSocketConnection(self, WebSocketFramer(self.options, self._loop.time()), flow)
+
+    def judge(self, connection: Connection, asked: Asked) -> HttpRefusal | None:
+        """Whether a connection may become a WebSocket, by where it comes from."""
+        flow = connection.flow
+        assert flow is not None
+        refusal = None
+        if self._is_proxy(flow.host):
+            refusal = self._forwarded(connection, flow, asked.forwarded)
+        elif asked.forwarded and self.sink.known(flow.host):
+            # A proxy on a trusted address, that nobody has told us of: its users would all be trusted.
+            refusal = _UNLISTED
+        self.refused += refusal is not None
+        return refusal
+
+    def _is_proxy(self, host: str) -> bool:
+        if not self.options.proxies:
+            return False
+        address = ip_address(unmapped(host).partition("%")[0])
+        return any(address in network for network in self.options.proxies)
+
+    def _forwarded(self, connection: Connection, flow: Flow, forwarded: str) -> HttpRefusal | None:
+        """The connection is that of whom a proxy connects for, from now on."""
+        if not family_of(forwarded):
+            return _NAMELESS
+        host = unmapped(forwarded)
+        if self.sink.banned(host):
+            return _BANNED
+        self.unusable(connection)
+        self.slots.leave(connection)
+        if not self._admit(connection, host):
+            return _FULL
+        known = self.sink.known(host)
+        connection.write_buffer = self.limits.write_buffer if known else self.limits.stranger_write_buffer
+        connection.flow = Flow(self, host, flow.port, connection=connection)
+        self._usable[self._key(connection.flow)] = connection
+        return None
+
+    # -- pings (RFC 7118 §6)
+
+    def _shortest(self) -> float:
+        options = self.options
+        pings = (options.ping, options.pong_timeout) if options.ping else ()
+        return min(super()._shortest(), self.limits.handshake_timeout, *pings)
+
+    def _look_after(self, connection: Connection, now: float) -> None:
+        super()._look_after(connection, now)
+        framer, options = connection.framer, self.options
+        if not options.ping or not connection.usable:
+            return
+        assert isinstance(framer, WebSocketFramer)
+        if framer.pinged_at is None:
+            if now - framer.heard_at >= options.ping:
+                framer.pinged_at = now
+                connection.put(framer.ping())
+        elif now - framer.pinged_at > options.pong_timeout:
+            self.timed_out += 1
+            connection.abort("no answer to a ping")
