@@ -219,7 +219,7 @@ class UserAgent:
     def _new_resolver(self) -> Resolver:
         return Resolver(
             nameservers=self.settings.nameservers,
-            transports=tuple(dict.fromkeys(transport.name for transport in self.listeners)),
+            transports=tuple(dict.fromkeys(transport.name for transport in self.listeners if transport.connects)),
             families=tuple(dict.fromkeys(family_of(transport.local[0]) for transport in self.listeners)),
         )
 

@@ -15,7 +15,7 @@ from engine.sip.dialog.session import Session
 from engine.sip.flow import SECURE, Flow, is_sips
 from engine.sip.message.grammar import ParseError, split_list
 from engine.sip.message.message import METHODS, Request, Response, response_to
-from engine.sip.message.parsing import BadMessage, parse
+from engine.sip.message.parsing import BadMessage, parse, parse_whole
 from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.method_handlers import Answerer, MethodHandler, RequestHandler
 from engine.sip.peers import is_scanner, source_of
@@ -108,7 +108,7 @@ class Endpoint(Core):
         """One message from the network. Raises nothing, whatever it holds."""
         self.counters.received += 1
         try:
-            message = parse(data)
+            message = parse(data) if flow.transport.connects else parse_whole(data)  # which is WebSocket
         except BadMessage as error:
             self._refuse_malformed(error, flow)
             return

@@ -8,7 +8,7 @@ from engine.sip.message import header_names
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.header_names import COMPACT, canonical
 from engine.sip.message.message import Message, Request, Response, response_to
-from engine.sip.message.parsing import MAX_HEADERS, MAX_MESSAGE, BadMessage, parse
+from engine.sip.message.parsing import MAX_HEADERS, MAX_MESSAGE, BadMessage, parse, parse_whole
 from engine.sip.message.status import reason_phrase
 from tests.simulation.stage import request
 
@@ -176,6 +176,21 @@ def test_content_length_cuts_the_body_18_3(length: str, body: bytes) -> None:
 def test_a_content_length_that_is_none_is_400_18_3(length: str) -> None:
     error = refused(PLAIN.replace(b"Content-Length: 5", f"Content-Length: {length}".encode()))
     assert error.status == 400 and error.partial is not None
+
+
+@pytest.mark.parametrize("length", ["0", "4", "6", "05x"])
+def test_in_a_frame_a_content_length_is_right_or_400_rfc_7118_4_2(length: str) -> None:
+    data = PLAIN.replace(b"Content-Length: 5", f"Content-Length: {length}".encode())
+    with pytest.raises(BadMessage) as caught:
+        parse_whole(data)
+    assert caught.value.status == 400 and caught.value.partial is not None
+    assert caught.value.partial.get("Call-ID") == asked(PLAIN).call_id
+
+
+@pytest.mark.parametrize("line", [b"Content-Length: 5\r\n", b"Content-Length: 0005\r\n", b"l: 5\r\n", b""])
+def test_in_a_frame_it_may_be_missing_rfc_7118_4_2(line: bytes) -> None:
+    message = parse_whole(PLAIN.replace(b"Content-Length: 5\r\n", line))
+    assert message.body == b"v=0\r\n"
 
 
 def test_without_content_length_the_body_is_all_the_rest_18_3() -> None:

@@ -213,6 +213,40 @@ def test_always_goes_to_the_source_and_never_to_the_contact(world: World) -> Non
     assert len(other.requests("BYE")) == 1 and len(world.peer.requests("BYE")) == 1
 
 
+@pytest.mark.parametrize("rule", ["auto", "never"])
+@pytest.mark.parametrize(
+    ("contact", "headers"),
+    [
+        ("x.invalid", ""),
+        ("X.INVALID.:80", ""),
+        ("10.9.8.7", "Record-Route: <sip:edge.invalid;lr>\r\n"),
+        (OTHER, "Record-Route: <sip:invalid:5080;transport=ws;lr>\r\n"),
+    ],
+)
+def test_a_name_that_is_nobodys_is_never_looked_up(world: World, rule: Nat, contact: str, headers: str) -> None:
+    world.parties.rule = rule
+    world.parties.strangers.clear()
+    other = world.at(OTHER)
+    world.peer.contact = f"<sip:a@{contact}>"
+    world.answered(headers)
+    world.bye()
+    assert len(world.peer.requests("BYE")) == 1 and not other.heard
+
+
+@pytest.mark.parametrize("rule", ["auto", "never"])
+@pytest.mark.parametrize("headers", ["", f"Record-Route: <sip:{OTHER};lr>\r\n"])
+def test_a_peer_that_only_its_connection_leads_to_is_reached_by_it(world: World, rule: Nat, headers: str) -> None:
+    """RFC 7118 §5: whatever a browser calls itself, and whoever it says is on the way."""
+    world.node.connects = False
+    world.parties.rule = rule
+    world.parties.strangers.clear()
+    other = world.at(OTHER)
+    world.peer.contact = f"<sip:a@{OTHER}>"
+    world.answered(headers)
+    world.bye()
+    assert len(world.peer.requests("BYE")) == 1 and not other.heard
+
+
 def test_a_contact_with_a_name_goes_where_the_name_leads(world: World) -> None:
     other = world.at(OTHER)
     world.parties.strangers.clear()

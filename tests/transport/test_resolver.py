@@ -184,6 +184,21 @@ def test_sips_uses_only_secure_services_rfc_3263_4_1(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    "text", ["sip:a@invalid", "sip:a@x.Invalid.", "sip:a@x.invalid:5060", "sips:a@x.invalid", "sip:a@b;maddr=x.invalid"]
+)
+def test_names_that_are_nobodys_are_never_asked_for_rfc_2606_2(run: Any, text: str) -> None:
+    async def test() -> None:
+        server = await NameServer.start()
+        resolver = against(server)
+        assert await resolver.resolve(uri(text)) == []
+        assert not server.asked
+        await resolver.close()
+        server.transport.close()
+
+    run(test)
+
+
 def test_only_families_that_we_listen_with_are_asked_for(run: Any) -> None:
     async def test() -> None:
         server = await NameServer.start()

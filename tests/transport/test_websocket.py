@@ -10,8 +10,12 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from structlog import get_logger
 
 from engine.sip.flow import Flow
+from engine.transport.dns.locator import Locator
+from engine.transport.dns.lookups import Lookups, NameServers
+from engine.transport.dns.resolver import Resolver
 from engine.transport.listen_spec import ListenerLimits, ListenSpec, WebSocketOptions
 from engine.transport.listeners import Listeners
 from engine.transport.websocket import GONE, WsTransport
@@ -511,6 +515,13 @@ def test_no_request_leads_to_a_websocket_listener(run: Any, recorder: Any) -> No
         tcp = listeners.select("tcp", "127.0.0.1")
         assert tcp is not None and tcp.name == "tcp"
         [ws, _] = listeners
+        locator = Locator(listeners, Resolver(Lookups(NameServers([("127.0.0.1", 9)]), hosts={})), get_logger())
+        why: list[str] = []
+        for uri in ("sip:a@127.0.0.1;transport=ws", "sip:a@x.example;transport=WSS", "sip:a@x.invalid"):
+            locator.locate(uri, lambda flows, cause="": why.append(cause if not flows else "found"))
+        assert why == [*["a WebSocket peer is reached by its own connection alone"] * 2, why[2]]
+        assert why[2].startswith("name does not resolve")
+        await locator.close()
         assert listeners.listens_at(*ws.local), "it is ours all the same"
         await listeners.close()
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from engine.sip.core import Core
 from engine.sip.dialog.dialog import Dialog, contact_of
 from engine.sip.flow import NOT_SECURE, Flow
-from engine.sip.message.grammar import ParseError, host_address
+from engine.sip.message.grammar import ParseError, host_address, is_nobodys
 from engine.sip.message.message import Request
 from engine.sip.message.name_addr import NameAddr
 from engine.sip.message.uri import SipUri, parse_uri
@@ -95,7 +95,7 @@ def way_back(dialog: Dialog, peers: Peers) -> Flow | None:
     if source is None:
         return None
     rule = peers.nat(dialog.peer)
-    if rule == "always":
+    if rule == "always" or not source.transport.connects or _leads_nowhere(dialog):
         return source
     if rule == "never" or dialog.route_set:
         return None
@@ -106,7 +106,15 @@ def way_back(dialog: Dialog, peers: Peers) -> Flow | None:
         return source if dialog.behind_nat else None
     if place.address:
         return source if _astray(dialog, (place.address,), peers) else None
-    return source if place.name == "invalid" or place.name.endswith(".invalid") else None
+    return None
+
+
+def _leads_nowhere(dialog: Dialog) -> bool:
+    """Whether the next hop has a name that is nobody's (RFC 2606 §2): so phones in browsers write that they have no
+    address (RFC 7118 §5), and only the flow leads to them."""
+    with suppress(ParseError):
+        return is_nobodys(place_of(dialog.route()[2]).name)
+    return False
 
 
 def after_lookup(dialog: Dialog, flows: list[Flow], peers: Peers) -> list[Flow]:
@@ -204,7 +212,7 @@ def misleading(endpoint: Core, request: Request, peer: str, returned: bool) -> t
         may_be_ours = may_be_ours or returned
         if not may_be_ours and endpoint.listens_at(place.address or place.name, place.port):
             return True, []
-        if place.name and not place.name.endswith("invalid"):
+        if place.name and not is_nobodys(place.name):
             names.append((uri, may_be_ours))
     return False, names[:MOST_NAMES]
 

@@ -196,6 +196,12 @@ def check_host(host: str) -> str:
     return host
 
 
+def is_nobodys(name: str) -> bool:
+    """Whether a name, in lower case, stands for no host (RFC 2606 §2). It is never looked up: what writes one into Via
+    or Contact, as phones in browsers do (RFC 7118 §5), is reached by its flow."""
+    return name == "invalid" or name.endswith(".invalid")
+
+
 def host_address(host: str) -> str:
     """A host without the brackets of an IPv6 reference; `:::`, which an old grammar's reading led to, is `::`
     (RFC 5118 §4.5)."""

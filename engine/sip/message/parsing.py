@@ -77,6 +77,18 @@ def parse(data: bytes) -> Request | Response:
     return message
 
 
+def parse_whole(data: bytes) -> Request | Response:
+    """As `parse`, of what is one message and nothing else, as in a WebSocket frame (RFC 7118 §4.2): its Content-Length
+    may be missing, and is an error where it is another than the body's."""
+    message = parse(data)
+    behind = len(data) - data.index(b"\r\n\r\n") - 4 - len(message.body)
+    if behind:
+        length = len(message.body)
+        partial = message if isinstance(message, Request) else None
+        raise BadMessage(f"Content-Length {length}, but the body has {length + behind} bytes", 400, partial)
+    return message
+
+
 def _parse_closely(data: bytes) -> Request | Response:
     """A message that is not written as usual: folded, abbreviated, cut off, with a header field twice, or malformed."""
     data = data.lstrip(b"\r\n")  # RFC 3261 §7.5: empty lines before the start line

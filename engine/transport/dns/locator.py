@@ -46,6 +46,9 @@ class Locator:
             done([], "not a SIP URI")
             return
         asked = "tls" if parsed.scheme == "sips" else parsed.transport.lower()
+        if asked in ("ws", "wss"):
+            done([], "a WebSocket peer is reached by its own connection alone")
+            return
         if asked and not any(transport.name == asked for transport in self._listeners):
             done([], f"no listener for {asked}")
             return

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Sequence
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
+from engine.sip.message.grammar import is_nobodys
 from engine.sip.message.uri import SipUri
 from engine.transport.addresses import family_of
 from engine.transport.dns.lookups import Lookups, NameServers, Naptr, Question, Records, Srv
@@ -85,7 +86,10 @@ class Resolver:
             transport = _asked_for(uri) or _default_transport(uri)
             port = DEFAULT_PORTS.get(transport, 5060) if uri.port is None else uri.port
             return _preferring([Target(transport, host, port)], uri, prefer)
-        steps = self._steps(uri, _plain_name(host))
+        name = _plain_name(host)
+        if is_nobodys(name):
+            return []
+        steps = self._steps(uri, name)
         try:
             questions = next(steps)
             while True:
