@@ -196,6 +196,45 @@ class TlsSettings(_Section):
     """Whether clients are asked for a certificate, and have to show one."""
 
 
+class WebSocketSettings(_Section):
+    """SIP over WebSocket: what `ws://` and `wss://` listeners ask of browsers. Times are seconds."""
+
+    path: str = "/"
+    """The path of the address that browsers connect to."""
+    origins: list[str] = []
+    """The pages that may connect, as browsers write them in Origin; all where there are none."""
+    ping: Seconds = Field(default=25.0, ge=0, lt=600)
+    """A connection that has been quiet for so long is pinged; 0 pings none."""
+    pong_timeout: Seconds = Field(default=10.0, gt=0)
+    """How long a browser may take to answer, before its connection counts as gone."""
+    proxies: list[str] = []
+    """Addresses and networks of web proxies of ours, whose X-Forwarded-For says who connects."""
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: str) -> str:
+        if not re.fullmatch(r"/[^\s?#]*", path):
+            raise ValueError(f"{path!r} is no path; write one that begins with a slash, such as /sip, without ? and #")
+        return path
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "null" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]+", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write scheme and host alone, such as https://phone.example.com"
+                )
+        return [origin.lower() for origin in origins]
+
+    @field_validator("proxies")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            parse_network(network)
+        return networks
+
+
 # Pydantic sees the `register` that every abstract class has in the field of that name. Nobody calls it.
 warnings.filterwarnings("ignore", 'Field name "register" in "SipSettings"', UserWarning)
 
@@ -206,6 +245,7 @@ class SipSettings(_Section):
     listen: list[str] = Field(default=["udp://127.0.0.1:5060", "tcp://127.0.0.1:5060"], min_length=1)
     """Listeners as TRANSPORT://HOST:PORT; the port is the transport's where it is left out, and free to choose at 0."""
     tls: TlsSettings = TlsSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
     advertise: str = ""
     """The host that peers see in Via and Contact, where it differs from the listener's."""
     trusted_networks: list[str] = ["127.0.0.1/32"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from engine.sip.core import Policy
+from engine.transport.listen_spec import WebSocketOptions
 
 
 @dataclass(slots=True)
@@ -21,5 +22,6 @@ class AgentSettings:
     rtp_timeout: float = 300.0  # s without RTP and RTCP until a call with media of ours is hung up; 0: never
     inband_digits: str = "auto"  # keys heard as tones: auto (from peers without telephone-event), never, always
     codecs: tuple[str, ...] = ()  # of our own media, in the order of our offers; PCMU and PCMA where empty
+    websocket: WebSocketOptions = field(default_factory=WebSocketOptions)
     nameservers: tuple[tuple[str, int], ...] = ()  # the machine's own where empty
     trace_messages: int = 10_000

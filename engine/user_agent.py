@@ -199,7 +199,12 @@ class UserAgent:
             self.endpoint, self.peers, self.strangers, self.trace, self.refusals, self.log, self.loop, self.now
         )
         self.listeners = await Listeners.open(
-            list(listen), self.intake, self.settings.advertise, where=where, certificates=self._certificates
+            list(listen),
+            self.intake,
+            self.settings.advertise,
+            where=where,
+            certificates=self._certificates,
+            websocket=self.settings.websocket,
         )
         self.nowhere = Flow(next(iter(self.listeners)), "", 0)
         self.loopback = Loopback(self.loop, self._came_back, self.intake.sent, self._token(), self.nowhere.transport)

@@ -5,7 +5,7 @@ import socket
 from typing import Any
 
 from config.loading import Configuration
-from config.settings import Settings
+from config.settings import Settings, WebSocketSettings
 from engine.settings import AgentSettings
 from engine.sip.auth.digest import ha1_of_each
 from engine.sip.core import EndpointLimits, Policy
@@ -13,9 +13,16 @@ from engine.sip.registrar import RegistrarPolicy
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
 from engine.transport.certificates import CertificateFiles, ServerTls
+from engine.transport.listen_spec import WebSocketOptions
 from engine.transport.listeners import parse_listen_url
+<<<<<<< HEAD
 from routing.directory.extensions import ExtensionRow, write_ha1
 from routing.directory.row_factory import EXTENSION_COLUMNS, RowFactory
+=======
+from routing.addresses import parse_network
+from routing.directory.extensions import ExtensionRow
+from routing.identifiers import named_id
+>>>>>>> f6addf0 (WebSocket over TLS, its settings, and its page: how it stands behind a web proxy)
 from routing.settings import RoutingSettings
 
 DRAINED_RETRY_AFTER = 5  # s
@@ -61,7 +68,19 @@ def agent_settings(configuration: Configuration) -> AgentSettings:
         rtp_timeout=media.rtp_timeout,
         inband_digits=media.inband_digits,
         codecs=tuple(media.codecs),
+        websocket=websocket_options(sip.websocket),
         nameservers=tuple((host, port or 53) for host, port in map(split_host_port, sip.nameservers)),
+    )
+
+
+def websocket_options(settings: WebSocketSettings) -> WebSocketOptions:
+    """What WebSocket listeners ask of browsers."""
+    return WebSocketOptions(
+        path=settings.path,
+        origins=tuple(settings.origins),
+        ping=settings.ping,
+        pong_timeout=settings.pong_timeout,
+        proxies=tuple(parse_network(network) for network in settings.proxies),
     )
 
 

@@ -30,7 +30,7 @@ from engine.transport.sink import Sink
 from engine.transport.tcp import TcpTransport
 from engine.transport.tls import TlsTransport
 from engine.transport.udp import UdpTransport
-from engine.transport.websocket import WsTransport
+from engine.transport.websocket import WssTransport, WsTransport
 
 
 class Listener(Transport, Protocol):
@@ -46,6 +46,7 @@ TRANSPORTS: dict[str, type[Listener]] = {
     "tcp": TcpTransport,
     "tls": TlsTransport,
     "ws": WsTransport,
+    "wss": WssTransport,
 }
 """The transports that can be listened with, by name. A further one enters here."""
 

@@ -2,14 +2,16 @@
 
 import socket
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Protocol
 
 from engine.sip.flow import Flow
 from engine.transport.addresses import family_of, unmapped
-from engine.transport.connection import Connection
+from engine.transport.connection import Connection, Framer, Owner
 from engine.transport.listen_spec import ListenSpec, WebSocketOptions
+from engine.transport.secure_connection import SecureConnection
 from engine.transport.sink import Sink
 from engine.transport.tcp import TcpTransport
+from engine.transport.tls import TlsTransport
 from engine.transport.websocket_framing import Asked, HttpRefusal, WebSocketFramer
 
 GONE: Final = "the WebSocket connection is gone, and only its peer can make a new one"
@@ -22,13 +24,20 @@ _BANNED: Final = HttpRefusal(403, "This address is banned.")
 _FULL: Final = HttpRefusal(503, "There are too many connections.")
 
 
+class WebSocketOwner(Owner, Protocol):
+    """The listener of WebSocket connections."""
+
+    def judge(self, connection: Connection, asked: Asked) -> HttpRefusal | None:
+        """Whether a connection may become a WebSocket."""
+
+
 class WebSocketConnection(Connection):
     """A connection of a browser's."""
 
     __slots__ = ()
 
     framer: WebSocketFramer
-    _owner: "WsTransport"
+    _owner: WebSocketOwner
 
     def take(self, data: bytes) -> None:
         """See `Connection`: first of all it asks for the upgrade."""
@@ -44,10 +53,22 @@ class WebSocketConnection(Connection):
                 self._finish(framer.ended)
 
 
-class WsTransport(TcpTransport):
-    """A listener for WebSocket connections. It makes none: what is sent to a peer without a connection fails at once.
+class SecureWebSocketConnection(WebSocketConnection, SecureConnection):
+    """The same over TLS."""
 
-    WSS is this class over TLS. Public counters: see `TcpTransport`; `refused` has refused upgrades too.
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: some encrypted bytes. After our last word nothing is read any more."""
+        if not self.framer.ended:
+            super().data_received(data)
+
+
+class WsTransport(TcpTransport):
+    """A listener for WebSocket connections. It makes none: what is sent to a flow whose connection is gone fails at
+    once.
+
+    Public counters: see `TcpTransport`; `refused` has refused upgrades too, for where they come from.
     """
 
     name = "ws"
@@ -59,22 +80,27 @@ class WsTransport(TcpTransport):
         self.options: WebSocketOptions = spec.websocket
 
     def connected(self, flow: Flow) -> bool:
-        """True while this peer's own connection is open."""
-        connection = flow.connection or self._usable.get(self._key(flow))
-        return connection is not None and connection.usable
+        """True while the flow's own connection is open."""
+        return flow.connection is not None and flow.connection.usable
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Sends one message over the flow's own connection. Never by another one from the same address and port, which
         may be another browser's behind the same NAT."""
         self._on_sent(flow, data)
-        connection = flow.connection or self._usable.get(self._key(flow))
+        connection = flow.connection
         if connection is None or not connection.usable:
             self._failures.add(flow, data, GONE)
         elif not connection.write(data):
             self._failures.add(flow, data, connection.error)
 
     def _connection(self, flow: Flow | None = None) -> Connection:
-        return WebSocketConnection(self, WebSocketFramer(self.options, self._loop.time()), flow)
+        return WebSocketConnection(self, self._framer(), flow)
+
+    def _framer(self) -> Framer:
+        return WebSocketFramer(self.options, self._loop.time())
+
+    def _shared(self, connection: Connection) -> bool:
+        return False
 
     def judge(self, connection: Connection, asked: Asked) -> HttpRefusal | None:
         """Whether a connection may become a WebSocket, by where it comes from."""
@@ -97,19 +123,20 @@ class WsTransport(TcpTransport):
 
     def _forwarded(self, connection: Connection, flow: Flow, forwarded: str) -> HttpRefusal | None:
         """The connection is that of whom a proxy connects for, from now on."""
-        if not family_of(forwarded):
+        named = [address.strip() for address in forwarded.split(",")]
+        while len(named) > 1 and family_of(named[-1]) and self._is_proxy(named[-1]):
+            named.pop()
+        if not family_of(named[-1]):
             return _NAMELESS
-        host = unmapped(forwarded)
+        host = unmapped(named[-1])
         if self.sink.banned(host):
             return _BANNED
-        self.unusable(connection)
         self.slots.leave(connection)
         if not self._admit(connection, host):
             return _FULL
         known = self.sink.known(host)
         connection.write_buffer = self.limits.write_buffer if known else self.limits.stranger_write_buffer
         connection.flow = Flow(self, host, flow.port, connection=connection)
-        self._usable[self._key(connection.flow)] = connection
         return None
 
     # -- pings (RFC 7118 §6)
@@ -132,3 +159,13 @@ class WsTransport(TcpTransport):
         elif now - framer.pinged_at > options.pong_timeout:
             self.timed_out += 1
             connection.abort("no answer to a ping")
+
+
+class WssTransport(WsTransport, TlsTransport):
+    """A listener for WebSocket connections over TLS. Public counters: see `TlsTransport`."""
+
+    name = "wss"
+    via_name = "WSS"
+
+    def _connection(self, flow: Flow | None = None) -> Connection:
+        return SecureWebSocketConnection(self, self._framer(), flow)

@@ -44,8 +44,8 @@ WHAT_THIS_IS: Final = (
 
 @dataclass(slots=True, frozen=True)
 class Asked:
-    """An upgrade that may be granted. `forwarded`: the last address that proxies have noted of whom they connect for
-    (X-Forwarded-For), "" where there is none."""
+    """An upgrade that may be granted. `forwarded`: the addresses that proxies have noted of whom they connect for
+    (X-Forwarded-For), the last one by who connects to us."""
 
     request: "Request"
     forwarded: str
@@ -195,8 +195,7 @@ class WebSocketFramer:
         if refusal is not None:
             self._refuse(refusal)
             return
-        forwarded = ",".join(request.headers.get_all("X-Forwarded-For")).rpartition(",")[2].strip()
-        self.asked = Asked(request, forwarded)
+        self.asked = Asked(request, ",".join(request.headers.get_all("X-Forwarded-For")))
 
     def decide(self, refusal: HttpRefusal | None) -> None:
         """Grants the upgrade that was asked for, or refuses it."""

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from ipaddress import ip_network
@@ -13,13 +14,15 @@ import pytest
 from structlog import get_logger
 
 from engine.sip.flow import Flow
+from engine.transport.certificates import CertificateFiles, Certificates, ServerTls
 from engine.transport.dns.locator import Locator
 from engine.transport.dns.lookups import Lookups, NameServers
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listen_spec import ListenerLimits, ListenSpec, WebSocketOptions
 from engine.transport.listeners import Listeners
-from engine.transport.websocket import GONE, WsTransport
+from engine.transport.websocket import GONE, WssTransport, WsTransport
 from engine.transport.websocket_framing import LARGEST_HEAD, LARGEST_MESSAGE, MOST_FRAMES
+from tests.certificates import Authority
 
 WAIT = 30.0
 KEY = base64.b64encode(b"sixteen octets!!").decode()
@@ -66,13 +69,17 @@ class Browser:
         self.address: tuple[str, int] = writer.get_extra_info("sockname")[:2]
 
     @classmethod
-    async def connect(cls, transport: WsTransport, source: str | None = None) -> "Browser":
-        host, port = transport.local
-        return cls(*await asyncio.open_connection(host, port, local_addr=(source, 0) if source else None))
+    async def connect(cls, transport: WsTransport) -> "Browser":
+        tls = None
+        if isinstance(transport, WssTransport):
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            tls.check_hostname = False
+            tls.verify_mode = ssl.CERT_NONE
+        return cls(*await asyncio.open_connection(*transport.local, ssl=tls))
 
     @classmethod
-    async def upgraded(cls, transport: WsTransport, source: str | None = None, **headers: str) -> "Browser":
-        browser = await cls.connect(transport, source)
+    async def upgraded(cls, transport: WsTransport, **headers: str) -> "Browser":
+        browser = await cls.connect(transport)
         status, head, _ = await browser.ask(upgrade(**headers))
         assert status == 101
         digest = hashlib.sha1(KEY.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
@@ -277,8 +284,6 @@ def test_requests_come_in_and_answers_go_back_by_the_connection(run: Any, record
         answer = b"SIP/2.0 200 OK\r\n\r\n" + b"x" * 70_000
         flow.send(answer)
         assert await browser.receive() == (TEXT, answer)
-        Flow(transport, flow.host, flow.port).send(b"SIP/2.0 200 by address\r\n\r\n")
-        assert (await browser.receive())[1].startswith(b"SIP/2.0 200 by address")
         flow.send(b"SIP/2.0 200 \xff\r\n\r\n")
         assert await browser.receive() == (BINARY, b"SIP/2.0 200 \xff\r\n\r\n")
         assert sink.failures == []
@@ -451,7 +456,7 @@ def test_nothing_is_sent_to_a_peer_whose_connection_is_gone(run: Any, recorder: 
         host, listening = transport.local
         again = Browser(*await asyncio.open_connection(host, listening, local_addr=("127.0.0.1", port)))
         assert (await again.ask(upgrade()))[0] == 101
-        assert not flow.connected and Flow(transport, flow.host, flow.port).connected
+        assert not flow.connected and not Flow(transport, flow.host, flow.port).connected
         flow.send(REQUEST)
         assert await sink.failure() == (flow, REQUEST, GONE)
         nobody = Flow(transport, "127.0.0.9", 9)
@@ -565,6 +570,7 @@ def test_a_proxy_says_who_connects(run: Any, recorder: Any) -> None:
         for value, host in (
             ("198.51.100.1", "198.51.100.1"),
             ("192.0.2.1, 198.51.100.2", "198.51.100.2"),
+            ("192.0.2.1, 198.51.100.4, 127.0.0.2", "198.51.100.4"),
             ("::ffff:198.51.100.3", "198.51.100.3"),
             ("2001:DB8::0009", "2001:db8::9"),
         ):
@@ -586,7 +592,7 @@ def test_a_proxy_says_who_connects(run: Any, recorder: Any) -> None:
             await refused.rest()
         second = await Browser.upgraded(transport, X_Forwarded_For="198.51.100.1")
         second.send(frame(TEXT, REQUEST))
-        await sink.message(5)
+        await sink.message(6)
         third = await Browser.connect(transport)
         assert (await third.ask(upgrade(X_Forwarded_For="198.51.100.1")))[0] == 503
         await third.rest()
@@ -626,6 +632,56 @@ def test_a_proxy_on_a_trusted_address_that_nobody_has_named_is_refused(run: Any,
         assert status == 403 and "sip.websocket.proxies" in body
         await proxy.rest()
         await stranger.close()
+        await ended(transport)
+
+    run(test)
+
+
+# ---- over TLS
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    issued = Authority(tmp_path_factory.mktemp("certificates")).issue("sip.example.com")
+    return Certificates(ServerTls(certificates=(CertificateFiles(issued.certificate, issued.key),)))
+
+
+def test_over_tls_it_is_the_same(run: Any, recorder: Any, certificates: Certificates) -> None:
+    async def test() -> None:
+        sink = recorder()
+        options = WebSocketOptions(ping=0.05, pong_timeout=20.0)
+        spec = ListenSpec("wss", "127.0.0.1", 0, certificates=certificates, websocket=options)
+        transport = await WssTransport.open(spec, sink)
+        browser = await Browser.upgraded(transport)
+        browser.send(frame(TEXT, REQUEST[:5], fin=False), frame(CONT, REQUEST[5:]))
+        assert await sink.message() == REQUEST
+        assert (sink.flow.transport.via_name, sink.flow.own_address()) == (
+            "WSS",
+            f"127.0.0.1:{transport.local[1]};transport=ws",
+        )
+        sink.flow.send(b"SIP/2.0 200 OK\r\n\r\n")
+        while (received := await browser.receive())[0] == PING:
+            browser.send(frame(PONG, received[1]))
+        assert received == (TEXT, b"SIP/2.0 200 OK\r\n\r\n")
+        refused = await Browser.connect(transport)
+        assert (await refused.ask(upgrade(subprotocol=None)))[0] == 400
+        assert await refused.rest() == b""
+        wrong = await Browser.upgraded(transport)
+        wrong.send(frame(3, b""), frame(TEXT, REQUEST))
+        while (received := await wrong.receive())[0] == PING:
+            pass
+        assert received[0] == CLOSE and received[1][:2] == struct.pack(">H", 1002)
+        assert await wrong.rest() == b""
+        plain = Browser(*await asyncio.open_connection(*transport.local))
+        plain.send(upgrade())
+        await plain.rest()
+        await sink.until(lambda: len(sink.ended) == 3)
+        assert sink.messages == [REQUEST] and sink.flow.connected
+        transport.close()
+        while (received := await browser.receive())[0] == PING:
+            pass
+        assert received[0] == CLOSE and received[1] == struct.pack(">H", 1001)
+        await browser.rest()
         await ended(transport)
 
     run(test)
