@@ -15,14 +15,9 @@ from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_
 from engine.transport.certificates import CertificateFiles, ServerTls
 from engine.transport.listen_spec import WebSocketOptions
 from engine.transport.listeners import parse_listen_url
-<<<<<<< HEAD
+from routing.addresses import parse_network
 from routing.directory.extensions import ExtensionRow, write_ha1
 from routing.directory.row_factory import EXTENSION_COLUMNS, RowFactory
-=======
-from routing.addresses import parse_network
-from routing.directory.extensions import ExtensionRow
-from routing.identifiers import named_id
->>>>>>> f6addf0 (WebSocket over TLS, its settings, and its page: how it stands behind a web proxy)
 from routing.settings import RoutingSettings
 
 DRAINED_RETRY_AFTER = 5  # s
