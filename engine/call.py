@@ -123,6 +123,11 @@ class Call(Party):
     direction = "incoming"
     agent: CallAgent
 
+    def move_to(self, flow: Flow) -> None:
+        """The peer is reached by another flow from now on."""
+        self.remote = flow
+        self.session.move_to(flow)
+
     def __init__(self, agent: CallAgent, session: Session, remote: Flow, now: float) -> None:
         super().__init__(agent, session)
         self.remote = remote

@@ -64,6 +64,7 @@ from service.node_settings import (
 from service.phones.contacts import ExtensionContacts
 from service.phones.events.events import PhoneEvents
 from service.phones.events.policy import PhonePolicy
+from service.phones.moved_calls import MovedCalls
 from service.phones.registrar import Registrar
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
@@ -228,10 +229,15 @@ class Node:
         web = WebServices(http=http, exchanges=exchanges, limits=limits)
         self._sounds = sound_library(settings.media, beside, sound_fetcher(web, settings.media.largest_sound))
         self._destinations = Destinations(self.directory, routing, self.agent)
+        self._moved_calls = MovedCalls(self.agent)
         self.contacts = ExtensionContacts(
-            self.directory, self.location, self._clock, parts.contact_center.directory if parts else NoContacts()
+            self.directory,
+            self.location,
+            self._clock,
+            parts.contact_center.directory if parts else NoContacts(),
+            self._moved_calls,
         )
-        self._transfer_policy = TransferPolicy(self.directory, routing, calls, settings.sip.transfers)
+        self._transfer_policy = TransferPolicy(self.directory, routing, calls, settings.sip.transfers, self.contacts)
         services = CallServices(
             dialler=self.agent,
             router=self._router,
@@ -386,6 +392,7 @@ class Node:
         if self._rtpengines is not None:
             closing.callback(self._rtpengines.close)
         closing.push_async_callback(self._stop_agent)
+        closing.callback(self._moved_calls.close)
         closing.push_async_callback(self._sounds.close)
         closing.push_async_callback(self.flows.close)
         closing.push_async_callback(self.bans.close)

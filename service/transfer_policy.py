@@ -8,11 +8,11 @@ from engine.transfer_request import TransferRequest
 from flows.calls.record import CallRecord
 from flows.calls.registry import CallRegistry
 from flows.transfer.replaces import accept_replaces
-from routing.access.admission import Source, identify
+from routing.access.admission import Source, identify, phone_of_customer
 from routing.directory.directory import Directory
 from routing.settings import RoutingSettings
 from service.caller_identity import caller_of, phone_of
-from service.intake import Intake
+from service.intake import Intake, RegisteredPhones
 from service.logins import NO_LOGIN
 
 TransferRule = Literal["refuse", "clients", "all"]
@@ -24,17 +24,24 @@ Login = tuple[str, str]
 class TransferPolicy:
     """Asked about each transfer.
 
-    A client is who calls from a trusted network, or has logged in for its call. Whoever was dialled shows who it is by
-    its address alone. A trunk is never a client, as in `routing.access.admission.identify`.
+    A client is who calls from a trusted network, has logged in for its call, or is reached where an extension has
+    registered. Whoever else was dialled shows who it is by its address alone. A trunk is never a client, as in
+    `routing.access.admission.identify`.
 
     Attributes:
         routing, rule: Replaced when the configuration is reloaded.
     """
 
     def __init__(
-        self, directory: Directory, routing: RoutingSettings, registry: CallRegistry, rule: TransferRule
+        self,
+        directory: Directory,
+        routing: RoutingSettings,
+        registry: CallRegistry,
+        rule: TransferRule,
+        phones: RegisteredPhones | None = None,
     ) -> None:
         """`registry` tells what the caller of a call has logged in with."""
+        self._phones = phones
         self.routing = routing
         self.rule = rule
         self._directory = directory
@@ -45,8 +52,15 @@ class TransferPolicy:
         if self.rule == "refuse":
             return None
         logged_in = asked.by == "caller" and record.logged_in
+        phone = record.phone if logged_in else None
         own = asked.call.returned
-        source = identify(self._directory, self.routing, asked.party, authenticated=logged_in, own=own)
+        if phone is None and not own and self._phones is not None:
+            phone = self._phones.extension_at(asked.call.remote)  # we have called it by the way that it registered
+        source = identify(
+            self._directory, self.routing, asked.party, authenticated=logged_in or phone is not None, own=own
+        )
+        if phone is not None and source.kind == "client":
+            source = phone_of_customer(phone.customer_id)
         return source if self._may(source) else None
 
     def may_replace(self, call: Call, replaced: Call, source: Source, login: Login | None) -> bool:

@@ -1,6 +1,7 @@
 """Contacts of extensions: where their registered devices are reached, and which extension a known device is of."""
 
 from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 from uuid import UUID
 
 from engine.sip.binding import Binding
@@ -12,6 +13,17 @@ from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
 from routing.location import Location, LocationChange
 
+RETURNS_WITHIN: Final = 30.0
+"""Seconds in which a device whose connection was lost is expected to register anew."""
+_LOST_MOST: Final = 10_000
+
+
+class DeviceObserver(Protocol):
+    """Who is told of devices that move (`service.phones.moved_calls.MovedCalls`)."""
+
+    def moved(self, old: Flow, new: Flow) -> None: ...
+    def lost(self, flow: Flow) -> None: ...
+
 
 class ExtensionContacts:
     """A `ContactResolver` for extensions, and for agents by the one that it is given.
@@ -20,8 +32,16 @@ class ExtensionContacts:
     """
 
     def __init__(
-        self, directory: Directory, location: Location, clock: Callable[[], float], agents: ContactResolver
+        self,
+        directory: Directory,
+        location: Location,
+        clock: Callable[[], float],
+        agents: ContactResolver,
+        devices: DeviceObserver | None = None,
     ) -> None:
+        self._devices = devices
+        # Flows of devices that have lost their connection, and when, by extension and instance.
+        self._lost: dict[tuple[str, str], tuple[Flow, float]] = {}
         self._directory = directory
         self._location = location
         self._clock = clock
@@ -69,11 +89,36 @@ class ExtensionContacts:
         return extension if extension is not None and extension.active else None
 
     def _changed(self, change: LocationChange) -> None:
-        if change.replaced is not None:
-            self._leave(change.name, change.replaced)
-        self._leave(change.name, change.binding)
+        name, binding = change.name, change.binding
+        replaced = None if change.replaced is None else self._leave(name, change.replaced)
+        before = self._leave(name, binding) or replaced
         if change.event in ("registered", "refreshed"):
-            self._enter(change.name, change.binding)
+            self._enter(name, binding)
+            if binding.flow is not None and not binding.path and self._devices is not None:
+                self._returned(name, binding, before)
+        elif change.event == "expired" and before is not None and self._devices is not None:
+            self._gone(name, binding, before)
+
+    def _returned(self, name: str, binding: Binding, before: Flow | None) -> None:
+        """A device is there: by another flow than before?"""
+        flow, device = binding.flow, (name, binding.instance.lower())
+        lost, since = self._lost.pop(device, (None, 0.0)) if binding.instance else (None, 0.0)
+        if self._clock() - since > RETURNS_WITHIN:
+            lost = None
+        assert flow is not None and self._devices is not None
+        for old in (before, lost):
+            if old is not None and old != flow:
+                self._devices.moved(old, flow)
+
+    def _gone(self, name: str, binding: Binding, flow: Flow) -> None:
+        assert self._devices is not None
+        if not flow.transport.reliable or flow.connected:
+            return
+        self._devices.lost(flow)
+        if binding.instance:
+            if len(self._lost) >= _LOST_MOST:
+                del self._lost[next(iter(self._lost))]
+            self._lost[name, binding.instance.lower()] = flow, self._clock()
 
     def _enter(self, name: str, binding: Binding) -> None:
         flow = binding.flow
@@ -81,14 +126,16 @@ class ExtensionContacts:
             self._flows[binding] = flow
             self._at[flow] = (*self._at.get(flow, ()), name)
 
-    def _leave(self, name: str, binding: Binding) -> None:
+    def _leave(self, name: str, binding: Binding) -> Flow | None:
+        """The flow that it was known by."""
         flow = self._flows.pop(binding, None)
         if flow is None:
-            return
+            return None
         names = list(self._at.pop(flow))
         names.remove(name)
         if names:
             self._at[flow] = tuple(names)
+        return flow
 
 
 def reachable(binding: Binding) -> bool:

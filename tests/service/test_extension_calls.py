@@ -305,3 +305,86 @@ def test_a_phone_of_a_trusted_network_is_the_extension_that_has_registered_from_
     call(office, "bob")
     assert rung(bob).get("From").startswith(f"<sip:alice@{ENGINE}>")
     assert call(office, "carol").status == 404  # she is another customer's
+
+
+# ---- phones that move
+
+
+def talking(world: World) -> tuple[Phone, Phone, Binding]:
+    """Alice's phone talks with Bob's, which has registered with an instance."""
+    (bob,) = register(world, "bob", BOB, instance="<urn:uuid:b>")
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    bob.answer(rung(bob), 200, body=ANSWER)
+    world.wait(0.3)
+    alice.final("INVITE")
+    alice.ack()
+    world.wait(0.1)
+    (binding,) = world.node.location.bindings("bob")
+    return alice, bob, binding
+
+
+def moved(world: World, binding: Binding, host: str) -> Binding:
+    """The same device, registered from somewhere else."""
+    flow = Flow(next(iter(world.node.agent.listeners)), host, 5060)
+    return Binding(
+        id="new", contact=binding.contact, uri=binding.uri, instance=binding.instance, flow=flow, expires_at=1e9
+    )
+
+
+def test_a_call_follows_its_phone_that_registers_from_elsewhere(world: World) -> None:
+    alice, bob, binding = talking(world)
+    there = world.phone(DEVICES[0])
+    world.node.location.add("bob", moved(world, binding, DEVICES[0]), replaces=binding)
+    world.wait(0.5)
+    alice.request("BYE")
+    world.wait(0.1)
+    assert there.requests("BYE")
+    assert not bob.requests("BYE")
+
+
+def test_another_device_of_the_extension_takes_no_call(world: World) -> None:
+    alice, bob, binding = talking(world)
+    there = world.phone(DEVICES[0])
+    other = moved(world, binding, DEVICES[0])
+    other.instance = "<urn:uuid:c>"
+    world.node.location.add("bob", other)
+    world.wait(0.5)
+    alice.request("BYE")
+    world.wait(0.1)
+    assert bob.requests("BYE")
+    assert not there.heard
+
+
+def test_the_moved_phone_changes_its_call_from_where_it_is(world: World) -> None:
+    _, bob, binding = talking(world)
+    world.node.location.add("bob", moved(world, binding, DEVICES[0]), replaces=binding)
+    world.wait(0.5)
+    there = world.phone(DEVICES[0]).like(bob)
+    invite = rung(bob)
+    there.call_id, there.tag, there.remote_tag = invite.call_id, bob.tag, invite.from_tag
+    there.request("INFO", "Content-Type: application/dtmf-relay\r\n", b"Signal=1\r\n")
+    world.wait(0.3)
+    assert there.statuses("INFO")[-1] != 403
+
+
+# ---- transfers
+
+
+def test_a_phone_transfers_its_caller_to_another_by_name(world: World) -> None:
+    (bob,) = register(world, "bob", BOB)
+    (dora,) = register(world, "dora", DEVICES[0])
+    extend(world, "dora", customer_id=ONE)
+    guest = world.phone(GUEST)
+    call(guest, NUMBER)
+    bob.answer(rung(bob), 200, body=ANSWER, tag=bob.tag)
+    world.wait(0.3)
+    guest.final("INVITE")
+    guest.ack()
+    invite = rung(bob)
+    bob.call_id, bob.remote_tag = invite.call_id, invite.from_tag
+    for target, status in (("carol", 404), ("dora", 202)):
+        bob.request("REFER", f"Refer-To: <sip:{target}@{ENGINE}>\r\nContact: {bob.contact}\r\n")
+        world.wait(0.3)
+        assert bob.final("REFER").status == status
+    assert rung(dora)

@@ -209,6 +209,10 @@ class InviteClient(Session):
         else:
             super()._alarm(name, now)
 
+    def lose_flow(self, now: float) -> None:
+        """The connection that the INVITE went by is gone, and there is no other way to its peer (RFC 5626 §5.3.1)."""
+        self._give_up("unreachable", 430, "connection lost", now)
+
     def cancel(self, now: float, reason: str = "") -> None:
         """Cancel the INVITE. `reason`: a Reason value. A 2xx that crosses the CANCEL gets ACK and BYE."""
         self._cancel_reason = reason

@@ -158,6 +158,13 @@ class DialogUsage:
         """Set where requests within the dialog go: after its start, and after every target refresh."""
         dialog.flow = way_back(dialog, self.endpoint.peers)
 
+    def move_to(self, flow: Flow) -> None:
+        """The peer is reached by another flow from now on, and known by it."""
+        dialog = self.dialog
+        dialog.source = flow
+        dialog.peer = dialog.party = flow.party
+        dialog.flow = flow  # its Contact is of the place that it has left, until it says another
+
     def compose(
         self,
         method: str,
