@@ -232,8 +232,12 @@ def _check_files(settings: Settings, beside: Path, faults: _Faults) -> None:
     if settings.sip.tls.client_certificates != "off" and not settings.sip.tls.client_ca:
         problem = "needs sip.tls.client_ca; write the file of the CAs that are trusted, or off"
         faults.add(("sip", "tls", "client_certificates"), problem)
-    tls = _api_tls(settings, beside)
-    if tls is not None:
+    files, tls = settings.api.tls, _api_tls(settings, beside)
+    if bool(files.certificate) != bool(files.key):
+        missing = "key" if files.certificate else "certificate"
+        problem = f"has no {missing}; write both, as in {{certificate: cert.pem, key: key.pem}}, or neither"
+        faults.add(("api", "tls"), problem)
+    elif tls is not None:
         for fault in read_certificates(tls, ())[1]:
             faults.add(("api", "tls", "certificate"), str(fault))
 

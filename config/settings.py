@@ -420,13 +420,6 @@ class ApiTlsSettings(_Section):
     """PEM, with its chain. A relative path counts from the configuration file."""
     key: str = ""
 
-    @model_validator(mode="after")
-    def _both(self) -> Self:
-        if bool(self.certificate) != bool(self.key):
-            missing = "key" if self.certificate else "certificate"
-            raise ValueError(f"has no {missing}; write both, as in {{certificate: cert.pem, key: key.pem}}, or neither")
-        return self
-
 
 class ApiSettings(_Section):
     """The REST API."""
