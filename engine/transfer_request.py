@@ -17,6 +17,7 @@ LEAVES_WITHIN: Final = 3.0
 """Seconds that a peer has to hang up by itself when its part in the call is over."""
 
 OnReplaces = Callable[[Call, Call], Coroutine[Any, Any, None] | None]
+OnPickup = Callable[[Call, Replaces], Coroutine[Any, Any, None] | None]
 
 
 class TransferRequest:
@@ -84,15 +85,19 @@ def _named(call: Call, replaces: Replaces) -> tuple[Call | None, str]:
     return (None, state) if owner is None else (owner.leg_of(session), state)
 
 
-def accept_replaces(call: Call, on_replaces: OnReplaces | None) -> Coroutine[Any, Any, None] | None:
+def accept_replaces(
+    call: Call, on_replaces: OnReplaces | None, on_pickup: OnPickup | None = None
+) -> Coroutine[Any, Any, None] | None:
     """What becomes of an INVITE with Replaces (RFC 3891 §3): where it names a call that is answered, what `on_replaces`
-    says (`AgentHooks.on_replaces`), and otherwise its refusal."""
+    says (`AgentHooks.on_replaces`); where it names none of ours, what `on_pickup` says; otherwise its refusal."""
     try:
         replaces = read_replaces(call.invite)
     except ParseError as error:
         call.reject(400, headers=[_warning(str(error))])
         return None
     replaced, state = _named(call, replaces)
+    if state == "unknown" and on_pickup is not None:
+        return on_pickup(call, replaces)
     status, why = FITS[state, replaces.early_only]
     if status == 0 and replaced is not None and on_replaces is not None:
         return on_replaces(call, replaced)

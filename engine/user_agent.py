@@ -54,7 +54,7 @@ from engine.sip.stateless import WAITS, Admission, Refusal
 from engine.sip.transaction.client import client_key
 from engine.sip.transaction.timers import NEVER
 from engine.strangers import Strangers
-from engine.transfer_request import OnReplaces, accept_replaces
+from engine.transfer_request import OnPickup, OnReplaces, accept_replaces
 from engine.transport.addresses import family_of
 from engine.transport.certificates import Certificates
 from engine.transport.dns.locator import Locator
@@ -84,6 +84,8 @@ class AgentHooks:
         on_message: Says what happens to a text message (RFC 3428). None: it is refused with 405.
         on_replaces: As `on_call`, for a call that wants to take the place of the second, which is answered (RFC 3891).
             None: it may not.
+        on_pickup: As `on_call`, for a call whose Replaces names no dialog of ours: others may have been told of calls
+            under names of their own. None: it is refused with 481.
         on_stranger: Asked about a request that changes a call and comes from another host than the call's: 0 where it
             may, else the status and header lines of its refusal; and whether the call follows its sender. None: it may
             not.
@@ -98,6 +100,7 @@ class AgentHooks:
 
     on_message: OnMessage | None = None
     on_replaces: OnReplaces | None = None
+    on_pickup: OnPickup | None = None
     on_stranger: OnStranger | None = None
     screen: Screen | None = None
     methods: Mapping[str, RequestHandler] = field(default_factory=dict)
@@ -158,6 +161,7 @@ class UserAgent:
         self._certificates = certificates
         self._on_call = on_call
         self._on_replaces = hooks.on_replaces
+        self._on_pickup = hooks.on_pickup
         self._on_stranger = hooks.on_stranger
         self._screen_hook = hooks.screen
         self._methods = hooks.methods
@@ -342,7 +346,7 @@ class UserAgent:
             call.share = self.strangers.begun(session.invite, session.source)
         try:
             replaces = "Replaces" in session.invite.first
-            work = accept_replaces(call, self._on_replaces) if replaces else self._on_call(call)
+            work = accept_replaces(call, self._on_replaces, self._on_pickup) if replaces else self._on_call(call)
         except Exception as error:
             self.log.error("call handler failed", call_id=call.id, error=repr(error))
             session.reject(500, self.now())

@@ -13,12 +13,14 @@ from flows.calls.destinations import REFUSED, Contact, by_preference
 from flows.calls.dial import AnswerClaim, ConnectResult, ConnectTerms, dial_hunt, most_telling, unanswered
 from flows.calls.hangup import CAUSES, ELSEWHERE, end_leg
 from flows.calls.identity import caller_identity
+from flows.calls.phone_dialogs import WITHHELD
 from flows.calls.ports import CallEnded, FlowProgram, OutgoingLeg, ProviderHunt, Reservation
 from flows.calls.record import CallRecord
 from flows.calls.tree import LOOP_DETECTED, Tree
 from flows.calls.uri_hunt import UriHunt
 from flows.fork import MOST_BRANCHES, ParallelFork
 from flows.nested_call import NestedLeg
+from flows.transfer.pickup import ring_or_hand_over
 from flows.transfer.refer import converse
 from routing.access.admission import DialOut, RingExtension, RunFlow, client_of, extension_for, judge
 from routing.access.destinations import NamedBy, named_by
@@ -106,7 +108,7 @@ async def ring_extension(
     address = Address(type="extension", target=extension.name)
     contacts = await services.contacts.resolve(address, extension.customer_id)
     if contacts:
-        result = await _ring(context, terms, contacts, claim, extension)
+        result = await _ring_devices(context, terms, contacts, claim, extension)
     else:
         record.note(f"connect: no phone of extension {extension.name} is registered")
         result = unanswered(480, "Temporarily Unavailable")
@@ -118,6 +120,33 @@ async def ring_extension(
         record.note(f"connect: extension {extension.name} has a call flow that does not exist")
         return result
     return await _run_nested(context, terms, flow, claim, extension=extension)
+
+
+async def _ring_devices(
+    context: CallContext,
+    terms: ConnectTerms,
+    contacts: Sequence[Contact],
+    claim: AnswerClaim,
+    extension: ExtensionRow,
+) -> ConnectResult:
+    """The devices of an extension, while others see it ring, and may pick it up."""
+    dialogs, record = context.services.phone_dialogs, context.record
+    caller, name = (WITHHELD, "") if record.anonymous else (record.source, record.source_name)
+    dialog = dialogs.begin(extension.name, "recipient", "early", caller, name)
+
+    def answered() -> bool:
+        if dialog.taken or not claim():
+            return False
+        dialogs.turn(dialog, "confirmed")
+        return True
+
+    try:
+        ringing = _ring(context, terms, contacts, answered, extension)
+        if dialogs.watched(extension.name):
+            return await ring_or_hand_over(context, dialog, ringing, claim)
+        return await ringing
+    finally:
+        dialogs.end(dialog)
 
 
 async def _connect_uri(

@@ -175,7 +175,7 @@ class Intake:
             return source, NO_LOGIN, None
         if source.kind == "client":
             # A phone in a trusted network is not asked for credentials by its calls: it has shown them in its REGISTER.
-            phone = None if self._phones is None else self._phones.extension_at(flow, _user_of(request))
+            phone = self._registered_at(request, flow)
             return (source if phone is None else phone_of_customer(phone.customer_id)), NO_LOGIN, phone
         login = self.logins.judge(request, flow.host, call_id)
         phone = self.logins.phone(login)
@@ -183,6 +183,14 @@ class Intake:
         if phone is not None and known_as.kind == "client":
             source = phone_of_customer(phone.customer_id)
         return source, login, phone
+
+    def trusted_phone(self, request: Request, flow: Flow) -> ExtensionRow | None:
+        """The extension whose phone sends a request from a trusted network, where it is registered."""
+        source = identify(self.directory, self.routing, flow.party)
+        return self._registered_at(request, flow) if source.kind == "client" else None
+
+    def _registered_at(self, request: Request, flow: Flow) -> ExtensionRow | None:
+        return None if self._phones is None else self._phones.extension_at(flow, _user_of(request))
 
     def _take(self, call: Call, judged: _Judged) -> Coroutine[Any, Any, Any] | None:
         verdict, target = judged.verdict, judged.target

@@ -17,6 +17,7 @@ from config.loading import Configuration
 from engine.call import Call
 from engine.media.rtpengine.pool import Rtpengines
 from engine.messages import IncomingMessage
+from engine.sip.dialog.replaces import Replaces
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request
 from engine.sip.method_handlers import Answer
@@ -65,6 +66,7 @@ from service.phones.contacts import ExtensionContacts
 from service.phones.events.events import PhoneEvents
 from service.phones.events.policy import PhonePolicy
 from service.phones.moved_calls import MovedCalls
+from service.phones.pickup import PickupIntake
 from service.phones.registrar import Registrar
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
@@ -206,6 +208,7 @@ class Node:
             hooks=AgentHooks(
                 on_message=self._on_message,
                 on_replaces=self._on_replaces,
+                on_pickup=self._on_pickup,
                 on_stranger=self._on_stranger,
                 screen=self._screen,
                 on_register=self._on_register,
@@ -286,7 +289,7 @@ class Node:
         )
         self.phone_events = PhoneEvents(
             lambda: self.agent.endpoint,
-            PhonePolicy(self.directory, self.intake.logins),
+            PhonePolicy(self.directory, self.intake.logins, self.intake.trusted_phone),
             directory=self.directory,
             location=self.location,
             dialogs=dialogs,
@@ -295,6 +298,7 @@ class Node:
         self._call_changes = CallChanges(self.intake)
         self._message_intake = MessageIntake(self.intake, messages)
         self._replaces_intake = ReplacesIntake(self.intake, self._transfer_policy)
+        self._pickup_intake = PickupIntake(self.intake, dialogs)
 
         self.registrar = Registrar(
             self.location,
@@ -319,6 +323,9 @@ class Node:
 
     def _on_replaces(self, call: Call, replaced: Call) -> Coroutine[Any, Any, Any] | None:
         return self._replaces_intake(call, replaced)
+
+    def _on_pickup(self, call: Call, replaces: Replaces) -> Coroutine[Any, Any, Any] | None:
+        return self._pickup_intake(call, replaces)
 
     def _on_stranger(self, call: Call, request: Request) -> tuple[int, str, bool]:
         return self._call_changes(call, request)

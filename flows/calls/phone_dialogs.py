@@ -34,9 +34,10 @@ class PhoneDialog:
         state: See `DialogState`.
         remote, remote_name: The number or name of the other side, and what it is shown as; "" where that is not known.
         picker: Takes the call that picks this one up; None while nobody can.
+        taken: Another phone has picked it up.
     """
 
-    __slots__ = ("direction", "extension", "names", "picker", "remote", "remote_name", "state")
+    __slots__ = ("direction", "extension", "names", "picker", "remote", "remote_name", "state", "taken")
 
     def __init__(self, extension: str, direction: Direction, state: DialogState, remote: str, remote_name: str) -> None:
         self.extension = extension
@@ -46,6 +47,7 @@ class PhoneDialog:
         self.remote_name = remote_name
         self.names: Published | None = None  # drawn when somebody is told of it
         self.picker: Callable[[Any], None] | None = None
+        self.taken = False
 
 
 class PhoneDialogs:
@@ -91,6 +93,15 @@ class PhoneDialogs:
             dialog.state = state
             dialog.picker = None
             self._tell(dialog.extension)
+
+    def pick_up(self, dialog: PhoneDialog, call: Any) -> bool:
+        """Let `call`, one of the engine's, have what rings. False where it does not ring, or not here."""
+        picker, dialog.picker = dialog.picker, None
+        if picker is None:
+            return False
+        dialog.taken = True
+        picker(call)
+        return True
 
     def end(self, dialog: PhoneDialog) -> None:
         """It is over; a second time changes nothing."""

@@ -5,7 +5,8 @@ and the one that was replaced is hung up; where not, all is as it was.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from engine.bridge import Bridge
@@ -88,7 +89,13 @@ async def _replace(context: CallContext, replaced: Call) -> bool:
 
 async def _connected(call: Call, transferor: Transferor) -> Bridge:
     """The bridge between `call`, which is answered, and the one who stays. Raises MediaNotAgreed."""
-    stays, offered = transferor.stays, call.invite.body
+    return await agree(call, transferor.stays, partial(_bridge, call, transferor))
+
+
+async def agree(call: Call, stays: Call, join: Callable[[], Bridge]) -> Bridge:
+    """Answer `call` with what `stays`, which is answered, takes of its offer; the bridge that `join` makes between the
+    two. Raises MediaNotAgreed."""
+    offered = call.invite.body
     stays.talks_with(call)
     if offered:
         answer = await offer(stays, offered)
@@ -96,14 +103,14 @@ async def _connected(call: Call, transferor: Transferor) -> Bridge:
             restore_media(stays)
             raise MediaNotAgreed(480, "it has hung up")
         call.answer(answer)
-        return _bridge(call, transferor)
+        return join()
     fresh = await ask_for_offer(stays)
     if call.ended or stays.ended or not fresh.cseq:
         decline_offer(stays, fresh)
         raise MediaNotAgreed(488, "it makes no offer")
     stays.peer_body = fresh.body
     call.answer(fresh.body)
-    bridge = _bridge(call, transferor)
+    bridge = join()
     bridge.expect_answer(stays, fresh.cseq)
     return bridge
 

@@ -1,0 +1,276 @@
+"""Lamps and directed pickup: what phones are told of calls to extensions, and how they take one (RFC 4235, 3891)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from engine.sip.message.message import Request, Response
+from tests.service.test_extension_calls import (
+    ALICE,
+    BOB,
+    DEVICES,
+    ELSEWHERE,
+    ONE,
+    OTHER,
+    TRUNK,
+    call,
+    end_of,
+    extend,
+    register,
+    rung,
+)
+from tests.service.test_phone_events import Watcher, dialogs
+from tests.simulation.node import ENGINE, Phone, World, configured
+from tests.simulation.peer import ANSWER, OFFER
+
+DAVE, MALLORY = "203.0.113.41", "203.0.113.42"
+OF_DAVE = OFFER.replace(b"10.0.0.1", b"10.0.0.44").replace(b"4000", b"4444")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    world = World(
+        monkeypatch,
+        configured(
+            providers=[{"name": "carrier", "hostname": TRUNK}], routes=[{"target": "all", "provider": "carrier"}]
+        ),
+    )
+    for name, customer in (("alice", ONE), ("bob", ONE), ("dave", ONE), ("mallory", OTHER)):
+        extend(world, name, customer_id=customer)
+    yield world
+    assert len(world.node.flows.calls.phone_dialogs) == 0
+    world.close()
+
+
+class Lamp(Watcher):
+    """A phone that watches bob."""
+
+    def watch(self) -> None:
+        assert self.subscribe("dialog", "bob", password=self.name).status == 200
+        self.told()
+
+    def all_told(self) -> list[dict[str, Any]]:
+        """What the newest NOTIFY says; all are answered."""
+        found: list[dict[str, Any]] = []
+        while notifies := self.requests("NOTIFY"):
+            self.heard = []
+            found = dialogs(notifies[-1])
+            self.answer(notifies[-1], 200)
+            self.world.wait()
+        return found
+
+    def pick_up(self, dialog: dict[str, Any], login: str = "", early_only: bool = True, swapped: bool = False) -> Phone:
+        """Ask for a call as it was told; the phone's leg."""
+        to, from_ = dialog["local-tag"], dialog["remote-tag"]
+        if swapped:
+            to, from_ = from_, to
+        only = ";early-only" if early_only else ""
+        leg = self.world.phone(self.host, 5062)
+        headers = f"Replaces: {dialog['call-id']};to-tag={to};from-tag={from_}{only}\r\nRequire: replaces\r\n"
+        uri = f"sip:bob@{ENGINE}"
+        leg.invite(headers, OF_DAVE, uri=uri)
+        if leg.statuses("INVITE")[-1] == 401:
+            challenge = leg.final("INVITE")
+            leg.remote_tag = ""
+            leg.forget()
+            name = login or self.name
+            leg.invite(headers + leg.credentials(challenge, "INVITE", uri, name, name, OF_DAVE), OF_DAVE, uri=uri)
+        self.world.wait(0.5)
+        return leg
+
+
+def ringing(world: World, *hosts: str) -> tuple[Lamp, Phone, list[Phone], dict[str, Any]]:
+    """alice calls bob, whose devices ring, and dave sees it."""
+    devices = register(world, "bob", *hosts)
+    dave = Lamp(world, "dave", DAVE)
+    dave.watch()
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    for device in devices:
+        device.answer(rung(device), 180)
+    world.wait()
+    [early] = dave.all_told()
+    return dave, alice, devices, early
+
+
+def test_a_lamp_follows_a_call(world: World) -> None:
+    dave, alice, [bob], early = ringing(world, BOB)
+    assert (early["state"], early["direction"]) == ("early", "recipient")
+    assert early["remote"] == (f"sip:alice@{ENGINE}", None)
+    bob.answer(rung(bob), 200, body=ANSWER)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 200
+    alice.ack()
+    assert dave.all_told() == [early | {"state": "confirmed"}]
+    alice.request("BYE")
+    world.wait(0.5)
+    bob.answer(bob.requests("BYE")[-1], 200)
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+
+
+def test_one_that_nobody_takes_goes_out(world: World) -> None:
+    dave, alice, devices, _ = ringing(world, *DEVICES)
+    for device in devices:
+        device.answer(rung(device), 486)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 486
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+
+
+def test_a_caller_that_gives_up_puts_it_out(world: World) -> None:
+    dave, alice, devices, _ = ringing(world, *DEVICES)
+    alice.cancel(f"z9hG4bK{alice.host}x{alice.branches}", to_tag="")
+    world.wait(0.5)
+    for device in devices:
+        end_of(device, "")
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+
+
+def heard(leg: Phone) -> Response:
+    """The last response to the leg's newest INVITE: refusals before it come again, as nobody acknowledges them."""
+    responses = leg.responses("INVITE")
+    newest = max(response.cseq for response in responses)
+    last = [response for response in responses if response.cseq == newest][-1]
+    leg.remote_tag = last.to_tag
+    return last
+
+
+def reinvited(phone: Phone) -> Request:
+    """The re-INVITE that a caller gets, for the media of who has picked its call up."""
+    return next(one for one in phone.requests("INVITE") if one.to_tag)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("early_only", [True, False])
+def test_what_rings_is_picked_up(world: World, swapped: bool, early_only: bool) -> None:
+    dave, alice, devices, early = ringing(world, *DEVICES)
+    leg = dave.pick_up(early, swapped=swapped, early_only=early_only)
+    for device in devices:
+        end_of(device, ELSEWHERE)
+    answered = alice.final("INVITE")
+    assert answered.status == 200 and b"m=audio" in answered.body
+    assert heard(leg).status == 100
+    alice.ack()
+    world.wait(0.5)
+    again = reinvited(alice)
+    assert again.body == OF_DAVE
+    alice.answer(again, 200, body=ANSWER)
+    world.wait(0.5)
+    taken = heard(leg)
+    assert (taken.status, taken.body) == (200, ANSWER)
+    leg.ack()
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]  # of bob: it is dave who talks
+    assert len(world.node.flows.calls.phone_dialogs) == 2  # alice, and dave
+    alice.request("BYE")
+    world.wait(0.5)
+    leg.answer(leg.requests("BYE")[-1], 200)
+    record = next(r for r in world.node.flows.calls.registry.newest() if r.source == "alice")
+    assert record.hangup_reason == "normal" and any("picked up" in note for note in record.notes)
+
+
+def test_the_one_that_picked_it_up_hangs_up(world: World) -> None:
+    dave, alice, [bob], early = ringing(world, BOB)
+    leg = dave.pick_up(early)
+    end_of(bob, ELSEWHERE)
+    alice.final("INVITE")
+    alice.ack()
+    world.wait(0.5)
+    alice.answer(reinvited(alice), 200, body=ANSWER)
+    world.wait(0.5)
+    heard(leg)
+    leg.ack()
+    leg.request("BYE")
+    world.wait(0.5)
+    assert leg.statuses("BYE") == [200]
+    alice.answer(alice.requests("BYE")[-1], 200)
+
+
+def test_without_media_in_common_both_are_told(world: World) -> None:
+    dave, alice, [bob], early = ringing(world, BOB)
+    leg = dave.pick_up(early)
+    end_of(bob, ELSEWHERE)
+    alice.final("INVITE")
+    alice.ack()
+    world.wait(0.5)
+    alice.answer(reinvited(alice), 488)
+    world.wait(0.5)
+    assert heard(leg).status == 488
+    alice.answer(alice.requests("BYE")[-1], 200)
+
+
+def test_a_caller_that_hangs_up_meanwhile_leaves_nobody_waiting(world: World) -> None:
+    dave, alice, [bob], early = ringing(world, BOB)
+    leg = dave.pick_up(early)
+    end_of(bob, ELSEWHERE)
+    alice.final("INVITE")
+    alice.ack()
+    alice.request("BYE")
+    world.wait(1.0)
+    assert heard(leg).status == 480
+
+
+def test_others_may_not_and_learn_nothing(world: World) -> None:
+    dave, alice, [bob], early = ringing(world, BOB)
+    mallory = Lamp(world, "mallory", MALLORY)
+    assert heard(mallory.pick_up(early)).status == 481
+    mallory.host = "203.0.113.43"
+    assert heard(mallory.pick_up(early, login="nobody")).status in (401, 403)
+    mallory.host = "203.0.113.44"
+    assert heard(mallory.pick_up(early | {"call-id": "other"})).status == 481
+    assert bob.requests("CANCEL") == []
+    bob.answer(rung(bob), 200, body=ANSWER)
+    world.wait(0.5)
+    assert alice.final("INVITE").status == 200
+    alice.ack()
+    dave.all_told()
+    # What was answered is not taken away from whom it talks with.
+    assert heard(dave.pick_up(early)).status == 486
+    dave.host = "203.0.113.45"
+    assert heard(dave.pick_up(early, early_only=False)).status == 481
+    alice.request("BYE")
+    world.wait(0.5)
+    bob.answer(bob.requests("BYE")[-1], 200)
+    dave.host = DAVE
+    assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]
+    dave.host = "203.0.113.46"
+    assert heard(dave.pick_up(early)).status == 481
+
+
+def test_a_device_that_is_quicker_keeps_it(world: World) -> None:
+    dave, alice, [bob], early = ringing(world, BOB)
+    bob.answer(rung(bob), 200, body=ANSWER)
+    world.wait(0.3)
+    assert heard(dave.pick_up(early)).status == 486
+    assert alice.final("INVITE").status == 200
+    alice.ack()
+    alice.request("BYE")
+    world.wait(0.5)
+    bob.answer(bob.requests("BYE")[-1], 200)
+
+
+def test_what_nobody_watched_when_it_began_cannot_be_picked_up(world: World) -> None:
+    [bob] = register(world, "bob", BOB)
+    alice = world.phone(ALICE)
+    call(alice, "bob", login="alice")
+    dave = Lamp(world, "dave", DAVE)
+    assert dave.subscribe("dialog", "bob", password="dave").status == 200
+    [early] = dave.all_told()
+    assert early["state"] == "early"
+    assert heard(dave.pick_up(early)).status == 481
+    bob.answer(rung(bob), 486)
+    world.wait(0.3)
+    dave.all_told()
+
+
+def test_a_number_that_is_withheld_is_not_told(world: World) -> None:
+    [bob] = register(world, "bob", BOB)
+    dave = Lamp(world, "dave", DAVE)
+    dave.watch()
+    call(world.phone(ALICE), "bob", login="alice", headers="Privacy: id\r\n")
+    world.wait()
+    [early] = dave.all_told()
+    assert early["remote"] == (f"sip:anonymous@{ENGINE}", None)
+    bob.answer(rung(bob), 486)
+    world.wait(0.3)
+    dave.all_told()
