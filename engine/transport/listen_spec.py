@@ -30,6 +30,10 @@ class ListenerLimits:
     """UDP: seconds after which they get it all the same."""
     send_queue: int = 4096
     """UDP: datagrams kept while the kernel takes no more."""
+    stun_rate: float = 100.0
+    """UDP: Binding requests of one source that are answered in a second: a few thousand phones behind one address."""
+    stun_burst: int = 200
+    """UDP: and how many at once."""
     connect_timeout: float = 4.0
     """TCP: less than a caller waits for the next target (RFC 3263 §4.3)."""
     idle_timeout: float = 600.0

@@ -5,10 +5,14 @@ import errno
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import Self
 
+from engine.rate_limit import RateLimit
 from engine.sip.flow import Flow
+from engine.sip.peers import counted_source
+from engine.transport import stun
 from engine.transport.addresses import SentBy, SockAddr, error_words, family_of, peer_host, socket_address
 from engine.transport.listen_spec import ListenSpec
 from engine.transport.sink import Failures, Sink
@@ -30,7 +34,7 @@ _FRAGMENTATION_NEEDED = (_ICMP, 3, 4)
 
 _LARGEST = 65535
 _CACHED_PEERS = 4096
-_SPACE = 32
+_UNUSUAL = frozenset((*range(33), ord("j")))  # how messages do not begin
 _SEND_TRIES = 4
 
 
@@ -38,7 +42,8 @@ class UdpTransport:
     """One UDP listener.
 
     Public counters: `received`, `sent`, `send_dropped` (queue full or the device out of buffers), `keepalives`
-    (datagrams that hold no message and are ignored). `receive_buffer` is the size in bytes that the kernel granted.
+    (datagrams that hold no message: they are ignored, or STUN). `receive_buffer` is the size in bytes that the kernel
+    granted.
     """
 
     name = "udp"
@@ -64,6 +69,7 @@ class UdpTransport:
         "_sent_by",
         "_sink",
         "_socket",
+        "_stun",
         "_turn",
         "_turn_time",
         "keepalives",
@@ -88,6 +94,7 @@ class UdpTransport:
         self._turn_time = spec.limits.turn
         self._queue: deque[tuple[bytes, SockAddr]] = deque()
         self._queue_size = spec.limits.send_queue
+        self._stun = RateLimit(spec.limits.stun_rate, spec.limits.stun_burst)
         self._flows: dict[SockAddr, Flow] = {}
         self._addresses: dict[tuple[str, int], SockAddr] = {}
         self._rest: asyncio.Handle | None = None
@@ -205,12 +212,25 @@ class UdpTransport:
                 self._read_errors()
                 continue
             self.received += 1
-            if not data or data[0] <= _SPACE:
-                data = _message_in(data)
-                if not data:
+            if not data or data[0] in _UNUSUAL:
+                message = _message_in(data)
+                if not message:
                     self.keepalives += 1
+                    if data[:1] == b"\0":
+                        self._answer_stun(data, address)
                     continue
+                data = message
             received(data, flows.get(address) or self._flow(address))
+
+    def _answer_stun(self, data: bytes, address: SockAddr) -> None:
+        """STUN keeps a NAT open, and tells a phone when that has given it another port (RFC 5626 §3.5.2)."""
+        host = peer_host(address)
+        if self._sink.banned(host) or not self._stun.allows(counted_source(host), self._loop.time()):
+            return
+        answer = stun.answer(data, host, address[1])
+        if answer:
+            with suppress(OSError):  # it is asked again
+                self._sendto(answer, address)
 
     def _flow(self, address: SockAddr) -> Flow:
         if len(self._flows) >= _CACHED_PEERS:
@@ -327,10 +347,13 @@ class UdpTransport:
 def _message_in(data: bytes) -> bytes:
     """The message in a datagram that begins with a control character or a space; b"" for keep-alives.
 
-    Those are CRLF (RFC 5626 §3.5.1), zeros, and STUN, whose first octet is 0 or 1 (RFC 5389 §6).
+    Those are CRLF (RFC 5626 §3.5.1), zeros, STUN, whose first octet is 0 or 1 (RFC 8489 §5), and `jaK`, which phones of
+    CounterPath send.
     """
+    if data[:1] < b"\4" and data[4:8] == stun.COOKIE:
+        return b""
     data = data.lstrip(b"\r\n\0")
-    return b"" if not data or data[0] < 4 else data
+    return b"" if not data or data[0] < 4 or data.rstrip(b"\r\n\0") == b"jaK" else data
 
 
 def _ask_receive_buffer(sock: socket.socket, size: int) -> None:

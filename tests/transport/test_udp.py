@@ -4,13 +4,14 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from engine.sip.flow import Flow
-from engine.transport import udp
+from engine.transport import stun, udp
 from engine.transport.listen_spec import ListenerLimits, ListenSpec
 from engine.transport.udp import UdpTransport
 from tests.network import refusing_port
@@ -159,7 +160,19 @@ def test_a_turn_is_over_when_its_time_is_however_few_have_come(
 
 
 @pytest.mark.parametrize(
-    "keepalive", [b"", b"\r\n\r\n", b"\r\n", b"\0\0\0\0", b"\x00\x01\x00\x00\x21\x12\xa4\x42" + bytes(12), b"\r\n\0"]
+    "keepalive",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"\r\n",
+        b"\0\0\0\0",
+        b"\r\n\0",
+        b"jaK\0",
+        b"jaK",
+        b"\x00\x11\x00\x00\x21\x12\xa4\x42" + bytes(12),  # a Binding indication (RFC 8489 §6.3.2)
+        b"\x01\x01\x00\x00\x21\x12\xa4\x42" + bytes(12),  # an answer: were it answered, two ends could go on for ever
+        b"\x00\x01\x00\x00" + bytes(16),  # of RFC 3489, which has no cookie
+    ],
 )
 def test_keepalives_are_ignored_and_not_answered_rfc_5626_3_5(run: Any, recorder: Any, keepalive: bytes) -> None:
     async def test() -> None:
@@ -375,5 +388,52 @@ def test_an_ipv6_listener_takes_no_ipv4_and_both_can_have_the_port(run: Any, rec
         assert four.local[1] == six.local[1]
         six.close()
         four.close()
+
+    run(test)
+
+
+BINDING = b"\x00\x01\x00\x00\x21\x12\xa4\x42" + b"transaction."
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_stun_is_answered_with_where_it_came_from_rfc_5626_3_5_2(run: Any, recorder: Any, host: str) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await UdpTransport.open(ListenSpec("udp", host, 0), sink)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.bind((host, 0))
+            phone.setblocking(False)
+            phone.sendto(BINDING, transport.local)
+            answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(phone, 2048), 30)
+            assert answer == stun.answer(BINDING, host, phone.getsockname()[1]) != b""
+        assert transport.keepalives == 1 and sink.messages == [] and sink.strange == []
+        transport.close()
+
+    run(test)
+
+
+def test_stun_of_banned_sources_and_beyond_the_rate_is_not_answered(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        sink = recorder()
+        transport = await UdpTransport.open(bounded(stun_rate=0.000001, stun_burst=3), sink)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+            phone.bind(("127.0.0.1", 0))
+            phone.setblocking(False)
+            sink.refused = {"127.0.0.1"}
+            for number in range(9):
+                if number == 2:
+                    phone.sendto(OPTIONS, transport.local)  # so many have come
+                    await sink.message()
+                    sink.refused = set()
+                phone.sendto(BINDING[:8] + b"%12d" % number, transport.local)
+            phone.sendto(OPTIONS, transport.local)
+            await sink.message(2)
+            answers = []
+            with suppress(BlockingIOError):
+                while True:
+                    answers.append(phone.recv(2048)[8:20])
+            assert answers == [b"%12d" % number for number in (2, 3, 4)]
+        assert transport.keepalives == 9
+        transport.close()
 
     run(test)
