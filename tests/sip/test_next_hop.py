@@ -308,6 +308,42 @@ def test_a_callees_private_contact_is_answered_to_the_source(world: World, conta
     assert [request.uri_text for request in callee.requests("ACK")] == [f"sip:a@{contact}"]
 
 
+@pytest.mark.parametrize("host", [ENGINE, f"{ENGINE}:5060", "office.example"])
+def test_a_device_that_calls_itself_by_the_gruu_that_we_gave_it_is_reached_as_it_was_called_rfc_5627(
+    world: World, host: str
+) -> None:
+    world.node.names["office.example"] = [(ENGINE, 5060)]
+    gruu = f"sip:a@{host};gr=urn:uuid:8619859d-0e93-6019-2c64-3781587782a0"
+    callee, (session, _) = world.at(OTHER), dial(world.node, f"sip:{OTHER}:5060")
+    callee.answer(callee.requests("INVITE")[0], 200, "", ANSWER, contact=f"<{gruu}>")
+    assert not session.ended
+    session.bye(world.network.now)
+    world.wait()
+    assert [one.uri_text for one in (*callee.requests("ACK"), *callee.requests("BYE"))] == [gruu, gruu]
+    assert not world.node.misled
+
+
+@pytest.mark.parametrize("host", [ENGINE, "office.example"])
+@pytest.mark.parametrize("stranger", [True, False])
+def test_a_device_that_calls_by_its_gruu_is_answered_where_it_is_rfc_5627(
+    world: World, host: str, stranger: bool
+) -> None:
+    if not stranger:
+        world.parties.strangers.clear()
+    world.node.names["office.example"] = [(ENGINE, 5060)]
+    gruu = f"sip:a@{host};gr=urn:uuid:8619859d-0e93-6019-2c64-3781587782a0"
+    world.peer.contact = f"<{gruu}>"
+    world.answered()
+    world.bye()
+    assert [request.uri_text for request in world.peer.requests("BYE")] == [gruu]
+    assert not world.node.misled
+
+
+def test_a_gruu_at_somebody_elses_place_is_nobodys_way_there(world: World) -> None:
+    world.peer.invite(f"Contact: <sip:a@{CARRIER};gr=urn:uuid:x>\r\n", contact="")
+    assert world.peer.statuses("INVITE") == [403]
+
+
 @pytest.mark.parametrize("own", [CARRIER, CARRIER_TOO, f"{CARRIER}:5090", OTHER])
 def test_a_carriers_own_contact_is_obeyed(world: World, own: str) -> None:
     host, _, port = own.partition(":")

@@ -61,6 +61,13 @@ def place_of(uri: str) -> Place:
 
 
 @lru_cache(maxsize=4096)
+def is_gruu(uri: str) -> bool:
+    """Whether a URI is one device's, as its domain names it (RFC 5627 §5.1). Raises ParseError on what is no URI."""
+    parsed = parse_uri(uri)
+    return isinstance(parsed, SipUri) and "gr" in parsed.params
+
+
+@lru_cache(maxsize=4096)
 def numeric(host: str) -> str:
     """A numeric address in the one way of writing it, without a zone, IPv4 where it is mapped; "" for a name."""
     try:
@@ -149,7 +156,15 @@ def _astray(dialog: Dialog, addresses: tuple[str, ...], peers: Peers) -> bool:
 def misleads(endpoint: Core, host: str, port: int, dialog: Dialog) -> bool:
     """Whether no request within this dialog may go there: it is another party's that is not to be reached so, or our
     own place. `host`: numeric, or a name in lower case."""
-    return endpoint.peers.reserved(host, dialog.party) or (not dialog.returned and endpoint.listens_at(host, port))
+    if endpoint.peers.reserved(host, dialog.party):
+        return True
+    return not dialog.returned and endpoint.listens_at(host, port) and not _named_by_us(dialog)
+
+
+def _named_by_us(dialog: Dialog) -> bool:
+    """Whether the peer is a device that calls itself by its GRUU, in which our place stands where it is ours (RFC 5627
+    §4.4): it is reached the way that it came."""
+    return not dialog.route_set and is_gruu(dialog.remote_target)
 
 
 def find_flows(endpoint: Core, dialog: Dialog, done: Callable[[list[Flow], str], None]) -> None:
@@ -177,6 +192,8 @@ def _located(
     cause: str = "name does not resolve",
 ) -> None:
     """What the next hop of the dialog has turned out to be."""
+    if _named_by_us(dialog) and any(endpoint.listens_at(flow.host, flow.port) for flow in flows):
+        flows = [] if dialog.source is None else [dialog.source]
     allows = None if dialog.returned else dialog.allows
     for flow in flows:
         if misleads(endpoint, flow.host, flow.port, dialog) or not (
@@ -222,7 +239,8 @@ def _named_in(request: Request) -> list[Named]:
     first = request.first
     with suppress(ParseError):  # it is refused for that, or the target stays what it was
         if "Contact" in first:
-            found.append((contact_of(request), False))
+            contact = contact_of(request)
+            found.append((contact, is_gruu(contact)))
         elif request.method == "INVITE":
             found.append((contact_of(request, "From"), False))  # see `Dialog.as_callee`
     if "Record-Route" in first:
