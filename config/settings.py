@@ -269,6 +269,8 @@ class SipSettings(_Section):
     users: list[SipUser] = []
     """Extensions, as older files have them; `extensions` says more."""
     register: RegisterSettings = RegisterSettings()
+    nat_ping: Seconds = Field(default=25.0, ge=0, le=600)
+    """How often phones that a NAT is in front of are asked with OPTIONS whether they are there; 0 asks none."""
     digest_algorithms: Ordered[DigestAlgorithm] = ["MD5"]
     """What those clients are challenged with, in this order. MD5 alone by default: it is what every phone knows, and
     phones of before RFC 8760 give up where another one stands beside it; an MD5 that is offered can be chosen by

@@ -88,6 +88,11 @@ class Location:
         self._entered(name, binding)
         self._tell(LocationChange(name, binding, "registered", replaces))
 
+    def restore(self, name: str, binding: Binding) -> None:
+        """One of before this start, which nobody is told of."""
+        self._bindings.setdefault(name, []).append(binding)
+        self._entered(name, binding)
+
     def refreshed(self, name: str, binding: Binding, newer: Binding | None = None) -> None:
         """A binding holds on: what it is as from now on is `newer`, or has been written to it."""
         if newer is not None:

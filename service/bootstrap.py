@@ -13,6 +13,7 @@ from store.store import Store, Transaction
 
 FIRST_ADMIN = "admin"
 TOKEN_SECRET = "tokens"
+NONCE_SECRET = "nonces"
 
 
 async def bootstrap(store: Store, admin_key: str = "") -> str:
@@ -55,13 +56,23 @@ async def bootstrap(store: Store, admin_key: str = "") -> str:
 
 
 async def token_secret(store: Store) -> str:
-    """The secret that signs tokens: made once, the same for all nodes on this store."""
+    """The secret that signs tokens."""
+    return await _kept(store, TOKEN_SECRET)
+
+
+async def nonce_secret(store: Store) -> bytes:
+    """The secret that the nonces of digest logins are made with."""
+    return (await _kept(store, NONCE_SECRET)).encode()
+
+
+async def _kept(store: Store, name: str) -> str:
+    """A secret that is made once, and the same for all nodes on this store."""
     async with store.write() as transaction:
-        query = sa.select(kept_secrets.c.value).where(kept_secrets.c.name == TOKEN_SECRET)
+        query = sa.select(kept_secrets.c.value).where(kept_secrets.c.name == name)
         value: str | None = (await transaction.execute(query)).scalar_one_or_none()
         if value is None:
             value = store.vault.seal(secrets.token_urlsafe(48))
-            await transaction.execute(sa.insert(kept_secrets), {"name": TOKEN_SECRET, "value": value})
+            await transaction.execute(sa.insert(kept_secrets), {"name": name, "value": value})
     return store.vault.open(value)
 
 

@@ -49,6 +49,7 @@ from service.bans import Bans
 from service.call_changes import CallChanges
 from service.file_modes import loose, of_recordings, tell
 from service.intake import Intake
+from service.logins import NonceSource
 from service.messages.intake import MessageIntake
 from service.messages.memory import MessagesInMemory
 from service.node_settings import (
@@ -65,6 +66,7 @@ from service.node_settings import (
 from service.phones.contacts import ExtensionContacts
 from service.phones.events.events import PhoneEvents
 from service.phones.events.policy import PhonePolicy
+from service.phones.keep_alive import KeepAlive
 from service.phones.moved_calls import MovedCalls
 from service.phones.pickup import PickupIntake
 from service.phones.registrar import Registrar
@@ -75,6 +77,7 @@ from service.workers.trunk_addresses import TrunkAddresses
 
 # What needs SQLAlchemy or FastAPI is imported where it is built: an engine without a store or an API loads neither.
 if TYPE_CHECKING:
+    from service.phones.binding_store import BindingStore
     from service.rest.api import RestApi
     from service.rest.server import ApiServer
     from service.storage import Storage
@@ -138,6 +141,7 @@ class Node:
         self._clock = clock
         self._random_bytes = random_bytes
         self._trunk_addresses: TrunkAddresses | None = None
+        self._binding_store: BindingStore | None = None
         self._started_with = configuration.settings
         self._closing = AsyncExitStack()
 
@@ -155,7 +159,9 @@ class Node:
             self.storage = await self._open_store()
         else:
             self._fill(self.configuration)
-        self._build()
+        self._build(await self._nonces())
+        if self._binding_store is not None:
+            await self._binding_store.load()
         await self.bans.look()
         api = await self._prepare()
         await self._listen()
@@ -182,7 +188,20 @@ class Node:
         )
         return storage
 
-    def _build(self) -> None:
+    async def _nonces(self) -> NonceSource:
+        """What challenges are made with: from a secret that all nodes share, by the time of day."""
+        if self.storage is None:
+            return NonceSource.random()
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from service.bootstrap import nonce_secret
+
+        try:
+            return NonceSource(await nonce_secret(self.storage.store), time.time() - self._clock())
+        except SQLAlchemyError as error:
+            raise self.storage.unusable(error) from error
+
+    def _build(self, nonces: NonceSource) -> None:
         """All that calls pass, bottom to top."""
         configuration, log, closing = self.configuration, self.log, self._closing
         settings = configuration.settings
@@ -286,6 +305,7 @@ class Node:
             phones=self.contacts,
             log_calls=settings.log.level in ("debug", "info"),
             current=lambda: parts is None or parts.storage.feed.healthy,
+            nonces=nonces,
         )
         self.phone_events = PhoneEvents(
             lambda: self.agent.endpoint,
@@ -310,6 +330,29 @@ class Node:
             listens_at=self.agent.is_ours,
             clock=self._clock,
         )
+        self._keep_alive = KeepAlive(
+            self.location,
+            lambda: self.agent.endpoint,
+            lambda: self.flows.calls.routing.from_domain,
+            self._registers,
+            log,
+            interval=settings.sip.nat_ping,
+            clock=self._clock,
+        )
+        if self.storage is not None:
+            from service.phones.binding_store import BindingStore
+
+            self._binding_store = BindingStore(
+                self.storage.store,
+                self.storage.life.name,
+                self.location,
+                self.directory,
+                self.peers,
+                log,
+                self._clock,
+            )
+            closing.push_async_callback(self._binding_store.close)
+            self.storage.feed.subscribe("extension", self._extension_changed)
 
     # Two pairs of parts need each other: the user agent tells the intakes of what comes, and their flows dial and send
     # by it; the queue of messages runs flows, which send messages. The lower of the two is given one of these, which
@@ -332,6 +375,14 @@ class Node:
 
     def _on_register(self, request: Request, source: Flow, now: float) -> Answer:
         return self.registrar(request, source, now)
+
+    def _registers(self, name: str) -> bool:
+        """Whether an extension may be registered."""
+        extension = self.directory.extension(name)
+        return extension is not None and extension.active
+
+    def _extension_changed(self, _change: "Change | None") -> None:
+        self._keep_alive.sweep()
 
     def _connection_lost(self, flow: Flow, _error: str, _now: float) -> None:
         if flow.connection is not None:
@@ -387,6 +438,8 @@ class Node:
             flows=self.flows,
             board=self.board,
             bans=self.peers.bans,
+            location=self.location,
+            registrar=self.registrar,
             rtpengines=self._rtpengines,
             draining=lambda: self.draining,
             settled=self._settled,
@@ -405,6 +458,13 @@ class Node:
         closing.push_async_callback(self.bans.close)
         await self.agent.start(self.configuration.settings.sip.listen)
         self.agent.endpoint.watch_connections(self._connection_lost)
+        closing.push_async_callback(self._keep_alive.close)
+        if self._binding_store is not None:
+            restored = self._binding_store.restore(self.agent.listeners)
+            if restored:
+                self.log.info("registrations restored", contacts=restored)
+            self._binding_store.start()
+        self._keep_alive.start()
         await self._start_rtpengines()
         self.bans.start()
         if recorded is not None:
@@ -478,6 +538,8 @@ class Node:
         self.flows.calls.routing = self.intake.routing = self._transfer_policy.routing = routing
         self.intake.logins.set_algorithms(configuration.settings.sip.digest_algorithms)
         self.registrar.policy = registrar_policy(configuration)
+        self._keep_alive.interval = configuration.settings.sip.nat_ping
+        self._keep_alive.sweep()
         self.bans.deny_file = configuration.deny_file
         await self.bans.look()
         self._transfer_policy.rule = configuration.settings.sip.transfers

@@ -35,6 +35,7 @@ RELOADED_SIP = {
     "digest_algorithms",
     "transfers",
     "register",
+    "nat_ping",
 }
 
 

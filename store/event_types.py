@@ -19,6 +19,9 @@ EventType = Literal[
     "recording_finished",
     "provider_healthy",
     "provider_unhealthy",
+    "extension_registered",
+    "extension_unregistered",
+    "extension_expired",
 ]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 
@@ -27,6 +30,8 @@ PAYLOADS: Final[Mapping[str, str]] = {
     "call": "the call, as GET /calls/{call_id} shows it",
     "message": "the message, as GET /messages/{message_id} shows it; of one that was sent, when its outcome is known",
     "recording": "the recording, as GET /recordings/{recording_id} shows it",
+    "extension": "`id` and `name` of the extension, the `contact` as GET /extensions/{extension_id} shows it, and the "
+    "`cause`: why it has expired",
     "provider": "`id`, `name` and `hostname` of the provider, and the `reason`; for the platform alone",
 }
 """First word of a type -> what `data` of such an event is."""

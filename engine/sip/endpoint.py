@@ -373,13 +373,13 @@ class Endpoint(Core):
 
     def _fault(self, request: Request) -> Refusal | None:
         """Why a request cannot be served, whatever it is for (§8.2.1, §8.2.2.3)."""
-        method = request.method
-        if method not in self.methods.rows:
+        row = self.methods.rows.get(request.method)
+        if row is None:
             return self._unserved(request)
         if is_sips(request.uri_text) and request.source is not None and not request.source.secure:
             return self._in_the_clear(request.source)
         if "Require" in request.first:
-            unknown = request.tokens("Require") - SUPPORTED
+            unknown = request.tokens("Require") - SUPPORTED - row.extensions
             if unknown:
                 return Refusal(status=420, headers=f"Unsupported: {', '.join(sorted(unknown))}\r\n")
         return None

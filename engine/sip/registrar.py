@@ -386,6 +386,7 @@ def _make_room(rows: list[_Row], given: Registration) -> None:
             if not row.written
             and row.present is not None
             and not row.present.instance
+            and newer.user_agent
             and (row.present.source, row.present.user_agent) == (newer.source, newer.user_agent)
         ]
         if not old:

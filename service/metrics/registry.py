@@ -14,7 +14,9 @@ from flows.messages.model import MessageService
 from routing.access.bans import BanTable
 from routing.directory.directory import Directory
 from routing.hunt.health import HealthBoard
+from routing.location import Location
 from service.cdr.record_writer import CallRecordWriter
+from service.phones.registrar import Registrar
 from service.workers.webhook_sender import WebhookSender
 from store.feed import ChangeFeed
 from store.store import Store
@@ -35,6 +37,8 @@ class Sources:
     directory: Directory
     board: HealthBoard
     bans: BanTable
+    location: Location
+    registrar: Registrar
     rtpengines: Rtpengines | None
     calls: CallRegistry
     messages: MessageService

@@ -19,9 +19,11 @@ from engine.user_agent import UserAgent
 from flows.language.interpreter import Interpreter
 from routing.access.bans import BanTable
 from routing.hunt.health import HealthBoard
+from routing.location import Location
 from service.bootstrap import token_secret
 from service.metrics import all_metrics
 from service.metrics.registry import Sources
+from service.phones.registrar import Registrar
 from service.rest.server import ApiServer
 from service.rest.tls import CertificateReader
 from service.store_parts import StoreParts, StoreWorkers
@@ -42,6 +44,8 @@ class RestApi:
         flows: Interpreter,
         board: HealthBoard,
         bans: BanTable,
+        location: Location,
+        registrar: Registrar,
         rtpengines: Rtpengines | None,
         draining: Callable[[], bool],
         settled: Callable[[], Awaitable[None]],
@@ -66,6 +70,8 @@ class RestApi:
                 directory=flows.calls.directory,
                 board=board,
                 bans=bans,
+                location=location,
+                registrar=registrar,
                 rtpengines=rtpengines,
                 calls=flows.calls.registry,
                 messages=flows.messages,

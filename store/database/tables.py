@@ -556,3 +556,31 @@ nodes = sa.Table(
 )
 """Processes on this database: one row for each start, with a heartbeat. What a dead one left open is closed. `process`:
 its host and number, "" for one that has ended by itself."""
+
+bindings = sa.Table(
+    "bindings",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    text("node", 255),
+    text("extension", 64),
+    text("contact"),
+    sa.Column("expires_place", sa.Integer, nullable=False, default=0),
+    text("uri"),
+    sa.Column("q", sa.Float, nullable=False, default=1.0),
+    text("instance"),
+    sa.Column("reg_id", sa.Integer, nullable=False, default=0),
+    text("call_id"),
+    sa.Column("cseq", sa.BigInteger, nullable=False, default=0),
+    text("path"),
+    text("listener", 80),
+    text("host", 64),
+    sa.Column("port", sa.Integer, nullable=False, default=0),
+    text("source", 64),
+    text("user_agent"),
+    sa.Column("natted", sa.Boolean, nullable=False, default=False),
+    sa.Column("tm_create", UtcTime, nullable=False),
+    sa.Column("tm_expire", UtcTime, nullable=False),
+)
+"""Where phones are registered: `engine.sip.binding.Binding`. `node`: by which a phone is reached; `listener`: of that
+node, as transport/host:port; `path`: URIs, a blank between two."""
+sa.Index("ix_bindings_node", bindings.c.node)

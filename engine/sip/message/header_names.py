@@ -46,7 +46,7 @@ USUAL = frozenset((
     "Contact", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Type", "CSeq", "Date",
     "Diversion", "Event", "Expires", "From", "History-Info", "Max-Breadth", "Max-Forwards", "Min-SE",
     "P-Access-Network-Info",
-    "P-Asserted-Identity", "P-Charging-Vector", "P-Early-Media", "P-Preferred-Identity", "Privacy",
+    "P-Asserted-Identity", "P-Charging-Vector", "P-Early-Media", "P-Preferred-Identity", "Path", "Privacy",
     "Proxy-Authenticate", "Proxy-Authorization", "RAck", "Reason", "Record-Route", "Remote-Party-ID",
     "Require", "Retry-After", "Route", "RSeq", "Server", "Session-Expires", "Subject", "Supported",
     "Timestamp", "To", "Unsupported", "User-Agent", "Via", "Warning", "WWW-Authenticate",

@@ -1,0 +1,275 @@
+"""Bindings in the store: read at the start, and written behind the REGISTERs, with the events of them.
+
+A REGISTER waits for no disk. What changes is gathered, and written about twice a second: what a phone has done several
+times meanwhile, once.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from engine.log import Log
+from engine.sip.binding import Binding
+from engine.sip.flow import Flow, Transport
+from engine.worker import Worker
+from routing.access.peers import KnownPeers
+from routing.directory.directory import Directory
+from routing.location import Location, LocationChange
+from store.database.engines import reason
+from store.database.errors import StoreError
+from store.event_types import EventType
+from store.resources import bindings as stored
+from store.resources.bindings import BindingNews, Row
+from store.store import Store
+
+WRITE_EVERY: Final = 0.5  # s
+LAST_TURN_WITHIN: Final = 5.0  # s
+RETRY_AFTER: Final = 2.0  # s after a write that failed
+MOST_NEWS: Final = 10_000
+"""Events that wait while the store cannot be written to; older ones are lost."""
+MOST_GONE: Final = 100_000
+"""Rows that wait to be deleted; with more, all are written anew."""
+_EVENTS: Final[dict[str, EventType]] = {
+    "registered": "extension_registered",
+    "unregistered": "extension_unregistered",
+    "expired": "extension_expired",
+}
+
+
+class BindingStore:
+    """Keeps a location in the store.
+
+    Attributes:
+        lost_news: Events that were given up.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        node: str,
+        location: Location,
+        directory: Directory,
+        peers: KnownPeers,
+        log: Log,
+        clock: Callable[[], float],
+    ) -> None:
+        """`node`: this node's name, the same at every start; `clock`: that of the bindings, monotonic seconds."""
+        self.lost_news = 0
+        self._store = store
+        self._node = node
+        self._location = location
+        self._directory = directory
+        self._peers = peers
+        self._log = log
+        self._clock = clock
+        self._changed: dict[str, tuple[str, Binding]] = {}
+        self._gone: dict[str, None] = {}
+        self._anew = False
+        self._news: deque[BindingNews] = deque()
+        self._failing = False
+        self._loaded: list[Any] = []
+        self._worker = Worker("bindings", self.write, first=WRITE_EVERY, every=WRITE_EVERY, failed=self._failed)
+        location.observers.append(self._observe)
+
+    # ---- the start
+
+    async def load(self) -> None:
+        """Read what was there at the last stop. Before the listeners are open; `restore` comes after. Raises
+        StoreError."""
+        try:
+            self._loaded = await stored.load(self._store, self._node)
+        except SQLAlchemyError as error:
+            raise StoreError(f"{self._store.url} cannot be read: {reason(error)}") from error
+
+    def restore(self, listeners: Iterable[Transport]) -> int:
+        """Take over what was read, on the flows of these listeners; how many there are.
+
+        The connections of a former process are gone, and what was reached by them with them; but the addresses where
+        phones were are known from the start, or they would be strangers when all of them come back at once.
+        """
+        loaded, self._loaded = self._loaded, []
+        now, wall = self._clock(), time.time()
+        places = {_listener(listener): listener for listener in listeners}
+        ours = _Contacts(self._location)
+        for row in loaded:
+            left = row.tm_expire.timestamp() - wall
+            self._peers.phone_at(row.source, left)
+            transport = places.get(row.listener)
+            extension = self._directory.extension(row.extension)
+            if transport is None or extension is None or not extension.active or (transport.reliable and not row.path):
+                self._gone[row.id] = None
+                continue
+            binding = _restored(row, transport, now + left, now - (wall - row.tm_create.timestamp()))
+            if ours.has(row.extension, binding):
+                self._gone[row.id] = None  # it has come back while we were about to begin
+                continue
+            self._location.restore(row.extension, binding)
+        return len(self._location)
+
+    def start(self) -> None:
+        """Write from now on."""
+        self._worker.start()
+
+    async def close(self) -> None:
+        """Write what is left."""
+        await self._worker.close(LAST_TURN_WITHIN)
+        try:
+            await self.write()
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            self._log.error("registrations not stored", error=reason(error))
+
+    # ---- what changes
+
+    def _observe(self, change: LocationChange) -> None:
+        binding = change.binding
+        if change.event in ("registered", "refreshed"):
+            self._changed[binding.id] = (change.name, binding)
+            if change.replaced is not None:
+                self._forget(change.replaced)
+        else:
+            self._forget(binding)
+        kind = _EVENTS.get(change.event)
+        if kind is not None:
+            self._tell(kind, change)
+
+    def _forget(self, binding: Binding) -> None:
+        self._changed.pop(binding.id, None)
+        self._gone[binding.id] = None
+        if len(self._gone) > MOST_GONE:
+            self._gone.clear()
+            self._anew = True
+
+    def _tell(self, kind: EventType, change: LocationChange) -> None:
+        extension = self._directory.extension(change.name)
+        if extension is None:
+            return
+        if len(self._news) >= MOST_NEWS:
+            self._news.popleft()
+            self.lost_news += 1
+        binding, now = change.binding, self._store.clock()
+        ends = datetime.fromtimestamp(now.timestamp() + binding.expires_at - self._clock(), UTC)
+        contact = {
+            "id": binding.id,
+            "contact": binding.contact,
+            "source": binding.source,
+            "transport": binding.transport,
+            "user_agent": binding.user_agent,
+            "expires_at": ends.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "node": self._node,
+        }
+        data = {"id": str(extension.id), "name": extension.name, "contact": contact, "cause": change.cause}
+        self._news.append(BindingNews(kind, extension.customer_id, data, now))
+
+    # ---- the worker
+
+    async def write(self) -> None:
+        """Write what has changed since the last time. What cannot be written is written next time."""
+        if not (self._changed or self._gone or self._news or self._anew):
+            return
+        if self._anew:
+            await stored.clear(self._store, self._node)
+            self._anew = False
+            for name in self._location.names():
+                self._changed |= {binding.id: (name, binding) for binding in self._location.bindings(name)}
+        changed, gone, news = self._changed, self._gone, self._news
+        self._changed, self._gone, self._news = {}, {}, deque()
+        try:
+            ahead = self._store.clock().timestamp() - self._clock()
+            rows = [self._row(name, binding, ahead) for name, binding in changed.values()]
+            await stored.write(self._store, rows, list(gone), list(news))
+        except BaseException:
+            # What has come since goes before it.
+            self._changed = {
+                known: value for known, value in changed.items() if known not in self._gone
+            } | self._changed
+            self._gone = gone | self._gone
+            self._news = deque([*news, *self._news][-MOST_NEWS:])
+            raise
+        if self._failing:
+            self._failing = False
+            self._log.info("registrations stored again")
+
+    def _failed(self, error: Exception) -> float:
+        if not isinstance(error, StoreError | SQLAlchemyError | OSError):
+            raise error
+        if not self._failing:
+            self._failing = True
+            self._log.warning("registrations not stored", error=reason(error))
+        return RETRY_AFTER
+
+    def _row(self, name: str, binding: Binding, ahead: float) -> Row:
+        flow = binding.flow
+        assert flow is not None
+        return {
+            "id": binding.id,
+            "node": self._node,
+            "extension": name,
+            "contact": _storable(binding.contact),
+            "expires_place": binding.expires_place,
+            "uri": _storable(binding.uri),
+            "q": binding.q,
+            "instance": _storable(binding.instance),
+            "reg_id": binding.reg_id,
+            "call_id": _storable(binding.call_id),
+            "cseq": binding.cseq,
+            "path": _storable(" ".join(binding.path)),
+            "listener": _listener(flow.transport),
+            "host": flow.host,
+            "port": flow.port,
+            "source": binding.source,
+            "user_agent": _storable(binding.user_agent),
+            "natted": binding.natted,
+            "tm_create": datetime.fromtimestamp(binding.registered_at + ahead, UTC),
+            "tm_expire": datetime.fromtimestamp(binding.expires_at + ahead, UTC),
+        }
+
+
+class _Contacts:
+    """What has been registered before a restore."""
+
+    def __init__(self, location: Location) -> None:
+        self._known = {name: list(location.bindings(name)) for name in location.names()}
+
+    def has(self, name: str, binding: Binding) -> bool:
+        """Whether this device has come back already."""
+        return any(
+            known.contact == binding.contact
+            or (known.instance and (known.instance, known.reg_id) == (binding.instance, binding.reg_id))
+            for known in self._known.get(name, ())
+        )
+
+
+def _restored(row: Any, transport: Transport, expires_at: float, registered_at: float) -> Binding:
+    return Binding(
+        id=row.id,
+        contact=row.contact,
+        expires_place=row.expires_place,
+        uri=row.uri,
+        q=row.q,
+        instance=row.instance,
+        reg_id=row.reg_id,
+        call_id=row.call_id,
+        cseq=row.cseq,
+        expires_at=expires_at,
+        flow=Flow(transport, row.host, row.port),
+        path=tuple(row.path.split()),
+        source=row.source,
+        user_agent=row.user_agent,
+        registered_at=registered_at,
+        natted=row.natted,
+    )
+
+
+def _listener(transport: Transport) -> str:
+    host, port = transport.local
+    return f"{transport.name}/{host}:{port}"
+
+
+def _storable(text: str) -> str:
+    """Bytes that are no UTF-8, and NULs, which PostgreSQL takes in no text, become question marks: what a Contact of
+    them is worth is lost at a restart, and no more."""
+    return text if text.isascii() and "\0" not in text else text.encode("utf-8", "replace").decode().replace("\0", "?")

@@ -1,0 +1,54 @@
+"""Where phones are registered, for a node's next start: written in batches, behind the REGISTERs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from store.database.bulk import BulkWrite
+from store.database.tables import bindings
+from store.event_types import EventType
+from store.store import Store
+
+DELETED_AT_ONCE: Final = 500
+_WRITE = BulkWrite(bindings, upsert=True, stay=("node", "extension", "tm_create"))
+
+Row = dict[str, Any]
+
+
+class BindingNews(NamedTuple):
+    """What customers are told of a binding. `tm`: when it happened."""
+
+    kind: EventType
+    customer_id: UUID
+    data: Mapping[str, Any]
+    tm: datetime
+
+
+async def load(store: Store, node: str) -> list[sa.Row[Any]]:
+    """The bindings of a node that are not over, the oldest first."""
+    table = bindings
+    async with store.read() as connection:
+        now = await store.common_now(connection)
+        query = sa.select(table).where(table.c.node == node, table.c.tm_expire > now).order_by(table.c.tm_create)
+        return list((await connection.execute(query)).all())
+
+
+async def write(store: Store, rows: Sequence[Row], gone: Sequence[str], news: Sequence[BindingNews]) -> None:
+    """Keep these rows, forget those that are gone, and tell of it, all at once. Every row has all columns."""
+    async with store.write() as transaction:
+        for first in range(0, len(gone), DELETED_AT_ONCE):
+            some = gone[first : first + DELETED_AT_ONCE]
+            await transaction.execute(sa.delete(bindings).where(bindings.c.id.in_(some)))
+        if rows:
+            await _WRITE.write(transaction.connection, rows)
+        for kind, customer_id, data, tm in news:
+            transaction.event(kind, customer_id, data, tm)
+
+
+async def clear(store: Store, node: str) -> None:
+    """Forget all of a node's."""
+    async with store.write() as transaction:
+        await transaction.execute(sa.delete(bindings).where(bindings.c.node == node))
