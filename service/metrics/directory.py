@@ -1,4 +1,4 @@
-"""Metrics of the directory: numbers in memory, and what is known of each provider."""
+"""Metrics of the directory: numbers in memory, what is known of each provider, and which phones are registered."""
 
 from service.metrics.registry import Metrics, Readings, Sources
 
@@ -20,3 +20,12 @@ def register(metrics: Metrics, sources: Sources) -> None:
     metrics.gauges_of("provider_healthy", "1: healthy, 0: unhealthy.", "provider", healthy)
     metrics.gauge_of("numbers", "Numbers in memory.", lambda: len(directory.numbers))
     metrics.gauge_of("routes", "Routes in memory.", lambda: len(directory.routes))
+    _register_phones(metrics, sources)
+
+
+def _register_phones(metrics: Metrics, sources: Sources) -> None:
+    """Who is registered, and what became of REGISTERs."""
+    location, registrar = sources.location, sources.registrar
+    metrics.gauges_of("registrations", "Devices that are registered.", "transport", lambda: location.transports.items())
+    metrics.counters_of("register", "REGISTERs.", "result", lambda: registrar.results.items())
+    metrics.gauge_of("registered_extensions", "Extensions with a device.", lambda: len(location.names()))
