@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,11 @@ class Configuration:
         return list(dict.fromkeys(parse_listen_url(url).transport for url in self.settings.sip.listen))
 
     @property
+    def sip_tls(self) -> ServerTls | None:
+        """What listeners with TLS are told; None where no certificate is given."""
+        return _sip_tls(self.settings, self.path.absolute().parent)
+
+    @property
     def api_tls(self) -> ServerTls | None:
         """What the API's listener shows; None where it speaks HTTP."""
         return _api_tls(self.settings, self.path.absolute().parent)
@@ -126,11 +132,16 @@ class Configuration:
 
 
 def load(
-    path: Path, environ: Mapping[str, str] | None = None, python_flows: PythonFlows | None = None
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    python_flows: PythonFlows | None = None,
+    *,
+    certificates: bool = False,
 ) -> Configuration:
     """Read, complete and check a configuration file. Raises ConfigurationError with every fault there is.
 
     `environ` is the process environment by default. `python_flows` is asked where the file names a `flows_module`.
+    `certificates`: read those that listeners show as well; a reload does that by itself.
     """
     environ = os.environ if environ is None else environ
     document = Document.read(path)
@@ -161,8 +172,12 @@ def load(
         python_flows=names,
         users=settings.sip.users if settings else (),
     )
+    for provider in resources.providers:
+        provider.tls = provider.tls.beside(path.absolute().parent)
     warnings = list(resources.warnings)
     if settings is not None:
+        if certificates:
+            warnings += _check_certificates(settings, path.absolute().parent, faults)
         warnings += _trusted_edges(settings)
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
@@ -240,6 +255,34 @@ def _check_files(settings: Settings, beside: Path, faults: _Faults) -> None:
     elif tls is not None:
         for fault in read_certificates(tls, ())[1]:
             faults.add(("api", "tls", "certificate"), str(fault))
+
+
+def _check_certificates(settings: Settings, beside: Path, faults: _Faults) -> Iterator[tuple[FieldPath, str]]:
+    tls = _sip_tls(settings, beside)
+    if tls is None:
+        return
+    now = datetime.now(UTC)
+    for index, files in enumerate(tls.certificates):
+        place = ("sip", "tls", "certificates", index)
+        found, problems = read_certificates(replace(tls, certificates=(files,)), ())
+        for problem in problems:
+            faults.add(place, f"{problem}; correct the file or its name")
+        for certificate in found:
+            if certificate.not_after <= now:
+                yield place, f"{files.certificate} has expired on {certificate.not_after.date()}; put a new one there"
+
+
+def _sip_tls(settings: Settings, beside: Path) -> ServerTls | None:
+    """What listeners with TLS are told; None where no certificate is given."""
+    tls = settings.sip.tls
+    if not tls.certificates:
+        return None
+    return ServerTls(
+        certificates=tuple(CertificateFiles(beside / pair.certificate, beside / pair.key) for pair in tls.certificates),
+        minimum=tls.minimum,
+        client_ca=beside / tls.client_ca if tls.client_ca else None,
+        client_certificates=tls.client_certificates,
+    )
 
 
 def _api_tls(settings: Settings, beside: Path) -> ServerTls | None:

@@ -16,7 +16,7 @@ from engine.party import relay_info, relay_update
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient, InviteFailure
 from engine.sip.dialog.session import Session
-from engine.sip.flow import Allows, Flow
+from engine.sip.flow import Allows, Flow, TlsTerms
 from engine.sip.message.message import Request, Response
 from engine.sip.transaction.branch import Branches, Mark
 from engine.sip.transaction.server import ServerTransaction
@@ -62,6 +62,10 @@ class PeerOptions(Protocol):
     def contact_host(self) -> str:
         """What it is shown in place of our address, in Contact and Via; "": our address. See `Flow.sent_by`."""
 
+    @property
+    def tls_terms(self) -> TlsTerms | None:
+        """What is asked of it over TLS; None: what is asked of anybody."""
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Peer:
@@ -73,6 +77,7 @@ class Peer:
     codecs: str = ""
     srtp: str = ""
     contact_host: str = ""
+    tls_terms: TlsTerms | None = None
 
 
 ANY_PEER = Peer()
@@ -174,6 +179,7 @@ class OutgoingCall(Call):
             ring_timeout=spec.ring_timeout,
             reliable=reliable,
             contact_host=spec.peer.contact_host,
+            tls=spec.peer.tls_terms,
             allows=spec.allows,
             mark=spec.mark(agent.endpoint.branches, caller),
             max_breadth=breadth,

@@ -189,6 +189,7 @@ def _request_spec(agent: MessageAgent, spec: DialSpec, text: str) -> RequestSpec
         credentials=credentials(spec.peer),
         contact=False,
         contact_host=spec.peer.contact_host,
+        tls=spec.peer.tls_terms,
         allows=spec.allows,
         mark=spec.mark(agent.endpoint.branches),
     )

@@ -320,6 +320,7 @@ class UserAgent:
             from_=f"<sip:{peer.contact_host or domain}>",
             to=f"<{uri}>",
             contact_host=peer.contact_host,
+            tls=peer.tls_terms,
             headers="Accept: application/sdp\r\n",
         )
         ping = OutOfDialogRequest(self.endpoint, spec, tell)

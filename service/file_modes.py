@@ -23,14 +23,15 @@ class Loose(NamedTuple):
     """The command that makes it private."""
 
 
-def loose(paths: Iterable[Path]) -> Iterator[Loose]:
-    """Those that are there, and that group or others may do anything with. Links are followed."""
+def loose(paths: Iterable[Path], *, group: bool = True) -> Iterator[Loose]:
+    """Those that are there, and that group (unless that is as it should be) or others may do anything with. Links are
+    followed."""
     for path in paths:
         with suppress(OSError):
             found = path.stat()
-            if found.st_mode & _OTHERS:
-                private = 700 if stat.S_ISDIR(found.st_mode) else 600
-                mended = f"chmod {private} {shlex.quote(str(path))}"
+            if found.st_mode & (_OTHERS if group else stat.S_IRWXO):
+                private = "700" if stat.S_ISDIR(found.st_mode) else "600"
+                mended = f"chmod {private if group else 'o='} {shlex.quote(str(path))}"
                 yield Loose(path, stat.S_IMODE(found.st_mode), mended)
 
 

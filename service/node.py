@@ -47,6 +47,7 @@ from routing.location import Location
 from routing.mailboxes import Mailboxes
 from service.bans import Bans
 from service.call_changes import CallChanges
+from service.certificates import CertificateReader
 from service.file_modes import loose, of_recordings, tell
 from service.intake import Intake
 from service.logins import NonceSource
@@ -60,7 +61,6 @@ from service.node_settings import (
     node_name,
     registrar_policy,
     routing_settings,
-    server_tls,
     takes_restart,
 )
 from service.phones.contacts import ExtensionContacts
@@ -205,11 +205,14 @@ class Node:
         """All that calls pass, bottom to top."""
         configuration, log, closing = self.configuration, self.log, self._closing
         settings = configuration.settings
-        tls = server_tls(configuration)
+        tls = configuration.sip_tls
         try:
             self.certificates = Certificates(tls) if tls else None
         except CertificateError as error:
             raise ListenError(f"sip.tls.certificates: {error}") from None
+        self._certificate_reader = (
+            CertificateReader(self.certificates, "sip.tls.certificates", log) if self.certificates else None
+        )
         beside = configuration.path.absolute().parent
         routing = routing_settings(configuration)
         self._router = Router(self.directory, self.board, routing, random.Random())
@@ -422,7 +425,6 @@ class Node:
         if not settings.api.listen:
             return None
         from service.rest.api import RestApi
-        from service.rest.tls import CertificateReader
 
         tls = self.configuration.api_tls
         try:
@@ -443,6 +445,7 @@ class Node:
             rtpengines=self._rtpengines,
             draining=lambda: self.draining,
             settled=self._settled,
+            sip_certificates=self.certificates,
             certificates=None if shown is None else CertificateReader(shown, "api.tls", self.log),
         )
 
@@ -467,6 +470,11 @@ class Node:
         self._keep_alive.start()
         await self._start_rtpengines()
         self.bans.start()
+        if self._certificate_reader is not None:
+            closing.push_async_callback(self._certificate_reader.close)
+            self._certificate_reader.start()
+            keys = [pair.key for pair in self._certificate_reader.settings.certificates]
+            tell(await asyncio.to_thread(lambda: [*loose(keys, group=False)]), self.log)
         if recorded is not None:
             tell(await asyncio.to_thread(lambda: [*loose(of_recordings(recorded.folder))]), self.log)
         self._trunk_addresses = TrunkAddresses(self.directory, self.agent.resolver, self.log)
@@ -548,6 +556,12 @@ class Node:
         if self.server is not None:
             await self.server.look()
         found = takes_restart(self._started_with, configuration.settings)
+        tls = configuration.sip_tls
+        if tls is not None and self._certificate_reader is not None:
+            self._certificate_reader.settings = tls
+            await self._certificate_reader.look()
+        elif tls is not None:
+            found.append("sip.tls has certificates now, the first ones: they take a restart")
         if self.storage is None and declares_queues(configuration):
             found.append("there are agents, queues or conferences now, the first ones: they take a restart")
         return found

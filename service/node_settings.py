@@ -12,7 +12,6 @@ from engine.sip.core import EndpointLimits, Policy
 from engine.sip.registrar import RegistrarPolicy
 from engine.sip.transaction.timers import TimerValues
 from engine.transport.addresses import ROUTES, WILDCARDS, bracketed, split_host_port
-from engine.transport.certificates import CertificateFiles, ServerTls
 from engine.transport.listen_spec import WebSocketOptions
 from engine.transport.listeners import parse_listen_url
 from routing.addresses import parse_network
@@ -34,6 +33,7 @@ RELOADED_SIP = {
     "users",
     "digest_algorithms",
     "transfers",
+    "tls",
     "register",
     "nat_ping",
 }
@@ -77,19 +77,6 @@ def websocket_options(settings: WebSocketSettings) -> WebSocketOptions:
         ping=settings.ping,
         pong_timeout=settings.pong_timeout,
         proxies=tuple(parse_network(network) for network in settings.proxies),
-    )
-
-
-def server_tls(configuration: Configuration) -> ServerTls | None:
-    """What listeners with TLS are told; None where no certificate is given."""
-    tls, beside = configuration.settings.sip.tls, configuration.path.absolute().parent
-    if not tls.certificates:
-        return None
-    return ServerTls(
-        certificates=tuple(CertificateFiles(beside / pair.certificate, beside / pair.key) for pair in tls.certificates),
-        minimum=tls.minimum,
-        client_ca=beside / tls.client_ca if tls.client_ca else None,
-        client_certificates=tls.client_certificates,
     )
 
 

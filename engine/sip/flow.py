@@ -5,7 +5,7 @@ The protocol core only names them; sockets are the transports' business.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 _UNUSUAL = re.compile(r"[^a-z0-9.*:_-]")
@@ -80,6 +80,13 @@ class Flow:
     domain: str = field(default="", compare=False, kw_only=True)
     connection: Connection | None = field(default=None, compare=False, kw_only=True, repr=False)
     tls: TlsTerms | None = field(default=None, compare=False, kw_only=True, repr=False)
+
+    def under(self, terms: TlsTerms | None, domain: str = "") -> "Flow":
+        """The same flow for a peer with these terms, unless it has its own. `domain`: its name, where no other was
+        looked up."""
+        if not self.secure or (terms is None and not domain) or self.tls is not None:
+            return self
+        return replace(self, tls=terms, domain=self.domain or domain)
 
     def send(self, data: bytes) -> None:
         """Sends one whole message; see `Transport.send`."""

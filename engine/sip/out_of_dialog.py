@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.sip.auth.credentials import Credentials, DigestSessions
 from engine.sip.core import Core
-from engine.sip.flow import Allows
+from engine.sip.flow import Allows, TlsTerms
 from engine.sip.message.message import Response
 from engine.sip.request import OutgoingRequest
 from engine.sip.transaction.branch import PLAIN, Mark
@@ -36,6 +36,8 @@ class RequestSpec:
     """See `Flow.sent_by`."""
     allows: Allows | None = None
     """Which flows it may go to; None: all."""
+    tls: TlsTerms | None = None
+    """What is asked of the peer over TLS; None: what is asked of anybody."""
     mark: Mark = PLAIN
     """What is to be known of it should it come back."""
 
@@ -87,6 +89,7 @@ class OutOfDialogRequest:
             contact_host=spec.contact_host,
             allows=spec.allows,
             mark=spec.mark,
+            tls=spec.tls,
         )
         self._request.send(spec.destination, endpoint.clock())
 

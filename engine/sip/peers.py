@@ -8,6 +8,7 @@ import ipaddress
 from functools import lru_cache
 from typing import Literal, Protocol
 
+from engine.sip.flow import TlsTerms
 from engine.sip.message.grammar import ParseError, host_address
 from engine.sip.message.message import Request
 from engine.sip.message.via import Via
@@ -41,6 +42,10 @@ class Peers(Protocol):
         """What this peer is shown in place of our address, in Contact and Via; "": our address. See
         `engine.sip.flow.Flow.sent_by`."""
 
+    def tls(self, host: str) -> tuple[str, TlsTerms | None]:
+        """The name that this peer's certificate has, and what else is asked of it, where we have to connect to an
+        address that it names; "" and None for a peer that nothing is said of."""
+
     def edge(self, host: str) -> bool:
         """Whether this is one of our own edge proxies: its requests come from others (`source_of`)."""
 
@@ -62,6 +67,10 @@ class Everybody:
     def reserved(self, host: str, source: str) -> bool:
         """See `Peers`."""
         return False
+
+    def tls(self, host: str) -> tuple[str, TlsTerms | None]:
+        """See `Peers`."""
+        return "", None
 
     def edge(self, host: str) -> bool:
         """See `Peers`."""

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from engine.sip.core import Core
-from engine.sip.flow import NOT_ALLOWED, NOT_SECURE, Allows, Flow, is_sips
+from engine.sip.flow import NOT_ALLOWED, NOT_SECURE, Allows, Flow, TlsTerms, is_sips
 from engine.sip.message.message import Response
 from engine.sip.transaction.branch import MAGIC_COOKIE, Mark
 from engine.sip.transaction.client import ClientTransaction
@@ -38,6 +38,7 @@ class OutgoingRequest:
         "sips",
         "start",
         "tail",
+        "tls",
         "transaction",
         "user",
     )
@@ -57,11 +58,12 @@ class OutgoingRequest:
         sips: bool = False,
         allows: Allows | None = None,
         mark: Mark | None = None,
+        tls: TlsTerms | None = None,
     ) -> None:
         """`head` and `tail` are complete header lines, ended by CRLF, before and after Contact. `contact_host`: see
         `Flow.sent_by`. `sips`: it goes over TLS alone, as it does where `uri` is a SIPS one. `allows`: which flows it
         may go to; None: all. `mark`: what is to be known of it should it come back; None: it opens nothing, and need
-        not be known again."""
+        not be known again. `tls`: what is asked of the peer over TLS; None: what the flow says, or of anybody."""
         self.endpoint = endpoint
         self.user = user
         self.method = method
@@ -74,6 +76,7 @@ class OutgoingRequest:
         self.sips = sips or is_sips(uri)
         self.allows = allows
         self.mark = mark
+        self.tls = tls
         self.flows: list[Flow] = []
         self.transaction: ClientTransaction | None = None
 
@@ -104,7 +107,7 @@ class OutgoingRequest:
         if not flows:
             self.fail(cause, now)
             return
-        self.send_to(flows, now)
+        self.send_to([flow.under(self.tls) for flow in flows], now)
 
     def send_to(self, flows: list[Flow], now: float) -> None:
         """Send to the first of `flows`; the others are for when it fails (RFC 3263 §4.3)."""

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Literal
 
-from engine.sip.flow import address_of
+from engine.sip.flow import TlsTerms, address_of
 from engine.sip.peers import Misdeed
 from routing.access.bans import BanTable
 from routing.addresses import AddressTable
 from routing.directory.directory import Directory
+from routing.hostnames import parse_host_port
 from routing.models.provider import Provider
 from routing.settings import Nat, RoutingSettings
 
@@ -79,6 +80,14 @@ class KnownPeers:
         """See `engine.sip.peers.Peers`."""
         provider = self.directory.provider_at(host)
         return "" if provider is None else provider.contact_host
+
+    def tls(self, host: str) -> tuple[str, TlsTerms | None]:
+        """See `engine.sip.peers.Peers`."""
+        provider = self.directory.provider_at(host)
+        if provider is None:
+            return "", None
+        where = parse_host_port(provider.hostname)
+        return "" if where.address else where.host.lower().rstrip("."), provider.tls_terms
 
     def edge(self, host: str) -> bool:
         """See `engine.sip.peers.Peers`."""

@@ -7,11 +7,13 @@ from uuid import UUID, uuid4
 
 from pydantic import Field, field_validator, model_validator
 
+from engine.sip.flow import TlsTerms
 from routing.addresses import parse_network
 from routing.hostnames import parse_host_port
 from routing.identifiers import NIL, named_id
 from routing.models.codes import DEFAULT_FAILOVER_CODES
 from routing.models.fields import Codes, DialText, Resource, Text, Timer, checked, refusal
+from routing.models.provider_tls import ProviderTls
 from routing.models.tech_headers import check_tech_headers
 
 IdentityHeader = Literal["P-Asserted-Identity", "Remote-Party-ID", "Diversion"]
@@ -35,6 +37,8 @@ class Provider(Resource):
     tls_client_names: list[str] = Field(default=[])
     """Names of certificates: a connection over TLS whose client has shown one of them is this trunk's, whatever its
     address. A host name, or a SIP domain alone as `sip:example.com` (RFC 5922 §7.1)."""
+    tls: ProviderTls = ProviderTls()
+    """How it shows who it is where `transport` is `tls`, and how we do."""
     tech_prefix: DialText = ""
     tech_postfix: DialText = ""
     tech_headers: dict[str, str] = Field(default={})
@@ -76,6 +80,11 @@ class Provider(Resource):
     """Whether it is asked with OPTIONS now and then; off: calls go there as if it were healthy, whatever it is."""
     health_status: Literal["unknown", "healthy", "unhealthy"] = "unknown"
     health_checked_at: datetime | None = None
+
+    @property
+    def tls_terms(self) -> TlsTerms | None:
+        """What is asked of it over TLS; None: what is asked of anybody."""
+        return self.tls.terms
 
     @field_validator("hostname")
     @classmethod

@@ -17,7 +17,7 @@ def check(config: ConfigFile = DEFAULT_CONFIG) -> int:
     from service.python_flows import python_flow_names
 
     try:
-        configuration = load(config, python_flows=python_flow_names)
+        configuration = load(config, python_flows=python_flow_names, certificates=True)
     except ConfigurationError as error:
         show_faults(error)
         return FAILED

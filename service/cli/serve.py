@@ -72,7 +72,7 @@ async def run_engine(path: Path) -> int:
     from service.python_flows import python_flow_names
     from service.workers.gc import GarbageCollection
 
-    configuration = load(path, python_flows=python_flow_names)
+    configuration = load(path, python_flows=python_flow_names, certificates=True)
     settings = configuration.settings
     configure(settings.log.level, settings.log.format)
     for line in (*configuration.warnings, *configuration.notices, *_left_out(configuration)):

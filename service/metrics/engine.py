@@ -41,6 +41,13 @@ def _register_sip(metrics: Metrics, sources: Sources) -> None:
     metrics.counters_of(
         "strangers_refused", "Requests refused or dropped.", "cause", lambda: sorted(agent.refusals.counts.items())
     )
+
+    def ends() -> Readings:
+        for certificates in sources.certificates:
+            for shown in certificates.shown:
+                yield str(shown.files.certificate), shown.not_after.timestamp()
+
+    metrics.gauges_of("tls_certificate_not_after_seconds", "When certificates end, in Unix time.", "certificate", ends)
     metrics.gauge_of("bans", "Addresses that are banned.", lambda: len(sources.bans.bans()))
 
 

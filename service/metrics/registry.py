@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from engine.media.rtpengine.pool import Rtpengines
+from engine.transport.certificates import Certificates
 from engine.user_agent import UserAgent
 from flows.calls.registry import CallRegistry
 from flows.messages.model import MessageService
@@ -30,6 +31,7 @@ class Sources:
     """What metrics are read off.
 
     Attributes:
+        certificates: What listeners with TLS show, SIP's and the API's.
         rtpengines: What the media of anchored calls passes; None: sockets of this process.
     """
 
@@ -40,6 +42,7 @@ class Sources:
     location: Location
     registrar: Registrar
     rtpengines: Rtpengines | None
+    certificates: Sequence[Certificates]
     calls: CallRegistry
     messages: MessageService
     store: Store

@@ -15,17 +15,18 @@ from api.http.tokens import Tokens
 from config.settings import ApiSettings
 from engine.media.rtpengine.pool import Rtpengines
 from engine.rate_limit import RateLimit
+from engine.transport.certificates import Certificates
 from engine.user_agent import UserAgent
 from flows.language.interpreter import Interpreter
 from routing.access.bans import BanTable
 from routing.hunt.health import HealthBoard
 from routing.location import Location
 from service.bootstrap import token_secret
+from service.certificates import CertificateReader
 from service.metrics import all_metrics
 from service.metrics.registry import Sources
 from service.phones.registrar import Registrar
 from service.rest.server import ApiServer
-from service.rest.tls import CertificateReader
 from service.store_parts import StoreParts, StoreWorkers
 from service.workers.loop_lag import LoopLag
 
@@ -50,9 +51,10 @@ class RestApi:
         draining: Callable[[], bool],
         settled: Callable[[], Awaitable[None]],
         certificates: CertificateReader | None,
+        sip_certificates: Certificates | None,
     ) -> None:
-        """certificates: what it shows; None for HTTP. draining: whether the engine is stopping. settled: waits until
-        what is committed counts for calls."""
+        """certificates: what it shows; None for HTTP. sip_certificates: what SIP's listeners show.
+        draining: whether the engine is stopping. settled: waits until what is committed counts for calls."""
         assert flows.messages is not None
         storage = parts.storage
         self._settings = settings
@@ -73,6 +75,9 @@ class RestApi:
                 location=location,
                 registrar=registrar,
                 rtpengines=rtpengines,
+                certificates=[
+                    shown for shown in (sip_certificates, certificates and certificates.certificates) if shown
+                ],
                 calls=flows.calls.registry,
                 messages=flows.messages,
                 store=storage.store,

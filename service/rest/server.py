@@ -12,8 +12,9 @@ from fastapi import FastAPI
 from engine.transport.addresses import bracketed, split_host_port
 from engine.transport.certificates import Certificates
 from engine.transport.listeners import ListenError, advice
+from service.certificates import CertificateReader
 from service.rest.connections import MOST_CONNECTIONS, Connection, Told, end_overdue, nobody_told
-from service.rest.tls import CertificateReader, Handshakes
+from service.rest.tls import Handshakes
 
 _BACKLOG = 512
 _GRACE = 5.0  # s that stopping waits for answers in progress

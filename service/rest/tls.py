@@ -1,5 +1,4 @@
-"""TLS of the API: handshakes, bounded in number and in time, below uvicorn's connections; and the certificate, which is
-read again when its file changes.
+"""TLS of the API: handshakes, bounded in number and in time, below uvicorn's connections.
 
 asyncio's own TLS listener tells nobody of a connection before its handshake is done, and waits a minute for it: silent
 clients would hold memory and descriptors that nothing counts.
@@ -10,17 +9,13 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from engine.log import Log
 from engine.transport.certificates import Certificates
-from engine.worker import Worker
 
 HANDSHAKE_WITHIN: Final = 5.0
 """Seconds from the beginning of a connection to the end of its handshake."""
 MOST_HANDSHAKES: Final = 100
 """At once; a further connection takes the place of the one that has waited longest."""
 _ACCEPT_AGAIN: Final = 1.0  # s
-LOOK_EVERY: Final = 60.0
-"""Seconds between two looks at the files."""
 
 
 class Handshakes:
@@ -75,38 +70,3 @@ class Handshakes:
             )
         except (OSError, asyncio.CancelledError):
             connection.close()  # whoever it was speaks no TLS that we do, or nothing at all
-
-
-class CertificateReader:
-    """Reads certificates again when their files have changed. Connections that are up stay as they are."""
-
-    def __init__(self, certificates: Certificates, setting: str, log: Log) -> None:
-        """`setting`: where they are written, for the log."""
-        self.certificates = certificates
-        self._setting = setting
-        self._log = log
-        self._told: list[str] = []
-        self._worker = Worker(f"{setting} reader", self.look, first=LOOK_EVERY, every=LOOK_EVERY)
-
-    def start(self) -> None:
-        """Begin to look."""
-        self._worker.start()
-
-    async def close(self) -> None:
-        """End."""
-        await self._worker.close()
-
-    async def look(self) -> None:
-        """Take what is new. What cannot be used leaves what was, and is said once."""
-        before = self.certificates.shown
-        found, faults = await asyncio.to_thread(self.certificates.read)
-        problems = [str(fault) for fault in faults]
-        if problems != self._told:
-            for problem in problems:
-                self._log.error("certificate not read: the old one is shown", setting=self._setting, problem=problem)
-            self._told = problems
-        if found != before:
-            self.certificates.show(found)
-            for certificate in found:
-                until = certificate.not_after.isoformat()
-                self._log.info("certificate read", setting=self._setting, names=certificate.names.shown, until=until)

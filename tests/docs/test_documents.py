@@ -192,6 +192,7 @@ def test_the_tables_of_fields_are_complete_and_their_defaults_right(model: type[
             continue
         default = field.get_default(call_default_factory=True)
         default = str(default) if name.endswith("_id") else default
+        default = default.model_dump() if isinstance(default, BaseModel) else default
         assert yaml.safe_load(code(cell)) == default, name
 
 

@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 from config.faults import ConfigurationError
 from config.loading import load
 from engine.transport.certificates import CertificateFiles, Certificates, ServerTls
+from service.certificates import CertificateReader
 from service.node import Node
 from service.rest import tls
 from service.rest.server import ApiServer
-from service.rest.tls import CertificateReader
 from tests.certificates import Authority, Files
 from tests.network import reserved_port
 

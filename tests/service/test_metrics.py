@@ -66,6 +66,7 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         board = HealthBoard()
         sources = SimpleNamespace(
             agent=agent,
+            certificates=[],
             directory=flows.calls.directory,
             board=board,
             calls=flows.calls.registry,

@@ -134,6 +134,20 @@ def answer(services: Services, row: Row) -> dict[str, Any]:
     }
 
 
+_FILES = ("ca", "certificate", "key")
+
+
+def _with_whole_paths(provider: Provider) -> Provider:
+    """Files are those of the engine's machine, where only super admins name any. Raises ApiError for one that would
+    depend on where the engine was started."""
+    for name in _FILES:
+        path = getattr(provider.tls, name)
+        if path and not path.startswith("/"):
+            problem = f"{path!r} is no whole path; write one that begins with /, of a file on the engine's machine"
+            raise fault_in(f"tls.{name}", "INVALID_REQUEST_PARAMETER", problem)
+    return provider
+
+
 def _sealed(services: Services, provider: Provider) -> Row:
     return transform_secrets(tables.providers, provider_row(provider), services.store.vault.seal)
 
@@ -175,7 +189,7 @@ async def list_providers(
 )
 async def create_provider(services: Use, caller: Who, body: ProviderCreate) -> Any:
     """Create a provider."""
-    provider = checked(Provider, body.model_dump(exclude_unset=True) | {"id": uuid4()})
+    provider = _with_whole_paths(checked(Provider, body.model_dump(exclude_unset=True) | {"id": uuid4()}))
     try:
         row = await PROVIDERS.create(services, _sealed(services, provider) | {"customer_id": caller.customer_id})
     except IntegrityError:
@@ -202,7 +216,7 @@ async def update_provider(services: Use, caller: Who, provider_id: UUID, body: P
             changed = changes(body, answer(services, before), ProviderAnswer, _CLEARED, measured=_MEASURED)
             refuse_declared(before, "provider")
             kept = _opened(services, before).model_dump(exclude=_MADE_HERE - {"id"})
-            values = _sealed(services, checked(Provider, kept | changed))
+            values = _sealed(services, _with_whole_paths(checked(Provider, kept | changed)))
             row = await rows.update(transaction, tables.providers, provider_id, values)
             transaction.changed("provider", provider_id)
     except IntegrityError:

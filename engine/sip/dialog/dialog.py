@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 
 from engine.sip.core import DialogKey
-from engine.sip.flow import Allows, Flow, is_sips
+from engine.sip.flow import Allows, Flow, TlsTerms, is_sips
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Message, Request, Response
 from engine.sip.message.name_addr import PLAIN_ADDRESS, NameAddr
@@ -29,6 +29,8 @@ class Dialog:
         one_via: That last one was a request, and had one Via.
         behind_nat: That Via names another address or port than the one it came from (RFC 3581).
         allows: Which flows its requests may go to; None: all.
+        domain, tls: The name under which the peer was found, and what is asked of it over TLS: for requests that go to
+            an address that it names as its own.
         contact_host: What the peer is shown in place of our address; see `Flow.sent_by`.
         secure: It was opened with a SIPS URI: everything in it goes over TLS, and our Contact is one too (RFC 5630).
         returned: The peer is this node itself: the call is one of its own that has come back.
@@ -40,6 +42,7 @@ class Dialog:
         "call_id",
         "contact_host",
         "direct",
+        "domain",
         "flow",
         "local",
         "local_cseq",
@@ -56,6 +59,7 @@ class Dialog:
         "secure",
         "source",
         "state",
+        "tls",
     )
 
     def __init__(
@@ -87,7 +91,8 @@ class Dialog:
         self.source = source
         self.peer = self.party = "" if source is None else source.party
         self.direct = True
-        self.contact_host = ""
+        self.contact_host = self.domain = ""
+        self.tls: TlsTerms | None = None
         self.allows: Allows | None = None
         self.one_via = self.behind_nat = self.returned = self.secure = False
 
@@ -140,6 +145,7 @@ class Dialog:
         )
         source = response.source or flow
         dialog.peer = dialog.party = (source if source.host == flow.host else flow).party
+        dialog.domain, dialog.tls = flow.domain, flow.tls
         dialog.secure = is_sips(request_uri)
         return dialog
 

@@ -11,7 +11,7 @@ from engine.sip.dialog.dialog import CONFIRMED, EARLY, TERMINATED, Dialog
 from engine.sip.dialog.next_hop import MISLEADING, leads_astray
 from engine.sip.dialog.session import MAX_INTERVAL, Session
 from engine.sip.dialog.session_timer import agree_as_client, read_min_se
-from engine.sip.flow import Allows, Flow
+from engine.sip.flow import Allows, Flow, TlsTerms
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.request import OutgoingRequest
@@ -45,6 +45,7 @@ class Invitation:
     ring_timeout: float = 180.0  # s from the first 101 to 199
     reliable: bool = True  # offer 100rel
     contact_host: str = ""  # see `Flow.sent_by`
+    tls: TlsTerms | None = None  # what is asked of the peer over TLS
     allows: Allows | None = None  # which flows it may go to
     mark: Mark = PLAIN  # what is to be known of it should it come back
     max_breadth: int = MAX_BREADTH
@@ -177,6 +178,7 @@ class InviteClient(Session):
             body=invitation.body,
             contact=True,
             contact_host=invitation.contact_host,
+            tls=invitation.tls,
             allows=invitation.allows,
             mark=invitation.mark,
         )

@@ -102,6 +102,7 @@ class InviteServer(Session):
         self.dialog.returned = self.marks is not None
         self.dialog.party = source_of(invite, self.source.party, endpoint.peers)
         self.dialog.contact_host = endpoint.peers.contact_host(self.dialog.party)
+        self.dialog.domain, self.dialog.tls = endpoint.peers.tls(self.dialog.party)
         self.aim(self.dialog)
         endpoint.dialogs[self.dialog.key] = self
         endpoint.dialogs[(invite.call_id, "", invite.from_tag)] = self

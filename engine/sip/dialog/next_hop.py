@@ -201,7 +201,7 @@ def _located(
         ):
             done([], MISLEADING)
             return
-    found = after_lookup(dialog, flows, endpoint.peers)
+    found = [flow.under(dialog.tls, dialog.domain) for flow in after_lookup(dialog, flows, endpoint.peers)]
     if dialog.secure and found:
         found, cause = [flow for flow in found if flow.secure], NOT_SECURE
     done(found, cause)

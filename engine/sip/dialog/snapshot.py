@@ -12,7 +12,7 @@ from engine.sip.core import Core
 from engine.sip.dialog.dialog import CONFIRMED, Dialog
 from engine.sip.dialog.session import Session
 from engine.sip.dialog.session_timer import SessionTimer
-from engine.sip.flow import Allows, Flow
+from engine.sip.flow import Allows, Flow, TlsTerms
 from engine.sip.transaction.branch import Mark
 
 KEPT_ALARMS = ("expired", "refresh", "limit")
@@ -41,7 +41,7 @@ class DialogSnapshot:
         initiator: We sent the INVITE that opened the dialog.
         flow: Where the peer's last message came from that changed the session; None where nothing has come.
         own_address: How we are reached, as the Contact of our requests says: host, port and transport.
-        contact_host: See `Dialog`.
+        contact_host, domain, tls: See `Dialog`.
         peer, party, direct, one_via, behind_nat, returned, secure: See `Dialog`.
         receives: See `DialogUsage`.
         allows_update: The peer takes UPDATE (RFC 3311).
@@ -66,6 +66,8 @@ class DialogSnapshot:
     flow: FlowSnapshot | None
     own_address: str
     contact_host: str = ""
+    domain: str = ""
+    tls: TlsTerms | None = None
     secure: bool = False
     peer: str
     party: str
@@ -89,11 +91,12 @@ class DialogSnapshot:
     @classmethod
     def read(cls, document: dict[str, Any]) -> Self:
         """What `document` has written. Raises TypeError or KeyError for anything else."""
-        flow, marks = document["flow"], document["marks"]
+        flow, marks, tls = document["flow"], document["marks"], document.get("tls")
         return cls(
             **{
                 **document,
                 "route_set": tuple(document["route_set"]),
+                "tls": None if tls is None else TlsTerms(**{**tls, "names": tuple(tls["names"])}),
                 "flow": None if flow is None else FlowSnapshot(**flow),
                 "marks": None if marks is None else tuple((depth, dialled) for depth, dialled in marks),
                 "logins": tuple(LoginState(**{**login, "qop": tuple(login["qop"])}) for login in document["logins"]),
@@ -123,6 +126,8 @@ def take_snapshot(session: Session, now: float) -> DialogSnapshot:
         else FlowSnapshot(transport=flow.transport.name, host=flow.host, port=flow.port, domain=flow.domain),
         own_address=session.own_address,
         contact_host=dialog.contact_host,
+        domain=dialog.domain,
+        tls=dialog.tls,
         secure=dialog.secure,
         peer=dialog.peer,
         party=dialog.party,
@@ -161,6 +166,7 @@ def restore(
         transport = core.select(snapshot.flow.transport, snapshot.flow.host)
         if transport is not None:
             source = Flow(transport, snapshot.flow.host, snapshot.flow.port, domain=snapshot.flow.domain)
+            source = source.under(snapshot.tls, snapshot.domain)
     dialog = Dialog(
         call_id=snapshot.call_id,
         local_tag=snapshot.local_tag,
@@ -180,6 +186,7 @@ def restore(
     dialog.direct, dialog.one_via, dialog.behind_nat = snapshot.direct, snapshot.one_via, snapshot.behind_nat
     dialog.returned, dialog.allows = snapshot.returned, allows
     dialog.contact_host, dialog.secure = snapshot.contact_host, snapshot.secure
+    dialog.domain, dialog.tls = snapshot.domain, snapshot.tls
 
     session = Session(core)
     session.dialog = dialog
