@@ -65,8 +65,12 @@ def destination(provider: Provider) -> str:
 
 def certified(provider: Provider) -> Iterator[str]:
     """The names that a certificate of this provider's may have."""
-    for name in provider.tls_client_names:
-        yield name.lower().rstrip(".")
+    for text in provider.tls_client_names:
+        name = text.lower().rstrip(".")
+        yield name
+        _, dot, parent = name.partition(".")
+        if provider.tls.allow_wildcards and dot and "." in parent and not name.startswith("sip:"):
+            yield f"*.{parent}"
 
 
 @dataclass(slots=True, kw_only=True)

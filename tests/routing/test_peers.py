@@ -13,6 +13,7 @@ from routing.access.peers import MAX_PHONES, PHONE_TTL, KnownPeers
 from routing.addresses import AddressTable
 from routing.directory.directory import Directory
 from routing.models.provider import Provider
+from routing.models.provider_tls import ProviderTls
 from routing.settings import RoutingSettings
 
 
@@ -254,6 +255,16 @@ def test_who_has_shown_a_certificate(
         assert peers.kind(party) == "provider" and not peers.accuse(party, "not_sip")
     else:
         assert source.kind == ("guest" if host == "192.0.2.40" else "client")
+
+
+@pytest.mark.parametrize(("allowed", "known"), [(True, True), (False, False)])
+def test_a_wildcard_stands_for_one_label_where_it_may(peers: KnownPeers, allowed: bool, known: bool) -> None:
+    names, tls = ["sip.pool.example", "sip:pool.example", "short.example"], ProviderTls(allow_wildcards=allowed)
+    pool = Provider(id=UUID(int=6), name="six", hostname="192.0.2.60", tls_client_names=names, tls=tls)
+    peers.directory.put_provider(pool)
+    assert peers.known(identity_of(["*.pool.example"], "203.0.113.9")) == known
+    for other in ("*.sip.pool.example", "*.example", "*.com", "*"):
+        assert not peers.known(identity_of([other], "203.0.113.9"))
 
 
 def test_who_shows_nothing_at_the_address_of_a_certified_trunk_is_a_guest(with_certificates: KnownPeers) -> None:
