@@ -182,6 +182,7 @@ def _request_spec(agent: MessageAgent, spec: DialSpec, text: str) -> RequestSpec
         method="MESSAGE",
         uri=spec.request_uri,
         destination=spec.destination,
+        flow=spec.flow,
         from_=spec.from_,
         to=spec.to,
         headers=f"{headers}Content-Type: text/plain;charset=UTF-8\r\n",

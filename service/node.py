@@ -35,7 +35,7 @@ from flows.calls.tasks import OwnedTasks
 from flows.language.interpreter import Interpreter
 from flows.language.library import FlowLibrary
 from flows.language.message_run import run_message
-from flows.messages.model import TextMessage
+from flows.messages.model import MessageNotKept, TextMessage
 from flows.messages.outbox import MessageQueue
 from flows.web import WebhookLimits, WebServices
 from routing.access.peers import KnownPeers
@@ -43,7 +43,7 @@ from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
 from routing.hunt.health import HealthBoard
 from routing.hunt.router import Router
-from routing.location import Location
+from routing.location import Location, LocationChange
 from routing.mailboxes import Mailboxes
 from service.bans import Bans
 from service.call_changes import CallChanges
@@ -119,6 +119,7 @@ class Node:
         registrar: Answers REGISTERs.
         phone_events: What phones have subscribed to and published.
         library: The flows of the configuration and of the store.
+        messages: Sends texts, and keeps those that wait for a phone.
         flows: Runs the flows of calls and messages; `flows.calls` is what call control works with.
     """
 
@@ -283,12 +284,13 @@ class Node:
             transfers=self._transfer_policy,
             phone_dialogs=dialogs,
         )
-        messages = MessageQueue(
+        self.messages = messages = MessageQueue(
             services,
             self.agent.messages.send,
             parts.messages if parts else MessagesInMemory(),
             run_flow=self._run_message,
         )
+        self.location.observers.append(self._registered)
         self.flows = Interpreter(
             calls=services,
             library=self.library,
@@ -391,6 +393,11 @@ class Node:
         if flow.connection is not None:
             self.location.connection_lost(flow.connection)
 
+    def _registered(self, change: LocationChange) -> None:
+        """A phone is there, as far as texts for it wait."""
+        if change.event in ("registered", "refreshed"):
+            self.messages.kept.registered(change.name)
+
     def _on_subscribe(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
         self.phone_events.subscribe(transaction, request, source, now)
 
@@ -421,6 +428,12 @@ class Node:
         )
         self.parts.storage.feed.subscribe("provider", self._provider_changed)
         self.made_up_key = await self.workers.prepare()
+        try:
+            await self.messages.kept.start()
+        except MessageNotKept as error:
+            from store.database.errors import StoreError
+
+            raise StoreError(str(error)) from error
         self.parts.start()
         if not settings.api.listen:
             return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.sip.auth.credentials import Credentials, DigestSessions
 from engine.sip.core import Core
-from engine.sip.flow import Allows, TlsTerms
+from engine.sip.flow import Allows, Flow, TlsTerms
 from engine.sip.message.message import Response
 from engine.sip.request import OutgoingRequest
 from engine.sip.transaction.branch import PLAIN, Mark
@@ -23,6 +23,8 @@ class RequestSpec:
     """The Request-URI."""
     destination: str
     """The SIP URI whose targets it is sent to."""
+    flow: Flow | None = None
+    """Given: it goes by this one, and `destination` is not looked up (RFC 5626)."""
     from_: str
     """name-addr without tag."""
     to: str
@@ -91,7 +93,10 @@ class OutOfDialogRequest:
             mark=spec.mark,
             tls=spec.tls,
         )
-        self._request.send(spec.destination, endpoint.clock())
+        if spec.flow is not None:
+            self._request.located([spec.flow])
+        else:
+            self._request.send(spec.destination, endpoint.clock())
 
     def on_response(self, request: OutgoingRequest, response: Response, now: float) -> None:
         """The response, provisional or final."""

@@ -1,7 +1,7 @@
 """Delivery of one message to one destination: into our own inbox, through the providers, or directly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -15,9 +15,11 @@ from flows.calls.services import CallServices
 from flows.calls.tree import LOOP_DETECTED, Branch
 from flows.calls.uri_hunt import UriHunt
 from flows.messages.inbox import AcceptedMessage, Inbox, admitted
-from flows.messages.model import MessageNotKept, Target, TextMessage, sender_of
-from routing.access.admission import DialOut, RingExtension, RunFlow, client_of
+from flows.messages.kept import Fate, KeptMessages
+from flows.messages.model import KeptMessage, MessageNotKept, MessageStore, Target, TextMessage, sender_of
+from routing.access.admission import DialOut, RingExtension, RunFlow, client_of, extension_for
 from routing.access.destinations import NamedBy, named_by
+from routing.directory.extensions import ExtensionRow
 from routing.directory.number_source import NumberUnavailable
 from routing.directory.rows import NumberRow
 from routing.hunt.attempt import Attempt, AttemptRecord
@@ -33,10 +35,16 @@ _NOT_TAKEN = ("refused", "unreachable", "skipped")
 """Outcomes of an attempt that has certainly not delivered the text."""
 
 
+DEVICES_WAIT = 5.0
+"""Seconds that an extension's other phones have to answer once one has taken a message."""
+_FATES = ("delivered", "accepted", "failed", "sending", "opted_out")
+
+
 class Delivery:
     """Sends; what becomes of it is written into the target."""
 
-    def __init__(self, services: CallServices, send: Send, inbox: Inbox, process: Process) -> None:
+    def __init__(self, services: CallServices, send: Send, inbox: Inbox, process: Process, kept: MessageStore) -> None:
+        self.kept = KeptMessages(services, kept, self._deliver_kept)
         self._services = services
         self._send = send
         self._inbox = inbox
@@ -51,7 +59,91 @@ class Delivery:
         if address.type == "sip":
             await self._to_uri(message, target, address.sip_uri, message.named)
             return
-        await self._to_contacts(message, target, address)
+        extension = None
+        if address.type == "extension":
+            extension = extension_for(self._services.directory, address.target, message.customer_id)
+        if extension is not None:
+            await self._to_extension(message, target, extension)
+        else:
+            await self._to_contacts(message, target, address)
+
+    # ---- to extensions
+
+    async def _to_extension(self, message: TextMessage, target: Target, extension: ExtensionRow) -> None:
+        """To all its phones; where none is there, it is kept until one registers."""
+        name = extension.name
+        if not self.kept.waits(name) and (contacts := await self._contacts(extension)):
+            await self._to_devices(message, target, contacts)
+            if target.status != "failed" or any(tried["outcome"] != "unreachable" for tried in target.attempts):
+                return
+        try:
+            kept, why = await self.kept.keep(message, name, extension.customer_id), "too many messages wait for one"
+        except MessageNotKept as error:
+            kept, why = False, str(error)
+        if not kept:
+            _failed(target, 480, f"no phone of extension {name} is registered, and the message is not kept: {why}")
+            return
+        target.status, target.sip_status, target.reason = "accepted", 202, "kept until a phone registers"
+        if await self._contacts(extension):  # one that has come meanwhile, or that others wait for
+            self.kept.registered(name)
+
+    async def _contacts(self, extension: ExtensionRow) -> Sequence[Contact]:
+        address = Address(type="extension", target=extension.name)
+        return await self._services.contacts.resolve(address, extension.customer_id)
+
+    async def _to_devices(self, message: TextMessage, target: Target, contacts: Sequence[Contact]) -> None:
+        """To all of them at once: one that takes it is enough."""
+        loop = asyncio.get_running_loop()
+        each = [Target(target.destination) for _ in contacts]
+        tasks = [
+            loop.create_task(self._to_contact(message, to, contact), name=f"message {message.id} to {index}")
+            for index, (to, contact) in enumerate(zip(each, contacts, strict=True))
+        ]
+        pending: set[asyncio.Task[None]] = set(tasks)
+        try:
+            while pending and all(to.status in ("sending", "failed") for to in each):
+                _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            if pending:  # the others have a moment to take it too: some may not be there any more
+                await asyncio.wait(pending, timeout=DEVICES_WAIT)
+        finally:
+            for task in tasks:
+                task.cancel()
+            if any(not task.done() for task in tasks):
+                await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+        best = min(each, key=lambda to: _FATES.index(to.status))
+        target.status, target.sip_status, target.reason = best.status, best.sip_status, best.reason
+        target.attempts += [tried for to in each for tried in to.attempts]
+
+    async def _deliver_kept(self, kept: KeptMessage) -> Fate:
+        """To the phones that are registered now."""
+        extension = self._services.directory.extension(kept.extension)
+        if extension is None or extension.customer_id != kept.customer_id:
+            return "refused"
+        contacts = await self._contacts(extension) if extension.active else ()
+        if not contacts:
+            return "unreachable"
+        address = Address(type="extension", target=kept.extension)
+        message = TextMessage(
+            id=kept.id,
+            customer_id=kept.customer_id,
+            direction="outgoing",
+            source=kept.source,
+            destinations=[address],
+            text=kept.text,
+            created=kept.created,
+            status="sending",
+            private=kept.source is None,
+        )
+        target = Target(address)
+        await self._to_devices(message, target, contacts)
+        if target.status in ("delivered", "accepted"):
+            return "taken"
+        return "refused" if any(tried["outcome"] == "refused" for tried in target.attempts) else "unreachable"
+
+    # ---- to others
 
     async def _to_contacts(self, message: TextMessage, target: Target, address: Address) -> None:
         contacts = await self._services.contacts.resolve(address, message.customer_id)
@@ -94,7 +186,7 @@ class Delivery:
         asked = normalise_dialled(text, services.routing, services.directory.numbers)
         verdict = admitted(services, client_of(message.customer_id), asked, message.text)
         if isinstance(verdict, RingExtension):
-            await self._to_contacts(message, target, Address(type="extension", target=verdict.extension.name))
+            await self._to_extension(message, target, verdict.extension)
         elif isinstance(verdict, RunFlow):
             await self._within(message, target, verdict.number)
         elif isinstance(verdict, DialOut) and not foreign:

@@ -179,6 +179,24 @@ def message_row(message: TextMessage) -> dict[str, Any]:
     }
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class KeptMessage:
+    """A message that waits for a phone of an extension to register.
+
+    Attributes:
+        extension: The name of the one that it is for.
+        customer_id: The extension's.
+        source: None for a sender that withholds its name.
+    """
+
+    id: UUID
+    extension: str
+    customer_id: UUID
+    source: Address | None
+    text: str
+    created: datetime
+
+
 @dataclass(slots=True, frozen=True)
 class OptOutChange:
     """What a sender says of further messages from a number of ours: `stop` or `start`, by the word `keyword`."""
@@ -203,6 +221,18 @@ class MessageStore(Protocol):
 
     async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
         """Whether any of these wants no messages from this number of ours."""
+
+    async def keep(self, message: KeptMessage) -> None:
+        """One that waits for a phone to register, committed."""
+
+    async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
+        """Id, extension and when it was sent, of all that wait, the oldest first."""
+
+    async def find_kept(self, message_id: UUID) -> KeptMessage | None:
+        """One of them."""
+
+    async def drop_kept(self, message_id: UUID) -> None:
+        """It does not wait any more, committed."""
 
 
 class MessageService(Protocol):

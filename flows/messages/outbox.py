@@ -59,6 +59,7 @@ class MessageQueue:
     Attributes:
         store: Where messages and opt-outs are kept.
         inbox: Takes messages for our numbers.
+        kept: Those that wait for a phone to register.
         waiting: Destinations that wait or are being sent to.
         tasks: What sends, a task for each pair of numbers as long as there is anything.
         processing: Messages for our numbers whose flows run.
@@ -68,7 +69,8 @@ class MessageQueue:
         self._services = services
         self.store = store
         self.inbox = Inbox(services, store, run_flow=run_flow, send=self.send)
-        self._delivery = Delivery(services, send, self.inbox, self._process)
+        self._delivery = Delivery(services, send, self.inbox, self._process, store)
+        self.kept = self._delivery.kept
         self.waiting = 0
         # From and to -> what goes that way, in this order; there is a task for each as long as there is anything.
         self._lanes: dict[tuple[str, str], deque[tuple[TextMessage, Target]]] = {}
@@ -129,6 +131,7 @@ class MessageQueue:
     async def close(self) -> None:
         """Takes nothing more; what is under way has a moment to end, and the rest is told as failed."""
         self._closing = True
+        await self.kept.close()
         for lane in self._lanes.values():
             for _, target in lane:
                 target.status, target.reason = "failed", _STOPPED

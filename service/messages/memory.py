@@ -2,9 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Collection
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
-from flows.messages.model import OptOutChange, TextMessage
+from flows.messages.model import KeptMessage, MessageNotKept, OptOutChange, TextMessage
 
 MOST_OPT_OUTS: Final = 100_000
 """Opt-outs that are kept in memory; the oldest are forgotten."""
@@ -36,6 +38,21 @@ class MessagesInMemory:
 
     async def ended(self, message: TextMessage) -> None:
         """Nothing is kept."""
+
+    async def keep(self, message: KeptMessage) -> None:
+        """Nothing is kept, and nobody is told that it were."""
+        raise MessageNotKept("there is no store to keep it in")
+
+    async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
+        """None."""
+        return []
+
+    async def find_kept(self, message_id: UUID) -> KeptMessage | None:
+        """None."""
+        return None
+
+    async def drop_kept(self, message_id: UUID) -> None:
+        """There is none."""
 
     async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
         """What has been texted to this engine."""

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.messages.model import MessageNotKept, OptOutChange, TextMessage, message_row
+from flows.calls.address import Address
+from flows.messages.model import KeptMessage, MessageNotKept, OptOutChange, TextMessage, message_row, party
 from store.database.engines import reason
 from store.database.errors import StoreError
-from store.resources import messages
+from store.resources import kept_messages, messages
+from store.rows import Row
 from store.store import Store
 
 WITHIN: Final = 5.0
@@ -48,10 +51,51 @@ class StoredMessages:
         async with _answering(), self._store.write() as transaction:
             await messages.end(transaction, message_row(message) | {"tm_update": transaction.now})
 
+    async def keep(self, message: KeptMessage) -> None:
+        """One more that waits."""
+        async with _answering(), self._store.write() as transaction:
+            await kept_messages.keep(transaction, _kept_row(message))
+
+    async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
+        """Those of other nodes too: a phone registers with any."""
+        async with _answering(), self._store.read() as connection:
+            return await kept_messages.all_kept(connection)
+
+    async def find_kept(self, message_id: UUID) -> KeptMessage | None:
+        """One that waits, unless another node has delivered it."""
+        async with _answering(), self._store.read() as connection:
+            row = await kept_messages.find(connection, message_id)
+        if row is None:
+            return None
+        return KeptMessage(
+            id=row["id"],
+            extension=row["extension"],
+            customer_id=row["customer_id"],
+            source=None if row["source"] is None else Address.model_validate(row["source"]),
+            text=row["text"],
+            created=row["tm_create"],
+        )
+
+    async def drop_kept(self, message_id: UUID) -> None:
+        """It is delivered, or too old."""
+        async with _answering(), self._store.write() as transaction:
+            await kept_messages.drop(transaction, message_id)
+
     async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
         """Asked of the store each time: another node may have been told."""
         async with _answering(), self._store.read() as connection:
             return await messages.opted_out(connection, number, contacts)
+
+
+def _kept_row(message: KeptMessage) -> Row:
+    return {
+        "id": message.id,
+        "extension": message.extension,
+        "customer_id": message.customer_id,
+        "source": None if message.source is None else party(message.source),
+        "text": message.text,
+        "tm_create": message.created,
+    }
 
 
 @asynccontextmanager

@@ -316,6 +316,18 @@ sa.Index(
     postgresql_where=messages.c.status == "sending",
 )
 
+kept_messages = sa.Table(
+    "kept_messages",
+    metadata,
+    identity(),
+    owner(),
+    text("extension", 64),
+    sa.Column("source", Json),
+    text("text"),
+    sa.Column("tm_create", UtcTime, nullable=False),
+)
+"""Messages for extensions (by name) that no phone was registered for, until one has taken them."""
+
 message_attempts = sa.Table(
     "message_attempts",
     metadata,

@@ -145,7 +145,7 @@ def test_a_text_goes_to_the_next_contact_where_one_has_refused_it(
         status="sending",
     )
     nobody: Any = None
-    asyncio.run(Delivery(ann.calls, send, nobody, nobody).deliver(message, target))
+    asyncio.run(Delivery(ann.calls, send, nobody, nobody, nobody).deliver(message, target))
     assert [spec.request_uri for spec in sent] == asked
     assert target.status == status
     assert len(target.attempts) == len(asked)

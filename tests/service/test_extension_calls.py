@@ -51,6 +51,15 @@ def extend(world: World, name: str, **more: Any) -> ExtensionRow:
     return row
 
 
+def enter(world: World, name: str, binding: Binding, replaces: Binding | None = None) -> None:
+    """A binding comes into the node's location, as by a REGISTER."""
+
+    async def within() -> None:
+        world.node.location.add(name, binding, replaces=replaces)
+
+    world.network.until(within())
+
+
 def register(world: World, name: str, *hosts: str, **more: Any) -> list[Phone]:
     """Devices of an extension. Their Contact is an address of their own network, behind a NAT."""
     phones = []
@@ -58,7 +67,7 @@ def register(world: World, name: str, *hosts: str, **more: Any) -> list[Phone]:
         flow = Flow(next(iter(world.node.agent.listeners)), host, 5060)
         values = {"uri": f"sip:{name}-{index}@10.1.2.3:5099;line=7", "flow": flow, "expires_at": 1e9} | more
         binding = Binding(id=f"{name}{host}", contact=f"<{values['uri']}>", **values)
-        world.node.location.add(name, binding)
+        enter(world, name, binding)
         phones.append(world.phone(host))
     return phones
 
@@ -335,7 +344,7 @@ def moved(world: World, binding: Binding, host: str) -> Binding:
 def test_a_call_follows_its_phone_that_registers_from_elsewhere(world: World) -> None:
     alice, bob, binding = talking(world)
     there = world.phone(DEVICES[0])
-    world.node.location.add("bob", moved(world, binding, DEVICES[0]), replaces=binding)
+    enter(world, "bob", moved(world, binding, DEVICES[0]), replaces=binding)
     world.wait(0.5)
     alice.request("BYE")
     world.wait(0.1)
@@ -348,7 +357,7 @@ def test_another_device_of_the_extension_takes_no_call(world: World) -> None:
     there = world.phone(DEVICES[0])
     other = moved(world, binding, DEVICES[0])
     other.instance = "<urn:uuid:c>"
-    world.node.location.add("bob", other)
+    enter(world, "bob", other)
     world.wait(0.5)
     alice.request("BYE")
     world.wait(0.1)
@@ -358,7 +367,7 @@ def test_another_device_of_the_extension_takes_no_call(world: World) -> None:
 
 def test_the_moved_phone_changes_its_call_from_where_it_is(world: World) -> None:
     _, bob, binding = talking(world)
-    world.node.location.add("bob", moved(world, binding, DEVICES[0]), replaces=binding)
+    enter(world, "bob", moved(world, binding, DEVICES[0]), replaces=binding)
     world.wait(0.5)
     there = world.phone(DEVICES[0]).like(bob)
     invite = rung(bob)
