@@ -7,12 +7,15 @@ from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.sip.binding import Binding
+from engine.sip.flow import Flow
 from engine.user_agent import UserAgent
 from flows.calls.record import CallRecord
 from routing.access.bans import BanTable
 from routing.hunt.attempt import AttemptRecord
 from routing.hunt.health import HealthBoard
 from routing.identifiers import NIL
+from routing.location import Location
 from routing.models.provider import Provider
 from routing.models.route import Route
 from service.metrics import calls, directory, engine
@@ -64,6 +67,9 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         agent.plane.refused["strays"] = 4
         metrics = Metrics()
         board = HealthBoard()
+        location = Location()
+        at = Flow(next(iter(agent.listeners)), "127.0.0.9", 5060)
+        location.add("alice", Binding(id="1", contact="<sip:a@b>", uri="sip:a@b", flow=at))
         sources = SimpleNamespace(
             agent=agent,
             certificates=[],
@@ -72,6 +78,8 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
             calls=flows.calls.registry,
             bans=BanTable(time.monotonic),
             rtpengines=None,
+            location=location,
+            registrar=SimpleNamespace(results={"registered": 5}),
         )
         for subject in (calls, directory, engine):
             subject.register(metrics, sources)  # type: ignore[arg-type]
@@ -93,6 +101,8 @@ async def test_the_engines_numbers_are_read_when_somebody_asks() -> None:
         assert found["trunkline_rtp_refused_total", ("garbage",)] == 0
         assert found["trunkline_store_waiting", ()] == 7
         assert found["trunkline_lost_total", ()] == 2
+        assert found["trunkline_registrations", ("udp",)] == found["trunkline_registered_extensions", ()] == 1
+        assert found["trunkline_register_total", ("registered",)] == 5
         assert found["trunkline_legs", ("incoming",)] == 0
         assert (found["trunkline_numbers", ()], found["trunkline_routes", ()]) == (0, 1)
     finally:

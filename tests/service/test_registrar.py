@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -338,3 +339,51 @@ def test_a_reload_changes_how_long_phones_are_registered(world: Registrars) -> N
     phone.forget()
     world.wait(100)
     assert asked(phone) == []
+
+
+# ---- torture (RFC 4475): what a registrar says to messages that an engine without one refused
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "section"),
+    [
+        ("cparam01", 401, "unknown parameters of a Contact are none of ours"),
+        ("cparam02", 401, "the same in its URI"),
+        ("regescrt", 401, "a Contact with escaped header fields is asked for credentials like any other"),
+        ("regaut01", 401, "a scheme that nobody knows counts as none"),
+        ("regbadct", 400, "a Contact with ? and without brackets"),
+        ("unksm2", 401, "a To of an unknown scheme, before whose it is has been shown"),
+    ],
+)
+def test_torture(world: Registrars, name: str, status: int, section: str) -> None:
+    peer = world.phone("192.0.2.40")
+    data = (Path(__file__).parents[1] / "sip" / "rfc4475" / f"{name}.dat").read_bytes()
+    peer.say(data)
+    world.wait(1)
+    heard = [
+        data
+        for _, source, _, data in world.network.log
+        if source == ENGINE and data.startswith(b"SIP/2.0 ") and b" REGISTER\r\n" in data
+    ]
+    assert [int(data[8:11]) for data in heard] == [status], section
+    assert len(world.node.location) == 0
+
+
+@pytest.mark.parametrize(
+    ("contact", "uri"),
+    [
+        ("<sip:alice@192.0.2.40:5060>;unknownparam", "sip:alice@192.0.2.40:5060"),
+        ("<sip:alice@192.0.2.40;unknownparam>", "sip:alice@192.0.2.40;unknownparam"),
+        ("<sip:alice@example.com?Route=%3Csip:sip.example.com%3E>", "sip:alice@example.com"),
+    ],
+)
+def test_torture_with_credentials(world: Registrars, contact: str, uri: str) -> None:
+    """cparam01, cparam02, regescrt, from somebody who may."""
+    answer = world.phone("192.0.2.40").register(contact)
+    assert answer.get("Contact") == f"{contact};expires=3600"
+    assert world.uris() == [uri]
+
+
+def test_who_may_and_names_no_sip_uri_is_told_so(world: Registrars) -> None:
+    assert world.phone("192.0.2.40").register("<tel:+15551234567>").status == 400
+    assert world.phone("192.0.2.41").register("<mailto:alice@example.com>").status == 400
