@@ -180,7 +180,7 @@ def _write(
     for contact in contacts:
         old = [row for row in rows if row.newer is not None and _same(row.newer, contact, alone=len(contacts) == 1)]
         newer = _binding(contact, request, path, given) if contact.expires else None
-        _replace(rows, old, newer, request)
+        _replace(rows, old, newer, request, given)
     _make_room(rows, given)
     after = [row.newer for row in rows if row.newer is not None]
     changes = [_change(row) for row in rows if row.newer is not row.present]
@@ -202,7 +202,7 @@ def _apply_outbound(
     return False
 
 
-def _replace(rows: list[_Row], old: list[_Row], newer: Binding | None, request: Request) -> None:
+def _replace(rows: list[_Row], old: list[_Row], newer: Binding | None, request: Request, given: Registration) -> None:
     """Put a binding in place of old ones; none ends them."""
     for row in old:
         if not row.written and row.present is not None:
@@ -211,13 +211,15 @@ def _replace(rows: list[_Row], old: list[_Row], newer: Binding | None, request: 
         row.newer = None
     if newer is None:
         return
-    if not old:
-        rows.append(_Row(None, newer, written=True))
-        return
-    present = old[0].present
+    present = old[0].present if old else None
     if present is not None and present.uri == newer.uri:
         newer.id, newer.registered_at, newer.rtt = present.id, present.registered_at, present.rtt
-    old[0].newer = newer
+    else:
+        newer.id = given.new_id()
+    if old:
+        old[0].newer = newer
+    else:
+        rows.append(_Row(None, newer, written=True))
 
 
 def _change(row: _Row) -> Change:
@@ -317,7 +319,7 @@ def _check_sips(request: Request, contacts: list[_Contact], path: tuple[str, ...
 
 def _binding(contact: _Contact, request: Request, path: tuple[str, ...], given: Registration) -> Binding:
     return Binding(
-        id=given.new_id(),
+        id="",
         contact=contact.text,
         expires_place=contact.place,
         uri=contact.uri,
@@ -342,8 +344,11 @@ def _natted(uri: str, request: Request, source: Flow) -> bool:
         return False
     host, port = source.host, source.port
     plain = host if ":" not in host else f"[{host}]"
-    if request.sent_by not in (f"{plain}:{port}", plain if port == 5060 else ""):
+    whole = f"{plain}:{port}"
+    if request.sent_by not in (whole, plain if port == 5060 else ""):
         return True
+    if uri.rpartition("@")[2].partition(";")[0] == whole:
+        return False
     try:
         contact = parse_uri(uri)
     except ParseError:

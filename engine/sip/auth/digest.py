@@ -40,6 +40,9 @@ ALGORITHMS: Final = {
 _ELEMENT = re.compile(
     rf"(?:([{TOKEN_CHARS}]++)[ \t]++)?([{TOKEN_CHARS}]++)[ \t]*+=[ \t]*+({QUOTED}|[^ \t\",<>\x00-\x1f\x7f]*+)[ \t]*+"
 )
+# Credentials as nearly everybody writes them: one scheme, each parameter once, no backslash in quotes.
+_COMMON_START = re.compile(r"Digest +")
+_COMMON_PARAM = re.compile(rf'([a-z*]++)=("[^"\\\x00-\x1f\x7f]*+"|[{TOKEN_CHARS}]++)(?:, *+|\Z)')
 _OTHER_SCHEME = re.compile(rf"[{TOKEN_CHARS}]++(?:[ \t]++[A-Za-z0-9\-._~+/]++=*+)?")
 
 
@@ -98,6 +101,9 @@ def parse_schemes(value: str) -> list[tuple[str, dict[str, str]]]:
     """The challenges or credentials in a header value: scheme in lower case, parameters as written, names in lower
     case. Commas stand between parameters and between challenges alike (RFC 7235 §4.1). Raises
     ParseError."""
+    common = _common(value)
+    if common is not None:
+        return [("digest", common)]
     schemes: list[tuple[str, dict[str, str]]] = []
     for element in split_list(value):
         match = _ELEMENT.fullmatch(element)
@@ -115,6 +121,25 @@ def parse_schemes(value: str) -> list[tuple[str, dict[str, str]]]:
         if params.setdefault(name.lower(), text) != text:
             raise ParseError(f"authentication parameter stands twice: {excerpt(name)}")
     return schemes
+
+
+def _common(value: str) -> dict[str, str] | None:
+    """The parameters of credentials that are written as usual, in a third of the time; None for all others."""
+    start = _COMMON_START.match(value)
+    if start is None:
+        return None
+    params: dict[str, str] = {}
+    position, end, count = start.end(), len(value), 0
+    match_at = _COMMON_PARAM.match
+    while position < end:
+        match = match_at(value, position)
+        if match is None:
+            return None
+        name, text = match.groups()
+        params[name] = text
+        count += 1
+        position = match.end()
+    return params if count and len(params) == count and value[-1] not in ", " else None
 
 
 def inner(text: str) -> str:
