@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
+from engine.sip.flow import address_of
 from engine.sip.message.status import REASONS, reason_phrase
 from engine.transport.addresses import family_of
 from routing.directory.directory import Directory
@@ -37,6 +38,7 @@ class Carriers:
             host, _ = parse_host_port(provider.hostname)
             names.update((host, provider.name, provider.from_domain, provider.from_user, provider.username))
             names.add(provider.contact_host.partition(":")[0])
+            names.update(name.removeprefix("sip:") for name in (*provider.tls_client_names, *provider.tls.names))
             names.update(provider.tech_headers.values())
         # Addresses are found by `_ADDRESS`, networks of them included.
         words = sorted({name for name in names if len(name) >= _SHORTEST and not family_of(name.strip("[]"))})
@@ -49,9 +51,9 @@ class Carriers:
             text = self._names.sub(HIDDEN, text)
         return _ADDRESS.sub(lambda match: HIDDEN if self.at(match[0]) else match[0], text)
 
-    def at(self, host: str) -> bool:
-        """Whether this address is a carrier's."""
-        return bool(family_of(host)) and self._directory.provider_at(host) is not None
+    def at(self, party: str) -> bool:
+        """Whether this is a carrier's address, or who has shown a carrier's certificate (`Flow.party`)."""
+        return bool(family_of(address_of(party))) and self._directory.provider_at(party) is not None
 
     # ---- documents
 

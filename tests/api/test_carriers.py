@@ -13,6 +13,7 @@ import structlog
 from api.models.carriers import HIDDEN, Carriers
 from api.resources.calls.traces import _own_legs, _without_carriers
 from engine.capture.trace import Traced
+from engine.sip.flow import identity_of
 from routing.directory.directory import Directory
 from routing.identifiers import NIL, PLATFORM
 from routing.models.provider import Provider
@@ -57,6 +58,13 @@ def carriers(**more: Any) -> Carriers:
 )
 def test_texts_lose_what_tells_of_a_carrier(text: str, shown: str) -> None:
     assert carriers().without(text) == shown
+
+
+def test_names_of_certificates_and_who_shows_them_tell_of_a_carrier() -> None:
+    found = carriers(tls_client_names=["sip:pool.bulk2.example"], contact_host="sbc.ours.example:5061")
+    assert found.without("certificate names pool.bulk2.example") == f"certificate names {HIDDEN}"
+    assert found.without("sip:a@sbc.ours.example:5061") == f"sip:a@{HIDDEN}:5061"
+    assert found.at(identity_of(["sip:pool.bulk2.example"], "203.0.113.9")) and not found.at("203.0.113.9")
 
 
 def test_without_carriers_a_text_is_a_text() -> None:

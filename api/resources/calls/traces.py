@@ -134,7 +134,7 @@ def _own_legs(carriers: Carriers, row: Row, attempts: Sequence[Row], messages: S
         if call_id not in legs:
             asked = traced.data.partition(b" ")[2].partition(b" ")[0].decode("utf-8", "replace")
             legs[call_id] = not from_trunk if traced.inbound else asked in uris
-        if carriers.at(traced.flow.host):
+        if carriers.at(traced.flow.party):
             legs[call_id] = False
     return [traced for traced in messages if legs[call_id_of(traced.data)]]
 
