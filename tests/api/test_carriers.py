@@ -112,7 +112,7 @@ def test_events_of_other_kinds_stay_as_they_are() -> None:
 
 def traced(call_id: str, start: str, host: str = "203.0.113.9", *, inbound: bool, body: str = "") -> Traced:
     text = f"{start}\r\nCall-ID: {call_id}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    flow: Any = SimpleNamespace(host=host, port=5060)
+    flow: Any = SimpleNamespace(host=host, party=host, port=5060)
     return Traced(1.0, inbound, flow, text.encode())
 
 
