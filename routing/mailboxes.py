@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from routing.directory.extensions import ExtensionRow
+from routing.identifiers import NIL, PLATFORM
 
 MOST_MESSAGES: Final = 1_000_000
 
@@ -18,7 +19,12 @@ class MailboxKey(NamedTuple):
     @classmethod
     def of(cls, extension: ExtensionRow) -> "MailboxKey":
         """The mailbox of an extension: the one that it is given, else its own."""
-        return cls(extension.customer_id, extension.mailbox or extension.name)
+        return cls.named(extension.customer_id, extension.mailbox or extension.name)
+
+    @classmethod
+    def named(cls, customer_id: UUID, name: str) -> "MailboxKey":
+        """The mailbox of this name. The platform goes by two ids."""
+        return cls(NIL if customer_id == PLATFORM else customer_id, name)
 
 
 class MessageCount(NamedTuple):
@@ -70,3 +76,7 @@ class Mailboxes:
             self.put(key, EMPTY)
         for key, count in given.items():
             self.put(key, count)
+
+    async def write(self, key: MailboxKey, count: MessageCount) -> None:
+        """As `put`, for whoever may have to wait for it where a store keeps them."""
+        self.put(key, count)

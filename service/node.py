@@ -249,7 +249,14 @@ class Node:
         if self.storage is not None:
             from service.store_parts import StoreParts
 
-            self.parts = StoreParts(self.storage, closing, calls=calls, pacer=lambda: self.agent.plane.pacer, log=log)
+            self.parts = StoreParts(
+                self.storage,
+                closing,
+                calls=calls,
+                mailboxes=self.mailboxes,
+                pacer=lambda: self.agent.plane.pacer,
+                log=log,
+            )
         parts = self.parts
         limits = WebhookLimits(allow_private=settings.webhook.allow_private)
         web = WebServices(http=http, exchanges=exchanges, limits=limits)
@@ -283,6 +290,7 @@ class Node:
             fetch_number=parts.storage.numbers.fetch if parts else None,
             transfers=self._transfer_policy,
             phone_dialogs=dialogs,
+            mailboxes=parts.mailboxes if parts else self.mailboxes,
         )
         self.messages = messages = MessageQueue(
             services,
@@ -456,6 +464,7 @@ class Node:
             location=self.location,
             registrar=self.registrar,
             rtpengines=self._rtpengines,
+            subscriptions=self.phone_events.counts,
             draining=lambda: self.draining,
             settled=self._settled,
             sip_certificates=self.certificates,

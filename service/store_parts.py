@@ -14,12 +14,14 @@ from flows.calls.registry import CallRegistry
 from flows.language.interpreter import Interpreter
 from routing.hunt.health import HealthBoard
 from routing.identifiers import PLATFORM
+from routing.mailboxes import Mailboxes
 from service.billing.charging import Charging
 from service.bootstrap import bootstrap
 from service.cdr.record_writer import CallRecordWriter
 from service.cdr.recordings import RecordingList
 from service.contact_center.setup import ContactCenter
 from service.messages.store import StoredMessages
+from service.phones.mailboxes import StoredMailboxes
 from service.readiness import Readiness
 from service.storage import Storage
 from service.workers.maintenance import Maintenance
@@ -33,7 +35,14 @@ class StoreParts:
     """What calls and messages need of the store: made before them, and closed after them, by `closing`."""
 
     def __init__(
-        self, storage: Storage, closing: AsyncExitStack, *, calls: CallRegistry, pacer: Callable[[], Pacer], log: Log
+        self,
+        storage: Storage,
+        closing: AsyncExitStack,
+        *,
+        calls: CallRegistry,
+        mailboxes: Mailboxes,
+        pacer: Callable[[], Pacer],
+        log: Log,
     ) -> None:
         """`pacer` gives what paces the engine's media."""
         store, node_id = storage.store, storage.life.id
@@ -42,14 +51,16 @@ class StoreParts:
         self.charging = Charging(store, node_id, log)
         self.contact_center = ContactCenter(storage, pacer, time.time, log)
         self.messages = StoredMessages(store, node_id)
+        self.mailboxes = StoredMailboxes(store, storage.feed, mailboxes, log)
         self.recordings = RecordingList(store, node_id, log)
-        for part in (self.call_records, self.charging, self.contact_center):
+        for part in (self.call_records, self.charging, self.contact_center, self.mailboxes):
             closing.push_async_callback(part.close)
 
     def start(self) -> None:
         """Take calls down from now on."""
         self.call_records.start()
         self.charging.start()
+        self.mailboxes.start()
 
 
 class StoreWorkers:

@@ -22,6 +22,7 @@ from routing.access.destinations import NamedBy
 from routing.access.phones import PhoneCalls
 from routing.directory.directory import Directory
 from routing.directory.rows import NumberRow
+from routing.mailboxes import MailboxKey, MessageCount
 from routing.numbers.normalise import numbers_to_look_up
 from routing.settings import RoutingSettings
 
@@ -36,6 +37,17 @@ class FlowFinder(Protocol):
 
     def compile(self, actions: list[Any], medium: Literal["call", "message"], title: str) -> FlowProgram:
         """A flow of actions that are not kept. Raises FlowError, which calls them `title`."""
+
+
+class MailboxNotKept(Exception):
+    """The count of a mailbox could not be kept; says why."""
+
+
+class MailboxWriter(Protocol):
+    """Who keeps how many messages wait in mailboxes."""
+
+    async def write(self, key: MailboxKey, count: MessageCount) -> None:
+        """What is in a mailbox now; its phones are told. Raises MailboxNotKept."""
 
 
 class TransferPolicy(Protocol):
@@ -99,6 +111,7 @@ class CallServices:
             there is no store to ask.
         transfers: Who may transfer a call; None: nobody.
         phone_dialogs: The calls of extensions, for those who watch them.
+        mailboxes: Keeps how many messages wait for extensions; None: nobody does.
     """
 
     dialler: Dialler
@@ -118,6 +131,7 @@ class CallServices:
     fetch_number: NumberFetcher | None = None
     transfers: TransferPolicy | None = None
     phone_dialogs: PhoneDialogs = field(default_factory=PhoneDialogs)
+    mailboxes: MailboxWriter | None = None
 
     async def way_to(self, uri: str, named: NamedBy) -> Way:
         """What a `sip:` URI leads to, where there is somebody to ask: a simulation dials everything as it stands."""

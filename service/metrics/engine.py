@@ -48,6 +48,7 @@ def _register_sip(metrics: Metrics, sources: Sources) -> None:
                 yield str(shown.files.certificate), shown.not_after.timestamp()
 
     metrics.gauges_of("tls_certificate_not_after_seconds", "When certificates end, in Unix time.", "certificate", ends)
+    metrics.gauges_of("subscriptions", "Subscriptions of phones.", "package", lambda: sources.subscriptions().items())
     metrics.gauge_of("bans", "Addresses that are banned.", lambda: len(sources.bans.bans()))
 
 

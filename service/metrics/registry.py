@@ -1,6 +1,6 @@
 """The registry of metrics for Prometheus: counted while calls run, or read off the engine when somebody asks."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
@@ -33,6 +33,7 @@ class Sources:
     Attributes:
         certificates: What listeners with TLS show, SIP's and the API's.
         rtpengines: What the media of anchored calls passes; None: sockets of this process.
+        subscriptions: How many phones have, by event package.
     """
 
     agent: UserAgent
@@ -43,6 +44,7 @@ class Sources:
     registrar: Registrar
     rtpengines: Rtpengines | None
     certificates: Sequence[Certificates]
+    subscriptions: Callable[[], Mapping[str, int]]
     calls: CallRegistry
     messages: MessageService
     store: Store

@@ -1,7 +1,7 @@
 """The REST API of an engine: what its requests work with, its metrics, and its listener."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
@@ -48,13 +48,15 @@ class RestApi:
         location: Location,
         registrar: Registrar,
         rtpengines: Rtpengines | None,
+        subscriptions: Callable[[], Mapping[str, int]],
         draining: Callable[[], bool],
         settled: Callable[[], Awaitable[None]],
         certificates: CertificateReader | None,
         sip_certificates: Certificates | None,
     ) -> None:
-        """certificates: what it shows; None for HTTP. sip_certificates: what SIP's listeners show.
-        draining: whether the engine is stopping. settled: waits until what is committed counts for calls."""
+        """subscriptions: those of phones, by package. certificates: what it shows; None for HTTP. sip_certificates:
+        what SIP's listeners show. draining: whether the engine is stopping. settled: waits until what is committed
+        counts for calls."""
         assert flows.messages is not None
         storage = parts.storage
         self._settings = settings
@@ -78,6 +80,7 @@ class RestApi:
                 certificates=[
                     shown for shown in (sip_certificates, certificates and certificates.certificates) if shown
                 ],
+                subscriptions=subscriptions,
                 calls=flows.calls.registry,
                 messages=flows.messages,
                 store=storage.store,

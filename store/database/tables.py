@@ -200,6 +200,17 @@ as JSON; "" where nobody can log in."""
 sa.Index("uq_extensions_name", extensions.c.name, unique=True, **_living(extensions))
 sa.Index("ix_extensions_call_flow", extensions.c.call_flow_id)
 
+mailboxes = sa.Table(
+    "mailboxes",
+    metadata,
+    sa.Column("customer_id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("new", sa.Integer, nullable=False),
+    sa.Column("old", sa.Integer, nullable=False),
+    sa.Column("tm_update", UtcTime, nullable=False),
+)
+"""How many messages wait in each mailbox, new and old ones. It has no row before somebody says so."""
+
 # ---- what happens
 
 calls = sa.Table(
