@@ -394,8 +394,12 @@ class Node:
         extension = self.directory.extension(name)
         return extension is not None and extension.active
 
-    def _extension_changed(self, _change: "Change | None") -> None:
+    def _extension_changed(self, change: "Change | None") -> None:
         self._keep_alive.sweep()
+        if change is not None and change.key:
+            self.phone_events.extension_changed(change.key)
+        else:
+            self.phone_events.extensions_changed()
 
     def _connection_lost(self, flow: Flow, _error: str, _now: float) -> None:
         if flow.connection is not None:
@@ -570,6 +574,7 @@ class Node:
         self.registrar.policy = registrar_policy(configuration)
         self._keep_alive.interval = configuration.settings.sip.nat_ping
         self._keep_alive.sweep()
+        self.phone_events.extensions_changed()
         self.bans.deny_file = configuration.deny_file
         await self.bans.look()
         self._transfer_policy.rule = configuration.settings.sip.transfers

@@ -6,7 +6,6 @@ as it is then. `Notifier` holds all of them. What there is to be told is a packa
 who may ask that of the host.
 """
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -216,7 +215,8 @@ class Subscription:
         """Send the state as it is now."""
         notifier = self._notifier
         package = notifier.packages[self.package]
-        document = package.document(self.resource, self.sent)
+        # One that has lost its right to know is told no more.
+        document = package.document(self.resource, self.sent) if not last or self._reason == "timeout" else None
         if document is None and not last:
             self._reason = "noresource"
             self.fire("vanished", now)
@@ -381,7 +381,7 @@ class Notifier:
         self._policy = policy
         self._limits = limits or NotifierLimits()
         self._watched: dict[tuple[str, Hashable], dict[Subscription, None]] = {}
-        self._of_each: Counter[str] = Counter()
+        self._of_each: dict[str, dict[Subscription, None]] = {}
         self._all = 0
 
     def __len__(self) -> int:
@@ -408,18 +408,28 @@ class Notifier:
                 if subscription.state != "over":
                     subscription.fire("changed", now)
 
-    def end(self, watcher: str, reason: EndReason = "deactivated") -> None:
-        """End every subscription of a subscriber."""
-        if self._of_each[watcher]:
-            self._end([subscription for subscription in self if subscription.watcher == watcher], reason)
+    def review(self, watcher: str = "", key: Hashable = None) -> None:
+        """Somebody may or is something else now: end those subscriptions of this subscriber, and to this resource, that
+        would not be accepted any more; without both, of all."""
+        found: Iterable[Subscription] = tuple(self)
+        if watcher or key is not None:
+            of_it = [self._watched.get((package, key), {}) for package in self.packages]
+            found = {
+                **self._of_each.get(watcher, {}),
+                **{one: None for subscriptions in of_it for one in subscriptions},
+            }
+        now = self.endpoint.clock()
+        for subscription in found:
+            resource = subscription.resource
+            uri = SipUri.parse(resource.uri)
+            named = self._policy.resource(subscription.watcher, subscription.package, uri)
+            if named is None or named.key != resource.key:
+                subscription.end("noresource" if named is None else "deactivated", now)
 
     def end_all(self, reason: EndReason = "probation") -> None:
         """End every subscription: the node stops."""
-        self._end(list(self), reason)
-
-    def _end(self, subscriptions: Iterable[Subscription], reason: EndReason) -> None:
         now = self.endpoint.clock()
-        for subscription in subscriptions:
+        for subscription in tuple(self):
             subscription.end(reason, now)
 
     def __iter__(self) -> Iterator[Subscription]:
@@ -478,7 +488,7 @@ class Notifier:
         resource = self._policy.resource(watcher, name, uri) if isinstance(uri, SipUri) else None
         if resource is None:
             return Refusal(status=404)
-        if self._all >= self._limits.all or self._of_each[watcher] >= self._limits.each:
+        if self._all >= self._limits.all or len(self._of_each.get(watcher, ())) >= self._limits.each:
             return Refusal(status=503, headers=f"Retry-After: {SHORTEST}\r\n")
         try:
             dialog = Dialog.as_callee(request, transaction.tag, source)
@@ -522,7 +532,7 @@ class Notifier:
     def _add(self, subscription: Subscription) -> None:
         self.endpoint.dialogs[subscription.dialog.key] = subscription
         self._watched.setdefault((subscription.package, subscription.resource.key), {})[subscription] = None
-        self._of_each[subscription.watcher] += 1
+        self._of_each.setdefault(subscription.watcher, {})[subscription] = None
         self._all += 1
 
     def forget(self, subscription: Subscription) -> None:
@@ -538,8 +548,9 @@ class Notifier:
         del watched[subscription]
         if not watched:
             del self._watched[key]
-        self._of_each[subscription.watcher] -= 1
-        if not self._of_each[subscription.watcher]:
+        mine = self._of_each[subscription.watcher]
+        del mine[subscription]
+        if not mine:
             del self._of_each[subscription.watcher]
         self._all -= 1
 

@@ -511,14 +511,19 @@ def test_all_end_with_their_node() -> None:
     assert state_of(last)[0] == "terminated;reason=probation;retry-after=20"
 
 
-def test_a_subscriber_that_may_no_longer_is_told_to_ask_again() -> None:
+@pytest.mark.parametrize("who_is_asked", [{}, {"watcher": "alice"}, {"key": "bob"}])
+def test_a_subscriber_that_may_know_no_longer_is_told_no_more(who_is_asked: dict[str, str]) -> None:
     watching = Watching()
     watching.answer(watching.begin())
-    watching.notifier.end("carol")
+    for who in ({}, {"watcher": "alice"}, {"key": "bob"}, {"watcher": "carol", "key": "carol"}):
+        watching.notifier.review(**who)  # type: ignore[arg-type]
     assert watching.take() == []
-    watching.notifier.end("alice")
+    watching.policy.known = set()
+    watching.notifier.review("carol", "carol")
+    assert watching.take() == []
+    watching.notifier.review(**who_is_asked)  # type: ignore[arg-type]
     [last] = watching.take()
-    assert state_of(last)[0] == "terminated;reason=deactivated"
+    assert state_of(last)[0] == "terminated;reason=noresource" and last.body == b""
     watching.answer(last)  # type: ignore[arg-type]
     assert watching.is_over()
 
@@ -602,3 +607,12 @@ def test_a_route_that_turns_out_to_be_a_providers_is_not_taken(state: str) -> No
     assert watching.take() == [] and watching.is_over()
     located([Flow(stage.udp, PEER, 5060)])  # a late answer finds nothing
     assert watching.take() == []
+
+
+def test_what_is_another_thing_under_its_old_name_is_asked_for_anew() -> None:
+    watching = Watching()
+    watching.answer(watching.begin())
+    watching.policy.resource = lambda watcher, package, uri: Resource("other", "sip:bob@x")  # type: ignore[method-assign]
+    watching.notifier.review("alice")
+    [last] = watching.take()
+    assert state_of(last) == ("terminated;reason=deactivated", "")

@@ -78,11 +78,17 @@ class PhoneEvents:
         return dict.fromkeys(self._packages, 0) if self._notifier is None else self._notifier.counts()
 
     def extension_changed(self, name: str) -> None:
-        """An extension is another one now, or gone: who watches it is told, and it asks anew what it may watch."""
+        """An extension is another one now, or gone: who watches it is told so, and what it may not watch any more it is
+        told no more of."""
         if self._notifier is not None:
-            self._notifier.end(name)
+            self._notifier.review(name, name)
         self._changed(DIALOG, name)
         self._changed(PRESENCE, name)
+
+    def extensions_changed(self) -> None:
+        """Any of them may be another one now."""
+        if self._notifier is not None:
+            self._notifier.review()
 
     def end(self) -> None:
         """The node stops: subscribers are told to come back."""
