@@ -12,6 +12,7 @@ set -u
 peers=(
   "sipp:sip-tester:the SIPp scenarios (make sipp) and the tests that call with SIPp"
   "baresip:baresip-core:the calls with a softphone, Opus and SRTP among them (tests/peers/test_baresip*, test_own_media.py)"
+  "haproxy:haproxy:a web proxy before WebSocket and the API (tests/peers/test_web_proxy.py)"
   "kamailio:kamailio:the calls through a proxy (tests/peers/test_kamailio*)"
   "/usr/lib/*/kamailio/modules/tls.so:kamailio-tls-modules:TLS with Kamailio"
   "/usr/lib/*/kamailio/modules/websocket.so:kamailio-websocket-modules:phones behind an edge (tests/peers/test_edge.py)"
@@ -112,7 +113,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
     IFS=: read -r program package tests <<<"$peer"
     [[ " ${missing[*]} " != *" $package "* ]] || echo "left out, as $program is missing: $tests" >&2
   done
-  echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now fail2ban kamailio postgresql redis-server rtpengine-daemon)" >&2
+  echo "to run them too: sudo apt-get install ${missing[*]} (and systemctl disable --now fail2ban haproxy kamailio postgresql redis-server rtpengine-daemon)" >&2
 fi
 
 cd "$(dirname "$0")/.."
