@@ -34,7 +34,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
                 "users": [
                     {"username": "alice", "password": "secret"},
                     {"username": "bob", "password": "other"},
-                    {"username": "alice", "password": "third", "realm": "elsewhere"},
+                    {"username": "carol", "password": "third", "realm": "elsewhere"},
                 ],
             },
             providers=carriers,
@@ -144,12 +144,12 @@ def test_a_call_that_was_logged_in_for_asks_for_the_login_again_22_1(world: Worl
 
 
 @pytest.mark.parametrize(("method", "body"), CHANGES)
-def test_the_same_name_in_another_realm_is_somebody_else_22_1(world: World, method: str, body: bytes) -> None:
+def test_who_is_somebody_in_another_realm_is_not_who_has_called_22_1(world: World, method: str, body: bytes) -> None:
     talk = Talk(world, GUEST, FOREIGN, login="alice:secret")
     moved = talk.from_(THIEF)
     assert change(moved, method, body) == 401
     asked = [value for value in challenge(moved, method).lines("WWW-Authenticate") if 'realm="elsewhere"' in value]
-    session = ClientSession(choose(parse_challenges(asked)), "alice", "third")  # type: ignore[arg-type]
+    session = ClientSession(choose(parse_challenges(asked)), "carol", "third")  # type: ignore[arg-type]
     proof = session.authorization(method, f"sip:{ENGINE}:5060", "cnonce", body)
     assert change(moved, method, body, f"Authorization: {proof}\r\n") == 403
     assert not talk.carrier.heard
