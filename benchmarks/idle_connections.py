@@ -1,6 +1,6 @@
 """Memory of idle connections: how much of it each accepted one costs the engine.
 
-    python -m benchmarks.idle_connections [--connections 2000] [--loop asyncio|uvloop] [--transport tcp|tls]
+    python -m benchmarks.idle_connections [--connections 2000] [--loop asyncio|uvloop] [--transport tcp|tls|ws|wss]
 
 A listener takes so many connections from a second process, each of which has sent one message and been answered; what
 the process's resident memory has grown by is divided among them.
@@ -22,10 +22,22 @@ from engine.transport.handshake_faults import HandshakeFault
 from engine.transport.listen_spec import ListenerLimits, ListenSpec
 from engine.transport.tcp import TcpTransport
 from engine.transport.tls import TlsTransport
+from engine.transport.websocket import WssTransport, WsTransport
 
-KINDS: dict[str, type[TcpTransport]] = {"tcp": TcpTransport, "tls": TlsTransport}
+KINDS: dict[str, type[TcpTransport]] = {
+    "tcp": TcpTransport,
+    "tls": TlsTransport,
+    "ws": WsTransport,
+    "wss": WssTransport,
+}
 PING = b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TLS h\r\nContent-Length: 0\r\n\r\n"
 PONG = b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"
+# What a browser sends; each of its connections would have another key, which costs nobody memory.
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: sip.example.com\r\nOrigin: https://phone.example.com\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nUser-Agent: " + b"x" * 100 + b"\r\nSec-WebSocket-Key: c2l4dGVlbiBvY3RldHMhIQ==\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
+)
 
 
 class Sink:
@@ -72,15 +84,20 @@ async def measure(transport: TcpTransport, count: int) -> float:
 async def connect(host: str, port: int, transport: str, count: int) -> None:
     """The second process: connections that stay until standard input ends."""
     context: Any = None
-    if transport == "tls":
+    if transport in ("tls", "wss"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         asyncio.sslproto.SSLProtocol.max_size = 16 * 1024  # type: ignore[attr-defined]  # 256 KiB each, else
     kept = []
     for _ in range(count):
         reader, writer = await asyncio.open_connection(host, port, ssl=context)
-        writer.write(PING)
-        await reader.readexactly(len(PONG))
+        if transport in ("ws", "wss"):
+            writer.write(UPGRADE)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(bytes((0x81, 0x80 | len(PING), 0, 0, 0, 0)) + PING)  # a frame, whose mask changes nothing
+        else:
+            writer.write(PING)
+        await reader.readuntil(PONG)
         kept.append(writer)
     print("connected", flush=True)
     await asyncio.to_thread(sys.stdin.read)
