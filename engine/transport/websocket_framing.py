@@ -17,6 +17,7 @@ from engine.transport.listen_spec import WebSocketOptions
 if TYPE_CHECKING:
     from websockets.frames import Frame
     from websockets.http11 import Request
+    from websockets.protocol import Protocol
     from websockets.server import ServerProtocol
 
 SUBPROTOCOL: Final = "sip"  # RFC 7118 §4.1
@@ -48,6 +49,7 @@ class Asked:
     (X-Forwarded-For), the last one by who connects to us."""
 
     request: "Request"
+    server: "ServerProtocol"
     forwarded: str
 
 
@@ -88,7 +90,7 @@ class WebSocketFramer:
     def __init__(self, options: WebSocketOptions, now: float) -> None:
         self._options = options
         self._buffer = bytearray()  # the HTTP request, and what came with it
-        self._protocol: ServerProtocol | None = None
+        self._protocol: Protocol | None = None  # once the upgrade is granted
         self._parts: bytearray | None = None  # of a message that came in fragments
         self._text = False  # whether these are text
         self._replies: list[bytes] = []
@@ -190,24 +192,27 @@ class WebSocketFramer:
         if not isinstance(request, Request):
             self._refuse_raw(400, "This is no request that HTTP/1.1 knows.")
             return
-        self._protocol = protocol
         refusal = _refusal(request, self._options)
         if refusal is not None:
             self._refuse(refusal)
             return
-        self.asked = Asked(request, ",".join(request.headers.get_all("X-Forwarded-For")))
+        self.asked = Asked(request, protocol, ",".join(request.headers.get_all("X-Forwarded-For")))
 
     def decide(self, refusal: HttpRefusal | None) -> None:
         """Grants the upgrade that was asked for, or refuses it."""
+        from websockets.protocol import SERVER, Protocol
+
         asked, self.asked = self.asked, None
-        assert asked is not None and self._protocol is not None
+        assert asked is not None
         if refusal is not None:
             self._refuse(refusal)
             return
-        response = self._protocol.accept(asked.request)
+        response = asked.server.accept(asked.request)
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
-            self._protocol.send_response(response)
-            self._replies += self._protocol.data_to_send()
+            asked.server.send_response(response)
+            self._replies += asked.server.data_to_send()
+            # Not the one that has read the request, which it would keep, with all cookies, as long as it lives.
+            self._protocol = Protocol(SERVER, max_size=LARGEST_MESSAGE, logger=_SILENT)
             self.ready = True
         else:  # a key or a version that RFC 6455 §4.2.2 has not
             self._refuse(HttpRefusal(response.status_code, bytes(response.body or b"").decode().strip()))
