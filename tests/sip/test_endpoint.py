@@ -426,3 +426,16 @@ def test_a_cancel_of_a_call_that_its_owner_ends_at_once() -> None:
         (603, "INVITE"),
         (200, "CANCEL"),
     ]
+
+
+@pytest.mark.parametrize(("length", "answers"), [("0", [400]), ("4", [400]), ("6", [400]), ("5", [200]), ("", [200])])
+def test_over_websocket_the_length_of_a_message_is_right_or_missing_rfc_7118_4_2(
+    length: str, answers: list[int]
+) -> None:
+    stage = Stage()
+    stage.udp.connects = False
+    data = request("OPTIONS", body=b"v=0\r\n")
+    line = b"Content-Length: 5\r\n"
+    assert line in data
+    stage_answers = stage.ask(data.replace(line, f"Content-Length: {length}\r\n".encode() if length else b""))
+    assert [answer.status for answer in stage_answers] == answers
