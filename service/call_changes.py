@@ -7,6 +7,7 @@ from engine.call import Call
 from engine.sip.flow import address_of
 from engine.sip.message.message import Request
 from routing.access.admission import Source, identify
+from routing.access.peers import one_party
 from service.intake import Intake
 from service.transfer_policy import Login, login_of
 
@@ -56,5 +57,5 @@ class CallChanges:
 def _same(owner: Source, sender: Source) -> bool:
     """A trunk's addresses are one party, and trusted networks are; a guest's address is its own alone."""
     if owner.provider is not None or sender.provider is not None:
-        return owner.provider is not None and sender.provider is not None and owner.provider.id == sender.provider.id
+        return one_party(owner.provider, sender.provider)
     return owner.kind == sender.kind == "client"

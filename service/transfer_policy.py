@@ -9,6 +9,7 @@ from flows.calls.record import CallRecord
 from flows.calls.registry import CallRegistry
 from flows.transfer.replaces import accept_replaces
 from routing.access.admission import Source, identify, phone_of_customer
+from routing.access.peers import one_party
 from routing.directory.directory import Directory
 from routing.settings import RoutingSettings
 from service.caller_identity import caller_of, phone_of
@@ -70,8 +71,7 @@ class TransferPolicy:
             return False
         other = identify(self._directory, self.routing, replaced.remote.party)
         if source.kind == "trunk" or other.kind == "trunk":
-            mine, its = source.provider, other.provider
-            return mine is not None and its is not None and mine.id == its.id
+            return one_party(source.provider, other.provider)
         its_login = self._login(replaced)
         if login and its_login:
             return login == its_login

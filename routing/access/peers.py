@@ -8,6 +8,7 @@ from engine.sip.peers import Misdeed
 from routing.access.bans import BanTable
 from routing.addresses import AddressTable
 from routing.directory.directory import Directory
+from routing.directory.trunk import certified
 from routing.hostnames import parse_host_port
 from routing.models.provider import Provider
 from routing.settings import Nat, RoutingSettings
@@ -59,17 +60,17 @@ class KnownPeers:
 
     def reserved(self, host: str, source: str) -> bool:
         """See `engine.sip.peers.Peers`: a provider's address, on any port, or its name, for everybody but that
-        provider. Two at one hostname are one party."""
+        provider; see `one_party`."""
         directory = self.directory
         provider = directory.provider_at(host) or directory.provider_with_hostname(host)
         if provider is None:
             return False
-        return not _one_party(provider, directory.provider_at(source))
+        return not one_party(provider, directory.provider_at(source))
 
     def allied(self, host: str, source: str) -> bool:
         """See `engine.sip.peers.Peers`: both are this provider's."""
         provider = self.directory.provider_at(host)
-        return provider is not None and _one_party(provider, self.directory.provider_at(source))
+        return provider is not None and one_party(provider, self.directory.provider_at(source))
 
     def nat(self, host: str) -> Nat:
         """See `engine.sip.peers.Peers`: a provider's own word goes before the setting."""
@@ -123,5 +124,10 @@ class KnownPeers:
         self._phones.pop(host, None)
 
 
-def _one_party(provider: Provider, other: Provider | None) -> bool:
-    return other is not None and (other.id == provider.id or other.hostname == provider.hostname)
+def one_party(provider: Provider | None, other: Provider | None) -> bool:
+    """Whether two providers are one carrier: the same, or at one hostname, or known by one name in certificates."""
+    if provider is None or other is None:
+        return False
+    if other.id == provider.id or other.hostname == provider.hostname:
+        return True
+    return not {*certified(provider)}.isdisjoint(certified(other))

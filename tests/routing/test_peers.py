@@ -9,7 +9,7 @@ from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source, source_of
 from routing.access.admission import identify
-from routing.access.peers import MAX_PHONES, PHONE_TTL, KnownPeers
+from routing.access.peers import MAX_PHONES, PHONE_TTL, KnownPeers, one_party
 from routing.addresses import AddressTable
 from routing.directory.directory import Directory
 from routing.models.provider import Provider
@@ -255,6 +255,18 @@ def test_who_has_shown_a_certificate(
         assert peers.kind(party) == "provider" and not peers.accuse(party, "not_sip")
     else:
         assert source.kind == ("guest" if host == "192.0.2.40" else "client")
+
+
+def test_who_has_one_name_in_certificates_is_one_carrier(with_certificates: KnownPeers) -> None:
+    """Its three hosts, say, each of which is a provider: any of them may be named by a call of another."""
+    peers = with_certificates
+    sibling = Provider(
+        id=UUID(int=8), name="eight", hostname="192.0.2.80", tls_client_names=["other.example", "edge.four.example"]
+    )
+    peers.directory.put_provider(sibling)
+    assert one_party(CERTIFIED, sibling) and not one_party(BOTH, sibling) and not one_party(None, sibling)
+    assert not peers.reserved("192.0.2.80", "192.0.2.40") and peers.allied("192.0.2.80", "192.0.2.40")
+    assert peers.reserved("192.0.2.80", "192.0.2.50")
 
 
 @pytest.mark.parametrize(("allowed", "known"), [(True, True), (False, False)])
