@@ -1,22 +1,16 @@
 """The extensions of a configuration file: the list, and `sip.users` of older files, with what does not go together."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
 from uuid import UUID
 
 from config.faults import FieldPath
 from config.settings import SipUser
 from routing.identifiers import NIL, PLATFORM
 from routing.models.declared import flow_problem
-from routing.models.extension import DeclaredExtension
+from routing.models.extension import DeclaredExtension, weak_password
 from routing.models.number import Number
 
 Report = Callable[[FieldPath, str], None]
-
-SHORTEST_PASSWORD: Final = 8
-_WORDS: Final = {"password", "passwort", "password1", "passw0rd", "trunkline", "asterisk", "changeme", "letmein1"}
-_GUESSED: Final = _WORDS | {"iloveyou", "secret123", "abcd1234", "12345678", "123456789", "1234567890", "87654321"}
-"""What is tried first by whoever guesses, of those that are long enough."""
 
 Placed = tuple[FieldPath, DeclaredExtension]
 """An extension, and where in the file it stands."""
@@ -65,21 +59,8 @@ def doubtful(placed: Sequence[Placed], *, providers: bool) -> Iterator[tuple[Fie
         if not extension.caller_id and extension.max_calls and providers:
             problem = f"{extension.name} has no caller_id: providers are told no number of its calls; give it one"
             yield place, problem
-        if weakness := _weakness(extension.name, extension.password):
-            yield (*place, "password"), weakness
-
-
-def _weakness(name: str, password: str) -> str:
-    """What is wrong with a password; "" where nothing is. It is not shown, and neither is the name that it may be."""
-    lower, own = password.lower(), name.lower()
-    if not password:
-        return "there is none: no phone can log in; give it one"
-    if lower in (own, own[::-1], own * 2):
-        problem = "is the name of the extension"
-    elif len(password) < SHORTEST_PASSWORD:
-        problem = f"has less than {SHORTEST_PASSWORD} characters"
-    elif lower in _GUESSED or len(set(lower)) < 3:
-        problem = "is among those that are guessed first of all"
-    else:
-        return ""
-    return f"{problem}: whoever guesses it calls at its customer's cost; make one with: openssl rand -base64 15"
+        if not extension.password:
+            yield (*place, "password"), "there is none: no phone can log in; give it one"
+        elif weakness := weak_password(extension.name, extension.password):
+            what = "whoever guesses it calls at its customer's cost; make one with: openssl rand -base64 15"
+            yield (*place, "password"), f"{weakness}: {what}"

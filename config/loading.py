@@ -66,6 +66,7 @@ class Configuration:
             default_country=numbering.default_country,
             international_prefixes=tuple(numbering.international_prefixes),
             strict=numbering.strict,
+            realm=sip.realm,
             reserved_virtual_prefix=numbering.reserved_virtual_prefix,
         )
 

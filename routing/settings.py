@@ -24,6 +24,7 @@ class RoutingSettings:
         international_prefixes: What callers dial in place of `+`.
         strict: Own numbers must be valid in their numbering plan, not only possible.
         reserved_virtual_prefix: Virtual numbers of the platform itself; "" reserves none.
+        realm: What extensions log in to, and what their passwords are kept for.
         from_domain: Host in From and in identity headers where neither the provider nor the engine names one.
     """
 
@@ -37,6 +38,7 @@ class RoutingSettings:
     international_prefixes: tuple[str, ...] = ("00",)
     strict: bool = False
     reserved_virtual_prefix: str = "+899000"
+    realm: str = "trunkline"
     from_domain: str = "anonymous.invalid"
     trusted: AddressTable[bool] = field(init=False, repr=False, compare=False)
     edges: AddressTable[bool] = field(init=False, repr=False, compare=False)

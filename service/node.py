@@ -70,6 +70,7 @@ from service.phones.keep_alive import KeepAlive
 from service.phones.moved_calls import MovedCalls
 from service.phones.pickup import PickupIntake
 from service.phones.registrar import Registrar
+from service.phones.revocation import Revocation
 from service.python_flows import python_flows
 from service.sounds import recordings, sound_fetcher, sound_library
 from service.transfer_policy import ReplacesIntake, TransferPolicy
@@ -333,6 +334,7 @@ class Node:
         self._replaces_intake = ReplacesIntake(self.intake, self._transfer_policy)
         self._pickup_intake = PickupIntake(self.intake, dialogs)
 
+        self._revocation = Revocation(self.directory, self.location)
         self.registrar = Registrar(
             self.location,
             self.directory,
@@ -439,6 +441,7 @@ class Node:
             engine_state=self._engine_state,
         )
         self.parts.storage.feed.subscribe("provider", self._provider_changed)
+        self.parts.storage.feed.subscribe("extension", self._revocation.extension_changed)
         self.made_up_key = await self.workers.prepare()
         try:
             await self.messages.kept.start()
@@ -563,6 +566,7 @@ class Node:
         routing = routing_settings(configuration)
         if self.storage is None:
             await asyncio.to_thread(self._fill, configuration)
+            self._revocation.look()
         else:
             await self.storage.reload(configuration, await asyncio.to_thread(python_flows, configuration))
             if self.parts is not None:

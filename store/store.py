@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -36,6 +36,10 @@ from store.migrations.upgrade import upgrade
 # become visible after one with a higher id, and whoever reads on from the highest id it has seen would miss it.
 _APPEND_LOCK = 0x7472756E  # "trun"
 _EVENTS = BulkWrite(tables.events)
+
+
+KEY_LENGTH: Final = 64
+"""Characters that the `key` of a change has at most."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -69,6 +69,7 @@ STATUS_OF: Mapping[str, Status] = {
     "REQUEST_TOO_LARGE": "OUT_OF_RANGE",
     "NUMBER_ALREADY_EXISTS": "ALREADY_EXISTS",
     "NAME_ALREADY_EXISTS": "ALREADY_EXISTS",
+    "EXTENSION_ALREADY_EXISTS": "ALREADY_EXISTS",
     "BILLING_ACCOUNT_ALREADY_EXISTS": "ALREADY_EXISTS",
     "NUMBER_NOT_AVAILABLE": "FAILED_PRECONDITION",
     "NUMBER_STATE_INVALID": "FAILED_PRECONDITION",
@@ -87,6 +88,7 @@ STATUS_OF: Mapping[str, Status] = {
     "IDEMPOTENCY_KEY_IN_USE": "FAILED_PRECONDITION",
     "RATE_LIMIT_EXCEEDED": "RESOURCE_EXHAUSTED",
     "VIRTUAL_NUMBER_LIMIT": "RESOURCE_EXHAUSTED",
+    "EXTENSION_LIMIT": "RESOURCE_EXHAUSTED",
     "WEBHOOK_LIMIT": "RESOURCE_EXHAUSTED",
     "SERVICE_UNAVAILABLE": "UNAVAILABLE",
     "INTERNAL_ERROR": "INTERNAL",
@@ -95,7 +97,7 @@ STATUS_OF: Mapping[str, Status] = {
 # Reasons whose code of HTTP says more than the one that their status has.
 _HTTP_OF: Mapping[str, int] = {"METHOD_NOT_ALLOWED": 405}
 # Waiting alone changes nothing.
-_NOT_WITH_TIME: frozenset[str] = frozenset({"VIRTUAL_NUMBER_LIMIT", "WEBHOOK_LIMIT"})
+_NOT_WITH_TIME: frozenset[str] = frozenset({"VIRTUAL_NUMBER_LIMIT", "WEBHOOK_LIMIT", "EXTENSION_LIMIT"})
 
 # Reasons that are found in a body, a parameter or a path, all of them INVALID_ARGUMENT; and the method.
 INVALID: frozenset[str] = frozenset(

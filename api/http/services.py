@@ -21,6 +21,7 @@ from flows.language.interpreter import Interpreter
 from flows.origination.groupcall import GroupCall
 from routing.access.bans import BanTable
 from routing.identifiers import NIL
+from routing.location import Location
 from routing.settings import RoutingSettings
 from store.resources.events import EventSignal
 from store.store import Store
@@ -73,6 +74,8 @@ class Services:
         stored: Waits until the record of a call is committed.
         node_id: This process, as the store knows it.
         trace: The last SIP messages; None where nobody keeps them.
+        location: Where the phones of extensions are registered at this node.
+        node_name: What this node is called.
         groupcalls: Those that run here.
         health: What the prober last found of a provider, and when: ("unknown", None) where it never looked.
         draining: Whether the engine is stopping.
@@ -99,6 +102,8 @@ class Services:
     stored: Callable[[Any], Awaitable[None]] = _written
     node_id: UUID = NIL
     trace: Trace | None = None
+    location: Location = field(default_factory=Location)
+    node_name: str = ""
     groupcalls: dict[UUID, GroupCall] = field(default_factory=dict)
     health: Callable[[UUID], tuple[str, datetime | None]] = _never_looked
     draining: Callable[[], bool] = lambda: False

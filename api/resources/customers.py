@@ -151,8 +151,8 @@ async def update_customer(services: Use, caller: Who, customer_id: UUID, body: C
 
 @router.delete("/customers/{customer_id}", response_model=Customer, **guarded("project_super_admin", 409))
 async def delete_customer(services: Use, caller: Who, customer_id: UUID) -> Any:
-    """Delete a customer that has no numbers and no calls any more. Its agents, their access keys and its webhooks go
-    with it; its billing account stays until it is deleted, too."""
+    """Delete a customer that has no numbers and no calls any more. Its agents, their access keys, its webhooks and
+    extensions go with it; its billing account stays until it is deleted, too."""
     if customer_id == caller.customer_id:
         raise ApiError(
             "CUSTOMER_IN_USE", "nobody deletes the customer that they belong to; let a super admin of another one do it"

@@ -220,7 +220,7 @@ async def update_flow(services: Use, caller: Who, flow_id: UUID, body: FlowUpdat
 
 @router.delete("/flows/{flow_id}", response_model=FlowAnswer, **guarded("customer_manager", 409))
 async def delete_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
-    """Delete a flow that no number uses, no other flow goes on with and no queue overflows to."""
+    """Delete a flow that no number or extension uses, no other flow goes on with and no queue overflows to."""
 
     async def unused(transaction: Transaction, row: Row) -> None:
         numbers, flows = tables.numbers, tables.flows
@@ -235,6 +235,9 @@ async def delete_flow(services: Use, caller: Who, flow_id: UUID) -> Any:
             queues.overflow_flow_id == str(flow_id), queues.tm_delete.is_(None)
         )
         used_by += [f"queue {row.name or row.id}" for row in await transaction.execute(over.limit(4))]
+        extensions = tables.extensions.c
+        ringing = sa.select(extensions.name).where(extensions.call_flow_id == flow_id, extensions.tm_delete.is_(None))
+        used_by += [f"extension {name}" for name in (await transaction.execute(ringing.limit(4))).scalars()]
         if used_by:
             problem = f"it is still used by {', '.join(used_by[:4])}{' and others' * (len(used_by) > 3)}"
             raise ApiError("FLOW_IN_USE", f"{problem}; give them another flow first")

@@ -1,7 +1,7 @@
 """The model of an extension: whom phones register as."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
@@ -19,7 +19,14 @@ MAILBOX_PATTERN = r"^([A-Za-z0-9*+][A-Za-z0-9._*+-]{0,63})?$"
 MAX_CALLS = 4
 MAX_CONTACTS = 10
 MOST_CONTACTS = 32
+MOST_CALLS = 100_000
 MOST_CALLER_IDS = 100
+
+SHORTEST_PASSWORD = 8
+LONGEST_PASSWORD = 128
+_WORDS: Final = {"password", "passwort", "password1", "passw0rd", "trunkline", "asterisk", "changeme", "letmein1"}
+_GUESSED: Final = _WORDS | {"iloveyou", "secret123", "abcd1234", "12345678", "123456789", "1234567890", "87654321"}
+"""What is tried first by whoever guesses, of those that are long enough."""
 
 _NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
 _MAILBOX = re.compile(MAILBOX_PATTERN.replace("$", r"\Z"))
@@ -35,6 +42,19 @@ def _own_number(text: str) -> str:
         return checked_number(text)
     except RoutingError as error:
         raise refusal(error.reason, str(error)) from None
+
+
+def weak_password(name: str, password: str) -> str:
+    """What makes a password easy to guess; "" where nothing does. It is not shown, and neither is the name that it may
+    be."""
+    lower, own = password.lower(), name.lower()
+    if lower in (own, own[::-1], own * 2):
+        return "is the name of the extension"
+    if len(password) < SHORTEST_PASSWORD:
+        return f"has less than {SHORTEST_PASSWORD} characters"
+    if lower in _GUESSED or len(set(lower)) < 3:
+        return "is among those that are guessed first of all"
+    return ""
 
 
 class Extension(Resource):
@@ -54,7 +74,7 @@ class Extension(Resource):
     """Further numbers that it may show in From."""
     max_contacts: int = Field(default=MAX_CONTACTS, ge=1, le=MOST_CONTACTS)
     """Devices that may be registered at once."""
-    max_calls: int = Field(default=MAX_CALLS, ge=0, le=100_000)
+    max_calls: int = Field(default=MAX_CALLS, ge=0, le=MOST_CALLS)
     """Calls out through providers that it may have at once; with 0 it may make none."""
     call_flow_id: UUID = NIL
     """What runs when it does not answer; nil: the caller is told so."""

@@ -65,6 +65,7 @@ class RestApi:
         self._agent = agent
         self._flows = flows
         self._bans = bans
+        self._location = location
         self._draining = draining
         self._settled = settled
         self._certificates = certificates
@@ -114,6 +115,8 @@ class RestApi:
             clock=now,
             moment=lambda seconds: zero + timedelta(seconds=seconds),
             bans=self._bans,
+            location=self._location,
+            node_name=storage.life.name,
             limits=RequestLimits(
                 RateLimit(settings.request_rate.rate, settings.request_rate.burst),
                 RateLimit(settings.address_rate.rate, settings.address_rate.burst),

@@ -23,15 +23,12 @@ from store.database.errors import StoreError
 from store.database.vault import Vault, transform_secrets
 from store.directory.mapping import Row, number_row, provider_row, route_row
 from store.feed import EVERYTHING
-from store.store import Store, Transaction
+from store.store import KEY_LENGTH, Store, Transaction
 
 AT_ONCE: Final = 250
 """Rows in one statement, and between two looks at the network."""
 MANY: Final = 20_000
 """Changes of which each node reads everything rather than one after the other."""
-
-KEY_LENGTH: Final = 64
-"""Characters in the key of a change."""
 
 _MERGE_LOCK = 0x6D657267  # "merg"
 

@@ -5,13 +5,28 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from store.database.tables import accesskeys, agents, billing_accounts, calls, customers, numbers, webhooks
+from store.database.tables import (
+    accesskeys,
+    agents,
+    billing_accounts,
+    calls,
+    customers,
+    extensions,
+    numbers,
+    webhooks,
+)
+from store.resources.extensions import change_key
 from store.resources.numbers import IN_USE
 from store.store import Executor, Transaction
 
 # What ends with its customer: nobody logs in for it any more, and nothing is sent to it. Flows, queues and the like
 # stay where they are, as calls that were made with them are still looked at.
-_ENDED = (("agent", agents), ("accesskey", accesskeys), ("webhook", webhooks))
+_ENDED = (
+    ("agent", agents, False),
+    ("accesskey", accesskeys, False),
+    ("webhook", webhooks, False),
+    ("extension", extensions, True),
+)
 
 
 async def hold(transaction: Transaction, customer_id: UUID) -> bool:
@@ -30,16 +45,16 @@ async def in_use(executor: Executor, customer_id: UUID) -> tuple[int, int]:
 
 
 async def revoke(transaction: Transaction, customer_id: UUID) -> None:
-    """Delete the customer's agents, access keys and webhooks."""
-    for kind, table in _ENDED:
+    """Delete the customer's agents, access keys, webhooks and extensions."""
+    for kind, table, named in _ENDED:
         statement = (
             sa.update(table)
             .where(table.c.customer_id == customer_id, table.c.tm_delete.is_(None))
             .values(tm_delete=transaction.now, tm_update=transaction.now)
-            .returning(table.c.id)
+            .returning(table.c.id, table.c.name)
         )
-        for identifier in (await transaction.execute(statement)).scalars():
-            transaction.changed(kind, identifier)
+        for row in await transaction.execute(statement):
+            transaction.changed(kind, row.id, change_key(row.name) if named else "")
 
 
 async def account_ids(executor: Executor, customer_ids: Collection[UUID]) -> dict[UUID, UUID]:

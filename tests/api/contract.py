@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from fastapi import FastAPI
 
+from engine.sip.binding import Binding
 from flows.calls.recordings import Recordings
 from flows.calls.tasks import OwnedTasks
 from store import rows
@@ -105,6 +106,7 @@ def _tel(number: str) -> dict[str, str]:
 BODIES: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "create_agent": lambda _: {"username": uuid4().hex, "password": "a long password"},
     "create_calls": _order,
+    "create_extension": lambda _: {"name": uuid4().hex, "password": "a long password"},
     "create_flow": lambda _: {"actions": [{"type": "answer"}]},
     "create_groupcall": _order,
     "create_message": lambda source: _order(source) | {"text": "hello"},
@@ -279,7 +281,9 @@ MAKERS: Mapping[str, Maker] = {
     "agent_id": _posted("create_agent", "/v1.0/agents"),
     "call_id": _row(tables.calls, status="hangup", direction="outgoing"),
     "conference_id": _posted("create_conference", "/v1.0/conferences"),
+    "contact_id": _nobodys,  # of its extension, below
     "customer_id": _its_customer,
+    "extension_id": _posted("create_extension", "/v1.0/extensions"),
     "flow_id": _posted("create_flow", "/v1.0/flows"),
     "groupcall_id": _row(tables.groupcalls, status="hangup", ring_method="ring_all"),
     "message_id": _row(tables.messages, status="delivered", direction="outgoing"),
@@ -317,6 +321,10 @@ async def belongings(api: Api) -> Belongings:
         )
         attempt = {"call_id": made["call_id"], "place": 0, "provider_name": "a trunk", "tm_create": transaction.now}
         await transaction.execute(sa.insert(tables.attempts), attempt)
+        extension = await rows.one(transaction, tables.extensions, made["extension_id"])
+        assert extension is not None
+        binding = Binding(id=str(made["contact_id"]), contact="<sip:a@b>", uri="sip:a@b", expires_at=4e9)
+        api.services.location.add(extension["name"], binding)
         transaction.event("call_hangup", admin.customer_id, {"id": str(made["call_id"])})
     return Belongings(admin, made, source)
 

@@ -106,6 +106,11 @@ def _of_this_world(body: dict[str, Any], path: str) -> dict[str, Any]:
         body["provider_id"] = NIL  # most of the numbers there are virtual ones, which have none
     if body.get("agent_ids"):
         body["agent_ids"] = [THERE_IS["agent"]] if creates else []  # agents of the queue's own customer only
+    if path.startswith("/v1.0/extensions"):
+        # What comes by chance is easily guessed, and no number of its customer.
+        body |= {"password": "a long password"} if body.get("password") else {}
+        body |= {"caller_id": ""} if body.get("caller_id") else {}
+        body |= {"caller_ids": []} if body.get("caller_ids") else {}
     if body.get("announce_language"):
         body["announce_language"] = "de-DE"  # one in which there are words for what is announced
     if body.get("tm_expire"):

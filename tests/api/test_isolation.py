@@ -35,7 +35,11 @@ NAMES: Mapping[str, str] = {
     "provider_id": "provider_id",
 }
 # Fields that look like it, and why they do not.
-NAME_NOTHING: Mapping[str, str] = {"tag_ids": "tags are free values, there is no such resource"}
+NAME_NOTHING: Mapping[str, str] = {
+    "tag_ids": "tags are free values, there is no such resource",
+    "caller_id": "a number itself; tests/api/test_extensions.py has whose",
+    "caller_ids": "numbers themselves; tests/api/test_extensions.py has whose",
+}
 
 
 @pytest.fixture

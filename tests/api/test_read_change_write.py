@@ -14,7 +14,11 @@ from store.database import tables
 from tests.api.conftest import Api, Client
 from tests.api.contract import Belongings, Operation, belongings, operations
 
-OTHER: Mapping[str, tuple[str, Any]] = {"update_route": ("rate", 7), "update_provider": ("max_channels", 7)}
+OTHER: Mapping[str, tuple[str, Any]] = {
+    "update_route": ("rate", 7),
+    "update_provider": ("max_channels", 7),
+    "update_extension": ("display_name", "another name"),
+}
 """Operation -> a field that is changed in place of `name`, and to what."""
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
-from routing.identifiers import PLATFORM, named_id, route_id
+from routing.identifiers import NIL, PLATFORM, named_id, route_id
 from routing.models.number import Number
 from routing.models.provider import Provider
 from routing.models.route import Route
@@ -353,3 +353,47 @@ async def test_a_queue_overflows_to_the_flow_that_the_store_has(store: Store) ->
     await merge(store, office(flows=[flow("night")], queues=[queue("desk", "ann", overflow_flow_id=overflow)]))
     (desk,) = await living(store, tables.queues)
     assert desk["overflow_flow_id"] == str(row["id"])
+
+
+# ---- extensions
+
+
+def extension(name: str, **values: Any) -> dict[str, Any]:
+    row = {"id": named_id("extension", name), "customer_id": NIL, "name": name, "detail": "", "realm": "trunkline"}
+    row |= {"ha1": '{"md5":"0123"}', "display_name": "", "caller_id": "", "caller_ids": [], "max_calls": 4}
+    return row | {"max_contacts": 10, "call_flow_id": NIL, "mailbox": "", "status": "active"} | values
+
+
+async def test_extensions_are_merged_loaded_and_followed(store_url: str) -> None:
+    flow = {"id": uuid4(), "customer_id": NIL, "name": "away", "detail": "", "actions": [], "on_complete_flow_id": ""}
+    async with process(store_url) as here:
+        rows = [extension("alice", call_flow_id=flow["id"], caller_ids=["+15551234567"]), extension("x" * 200)]
+        declared = Declarations(source=FILE, extensions=rows, flows=[flow | {"media": ""}])
+        assert (await merge(here.store, declared)).added == {"extension": 2, "flow": 1}
+        assert (await merge(here.store, declared)).total == 0
+        await here.settled()
+        alice = here.directory.extension("alice")
+        assert alice is not None
+        assert (alice.id, alice.realm, dict(alice.ha1)) == (rows[0]["id"], "trunkline", {"md5": "0123"})
+        assert (alice.caller_ids, alice.call_flow_id) == ({"+15551234567"}, flow["id"])
+        renamed = extension("alicia", id=rows[0]["id"])
+        done = await merge(here.store, Declarations(source=FILE, extensions=[renamed]))
+        assert (done.changed["extension"], done.removed["extension"]) == (1, 1)
+        await here.settled()
+        assert {name: row.id for name, row in here.directory.extensions.by_name.items()} == {"alicia": renamed["id"]}
+        keys = {row.key for row in await changes(here.store) if row.kind == "extension"}
+        assert keys == {"alice", "alicia", "x" * 64}
+
+
+async def test_an_extension_of_the_api_becomes_the_files_but_not_another_customers(store: Store) -> None:
+    theirs = extension("alice", id=uuid4(), customer_id=uuid4())
+    ours = extension("bob", id=uuid4(), customer_id=PLATFORM, ha1='{"md5":"4567"}')
+    async with store.write() as transaction:
+        times = {"tm_create": transaction.now, "tm_update": transaction.now}
+        await transaction.execute(sa.insert(tables.extensions), [theirs | times, ours | times])
+    with pytest.raises(StoreError, match="the extension 'alice' cannot be declared: another customer has one"):
+        await merge(store, Declarations(source=FILE, extensions=[extension("alice")]))
+    assert (await merge(store, Declarations(source=FILE, extensions=[extension("bob")]))).changed == {"extension": 1}
+    found = {row["name"]: row for row in await living(store, tables.extensions)}
+    assert (found["bob"]["id"], found["bob"]["ha1"]) == (ours["id"], '{"md5":"0123"}')
+    assert found["alice"]["declared_in"] == ""

@@ -44,6 +44,7 @@ from store.database import tables
 from store.event_types import EventType
 from store.resources import numbers
 from store.resources.billing import purchase
+from store.resources.extensions import forget_number
 from store.rows import Row
 from store.store import Transaction
 
@@ -224,6 +225,7 @@ async def delete_number(services: Use, caller: Who, number_id: UUID) -> Any:
         released = {"tm_delete": transaction.now, "status": "released", "call_flow_id": NIL, "message_flow_id": NIL}
         move = _Move(tuple(DELETION), released, "number_deleted", released_from)
         row = await _change(transaction, caller, number_id, move)
+        await forget_number(transaction, row["customer_id"], row["number"])
         if returns_to_inventory(row["type"], row["origin"], purchased=row["tm_purchase"] is not None):
             offered = await numbers.offer_again(transaction, row)
             if offered is not None:

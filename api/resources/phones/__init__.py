@@ -1,0 +1,1 @@
+"""Extensions: whom phones register as, and where they are reached."""
