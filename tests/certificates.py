@@ -101,7 +101,7 @@ class Authority:
 
 
 def _general(name: str) -> x509.GeneralName:
-    if name.partition(":")[0] in ("sip", "sips"):
+    if name.partition(":")[0].lower() in ("sip", "sips"):
         return x509.UniformResourceIdentifier(name)
     try:
         address: IPv4Address | IPv6Address = ip_address(name)

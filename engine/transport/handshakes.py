@@ -20,6 +20,9 @@ class Handshaking(Protocol):
     def step(self) -> None:
         """Go on with what the peer has sent."""
 
+    def hold(self) -> None:
+        """Take no more of it until the next step."""
+
     def abort(self, error: str = "") -> None:
         """Close it at once."""
 
@@ -67,6 +70,7 @@ class Handshakes:
         if connection not in self._strangers:
             connection.step()
             return
+        connection.hold()
         self._turns.append(connection)
         if self._turn is None:
             self._turn = self._loop.call_soon(self._serve)

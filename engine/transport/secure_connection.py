@@ -17,7 +17,7 @@ from engine.transport.handshake_faults import HandshakeFault, not_tls, of_client
 
 _READ = 64 * 1024
 _MOST_HANDSHAKE = 64 * 1024
-"""Bytes that a peer may send before its handshake is done: a chain of certificates is a few thousand."""
+"""Bytes that a peer may send without bringing its handshake to an end: a chain of certificates is a few thousand."""
 
 
 class SecureOwner(Owner, Protocol):
@@ -62,6 +62,7 @@ class SecureConnection(Connection):
 
     __slots__ = (
         "_client",
+        "_held",
         "_hello",
         "_incoming",
         "_outgoing",
@@ -82,6 +83,7 @@ class SecureConnection(Connection):
         self._client = client
         self._hello: bytearray | None = bytearray()  # what has come before there is an SSL object
         self._size = 0  # bytes that have come of the handshake
+        self._held = False  # nothing more of it is read
         self._incoming: ssl.MemoryBIO | None = None
         self._outgoing: ssl.MemoryBIO | None = None
         self._tls: ssl.SSLObject | None = None
@@ -126,13 +128,20 @@ class SecureConnection(Connection):
 
     def step(self) -> None:
         """Go on with the handshake."""
-        if self._transport is None or self._transport.is_closing() or not (self._tls or self._accept()):
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._held:
+            self._held = False
+            self._transport.resume_reading()
+        if not (self._tls or self._accept()):
             return
         assert self._tls is not None
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             self._flush()
+            if self._size > _MOST_HANDSHAKE:
+                self._blame(HandshakeFault("a handshake that is too long", misdeed=True))
             return
         except ssl.SSLError as error:
             self._flush()  # the alert that says why
@@ -150,6 +159,12 @@ class SecureConnection(Connection):
         if self._client is not None and not self._client.done.done():
             self._client.done.set_result("")
         self._decrypt()
+
+    def hold(self) -> None:
+        """Read nothing more until `step`."""
+        if self._transport is not None and not self._held and not self._transport.is_closing():
+            self._held = True
+            self._transport.pause_reading()
 
     def _accept(self) -> bool:
         """The first bytes of a client: whether there is enough of them to choose a certificate."""
@@ -202,9 +217,7 @@ class SecureConnection(Connection):
             self._decrypt()
             return
         self._size += len(data)
-        if self._size > _MOST_HANDSHAKE:
-            self._blame(HandshakeFault("a handshake that is too long", misdeed=True))
-        elif self._client is None:
+        if self._client is None:
             self._server.shakes_hands(self)
         else:
             self.step()
