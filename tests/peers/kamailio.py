@@ -5,6 +5,7 @@ Debian's `kamailio` has every module that is needed. It runs as the calling user
 
 from pathlib import Path
 
+from tests.certificates import Files
 from tests.peers.process import Process, require
 
 _CONFIG = """\
@@ -20,6 +21,7 @@ dns=no
 rev_dns=no
 listen=udp:{host}:{port}
 listen=tcp:{host}:{port}
+{tls_listen}
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib/kamailio/modules/:/usr/local/lib64/kamailio/modules/"
 loadmodule "tm.so"
 loadmodule "sl.so"
@@ -29,6 +31,7 @@ loadmodule "maxfwd.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "xlog.so"
+{tls_module}
 modparam("rr", "enable_full_lr", {full_lr})
 modparam("rr", "append_fromtag", 1)
 
@@ -78,19 +81,62 @@ onreply_route[HEARD] {{
 }}
 """
 
+_TLS = """\
+[server:default]
+method = TLSv1.2+
+certificate = {certificate}
+private_key = {key}
+verify_certificate = no
+require_certificate = no
+[client:default]
+method = TLSv1.2+
+verify_certificate = no
+"""
+
 
 class Kamailio:
     """One running proxy that sends every new call to `next_hop`. A context manager; leaving it ends the processes."""
 
-    def __init__(self, directory: Path, host: str, port: int, next_hop: str, *, full_lr: bool = False) -> None:
-        """`next_hop` is `host:port[;transport=...]`; `full_lr` writes `;lr=on`, which some proxies send, for `;lr`."""
+    def __init__(
+        self, directory: Path, host: str, port: int, next_hop: str, *, full_lr: bool = False, tls: Files | None = None
+    ) -> None:
+        """`next_hop` is `host:port[;transport=...]`; `full_lr` writes `;lr=on`, which some proxies send, for `;lr`.
+        With `tls`, a certificate, it listens on TLS as well, one port above the other."""
         program = require("kamailio", "kamailio")
         directory.mkdir(parents=True, exist_ok=True)
         self.host, self.port = host, port
         config = directory / "kamailio.cfg"
-        config.write_text(_CONFIG.format(host=host, port=port, next_hop=next_hop, full_lr=int(full_lr)))
+        tls_listen = f"enable_tls=yes\nlisten=tls:{host}:{port + 1}" if tls else ""
+        settings = directory / "tls.cfg"
+        tls_module = f'loadmodule "tls.so"\nmodparam("tls", "config", "{settings}")' if tls else ""
+        if tls:
+            settings.write_text(_TLS.format(certificate=tls.certificate, key=tls.key))
+        config.write_text(
+            _CONFIG.format(
+                host=host,
+                port=port,
+                next_hop=next_hop,
+                full_lr=int(full_lr),
+                tls_listen=tls_listen,
+                tls_module=tls_module,
+            )
+        )
         self.process = Process(
-            [program, "-f", str(config), "-DD", "-E", "-Y", str(directory), "-w", str(directory), "-m", "16", "-M", "4"]
+            [
+                program,
+                "-f",
+                str(config),
+                "-DD",
+                "-E",
+                "-Y",
+                str(directory),
+                "-w",
+                str(directory),
+                "-m",
+                "64" if tls else "16",
+                "-M",
+                "8" if tls else "4",
+            ]
         )
         try:
             self.process.wait_line(r"PROXY ready", 30)

@@ -1,8 +1,10 @@
 """SIP over TLS on real sockets (RFC 3261 §26.2, RFC 5922)."""
 
 import asyncio
+import itertools
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,15 @@ class Client:
         self.writer.close()
         with suppress(ConnectionError, ssl.SSLError):
             await self.writer.wait_closed()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits until the condition holds."""
+    async with asyncio.timeout(WAIT):
+        for _ in itertools.count():
+            if condition():
+                return
+            await asyncio.sleep(0.001)
 
 
 async def closed(*transports: TlsTransport) -> None:
@@ -179,8 +190,7 @@ async def tried(here: Any, one: TlsTransport, two: TlsTransport, domain: str, te
     before = len(here.failures), len(two.sink.messages)  # type: ignore[attr-defined]
     flow.send(message())
     there: Any = two.sink
-    while (len(here.failures), len(there.messages)) == before:
-        await asyncio.sleep(0.001)
+    await until(lambda: (len(here.failures), len(there.messages)) != before)
     return here.failures[-1][2] if len(here.failures) > before[0] else ""
 
 
@@ -370,8 +380,7 @@ def test_a_handshake_that_is_none_counts_and_what_is_set_up_wrongly_does_not(
         _, writer = await asyncio.open_connection(*transport.local)
         writer.write(b"\x16\x03\x01")  # and then it is gone
         writer.close()
-        while transport.connections:
-            await asyncio.sleep(0.001)
+        await until(lambda: not transport.connections)
         assert len(sink.faults) == 1 and not len(transport.handshakes)
         await closed(transport)
 
@@ -385,13 +394,13 @@ def test_a_handshake_has_its_time_whether_nothing_comes_or_a_byte_at_a_time(
 
     async def test() -> None:
         sink = recorder()
-        transport = await TlsTransport.open(listening(shown, handshake_timeout=0.3), sink)
+        transport = await TlsTransport.open(listening(shown, handshake_timeout=3.0), sink)
+        client = await Client.connect(transport, trusting(authority.ca))
         silent = asyncio.create_task(greeted(transport, b""))
         slow = asyncio.create_task(greeted(transport, b"\x16\x03\x01\x02"))
         assert (await silent, await slow) == (b"", b"")
         assert transport.timed_out == 2 and not sink.faults
-        client = await Client.connect(transport, trusting(authority.ca))
-        await asyncio.sleep(0.5)  # a connection whose handshake is done has all the time of a connection
+        # a connection whose handshake is done has all the time of a connection
         client.writer.write(b"\r\n\r\n")
         assert await client.read(2) == b"\r\n"
         await client.close()
@@ -422,8 +431,7 @@ def test_handshakes_are_bounded_and_the_oldest_stranger_makes_room(
         assert await first[0].read() == b""
         await open_from("127.0.0.3")
         await open_from("127.0.0.4")
-        while len(transport.handshakes) != 6:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(transport.handshakes) == 6)
         await open_from("127.0.0.5")  # a seventh: the oldest of all goes
         assert await first[1].read() == b""
         assert transport.displaced == 2 and not known.at_eof() and not sink.faults
@@ -434,8 +442,7 @@ def test_handshakes_are_bounded_and_the_oldest_stranger_makes_room(
         await client.close()
         for writer in kept:
             writer.close()
-        while transport.connections:
-            await asyncio.sleep(0.001)
+        await until(lambda: not transport.connections)
         assert not len(transport.handshakes) and not len(transport.slots)
         await closed(transport)
 
