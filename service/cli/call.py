@@ -1,12 +1,13 @@
-"""`trunkline call`: a small softphone on the engine. It calls, presses keys, shows the ladder, and says how it went."""
+"""`trunkline call`: a small softphone on the engine. It calls, or registers and is called, presses keys, shows the
+ladder, and says how it went."""
 
 import asyncio
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -16,6 +17,7 @@ from service.cli.support.options import sent_with
 from service.cli.support.running import DONE, FAILED, run
 
 if TYPE_CHECKING:
+    from engine.call import Call
     from engine.capture.ladder import LadderEntry
     from engine.dial import Outcome, OutgoingCall
     from service.cli.support.agent_via import Via
@@ -32,7 +34,7 @@ class CallOrder:
     """One call of the softphone.
 
     Attributes:
-        number: What to dial: a number, an extension, or a whole SIP URI.
+        number: What to dial: a number, an extension, or a whole SIP URI; "" to be called.
         via: HOST or HOST:PORT that the INVITE is sent to.
         caller: User part of From; "" is anonymous.
         user, password: Digest credentials; "" where there are none.
@@ -42,6 +44,7 @@ class CallOrder:
         transport: "udp" or "tcp".
         headers: Added to the INVITE.
         dtmf: How: "rfc4733" (INFO where the other end takes no telephone-event), or "info" in any case.
+        register: The extension that it registers as, with `password`; "" for none.
     """
 
     number: str
@@ -55,11 +58,15 @@ class CallOrder:
     transport: str = "udp"
     headers: Sequence[tuple[str, str]] = ()
     dtmf: Literal["rfc4733", "info"] = "rfc4733"
+    register: str = ""
 
 
 def call(
-    number: Annotated[str, typer.Argument(metavar="NUMBER", help="A number, an extension or a SIP URI.")],
     via: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the INVITE is sent.")],
+    number: Annotated[
+        str, typer.Argument(metavar="[NUMBER]", help="A number, an extension or a SIP URI; none: wait for a call.")
+    ] = "",
+    register: Annotated[str, typer.Option(metavar="NAME", help="Register as this extension first.")] = "",
     caller: Annotated[str, typer.Option("--from", metavar="NUMBER", help="Who calls.")] = "trunkline",
     user: Annotated[str, typer.Option(help="User name, where credentials are asked for.")] = "",
     password: Annotated[str, typer.Option(envvar="TRUNKLINE_PASSWORD", help="Its password.")] = "",
@@ -79,6 +86,10 @@ def call(
     if dtmf not in ("rfc4733", "info"):
         problem = f"{dtmf!r} is not known; use rfc4733 (telephone-events, once RFC 2833) or info"
         raise typer.BadParameter(problem, param_hint="'--dtmf'")
+    if not number and not register:
+        raise typer.BadParameter("name whom to call, or --register to be called", param_hint="NUMBER")
+    if register and not password:
+        password = typer.prompt(f"Password of {register}", hide_input=True, err=True)
     order = CallOrder(
         number,
         via,
@@ -91,6 +102,7 @@ def call(
         transport,
         headers,
         cast(Literal["rfc4733", "info"], dtmf),
+        register,
     )
     return run(place_call(order))
 
@@ -98,10 +110,15 @@ def call(
 async def place_call(order: CallOrder) -> int:
     """Carry the order out; the exit code: 0 when the call was answered, 2 for headers that no call can carry."""
     from service.cli.support.agent_via import CannotSend, agent_via
+    from service.cli.support.registered import registered
 
+    waiting = Callee(order)
     try:
-        async with agent_via(order.via, order.transport, order.headers) as via:
-            return await _place(via, order)
+        async with agent_via(order.via, order.transport, order.headers, None if order.number else waiting) as via:
+            if not order.register:
+                return await _place(via, order)
+            async with registered(via, order.register, order.password):
+                return await (_place(via, order) if order.number else waiting.wait(via))
     except CannotSend as error:
         print(f"trunkline: {escape(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -111,7 +128,15 @@ async def _place(via: "Via", order: CallOrder) -> int:
     from engine.capture.ladder import entries_of
     from service.cli.support.agent_via import OURSELVES, show_ladder
 
-    agent, spec = via.agent, via.spec(order.number, order.caller, order.user, order.password, order.timeout)
+    agent, name = via.agent, order.register
+    spec = via.spec(
+        order.number,
+        name or order.caller,
+        order.user or name,
+        order.password,
+        order.timeout,
+        registered=bool(name),
+    )
     with _hung_up_by_signals() as legs:
         leg = agent.dial(spec)
         legs.append(leg)
@@ -130,10 +155,57 @@ async def _place(via: "Via", order: CallOrder) -> int:
     return DONE if outcome.kind == "answered" else FAILED
 
 
+class Callee:
+    """Takes the first call: it rings, is answered, and hears itself until the other end, or the order, ends it."""
+
+    def __init__(self, order: CallOrder) -> None:
+        self._order = order
+        self._came: asyncio.Future[Call] | None = None
+
+    def __call__(self, call: "Call") -> "Coroutine[Any, Any, None] | None":
+        """What becomes of a call: `OnCall`."""
+        if self._came is None or self._came.done():
+            return None  # 480: one is enough
+        self._came.set_result(call)
+        return self._take(call)
+
+    async def _take(self, call: "Call") -> None:
+        print(f"call from {escape(call.invite.get('From'))}", flush=True)
+        call.ringing()
+        await call.echo(self._order.duration or None)
+        if not call.ended:
+            call.hangup(cause="Q.850;cause=16")
+
+    async def wait(self, via: "Via") -> int:
+        """Wait for the call, and for its end."""
+        from engine.capture.ladder import entries_of
+        from service.cli.support.agent_via import OURSELVES, show_ladder
+
+        self._came = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._order.timeout):
+                call = await self._came
+        except TimeoutError:
+            print("nobody called")
+            return FAILED
+        with _hung_up_by_signals() as legs:
+            legs.append(call)
+            await call.wait_ended()
+        await via.agent.settle()
+        show_ladder(entries_of(via.agent.trace.of_calls(call.signalling_ids), OURSELVES))
+        print()
+        if call.answered_at is None or call.ended_at is None:
+            print(f"not answered: {call.end_status} {escape(call.end_reason)}")
+            return FAILED
+        by = "the other end" if call.ended_by == "remote" else "us"
+        print(f"answered, {call.ended_at - call.answered_at:.1f} s long, hung up by {by}")
+        return DONE
+
+
 @contextmanager
-def _hung_up_by_signals() -> "Iterator[list[OutgoingCall]]":
+def _hung_up_by_signals() -> "Iterator[list[Call]]":
     """Ctrl-C and SIGTERM hang up, and what was heard until then is shown; a second one ends the program."""
-    legs: list[OutgoingCall] = []
+    legs: list[Call] = []
     with ExitStack() as handled:
 
         def hang_up() -> None:

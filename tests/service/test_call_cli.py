@@ -15,6 +15,7 @@ from engine import call_media
 from service.cli import call as softphone
 from service.cli.call import CallOrder, place_call
 from service.cli.support import agent_via
+from tests.service.conftest import until
 
 Run = Callable[..., None]
 ROOT = Path(__file__).parents[2]
@@ -344,3 +345,55 @@ def test_wrong_usage_is_2_and_one_line(arguments: list[str], capsys: pytest.Capt
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
+
+
+# ---- registered
+
+PHONES = {
+    "extensions": [
+        {"name": "alice", "password": "secret-of-alice", "display_name": "Alice"},
+        {"name": "bob", "password": "secret-of-bob"},
+    ]
+}
+
+
+def phone(engine: Any, name: str, number: str = "", **more: Any) -> CallOrder:
+    values = {"register": name, "password": f"secret-of-{name}", "timeout": 20.0, "duration": 0.3} | more
+    return CallOrder(number, engine.at(str(values.get("transport", "udp"))), **values)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_one_softphone_calls_another_by_name(run: Run, capsys: pytest.CaptureFixture[str], transport: str) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(**PHONES, sip={"listen": [f"{transport}://127.0.0.1:0"]})
+        waiting = asyncio.ensure_future(place_call(phone(engine, "bob", transport=transport, duration=20.0)))
+        await until(lambda: engine.node.location.bindings("bob"), "bob registers")
+        assert await place_call(phone(engine, "alice", "bob", transport=transport)) == 0
+        assert await waiting == 0
+        await until(lambda: not len(engine.node.location), "both have left")
+
+    run(test)
+    out, err = capsys.readouterr()
+    assert 'call from "Alice" <sip:alice@' in out
+    assert "answered, " in out
+    assert "registered as bob for 3600 s" in err
+
+
+def test_who_is_not_called_says_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(**PHONES)
+        assert await place_call(phone(engine, "bob", timeout=0.1)) == 1
+
+    run(test)
+    assert "nobody called" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["bob", "nobody"])
+def test_who_may_not_register_is_told(run: Run, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(**PHONES)
+        assert await place_call(phone(engine, name, password="wrong")) == 1
+        assert not len(engine.node.location)
+
+    run(test)
+    assert f"{name} is not registered: 403 Forbidden" in capsys.readouterr().err

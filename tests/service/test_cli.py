@@ -137,7 +137,7 @@ def test_explain_shows_what_is_skipped_and_why(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["call"], "trunkline: Missing argument 'NUMBER'; see trunkline call --help"),
+        (["call"], "trunkline: Missing option '--via'; see trunkline call --help"),
         (["call", "5"], "trunkline: Missing option '--via'; see trunkline call --help"),
         (["message", "1", "2"], "trunkline: Missing argument 'TEXT'; see trunkline message --help"),
         (["message", "1", "2", "x"], "trunkline: Missing option '--via'; see trunkline message --help"),

@@ -11,12 +11,16 @@ from rich.console import Console
 from engine.capture.ladder import LadderEntry, draw
 from engine.dial import DialSpec, Peer
 from engine.settings import AgentSettings
+from engine.sip.auth.credentials import Credentials
+from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, escape_user, parse_uri
+from engine.sip.registration import Registration, RegistrationSpec
 from engine.transport.addresses import ROUTES, bracketed
 from engine.transport.dns.resolver import Resolver
 from engine.transport.listeners import ListenError
-from engine.user_agent import UserAgent
+from engine.user_agent import OnCall, UserAgent
+from routing.hostnames import parse_host_port
 from routing.models.tech_headers import check_tech_headers
 
 FAILED, WRONG = 1, 2
@@ -43,11 +47,29 @@ class Via:
     host: str
     """Our own address, as it stands in URIs."""
     headers: Sequence[tuple[str, str]]
+    flow: Flow
+    """Where requests go first."""
 
-    def spec(self, number: str, caller: str, user: str, password: str, timeout: float) -> DialSpec:
-        """A request for `number`, a number, an extension or a whole URI. Raises CannotSend."""
+    def registration(self, name: str, password: str) -> Registration:
+        """A registration of the extension `name` at the other end."""
+        domain = parse_host_port(self.via)[0]
+        spec = RegistrationSpec(
+            registrar=f"sip:{domain}",
+            destination=self.destination,
+            aor=f"sip:{escape_user(name)}@{domain}",
+            contact=f"sip:{escape_user(name)}@{self.flow.own_address()}",
+            credentials=Credentials(name, password),
+        )
+        return Registration(self.agent.endpoint, spec)
+
+    def spec(
+        self, number: str, caller: str, user: str, password: str, timeout: float, *, registered: bool = False
+    ) -> DialSpec:
+        """A request for `number`, a number, an extension or a whole URI. `registered`: the caller is known at the other
+        end. Raises CannotSend."""
         uri = number if _is_uri(number) else f"sip:{escape_user(number)}@{self.via}"
-        sender = caller if _is_uri(caller) else f"sip:{escape_user(caller)}@{self.host}"
+        host = parse_host_port(self.via)[0] if registered else self.host
+        sender = caller if _is_uri(caller) else f"sip:{escape_user(caller)}@{host}"
         for written, trouble in ((uri, f"{number} cannot be dialled"), (sender, f"{caller} cannot be shown")):
             try:
                 parse_uri(written)
@@ -67,8 +89,11 @@ class Via:
 
 
 @asynccontextmanager
-async def agent_via(via: str, transport: str, headers: Sequence[tuple[str, str]]) -> AsyncIterator[Via]:
-    """The user agent for an order, on the address that the way to `via` begins at. Raises CannotSend."""
+async def agent_via(
+    via: str, transport: str, headers: Sequence[tuple[str, str]], on_call: OnCall | None = None
+) -> AsyncIterator[Via]:
+    """The user agent for an order, on the address that the way to `via` begins at. `on_call`: takes calls; None: nobody
+    does. Raises CannotSend."""
     try:
         for name, value in headers:
             check_tech_headers({name: value})
@@ -85,14 +110,15 @@ async def agent_via(via: str, transport: str, headers: Sequence[tuple[str, str]]
         raise CannotSend(f"there is no route to {targets[0].host}: check --via and the network")
     settings = AgentSettings(rtp_first=RTP_FIRST, rtp_last=RTP_LAST)
     settings.policy.user_agent = "Trunkline softphone"
-    agent = UserAgent(_refuse_calls, settings)
+    agent = UserAgent(on_call or _refuse_calls, settings)
     host = bracketed(source)
     try:
         await agent.start([f"{transport}://{host}:0"])
     except ListenError as error:
         raise CannotSend(str(error)) from None
     try:
-        yield Via(agent, via, str(target), host, headers)
+        flow = Flow(next(iter(agent.listeners)), targets[0].host, targets[0].port)
+        yield Via(agent, via, str(target), host, headers, flow)
     finally:
         await agent.stop()
 
