@@ -33,6 +33,9 @@ TOO_MANY = (486, "Too Many Calls Out")
 NONE_OUT = (403, "No Calls Out")
 """What a phone hears that has as many calls out as it may have, and one that may have none."""
 
+SIPS_NOT_ALLOWED = "SIPS Not Allowed"
+"""What a caller hears that asks by a SIPS URI for an extension whose phones are reached in the clear alone."""
+
 
 async def connect_destination(
     context: CallContext, terms: ConnectTerms, address: Address, claim: AnswerClaim, named: NamedBy = "customer"
@@ -107,8 +110,12 @@ async def ring_extension(
     services, record = context.services, context.record
     address = Address(type="extension", target=extension.name)
     contacts = await services.contacts.resolve(address, extension.customer_id)
-    if contacts:
-        result = await _ring_devices(context, terms, contacts, claim, extension)
+    found = [contact for contact in contacts if contact.secure] if terms.secure else contacts
+    if found:
+        result = await _ring_devices(context, terms, found, claim, extension)
+    elif contacts:
+        record.note(f"connect: no phone of extension {extension.name} is reached over TLS, as the call asks for")
+        result = unanswered(480, SIPS_NOT_ALLOWED)
     else:
         record.note(f"connect: no phone of extension {extension.name} is registered")
         result = unanswered(480, "Temporarily Unavailable")

@@ -12,7 +12,7 @@ from engine.call import Call
 from engine.log import Log, RateLimitedLog
 from engine.sip.auth.digest_server import Verdict as Login
 from engine.sip.dialog.invite_server import InviteServer
-from engine.sip.flow import Flow
+from engine.sip.flow import Flow, is_sips
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request
 from engine.sip.message.uri import SipUri
@@ -23,7 +23,7 @@ from flows.calls.inbound import InboundCallTracker
 from flows.calls.ports import CallLeg
 from flows.calls.record import CallRecord
 from flows.calls.tree import MOST_DEEP, Branch, Tree
-from flows.connect import connect_number, ring_extension
+from flows.connect import SIPS_NOT_ALLOWED, connect_number, ring_extension
 from flows.language.interpreter import Interpreter
 from flows.language.program import Program, Step
 from flows.language.run import Run
@@ -58,7 +58,7 @@ _SHOWN = 128  # characters of a Call-ID in the log
 
 # A trusted client's call to a foreign number is a flow of one connect. Everything but the number is the same for all:
 # it is what the step carries.
-_TERMS = ConnectTerms()
+_TERMS, _OVER_TLS = ConnectTerms(), ConnectTerms(secure=True)
 
 
 class RegisteredPhones(Protocol):
@@ -233,7 +233,7 @@ class Intake:
             record.source, record.source_type = record.phone.name, "extension"
             record.source_name = record.phone.display_name or record.source_name
         self._begin(call, record)
-        return call_extension(self.flows, extension, call, record)
+        return call_extension(self.flows, extension, call, record, secure=is_sips(call.invite.uri_text))
 
     def _flow(
         self, call: Call, verdict: RunFlow, record: CallRecord, branch: Branch | None = None
@@ -384,12 +384,21 @@ async def _ring(run: Run, extension: ExtensionRow) -> int | None:
     return conclude(run, await ring_extension(run.context, _TERMS, extension, always), relay_reason=True)
 
 
+async def _ring_over_tls(run: Run, extension: ExtensionRow) -> int | None:
+    result = await ring_extension(run.context, _OVER_TLS, extension, always)
+    if result.reason == SIPS_NOT_ALLOWED and not run.call.answered:
+        warning = f'380 trunkline "{SIPS_NOT_ALLOWED}"'
+        run.call.reject(480, "Temporarily Unavailable", headers=[("Warning", warning)])
+    return conclude(run, result, relay_reason=True)
+
+
 def call_extension(
-    flows: Interpreter, extension: ExtensionRow, call: CallLeg, record: CallRecord
+    flows: Interpreter, extension: ExtensionRow, call: CallLeg, record: CallRecord, *, secure: bool = False
 ) -> Coroutine[Any, Any, CallRecord]:
-    """Connects `call` to the phones of an extension; the caller hears what they say."""
+    """Connects `call` to the phones of an extension; the caller hears what they say. `secure`: to those over TLS."""
+    ring = _ring_over_tls if secure else _ring
     return flows.run(
-        Program(name="extension", steps=[Step(type="connect", function=_ring, option=extension, waits=True)]),
+        Program(name="extension", steps=[Step(type="connect", function=ring, option=extension, waits=True)]),
         call,
         record,
     )

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from engine.sip.flow import Allows, Flow
+from engine.sip.flow import Allows, Flow, is_sips
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.uri import SipUri, parse_uri
 from engine.transport.addresses import family_of
@@ -39,6 +39,11 @@ class Contact:
     q: float = 1.0
     flow: Flow | None = None
     path: Sequence[str] = ()
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is reached over TLS, as far as we see."""
+        return is_sips(self.path[0].lstrip("<")) if self.path else self.flow is not None and self.flow.secure
 
 
 class ContactResolver(Protocol):

@@ -43,6 +43,8 @@ class ConnectTerms:
         early_media: Whether the caller hears what comes before the answer.
         breadth: How many legs may be dialled at once for each; None: as many as for the call (`CallContext.breadth`).
         diverts: Whether the flow of an extension that does not answer runs; not where others are called beside it.
+        secure: Only phones that are reached over TLS ring: the caller has asked for an extension by a SIPS URI (RFC
+            5630 §5.3).
     """
 
     source: Address | None = None
@@ -53,6 +55,7 @@ class ConnectTerms:
     early_media: bool = True
     breadth: int | None = None
     diverts: bool = True
+    secure: bool = False
 
 
 AnswerClaim = Callable[[], bool]

@@ -12,6 +12,7 @@ from engine.sip.binding import Binding
 from engine.sip.flow import Flow
 from engine.sip.message.message import Request, Response
 from routing.directory.extensions import ExtensionRow
+from tests.simulation.agent import Wire
 from tests.simulation.node import ENGINE, Phone, World, configured
 from tests.simulation.peer import ANSWER, OFFER
 
@@ -397,3 +398,47 @@ def test_a_phone_transfers_its_caller_to_another_by_name(world: World) -> None:
         world.wait(0.3)
         assert bob.final("REFER").status == status
     assert rung(dora)
+
+
+# ---- SIPS URIs
+
+
+class Plain(Wire):
+    """The same network, in the clear."""
+
+    name = "udp"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "over", "rings", "status", "warning"),
+    [
+        ("sips", ("tls",), (True,), 100, ""),
+        ("sips", ("udp",), (False,), 480, '380 trunkline "SIPS Not Allowed"'),
+        ("sips", ("udp", "tls"), (False, True), 100, ""),
+        ("sip", ("udp", "tls"), (True, True), 100, ""),
+        ("sips", (), (), 480, ""),
+    ],
+)
+def test_who_asks_for_tls_reaches_no_phone_in_the_clear_rfc_5630_5_3(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    over: tuple[str, ...],
+    rings: tuple[bool, ...],
+    status: int,
+    warning: str,
+) -> None:
+    monkeypatch.setattr(Wire, "name", "tls")
+    (listener,) = world.node.agent.listeners
+    plain = Plain(world.network, ENGINE)
+    phones = []
+    for host, transport in zip(DEVICES, over, strict=False):
+        flow = Flow(listener if transport == "tls" else plain, host, 5060)
+        phones += register(world, "bob", host, flow=flow)
+    desk = world.phone(OFFICE)
+    desk.forget()
+    desk.invite("", OFFER, uri=f"{scheme}:bob@{ENGINE}")
+    world.wait(0.5)
+    assert tuple(bool(phone.requests("INVITE")) for phone in phones) == rings
+    answer = desk.responses("INVITE")[-1]
+    assert (answer.status, answer.first.get("Warning", "")) == (status, warning)
