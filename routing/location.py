@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import count
+from math import ceil
 from typing import Literal, NamedTuple
 
 from engine.sip.binding import NEVER, Binding
@@ -13,7 +13,7 @@ BindingEvent = Literal["registered", "refreshed", "unregistered", "expired"]
 """What has become of a binding. `expired`: nobody said goodbye: its time was over, its connection was lost, or it did
 not answer."""
 COMPACT_FROM = 1_000
-"""Entries of bindings that are gone, before the heap of ends is looked through."""
+"""Entries of bindings that are gone, before those of all ends are looked through."""
 
 
 class LocationChange(NamedTuple):
@@ -42,15 +42,15 @@ class Location:
         transports: How many bindings there are, by the name of their transport.
     """
 
-    __slots__ = ("_bindings", "_count", "_heap", "_order", "_streams", "observers", "transports")
+    __slots__ = ("_bindings", "_count", "_ends", "_entries", "_seconds", "_streams", "observers", "transports")
 
     def __init__(self) -> None:
-        self._bindings: dict[str, list[Binding]] = {}
+        self._bindings: dict[str, tuple[Binding, ...]] = {}
         self._count = 0
-        self._heap: list[
-            tuple[float, int, str, Binding]
-        ] = []  # when one is looked at: by then it may have been renewed
-        self._order = count()
+        # What is looked at in each second, when it may have been renewed; and a heap of those seconds.
+        self._ends: dict[int, list[Binding]] = {}
+        self._seconds: list[int] = []
+        self._entries = 0
         self._streams: dict[Connection, dict[Binding, str]] = {}  # bindings that end with their connection, their names
         self.observers: list[Callable[[LocationChange], None]] = []
         self.transports: dict[str, int] = {}
@@ -78,19 +78,19 @@ class Location:
 
     def add(self, name: str, binding: Binding, *, replaces: Binding | None = None) -> None:
         """A new binding, in place of an old one where it `replaces` one."""
-        known = self._bindings.setdefault(name, [])
+        known = self._bindings.get(name, ())
         if replaces is not None and replaces in known:
-            known[known.index(replaces)] = binding
+            self._bindings[name] = tuple(binding if one is replaces else one for one in known)
             self._left(replaces)
         else:
             replaces = None
-            known.append(binding)
+            self._bindings[name] = (*known, binding)
         self._entered(name, binding)
         self._tell(LocationChange(name, binding, "registered", replaces))
 
     def restore(self, name: str, binding: Binding) -> None:
         """One of before this start, which nobody is told of."""
-        self._bindings.setdefault(name, []).append(binding)
+        self._bindings[name] = (*self._bindings.get(name, ()), binding)
         self._entered(name, binding)
 
     def refreshed(self, name: str, binding: Binding, newer: Binding | None = None) -> None:
@@ -100,16 +100,18 @@ class Location:
             binding.renew(newer)
             self._entered(name, binding)
         elif binding.expires_at < binding.due:
-            self._look_at(name, binding)
+            self._look_at(binding)
         self._tell(LocationChange(name, binding, "refreshed"))
 
     def remove(self, name: str, binding: Binding, event: BindingEvent = "unregistered", cause: str = "") -> bool:
         """Take one out; False where it is gone already."""
-        known = self._bindings.get(name)
-        if known is None or binding not in known:
+        known = self._bindings.get(name, ())
+        if binding not in known:
             return False
-        known.remove(binding)
-        if not known:
+        left = tuple(one for one in known if one is not binding)
+        if left:
+            self._bindings[name] = left
+        else:
             del self._bindings[name]
         self._left(binding)
         self._tell(LocationChange(name, binding, event, None, cause))
@@ -129,20 +131,31 @@ class Location:
     # ---- ends
 
     def expire(self, now: float, most: int = 1_000) -> bool:
-        """Take out what is over, at most `most` at a time; whether that was all."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            if not most:
-                return False
-            most -= 1
-            when, _, name, binding = heappop(heap)
-            if binding.due != when:
-                continue  # gone, or there is another entry for it
-            if binding.expires_at <= now:
-                self.remove(name, binding, "expired", "not refreshed")
-            else:
-                self._look_at(name, binding)
+        """Take out what is over, as a rule within a second, at most `most` at a time; whether that was all."""
+        while self._seconds and self._seconds[0] <= now:
+            second = self._seconds[0]
+            bucket = self._ends[second]
+            while bucket:
+                if not most:
+                    return False
+                most -= 1
+                self._entries -= 1
+                binding = bucket.pop()
+                if binding.due != second:
+                    continue  # gone, or there is another entry for it
+                if binding.expires_at <= now:
+                    self.remove(binding.extension, binding, "expired", "not refreshed")
+                else:
+                    self._look_at(binding)
+            if second in self._ends:  # a removal may have left it out
+                heappop(self._seconds)
+                del self._ends[second]
         return True
+
+    def expire_of(self, name: str, now: float) -> None:
+        """Take out what is over of one extension, to the moment."""
+        for binding in [one for one in self._bindings.get(name, ()) if one.expires_at <= now]:
+            self.remove(name, binding, "expired", "not refreshed")
 
     def connection_lost(self, connection: Connection) -> None:
         """What came by this connection, and is not reached through a proxy, is gone with it."""
@@ -153,6 +166,7 @@ class Location:
 
     def _entered(self, name: str, binding: Binding) -> None:
         self._count += 1
+        binding.extension = name
         transport = binding.transport
         self.transports[transport] = self.transports.get(transport, 0) + 1
         connection = _stream_of(binding)
@@ -162,15 +176,14 @@ class Location:
                 connection.keep()
             on_stream[binding] = name
         if binding.expires_at < binding.due:
-            self._look_at(name, binding)
+            self._look_at(binding)
 
     def _left(self, binding: Binding, *, gone: bool = True) -> None:
         self._count -= 1
         if gone:
             binding.due = NEVER
-            if len(self._heap) > COMPACT_FROM + 2 * self._count:
-                self._heap = [entry for entry in self._heap if entry[0] == entry[3].due]
-                heapify(self._heap)
+            if self._entries > COMPACT_FROM + 2 * self._count:
+                self._compact()
         transport = binding.transport
         self.transports[transport] -= 1
         connection = _stream_of(binding)
@@ -181,9 +194,25 @@ class Location:
                 del self._streams[connection]
                 connection.keep(False)
 
-    def _look_at(self, name: str, binding: Binding) -> None:
-        binding.due = binding.expires_at
-        heappush(self._heap, (binding.due, next(self._order), name, binding))
+    def _look_at(self, binding: Binding) -> None:
+        second = ceil(binding.expires_at)
+        binding.due = second
+        bucket = self._ends.get(second)
+        if bucket is None:
+            bucket = self._ends[second] = []
+            heappush(self._seconds, second)
+        bucket.append(binding)
+        self._entries += 1
+
+    def _compact(self) -> None:
+        """Leave out what is gone."""
+        for second, bucket in list(self._ends.items()):
+            bucket[:] = [binding for binding in bucket if binding.due == second]
+            if not bucket:
+                del self._ends[second]
+        self._seconds = list(self._ends)
+        heapify(self._seconds)
+        self._entries = sum(map(len, self._ends.values()))
 
     def _tell(self, change: LocationChange) -> None:
         for tell in self.observers:

@@ -29,6 +29,7 @@ class Binding:
         rtt: How long the last keep-alive took (s); None where none was answered.
         natted: Whether it is reached through a NAT, which forgets it unless something is sent.
         due: When its location looks at it next (s).
+        extension: Whose it is, by name; its location's.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Binding:
     rtt: float | None = None
     natted: bool = False
     due: float = NEVER
+    extension: str = ""
 
     @property
     def transport(self) -> str:

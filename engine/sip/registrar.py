@@ -27,6 +27,8 @@ LONGEST_CONTACT: Final = 1024  # characters
 LONGEST_PATH: Final = 2048  # characters of all values together
 LONGEST_CALL_ID: Final = 256  # characters
 _LONGEST_USER_AGENT = 128  # characters; the rest is cut off
+_MOST_USER_AGENTS = 1024
+_user_agents: dict[str, str] = {}
 _CAPABLE = "Supported: gruu, outbound, path\r\n"
 
 # The `expires` parameter of a Contact, outside of quotes and of <>.
@@ -332,10 +334,17 @@ def _binding(contact: _Contact, request: Request, path: tuple[str, ...], given: 
         flow=given.source,
         path=path,
         source=given.host,
-        user_agent=request.get("User-Agent")[:_LONGEST_USER_AGENT],
+        user_agent=_shared(request.get("User-Agent")[:_LONGEST_USER_AGENT]),
         registered_at=given.now,
         natted=not path and _natted(contact.uri, request, given.source),
     )
+
+
+def _shared(user_agent: str) -> str:
+    """One text for all phones of a kind."""
+    if len(_user_agents) >= _MOST_USER_AGENTS:
+        _user_agents.clear()
+    return _user_agents.setdefault(user_agent, user_agent)
 
 
 def _natted(uri: str, request: Request, source: Flow) -> bool:

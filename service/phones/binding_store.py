@@ -6,7 +6,7 @@ times meanwhile, once.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -71,7 +71,8 @@ class BindingStore:
         self._anew = False
         self._news: deque[BindingNews] = deque()
         self._failing = False
-        self._loaded: list[Any] = []
+        self._loaded: list[tuple[str, str, int, Binding]] = []  # the listener of each, the phone's host and port
+        self._texts: dict[str, str] = {}
         self._worker = Worker("bindings", self.write, first=WRITE_EVERY, every=WRITE_EVERY, failed=self._failed)
         location.observers.append(self._observe)
 
@@ -81,7 +82,7 @@ class BindingStore:
         """Read what was there at the last stop. Before the listeners are open; `restore` comes after. Raises
         StoreError."""
         try:
-            self._loaded = await stored.load(self._store, self._node)
+            await stored.load(self._store, self._node, self._take)
         except SQLAlchemyError as error:
             raise StoreError(f"{self._store.url} cannot be read: {reason(error)}") from error
 
@@ -91,24 +92,49 @@ class BindingStore:
         The connections of a former process are gone, and what was reached by them with them; but the addresses where
         phones were are known from the start, or they would be strangers when all of them come back at once.
         """
-        loaded, self._loaded = self._loaded, []
-        now, wall = self._clock(), time.time()
+        loaded, self._loaded, self._texts = self._loaded, [], {}
         places = {_listener(listener): listener for listener in listeners}
-        ours = _Contacts(self._location)
-        for row in loaded:
+        back = _Contacts(self._location)
+        for listener, host, port, binding in loaded:
+            transport = places.get(listener)
+            lost = transport is None or (transport.reliable and not binding.path)
+            if transport is None or lost or back.has(binding.extension, binding):
+                self._gone[binding.id] = None
+                continue
+            binding.flow = Flow(transport, host, port)
+            self._location.restore(binding.extension, binding)
+        return len(self._location)
+
+    def _take(self, rows: Sequence[Any]) -> None:
+        now, wall = self._clock(), time.time()
+        shared = self._texts
+        for row in rows:
             left = row.tm_expire.timestamp() - wall
             self._peers.phone_at(row.source, left)
-            transport = places.get(row.listener)
             extension = self._directory.extension(row.extension)
-            if transport is None or extension is None or not extension.active or (transport.reliable and not row.path):
+            if extension is None or not extension.active:
                 self._gone[row.id] = None
                 continue
-            binding = _restored(row, transport, now + left, now - (wall - row.tm_create.timestamp()))
-            if ours.has(row.extension, binding):
-                self._gone[row.id] = None  # it has come back while we were about to begin
-                continue
-            self._location.restore(row.extension, binding)
-        return len(self._location)
+            host = shared.setdefault(row.host, row.host)
+            binding = Binding(
+                id=row.id,
+                contact=row.contact,
+                expires_place=row.expires_place,
+                uri=row.uri,
+                q=1.0 if row.q == 1.0 else row.q,
+                instance=row.instance,
+                reg_id=row.reg_id,
+                call_id=row.call_id,
+                cseq=row.cseq,
+                expires_at=now + left,
+                path=tuple(row.path.split()),
+                source=shared.setdefault(row.source, row.source),
+                user_agent=shared.setdefault(row.user_agent, row.user_agent),
+                registered_at=now - (wall - row.tm_create.timestamp()),
+                natted=row.natted,
+                extension=extension.name,
+            )
+            self._loaded.append((shared.setdefault(row.listener, row.listener), host, row.port, binding))
 
     def start(self) -> None:
         """Write from now on."""
@@ -241,27 +267,6 @@ class _Contacts:
             or (known.instance and (known.instance, known.reg_id) == (binding.instance, binding.reg_id))
             for known in self._known.get(name, ())
         )
-
-
-def _restored(row: Any, transport: Transport, expires_at: float, registered_at: float) -> Binding:
-    return Binding(
-        id=row.id,
-        contact=row.contact,
-        expires_place=row.expires_place,
-        uri=row.uri,
-        q=row.q,
-        instance=row.instance,
-        reg_id=row.reg_id,
-        call_id=row.call_id,
-        cseq=row.cseq,
-        expires_at=expires_at,
-        flow=Flow(transport, row.host, row.port),
-        path=tuple(row.path.split()),
-        source=row.source,
-        user_agent=row.user_agent,
-        registered_at=registered_at,
-        natted=row.natted,
-    )
 
 
 def _listener(transport: Transport) -> str:

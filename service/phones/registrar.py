@@ -99,7 +99,8 @@ class Registrar:
             return self._refuse(request, host, 404, "not_found", "no such extension")
         if name != username:
             return self._refuse(request, host, 403, "forbidden", f"logged in as {username}")
-        self._location.expire(now)
+        name = extension.name  # of all that are bound there, one text
+        self._location.expire_of(name, now)
         given = Registration(
             source=source,
             host=host,

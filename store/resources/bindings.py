@@ -1,6 +1,6 @@
 """Where phones are registered, for a node's next start: written in batches, behind the REGISTERs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -13,6 +13,7 @@ from store.event_types import EventType
 from store.store import Store
 
 DELETED_AT_ONCE: Final = 500
+READ_AT_ONCE: Final = 2_000
 _WRITE = BulkWrite(bindings, upsert=True, stay=("node", "extension", "tm_create"))
 
 Row = dict[str, Any]
@@ -27,13 +28,16 @@ class BindingNews(NamedTuple):
     tm: datetime
 
 
-async def load(store: Store, node: str) -> list[sa.Row[Any]]:
-    """The bindings of a node that are not over, the oldest first."""
+async def load(store: Store, node: str, take: Callable[[Sequence[Any]], None]) -> None:
+    """Have the bindings of a node that are not over taken, the oldest first, some at a time: a row of the database is
+    larger than a binding."""
     table = bindings
     async with store.read() as connection:
         now = await store.common_now(connection)
         query = sa.select(table).where(table.c.node == node, table.c.tm_expire > now).order_by(table.c.tm_create)
-        return list((await connection.execute(query)).all())
+        async with connection.stream(query) as rows:
+            async for some in rows.partitions(READ_AT_ONCE):
+                take(some)
 
 
 async def write(store: Store, rows: Sequence[Row], gone: Sequence[str], news: Sequence[BindingNews]) -> None:

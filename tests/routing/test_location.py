@@ -1,5 +1,6 @@
 """Location: what becomes of bindings, who is told, and that nothing stays of what is gone."""
 
+from math import ceil
 from typing import Any
 
 from hypothesis import given
@@ -138,7 +139,8 @@ def test_what_comes_and_goes_leaves_nothing() -> None:
         location.add("alice", one)
         assert location.remove("alice", one)
         assert not location.remove("alice", one)
-    assert len(location._heap) <= COMPACT_FROM + 2
+    assert location._entries == sum(map(len, location._ends.values())) <= COMPACT_FROM + 2
+    assert len(location._seconds) == len(location._ends)
 
 
 STEPS = st.lists(
@@ -172,7 +174,7 @@ def test_any_sequence_leaves_what_a_list_would(steps: list[tuple[str, int, float
             location.connection_lost(link)
             model = {known: value for known, value in model.items() if value[1] is not link}
         elif step == "wait":
-            now += seconds
+            now += ceil(seconds)
             assert location.expire(now)
             model = {known: value for known, value in model.items() if value[0] > now}
         assert {found.id for found in location.bindings("alice")} == model.keys()

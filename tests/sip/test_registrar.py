@@ -55,7 +55,7 @@ class Registry:
         except BadMessage as error:
             return Outcome(error.status)
         assert isinstance(request, Request)
-        self.location.expire(self.now)
+        self.location.expire_of("alice", self.now)
         given = Registration(
             source=flow or Flow(UDP, PEER, 5060),  # type: ignore[arg-type]
             host=host,
