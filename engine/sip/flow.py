@@ -6,7 +6,7 @@ The protocol core only names them; sockets are the transports' business.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 _UNUSUAL = re.compile(r"[^a-z0-9.*:_-]")
 _LONGEST_IDENTITY, _LONGEST_NAME = 4096, 260
@@ -65,7 +65,8 @@ class Flow:
         transport: The listener.
         host: Numeric address; IPv6 without brackets, link-local addresses with their zone (``fe80::1%2``).
         port: The peer's port.
-        identity: Of a peer with a verified certificate: the names in it, and its address; see `identity_of`.
+        identity: Of a peer with a verified certificate: the names in it, and its address; see `identity_of`. Of a page
+            in a browser: that it is one, and its address; see `WEB_PAGE`.
         domain: The name that was looked up to find it, in lower case, against which a certificate is checked (RFC
             5922); "" where none was.
         connection: The connection that a message came by and that the answer goes by as long as it can be used; None
@@ -153,6 +154,22 @@ def identity_of(names: Iterable[str], host: str) -> str:
                 break  # a name that was cut would be another's
             shown += f"|{name}"
     return f"{shown[1:]}@{host}" if shown else ""
+
+
+WEB_PAGE: Final = "<page>"
+"""In the place of names in a `Flow.identity`: of a WebSocket connection, whose other end is whatever page a browser has
+open. No certificate has this name."""
+
+
+def web_page_at(host: str) -> str:
+    """The `Flow.identity` of a page in a browser at this address."""
+    return f"{WEB_PAGE}@{host}"
+
+
+def is_web_page(party: str) -> bool:
+    """Whether a `Flow.party` is a page in a browser. Its address is that of who looks at the page, and gives no rights:
+    any page on the Web may connect to what that browser reaches (RFC 6455 §10.2)."""
+    return party.startswith(f"{WEB_PAGE}@")
 
 
 def address_of(party: str) -> str:

@@ -4,7 +4,7 @@ import socket
 from ipaddress import ip_address
 from typing import Final, Protocol
 
-from engine.sip.flow import Flow
+from engine.sip.flow import Flow, web_page_at
 from engine.transport.addresses import family_of, unmapped
 from engine.transport.connection import Connection, Framer, Owner
 from engine.transport.listen_spec import ListenSpec, WebSocketOptions
@@ -16,9 +16,6 @@ from engine.transport.websocket_framing import Asked, HttpRefusal, WebSocketFram
 
 GONE: Final = "the WebSocket connection is gone, and only its peer can make a new one"
 
-_UNLISTED: Final = HttpRefusal(
-    403, "This comes through a proxy (X-Forwarded-For) that sip.websocket.proxies does not name."
-)
 _NAMELESS: Final = HttpRefusal(403, "The proxy has not said whose connection this is (X-Forwarded-For).")
 _BANNED: Final = HttpRefusal(403, "This address is banned.")
 _FULL: Final = HttpRefusal(503, "There are too many connections.")
@@ -102,16 +99,23 @@ class WsTransport(TcpTransport):
     def _shared(self, connection: Connection) -> bool:
         return False
 
+    def made(self, connection: Connection) -> bool:
+        """See `TcpTransport.made`."""
+        if not super().made(connection):
+            return False
+        assert connection.flow is not None
+        connection.flow = self._page_at(connection.flow.host, connection)
+        return True
+
+    def _page_at(self, host: str, connection: Connection) -> Flow:
+        assert connection.flow is not None
+        return Flow(self, host, connection.flow.port, identity=web_page_at(host), connection=connection)
+
     def judge(self, connection: Connection, asked: Asked) -> HttpRefusal | None:
         """Whether a connection may become a WebSocket, by where it comes from."""
         flow = connection.flow
         assert flow is not None
-        refusal = None
-        if self._is_proxy(flow.host):
-            refusal = self._forwarded(connection, flow, asked.forwarded)
-        elif asked.forwarded and self.sink.known(flow.host):
-            # A proxy on a trusted address, that nobody has told us of: its users would all be trusted.
-            refusal = _UNLISTED
+        refusal = self._forwarded(connection, asked.forwarded) if self._is_proxy(flow.host) else None
         self.refused += refusal is not None
         return refusal
 
@@ -121,7 +125,7 @@ class WsTransport(TcpTransport):
         address = ip_address(unmapped(host).partition("%")[0])
         return any(address in network for network in self.options.proxies)
 
-    def _forwarded(self, connection: Connection, flow: Flow, forwarded: str) -> HttpRefusal | None:
+    def _forwarded(self, connection: Connection, forwarded: str) -> HttpRefusal | None:
         """The connection is that of whom a proxy connects for, from now on."""
         named = [address.strip() for address in forwarded.split(",")]
         while len(named) > 1 and family_of(named[-1]) and self._is_proxy(named[-1]):
@@ -136,7 +140,7 @@ class WsTransport(TcpTransport):
             return _FULL
         known = self.sink.known(host)
         connection.write_buffer = self.limits.write_buffer if known else self.limits.stranger_write_buffer
-        connection.flow = Flow(self, host, flow.port, connection=connection)
+        connection.flow = self._page_at(host, connection)
         return None
 
     # -- pings (RFC 7118 §6)

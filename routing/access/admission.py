@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 from uuid import UUID
 
-from engine.sip.flow import address_of
+from engine.sip.flow import address_of, is_web_page
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
 from routing.directory.rows import NumberRow
@@ -136,10 +136,13 @@ def identify(
     """Who calls from `party`: a numeric address, and what a certificate has shown of who is there
     (`engine.sip.flow.Flow.party`). A trunk stays a trunk even where it is trusted or has credentials: else whoever
     reaches us through it could dial out at our cost. So is who is at the address of a trunk that has to show a
-    certificate, and has not: a guest. `own`: we sent it ourselves, and it has come back; whoever made us send it gets
-    no rights by that, whatever address it comes from."""
+    certificate, and has not: a guest. A page in a browser is what its credentials say, wherever that browser is. `own`:
+    we sent it ourselves, and it has come back; whoever made us send it gets no rights by that, whatever address it
+    comes from."""
     if own:
         return _GUEST
+    if is_web_page(party):
+        return _CLIENT if authenticated else _GUEST
     provider = directory.provider_at(party)
     if provider is not None:
         return Source("trunk", provider) if directory.provider_of(party) is not None else _GUEST

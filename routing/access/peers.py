@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from engine.sip.flow import TlsTerms, address_of
+from engine.sip.flow import TlsTerms, address_of, is_web_page
 from engine.sip.peers import Misdeed
 from routing.access.bans import BanTable
 from routing.addresses import AddressTable
@@ -44,13 +44,14 @@ class KnownPeers:
     def kind(self, party: str) -> PeerKind:
         """Who `party` is, a numeric address or more (`engine.sip.flow.Flow.party`). A provider is one before anything
         else (`routing.access.admission.identify`)."""
-        if self.directory.provider_at(party) is not None:
-            return "provider"
         host = address_of(party)
-        if self.settings.trusted.find(host):
-            return "trusted"
-        if self.settings.edges.find(host):
-            return "proxy"
+        if not is_web_page(party):
+            if self.directory.provider_at(party) is not None:
+                return "provider"
+            if self.settings.trusted.find(host):
+                return "trusted"
+            if self.settings.edges.find(host):
+                return "proxy"
         until = self._phones.get(host)
         return "phone" if until is not None and self._clock() < until else "stranger"
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from engine.sip.flow import web_page_at
 from engine.sip.message.status import reason_phrase
 from routing.access.admission import _ANSWERS, DialOut, Refuse, RunFlow, Source, admit, identify, judge
 from routing.directory.directory import Directory
@@ -78,6 +79,13 @@ def test_a_trunk_within_a_trusted_network_is_a_trunk(directory: Directory) -> No
     trusting = RoutingSettings(trusted_networks=("192.0.2.0/24",))
     assert identify(directory, trusting, "192.0.2.1").kind == "trunk"
     assert identify(directory, trusting, "192.0.2.99").kind == "client"
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "192.0.2.1", "203.0.113.5"])
+def test_a_page_in_a_browser_has_no_rights_by_its_address(directory: Directory, host: str) -> None:
+    """Any page may have the browser of who reads it connect to what that browser reaches."""
+    assert identify(directory, SETTINGS, web_page_at(host)).kind == "guest"
+    assert identify(directory, SETTINGS, web_page_at(host), authenticated=True).kind == "client"
 
 
 def test_a_disabled_trunk_is_a_trunk_still(directory: Directory) -> None:

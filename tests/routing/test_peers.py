@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from engine.sip.flow import address_of, identity_of
+from engine.sip.flow import address_of, identity_of, web_page_at
 from engine.sip.message.message import Request
 from engine.sip.message.parsing import parse
 from engine.sip.peers import counted_source, source_of
@@ -49,6 +49,15 @@ def peers(clock: list[float]) -> KnownPeers:
 def test_a_provider_goes_before_a_trusted_network(peers: KnownPeers, host: str, kind: str) -> None:
     assert peers.kind(host) == kind
     assert peers.known(host) == (kind != "stranger")
+
+
+def test_a_page_in_a_browser_is_known_by_its_log_in_alone(peers: KnownPeers) -> None:
+    for host in ("192.0.2.1", "192.0.2.2", "10.1.2.3", "203.0.113.5"):
+        assert peers.kind(web_page_at(host)) == "stranger"
+        assert peers.accuse(web_page_at(host), "not_sip")
+        assert not peers.banned(host)
+    peers.phone_at("10.1.2.3")
+    assert peers.kind(web_page_at("10.1.2.3")) == "phone"
 
 
 def test_where_a_phone_logged_in_is_known_for_an_hour(peers: KnownPeers, clock: list[float]) -> None:
