@@ -57,6 +57,14 @@ def connect(caller: ScriptedPhone, callee: ScriptedPhone, name: str) -> None:
     callee.wait("answered")
 
 
+def test_a_text(ann: ScriptedPhone, ben: ScriptedPhone) -> None:
+    ann.do("message", to=address("ben"), text="Lunch? \u2615")
+    came = ben.wait("message")
+    assert came["text"] == "Lunch? \u2615"
+    assert came["from"].startswith("sip:ann@")
+    assert ann.wait("sent")["status"] in (200, 202)
+
+
 def test_they_call_each_other(ann: ScriptedPhone, ben: ScriptedPhone) -> None:
     ann.do("call", to=address("ben"))
     came = ben.wait("incoming")

@@ -323,6 +323,18 @@ def test_a_device_that_calls_itself_by_the_gruu_that_we_gave_it_is_reached_as_it
     assert not world.node.misled
 
 
+def test_a_device_behind_its_proxy_is_reached_by_it_whatever_gruu_we_gave_it(world: World) -> None:
+    gruu = f"sip:a@{ENGINE};gr=urn:uuid:8619859d-0e93-6019-2c64-3781587782a0"
+    proxy, (session, _) = world.at(OTHER), dial(world.node, f"sip:{OTHER}:5060")
+    route = f"Record-Route: <sip:{OTHER};lr>\r\n"
+    proxy.answer(proxy.requests("INVITE")[0], 200, route, ANSWER, contact=f"<{gruu}>")
+    session.bye(world.network.now)
+    world.wait()
+    ways = [(one.uri_text, one.values("Route")) for one in (*proxy.requests("ACK"), *proxy.requests("BYE"))]
+    assert ways == [(gruu, [f"<sip:{OTHER};lr>"])] * 2
+    assert not world.node.misled
+
+
 @pytest.mark.parametrize("host", [ENGINE, "office.example"])
 @pytest.mark.parametrize("stranger", [True, False])
 def test_a_device_that_calls_by_its_gruu_is_answered_where_it_is_rfc_5627(
@@ -368,6 +380,9 @@ def test_a_carriers_record_route_at_another_address_of_its_own_is_followed(world
         (f"<sip:a@{CARRIER}>", f"Record-Route: <sip:{SECOND};lr>\r\n"),
         (f"<sip:a@{CARRIER}>", f"Record-Route: <sip:{ENGINE}:5060;lr>\r\n"),
         (f"<sip:a@{SECOND}>", f"Record-Route: <sip:{CARRIER};lr>\r\n"),
+        (f"<sip:a@{ENGINE};gr=x>", f"Record-Route: <sip:{ENGINE}:5060;lr>\r\n"),
+        (f"<sip:a@{SECOND};gr=x>", f"Record-Route: <sip:{CARRIER};lr>\r\n"),
+        (f"<sip:a@{SECOND};gr=x>", ""),
     ],
 )
 def test_an_answer_that_names_somebody_else_gets_ack_and_bye_where_it_came_from(

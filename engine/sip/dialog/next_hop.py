@@ -258,7 +258,13 @@ def leads_astray(endpoint: Core, dialog: Dialog) -> bool:
     """Whether what a new dialog's peer has named is not its own, as far as that is known without looking names up.
     Raises ParseError on a route set that is unusable."""
     place = place_of(dialog.remote_target)
-    if misleads(endpoint, place.address or place.name, place.port, dialog):
+    # A GRUU that we have given names us; behind its proxy, it is by the route that it is reached.
+    ours = (
+        dialog.route_set
+        and is_gruu(dialog.remote_target)
+        and endpoint.listens_at(place.address or place.name, place.port)
+    )
+    if not ours and misleads(endpoint, place.address or place.name, place.port, dialog):
         return True
     if not dialog.route_set:
         return False
