@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.sip.flow import Flow
 from engine.transport.certificates import CertificateFiles, Certificates, ServerTls
-from engine.transport.handshake_faults import HandshakeFault
+from engine.transport.handshake.faults import HandshakeFault
 from engine.transport.listen_spec import ListenerLimits, ListenSpec
 from engine.transport.tcp import TcpTransport
 from engine.transport.tls import TlsTransport

@@ -11,7 +11,7 @@ from engine.sip.endpoint import Endpoint
 from engine.sip.flow import Flow
 from engine.sip.peers import Peers, counted_source
 from engine.strangers import Strangers
-from engine.transport.handshake_faults import HandshakeFault
+from engine.transport.handshake.faults import HandshakeFault
 
 LIMITED = (b"INVITE ", b"MESSAGE ")  # what the limits of strangers count
 REGISTER = b"REGISTER "  # has a limit of its own

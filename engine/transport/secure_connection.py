@@ -11,9 +11,9 @@ from typing import Protocol
 
 from engine.sip.flow import Flow, TlsTerms
 from engine.transport.certificates import Certificates
-from engine.transport.client_hello import HANDSHAKE, Incomplete, server_name
 from engine.transport.connection import Connection, Framer, Owner
-from engine.transport.handshake_faults import HandshakeFault, not_tls, of_client, of_server
+from engine.transport.handshake.client_hello import HANDSHAKE, Incomplete, server_name
+from engine.transport.handshake.faults import HandshakeFault, not_tls, of_client, of_server
 
 _READ = 64 * 1024
 _MOST_HANDSHAKE = 64 * 1024

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Protocol
 
 from engine.sip.flow import Flow
-from engine.transport.handshake_faults import HandshakeFault
+from engine.transport.handshake.faults import HandshakeFault
 
 
 class Sink(Protocol):

@@ -12,8 +12,8 @@ from engine.transport.certificate_names import CertificateNames, fits, identitie
 from engine.transport.client_contexts import ClientContexts
 from engine.transport.connection import Connection
 from engine.transport.connection_slots import ConnectionSlots
-from engine.transport.handshake_faults import HandshakeFault
-from engine.transport.handshakes import Handshakes, Handshaking
+from engine.transport.handshake.faults import HandshakeFault
+from engine.transport.handshake.handshakes import Handshakes, Handshaking
 from engine.transport.listen_spec import ListenSpec, NoCertificateError
 from engine.transport.secure_connection import ClientSide, SecureConnection
 from engine.transport.sink import Sink

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.sip.flow import Flow
-from engine.transport.handshake_faults import HandshakeFault
+from engine.transport.handshake.faults import HandshakeFault
 
 WAIT = 30.0
 

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from engine.transport.certificate_names import CertificateNames, fits, names_in
-from engine.transport.client_hello import Incomplete, server_name
+from engine.transport.handshake.client_hello import Incomplete, server_name
 from tests.certificates import Authority
 
 
