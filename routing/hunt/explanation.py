@@ -8,6 +8,7 @@ from routing.access.admission import DialOut, RingExtension, RunFlow, Source, So
 from routing.access.destinations import NamedBy
 from routing.directory.customers import barred_sentence
 from routing.directory.directory import Directory
+from routing.directory.extensions import ExtensionRow
 from routing.directory.rows import NumberRow, RouteRow
 from routing.directory.trunk import Trunk
 from routing.hunt.candidate import SKIP_SENTENCES, skip_cause
@@ -77,7 +78,7 @@ class Explanation:
     named: dict[NamedBy, str] = field(default_factory=dict)
 
 
-_SOURCES: tuple[Source, ...] = (Source("trunk"), Source("client"), Source("guest"))
+_SOURCES: tuple[Source, ...] = (Source("trunk"), Source("client", all_extensions=True), Source("guest"))
 
 
 def explain(
@@ -91,6 +92,9 @@ def explain(
 ) -> Explanation:
     """The explanation for what was dialled, at this moment."""
     verdicts = [SourceVerdict(source.kind, _sentence(directory, settings, source, dialled)) for source in _SOURCES]
+    verdict = judge(directory, settings, _SOURCES[1], dialled)
+    if isinstance(verdict, RingExtension):
+        return Explanation(dialled=dialled, reason=_extension(verdict.extension), verdicts=verdicts)
     if dialled.kind != "number":
         return Explanation(dialled=dialled, reason=verdicts[1].reason, verdicts=verdicts)
     number = dialled.number
@@ -121,6 +125,14 @@ def explain(
     return Explanation(dialled=dialled, reason=reason, verdicts=verdicts, entries=entries)
 
 
+def _extension(row: ExtensionRow) -> str:
+    then = (
+        f"where none answers, flow {row.call_flow_id} runs" if row.call_flow_id.int else "480 where none is registered"
+    )
+    others = "to all but its customer's phones and trusted networks it does not exist"
+    return f"{row.name} is an extension: its registered phones ring; {then}; {others}"
+
+
 def _own(row: NumberRow) -> str:
     if not row.ours:
         return f"{row.number} is in the directory and {row.status}: nobody can call it until it is provisioned"
@@ -138,7 +150,7 @@ def _sentence(directory: Directory, settings: RoutingSettings, source: Source, d
     if isinstance(verdict, DialOut):
         return "goes out through the providers"
     if isinstance(verdict, RingExtension):
-        return f"the phones of extension {verdict.extension.name} ring"
+        return f"the phones of extension {verdict.extension.name} ring (for a phone, where it is its customer's)"
     asked_first = ("foreign_from_guest", "guests_not_allowed", "unknown_extension")
     login = settings.logins and source.kind == "guest" and verdict.cause in asked_first
     asked = "401 Unauthorized; goes on as a client with a login, and without one " if login else ""

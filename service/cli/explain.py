@@ -35,7 +35,7 @@ def explain(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="What is dialled.")],
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> int:
-    """Show which flow or which providers a number leads to, and why."""
+    """Show which flow, which phones or which providers a number or a name leads to, and why."""
     from config.loading import load
     from routing.hunt.health import HealthBoard
     from routing.hunt.router import Router
@@ -57,6 +57,7 @@ async def known_directory(configuration: "Configuration") -> "tuple[Directory, d
     """What the store holds and the file declares, and the names of the flows by id. A store that is not there yet holds
     nothing, and none is made. Raises StoreError."""
     from routing.directory.directory import Directory
+    from service.node_settings import extensions_of
     from service.storage import store_url
     from store.directory.loading import flow_rows, load
     from store.store import Store
@@ -80,6 +81,8 @@ async def known_directory(configuration: "Configuration") -> "tuple[Directory, d
         directory.put_number(number)
     for route in configuration.routes:
         directory.put_route(route)
+    for extension in extensions_of(configuration):
+        directory.put_extension(extension)
     return directory, names | {flow.id: flow.name for flow in configuration.flows}
 
 

@@ -429,3 +429,13 @@ def test_without_a_command_there_is_the_help_and_nothing_else(capsys: pytest.Cap
     out, err = capsys.readouterr()
     assert "providercall" in out + err
     assert "trunkline: " not in out + err
+
+
+def test_explain_shows_an_extension(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text("api: {listen: ''}\nstore: ':memory:'\nextensions: [{name: '101', password: secret-secret}]\n")
+    assert commands.main(["explain", "-c", str(path), "101"]) == 0
+    out, _ = lines_of(capsys)
+    assert out[0].startswith("101 is an extension: its registered phones ring; 480 where none is registered;")
+    assert out[1].startswith("  from a trunk: 404 Not Found")
+    assert out[2] == "  from a client: the phones of extension 101 ring (for a phone, where it is its customer's)"

@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.sip.auth.digest import ha1_of_each
 from engine.sip.binding import Binding
@@ -442,3 +444,65 @@ def test_who_asks_for_tls_reaches_no_phone_in_the_clear_rfc_5630_5_3(
     assert tuple(bool(phone.requests("INVITE")) for phone in phones) == rings
     answer = desk.responses("INVITE")[-1]
     assert (answer.status, answer.first.get("Warning", "")) == (status, warning)
+
+
+# ---- whatever the devices say
+
+
+def settle(device: Phone) -> str:
+    """What has become of a device's leg, once it has answered what was asked of it last: "up", "ended", or what not."""
+    invite = rung(device)
+    answered = ANSWERED.get((device.host, invite.call_id))
+    if device.requests("CANCEL") and answered is None:
+        device.answer(device.requests("CANCEL")[0], 200)
+        device.answer(invite, 487, tag=device.tag)
+        return "ended"
+    if answered == 200:
+        assert device.requests("ACK")
+        byes = device.requests("BYE")
+        if byes:
+            device.answer(byes[0], 200)
+        return "ended" if byes else "up"
+    return "ended" if answered else "left ringing"
+
+
+ANSWERED: dict[tuple[str, str], int] = {}
+STATUSES = [180, 183, 200, 200, 486, 480, 603, 302]
+STEPS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(STATUSES), st.sampled_from([0.0, 0.3])), max_size=6)
+
+
+@settings(max_examples=40)
+@given(STEPS)
+def test_one_leg_at_most_stays_up_and_every_other_is_ended(steps: list[tuple[int, int, float]]) -> None:
+    ANSWERED.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        world = World(patch, configured())
+        try:
+            for name in ("alice", "bob"):
+                extend(world, name, customer_id=ONE)
+            devices = register(world, "bob", *DEVICES)
+            alice = world.phone(ALICE)
+            call(alice, "bob", login="alice")
+            for device in devices:
+                device.answer(rung(device), 180, tag=device.tag)
+            for index, status, pause in steps:
+                device = devices[index]
+                invite, key = rung(device), (device.host, rung(device).call_id)
+                if key not in ANSWERED:
+                    device.answer(invite, status, body=ANSWER if status == 200 else b"", tag=device.tag)
+                    if status >= 200:
+                        ANSWERED[key] = status
+                world.wait(pause)
+                if 200 in alice.statuses("INVITE") and not alice.remote_tag:
+                    alice.final("INVITE")
+                    alice.ack()
+            world.wait(90.0)  # who has said nothing is given up
+            ends = [settle(device) for device in devices]
+            world.wait(40.0)
+            assert sorted(ends)[:2] == ["ended", "ended"], ends
+            final = alice.final("INVITE").status
+            assert (final == 200) == ("up" in ends), (final, ends)
+            first = next((ANSWERED[key] for key in ANSWERED if ANSWERED[key] in (200, 603)), 0)
+            assert final == first or (first == 0 and final in (408, 480, 486))
+        finally:
+            world.close()
