@@ -9,6 +9,9 @@ from typing import Any
 from engine.bridge import Bridge
 from engine.call import MEDIA_FAILURES, Call, CallEnded
 from engine.rejoin import PATIENCE, MediaNotAgreed
+from engine.sip.message.grammar import ParseError
+from engine.sip.sdp.crossed import crossed
+from engine.sip.sdp.description import parse
 from flows.calls.context import CallContext, FlowRunner
 from flows.calls.dial import AnswerClaim, ConnectResult, unanswered
 from flows.calls.hangup import CAUSES, ELSEWHERE
@@ -78,10 +81,12 @@ async def _hand_over(context: CallContext, picker: Call, claim: AnswerClaim) -> 
     began = clock()
     context.record.note(f"picked up by call {picker.id}")
     try:
-        if not context.call.answered:
-            context.call.answer()
-        async with asyncio.timeout(PATIENCE):
-            bridge = await agree(picker, caller, partial(Bridge.join, caller, picker))
+        bridge = None if context.call.answered else _cross(context, picker)
+        if bridge is None:
+            if not context.call.answered:
+                context.call.answer()
+            async with asyncio.timeout(PATIENCE):
+                bridge = await agree(picker, caller, partial(Bridge.join, caller, picker))
     except (MediaNotAgreed, CallEnded, TimeoutError, *MEDIA_FAILURES) as error:
         status = getattr(error, "status", 0) or 480
         context.record.note(f"the phone that has picked it up is not connected: {error}"[:500])
@@ -93,3 +98,18 @@ async def _hand_over(context: CallContext, picker: Call, claim: AnswerClaim) -> 
     caller.close_media()
     await bridge.ended()
     return ConnectResult(status="answered", sip_status=200, reason="OK", duration=clock() - began, word="normal")
+
+
+def _cross(context: CallContext, picker: Call) -> Bridge | None:
+    """Answer the caller and the phone that has picked it up, each with what the other has offered. None where that does
+    not go: they need media that they have not offered yet, and one of them has to be asked again."""
+    caller = context.caller
+    offers = caller.peer_body, picker.peer_body
+    try:
+        theirs, ours = parse(offers[0]), parse(offers[1])
+        to_caller, to_picker = crossed(theirs, ours, "active"), crossed(ours, theirs, "passive")
+    except ParseError:
+        return None
+    context.call.answer(to_caller)
+    picker.answer(to_picker)
+    return Bridge.join(caller, picker)

@@ -26,6 +26,7 @@ from tests.simulation.peer import ANSWER, OFFER
 
 DAVE, MALLORY = "203.0.113.41", "203.0.113.42"
 OF_DAVE = OFFER.replace(b"10.0.0.1", b"10.0.0.44").replace(b"4000", b"4444")
+WITH_VIDEO = OF_DAVE + b"m=video 4446 RTP/AVP 34\r\n"
 
 
 @pytest.fixture
@@ -60,7 +61,14 @@ class Lamp(Watcher):
             self.world.wait()
         return found
 
-    def pick_up(self, dialog: dict[str, Any], login: str = "", early_only: bool = True, swapped: bool = False) -> Phone:
+    def pick_up(
+        self,
+        dialog: dict[str, Any],
+        login: str = "",
+        early_only: bool = True,
+        swapped: bool = False,
+        offer: bytes = OF_DAVE,
+    ) -> Phone:
         """Ask for a call as it was told; the phone's leg."""
         to, from_ = dialog["local-tag"], dialog["remote-tag"]
         if swapped:
@@ -69,13 +77,13 @@ class Lamp(Watcher):
         leg = self.world.phone(self.host, 5062)
         headers = f"Replaces: {dialog['call-id']};to-tag={to};from-tag={from_}{only}\r\nRequire: replaces\r\n"
         uri = f"sip:bob@{ENGINE}"
-        leg.invite(headers, OF_DAVE, uri=uri)
+        leg.invite(headers, offer, uri=uri)
         if leg.statuses("INVITE")[-1] == 401:
             challenge = leg.final("INVITE")
             leg.remote_tag = ""
             leg.forget()
             name = login or self.name
-            leg.invite(headers + leg.credentials(challenge, "INVITE", uri, name, name, OF_DAVE), OF_DAVE, uri=uri)
+            leg.invite(headers + leg.credentials(challenge, "INVITE", uri, name, name, offer), offer, uri=uri)
         self.world.wait(0.5)
         return leg
 
@@ -148,17 +156,10 @@ def test_what_rings_is_picked_up(world: World, swapped: bool, early_only: bool) 
     leg = dave.pick_up(early, swapped=swapped, early_only=early_only)
     for device in devices:
         end_of(device, ELSEWHERE)
-    answered = alice.final("INVITE")
-    assert answered.status == 200 and b"m=audio" in answered.body
-    assert heard(leg).status == 100
+    answered, taken = alice.final("INVITE"), heard(leg)
+    assert (answered.status, taken.status) == (200, 200)
+    assert (answered.body, taken.body) == (OF_DAVE, OFFER)  # each hears where the other wants to be sent to
     alice.ack()
-    world.wait(0.5)
-    again = reinvited(alice)
-    assert again.body == OF_DAVE
-    alice.answer(again, 200, body=ANSWER)
-    world.wait(0.5)
-    taken = heard(leg)
-    assert (taken.status, taken.body) == (200, ANSWER)
     leg.ack()
     assert [dialog["state"] for dialog in dave.all_told()] == ["terminated"]  # of bob: it is dave who talks
     assert len(world.node.flows.calls.phone_dialogs) == 2  # alice, and dave
@@ -175,9 +176,6 @@ def test_the_one_that_picked_it_up_hangs_up(world: World) -> None:
     end_of(bob, ELSEWHERE)
     alice.final("INVITE")
     alice.ack()
-    world.wait(0.5)
-    alice.answer(reinvited(alice), 200, body=ANSWER)
-    world.wait(0.5)
     heard(leg)
     leg.ack()
     leg.request("BYE")
@@ -186,9 +184,29 @@ def test_the_one_that_picked_it_up_hangs_up(world: World) -> None:
     alice.answer(alice.requests("BYE")[-1], 200)
 
 
+def test_who_offers_other_media_has_the_caller_asked_again(world: World) -> None:
+    dave, alice, [bob], early = ringing(world, BOB)
+    leg = dave.pick_up(early, offer=WITH_VIDEO)
+    end_of(bob, ELSEWHERE)
+    assert b"m=audio" in alice.final("INVITE").body
+    assert heard(leg).status == 100
+    alice.ack()
+    world.wait(0.5)
+    again = reinvited(alice)
+    assert again.body == WITH_VIDEO
+    alice.answer(again, 200, body=ANSWER)
+    world.wait(0.5)
+    taken = heard(leg)
+    assert (taken.status, taken.body) == (200, ANSWER)
+    leg.ack()
+    alice.request("BYE")
+    world.wait(0.5)
+    leg.answer(leg.requests("BYE")[-1], 200)
+
+
 def test_without_media_in_common_both_are_told(world: World) -> None:
     dave, alice, [bob], early = ringing(world, BOB)
-    leg = dave.pick_up(early)
+    leg = dave.pick_up(early, offer=WITH_VIDEO)
     end_of(bob, ELSEWHERE)
     alice.final("INVITE")
     alice.ack()
@@ -201,7 +219,7 @@ def test_without_media_in_common_both_are_told(world: World) -> None:
 
 def test_a_caller_that_hangs_up_meanwhile_leaves_nobody_waiting(world: World) -> None:
     dave, alice, [bob], early = ringing(world, BOB)
-    leg = dave.pick_up(early)
+    leg = dave.pick_up(early, offer=WITH_VIDEO)
     end_of(bob, ELSEWHERE)
     alice.final("INVITE")
     alice.ack()
