@@ -112,6 +112,7 @@ BODIES: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "create_message": lambda source: _order(source) | {"text": "hello"},
     "create_number": lambda _: {"number": f"+8991{uuid4().int % 10**8:08}"},
     "create_webhook": lambda _: {"uri": "https://example.com/hook"},
+    "update_mailbox": lambda _: {"new": 1},
     "validate_flow": lambda _: {"actions": [{"type": "answer"}]},
 }
 
