@@ -81,3 +81,27 @@ async def test_a_provider_may_want_its_calls_media_anchored(api: Api) -> None:
     assert (await api.root.get(path))["media"] == "anchor"
     assert (await api.root.put(path, {"media": None}))["media"] == ""
     await api.root.post("/v1.0/providers", EXAMPLE | {"name": "other", "media": "relay"}, 400)
+
+
+async def test_tls_of_a_provider_is_taken_as_a_whole_and_its_files_are_whole_paths(api: Api) -> None:
+    plain = {"verify": True, "ca": "", "certificate": "", "key": "", "names": [], "allow_wildcards": False}
+    given = plain | {"ca": "/etc/ca.pem", "names": ["carrier.example"], "allow_wildcards": True}
+    made = await api.root.post("/v1.0/providers", EXAMPLE | {"transport": "tls", "tls": given})
+    path = f"/v1.0/providers/{made['id']}"
+    assert made["tls"] == given == (await api.root.get(path))["tls"]
+    assert (await api.root.put(path, {"tls": {"verify": False}}))["tls"] == plain | {"verify": False}
+    assert (await api.root.put(path, {"tls": None}))["tls"] == plain
+
+    async def refused(**tls: object) -> tuple[str, str]:
+        error = await api.root.put(path, {"tls": tls}, 400)
+        return error["details"][0]["field"], error["message"]
+
+    assert await refused(ca="ca.pem") == (
+        "tls.ca",
+        "tls.ca: 'ca.pem' is no whole path; write one that begins with /, of a file on the engine's machine",
+    )
+    assert (await refused(certificate="/c.pem"))[0].startswith("tls")
+    assert (await refused(names=["carrier.example:5061"]))[0].startswith("tls.names")
+    assert (await refused(verify="yes"))[0] == "tls.verify"
+    assert (await refused(unknown=1))[0] == "tls.unknown"
+    assert (await api.root.get(path))["tls"] == plain

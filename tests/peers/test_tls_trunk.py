@@ -1,6 +1,7 @@
 """A trunk over TLS, Kamailio with its tls module in a carrier's place: whose certificate it has to have (RFC 5922), and
 a whole call whose requests find their way by addresses in Record-Route."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,6 @@ def test_what_is_not_the_carriers_certificate_gets_no_byte(
         Kamailio(tmp_path / "proxy", PROXY, 6200, f"{CALLEE}:6210", tls=shown) as proxy,
     ):
         status = final_status()
-        engine.process.wait_line(r'"event": "call ended"|call', 30)
         assert status >= 500, engine.log
-        assert cause in engine.log, engine.log
+        engine.process.wait_line(re.escape(cause), 30)
         assert proxy.seen() == []

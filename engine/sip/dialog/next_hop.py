@@ -172,7 +172,7 @@ def find_flows(endpoint: Core, dialog: Dialog, done: Callable[[list[Flow], str],
     or none and why (MISLEADING among it). Raises ParseError on a route set that is unusable."""
     direct = dialog.way_back()
     if direct is not None:
-        done([direct], "")
+        done([direct.under(dialog.tls, dialog.domain)], "")
         return
 
     next_hop = dialog.route()[2]

@@ -45,7 +45,9 @@ class Locator:
         if not isinstance(parsed, SipUri):
             done([], "not a SIP URI")
             return
-        asked = "tls" if parsed.scheme == "sips" else parsed.transport.lower()
+        asked = parsed.transport.lower()
+        if parsed.scheme == "sips" and asked not in ("ws", "wss"):
+            asked = "tls"
         if asked in ("ws", "wss"):
             done([], "a WebSocket peer is reached by its own connection alone")
             return
