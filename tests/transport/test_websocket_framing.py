@@ -1,6 +1,8 @@
 """WebSocket framing without a socket: however its bytes are cut, the same comes out (RFC 6455 §5.4)."""
 
 import struct
+import subprocess
+import sys
 from typing import Any
 
 from hypothesis import given, settings
@@ -95,3 +97,9 @@ def test_byte_by_byte_is_the_same() -> None:
 @given(st.binary(max_size=300), st.booleans())
 def test_whatever_comes_nothing_is_raised_but_not_sip(data: bytes, upgraded: bool) -> None:
     taken([upgrade() if upgraded else b"GET ", data])
+
+
+def test_an_engine_without_such_listeners_does_not_load_the_package() -> None:
+    code = "import sys, engine.user_agent, engine.transport.listeners; print('websockets' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
