@@ -26,7 +26,7 @@ from engine.transport.certificates import CertificateError, Certificates
 from engine.transport.listeners import ListenError
 from engine.user_agent import AgentHooks, UserAgent
 from flows.actions import ACTIONS
-from flows.calls.destinations import Destinations, NoContacts
+from flows.calls.destinations import Destinations
 from flows.calls.phone_dialogs import PhoneDialogs
 from flows.calls.ports import FlowProgram
 from flows.calls.registry import CallRegistry
@@ -268,7 +268,7 @@ class Node:
             self.directory,
             self.location,
             self._clock,
-            parts.contact_center.directory if parts else NoContacts(),
+            parts.contact_center.directory if parts else None,
             self._moved_calls,
         )
         self._transfer_policy = TransferPolicy(self.directory, routing, calls, settings.sip.transfers, self.contacts)

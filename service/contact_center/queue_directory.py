@@ -12,7 +12,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from engine.log import Log
 from engine.worker import WOKEN, Worker
 from flows.calls.address import Address
-from flows.calls.destinations import Contact
 from flows.queues.conferences import Conference
 from flows.queues.model import Agent, Queue
 from routing.identifiers import NIL, PLATFORM
@@ -64,16 +63,14 @@ class QueueDirectory:
         """By its id or its name; those of other customers do not exist."""
         return _find(self._conferences, reference, customer_id)
 
-    async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
-        """Where an agent of the customer, named by its id or its name, is called: its first SIP address. Whether it is
-        free is for queues to ask; who is called by name is called."""
-        if address.type != "agent":
-            return ()
-        agent = _find(self._agents, address.target, customer_id)
+    def agent_address(self, address: Address, customer_id: UUID) -> tuple[Address, UUID] | None:
+        """Where an agent of the customer, named by its id or its name, is called: its first SIP URI or extension, and
+        whose agent it is. Whether it is free is for queues to ask; who is called by name is called."""
+        agent = _find(self._agents, address.target, customer_id) if address.type == "agent" else None
         if agent is None or (customer_id.int and agent.customer_id != customer_id):
-            return ()
-        uri = next((one.sip_uri for one in agent.addresses if one.type == "sip"), None)
-        return () if uri is None else (Contact(uri=uri, customer_id=agent.customer_id),)
+            return None
+        first = next((one for one in agent.addresses if one.type in ("sip", "extension")), None)
+        return None if first is None else (first, agent.customer_id)
 
     def agents(self, queue: Queue) -> Sequence[Agent]:
         """Those of the queue that have an address."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from engine.sip.binding import Binding
 from engine.sip.flow import Flow
 from flows.calls.address import Address
-from flows.calls.destinations import Contact, ContactResolver
+from flows.calls.destinations import Contact
 from routing.access.admission import extension_for
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
@@ -18,6 +18,12 @@ RETURNS_WITHIN: Final = 30.0
 _LOST_MOST: Final = 10_000
 
 
+class AgentFinder(Protocol):
+    """Who knows agents (`service.contact_center.queue_directory.QueueDirectory`)."""
+
+    def agent_address(self, address: Address, customer_id: UUID) -> tuple[Address, UUID] | None: ...
+
+
 class DeviceObserver(Protocol):
     """Who is told of devices that move (`service.phones.moved_calls.MovedCalls`)."""
 
@@ -26,7 +32,7 @@ class DeviceObserver(Protocol):
 
 
 class ExtensionContacts:
-    """A `ContactResolver` for extensions, and for agents by the one that it is given.
+    """A `ContactResolver` for extensions, and for the `agents` who are called at them, or at SIP URIs.
 
     clock: Of the bindings' expiry.
     """
@@ -36,7 +42,7 @@ class ExtensionContacts:
         directory: Directory,
         location: Location,
         clock: Callable[[], float],
-        agents: ContactResolver,
+        agents: AgentFinder | None,
         devices: DeviceObserver | None = None,
     ) -> None:
         self._devices = devices
@@ -55,7 +61,12 @@ class ExtensionContacts:
     async def resolve(self, address: Address, customer_id: UUID) -> Sequence[Contact]:
         """See `ContactResolver`."""
         if address.type != "extension":
-            return await self._agents.resolve(address, customer_id)
+            found = None if self._agents is None else self._agents.agent_address(address, customer_id)
+            if found is None:
+                return ()
+            address, customer_id = found
+            if address.type == "sip":
+                return (Contact(uri=address.sip_uri, customer_id=customer_id),)
         extension = extension_for(self._directory, address.target, customer_id)
         return () if extension is None else self.of(extension)
 

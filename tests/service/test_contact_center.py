@@ -11,12 +11,16 @@ import pytest
 import sqlalchemy as sa
 
 from engine.media.codec.codec import Samples
+from engine.sip.binding import Binding
+from engine.sip.flow import Flow
 from flows.calls.address import Address
+from routing.directory.extensions import ExtensionRow
 from routing.identifiers import NIL, PLATFORM
 from store import rows
 from store.database import tables
 from store.resources.agents import held, shown
 from tests.audio.signals import Floats
+from tests.service.conftest import until
 
 # Sound takes as long as it lasts.
 pytestmark = pytest.mark.long
@@ -389,3 +393,49 @@ def test_the_time_of_a_conference_ends_it_for_all(run: Run) -> None:
 def _loaded() -> None:
     """Reading numpy and what builds on it is nobody's waiting time here."""
     import engine.audio.mixer  # noqa: F401
+
+
+async def at_extension(engine: Any, agent: str, phone: Any) -> None:
+    """An agent whose address is an extension, for which a phone has registered."""
+    host, _, port = phone.address.rpartition(":")
+    flow = Flow(next(iter(engine.node.agent.listeners)), host, int(port))
+    engine.node.directory.put_extension(ExtensionRow(name="101"))
+    until_then = engine.node.agent.now() + 3600
+    uri = "sip:101@10.1.2.3"
+    binding = Binding(id="1", flow=flow, uri=uri, contact=f"<{uri}>", registered_at=0.0, expires_at=until_then)
+    engine.node.location.add("101", binding)
+    addresses = [{"type": "extension", "target": "101"}]
+    row = {"username": agent, "name": agent, "password_hash": "", "permission": "customer_agent", "status": "available"}
+    await queue_of(engine, await store_row(engine, tables.agents, "agent", row | {"addresses": addresses}))
+
+
+TO_ANN = [{"type": "connect", "option": {"destinations": [{"type": "agent", "target": "ann"}]}}]
+
+
+@pytest.mark.parametrize("actions", [JOIN_QUEUE, TO_ANN])
+def test_an_agent_is_rung_at_its_extension(run: Run, actions: list[dict[str, Any]]) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")
+        caller, desk = await bench.phone(CALLERS[0]), await bench.phone(AGENTS[0])
+        await at_extension(engine, "ann", desk)
+        await number_for(engine, actions)
+        leg, _ = await caller.call(engine.address, NUMBER)
+        await until(lambda: desk.calls, "the agent's phone rings")
+        assert desk.invites[0].uri_text == "sip:101@10.1.2.3"
+        leg.hangup()
+        await engine.quiet()
+
+    run(test)
+
+
+def test_an_agent_that_is_registered_nowhere_is_not_reached(run: Run) -> None:
+    async def test(bench: Any) -> None:
+        engine = await bench.engine(store=f"sqlite:///{bench.path.parent}/rooms.db")
+        caller, desk = await bench.phone(CALLERS[0]), await bench.phone(AGENTS[0])
+        await at_extension(engine, "ann", desk)
+        engine.node.location.remove("101", engine.node.location.bindings("101")[0])
+        await number_for(engine, TO_ANN)
+        _, outcome = await caller.call(engine.address, NUMBER)
+        assert (outcome.kind, desk.calls) == ("refused", [])
+
+    run(test)
