@@ -24,6 +24,7 @@ class MovedCalls:
         self._agent = agent
         self._moves: dict[Flow, Flow | None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def moved(self, old: Flow, new: Flow) -> None:
         """A device that was reached by `old` is reached by `new`."""
@@ -34,11 +35,14 @@ class MovedCalls:
         self._note(flow, None)
 
     def close(self) -> None:
-        """End."""
+        """End. Connections that close after that are no news."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
 
     def _note(self, old: Flow, new: Flow | None) -> None:
+        if self._closed:
+            return
         self._moves[old] = new
         if self._timer is None:
             self._timer = self._agent.loop.call_later(GATHERED, self._carry_out)

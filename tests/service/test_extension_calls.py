@@ -380,6 +380,50 @@ def test_the_moved_phone_changes_its_call_from_where_it_is(world: World) -> None
     assert there.statuses("INFO")[-1] != 403
 
 
+def connection_lost(world: World, host: str) -> None:
+    """The connection of a device breaks, and its binding ends with it."""
+    wire = next(iter(world.node.agent.listeners))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(wire), "reliable", True)
+        patch.setattr(type(wire), "connected", lambda _wire, _flow: False)
+
+        async def within() -> None:
+            (binding,) = [one for one in world.node.location.bindings("bob") if one.flow and one.flow.host == host]
+            world.node.location.remove("bob", binding, "expired", "connection lost")
+
+        world.network.until(within())
+    world.wait(0.5)
+
+
+def test_where_a_ringing_phone_loses_its_connection_the_others_ring_on_rfc_5626_5_3_1(world: World) -> None:
+    alice, (one, two) = ringing(world, 2)
+    connection_lost(world, one.host)
+    assert one.requests("CANCEL")
+    assert alice.statuses("INVITE")[-1] < 200
+    two.answer(rung(two), 200, body=ANSWER, tag=two.tag)
+    world.wait(0.3)
+    assert alice.final("INVITE").status == 200
+
+
+def test_where_the_only_phone_loses_its_connection_the_caller_is_told(world: World) -> None:
+    alice, (one,) = ringing(world, 1)
+    connection_lost(world, one.host)
+    assert alice.final("INVITE").status == 480
+
+
+def test_a_call_that_is_up_waits_for_its_phone_to_come_back(world: World) -> None:
+    alice, bob, binding = talking(world)
+    connection_lost(world, BOB)
+    there = world.phone(DEVICES[0])
+    world.wait(10.0)
+    enter(world, "bob", moved(world, binding, DEVICES[0]))
+    world.wait(0.5)
+    alice.request("BYE")
+    world.wait(0.1)
+    assert there.requests("BYE")
+    assert not bob.requests("BYE")
+
+
 # ---- transfers
 
 
