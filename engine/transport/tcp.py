@@ -64,7 +64,7 @@ class TcpTransport:
         self._own_ends: dict[tuple[str, int], int] = {}  # of connections that we made, and how many have that one
         self.made_by_us: Counter[str] = Counter()  # connections that we made, or are making, by counted source
         self.making: set[int] = set()  # of the latter, the ids of their flows
-        self.slots: ConnectionSlots[Connection] = ConnectionSlots(spec.limits, sink.known)
+        self.slots: ConnectionSlots[Connection] = ConnectionSlots(spec.limits, self._has_room)
         self._waiting: dict[Hashable, list[bytes]] = {}
         self.connecting: set[asyncio.Task[None]] = set()
         self._keys: dict[tuple[str, int], tuple[str, int]] = {}
@@ -193,6 +193,10 @@ class TcpTransport:
     def _framer(self) -> Framer:
         """What cuts messages out of a connection's bytes."""
         return StreamFramer(self.limits.header_size, self.limits.body_size)
+
+    def _has_room(self, host: str) -> bool:
+        """Whether there is room for this address before strangers'."""
+        return self.sink.known(host)
 
     def _shared(self, connection: Connection) -> bool:
         """Whether a connection is used for whatever goes to its peer's address, not only by flows that have it."""

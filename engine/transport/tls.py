@@ -45,7 +45,7 @@ class TlsTransport(TcpTransport):
             raise NoCertificateError
         self.certificates = spec.certificates
         self.slots = ConnectionSlots(
-            replace(spec.limits, silent_per_source=spec.limits.handshakes_per_source), sink.known
+            replace(spec.limits, silent_per_source=spec.limits.handshakes_per_source), self._has_room
         )
         self.handshakes = Handshakes(self._loop, spec.limits, self._late)
         self.handshakes_failed = 0

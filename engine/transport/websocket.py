@@ -76,6 +76,10 @@ class WsTransport(TcpTransport):
         super().__init__(sock, sink, spec)
         self.options: WebSocketOptions = spec.websocket
 
+    def _has_room(self, host: str) -> bool:
+        # Until a proxy has said whom it connects for, its connections are no stranger's.
+        return self._is_proxy(host) or super()._has_room(host)
+
     def connected(self, flow: Flow) -> bool:
         """True while the flow's own connection is open."""
         return flow.connection is not None and flow.connection.usable

@@ -604,6 +604,21 @@ def test_a_proxy_says_who_connects(run: Any, recorder: Any) -> None:
     run(test)
 
 
+def test_connections_of_a_proxy_are_no_strangers_before_it_says_whose_they_are(run: Any, recorder: Any) -> None:
+    async def test() -> None:
+        options = WebSocketOptions(proxies=[ip_network("127.0.0.1/32")], ping=0)
+        transport = await listener(recorder(), options, silent_per_source=2, connections_per_source=3)
+        browsers = [await Browser.connect(transport) for _ in range(20)]
+        for number, browser in enumerate(browsers):  # as all come back at once
+            assert (await browser.ask(upgrade(X_Forwarded_For=f"198.51.100.{number}")))[0] == 101
+        assert (transport.displaced, transport.refused, len(transport.slots)) == (0, 0, 20)
+        for browser in browsers:
+            await browser.close()
+        await ended(transport)
+
+    run(test)
+
+
 def test_a_frame_that_comes_with_the_upgrade_is_not_taken_for_the_proxys(run: Any, recorder: Any) -> None:
     async def test() -> None:
         sink = recorder()
