@@ -1,7 +1,7 @@
 """Loading of a configuration file and the environment: the checked configuration, or all of its faults."""
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from config.sounds import missing_sounds
 from config.yaml import Document
 from engine.transport.certificate_names import fits
 from engine.transport.certificates import CertificateFiles, ServerTls, read_certificates
+from engine.transport.client_contexts import fault_of_files
 from engine.transport.listeners import parse_listen_url
 from flows.language.model import Flow
 from flows.queues.declared import DeclaredAgent, DeclaredConference, DeclaredQueue
@@ -179,6 +180,7 @@ def load(
     if settings is not None:
         if certificates:
             warnings += _check_certificates(settings, path.absolute().parent, faults)
+            warnings += _check_trunk_files(settings, resources.providers)
         warnings += _trusted_edges(settings)
     if settings is None or faults.found:
         raise ConfigurationError(sorted(faults.found, key=lambda fault: fault.line))
@@ -271,6 +273,13 @@ def _check_certificates(settings: Settings, beside: Path, faults: _Faults) -> It
         for certificate in found:
             if certificate.not_after <= now:
                 yield place, f"{files.certificate} has expired on {certificate.not_after.date()}; put a new one there"
+
+
+def _check_trunk_files(settings: Settings, providers: Sequence[Provider]) -> Iterator[tuple[FieldPath, str]]:
+    for index, provider in enumerate(providers):
+        terms = provider.tls_terms
+        if terms is not None and (problem := fault_of_files(terms, settings.sip.tls.minimum)):
+            yield ("providers", index, "tls"), f"{problem}; no call is sent there until that is mended"
 
 
 def _sip_tls(settings: Settings, beside: Path) -> ServerTls | None:

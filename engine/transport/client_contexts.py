@@ -49,6 +49,15 @@ class ClientContexts:
         return found[1]
 
 
+def fault_of_files(terms: TlsTerms, minimum: MinimumVersion) -> str:
+    """Which of the files of these terms cannot be used, and why; "" where all can. Reads files."""
+    try:
+        _current((terms.verify, terms.ca, terms.certificate, terms.key, minimum), None)
+    except CertificateError as error:
+        return str(error)
+    return ""
+
+
 def _current(
     key: _Key, known: tuple[tuple[Stamp, ...], ssl.SSLContext] | None
 ) -> tuple[tuple[Stamp, ...], ssl.SSLContext]:

@@ -172,6 +172,25 @@ def test_check_says_which_file_cannot_be_used(
     assert said in line and (not said or line.startswith(f"{path}:5: sip.tls.certificates[0]: "))
 
 
+def test_check_warns_of_a_trunks_file_that_cannot_be_used(
+    authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority.issue("a.example")
+    path = tmp_path / "t.yaml"
+    pair = "certificate: a.example.pem, key: a.example.key"
+    path.write_text(
+        f"sip: {{listen: [tls://127.0.0.1], tls: {{certificates: [{{{pair}}}]}}}}\n"
+        "providers:\n"
+        f"  - {{name: good, hostname: a.example, transport: tls, tls: {{{pair}}}}}\n"
+        "  - {name: bad, hostname: b.example, transport: tls, tls: {ca: missing.pem}}\n"
+    )
+    assert main(["check", "-c", str(path)]) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        f"{path}:4: providers[1].tls: warning: {tmp_path}/missing.pem: No such file or directory; no"
+    )
+
+
 def test_check_warns_of_a_certificate_that_has_expired(
     authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
