@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from engine.sip.auth.credentials import Credentials
+from engine.sip.registration import Registration, RegistrationSpec
 from store.resources.messages import LOST
 from tests.network import reserved_port
 from tests.peers.engine import Engine, write_config
@@ -75,6 +77,43 @@ async def test_what_was_acknowledged_is_kept_and_nothing_is_sent_twice(tmp_path:
         await until(lambda: len(provider.got) == 2, "the next message")
         assert [text for _, text in provider.got] == ["Is anybody there?", "again"]
         assert again["id"] != made["id"]
+    finally:
+        engine.stop()
+        await phone.agent.stop()
+        await client.agent.stop()
+
+
+async def test_what_was_accepted_for_an_extension_reaches_the_phone_that_registers_after_the_kill(
+    tmp_path: Path, store_url: str
+) -> None:
+    phone, client = Phone(), Phone()
+    await phone.start(ONE)
+    await client.start(CLIENT)
+    bob, sender = Texts(phone), Texts(client)
+    config = configuration(store_url, phone) | {"providers": [], "routes": []}
+    config["extensions"] = [{"name": "bob", "password": "secret-of-bob"}]
+    path = write_config(tmp_path, config)
+    sip = config["sip"]["listen"][0].removeprefix("udp://")
+    engine = Engine.start(path)
+    try:
+        for number in range(TAKEN):
+            assert (await sender.send(sip, "bob", f"text {number}")).status == 202
+        os.kill(engine.pid, signal.SIGKILL)
+        engine.stop()
+        engine = Engine.start(path)
+        spec = RegistrationSpec(
+            registrar="sip:127.0.0.1",
+            destination=f"sip:{sip}",
+            aor="sip:bob@127.0.0.1",
+            contact=f"sip:bob@{phone.address}",
+            credentials=Credentials("bob", "secret-of-bob"),
+        )
+        registration, answers = Registration(phone.agent.endpoint, spec), []
+        registration.ask(answers.append)
+        await until(lambda: answers, "the answer to the REGISTER")
+        assert answers[0].granted
+        await until(lambda: len(bob.got) == TAKEN, "all texts")
+        assert bob.texts == [f"text {number}" for number in range(TAKEN)]
     finally:
         engine.stop()
         await phone.agent.stop()
