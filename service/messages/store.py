@@ -13,7 +13,7 @@ from flows.calls.address import Address
 from flows.messages.model import KeptMessage, MessageNotKept, OptOutChange, TextMessage, message_row, party
 from store.database.engines import reason
 from store.database.errors import StoreError
-from store.resources import kept_messages, messages
+from store.resources import messages
 from store.rows import Row
 from store.store import Store
 
@@ -54,17 +54,17 @@ class StoredMessages:
     async def keep(self, message: KeptMessage) -> None:
         """One more that waits."""
         async with _answering(), self._store.write() as transaction:
-            await kept_messages.keep(transaction, _kept_row(message))
+            await messages.keep(transaction, _kept_row(message))
 
     async def all_kept(self) -> list[tuple[UUID, str, datetime]]:
         """Those of other nodes too: a phone registers with any."""
         async with _answering(), self._store.read() as connection:
-            return await kept_messages.all_kept(connection)
+            return await messages.all_kept(connection)
 
     async def find_kept(self, message_id: UUID) -> KeptMessage | None:
         """One that waits, unless another node has delivered it."""
         async with _answering(), self._store.read() as connection:
-            row = await kept_messages.find(connection, message_id)
+            row = await messages.find_kept(connection, message_id)
         if row is None:
             return None
         return KeptMessage(
@@ -79,7 +79,7 @@ class StoredMessages:
     async def drop_kept(self, message_id: UUID) -> None:
         """It is delivered, or too old."""
         async with _answering(), self._store.write() as transaction:
-            await kept_messages.drop(transaction, message_id)
+            await messages.drop_kept(transaction, message_id)
 
     async def opted_out(self, number: str, contacts: Collection[str]) -> bool:
         """Asked of the store each time: another node may have been told."""

@@ -1,6 +1,7 @@
-"""Text messages and opt-outs in the store: how they are written, and how the API and events show a message."""
+"""Text messages, those that wait and opt-outs in the store: how they are written, and how the API shows a message."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from routing.identifiers import NIL
-from store.database.tables import message_attempts, messages, opt_outs
+from store.database.tables import kept_messages, message_attempts, messages, opt_outs
 from store.database.timestamps import api_time
 from store.resources.nodes import living
 from store.rows import Row
@@ -145,3 +146,30 @@ async def opted_out(executor: Executor, number: str, contacts: Collection[str]) 
     """Whether any of these wants no messages from this number."""
     query = sa.select(opt_outs.c.id).where(opt_outs.c.number == number, opt_outs.c.contact.in_(contacts), _LIVING)
     return (await executor.execute(query.limit(1))).first() is not None
+
+
+# ---- messages that wait for a phone to register
+
+
+async def keep(transaction: Transaction, row: Row) -> None:
+    """One more of `tables.kept_messages`."""
+    await transaction.execute(sa.insert(kept_messages), row)
+
+
+async def all_kept(executor: Executor) -> list[tuple[UUID, str, datetime]]:
+    """Id, extension and when it was sent, the oldest first."""
+    table = kept_messages
+    query = sa.select(table.c.id, table.c.extension, table.c.tm_create).order_by(table.c.tm_create, table.c.id)
+    return [(row.id, row.extension, row.tm_create) for row in await executor.execute(query)]
+
+
+async def find_kept(executor: Executor, message_id: UUID) -> Row | None:
+    """One of them."""
+    query = sa.select(kept_messages).where(kept_messages.c.id == message_id)
+    found = (await executor.execute(query)).mappings().first()
+    return None if found is None else dict(found)
+
+
+async def drop_kept(transaction: Transaction, message_id: UUID) -> None:
+    """It is kept no longer."""
+    await transaction.execute(sa.delete(kept_messages).where(kept_messages.c.id == message_id))
