@@ -5,17 +5,13 @@ any stranger is. What they send comes from 127.0.0.1, whatever they are told to 
 """
 
 import asyncio
-import json
-import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.peers.engine import Engine, write_config
-from tests.peers.process import Process
+from tests.peers.sipvicious import PLAIN, banned, outputs, tool, words
 from tests.service.conftest import Phone
 
 pytestmark = [
@@ -27,8 +23,6 @@ pytestmark = [
 ENGINE, PORT, PHONE, FAR = "127.0.1.10", 6060, "127.0.1.3", "127.0.1.4"
 OURS, FOREIGN = "+899100000001", "+442079460123"
 METHODS = ("OPTIONS", "REGISTER", "INVITE")
-# A domain other than the target's: a Contact at the engine itself is refused, whoever knocks.
-PLAIN = ("-c", "--domain=example.org")
 
 
 def config(provider: str = "") -> dict[str, object]:
@@ -48,49 +42,11 @@ def config(provider: str = "") -> dict[str, object]:
     }
 
 
-def tool(name: str, *options: str) -> Process:
-    program = Path(sys.executable).with_name(f"sipvicious_{name}")
-    return Process([sys.executable, str(program), "-p", str(PORT), *options, ENGINE])
-
-
-def outputs(name: str, *runs: Sequence[str]) -> list[str]:
-    """What a tool prints until it ends, at several runs side by side: most of the time it waits for answers."""
-    with ExitStack() as stack:
-        processes = [stack.enter_context(tool(name, *options)) for options in runs]
-        for process in processes:
-            process.wait(60)
-        return [process.log for process in processes]
-
-
-def banned(engine: Engine) -> list[str]:
-    lines = [json.loads(line) for line in engine.log.splitlines() if line.startswith("{")]
-    return [line["address"] for line in lines if line["event"] == "source banned"]
-
-
-def words(path: Path, lines: Sequence[str]) -> str:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return str(path)
-
-
 def test_svmap_finds_nothing(tmp_path: Path) -> None:
     with Engine.start(write_config(tmp_path, config())) as engine:
-        for heard in outputs("svmap", *(("-m", method) for method in METHODS)):
+        for heard in outputs("svmap", ENGINE, PORT, *(("-m", method) for method in METHODS)):
             assert "found nothing" in heard
         assert not banned(engine)  # UDP: whoever is named as the source need not have sent it
-
-
-def test_svwar_tells_users_that_exist_from_none(tmp_path: Path) -> None:
-    """It cannot: whatever it says of one, it says of the other."""
-    there, nowhere = ["alice", "1000"], ["bob", "1001"]
-    users = words(tmp_path / "users", [*there, *nowhere])
-    with Engine.start(write_config(tmp_path, config())) as engine:
-        asked = [("-m", method, "-d", users) for method in METHODS]
-        for heard in outputs("svwar", *asked):
-            assert "found nothing" in heard
-        for heard in outputs("svwar", *((*options, "--force", *PLAIN) for options in asked)):
-            for one, other in zip(there, nowhere, strict=True):
-                assert heard.count(one) == heard.count(other), heard
-        assert not banned(engine)
 
 
 def test_svcrack_is_banned_and_a_phone_elsewhere_is_served_meanwhile(tmp_path: Path) -> None:
@@ -104,7 +60,7 @@ def test_svcrack_is_banned_and_a_phone_elsewhere_is_served_meanwhile(tmp_path: P
             path = write_config(engine_path, config(far.address))
             with Engine.start(path) as engine:
                 cracking = tool(
-                    *("svcrack", *PLAIN, "-m", "INVITE", f"--requesturi=sip:{FOREIGN}@{ENGINE}"),
+                    *("svcrack", ENGINE, PORT, *PLAIN, "-m", "INVITE", f"--requesturi=sip:{FOREIGN}@{ENGINE}"),
                     *("-u", "alice", "-d", guesses, "--maximumtime=3"),
                 )
                 with cracking:
