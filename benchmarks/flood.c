@@ -1,6 +1,6 @@
-/* A flood of INVITEs over UDP, for benchmarks/flood.py. To loopback addresses alone, and for a minute at the most.
+/* A flood of INVITEs or REGISTERs over UDP, for benchmarks/flood.py. To loopback addresses alone, and for a minute at the most.
  *
- *   flood HOST PORT NETWORK SOURCES RATE SECONDS URI
+ *   flood HOST PORT NETWORK SOURCES RATE SECONDS URI METHOD
  *
  * NETWORK is the first two octets of the sources ("127.61"): source N is NETWORK.(N / 250).(N % 250 + 1). What comes back
  * is read and thrown away. Prints how many were sent, how many bytes, how many answers, and the answers' bytes.
@@ -22,9 +22,9 @@ static double now(void)
 
 int main(int count, char **words)
 {
-    if (count != 8)
+    if (count != 9)
         return 2;
-    const char *host = words[1], *network = words[3], *uri = words[7];
+    const char *host = words[1], *network = words[3], *uri = words[7], *method = words[8];
     int port = atoi(words[2]), sources = atoi(words[4]), *sockets = calloc(sources, sizeof(int));
     double rate = atof(words[5]), seconds = atof(words[6]);
     struct sockaddr_in engine = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -51,11 +51,11 @@ int main(int count, char **words)
             int index = sent % sources;
             int length = snprintf(
                 message, sizeof message,
-                "INVITE %s SIP/2.0\r\nVia: SIP/2.0/UDP %s.%d.%d:5060;branch=z9hG4bKf%lu\r\nMax-Forwards: 70\r\n"
-                "From: <sip:flood@%s.%d.%d>;tag=f%lu\r\nTo: <%s>\r\nCall-ID: flood-%lu\r\nCSeq: 1 INVITE\r\n"
+                "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s.%d.%d:5060;branch=z9hG4bKf%lu\r\nMax-Forwards: 70\r\n"
+                "From: <sip:flood@%s.%d.%d>;tag=f%lu\r\nTo: <%s>\r\nCall-ID: flood-%lu\r\nCSeq: 1 %s\r\n"
                 "Contact: <sip:flood@%s.%d.%d:5060>\r\nContent-Length: 0\r\n\r\n",
-                uri, network, index / 250, index % 250 + 1, sent, network, index / 250, index % 250 + 1, sent, uri, sent,
-                network, index / 250, index % 250 + 1);
+                method, uri, network, index / 250, index % 250 + 1, sent, network, index / 250, index % 250 + 1, sent, uri,
+                sent, method, network, index / 250, index % 250 + 1);
             if (sendto(sockets[index], message, length, 0, (struct sockaddr *)&engine, sizeof engine) == length)
                 bytes += length;
             sent++;

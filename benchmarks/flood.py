@@ -1,7 +1,8 @@
-"""What a flood of strangers' INVITEs costs the engine, and those who call meanwhile.
+"""What a flood of strangers' INVITEs, or REGISTERs, costs the engine, and those who call meanwhile.
 
     python -m benchmarks.flood          # 3,000 a second from one address, then from 1,000; half a minute each
     python -m benchmarks.flood --write  # and results/DATE-flood.md
+    python -m benchmarks.flood --method REGISTER
 
 Loopback only. The generator is flood.c, compiled where there is a gcc, and a slower one in Python elsewhere. A phone
 in a trusted network and a guest at an address of its own make calls all the while: INVITE, 200, ACK, BYE, 200.
@@ -174,12 +175,13 @@ def finish(callers: list[Caller]) -> None:
         caller.sock.close()
 
 
-def _words(sources: int, rate: float, seconds: float) -> list[str]:
+def _words(sources: int, rate: float, seconds: float, method: str = "INVITE") -> list[str]:
     host, port = ADDRESS
-    return [host, str(port), NETWORK, str(sources), str(rate), str(seconds), f"sip:{FOREIGN}@{host}"]
+    uri = f"sip:{FOREIGN}@{host}" if method == "INVITE" else f"sip:{host}"
+    return [host, str(port), NETWORK, str(sources), str(rate), str(seconds), uri, method]
 
 
-def flood(command: list[str], sources: int, rate: float, seconds: float) -> Found:
+def flood(command: list[str], sources: int, rate: float, seconds: float, method: str = "INVITE") -> Found:
     """One engine, quiet at first, then flooded, then quiet again."""
     engine = Running(program("trunkline", "flood"))
     try:
@@ -197,7 +199,7 @@ def flood(command: list[str], sources: int, rate: float, seconds: float) -> Foun
         callers = [Caller(PHONE, "phone", CALLS), Caller(GUEST, "guest", GUESTS_CALLS)]
         cpu, begun = proc.cpu_ns(pids), time.monotonic()
         flooding = subprocess.Popen(
-            [*command, *_words(sources, rate, seconds)], stdout=subprocess.PIPE, text=True, cwd=HERE.parent
+            [*command, *_words(sources, rate, seconds, method)], stdout=subprocess.PIPE, text=True, cwd=HERE.parent
         )
         try:
             most = calls(callers, seconds, pids)
@@ -261,6 +263,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flood", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rate", type=float, default=3000.0, help="INVITEs a second (3000)")
+    parser.add_argument("--method", choices=("INVITE", "REGISTER"), default="INVITE")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each flood, at most 60 (20)")
     parser.add_argument("--sources", type=int, action="append", help="addresses that it comes from (1, then 1000)")
     parser.add_argument("--write", action="store_true", help="write results/DATE-flood.md")
@@ -268,8 +271,16 @@ def main() -> None:
     if not 0 < arguments.seconds <= 60:
         parser.error("--seconds is at most 60")
     command = generator()
-    found = [flood(command, sources, arguments.rate, arguments.seconds) for sources in arguments.sources or [1, 1000]]
+    found = [
+        flood(command, sources, arguments.rate, arguments.seconds, arguments.method)
+        for sources in arguments.sources or [1, 1000]
+    ]
     page = markdown(found, " ".join(["python -m benchmarks.flood", *sys.argv[1:]]), arguments.seconds)
+    if arguments.method != "INVITE":
+        page = page.replace(
+            "Every hostile INVITE is a guest's for a foreign number", "Every one is a stranger's REGISTER"
+        )
+        page = page.replace("INVITE/s", "REGISTER/s").replace("hostile INVITE", "hostile REGISTER")
     print(page)
     if arguments.write:
         (HERE / "results" / f"{datetime.now(UTC):%Y-%m-%d}-flood.md").write_text(page, encoding="utf-8")

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 
 def main() -> None:
-    """`python -m benchmarks.flood_generator HOST PORT NETWORK SOURCES RATE SECONDS URI`; see flood.c."""
-    host, port, network, sources, rate, seconds, uri = sys.argv[1:]
+    """`python -m benchmarks.flood_generator HOST PORT NETWORK SOURCES RATE SECONDS URI METHOD`; see flood.c."""
+    host, port, network, sources, rate, seconds, uri, method = sys.argv[1:]
     if not host.startswith("127.") or not network.startswith("127.") or float(seconds) > 60 or int(sources) > 10_000:
         sys.exit(2)
     peers = []
@@ -24,8 +24,8 @@ def main() -> None:
         while sent < passed * float(rate):
             sock, own = peers[sent % len(peers)]
             data = (
-                f"INVITE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own}:5060;branch=z9hG4bKf{sent}\r\nMax-Forwards: 70\r\n"
-                f"From: <sip:flood@{own}>;tag=f{sent}\r\nTo: <{uri}>\r\nCall-ID: flood-{sent}\r\nCSeq: 1 INVITE\r\n"
+                f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own}:5060;branch=z9hG4bKf{sent}\r\nMax-Forwards: 70\r\n"
+                f"From: <sip:flood@{own}>;tag=f{sent}\r\nTo: <{uri}>\r\nCall-ID: flood-{sent}\r\nCSeq: 1 {method}\r\n"
                 f"Contact: <sip:flood@{own}:5060>\r\nContent-Length: 0\r\n\r\n"
             ).encode()
             with suppress(OSError):

@@ -69,6 +69,17 @@ def test_where_a_phone_logged_in_is_known_for_an_hour(peers: KnownPeers, clock: 
     assert not peers.known("203.0.113.77")
 
 
+def test_an_address_is_known_for_as_long_as_a_phone_is_registered_there() -> None:
+    clock = [0.0]
+    peers = KnownPeers(Directory(), RoutingSettings(), lambda: clock[0])
+    peers.phone_at("203.0.113.77", 2 * PHONE_TTL)
+    peers.phone_at("203.0.113.77")  # it calls
+    clock[0] = 2 * PHONE_TTL - 1
+    assert peers.kind("203.0.113.77") == "phone"
+    clock[0] += 1
+    assert peers.kind("203.0.113.77") == "stranger"
+
+
 def test_a_ban_forgets_the_phone(peers: KnownPeers) -> None:
     peers.phone_at("203.0.113.77")
     peers.forget("203.0.113.77")
