@@ -18,8 +18,13 @@ OTHER: Mapping[str, tuple[str, Any]] = {
     "update_route": ("rate", 7),
     "update_provider": ("max_channels", 7),
     "update_extension": ("display_name", "another name"),
+    "update_mailbox": ("new", 7),
 }
 """Operation -> a field that is changed in place of `name`, and to what."""
+
+
+WITHOUT_ID = ("update_mailbox",)
+"""What is no row of its own."""
 
 
 def puts(api: Api) -> list[Operation]:
@@ -72,10 +77,12 @@ async def test_every_read_only_field_that_differs_is_named(api: Api) -> None:
     for operation in puts(api):
         client, path = whose(api, mine, operation), operation.at(mine.ids)
         document = await client.get(path)
-        assert {"id", "tm_create", "tm_update", "tm_delete"} <= set(operation.read_only), str(operation)
+        if operation.name not in WITHOUT_ID:
+            assert {"id", "tm_create", "tm_update", "tm_delete"} <= set(operation.read_only), str(operation)
         update = next(s for name, s in schemas.items() if name.endswith("Update") and _is(s, operation))
         for field in operation.read_only:
-            wrong = document | {field: another(document[field], update["properties"][field]), "detail": "new"}
+            wrong = document | {field: another(document[field], update["properties"][field])}
+            wrong |= {"new": 7} if operation.name in WITHOUT_ID else {"detail": "new"}
             error = await client.put(path, wrong, 400)
             assert [fault["field"] for fault in error["details"]] == [field], f"{operation} {field}"
             assert "read-only" in error["message"]
@@ -104,6 +111,8 @@ async def test_an_old_reading_is_no_change_of_now(api_on: Api) -> None:
     """Compared is the row that is changed, not the one that was read: another was quicker."""
     mine = await belongings(api_on)
     for operation in puts(api_on):
+        if operation.name in WITHOUT_ID:
+            continue
         client, path = whose(api_on, mine, operation), operation.at(mine.ids)
         read = await client.get(path)
         await client.put(path, {"detail": "another was quicker"})

@@ -9,11 +9,13 @@ from pydantic import BaseModel, Field
 from api.http.auth import Who, guarded
 from api.http.bodies import router_for
 from api.http.services import Use
-from api.models.fields import Body
+from api.models.changes import changes, takes_back
+from api.models.fields import Body, absent
 from api.openapi.schema import documented
 from api.resources.phones.extensions import EXTENSIONS
 from routing.mailboxes import MOST_MESSAGES, MailboxKey
 from store.resources import mailboxes
+from store.store import Executor
 
 router = router_for("extensions")
 
@@ -30,11 +32,12 @@ class Mailbox(BaseModel):
     old: int
 
 
+@takes_back(Mailbox)
 class MailboxUpdate(Body):
-    """How many messages there are now."""
+    """How many messages there are now; what is left out stays as it is."""
 
-    new: Messages
-    old: Messages = 0
+    new: Messages = absent()
+    old: Messages = absent()
 
 
 @router.get(
@@ -47,9 +50,7 @@ async def get_mailbox(services: Use, caller: Who, extension_id: UUID) -> Any:
     """The messages that wait for an extension; none where nobody has said so."""
     key = _key(await EXTENSIONS.get(services, caller, extension_id))
     async with services.store.read() as connection:
-        found = await mailboxes.read(connection, key.customer_id, key.name)
-    new, old = (found[0]["new"], found[0]["old"]) if found else (0, 0)
-    return {"name": key.name, "new": new, "old": old}
+        return await _shown(connection, key)
 
 
 @router.put(
@@ -63,8 +64,16 @@ async def update_mailbox(services: Use, caller: Who, extension_id: UUID, body: M
     mailbox."""
     async with services.store.write() as transaction:
         key = _key(await EXTENSIONS.find(transaction, caller, extension_id))
-        await mailboxes.write(transaction, key.customer_id, key.name, body.new, body.old)
-    return {"name": key.name, "new": body.new, "old": body.old}
+        shown = await _shown(transaction, key)
+        shown |= changes(body, shown, Mailbox, {})
+        await mailboxes.write(transaction, key.customer_id, key.name, shown["new"], shown["old"])
+    return shown
+
+
+async def _shown(executor: Executor, key: MailboxKey) -> dict[str, Any]:
+    found = await mailboxes.read(executor, key.customer_id, key.name)
+    new, old = (found[0]["new"], found[0]["old"]) if found else (0, 0)
+    return {"name": key.name, "new": new, "old": old}
 
 
 def _key(row: Mapping[str, Any]) -> MailboxKey:
