@@ -294,14 +294,15 @@ class Intake:
         """Count a refusal, and log it as far as somebody wants to read it."""
         self.directory.count_refusal(verdict.cause)
         not_let_in = verdict.cause in ("foreign_from_guest", "guests_not_allowed")
-        final = not_let_in and status != 401
+        asked = status == 401  # every call of a phone begins so
+        final = not_let_in and not asked
         if not (self.log_calls or final):
             return
         tell = self.log.warning if final else self.log.info
         if source.kind == "guest":
             tell = partial(self.strangers.write, tell, f"{verdict.cause} {status}" if not_let_in else "")
         tell(
-            "call refused",
+            "call asked to log in" if asked else "call refused",
             call_id=call_id,
             status=status,
             cause=verdict.cause,

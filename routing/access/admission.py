@@ -175,6 +175,8 @@ def judge(
             return _refuse("empty", "nothing was dialled")
         if dialled.kind == "overlong":
             return _refuse("overlong", f"{dialled.text} is too long for a number")
+        if kind == "guest":  # there may be such an extension, for who logs in
+            return _refuse("unknown_extension", f"a guest dialled {dialled.text}, which is no number")
         return _refuse("unknown_extension", f"{dialled.text} is neither a number nor a known extension")
     target = dialled.number
     row = directory.number(target)

@@ -537,6 +537,6 @@ def test_a_guest_that_is_asked_again_is_challenged_again(run: Run) -> None:
         assert {(answer.status, answer.to_tag) for answer in answers} == {(401, answers[0].to_tag)}
         assert not engine.node.agent.endpoint.transactions.servers
         assert engine.node.directory.refused == {"foreign_from_guest": 1}
-        assert len(engine.log.named("call refused")) == 1
+        assert len(engine.log.named("call asked to log in")) == 1
 
     run(test)
