@@ -72,11 +72,13 @@ async def credentials(api: Api, who: Who, customer_id: UUID) -> Client:
 
 
 def every(api: Api) -> list[Operation]:
-    """The operations that take credentials; those that end something last, and customers after what they have."""
+    """The operations that take credentials; those that end something last, what is in something before that, and
+    customers after what they have."""
     found = [operation for operation in operations(api.app.openapi()) if operation.permission]
     ends = [operation for operation in found if operation.method == "DELETE"]
     last = [operation for operation in ends if operation.name in ("delete_customer", "delete_billing_account")]
-    return [o for o in found if o not in ends] + [o for o in ends if o not in last] + last
+    inner_first = sorted((o for o in ends if o not in last), key=lambda o: -o.path.count("/"))
+    return [o for o in found if o not in ends] + inner_first + last
 
 
 def may(who: Who, operation: Operation) -> bool:
