@@ -442,6 +442,7 @@ class Node:
         )
         self.parts.storage.feed.subscribe("provider", self._provider_changed)
         self.parts.storage.feed.subscribe("extension", self._revocation.extension_changed)
+        self.parts.storage.feed.subscribe("contact", self._revocation.contact_ended)
         self.made_up_key = await self.workers.prepare()
         try:
             await self.messages.kept.start()

@@ -45,7 +45,8 @@ KEY_LENGTH: Final = 64
 @dataclass(slots=True, frozen=True)
 class Change:
     """One resource that is no longer what it was. `kind`: number, provider, route, flow, customer, extension, agent,
-    accesskey, webhook, queue, conference. `key` is the number itself, for numbers, and the name of an extension."""
+    accesskey, webhook, queue, conference, contact (to be ended). `key` is the number itself, for numbers, and the name
+    of an extension."""
 
     kind: str
     resource_id: UUID

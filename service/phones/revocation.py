@@ -31,6 +31,13 @@ class Revocation:
         elif self._location.bindings(change.key):
             self._check(change.key, change.resource_id)
 
+    def contact_ended(self, change: "Change | None") -> None:
+        """The API of another node has ended a binding."""
+        if change is not None:
+            binding = self._location.find(change.key, str(change.resource_id))
+            if binding is not None:
+                self._location.remove(change.key, binding, "unregistered", "by the API")
+
     def look(self) -> None:
         """Go through all that are registered."""
         for name in self._location.names():

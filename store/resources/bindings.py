@@ -1,6 +1,6 @@
 """Where phones are registered, for a node's next start: written in batches, behind the REGISTERs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -10,10 +10,12 @@ import sqlalchemy as sa
 from store.database.bulk import BulkWrite
 from store.database.tables import bindings
 from store.event_types import EventType
-from store.store import Store
+from store.store import Executor, Store, Transaction
 
 DELETED_AT_ONCE: Final = 500
 READ_AT_ONCE: Final = 2_000
+CONTACT: Final = "contact"
+"""The kind of the change that has a node end a binding: its id, and the name of the extension as key."""
 _WRITE = BulkWrite(bindings, upsert=True, stay=("node", "extension", "tm_create"))
 
 Row = dict[str, Any]
@@ -56,3 +58,27 @@ async def clear(store: Store, node: str) -> None:
     """Forget all of a node's."""
     async with store.write() as transaction:
         await transaction.execute(sa.delete(bindings).where(bindings.c.node == node))
+
+
+async def of_extensions(
+    executor: Executor, names: Collection[str], now: datetime, *, other_than: str = ""
+) -> dict[str, list[Row]]:
+    """The bindings of these extensions that are not over, the oldest first; without those of the node `other_than`,
+    which knows its own better."""
+    table, found = bindings.c, dict[str, list[Row]]()
+    query = sa.select(bindings).where(table.tm_expire > now, table.node != other_than).order_by(table.tm_create)
+    for some in _portions(list(names)):
+        for row in (await executor.execute(query.where(table.extension.in_(some)))).mappings():
+            found.setdefault(row["extension"], []).append(dict(row))
+    return found
+
+
+async def end(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Forget these of other nodes, and have the nodes that they are of do so."""
+    for row in rows:
+        await transaction.execute(sa.delete(bindings).where(bindings.c.id == row["id"]))
+        transaction.changed(CONTACT, UUID(row["id"]), row["extension"])
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + DELETED_AT_ONCE] for start in range(0, len(names), DELETED_AT_ONCE))

@@ -6,8 +6,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from routing.identifiers import NIL, PLATFORM
-from store.database.tables import extensions, numbers
+from store.database.tables import customers, extensions, numbers
 from store.resources.numbers import IN_USE
+from store.rows import Row
 from store.store import KEY_LENGTH, Executor, Transaction
 
 
@@ -26,6 +27,17 @@ async def held(executor: Executor, customer_id: UUID) -> int:
     query = sa.select(sa.func.count()).where(extensions.c.customer_id == customer_id, extensions.c.tm_delete.is_(None))
     count: int = (await executor.execute(query)).scalar_one()
     return count
+
+
+async def listed(executor: Executor) -> list[Row]:
+    """All of them by name, each with the name of its `customer`, "" for the platform."""
+    query = (
+        sa.select(extensions, customers.c.name.label("customer"))
+        .outerjoin(customers, customers.c.id == extensions.c.customer_id)
+        .where(extensions.c.tm_delete.is_(None))
+        .order_by(extensions.c.name)
+    )
+    return [dict(row) for row in (await executor.execute(query)).mappings()]
 
 
 async def own_numbers(executor: Executor, customer_id: UUID, wanted: Collection[str]) -> set[str]:

@@ -1,6 +1,7 @@
 """Extensions by the API: made, changed, sent away, and whose they are."""
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -249,3 +250,33 @@ async def test_nobody_sees_or_ends_anothers(api: Api) -> None:
     await mine.delete(f"{PATH}/{made['id']}/contacts/{binding.id}", 404)
     assert list(api.services.location.bindings("alice")) == [binding]
     assert (await api.root.get(PATH, customer_id=str(other.customer_id)))["result"][0]["id"] == theirs["id"]
+
+
+async def test_contacts_of_other_nodes_are_shown_and_ended_there(api_on: Api) -> None:
+    mine = await api_on.client()
+    api_on.services.node_name = "sip1"
+    made = await mine.post(PATH, {"name": "alice", "password": PASSWORD})
+    here = register(api_on, "alice")
+    now = api_on.store.clock()
+    row = {
+        "extension": "alice",
+        "contact": "<sip:a@10.0.0.9>",
+        "uri": "sip:a@10.0.0.9",
+        "listener": "tcp/192.0.2.1:5060",
+    }
+    row |= {"source": "2001:db8::7", "host": "2001:db8::7", "port": 5071, "user_agent": "Phone", "tm_create": now}
+    ids = [str(uuid4()) for _ in range(3)]
+    async with api_on.store.write() as transaction:
+        for place, (identifier, node, ends) in enumerate(((0, "sip2", 60), (1, "sip1", 60), (2, "sip2", -1))):
+            values = row | {"id": ids[identifier], "node": node, "tm_expire": now + timedelta(seconds=ends)}
+            await transaction.execute(sa.insert(tables.bindings), values | {"cseq": place})
+    # Its own it knows better, and what is over is over.
+    shown = (await mine.get(f"{PATH}/{made['id']}"))["contacts"]
+    assert [contact["id"] for contact in shown] == [here.id, ids[0]]
+    assert (shown[1]["source"], shown[1]["transport"], shown[1]["node"]) == ("[2001:db8::7]:5071", "tcp", "sip2")
+    left = await mine.delete(f"{PATH}/{made['id']}/contacts/{ids[0]}")
+    assert [contact["id"] for contact in left["contacts"]] == [here.id]
+    async with api_on.store.read() as connection:
+        query = sa.select(tables.changes.c.resource_id, tables.changes.c.key).where(tables.changes.c.kind == "contact")
+        assert [tuple(found) for found in await connection.execute(query)] == [(UUID(ids[0]), "alice")]
+    await mine.delete(f"{PATH}/{made['id']}/contacts/{ids[0]}", 404)

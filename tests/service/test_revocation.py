@@ -114,3 +114,13 @@ def test_those_of_before_the_start_end_as_well(world: World) -> None:
     world.directory.put_extension(ExtensionRow(name="carol", id=UUID(int=6)))
     world.tell("carol", UUID(int=5))
     assert [name for name, *_ in world.ended()] == ["carol"]
+
+
+def test_another_node_ends_a_binding_of_this_one(world: World) -> None:
+    first, second = world.location.bindings("alice")
+    world.revocation.contact_ended(Change("contact", UUID(first.id), "alice"))
+    world.revocation.contact_ended(Change("contact", UUID(first.id), "alice"))
+    world.revocation.contact_ended(Change("contact", uuid4(), "nobody"))
+    world.revocation.contact_ended(None)
+    assert world.ended() == [("alice", "unregistered", "by the API")]
+    assert list(world.location.bindings("alice")) == [second]

@@ -1,6 +1,6 @@
 """Contacts of extensions: the devices that are registered, and how one is sent away."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from api.models.fields import Timestamp
 from api.openapi.schema import documented
 from engine.sip.binding import Binding
 from engine.transport.addresses import bracketed
+from store.resources import bindings
 
 
 @documented(
@@ -25,7 +26,8 @@ from engine.transport.addresses import bracketed
 )
 class Contact(BaseModel):
     """A device that is registered: what it called itself (`contact`), where its REGISTER came from (`source`), and at
-    which node. `rtt_ms` is how long its last answer to a keep-alive took, null where none was asked for."""
+    which node. `rtt_ms` is how long its last answer to a keep-alive took, null where none was asked for, or
+    another node asks."""
 
     id: UUID
     contact: str
@@ -37,36 +39,46 @@ class Contact(BaseModel):
     rtt_ms: int | None
 
 
-def contacts_of(services: Services, name: str) -> list[dict[str, Any]]:
-    """Those of the extension with this name, the oldest first."""
-    now = services.clock()
-    return [_shown(services, one) for one in services.location.bindings(name) if one.expires_at > now]
+async def with_contacts(services: Services, some: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Extensions with where their phones are, the oldest first: at this node as it is, at others as of a second ago."""
+    async with services.store.read() as connection:
+        elsewhere = await bindings.of_extensions(
+            connection, [row["name"] for row in some], services.store.clock(), other_than=services.node_name
+        )
+    shown = []
+    for row in some:
+        contacts: list[dict[str, Any]] = []
+        if row["status"] == "active":  # one that has just been suspended is about to lose them
+            contacts = _here(services, row["name"]) + [_elsewhere(kept) for kept in elsewhere.get(row["name"], ())]
+        shown.append({**row, "registered": bool(contacts), "contacts": contacts})
+    return shown
 
 
-def with_contacts(services: Services, row: Mapping[str, Any]) -> dict[str, Any]:
-    """An extension with where its phones are."""
-    # One that has just been suspended is about to lose them.
-    contacts = contacts_of(services, row["name"]) if row["status"] == "active" else []
-    return {**row, "registered": bool(contacts), "contacts": contacts}
-
-
-def end_contacts(services: Services, name: str, contact_id: UUID | None = None) -> bool:
+async def end_contacts(services: Services, name: str, contact_id: UUID | None = None) -> bool:
     """End this one, or all; whether there was any. The device knows nothing of it until it registers again."""
     wanted = None if contact_id is None else str(contact_id)
     ended = [one for one in services.location.bindings(name) if wanted in (None, one.id)]
     for binding in ended:
         services.location.remove(name, binding, "unregistered", "by the API")
-    return bool(ended)
+    async with services.store.write() as transaction:
+        found = await bindings.of_extensions(transaction, [name], services.store.clock(), other_than=services.node_name)
+        others = [row for row in found.get(name, ()) if wanted in (None, row["id"])]
+        await bindings.end(transaction, others)
+    return bool(ended or others)
+
+
+def _here(services: Services, name: str) -> list[dict[str, Any]]:
+    now = services.clock()
+    return [_shown(services, one) for one in services.location.bindings(name) if one.expires_at > now]
 
 
 def _shown(services: Services, binding: Binding) -> dict[str, Any]:
     flow = binding.flow
-    # A device behind a proxy has the address that the proxy noted, and the port of nobody.
-    direct = flow is not None and flow.host == binding.source
+    host, port = (flow.host, flow.port) if flow is not None else ("", 0)
     return {
         "id": UUID(binding.id),
         "contact": binding.contact,
-        "source": f"{bracketed(binding.source)}:{flow.port}" if flow is not None and direct else binding.source,
+        "source": source_of(binding.source, host, port),
         "transport": binding.transport,
         "user_agent": binding.user_agent,
         "expires_at": services.moment(binding.expires_at),
@@ -75,4 +87,23 @@ def _shown(services: Services, binding: Binding) -> dict[str, Any]:
     }
 
 
-__all__ = ["Contact", "contacts_of", "end_contacts", "with_contacts"]
+def _elsewhere(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": UUID(row["id"]),
+        "contact": row["contact"],
+        "source": source_of(row["source"], row["host"], row["port"]),
+        "transport": row["listener"].partition("/")[0],
+        "user_agent": row["user_agent"],
+        "expires_at": row["tm_expire"],
+        "node": row["node"],
+        "rtt_ms": None,  # which only its own node knows
+    }
+
+
+def source_of(source: str, host: str, port: int) -> str:
+    """Where a REGISTER came from, as text. A device behind a proxy has the address that the proxy noted, and no
+    port."""
+    return f"{bracketed(source)}:{port}" if host == source else source
+
+
+__all__ = ["Contact", "end_contacts", "source_of", "with_contacts"]

@@ -140,7 +140,7 @@ async def list_extensions(
     given = ((columns.name, name), (columns.status, status))
     where = [column == value for column, value in given if value is not None]
     page = await EXTENSIONS.list(services, caller, paging, *where, customer_id=customer_id)
-    return page | {"result": [with_contacts(services, row) for row in page["result"]]}
+    return page | {"result": await with_contacts(services, page["result"])}
 
 
 @router.post(
@@ -177,13 +177,13 @@ async def create_extension(services: Use, caller: Who, body: ExtensionCreate) ->
     except IntegrityError:
         problem = f"there is an extension {model.name} already; choose another name"
         raise fault_in("name", "EXTENSION_ALREADY_EXISTS", problem) from None
-    return with_contacts(services, row)
+    return await _shown(services, row)
 
 
 @router.get("/extensions/{extension_id}", response_model=Extension, **guarded("customer_agent"))
 async def get_extension(services: Use, caller: Who, extension_id: UUID) -> Any:
     """One extension."""
-    return with_contacts(services, await EXTENSIONS.get(services, caller, extension_id))
+    return await _shown(services, await EXTENSIONS.get(services, caller, extension_id))
 
 
 @router.put(
@@ -195,7 +195,7 @@ async def update_extension(services: Use, caller: Who, extension_id: UUID, body:
     """Change an extension. Calls that are up go on with what they began with."""
     async with services.store.write() as transaction:
         before = await EXTENSIONS.find(transaction, caller, extension_id)
-        values = changes(body, with_contacts(services, before), Extension, _CLEARED)
+        values = changes(body, before | {"registered": False, "contacts": []}, Extension, _CLEARED)
         for name in ("registered", "contacts"):
             values.pop(name, None)
         refuse_declared(before, "extension")
@@ -210,7 +210,7 @@ async def update_extension(services: Use, caller: Who, extension_id: UUID, body:
         row = await rows.update(transaction, tables.extensions, extension_id, values)
         transaction.changed("extension", extension_id, extensions.change_key(before["name"]))
     assert row is not None  # it was found in this transaction
-    return with_contacts(services, row)
+    return await _shown(services, row)
 
 
 @router.delete("/extensions/{extension_id}", response_model=Extension, **guarded("customer_admin", 409))
@@ -234,8 +234,8 @@ async def delete_extension(services: Use, caller: Who, extension_id: UUID) -> An
 async def delete_contacts(services: Use, caller: Who, extension_id: UUID) -> Any:
     """End the registrations of all of its devices: none is rung until it registers again, which it does by itself."""
     row = await EXTENSIONS.get(services, caller, extension_id)
-    end_contacts(services, row["name"])
-    return with_contacts(services, row)
+    await end_contacts(services, row["name"])
+    return await _shown(services, row)
 
 
 @router.delete(
@@ -247,9 +247,13 @@ async def delete_contacts(services: Use, caller: Who, extension_id: UUID) -> Any
 async def delete_contact(services: Use, caller: Who, extension_id: UUID, contact_id: UUID) -> Any:
     """End the registration of one of its devices."""
     row = await EXTENSIONS.get(services, caller, extension_id)
-    if not end_contacts(services, row["name"], contact_id):
+    if not await end_contacts(services, row["name"], contact_id):
         raise not_found("contact", contact_id)
-    return with_contacts(services, row)
+    return await _shown(services, row)
+
+
+async def _shown(services: Services, row: Row) -> Row:
+    return (await with_contacts(services, [row]))[0]
 
 
 def _login(services: Services, name: str, password: str) -> Row:
