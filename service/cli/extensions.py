@@ -31,7 +31,7 @@ def extensions(
         complain(escape(str(error)))
         return 1
     if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(found, indent=2))
     else:
         _show([*_rows(found)])
     return 0
