@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import Mock
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 from engine.sip.binding import Binding
+from engine.sip.flow import Flow
 from flows.calls.recordings import Recordings
 from flows.calls.tasks import OwnedTasks
 from store import rows
@@ -324,7 +326,9 @@ async def belongings(api: Api) -> Belongings:
         await transaction.execute(sa.insert(tables.attempts), attempt)
         extension = await rows.one(transaction, tables.extensions, made["extension_id"])
         assert extension is not None
-        binding = Binding(id=str(made["contact_id"]), contact="<sip:a@b>", uri="sip:a@b", expires_at=4e9)
+        listener: Any = SimpleNamespace(name="udp", reliable=False, local=("127.0.0.1", 5060))
+        flow = Flow(listener, "198.51.100.7", 5060)
+        binding = Binding(id=str(made["contact_id"]), contact="<sip:a@b>", uri="sip:a@b", expires_at=4e9, flow=flow)
         api.services.location.add(extension["name"], binding)
         transaction.event("call_hangup", admin.customer_id, {"id": str(made["call_id"])})
     return Belongings(admin, made, source)
