@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import Mock
 from urllib.parse import urlencode
@@ -302,6 +301,12 @@ MAKERS: Mapping[str, Maker] = {
 """How one of each resource is made, by the name of its parameter in paths."""
 
 
+class Listener:
+    """Where the phone of a contact registered."""
+
+    name, reliable, local = "udp", False, ("127.0.0.1", 5060)
+
+
 async def belongings(api: Api) -> Belongings:
     """A new customer with one of everything, also of what only comes about by itself."""
     admin = await api.client()
@@ -326,7 +331,7 @@ async def belongings(api: Api) -> Belongings:
         await transaction.execute(sa.insert(tables.attempts), attempt)
         extension = await rows.one(transaction, tables.extensions, made["extension_id"])
         assert extension is not None
-        listener: Any = SimpleNamespace(name="udp", reliable=False, local=("127.0.0.1", 5060))
+        listener: Any = Listener()
         flow = Flow(listener, "198.51.100.7", 5060)
         binding = Binding(id=str(made["contact_id"]), contact="<sip:a@b>", uri="sip:a@b", expires_at=4e9, flow=flow)
         api.services.location.add(extension["name"], binding)
