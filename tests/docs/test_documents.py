@@ -87,6 +87,7 @@ INFOS = (
     "sh queues", "json queues",  # tests/peers/test_queues.py
     "yaml api", "sh api", "json api", "python api",  # test_api_page.py
     "yaml security", "sh security start", "sh security", "json security",  # test_security_page.py
+    "yaml phones", "sh phones start", "sh phones", "baresip phones", "linphone phones",  # test_phones_page.py
     "haproxy", "nginx",  # tests/peers/test_web_proxy.py; nginx is not run
     "sh sqlite", "yaml nodes", "sh nodes", "json nodes",  # test_store_page.py
 )  # fmt: skip

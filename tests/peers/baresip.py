@@ -82,13 +82,14 @@ class Baresip:
         registrar: str = "",
         expires: int = 600,
         ca: Path | None = None,
+        line: str = "",
     ) -> None:
         """Listens on UDP and TCP `host:sip_port`, on TLS one above it, for control two above it; RTP ports are from 40
         above it on. `pitch` is the sine that it plays, in Hz. `directory` takes its configuration and recordings.
         With a `password`, it logs in as `user` where it is asked to. `modules` are loaded besides, with the options in
         their lines ("opus.so"); `account` is added to the account's parameters ("mediaenc=srtp"). With a `registrar`
         ("127.0.0.1:5061;transport=tls") it registers there as `user`, for `expires` s; `ca` is the file of those whose
-        certificates it takes."""
+        certificates it takes. `line` is the account in place of all that."""
         program = require("baresip", "baresip-core")
         folder = next((path for path in _MODULES if Path(path).is_dir()), _MODULES[0])
         directory.mkdir(parents=True, exist_ok=True)
@@ -115,9 +116,8 @@ class Baresip:
         login = f";auth_user={user};auth_pass={password}" if password else ""
         self.home = registrar or f"{host}:{sip_port}"
         regint = expires if registrar else 0
-        (directory / "accounts").write_text(
-            f"<sip:{user}@{self.home}>;regint={regint};answermode={mode};audio_codecs={codecs}{login}{more}\n"
-        )
+        made = f"<sip:{user}@{self.home}>;regint={regint};answermode={mode};audio_codecs={codecs}{login}{more}"
+        (directory / "accounts").write_text(f"{line or made}\n")
         (directory / "contacts").write_text("")
         write_sine(directory / "voice.wav", pitch, 30.0)
         argv = [program, "-4", "-f", str(directory), *(["-s"] if trace else [])]
