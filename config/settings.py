@@ -511,6 +511,8 @@ class MediaSettings(_Section):
     """The folder that recordings are written to. A relative path counts from the configuration file."""
     national: str = "us"
     """The country (ISO 3166) whose tones are meant by `tone:ringback`, `tone:busy` and so on, where none is named."""
+    phones: Literal["direct", "anchor"] = "direct"
+    """`anchor`: media of calls to registered phones passes us: behind different NATs they do not reach each other."""
     rtpengines: list[str] = []
     """The ng addresses (HOST:PORT) of rtpengines that anchored calls send their media through; none: this process."""
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from engine.media.anchor import CALLEE, CALLER
+from engine.sip.flow import is_web_page
 from engine.sip.message.status import reason_phrase
 from flows.calls.address import Address
 from flows.calls.context import CallContext
@@ -99,7 +100,9 @@ async def _connect_contact(
     caller = await caller_identity(context, terms, extension)
     domain = services.routing.from_domain
     hunt = UriHunt(contact.uri, caller, domain, allows=allows, flow=contact.flow, path=contact.path)
-    return await _dial_and_bridge(context, terms, hunt, claim)
+    # The descriptions of browsers do not pass an anchor: it takes ICE out of them.
+    browser = contact.flow is not None and is_web_page(contact.flow.party)
+    return await _dial_and_bridge(context, terms, hunt, claim, "" if browser else services.media.phones)
 
 
 async def ring_extension(
@@ -221,7 +224,7 @@ async def _dial_out(context: CallContext, terms: ConnectTerms, target: str, clai
 
 
 async def _dial_and_bridge(
-    context: CallContext, terms: ConnectTerms, hunt: ProviderHunt, claim: AnswerClaim
+    context: CallContext, terms: ConnectTerms, hunt: ProviderHunt, claim: AnswerClaim, anchor: str = ""
 ) -> ConnectResult:
     services, record = context.services, context.record
     record.tried.append(hunt.records)
@@ -233,7 +236,7 @@ async def _dial_and_bridge(
         early_media=terms.early_media,
         ring_timeout=terms.ring_timeout,
         customer_id=context.customer_id,
-        anchor=context.anchor,
+        anchor=context.anchor or anchor,
         dialled=context.on_dialled,
         branch=context.branch,
         number=context.destination,

@@ -285,6 +285,7 @@ class Node:
             media=MediaServices(
                 sounds=self._sounds,
                 recordings=recordings(settings.media, beside, tasks, log, parts.recordings if parts else None),
+                phones="anchor" if settings.media.phones == "anchor" else "",
             ),
             contacts=self.contacts,
             destinations=self._destinations,

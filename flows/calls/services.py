@@ -82,10 +82,12 @@ class MediaServices:
     Attributes:
         sounds: Sounds and speech; None: nothing is played.
         recordings: None: nothing is recorded.
+        phones: "anchor" where the media of calls to registered phones passes us.
     """
 
     sounds: Sounds | None = None
     recordings: Recordings | None = None
+    phones: Literal["", "anchor"] = ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,11 +1,14 @@
 """Whose media is anchored: what the flow, the provider and a recording ask of the engine, and what is kept of it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from engine.sip.flow import WEB_PAGE, Flow
 from flows.actions import ACTIONS
+from flows.calls.destinations import Contact
 from flows.faults import FlowError
 from flows.language.model import read_flow
 
@@ -88,3 +91,21 @@ def test_another_word_than_anchor_is_a_fault() -> None:
     with pytest.raises(FlowError) as caught:
         read_flow({"name": "f", "media": "relay", "actions": [{"type": "answer"}]}, ACTIONS)
     assert "media" in str(caught.value) and "anchor" in str(caught.value)
+
+
+def test_calls_to_registered_phones_may_be_anchored_but_for_browsers(world: Any) -> None:
+    """Their descriptions have ICE, which an anchor takes out."""
+    transport: Any = SimpleNamespace(name="udp", reliable=False)
+    udp = Flow(transport, "198.51.100.7", 50_000)
+    page = replace(udp, identity=f"{WEB_PAGE}@198.51.100.7")
+    world.calls.contacts = world.fake_contacts(
+        ann=[Contact(uri="sip:ann@10.0.0.7", flow=udp)], ben=[Contact(uri="sip:ben@a.invalid;transport=ws", flow=page)]
+    )
+    rung = [
+        {"type": "connect", "option": {"destinations": [{"type": "extension", "target": name}]}}
+        for name in ("ann", "ben")
+    ]
+    world.go([*rung, DIRECT])
+    world.calls.media.phones = "anchor"
+    world.go([*rung, DIRECT, CONNECT])
+    assert asked(world) == ["", "", "", "anchor", "", "", ""]
