@@ -550,3 +550,20 @@ def test_one_leg_at_most_stays_up_and_every_other_is_ended(steps: list[tuple[int
             assert final == first or (first == 0 and final in (408, 480, 486))
         finally:
             world.close()
+
+
+def test_the_sound_between_phones_behind_nats_may_pass_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their descriptions name addresses of their own networks, which the other does not reach."""
+    heard = {}
+    for phones in ("direct", "anchor"):
+        world = World(monkeypatch, configured(media={"phones": phones}))
+        for name in ("alice", "bob"):
+            extend(world, name, customer_id=ONE)
+        (bob,) = register(world, "bob", BOB)
+        call(world.phone(ALICE), "bob", login="alice")
+        heard[phones] = rung(bob).body
+        bob.answer(rung(bob), 486)
+        world.wait(0.5)
+        world.close()
+    assert heard["direct"] == OFFER
+    assert f"c=IN IP4 {ENGINE}\r\n".encode() in heard["anchor"]
