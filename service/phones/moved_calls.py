@@ -16,6 +16,10 @@ GATHERED: Final = 0.1
 """Seconds in which moves are gathered: when thousands of phones come back, all calls are looked through for them at
 once."""
 
+FEW: Final = 200
+"""Calls that are looked through for each move alone and at once, so that what the other side does next reaches
+the phone that has come back."""
+
 
 class MovedCalls:
     """Moves calls of `agent`."""
@@ -29,6 +33,8 @@ class MovedCalls:
     def moved(self, old: Flow, new: Flow) -> None:
         """A device that was reached by `old` is reached by `new`."""
         self._note(old, new)
+        if len(self._agent.calls) <= FEW:
+            self._carry_out()
 
     def lost(self, flow: Flow) -> None:
         """The connection of a device is gone."""
@@ -48,6 +54,8 @@ class MovedCalls:
             self._timer = self._agent.loop.call_later(GATHERED, self._carry_out)
 
     def _carry_out(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         moves, self._moves, self._timer = self._moves, {}, None
         for call in [call for call in self._agent.calls if _flow_of(call) in moves]:
             to = moves[_flow_of(call)]
