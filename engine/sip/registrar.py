@@ -429,7 +429,8 @@ def _answer(bindings: Sequence[Binding], request: Request, given: Registration, 
 def _shown(binding: Binding, now: float) -> str:
     """A Contact byte for byte as it came, but for what is left of its life: devices look for their own."""
     contact, place = binding.contact, binding.expires_place
-    return f"{contact[:place]};expires={max(0, ceil(binding.expires_at - now))}{contact[place:]}"
+    left = round(binding.expires_at - now, 3)  # what is added to a float and taken off again is not always the same
+    return f"{contact[:place]};expires={max(0, ceil(left))}{contact[place:]}"
 
 
 def _gruu(binding: Binding, request: Request) -> str:

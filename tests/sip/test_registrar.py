@@ -171,6 +171,14 @@ def test_an_expiry_is_granted_within_the_limits_10_2_1_1(contact: str, headers: 
     assert registry.bindings[0].expires_at == 1000.0 + granted
 
 
+@pytest.mark.parametrize("now", [700.1, 4009.95194508998, 259086.73276765316])
+def test_never_longer_than_asked_for_whatever_floats_are(now: float) -> None:
+    """(700.1 + 3600) - 700.1 is more than 3600."""
+    registry = Registry()
+    registry.now = now
+    assert contacts(registry.send(ONE)) == [f"{ONE};expires=3600"]
+
+
 def test_too_brief_is_told_what_is_not_10_3() -> None:
     assert Registry(min_expires=300).send(f"{ONE};expires=299").headers == "Min-Expires: 300\r\n"
 
