@@ -18,7 +18,9 @@ import structlog
 from engine.media.anchor import MediaAddress
 from engine.media.rtpengine.pool import Rtpengines
 from tests.network import reserved_port
+from tests.peers.baresip import write_sine
 from tests.peers.engine import Engine, write_config
+from tests.peers.office import address, open_office
 from tests.peers.rtpengine import Rtpengine
 from tests.peers.tone_phone import RATE, Phone, share_at, where
 
@@ -433,3 +435,29 @@ def test_a_recorded_call_has_both_sides_in_its_file_each_in_its_channel(tmp_path
     talk = sound[-RATE * 8 // 10 : -RATE * 2 // 10]  # near the end, both talk
     for channel, pitch in ((0, LOW), (1, HIGH)):
         assert share_at(talk[:, channel], pitch) > 0.9
+
+
+def test_the_sound_between_two_registered_phones_passes_the_engine(tmp_path: Path) -> None:
+    """`media.phones: anchor`, with a baresip and a linphone."""
+    calls = {"media": {"phones": "anchor"}}
+    write_sine(tmp_path / "words.wav", 700, 30.0)
+    with (
+        open_office(tmp_path / "office", {"ann": {}, "lin": {}}, {}, **calls) as office,
+        office.baresip(tmp_path / "ann", "ann", "127.0.2.21", pitch=440) as ann,
+        office.linphone(tmp_path / "lin", "lin", "127.0.2.22") as lin,
+    ):
+        ann.wait_registered()
+        lin.wait_registered()
+        ann.dial(address("lin"))
+        lin.process.wait_line(r"Receiving new incoming call from .*sip:ann@", 30)
+        lin.tell("answer", r"Media streams established with")
+        ann.wait_event("CALL_ESTABLISHED")
+        lin.play(tmp_path / "words.wav")
+        ann.wait_heard(700, 0.5)
+        ann.hangup()
+        lin.wait_heard(440, 0.3)
+        deadline, tick = time.monotonic() + 30, threading.Event()
+        while not (call := office.api("GET", "/v1.0/calls", status=200)["result"][0])["tm_hangup"]:
+            assert time.monotonic() < deadline, call
+            tick.wait(0.1)
+        assert call["media"]["anchored"]["anchor"] == "embedded", call
