@@ -66,6 +66,7 @@ class Registration:
     Attributes:
         source: Where it came from.
         host: The address that it is from: of one that an edge has forwarded, what the edge noted.
+        edge: Whether its Path is believed, wherever that leads: it is from a proxy of our own.
         max_contacts: Devices that its address-of-record may have.
         now: Seconds on the clock of the bindings' ends.
         date: The moment as in a Date field (§20.17).
@@ -74,6 +75,7 @@ class Registration:
 
     source: Flow
     host: str
+    edge: bool = False
     max_contacts: int
     now: float
     date: str
@@ -174,7 +176,7 @@ def _write(
     """Steps 7 and 8."""
     if len(values) > max(given.max_contacts, len(bindings)) * 2:
         raise _Refused(403, "too many contacts")
-    path = _path(request)
+    path = _path(request, given)
     contacts = [_contact(value, request, policy) for value in values]
     applied = _apply_outbound(contacts, request, supported, path)
     _check_sips(request, contacts, path)
@@ -288,8 +290,9 @@ def _preference(text: str | None) -> float:
     return float(text) if re.fullmatch(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?", text) else 1.0
 
 
-def _path(request: Request) -> tuple[str, ...]:
-    """The URIs of the Path, in order (RFC 3327 §5.3)."""
+def _path(request: Request, given: Registration) -> tuple[str, ...]:
+    """The URIs of the Path, in order (RFC 3327 §5.3). Who is no proxy of ours may name itself as the first hop and
+    nobody else, who would be sent what is for the device (§7)."""
     if "Path" not in request.first:
         return ()
     lines = request.lines("Path")
@@ -298,7 +301,14 @@ def _path(request: Request) -> tuple[str, ...]:
     path = tuple(address.uri_text for address in parse_name_addrs(lines))
     if not all(uri[:5].lower().startswith(("sip:", "sips:")) for uri in path):
         raise _Refused(400, "Path is neither sip nor sips")
+    first = parse_uri(path[0]) if path else None
+    if not given.edge and isinstance(first, SipUri) and _first_hop(first) != given.source.host:
+        raise _Refused(403, "Path leads elsewhere than it came from, which is none of our proxies")
     return path
+
+
+def _first_hop(uri: SipUri) -> str:
+    return (uri.params.get("maddr") or uri.host_address).strip("[]")
 
 
 def _first_hop_knows_outbound(request: Request, path: tuple[str, ...]) -> bool:

@@ -104,6 +104,7 @@ class Registrar:
         given = Registration(
             source=source,
             host=host,
+            edge=self._peers.kind(source.party) in ("proxy", "trusted"),
             max_contacts=extension.max_contacts,
             now=now,
             date=self._now_as_date(),

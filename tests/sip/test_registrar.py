@@ -44,6 +44,7 @@ class Registry:
         flow: Flow | None = None,
         host: str = PEER,
         user_agent: str = "",
+        edge: bool = True,
     ) -> Outcome:
         lines = [f"REGISTER {uri} SIP/2.0", f"Via: {via}", "Max-Forwards: 70", f"To: {to}"]
         lines += ["From: <sip:alice@example.com>;tag=1", f"Call-ID: {call_id}"]
@@ -59,6 +60,7 @@ class Registry:
         given = Registration(
             source=flow or Flow(UDP, PEER, 5060),  # type: ignore[arg-type]
             host=host,
+            edge=edge,
             max_contacts=self.max_contacts,
             now=self.now,
             date=DATE,
@@ -341,6 +343,23 @@ def test_the_path_is_kept_and_shown_to_who_understands_it_3327_5_3(supported: st
 )
 def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
     assert Registry().send(ONE, headers=f"Path: {path}\r\n").status == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"<sip:{PEER};lr>, <sip:inner.example.com;lr>", 200),  # a proxy of somebody's, which asks for what comes to it
+        (f"<sip:token@{PEER}:5080;lr;ob>", 200),
+        ("<sip:192.0.2.99;lr>", 403),
+        ("<sip:victim.example.com;lr>", 403),
+        (f"<sip:{PEER};maddr=192.0.2.99;lr>", 403),
+        (f"<sip:192.0.2.99;lr>, <sip:{PEER};lr>", 403),
+    ],
+)
+def test_nobody_but_a_proxy_of_ours_names_another_as_the_first_hop_3327_7(path: str, status: int) -> None:
+    registry = Registry()
+    assert registry.send(ONE, headers=f"Path: {path}\r\n", edge=False).status == status
+    assert len(registry.bindings) == (status == 200)
 
 
 # ---- outbound (RFC 5626)
