@@ -34,6 +34,7 @@ def table(clock: Clock) -> BanTable:
         (["credentials"] * 10, 10),
         (["not_sip"] * 4, 12),
         (["scanner"] * 4, 12),
+        (["handshake"] * 4, 12),
         (["unacknowledged"] * 10, 10),
         (["credentials"] * 8 + ["scanner"], 11),
         (["not_sip", "unacknowledged", "scanner", "credentials", "credentials", "credentials"], 10),

@@ -84,7 +84,7 @@ def test_a_port_that_is_taken(
     [
         ("udp://192.0.2.7:0", 1, "udp://192.0.2.7:0: not an address of this machine: choose one that `ip address`"),
         ("udp://nowhere.invalid:0", 1, "udp://nowhere.invalid:0: nowhere.invalid does not resolve: write an address"),
-        ("tls://127.0.0.1:0", 2, "tls is not built into this version"),
+        ("sctp://127.0.0.1:0", 2, "sctp is not built into this version"),
         ("127.0.0.1:0", 2, "not a listener URL: write it as udp://host:port"),
         ("udp://127.0.0.1:99999", 2, "'99999' is not a port"),
     ],

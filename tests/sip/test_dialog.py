@@ -8,7 +8,7 @@ from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.message.parsing import parse
-from engine.sip.peers import EVERYBODY
+from engine.sip.peers import EVERYBODY, Everybody, Nat
 from tests.simulation.network import Network, Node
 
 NODE = Node(Network(), "10.0.0.9")
@@ -39,6 +39,17 @@ def caller(response: Response, state: str = EARLY, flow: Flow = FLOW) -> Dialog:
     return Dialog.as_caller(response, "<sip:me@x>", "f9", 1, state, "sip:b@example.com", flow)
 
 
+class SecureNode(Node):
+    """A node that is reached over TLS."""
+
+    name, via_name, reliable = "tls", "TLS", True
+
+
+class AlwaysBack(Everybody):
+    def nat(self, host: str) -> Nat:
+        return "always"
+
+
 ROUTES = "Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nRecord-Route: <sip:p3;lr>\r\nContact: <sip:z@10.0.0.1>\r\n"
 
 
@@ -49,6 +60,36 @@ def test_callee_keeps_record_route_in_order_12_1_1() -> None:
     assert (dialog.local_cseq, dialog.remote_cseq) == (0, 7)
     assert dialog.remote_target == "sip:z@10.0.0.1"
     assert dialog.remote == '"A" <sip:a@example.com;x=1>'
+
+
+@pytest.mark.parametrize(
+    ("transport", "contact", "secure"),
+    [("tls", "sips:a@10.0.0.1", True), ("tls", "sip:a@10.0.0.1", False), ("udp", "sips:a@10.0.0.1", False)],
+)
+def test_a_dialog_is_secure_where_its_caller_is_over_tls_and_asks_for_sips_12_1_1(
+    transport: str, contact: str, secure: bool
+) -> None:
+    node = SecureNode(Network(), "10.0.0.9") if transport == "tls" else NODE
+    dialog = Dialog.as_callee(invite(f"Contact: <{contact}>\r\n"), "mine", Flow(node, "10.0.0.1", 5060))
+    assert dialog.secure == secure
+
+
+def test_the_peer_is_where_the_response_came_from_and_who_it_showed_to_be() -> None:
+    shown = Flow(NODE, "10.0.0.1", 5080, identity="carrier.example 10.0.0.1")
+    response = ok()
+    response.source = shown
+    dialog = caller(response)
+    assert (dialog.source, dialog.party) == (shown, "carrier.example 10.0.0.1")
+    elsewhere = ok()
+    elsewhere.source = Flow(NODE, "10.0.0.77", 5060)
+    dialog = caller(elsewhere)
+    assert (dialog.source, dialog.party) == (elsewhere.source, "10.0.0.1")  # it is whom we have called
+
+
+def test_always_leads_to_the_source_without_a_look_up() -> None:
+    dialog = Dialog.as_callee(invite(ROUTES), "mine", FLOW)
+    assert way_back(dialog, AlwaysBack()) is FLOW
+    assert way_back(dialog, EVERYBODY) is None
 
 
 def test_caller_reverses_record_route_12_1_2() -> None:
