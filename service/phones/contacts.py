@@ -12,9 +12,8 @@ from routing.access.admission import extension_for
 from routing.directory.directory import Directory
 from routing.directory.extensions import ExtensionRow
 from routing.location import Location, LocationChange
+from service.phones.moved_calls import RETURNS_WITHIN
 
-RETURNS_WITHIN: Final = 30.0
-"""Seconds in which a device whose connection was lost is expected to register anew."""
 _LOST_MOST: Final = 10_000
 
 

@@ -1,7 +1,7 @@
 """Calls of phones that have lost their connection: they follow to the one by which these register anew (RFC 5626).
 
 A phone that changes its network, or a page that is loaded again, comes back by another connection. What we send within
-its call goes there from then on; where it only rang, that phone is not reached any more.
+its call waits for that, and goes there from then on; where it only rang, that phone is not reached any more.
 """
 
 import asyncio
@@ -9,8 +9,12 @@ from typing import Final
 
 from engine.call import Call
 from engine.dial import OutgoingCall
+from engine.sip.dialog.session import Session
 from engine.sip.flow import Flow
 from engine.user_agent import UserAgent
+
+RETURNS_WITHIN: Final = 30.0
+"""Seconds in which a device whose connection was lost is expected to register anew."""
 
 GATHERED: Final = 0.1
 """Seconds in which moves are gathered: when thousands of phones come back, all calls are looked through for them at
@@ -21,20 +25,33 @@ FEW: Final = 200
 the phone that has come back."""
 
 
+class _Away:
+    """The calls of a device that has lost its connection, and when they are given up."""
+
+    __slots__ = ("sessions", "timer")
+
+    def __init__(self, timer: asyncio.TimerHandle) -> None:
+        self.sessions: list[Session] = []
+        self.timer = timer
+
+
 class MovedCalls:
-    """Moves calls of `agent`."""
+    """Moves calls of `agent`.
+
+    Attributes:
+        away: Calls that were up when their device lost its connection, by that.
+    """
 
     def __init__(self, agent: UserAgent) -> None:
         self._agent = agent
         self._moves: dict[Flow, Flow | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self.away: dict[Flow, _Away] = {}
 
     def moved(self, old: Flow, new: Flow) -> None:
         """A device that was reached by `old` is reached by `new`."""
         self._note(old, new)
-        if len(self._agent.calls) <= FEW:
-            self._carry_out()
 
     def lost(self, flow: Flow) -> None:
         """The connection of a device is gone."""
@@ -45,12 +62,17 @@ class MovedCalls:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        for away in self.away.values():
+            away.timer.cancel()
+        self.away.clear()
 
     def _note(self, old: Flow, new: Flow | None) -> None:
         if self._closed:
             return
         self._moves[old] = new
-        if self._timer is None:
+        if len(self._agent.calls) <= FEW:
+            self._carry_out()
+        elif self._timer is None:
             self._timer = self._agent.loop.call_later(GATHERED, self._carry_out)
 
     def _carry_out(self) -> None:
@@ -58,11 +80,37 @@ class MovedCalls:
             self._timer.cancel()
         moves, self._moves, self._timer = self._moves, {}, None
         for call in [call for call in self._agent.calls if _flow_of(call) in moves]:
-            to = moves[_flow_of(call)]
+            old = _flow_of(call)
+            to = moves[old]
             if to is not None:
                 call.move_to(to)
-            elif isinstance(call, OutgoingCall) and not call.answered:
+            elif call.answered:
+                self._await(old, call.session)
+            elif isinstance(call, OutgoingCall):
                 call.session.lose_flow(self._agent.now())
+        for old, to in moves.items():
+            away = None if to is None else self.away.pop(old, None)
+            if to is not None and away is not None:
+                away.timer.cancel()
+                for session in away.sessions:
+                    if session.ended:  # its BYE waits
+                        session.move_to(to)
+
+    def _await(self, flow: Flow, session: Session) -> None:
+        """What is sent within the call waits, for a while, until its phone is back."""
+        away = self.away.get(flow)
+        if away is None:
+            timer = self._agent.loop.call_later(RETURNS_WITHIN, self._give_up, flow)
+            away = self.away[flow] = _Away(timer)
+        if session not in away.sessions:
+            away.sessions.append(session)
+        session.await_peer()
+
+    def _give_up(self, flow: Flow) -> None:
+        away = self.away.pop(flow, None)
+        if away is not None:
+            for session in away.sessions:
+                session.give_up(self._agent.now())
 
 
 def _flow_of(call: Call) -> Flow:

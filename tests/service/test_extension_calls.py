@@ -424,6 +424,51 @@ def test_a_call_that_is_up_waits_for_its_phone_to_come_back(world: World) -> Non
     assert not bob.requests("BYE")
 
 
+@pytest.mark.parametrize(("away", "hears"), [(5.0, True), (29.0, True), (31.0, False)])
+def test_a_hang_up_waits_for_the_phone_that_is_away_and_its_caller_does_not(
+    world: World, away: float, hears: bool
+) -> None:
+    alice, bob, binding = talking(world)
+    connection_lost(world, BOB)
+    there = world.phone(DEVICES[0])
+    alice.request("BYE")
+    world.wait(0.1)
+    assert alice.final("BYE").status == 200
+    assert not world.node.agent.calls
+    world.wait(away - 0.7)
+    enter(world, "bob", moved(world, binding, DEVICES[0]))
+    world.wait(0.5)
+    assert len(there.requests("BYE")) == hears
+    assert not bob.requests("BYE")
+    assert not world.node._moved_calls.away
+
+
+def test_a_reinvite_waits_for_the_phone_that_is_away(world: World) -> None:
+    alice, _, binding = talking(world)
+    connection_lost(world, BOB)
+    there = world.phone(DEVICES[0])
+    alice.request("INVITE", f"Contact: {alice.contact}\r\nContent-Type: application/sdp\r\n", OFFER)
+    world.wait(3.0)
+    enter(world, "bob", moved(world, binding, DEVICES[0]))
+    world.wait(0.2)
+    there.answer(rung(there), 200, body=ANSWER)
+    world.wait(0.2)
+    assert alice.final("INVITE").status == 200
+
+
+def test_what_waits_for_a_phone_that_does_not_come_back_fails(world: World) -> None:
+    alice, bob, _ = talking(world)
+    connection_lost(world, BOB)
+    for _ in range(20):
+        alice.request("INFO", "Content-Type: application/dtmf-relay\r\n", b"Signal=1\r\n")
+    alice.request("INVITE", f"Contact: {alice.contact}\r\nContent-Type: application/sdp\r\n", OFFER)
+    world.wait(31.0)
+    assert alice.final("INVITE").status >= 400
+    assert alice.requests("BYE")  # a re-INVITE that nobody answers ends the call (RFC 3261 §14.1)
+    assert not bob.requests("INVITE")[1:]
+    assert not world.node.agent.calls
+
+
 # ---- transfers
 
 

@@ -21,6 +21,9 @@ from engine.sip.transaction.timers import NEVER
 
 LIMIT_REACHED = "longest call time reached"
 NOT_ANSWERED = "not answered in time"
+GONE = "its connection is gone"
+MOST_WAITING = 16
+"""Requests of one dialog that wait until its peer is back."""
 OnFinal = Callable[[int, Response | None, float], None]  # status (408 where nobody answered), response, now
 
 
@@ -34,6 +37,7 @@ class DialogUsage:
         "_bye_reason",
         "_interval",
         "_unacked",
+        "_waiting",
         "deadline",
         "dialog",
         "end_reason",
@@ -62,6 +66,8 @@ class DialogUsage:
         self._interval = 0.0  # of its retransmission
         self._ack: tuple[int, bytes, Flow] | None = None  # CSeq, the last ACK we sent and where
         self._bye_reason: str | None = None  # a BYE that waits for the ACK (§15)
+        # Requests that wait for a peer that has lost its connection; None: it is there.
+        self._waiting: list[tuple[OutgoingRequest, Dialog]] | None = None
 
     # ---- hooks of `Session`
 
@@ -164,6 +170,21 @@ class DialogUsage:
         dialog.source = flow
         dialog.peer = dialog.party = flow.party
         dialog.flow = flow  # its Contact is of the place that it has left, until it says another
+        waiting, self._waiting = self._waiting, None
+        for request, within in waiting or ():
+            self.send(request, self.endpoint.clock(), within)
+
+    def await_peer(self) -> None:
+        """The peer's connection is gone, and it may come back by another: requests wait until `move_to` or `give_up`
+        says what has become of it, the BYE of a call that is over too."""
+        if self._waiting is None:
+            self._waiting = []
+
+    def give_up(self, now: float) -> None:
+        """The peer has not come back: what waits for it fails."""
+        waiting, self._waiting = self._waiting, None
+        for request, _ in waiting or ():
+            request.fail(GONE, now)
 
     def compose(
         self,
@@ -201,6 +222,12 @@ class DialogUsage:
     def send(self, request: OutgoingRequest, now: float, dialog: Dialog | None = None) -> None:
         """Send a request that `compose` has built. Raises ParseError as `compose` does."""
         dialog = dialog or self.dialog
+        if self._waiting is not None:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append((request, dialog))
+            else:
+                request.fail(GONE, now)
+            return
         find_flows(self.endpoint, dialog, partial(self._found, request, dialog))
 
     def _found(self, request: OutgoingRequest, dialog: Dialog, flows: list[Flow], cause: str) -> None:
