@@ -129,6 +129,20 @@ def test_who_has_lost_its_connection_in_a_call_hears_by_its_new_one_that_it_is_o
     other.wait("ended")
 
 
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_who_is_away_when_the_other_hangs_up_hears_it_when_it_is_back(
+    ann: ScriptedPhone, ben: ScriptedPhone, who: str
+) -> None:
+    connect(ann, ben, "ben")
+    lost, other = (ann, ben) if who == "caller" else (ben, ann)
+    lost.do("drop")
+    lost.wait("disconnected")
+    other.do("hangup")
+    other.wait("ended")
+    lost.wait("registered")
+    lost.wait("ended")
+
+
 def test_a_lamp_shows_a_call(office: Office, ann: ScriptedPhone, ben: ScriptedPhone, tmp_path: Path) -> None:
     """BLF (RFC 4235): ann watches ben, whom the desk calls."""
     with office.baresip(tmp_path, "desk", DESK) as desk:
