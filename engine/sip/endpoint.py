@@ -19,6 +19,7 @@ from engine.sip.message.parsing import BadMessage, parse, parse_whole
 from engine.sip.message.uri import SipUri, TelUri
 from engine.sip.method_handlers import Answerer, MethodHandler, RequestHandler
 from engine.sip.peers import is_scanner, source_of
+from engine.sip.request import OutgoingRequest
 from engine.sip.stateless import WAITS, Admission, Refusal, tag_of
 from engine.sip.transaction.branch import Mark
 from engine.sip.transaction.client import client_key
@@ -168,6 +169,19 @@ class Endpoint(Core):
         # An ICMP message can be forged; what it quotes must at least be ours and have gone there.
         if transaction is not None and (transaction.flow.host, transaction.flow.port) == (flow.host, flow.port):
             transaction.fail(error, now)
+
+    def take_unheard(self, flow: Flow) -> list[OutgoingRequest]:
+        """The requests within dialogs that went this way, and of which nothing has been heard: whoever takes them sends
+        them another way, or has them fail."""
+        found = []
+        for client in self.transactions.clients.values():
+            request = client.user
+            if client.flow != flow or client.state not in ("calling", "trying"):
+                continue
+            if isinstance(request, OutgoingRequest) and request.transaction is client and request.within_dialog:
+                request.transaction = None
+                found.append(request)
+        return found
 
     # ---- requests
 

@@ -80,6 +80,11 @@ class OutgoingRequest:
         self.flows: list[Flow] = []
         self.transaction: ClientTransaction | None = None
 
+    @property
+    def within_dialog(self) -> bool:
+        """Whether its To has a tag (RFC 3261 §12.2.1.1)."""
+        return ";tag=" in self.head.partition("\r\nTo: ")[2].partition("\r\n")[0]
+
     def compose(self, flow: Flow, branch: str) -> bytes:
         """The bytes for one flow."""
         transport = flow.transport

@@ -10,7 +10,9 @@ from typing import Final
 from engine.call import Call
 from engine.dial import OutgoingCall
 from engine.sip.dialog.session import Session
+from engine.sip.dialog.usage import GONE
 from engine.sip.flow import Flow
+from engine.sip.request import OutgoingRequest
 from engine.user_agent import UserAgent
 
 RETURNS_WITHIN: Final = 30.0
@@ -26,12 +28,14 @@ the phone that has come back."""
 
 
 class _Away:
-    """The calls of a device that has lost its connection, and when they are given up."""
+    """The calls of a device that has lost its connection, what was sent to it and not heard, and when all of that is
+    given up."""
 
-    __slots__ = ("sessions", "timer")
+    __slots__ = ("requests", "sessions", "timer")
 
     def __init__(self, timer: asyncio.TimerHandle) -> None:
         self.sessions: list[Session] = []
+        self.requests: list[OutgoingRequest] = []
         self.timer = timer
 
 
@@ -89,28 +93,46 @@ class MovedCalls:
             elif isinstance(call, OutgoingCall):
                 call.session.lose_flow(self._agent.now())
         for old, to in moves.items():
-            away = None if to is None else self.away.pop(old, None)
-            if to is not None and away is not None:
-                away.timer.cancel()
-                for session in away.sessions:
-                    if session.ended:  # its BYE waits
-                        session.move_to(to)
+            if to is None:
+                unheard = self._agent.endpoint.take_unheard(old)
+                if unheard:
+                    self._away_from(old).requests += unheard
+            else:
+                self._back(old, to)
 
-    def _await(self, flow: Flow, session: Session) -> None:
-        """What is sent within the call waits, for a while, until its phone is back."""
+    def _back(self, old: Flow, flow: Flow) -> None:
+        """A device is there again."""
+        away = self.away.pop(old, None)
+        if away is None:
+            return
+        away.timer.cancel()
+        for request in away.requests:
+            request.send_to([flow], self._agent.now())
+        for session in away.sessions:
+            if session.ended:  # its BYE waits
+                session.move_to(flow)
+
+    def _away_from(self, flow: Flow) -> _Away:
         away = self.away.get(flow)
         if away is None:
             timer = self._agent.loop.call_later(RETURNS_WITHIN, self._give_up, flow)
             away = self.away[flow] = _Away(timer)
+        return away
+
+    def _await(self, flow: Flow, session: Session) -> None:
+        """What is sent within the call waits, for a while, until its phone is back."""
+        away = self._away_from(flow)
         if session not in away.sessions:
             away.sessions.append(session)
         session.await_peer()
 
     def _give_up(self, flow: Flow) -> None:
-        away = self.away.pop(flow, None)
+        away, now = self.away.pop(flow, None), self._agent.now()
         if away is not None:
+            for request in away.requests:
+                request.fail(GONE, now)
             for session in away.sessions:
-                session.give_up(self._agent.now())
+                session.give_up(now)
 
 
 def _flow_of(call: Call) -> Flow:

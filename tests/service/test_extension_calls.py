@@ -443,6 +443,33 @@ def test_a_hang_up_waits_for_the_phone_that_is_away_and_its_caller_does_not(
     assert not world.node._moved_calls.away
 
 
+def test_a_hang_up_that_a_lost_connection_has_swallowed_is_sent_again(world: World) -> None:
+    alice, bob, binding = talking(world)
+    there = world.phone(DEVICES[0])
+    alice.request("BYE")
+    world.wait(0.1)
+    assert bob.requests("BYE")  # which it does not hear: its connection is gone
+    connection_lost(world, BOB)
+    world.wait(5.0)
+    enter(world, "bob", moved(world, binding, DEVICES[0]))
+    world.wait(0.5)
+    (bye,) = there.requests("BYE")[:1]
+    assert (bye.cseq, bye.call_id) == (bob.requests("BYE")[0].cseq, bob.requests("BYE")[0].call_id)
+    there.answer(bye, 200)
+    world.wait(40.0)
+    assert not world.node._moved_calls.away
+
+
+def test_a_phone_that_missed_our_ack_gets_it_where_it_is_now_13_2_2_4(world: World) -> None:
+    _, bob, binding = talking(world)
+    there = world.phone(DEVICES[0])
+    connection_lost(world, BOB)
+    enter(world, "bob", moved(world, binding, DEVICES[0]))
+    there.answer(rung(bob), 200, body=ANSWER, tag=bob.tag)
+    world.wait(0.1)
+    assert there.requests("ACK")
+
+
 def test_a_reinvite_waits_for_the_phone_that_is_away(world: World) -> None:
     alice, _, binding = talking(world)
     connection_lost(world, BOB)

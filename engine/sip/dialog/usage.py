@@ -170,6 +170,8 @@ class DialogUsage:
         dialog.source = flow
         dialog.peer = dialog.party = flow.party
         dialog.flow = flow  # its Contact is of the place that it has left, until it says another
+        if self._ack is not None:
+            self._ack = (*self._ack[:2], flow)  # it may not have had it, and sends its 2xx again
         waiting, self._waiting = self._waiting, None
         for request, within in waiting or ():
             self.send(request, self.endpoint.clock(), within)
