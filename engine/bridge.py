@@ -10,7 +10,7 @@ from functools import partial
 from engine.call import Call, CallEnded
 from engine.dial import OutgoingCall
 from engine.media.anchor import CALLEE, CALLER, AnchorError
-from engine.party import relay_info, relay_update
+from engine.party import relay_request, relay_update
 from engine.sip.dialog.invite_server import InviteServer
 from engine.sip.dialog.session import Session
 from engine.sip.message.message import Request, Response
@@ -249,8 +249,8 @@ class Bridge:
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         if request.method == "REFER":
             self._take_refer(session, now)
-        elif request.method == "INFO":
-            relay_info(self._other(session), session, transaction, request, now)
+        elif request.method in ("INFO", "MESSAGE"):
+            relay_request(self._other(session), session, transaction, request, now)
         elif request.method == "UPDATE":
             sender = self.leg_of(session)
             relay_update(sender, self.other(sender), transaction, request.body, heard=True)

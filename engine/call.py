@@ -37,6 +37,14 @@ if TYPE_CHECKING:  # numpy is for calls that have sound of ours
 __all__ = ["MEDIA_FAILURES", "Call", "CallEnded", "NoPortError", "NotAcceptable"]
 
 
+class CallTexts(Protocol):
+    """Who takes a text that comes within a call (`engine.messages.Messages`)."""
+
+    def came(
+        self, transaction: ServerTransaction, request: Request, source: Flow, now: float, within: "Call | None" = None
+    ) -> None: ...
+
+
 class CallAgent(Protocol):
     """What a call needs of its user agent (`engine.user_agent.UserAgent`)."""
 
@@ -49,6 +57,8 @@ class CallAgent(Protocol):
     plane: Plane
     settings: AgentSettings
 
+    @property
+    def messages(self) -> CallTexts: ...
     def now(self) -> float: ...
     def call_id(self) -> str: ...
     def open_media(self, call: "Call") -> MediaPort: ...
@@ -508,7 +518,11 @@ class Call(Party):
             self.answer_offer(request.body, reply)
 
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media."""
+        """INFO, UPDATE or PRACK outside of a bridge: for the leg that is being dialled, or for our media. A MESSAGE is
+        for the number that the call is with."""
+        if request.method == "MESSAGE":
+            self.agent.messages.came(transaction, request, request.source or self.remote, now, within=self)
+            return
         if session.subscription is not None and request.method == "REFER":
             why = "nobody is connected who could be transferred"
             session.subscription.refuse(603, now, headers=f'Warning: 399 trunkline "{why}"\r\n')

@@ -12,7 +12,7 @@ from engine.media.anchor import CALLEE, CALLER, AnchorError, Rewritten
 from engine.media.audio import AudioSink
 from engine.media.path import DIRECT, MediaPath, Relayed
 from engine.media.relay.relay import Relay
-from engine.party import relay_info, relay_update
+from engine.party import relay_request, relay_update
 from engine.sip.auth.credentials import Credentials
 from engine.sip.dialog.invite_client import MAX_BREADTH, Invitation, InviteClient, InviteFailure
 from engine.sip.dialog.session import Session
@@ -451,10 +451,10 @@ class OutgoingCall(Call):
     def on_request(self, session: Session, transaction: ServerTransaction, request: Request, now: float) -> None:
         """INFO or UPDATE from the far end before the answer is passed to the caller."""
         caller = self.caller
-        if caller is None or caller.ended or self.answered or request.method == "PRACK":
+        if caller is None or caller.ended or self.answered or request.method in ("PRACK", "MESSAGE"):
             super().on_request(session, transaction, request, now)
         elif request.method == "INFO":
-            relay_info(caller.session, session, transaction, request, now)
+            relay_request(caller.session, session, transaction, request, now)
         elif caller.session.peer_allows_update:
             relay_update(self, caller, transaction, request.body, heard=False)
         else:
@@ -470,7 +470,7 @@ class OutgoingCall(Call):
         if not ours.dialog.remote_tag:
             return False
         if request.method == "INFO":
-            relay_info(ours, session, transaction, request, now)
+            relay_request(ours, session, transaction, request, now)
             return True
         if request.body and ours.peer_allows_update and self.caller is not None:
             relay_update(self.caller, self, transaction, request.body, heard=False)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+from engine.call import Call
 from engine.dial import DialSpec, Outcome, OutcomeKind, credentials
 from engine.log import Log, RefusalLog
 from engine.settings import AgentSettings
@@ -12,6 +13,7 @@ from engine.sip.flow import Flow
 from engine.sip.message.grammar import ParseError
 from engine.sip.message.message import Request, Response
 from engine.sip.message.text_message import ACCEPT, text_of
+from engine.sip.message.uri import Uri
 from engine.sip.out_of_dialog import OutOfDialogRequest, RequestSpec
 from engine.sip.stateless import Refusal
 from engine.sip.transaction.server import ServerTransaction
@@ -43,10 +45,16 @@ class IncomingMessage:
     A 200 says that the text was taken: answer when it is safe.
     """
 
-    __slots__ = ("_agent", "_transaction", "id", "marks", "remote", "request", "text")
+    __slots__ = ("_agent", "_transaction", "id", "marks", "remote", "request", "text", "within")
 
     def __init__(
-        self, agent: MessageAgent, transaction: ServerTransaction, request: Request, remote: Flow, text: str
+        self,
+        agent: MessageAgent,
+        transaction: ServerTransaction,
+        request: Request,
+        remote: Flow,
+        text: str,
+        within: Call | None = None,
     ) -> None:
         self._agent = agent
         self._transaction = transaction
@@ -54,8 +62,19 @@ class IncomingMessage:
         self.request = request
         self.remote = remote
         self.text = text
+        self.within = within
+        """The call within which it came; None: it stands alone."""
         self.marks = agent.endpoint.returned(request)
         """Of a request of ours that has come back what its Vias say of it; None for a peer's."""
+
+    @property
+    def uri(self) -> Uri | str:
+        """Whom it is for: the Request-URI, which within a call is our Contact and names nobody (RFC 3261 §12.2.1.1);
+        there it is the number that the call is with."""
+        call = self.within
+        if call is None:
+            return self.request.uri
+        return call.dialled if call.direction == "incoming" else self.request.address("To").uri
 
     @property
     def answered(self) -> bool:
@@ -108,10 +127,12 @@ class Messages:
         self._on_message = on_message
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def came(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
+    def came(
+        self, transaction: ServerTransaction, request: Request, source: Flow, now: float, within: Call | None = None
+    ) -> None:
         """A MESSAGE from the network: refused at once, or dealt with in a task."""
         agent = self._agent
-        message = IncomingMessage(agent, transaction, request, source, "")
+        message = IncomingMessage(agent, transaction, request, source, "", within)
         if self._on_message is None:
             message.refuse(Refusal(status=405, headers=agent.endpoint.methods.allow_line))
             return

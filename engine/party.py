@@ -1,7 +1,7 @@
 """A party of a call: its session, and the offers and answers between it and whom it talks with (RFC 3264).
 
-They pass its media path, whatever that makes of them (`engine.media.path`). UPDATE (RFC 3311) and INFO (RFC 6086) are
-relayed from one party to the other.
+They pass its media path, whatever that makes of them (`engine.media.path`). UPDATE (RFC 3311), INFO (RFC 6086) and
+MESSAGE (RFC 3428 §8) are relayed from one party to the other.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,9 @@ from engine.sip.dialog.session import Session
 from engine.sip.dialog.usage import OnFinal
 from engine.sip.message.message import Request, Response
 from engine.sip.transaction.server import ServerTransaction
+
+# What says what a body is (RFC 3261 §20.11 to §20.15).
+_CONTENT = ("Content-Type", "Content-Disposition", "Content-Encoding", "Content-Language")
 
 
 class Clock(Protocol):
@@ -129,17 +132,17 @@ class Party:
         path.offer(CALLEE, offer, offered)
 
 
-def relay_info(
+def relay_request(
     towards: Session, session: Session, transaction: ServerTransaction, request: Request, now: float
 ) -> None:
-    """Pass INFO on with its body (DTMF and the like), and the answer back."""
+    """Pass INFO (DTMF and the like) or MESSAGE on with its body, and the answer back."""
 
     def on_final(status: int, response: Response | None, later: float) -> None:
         session.reply(transaction, status, later, *_content(response))
 
     headers, body = _content(request)
     package = request.get("Info-Package")
-    towards.request("INFO", now, headers + (f"Info-Package: {package}\r\n" if package else ""), body, on_final)
+    towards.request(request.method, now, headers + (f"Info-Package: {package}\r\n" if package else ""), body, on_final)
 
 
 def relay_update(sender: Party, receiver: Party, transaction: ServerTransaction, body: bytes, heard: bool) -> None:
@@ -172,7 +175,5 @@ def relay_update(sender: Party, receiver: Party, transaction: ServerTransaction,
 def _content(message: Request | Response | None) -> tuple[str, bytes]:
     if message is None or not message.body:
         return "", b""
-    lines = "".join(
-        f"{name}: {message.get(name)}\r\n" for name in ("Content-Type", "Content-Disposition") if message.get(name)
-    )
+    lines = "".join(f"{name}: {message.get(name)}\r\n" for name in _CONTENT if message.get(name))
     return lines, message.body

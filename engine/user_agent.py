@@ -194,7 +194,7 @@ class UserAgent:
             on_invite=self._invited,
             on_stranger=self._changed_by_stranger,
         )
-        self.endpoint.handle("MESSAGE", self.messages.came, within=True, limited=True)
+        self.endpoint.handle("MESSAGE", self.messages.came, limited=True)
         for method, handler in self._methods.items():
             self.endpoint.handle(method, handler)
         if self._on_register is not None:

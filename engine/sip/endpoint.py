@@ -57,16 +57,16 @@ class Endpoint(Core):
         for method, status in _ONLY_IN_DIALOGS.items():
             methods[method] = MethodHandler(partial(self._refuse_with, status))
         # Until the host takes texts.
-        methods["MESSAGE"] = MethodHandler(partial(self._refuse_with, 405), self._refuse_text, limited=True)
+        methods["MESSAGE"] = MethodHandler(partial(self._refuse_with, 405), limited=True, limited_within=True)
 
-    def handle(self, method: str, handler: RequestHandler, *, within: bool = False, limited: bool = False) -> None:
-        """Let `handler` answer the requests of a method outside of any dialog, and `within` dialogs too. It is not
-        asked again about a retransmission. `limited`: see `MethodHandler`."""
+    def handle(self, method: str, handler: RequestHandler, *, limited: bool = False) -> None:
+        """Let `handler` answer the requests of a method outside of any dialog; those within one are the dialog's. It is
+        not asked again about a retransmission. `limited`: see `MethodHandler`, within dialogs too."""
 
         def new(request: Request, source: Flow, reply: Flow, now: float) -> None:
             handler(self._transaction(request, reply, self._known(source)), request, source, now)
 
-        self.methods[method] = MethodHandler(new, handler if within else None, limited)
+        self.methods[method] = MethodHandler(new, limited, limited_within=limited)
 
     def watch_connections(self, on_closed: OnClosed) -> None:
         """Let `on_closed` hear of every connection that is lost, such as a registrar whose phones are reached by theirs
@@ -246,22 +246,14 @@ class Endpoint(Core):
             self._refuse(request, source, reply, Refusal(status=481), now)
             return
         row = self.methods.rows.get(request.method)
-        handler = None
-        if row is not None and row.within is not None:
-            if row.limited and not self._admitted(request, source, reply, now):
-                return
-            handler = row.within
+        if row is not None and row.limited_within and not self._admitted(request, source, reply, now):
+            return
         transaction = ServerTransaction(self.transactions, request, reply, "")
         fault = self._fault(request)
         if fault is not None:
             transaction.respond(fault.status, now, headers=fault.headers)
-        elif handler is None:
-            session.receive_request(transaction, request, now)
-        # Of another host's it is not known whether it belongs to the dialog: it is judged as one outside of it.
-        elif not session.came_from_peer(request) or session.dialog.accepts(request):
-            handler(transaction, request, source, now)
         else:
-            transaction.respond(500, now)  # §12.2.2: out of order
+            session.receive_request(transaction, request, now)
 
     def _receive_new(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
         fault = self._fault(request) or self._uri_fault(request)
@@ -275,9 +267,6 @@ class Endpoint(Core):
     def _refuse_with(self, status: int, request: Request, source: Flow, reply: Flow, now: float) -> None:
         headers = self.methods.allow_line if status == 405 else ""
         self._refuse(request, source, reply, Refusal(status=status, headers=headers), now)
-
-    def _refuse_text(self, transaction: ServerTransaction, request: Request, source: Flow, now: float) -> None:
-        transaction.respond(405, now, headers=self.methods.allow_line)
 
     def _receive_options(self, request: Request, source: Flow, reply: Flow, now: float) -> None:
         status, headers = 503 if self.draining else 200, self.methods.capabilities

@@ -44,14 +44,14 @@ class MethodHandler:
 
     Attributes:
         new: Takes those outside of any dialog.
-        within: Takes those within a dialog; None: they are the dialog's.
         limited: Whether each counts as one more call or text: limits apply, and none comes in while calls are drained.
+        limited_within: Whether those within a dialog do, too.
         extensions: The option tags that its requests may require, beside those of every request.
     """
 
     new: NewRequestHandler
-    within: RequestHandler | None = None
     limited: bool = False
+    limited_within: bool = False
     extensions: frozenset[str] = frozenset()
 
 

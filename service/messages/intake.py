@@ -54,7 +54,7 @@ class MessageIntake:
         services, directory, routing = intake.flows.calls, intake.directory, intake.routing
         request = message.request
         try:
-            await services.fetch_numbers(services.missing_numbers(request.uri))
+            await services.fetch_numbers(services.missing_numbers(message.uri))
         except NumberUnavailable as error:
             self._unavailable(message, str(error))
             return
@@ -62,7 +62,7 @@ class MessageIntake:
         source, judged, phone = intake.sender(request, message.remote, message.id, own=own)
         if judged.accepted:
             message.keep()
-        asked = normalise_dialled(request.uri, routing, directory.numbers)
+        asked = normalise_dialled(message.uri, routing, directory.numbers)
         if own and (message.depth >= MOST_DEEP or message.loops(asked.number or asked.text)):
             verdict: Decision = looped(asked)
         else:

@@ -367,6 +367,44 @@ def test_info_goes_through_with_its_body_and_answer(sides: Sides) -> None:
     assert one.statuses("INFO") == [415]
 
 
+@pytest.mark.parametrize("status", [200, 202, 415, 480])
+def test_a_message_goes_through_with_its_body_and_answer(sides: Sides, status: int) -> None:
+    """RFC 3428 §8: within a dialog it is the dialog's, whatever its Request-URI, which is our Contact."""
+    world, one, other = sides
+    one.request("MESSAGE", "Content-Type: text/plain;charset=UTF-8\r\nContent-Language: de\r\n", "grüß".encode())
+    world.wait()
+    [text] = other.requests("MESSAGE")
+    assert (text.body.decode(), text.get("Content-Type")) == ("grüß", "text/plain;charset=UTF-8")
+    assert text.get("Content-Language") == "de" and text.to_tag == other.tag and not text.get("Contact")
+    other.answer(text, status)
+    world.wait()
+    assert one.statuses("MESSAGE") == [status]
+    assert world.agent.calls
+
+
+def test_a_message_without_a_body_goes_through_too(sides: Sides) -> None:
+    world, one, other = sides
+    one.request("MESSAGE")
+    world.wait()
+    other.answer(other.requests("MESSAGE")[0], 200)
+    world.wait()
+    assert one.statuses("MESSAGE") == [200]
+
+
+def test_a_message_from_another_host_speaks_for_nobody(sides: Sides) -> None:
+    """Call-ID and tags are known to every hop, and prove nothing (RFC 3261 §26.1)."""
+    world, one, other = sides
+    elsewhere = Peer(world.network, "10.9.9.9", engine=ENGINE)  # type: ignore[arg-type]
+    elsewhere.call_id, elsewhere.tag, elsewhere.remote_tag = one.call_id, one.tag, one.remote_tag
+    elsewhere.cseq = 900
+    elsewhere.request("MESSAGE", "Content-Type: text/plain\r\n", b"pay me")
+    world.wait()
+    assert elsewhere.statuses("MESSAGE") == [403] and other.heard == []
+    one.request("MESSAGE", "Content-Type: text/plain\r\n", b"me")
+    world.wait()
+    assert [text.body for text in other.requests("MESSAGE")] == [b"me"]
+
+
 def test_a_call_that_ends_during_a_reinvite_leaves_nothing(sides: Sides) -> None:
     world, one, other = sides
     one.invite(body=HOLD)

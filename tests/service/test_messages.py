@@ -424,6 +424,30 @@ def test_a_flow_in_python_texts_back(run: Run, tmp_path: Path) -> None:
     run(test)
 
 
+def test_a_text_within_a_call_is_for_the_number_that_was_called(run: Run) -> None:
+    """Its Request-URI is our Contact, and names nobody (RFC 3261 §12.2.1.1)."""
+
+    async def test(bench: Any) -> None:
+        one = await trunk(bench)
+        engine = await engine_for(bench, one)
+        leg, outcome = await one.phone.call(engine.address, OURS, from_=f"<sip:{CUSTOMER}@{ONE}>")
+        assert outcome.status == 200
+        answers: list[int] = []
+        for text in (b"HOURS", b""):
+            leg.session.request(
+                "MESSAGE",
+                leg.agent.now(),
+                "Content-Type: text/plain\r\n",
+                text,
+                lambda status, *_: answers.append(status),
+            )
+        await bench.until(lambda: len(one.got) == 2)
+        assert (answers, one.texts) == ([200, 200], ["We're open Mon-Fri 9-5", f"{CUSTOMER} to {OURS}: "])
+        leg.hangup()
+
+    run(test)
+
+
 def test_a_call_texts_its_caller(run: Run) -> None:
     async def test(bench: Any) -> None:
         one, client = await trunk(bench), await bench.phone(CLIENT)

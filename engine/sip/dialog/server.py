@@ -13,8 +13,9 @@ from engine.sip.message.message import Request
 from engine.sip.peers import source_of
 from engine.sip.transaction.server import ServerTransaction
 
-# What changes a call, where it comes from elsewhere: an UPDATE without a body only shows that its sender is alive.
-_CHANGING = frozenset(("INVITE", "UPDATE", "INFO", "REFER"))
+# What changes a call or speaks for its peer, where it comes from elsewhere: an UPDATE without a body only shows that
+# its sender is alive.
+_CHANGING = frozenset(("INVITE", "UPDATE", "INFO", "REFER", "MESSAGE"))
 _REFRESHING = frozenset(("INVITE", "UPDATE"))
 
 

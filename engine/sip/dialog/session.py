@@ -45,7 +45,7 @@ class SessionUser(Protocol):
         ...
 
     def on_request(self, session: "Session", transaction: ServerTransaction, request: Request, now: float) -> None:
-        """INFO, UPDATE with an offer, or PRACK with a body: answer it with `Session.reply`, now or later.
+        """INFO, MESSAGE, UPDATE with an offer, or PRACK with a body: answer it with `Session.reply`, now or later.
 
         REFER: `Session.subscription` takes the answer, and reports to the peer.
         """
@@ -68,6 +68,7 @@ class Session(ReferUsage):
         "INVITE": "_take_reinvite",
         "UPDATE": "_take_update",
         "INFO": "_take_info",
+        "MESSAGE": "_take_text",
         "OPTIONS": "_take_options",
         "PRACK": "_take_prack",
         "REFER": "_take_refer",
@@ -395,6 +396,12 @@ class Session(ReferUsage):
             self.user.on_request(self, transaction, request, now)
         else:
             transaction.respond(200, now)
+
+    def _take_text(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        if self.user is not None:
+            self.user.on_request(self, transaction, request, now)
+        else:
+            transaction.respond(481, now)  # nobody is here any more who could read it
 
     def _take_options(self, transaction: ServerTransaction, request: Request, now: float) -> None:
         transaction.respond(200, now, headers=self.endpoint.methods.capabilities)
